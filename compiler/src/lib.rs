@@ -1,0 +1,1 @@
+//! The Weir compiler: names, types, checks, diagnostics and lowering to a plan.

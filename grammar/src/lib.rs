@@ -1,0 +1,1 @@
+//! The Weir language: source text to syntax trees, errors and canonical formatting.

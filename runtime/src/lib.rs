@@ -1,0 +1,1 @@
+//! The transfer core of Weir: batches, transactions, channels and supervision.

@@ -1,0 +1,1 @@
+//! The component library of Weir: signatures in the language beside their implementations.

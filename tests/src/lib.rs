@@ -1,0 +1,1 @@
+//! End-to-end, crash and tidiness tests of Weir.
