@@ -57,7 +57,9 @@ fn plain(value: &Value) -> Result<serde_json::Value, serde_json::Error> {
         Value::List(values) => Json::Array(values.iter().map(plain).collect::<Result<_, _>>()?),
         Value::Record(values) => record(values)?,
         Value::Variant { name, settings } if settings.is_empty() => Json::from(name.as_str()),
-        Value::Variant { name, settings } => Json::Object([(name.clone(), record(settings)?)].into_iter().collect()),
+        Value::Variant { name, settings } => {
+            Json::Object([(name.clone(), record(settings)?)].into_iter().collect())
+        }
         Value::Template(template) => to_value(template)?,
         Value::Secret(reference) => to_value(reference)?,
     })

@@ -1,1 +1,27 @@
-//! The transfer core of Weir: batches, transactions, channels and supervision.
+//! The runtime: carries out a plan on a batched, transactional transfer core.
+//!
+//! Events move as columns ([`batch`]), from [`source`]s through [`channel`]s to [`sink`]s, and
+//! nothing but transactions moves them. An acknowledgement goes the other way: a source learns
+//! that its positions are done when the channels behind have them safe.
+//!
+//! This crate must not know the language (it is handed a plan), nor any component of the
+//! library (it is handed a registry): no Kafka, no HDFS, no `.flow` text.
+
+mod acknowledgement;
+mod agent;
+pub mod batch;
+pub mod channel;
+mod clock;
+mod failure;
+mod kernel;
+mod meter;
+mod registry;
+mod route;
+pub mod sink;
+pub mod source;
+
+pub use acknowledgement::Acknowledgement;
+pub use clock::{Clock, SystemClock};
+pub use failure::Failure;
+pub use meter::{Count, Meter, Reading};
+pub use registry::{Context, MakeChannel, MakeSink, MakeSource, Registry};

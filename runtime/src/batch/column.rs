@@ -1,0 +1,150 @@
+//! Columns: one value for the whole batch, or one for each event.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::ByteViewType;
+use arrow_array::{
+    Array, ArrayRef, BinaryViewArray, Datum, GenericByteViewArray, Int64Array, Scalar, StringViewArray,
+    TimestampMicrosecondArray, new_null_array,
+};
+use arrow_schema::{ArrowError, DataType};
+use arrow_select::filter::FilterPredicate;
+
+/// A column of a batch.
+///
+/// A header that is the same for all events of a batch is stored once.
+#[derive(Debug, Clone)]
+pub enum Column {
+    /// Every event has this value.
+    Constant(Scalar<ArrayRef>),
+    /// One value for each event.
+    Array(ArrayRef),
+}
+
+impl Column {
+    /// The same text for every event.
+    pub fn constant_text(text: &str) -> Column {
+        Column::Constant(Scalar::new(Arc::new(StringViewArray::from_iter_values([text]))))
+    }
+
+    /// The same whole number for every event.
+    pub fn constant_int(value: i64) -> Column {
+        Column::Constant(Scalar::new(Arc::new(Int64Array::from(vec![value]))))
+    }
+
+    /// The same time for every event, in microseconds since 1970-01-01T00:00:00Z.
+    pub fn constant_time(microseconds: i64) -> Column {
+        Column::Constant(Scalar::new(Arc::new(
+            TimestampMicrosecondArray::from(vec![microseconds]).with_timezone("UTC"),
+        )))
+    }
+
+    /// One time for each event, in microseconds since 1970-01-01T00:00:00Z.
+    pub fn times(microseconds: Vec<i64>) -> Column {
+        Column::Array(Arc::new(TimestampMicrosecondArray::from(microseconds).with_timezone("UTC")))
+    }
+
+    /// Null for every event.
+    pub fn null(data_type: &DataType) -> Column {
+        Column::Constant(Scalar::new(new_null_array(data_type, 1)))
+    }
+
+    /// The type of the values.
+    pub fn data_type(&self) -> &DataType {
+        self.values().data_type()
+    }
+
+    /// The column as an operand of Arrow's kernels, which treat a constant as a scalar.
+    pub fn datum(&self) -> &dyn Datum {
+        match self {
+            Column::Constant(scalar) => scalar,
+            Column::Array(array) => array,
+        }
+    }
+
+    /// The stored values and, for a row, the place of its value among them.
+    ///
+    /// A constant stores one value, which is every row's.
+    pub fn values(&self) -> &dyn Array {
+        self.datum().get().0
+    }
+
+    /// Where the value of this row stands in [`Column::values`].
+    pub fn index(&self, row: usize) -> usize {
+        match self {
+            Column::Constant(_) => 0,
+            Column::Array(_) => row,
+        }
+    }
+
+    pub(super) fn slice(&self, offset: usize, rows: usize) -> Column {
+        match self {
+            Column::Constant(_) => self.clone(),
+            Column::Array(array) => Column::Array(array.slice(offset, rows)),
+        }
+    }
+
+    pub(super) fn filter(&self, predicate: &FilterPredicate) -> Result<Column, ArrowError> {
+        match self {
+            Column::Constant(_) => Ok(self.clone()),
+            Column::Array(array) => Ok(Column::Array(predicate.filter(array)?)),
+        }
+    }
+
+    /// The bytes of the values alone.
+    pub(super) fn bytes_used(&self) -> u64 {
+        let values = self.values();
+        match values.data_type() {
+            DataType::BinaryView => view_bytes(values.as_binary_view()),
+            DataType::Utf8View => view_bytes(values.as_string_view()),
+            DataType::Boolean => values.len() as u64 / 8,
+            other => values.len() as u64 * other.primitive_width().unwrap_or(0) as u64,
+        }
+    }
+
+    /// The bytes that the column keeps alive, whether or not an event uses them.
+    pub(super) fn bytes_retained(&self) -> u64 {
+        fn buffers<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
+            array.data_buffers().iter().map(|buffer| buffer.len() as u64).sum()
+        }
+        let values = self.values();
+        match values.data_type() {
+            DataType::BinaryView => buffers(values.as_binary_view()),
+            DataType::Utf8View => buffers(values.as_string_view()),
+            _ => self.bytes_used(),
+        }
+    }
+
+    /// The column with its text and bytes copied into buffers of their own.
+    pub(super) fn compacted(&self) -> Column {
+        let values = self.values();
+        let compacted: ArrayRef = match values.data_type() {
+            DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
+            DataType::Utf8View => Arc::new(values.as_string_view().gc()),
+            _ => return self.clone(),
+        };
+        match self {
+            Column::Constant(_) => Column::Constant(Scalar::new(compacted)),
+            Column::Array(_) => Column::Array(compacted),
+        }
+    }
+}
+
+impl From<BinaryViewArray> for Column {
+    fn from(array: BinaryViewArray) -> Column {
+        Column::Array(Arc::new(array))
+    }
+}
+
+impl From<Int64Array> for Column {
+    fn from(array: Int64Array) -> Column {
+        Column::Array(Arc::new(array))
+    }
+}
+
+/// The length of a view is its lowest four bytes, whether the value is inlined or not (Arrow's
+/// columnar format, "Variable-size Binary View Layout"). The views of nulls are empty.
+fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
+    array.views().iter().map(|view| u64::from(*view as u32)).sum()
+}

@@ -1,0 +1,206 @@
+//! Batches: many events as columns, with the part of their source that they cover.
+
+mod column;
+mod origin;
+
+use std::sync::Arc;
+
+use arrow_array::{Array, BinaryViewArray, BooleanArray, cast::AsArray};
+use arrow_schema::{ArrowError, SchemaRef};
+use thiserror::Error;
+use weir_plan::BODY;
+
+pub use column::Column;
+pub use origin::{Interval, Origins, Partition};
+
+/// What each event is charged beyond the bytes of its values: the width of one view.
+const ROW_BYTES: u64 = 16;
+
+/// A batch retains at most this many times the bytes that it uses; beyond, it is copied together.
+const RETAINED_TIMES_MAX: u64 = 2;
+
+/// Events of one type as columns, and the origins that they cover.
+///
+/// Columns are shared, so a clone copies no event. An empty batch is legal: its origins make
+/// progress without events, when a step has dropped them all.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    schema: SchemaRef,
+    columns: Arc<[Column]>,
+    rows: usize,
+    payload_bytes: u64,
+    charged_bytes: u64,
+    origins: Origins,
+}
+
+/// Columns that don't make a batch. This is a defect of the component that made them.
+#[derive(Debug, Error)]
+pub enum BatchError {
+    /// The number of columns differs from the schema's.
+    #[error("{found} columns for a schema of {expected}")]
+    ColumnCount {
+        /// Columns given.
+        found: usize,
+        /// Columns of the schema.
+        expected: usize,
+    },
+    /// A column has another length or type than the batch.
+    #[error("column `{name}` does not fit: {what}")]
+    Column {
+        /// The column's name.
+        name: String,
+        /// In which way.
+        what: String,
+    },
+    /// An Arrow kernel refused.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}
+
+impl Batch {
+    /// A batch of `rows` events with these columns, in the order of the schema's fields.
+    ///
+    /// # Errors
+    /// When a column's type or length is not the schema's or the batch's.
+    pub fn new(
+        schema: SchemaRef,
+        columns: Vec<Column>,
+        rows: usize,
+        origins: Origins,
+    ) -> Result<Batch, BatchError> {
+        if columns.len() != schema.fields().len() {
+            return Err(BatchError::ColumnCount { found: columns.len(), expected: schema.fields().len() });
+        }
+        for (field, column) in schema.fields().iter().zip(&columns) {
+            let misfit = |what: String| BatchError::Column { name: field.name().clone(), what };
+            if column.data_type() != field.data_type() {
+                let what = format!("{} where {} is expected", column.data_type(), field.data_type());
+                return Err(misfit(what));
+            }
+            if let Column::Array(array) = column
+                && array.len() != rows
+            {
+                return Err(misfit(format!("{} rows in a batch of {rows}", array.len())));
+            }
+        }
+        Ok(Batch::trusted(schema, columns.into(), rows, origins))
+    }
+
+    /// A batch whose columns are known to fit.
+    fn trusted(schema: SchemaRef, columns: Arc<[Column]>, rows: usize, origins: Origins) -> Batch {
+        let mut payload_bytes = 0;
+        let mut charged_bytes = rows as u64 * ROW_BYTES;
+        for (field, column) in schema.fields().iter().zip(columns.iter()) {
+            let bytes = column.bytes_used();
+            charged_bytes += bytes;
+            if !field.name().starts_with(weir_plan::HEADER_SIGIL) {
+                payload_bytes += bytes;
+            }
+        }
+        Batch { schema, columns, rows, payload_bytes, charged_bytes, origins }
+    }
+
+    /// The type of the events: one field for each column.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The number of events.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there is no event.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The part of the source's partitions that the batch covers, dropped events included.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// The bytes of the bodies and fields, without headers: what rates and reports count.
+    pub fn payload_bytes(&self) -> u64 {
+        self.payload_bytes
+    }
+
+    /// What the batch is charged against a channel's `byte_capacity`: the bytes of all its
+    /// values and 16 for each event.
+    pub fn charged_bytes(&self) -> u64 {
+        self.charged_bytes
+    }
+
+    /// The column with this name, if the event type has it.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.schema.index_of(name).ok().map(|index| &self.columns[index])
+    }
+
+    /// The bodies, one for each event; none if the event type has fields instead.
+    pub fn bodies(&self) -> Option<&BinaryViewArray> {
+        match self.column(BODY)? {
+            Column::Array(array) => array.as_binary_view_opt(),
+            Column::Constant(_) => None,
+        }
+    }
+
+    /// The events from `offset`, `rows` of them, without copying.
+    ///
+    /// The part keeps the whole batch's origins, since rows do not say which part is theirs:
+    /// whoever splits a batch settles its origins when all parts are done.
+    ///
+    /// # Panics
+    /// When the range goes beyond the batch.
+    pub fn slice(&self, offset: usize, rows: usize) -> Batch {
+        let columns = self.columns.iter().map(|column| column.slice(offset, rows)).collect();
+        Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone())
+    }
+
+    /// The events for which `keep` is true; null counts as false. The origins stay as they are.
+    ///
+    /// # Errors
+    /// When `keep` has another length than the batch.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Batch, BatchError> {
+        let rows = keep.iter().filter(|kept| *kept == Some(true)).count();
+        if rows == self.rows {
+            return Ok(self.clone());
+        }
+        let predicate = arrow_select::filter::FilterBuilder::new(keep).optimize().build();
+        let columns = self.columns.iter().map(|column| column.filter(&predicate));
+        let columns = columns.collect::<Result<Arc<[Column]>, ArrowError>>()?;
+        Ok(Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone()))
+    }
+
+    /// The same events under another, compatible schema (columns equal, nullability wider).
+    ///
+    /// # Errors
+    /// When a column of `schema` is missing or has another type.
+    pub fn project(&self, schema: &SchemaRef) -> Result<Batch, BatchError> {
+        if Arc::ptr_eq(schema, &self.schema) {
+            return Ok(self.clone());
+        }
+        let columns = schema.fields().iter().map(|field| match self.column(field.name()) {
+            Some(column) => Ok(column.clone()),
+            None if field.is_nullable() => Ok(Column::null(field.data_type())),
+            None => Err(BatchError::Column { name: field.name().clone(), what: "it is missing".to_string() }),
+        });
+        let columns = columns.collect::<Result<Vec<Column>, BatchError>>()?;
+        Batch::new(schema.clone(), columns, self.rows, self.origins.clone())
+    }
+
+    /// The batch, copied together if it pins much more memory than it uses.
+    ///
+    /// Bodies are views into the buffers that a source has read; a filter may leave a few of
+    /// them that keep megabytes alive, which the channel's bound would not see.
+    pub fn compacted(self) -> Batch {
+        let retained: u64 = self.columns.iter().map(Column::bytes_retained).sum();
+        if retained <= self.charged_bytes * RETAINED_TIMES_MAX {
+            return self;
+        }
+        let columns = self.columns.iter().map(Column::compacted).collect();
+        Batch::trusted(self.schema, columns, self.rows, self.origins)
+    }
+}
+
+#[cfg(test)]
+mod tests;

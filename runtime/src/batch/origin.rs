@@ -1,0 +1,65 @@
+//! Origins: which part of which source partition a batch covers.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A partition of a source: a sequence of events with positions that only grow.
+///
+/// Its name must not come back with another meaning: topic and number, or a file's device,
+/// inode and beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(Arc<str>);
+
+impl Partition {
+    /// The partition of this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Partition {
+        Partition(name.into())
+    }
+
+    /// The partition's name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The half-open interval `(after, through]` of a partition's positions.
+///
+/// A position counts what lies before it, so that `through` is where reading goes on: for Kafka
+/// the next offset, for a file the byte after the last line read, for a sequence the number of
+/// the last event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interval {
+    /// The partition.
+    pub partition: Partition,
+    /// The position before the first event.
+    pub after: u64,
+    /// The position behind the last event.
+    pub through: u64,
+}
+
+/// The intervals that a batch covers, at most one of each partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(Arc<[Interval]>);
+
+impl Origins {
+    /// These intervals.
+    pub fn new(intervals: Vec<Interval>) -> Origins {
+        Origins(intervals.into())
+    }
+
+    /// One interval of one partition.
+    pub fn one(partition: Partition, after: u64, through: u64) -> Origins {
+        Origins(Arc::new([Interval { partition, after, through }]))
+    }
+
+    /// The intervals.
+    pub fn intervals(&self) -> &[Interval] {
+        &self.0
+    }
+}

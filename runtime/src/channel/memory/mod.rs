@@ -1,0 +1,216 @@
+//! The memory channel: bounded, volatile, handing acknowledgements through.
+
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::{Channel, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Taken};
+use crate::acknowledgement::{Acknowledgement, Settle};
+use crate::batch::Batch;
+use state::{ReaderId, State};
+
+/// The most bytes of one transaction: a semaphore hands out permits by the `u32`.
+const TRANSACTION_BYTES_MAX: u64 = u32::MAX as u64;
+
+/// A channel in memory.
+pub struct MemoryChannel {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limits: Limits,
+    /// One permit an event of `capacity`.
+    event_room: Arc<Semaphore>,
+    /// One permit a byte of `byte_capacity`.
+    byte_room: Arc<Semaphore>,
+    state: Mutex<State<Room>>,
+    /// Told when something has become visible, or the channel was closed.
+    changed: Notify,
+}
+
+/// Room that an entry takes up; dropping it makes it free.
+#[derive(Debug)]
+struct Room {
+    _events: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+impl MemoryChannel {
+    /// An empty channel with these bounds.
+    ///
+    /// # Panics
+    /// When `transaction_capacity` exceeds `capacity`, which the checker rules out.
+    pub fn new(limits: Limits) -> MemoryChannel {
+        assert!(limits.transaction_capacity <= limits.capacity, "the checker compares the capacities");
+        let byte_permits = usize::try_from(limits.byte_capacity).unwrap_or(usize::MAX);
+        MemoryChannel {
+            shared: Arc::new(Shared {
+                limits,
+                event_room: Arc::new(Semaphore::new(limits.capacity.min(Semaphore::MAX_PERMITS))),
+                byte_room: Arc::new(Semaphore::new(byte_permits.min(Semaphore::MAX_PERMITS))),
+                state: Mutex::new(State::new()),
+                changed: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State<Room>> {
+        // The state is changed by single calls that don't panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The permits for this much room, or why it can never be had.
+    fn permits(&self, room: Fill) -> Result<(u32, u32), ReserveError> {
+        let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
+        let events_max = self.limits.transaction_capacity;
+        let bytes_max = self.limits.byte_capacity.min(TRANSACTION_BYTES_MAX);
+        match (u32::try_from(room.events), u32::try_from(room.bytes)) {
+            (Ok(events), Ok(bytes)) if room.events <= events_max && room.bytes <= bytes_max => {
+                Ok((events, bytes))
+            }
+            _ if room.events > events_max => Err(too_large(room.events as u64, events_max as u64, "events")),
+            _ => Err(too_large(room.bytes, bytes_max, "bytes")),
+        }
+    }
+
+    fn transaction(self: &Arc<Self>, room: Room) -> Box<dyn PutTransaction> {
+        Box::new(MemoryPut { shared: self.clone(), room })
+    }
+}
+
+#[async_trait]
+impl Channel for MemoryChannel {
+    fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
+        let (events, bytes) = self.shared.permits(room)?;
+        if let Some(transaction) = self.try_reserve(room) {
+            return Ok(transaction);
+        }
+        let _waiting = Waiting::begin(&self.shared);
+        let closed = |_| ReserveError::Closed;
+        // Events before bytes, always: whoever waits for bytes waits for readers alone, never
+        // for another put, so that two puts can't wait for each other.
+        let events = self.shared.event_room.clone().acquire_many_owned(events).await.map_err(closed)?;
+        let bytes = self.shared.byte_room.clone().acquire_many_owned(bytes).await.map_err(closed)?;
+        Ok(self.shared.transaction(Room { _events: events, _bytes: bytes }))
+    }
+
+    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>> {
+        let (events, bytes) = self.shared.permits(room).ok()?;
+        let events = self.shared.event_room.clone().try_acquire_many_owned(events).ok()?;
+        let bytes = self.shared.byte_room.clone().try_acquire_many_owned(bytes).ok()?;
+        Some(self.shared.transaction(Room { _events: events, _bytes: bytes }))
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        let id = self.shared.lock().add_reader();
+        Box::new(MemoryReader { shared: self.shared.clone(), id })
+    }
+
+    fn close(&self) {
+        self.shared.event_room.close();
+        self.shared.byte_room.close();
+        self.shared.lock().close();
+        self.shared.changed.notify_waiters();
+    }
+
+    fn fill(&self) -> Fill {
+        self.shared.lock().fill()
+    }
+}
+
+/// A put that waits for room, known to the readers.
+struct Waiting<'a>(&'a Shared);
+
+impl Waiting<'_> {
+    fn begin(shared: &Shared) -> Waiting<'_> {
+        shared.lock().put_waits();
+        shared.changed.notify_waiters();
+        Waiting(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().put_waits_no_more();
+    }
+}
+
+struct MemoryPut {
+    shared: Arc<Shared>,
+    room: Room,
+}
+
+impl PutTransaction for MemoryPut {
+    fn commit(self: Box<Self>, batch: Batch, acknowledgement: Acknowledgement) {
+        let MemoryPut { shared, room } = *self;
+        shared.lock().put(batch, acknowledgement, room);
+        shared.changed.notify_waiters();
+    }
+}
+
+struct MemoryReader {
+    shared: Arc<Shared>,
+    id: ReaderId,
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn take(&mut self) -> Taken<Lease> {
+        loop {
+            // Listening begins before looking, so that no change falls between.
+            let changed = self.shared.changed.notified();
+            {
+                let mut state = self.shared.lock();
+                if state.press(self.id, &self.shared.limits) {
+                    return Taken::Pressure;
+                }
+                if let Some((sequence, batch)) = state.lease(self.id) {
+                    let settle = LeaseSettle { shared: self.shared.clone(), reader: self.id, sequence };
+                    let acknowledgement = Acknowledgement::new(1, Box::new(settle));
+                    return Taken::Events(Lease { batch, acknowledgement });
+                }
+                if state.is_closed() {
+                    return Taken::End;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    fn held(&self) -> Fill {
+        self.shared.lock().held(self.id)
+    }
+}
+
+struct LeaseSettle {
+    shared: Arc<Shared>,
+    reader: ReaderId,
+    sequence: u64,
+}
+
+impl Settle for LeaseSettle {
+    fn settle(self: Box<Self>, done: bool) {
+        if done {
+            let reclaimed = self.shared.lock().acknowledge(self.reader, self.sequence);
+            // Outside of the lock: it wakes the source and whoever waits for the room.
+            if let Some(entry) = reclaimed {
+                entry.acknowledgement.done();
+            }
+        } else {
+            self.shared.lock().roll_back(self.reader, self.sequence);
+            self.shared.changed.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! The registry: which kinds of components an agent can run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use weir_plan::Settings;
+
+use crate::channel::Channel;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::sink::Sink;
+use crate::source::Source;
+
+/// What a component is told about where it runs.
+#[derive(Clone)]
+pub struct Context {
+    /// The program's name.
+    pub program: Arc<str>,
+    /// The component's own name, as the user gave it.
+    pub component: Arc<str>,
+    /// The type of the events that it emits, holds or is given.
+    pub schema: SchemaRef,
+    /// Where it counts what only it knows.
+    pub meter: Arc<Meter>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Makes a source from its settings, without touching the outside.
+pub type MakeSource = fn(&Settings, Context) -> Result<Box<dyn Source>, Failure>;
+/// Makes a channel from its settings.
+pub type MakeChannel = fn(&Settings, Context) -> Result<Arc<dyn Channel>, Failure>;
+/// Makes a sink from its settings, without touching the outside.
+pub type MakeSink = fn(&Settings, Context) -> Result<Box<dyn Sink>, Failure>;
+
+/// The kinds of sources, channels and sinks by name.
+#[derive(Default)]
+pub struct Registry {
+    pub(crate) sources: BTreeMap<&'static str, MakeSource>,
+    pub(crate) channels: BTreeMap<&'static str, MakeChannel>,
+    pub(crate) sinks: BTreeMap<&'static str, MakeSink>,
+}
+
+impl Registry {
+    /// Adds a kind of source.
+    pub fn source(mut self, kind: &'static str, make: MakeSource) -> Registry {
+        self.sources.insert(kind, make);
+        self
+    }
+
+    /// Adds a kind of channel.
+    pub fn channel(mut self, kind: &'static str, make: MakeChannel) -> Registry {
+        self.channels.insert(kind, make);
+        self
+    }
+
+    /// Adds a kind of sink.
+    pub fn sink(mut self, kind: &'static str, make: MakeSink) -> Registry {
+        self.sinks.insert(kind, make);
+        self
+    }
+}

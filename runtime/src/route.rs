@@ -1,0 +1,130 @@
+//! Routes: the steps of a path, ready to run, and the channels behind them.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use weir_plan::{Action, Route as PlannedRoute, Segment as PlannedSegment, Step as PlannedStep};
+
+use crate::acknowledgement::Acknowledgement;
+use crate::batch::{Batch, BatchError};
+use crate::channel::{Channel, Fill, PutTransaction};
+use crate::kernel;
+use crate::meter::Meter;
+
+/// A step that failed on a batch: the plan does not fit the events, which is a defect.
+#[derive(Debug, Error)]
+#[error("step `{step}` can't be applied: {error}")]
+pub struct StepError {
+    /// The step's first words.
+    pub step: String,
+    /// Why.
+    pub error: BatchError,
+}
+
+/// A channel that a route leads into.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) name: Arc<str>,
+    pub(crate) channel: Arc<dyn Channel>,
+    pub(crate) meter: Arc<Meter>,
+    /// A branch that may fail without failing the event.
+    pub(crate) optional: bool,
+}
+
+/// Steps, and where the events go after them.
+pub(crate) struct Segment {
+    steps: Vec<PlannedStep>,
+    to: Route,
+}
+
+enum Route {
+    Channel(Target),
+    Copy(Vec<Segment>),
+}
+
+/// A batch on its way into a channel.
+pub(crate) struct Put {
+    pub(crate) target: Target,
+    pub(crate) batch: Batch,
+}
+
+impl Segment {
+    /// The planned segment with its channels looked up by `target`, given name and optionality.
+    pub(crate) fn connect(
+        planned: &PlannedSegment,
+        optional: bool,
+        target: &mut dyn FnMut(&str, bool) -> Option<Target>,
+    ) -> Option<Segment> {
+        let to = match &planned.to {
+            PlannedRoute::Channel(name) => Route::Channel(target(name, optional)?),
+            PlannedRoute::Copy(branches) => {
+                let branches = branches
+                    .iter()
+                    .map(|branch| Segment::connect(&branch.segment, optional || branch.optional, target));
+                Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
+            }
+            PlannedRoute::Sink(_) => return None,
+        };
+        Some(Segment { steps: planned.steps.clone(), to })
+    }
+
+    /// No steps and one channel.
+    pub(crate) fn direct(target: Target) -> Segment {
+        Segment { steps: Vec::new(), to: Route::Channel(target) }
+    }
+
+    /// The channels that it leads into.
+    pub(crate) fn targets(&self) -> Vec<&Target> {
+        match &self.to {
+            Route::Channel(target) => vec![target],
+            Route::Copy(branches) => branches.iter().flat_map(Segment::targets).collect(),
+        }
+    }
+
+    /// Applies the steps and adds a put for each channel, empty ones included.
+    ///
+    /// What the steps drop is counted in `meter`, once for each branch that drops it.
+    pub(crate) fn apply(&self, batch: &Batch, meter: &Meter, puts: &mut Vec<Put>) -> Result<(), StepError> {
+        let batch = apply_steps(&self.steps, batch, meter)?;
+        match &self.to {
+            Route::Channel(target) => puts.push(Put { target: target.clone(), batch: batch.compacted() }),
+            Route::Copy(branches) => {
+                for branch in branches {
+                    branch.apply(&batch, meter, puts)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies steps in their order; what they drop is counted in `meter`.
+pub(crate) fn apply_steps(steps: &[PlannedStep], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
+    let mut batch = batch.clone();
+    for step in steps {
+        let applied = match &step.action {
+            Action::Keep(condition) => kernel::keep(condition, &batch),
+        };
+        let applied = applied.map_err(|error| StepError { step: step.label.clone(), error })?;
+        let dropped = batch.payload_bytes() - applied.payload_bytes();
+        meter.dropped.add(batch.rows() - applied.rows(), dropped);
+        batch = applied;
+    }
+    Ok(batch)
+}
+
+impl Put {
+    /// Puts and commits into the room that was reserved.
+    pub(crate) fn commit(self, transaction: Box<dyn PutTransaction>, acknowledgement: Acknowledgement) {
+        self.target.meter.received.add(self.batch.rows(), self.batch.payload_bytes());
+        transaction.commit(self.batch, acknowledgement);
+    }
+
+    /// Puts into an optional channel; what it has no room for is counted and left out.
+    pub(crate) fn commit_if_room(self) {
+        match self.target.channel.try_reserve(Fill::of(&self.batch)) {
+            Some(transaction) => self.commit(transaction, Acknowledgement::unobserved()),
+            None => self.target.meter.count("skipped_events", self.batch.rows() as u64),
+        }
+    }
+}

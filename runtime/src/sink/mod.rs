@@ -1,0 +1,28 @@
+//! Sinks: what takes events out, and how they say that events have arrived.
+
+mod port;
+
+use async_trait::async_trait;
+
+use crate::failure::Failure;
+
+pub(crate) use port::Feed;
+pub use port::{Delivery, SinkPort};
+
+/// A component that events go to.
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes events and delivers them, until the port has no more.
+    ///
+    /// [`Taken::End`](crate::channel::Taken) says that nothing more will come: the sink then
+    /// commits what it holds (closes its files, flushes its producer), acknowledges it and
+    /// returns. [`Taken::Pressure`](crate::channel::Taken) asks a sink that holds events for
+    /// long to commit some of them now. What it has taken and not acknowledged when it returns
+    /// or fails is given out again.
+    ///
+    /// The future is dropped when the agent has to stop at once.
+    ///
+    /// # Errors
+    /// When the sink can't go on. It is run again after a while, and gets its events again.
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure>;
+}

@@ -1,0 +1,145 @@
+//! What a running sink is connected to: one or more channels, and the steps behind them.
+
+use std::sync::Arc;
+
+use futures_util::future::select_all;
+use weir_plan::Step;
+
+use crate::acknowledgement::{Acknowledgement, Settle};
+use crate::batch::Batch;
+use crate::channel::{Channel, Fill, Lease, Reader, Taken};
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::route::apply_steps;
+
+/// Events for a sink.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The events; at least one.
+    pub batch: Batch,
+    /// One share for each event: to be done when it has arrived.
+    pub acknowledgement: Acknowledgement,
+}
+
+/// One channel that a sink reads, and the steps on the way.
+pub(crate) struct Feed {
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) steps: Vec<Step>,
+    /// The channel's meter.
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// Where a sink takes its events.
+pub struct SinkPort {
+    feeds: Vec<Feed>,
+    /// Feeds that have ended; the others come first in `feeds`.
+    live: usize,
+    meter: Arc<Meter>,
+}
+
+impl SinkPort {
+    pub(crate) fn new(feeds: Vec<Feed>, meter: Arc<Meter>) -> SinkPort {
+        SinkPort { live: feeds.len(), feeds, meter }
+    }
+
+    /// A port that reads one channel with a new reader: a sink on its own, without an agent.
+    pub fn reading(channel: &dyn Channel) -> SinkPort {
+        let feed = Feed { reader: channel.reader(), steps: Vec::new(), meter: Arc::default() };
+        SinkPort::new(vec![feed], Arc::default())
+    }
+
+    /// Takes the next events.
+    ///
+    /// Dropping the future takes nothing.
+    ///
+    /// # Errors
+    /// When a step can't be applied: the plan does not fit its events.
+    pub async fn take(&mut self) -> Result<Taken<Delivery>, Failure> {
+        while self.live > 0 {
+            let takes = self.feeds[..self.live].iter_mut().map(|feed| feed.reader.take());
+            let (taken, index) = {
+                let (taken, index, _others) = select_all(takes).await;
+                (taken, index)
+            };
+            match taken {
+                Taken::Pressure => return Ok(Taken::Pressure),
+                Taken::End => {
+                    self.live -= 1;
+                    self.feeds.swap(index, self.live);
+                }
+                Taken::Events(lease) => {
+                    let delivery = self.deliver(index, lease)?;
+                    // Each feed has its turn: the one that has just been served goes last.
+                    self.feeds[..self.live].rotate_left(1);
+                    if let Some(delivery) = delivery {
+                        return Ok(Taken::Events(delivery));
+                    }
+                }
+            }
+        }
+        Ok(Taken::End)
+    }
+
+    /// Runs the steps between channel and sink on a lease. What they drop is delivered.
+    fn deliver(&self, feed: usize, lease: Lease) -> Result<Option<Delivery>, Failure> {
+        let feed = &self.feeds[feed];
+        let batch = apply_steps(&feed.steps, &lease.batch, &self.meter).map_err(Failure::permanent)?;
+        let settle = DeliverySettle {
+            sink: self.meter.clone(),
+            channel: feed.meter.clone(),
+            leased: Amount::of(&lease.batch),
+            taken: Amount::of(&batch),
+            lease: lease.acknowledgement,
+        };
+        self.meter.received.add(batch.rows(), batch.payload_bytes());
+        if batch.is_empty() {
+            Box::new(settle).settle(true);
+            return Ok(None);
+        }
+        let acknowledgement = Acknowledgement::new(batch.rows() as u64, Box::new(settle));
+        Ok(Some(Delivery { batch, acknowledgement }))
+    }
+
+    /// What the sink has taken and not yet acknowledged.
+    pub fn held(&self) -> Fill {
+        let mut held = Fill::default();
+        self.feeds.iter().for_each(|feed| held.add(feed.reader.held()));
+        held
+    }
+
+    /// Makes the port ready for another run of its sink.
+    pub(crate) fn reset(&mut self) {
+        self.live = self.feeds.len();
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Amount {
+    events: usize,
+    bytes: u64,
+}
+
+impl Amount {
+    fn of(batch: &Batch) -> Amount {
+        Amount { events: batch.rows(), bytes: batch.payload_bytes() }
+    }
+}
+
+/// Counts a delivery and passes it on to the channel.
+struct DeliverySettle {
+    sink: Arc<Meter>,
+    channel: Arc<Meter>,
+    leased: Amount,
+    taken: Amount,
+    lease: Acknowledgement,
+}
+
+impl Settle for DeliverySettle {
+    fn settle(self: Box<Self>, done: bool) {
+        if done {
+            self.sink.delivered.add(self.taken.events, self.taken.bytes);
+            self.channel.delivered.add(self.leased.events, self.leased.bytes);
+            self.lease.done();
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Sources: what brings events in, and how they learn that events have been delivered.
+
+mod outlet;
+mod progress;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::Channel;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::route::{Segment, Target};
+use progress::Progress;
+
+pub use outlet::{Outlet, PutError};
+pub use progress::{Delivered, Deliveries};
+
+/// A component that events come from.
+#[async_trait]
+pub trait Source: Send {
+    /// Reads events and puts them, until there are no more or the port says stop.
+    ///
+    /// A source then closes its outlet and goes on taking deliveries until there are none, so
+    /// that what is under way can still be committed outside. It may drop events that it has
+    /// read and not put: they were never acknowledged.
+    ///
+    /// The future is dropped when the agent has to stop at once.
+    ///
+    /// # Errors
+    /// When the source can't go on. It is run again after a while, with a new port, and begins
+    /// behind what it has committed outside.
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure>;
+}
+
+/// What a running source is connected to.
+pub struct SourcePort {
+    /// Where it puts its batches.
+    pub outlet: Outlet,
+    /// Where it learns which positions are done.
+    pub deliveries: Deliveries,
+    /// Cancelled when it shall read no more.
+    pub stop: CancellationToken,
+}
+
+impl SourcePort {
+    pub(crate) fn new(
+        component: Arc<str>,
+        segments: Arc<[Segment]>,
+        meter: Arc<Meter>,
+        stop: CancellationToken,
+    ) -> SourcePort {
+        let progress = Progress::new(meter.clone());
+        let outlet = Outlet::new(component, segments, progress.clone(), meter);
+        SourcePort { outlet, deliveries: Deliveries::new(progress), stop }
+    }
+
+    /// A port into one channel: a source on its own, without an agent.
+    pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
+        let target = Target { name: "channel".into(), channel, meter: Arc::default(), optional: false };
+        let segments = [Segment::direct(target)];
+        SourcePort::new("source".into(), segments.into(), Arc::default(), CancellationToken::new())
+    }
+}

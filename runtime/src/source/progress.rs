@@ -1,0 +1,211 @@
+//! Which positions of a source are done: the contiguous prefix of what was put.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::acknowledgement::{Acknowledgement, Settle};
+use crate::batch::{Origins, Partition};
+use crate::meter::Meter;
+
+/// Positions that are done: everything before them has been delivered.
+///
+/// Only the core makes one, and only from acknowledgements, so that a source can't commit
+/// outside what is not yet safe here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    positions: BTreeMap<Partition, u64>,
+}
+
+impl Delivered {
+    /// For each partition that moved, the position through which all is done.
+    pub fn positions(&self) -> impl Iterator<Item = (&Partition, u64)> {
+        self.positions.iter().map(|(partition, through)| (partition, *through))
+    }
+}
+
+/// Follows the puts of one source: several may be in flight, and they end in any order.
+pub(crate) struct Progress {
+    state: Mutex<State>,
+    changed: Notify,
+    meter: Arc<Meter>,
+}
+
+#[derive(Default)]
+struct State {
+    next_put: u64,
+    /// Puts that are neither done nor failed.
+    in_flight: usize,
+    /// What was put of each partition, in order, and is not yet reported as done.
+    pending: HashMap<Partition, VecDeque<Pending>>,
+    /// Moved since the source last asked.
+    moved: BTreeMap<Partition, u64>,
+    closed: bool,
+}
+
+struct Pending {
+    put: u64,
+    through: u64,
+    done: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(meter: Arc<Meter>) -> Arc<Progress> {
+        Arc::new(Progress { state: Mutex::default(), changed: Notify::new(), meter })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a put of so many events and bytes, with one share to be done.
+    pub(crate) fn begin(self: &Arc<Self>, origins: &Origins, events: usize, bytes: u64) -> Acknowledgement {
+        let mut state = self.lock();
+        let put = state.next_put;
+        state.next_put += 1;
+        state.in_flight += 1;
+        for interval in origins.intervals() {
+            let pending = state.pending.entry(interval.partition.clone()).or_default();
+            pending.push_back(Pending { put, through: interval.through, done: false });
+        }
+        let settle = PutSettle { progress: self.clone(), put, origins: origins.clone(), events, bytes };
+        Acknowledgement::new(1, Box::new(settle))
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    fn settle(&mut self, put: u64, origins: &Origins, done: bool) {
+        self.in_flight -= 1;
+        // A failed put stays in the way of all that came after it: nothing behind a loss is
+        // ever reported as done.
+        if !done {
+            return;
+        }
+        for interval in origins.intervals() {
+            let Some(pending) = self.pending.get_mut(&interval.partition) else { continue };
+            if let Ok(place) = pending.binary_search_by_key(&put, |pending| pending.put) {
+                pending[place].done = true;
+            }
+            while let Some(first) = pending.pop_front_if(|first| first.done) {
+                self.moved.insert(interval.partition.clone(), first.through);
+            }
+            if pending.is_empty() {
+                self.pending.remove(&interval.partition);
+            }
+        }
+    }
+}
+
+struct PutSettle {
+    progress: Arc<Progress>,
+    put: u64,
+    origins: Origins,
+    events: usize,
+    bytes: u64,
+}
+
+impl Settle for PutSettle {
+    fn settle(self: Box<Self>, done: bool) {
+        if done {
+            self.progress.meter.delivered.add(self.events, self.bytes);
+        }
+        self.progress.lock().settle(self.put, &self.origins, done);
+        self.progress.changed.notify_one();
+    }
+}
+
+/// Tells a source which of its positions are done.
+pub struct Deliveries {
+    progress: Arc<Progress>,
+}
+
+impl Deliveries {
+    pub(crate) fn new(progress: Arc<Progress>) -> Deliveries {
+        Deliveries { progress }
+    }
+
+    /// Waits until positions have moved, and takes all that have.
+    ///
+    /// `None` when the outlet is closed and nothing is under way any more. Dropping the future
+    /// takes nothing.
+    pub async fn next(&mut self) -> Option<Delivered> {
+        loop {
+            let changed = self.progress.changed.notified();
+            {
+                let mut state = self.progress.lock();
+                if !state.moved.is_empty() {
+                    return Some(Delivered { positions: std::mem::take(&mut state.moved) });
+                }
+                if state.closed && state.in_flight == 0 {
+                    return None;
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origins(after: u64, through: u64) -> Origins {
+        Origins::one(Partition::new("p"), after, through)
+    }
+
+    fn positions(delivered: Option<Delivered>) -> Vec<u64> {
+        delivered.unwrap().positions().map(|(_, through)| through).collect()
+    }
+
+    #[tokio::test]
+    async fn positions_move_over_the_contiguous_prefix_alone() {
+        let progress = Progress::new(Arc::default());
+        let mut deliveries = Deliveries::new(progress.clone());
+        let first = progress.begin(&origins(0, 10), 10, 0);
+        let second = progress.begin(&origins(10, 20), 10, 0);
+        let third = progress.begin(&origins(20, 30), 10, 0);
+        second.done();
+        assert!(progress.lock().moved.is_empty());
+        first.done();
+        assert_eq!(positions(deliveries.next().await), [20]);
+        third.done();
+        assert_eq!(positions(deliveries.next().await), [30]);
+        progress.close();
+        assert_eq!(deliveries.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn nothing_behind_a_failed_put_is_reported_as_done() {
+        let progress = Progress::new(Arc::default());
+        let mut deliveries = Deliveries::new(progress.clone());
+        let first = progress.begin(&origins(0, 10), 10, 0);
+        let second = progress.begin(&origins(10, 20), 10, 0);
+        drop(first);
+        second.done();
+        progress.close();
+        assert_eq!(deliveries.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn partitions_move_apart() {
+        let progress = Progress::new(Arc::default());
+        let mut deliveries = Deliveries::new(progress.clone());
+        let interval = |name: &str, after, through| crate::batch::Interval {
+            partition: Partition::new(name),
+            after,
+            through,
+        };
+        let _first = progress.begin(&Origins::new(vec![interval("a", 0, 5)]), 5, 0);
+        let both = Origins::new(vec![interval("a", 5, 6), interval("b", 0, 7)]);
+        progress.begin(&both, 8, 0).done();
+        let delivered = deliveries.next().await.unwrap();
+        let moved: Vec<_> = delivered.positions().map(|(name, through)| (name.name(), through)).collect();
+        assert_eq!(moved, [("b", 7)]);
+    }
+}
