@@ -4,6 +4,7 @@
 //! This crate must not know the compiler: it hands out its signatures as text.
 
 mod memory;
+mod template;
 
 use weir_runtime::Registry;
 
