@@ -3,6 +3,8 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod file_sink;
+mod files;
 mod memory;
 mod template;
 
@@ -10,5 +12,5 @@ use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
 pub fn registry() -> Registry {
-    Registry::default().channel("memory", memory::make)
+    Registry::default().channel("memory", memory::make).sink("files", files::sink::make)
 }

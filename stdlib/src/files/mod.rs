@@ -1,0 +1,3 @@
+//! Files on the local disk.
+
+pub(crate) mod sink;
