@@ -3,11 +3,20 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod files;
+mod generate;
 mod memory;
+mod null;
+mod stdout;
 
 use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
 pub fn registry() -> Registry {
-    Registry::default().channel("memory", memory::make)
+    Registry::default()
+        .source("files", files::source::make)
+        .source("generate", generate::make)
+        .channel("memory", memory::make)
+        .sink("null", null::make)
+        .sink("stdout", stdout::make)
 }

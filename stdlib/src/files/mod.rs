@@ -1,0 +1,4 @@
+//! Files on the local disk.
+
+mod lines;
+pub(crate) mod source;
