@@ -3,8 +3,10 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod library;
 mod memory;
 
+pub use library::library_sources;
 use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
