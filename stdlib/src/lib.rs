@@ -5,10 +5,12 @@
 
 mod files;
 mod generate;
+mod library;
 mod memory;
 mod null;
 mod stdout;
 
+pub use library::library_sources;
 use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
