@@ -5,12 +5,23 @@
 
 mod file_sink;
 mod files;
+mod generate;
+mod library;
 mod memory;
+mod null;
+mod stdout;
 mod template;
 
+pub use library::library_sources;
 use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
 pub fn registry() -> Registry {
-    Registry::default().channel("memory", memory::make).sink("files", files::sink::make)
+    Registry::default()
+        .source("files", files::source::make)
+        .source("generate", generate::make)
+        .channel("memory", memory::make)
+        .sink("files", files::sink::make)
+        .sink("null", null::make)
+        .sink("stdout", stdout::make)
 }

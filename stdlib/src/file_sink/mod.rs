@@ -59,7 +59,8 @@ pub(crate) struct FileSettings {
     prefix: String,
     compress: Compression,
     roll: Roll,
-    zone: String,
+    /// The time zone of the directory's times.
+    pub(crate) zone: String,
     max_open: usize,
 }
 
@@ -75,6 +76,8 @@ struct Roll {
 enum FileSinkError {
     #[error("`path`: {0}")]
     Path(#[source] TemplateError),
+    #[error("the machine has no random numbers to name files by: {0}")]
+    Random(getrandom::Error),
     #[error("`path` is empty")]
     EmptyPath,
     #[error(
@@ -104,13 +107,14 @@ enum Sweeping {
 }
 
 impl<F: FileSystem> FileSink<F> {
-    /// A sink that writes into this file system.
+    /// A sink that writes into this file system, which reports call `place`.
     ///
     /// # Errors
     /// Permanent ones, when the settings can't be worked with.
     pub(crate) fn new(
         settings: FileSettings,
         file_system: F,
+        place: &str,
         context: Context,
     ) -> Result<FileSink<F>, Failure> {
         let FileSettings { path, prefix, compress, roll, zone, max_open } = settings;
@@ -123,9 +127,10 @@ impl<F: FileSystem> FileSink<F> {
             return Err(Failure::permanent(FileSinkError::Prefix(prefix)));
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let names = FileNames::new(&prefix, compress.extension(), &context.program, &context.component);
         let workshop = Workshop {
             file_system,
-            names: FileNames::new(&prefix, compress.extension(), &context.program, &context.component),
+            names: names.map_err(FileSinkError::Random).map_err(Failure::permanent)?,
             compression: compress,
             full: Full { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
             clock: context.clock.clone(),
@@ -135,7 +140,7 @@ impl<F: FileSystem> FileSink<F> {
         };
         let root = root(&path).to_string();
         Ok(FileSink {
-            totals: Totals::under(&root),
+            totals: Totals::under(&format!("{place}{root}")),
             sweep: Sweeping::Before { root },
             workshop: Arc::new(workshop),
             age: roll.age,

@@ -42,14 +42,23 @@ pub(super) struct FilePaths {
 
 impl FileNames {
     /// Names that begin with `prefix` and end in `extension`, of this program's sink.
-    pub(super) fn new(prefix: &str, extension: &'static str, program: &str, sink: &str) -> FileNames {
-        FileNames {
+    ///
+    /// # Errors
+    /// When the machine has no random numbers.
+    pub(super) fn new(
+        prefix: &str,
+        extension: &'static str,
+        program: &str,
+        sink: &str,
+    ) -> Result<FileNames, getrandom::Error> {
+        let instance = getrandom::u32()?;
+        Ok(FileNames {
             prefix: prefix.to_string(),
-            instance: format!("{:08x}", rand::random::<u32>()),
+            instance: format!("{instance:08x}"),
             extension,
             marker: format!(".{}.{}{TEMPORARY}", word(program), word(sink)),
             next: AtomicU64::new(1),
-        }
+        })
     }
 
     /// The names of the next file, begun at this time in microseconds, in this directory.
@@ -101,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_name_tells_when_by_whom_and_in_which_order() {
-        let names = FileNames::new("events", ".txt.gz", "shop", "lake");
+        let names = FileNames::new("events", ".txt.gz", "shop", "lake").unwrap();
         let instance = names.instance.clone();
         let begun = 1_767_268_800_000_000;
         names.next("/lake", begun);
@@ -114,15 +123,15 @@ mod tests {
     #[test]
     fn only_the_same_sinks_files_of_another_instance_are_left_over() {
         let file_name = |names: &FileNames| names.next("", 0).temporary;
-        let mine = FileNames::new("events", ".txt", "shop", "lake");
-        let earlier = FileNames::new("other-prefix", ".txt.gz", "shop", "lake");
+        let mine = FileNames::new("events", ".txt", "shop", "lake").unwrap();
+        let earlier = FileNames::new("other-prefix", ".txt.gz", "shop", "lake").unwrap();
         assert!(mine.is_left_over(&file_name(&earlier)));
         assert!(!mine.is_left_over(&file_name(&mine)));
         assert!(!mine.is_left_over(&earlier.next("", 0).complete));
         for (program, sink) in
             [("shop", "pond"), ("my.shop", "lake"), ("shop.lake", "lake"), ("a", "shop.lake")]
         {
-            let other = FileNames::new("events", ".txt", program, sink);
+            let other = FileNames::new("events", ".txt", program, sink).unwrap();
             assert!(!mine.is_left_over(&file_name(&other)), "{program} {sink}");
         }
         assert!(!mine.is_left_over(".something.tmp"));

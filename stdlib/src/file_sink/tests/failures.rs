@@ -112,7 +112,7 @@ fn settings_that_can_not_work_are_refused() {
             meter: Arc::default(),
             clock: Arc::new(SystemClock),
         };
-        let failure = FileSink::new(settings, Simulated::default(), context).err().unwrap();
+        let failure = FileSink::new(settings, Simulated::default(), "", context).err().unwrap();
         assert!(failure.is_permanent());
         failure.to_string()
     };

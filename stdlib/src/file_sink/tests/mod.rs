@@ -87,7 +87,7 @@ impl Rig {
             meter: meter.clone(),
             clock: Arc::new(SystemClock),
         };
-        let sink = FileSink::new(settings(options), disk.clone(), context).unwrap();
+        let sink = FileSink::new(settings(options), disk.clone(), "", context).unwrap();
         let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
             capacity: options.capacity,
             transaction_capacity: options.capacity,

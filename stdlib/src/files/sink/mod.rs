@@ -18,7 +18,7 @@ use crate::file_sink::{Entry, FileSettings, FileSink, FileSystem};
 /// Makes a sink of local files.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
-    Ok(Box::new(FileSink::new(settings, LocalFiles, context)?))
+    Ok(Box::new(FileSink::new(settings, LocalFiles, "", context)?))
 }
 
 /// The local disk.
