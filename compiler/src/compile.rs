@@ -9,7 +9,8 @@ use weir_plan::{Component, Flow, PLAN_VERSION, Plan, Settings};
 
 use crate::constants::{ConstantReader, Outside, role_in_words};
 use crate::diagnostics::{
-    Diagnostic, DuplicateName, Later, LaterPart, NameStyle, Severity, UnknownKind, UnknownParam, UnreadableFile, Unused,
+    Diagnostic, DuplicateName, Later, LaterPart, NameStyle, Severity, UnknownKind, UnknownParam,
+    UnreadableFile, Unused,
 };
 use crate::flows::{ComponentIndex, Declared, Edge, FlowReader};
 use crate::graph::{Graph, destinations};

@@ -103,8 +103,7 @@ impl ConditionChecker<'_, '_> {
         };
         let declared = None;
         let expected = "Bool".to_owned();
-        let wrong =
-            WrongType { expected, found, span: given.span, declared, value: None, replacement: None };
+        let wrong = WrongType { expected, found, span: given.span, declared, value: None, replacement: None };
         self.checker.diagnostics.push(wrong.into());
         None
     }
@@ -148,13 +147,15 @@ impl ConditionChecker<'_, '_> {
                 }
             }
             ExpressionKind::Name(name) => self.named(name, given.span),
-            ExpressionKind::Text(_) | ExpressionKind::Number(_) | ExpressionKind::Bool(_) | ExpressionKind::Null => {
-                Some(Operand::Literal(given))
-            }
+            ExpressionKind::Text(_)
+            | ExpressionKind::Number(_)
+            | ExpressionKind::Bool(_)
+            | ExpressionKind::Null => Some(Operand::Literal(given)),
             _ => {
                 let expected = "value that can be compared".to_owned();
                 let (found, span) = (found(given), given.span);
-                let wrong = WrongType { expected, found, span, declared: None, value: None, replacement: None };
+                let wrong =
+                    WrongType { expected, found, span, declared: None, value: None, replacement: None };
                 self.checker.diagnostics.push(wrong.into());
                 None
             }
@@ -204,7 +205,8 @@ impl ConditionChecker<'_, '_> {
                 None
             }
             None => {
-                let names = self.checker.constants.values().chain(self.columns.columns.keys().map(AsRef::as_ref));
+                let names =
+                    self.checker.constants.values().chain(self.columns.columns.keys().map(AsRef::as_ref));
                 let near = nearest(name, names).map(str::to_owned);
                 let (name, quote) = (name.to_owned(), true);
                 let unknown = UnknownName { name, wanted: "field, param or let", near, quote, span };
@@ -284,7 +286,8 @@ impl ConditionChecker<'_, '_> {
             return Some(());
         }
         let name = self.checker.files.text(span).to_owned();
-        let origin = column.and_then(|column| self.columns.columns.get(column)).and_then(Column::why_optional);
+        let origin =
+            column.and_then(|column| self.columns.columns.get(column)).and_then(Column::why_optional);
         let type_name = value_type.named(true);
         self.checker.diagnostics.push(MayBeNull { name, type_name, span, origin }.into());
         None
@@ -297,7 +300,8 @@ impl ConditionChecker<'_, '_> {
                 (self.checker.files.text(*span).to_owned(), value_type.named(*optional), *span)
             }
             Operand::Literal(literal) => {
-                let name = constant_type(literal).map_or("null".to_owned(), |value_type| value_type.to_string());
+                let name =
+                    constant_type(literal).map_or("null".to_owned(), |value_type| value_type.to_string());
                 (self.checker.files.text(literal.span).to_owned(), name, literal.span)
             }
         }
@@ -362,7 +366,9 @@ fn help_for(left: &(String, String, Span), right: &(String, String, Span), equal
         ("Bool", "Bool") => "truth has no order: compare with `==` or `!=`".to_owned(),
         ("Float", "Int") => format!("write `{}.0`", right.0),
         ("Int", "Float") => "an Int is compared with whole numbers".to_owned(),
-        ("Int", "Text") => format!("an Int is compared with numbers without quotes: `{}`", right.0.trim_matches('"')),
+        ("Int", "Text") => {
+            format!("an Int is compared with numbers without quotes: `{}`", right.0.trim_matches('"'))
+        }
         ("Duration", "Int") => format!("write `{}s` or `{}ms`", right.0, right.0),
         ("Size", "Int") => format!("write `{}B` or `{}KiB`", right.0, right.0),
         ("Time", _) => "a Time is compared with text such as \"2026-01-31T12:00:00Z\"".to_owned(),

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Hole, Name, Number, Text, TextPart};
 use weir_grammar::Span;
+use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Hole, Name, Number, Text, TextPart};
 use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
 use crate::constants::{Constant, Constants};
 use crate::diagnostics::{
-    Diagnostic, DuplicateEntry, HoleNotAllowed, MalformedHole, MalformedText, MissingSetting, MissingUnit, NoSettings,
-    OutOfRange, UnknownName, UnknownSetting, UnknownVariant, WrongType,
+    Diagnostic, DuplicateEntry, HoleNotAllowed, MalformedHole, MalformedText, MissingSetting, MissingUnit,
+    NoSettings, OutOfRange, UnknownName, UnknownSetting, UnknownVariant, WrongType,
 };
 use crate::library::{Group, Library, Named, SettingSignature};
 use crate::names::nearest;
@@ -80,12 +80,21 @@ impl<'c> Checker<'c> {
     }
 
     /// Checks a block of settings against a group; the values with the defaults filled in.
-    pub(crate) fn group(&mut self, group: &Group, block: &Block, owner: &Owner) -> Option<BTreeMap<String, Value>> {
+    pub(crate) fn group(
+        &mut self,
+        group: &Group,
+        block: &Block,
+        owner: &Owner,
+    ) -> Option<BTreeMap<String, Value>> {
         let mut given: HashMap<&str, &Entry> = HashMap::with_capacity(block.entries.len());
         let mut unknown: Vec<&Name> = Vec::new();
         for entry in &block.entries {
             let known = group.settings.iter().any(|setting| setting.name.text == entry.name.text);
-            let setting = if known { &*entry.name.text } else { self.meant(group, block, &entry.name, owner, &mut unknown) };
+            let setting = if known {
+                &*entry.name.text
+            } else {
+                self.meant(group, block, &entry.name, owner, &mut unknown)
+            };
             if setting.is_empty() {
                 continue;
             }
@@ -173,7 +182,11 @@ impl<'c> Checker<'c> {
             let missing = missing.iter().map(|setting| {
                 (setting.name.text.to_string(), setting.value_type.to_string(), setting.name.span)
             });
-            self.report(MissingSetting { owner: owner.words.clone(), missing: missing.collect(), span: owner.span });
+            self.report(MissingSetting {
+                owner: owner.words.clone(),
+                missing: missing.collect(),
+                span: owner.span,
+            });
             return false;
         }
         missing.is_empty()
@@ -219,7 +232,9 @@ impl<'c> Checker<'c> {
             (ExpressionKind::Variant(name, settings), Type::Named(wanted)) => {
                 self.variant(name, Some(settings), wanted, given, expected)
             }
-            (ExpressionKind::Record(block), Type::Named(wanted)) => self.record(block, wanted, given, expected),
+            (ExpressionKind::Record(block), Type::Named(wanted)) => {
+                self.record(block, wanted, given, expected)
+            }
             (ExpressionKind::List(items), Type::List(wanted)) => {
                 let values: Vec<Option<Value>> =
                     items.iter().map(|item| self.value(item, &expected.item(wanted))).collect();
@@ -228,7 +243,9 @@ impl<'c> Checker<'c> {
             (ExpressionKind::Bool(value), Type::Bool) => Some(Value::Bool(*value)),
             (ExpressionKind::Number(number), wanted) => self.number(*number, wanted, given, expected),
             (ExpressionKind::Text(text), Type::Template) => self.template(text).map(Value::Template),
-            (ExpressionKind::Text(text), wanted) if wanted.is_textual() => self.text(text, wanted, given.span),
+            (ExpressionKind::Text(text), wanted) if wanted.is_textual() => {
+                self.text(text, wanted, given.span)
+            }
             _ => self.wrong(given, expected),
         }
     }
@@ -414,7 +431,9 @@ impl<'c> Checker<'c> {
         expected: &Expectation<'_>,
     ) -> Option<Value> {
         let library = self.library;
-        let Some(Named::Record(group)) = library.types.get(record) else { return self.wrong(given, expected) };
+        let Some(Named::Record(group)) = library.types.get(record) else {
+            return self.wrong(given, expected);
+        };
         let owner = Owner { words: format!("the record {record}"), span: block.span };
         self.group(group, block, &owner).map(Value::Record)
     }
@@ -464,7 +483,12 @@ impl<'c> Checker<'c> {
             let format = format?;
             let column = hole.name.text.to_string();
             let format_span = hole.format.as_ref().map(|format| format.span);
-            self.holes.push(OpenHole { column: column.clone(), span: hole.span, format: format.clone(), format_span });
+            self.holes.push(OpenHole {
+                column: column.clone(),
+                span: hole.span,
+                format: format.clone(),
+                format_span,
+            });
             parts.push(TemplatePart::Hole(weir_plan::Hole { column, format }));
             return Some(());
         }

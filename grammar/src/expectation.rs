@@ -23,7 +23,7 @@ fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
         return Some(punctuation);
     }
     Some(match rule {
-        Rule::name | Rule::thing_name => (1, "a name"),
+        Rule::name | Rule::thing_name | Rule::kind_name => (1, "a name"),
         Rule::word | Rule::operand | Rule::constant | Rule::named | Rule::value | Rule::list | Rule::call => {
             (1, "a value")
         }
@@ -31,7 +31,9 @@ fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::number | Rule::negative | Rule::bound => (2, "a number"),
         Rule::header => (2, "a header such as `@timestamp`"),
         Rule::block => (2, "settings in `{ }`"),
-        Rule::expression | Rule::conjunction | Rule::negation | Rule::comparison | Rule::paren => (1, "a condition"),
+        Rule::expression | Rule::conjunction | Rule::negation | Rule::comparison | Rule::paren => {
+            (1, "a condition")
+        }
         Rule::list_type => (1, "a type"),
         Rule::setting | Rule::entry => (1, "a setting such as `name: value`"),
         Rule::column => (1, "a column such as `@host: Text`"),

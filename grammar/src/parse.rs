@@ -78,7 +78,8 @@ pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
 
 /// The lines of the doc comments of a kind, without their marks.
 fn documentation(text: &str, comments: &[crate::tree::Comment], kind: CommentKind) -> String {
-    let lines = comments.iter().filter(|comment| comment.kind == kind).map(|comment| comment.span.slice(text));
+    let lines =
+        comments.iter().filter(|comment| comment.kind == kind).map(|comment| comment.span.slice(text));
     lines.map(without_marks).collect::<Vec<_>>().join("\n")
 }
 
@@ -190,7 +191,8 @@ fn unknown_item(file: FileId, source: &str, word: &str, span: Span) -> SyntaxErr
     if word.is_empty() {
         let found = expectation::found(source, 0);
         let end = span.start + source.chars().next().map_or(0, |letter| letter.len_utf8() as u32);
-        let kind = SyntaxErrorKind::Unexpected { found, expected: vec!["an item such as `source` or `flow`"] };
+        let kind =
+            SyntaxErrorKind::Unexpected { found, expected: vec!["an item such as `source` or `flow`"] };
         return SyntaxError { span: Span { file, start: span.start, end }, kind };
     }
     SyntaxError { span: here, kind: SyntaxErrorKind::UnknownItem { word: word.to_owned() } }

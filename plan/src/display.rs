@@ -178,7 +178,10 @@ impl Display for Value {
     }
 }
 
-fn settings_text(formatter: &mut Formatter<'_>, values: &std::collections::BTreeMap<String, Value>) -> fmt::Result {
+fn settings_text(
+    formatter: &mut Formatter<'_>,
+    values: &std::collections::BTreeMap<String, Value>,
+) -> fmt::Result {
     if values.is_empty() {
         return formatter.write_str("{}");
     }

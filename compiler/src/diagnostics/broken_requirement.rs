@@ -25,9 +25,12 @@ impl BrokenRequirement {
         let mut description = Description { message, ..Description::default() };
         for setting in settings {
             let default = if setting.default { " by default" } else { "" };
-            description = description.label(setting.span, format!("`{}` is {}{default}", setting.name, setting.value));
+            description =
+                description.label(setting.span, format!("`{}` is {}{default}", setting.name, setting.value));
         }
-        description.label(self.reason_span, self.reason.as_str()).help(format!("{}: {}", self.condition, self.reason))
+        description
+            .label(self.reason_span, self.reason.as_str())
+            .help(format!("{}: {}", self.condition, self.reason))
     }
 }
 

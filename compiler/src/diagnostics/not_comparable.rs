@@ -19,7 +19,10 @@ impl NotComparable {
     pub(super) fn describe(&self) -> Description {
         let message = format!(
             "`{}` is {} and `{}` is {}: they can't be compared",
-            self.left.0, with_article(&self.left.1), self.right.0, with_article(&self.right.1)
+            self.left.0,
+            with_article(&self.left.1),
+            self.right.0,
+            with_article(&self.right.1)
         );
         Description::new(message, self.span, "this comparison")
             .label(self.left.2, self.left.1.as_str())

@@ -16,10 +16,16 @@ pub struct Unexpected {
 impl Unexpected {
     pub(super) fn describe(&self) -> Description {
         let expected = match self.expected.as_slice() {
-            [] => return Description::new(format!("unexpected {}", self.found), self.span, "can't stand here"),
+            [] => {
+                return Description::new(format!("unexpected {}", self.found), self.span, "can't stand here");
+            }
             few if few.len() < 6 => joined(few, "or"),
             many => joined(&many[..5], "or"),
         };
-        Description::new(format!("expected {expected}, found {}", self.found), self.span, format!("expected {expected}"))
+        Description::new(
+            format!("expected {expected}, found {}", self.found),
+            self.span,
+            format!("expected {expected}"),
+        )
     }
 }

@@ -22,7 +22,8 @@ pub struct WrongType {
 impl WrongType {
     pub(super) fn describe(&self) -> Description {
         let message = format!("expected {}, found {}", with_article(&self.expected), self.found);
-        let mut description = Description::new(message, self.span, format!("expected {}", with_article(&self.expected)));
+        let mut description =
+            Description::new(message, self.span, format!("expected {}", with_article(&self.expected)));
         if let Some(value) = self.value {
             description = description.label(value, format!("this is {}", self.found));
         }
@@ -30,9 +31,11 @@ impl WrongType {
             description = description.label(*span, text.as_str());
         }
         match &self.replacement {
-            Some(replacement) => description
-                .help(format!("write `{replacement}`"))
-                .fix(format!("write `{replacement}`"), self.span, replacement.as_str()),
+            Some(replacement) => description.help(format!("write `{replacement}`")).fix(
+                format!("write `{replacement}`"),
+                self.span,
+                replacement.as_str(),
+            ),
             None => description,
         }
     }
