@@ -3,12 +3,14 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod file_sink;
 mod files;
 mod generate;
 mod library;
 mod memory;
 mod null;
 mod stdout;
+mod template;
 
 pub use library::library_sources;
 use weir_runtime::Registry;
@@ -19,6 +21,7 @@ pub fn registry() -> Registry {
         .source("files", files::source::make)
         .source("generate", generate::make)
         .channel("memory", memory::make)
+        .sink("files", files::sink::make)
         .sink("null", null::make)
         .sink("stdout", stdout::make)
 }
