@@ -3,6 +3,8 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod memory;
 mod template;
 
@@ -10,5 +12,8 @@ use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
 pub fn registry() -> Registry {
-    Registry::default().channel("memory", memory::make)
+    let registry = Registry::default().channel("memory", memory::make);
+    #[cfg(feature = "kafka")]
+    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
+    registry
 }
