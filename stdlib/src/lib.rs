@@ -6,6 +6,8 @@
 mod file_sink;
 mod files;
 mod generate;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod library;
 mod memory;
 mod null;
@@ -17,11 +19,14 @@ use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
 pub fn registry() -> Registry {
-    Registry::default()
+    let registry = Registry::default()
         .source("files", files::source::make)
         .source("generate", generate::make)
         .channel("memory", memory::make)
         .sink("files", files::sink::make)
         .sink("null", null::make)
-        .sink("stdout", stdout::make)
+        .sink("stdout", stdout::make);
+    #[cfg(feature = "kafka")]
+    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
+    registry
 }
