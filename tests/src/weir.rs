@@ -25,7 +25,7 @@ pub struct Weir {
     log: PathBuf,
 }
 
-/// A place in a log: what came after it.
+/// A place in a log: after so many lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark(usize);
 
@@ -65,17 +65,13 @@ impl Weir {
 
     /// The present end of the log.
     pub fn mark(&self) -> Mark {
-        Mark(self.log_text().len())
+        Mark(self.log_lines().len())
     }
 
     /// Waits until the log has a line after `mark` that satisfies `wanted`, and returns it.
     pub fn await_line(&mut self, what: &str, mark: Mark, wanted: impl Fn(&str) -> bool) -> String {
         self.await_event(what, Duration::from_secs(120), |weir| {
-            let text = weir.log_text();
-            let after = text.get(mark.0..).unwrap_or_default();
-            // the last line may be half written
-            let complete = after.rfind('\n').map_or("", |end| &after[..end]);
-            complete.lines().find(|line| wanted(line)).map(str::to_owned)
+            weir.log_lines().into_iter().skip(mark.0).find(|line| wanted(line))
         })
     }
 
@@ -104,6 +100,9 @@ impl Weir {
 
     /// SIGTERM: it drains and ends.
     pub fn terminate(mut self) -> Ending {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            panic!("weir ended with {status} before it was sent SIGTERM\n{}", self.log_tail());
+        }
         if let Err(error) = kill_process(Pid::from_child(&self.child), Signal::TERM) {
             panic!("can't send SIGTERM to weir: {error}");
         }
@@ -121,6 +120,13 @@ impl Weir {
             self.child.try_wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"))
         });
         Ending { status, log: self.log_text(), path: self.log.clone() }
+    }
+
+    /// The log's lines so far, without one that is half written.
+    fn log_lines(&self) -> Vec<String> {
+        let text = self.log_text();
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete.lines().map(str::to_owned).collect()
     }
 
     fn log_text(&self) -> String {
