@@ -218,6 +218,12 @@ fn outside_value(
             let (given, errors) = weir_grammar::parse_value(span.file, text);
             let errors = errors.into_iter().map(|error| crate::syntax::diagnostic(error, checker.files));
             checker.diagnostics.extend(errors);
+            if let (ExpressionKind::Name(_), false) =
+                (&given.kind, matches!(signature.value_type, Type::Named(_)))
+            {
+                checker.mismatch(format!("`{text}`"), span, None, &Expectation::of(signature));
+                return None;
+            }
             given
         }
     };

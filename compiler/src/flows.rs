@@ -153,6 +153,7 @@ impl<'t> FlowReader<'_, 't> {
             }
             _ => "a step".to_owned(),
         };
+        self.broken = true;
         self.diagnostics.push(DeadEnd { span: last, what, copy: false }.into());
         Segment { steps, to: Destination::Broken }
     }
@@ -191,6 +192,7 @@ impl<'t> FlowReader<'_, 't> {
             self.mention(rest);
         }
         if copy.branches.is_empty() && !copy.broken {
+            self.broken = true;
             self.diagnostics.push(DeadEnd { span: copy.span, what: String::new(), copy: true }.into());
             return Destination::Broken;
         }

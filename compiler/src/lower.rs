@@ -300,7 +300,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
 
     fn hole(&mut self, hole: &OpenHole, columns: &Columns) {
         let Some(column) = columns.columns.get(hole.column.as_str()) else {
-            let missing = no_such_column(hole.column.clone(), hole.span, columns);
+            let missing = no_such_column(hole.column.clone(), hole.name_span, columns);
             self.checker.diagnostics.push(missing.into());
             return;
         };

@@ -11,7 +11,7 @@ use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 use crate::constants::{Constant, Constants};
 use crate::diagnostics::{
     Diagnostic, DuplicateEntry, HoleNotAllowed, MalformedHole, MalformedText, MissingSetting, MissingUnit,
-    NoSettings, OutOfRange, UnknownName, UnknownSetting, UnknownVariant, WrongType,
+    NoSettings, OutOfRange, UnknownName, UnknownSetting, UnknownVariant, WrongType, with_article,
 };
 use crate::library::{Group, Library, Named, SettingSignature};
 use crate::names::nearest;
@@ -47,6 +47,7 @@ impl<'e> Expectation<'e> {
 pub(crate) struct OpenHole {
     pub(crate) column: String,
     pub(crate) span: Span,
+    pub(crate) name_span: Span,
     pub(crate) format: HoleFormat,
     pub(crate) format_span: Option<Span>,
 }
@@ -215,7 +216,14 @@ impl<'c> Checker<'c> {
         };
         if too_small || too_large {
             let name = setting.name.text.to_string();
-            let range_text = self.files.text(range.span).to_owned();
+            let text = |bound: &Expression| self.files.text(bound.span).to_owned();
+            let range_text = match (&range.greatest, range.inclusive) {
+                (None, _) => format!("at least {}", text(&range.least)),
+                (Some(greatest), true) => format!("from {} to {}", text(&range.least), text(greatest)),
+                (Some(greatest), false) => {
+                    format!("at least {} and below {}", text(&range.least), text(greatest))
+                }
+            };
             let declared = range.span;
             self.report(OutOfRange { name, value: value.to_string(), range: range_text, span, declared });
             return false;
@@ -303,7 +311,7 @@ impl<'c> Checker<'c> {
         let shown = self.files.text(given.span).to_owned();
         let offers = units.iter().map(|unit| format!("{shown}{unit}")).collect();
         self.report(MissingUnit {
-            expected: expected.name(),
+            expected: expected.value_type.to_string(),
             number: shown,
             offers,
             span: given.span,
@@ -342,7 +350,8 @@ impl<'c> Checker<'c> {
                 if fits(&value.kind, wanted, expected.optional) {
                     return self.value(value, expected);
                 }
-                self.mismatch(found(value), span, Some(value.span), expected)
+                let label = Some((format!("`{name}` is {}", found(value)), value.span));
+                self.mismatch(found(value), span, label, expected)
             }
             Some(Constant::Param { value_type, optional, value, declared }) => {
                 self.used.insert(name.to_owned());
@@ -351,17 +360,18 @@ impl<'c> Checker<'c> {
                     let value = value.clone()?;
                     return Some(if *wanted == Type::Template { constant_template(value) } else { value });
                 }
-                let found = format!("{} `{name}`", value_type.named(*optional));
-                self.mismatch(found, span, Some(*declared), expected)
+                let found = with_article(&value_type.named(*optional));
+                let label = Some((format!("`{name}` is {}", value_type.named(*optional)), *declared));
+                self.mismatch(found, span, label, expected)
             }
         }
     }
 
-    fn mismatch(
+    pub(crate) fn mismatch(
         &mut self,
         found: String,
         span: Span,
-        value: Option<Span>,
+        value: Option<(String, Span)>,
         expected: &Expectation<'_>,
     ) -> Option<Value> {
         let (declared, replacement) = (expected.declared.clone(), None);
@@ -386,12 +396,6 @@ impl<'c> Checker<'c> {
     ) -> Option<Value> {
         let library = self.library;
         let Some(Named::Enum(variants)) = library.types.get(enumeration) else {
-            if settings.is_none() {
-                let near = nearest(&name.text, self.constants.values()).map(str::to_owned);
-                let (name, span) = (name.text.to_string(), name.span);
-                self.report(UnknownName { name, wanted: "param or let", near, quote: false, span });
-                return None;
-            }
             return self.wrong(given, expected);
         };
         let Some(variant) = variants.iter().find(|variant| variant.name.text == name.text) else {
@@ -483,9 +487,11 @@ impl<'c> Checker<'c> {
             let format = format?;
             let column = hole.name.text.to_string();
             let format_span = hole.format.as_ref().map(|format| format.span);
+            let name_span = hole.name.span;
             self.holes.push(OpenHole {
                 column: column.clone(),
                 span: hole.span,
+                name_span,
                 format: format.clone(),
                 format_span,
             });

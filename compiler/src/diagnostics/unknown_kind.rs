@@ -29,6 +29,6 @@ impl UnknownKind {
         let known = listed(self.known.iter().map(String::as_str), "and");
         description
             .suggest(self.span, self.near.as_deref())
-            .help(format!("the library's {}s are {known}", self.role))
+            .help(format!("the {}s of the library: {known}", self.role))
     }
 }

@@ -26,7 +26,7 @@ impl UnknownParam {
         match self.known.is_empty() {
             true => description.help("the program has no params"),
             false => description
-                .help(format!("its params are {}", listed(self.known.iter().map(String::as_str), "and"))),
+                .help(format!("its params: {}", listed(self.known.iter().map(String::as_str), "and"))),
         }
     }
 }

@@ -13,8 +13,8 @@ pub struct WrongType {
     pub span: Span,
     /// What asks for the type, and where.
     pub declared: Option<(String, Span)>,
-    /// For a name, where its value or type is.
-    pub value: Option<Span>,
+    /// For a name, what it is, and where that is said.
+    pub value: Option<(String, Span)>,
     /// What would be right, if that is sure.
     pub replacement: Option<String>,
 }
@@ -24,8 +24,8 @@ impl WrongType {
         let message = format!("expected {}, found {}", with_article(&self.expected), self.found);
         let mut description =
             Description::new(message, self.span, format!("expected {}", with_article(&self.expected)));
-        if let Some(value) = self.value {
-            description = description.label(value, format!("this is {}", self.found));
+        if let Some((text, span)) = &self.value {
+            description = description.label(*span, text.as_str());
         }
         if let Some((text, span)) = &self.declared {
             description = description.label(*span, text.as_str());
