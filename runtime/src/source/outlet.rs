@@ -180,3 +180,6 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     split(batch.slice(0, half), limits, parts);
     split(batch.slice(half, batch.rows() - half), limits, parts);
 }
+
+#[cfg(test)]
+mod tests;
