@@ -20,7 +20,8 @@ pub struct Expression {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// A constant; its type is the expression's.
+    /// A constant; its type is the expression's. A time is the [`Value::Int`] of its microseconds since
+    /// 1970 in UTC; a constant of type `BinaryView` is [`Value::Text`], whose UTF-8 is meant.
     Literal(Value),
     /// The column of this name: `"@host"`, `"body"`, `"status"`.
     Column(String),
@@ -52,4 +53,18 @@ pub enum Comparison {
     Greater,
     /// `>=`
     GreaterOrEqual,
+}
+
+impl Comparison {
+    /// The operator as the language writes it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Comparison::Equal => "==",
+            Comparison::NotEqual => "!=",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //! This crate must not know how a plan came about (the language, spans, diagnostics) nor how it
 //! is run (batches, transactions, components).
 
+mod display;
 mod event;
 mod expression;
 mod graph;

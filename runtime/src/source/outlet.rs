@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::progress::Progress;
@@ -29,7 +30,7 @@ pub enum PutError {
     Step(StepError),
 }
 
-/// Where a source puts its batches. Dropping it closes it.
+/// Where a source puts its batches.
 pub struct Outlet {
     component: Arc<str>,
     segments: Arc<[Segment]>,
@@ -37,6 +38,7 @@ pub struct Outlet {
     meter: Arc<Meter>,
     /// The bounds that every channel behind this outlet keeps.
     limits: Limits,
+    closed: CancellationToken,
 }
 
 impl Outlet {
@@ -52,7 +54,8 @@ impl Outlet {
     ) -> Outlet {
         let limits = segments.iter().flat_map(Segment::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
-        Outlet { component, segments, progress, meter, limits }
+        let closed = CancellationToken::new();
+        Outlet { component, segments, progress, meter, limits, closed }
     }
 
     /// Puts a batch: through its steps and into all its channels, as one unit.
@@ -128,9 +131,14 @@ impl Outlet {
         }
     }
 
-    /// Says that nothing more will be put.
+    /// Says that nothing more will be put, ever: the source has ended. The channels behind empty
+    /// into their sinks when all their sources have.
     pub fn close(self) {
-        drop(self);
+        self.closed.cancel();
+    }
+
+    pub(crate) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 }
 

@@ -16,7 +16,7 @@ use std::fmt::Write;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
-use arrow_array::{Array, BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray};
+use arrow_array::{BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray};
 use arrow_schema::{DataType, TimeUnit};
 use thiserror::Error;
 use weir_plan::{HoleFormat, Template, TemplatePart};
@@ -147,6 +147,11 @@ impl Renderer {
             Some(Part::Text(text)) => text,
             _ => "",
         }
+    }
+
+    /// Whether there is nothing to render.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(text) if text.is_empty()))
     }
 
     /// Whether there is a hole.

@@ -1,0 +1,56 @@
+//! `weir plan`: what a program would do.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::MISUSE;
+use crate::program::{Format, Params, compile, library, rendered};
+
+/// The arguments of `weir plan`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The program, or - for standard input
+    #[arg(value_name = "FILE")]
+    path: String,
+    /// How the plan is shown
+    #[arg(long, value_enum, default_value = "text")]
+    format: PlanFormat,
+    #[command(flatten)]
+    params: Params,
+}
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanFormat {
+    /// For people, and for diff
+    Text,
+    /// As the runtime reads it
+    Json,
+}
+
+/// Shows the plan. Exit status: 0 shown, 1 the program has errors, 2 misuse.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    match plan(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::from(MISUSE)
+        }
+    }
+}
+
+fn plan(arguments: &Arguments) -> Result<bool, String> {
+    let library = library()?;
+    let compiled = compile(&arguments.path, &library, &arguments.params)?;
+    eprint!("{}", rendered(&compiled.diagnostics, &compiled.files, Format::Human));
+    let Some(plan) = compiled.plan else { return Ok(false) };
+    match arguments.format {
+        PlanFormat::Text => print!("{plan}"),
+        PlanFormat::Json => {
+            println!("{}", serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?)
+        }
+    }
+    Ok(true)
+}

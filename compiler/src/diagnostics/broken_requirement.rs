@@ -1,0 +1,55 @@
+use weir_grammar::Span;
+
+use super::{Description, joined};
+
+/// Settings that don't go together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrokenRequirement {
+    /// What must hold, as the signature says it.
+    pub condition: String,
+    /// Why it must hold.
+    pub reason: String,
+    /// Where the signature says why.
+    pub reason_span: Span,
+    /// The settings that the condition names.
+    pub settings: Vec<RequiredSetting>,
+}
+
+impl BrokenRequirement {
+    pub(super) fn describe(&self) -> Description {
+        let shown: Vec<String> =
+            self.settings.iter().map(|setting| format!("`{}` is {}", setting.name, setting.value)).collect();
+        let message = format!("`{}` does not hold: {}", self.condition, joined(&shown, "and"));
+        let mut settings: Vec<&RequiredSetting> = self.settings.iter().collect();
+        settings.sort_by_key(|setting| setting.default);
+        let mut description = Description { message, ..Description::default() };
+        for setting in settings {
+            let default = if setting.default { " by default" } else { "" };
+            description =
+                description.label(setting.span, format!("`{}` is {}{default}", setting.name, setting.value));
+        }
+        description.label(self.reason_span, self.reason.as_str()).help(self.instead())
+    }
+
+    fn instead(&self) -> String {
+        let defaults = self.settings.iter().filter(|setting| setting.default);
+        let defaults: Vec<String> = defaults.map(|setting| format!("`{}`", setting.name)).collect();
+        match defaults.is_empty() {
+            true => format!("change them so that `{}`", self.condition),
+            false => format!("set {} as well, so that `{}`", joined(&defaults, "and"), self.condition),
+        }
+    }
+}
+
+/// A setting that a requirement names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequiredSetting {
+    /// Its name.
+    pub name: String,
+    /// Its value, as it was written.
+    pub value: String,
+    /// Where the value stands.
+    pub span: Span,
+    /// Whether it is the default, because the program gives none.
+    pub default: bool,
+}

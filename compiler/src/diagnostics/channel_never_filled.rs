@@ -1,0 +1,26 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// A channel that is read, but that nothing is put into.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelNeverFilled {
+    /// The channel.
+    pub name: String,
+    /// Where it is declared.
+    pub declared: Span,
+    /// Where it is read.
+    pub read: Span,
+}
+
+impl ChannelNeverFilled {
+    pub(super) fn describe(&self) -> Description {
+        Description::new(
+            format!("nothing is ever put into the channel `{}`", self.name),
+            self.declared,
+            "never filled",
+        )
+        .label(self.read, "so nothing ever comes out of it here")
+        .help(format!("let a source fill it: `some_source -> {}`", self.name))
+    }
+}

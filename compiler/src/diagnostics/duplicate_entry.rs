@@ -1,0 +1,22 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// A setting that is given twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DuplicateEntry {
+    /// The setting.
+    pub name: String,
+    /// Where it is given first.
+    pub first: Span,
+    /// Where it is given again.
+    pub second: Span,
+}
+
+impl DuplicateEntry {
+    pub(super) fn describe(&self) -> Description {
+        Description::new(format!("`{}` is set twice", self.name), self.second, "set again")
+            .label(self.first, "set here first")
+            .help("leave one of the two out")
+    }
+}

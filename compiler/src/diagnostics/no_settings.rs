@@ -1,0 +1,27 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// A variant that is given settings and takes none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoSettings {
+    /// The variant.
+    pub variant: String,
+    /// Its name.
+    pub name_span: Span,
+    /// The settings.
+    pub span: Span,
+}
+
+impl NoSettings {
+    pub(super) fn describe(&self) -> Description {
+        Description::new(
+            format!("the variant `{}` takes no settings", self.variant),
+            self.span,
+            "settings for nothing",
+        )
+        .label(self.name_span, "a variant without settings")
+        .help(format!("write `{}` alone", self.variant))
+        .fix("leave the settings out", self.name_span.to(self.span), self.variant.as_str())
+    }
+}

@@ -1,0 +1,29 @@
+use weir_grammar::Span;
+
+use super::{Description, with_article};
+
+/// A comparison of things that can't be compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotComparable {
+    /// Text, type and place of the left side.
+    pub left: (String, String, Span),
+    /// Text, type and place of the right side.
+    pub right: (String, String, Span),
+    /// What would be right.
+    pub help: String,
+}
+
+impl NotComparable {
+    pub(super) fn describe(&self) -> Description {
+        let message = format!(
+            "`{}` is {} and `{}` is {}: they can't be compared",
+            self.left.0,
+            with_article(&self.left.1),
+            self.right.0,
+            with_article(&self.right.1)
+        );
+        Description::new(message, self.right.2, with_article(&self.right.1))
+            .label(self.left.2, with_article(&self.left.1))
+            .help(self.help.as_str())
+    }
+}

@@ -1,0 +1,27 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// A param that nothing gives a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamWithoutValue {
+    /// The param.
+    pub name: String,
+    /// Its type.
+    pub type_name: String,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+impl ParamWithoutValue {
+    pub(super) fn describe(&self) -> Description {
+        let name = &self.name;
+        Description::new(
+            format!("the param `{name}` has no value"),
+            self.span,
+            "has no default and is not set",
+        )
+        .help(format!("set it: `--set {name}=…`, or the environment variable `WEIR_{}`", name.to_uppercase()))
+        .help(format!("or give it a default: `param {name}: {} = …`", self.type_name))
+    }
+}

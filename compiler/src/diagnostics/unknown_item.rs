@@ -1,0 +1,22 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// An item that begins with an unknown word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnknownItem {
+    /// The word.
+    pub word: String,
+    /// A word that is near.
+    pub near: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl UnknownItem {
+    pub(super) fn describe(&self) -> Description {
+        Description::new(format!("no item begins with `{}`", self.word), self.span, "not an item")
+            .suggest(self.span, self.near.as_deref())
+            .help("items are `param`, `let`, `source`, `channel`, `sink` and `flow`")
+    }
+}

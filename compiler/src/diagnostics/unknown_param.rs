@@ -1,0 +1,32 @@
+use weir_grammar::Span;
+
+use super::{Description, listed};
+
+/// A value from outside for a param that doesn't exist.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnknownParam {
+    /// The name.
+    pub name: String,
+    /// A param of a near name.
+    pub near: Option<String>,
+    /// The params that there are.
+    pub known: Vec<String>,
+    /// The setting, as it was given.
+    pub span: Span,
+}
+
+impl UnknownParam {
+    pub(super) fn describe(&self) -> Description {
+        let message = format!("`--set {}`: the program has no such param", self.name);
+        let description = Description::new(message, self.span, "set from outside");
+        let description = match &self.near {
+            Some(near) => description.help(format!("did you mean `{near}`?")),
+            None => description,
+        };
+        match self.known.is_empty() {
+            true => description.help("the program has no params"),
+            false => description
+                .help(format!("its params: {}", listed(self.known.iter().map(String::as_str), "and"))),
+        }
+    }
+}

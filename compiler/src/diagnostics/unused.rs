@@ -1,0 +1,25 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// Something that is declared and never used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unused {
+    /// What it is.
+    pub what: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+impl Unused {
+    pub(super) fn describe(&self) -> Description {
+        let message = format!("the {} `{}` is never used", self.what, self.name);
+        let description = Description::new(message, self.span, "never used");
+        match self.what {
+            "param" | "let" => description.help("leave it out, or use it"),
+            _ => description.help("lead events through it in a flow, or leave it out"),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Names that are near each other, and how names are written.
+
+/// The candidate that is nearest to a name, if one is so near that it was most likely meant.
+pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let letters = name.chars().count();
+    let ranked = candidates.into_iter().filter(|candidate| *candidate != name).filter_map(|candidate| {
+        let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+        let allowed = match letters.max(candidate.chars().count()) {
+            0..=2 => 0,
+            3..=5 => 1,
+            6..=9 => 2,
+            _ => 3,
+        };
+        (distance <= allowed).then_some((distance, candidate))
+    });
+    ranked.min().map(|(_, candidate)| candidate)
+}
+
+/// Whether a name is written as things are: `snake_case`.
+pub(crate) fn is_snake_case(name: &str) -> bool {
+    !name.chars().any(|letter| letter.is_ascii_uppercase())
+}
+
+/// A name as things are written.
+pub(crate) fn to_snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    let mut last_is_lower = false;
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && last_is_lower {
+            snake.push('_');
+        }
+        last_is_lower = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_near_names_are_offered() {
+        let candidates = ["capacity", "byte_capacity", "keep_alive"];
+        assert_eq!(nearest("capcity", candidates), Some("capacity"));
+        assert_eq!(nearest("Capacity", candidates), Some("capacity"));
+        assert_eq!(nearest("size", candidates), None);
+        assert_eq!(nearest("a", ["b"]), None);
+    }
+
+    #[test]
+    fn snake_case_keeps_acronyms_together() {
+        assert_eq!(to_snake_case("myHDFSSink"), "my_hdfssink");
+        assert_eq!(to_snake_case("Clicks"), "clicks");
+    }
+}

@@ -1,0 +1,90 @@
+//! Pest's pairs to the tree.
+//!
+//! The grammar fixes which pairs a rule has and in which order, so a builder takes what it needs by
+//! rule and passes over punctuation; a pair that is missing all the same gives a broken node.
+
+mod flow;
+mod item;
+mod signature;
+mod value;
+
+use pest::iterators::{Pair, Pairs};
+
+use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::parse::without_marks;
+use crate::tree::{Comment, CommentKind, Name};
+use crate::{FileId, Rule, Span};
+
+/// Builds the tree of one file, item by item.
+pub(crate) struct Builder<'t> {
+    pub(crate) file: FileId,
+    pub(crate) text: &'t str,
+    /// Where in the file the item begins that is being built.
+    pub(crate) base: usize,
+    /// The entries of this item that could not be read.
+    pub(crate) blanked: Vec<Span>,
+    pub(crate) errors: Vec<SyntaxError>,
+    comments: &'t [Comment],
+    /// The first comment that no item or entry has passed yet.
+    next_comment: usize,
+}
+
+impl<'t> Builder<'t> {
+    pub(crate) fn new(file: FileId, text: &'t str, comments: &'t [Comment]) -> Builder<'t> {
+        Builder { file, text, base: 0, blanked: Vec::new(), errors: Vec::new(), comments, next_comment: 0 }
+    }
+
+    /// Goes on to the item that begins at this place, past the comments inside the last one.
+    pub(crate) fn begin_item(&mut self, base: usize, last_end: usize) {
+        self.base = base;
+        self.blanked.clear();
+        let rest = &self.comments[self.next_comment..];
+        self.next_comment += rest.iter().take_while(|comment| comment.span.end as usize <= last_end).count();
+    }
+
+    /// The doc comment before a place, and after the last place that was asked about.
+    pub(crate) fn documentation(&mut self, place: u32) -> String {
+        let rest = &self.comments[self.next_comment..];
+        let before = rest.iter().take_while(|comment| comment.span.end <= place).count();
+        self.next_comment += before;
+        if before == 0 {
+            return String::new();
+        }
+        let lines = rest[..before].iter().filter(|comment| comment.kind == CommentKind::Item);
+        lines.map(|comment| without_marks(comment.span.slice(self.text))).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A stretch of the item, as a place in the file.
+    pub(crate) fn span(&self, start: usize, end: usize) -> Span {
+        Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
+    }
+
+    fn span_of(&self, pair: &Pair<'_, Rule>) -> Span {
+        let span = pair.as_span();
+        let end = span.start() + span.as_str().trim_end().len();
+        self.span(span.start(), end)
+    }
+
+    fn name(&self, pair: &Pair<'_, Rule>) -> Name {
+        Name { text: pair.as_str().trim_matches('`').into(), span: self.span_of(pair) }
+    }
+
+    /// The next name among these pairs, wherever it is wrapped.
+    fn next_name(&self, pairs: &mut Pairs<'_, Rule>) -> Name {
+        let is_name = |rule| matches!(rule, Rule::name | Rule::thing_name | Rule::kind_name | Rule::header);
+        let found = pairs.find(|pair| is_name(pair.as_rule()));
+        match found {
+            Some(pair) => self.name(&pair),
+            None => Name { text: "".into(), span: self.span(0, 0) },
+        }
+    }
+
+    /// Whether an entry in this span could not be read.
+    fn has_blanked(&self, span: Span) -> bool {
+        self.blanked.iter().any(|blanked| span.contains(*blanked))
+    }
+
+    fn report(&mut self, span: Span, kind: SyntaxErrorKind) {
+        self.errors.push(SyntaxError { span, kind });
+    }
+}

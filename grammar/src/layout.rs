@@ -1,0 +1,371 @@
+//! The layout of a file: one pass over its bytes that cuts it into items.
+//!
+//! Pest sees one item at a time, and a copy of it in which comments, and newlines inside `( )` and
+//! `[ ]`, are blanks. Every byte keeps its place, so places in the copy are places in the file.
+
+use std::ops::Range;
+
+use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::tree::{Comment, CommentKind};
+use crate::{FileId, Span};
+
+/// The words that begin an item.
+pub const ITEM_WORDS: [&str; 16] = [
+    "param",
+    "let",
+    "source",
+    "channel",
+    "sink",
+    "flow",
+    "extern",
+    "enum",
+    "record",
+    "import",
+    "schema",
+    "interceptor",
+    "fn",
+    "quality",
+    "test",
+    "agent",
+];
+
+/// Brackets may be nested this deep.
+pub(crate) const NESTING_MAX: usize = 64;
+
+/// A file as a list of items.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// The items, in the order of the text.
+    pub(crate) items: Vec<ItemText>,
+    /// All comments, in the order of the text.
+    pub(crate) comments: Vec<Comment>,
+}
+
+/// The text of one item.
+#[derive(Debug, Default)]
+pub(crate) struct ItemText {
+    /// Its place in the file.
+    pub(crate) range: Range<usize>,
+    /// What pest shall not see: comments, and newlines that mean nothing.
+    pub(crate) blanks: Vec<Range<usize>>,
+    /// Mistakes inside single entries.
+    pub(crate) errors: Vec<SyntaxError>,
+    /// A mistake that leaves no shape to parse.
+    pub(crate) shapeless: bool,
+}
+
+/// Cuts the text of a file into items.
+pub(crate) fn lay_out(file: FileId, text: &str) -> Layout {
+    let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mut scanner = Scanner {
+        file,
+        text: text.as_bytes(),
+        position: start,
+        layout: Layout::default(),
+        item: None,
+        open: Vec::new(),
+        last: b'\n',
+        line_start: start,
+    };
+    scanner.scan();
+    scanner.layout
+}
+
+struct Scanner<'t> {
+    file: FileId,
+    text: &'t [u8],
+    position: usize,
+    layout: Layout,
+    item: Option<ItemText>,
+    /// The brackets that are open, with their places.
+    open: Vec<(u8, usize)>,
+    /// The last byte that is neither blank nor comment; a newline where a line has just begun.
+    last: u8,
+    line_start: usize,
+}
+
+impl Scanner<'_> {
+    fn scan(&mut self) {
+        let mut at_line_start = true;
+        while let Some(&byte) = self.text.get(self.position) {
+            match byte {
+                b' ' | b'\t' | b'\r' => self.position += 1,
+                b'\n' => {
+                    self.newline();
+                    at_line_start = true;
+                }
+                b'/' if self.text.get(self.position + 1) == Some(&b'/') => self.comment(),
+                _ => {
+                    if at_line_start && self.begins_item() {
+                        self.finish_item();
+                    }
+                    at_line_start = false;
+                    self.token(byte);
+                }
+            }
+        }
+        self.finish_item();
+    }
+
+    fn newline(&mut self) {
+        if let (Some((b'(' | b'[', _)), Some(item)) = (self.open.last(), &mut self.item) {
+            item.blanks.push(self.position..self.position + 1);
+        }
+        self.position += 1;
+        self.line_start = self.position;
+    }
+
+    fn comment(&mut self) {
+        let rest = &self.text[self.position..];
+        let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let kind = match rest.get(2) {
+            Some(b'/') if rest.get(3) != Some(&b'/') => CommentKind::Item,
+            Some(b'!') => CommentKind::File,
+            _ => CommentKind::Plain,
+        };
+        let range = self.position..self.position + length;
+        let span = self.span(range.clone());
+        self.layout.comments.push(Comment { span, kind });
+        if let Some(item) = &mut self.item {
+            item.blanks.push(range);
+        }
+        self.position += length;
+    }
+
+    /// Whether the line that begins here begins an item.
+    ///
+    /// Inside brackets only an item's word in the first column does, followed by a name: so an item
+    /// whose bracket is never closed ends where the next one begins.
+    fn begins_item(&self) -> bool {
+        let Some(_) = self.item else { return false };
+        let word = self.word(self.position);
+        if self.open.is_empty() {
+            let goes_on =
+                matches!(self.last, b'=' | b',' | b':') || matches!(word, "because" | "else" | "and" | "or");
+            return !word.is_empty() && !goes_on;
+        }
+        let after = &self.text[self.position + word.len()..];
+        let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let named = after.get(blanks).is_some_and(|&byte| is_letter(byte) || byte == b'"' || byte == b'`');
+        self.position == self.line_start && blanks > 0 && named && ITEM_WORDS.contains(&word)
+    }
+
+    fn token(&mut self, byte: u8) {
+        if self.item.is_none() {
+            self.item = Some(ItemText { range: self.position..self.position, ..ItemText::default() });
+        }
+        self.last = byte;
+        match byte {
+            b'"' => self.string(self.position, true),
+            b'r' if self.text.get(self.position + 1) == Some(&b'"') => {
+                self.position += 1;
+                self.string(self.position - 1, false);
+            }
+            b'{' | b'(' | b'[' => self.opener(byte),
+            b'}' | b')' | b']' => self.closer(byte),
+            _ if is_letter(byte) || byte.is_ascii_digit() => self.position += self.word(self.position).len(),
+            _ => self.position += 1,
+        }
+        if let Some(item) = &mut self.item {
+            item.range.end = self.position;
+        }
+    }
+
+    /// A string whose opening quote is here; it never goes beyond its line.
+    fn string(&mut self, start: usize, escapes: bool) {
+        self.position += 1;
+        self.last = b'"';
+        while let Some(&byte) = self.text.get(self.position) {
+            match byte {
+                b'"' => {
+                    self.position += 1;
+                    return;
+                }
+                b'\n' => break,
+                b'\\' if escapes && !matches!(self.text.get(self.position + 1), None | Some(b'\n')) => {
+                    self.position += 2;
+                }
+                _ => self.position += 1,
+            }
+        }
+        self.report(start..self.position, SyntaxErrorKind::UnclosedText);
+    }
+
+    fn opener(&mut self, byte: u8) {
+        if self.open.len() == NESTING_MAX {
+            let kind = SyntaxErrorKind::Limit { what: "brackets nested in brackets", limit: NESTING_MAX };
+            self.report_shape(self.position..self.position + 1, kind);
+        }
+        self.open.push((byte, self.position));
+        self.position += 1;
+    }
+
+    fn closer(&mut self, byte: u8) {
+        let here = self.position..self.position + 1;
+        self.position += 1;
+        let opener = opener_of(byte);
+        match self.open.last().copied() {
+            Some((open, _)) if open == opener => {
+                self.open.pop();
+            }
+            Some((open, place)) => {
+                let opener = Some((open as char, self.span(place..place + 1)));
+                self.report_shape(here, SyntaxErrorKind::UnmatchedBracket { closer: byte as char, opener });
+                // It most likely closes what it fits.
+                if let Some(index) = self.open.iter().rposition(|(open, _)| *open == opener_of(byte)) {
+                    self.open.truncate(index);
+                }
+            }
+            None => {
+                let kind = SyntaxErrorKind::UnmatchedBracket { closer: byte as char, opener: None };
+                self.report_shape(here, kind);
+            }
+        }
+    }
+
+    fn finish_item(&mut self) {
+        if let Some((opener, place)) = self.open.first().copied() {
+            let kind = SyntaxErrorKind::UnclosedBracket { opener: opener as char };
+            self.report_shape(place..place + 1, kind);
+        }
+        self.open.clear();
+        self.layout.items.extend(self.item.take());
+    }
+
+    fn report(&mut self, range: Range<usize>, kind: SyntaxErrorKind) {
+        let span = self.span(range);
+        if let Some(item) = &mut self.item {
+            item.errors.push(SyntaxError { span, kind });
+        }
+    }
+
+    /// Reports a mistake after which the item's brackets can't be trusted: only the first counts.
+    fn report_shape(&mut self, range: Range<usize>, kind: SyntaxErrorKind) {
+        if self.item.as_ref().is_some_and(|item| !item.shapeless) {
+            self.report(range, kind);
+        }
+        if let Some(item) = &mut self.item {
+            item.shapeless = true;
+        }
+    }
+
+    fn word(&self, start: usize) -> &str {
+        let rest = &self.text[start..];
+        let length = rest.iter().take_while(|&&byte| is_letter(byte) || byte.is_ascii_digit()).count();
+        std::str::from_utf8(&rest[..length]).unwrap_or_default()
+    }
+
+    fn span(&self, range: Range<usize>) -> Span {
+        Span { file: self.file, start: range.start as u32, end: range.end as u32 }
+    }
+}
+
+fn opener_of(closer: u8) -> u8 {
+    match closer {
+        b'}' => b'{',
+        b')' => b'(',
+        _ => b'[',
+    }
+}
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}
+
+/// The entry around a place in an item's blanked text: the stretch of the innermost braces between
+/// two separators. None if the place is in no braces.
+pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    // For each open bracket whether it is a brace, and where its current entry begins.
+    let mut open: Vec<(bool, usize)> = Vec::new();
+    let mut position = 0;
+    let mut last = b'\n';
+    while position < bytes.len() {
+        let byte = bytes[position];
+        let ends_entry = match byte {
+            b',' => true,
+            b'\n' => !goes_on_before(&bytes[..position], last) && !goes_on_after(&bytes[position..]),
+            b'}' | b')' | b']' => true,
+            _ => false,
+        };
+        if ends_entry
+            && position >= place
+            && let Some((true, start)) = open.last()
+        {
+            let end = if byte == b',' { position + 1 } else { position };
+            return Some(*start..end);
+        }
+        match byte {
+            b'{' | b'(' | b'[' => open.push((byte == b'{', position + 1)),
+            b'}' | b')' | b']' => {
+                open.pop();
+            }
+            b',' | b'\n' if ends_entry => {
+                if let Some((_, start)) = open.last_mut() {
+                    *start = position + 1;
+                }
+            }
+            b'"' => position = end_of_string(bytes, position),
+            _ => {}
+        }
+        if !byte.is_ascii_whitespace() {
+            last = byte;
+        }
+        position += 1;
+    }
+    None
+}
+
+/// The place of the closing quote of the string that begins here, or of its line's end.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let raw = start > 0 && bytes[start - 1] == b'r';
+    let mut position = start + 1;
+    while position < bytes.len() {
+        match bytes[position] {
+            b'"' => return position,
+            b'\n' => return position - 1,
+            b'\\' if !raw => position += 2,
+            _ => position += 1,
+        }
+    }
+    position
+}
+
+fn goes_on_before(before: &[u8], last: u8) -> bool {
+    let line = before.trim_ascii_end();
+    matches!(last, b'=' | b'<' | b'+' | b'*' | b'/' | b'%') || line.ends_with(b"->") || line.ends_with(b" > ")
+}
+
+fn goes_on_after(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii_start();
+    [&b"->"[..], b"else ", b"and ", b"or ", b"because "].iter().any(|word| rest.starts_with(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(text: &str) -> Vec<&str> {
+        lay_out(FileId(0), text).items.into_iter().map(|item| &text[item.range]).collect()
+    }
+
+    #[test]
+    fn items_end_where_the_next_begins() {
+        let text = "let a = 1\n// b = {\nlet b =\n  2 // no end: {\nsource c = d { e: \"}\" }\n";
+        assert_eq!(items(text), ["let a = 1", "let b =\n  2", "source c = d { e: \"}\" }"]);
+    }
+
+    #[test]
+    fn an_unclosed_brace_ends_before_the_next_item_in_the_first_column() {
+        let text = "sink a = b {\n  source: 1\nsink c = d {}\n";
+        assert_eq!(items(text), ["sink a = b {\n  source: 1", "sink c = d {}"]);
+    }
+
+    #[test]
+    fn an_entry_is_found_in_the_innermost_braces() {
+        let text = "sink a = b {\n  c: { d: 1, e 2 }\n  f: 3\n}";
+        let place = text.find("2").unwrap();
+        let range = entry_around(text, place).unwrap();
+        assert_eq!(&text[range], " e 2 ");
+    }
+}

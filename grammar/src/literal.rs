@@ -1,0 +1,138 @@
+//! Numbers with units and the escapes of text.
+
+use std::time::Duration;
+
+use crate::tree::Number;
+
+/// The units of the language: what they measure, and their names.
+pub const UNITS: [(&str, &[&str]); 2] = [
+    ("durations", &["ms", "s", "min", "h", "d"]),
+    ("sizes", &["B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"]),
+];
+
+/// Why a number is none; the place of the unit, from the number's beginning, if that is why.
+#[derive(Debug, PartialEq)]
+pub(crate) struct NumberError {
+    pub(crate) reason: String,
+    pub(crate) unit_at: Option<usize>,
+}
+
+/// Reads a number with its unit, as `5_000`, `0.5`, `250ms`, `64KiB`, `10MiB/s`.
+pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
+    let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic() || letter == '/' || letter == '%');
+    let (digits, unit) = text.split_at(unit_at.unwrap_or(text.len()));
+    let wrong = |reason: String| NumberError { reason, unit_at: None };
+    if digits.ends_with('_') || digits.contains("__") || digits.contains("_.") {
+        return Err(wrong("a `_` stands between two digits".into()));
+    }
+    let digits: String = digits.chars().filter(|letter| *letter != '_').collect();
+    if digits.matches('.').count() > 1 {
+        return Err(wrong("a number has one point at most; text stands in quotes".into()));
+    }
+    let unknown = |unit: &str| NumberError { reason: format!("`{unit}` is no unit"), unit_at };
+    match unit {
+        "" if digits.contains('.') => {
+            digits.parse().map(Number::Float).map_err(|_| wrong("no number".into()))
+        }
+        "" => digits.parse().map(Number::Int).map_err(|_| wrong(format!("numbers end at {}", i64::MAX))),
+        "/s" => Ok(Number::EventRate(digits.parse().map_err(|_| wrong("no number".into()))?)),
+        _ => match unit.strip_suffix("/s") {
+            Some(bytes) => {
+                let size = bytes_of(bytes).ok_or_else(|| unknown(unit))?;
+                let number: f64 = digits.parse().map_err(|_| wrong("no number".into()))?;
+                Ok(Number::ByteRate(number * size as f64))
+            }
+            None => with_unit(&digits, unit).unwrap_or_else(|| Err(unknown(unit))),
+        },
+    }
+}
+
+/// None if the unit is unknown.
+fn with_unit(digits: &str, unit: &str) -> Option<Result<Number, NumberError>> {
+    let too_large = || NumberError { reason: "this is larger than can be counted".into(), unit_at: None };
+    if let Some(milliseconds) = milliseconds_of(unit) {
+        let total = scaled(digits, u128::from(milliseconds) * 1_000_000);
+        let duration =
+            total.and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos);
+        return Some(duration.map(Number::Duration).ok_or_else(too_large));
+    }
+    let bytes = bytes_of(unit)?;
+    let total = scaled(digits, u128::from(bytes)).and_then(|total| i64::try_from(total).ok());
+    Some(total.map(|total| Number::Size(total as u64)).ok_or_else(too_large))
+}
+
+/// The decimal times the factor, exactly, what is below one left out.
+fn scaled(digits: &str, factor: u128) -> Option<u128> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.parse::<u64>().ok()?;
+    let fraction = &fraction[..fraction.len().min(9)];
+    let tenths = 10_u128.pow(fraction.len() as u32);
+    let part = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? };
+    Some(u128::from(whole).checked_mul(factor)? + u128::from(part) * factor / tenths)
+}
+
+fn milliseconds_of(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    })
+}
+
+fn bytes_of(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    })
+}
+
+/// What an escape in text stands for; none if it is no escape.
+pub(crate) fn escape(text: &str) -> Option<char> {
+    if let Some(digits) = text.strip_prefix("\\u{") {
+        return u32::from_str_radix(digits.strip_suffix('}')?, 16).ok().and_then(char::from_u32);
+    }
+    Some(match text {
+        "\\n" => '\n',
+        "\\r" => '\r',
+        "\\t" => '\t',
+        "\\\\" => '\\',
+        "\\\"" => '"',
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_exact() {
+        assert_eq!(number("1_000_000"), Ok(Number::Int(1_000_000)));
+        assert_eq!(number("0.5"), Ok(Number::Float(0.5)));
+        assert_eq!(number("1.5h"), Ok(Number::Duration(Duration::from_secs(5_400))));
+        assert_eq!(number("64KiB"), Ok(Number::Size(65_536)));
+        assert_eq!(number("10GB"), Ok(Number::Size(10_000_000_000)));
+        assert_eq!(number("5_000/s"), Ok(Number::EventRate(5_000.0)));
+        assert_eq!(number("10MiB/s"), Ok(Number::ByteRate(10_485_760.0)));
+    }
+
+    #[test]
+    fn what_touches_letters_must_be_a_unit() {
+        assert_eq!(number("10m").unwrap_err().unit_at, Some(2));
+        assert!(number("99999999999999999999").is_err());
+        assert!(number("999999999TiB").is_err());
+        assert!(number("1.2.3").is_err());
+        assert!(number("1_").is_err());
+    }
+}

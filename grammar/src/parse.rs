@@ -1,0 +1,237 @@
+//! Text to tree, item by item.
+
+use std::ops::Range;
+
+use pest::Parser;
+use pest::error::{Error, InputLocation};
+use pest::iterators::Pair;
+
+use crate::build::Builder;
+use crate::error::{Later, SyntaxError, SyntaxErrorKind};
+use crate::expectation;
+use crate::layout::{ITEM_WORDS, ItemText, entry_around, lay_out};
+use crate::tree::{CommentKind, Expression, ExpressionKind, File, Item, ItemKind, Name};
+use crate::{FileId, FlowParser, Rule, Span};
+
+/// The largest file that is read. Places in it fit their spans, and nobody waits for nonsense.
+const FILE_BYTES_MAX: usize = 64 << 20;
+
+/// How many mistakes are looked for in one item; each costs a parse of the item.
+const ITEM_ERRORS_MAX: usize = 100;
+
+/// A tree and what is wrong with its text.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// What could be read.
+    pub file: File,
+    /// One error for each mistake, in the order of the text.
+    pub errors: Vec<SyntaxError>,
+}
+
+/// Reads the text of a file.
+pub fn parse(file: FileId, text: &str) -> Parsed {
+    let mut parsed = Parsed::default();
+    if text.len() > FILE_BYTES_MAX {
+        let span = Span { file, start: 0, end: 0 };
+        let kind = SyntaxErrorKind::Limit { what: "bytes in a file", limit: FILE_BYTES_MAX };
+        parsed.errors.push(SyntaxError { span, kind });
+        return parsed;
+    }
+    let layout = lay_out(file, text);
+    parsed.file.documentation = documentation(text, &layout.comments, CommentKind::File);
+    parsed.file.items.reserve(layout.items.len());
+    let mut builder = Builder::new(file, text, &layout.comments);
+    let mut last_end = 0;
+    for item in layout.items {
+        builder.begin_item(item.range.start, last_end);
+        last_end = item.range.end;
+        let read = read_item(&mut builder, item);
+        parsed.file.items.push(read);
+        parsed.errors.append(&mut builder.errors);
+    }
+    parsed.file.comments = layout.comments;
+    parsed
+}
+
+/// Reads a value that stands alone.
+pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
+    let span = Span { file, start: 0, end: text.len() as u32 };
+    let broken = Expression { span, kind: ExpressionKind::Broken };
+    let layout = lay_out(file, text);
+    let mut errors: Vec<SyntaxError> = Vec::new();
+    let shapeless = layout.items.iter().any(|item| item.shapeless);
+    errors.extend(layout.items.into_iter().flat_map(|item| item.errors));
+    if shapeless || !errors.is_empty() {
+        errors.truncate(1);
+        return (broken, errors);
+    }
+    let mut builder = Builder::new(file, text, &[]);
+    match FlowParser::parse(Rule::lone_value, text) {
+        Ok(mut pairs) => {
+            let value = pairs.next().and_then(|lone| lone.into_inner().next());
+            let value = value.map_or(broken, |pair| builder.value(pair));
+            (value, builder.errors)
+        }
+        Err(error) => (broken, vec![unexpected(file, text, 0, &error)]),
+    }
+}
+
+/// The lines of the doc comments of a kind, without their marks.
+fn documentation(text: &str, comments: &[crate::tree::Comment], kind: CommentKind) -> String {
+    let lines =
+        comments.iter().filter(|comment| comment.kind == kind).map(|comment| comment.span.slice(text));
+    lines.map(without_marks).collect::<Vec<_>>().join("\n")
+}
+
+/// A line of a doc comment without its marks.
+pub(crate) fn without_marks(line: &str) -> &str {
+    let line = line.trim_start_matches("///").trim_start_matches("//!").trim_end();
+    line.strip_prefix(' ').unwrap_or(line)
+}
+
+fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
+    let range = item.range.clone();
+    let span = builder.span(0, range.len());
+    let source = &builder.text[range.clone()];
+    let documentation = builder.documentation(span.start);
+    let word = first_word(source);
+    let name = name_after(source, word, span);
+    let broken = |name| Item { span, documentation: String::new(), kind: ItemKind::Broken(name) };
+    if item.shapeless {
+        // Text that never ends swallows the brackets after it: then it is the mistake.
+        let unclosed = item.errors.iter().position(|error| error.kind == SyntaxErrorKind::UnclosedText);
+        let cause = unclosed.or_else(|| item.errors.iter().position(|error| is_shape(&error.kind)));
+        builder.errors.extend(cause.and_then(|cause| item.errors.into_iter().nth(cause)));
+        return broken(name);
+    }
+    let Some(rule) = rule_of(word) else {
+        let error = unknown_item(builder.file, source, word, span);
+        builder.errors.push(error);
+        return broken(name);
+    };
+    let copy = blanked(source, &item);
+    match read_with_rule(builder, rule, copy, item.errors) {
+        Some(kind) => Item { span, documentation, kind },
+        None => broken(name),
+    }
+}
+
+/// Parses an item; at a mistake blanks the entry that has it, as if it weren't there, and parses again.
+fn read_with_rule(
+    builder: &mut Builder<'_>,
+    rule: Rule,
+    mut copy: String,
+    lexical: Vec<SyntaxError>,
+) -> Option<ItemKind> {
+    for error in lexical {
+        let place = error.span.start as usize - builder.base;
+        builder.errors.push(error);
+        // A second mistake in an entry that is gone already is not looked at.
+        if copy.as_bytes()[place] == b' ' {
+            builder.errors.pop();
+        } else {
+            blank_entry(builder, &mut copy, place)?;
+        }
+    }
+    for _ in 0..ITEM_ERRORS_MAX {
+        let error = match FlowParser::parse(rule, &copy) {
+            Ok(mut pairs) => return pairs.next().map(|pair: Pair<'_, Rule>| builder.item(pair)),
+            Err(error) => error,
+        };
+        builder.errors.push(unexpected(builder.file, &copy, builder.base, &error));
+        blank_entry(builder, &mut copy, place_of(&error))?;
+    }
+    None
+}
+
+fn blank_entry(builder: &mut Builder<'_>, copy: &mut String, place: usize) -> Option<()> {
+    let range = entry_around(copy, place).filter(|range| !copy[range.clone()].trim().is_empty())?;
+    builder.blanked.push(builder.span(range.start, range.end));
+    blank(copy, range);
+    Some(())
+}
+
+fn blanked(source: &str, item: &ItemText) -> String {
+    let mut copy = source.to_owned();
+    for range in &item.blanks {
+        let range = range.start - item.range.start..range.end - item.range.start;
+        if range.end <= copy.len() {
+            blank(&mut copy, range);
+        }
+    }
+    copy
+}
+
+/// Puts blanks in the place of every byte.
+fn blank(copy: &mut String, range: Range<usize>) {
+    let blanks = " ".repeat(range.len());
+    copy.replace_range(range, &blanks);
+}
+
+fn is_shape(kind: &SyntaxErrorKind) -> bool {
+    use SyntaxErrorKind::{Limit, UnclosedBracket, UnmatchedBracket};
+    matches!(kind, UnclosedBracket { .. } | UnmatchedBracket { .. } | Limit { .. })
+}
+
+fn rule_of(word: &str) -> Option<Rule> {
+    Some(match word {
+        "param" => Rule::param_item,
+        "let" => Rule::let_item,
+        "source" | "channel" | "sink" => Rule::component_item,
+        "extern" => Rule::extern_item,
+        "enum" => Rule::enum_item,
+        "record" => Rule::record_item,
+        "flow" => Rule::flow_item,
+        _ => return None,
+    })
+}
+
+fn unknown_item(file: FileId, source: &str, word: &str, span: Span) -> SyntaxError {
+    let here = Span { end: span.start + word.len() as u32, ..span };
+    if ITEM_WORDS.contains(&word) {
+        return SyntaxError { span: here, kind: SyntaxErrorKind::Later(Later::Item(word.to_owned())) };
+    }
+    if word.is_empty() {
+        let found = expectation::found(source, 0);
+        let end = span.start + source.chars().next().map_or(0, |letter| letter.len_utf8() as u32);
+        let kind =
+            SyntaxErrorKind::Unexpected { found, expected: vec!["an item such as `source` or `flow`"] };
+        return SyntaxError { span: Span { file, start: span.start, end }, kind };
+    }
+    SyntaxError { span: here, kind: SyntaxErrorKind::UnknownItem { word: word.to_owned() } }
+}
+
+fn first_word(text: &str) -> &str {
+    let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// The name after an item's word, for items that can't be read further.
+fn name_after(text: &str, word: &str, span: Span) -> Option<Name> {
+    let rest = &text[word.len()..];
+    let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    let name = first_word(&rest[blanks..]);
+    let start = span.start + (word.len() + blanks) as u32;
+    let span = Span { start, end: start + name.len() as u32, ..span };
+    (!name.is_empty()).then(|| Name { text: name.into(), span })
+}
+
+fn place_of(error: &Error<Rule>) -> usize {
+    match error.location {
+        InputLocation::Pos(place) => place,
+        InputLocation::Span((start, _)) => start,
+    }
+}
+
+fn unexpected(file: FileId, text: &str, base: usize, error: &Error<Rule>) -> SyntaxError {
+    let place = place_of(error);
+    let length = expectation::length_at(text, place);
+    let start = (base + place) as u32;
+    let span = Span { file, start, end: start + length as u32 };
+    let expected = expectation::expected(error);
+    let found = match expected.contains(&expectation::HOLE_END) && text[place..].starts_with('"') {
+        true => "the end of the text".to_owned(),
+        false => expectation::found(text, place),
+    };
+    SyntaxError { span, kind: SyntaxErrorKind::Unexpected { found, expected } }
+}
