@@ -36,7 +36,7 @@ async fn members_that_come_and_go_lose_nothing() {
     add(first.stop().await);
     writing.await.unwrap();
     let last = Reading::start(&settings);
-    for _ in 0..600 {
+    for _ in 0..300 {
         if committed(&group, &topic, 6).await == [Some(10_000); 6] {
             break;
         }

@@ -23,6 +23,12 @@ use crate::kafka::connection::Connection;
 /// How often the same complaint is worth a line in the log.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long commits may fail before it is worth a warning.
+const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
+
+/// Commits that fail further apart have nothing to do with each other.
+const COMMIT_FAILURE_GAP: Duration = Duration::from_secs(10);
+
 /// A partition has come or gone.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -43,10 +49,10 @@ pub(super) struct Member {
     changes: Mutex<Vec<Change>>,
     failure: Mutex<Option<SourceError>>,
     complaints: Mutex<HashMap<&'static str, Instant>>,
+    /// The first and the last commit that failed, of those that followed each other closely.
+    commit_failures: Mutex<Option<(Instant, Instant)>>,
     /// Partitions that come are paused at once.
     paused: AtomicBool,
-    /// A commit is with the broker.
-    committing: AtomicBool,
     /// The member shall commit what is delivered, and leave.
     ending: AtomicBool,
 }
@@ -69,8 +75,8 @@ impl Member {
             changes: Mutex::default(),
             failure: Mutex::default(),
             complaints: Mutex::default(),
+            commit_failures: Mutex::default(),
             paused: AtomicBool::new(false),
-            committing: AtomicBool::new(false),
             ending: AtomicBool::new(false),
         }
     }
@@ -143,23 +149,19 @@ impl Member {
         let list = list_of(&self.owned());
         let done = if paused { consumer.pause(&list) } else { consumer.resume(&list) };
         if let Err(error) = done {
-            debug!(component = self.connection.component(), paused, "pausing or resuming: {error}");
+            debug!(component = %self.connection.component(), paused, "pausing or resuming: {error}");
         }
     }
 
-    /// Sends what is due to the broker, unless a commit is there already.
+    /// Sends what is due to the broker. There is no answer but a failure's, in the log.
     pub(super) fn commit_due(&self, consumer: &BaseConsumer<Member>) {
-        if self.committing.load(Ordering::Relaxed) {
-            return;
-        }
         let due = lock(&self.positions).take_due();
         if due.is_empty() {
             return;
         }
-        self.committing.store(true, Ordering::Relaxed);
+        debug!(component = %self.connection.component(), ?due, "commits");
         if let Err(error) = consumer.commit(&commit_list(&due), CommitMode::Async) {
-            self.committing.store(false, Ordering::Relaxed);
-            self.settled(&due, Err(error));
+            self.not_committed(&error.to_string());
         }
     }
 
@@ -167,29 +169,27 @@ impl Member {
     pub(super) fn commit_now(&self, consumer: &BaseConsumer<Member>, partitions: &[TopicPartition]) {
         let commits = lock(&self.positions).unconfirmed(partitions);
         if !commits.is_empty() {
-            let answer = consumer.commit(&commit_list(&commits), CommitMode::Sync);
-            self.settled(&commits, answer);
-        }
-    }
-
-    fn settled(&self, commits: &[Commit], answer: KafkaResult<()>) {
-        {
-            let mut positions = lock(&self.positions);
-            for commit in commits {
-                positions.settled(&commit.partition, commit.offset, answer.is_ok());
+            match consumer.commit(&commit_list(&commits), CommitMode::Sync) {
+                Ok(()) => lock(&self.positions).committed(&commits),
+                Err(error) => self.not_committed(&error.to_string()),
             }
         }
-        self.judge_commit(answer.err());
     }
 
-    fn judge_commit(&self, error: Option<KafkaError>) {
-        let Some(error) = error else { return self.connection.alive() };
-        match error.rdkafka_error_code() {
-            Some(code) if is_refusal(code) => self.fail(self.refused(code)),
-            _ => self.complain("commit", || {
-                format!("offsets were not committed ({error}): if this lasts, records come again after a restart; trying again")
-            }),
+    fn not_committed(&self, reason: &str) {
+        lock(&self.positions).retry();
+        let now = Instant::now();
+        let mut failures = lock(&self.commit_failures);
+        let first =
+            failures.filter(|(_, last)| now - *last < COMMIT_FAILURE_GAP).map_or(now, |(first, _)| first);
+        *failures = Some((first, now));
+        // While members come and go, commits fail and are repeated.
+        if now - first < COMMIT_FAILURE_GRACE {
+            return;
         }
+        self.complain("commit", || {
+            format!("offsets can't be committed: while this lasts, records come again after a restart; trying again ({reason})")
+        });
     }
 
     pub(super) fn refused(&self, code: RDKafkaErrorCode) -> SourceError {
@@ -207,7 +207,7 @@ impl Member {
         if complaints.get(about).is_none_or(|last| now - *last >= COMPLAINT_INTERVAL) {
             complaints.insert(about, now);
             warn!(
-                component = self.connection.component(),
+                component = %self.connection.component(),
                 "source {}: {}",
                 self.connection.component(),
                 text()
@@ -281,7 +281,7 @@ impl Member {
         }
         names.sort_unstable();
         info!(
-            component = self.connection.component(),
+            component = %self.connection.component(),
             "group {}: this member {verb} {} of its partitions: {}",
             self.group,
             names.len(),
@@ -294,7 +294,7 @@ impl Member {
         for topic in &self.topics {
             if reason.contains(&format!(": {topic}:")) && lock(&self.absent).insert(topic.clone()) {
                 warn!(
-                    component = self.connection.component(),
+                    component = %self.connection.component(),
                     "source {}: topic {topic} does not exist; it is read as soon as it does",
                     self.connection.component()
                 );
@@ -306,6 +306,11 @@ impl Member {
 impl ClientContext for Member {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.connection.log(level, facility, message);
+        // The only word that librdkafka has about an asynchronous commit that went wrong, when
+        // its results come as events: those of the commits of one's own are left out.
+        if facility == "COMMITFAIL" {
+            self.not_committed(message);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -334,25 +339,10 @@ impl ConsumerContext for Member {
             }
             _ => {
                 if let Err(error) = self.revoke(consumer, list) {
-                    debug!(component = self.connection.component(), "giving partitions back: {error}");
+                    debug!(component = %self.connection.component(), "giving partitions back: {error}");
                 }
             }
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.committing.store(false, Ordering::Relaxed);
-        let mut failed = result.err();
-        let mut positions = lock(&self.positions);
-        for element in offsets.elements() {
-            let Offset::Offset(offset) = element.offset() else { continue };
-            let partition = TopicPartition::new(element.topic(), element.partition());
-            let error = failed.clone().or(element.error().err());
-            positions.settled(&partition, u64::try_from(offset).unwrap_or(0), error.is_none());
-            failed = failed.or(error);
-        }
-        drop(positions);
-        self.judge_commit(failed);
     }
 }
 

@@ -44,8 +44,9 @@ const BATCHES_WAITING_MAX: usize = 2;
 /// How long the group may take to hear the last commit and the farewell.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest time between two heartbeats.
-const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(3);
+/// The longest time between two heartbeats: with the answer a member learns of others that come
+/// and go, and all of them wait for the last one to learn it.
+const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Deserialize)]
 struct KafkaSourceSettings {
@@ -163,7 +164,7 @@ impl Polling {
             Ok(ended) => ended,
             Err(_elapsed) => {
                 warn!(
-                    component = self.component,
+                    component = %self.component,
                     "source {}: the broker did not answer the last commit within {FAREWELL_TIMEOUT:?}: \
                      what is behind the last commit that it heard comes again at the next start",
                     self.component

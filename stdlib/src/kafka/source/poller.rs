@@ -134,7 +134,7 @@ impl Poller {
                 }
                 if self.held_up.take().is_some_and(|held_up| held_up.paused) {
                     self.member().pause(&self.consumer, false);
-                    debug!(component = self.member().component(), "partitions are resumed");
+                    debug!(component = %self.member().component(), "partitions are resumed");
                 }
                 Ok(())
             }
@@ -158,7 +158,7 @@ impl Poller {
             return Ok(());
         }
         held_up.paused = true;
-        debug!(component = self.member().component(), "no room for a second: partitions are paused");
+        debug!(component = %self.member().component(), "no room for a second: partitions are paused");
         self.member().pause(&self.consumer, true);
         Ok(())
     }

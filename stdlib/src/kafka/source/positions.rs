@@ -58,7 +58,7 @@ pub(super) struct Positions {
 struct Owned {
     partition: TopicPartition,
     delivered: u64,
-    /// What the broker has confirmed; none yet where the group had nothing.
+    /// What the broker is known to have; nothing where the group had nothing.
     committed: Option<u64>,
     /// What was last sent to the broker.
     requested: Option<u64>,
@@ -120,14 +120,18 @@ impl Positions {
         self.owned.values().map(|owned| owned.partition.clone()).collect()
     }
 
-    /// The broker has confirmed an offset, or refused it: then it is due again.
-    pub(super) fn settled(&mut self, partition: &TopicPartition, offset: u64, confirmed: bool) {
-        let Some(owned) = self.owned.get_mut(&partition.partition()) else { return };
-        if confirmed {
-            owned.committed = owned.committed.max(Some(offset));
-        } else if owned.requested == Some(offset) {
-            owned.requested = owned.committed;
+    /// The broker has confirmed these.
+    pub(super) fn committed(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Some(owned) = self.owned.get_mut(&commit.partition.partition()) {
+                owned.committed = owned.committed.max(Some(commit.offset));
+            }
         }
+    }
+
+    /// Something that was sent did not arrive: all that is not confirmed is due again.
+    pub(super) fn retry(&mut self) {
+        self.owned.values_mut().for_each(|owned| owned.requested = owned.committed);
     }
 }
 
@@ -180,29 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_commit_is_due_again() {
+    fn a_commit_that_did_not_arrive_is_due_again() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 0, true));
         delivered(&mut positions, 0, 5);
         assert_eq!(offsets(positions.take_due()), [(0, 5)]);
-        positions.settled(&partition(0), 5, false);
+        positions.retry();
         assert_eq!(offsets(positions.take_due()), [(0, 5)]);
-        positions.settled(&partition(0), 5, true);
+        let unconfirmed = positions.unconfirmed(&[partition(0)]);
+        positions.committed(&unconfirmed);
+        positions.retry();
         assert_eq!(positions.take_due(), []);
-        assert_eq!(positions.unconfirmed(&[partition(0)]), []);
-    }
-
-    #[test]
-    fn a_refusal_that_was_overtaken_does_not_matter() {
-        let mut positions = Positions::default();
-        positions.assign(&begin(0, 0, true));
-        delivered(&mut positions, 0, 5);
-        positions.take_due();
-        delivered(&mut positions, 0, 9);
-        positions.take_due();
-        positions.settled(&partition(0), 5, false);
-        assert_eq!(positions.take_due(), []);
-        positions.settled(&partition(0), 9, true);
         assert_eq!(positions.unconfirmed(&[partition(0)]), []);
     }
 
