@@ -97,7 +97,8 @@ fn summary(programs: usize, errors: usize, warnings: usize) -> String {
 /// The types of the events that leave sources and come into channels and sinks.
 fn edges(plan: &weir_plan::Plan) -> String {
     let groups = [("source", &plan.sources), ("channel", &plan.channels), ("sink", &plan.sinks)];
-    let components = groups.iter().flat_map(|(role, group)| group.iter().map(move |component| (role, component)));
+    let components =
+        groups.iter().flat_map(|(role, group)| group.iter().map(move |component| (role, component)));
     let lines = components.map(|(role, component)| {
         format!("{role} {}: {}\n", component.name, plan.event_type(component.event_type))
     });

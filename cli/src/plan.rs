@@ -48,7 +48,9 @@ fn plan(arguments: &Arguments) -> Result<bool, String> {
     let Some(plan) = compiled.plan else { return Ok(false) };
     match arguments.format {
         PlanFormat::Text => print!("{plan}"),
-        PlanFormat::Json => println!("{}", serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?),
+        PlanFormat::Json => {
+            println!("{}", serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?)
+        }
     }
     Ok(true)
 }

@@ -89,7 +89,8 @@ pub(crate) fn programs_in(path: &str) -> Result<Vec<String>, String> {
     let mut programs = Vec::new();
     for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
         let entry = entry.map_err(|error| error.to_string())?;
-        let is_program = entry.file_type().is_file() && entry.path().extension().is_some_and(|end| end == "flow");
+        let is_program =
+            entry.file_type().is_file() && entry.path().extension().is_some_and(|end| end == "flow");
         if is_program {
             programs.push(entry.path().to_string_lossy().into_owned());
         }

@@ -103,8 +103,8 @@ impl Columns {
     /// The event type as the plan has it.
     pub(crate) fn event_type(&self) -> EventType {
         let fields = self.columns.iter();
-        let fields =
-            fields.map(|(name, column)| Field::new(name.as_ref(), arrow(&column.value_type), column.optional));
+        let fields = fields
+            .map(|(name, column)| Field::new(name.as_ref(), arrow(&column.value_type), column.optional));
         EventType::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 

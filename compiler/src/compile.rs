@@ -9,7 +9,8 @@ use weir_plan::{Component, Flow, PLAN_VERSION, Plan, Settings};
 
 use crate::constants::{ConstantReader, Outside, role_in_words};
 use crate::diagnostics::{
-    Diagnostic, DuplicateName, Later, LaterPart, NameStyle, Severity, UnknownKind, UnknownParam, UnreadableFile, Unused,
+    Diagnostic, DuplicateName, Later, LaterPart, NameStyle, Severity, UnknownKind, UnknownParam,
+    UnreadableFile, Unused,
 };
 use crate::flows::{ComponentIndex, Declared, Edge, FlowReader};
 use crate::graph::{Graph, destinations};
@@ -176,7 +177,9 @@ impl<'p> Program<'p> {
         for (index, flow) in flows.iter().enumerate() {
             flow_reader.read(index, flow);
         }
-        let FlowReader { edges, mentions, broken, diagnostics: mut found, .. } = flow_reader;
+        let FlowReader { mut edges, mentions, broken, diagnostics: mut found, .. } = flow_reader;
+        // Edges are found innermost first; from here on they are in the order of the text.
+        edges.sort_by_key(|edge| edge.from_span);
         diagnostics.append(&mut found);
         Graph { components: &declared, edges: &edges, mentions: &mentions, broken }.check(diagnostics);
         let promises = promises_of(&flows, &edges, &components, self.files, diagnostics);

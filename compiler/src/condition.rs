@@ -8,7 +8,9 @@ use weir_plan::{Comparison, Expression as Typed, Operation, Value};
 
 use crate::columns::{Column, Columns, arrow};
 use crate::constants::Constant;
-use crate::diagnostics::{MayBeNull, NeverNull, NoSuchColumn, NotComparable, UnknownName, WrongType};
+use crate::diagnostics::{
+    MayBeNull, NeverNull, NoSuchColumn, NotComparable, UnknownName, WrongType, with_article,
+};
 use crate::names::nearest;
 use crate::settings::{Checker, Expectation, found, number_type};
 use crate::types::Type;
@@ -40,7 +42,7 @@ pub(crate) struct ConditionChecker<'a, 'c> {
     pub(crate) columns: &'a Columns,
 }
 
-impl ConditionChecker<'_, '_> {
+impl<'c> ConditionChecker<'_, 'c> {
     /// Checks a condition.
     pub(crate) fn condition(&mut self, given: &Expression, known: &HashSet<String>) -> Option<Condition> {
         match &given.kind {
@@ -55,7 +57,7 @@ impl ConditionChecker<'_, '_> {
             ExpressionKind::Compare(comparator, left, right) => {
                 let left = self.operand(left);
                 let right = self.operand(right);
-                let expression = self.compare(*comparator, left?, right?, given.span, known)?;
+                let expression = self.compare(*comparator, left?, right?, known)?;
                 Some(Condition { expression, known: Known::default() })
             }
             ExpressionKind::IsNull { operand, negated } => self.is_null(operand, *negated, given.span, known),
@@ -94,7 +96,7 @@ impl ConditionChecker<'_, '_> {
                 self.not_null(optional, column.as_deref(), &Type::Bool, span, known)?;
                 return Some(Condition { expression, known: Known::default() });
             }
-            Operand::Fixed { value_type, optional, .. } => format!("`{}`", value_type.named(optional)),
+            Operand::Fixed { value_type, optional, .. } => with_article(&value_type.named(optional)),
             Operand::Literal(Expression { kind: ExpressionKind::Bool(value), .. }) => {
                 let expression = boolean(Operation::Literal(Value::Bool(*value)));
                 return Some(Condition { expression, known: Known::default() });
@@ -103,8 +105,7 @@ impl ConditionChecker<'_, '_> {
         };
         let declared = None;
         let expected = "Bool".to_owned();
-        let wrong =
-            WrongType { expected, found, span: given.span, declared, value: None, replacement: None };
+        let wrong = WrongType { expected, found, span: given.span, declared, value: None, replacement: None };
         self.checker.diagnostics.push(wrong.into());
         None
     }
@@ -137,7 +138,10 @@ impl ConditionChecker<'_, '_> {
         })
     }
 
-    fn operand<'e>(&mut self, given: &'e Expression) -> Option<Operand<'e>> {
+    fn operand<'e>(&mut self, given: &'e Expression) -> Option<Operand<'e>>
+    where
+        'c: 'e,
+    {
         match &given.kind {
             ExpressionKind::Broken => None,
             ExpressionKind::Header(name) => {
@@ -148,13 +152,15 @@ impl ConditionChecker<'_, '_> {
                 }
             }
             ExpressionKind::Name(name) => self.named(name, given.span),
-            ExpressionKind::Text(_) | ExpressionKind::Number(_) | ExpressionKind::Bool(_) | ExpressionKind::Null => {
-                Some(Operand::Literal(given))
-            }
+            ExpressionKind::Text(_)
+            | ExpressionKind::Number(_)
+            | ExpressionKind::Bool(_)
+            | ExpressionKind::Null => Some(Operand::Literal(given)),
             _ => {
                 let expected = "value that can be compared".to_owned();
                 let (found, span) = (found(given), given.span);
-                let wrong = WrongType { expected, found, span, declared: None, value: None, replacement: None };
+                let wrong =
+                    WrongType { expected, found, span, declared: None, value: None, replacement: None };
                 self.checker.diagnostics.push(wrong.into());
                 None
             }
@@ -167,7 +173,10 @@ impl ConditionChecker<'_, '_> {
         None
     }
 
-    fn named<'e>(&mut self, name: &str, span: Span) -> Option<Operand<'e>> {
+    fn named<'e>(&mut self, name: &str, span: Span) -> Option<Operand<'e>>
+    where
+        'c: 'e,
+    {
         if let Some(column) = self.columns.columns.get(name) {
             return Some(column_operand(name, column, span));
         }
@@ -179,18 +188,13 @@ impl ConditionChecker<'_, '_> {
             value: None,
             replacement: None,
         };
-        match self.checker.constants.get(name) {
+        let constants = self.checker.constants;
+        match constants.get(name) {
             Some(Constant::Broken) => None,
+            // A constant stands for its value, which takes the type of the other side as if it stood here.
             Some(Constant::Let(value)) => {
                 self.checker.used.insert(name.to_owned());
-                let value: &Expression = value;
-                match constant_type(value) {
-                    Some(value_type) => self.constant(value, value_type, span),
-                    None => {
-                        self.checker.diagnostics.push(wrong(found(value)).into());
-                        None
-                    }
-                }
+                self.operand(value)
             }
             Some(Constant::Param { value_type, optional, value, .. }) => {
                 self.checker.used.insert(name.to_owned());
@@ -204,7 +208,8 @@ impl ConditionChecker<'_, '_> {
                 None
             }
             None => {
-                let names = self.checker.constants.values().chain(self.columns.columns.keys().map(AsRef::as_ref));
+                let names =
+                    self.checker.constants.values().chain(self.columns.columns.keys().map(AsRef::as_ref));
                 let near = nearest(name, names).map(str::to_owned);
                 let (name, quote) = (name.to_owned(), true);
                 let unknown = UnknownName { name, wanted: "field, param or let", near, quote, span };
@@ -214,19 +219,11 @@ impl ConditionChecker<'_, '_> {
         }
     }
 
-    fn constant<'e>(&mut self, value: &Expression, value_type: Type, span: Span) -> Option<Operand<'e>> {
-        let expectation = Expectation { value_type: &value_type, optional: false, declared: None };
-        let value = self.checker.value(value, &expectation)?;
-        let expression = typed_literal(value, &value_type)?;
-        Some(Operand::Fixed { expression, value_type, optional: false, span, column: None })
-    }
-
     fn compare(
         &mut self,
         comparator: Comparator,
         left: Operand<'_>,
         right: Operand<'_>,
-        span: Span,
         known: &HashSet<String>,
     ) -> Option<Typed> {
         let left_type = self.type_with(&left, &right);
@@ -235,7 +232,7 @@ impl ConditionChecker<'_, '_> {
         if left_type != right_type || (left_type == Some(Type::Bool) && !equality) || left_type.is_none() {
             let (left, right) = (self.side(&left), self.side(&right));
             let help = help_for(&left, &right, equality);
-            self.checker.diagnostics.push(NotComparable { left, right, span, help }.into());
+            self.checker.diagnostics.push(NotComparable { left, right, help }.into());
             return None;
         }
         let value_type = left_type?;
@@ -284,7 +281,8 @@ impl ConditionChecker<'_, '_> {
             return Some(());
         }
         let name = self.checker.files.text(span).to_owned();
-        let origin = column.and_then(|column| self.columns.columns.get(column)).and_then(Column::why_optional);
+        let origin =
+            column.and_then(|column| self.columns.columns.get(column)).and_then(Column::why_optional);
         let type_name = value_type.named(true);
         self.checker.diagnostics.push(MayBeNull { name, type_name, span, origin }.into());
         None
@@ -297,7 +295,8 @@ impl ConditionChecker<'_, '_> {
                 (self.checker.files.text(*span).to_owned(), value_type.named(*optional), *span)
             }
             Operand::Literal(literal) => {
-                let name = constant_type(literal).map_or("null".to_owned(), |value_type| value_type.to_string());
+                let name =
+                    constant_type(literal).map_or("null".to_owned(), |value_type| value_type.to_string());
                 (self.checker.files.text(literal.span).to_owned(), name, literal.span)
             }
         }
@@ -362,7 +361,9 @@ fn help_for(left: &(String, String, Span), right: &(String, String, Span), equal
         ("Bool", "Bool") => "truth has no order: compare with `==` or `!=`".to_owned(),
         ("Float", "Int") => format!("write `{}.0`", right.0),
         ("Int", "Float") => "an Int is compared with whole numbers".to_owned(),
-        ("Int", "Text") => format!("an Int is compared with numbers without quotes: `{}`", right.0.trim_matches('"')),
+        ("Int", "Text") => {
+            format!("an Int is compared with numbers without quotes: `{}`", right.0.trim_matches('"'))
+        }
         ("Duration", "Int") => format!("write `{}s` or `{}ms`", right.0, right.0),
         ("Size", "Int") => format!("write `{}B` or `{}KiB`", right.0, right.0),
         ("Time", _) => "a Time is compared with text such as \"2026-01-31T12:00:00Z\"".to_owned(),

@@ -40,7 +40,8 @@ impl<'t> Constants<'t> {
     /// The names of params and lets.
     pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
         let values = self.names.iter();
-        let values = values.filter(|(_, constant)| matches!(constant, Constant::Let(_) | Constant::Param { .. }));
+        let values =
+            values.filter(|(_, constant)| matches!(constant, Constant::Let(_) | Constant::Param { .. }));
         values.map(|(name, _)| *name)
     }
 }
@@ -114,14 +115,23 @@ impl<'c> ConstantReader<'c> {
             (None, None) if optional => Some(Value::Null),
             (None, None) => {
                 let name = setting.name.text.to_string();
-                let missing = ParamWithoutValue { name, type_name: signature.value_type.to_string(), span: setting.name.span };
+                let missing = ParamWithoutValue {
+                    name,
+                    type_name: signature.value_type.to_string(),
+                    span: setting.name.span,
+                };
                 checker.diagnostics.push(missing.into());
                 None
             }
         };
         self.diagnostics.append(&mut checker.diagnostics);
         self.used.extend(checker.used);
-        Constant::Param { value_type: signature.value_type, optional, value, declared: setting.type_name.span }
+        Constant::Param {
+            value_type: signature.value_type,
+            optional,
+            value,
+            declared: setting.type_name.span,
+        }
     }
 
     /// Finds lets that need their own values; they count as broken.
@@ -178,7 +188,11 @@ pub(crate) fn role_in_words(role: weir_grammar::tree::Role) -> &'static str {
 
 /// The value of a param from outside: text as it stands, lists with commas, anything else as the
 /// language writes it.
-fn outside_value(checker: &mut Checker<'_>, signature: &SettingSignature, outside: &Outside) -> Option<Value> {
+fn outside_value(
+    checker: &mut Checker<'_>,
+    signature: &SettingSignature,
+    outside: &Outside,
+) -> Option<Value> {
     let text = outside.text.as_str();
     let span = outside.span;
     let literal = |start: usize, text: &str| {
@@ -204,6 +218,12 @@ fn outside_value(checker: &mut Checker<'_>, signature: &SettingSignature, outsid
             let (given, errors) = weir_grammar::parse_value(span.file, text);
             let errors = errors.into_iter().map(|error| crate::syntax::diagnostic(error, checker.files));
             checker.diagnostics.extend(errors);
+            if let (ExpressionKind::Name(_), false) =
+                (&given.kind, matches!(signature.value_type, Type::Named(_)))
+            {
+                checker.mismatch(format!("`{text}`"), span, None, &Expectation::of(signature));
+                return None;
+            }
             given
         }
     };
@@ -223,7 +243,9 @@ fn names_in(value: &Expression) -> Vec<Name> {
         match &value.kind {
             ExpressionKind::Name(name) => names.push(Name { text: name.clone(), span: value.span }),
             ExpressionKind::List(items) => open.extend(items),
-            ExpressionKind::Record(block) | ExpressionKind::Variant(_, block) => open.extend(values_in(block)),
+            ExpressionKind::Record(block) | ExpressionKind::Variant(_, block) => {
+                open.extend(values_in(block))
+            }
             ExpressionKind::Text(text) => {
                 let holes = text.parts.iter().filter_map(|part| match part {
                     TextPart::Hole(hole) => Some(hole.name.clone()),

@@ -74,7 +74,8 @@ impl<'t> FlowReader<'_, 't> {
     pub(crate) fn read(&mut self, index: usize, flow: &'t Flow) {
         self.broken |= flow.broken;
         if flow.chains.is_empty() && !flow.broken {
-            self.diagnostics.push(EmptyFlow { name: flow.name.text.to_string(), span: flow.name.span }.into());
+            self.diagnostics
+                .push(EmptyFlow { name: flow.name.text.to_string(), span: flow.name.span }.into());
         }
         for chain in &flow.chains {
             self.chain(index, chain);
@@ -88,9 +89,8 @@ impl<'t> FlowReader<'_, 't> {
             Stage::Step(_) | Stage::Copy(_) => {
                 let rule = "a chain begins with a source or a channel".to_owned();
                 let (name, span) = ("a step".to_owned(), first.span());
-                self.diagnostics.push(
-                    Misplaced { name, role: "not a component", rule, span, declared: None }.into(),
-                );
+                self.diagnostics
+                    .push(Misplaced { name, role: "not a component", rule, span, declared: None }.into());
                 self.broken = true;
                 self.mention(rest);
                 return;
@@ -148,9 +148,12 @@ impl<'t> FlowReader<'_, 't> {
             }
         }
         let what = match (steps.is_empty(), from) {
-            (true, Some(from)) => format!("{} `{}`", in_words(self.components[from].role), self.components[from].name),
+            (true, Some(from)) => {
+                format!("{} `{}`", in_words(self.components[from].role), self.components[from].name)
+            }
             _ => "a step".to_owned(),
         };
+        self.broken = true;
         self.diagnostics.push(DeadEnd { span: last, what, copy: false }.into());
         Segment { steps, to: Destination::Broken }
     }
@@ -189,6 +192,7 @@ impl<'t> FlowReader<'_, 't> {
             self.mention(rest);
         }
         if copy.branches.is_empty() && !copy.broken {
+            self.broken = true;
             self.diagnostics.push(DeadEnd { span: copy.span, what: String::new(), copy: true }.into());
             return Destination::Broken;
         }

@@ -88,15 +88,19 @@ impl Graph<'_, '_> {
             }
         }
         for (from, targets) in &arrows {
-            for (to, span) in targets.iter().filter(|(to, _)| !in_cycles.contains(from) || !in_cycles.contains(to)) {
-                let (from, to) = (self.components[*from].name.to_string(), self.components[*to].name.to_string());
+            for (to, span) in
+                targets.iter().filter(|(to, _)| !in_cycles.contains(from) || !in_cycles.contains(to))
+            {
+                let (from, to) =
+                    (self.components[*from].name.to_string(), self.components[*to].name.to_string());
                 diagnostics.push(ChannelIntoChannel { from, to, span: *span }.into());
             }
         }
     }
 
     fn lonely_channels(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let read: HashMap<ComponentIndex, Span> = self.edges.iter().map(|edge| (edge.from, edge.from_span)).collect();
+        let read: HashMap<ComponentIndex, Span> =
+            self.edges.iter().map(|edge| (edge.from, edge.from_span)).collect();
         let filled: HashMap<ComponentIndex, Span> =
             self.edges.iter().flat_map(|edge| destinations(&edge.segment)).collect();
         for (index, component) in self.components.iter().enumerate() {
@@ -147,7 +151,9 @@ fn circle(
 pub(crate) fn destinations(segment: &Segment<'_>) -> Vec<(ComponentIndex, Span)> {
     match &segment.to {
         Destination::Component(index, span) => vec![(*index, *span)],
-        Destination::Copy(branches) => branches.iter().flat_map(|(_, segment)| destinations(segment)).collect(),
+        Destination::Copy(branches) => {
+            branches.iter().flat_map(|(_, segment)| destinations(segment)).collect()
+        }
         Destination::Broken => Vec::new(),
     }
 }

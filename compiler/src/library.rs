@@ -154,7 +154,9 @@ impl Reader {
         for item in &items {
             match item {
                 ItemKind::Enum(tree::Enum { name, .. }) => self.declare_type(name, Named::Enum(Vec::new())),
-                ItemKind::Record(tree::Record { name, .. }) => self.declare_type(name, Named::Record(Group::default())),
+                ItemKind::Record(tree::Record { name, .. }) => {
+                    self.declare_type(name, Named::Record(Group::default()))
+                }
                 _ => {}
             }
         }
@@ -202,7 +204,8 @@ impl Reader {
         let Some(class) = Class::of(item.role, &item.class.text) else {
             let near = nearest(&item.class.text, Class::names(item.role)).map(str::to_owned);
             let name = item.class.text.to_string();
-            let unknown = UnknownName { name, wanted: "delivery class", near, quote: false, span: item.class.span };
+            let unknown =
+                UnknownName { name, wanted: "delivery class", near, quote: false, span: item.class.span };
             self.diagnostics.push(unknown.into());
             return;
         };
@@ -257,7 +260,8 @@ impl Reader {
         let rule = "a library has `enum`, `record` and `extern` items alone".to_owned();
         let quoted = format!("`{}`", name.text);
         self.diagnostics.push(
-            Misplaced { name: quoted, role: "an item of programs", rule, span: name.span, declared: None }.into(),
+            Misplaced { name: quoted, role: "an item of programs", rule, span: name.span, declared: None }
+                .into(),
         );
     }
 }

@@ -7,7 +7,8 @@ use arrow_schema::Fields;
 use weir_grammar::Span;
 use weir_grammar::tree::{Block, Role, Step, StepKind};
 use weir_plan::{
-    Action, Branch, Component, EventType, EventTypeId, HoleFormat, Origin as From, Path, Route, Settings, Value,
+    Action, Branch, Component, EventType, EventTypeId, HoleFormat, Origin as From, Path, Route, Settings,
+    Value,
 };
 
 use crate::columns::{Column, Columns, Origin, merge};
@@ -62,7 +63,10 @@ pub(crate) struct Lowered {
 }
 
 impl<'a, 'c> Lowering<'a, 'c> {
-    pub(crate) fn new(checker: &'a mut Checker<'c>, components: &'a [CheckedComponent<'c>]) -> Lowering<'a, 'c> {
+    pub(crate) fn new(
+        checker: &'a mut Checker<'c>,
+        components: &'a [CheckedComponent<'c>],
+    ) -> Lowering<'a, 'c> {
         Lowering {
             checker,
             components,
@@ -89,7 +93,9 @@ impl<'a, 'c> Lowering<'a, 'c> {
                 }
                 let known = emitted.get(&edge.from).cloned();
                 let columns = known.unwrap_or_else(|| match role {
-                    Role::Source => component.signature.map(|signature| Arc::new(emits(signature, &component.declared))),
+                    Role::Source => {
+                        component.signature.map(|signature| Arc::new(emits(signature, &component.declared)))
+                    }
                     _ => self.merged(edge.from),
                 });
                 emitted.insert(edge.from, columns.clone());
@@ -256,7 +262,9 @@ impl<'a, 'c> Lowering<'a, 'c> {
                 let place = format!("{} `{}`", in_words(declared.role), declared.name);
                 let (first, second) = (side(&clash.first), side(&clash.second));
                 let column = clash.name.to_string();
-                self.checker.diagnostics.push(MergeClash { column, place, span: arrival.span, first, second }.into());
+                self.checker
+                    .diagnostics
+                    .push(MergeClash { column, place, span: arrival.span, first, second }.into());
                 self.poisoned.insert(index);
             }
         }
@@ -292,7 +300,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
 
     fn hole(&mut self, hole: &OpenHole, columns: &Columns) {
         let Some(column) = columns.columns.get(hole.column.as_str()) else {
-            let missing = no_such_column(hole.column.clone(), hole.span, columns);
+            let missing = no_such_column(hole.column.clone(), hole.name_span, columns);
             self.checker.diagnostics.push(missing.into());
             return;
         };
@@ -304,7 +312,9 @@ impl<'a, 'c> Lowering<'a, 'c> {
         }
         let (reason, help) = match (&hole.format, &column.value_type) {
             (HoleFormat::Plain, Type::List(_) | Type::Bool) => ("has no form as text", "leave the hole out"),
-            (HoleFormat::Plain, _) | (HoleFormat::Time(_), Type::Time) | (HoleFormat::Padded(_), Type::Int) => return,
+            (HoleFormat::Plain, _)
+            | (HoleFormat::Time(_), Type::Time)
+            | (HoleFormat::Padded(_), Type::Int) => return,
             (HoleFormat::Time(_), _) => ("is not a Time", "only times are written with `%`"),
             (HoleFormat::Padded(_), Type::Time) => ("is a Time", "times are written as `:%Y-%m-%d`"),
             (HoleFormat::Padded(_), _) => ("is not an Int", "only whole numbers are padded"),
@@ -318,7 +328,8 @@ impl<'a, 'c> Lowering<'a, 'c> {
 
     fn holes_without_events(&mut self, component: &CheckedComponent<'c>) {
         for hole in &component.holes {
-            let expected = format!("setting of {} `{}`", in_words(component.declared.role), component.declared.name);
+            let expected =
+                format!("setting of {} `{}`", in_words(component.declared.role), component.declared.name);
             self.checker.diagnostics.push(HoleNotAllowed { span: hole.span, expected }.into());
         }
     }

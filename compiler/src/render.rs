@@ -35,7 +35,8 @@ pub fn short(diagnostics: &[Diagnostic], files: &Files) -> String {
 
 /// A JSON array with an object for each.
 pub fn json(diagnostics: &[Diagnostic], files: &Files) -> String {
-    let shown: Vec<JsonDiagnostic<'_>> = diagnostics.iter().map(|diagnostic| to_json(diagnostic, files)).collect();
+    let shown: Vec<JsonDiagnostic<'_>> =
+        diagnostics.iter().map(|diagnostic| to_json(diagnostic, files)).collect();
     // Text and numbers always have a JSON form.
     serde_json::to_string_pretty(&shown).unwrap_or_default() + "\n"
 }
@@ -115,7 +116,8 @@ struct JsonPlace<'d> {
 
 fn to_json<'d>(diagnostic: &Diagnostic, files: &'d Files) -> JsonDiagnostic<'d> {
     let Description { message, labels, help, fix } = diagnostic.describe();
-    let labels = labels.into_iter().map(|label| JsonLabel { place: place(label.span, files), text: label.text });
+    let labels =
+        labels.into_iter().map(|label| JsonLabel { place: place(label.span, files), text: label.text });
     let fix = fix.map(|fix| JsonFix {
         title: fix.title,
         place: place(fix.span, files),

@@ -59,7 +59,9 @@ impl Checker<'_> {
 fn collect_names<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
     match &condition.kind {
         ExpressionKind::Name(name) if !names.contains(&&**name) => names.push(name),
-        ExpressionKind::Not(operand) | ExpressionKind::IsNull { operand, .. } => collect_names(operand, names),
+        ExpressionKind::Not(operand) | ExpressionKind::IsNull { operand, .. } => {
+            collect_names(operand, names)
+        }
         ExpressionKind::And(left, right)
         | ExpressionKind::Or(left, right)
         | ExpressionKind::Compare(_, left, right) => {
@@ -87,7 +89,9 @@ fn holds(condition: &Expression, values: &BTreeMap<String, Value>) -> Option<boo
             (Some(true), _) | (_, Some(true)) => Some(true),
             (left, right) => Some(left? || right?),
         },
-        ExpressionKind::IsNull { operand, negated } => Some((operand_value(operand, values)? == Value::Null) != *negated),
+        ExpressionKind::IsNull { operand, negated } => {
+            Some((operand_value(operand, values)? == Value::Null) != *negated)
+        }
         ExpressionKind::Compare(comparator, left, right) => {
             let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);
             match comparator {

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Hole, Name, Number, Text, TextPart};
 use weir_grammar::Span;
+use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Hole, Name, Number, Text, TextPart};
 use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
 use crate::constants::{Constant, Constants};
 use crate::diagnostics::{
-    Diagnostic, DuplicateEntry, HoleNotAllowed, MalformedHole, MalformedText, MissingSetting, MissingUnit, NoSettings,
-    OutOfRange, UnknownName, UnknownSetting, UnknownVariant, WrongType,
+    Diagnostic, DuplicateEntry, HoleNotAllowed, MalformedHole, MalformedText, MissingSetting, MissingUnit,
+    NoSettings, OutOfRange, UnknownName, UnknownSetting, UnknownVariant, WrongType, with_article,
 };
 use crate::library::{Group, Library, Named, SettingSignature};
 use crate::names::nearest;
@@ -47,6 +47,7 @@ impl<'e> Expectation<'e> {
 pub(crate) struct OpenHole {
     pub(crate) column: String,
     pub(crate) span: Span,
+    pub(crate) name_span: Span,
     pub(crate) format: HoleFormat,
     pub(crate) format_span: Option<Span>,
 }
@@ -80,12 +81,21 @@ impl<'c> Checker<'c> {
     }
 
     /// Checks a block of settings against a group; the values with the defaults filled in.
-    pub(crate) fn group(&mut self, group: &Group, block: &Block, owner: &Owner) -> Option<BTreeMap<String, Value>> {
+    pub(crate) fn group(
+        &mut self,
+        group: &Group,
+        block: &Block,
+        owner: &Owner,
+    ) -> Option<BTreeMap<String, Value>> {
         let mut given: HashMap<&str, &Entry> = HashMap::with_capacity(block.entries.len());
         let mut unknown: Vec<&Name> = Vec::new();
         for entry in &block.entries {
             let known = group.settings.iter().any(|setting| setting.name.text == entry.name.text);
-            let setting = if known { &*entry.name.text } else { self.meant(group, block, &entry.name, owner, &mut unknown) };
+            let setting = if known {
+                &*entry.name.text
+            } else {
+                self.meant(group, block, &entry.name, owner, &mut unknown)
+            };
             if setting.is_empty() {
                 continue;
             }
@@ -173,7 +183,11 @@ impl<'c> Checker<'c> {
             let missing = missing.iter().map(|setting| {
                 (setting.name.text.to_string(), setting.value_type.to_string(), setting.name.span)
             });
-            self.report(MissingSetting { owner: owner.words.clone(), missing: missing.collect(), span: owner.span });
+            self.report(MissingSetting {
+                owner: owner.words.clone(),
+                missing: missing.collect(),
+                span: owner.span,
+            });
             return false;
         }
         missing.is_empty()
@@ -202,7 +216,14 @@ impl<'c> Checker<'c> {
         };
         if too_small || too_large {
             let name = setting.name.text.to_string();
-            let range_text = self.files.text(range.span).to_owned();
+            let text = |bound: &Expression| self.files.text(bound.span).to_owned();
+            let range_text = match (&range.greatest, range.inclusive) {
+                (None, _) => format!("at least {}", text(&range.least)),
+                (Some(greatest), true) => format!("from {} to {}", text(&range.least), text(greatest)),
+                (Some(greatest), false) => {
+                    format!("at least {} and below {}", text(&range.least), text(greatest))
+                }
+            };
             let declared = range.span;
             self.report(OutOfRange { name, value: value.to_string(), range: range_text, span, declared });
             return false;
@@ -219,7 +240,9 @@ impl<'c> Checker<'c> {
             (ExpressionKind::Variant(name, settings), Type::Named(wanted)) => {
                 self.variant(name, Some(settings), wanted, given, expected)
             }
-            (ExpressionKind::Record(block), Type::Named(wanted)) => self.record(block, wanted, given, expected),
+            (ExpressionKind::Record(block), Type::Named(wanted)) => {
+                self.record(block, wanted, given, expected)
+            }
             (ExpressionKind::List(items), Type::List(wanted)) => {
                 let values: Vec<Option<Value>> =
                     items.iter().map(|item| self.value(item, &expected.item(wanted))).collect();
@@ -228,7 +251,9 @@ impl<'c> Checker<'c> {
             (ExpressionKind::Bool(value), Type::Bool) => Some(Value::Bool(*value)),
             (ExpressionKind::Number(number), wanted) => self.number(*number, wanted, given, expected),
             (ExpressionKind::Text(text), Type::Template) => self.template(text).map(Value::Template),
-            (ExpressionKind::Text(text), wanted) if wanted.is_textual() => self.text(text, wanted, given.span),
+            (ExpressionKind::Text(text), wanted) if wanted.is_textual() => {
+                self.text(text, wanted, given.span)
+            }
             _ => self.wrong(given, expected),
         }
     }
@@ -286,7 +311,7 @@ impl<'c> Checker<'c> {
         let shown = self.files.text(given.span).to_owned();
         let offers = units.iter().map(|unit| format!("{shown}{unit}")).collect();
         self.report(MissingUnit {
-            expected: expected.name(),
+            expected: expected.value_type.to_string(),
             number: shown,
             offers,
             span: given.span,
@@ -325,7 +350,8 @@ impl<'c> Checker<'c> {
                 if fits(&value.kind, wanted, expected.optional) {
                     return self.value(value, expected);
                 }
-                self.mismatch(found(value), span, Some(value.span), expected)
+                let label = Some((format!("`{name}` is {}", found(value)), value.span));
+                self.mismatch(found(value), span, label, expected)
             }
             Some(Constant::Param { value_type, optional, value, declared }) => {
                 self.used.insert(name.to_owned());
@@ -334,17 +360,18 @@ impl<'c> Checker<'c> {
                     let value = value.clone()?;
                     return Some(if *wanted == Type::Template { constant_template(value) } else { value });
                 }
-                let found = format!("{} `{name}`", value_type.named(*optional));
-                self.mismatch(found, span, Some(*declared), expected)
+                let found = with_article(&value_type.named(*optional));
+                let label = Some((format!("`{name}` is {}", value_type.named(*optional)), *declared));
+                self.mismatch(found, span, label, expected)
             }
         }
     }
 
-    fn mismatch(
+    pub(crate) fn mismatch(
         &mut self,
         found: String,
         span: Span,
-        value: Option<Span>,
+        value: Option<(String, Span)>,
         expected: &Expectation<'_>,
     ) -> Option<Value> {
         let (declared, replacement) = (expected.declared.clone(), None);
@@ -369,12 +396,6 @@ impl<'c> Checker<'c> {
     ) -> Option<Value> {
         let library = self.library;
         let Some(Named::Enum(variants)) = library.types.get(enumeration) else {
-            if settings.is_none() {
-                let near = nearest(&name.text, self.constants.values()).map(str::to_owned);
-                let (name, span) = (name.text.to_string(), name.span);
-                self.report(UnknownName { name, wanted: "param or let", near, quote: false, span });
-                return None;
-            }
             return self.wrong(given, expected);
         };
         let Some(variant) = variants.iter().find(|variant| variant.name.text == name.text) else {
@@ -414,7 +435,9 @@ impl<'c> Checker<'c> {
         expected: &Expectation<'_>,
     ) -> Option<Value> {
         let library = self.library;
-        let Some(Named::Record(group)) = library.types.get(record) else { return self.wrong(given, expected) };
+        let Some(Named::Record(group)) = library.types.get(record) else {
+            return self.wrong(given, expected);
+        };
         let owner = Owner { words: format!("the record {record}"), span: block.span };
         self.group(group, block, &owner).map(Value::Record)
     }
@@ -464,7 +487,14 @@ impl<'c> Checker<'c> {
             let format = format?;
             let column = hole.name.text.to_string();
             let format_span = hole.format.as_ref().map(|format| format.span);
-            self.holes.push(OpenHole { column: column.clone(), span: hole.span, format: format.clone(), format_span });
+            let name_span = hole.name.span;
+            self.holes.push(OpenHole {
+                column: column.clone(),
+                span: hole.span,
+                name_span,
+                format: format.clone(),
+                format_span,
+            });
             parts.push(TemplatePart::Hole(weir_plan::Hole { column, format }));
             return Some(());
         }

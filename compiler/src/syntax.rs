@@ -3,8 +3,8 @@
 use weir_grammar::{ITEM_WORDS, SyntaxError, SyntaxErrorKind, UNITS};
 
 use crate::diagnostics::{
-    Diagnostic, Later, LaterPart, Limit, MalformedNumber, MalformedString, UnbalancedBracket, UnclosedText, Unexpected,
-    UnknownItem,
+    Diagnostic, Later, LaterPart, Limit, MalformedNumber, MalformedString, UnbalancedBracket, UnclosedText,
+    Unexpected, UnknownItem,
 };
 use crate::names::nearest;
 use crate::sources::Files;
@@ -27,7 +27,9 @@ pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
             let near = unit.and_then(|unit| near_unit(files.text(unit), units)).map(str::to_owned);
             MalformedNumber { text, reason, unit, near, span }.into()
         }
-        SyntaxErrorKind::MalformedText { reason, instead } => MalformedString { reason, instead, span }.into(),
+        SyntaxErrorKind::MalformedText { reason, instead } => {
+            MalformedString { reason, instead, span }.into()
+        }
         SyntaxErrorKind::UnknownItem { word } => {
             let near = nearest(&word, ITEM_WORDS).map(str::to_owned);
             UnknownItem { word, near, span }.into()

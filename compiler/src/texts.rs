@@ -65,7 +65,8 @@ fn parsed_url(text: &str) -> Result<(), TextError> {
 }
 
 fn glob(text: &str) -> Result<(), TextError> {
-    const HELP: &str = "in a glob `*` is any part of a name, `**` any folders, `?` a letter, `[ab]` and `{a,b}` choices";
+    const HELP: &str =
+        "in a glob `*` is any part of a name, `**` any folders, `?` a letter, `[ab]` and `{a,b}` choices";
     if text.is_empty() {
         return Err(error("it is empty", HELP));
     }
@@ -108,8 +109,10 @@ pub(crate) fn wrong_time_pattern(pattern: &str) -> Option<(std::ops::Range<usize
         let start = position + found;
         let rest = &pattern[start + 1..];
         // Flags, a width and colons may stand before the letter that says what is written.
-        let flags = rest.find(|letter: char| !matches!(letter, '-' | '_' | '^' | '#' | ':' | '.' | '0'..='9'));
-        let letter = flags.and_then(|flags| rest[flags..].chars().next().map(|letter| flags + letter.len_utf8()));
+        let flags =
+            rest.find(|letter: char| !matches!(letter, '-' | '_' | '^' | '#' | ':' | '.' | '0'..='9'));
+        let letter =
+            flags.and_then(|flags| rest[flags..].chars().next().map(|letter| flags + letter.len_utf8()));
         let end = start + 1 + letter.unwrap_or(rest.len());
         let directive = &pattern[start..end];
         if letter.is_none() {

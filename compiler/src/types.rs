@@ -71,7 +71,14 @@ impl Type {
     pub(crate) fn is_textual(&self) -> bool {
         matches!(
             self,
-            Type::Text | Type::Bytes | Type::Time | Type::Address | Type::Url | Type::Glob | Type::Zone | Type::Template
+            Type::Text
+                | Type::Bytes
+                | Type::Time
+                | Type::Address
+                | Type::Url
+                | Type::Glob
+                | Type::Zone
+                | Type::Template
         )
     }
 

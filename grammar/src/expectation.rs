@@ -4,15 +4,24 @@ use pest::error::{Error, ErrorVariant};
 
 use crate::Rule;
 
+const NAME: &str = "a name";
+const STAGE: &str = "the name of a component or a step";
+
+/// The brace that closes a hole in text.
+pub(crate) const HOLE_END: &str = "`}`, the end of the hole";
+
 /// What could stand at the place of an error, in words, without repeats.
 pub(crate) fn expected(error: &Error<Rule>) -> Vec<&'static str> {
     let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return Vec::new() };
     let mut words: Vec<(u8, &'static str)> = positives.iter().filter_map(|rule| in_words(*rule)).collect();
     words.sort_unstable();
     words.dedup();
-    // Where an entry can end, an operator could nearly always follow as well: it says nothing new.
+    // Where something must follow, what might come in between says nothing new.
     if words.iter().any(|(rank, _)| *rank < 3) {
         words.retain(|(rank, _)| *rank < 4);
+    }
+    if words.contains(&(1, STAGE)) {
+        words.retain(|(_, word)| *word != NAME);
     }
     words.into_iter().map(|(_, word)| word).collect()
 }
@@ -23,7 +32,7 @@ fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
         return Some(punctuation);
     }
     Some(match rule {
-        Rule::name | Rule::thing_name => (1, "a name"),
+        Rule::name | Rule::thing_name | Rule::kind_name => (1, NAME),
         Rule::word | Rule::operand | Rule::constant | Rule::named | Rule::value | Rule::list | Rule::call => {
             (1, "a value")
         }
@@ -31,13 +40,13 @@ fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::number | Rule::negative | Rule::bound => (2, "a number"),
         Rule::header => (2, "a header such as `@timestamp`"),
         Rule::block => (2, "settings in `{ }`"),
-        Rule::expression | Rule::conjunction | Rule::negation | Rule::comparison | Rule::paren => (1, "a condition"),
+        Rule::expression | Rule::conjunction | Rule::negation | Rule::comparison | Rule::paren => {
+            (1, "a condition")
+        }
         Rule::list_type => (1, "a type"),
         Rule::setting | Rule::entry => (1, "a setting such as `name: value`"),
         Rule::column => (1, "a column such as `@host: Text`"),
-        Rule::chain | Rule::copy | Rule::keep | Rule::later_step | Rule::branch => {
-            (1, "the name of a component or a step")
-        }
+        Rule::chain | Rule::copy | Rule::keep | Rule::later_step | Rule::branch => (1, STAGE),
         Rule::promise => (1, "a promise such as `at_least_once`"),
         Rule::range => (1, "a range such as `1..=10`"),
         Rule::hole_path => (1, "the name of a header, param or let"),
@@ -46,7 +55,7 @@ fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::null_word => (1, "`null`"),
         Rule::because_word => (1, "`because`"),
         Rule::is_null | Rule::is_word | Rule::comparator | Rule::later_operator => (4, "an operator"),
-        Rule::and_word | Rule::or_word => (4, "`and` or `or`"),
+        Rule::and_word | Rule::or_word => (4, "an operator"),
         Rule::in_word => (4, "`in`"),
         Rule::delivers | Rule::delivers_word => (2, "`delivers`"),
         Rule::default_word => (4, "`default`"),
@@ -72,7 +81,7 @@ fn punctuation_in_words(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::minus => (4, "`-`"),
         Rule::dots | Rule::dots_equal => (1, "`..`"),
         Rule::quote => (2, "a closing `\"`"),
-        Rule::hole_close => (1, "`}`, the end of the hole"),
+        Rule::hole_close => (1, HOLE_END),
         _ => return None,
     })
 }

@@ -11,8 +11,22 @@ use crate::{FileId, Span};
 
 /// The words that begin an item.
 pub const ITEM_WORDS: [&str; 16] = [
-    "param", "let", "source", "channel", "sink", "flow", "extern", "enum", "record", "import", "schema",
-    "interceptor", "fn", "quality", "test", "agent",
+    "param",
+    "let",
+    "source",
+    "channel",
+    "sink",
+    "flow",
+    "extern",
+    "enum",
+    "record",
+    "import",
+    "schema",
+    "interceptor",
+    "fn",
+    "quality",
+    "test",
+    "agent",
 ];
 
 /// Brackets may be nested this deep.
@@ -126,7 +140,8 @@ impl Scanner<'_> {
         let Some(_) = self.item else { return false };
         let word = self.word(self.position);
         if self.open.is_empty() {
-            let goes_on = matches!(self.last, b'=' | b',' | b':') || matches!(word, "because" | "else" | "and" | "or");
+            let goes_on =
+                matches!(self.last, b'=' | b',' | b':') || matches!(word, "because" | "else" | "and" | "or");
             return !word.is_empty() && !goes_on;
         }
         let after = &self.text[self.position + word.len()..];
@@ -273,7 +288,10 @@ pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
             b'}' | b')' | b']' => true,
             _ => false,
         };
-        if ends_entry && position >= place && let Some((true, start)) = open.last() {
+        if ends_entry
+            && position >= place
+            && let Some((true, start)) = open.last()
+        {
             let end = if byte == b',' { position + 1 } else { position };
             return Some(*start..end);
         }

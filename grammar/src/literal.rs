@@ -31,7 +31,9 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     }
     let unknown = |unit: &str| NumberError { reason: format!("`{unit}` is no unit"), unit_at };
     match unit {
-        "" if digits.contains('.') => digits.parse().map(Number::Float).map_err(|_| wrong("no number".into())),
+        "" if digits.contains('.') => {
+            digits.parse().map(Number::Float).map_err(|_| wrong("no number".into()))
+        }
         "" => digits.parse().map(Number::Int).map_err(|_| wrong(format!("numbers end at {}", i64::MAX))),
         "/s" => Ok(Number::EventRate(digits.parse().map_err(|_| wrong("no number".into()))?)),
         _ => match unit.strip_suffix("/s") {
@@ -50,7 +52,8 @@ fn with_unit(digits: &str, unit: &str) -> Option<Result<Number, NumberError>> {
     let too_large = || NumberError { reason: "this is larger than can be counted".into(), unit_at: None };
     if let Some(milliseconds) = milliseconds_of(unit) {
         let total = scaled(digits, u128::from(milliseconds) * 1_000_000);
-        let duration = total.and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos);
+        let duration =
+            total.and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos);
         return Some(duration.map(Number::Duration).ok_or_else(too_large));
     }
     let bytes = bytes_of(unit)?;

@@ -78,7 +78,8 @@ pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
 
 /// The lines of the doc comments of a kind, without their marks.
 fn documentation(text: &str, comments: &[crate::tree::Comment], kind: CommentKind) -> String {
-    let lines = comments.iter().filter(|comment| comment.kind == kind).map(|comment| comment.span.slice(text));
+    let lines =
+        comments.iter().filter(|comment| comment.kind == kind).map(|comment| comment.span.slice(text));
     lines.map(without_marks).collect::<Vec<_>>().join("\n")
 }
 
@@ -97,7 +98,10 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
     let name = name_after(source, word, span);
     let broken = |name| Item { span, documentation: String::new(), kind: ItemKind::Broken(name) };
     if item.shapeless {
-        builder.errors.extend(item.errors.into_iter().find(|error| is_shape(&error.kind)));
+        // Text that never ends swallows the brackets after it: then it is the mistake.
+        let unclosed = item.errors.iter().position(|error| error.kind == SyntaxErrorKind::UnclosedText);
+        let cause = unclosed.or_else(|| item.errors.iter().position(|error| is_shape(&error.kind)));
+        builder.errors.extend(cause.and_then(|cause| item.errors.into_iter().nth(cause)));
         return broken(name);
     }
     let Some(rule) = rule_of(word) else {
@@ -190,7 +194,8 @@ fn unknown_item(file: FileId, source: &str, word: &str, span: Span) -> SyntaxErr
     if word.is_empty() {
         let found = expectation::found(source, 0);
         let end = span.start + source.chars().next().map_or(0, |letter| letter.len_utf8() as u32);
-        let kind = SyntaxErrorKind::Unexpected { found, expected: vec!["an item such as `source` or `flow`"] };
+        let kind =
+            SyntaxErrorKind::Unexpected { found, expected: vec!["an item such as `source` or `flow`"] };
         return SyntaxError { span: Span { file, start: span.start, end }, kind };
     }
     SyntaxError { span: here, kind: SyntaxErrorKind::UnknownItem { word: word.to_owned() } }
@@ -224,6 +229,9 @@ fn unexpected(file: FileId, text: &str, base: usize, error: &Error<Rule>) -> Syn
     let start = (base + place) as u32;
     let span = Span { file, start, end: start + length as u32 };
     let expected = expectation::expected(error);
-    let found = expectation::found(text, place);
+    let found = match expected.contains(&expectation::HOLE_END) && text[place..].starts_with('"') {
+        true => "the end of the text".to_owned(),
+        false => expectation::found(text, place),
+    };
     SyntaxError { span, kind: SyntaxErrorKind::Unexpected { found, expected } }
 }

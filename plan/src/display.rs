@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
 use arrow_schema::DataType;
+use jiff::Timestamp;
 
 use crate::{
     Action, Component, Delivery, EventType, Expression, Flow, Hole, HoleFormat, Operation, Origin, Path,
@@ -119,7 +120,10 @@ impl Display for Expression {
         match &self.operation {
             Operation::Literal(value) => literal(formatter, value, &self.data_type),
             Operation::Column(name) => formatter.write_str(name),
-            Operation::Not(operand) => write!(formatter, "not {}", Operand(operand)),
+            Operation::Not(operand) => match &operand.operation {
+                Operation::IsNull(operand) => write!(formatter, "{operand} is not null"),
+                _ => write!(formatter, "not {}", Operand(operand)),
+            },
             Operation::And(left, right) => write!(formatter, "{} and {}", Operand(left), Operand(right)),
             Operation::Or(left, right) => write!(formatter, "{} or {}", Operand(left), Operand(right)),
             Operation::Compare(comparison, left, right) => {
@@ -132,7 +136,12 @@ impl Display for Expression {
 
 fn literal(formatter: &mut Formatter<'_>, value: &Value, data_type: &DataType) -> fmt::Result {
     match (value, data_type) {
-        (Value::Int(microseconds), DataType::Timestamp(..)) => write!(formatter, "time({microseconds}us)"),
+        (Value::Int(microseconds), DataType::Timestamp(..)) => {
+            match Timestamp::from_microsecond(*microseconds) {
+                Ok(time) => write!(formatter, "\"{time}\""),
+                Err(_) => write!(formatter, "{microseconds}"),
+            }
+        }
         _ => write!(formatter, "{value}"),
     }
 }
@@ -178,7 +187,10 @@ impl Display for Value {
     }
 }
 
-fn settings_text(formatter: &mut Formatter<'_>, values: &std::collections::BTreeMap<String, Value>) -> fmt::Result {
+fn settings_text(
+    formatter: &mut Formatter<'_>,
+    values: &std::collections::BTreeMap<String, Value>,
+) -> fmt::Result {
     if values.is_empty() {
         return formatter.write_str("{}");
     }

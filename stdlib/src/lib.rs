@@ -8,6 +8,8 @@ mod files;
 mod generate;
 #[cfg(feature = "hdfs")]
 mod hdfs;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod library;
 mod memory;
 mod null;
@@ -28,5 +30,7 @@ pub fn registry() -> Registry {
         .sink("stdout", stdout::make);
     #[cfg(feature = "hdfs")]
     let registry = registry.sink("hdfs", hdfs::sink::make);
+    #[cfg(feature = "kafka")]
+    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
     registry
 }

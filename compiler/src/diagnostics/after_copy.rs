@@ -13,8 +13,12 @@ pub struct AfterCopy {
 
 impl AfterCopy {
     pub(super) fn describe(&self) -> Description {
-        Description::new("nothing can follow `copy { … }`", self.span, "which of the branches would this follow?")
-            .label(self.copy, "the events have gone into these branches")
-            .help("write the rest of the way into a branch: `copy { a -> x, b -> y }`")
+        Description::new(
+            "nothing can follow `copy { … }`",
+            self.span,
+            "which of the branches would this follow?",
+        )
+        .label(self.copy, "the events have gone into these branches")
+        .help("write the rest of the way into a branch: `copy { a -> x, b -> y }`")
     }
 }

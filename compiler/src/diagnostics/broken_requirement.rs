@@ -25,9 +25,19 @@ impl BrokenRequirement {
         let mut description = Description { message, ..Description::default() };
         for setting in settings {
             let default = if setting.default { " by default" } else { "" };
-            description = description.label(setting.span, format!("`{}` is {}{default}", setting.name, setting.value));
+            description =
+                description.label(setting.span, format!("`{}` is {}{default}", setting.name, setting.value));
         }
-        description.label(self.reason_span, self.reason.as_str()).help(format!("{}: {}", self.condition, self.reason))
+        description.label(self.reason_span, self.reason.as_str()).help(self.instead())
+    }
+
+    fn instead(&self) -> String {
+        let defaults = self.settings.iter().filter(|setting| setting.default);
+        let defaults: Vec<String> = defaults.map(|setting| format!("`{}`", setting.name)).collect();
+        match defaults.is_empty() {
+            true => format!("change them so that `{}`", self.condition),
+            false => format!("set {} as well, so that `{}`", joined(&defaults, "and"), self.condition),
+        }
     }
 }
 

@@ -15,8 +15,12 @@ pub struct ChannelNeverFilled {
 
 impl ChannelNeverFilled {
     pub(super) fn describe(&self) -> Description {
-        Description::new(format!("nothing is ever put into the channel `{}`", self.name), self.declared, "never filled")
-            .label(self.read, "so nothing ever comes out of it here")
-            .help(format!("let a source fill it: `some_source -> {}`", self.name))
+        Description::new(
+            format!("nothing is ever put into the channel `{}`", self.name),
+            self.declared,
+            "never filled",
+        )
+        .label(self.read, "so nothing ever comes out of it here")
+        .help(format!("let a source fill it: `some_source -> {}`", self.name))
     }
 }

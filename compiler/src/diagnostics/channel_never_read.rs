@@ -15,8 +15,12 @@ pub struct ChannelNeverRead {
 
 impl ChannelNeverRead {
     pub(super) fn describe(&self) -> Description {
-        Description::new(format!("nothing ever reads the channel `{}`", self.name), self.declared, "never read")
-            .label(self.filled, "so it only becomes full with what is put into it here")
-            .help(format!("let a sink read it: `{} -> some_sink`", self.name))
+        Description::new(
+            format!("nothing ever reads the channel `{}`", self.name),
+            self.declared,
+            "never read",
+        )
+        .label(self.filled, "so it only becomes full with what is put into it here")
+        .help(format!("let a sink read it: `{} -> some_sink`", self.name))
     }
 }

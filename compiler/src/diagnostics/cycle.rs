@@ -15,7 +15,8 @@ impl Cycle {
     pub(super) fn describe(&self) -> Description {
         let mut names = self.names.clone();
         names.extend(self.names.first().cloned());
-        let first = self.spans.first().copied().unwrap_or(Span { file: weir_grammar::FileId(0), start: 0, end: 0 });
+        let first =
+            self.spans.first().copied().unwrap_or(Span { file: weir_grammar::FileId(0), start: 0, end: 0 });
         let message = format!("events would go round for ever: {}", names.join(" -> "));
         let mut description = Description::new(message, first, "the circle closes here");
         for (name, span) in self.names.iter().zip(&self.spans).skip(1) {

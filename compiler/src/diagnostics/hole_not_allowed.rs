@@ -14,7 +14,11 @@ pub struct HoleNotAllowed {
 impl HoleNotAllowed {
     pub(super) fn describe(&self) -> Description {
         let message = format!("{} can't have holes", with_article(&self.expected));
-        Description::new(message, self.span, "nothing can fill this hole: the text is needed before the first event")
-            .help("write `{{` and `}}` for braces, or raw text: `r\"…\"`")
+        Description::new(
+            message,
+            self.span,
+            "nothing can fill this hole: the text is needed before the first event",
+        )
+        .help("write `{{` and `}}` for braces, or raw text: `r\"…\"`")
     }
 }

@@ -58,9 +58,15 @@ impl LaterPart {
             LaterPart::Item(_) => "items are `param`, `let`, `source`, `channel`, `sink` and `flow`",
             LaterPart::Step(word) if word == "drop" => "write `keep if not (…)`",
             LaterPart::Step(word) if word == "match" => "write `copy` with a `keep if` in each branch",
-            LaterPart::Step(_) | LaterPart::Interceptor(_) => "steps are `keep if …`; branches are `copy { … }`",
-            LaterPart::Operator(_) => "conditions compare with `==`, `!=`, `<`, `<=`, `>`, `>=` and `is null`",
-            LaterPart::Call(_) => "take a value from outside with a `param`: `--set name=value`, or `WEIR_NAME`",
+            LaterPart::Step(_) | LaterPart::Interceptor(_) => {
+                "steps are `keep if …`; branches are `copy { … }`"
+            }
+            LaterPart::Operator(_) => {
+                "conditions compare with `==`, `!=`, `<`, `<=`, `>`, `>=` and `is null`"
+            }
+            LaterPart::Call(_) => {
+                "take a value from outside with a `param`: `--set name=value`, or `WEIR_NAME`"
+            }
             LaterPart::Rejects => "no step of this version rejects events, so the route can be left out",
         }
     }

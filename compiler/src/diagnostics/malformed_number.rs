@@ -21,7 +21,8 @@ impl MalformedNumber {
     pub(super) fn describe(&self) -> Description {
         let message = format!("`{}` is no number: {}", self.text, self.reason);
         let place = self.unit.unwrap_or(self.span);
-        let description = Description::new(message, place, if self.unit.is_some() { "no unit" } else { "no number" });
+        let description =
+            Description::new(message, place, if self.unit.is_some() { "no unit" } else { "no number" });
         match self.unit {
             Some(unit) => description.suggest(unit, self.near.as_deref()).help(units()),
             None => description,
@@ -30,6 +31,7 @@ impl MalformedNumber {
 }
 
 fn units() -> String {
-    let units = weir_grammar::UNITS.map(|(what, names)| format!("{what} end in {}", super::listed(names.iter().copied(), "or")));
+    let units = weir_grammar::UNITS
+        .map(|(what, names)| format!("{what} end in {}", super::listed(names.iter().copied(), "or")));
     format!("{}; rates in `/s`", units.join("; "))
 }

@@ -15,7 +15,8 @@ pub struct MalformedString {
 
 impl MalformedString {
     pub(super) fn describe(&self) -> Description {
-        let description = Description::new(format!("in text: {}", self.reason), self.span, "can't stand in text");
+        let description =
+            Description::new(format!("in text: {}", self.reason), self.span, "can't stand in text");
         match self.instead {
             Some(instead) => description
                 .help(format!("write `{instead}`; or raw text, which has neither holes nor escapes: `r\"…\"`"))

@@ -22,6 +22,9 @@ impl MayBeNull {
         if let Some((text, span)) = &self.origin {
             description = description.label(*span, text.as_str());
         }
-        description.help(format!("ask first: `{0} is not null and …`, or `-> keep if {0} is not null` before", self.name))
+        description.help(format!(
+            "ask first: `{0} is not null and …`, or `-> keep if {0} is not null` before",
+            self.name
+        ))
     }
 }

@@ -25,6 +25,8 @@ impl Misplaced {
             Some(declared) => description.label(declared, "declared here"),
             None => description,
         };
-        description.help("a chain runs `source -> steps -> channel -> steps -> sink`; it may begin or end at a channel")
+        description.help(
+            "a chain runs `source -> steps -> channel -> steps -> sink`; it may begin or end at a channel",
+        )
     }
 }

@@ -28,8 +28,8 @@ mod missing_setting;
 mod missing_unit;
 mod name_style;
 mod never_null;
-mod no_such_column;
 mod no_settings;
+mod no_such_column;
 mod not_comparable;
 mod optional_hole;
 mod out_of_range;
@@ -301,12 +301,14 @@ fn joined(words: &[impl AsRef<str>], last: &str) -> String {
     }
 }
 
-/// A word with its indefinite article.
-fn with_article(word: &str) -> String {
-    let vowel = word.trim_start_matches('`').starts_with(['a', 'e', 'i', 'o', 'u', 'A', 'E', 'I', 'O']);
-    // A unit or a url begins with the sound of a consonant.
-    let consonant = word.trim_start_matches('`').starts_with("Url");
-    if vowel && !consonant { format!("an {word}") } else { format!("a {word}") }
+/// The name of a type, with an article where a sentence has one.
+pub(crate) fn with_article(name: &str) -> String {
+    // Text and bytes aren't counted; a list is shown as it is written.
+    if ["Text", "Bytes", "[", "null"].iter().any(|uncounted| name.starts_with(uncounted)) {
+        return name.to_owned();
+    }
+    let vowel = name.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);
+    if vowel { format!("an {name}") } else { format!("a {name}") }
 }
 
 #[cfg(test)]
@@ -328,5 +330,6 @@ mod tests {
         assert_eq!(listed(["a", "b", "c"], "or"), "`a`, `b` or `c`");
         assert_eq!(with_article("Int"), "an Int");
         assert_eq!(with_article("Url"), "a Url");
+        assert_eq!(with_article("Text"), "Text");
     }
 }

@@ -21,13 +21,20 @@ pub struct NameStyle {
 
 impl NameStyle {
     pub(super) fn describe(&self) -> Description {
-        let message = format!("the name of {} is written in {}: `{}`", with_article(&self.what), self.style, self.better);
+        let message = format!(
+            "the name of {} is written in {}: `{}`",
+            with_article(&self.what),
+            self.style,
+            self.better
+        );
         let description = Description::new(message, self.span, format!("not {}", self.style));
         match self.used {
             true => description.help(format!("write `{}`, here and where it is used", self.better)),
-            false => description
-                .help(format!("write `{}`", self.better))
-                .fix(format!("write `{}`", self.better), self.span, self.better.as_str()),
+            false => description.help(format!("write `{}`", self.better)).fix(
+                format!("write `{}`", self.better),
+                self.span,
+                self.better.as_str(),
+            ),
         }
     }
 }

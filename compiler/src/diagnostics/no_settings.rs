@@ -15,9 +15,13 @@ pub struct NoSettings {
 
 impl NoSettings {
     pub(super) fn describe(&self) -> Description {
-        Description::new(format!("the variant `{}` takes no settings", self.variant), self.span, "settings for nothing")
-            .label(self.name_span, "a variant without settings")
-            .help(format!("write `{}` alone", self.variant))
-            .fix("leave the settings out", self.name_span.to(self.span), self.variant.as_str())
+        Description::new(
+            format!("the variant `{}` takes no settings", self.variant),
+            self.span,
+            "settings for nothing",
+        )
+        .label(self.name_span, "a variant without settings")
+        .help(format!("write `{}` alone", self.variant))
+        .fix("leave the settings out", self.name_span.to(self.span), self.variant.as_str())
     }
 }

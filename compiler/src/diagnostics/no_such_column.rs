@@ -27,7 +27,8 @@ impl NoSuchColumn {
         description = description.suggest(self.span, self.near.as_deref());
         match self.columns.is_empty() {
             true => description.help("the events have neither headers nor fields here"),
-            false => description.help(format!("there are {}", listed(self.columns.iter().map(String::as_str), "and"))),
+            false => description
+                .help(format!("there are {}", listed(self.columns.iter().map(String::as_str), "and"))),
         }
     }
 }

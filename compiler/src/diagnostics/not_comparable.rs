@@ -9,8 +9,6 @@ pub struct NotComparable {
     pub left: (String, String, Span),
     /// Text, type and place of the right side.
     pub right: (String, String, Span),
-    /// The comparison.
-    pub span: Span,
     /// What would be right.
     pub help: String,
 }
@@ -19,11 +17,13 @@ impl NotComparable {
     pub(super) fn describe(&self) -> Description {
         let message = format!(
             "`{}` is {} and `{}` is {}: they can't be compared",
-            self.left.0, with_article(&self.left.1), self.right.0, with_article(&self.right.1)
+            self.left.0,
+            with_article(&self.left.1),
+            self.right.0,
+            with_article(&self.right.1)
         );
-        Description::new(message, self.span, "this comparison")
-            .label(self.left.2, self.left.1.as_str())
-            .label(self.right.2, self.right.1.as_str())
+        Description::new(message, self.right.2, with_article(&self.right.1))
+            .label(self.left.2, with_article(&self.left.1))
             .help(self.help.as_str())
     }
 }

@@ -17,11 +17,16 @@ pub struct OptionalHole {
 
 impl OptionalHole {
     pub(super) fn describe(&self) -> Description {
-        let message = format!("`{}` may be null, so it can't fill a hole: it is {}", self.column, with_article(&self.type_name));
+        let message = format!(
+            "`{}` may be null, so it can't fill a hole: it is {}",
+            self.column,
+            with_article(&self.type_name)
+        );
         let mut description = Description::new(message, self.span, "not every event can fill this hole");
         if let Some((text, span)) = &self.origin {
             description = description.label(*span, text.as_str());
         }
-        description.help(format!("let only events that have it come here: `-> keep if {} is not null`", self.column))
+        description
+            .help(format!("let only events that have it come here: `-> keep if {} is not null`", self.column))
     }
 }

@@ -9,7 +9,7 @@ pub struct OutOfRange {
     pub name: String,
     /// The value as it was written.
     pub value: String,
-    /// What is allowed.
+    /// What is allowed, in words.
     pub range: String,
     /// The value.
     pub span: Span,
@@ -19,9 +19,8 @@ pub struct OutOfRange {
 
 impl OutOfRange {
     pub(super) fn describe(&self) -> Description {
-        let message = format!("`{}` can't be {}: it is in {}", self.name, self.value, self.range);
-        Description::new(message, self.span, format!("not in {}", self.range))
+        let message = format!("`{}` is {}, but must be {}", self.name, self.value, self.range);
+        Description::new(message, self.span, format!("must be {}", self.range))
             .label(self.declared, "the range is set here")
-            .help(format!("a value from {}", self.range))
     }
 }

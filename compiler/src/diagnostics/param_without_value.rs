@@ -16,8 +16,12 @@ pub struct ParamWithoutValue {
 impl ParamWithoutValue {
     pub(super) fn describe(&self) -> Description {
         let name = &self.name;
-        Description::new(format!("the param `{name}` has no value"), self.span, "has no default and is not set")
-            .help(format!("set it: `--set {name}=…`, or the environment variable `WEIR_{}`", name.to_uppercase()))
-            .help(format!("or give it a default: `param {name}: {} = …`", self.type_name))
+        Description::new(
+            format!("the param `{name}` has no value"),
+            self.span,
+            "has no default and is not set",
+        )
+        .help(format!("set it: `--set {name}=…`, or the environment variable `WEIR_{}`", name.to_uppercase()))
+        .help(format!("or give it a default: `param {name}: {} = …`", self.type_name))
     }
 }

@@ -14,7 +14,8 @@ pub struct PromiseNotKeptYet {
 impl PromiseNotKeptYet {
     pub(super) fn describe(&self) -> Description {
         let message = format!("this version can't keep the promise `{}` yet", self.promise);
-        Description::new(message, self.span, "would not be kept")
-            .help("`at_least_once` is kept: no event is lost, after a failure some are repeated; in no fixed order")
+        Description::new(message, self.span, "would not be kept").help(
+            "`at_least_once` is kept: no event is lost, after a failure some are repeated; in no fixed order",
+        )
     }
 }

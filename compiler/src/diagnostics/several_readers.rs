@@ -21,8 +21,12 @@ impl SeveralReaders {
     pub(super) fn describe(&self) -> Description {
         let message = format!("the {} `{}` is read in two places", self.role, self.name);
         let targets = if self.targets.len() < 2 { "a, b".to_owned() } else { self.targets.join(", ") };
-        Description::new(message, self.second, "read again: does each place get every event, or are they shared out?")
-            .label(self.first, "read here first")
-            .help(format!("for every event in each place, write `{} -> copy {{ {targets} }}`", self.name))
+        Description::new(
+            message,
+            self.second,
+            "read again: does each place get every event, or are they shared out?",
+        )
+        .label(self.first, "read here first")
+        .help(format!("for every event in each place, write `{} -> copy {{ {targets} }}`", self.name))
     }
 }

@@ -22,13 +22,19 @@ impl UnbalancedBracket {
             return Description::new(message, self.span, "opened here").help("close it before the next item");
         }
         match self.opener {
-            Some((opener, span)) => {
-                Description::new(format!("`{}` does not close `{opener}`", self.bracket), self.span, "does not fit")
-                    .label(span, "what is open")
-                    .help(format!("close with `{}` first", closer_of(opener)))
-            }
-            None => Description::new(format!("`{}` closes nothing", self.bracket), self.span, "nothing is open here")
-                .help("leave it out"),
+            Some((opener, span)) => Description::new(
+                format!("`{}` does not close `{opener}`", self.bracket),
+                self.span,
+                "does not fit",
+            )
+            .label(span, "what is open")
+            .help(format!("close with `{}` first", closer_of(opener))),
+            None => Description::new(
+                format!("`{}` closes nothing", self.bracket),
+                self.span,
+                "nothing is open here",
+            )
+            .help("leave it out"),
         }
     }
 }

@@ -27,6 +27,8 @@ impl UnknownKind {
             None => Description::new(message, self.span, "not in the library"),
         };
         let known = listed(self.known.iter().map(String::as_str), "and");
-        description.suggest(self.span, self.near.as_deref()).help(format!("the library's {}s are {known}", self.role))
+        description
+            .suggest(self.span, self.near.as_deref())
+            .help(format!("the {}s of the library: {known}", self.role))
     }
 }

@@ -20,11 +20,14 @@ pub struct UnknownName {
 impl UnknownName {
     pub(super) fn describe(&self) -> Description {
         let message = format!("there is no {} `{}`", self.wanted, self.name);
-        let description = Description::new(message, self.span, "unknown").suggest(self.span, self.near.as_deref());
+        let description =
+            Description::new(message, self.span, "unknown").suggest(self.span, self.near.as_deref());
         match self.quote && self.near.is_none() {
-            true => description
-                .help(format!("text stands in quotes: \"{}\"", self.name))
-                .fix("put it in quotes", self.span, format!("\"{}\"", self.name)),
+            true => description.help(format!("text stands in quotes: \"{}\"", self.name)).fix(
+                "put it in quotes",
+                self.span,
+                format!("\"{}\"", self.name),
+            ),
             false => description,
         }
     }

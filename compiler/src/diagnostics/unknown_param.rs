@@ -25,7 +25,8 @@ impl UnknownParam {
         };
         match self.known.is_empty() {
             true => description.help("the program has no params"),
-            false => description.help(format!("its params are {}", listed(self.known.iter().map(String::as_str), "and"))),
+            false => description
+                .help(format!("its params: {}", listed(self.known.iter().map(String::as_str), "and"))),
         }
     }
 }

@@ -33,7 +33,8 @@ impl UnknownSetting {
         };
         match self.known.is_empty() {
             true => description.help(format!("{} has no settings", self.owner)),
-            false => description.help(format!("its settings are {}", listed(self.known.iter().map(String::as_str), "and"))),
+            false => description
+                .help(format!("its settings: {}", listed(self.known.iter().map(String::as_str), "and"))),
         }
     }
 }

@@ -25,13 +25,17 @@ impl UnmetNeed {
     pub(super) fn describe(&self) -> Description {
         let needed = format!("`{}: {}`", self.column, self.type_name);
         let message = match &self.found {
-            Some(found) => format!("the sink `{}` needs {needed}, but it is {} here", self.sink, with_article(found)),
+            Some(found) => {
+                format!("the sink `{}` needs {needed}, but it is {} here", self.sink, with_article(found))
+            }
             None => format!("the sink `{}` needs {needed}, which its events don't have", self.sink),
         };
         let mut description = Description::new(message, self.span, "these events don't do for it");
         for (name, span) in &self.origins {
             description = description.label(*span, format!("events come from `{name}`"));
         }
-        description.label(self.declared, "needed here").help("lead other events to this sink, or these to another one")
+        description
+            .label(self.declared, "needed here")
+            .help("lead other events to this sink, or these to another one")
     }
 }

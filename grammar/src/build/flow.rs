@@ -56,7 +56,9 @@ impl Builder<'_> {
             Rule::later_step => {
                 let first = pair.into_inner().next();
                 let later = match first {
-                    Some(word) if word.as_rule() == Rule::name => Later::Interceptor(word.as_str().to_owned()),
+                    Some(word) if word.as_rule() == Rule::name => {
+                        Later::Interceptor(word.as_str().to_owned())
+                    }
                     Some(word) => Later::Step(word.as_str().trim_end().to_owned()),
                     None => Later::Step(String::new()),
                 };

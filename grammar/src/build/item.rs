@@ -48,7 +48,8 @@ impl Builder<'_> {
 
     fn extern_item(&mut self, pair: Pair<'_, Rule>) -> ItemKind {
         let mut pairs = pair.into_inner();
-        let role = pairs.find(|pair| pair.as_rule() == Rule::role).map_or(Role::Source, |pair| role(pair.as_str()));
+        let role =
+            pairs.find(|pair| pair.as_rule() == Rule::role).map_or(Role::Source, |pair| role(pair.as_str()));
         let name = self.next_name(&mut pairs);
         let class = self.next_name(&mut pairs);
         let mut default = false;

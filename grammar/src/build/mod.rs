@@ -71,7 +71,8 @@ impl<'t> Builder<'t> {
 
     /// The next name among these pairs, wherever it is wrapped.
     fn next_name(&self, pairs: &mut Pairs<'_, Rule>) -> Name {
-        let found = pairs.find(|pair| matches!(pair.as_rule(), Rule::name | Rule::thing_name | Rule::header));
+        let is_name = |rule| matches!(rule, Rule::name | Rule::thing_name | Rule::kind_name | Rule::header);
+        let found = pairs.find(|pair| is_name(pair.as_rule()));
         match found {
             Some(pair) => self.name(&pair),
             None => Name { text: "".into(), span: self.span(0, 0) },

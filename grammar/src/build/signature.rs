@@ -5,7 +5,8 @@ use pest::iterators::Pair;
 use super::Builder;
 use crate::Rule;
 use crate::tree::{
-    Column, Expression, ExpressionKind, Range, Requirement, Setting, Signature, TypeName, TypeNameKind, Variant,
+    Column, Expression, ExpressionKind, Range, Requirement, Setting, Signature, TypeName, TypeNameKind,
+    Variant,
 };
 
 impl Builder<'_> {

@@ -4,9 +4,7 @@ use pest::iterators::Pair;
 
 use super::Builder;
 use crate::error::{Later, SyntaxErrorKind};
-use crate::tree::{
-    Block, Comparator, Entry, Expression, ExpressionKind, Hole, Name, Number, Text, TextPart,
-};
+use crate::tree::{Block, Comparator, Entry, Expression, ExpressionKind, Hole, Name, Number, Text, TextPart};
 use crate::{Rule, Span, literal};
 
 impl Builder<'_> {
@@ -168,7 +166,11 @@ impl Builder<'_> {
                 }
                 let operand = operand.unwrap_or(Expression { span, kind: ExpressionKind::Broken });
                 // An even number of negations is none; so no chain of them is ever deep.
-                if negations % 2 == 0 { operand } else { Expression { span, kind: ExpressionKind::Not(operand.into()) } }
+                if negations % 2 == 0 {
+                    operand
+                } else {
+                    Expression { span, kind: ExpressionKind::Not(operand.into()) }
+                }
             }
             _ => self.comparison(pair),
         }

@@ -117,6 +117,15 @@ impl Agent {
         build::build(plan, registry, clock)
     }
 
+    /// The meters of all components by name, to be read while the agent runs.
+    pub fn meters(&self) -> BTreeMap<Arc<str>, Arc<Meter>> {
+        let sources = self.sources.iter().map(|source| (source.name.clone(), source.meter.clone()));
+        let channels =
+            self.channels.iter().map(|(name, channel)| (name.as_str().into(), channel.meter.clone()));
+        let sinks = self.sinks.iter().map(|sink| (sink.name.clone(), sink.meter.clone()));
+        sources.chain(channels).chain(sinks).collect()
+    }
+
     /// Runs until every source has ended, or until told to stop and drained for at most
     /// `drain_limit`.
     pub async fn run(self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
