@@ -227,11 +227,7 @@ fn outside_value(
             given
         }
     };
-    let mut expectation = Expectation::of(signature);
-    if let Some((text, _)) = &mut expectation.declared {
-        text.insert_str(0, "the param ");
-    }
-    let value = checker.value(&given, &expectation)?;
+    let value = checker.value(&given, &Expectation::of(signature))?;
     checker.range(signature, &value, span).then_some(value)
 }
 
