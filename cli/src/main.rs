@@ -6,6 +6,7 @@
 mod check;
 mod plan;
 mod program;
+mod run;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ enum Command {
     Check(check::Arguments),
     /// Show what a program would do, step by step
     Plan(plan::Arguments),
+    /// Run a program until it ends or is told to stop
+    Run(run::Arguments),
 }
 
 /// Exit status of a command that was given something it can't use.
@@ -34,5 +37,6 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
     }
 }

@@ -8,7 +8,7 @@
 //! library (it is handed a registry): no Kafka, no HDFS, no `.flow` text.
 
 mod acknowledgement;
-mod agent;
+pub mod agent;
 pub mod batch;
 pub mod channel;
 mod clock;

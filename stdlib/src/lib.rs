@@ -3,13 +3,34 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod file_sink;
+mod files;
+mod generate;
+#[cfg(feature = "hdfs")]
+mod hdfs;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod library;
 mod memory;
+mod null;
+mod stdout;
+mod template;
 
 pub use library::library_sources;
 use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with.
 pub fn registry() -> Registry {
-    Registry::default().channel("memory", memory::make)
+    let registry = Registry::default()
+        .source("files", files::source::make)
+        .source("generate", generate::make)
+        .channel("memory", memory::make)
+        .sink("files", files::sink::make)
+        .sink("null", null::make)
+        .sink("stdout", stdout::make);
+    #[cfg(feature = "hdfs")]
+    let registry = registry.sink("hdfs", hdfs::sink::make);
+    #[cfg(feature = "kafka")]
+    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
+    registry
 }

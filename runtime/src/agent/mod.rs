@@ -1,1 +1,213 @@
+//! The agent: one process that runs a plan.
+//!
+//! It builds all components before it starts any, supervises each, drains when it is told to
+//! stop, and says at the end what passed through.
 
+mod build;
+mod report;
+mod supervise;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use weir_plan::Plan;
+
+use crate::channel::Channel;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::registry::Registry;
+use crate::route::Segment;
+use crate::sink::{Sink, SinkPort};
+use crate::source::Source;
+
+pub use report::{ComponentReport, Report, Role};
+use supervise::{Gates, SinkTask, SourceTask};
+
+/// How long the others may go on committing once a component has failed for good.
+const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// A plan, built and ready to run.
+pub struct Agent {
+    sources: Vec<BuiltSource>,
+    channels: BTreeMap<String, BuiltChannel>,
+    sinks: Vec<BuiltSink>,
+}
+
+struct BuiltSource {
+    name: Arc<str>,
+    kind: String,
+    source: Box<dyn Source>,
+    segments: Arc<[Segment]>,
+    meter: Arc<Meter>,
+}
+
+struct BuiltChannel {
+    kind: String,
+    channel: Arc<dyn Channel>,
+    meter: Arc<Meter>,
+}
+
+struct BuiltSink {
+    name: Arc<str>,
+    kind: String,
+    sink: Box<dyn Sink>,
+    port: SinkPort,
+    /// The channels that it reads.
+    channels: String,
+    meter: Arc<Meter>,
+}
+
+/// Why an agent did not start. Nothing of it runs then.
+#[derive(Debug, Error)]
+#[error("{}", list(problems))]
+pub struct StartError {
+    /// What is wrong, each with the component that it is about.
+    pub problems: Vec<String>,
+}
+
+fn list(problems: &[String]) -> String {
+    problems.join("\n")
+}
+
+/// The ways in which an agent is told to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Sources stop, channels empty into sinks, open files are closed and committed.
+    pub drain: CancellationToken,
+    /// Everything stops as it stands; what was not committed comes again.
+    pub now: CancellationToken,
+}
+
+/// How an agent ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// Its sources ended, or it was told to stop, and all that it had taken was delivered.
+    Complete,
+    /// It was stopped, or ran out of time, before all was delivered.
+    Incomplete,
+    /// A component failed for good.
+    Failed {
+        /// The component's name.
+        component: Arc<str>,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What a component's task tells the agent when it ends.
+pub(crate) struct Ended {
+    component: Arc<str>,
+    result: Result<(), Failure>,
+}
+
+impl Agent {
+    /// Builds every component of a plan, without starting any and without touching the outside.
+    ///
+    /// # Errors
+    /// When the plan asks for what this version can't carry out, or a component refuses its
+    /// settings. All that is wrong is reported at once.
+    pub fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
+        build::build(plan, registry, clock)
+    }
+
+    /// The meters of all components by name, to be read while the agent runs.
+    pub fn meters(&self) -> BTreeMap<Arc<str>, Arc<Meter>> {
+        let sources = self.sources.iter().map(|source| (source.name.clone(), source.meter.clone()));
+        let channels =
+            self.channels.iter().map(|(name, channel)| (name.as_str().into(), channel.meter.clone()));
+        let sinks = self.sinks.iter().map(|sink| (sink.name.clone(), sink.meter.clone()));
+        sources.chain(channels).chain(sinks).collect()
+    }
+
+    /// Runs until every source has ended, or until told to stop and drained for at most
+    /// `drain_limit`.
+    pub async fn run(self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
+        let started = Instant::now();
+        let reporter = report::Reporter::of(&self);
+        let mut tasks = self.spawn(&stop);
+        let ending = supervise_all(&mut tasks, &stop, drain_limit).await;
+        tasks.shutdown().await;
+        (reporter.report(started.elapsed()), ending)
+    }
+
+    /// Starts a task for each sink and source, the sinks first.
+    fn spawn(self, stop: &Stop) -> JoinSet<Ended> {
+        let mut tasks = JoinSet::new();
+        let gates = Gates::new(&self.sources, &self.channels);
+        for built in self.sinks {
+            let task =
+                SinkTask { name: built.name, sink: built.sink, meter: built.meter, channels: built.channels };
+            tasks.spawn(task.run(built.port, stop.drain.clone()));
+        }
+        for built in self.sources {
+            let gate = gates.of(&built.segments);
+            let task = SourceTask {
+                name: built.name,
+                source: built.source,
+                segments: built.segments,
+                meter: built.meter,
+                stop: stop.drain.clone(),
+            };
+            tasks.spawn(task.run(gate));
+        }
+        tasks
+    }
+}
+
+/// Waits for the tasks, within the limits that a stop sets.
+async fn supervise_all(tasks: &mut JoinSet<Ended>, stop: &Stop, drain_limit: Duration) -> Ending {
+    let mut deadline: Option<Instant> = None;
+    let mut failed = None;
+    loop {
+        let expiry = deadline.unwrap_or_else(Instant::now);
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                None => break,
+                Some(ended) => if let Err((component, failure)) = outcome(ended) {
+                    error!(%component, "{failure}; the agent stops, what was not committed comes again");
+                    failed.get_or_insert((component, failure));
+                    deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
+                    stop.drain.cancel();
+                }
+            },
+            () = stop.drain.cancelled(), if deadline.is_none() => {
+                info!("stopping: sources read no more, channels drain for at most {drain_limit:?}");
+                deadline = Some(Instant::now() + drain_limit);
+            }
+            () = stop.now.cancelled() => {
+                warn!("stopped at once: what was not committed comes again");
+                return Ending::Incomplete;
+            }
+            () = sleep_until(expiry), if deadline.is_some() => {
+                if failed.is_none() {
+                    warn!("not drained within the limit: what was not committed comes again");
+                }
+                break;
+            }
+        }
+    }
+    match failed {
+        Some((component, failure)) => Ending::Failed { component, failure },
+        None if tasks.is_empty() => Ending::Complete,
+        None => Ending::Incomplete,
+    }
+}
+
+fn outcome(ended: Result<Ended, tokio::task::JoinError>) -> Result<(), (Arc<str>, Failure)> {
+    match ended {
+        Ok(Ended { result: Ok(()), .. }) => Ok(()),
+        Ok(Ended { component, result: Err(failure) }) => Err((component, failure)),
+        // A panic is a defect of a component; the message and place are on standard error.
+        Err(panicked) => Err(("agent".into(), Failure::permanent(panicked))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -86,6 +86,30 @@ impl Batch {
         Ok(Batch::trusted(schema, columns.into(), rows, origins))
     }
 
+    /// A batch whose columns are given by name, in any order. Columns that the schema does not
+    /// have are left out.
+    ///
+    /// # Errors
+    /// When a column is missing, or does not fit.
+    pub fn assemble(
+        schema: &SchemaRef,
+        mut named: Vec<(&str, Column)>,
+        rows: usize,
+        origins: Origins,
+    ) -> Result<Batch, BatchError> {
+        let columns = schema.fields().iter().map(|field| {
+            match named.iter().position(|(name, _)| name == field.name()) {
+                Some(place) => Ok(named.swap_remove(place).1),
+                None if field.is_nullable() => Ok(Column::null(field.data_type())),
+                None => {
+                    Err(BatchError::Column { name: field.name().clone(), what: "it is missing".to_string() })
+                }
+            }
+        });
+        let columns = columns.collect::<Result<Vec<Column>, BatchError>>()?;
+        Batch::new(schema.clone(), columns, rows, origins)
+    }
+
     /// A batch whose columns are known to fit.
     fn trusted(schema: SchemaRef, columns: Arc<[Column]>, rows: usize, origins: Origins) -> Batch {
         let mut payload_bytes = 0;
@@ -171,7 +195,7 @@ impl Batch {
         Ok(Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone()))
     }
 
-    /// The same events under another, compatible schema (columns equal, nullability wider).
+    /// The same events under a schema with some of the columns, or with more that are optional.
     ///
     /// # Errors
     /// When a column of `schema` is missing or has another type.
@@ -179,13 +203,9 @@ impl Batch {
         if Arc::ptr_eq(schema, &self.schema) {
             return Ok(self.clone());
         }
-        let columns = schema.fields().iter().map(|field| match self.column(field.name()) {
-            Some(column) => Ok(column.clone()),
-            None if field.is_nullable() => Ok(Column::null(field.data_type())),
-            None => Err(BatchError::Column { name: field.name().clone(), what: "it is missing".to_string() }),
-        });
-        let columns = columns.collect::<Result<Vec<Column>, BatchError>>()?;
-        Batch::new(schema.clone(), columns, self.rows, self.origins.clone())
+        let names = self.schema.fields().iter().map(|field| field.name().as_str());
+        let named = names.zip(self.columns.iter().cloned()).collect();
+        Batch::assemble(schema, named, self.rows, self.origins.clone())
     }
 
     /// The batch, copied together if it pins much more memory than it uses.

@@ -45,21 +45,23 @@ pub struct SourcePort {
 }
 
 impl SourcePort {
+    /// A port into these segments, and a token that is cancelled when the outlet is closed.
     pub(crate) fn new(
         component: Arc<str>,
         segments: Arc<[Segment]>,
         meter: Arc<Meter>,
         stop: CancellationToken,
-    ) -> SourcePort {
+    ) -> (SourcePort, CancellationToken) {
         let progress = Progress::new(meter.clone());
-        let outlet = Outlet::new(component, segments, progress.clone(), meter);
-        SourcePort { outlet, deliveries: Deliveries::new(progress), stop }
+        let outlet = Outlet::new(component, segments, progress.clone(), meter, stop.clone());
+        let closed = outlet.closed();
+        (SourcePort { outlet, deliveries: Deliveries::new(progress), stop }, closed)
     }
 
     /// A port into one channel: a source on its own, without an agent.
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let target = Target { name: "channel".into(), channel, meter: Arc::default(), optional: false };
         let segments = [Segment::direct(target)];
-        SourcePort::new("source".into(), segments.into(), Arc::default(), CancellationToken::new())
+        SourcePort::new("source".into(), segments.into(), Arc::default(), CancellationToken::new()).0
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::progress::Progress;
@@ -29,7 +30,7 @@ pub enum PutError {
     Step(StepError),
 }
 
-/// Where a source puts its batches. Dropping it closes it.
+/// Where a source puts its batches.
 pub struct Outlet {
     component: Arc<str>,
     segments: Arc<[Segment]>,
@@ -37,6 +38,8 @@ pub struct Outlet {
     meter: Arc<Meter>,
     /// The bounds that every channel behind this outlet keeps.
     limits: Limits,
+    stop: CancellationToken,
+    closed: CancellationToken,
 }
 
 impl Outlet {
@@ -49,10 +52,12 @@ impl Outlet {
         segments: Arc<[Segment]>,
         progress: Arc<Progress>,
         meter: Arc<Meter>,
+        stop: CancellationToken,
     ) -> Outlet {
         let limits = segments.iter().flat_map(Segment::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
-        Outlet { component, segments, progress, meter, limits }
+        let closed = CancellationToken::new();
+        Outlet { component, segments, progress, meter, limits, stop, closed }
     }
 
     /// Puts a batch: through its steps and into all its channels, as one unit.
@@ -128,14 +133,24 @@ impl Outlet {
         }
     }
 
-    /// Says that nothing more will be put.
+    /// Says that nothing more will be put, ever: the source has ended. The channels behind empty
+    /// into their sinks when all their sources have.
     pub fn close(self) {
-        drop(self);
+        self.closed.cancel();
+    }
+
+    pub(crate) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 }
 
+/// An outlet that is dropped before a stop belongs to a source that has failed and will be run
+/// again, so its channels stay open; after a stop there is no other run.
 impl Drop for Outlet {
     fn drop(&mut self) {
+        if self.stop.is_cancelled() {
+            self.closed.cancel();
+        }
         self.progress.close();
     }
 }
@@ -172,3 +187,6 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     split(batch.slice(0, half), limits, parts);
     split(batch.slice(half, batch.rows() - half), limits, parts);
 }
+
+#[cfg(test)]
+mod tests;

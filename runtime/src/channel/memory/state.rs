@@ -140,3 +140,6 @@ impl<Room> State<Room> {
         self.cursors[reader.0].held
     }
 }
+
+#[cfg(test)]
+mod histories;

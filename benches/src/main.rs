@@ -1,0 +1,49 @@
+//! Measurements, each beside a bare loop that does the least that could do the same.
+//!
+//! Both are run in turn, several times, in one process on one machine; what counts is the ratio
+//! of each pair, since the machine's speed drifts. `benches/RESULTS.md` keeps what was found.
+
+// A measurement's output is its purpose.
+#![allow(clippy::print_stdout)]
+
+mod core;
+mod kafka;
+mod kafka_to_hdfs;
+mod pipeline;
+mod rounds;
+
+use clap::{Parser, Subcommand};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Measures Weir side by side with bare loops
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+    /// How many pairs are run, after one that is not counted
+    #[arg(long, default_value_t = 5, global = true)]
+    rounds: usize,
+    /// How many events each run moves
+    #[arg(long, global = true)]
+    events: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// generate -> memory -> null, against a loop that makes and hashes the same bodies
+    Core,
+    /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
+    Kafka,
+    /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
+    KafkaToHdfs,
+}
+
+fn main() -> Outcome {
+    let Arguments { what, rounds, events } = Arguments::parse();
+    match what {
+        What::Core => core::measure(rounds, events.unwrap_or(20_000_000)),
+        What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
+        What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
+    }
+}

@@ -1,0 +1,96 @@
+//! Running a program of the language in this process, with its meters at hand.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+use weir_compiler::{Library, Options, SourceFiles, render};
+use weir_plan::Plan;
+use weir_runtime::agent::{Agent, Ending, Report, Stop};
+use weir_runtime::{Meter, SystemClock};
+
+use crate::rounds::Run;
+
+const DRAIN: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether all events have arrived. It bounds the error of a run that has
+/// to be stopped.
+const LOOK: Duration = Duration::from_millis(5);
+
+struct Text<'t>(&'t str);
+
+impl SourceFiles for Text<'_> {
+    fn read(&self, _name: &str) -> Result<String, String> {
+        Ok(self.0.to_owned())
+    }
+}
+
+/// Compiles a program against the library.
+///
+/// # Errors
+/// With the diagnostics, when it has errors.
+pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<dyn Error>> {
+    let library = Library::parse(weir_stdlib::library_sources().iter().copied())
+        .map_err(|error| render::human(&error.diagnostics, &error.files, false))?;
+    let params = params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let options = Options { params, environment: BTreeMap::new() };
+    let compiled = weir_compiler::compile(&Text(text), "bench.flow", &library, &options);
+    compiled.plan.ok_or_else(|| render::human(&compiled.diagnostics, &compiled.files, false).into())
+}
+
+/// Runs a plan. One whose source does not end is stopped when `sink` has `events`, taken or, with
+/// `until` delivered, delivered.
+///
+/// # Errors
+/// When it can't be started or does not deliver everything.
+pub(crate) fn run(
+    plan: &Plan,
+    sink: &str,
+    events: u64,
+    until: Until,
+) -> Result<(Run, Report), Box<dyn Error>> {
+    let agent = Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock))?;
+    let meter = agent.meters()[sink].clone();
+    let stop = Stop::default();
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let began = Instant::now();
+    let (report, ending) = runtime.block_on(async {
+        let watch = tokio::spawn(stop_at(meter.clone(), events, until, stop.clone()));
+        let ended = agent.run(stop, DRAIN).await;
+        watch.abort();
+        ended
+    });
+    let took = began.elapsed();
+    let delivered = meter.delivered.read();
+    match ending {
+        Ending::Complete if delivered.events >= events => {
+            Ok((Run { events: delivered.events, bytes: delivered.bytes, took }, report))
+        }
+        ending => Err(format!("{} of {events} events, {ending:?}", delivered.events).into()),
+    }
+}
+
+/// When a source that does not end by itself is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When the sink has taken all: it is then drained, which is part of the run.
+    Taken,
+    /// When the sink has delivered all.
+    Delivered,
+}
+
+async fn stop_at(meter: Arc<Meter>, events: u64, until: Until, stop: Stop) {
+    loop {
+        let count = match until {
+            Until::Taken => &meter.received,
+            Until::Delivered => &meter.delivered,
+        };
+        if count.read().events >= events {
+            stop.drain.cancel();
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

@@ -1,0 +1,185 @@
+//! From a plan to components that are connected and not yet running.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_plan::{Component, Delivery, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
+
+use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::registry::{Context, Registry};
+use crate::route::{Segment, Target};
+use crate::sink::{Feed, SinkPort};
+
+/// Builds all, or says all that is wrong.
+pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
+    let mut builder = Builder { plan, registry, clock, problems: Vec::new() };
+    builder.check_promises();
+    let channels = builder.channels();
+    let sources = builder.sources(&channels);
+    let sinks = builder.sinks(&channels);
+    match builder.problems.is_empty() {
+        true => Ok(Agent { sources, channels, sinks }),
+        false => Err(StartError { problems: builder.problems }),
+    }
+}
+
+struct Builder<'a> {
+    plan: &'a Plan,
+    registry: &'a Registry,
+    clock: Arc<dyn Clock>,
+    problems: Vec<String>,
+}
+
+impl Builder<'_> {
+    fn check_promises(&mut self) {
+        for flow in &self.plan.flows {
+            if matches!(flow.delivers, Delivery::ExactlyOnce | Delivery::AtMostOnce) {
+                let name = &flow.name;
+                self.problems.push(format!(
+                    "flow {name}: this version keeps `at_least_once` and `best_effort`, not what the flow promises"
+                ));
+            }
+        }
+    }
+
+    fn context(&self, component: &Component) -> Context {
+        Context {
+            program: self.plan.program.as_str().into(),
+            component: component.name.as_str().into(),
+            schema: self.plan.event_type(component.event_type).schema.clone(),
+            meter: Arc::new(Meter::default()),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Makes a component, or notes why that can't be done.
+    fn make<Made>(
+        &mut self,
+        role: &str,
+        component: &Component,
+        make: Option<&fn(&weir_plan::Settings, Context) -> Result<Made, Failure>>,
+    ) -> Option<(Made, Arc<Meter>)> {
+        let Component { name, kind, .. } = component;
+        let Some(make) = make else {
+            self.problems.push(format!("{role} {name}: this agent has no {role} of the kind `{kind}`"));
+            return None;
+        };
+        let context = self.context(component);
+        let meter = context.meter.clone();
+        match make(&component.settings, context) {
+            Ok(made) => Some((made, meter)),
+            Err(failure) => {
+                self.problems.push(format!("{role} {name}: {failure}"));
+                None
+            }
+        }
+    }
+
+    fn channels(&mut self) -> BTreeMap<String, BuiltChannel> {
+        let mut channels = BTreeMap::new();
+        for component in &self.plan.channels {
+            let make = self.registry.channels.get(component.kind.as_str());
+            if let Some((channel, meter)) = self.make("channel", component, make) {
+                let built = BuiltChannel { kind: component.kind.clone(), channel, meter };
+                channels.insert(component.name.clone(), built);
+            }
+        }
+        channels
+    }
+
+    fn sources(&mut self, channels: &BTreeMap<String, BuiltChannel>) -> Vec<BuiltSource> {
+        let mut sources = Vec::new();
+        for component in &self.plan.sources {
+            let make = self.registry.sources.get(component.kind.as_str());
+            let Some((source, meter)) = self.make("source", component, make) else { continue };
+            let segments = self.segments(&component.name, channels);
+            if segments.is_empty() {
+                self.problems
+                    .push(format!("source {}: no path leads from it into a channel", component.name));
+                continue;
+            }
+            let name = component.name.as_str().into();
+            let segments = segments.into();
+            sources.push(BuiltSource { name, kind: component.kind.clone(), source, segments, meter });
+        }
+        sources
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.plan.flows.iter().flat_map(|flow| &flow.paths)
+    }
+
+    /// The segments that begin at a source, connected to its channels.
+    fn segments(&self, source: &str, channels: &BTreeMap<String, BuiltChannel>) -> Vec<Segment> {
+        let mut target = |name: &str, optional: bool| {
+            let BuiltChannel { channel, meter, .. } = channels.get(name)?;
+            Some(Target { name: name.into(), channel: channel.clone(), meter: meter.clone(), optional })
+        };
+        let paths = self.paths().filter(|path| path.from == Origin::Source(source.to_string()));
+        paths.filter_map(|path| Segment::connect(&path.segment, false, &mut target)).collect()
+    }
+
+    fn sinks(&mut self, channels: &BTreeMap<String, BuiltChannel>) -> Vec<BuiltSink> {
+        let mut feeds = self.feeds(channels);
+        let mut sinks = Vec::new();
+        for component in &self.plan.sinks {
+            let make = self.registry.sinks.get(component.kind.as_str());
+            let Some((sink, meter)) = self.make("sink", component, make) else { continue };
+            let Some((names, feeds)) = feeds.remove(&component.name) else {
+                self.problems.push(format!("sink {}: no path leads to it from a channel", component.name));
+                continue;
+            };
+            let port = SinkPort::new(feeds, meter.clone());
+            let (name, channels) = (component.name.as_str().into(), names.join(", "));
+            sinks.push(BuiltSink { name, kind: component.kind.clone(), sink, port, channels, meter });
+        }
+        sinks
+    }
+
+    /// For each sink, the channels that lead to it, each with a reader and the steps between.
+    fn feeds(
+        &mut self,
+        channels: &BTreeMap<String, BuiltChannel>,
+    ) -> BTreeMap<String, (Vec<String>, Vec<Feed>)> {
+        let mut feeds: BTreeMap<String, (Vec<String>, Vec<Feed>)> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for path in self.paths() {
+            let Origin::Channel(name) = &path.from else { continue };
+            let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
+            follow(&path.segment, false, Vec::new(), &mut |sink, steps, optional| {
+                if optional {
+                    problems.push(format!(
+                        "sink {sink}: this version can't carry out an `optional` branch behind the channel {name}"
+                    ));
+                }
+                let (names, feeds) = feeds.entry(sink.to_string()).or_default();
+                names.push(name.clone());
+                feeds.push(Feed { reader: channel.reader(), steps, meter: meter.clone() });
+            });
+        }
+        self.problems.extend(problems);
+        feeds
+    }
+}
+
+/// Follows a segment to its sinks, collecting the steps on the way to each.
+fn follow(
+    segment: &PlannedSegment,
+    optional: bool,
+    mut steps: Vec<Step>,
+    arrive: &mut dyn FnMut(&str, Vec<Step>, bool),
+) {
+    steps.extend(segment.steps.iter().cloned());
+    match &segment.to {
+        Route::Channel(_) => {}
+        Route::Sink(name) => arrive(name, steps, optional),
+        Route::Copy(branches) => {
+            for branch in branches {
+                follow(&branch.segment, optional || branch.optional, steps.clone(), arrive);
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Supervision: a component that fails is run again after a while; its neighbours go on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use thiserror::Error;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{BuiltChannel, BuiltSource, Ended};
+use crate::channel::Channel;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::route::Segment;
+use crate::sink::{Sink, SinkPort};
+use crate::source::{Source, SourcePort};
+
+/// The wait after a component's first failure; it doubles with each further one.
+const WAIT_MIN: Duration = Duration::from_millis(100);
+/// No wait is longer.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Closes channels when nobody is left who puts into them.
+pub(super) struct Gates {
+    gates: BTreeMap<Arc<str>, Gate>,
+}
+
+#[derive(Clone)]
+struct Gate {
+    channel: Arc<dyn Channel>,
+    writers: Arc<AtomicUsize>,
+}
+
+/// One source's part in keeping its channels open. Dropping it gives that up.
+pub(super) struct Open(Vec<Gate>);
+
+impl Gates {
+    pub(super) fn new(sources: &[BuiltSource], channels: &BTreeMap<String, BuiltChannel>) -> Gates {
+        let gates: BTreeMap<Arc<str>, Gate> = channels
+            .iter()
+            .map(|(name, built)| {
+                let writers = sources.iter().filter(|source| writes(&source.segments, name)).count();
+                let gate =
+                    Gate { channel: built.channel.clone(), writers: Arc::new(AtomicUsize::new(writers)) };
+                (name.as_str().into(), gate)
+            })
+            .collect();
+        Gates { gates }
+    }
+
+    /// The part of the source that has these segments. To be asked for once a source.
+    pub(super) fn of(&self, segments: &[Segment]) -> Open {
+        Open(
+            self.gates
+                .iter()
+                .filter(|(name, _)| writes(segments, name))
+                .map(|(_, gate)| gate.clone())
+                .collect(),
+        )
+    }
+}
+
+fn writes(segments: &[Segment], channel: &str) -> bool {
+    segments.iter().flat_map(Segment::targets).any(|target| &*target.name == channel)
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        for Gate { channel, writers } in &self.0 {
+            if writers.fetch_sub(1, Ordering::AcqRel) == 1 {
+                channel.close();
+            }
+        }
+    }
+}
+
+/// The waits of one component: they grow while it fails, and begin again when it gets on.
+struct Waits {
+    backoff: ExponentialBackoff,
+    delivered: u64,
+}
+
+impl Waits {
+    fn new() -> Waits {
+        let builder = ExponentialBuilder::default().with_min_delay(WAIT_MIN).with_max_delay(WAIT_MAX);
+        Waits { backoff: builder.with_jitter().without_max_times().build(), delivered: 0 }
+    }
+
+    fn next(&mut self, meter: &Meter) -> Duration {
+        let delivered = meter.delivered.read().events;
+        if delivered > self.delivered {
+            *self = Waits { delivered, ..Waits::new() };
+        }
+        // The jitter is added to the wait, so that it is bounded here once more.
+        self.backoff.next().unwrap_or(WAIT_MAX).min(WAIT_MAX)
+    }
+}
+
+/// A source and what its task needs.
+pub(super) struct SourceTask {
+    pub(super) name: Arc<str>,
+    pub(super) source: Box<dyn Source>,
+    pub(super) segments: Arc<[Segment]>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) stop: CancellationToken,
+}
+
+impl SourceTask {
+    /// Runs the source until it has ended, or is to stop, or fails for good.
+    pub(super) async fn run(mut self, open: Open) -> Ended {
+        let result = self.supervise(open).await;
+        Ended { component: self.name, result }
+    }
+
+    async fn supervise(&mut self, open: Open) -> Result<(), Failure> {
+        let mut open = Some(open);
+        let mut waits = Waits::new();
+        loop {
+            let (result, closed) = self.run_once(&mut open).await;
+            let Err(failure) = result else { return Ok(()) };
+            if closed {
+                let name = &self.name;
+                warn!(component = %name, "{failure}; it had ended, its last events may come again at the next start");
+                return Ok(());
+            }
+            if failure.is_permanent() {
+                return Err(failure);
+            }
+            let wait = waits.next(&self.meter);
+            warn!(
+                component = %self.name,
+                "{failure}; it begins again behind what was delivered, next try in {wait:.1?}"
+            );
+            self.meter.restarted();
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// One run, and whether the source had closed its outlet: then its channels are let go.
+    async fn run_once(&mut self, open: &mut Option<Open>) -> (Result<(), Failure>, bool) {
+        let (port, closed) =
+            SourcePort::new(self.name.clone(), self.segments.clone(), self.meter.clone(), self.stop.clone());
+        let mut run = self.source.run(port);
+        let result = tokio::select! {
+            result = &mut run => result,
+            () = closed.cancelled() => {
+                open.take();
+                run.await
+            }
+        };
+        (result, closed.is_cancelled())
+    }
+}
+
+/// A sink and what its task needs.
+pub(super) struct SinkTask {
+    pub(super) name: Arc<str>,
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) meter: Arc<Meter>,
+    /// The channels that it reads, for messages.
+    pub(super) channels: String,
+}
+
+/// A sink that ended while it still held events.
+#[derive(Debug, Error)]
+#[error("ended with {events} events that it has not delivered")]
+struct Unfinished {
+    events: usize,
+}
+
+impl SinkTask {
+    /// Runs the sink until its channels have ended, or it fails for good.
+    pub(super) async fn run(mut self, mut port: SinkPort, stop: CancellationToken) -> Ended {
+        let result = self.supervise(&mut port, &stop).await;
+        Ended { component: self.name, result }
+    }
+
+    async fn supervise(&mut self, port: &mut SinkPort, stop: &CancellationToken) -> Result<(), Failure> {
+        let mut waits = Waits::new();
+        loop {
+            port.reset();
+            let result = self.sink.run(port).await;
+            let events = port.held().events;
+            let failure = match result {
+                Ok(()) if events == 0 => return Ok(()),
+                Ok(()) => Failure::from(Unfinished { events }),
+                Err(failure) => failure,
+            };
+            if failure.is_permanent() {
+                return Err(failure);
+            }
+            let wait = waits.next(&self.meter);
+            let SinkTask { name, channels, .. } = &*self;
+            warn!(
+                component = %name,
+                "{failure}; its events stay in {channels} and are given out again, next try in {wait:.1?}"
+            );
+            self.meter.restarted();
+            sleep(wait).await;
+            if !stop.is_cancelled() {
+                info!(component = %self.name, "trying again");
+            }
+        }
+    }
+}

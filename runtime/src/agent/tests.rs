@@ -1,0 +1,383 @@
+//! Whole plans on small components: a source of numbers, and a sink that keeps what it is given.
+
+use std::sync::Mutex;
+
+use arrow_array::BinaryViewArray;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use weir_plan::{
+    Action, Branch, Comparison, Component, Delivery as Promise, EventType, EventTypeId, Expression, Flow,
+    Operation, Origin, PLAN_VERSION, Path, Route, Segment as PlannedSegment, Settings, Step, Value,
+};
+
+use super::*;
+use crate::batch::{Batch, Origins, Partition};
+use crate::channel::{Limits, MemoryChannel, Taken};
+use crate::clock::SystemClock;
+use crate::registry::Context;
+use crate::source::SourcePort;
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]))
+}
+
+/// Puts the numbers from 1 to `count`, a batch of ten at a time, then ends; endless without.
+struct Numbers {
+    count: u64,
+    delivered: Arc<Mutex<u64>>,
+}
+
+#[async_trait]
+impl Source for Numbers {
+    async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
+        let mut after = *self.delivered.lock().unwrap();
+        while after < self.count && !port.stop.is_cancelled() {
+            let through = (after + 10).min(self.count);
+            let bodies = BinaryViewArray::from_iter_values((after + 1..=through).map(|n| n.to_string()));
+            let origins = Origins::one(Partition::new("numbers"), after, through);
+            let rows = (through - after) as usize;
+            port.outlet.put(Batch::new(schema(), vec![bodies.into()], rows, origins)?).await?;
+            after = through;
+        }
+        port.outlet.close();
+        while let Some(delivered) = port.deliveries.next().await {
+            for (_, through) in delivered.positions() {
+                *self.delivered.lock().unwrap() = through;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Error)]
+#[error("the store is away")]
+struct Away;
+
+/// Keeps the bodies, and fails before every batch in `failures`.
+struct Keeper {
+    kept: Arc<Mutex<Vec<String>>>,
+    failures: usize,
+    permanent: bool,
+}
+
+#[async_trait]
+impl Sink for Keeper {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        loop {
+            match port.take().await? {
+                Taken::Events(delivery) if self.failures == 0 => {
+                    let bodies = delivery.batch.bodies().unwrap().iter().flatten();
+                    let bodies = bodies.map(|body| String::from_utf8_lossy(body).into_owned());
+                    self.kept.lock().unwrap().extend(bodies);
+                    delivery.acknowledgement.done();
+                }
+                Taken::Events(_) => {
+                    self.failures -= 1;
+                    return Err(if self.permanent { Failure::permanent(Away) } else { Away.into() });
+                }
+                Taken::Pressure => {}
+                Taken::End => return Ok(()),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct World {
+    delivered: Arc<Mutex<u64>>,
+    kept: Arc<Mutex<Vec<String>>>,
+}
+
+thread_local! {
+    // Factories are plain functions; each test runs on a thread of its own.
+    static WORLD: World = World::default();
+}
+
+impl World {
+    fn here() -> World {
+        WORLD.with(World::clone)
+    }
+
+    fn kept(&self) -> Vec<String> {
+        self.kept.lock().unwrap().clone()
+    }
+
+    fn delivered(&self) -> u64 {
+        *self.delivered.lock().unwrap()
+    }
+}
+
+fn registry() -> Registry {
+    fn number(settings: &Settings, name: &str) -> i64 {
+        match settings.values.get(name) {
+            Some(Value::Int(value)) => *value,
+            _ => 0,
+        }
+    }
+    Registry::default()
+        .source("numbers", |settings, _| {
+            let count = number(settings, "count") as u64;
+            Ok(Box::new(Numbers { count, delivered: World::here().delivered }))
+        })
+        .channel("memory", |settings, _| {
+            let capacity = number(settings, "capacity") as usize;
+            let limits = Limits {
+                capacity,
+                transaction_capacity: capacity.min(10),
+                byte_capacity: 1 << 20,
+                keep_alive: Duration::from_secs(3),
+            };
+            Ok(Arc::new(MemoryChannel::new(limits)))
+        })
+        .sink("keeper", |settings, _| {
+            let (failures, kept) = (number(settings, "failures") as usize, World::here().kept);
+            Ok(Box::new(Keeper { kept, failures, permanent: number(settings, "permanent") > 0 }))
+        })
+}
+
+fn component(name: &str, kind: &str, settings: &[(&str, i64)]) -> Component {
+    let values = settings.iter().map(|(name, value)| (name.to_string(), Value::Int(*value))).collect();
+    Component {
+        name: name.into(),
+        kind: kind.into(),
+        settings: Settings { values },
+        event_type: EventTypeId(0),
+        implicit: false,
+    }
+}
+
+fn straight(to: Route) -> PlannedSegment {
+    PlannedSegment { steps: Vec::new(), to }
+}
+
+/// numbers → buffer → store
+fn plan(count: i64, keeper: &[(&str, i64)]) -> Plan {
+    let path = |from, to| Path { from, segment: straight(to) };
+    Plan {
+        version: PLAN_VERSION,
+        program: "test".into(),
+        sources: vec![component("in", "numbers", &[("count", count)])],
+        channels: vec![component("buffer", "memory", &[("capacity", 100)])],
+        sinks: vec![component("store", "keeper", keeper)],
+        event_types: vec![EventType::new(schema().as_ref().clone())],
+        flows: vec![Flow {
+            name: "main".into(),
+            delivers: Promise::AtLeastOnce,
+            paths: vec![
+                path(Origin::Source("in".into()), Route::Channel("buffer".into())),
+                path(Origin::Channel("buffer".into()), Route::Sink("store".into())),
+            ],
+        }],
+    }
+}
+
+fn build(plan: &Plan) -> Result<Agent, StartError> {
+    Agent::build(plan, &registry(), Arc::new(SystemClock))
+}
+
+async fn run(plan: &Plan) -> (Report, Ending) {
+    build(plan).unwrap().run(Stop::default(), Duration::from_secs(30)).await
+}
+
+fn numbers(through: u64) -> Vec<String> {
+    (1..=through).map(|number| number.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_arrives_in_order_and_the_source_hears_of_it() {
+    let (report, ending) = run(&plan(1234, &[])).await;
+    assert!(matches!(ending, Ending::Complete));
+    assert_eq!(World::here().kept(), numbers(1234));
+    assert_eq!(World::here().delivered(), 1234);
+    let delivered: Vec<u64> = report.components.iter().map(|component| component.delivered.events).collect();
+    assert_eq!(delivered, [1234, 1234, 1234]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_gets_its_events_again() {
+    let (report, ending) = run(&plan(200, &[("failures", 3)])).await;
+    assert!(matches!(ending, Ending::Complete));
+    assert_eq!(World::here().kept(), numbers(200));
+    assert_eq!(report.components[2].restarts, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_failure_stops_the_agent_and_is_named() {
+    let (_, ending) = run(&plan(200, &[("failures", 1), ("permanent", 1)])).await;
+    let Ending::Failed { component, failure } = ending else { panic!("{ending:?}") };
+    assert_eq!((&*component, failure.to_string().as_str()), ("store", "the store is away"));
+    assert_eq!(World::here().delivered(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_drains_what_was_taken() {
+    let agent = build(&plan(i64::MAX, &[])).unwrap();
+    let stop = Stop::default();
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
+    while World::here().kept().len() < 1000 {
+        tokio::task::yield_now().await;
+    }
+    stop.drain.cancel();
+    let (report, ending) = running.await.unwrap();
+    assert!(matches!(ending, Ending::Complete));
+    let [source, _, sink] = &report.components[..] else { panic!("three components") };
+    assert_eq!(source.received.events, sink.delivered.events);
+    assert_eq!(World::here().delivered(), sink.delivered.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_ends_as_incomplete() {
+    let agent = build(&plan(50, &[("failures", i64::MAX)])).unwrap();
+    let stop = Stop::default();
+    stop.drain.cancel();
+    let (_, ending) = agent.run(stop, Duration::from_secs(30)).await;
+    assert!(matches!(ending, Ending::Complete), "nothing was taken yet");
+
+    let agent = build(&plan(50, &[("failures", i64::MAX)])).unwrap();
+    let stop = Stop::default();
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.drain.cancel();
+    let (_, ending) = running.await.unwrap();
+    assert!(matches!(ending, Ending::Incomplete));
+    assert_eq!(World::here().delivered(), 0);
+}
+
+fn keep_body(body: &str) -> Step {
+    let operand =
+        |operation| Box::new(Expression { data_type: DataType::BinaryView, nullable: false, operation });
+    let operation = Operation::Compare(
+        Comparison::Equal,
+        operand(Operation::Column("body".into())),
+        operand(Operation::Literal(Value::Text(body.into()))),
+    );
+    let condition = Expression { data_type: DataType::Boolean, nullable: false, operation };
+    Step { label: "keep if body".into(), action: Action::Keep(condition), event_type: EventTypeId(0) }
+}
+
+fn branch(optional: bool, steps: Vec<Step>, channel: &str) -> Branch {
+    Branch { optional, segment: PlannedSegment { steps, to: Route::Channel(channel.into()) } }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_done_when_every_required_branch_is() {
+    let mut plan = plan(100, &[]);
+    plan.channels.push(component("few", "memory", &[("capacity", 10)]));
+    plan.sinks.push(component("second", "keeper", &[("failures", 1)]));
+    let branches = vec![branch(false, vec![keep_body("7")], "few"), branch(false, Vec::new(), "buffer")];
+    plan.flows[0].paths[0].segment.to = Route::Copy(branches);
+    plan.flows[0]
+        .paths
+        .push(Path { from: Origin::Channel("few".into()), segment: straight(Route::Sink("second".into())) });
+    let (report, ending) = run(&plan).await;
+    assert!(matches!(ending, Ending::Complete));
+    let mut kept = World::here().kept();
+    kept.sort_by_key(|body| body.parse::<u64>().unwrap());
+    let mut expected = numbers(100);
+    expected.insert(6, "7".into());
+    assert_eq!(kept, expected);
+    assert_eq!(World::here().delivered(), 100);
+    assert_eq!(report.components[0].dropped.events, 99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_optional_branch_holds_nothing_up() {
+    let mut plan = plan(100, &[]);
+    plan.channels.push(component("extra", "memory", &[("capacity", 10)]));
+    plan.sinks.push(component("broken", "keeper", &[("failures", i64::MAX)]));
+    plan.flows[0].paths[0].segment.to =
+        Route::Copy(vec![branch(false, Vec::new(), "buffer"), branch(true, Vec::new(), "extra")]);
+    plan.flows[0].paths.push(Path {
+        from: Origin::Channel("extra".into()),
+        segment: straight(Route::Sink("broken".into())),
+    });
+    let agent = build(&plan).unwrap();
+    let stop = Stop::default();
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
+    while World::here().delivered() < 100 {
+        tokio::task::yield_now().await;
+    }
+    stop.now.cancel();
+    let (report, _) = running.await.unwrap();
+    assert_eq!(World::here().kept(), numbers(100));
+    let extra = report.components.iter().find(|component| &*component.name == "extra").unwrap();
+    assert_eq!(extra.notes, ["skipped_events: 90"]);
+}
+
+#[test]
+fn a_plan_that_can_not_be_run_is_refused_with_all_that_is_wrong() {
+    let mut plan = plan(1, &[]);
+    plan.sources[0].kind = "sorcery".into();
+    plan.sinks.push(component("lonely", "keeper", &[]));
+    plan.flows[0].delivers = Promise::ExactlyOnce;
+    let problems = build(&plan).err().unwrap().problems;
+    assert_eq!(
+        problems,
+        [
+            "flow main: this version keeps `at_least_once` and `best_effort`, not what the flow promises",
+            "source in: this agent has no source of the kind `sorcery`",
+            "sink lonely: no path leads to it from a channel",
+        ]
+    );
+}
+
+#[test]
+fn a_component_that_refuses_its_settings_is_named() {
+    let refusing = registry().channel("memory", |_: &Settings, _: Context| Err(Failure::permanent("no")));
+    let error = Agent::build(&plan(1, &[]), &refusing, Arc::new(SystemClock)).err().unwrap();
+    assert!(error.problems.contains(&"channel buffer: no".to_string()), "{error}");
+}
+
+/// Puts one event and, when told to stop, drops its outlet and waits for its deliveries.
+struct Dropping;
+
+#[async_trait]
+impl Source for Dropping {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let SourcePort { mut outlet, mut deliveries, stop } = port;
+        let bodies = BinaryViewArray::from_iter_values(["only"]);
+        let origins = Origins::one(Partition::new("one"), 0, 1);
+        outlet.put(Batch::new(schema(), vec![bodies.into()], 1, origins)?).await?;
+        stop.cancelled().await;
+        drop(outlet);
+        while deliveries.next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Holds all that it takes until nothing more comes.
+struct Holder;
+
+#[async_trait]
+impl Sink for Holder {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        let mut held = Vec::new();
+        loop {
+            match port.take().await? {
+                Taken::Events(delivery) => held.push(delivery.acknowledgement),
+                Taken::Pressure => {}
+                Taken::End => break,
+            }
+        }
+        held.into_iter().for_each(|acknowledgement| acknowledgement.done());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_reaches_a_sink_whose_source_has_dropped_its_outlet() {
+    let registry = registry()
+        .source("numbers", |_, _| Ok(Box::new(Dropping)))
+        .sink("keeper", |_, _| Ok(Box::new(Holder)));
+    let agent = Agent::build(&plan(1, &[]), &registry, Arc::new(SystemClock)).unwrap();
+    let meters = agent.meters();
+    let stop = Stop::default();
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
+    while meters["store"].received.read().events == 0 {
+        tokio::task::yield_now().await;
+    }
+    stop.drain.cancel();
+    let (report, ending) = running.await.unwrap();
+    assert!(matches!(ending, Ending::Complete));
+    assert_eq!(report.components[2].delivered.events, 1);
+}

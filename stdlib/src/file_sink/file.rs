@@ -1,0 +1,229 @@
+//! One file from its beginning to its final name.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use weir_runtime::{Acknowledgement, Clock};
+
+use super::encoder::{Compression, Encoded, Encoder};
+use super::error::{FileError, Operation};
+use super::file_system::FileSystem;
+use super::names::{FileNames, FilePaths};
+use super::rows::Rows;
+
+/// How much one turn on a thread of the codecs' reads, at most, before others get theirs.
+const TURN_BYTES: u64 = 1024 * 1024;
+
+/// Less than this is kept back and written together with what comes next.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// How many files are closed at once: a close of HDFS waits for half a second, mostly.
+const CLOSING_FILES: usize = 16;
+
+/// When a file is full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Full {
+    /// At this many bytes.
+    pub(super) size: u64,
+    /// At this many events.
+    pub(super) events: u64,
+}
+
+/// What all files of a sink have in common; it makes, fills and closes them.
+pub(super) struct Workshop<F: FileSystem> {
+    pub(super) file_system: F,
+    pub(super) names: FileNames,
+    pub(super) compression: Compression,
+    pub(super) full: Full,
+    pub(super) clock: Arc<dyn Clock>,
+    /// One permit a core: more threads than cores would only push each other out of the caches.
+    pub(super) encoding: Arc<Semaphore>,
+    pub(super) closing: Semaphore,
+    /// The temporary names that exist now.
+    pub(super) temporary: Mutex<BTreeSet<String>>,
+}
+
+/// A file that is being written.
+pub(super) struct OpenFile<F: FileSystem> {
+    paths: FilePaths,
+    file: F::File,
+    content: Content,
+}
+
+/// What is in a file, and who waits for it.
+struct Content {
+    encoder: Encoder,
+    events: u64,
+    shares: Vec<Acknowledgement>,
+}
+
+/// What has become of rows that were to be appended.
+pub(super) struct Appended<F: FileSystem> {
+    pub(super) file: OpenFile<F>,
+    /// The file has reached its size or count; `rest` belongs into the next.
+    pub(super) is_full: bool,
+    pub(super) rest: VecDeque<Rows>,
+}
+
+/// A file that has its final name. Its events are acknowledged.
+pub(super) struct Completed {
+    pub(super) path: String,
+    pub(super) events: u64,
+    pub(super) size: u64,
+    pub(super) breaks: u64,
+}
+
+/// One turn of encoding.
+struct Turn {
+    content: Content,
+    rows: VecDeque<Rows>,
+    is_full: bool,
+    output: Vec<u8>,
+}
+
+impl<F: FileSystem> Workshop<F> {
+    /// The permits for files that are closed at once.
+    pub(super) fn closing_permits() -> Semaphore {
+        Semaphore::new(CLOSING_FILES)
+    }
+
+    fn temporary(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.temporary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The temporary files that were made and neither completed nor removed.
+    pub(super) fn unfinished(&self) -> Vec<String> {
+        self.temporary().iter().cloned().collect()
+    }
+
+    /// Removes a temporary file.
+    ///
+    /// # Errors
+    /// When it may still be there.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), FileError> {
+        self.file_system.remove(path).await.map_err(FileError::of(Operation::Remove, path))?;
+        self.temporary().remove(path);
+        Ok(())
+    }
+
+    async fn create(&self, directory: &str) -> Result<OpenFile<F>, FileError> {
+        let paths = self.names.next(directory, self.clock.now());
+        let path = &paths.temporary;
+        let encoder = Encoder::new(self.compression).map_err(FileError::of(Operation::Encode, path))?;
+        self.temporary().insert(path.clone());
+        let file = self.file_system.create_new(path).await.map_err(FileError::of(Operation::Create, path))?;
+        Ok(OpenFile { file, content: Content { encoder, events: 0, shares: Vec::new() }, paths })
+    }
+
+    /// Appends rows to a file, a new one if there is none, until it is full.
+    ///
+    /// While one part is written, the next is already being encoded.
+    ///
+    /// # Errors
+    /// When the file can't be made, encoded or written. All the rows in it come again.
+    pub(super) async fn append(
+        &self,
+        directory: &str,
+        file: Option<OpenFile<F>>,
+        mut rows: VecDeque<Rows>,
+    ) -> Result<Appended<F>, FileError> {
+        let OpenFile { paths, mut file, mut content } = match file {
+            Some(file) => file,
+            None => self.create(directory).await?,
+        };
+        let path = &paths.temporary;
+        let mut output = Vec::new();
+        loop {
+            let turn = Turn { content, rows, is_full: false, output: Vec::new() };
+            let (encoded, written) = tokio::join!(self.encode(turn), self.write(&mut file, path, output));
+            written?;
+            let turn = encoded.map_err(FileError::of(Operation::Encode, path))?;
+            (content, rows, output) = (turn.content, turn.rows, turn.output);
+            if turn.is_full || rows.is_empty() {
+                self.write(&mut file, path, output).await?;
+                let file = OpenFile { paths, file, content };
+                return Ok(Appended { file, is_full: turn.is_full, rest: rows });
+            }
+        }
+    }
+
+    async fn encode(&self, turn: Turn) -> io::Result<Turn> {
+        let full = self.full;
+        self.on_a_codec_thread(move || turn.run(full)).await
+    }
+
+    async fn on_a_codec_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        // The semaphore is never closed.
+        let permit = self.encoding.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        spawn_blocking(work).await.map_err(io::Error::other)?
+    }
+
+    async fn write(&self, file: &mut F::File, path: &str, bytes: Vec<u8>) -> Result<(), FileError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.file_system.write(file, bytes.into()).await.map_err(FileError::of(Operation::Write, path))
+    }
+
+    /// Completes a file: its last bytes, a sync, its final name; and then acknowledges its events.
+    ///
+    /// # Errors
+    /// When one of these fails. All the rows in the file come again.
+    pub(super) async fn complete(&self, file: OpenFile<F>) -> Result<Completed, FileError> {
+        let OpenFile { paths, mut file, content } = file;
+        let path = &paths.temporary;
+        let Content { encoder, events, shares } = content;
+        let _permit = self.closing.acquire().await.map_err(FileError::of(Operation::Close, path))?;
+        let finish = self.on_a_codec_thread(move || encoder.finish());
+        let Encoded { rest, size, breaks } = finish.await.map_err(FileError::of(Operation::Encode, path))?;
+        self.write(&mut file, path, rest).await?;
+        self.file_system.close(&mut file).await.map_err(FileError::of(Operation::Close, path))?;
+        let renamed = self.file_system.rename_no_replace(path, &paths.complete).await;
+        renamed.map_err(FileError::of(Operation::Rename, path))?;
+        // Kept until now, as a sign to others that the file is not left over.
+        drop(file);
+        self.temporary().remove(path);
+        shares.into_iter().for_each(Acknowledgement::done);
+        Ok(Completed { path: paths.complete, events, size, breaks })
+    }
+}
+
+impl Turn {
+    fn run(mut self, full: Full) -> io::Result<Turn> {
+        let Content { encoder, events, shares } = &mut self.content;
+        let mut worked = 0;
+        while let Some(rows) = self.rows.front_mut()
+            && worked < TURN_BYTES
+        {
+            let bytes_per_row = rows.bytes / rows.left().max(1) as u64;
+            let taken = rows.encode(encoder, full.events - *events, full.size)?;
+            let bytes = bytes_per_row * taken;
+            rows.bytes -= bytes.min(rows.bytes);
+            // Empty bodies are work, too.
+            worked += bytes + taken;
+            *events += taken;
+            self.is_full = *events >= full.events || encoder.size() >= full.size;
+            if rows.left() == 0 || self.is_full {
+                shares.push(rows.encoded_shares());
+            }
+            if rows.left() == 0 {
+                self.rows.pop_front();
+            }
+            if self.is_full {
+                break;
+            }
+        }
+        self.output = encoder.take_output(WRITE_BYTES)?;
+        Ok(self)
+    }
+}

@@ -1,0 +1,59 @@
+//! The seam between the writer of files and where they are: the local disk, HDFS, or a test's
+//! memory.
+
+use std::error::Error;
+use std::future::Future;
+
+use bytes::Bytes;
+
+/// What the writer needs of a file system. Paths are joined with `/`.
+///
+/// Whatever returns `Ok` has happened for good: it outlives a crash of the agent and, where the
+/// file system can promise it, of its machine.
+pub(crate) trait FileSystem: Send + Sync + 'static {
+    /// A file that is being written. Dropping it gives it up where it stands.
+    type File: Send + 'static;
+    /// What goes wrong.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Makes a file that must not exist yet, and the directories that it is in.
+    fn create_new(&self, path: &str) -> impl Future<Output = Result<Self::File, Self::Error>> + Send;
+
+    /// Appends to a file. It need not be durable before [`FileSystem::close`].
+    fn write(
+        &self,
+        file: &mut Self::File,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Makes all that was written durable, and writes no more.
+    fn close(&self, file: &mut Self::File) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Gives a closed file another name in its directory; an error if there is such a file.
+    ///
+    /// An error after which nobody knows whether it was renamed is cleared up before it is
+    /// returned: then the file has its old name, or it can't be known at all.
+    fn rename_no_replace(&self, from: &str, to: &str)
+    -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Removes a file; it is no error if there is none.
+    fn remove(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Removes a file that a writer has left behind, unless one still writes it. Says whether
+    /// it is gone.
+    fn remove_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// What is in a directory; nothing if it does not exist.
+    fn list(&self, directory: &str) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
+}
+
+/// A file or directory in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its name, without the directory.
+    pub(crate) name: String,
+    /// Whether it is a directory itself.
+    pub(crate) is_directory: bool,
+    /// When it was last changed, in milliseconds since 1970-01-01T00:00:00Z.
+    pub(crate) modified_ms: u64,
+}

@@ -1,0 +1,288 @@
+//! Lanes: for each directory the rows that wait, and the file that is being written.
+//!
+//! This is the bookkeeping of the sink, without any I/O: what is to be opened, continued and
+//! closed, in which order. A lane's queue holds rows and orders to close; rows behind an order
+//! go into the lane's next file. A lane is *active* while rows that come now would go into the
+//! same file as the rows before; at most `open_max` lanes are, and have a file.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Rows that came with a numbered delivery.
+pub(super) trait Delivered {
+    /// The delivery's number.
+    fn delivery(&self) -> u64;
+}
+
+/// A lane's name while it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LaneId(u64);
+
+/// Whether a file is closed because its time has come, or before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    /// It is full or old enough, or there is nothing more to come.
+    Due,
+    /// To make room: for other files, or in the channel.
+    Early,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Work<T, R> {
+    /// Append rows to the lane's file, or to a new one; then [`Lanes::appended`].
+    Append { lane: LaneId, directory: Arc<str>, file: Option<T>, rows: VecDeque<R> },
+    /// Complete this file; there is none if it was full just when it was to be closed.
+    Complete { file: Option<T>, close: Close },
+}
+
+/// The lanes of one run.
+pub(super) struct Lanes<T, R> {
+    lanes: BTreeMap<LaneId, Lane<T, R>>,
+    by_directory: HashMap<Arc<str>, LaneId>,
+    next: u64,
+    open_max: usize,
+    /// Lanes that have a file, which may be at work.
+    open: usize,
+    /// Lanes that may have work: those that are not active, which will soon give a file back,
+    /// go before the others, which may keep as many files as there may be.
+    ready_ending: VecDeque<LaneId>,
+    ready_active: VecDeque<LaneId>,
+    /// Lanes that need a new file while there are `open_max`.
+    parked: Vec<LaneId>,
+}
+
+struct Lane<T, R> {
+    directory: Arc<str>,
+    queue: VecDeque<Item<R>>,
+    file: Slot<T>,
+    /// The last delivery that had rows for it.
+    used: u64,
+    /// Of an active lane: what its file, and the rows that will be in it, go back to.
+    active: Option<Active>,
+}
+
+#[derive(Clone, Copy)]
+struct Active {
+    oldest_delivery: u64,
+    begun: Instant,
+}
+
+enum Item<R> {
+    Rows(R),
+    Close(Close),
+}
+
+enum Slot<T> {
+    None,
+    Idle(T),
+    AtWork,
+}
+
+impl<T, R: Delivered> Lanes<T, R> {
+    /// No lanes, and at most so many files.
+    pub(super) fn new(open_max: usize) -> Lanes<T, R> {
+        Lanes {
+            lanes: BTreeMap::new(),
+            by_directory: HashMap::new(),
+            next: 0,
+            open_max,
+            open: 0,
+            ready_ending: VecDeque::new(),
+            ready_active: VecDeque::new(),
+            parked: Vec::new(),
+        }
+    }
+
+    /// Whether nothing waits and no file is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Adds rows for a directory. Says whether another directory's file has to be closed for it.
+    pub(super) fn push(&mut self, directory: String, rows: R, now: Instant) -> bool {
+        let id = self.by_directory.get(directory.as_str()).copied().unwrap_or_else(|| self.add(directory));
+        let Some(lane) = self.lanes.get_mut(&id) else { return false };
+        let delivery = rows.delivery();
+        let becomes_active = lane.active.is_none();
+        lane.active.get_or_insert(Active { oldest_delivery: delivery, begun: now });
+        lane.used = delivery;
+        lane.queue.push_back(Item::Rows(rows));
+        self.wake(id);
+        becomes_active && self.close_least_recently_used(id)
+    }
+
+    fn add(&mut self, directory: String) -> LaneId {
+        let id = LaneId(self.next);
+        self.next += 1;
+        let directory: Arc<str> = directory.into();
+        self.by_directory.insert(directory.clone(), id);
+        let lane = Lane { directory, queue: VecDeque::new(), file: Slot::None, used: 0, active: None };
+        self.lanes.insert(id, lane);
+        id
+    }
+
+    fn active(&self) -> impl Iterator<Item = (LaneId, &Lane<T, R>, Active)> {
+        self.lanes.iter().filter_map(|(id, lane)| lane.active.map(|active| (*id, lane, active)))
+    }
+
+    fn close_least_recently_used(&mut self, except: LaneId) -> bool {
+        if self.active().count() <= self.open_max {
+            return false;
+        }
+        let others = self.active().filter(|(id, ..)| *id != except);
+        let Some((unused, ..)) = others.min_by_key(|(id, lane, _)| (lane.used, *id)) else { return false };
+        self.close(unused, Close::Early);
+        true
+    }
+
+    fn close(&mut self, id: LaneId, close: Close) {
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && lane.active.take().is_some()
+        {
+            lane.queue.push_back(Item::Close(close));
+            self.wake(id);
+        }
+    }
+
+    fn close_where(&mut self, close: Close, chosen: impl Fn(Active) -> bool) -> usize {
+        let ids: Vec<LaneId> =
+            self.active().filter(|(.., active)| chosen(*active)).map(|(id, ..)| id).collect();
+        ids.iter().for_each(|id| self.close(*id, close));
+        ids.len()
+    }
+
+    /// Orders that every file be closed.
+    pub(super) fn close_all(&mut self) {
+        self.close_where(Close::Due, |_| true);
+    }
+
+    /// Orders that the files be closed that were begun this long ago.
+    pub(super) fn close_aged(&mut self, age: Duration, now: Instant) {
+        self.close_where(Close::Due, |active| active.begun + age <= now);
+    }
+
+    /// When the next file reaches this age.
+    pub(super) fn next_aged(&self, age: Duration) -> Option<Instant> {
+        self.active().map(|(.., active)| active.begun + age).min()
+    }
+
+    /// Orders that the files with the oldest rows be closed. Says how many.
+    ///
+    /// A delivery is acknowledged when all its rows are, whichever files they are in. So it is
+    /// of no use to close the oldest files alone: it has to be all that have rows of the older
+    /// half of the deliveries, which then is given back for certain.
+    pub(super) fn close_older_half(&mut self) -> usize {
+        let Some(oldest) = self.active().map(|(.., active)| active.oldest_delivery).min() else { return 0 };
+        let newest = self.active().map(|(_, lane, _)| lane.used).max().unwrap_or(oldest);
+        let middle = oldest + (newest - oldest) / 2;
+        self.close_where(Close::Early, |active| active.oldest_delivery <= middle)
+    }
+
+    /// What is to be done next, if anything can be done now.
+    pub(super) fn next_work(&mut self) -> Option<Work<T, R>> {
+        while let Some(id) = self.ready_ending.pop_front().or_else(|| self.ready_active.pop_front()) {
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            match lane.queue.front() {
+                None => continue,
+                Some(_) if matches!(lane.file, Slot::AtWork) => continue,
+                Some(Item::Close(_)) => return Some(self.complete(id)),
+                Some(Item::Rows(_)) if matches!(lane.file, Slot::None) && self.open >= self.open_max => {
+                    self.parked.push(id);
+                }
+                Some(Item::Rows(_)) => return Some(self.append(id)),
+            }
+        }
+        None
+    }
+
+    fn append(&mut self, id: LaneId) -> Work<T, R> {
+        let lane = self.lanes.get_mut(&id).expect("a ready lane is there");
+        let file = match std::mem::replace(&mut lane.file, Slot::AtWork) {
+            Slot::Idle(file) => Some(file),
+            _ => {
+                self.open += 1;
+                None
+            }
+        };
+        let mut rows = VecDeque::new();
+        while let Some(Item::Rows(next)) = lane.queue.pop_front_if(|item| matches!(item, Item::Rows(_))) {
+            rows.push_back(next);
+        }
+        Work::Append { lane: id, directory: lane.directory.clone(), file, rows }
+    }
+
+    fn complete(&mut self, id: LaneId) -> Work<T, R> {
+        let lane = self.lanes.get_mut(&id).expect("a ready lane is there");
+        let close = match lane.queue.pop_front() {
+            Some(Item::Close(close)) => close,
+            _ => Close::Due,
+        };
+        let file = match std::mem::replace(&mut lane.file, Slot::None) {
+            Slot::Idle(file) => Some(file),
+            _ => None,
+        };
+        if file.is_some() {
+            self.file_is_gone();
+        }
+        self.go_on_or_end(id);
+        Work::Complete { file, close }
+    }
+
+    /// Takes back what an append has left: the file and, if that is full, the rows behind.
+    /// Returns the full file, which is to be completed.
+    pub(super) fn appended(
+        &mut self,
+        id: LaneId,
+        file: T,
+        is_full: bool,
+        rest: VecDeque<R>,
+        now: Instant,
+    ) -> Option<T> {
+        let lane = self.lanes.get_mut(&id).expect("a lane stays while it is at work");
+        for rows in rest.into_iter().rev() {
+            lane.queue.push_front(Item::Rows(rows));
+        }
+        if !is_full {
+            lane.file = Slot::Idle(file);
+            self.go_on_or_end(id);
+            return None;
+        }
+        lane.file = Slot::None;
+        // Without an order to close in the queue, all that is in it goes into the next file.
+        if lane.active.is_some() {
+            lane.active = match lane.queue.front() {
+                Some(Item::Rows(rows)) => Some(Active { oldest_delivery: rows.delivery(), begun: now }),
+                _ => None,
+            };
+        }
+        self.file_is_gone();
+        self.go_on_or_end(id);
+        Some(file)
+    }
+
+    fn file_is_gone(&mut self) {
+        self.open -= 1;
+        std::mem::take(&mut self.parked).into_iter().for_each(|id| self.wake(id));
+    }
+
+    fn wake(&mut self, id: LaneId) {
+        match self.lanes.get(&id).is_some_and(|lane| lane.active.is_some()) {
+            true => self.ready_active.push_back(id),
+            false => self.ready_ending.push_back(id),
+        }
+    }
+
+    fn go_on_or_end(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get(&id) else { return };
+        if !lane.queue.is_empty() {
+            self.wake(id);
+        } else if matches!(lane.file, Slot::None) {
+            self.by_directory.remove(&lane.directory);
+            self.lanes.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What an agent that was killed has left behind: temporary files that nobody writes any more.
+//!
+//! Its events were never acknowledged, so they come again, and the files are removed. Only
+//! files are considered that bear the marker of the same program and sink, and another
+//! instance's name ([`FileNames::is_left_over`](super::names::FileNames)); and one of those is
+//! removed only when the file system knows of no writer: another agent may run the same program
+//! on the same directories. Should that go wrong all the same, nothing is lost: the other
+//! agent's file fails to close, and its events come again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+use weir_runtime::{Failure, Meter};
+
+use super::error::{FileError, Operation};
+use super::file::Workshop;
+use super::file_system::FileSystem;
+use super::names::join;
+
+/// Directories looked into; those changed last come first.
+const DIRECTORIES_MAX: usize = 1_000;
+
+/// How deep below the first.
+const DEPTH_MAX: usize = 16;
+
+/// Files that still had a writer are looked at again after this; HDFS gives up the lease of a
+/// writer that has died after 60 s.
+const SECOND_LOOK: Duration = Duration::from_secs(35);
+
+/// How often they are looked at again.
+const LOOKS_MAX: usize = 5;
+
+/// Looks for leftovers under `root` and removes them.
+pub(super) struct Sweep<F: FileSystem> {
+    pub(super) component: Arc<str>,
+    pub(super) workshop: Arc<Workshop<F>>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) root: String,
+}
+
+impl<F: FileSystem> Sweep<F> {
+    /// The first look. Returns the files that still have a writer.
+    pub(super) async fn look(&self) -> Vec<String> {
+        let found = match self.find().await {
+            Ok(found) => found,
+            Err(error) => {
+                let error = Failure::from(error);
+                warn!(
+                    component = &*self.component,
+                    "leftovers of an earlier run stay where they are: {error}"
+                );
+                return Vec::new();
+            }
+        };
+        self.remove(found).await
+    }
+
+    /// Looks again at files that still had a writer, until none is left.
+    pub(super) async fn look_again(&self, mut written: Vec<String>) {
+        for _ in 0..LOOKS_MAX {
+            if written.is_empty() {
+                return;
+            }
+            sleep(SECOND_LOOK).await;
+            written = self.remove(written).await;
+        }
+    }
+
+    async fn find(&self) -> Result<Vec<String>, FileError> {
+        let mut found = Vec::new();
+        // The last is looked into next.
+        let mut directories = vec![(self.root.clone(), 0)];
+        let mut looked_into = 0;
+        while let Some((directory, depth)) = directories.pop() {
+            if looked_into == DIRECTORIES_MAX {
+                let component = &*self.component;
+                info!(component, "looked for leftovers in the {DIRECTORIES_MAX} directories changed last");
+                break;
+            }
+            looked_into += 1;
+            let list = self.workshop.file_system.list(&directory).await;
+            let mut entries = list.map_err(FileError::of(Operation::List, &directory))?;
+            entries.sort_by(|a, b| (a.modified_ms, &a.name).cmp(&(b.modified_ms, &b.name)));
+            for entry in entries {
+                if entry.is_directory && depth < DEPTH_MAX {
+                    directories.push((join(&directory, &entry.name), depth + 1));
+                } else if self.workshop.names.is_left_over(&entry.name) {
+                    found.push(join(&directory, &entry.name));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes those that nobody writes; returns the others.
+    async fn remove(&self, paths: Vec<String>) -> Vec<String> {
+        let mut written = Vec::new();
+        let mut removed = 0_u64;
+        for path in paths {
+            match self.workshop.file_system.remove_abandoned(&path).await {
+                Ok(true) => removed += 1,
+                Ok(false) => written.push(path),
+                Err(error) => {
+                    let error = Failure::from(FileError::of(Operation::Remove, &path)(error));
+                    warn!(component = &*self.component, "a leftover of an earlier run stays: {error}");
+                }
+            }
+        }
+        if removed > 0 {
+            self.meter.count("leftovers_removed", removed);
+            info!(
+                component = &*self.component,
+                "removed {removed} unfinished files of an earlier run; their events come again"
+            );
+        }
+        written
+    }
+}

@@ -1,0 +1,233 @@
+//! The writer of files that the sinks `files` and `hdfs` share.
+//!
+//! A delivery's rows are sorted by the directory that the path template gives them
+//! ([`rows`]), wait in the lane of their directory ([`lanes`]), and are encoded and appended to
+//! the lane's file ([`file`]) by a task of its own, several at once: codecs on blocking threads,
+//! I/O on the runtime's. A file that is full, old or in the way is completed in the background
+//! while its lane goes on with the next one: its last bytes, a sync, its final name. Only then
+//! its shares of the acknowledgements are done. So nothing is acknowledged that is not in a
+//! file with its final name, and whatever fails before gives its rows back by dropping them.
+//!
+//! This module must not know where files are (a [`FileSystem`] is handed in).
+
+mod encoder;
+mod error;
+mod file;
+mod file_system;
+mod lanes;
+mod leftovers;
+mod names;
+mod rows;
+mod run;
+mod totals;
+
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use weir_plan::Template;
+use weir_runtime::sink::{Sink, SinkPort};
+use weir_runtime::{Context, Failure};
+
+use encoder::Compression;
+use file::{Full, Workshop};
+use leftovers::Sweep;
+use names::FileNames;
+use run::{Run, Setup, clear_away};
+use totals::Totals;
+
+use crate::template::{Renderer, TemplateError};
+pub(crate) use file_system::{Entry, FileSystem};
+
+/// The longest prefix of names, in bytes; file systems allow names of 255.
+const PREFIX_BYTES_MAX: usize = 80;
+
+/// How long the end of a run waits for the first look for leftovers.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The settings that the sinks of files share.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FileSettings {
+    /// The directory.
+    pub(crate) path: Template,
+    prefix: String,
+    compress: Compression,
+    roll: Roll,
+    /// The time zone of the directory's times.
+    pub(crate) zone: String,
+    max_open: usize,
+}
+
+#[cfg(test)]
+impl FileSettings {
+    /// Settings with this path.
+    pub(crate) fn example(path: Template) -> FileSettings {
+        let roll = Roll { size: 1 << 27, age: Duration::from_secs(300), count: None };
+        let (prefix, zone) = ("events".to_string(), "UTC".to_string());
+        FileSettings { path, prefix, compress: Compression::None, roll, zone, max_open: 100 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Roll {
+    size: u64,
+    age: Duration,
+    count: Option<u64>,
+}
+
+/// Settings that no run could work with.
+#[derive(Debug, Error)]
+enum FileSinkError {
+    #[error("`path`: {0}")]
+    Path(#[source] TemplateError),
+    #[error("the machine has no random numbers to name files by: {0}")]
+    Random(getrandom::Error),
+    #[error("`path` is empty")]
+    EmptyPath,
+    #[error(
+        "`prefix` is \"{0}\": it must not be empty, begin with a dot, hold a slash, a colon or a control \
+         character, or be longer than {PREFIX_BYTES_MAX} bytes"
+    )]
+    Prefix(String),
+}
+
+/// A sink of files on one file system.
+pub(crate) struct FileSink<F: FileSystem> {
+    context: Context,
+    path: Renderer,
+    age: Duration,
+    max_open: usize,
+    workshop: Arc<Workshop<F>>,
+    totals: Totals,
+    sweep: Sweeping,
+}
+
+/// Where the search for leftovers of earlier runs of the agent stands.
+enum Sweeping {
+    /// It waits for the first run.
+    Before { root: String },
+    /// It goes on in the background, and tells the receiver of the end of its first look.
+    Begun { first_look: Option<oneshot::Receiver<()>>, _task: JoinSet<()> },
+}
+
+impl<F: FileSystem> FileSink<F> {
+    /// A sink that writes into this file system, which reports call `place`.
+    ///
+    /// # Errors
+    /// Permanent ones, when the settings can't be worked with.
+    pub(crate) fn new(
+        settings: FileSettings,
+        file_system: F,
+        place: &str,
+        context: Context,
+    ) -> Result<FileSink<F>, Failure> {
+        let FileSettings { path, prefix, compress, roll, zone, max_open } = settings;
+        let path = Renderer::for_path(&path, &zone).map_err(FileSinkError::Path);
+        let path = path.map_err(Failure::permanent)?;
+        if path.is_empty() {
+            return Err(Failure::permanent(FileSinkError::EmptyPath));
+        }
+        if !is_prefix(&prefix) {
+            return Err(Failure::permanent(FileSinkError::Prefix(prefix)));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let names = FileNames::new(&prefix, compress.extension(), &context.program, &context.component);
+        let workshop = Workshop {
+            file_system,
+            names: names.map_err(FileSinkError::Random).map_err(Failure::permanent)?,
+            compression: compress,
+            full: Full { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
+            clock: context.clock.clone(),
+            encoding: Arc::new(Semaphore::new(cores)),
+            closing: Workshop::<F>::closing_permits(),
+            temporary: Mutex::default(),
+        };
+        let root = root(&path).to_string();
+        Ok(FileSink {
+            totals: Totals::under(&format!("{place}{root}")),
+            sweep: Sweeping::Before { root },
+            workshop: Arc::new(workshop),
+            age: roll.age,
+            max_open,
+            path,
+            context,
+        })
+    }
+
+    /// Before the first run leftovers of other agents are looked for, before a further one what
+    /// the last has left.
+    async fn clear_up(&mut self) {
+        let Sweeping::Before { root } = &self.sweep else {
+            return clear_away(&self.context.component, &self.workshop).await;
+        };
+        let sweep = Sweep {
+            component: self.context.component.clone(),
+            workshop: self.workshop.clone(),
+            meter: self.context.meter.clone(),
+            root: root.clone(),
+        };
+        let (looked, first_look) = oneshot::channel();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let written = sweep.look().await;
+            // Nobody may be waiting for it.
+            let _ = looked.send(());
+            sweep.look_again(written).await;
+        });
+        self.sweep = Sweeping::Begun { first_look: Some(first_look), _task: task };
+    }
+}
+
+#[async_trait]
+impl<F: FileSystem> Sink for FileSink<F> {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        self.clear_up().await;
+        let setup = Setup {
+            component: &self.context.component,
+            path: &self.path,
+            age: self.age,
+            max_open: self.max_open,
+            workshop: &self.workshop,
+            meter: &self.context.meter,
+            totals: &mut self.totals,
+        };
+        Run::new(setup).run(port).await?;
+        if let Sweeping::Begun { first_look, .. } = &mut self.sweep
+            && let Some(first_look) = first_look.take()
+        {
+            // Whether it has ended or takes too long: the run is over.
+            let _ = timeout(SWEEP_PATIENCE, first_look).await;
+        }
+        Ok(())
+    }
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    let is_refused = |sign: char| matches!(sign, '/' | ':') || sign.is_control();
+    !prefix.is_empty()
+        && !prefix.starts_with('.')
+        && prefix.len() <= PREFIX_BYTES_MAX
+        && !prefix.contains(is_refused)
+}
+
+/// The directory that all files are under: the path's segments before the first hole.
+fn root(path: &Renderer) -> &str {
+    let fixed = path.fixed_prefix();
+    match path.has_holes() {
+        false => fixed,
+        true => match fixed.rfind('/') {
+            Some(0) => "/",
+            Some(slash) => &fixed[..slash],
+            None => ".",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The writer on a simulated file system.
+
+mod failures;
+mod rolling;
+mod simulated;
+
+use std::collections::BTreeMap;
+
+use arrow_array::{BinaryViewArray, StringViewArray};
+use arrow_schema::{DataType, Field, Schema};
+use weir_plan::{Hole, HoleFormat, Settings, TemplatePart, Value};
+use weir_runtime::batch::{Batch, Column, Origins, Partition};
+use weir_runtime::channel::{Channel, Limits, MemoryChannel};
+use weir_runtime::source::{Deliveries, Outlet, SourcePort};
+use weir_runtime::{Meter, SystemClock};
+
+use super::*;
+use simulated::Simulated;
+
+/// A sink on a simulated file system behind a channel, and what feeds it.
+struct Rig {
+    disk: Simulated,
+    sink: FileSink<Simulated>,
+    port: SinkPort,
+    channel: Arc<dyn Channel>,
+    outlet: Option<Outlet>,
+    deliveries: Deliveries,
+    meter: Arc<Meter>,
+    sent: u64,
+}
+
+/// The settings of a test; the rest are defaults.
+#[derive(Clone)]
+struct Options {
+    size: u64,
+    count: Option<i64>,
+    age: Duration,
+    max_open: i64,
+    capacity: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let age = Duration::from_secs(300);
+        Options { size: 1 << 27, count: None, age, max_open: 100, capacity: 1_000_000 }
+    }
+}
+
+fn settings(options: &Options) -> FileSettings {
+    let hole = Hole { column: "@place".to_string(), format: HoleFormat::Plain };
+    let parts = vec![TemplatePart::Text("/lake/".to_string()), TemplatePart::Hole(hole)];
+    let roll = [
+        ("size", Value::Size(options.size)),
+        ("age", Value::Duration(options.age)),
+        ("count", options.count.map_or(Value::Null, Value::Int)),
+    ];
+    let variant = Value::Variant { name: "none".to_string(), settings: BTreeMap::new() };
+    let values = [
+        ("path", Value::Template(Template { parts })),
+        ("prefix", Value::Text("events".to_string())),
+        ("compress", variant),
+        ("roll", Value::Record(roll.map(|(name, value)| (name.to_string(), value)).into())),
+        ("zone", Value::Text("UTC".to_string())),
+        ("max_open", Value::Int(options.max_open)),
+    ];
+    Settings { values: values.map(|(name, value)| (name.to_string(), value)).into() }.read().unwrap()
+}
+
+fn schema() -> Schema {
+    Schema::new(vec![
+        Field::new("@place", DataType::Utf8View, false),
+        Field::new("body", DataType::BinaryView, false),
+    ])
+}
+
+impl Rig {
+    fn new(options: &Options) -> Rig {
+        Rig::on(Simulated::default(), options)
+    }
+
+    fn on(disk: Simulated, options: &Options) -> Rig {
+        let meter = Arc::<Meter>::default();
+        let context = Context {
+            program: "shop".into(),
+            component: "lake".into(),
+            schema: Arc::new(schema()),
+            meter: meter.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let sink = FileSink::new(settings(options), disk.clone(), "", context).unwrap();
+        let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
+            capacity: options.capacity,
+            transaction_capacity: options.capacity,
+            byte_capacity: 1 << 30,
+            keep_alive: Duration::from_secs(3600),
+        }));
+        let port = SinkPort::reading(&*channel);
+        let SourcePort { outlet, deliveries, .. } = SourcePort::into_channel(channel.clone());
+        Rig { disk, sink, port, channel, outlet: Some(outlet), deliveries, meter, sent: 0 }
+    }
+
+    /// Puts a batch with an event for each place, numbered on through the test.
+    async fn put(&mut self, places: &[&str]) {
+        let numbers = self.sent..self.sent + places.len() as u64;
+        let origins = Origins::one(Partition::new("p"), numbers.start, numbers.end);
+        self.sent = numbers.end;
+        let bodies = BinaryViewArray::from_iter_values(numbers.map(|number| number.to_string()));
+        let places_column = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
+        let columns = vec![places_column, bodies.into()];
+        let batch = Batch::new(Arc::new(schema()), columns, places.len(), origins).unwrap();
+        self.outlet.as_mut().unwrap().put(batch).await.unwrap();
+    }
+
+    /// Says that nothing more is put.
+    fn end(&mut self) {
+        self.outlet = None;
+        self.channel.close();
+    }
+
+    async fn run(&mut self) -> Result<(), Failure> {
+        self.sink.run(&mut self.port).await
+    }
+
+    /// Runs the sink and stops it at once after this time.
+    async fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
+        timeout(time, self.sink.run(&mut self.port)).await.unwrap_or(Ok(()))
+    }
+
+    /// How many events are acknowledged.
+    fn acknowledged(&self) -> u64 {
+        self.sent - self.channel.fill().events as u64
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        self.meter.counters().get(name).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,177 @@
+//! The sink of files on the local disk: [`FileSink`](crate::file_sink) on its file system.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use tokio::task::spawn_blocking;
+use weir_plan::Settings;
+use weir_runtime::sink::Sink;
+use weir_runtime::{Context, Failure};
+
+use crate::file_sink::{Entry, FileSettings, FileSink, FileSystem};
+
+/// Makes a sink of local files.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
+    Ok(Box::new(FileSink::new(settings, LocalFiles, "", context)?))
+}
+
+/// The local disk.
+///
+/// A file is locked while it is written, so that whoever finds it can tell whether its writer
+/// lives: the lock goes with the process that holds it.
+struct LocalFiles;
+
+/// A file that is being written; `None` while it is on a blocking thread.
+struct LocalFile(Option<File>);
+
+impl FileSystem for LocalFiles {
+    type File = LocalFile;
+    type Error = io::Error;
+
+    async fn create_new(&self, path: &str) -> io::Result<LocalFile> {
+        let path = PathBuf::from(path);
+        blocking(move || {
+            let file = match new_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    make_directories(directory_of(&path))?;
+                    new_file(&path)?
+                }
+                made => made?,
+            };
+            // Where there are no locks a leftover stays: it can't be told from a file at work.
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => Err(io::Error::other("another process has locked it")),
+                Err(TryLockError::Error(_)) | Ok(()) => Ok(LocalFile(Some(file))),
+            }
+        })
+        .await
+    }
+
+    async fn write(&self, file: &mut LocalFile, bytes: Bytes) -> io::Result<()> {
+        let mut open = file.0.take().ok_or_else(given_up)?;
+        file.0 = Some(blocking(move || open.write_all(&bytes).map(|()| open)).await?);
+        Ok(())
+    }
+
+    async fn close(&self, file: &mut LocalFile) -> io::Result<()> {
+        let open = file.0.take().ok_or_else(given_up)?;
+        file.0 = Some(blocking(move || open.sync_all().map(|()| open)).await?);
+        Ok(())
+    }
+
+    async fn rename_no_replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (PathBuf::from(from), PathBuf::from(to));
+        blocking(move || {
+            rename(&from, &to)?;
+            sync_directory(directory_of(&to))
+        })
+        .await
+    }
+
+    async fn remove(&self, path: &str) -> io::Result<()> {
+        let path = PathBuf::from(path);
+        blocking(move || unless_missing(std::fs::remove_file(path))).await
+    }
+
+    async fn remove_abandoned(&self, path: &str) -> io::Result<bool> {
+        let path = PathBuf::from(path);
+        blocking(move || {
+            let file = match OpenOptions::new().write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+                opened => opened?,
+            };
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(error),
+                Ok(()) => unless_missing(std::fs::remove_file(&path)).map(|()| true),
+            }
+        })
+        .await
+    }
+
+    async fn list(&self, directory: &str) -> io::Result<Vec<Entry>> {
+        let directory = PathBuf::from(directory);
+        blocking(move || list(&directory)).await
+    }
+}
+
+/// Runs a call that waits for the disk where no task waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn given_up() -> io::Error {
+    io::Error::other("an earlier write was given up half-way")
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    }
+}
+
+/// Makes a directory and those that it is in. A new directory's entry is synced in its parent:
+/// otherwise a crash of the machine could take the files' directory from under them.
+fn make_directories(directory: &Path) -> io::Result<()> {
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directories(directory_of(directory))?;
+            return make_directories(directory);
+        }
+        made => made?,
+    }
+    sync_directory(directory_of(directory))
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Renames without replacing. File systems that can't promise that in one act are asked twice:
+/// names are unique, so nothing is lost but a second guard.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !to.try_exists()? => std::fs::rename(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn list(directory: &Path) -> io::Result<Vec<Entry>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // Names that are no text are nobody's of ours; what vanishes under way is no loss.
+        let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
+        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified_ms = u64::try_from(modified.as_millis()).unwrap_or(u64::MAX);
+        found.push(Entry { name, is_directory: metadata.is_dir(), modified_ms });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+
+use super::*;
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("@key", DataType::BinaryView, true),
+        Field::new("@offset", DataType::Int64, false),
+        Field::new("@partition", DataType::Int64, false),
+        Field::new("@timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        Field::new("@topic", DataType::Utf8View, false),
+        Field::new("body", DataType::BinaryView, false),
+    ]))
+}
+
+fn begin(topic: &str, number: i32, offset: u64) -> Beginning {
+    let partition = TopicPartition::new(topic, number);
+    Beginning { partition, offset, committed: true, note: "".into() }
+}
+
+fn gathering(batch: usize, beginnings: &[Beginning]) -> Gathering {
+    let mut gathering = Gathering::new(schema(), batch, Duration::from_millis(50)).unwrap();
+    beginnings.iter().for_each(|beginning| gathering.assign(beginning));
+    gathering
+}
+
+fn add(gathering: &mut Gathering, topic: &str, number: i32, offset: i64) -> Result<(), WentBack> {
+    let body = format!("the body of record {offset} in {topic}");
+    let record = Record { offset, time: 1_700_000_000_000 + offset, key: None, body: body.as_bytes() };
+    let place = gathering.place(topic, number).unwrap();
+    gathering.add(place, record, Instant::now)
+}
+
+fn intervals(batch: &Batch) -> Vec<(String, u64, u64)> {
+    let intervals = batch.origins().intervals().iter();
+    let mut intervals: Vec<_> = intervals
+        .map(|interval| (interval.partition.name().to_string(), interval.after, interval.through))
+        .collect();
+    intervals.sort();
+    intervals
+}
+
+fn bodies(batch: &Batch) -> Vec<String> {
+    batch.bodies().unwrap().iter().map(|body| String::from_utf8_lossy(body.unwrap()).into_owned()).collect()
+}
+
+#[test]
+fn intervals_close_over_the_gaps_that_transactions_leave() {
+    let mut gathering = gathering(10, &[begin("logs", 3, 100)]);
+    add(&mut gathering, "logs", 3, 102).unwrap();
+    add(&mut gathering, "logs", 3, 103).unwrap();
+    let batch = gathering.take().unwrap().unwrap();
+    assert_eq!(intervals(&batch), [("logs/3".to_string(), 100, 104)]);
+    add(&mut gathering, "logs", 3, 110).unwrap();
+    let batch = gathering.take().unwrap().unwrap();
+    assert_eq!(intervals(&batch), [("logs/3".to_string(), 104, 111)]);
+}
+
+#[test]
+fn one_topic_and_partition_are_constants() {
+    let mut gathering = gathering(10, &[begin("logs", 3, 0)]);
+    add(&mut gathering, "logs", 3, 0).unwrap();
+    add(&mut gathering, "logs", 3, 1).unwrap();
+    let batch = gathering.take().unwrap().unwrap();
+    assert!(matches!(batch.column("@topic"), Some(Column::Constant(_))));
+    assert!(matches!(batch.column("@partition"), Some(Column::Constant(_))));
+    let times = batch.column("@timestamp").unwrap().values();
+    assert_eq!(times.as_primitive::<TimestampMicrosecondType>().value(1), 1_700_000_000_001_000);
+    let key = batch.column("@key").unwrap().values();
+    assert!(key.is_null(0) && key.is_null(1));
+    assert_eq!(bodies(&batch)[1], "the body of record 1 in logs");
+}
+
+#[test]
+fn several_topics_share_a_batch() {
+    let long = "a-topic-with-a-name-of-more-than-twelve-bytes";
+    let mut gathering = gathering(10, &[begin("logs", 0, 0), begin(long, 1, 7)]);
+    add(&mut gathering, "logs", 0, 0).unwrap();
+    add(&mut gathering, long, 1, 7).unwrap();
+    add(&mut gathering, "logs", 0, 1).unwrap();
+    let batch = gathering.take().unwrap().unwrap();
+    let (topics, _) = batch.column("@topic").unwrap().datum().get();
+    let topics: Vec<_> = topics.as_string_view().iter().flatten().collect();
+    assert_eq!(topics, ["logs", long, "logs"]);
+    let numbers = batch.column("@partition").unwrap().values().as_primitive::<Int64Type>();
+    assert_eq!(numbers.values(), &[0, 1, 0]);
+    assert_eq!(intervals(&batch), [(format!("{long}/1"), 7, 8), ("logs/0".to_string(), 0, 2)]);
+}
+
+#[test]
+fn records_of_a_revoked_partition_are_left_out() {
+    let mut gathering = gathering(10, &[begin("logs", 0, 0), begin("logs", 1, 50)]);
+    add(&mut gathering, "logs", 0, 0).unwrap();
+    add(&mut gathering, "logs", 1, 50).unwrap();
+    add(&mut gathering, "logs", 0, 1).unwrap();
+    gathering.revoke(&TopicPartition::new("logs", 0));
+    assert_eq!(gathering.place("logs", 0), None);
+    add(&mut gathering, "logs", 1, 51).unwrap();
+    // It comes back into the same batch, from where the other member has left it.
+    gathering.assign(&begin("logs", 0, 1));
+    add(&mut gathering, "logs", 0, 1).unwrap();
+    let batch = gathering.take().unwrap().unwrap();
+    assert_eq!(batch.rows(), 3);
+    assert_eq!(intervals(&batch), [("logs/0".to_string(), 1, 2), ("logs/1".to_string(), 50, 52)]);
+}
+
+#[test]
+fn a_batch_of_nothing_but_revoked_partitions_is_none() {
+    let mut gathering = gathering(10, &[begin("logs", 0, 0)]);
+    add(&mut gathering, "logs", 0, 0).unwrap();
+    gathering.revoke(&TopicPartition::new("logs", 0));
+    assert!(gathering.take().unwrap().is_none());
+    gathering.assign(&begin("logs", 0, 0));
+    add(&mut gathering, "logs", 0, 0).unwrap();
+    assert_eq!(gathering.take().unwrap().unwrap().rows(), 1);
+}
+
+#[test]
+fn an_offset_that_goes_backwards_is_an_error() {
+    let mut gathering = gathering(10, &[begin("logs", 0, 5)]);
+    add(&mut gathering, "logs", 0, 5).unwrap();
+    let error = add(&mut gathering, "logs", 0, 5).unwrap_err();
+    assert_eq!(error, WentBack { partition: Partition::new("logs/0"), offset: 5, position: 6 });
+}
+
+#[test]
+fn a_batch_is_full_by_rows_or_bytes_and_due_by_time() {
+    let mut gathering = gathering(2, &[begin("logs", 0, 0)]);
+    let now = Instant::now();
+    assert_eq!(gathering.remaining(now), None);
+    add(&mut gathering, "logs", 0, 0).unwrap();
+    assert!(gathering.remaining(now).unwrap() > Duration::ZERO);
+    assert_eq!(gathering.remaining(now + Duration::from_secs(1)), Some(Duration::ZERO));
+    add(&mut gathering, "logs", 0, 1).unwrap();
+    assert_eq!(gathering.remaining(now), Some(Duration::ZERO));
+    gathering.take().unwrap();
+    let place = gathering.place("logs", 0).unwrap();
+    let large = Record { offset: 2, time: 0, key: Some(b"k"), body: &vec![7; BATCH_BYTES_MAX] };
+    gathering.add(place, large, Instant::now).unwrap();
+    assert!(gathering.is_full());
+    let batch = gathering.take().unwrap().unwrap();
+    assert_eq!(batch.column("@key").unwrap().values().as_binary_view().value(0), b"k");
+}
+
+#[test]
+fn what_is_thrown_away_leaves_the_next_batch_alone() {
+    let mut gathering = gathering(10, &[begin("logs", 0, 0)]);
+    add(&mut gathering, "logs", 0, 0).unwrap();
+    gathering.clear();
+    assert!(gathering.take().unwrap().is_none());
+    add(&mut gathering, "logs", 0, 1).unwrap();
+    assert_eq!(bodies(&gathering.take().unwrap().unwrap()), ["the body of record 1 in logs"]);
+}
+
+#[test]
+fn an_unknown_column_is_refused() {
+    let schema = Arc::new(Schema::new(vec![Field::new("@host", DataType::Utf8View, false)]));
+    assert_eq!(Gathering::new(schema, 1, Duration::ZERO).err(), Some("@host".to_string()));
+}

@@ -1,0 +1,62 @@
+//! The sink that reads everything and keeps nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::info;
+use weir_plan::Settings;
+use weir_runtime::batch::Batch;
+use weir_runtime::channel::Taken;
+use weir_runtime::sink::{Sink, SinkPort};
+use weir_runtime::{Context, Failure, Meter};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Reads every byte of every body, and counts and hashes them.
+struct NullSink {
+    component: Arc<str>,
+    meter: Arc<Meter>,
+    events: u64,
+    bytes: u64,
+    hash: Xxh3Default,
+}
+
+/// Makes a sink that throws away.
+pub(crate) fn make(_settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    let Context { component, meter, .. } = context;
+    Ok(Box::new(NullSink { component, meter, events: 0, bytes: 0, hash: Xxh3Default::new() }))
+}
+
+#[async_trait]
+impl Sink for NullSink {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        loop {
+            match port.take().await? {
+                Taken::Events(delivery) => {
+                    self.read(&delivery.batch);
+                    delivery.acknowledgement.done();
+                }
+                Taken::Pressure => {}
+                Taken::End => return Ok(()),
+            }
+        }
+    }
+}
+
+impl NullSink {
+    fn read(&mut self, batch: &Batch) {
+        for body in batch.bodies().into_iter().flatten().flatten() {
+            self.hash.update(body);
+        }
+        self.events += batch.rows() as u64;
+        self.bytes += batch.payload_bytes();
+    }
+}
+
+/// Says what was taken when the agent lets go of the sink, however it ends.
+impl Drop for NullSink {
+    fn drop(&mut self) {
+        let (events, bytes, hash) = (self.events, self.bytes, self.hash.digest());
+        info!(component = %self.component, events, bytes, "xxh3 {hash:016x}");
+        self.meter.note("took", format!("{events} events, {bytes} bytes, xxh3 {hash:016x}"));
+    }
+}

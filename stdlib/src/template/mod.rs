@@ -1,0 +1,360 @@
+//! Templates: text with holes, filled from the columns of a batch.
+//!
+//! A [`Renderer`] is made once from a setting, bound to each batch ([`Bound`]), and asked row by
+//! row, or run by run: rows that follow each other with the same text are found without
+//! rendering any of them but the first. What one hole costs where nothing changes is a
+//! comparison; the text of a time is kept for as long as its pattern's smallest unit lasts.
+//!
+//! **Paths.** In a path ([`Renderer::for_path`]) a value can't leave the directory that the
+//! program names: see [`segment`] for how values are written there.
+
+mod segment;
+mod time;
+
+use std::cell::RefCell;
+use std::fmt::Write;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::{BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray};
+use arrow_schema::{DataType, TimeUnit};
+use thiserror::Error;
+use weir_plan::{HoleFormat, Template, TemplatePart};
+use weir_runtime::batch::{Batch, Column};
+
+use time::{TimePattern, TimeText};
+
+/// Why a template can't be used.
+#[derive(Debug, Error)]
+pub(crate) enum TemplateError {
+    /// No such time zone.
+    #[error("there is no time zone `{zone}`")]
+    Zone {
+        /// The name that was looked up.
+        zone: String,
+        /// What the lookup said.
+        #[source]
+        source: jiff::Error,
+    },
+    /// A `strftime` pattern that can't be written.
+    #[error("the time pattern `{pattern}` can't be written")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: jiff::Error,
+    },
+    /// The events don't have the column of a hole.
+    #[error("the events have no column `{column}` for the template's hole")]
+    Missing {
+        /// The column.
+        column: String,
+    },
+    /// A hole's column has a type that can't be written that way.
+    #[error("column `{column}` is {found}, which a template can't write as {format}")]
+    Type {
+        /// The column.
+        column: String,
+        /// Its type.
+        found: DataType,
+        /// How the template asks for it to be written.
+        format: &'static str,
+    },
+}
+
+/// Fills a template's holes.
+#[derive(Debug)]
+pub(crate) struct Renderer {
+    parts: Vec<Part>,
+    /// Whether the text is a path, so that values must stay within their segment.
+    path: bool,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Hole { column: String, format: Format },
+}
+
+#[derive(Debug)]
+enum Format {
+    /// As the type is written; times by RFC 3339 in the template's zone.
+    Plain(TimePattern),
+    Padded(usize),
+    Time(TimePattern),
+}
+
+impl Format {
+    fn name(&self) -> &'static str {
+        match self {
+            Format::Plain(_) => "text",
+            Format::Padded(_) => "a padded number",
+            Format::Time(_) => "a time",
+        }
+    }
+}
+
+impl Renderer {
+    /// A renderer of plain text that writes times in this IANA time zone.
+    ///
+    /// # Errors
+    /// When there is no such zone, or a pattern can't be written.
+    pub(crate) fn new(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
+        Renderer::make(template, zone, false)
+    }
+
+    /// A renderer of paths: values can't add a segment nor leave one, and no segment is empty.
+    ///
+    /// # Errors
+    /// When there is no such zone, or a pattern can't be written.
+    pub(crate) fn for_path(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
+        let mut renderer = Renderer::make(template, zone, true)?;
+        segment::normalise(renderer.parts.iter_mut().filter_map(|part| match part {
+            Part::Text(text) => Some(text),
+            Part::Hole { .. } => None,
+        }));
+        let only_part = renderer.parts.len() == 1;
+        if let Some(Part::Text(last)) = renderer.parts.last_mut()
+            && last.ends_with('/')
+            && !(only_part && last == "/")
+        {
+            last.pop();
+        }
+        Ok(renderer)
+    }
+
+    fn make(template: &Template, zone: &str, path: bool) -> Result<Renderer, TemplateError> {
+        let zone = jiff::tz::TimeZone::get(zone)
+            .map_err(|source| TemplateError::Zone { zone: zone.to_string(), source })?;
+        let parts = template.parts.iter().map(|part| match part {
+            TemplatePart::Text(text) => Ok(Part::Text(text.clone())),
+            TemplatePart::Hole(hole) => {
+                let format = match &hole.format {
+                    HoleFormat::Plain => Format::Plain(TimePattern::rfc3339(&zone)?),
+                    HoleFormat::Padded(digits) => Format::Padded(usize::from(*digits)),
+                    HoleFormat::Time(pattern) => Format::Time(TimePattern::new(pattern, &zone)?),
+                };
+                Ok(Part::Hole { column: hole.column.clone(), format })
+            }
+        });
+        Ok(Renderer { parts: parts.collect::<Result<_, TemplateError>>()?, path })
+    }
+
+    /// The text before the first hole; all of it if there is none.
+    pub(crate) fn fixed_prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether there is nothing to render.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(text) if text.is_empty()))
+    }
+
+    /// Whether there is a hole.
+    pub(crate) fn has_holes(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Hole { .. }))
+    }
+
+    /// The text that the program itself puts into every rendering: its own words, and what its
+    /// time patterns write for some time. For checks at the start, before there is an event.
+    pub(crate) fn program_texts(&self) -> impl Iterator<Item = String> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.clone()),
+            Part::Hole { format: Format::Time(pattern), .. } => Some(pattern.example()),
+            Part::Hole { .. } => None,
+        })
+    }
+
+    /// Connects the holes with a batch's columns.
+    ///
+    /// # Errors
+    /// When a column is missing or has a type that its hole can't write.
+    pub(crate) fn bind<'a>(&'a self, batch: &'a Batch) -> Result<Bound<'a>, TemplateError> {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => Ok(BoundPart::Text(text)),
+            Part::Hole { column: name, format } => {
+                let missing = || TemplateError::Missing { column: name.clone() };
+                let column = batch.column(name).ok_or_else(missing)?;
+                let values = Values::new(column, format).ok_or_else(|| TemplateError::Type {
+                    column: name.clone(),
+                    found: column.data_type().clone(),
+                    format: format.name(),
+                })?;
+                Ok(BoundPart::Hole(BoundHole { column, values, path: self.path }))
+            }
+        });
+        let parts = parts.collect::<Result<_, TemplateError>>()?;
+        Ok(Bound { parts, rows: batch.rows(), path: self.path })
+    }
+}
+
+/// A template over the rows of one batch.
+#[derive(Debug)]
+pub(crate) struct Bound<'a> {
+    parts: Vec<BoundPart<'a>>,
+    rows: usize,
+    path: bool,
+}
+
+#[derive(Debug)]
+enum BoundPart<'a> {
+    Text(&'a str),
+    Hole(BoundHole<'a>),
+}
+
+#[derive(Debug)]
+struct BoundHole<'a> {
+    column: &'a Column,
+    values: Values<'a>,
+    path: bool,
+}
+
+#[derive(Debug)]
+enum Values<'a> {
+    Bool(&'a BooleanArray),
+    Int(&'a PrimitiveArray<Int64Type>, usize),
+    Size(&'a PrimitiveArray<UInt64Type>),
+    Float(&'a PrimitiveArray<Float64Type>),
+    Text(&'a StringViewArray),
+    Bytes(&'a BinaryViewArray),
+    /// A time by a pattern of the program's, which may hold slashes, or else as a value.
+    Time {
+        times: &'a PrimitiveArray<TimestampMicrosecondType>,
+        pattern: &'a TimePattern,
+        by_program: bool,
+        last: RefCell<TimeText>,
+    },
+}
+
+impl<'a> Values<'a> {
+    fn new(column: &'a Column, format: &'a Format) -> Option<Values<'a>> {
+        let values = column.values();
+        Some(match (values.data_type(), format) {
+            (DataType::Boolean, Format::Plain(_)) => Values::Bool(values.as_boolean()),
+            (DataType::Int64, Format::Plain(_)) => Values::Int(values.as_primitive(), 0),
+            (DataType::Int64, Format::Padded(digits)) => Values::Int(values.as_primitive(), *digits),
+            (DataType::UInt64, Format::Plain(_)) => Values::Size(values.as_primitive()),
+            (DataType::Float64, Format::Plain(_)) => Values::Float(values.as_primitive()),
+            (DataType::Utf8View, Format::Plain(_)) => Values::Text(values.as_string_view()),
+            (DataType::BinaryView, Format::Plain(_)) => Values::Bytes(values.as_binary_view()),
+            (
+                DataType::Timestamp(TimeUnit::Microsecond, Some(_)),
+                Format::Plain(pattern) | Format::Time(pattern),
+            ) => Values::Time {
+                times: values.as_primitive(),
+                pattern,
+                by_program: matches!(format, Format::Time(_)),
+                last: RefCell::default(),
+            },
+            _ => return None,
+        })
+    }
+}
+
+impl Bound<'_> {
+    /// The text, if it is the same for every row; then it has to be rendered once only.
+    pub(crate) fn constant(&self) -> Option<String> {
+        let no_rows_but_constant = || {
+            self.parts.iter().all(|part| match part {
+                BoundPart::Text(_) => true,
+                BoundPart::Hole(hole) => matches!(hole.column, Column::Constant(_)),
+            })
+        };
+        let constant = if self.rows == 0 { no_rows_but_constant() } else { self.run_end(0) == self.rows };
+        constant.then(|| {
+            let mut text = String::new();
+            self.render(0, &mut text);
+            text
+        })
+    }
+
+    /// The first row behind `row` whose text differs from this row's, or the number of rows.
+    pub(crate) fn run_end(&self, row: usize) -> usize {
+        self.parts.iter().fold(self.rows, |end, part| match part {
+            BoundPart::Text(_) => end,
+            BoundPart::Hole(hole) => hole.run_end(row, end),
+        })
+    }
+
+    /// Appends a row's text.
+    pub(crate) fn render(&self, row: usize, text: &mut String) {
+        let start = text.len();
+        for part in &self.parts {
+            match part {
+                BoundPart::Text(fixed) => text.push_str(fixed),
+                BoundPart::Hole(hole) => hole.render(row, text),
+            }
+        }
+        if self.path {
+            segment::shorten(text, start);
+        }
+    }
+}
+
+impl BoundHole<'_> {
+    fn render(&self, row: usize, text: &mut String) {
+        let index = self.column.index(row);
+        // Writing into a string can't fail.
+        let _infallible = match &self.values {
+            Values::Bool(values) => write!(text, "{}", values.value(index)),
+            Values::Int(values, digits) => write!(text, "{:0digits$}", values.value(index), digits = *digits),
+            Values::Size(values) => write!(text, "{}", values.value(index)),
+            Values::Float(values) => write!(text, "{}", values.value(index)),
+            Values::Text(values) if self.path => segment::push(text, values.value(index).as_bytes()),
+            Values::Text(values) => text.write_str(values.value(index)),
+            Values::Bytes(values) if self.path => segment::push(text, values.value(index)),
+            Values::Bytes(values) => text.write_str(&String::from_utf8_lossy(values.value(index))),
+            Values::Time { times, pattern, by_program, last } => {
+                let mut last = last.borrow_mut();
+                let written = last.at(times.value(index), pattern);
+                match self.path && !by_program {
+                    true => segment::push(text, written.as_bytes()),
+                    false => text.write_str(written),
+                }
+            }
+        };
+    }
+
+    /// Where the run of equal values that begins at `row` ends, at `limit` at the latest.
+    fn run_end(&self, row: usize, limit: usize) -> usize {
+        if matches!(self.column, Column::Constant(_)) {
+            return limit;
+        }
+        match &self.values {
+            Values::Bool(values) => run(row, limit, |other| values.value(other) == values.value(row)),
+            Values::Int(values, _) => equal_run(values.values(), row, limit),
+            Values::Size(values) => equal_run(values.values(), row, limit),
+            Values::Float(values) => equal_run(values.values(), row, limit),
+            // Equal views are equal values; others may still be, stored in two places.
+            Values::Text(values) => {
+                let (views, first) = (values.views(), values.value(row));
+                run(row, limit, |other| views[other] == views[row] || values.value(other) == first)
+            }
+            Values::Bytes(values) => {
+                let (views, first) = (values.views(), values.value(row));
+                run(row, limit, |other| views[other] == views[row] || values.value(other) == first)
+            }
+            Values::Time { times, pattern, last, .. } => {
+                let (times, mut last) = (times.values(), last.borrow_mut());
+                last.at(times[row], pattern);
+                run(row, limit, |other| last.holds(times[other]))
+            }
+        }
+    }
+}
+
+/// The first place in `row + 1..limit` that is not the same as `row`, or `limit`.
+fn run(row: usize, limit: usize, mut same: impl FnMut(usize) -> bool) -> usize {
+    (row + 1..limit).find(|other| !same(*other)).unwrap_or(limit)
+}
+
+fn equal_run<T: PartialEq>(values: &[T], row: usize, limit: usize) -> usize {
+    run(row, limit, |other| values[other] == values[row])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Times by a `strftime` pattern, rendered once for each of the pattern's smallest units.
+
+use jiff::Timestamp;
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::TimeZone;
+
+use super::TemplateError;
+
+const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// A `strftime` pattern in a time zone.
+#[derive(Debug)]
+pub(super) struct TimePattern {
+    pattern: String,
+    zone: TimeZone,
+    /// The text is the same for all times of one such stretch of local time, in microseconds.
+    unit: i64,
+}
+
+impl TimePattern {
+    /// # Errors
+    /// When the pattern can't be written.
+    pub(super) fn new(pattern: &str, zone: &TimeZone) -> Result<TimePattern, TemplateError> {
+        let time = TimePattern { pattern: pattern.to_string(), zone: zone.clone(), unit: unit(pattern) };
+        match time.write(Timestamp::UNIX_EPOCH, &mut String::new()) {
+            Ok(()) => Ok(time),
+            Err(source) => Err(TemplateError::Pattern { pattern: pattern.to_string(), source }),
+        }
+    }
+
+    /// The way of RFC 3339.
+    pub(super) fn rfc3339(zone: &TimeZone) -> Result<TimePattern, TemplateError> {
+        TimePattern::new("%Y-%m-%dT%H:%M:%S%.f%:z", zone)
+    }
+
+    /// The text of some time.
+    pub(super) fn example(&self) -> String {
+        TimeText::default().at(0, self).to_string()
+    }
+
+    fn write(&self, time: Timestamp, text: &mut String) -> Result<(), jiff::Error> {
+        BrokenDownTime::from(&time.to_zoned(self.zone.clone())).format(&self.pattern, text)
+    }
+
+    /// The times around this one, `from..to` in microseconds, that have the same text.
+    fn stretch(&self, time: Timestamp) -> (i64, i64) {
+        let microseconds = time.as_microsecond();
+        if self.unit == 1 {
+            return (microseconds, microseconds + 1);
+        }
+        let offset = i64::from(self.zone.to_offset(time).seconds()) * SECOND;
+        let from = (microseconds + offset).div_euclid(self.unit) * self.unit - offset;
+        let (mut from, mut to) = (from, from + self.unit);
+        // Another offset means other text, wherever in the unit it begins or ends.
+        if let Some(next) = self.zone.following(time).next() {
+            to = to.min(next.timestamp().as_microsecond());
+        }
+        // "Preceding" leaves out a transition at this very time.
+        let behind = Timestamp::from_microsecond(microseconds + 1).unwrap_or(Timestamp::MAX);
+        if let Some(last) = self.zone.preceding(behind).next() {
+            from = from.max(last.timestamp().as_microsecond());
+        }
+        (from, to)
+    }
+}
+
+/// The text of the time that was last asked for, and how long it holds.
+#[derive(Debug, Default)]
+pub(super) struct TimeText {
+    from: i64,
+    to: i64,
+    text: String,
+}
+
+impl TimeText {
+    /// The text of a time in microseconds since 1970-01-01T00:00:00Z.
+    ///
+    /// A time that the pattern can't write (beyond the year 9999) is written as that number.
+    pub(super) fn at(&mut self, microseconds: i64, pattern: &TimePattern) -> &str {
+        if !self.holds(microseconds) {
+            self.render(microseconds, pattern);
+        }
+        &self.text
+    }
+
+    /// Whether this time has the same text as the last.
+    pub(super) fn holds(&self, microseconds: i64) -> bool {
+        self.from <= microseconds && microseconds < self.to
+    }
+
+    fn render(&mut self, microseconds: i64, pattern: &TimePattern) {
+        self.text.clear();
+        if let Ok(time) = Timestamp::from_microsecond(microseconds) {
+            (self.from, self.to) = pattern.stretch(time);
+            if pattern.write(time, &mut self.text).is_ok() {
+                return;
+            }
+            self.text.clear();
+        }
+        (self.from, self.to) = (microseconds, microseconds.saturating_add(1));
+        self.text.push_str(&microseconds.to_string());
+    }
+}
+
+/// The smallest unit that a pattern writes, in microseconds; 1 where nothing can be reused.
+fn unit(pattern: &str) -> i64 {
+    let mut unit = DAY;
+    let mut bytes = pattern.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            continue;
+        }
+        // Flags, widths and precisions stand between the sign and the letter.
+        let letter =
+            bytes.find(|byte| !matches!(byte, b'-' | b'_' | b'^' | b'#' | b'.' | b':' | b'0'..=b'9'));
+        let written = match letter {
+            Some(
+                b'A' | b'a' | b'B' | b'b' | b'h' | b'C' | b'D' | b'd' | b'e' | b'F' | b'G' | b'g' | b'j',
+            ) => DAY,
+            Some(b'm' | b'q' | b'U' | b'u' | b'V' | b'W' | b'w' | b'x' | b'Y' | b'y') => DAY,
+            // The zone's name and offset change with its transitions alone.
+            Some(b'Q' | b'Z' | b'z' | b'%' | b'n' | b't') => DAY,
+            Some(b'H' | b'I' | b'k' | b'l' | b'P' | b'p') => HOUR,
+            Some(b'M' | b'R') => MINUTE,
+            Some(b'S' | b'T' | b'c' | b'r' | b's' | b'X') => SECOND,
+            // Fractions, and whatever a later version of the pattern language brings.
+            _ => 1,
+        };
+        unit = unit.min(written);
+    }
+    unit
+}

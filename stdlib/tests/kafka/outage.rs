@@ -1,0 +1,48 @@
+//! A broker that goes away for ten seconds.
+//!
+//! `KAFKA_STOP` and `KAFKA_START` are the commands that stop and start it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::rig::{
+    Broker, Reading, assert_complete, committed, produce, sink_settings, source_settings, template, topic,
+    unique,
+};
+use crate::sink::{batch, write};
+
+/// Runs the command that a variable names.
+async fn run(variable: &'static str) {
+    let command = std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: this test stops the broker and starts it again, and needs a command for it")
+    });
+    let run = move || Command::new("sh").arg("-c").arg(command).status();
+    let status = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+    assert!(status.success(), "{variable}: {status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_for_ten_seconds_is_waited_for() {
+    let _broker = Broker::alone().await;
+    let (read, group, written) = (topic("away", 4).await, unique("group"), topic("written", 4).await);
+    produce(&read, 4, 0..20_000).await;
+    let reading = Reading::start(&source_settings(&read, &group, vec![]));
+    reading.wait_for(20_000).await;
+    run("KAFKA_STOP").await;
+    let settings = sink_settings(template(&written), vec![]);
+    let writing = tokio::spawn(async move { write(&settings, vec![batch(0..5_000)]).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!reading.task.is_finished(), "the source gave up");
+    assert!(!writing.is_finished(), "the sink gave up");
+    run("KAFKA_START").await;
+    let (ended, through) = writing.await.unwrap();
+    ended.unwrap();
+    assert_eq!(through, 5_000);
+    produce(&read, 4, 20_000..40_000).await;
+    reading.wait_for(40_000).await;
+    assert_complete(&reading.stop().await, 0..40_000);
+    assert_eq!(committed(&group, &read, 4).await, [Some(10_000); 4]);
+    let back = Reading::start(&source_settings(&written, &unique("group"), vec![]));
+    back.wait_for(5_000).await;
+    assert_complete(&back.stop().await, 0..5_000);
+}

@@ -1,0 +1,50 @@
+//! Members that come and go while records do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::rig::{
+    Broker, Reading, assert_complete, committed, produce, repeated, source_settings, topic, unique,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_come_and_go_lose_nothing() {
+    let _broker = Broker::shared().await;
+    let (topic, group) = (topic("rebalance", 6).await, unique("group"));
+    let settings = source_settings(&topic, &group, vec![]);
+    let writing = {
+        let topic = topic.clone();
+        tokio::spawn(async move {
+            for round in 0..60 {
+                produce(&topic, 6, round * 1000..(round + 1) * 1000).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        })
+    };
+    let mut bodies = BTreeMap::new();
+    let mut add = |more: BTreeMap<String, usize>| {
+        more.into_iter().for_each(|(body, times)| *bodies.entry(body).or_insert(0) += times);
+    };
+    let first = Reading::start(&settings);
+    first.wait_for(5_000).await;
+    let second = Reading::start(&settings);
+    second.wait_for(5_000).await;
+    // The third one is gone without a word, in the middle of its work.
+    let third = Reading::start(&settings);
+    third.wait_for(2_000).await;
+    add(third.abort());
+    add(first.stop().await);
+    writing.await.unwrap();
+    let last = Reading::start(&settings);
+    for _ in 0..300 {
+        if committed(&group, &topic, 6).await == [Some(10_000); 6] {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    add(second.stop().await);
+    add(last.stop().await);
+    assert_eq!(committed(&group, &topic, 6).await, [Some(10_000); 6]);
+    assert_complete(&bodies, 0..60_000);
+    println!("{} records came again", repeated(&bodies));
+}

@@ -1,0 +1,356 @@
+//! What the tests share: topics, records put there by librdkafka itself, and running components.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
+use tokio::task::JoinHandle;
+use weir_plan::{Settings, Template, TemplatePart, Value};
+use weir_runtime::batch::Batch;
+use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
+use weir_runtime::sink::SinkPort;
+use weir_runtime::source::SourcePort;
+use weir_runtime::{Context, Failure, SystemClock};
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The broker is shared by all tests but the one that stops it.
+static BROKER: RwLock<()> = RwLock::const_new(());
+
+pub(crate) enum Broker {
+    Shared { _turn: RwLockReadGuard<'static, ()> },
+    Alone { _turn: RwLockWriteGuard<'static, ()> },
+}
+
+impl Broker {
+    pub(crate) async fn shared() -> Broker {
+        log();
+        Broker::Shared { _turn: BROKER.read().await }
+    }
+
+    pub(crate) async fn alone() -> Broker {
+        log();
+        Broker::Alone { _turn: BROKER.write().await }
+    }
+}
+
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _set_by_another_test =
+        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+pub(crate) fn bootstrap() -> String {
+    std::env::var("KAFKA_BOOTSTRAP").expect(
+        "KAFKA_BOOTSTRAP is not set: these tests need a Kafka broker (tests/services/services up kafka prints its address)",
+    )
+}
+
+/// A name that no other run has used.
+pub(crate) fn unique(name: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{name}-{}-{}", since.as_micros(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(crate) fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap()
+}
+
+pub(crate) async fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let made = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    made[0].as_ref().unwrap();
+}
+
+pub(crate) async fn add_partitions(topic: &str, count: usize) {
+    let more = NewPartitions::new(topic, count);
+    let made = admin().create_partitions([&more], &AdminOptions::new()).await.unwrap();
+    made[0].as_ref().unwrap();
+}
+
+/// A topic of its own with so many partitions.
+pub(crate) async fn topic(name: &str, partitions: i32) -> String {
+    let name = unique(name);
+    create_topic(&name, partitions, &[]).await;
+    name
+}
+
+/// The body of the record with this number.
+pub(crate) fn body(number: usize) -> String {
+    format!("record {number:>9} of a test that wants to have every one of them back, once or more")
+}
+
+/// Writes records, spread over the partitions, and waits until they are there.
+pub(crate) async fn produce(topic: &str, partitions: i32, numbers: std::ops::Range<usize>) {
+    let topic = topic.to_string();
+    let write = move || {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap()).set("queue.buffering.max.messages", "0");
+        let producer: BaseProducer = config.create().unwrap();
+        for number in numbers {
+            let (body, key) = (body(number), number.to_string());
+            let record = BaseRecord::to(&topic)
+                .partition((number % partitions as usize) as i32)
+                .key(&key)
+                .payload(&body);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+    };
+    tokio::task::spawn_blocking(write).await.unwrap();
+}
+
+/// What a group has committed, by partition.
+pub(crate) async fn committed(group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+    let (group, topic) = (group.to_string(), topic.to_string());
+    let ask = move || {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap()).set("group.id", group);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(&topic, 0, partitions - 1);
+        let found = consumer.committed_offsets(list, PATIENCE).unwrap();
+        let offsets = found.elements().into_iter().map(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        });
+        offsets.collect()
+    };
+    tokio::task::spawn_blocking(ask).await.unwrap()
+}
+
+/// Commits for a group that has no member.
+pub(crate) async fn commit(group: &str, topic: &str, offsets: &[(i32, i64)]) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap()).set("group.id", group);
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).unwrap();
+    }
+    consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
+}
+
+pub(crate) fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("@key", DataType::BinaryView, true),
+        Field::new("@offset", DataType::Int64, false),
+        Field::new("@partition", DataType::Int64, false),
+        Field::new("@timestamp", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        Field::new("@topic", DataType::Utf8View, false),
+        Field::new("body", DataType::BinaryView, false),
+    ]))
+}
+
+pub(crate) fn context(component: &str, schema: SchemaRef) -> Context {
+    Context {
+        program: "test".into(),
+        component: component.into(),
+        schema,
+        meter: Arc::default(),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+pub(crate) fn variant(name: &str) -> Value {
+    Value::Variant { name: name.to_string(), settings: BTreeMap::new() }
+}
+
+pub(crate) fn template(text: &str) -> Value {
+    Value::Template(Template { parts: vec![TemplatePart::Text(text.to_string())] })
+}
+
+fn settings(given: Vec<(&str, Value)>, changed: Vec<(&str, Value)>) -> Settings {
+    let values = given.into_iter().chain(changed);
+    Settings { values: values.map(|(name, value)| (name.to_string(), value)).collect() }
+}
+
+pub(crate) fn source_settings(topic: &str, group: &str, changed: Vec<(&str, Value)>) -> Settings {
+    let given = vec![
+        ("brokers", Value::List(vec![Value::Text(bootstrap())])),
+        ("topics", Value::List(vec![Value::Text(topic.to_string())])),
+        ("group", Value::Text(group.to_string())),
+        ("start", variant("oldest")),
+        ("batch", Value::Int(1000)),
+        ("linger", Value::Duration(Duration::from_millis(50))),
+        ("session_timeout", Value::Duration(Duration::from_secs(10))),
+        ("prefetch", Value::Size(4 << 20)),
+    ];
+    settings(given, changed)
+}
+
+pub(crate) fn sink_settings(topic: Value, changed: Vec<(&str, Value)>) -> Settings {
+    let given = vec![
+        ("brokers", Value::List(vec![Value::Text(bootstrap())])),
+        ("topic", topic),
+        ("key", Value::Null),
+        ("acks", variant("all")),
+        ("compress", variant("lz4")),
+        ("linger", Value::Duration(Duration::from_millis(5))),
+        ("timeout", Value::Duration(Duration::from_secs(60))),
+        ("buffer", Value::Size(64 << 20)),
+    ];
+    settings(given, changed)
+}
+
+pub(crate) fn channel(capacity: usize) -> Arc<dyn Channel> {
+    Arc::new(MemoryChannel::new(Limits {
+        capacity,
+        transaction_capacity: capacity,
+        byte_capacity: 64 << 20,
+        keep_alive: Duration::from_secs(3),
+    }))
+}
+
+/// A source that runs into a channel that is read here.
+pub(crate) struct Reading {
+    pub(crate) stop: Box<dyn Fn() + Send + Sync>,
+    pub(crate) task: JoinHandle<Result<(), Failure>>,
+    seen: Arc<Mutex<Seen>>,
+    gate: watch::Sender<bool>,
+    channel: Arc<dyn Channel>,
+}
+
+#[derive(Default)]
+struct Seen {
+    bodies: BTreeMap<String, usize>,
+    /// Offsets by topic and partition, as they came.
+    offsets: BTreeMap<(String, i64), Vec<i64>>,
+}
+
+impl Reading {
+    pub(crate) fn start(settings: &Settings) -> Reading {
+        Reading::start_with(settings, 20_000)
+    }
+
+    pub(crate) fn start_with(settings: &Settings, capacity: usize) -> Reading {
+        let channel = channel(capacity);
+        let mut source = weir_stdlib::kafka::make_source(settings, context("in", schema())).unwrap();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let (gate, open) = watch::channel(true);
+        tokio::spawn(collect(SinkPort::reading(&*channel), seen.clone(), open));
+        let port = SourcePort::into_channel(channel.clone());
+        let stop = port.stop.clone();
+        let task = tokio::spawn(async move { source.run(port).await });
+        Reading { stop: Box::new(move || stop.cancel()), task, seen, gate, channel }
+    }
+
+    /// Acknowledges what is taken, or not until it is told to.
+    pub(crate) fn acknowledge(&self, open: bool) {
+        self.gate.send_replace(open);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.seen.lock().unwrap().bodies.len()
+    }
+
+    pub(crate) async fn wait_for(&self, count: usize) {
+        let seen = || self.count() >= count;
+        wait_until(&format!("{count} records ({} are there)", self.count()), seen).await;
+    }
+
+    /// Stops the source in an orderly way. Returns how often each body came.
+    pub(crate) async fn stop(self) -> BTreeMap<String, usize> {
+        (self.stop)();
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the source did not stop");
+        ended.unwrap().unwrap();
+        self.channel.close();
+        std::mem::take(&mut self.seen.lock().unwrap().bodies)
+    }
+
+    /// Drops the source's future, as when the agent has to stop at once.
+    pub(crate) fn abort(self) -> BTreeMap<String, usize> {
+        self.task.abort();
+        self.channel.close();
+        std::mem::take(&mut self.seen.lock().unwrap().bodies)
+    }
+
+    /// Waits for the source to fail.
+    pub(crate) async fn failure(self) -> Failure {
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the source did not fail");
+        ended.unwrap().expect_err("the source ended well")
+    }
+
+    /// Each partition's offsets, as they came.
+    pub(crate) fn offsets(&self) -> BTreeMap<(String, i64), Vec<i64>> {
+        self.seen.lock().unwrap().offsets.clone()
+    }
+}
+
+async fn collect(mut port: SinkPort, seen: Arc<Mutex<Seen>>, mut open: watch::Receiver<bool>) {
+    let mut held = Vec::new();
+    loop {
+        let taken = tokio::select! {
+            taken = port.take() => taken.unwrap(),
+            changed = open.changed() => {
+                if changed.is_err() { return }
+                if *open.borrow() { held.drain(..).for_each(weir_runtime::Acknowledgement::done) }
+                continue
+            }
+        };
+        match taken {
+            Taken::Events(delivery) => {
+                note(&mut seen.lock().unwrap(), &delivery.batch);
+                if *open.borrow() {
+                    delivery.acknowledgement.done()
+                } else {
+                    held.push(delivery.acknowledgement)
+                }
+            }
+            Taken::Pressure => {}
+            Taken::End => return,
+        }
+    }
+}
+
+fn note(seen: &mut Seen, batch: &Batch) {
+    let column = |name: &str| batch.column(name).unwrap();
+    let (topics, partitions, offsets) = (column("@topic"), column("@partition"), column("@offset"));
+    for row in 0..batch.rows() {
+        let body = String::from_utf8(batch.bodies().unwrap().value(row).to_vec()).unwrap();
+        *seen.bodies.entry(body).or_default() += 1;
+        let topic = topics.values().as_string_view().value(topics.index(row)).to_string();
+        let partition = partitions.values().as_primitive::<Int64Type>().value(partitions.index(row));
+        let offset = offsets.values().as_primitive::<Int64Type>().value(offsets.index(row));
+        seen.offsets.entry((topic, partition)).or_default().push(offset);
+    }
+}
+
+pub(crate) async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Which of these records did not come.
+pub(crate) fn missing(bodies: &BTreeMap<String, usize>, numbers: std::ops::Range<usize>) -> Vec<usize> {
+    numbers.filter(|number| !bodies.contains_key(&body(*number))).collect()
+}
+
+/// Every one of these records came.
+pub(crate) fn assert_complete(bodies: &BTreeMap<String, usize>, numbers: std::ops::Range<usize>) {
+    let missing = missing(bodies, numbers);
+    assert!(missing.is_empty(), "{} records are missing, the first is {}", missing.len(), missing[0]);
+}
+
+/// How many came more than once.
+pub(crate) fn repeated(bodies: &BTreeMap<String, usize>) -> usize {
+    bodies.values().map(|times| times - 1).sum()
+}

@@ -1,0 +1,48 @@
+//! From Kafka into HDFS, undisturbed and through crashes of Weir itself.
+
+use weir_tests::{Scene, Servers};
+
+use crate::transfer::{SMALL_FILES, Transfer};
+
+const LINES: usize = 200_000;
+
+#[test]
+fn every_line_arrives_once() {
+    let session = Servers::shared();
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "every_line_arrives_once");
+    let mut transfer = Transfer::new(&scene, &session);
+    transfer.send(LINES);
+    let weir = transfer.run("examples/kafka_to_hdfs.flow");
+    transfer.finish(weir).assert_exact(scene.name());
+}
+
+#[test]
+fn nothing_is_lost_when_weir_is_killed() {
+    let session = Servers::shared();
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "nothing_is_lost_when_weir_is_killed");
+    let mut transfer = Transfer::new(&scene, &session);
+    transfer.send(LINES / 4);
+    for committed in [1, LINES / 5, LINES / 2] {
+        let mut weir = transfer.run(SMALL_FILES);
+        transfer.await_committed(&mut weir, committed);
+        // so that there is always work in hand when it dies
+        transfer.send(LINES / 4);
+        weir.kill();
+    }
+    let weir = transfer.run(SMALL_FILES);
+    transfer.finish(weir).assert_nothing_lost(scene.name());
+}
+
+#[test]
+fn nothing_is_lost_when_weir_is_terminated() {
+    let session = Servers::shared();
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "nothing_is_lost_when_weir_is_terminated");
+    let mut transfer = Transfer::new(&scene, &session);
+    transfer.send(LINES / 4);
+    let mut weir = transfer.run(SMALL_FILES);
+    transfer.await_committed(&mut weir, 1);
+    transfer.send(LINES / 4);
+    weir.terminate().assert_success();
+    let weir = transfer.run(SMALL_FILES);
+    transfer.finish(weir).assert_nothing_lost(scene.name());
+}

@@ -1,0 +1,11 @@
+//! End-to-end tests: the real binary, a real Kafka, a real HDFS.
+//!
+//! `tests/run` runs them with everything that they need. Each leaves its logs and files in `target/tmp/NAME`.
+
+mod generate_to_kafka;
+mod kafka_to_hdfs;
+mod local_files;
+mod outages;
+mod quickstart;
+mod rig;
+mod transfer;

@@ -1,0 +1,132 @@
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.URI;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSDataOutputStream;
+import org.apache.hadoop.fs.FileStatus;
+import org.apache.hadoop.fs.LocatedFileStatus;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RemoteIterator;
+import org.apache.hadoop.hdfs.DistributedFileSystem;
+
+/** Hadoop's own HDFS client: the yardstick for rates and the second opinion on what a file holds. */
+public class Dfs {
+  private final DistributedFileSystem fs = new DistributedFileSystem();
+
+  public static void main(String[] args) throws Exception {
+    Dfs dfs = new Dfs();
+    Configuration conf = new Configuration();
+    dfs.fs.initialize(URI.create(conf.get("fs.defaultFS")), conf);
+    dfs.run(args[0], new Path(args[1]), args);
+    dfs.fs.close();
+  }
+
+  private void run(String verb, Path path, String[] args) throws IOException {
+    switch (verb) {
+      case "write":
+        write(path, Long.parseLong(args[2]) << 20, args.length > 3 ? Integer.parseInt(args[3]) : 1 << 20,
+            args.length > 4 ? Long.parseLong(args[4]) << 20 : 0);
+        break;
+      case "read":
+        read(path);
+        break;
+      case "stat":
+        System.out.println(line(fs.getFileStatus(path)));
+        break;
+      case "list":
+        for (FileStatus file : files(path)) System.out.println(line(file));
+        break;
+      case "get":
+        get(path, java.nio.file.Path.of(args[2]));
+        break;
+      case "recover":
+        System.out.println("recovered " + fs.recoverLease(path));
+        break;
+      case "truncate":
+        System.out.println("truncated " + fs.truncate(path, Long.parseLong(args[2])));
+        break;
+      default:
+        throw new IllegalArgumentException("no such verb: " + verb);
+    }
+  }
+
+  /** Writes the same pseudo-random bytes every time, in pieces of {@code chunk}; hsync after each {@code every} bytes. */
+  private void write(Path path, long size, int chunk, long every) throws IOException {
+    byte[] data = new byte[64 << 20];
+    long x = 88172645463325252L;
+    for (int i = 0; i < data.length; i += 8) {
+      x ^= x << 13;
+      x ^= x >>> 7;
+      x ^= x << 17;
+      for (int k = 0; k < 8; k++) data[i + k] = (byte) (x >>> (8 * k));
+    }
+    long left = size;
+    long unsynced = 0;
+    long start = System.nanoTime();
+    int offset = 0;
+    int syncs = 0;
+    try (FSDataOutputStream out = fs.create(path, true)) {
+      while (left > 0) {
+        int n = (int) Math.min(Math.min(chunk, left), data.length - offset);
+        out.write(data, offset, n);
+        left -= n;
+        unsynced += n;
+        offset = (offset + n) % data.length;
+        if (every > 0 && unsynced >= every) {
+          out.hsync();
+          unsynced = 0;
+          syncs++;
+        }
+      }
+    }
+    double s = (System.nanoTime() - start) / 1e9;
+    System.out.printf("written bytes=%d chunk=%d syncs=%d s=%.2f MB/s=%.1f%n", size, chunk, syncs, s, size / s / 1e6);
+  }
+
+  private void read(Path path) throws IOException {
+    byte[] buffer = new byte[1 << 20];
+    long bytes = 0;
+    long start = System.nanoTime();
+    try (InputStream in = fs.open(path)) {
+      for (int n; (n = in.read(buffer)) > 0; ) bytes += n;
+    }
+    double s = (System.nanoTime() - start) / 1e9;
+    System.out.printf("read bytes=%d s=%.2f MB/s=%.1f%n", bytes, s, bytes / s / 1e6);
+  }
+
+  /** Copies every closed file below {@code path} into {@code folder}, under the same relative names. */
+  private void get(Path path, java.nio.file.Path folder) throws IOException {
+    Files.createDirectories(folder);
+    String root = fs.makeQualified(path).toUri().getPath();
+    for (FileStatus file : files(path)) {
+      if (fs.isFileClosed(file.getPath())) {
+        String name = file.getPath().toUri().getPath().substring(root.length());
+        java.nio.file.Path local = folder.resolve(name.replaceFirst("^/+", ""));
+        Files.createDirectories(local.getParent());
+        try (InputStream in = fs.open(file.getPath())) {
+          Files.copy(in, local);
+        }
+      }
+      System.out.println(line(file));
+    }
+  }
+
+  /** All files below {@code path}, by name; none when there is no such path yet. */
+  private List<FileStatus> files(Path path) throws IOException {
+    List<FileStatus> files = new ArrayList<>();
+    if (!fs.exists(path)) return files;
+    for (RemoteIterator<LocatedFileStatus> all = fs.listFiles(path, true); all.hasNext(); ) files.add(all.next());
+    files.sort(Comparator.comparing(FileStatus::getPath));
+    return files;
+  }
+
+  /** {@code PATH LENGTH closed|open}: the length that the namenode knows, which lags behind while a file is open. */
+  private String line(FileStatus file) throws IOException {
+    String path = file.getPath().toUri().getPath();
+    return path + " " + file.getLen() + " " + (fs.isFileClosed(file.getPath()) ? "closed" : "open");
+  }
+}

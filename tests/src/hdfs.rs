@@ -1,0 +1,79 @@
+//! What lies in HDFS, seen by Hadoop's own client.
+
+use std::path::{Path, PathBuf};
+
+use crate::servers::{run, tool};
+use crate::{Scene, lines_of, say, visible_files};
+
+/// Hadoop's client for the servers of a test.
+#[derive(Debug, Clone)]
+pub struct Hdfs {
+    url: String,
+    servers: PathBuf,
+}
+
+/// A file as the NameNode knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Where it is.
+    pub path: String,
+    /// How long it is, in bytes; of an open file, what has been synced.
+    pub length: u64,
+    /// Whether its writer has closed it.
+    pub closed: bool,
+}
+
+impl Hdfs {
+    pub(crate) fn new(url: &str, servers: &Path) -> Hdfs {
+        Hdfs { url: url.to_owned(), servers: servers.to_owned() }
+    }
+
+    /// The NameNode, as in `hdfs://127.0.0.1:8020`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// All files below a path; none when it does not exist.
+    pub fn files(&self, path: &str) -> Vec<StoredFile> {
+        listing(&self.client(&["list", path]))
+    }
+
+    /// The lines of all files below a path, unpacked.
+    ///
+    /// # Panics
+    ///
+    /// When a file is open, empty, damaged, or has a name that begins with a dot: after a run that ended in an
+    /// orderly way there is no such file.
+    pub fn lines(&self, path: &str, scene: &Scene) -> Vec<Vec<u8>> {
+        let folder = scene.folder().join("from_hdfs");
+        let listed = self.client(&["get", path, &folder.display().to_string()]);
+        for file in listing(&listed) {
+            assert!(file.closed && file.length > 0, "{} left a file open or empty: {file:?}", scene.name());
+            assert!(!file.is_temporary(), "{} left a temporary file: {file:?}", scene.name());
+        }
+        let files = visible_files(&folder);
+        say(scene.name(), format_args!("{} files under {path}", files.len()));
+        lines_of(&files)
+    }
+
+    fn client(&self, words: &[&str]) -> String {
+        run(tool(&self.servers).arg("dfs").args(words))
+            .unwrap_or_else(|why| panic!("services dfs {}: {why}", words.join(" ")))
+    }
+}
+
+impl StoredFile {
+    /// Whether its name says that it is still being written.
+    pub fn is_temporary(&self) -> bool {
+        self.path.rsplit('/').next().is_some_and(|name| name.starts_with('.') || name.ends_with(".tmp"))
+    }
+}
+
+fn listing(text: &str) -> Vec<StoredFile> {
+    let parse = |line: &str| {
+        let (rest, state) = line.rsplit_once(' ')?;
+        let (path, length) = rest.rsplit_once(' ')?;
+        Some(StoredFile { path: path.to_owned(), length: length.parse().ok()?, closed: state == "closed" })
+    };
+    text.lines().map(|line| parse(line).unwrap_or_else(|| panic!("`services dfs` printed: {line}"))).collect()
+}

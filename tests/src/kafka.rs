@@ -1,0 +1,149 @@
+//! Kafka, seen by librdkafka.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+/// How long one request to the broker may take. It only decides how long a failing test hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client of one broker.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    bootstrap: String,
+}
+
+impl Kafka {
+    pub(crate) fn new(bootstrap: &str) -> Kafka {
+        Kafka { bootstrap: bootstrap.to_owned() }
+    }
+
+    /// The broker's address as a value for `--set brokers=…`.
+    pub fn brokers(&self) -> String {
+        format!("[\"{}\"]", self.bootstrap)
+    }
+
+    /// Makes a topic.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = expect("an admin client", self.config().create());
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|error| panic!("tokio: {error}"));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let made = expect("making a topic", runtime.block_on(admin.create_topics([&new], &options)));
+        for result in made {
+            result.unwrap_or_else(|(name, code)| panic!("making topic {name}: {code}"));
+        }
+    }
+
+    /// Writes each line as one record, in turn over all partitions, and returns when the broker has them all.
+    pub fn produce(&self, topic: &str, lines: &[String]) {
+        let mut config = self.config();
+        config.set("enable.idempotence", "true").set("compression.type", "lz4").set("linger.ms", "5");
+        let producer: BaseProducer = expect("a producer", config.create());
+        let partitions = self.partitions(topic);
+        for (line, partition) in lines.iter().zip((0..partitions).cycle()) {
+            let mut record: BaseRecord<'_, (), String> =
+                BaseRecord::to(topic).partition(partition).payload(line);
+            while let Err((error, unsent)) = producer.send(record) {
+                let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+                assert_eq!(error, full, "writing to {topic}");
+                producer.poll(Duration::from_millis(10));
+                record = unsent;
+            }
+        }
+        expect("writing", producer.flush(PATIENCE));
+    }
+
+    /// Everything in a topic, from the first record to the last that is there now, in no particular order.
+    pub fn consume(&self, topic: &str) -> Vec<Vec<u8>> {
+        let consumer: BaseConsumer =
+            expect("a consumer", self.config().set("group.id", "weir-tests").create());
+        let mut left = 0;
+        let mut wanted = TopicPartitionList::new();
+        for (partition, (low, high)) in (0..).zip(self.watermarks(&consumer, topic)) {
+            left += high - low;
+            expect("assigning", wanted.add_partition_offset(topic, partition, Offset::Offset(low)));
+        }
+        expect("assigning", consumer.assign(&wanted));
+        let mut bodies = Vec::new();
+        while left > 0 {
+            let Some(record) = consumer.poll(PATIENCE) else {
+                panic!("{topic}: {left} records are missing after {} s", PATIENCE.as_secs());
+            };
+            let record = expect("reading", record);
+            bodies.push(record.payload().unwrap_or_default().to_vec());
+            left -= 1;
+        }
+        bodies
+    }
+
+    /// A consumer group's progress in a topic, seen from outside: nothing joins the group.
+    pub fn progress(&self, group: &str, topic: &str) -> Progress {
+        let consumer = expect("a client", self.config().set("group.id", group).create());
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..self.partitions(topic) {
+            asked.add_partition(topic, partition);
+        }
+        Progress { consumer, asked }
+    }
+
+    fn watermarks(&self, consumer: &BaseConsumer, topic: &str) -> Vec<(i64, i64)> {
+        let partitions = 0..self.partitions(topic);
+        partitions
+            .map(|p| expect("asking for offsets", consumer.fetch_watermarks(topic, p, PATIENCE)))
+            .collect()
+    }
+
+    fn partitions(&self, topic: &str) -> i32 {
+        let client: BaseConsumer = expect("a client", self.config().create());
+        let metadata = expect("asking for metadata", client.fetch_metadata(Some(topic), PATIENCE));
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        found.map_or(0, |found| i32::try_from(found.partitions().len()).unwrap_or(0))
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("log_level", "3");
+        config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        config
+    }
+}
+
+/// What a consumer group has committed of a topic.
+pub struct Progress {
+    consumer: BaseConsumer,
+    asked: TopicPartitionList,
+}
+
+impl Progress {
+    /// How many records the group has committed, over all partitions; none while the broker does not answer.
+    pub fn committed(&self) -> usize {
+        let Ok(answer) = self.consumer.committed_offsets(self.asked.clone(), PATIENCE) else {
+            return 0;
+        };
+        let offsets = answer.elements().into_iter().map(|element| match element.offset() {
+            Offset::Offset(offset) => usize::try_from(offset).unwrap_or(0),
+            _ => 0,
+        });
+        offsets.sum()
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+fn expect<T>(what: &str, result: KafkaResult<T>) -> T {
+    result.unwrap_or_else(|error| panic!("Kafka, {what}: {error}"))
+}

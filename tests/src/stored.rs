@@ -1,0 +1,42 @@
+//! What lies in a local folder: written there by Weir, or copied there from HDFS.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::weir::output_of;
+
+/// All files below a folder whose names do not begin with a dot, by name.
+///
+/// A file that is still being written, or was when its writer died, has such a name and does not count.
+pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.unwrap_or_else(|error| panic!("can't list {}: {error}", folder.display()));
+        if entry.file_type().is_file() && !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            files.push(entry.into_path());
+        }
+    }
+    files
+}
+
+/// The lines of files that hold plain text, gzip or Zstandard, by their names, without line ends.
+///
+/// The system's own `gzip` and `zstd` unpack them: a truncated or damaged file is a failure.
+pub fn lines_of(files: &[PathBuf]) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for file in files {
+        let bytes = match file.extension().and_then(OsStr::to_str) {
+            Some("gz") => output_of("gzip", &["-dc".as_ref(), file.as_os_str()]),
+            Some("zst") => output_of("zstd", &["-dcq".as_ref(), file.as_os_str()]),
+            _ => fs::read(file).unwrap_or_else(|error| panic!("can't read {}: {error}", file.display())),
+        };
+        let Some(text) = bytes.strip_suffix(b"\n") else {
+            panic!("{} does not end with a complete line", file.display());
+        };
+        lines.extend(text.split(|&byte| byte == b'\n').map(<[u8]>::to_vec));
+    }
+    lines
+}

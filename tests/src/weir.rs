@@ -1,0 +1,205 @@
+//! The real binary, run as its user runs it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, io};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{Scene, repository, wait_until};
+
+/// How many of a log's last lines a failure shows.
+const TAIL_LINES: usize = 30;
+
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// A running `weir run`, with its output in a log of its own. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Weir {
+    child: Child,
+    log: PathBuf,
+}
+
+/// A place in a log: after so many lines.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(usize);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// Everything that it printed, to standard output and standard error.
+    pub log: String,
+    /// Where that stays.
+    pub path: PathBuf,
+}
+
+impl Weir {
+    /// Starts `weir run FLOW --set name=value …` in the scene's folder.
+    ///
+    /// The first run of a scene logs to `weir-1.log` there, the next one to `weir-2.log`.
+    pub fn run(scene: &Scene, flow: &str, settings: &[(&str, String)]) -> Weir {
+        let log = (1..).map(|n| scene.folder().join(format!("weir-{n}.log"))).find(|path| !path.exists());
+        let log = log.expect("there is a number that is free");
+        let output =
+            File::create(&log).unwrap_or_else(|error| panic!("can't make {}: {error}", log.display()));
+        let errors =
+            output.try_clone().unwrap_or_else(|error| panic!("can't share {}: {error}", log.display()));
+        let mut command = Command::new(binary());
+        command.arg("run").arg(repository().join(flow));
+        for (name, value) in settings {
+            command.arg("--set").arg(format!("{name}={value}"));
+        }
+        command.current_dir(scene.folder()).env("NO_COLOR", "1");
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("can't run {}: {error}", binary().display()));
+        Weir { child, log }
+    }
+
+    /// The present end of the log.
+    pub fn mark(&self) -> Mark {
+        Mark(self.log_lines().len())
+    }
+
+    /// Waits until the log has a line after `mark` that satisfies `wanted`, and returns it.
+    pub fn await_line(&mut self, what: &str, mark: Mark, wanted: impl Fn(&str) -> bool) -> String {
+        self.await_event(what, Duration::from_secs(120), |weir| {
+            weir.log_lines().into_iter().skip(mark.0).find(|line| wanted(line))
+        })
+    }
+
+    /// Waits until `look` finds something while this runs; fails at once, with the log's end, when the run ends.
+    pub fn await_event<T>(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut look: impl FnMut(&Weir) -> Option<T>,
+    ) -> T {
+        wait_until(&format!("{what} (weir's log: {})", self.log.display()), patience, || {
+            let ended = self.child.try_wait().unwrap_or_else(|error| panic!("can't watch weir: {error}"));
+            let found = look(self);
+            if let (None, Some(status)) = (&found, ended) {
+                panic!("weir ended with {status} before: {what}\n{}", self.log_tail());
+            }
+            found
+        })
+    }
+
+    /// SIGKILL: it ends at once, whatever it was doing.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap_or_else(|error| panic!("can't kill weir: {error}"));
+        self.child.wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"));
+    }
+
+    /// SIGTERM: it drains and ends.
+    pub fn terminate(mut self) -> Ending {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            panic!("weir ended with {status} before it was sent SIGTERM\n{}", self.log_tail());
+        }
+        if let Err(error) = kill_process(Pid::from_child(&self.child), Signal::TERM) {
+            panic!("can't send SIGTERM to weir: {error}");
+        }
+        self.ending("weir ends after SIGTERM")
+    }
+
+    /// Waits for the end of a run that ends by itself.
+    pub fn finish(mut self) -> Ending {
+        self.ending("weir ends by itself")
+    }
+
+    fn ending(&mut self, what: &str) -> Ending {
+        let what = format!("{what} (log: {})", self.log.display());
+        let status = wait_until(&what, Duration::from_secs(300), || {
+            self.child.try_wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"))
+        });
+        Ending { status, log: self.log_text(), path: self.log.clone() }
+    }
+
+    /// The log's lines so far, without one that is half written.
+    fn log_lines(&self) -> Vec<String> {
+        let text = self.log_text();
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete.lines().map(str::to_owned).collect()
+    }
+
+    fn log_text(&self) -> String {
+        let bytes =
+            fs::read(&self.log).unwrap_or_else(|error| panic!("can't read {}: {error}", self.log.display()));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        tail(&self.log_text(), &self.log)
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        // an error means that it has ended already
+        let _: io::Result<()> = self.child.kill();
+        let _: io::Result<ExitStatus> = self.child.wait();
+    }
+}
+
+impl Ending {
+    /// Asserts that the run succeeded.
+    pub fn assert_success(&self) {
+        assert!(self.status.success(), "weir ended with {}\n{}", self.status, tail(&self.log, &self.path));
+    }
+}
+
+fn tail(log: &str, path: &Path) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
+    format!("the end of {}:\n{last}", path.display())
+}
+
+/// The binary under test: `WEIR_BIN`, or the one that cargo makes of the present sources.
+fn binary() -> &'static Path {
+    BINARY.get_or_init(|| env::var_os("WEIR_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// Asks cargo for the binary, built as the tests were: the same profile, and (by naming a test among the targets) the
+/// same features, so that after `cargo test --workspace` nothing is left to be compiled.
+fn build() -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&cargo);
+    command.args(["build", "--workspace", "--bin", "weir", "--test", "end_to_end"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.current_dir(repository()).stdin(Stdio::null()).stderr(Stdio::piped());
+    let output = command.output().unwrap_or_else(|error| panic!("can't run {}: {error}", cargo.display()));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo could not build weir:\n{errors}");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let path =
+        messages.lines().find_map(executable).unwrap_or_else(|| panic!("cargo built no weir:\n{errors}"));
+    PathBuf::from(path)
+}
+
+/// The path of the binary `weir`, if this is cargo's message about it.
+fn executable(message: &str) -> Option<String> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let target = message.get("target")?;
+    let is_weir = target.get("name")? == "weir" && target.get("kind")?.get(0)? == "bin";
+    let path = message.get("executable").and_then(Value::as_str)?;
+    is_weir.then(|| path.to_owned())
+}
+
+/// Runs a program that the system has, and returns what it wrote to standard output.
+pub(crate) fn output_of(program: &str, arguments: &[&OsStr]) -> Vec<u8> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("can't run {program}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?} failed with {}: {errors}", output.status);
+    output.stdout
+}
