@@ -275,6 +275,10 @@ impl Reading {
         self.seen.lock().unwrap().bodies.len()
     }
 
+    pub(crate) fn has_all(&self, numbers: std::ops::Range<usize>) -> bool {
+        missing(&self.seen.lock().unwrap().bodies, numbers).is_empty()
+    }
+
     pub(crate) async fn wait_for(&self, count: usize) {
         let seen = || self.count() >= count;
         wait_until(&format!("{count} records ({} are there)", self.count()), seen).await;
