@@ -45,7 +45,12 @@ pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<d
 ///
 /// # Errors
 /// When it can't be started or does not deliver everything.
-pub(crate) fn run(plan: &Plan, sink: &str, events: u64, until: Until) -> Result<(Run, Report), Box<dyn Error>> {
+pub(crate) fn run(
+    plan: &Plan,
+    sink: &str,
+    events: u64,
+    until: Until,
+) -> Result<(Run, Report), Box<dyn Error>> {
     let agent = Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock))?;
     let meter = agent.meters()[sink].clone();
     let stop = Stop::default();

@@ -168,9 +168,11 @@ fn start_log(format: LogFormat) {
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if human {
-        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let colours =
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
         log.with_ansi(colours).init();
     } else {
         log.json().flatten_event(true).init();

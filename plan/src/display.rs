@@ -136,10 +136,12 @@ impl Display for Expression {
 
 fn literal(formatter: &mut Formatter<'_>, value: &Value, data_type: &DataType) -> fmt::Result {
     match (value, data_type) {
-        (Value::Int(microseconds), DataType::Timestamp(..)) => match Timestamp::from_microsecond(*microseconds) {
-            Ok(time) => write!(formatter, "\"{time}\""),
-            Err(_) => write!(formatter, "{microseconds}"),
-        },
+        (Value::Int(microseconds), DataType::Timestamp(..)) => {
+            match Timestamp::from_microsecond(*microseconds) {
+                Ok(time) => write!(formatter, "\"{time}\""),
+                Err(_) => write!(formatter, "{microseconds}"),
+            }
+        }
         _ => write!(formatter, "{value}"),
     }
 }

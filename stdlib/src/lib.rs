@@ -6,6 +6,8 @@
 mod file_sink;
 mod files;
 mod generate;
+#[cfg(feature = "hdfs")]
+mod hdfs;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod library;
@@ -26,6 +28,8 @@ pub fn registry() -> Registry {
         .sink("files", files::sink::make)
         .sink("null", null::make)
         .sink("stdout", stdout::make);
+    #[cfg(feature = "hdfs")]
+    let registry = registry.sink("hdfs", hdfs::sink::make);
     #[cfg(feature = "kafka")]
     let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
     registry

@@ -48,8 +48,8 @@ impl<'a> Transfer<'a> {
             ("brokers", self.kafka.brokers()),
             ("topic", self.topic().to_owned()),
             ("group", self.topic().to_owned()),
-            ("url", self.session.hdfs().url().to_owned()),
-            ("path", self.path.clone()),
+            ("hdfs", self.session.hdfs().url().to_owned()),
+            ("directory", self.path.clone()),
         ];
         Weir::run(self.scene, flow, &settings)
     }

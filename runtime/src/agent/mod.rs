@@ -120,7 +120,8 @@ impl Agent {
     /// The meters of all components by name, to be read while the agent runs.
     pub fn meters(&self) -> BTreeMap<Arc<str>, Arc<Meter>> {
         let sources = self.sources.iter().map(|source| (source.name.clone(), source.meter.clone()));
-        let channels = self.channels.iter().map(|(name, channel)| (name.as_str().into(), channel.meter.clone()));
+        let channels =
+            self.channels.iter().map(|(name, channel)| (name.as_str().into(), channel.meter.clone()));
         let sinks = self.sinks.iter().map(|sink| (sink.name.clone(), sink.meter.clone()));
         sources.chain(channels).chain(sinks).collect()
     }

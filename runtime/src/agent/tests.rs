@@ -327,3 +327,57 @@ fn a_component_that_refuses_its_settings_is_named() {
     let error = Agent::build(&plan(1, &[]), &refusing, Arc::new(SystemClock)).err().unwrap();
     assert!(error.problems.contains(&"channel buffer: no".to_string()), "{error}");
 }
+
+/// Puts one event and, when told to stop, drops its outlet and waits for its deliveries.
+struct Dropping;
+
+#[async_trait]
+impl Source for Dropping {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let SourcePort { mut outlet, mut deliveries, stop } = port;
+        let bodies = BinaryViewArray::from_iter_values(["only"]);
+        let origins = Origins::one(Partition::new("one"), 0, 1);
+        outlet.put(Batch::new(schema(), vec![bodies.into()], 1, origins)?).await?;
+        stop.cancelled().await;
+        drop(outlet);
+        while deliveries.next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Holds all that it takes until nothing more comes.
+struct Holder;
+
+#[async_trait]
+impl Sink for Holder {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        let mut held = Vec::new();
+        loop {
+            match port.take().await? {
+                Taken::Events(delivery) => held.push(delivery.acknowledgement),
+                Taken::Pressure => {}
+                Taken::End => break,
+            }
+        }
+        held.into_iter().for_each(|acknowledgement| acknowledgement.done());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_reaches_a_sink_whose_source_has_dropped_its_outlet() {
+    let registry = registry()
+        .source("numbers", |_, _| Ok(Box::new(Dropping)))
+        .sink("keeper", |_, _| Ok(Box::new(Holder)));
+    let agent = Agent::build(&plan(1, &[]), &registry, Arc::new(SystemClock)).unwrap();
+    let meters = agent.meters();
+    let stop = Stop::default();
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
+    while meters["store"].received.read().events == 0 {
+        tokio::task::yield_now().await;
+    }
+    stop.drain.cancel();
+    let (report, ending) = running.await.unwrap();
+    assert!(matches!(ending, Ending::Complete));
+    assert_eq!(report.components[2].delivered.events, 1);
+}

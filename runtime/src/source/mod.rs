@@ -53,7 +53,7 @@ impl SourcePort {
         stop: CancellationToken,
     ) -> (SourcePort, CancellationToken) {
         let progress = Progress::new(meter.clone());
-        let outlet = Outlet::new(component, segments, progress.clone(), meter);
+        let outlet = Outlet::new(component, segments, progress.clone(), meter, stop.clone());
         let closed = outlet.closed();
         (SourcePort { outlet, deliveries: Deliveries::new(progress), stop }, closed)
     }

@@ -38,6 +38,7 @@ pub struct Outlet {
     meter: Arc<Meter>,
     /// The bounds that every channel behind this outlet keeps.
     limits: Limits,
+    stop: CancellationToken,
     closed: CancellationToken,
 }
 
@@ -51,11 +52,12 @@ impl Outlet {
         segments: Arc<[Segment]>,
         progress: Arc<Progress>,
         meter: Arc<Meter>,
+        stop: CancellationToken,
     ) -> Outlet {
         let limits = segments.iter().flat_map(Segment::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
         let closed = CancellationToken::new();
-        Outlet { component, segments, progress, meter, limits, closed }
+        Outlet { component, segments, progress, meter, limits, stop, closed }
     }
 
     /// Puts a batch: through its steps and into all its channels, as one unit.
@@ -142,8 +144,13 @@ impl Outlet {
     }
 }
 
+/// An outlet that is dropped before a stop belongs to a source that has failed and will be run
+/// again, so its channels stay open; after a stop there is no other run.
 impl Drop for Outlet {
     fn drop(&mut self) {
+        if self.stop.is_cancelled() {
+            self.closed.cancel();
+        }
         self.progress.close();
     }
 }
@@ -180,3 +187,6 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     split(batch.slice(0, half), limits, parts);
     split(batch.slice(half, batch.rows() - half), limits, parts);
 }
+
+#[cfg(test)]
+mod tests;

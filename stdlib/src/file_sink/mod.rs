@@ -64,6 +64,16 @@ pub(crate) struct FileSettings {
     max_open: usize,
 }
 
+#[cfg(test)]
+impl FileSettings {
+    /// Settings with this path.
+    pub(crate) fn example(path: Template) -> FileSettings {
+        let roll = Roll { size: 1 << 27, age: Duration::from_secs(300), count: None };
+        let (prefix, zone) = ("events".to_string(), "UTC".to_string());
+        FileSettings { path, prefix, compress: Compression::None, roll, zone, max_open: 100 }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Roll {
     size: u64,

@@ -81,7 +81,13 @@ fn chosen(leased: &BTreeSet<u64>, index: &prop::sample::Index) -> Option<u64> {
 }
 
 /// One operation on both.
-fn step(state: &mut State<()>, readers: &[ReaderId], model: &mut Model, outcomes: &Outcomes, operation: &Operation) {
+fn step(
+    state: &mut State<()>,
+    readers: &[ReaderId],
+    model: &mut Model,
+    outcomes: &Outcomes,
+    operation: &Operation,
+) {
     match operation {
         Operation::Put(rows) => {
             let outcome = Outcome(model.puts.len() as u64, outcomes.clone());
@@ -122,7 +128,8 @@ fn check(state: &State<()>, readers: &[ReaderId], model: &Model, outcomes: &Outc
     for (reader, leased) in readers.iter().zip(&model.leased) {
         assert_eq!(state.held(*reader).events, model.events(leased.iter().copied()));
     }
-    let settled: BTreeSet<(u64, bool)> = puts.filter(|put| model.is_reclaimed(*put)).map(|put| (put, true)).collect();
+    let settled: BTreeSet<(u64, bool)> =
+        puts.filter(|put| model.is_reclaimed(*put)).map(|put| (put, true)).collect();
     assert_eq!(*outcomes.0.lock().unwrap(), settled, "exactly what every reader has is acknowledged");
 }
 

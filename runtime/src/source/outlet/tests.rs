@@ -1,0 +1,113 @@
+use std::time::Duration;
+
+use arrow_array::BinaryViewArray;
+use arrow_schema::{DataType, Field, Schema};
+use tokio::time::Instant;
+
+use super::*;
+use crate::batch::{Origins, Partition};
+use crate::channel::{Channel, Lease, MemoryChannel, Reader, Taken};
+use crate::route::Target;
+use crate::source::{Deliveries, SourcePort};
+
+fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
+    Limits { capacity: 10, transaction_capacity, byte_capacity, keep_alive: Duration::from_secs(3) }
+}
+
+/// An outlet into one channel for each of the limits.
+fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
+    let channels: Vec<Arc<dyn Channel>> =
+        limits.iter().map(|limits| Arc::new(MemoryChannel::new(*limits)) as Arc<dyn Channel>).collect();
+    let readers = channels.iter().map(|channel| channel.reader()).collect();
+    let segments: Vec<Segment> = channels
+        .into_iter()
+        .map(|channel| {
+            Segment::direct(Target { name: "buffer".into(), channel, meter: Arc::default(), optional: false })
+        })
+        .collect();
+    let meter = Arc::new(Meter::default());
+    let (port, _) = SourcePort::new("in".into(), segments.into(), meter.clone(), CancellationToken::new());
+    (port.outlet, port.deliveries, readers, meter)
+}
+
+fn batch(bodies: &[&str], through: u64) -> Batch {
+    let schema = Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]));
+    let column = BinaryViewArray::from_iter_values(bodies).into();
+    let origins = Origins::one(Partition::new("p"), through - bodies.len() as u64, through);
+    Batch::new(schema, vec![column], bodies.len(), origins).unwrap()
+}
+
+async fn lease(reader: &mut Box<dyn Reader>) -> Lease {
+    loop {
+        match reader.take().await {
+            Taken::Events(lease) => return lease,
+            Taken::Pressure => {}
+            Taken::End => panic!("a lease was expected"),
+        }
+    }
+}
+
+async fn delivered(deliveries: &mut Deliveries) -> u64 {
+    let delivered = deliveries.next().await.unwrap();
+    delivered.positions().map(|(_, through)| through).max().unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_larger_than_a_transaction_is_put_in_parts_and_done_as_a_whole() {
+    let (mut outlet, mut deliveries, mut readers, _) = outlet(&[limits(3, 10_000)]);
+    outlet.put(batch(&["a", "b", "c", "d", "e"], 5)).await.unwrap();
+    let first = lease(&mut readers[0]).await;
+    let second = lease(&mut readers[0]).await;
+    assert_eq!((first.batch.rows(), second.batch.rows()), (2, 3));
+    second.acknowledgement.done();
+    let early = tokio::time::timeout(Duration::from_millis(1), deliveries.next());
+    assert!(early.await.is_err(), "one part is not done");
+    first.acknowledgement.done();
+    assert_eq!(delivered(&mut deliveries).await, 5);
+}
+
+#[tokio::test]
+async fn parts_keep_to_the_bytes_too() {
+    // An event of one byte is charged 17.
+    let (mut outlet, _deliveries, mut readers, _) = outlet(&[limits(10, 40)]);
+    let putting = tokio::spawn(async move { outlet.put(batch(&["a", "b", "c", "d"], 4)).await });
+    for _ in 0..2 {
+        let part = lease(&mut readers[0]).await;
+        assert_eq!(part.batch.rows(), 2);
+        part.acknowledgement.done();
+    }
+    putting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_event_larger_than_a_channel_is_an_error_that_names_it() {
+    let (mut outlet, _deliveries, _readers, _) = outlet(&[limits(10, 40)]);
+    let body = "x".repeat(25);
+    let error = outlet.put(batch(&["a", &body], 2)).await.unwrap_err();
+    assert_eq!(error.to_string(), "channel buffer: 41 bytes can never fit into a channel that holds 40");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_into_several_channels_holds_room_in_none_while_one_is_full() {
+    let (mut outlet, mut deliveries, mut readers, meter) = outlet(&[limits(10, 10_000), limits(10, 10_000)]);
+    outlet.put(batch(&["x"; 10], 10)).await.unwrap();
+    let (first, second) = (lease(&mut readers[0]).await, lease(&mut readers[1]).await);
+    first.acknowledgement.done();
+    let began = Instant::now();
+    let putting = tokio::spawn(async move { outlet.put(batch(&["y"], 11)).await });
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(!putting.is_finished());
+    assert_eq!(meter.counters()["put_timeouts"], 2, "after three and after six seconds");
+    second.acknowledgement.done();
+    putting.await.unwrap().unwrap();
+    assert_eq!(began.elapsed().as_secs(), 7);
+    assert_eq!(delivered(&mut deliveries).await, 10);
+}
+
+#[tokio::test]
+async fn an_empty_batch_makes_progress() {
+    let (mut outlet, mut deliveries, _readers, _) = outlet(&[limits(10, 10_000)]);
+    let nothing = batch(&["dropped"], 9).slice(0, 0);
+    outlet.put(nothing).await.unwrap();
+    assert_eq!(delivered(&mut deliveries).await, 9);
+}

@@ -1,0 +1,221 @@
+//! HDFS behind the writer's seam.
+//!
+//! The client waits without a bound in places (a NameNode that takes connections and does not
+//! answer), so every call here has one, generous enough for a restart of the NameNode: the
+//! client itself tries again while nobody listens. A DataNode that hangs costs the 60 s after
+//! which the client gives up on it. A writer whose only DataNode has died is dead itself; its
+//! file is given up and begun again from the channel.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdfs_native::client::FileStatus;
+use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, ClientBuilder, HdfsError as ClientError, WriteOptions};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::file_sink::{Entry, FileSystem};
+
+/// For calls of the NameNode alone.
+const CALL_PATIENCE: Duration = Duration::from_secs(120);
+
+/// For writes and closes, which wait for DataNodes, and for the NameNode at a block's end.
+const WRITE_PATIENCE: Duration = Duration::from_secs(180);
+
+/// How long closing a file that was given up may take, in the background.
+const GIVING_UP_PATIENCE: Duration = Duration::from_secs(70);
+
+/// Goes on with the DataNodes that are left when none can be found for one that has failed. The
+/// alternative is to write the whole file again, with as few nodes.
+const BEST_EFFORT: (&str, &str) = ("dfs.client.block.write.replace-datanode-on-failure.best-effort", "true");
+
+/// What the NameNode says while it takes a file away from a writer that has died.
+const RECOVERY: &str = "RecoveryInProgressException";
+const NOT_FOUND: &str = "FileNotFoundException";
+
+/// What goes wrong on HDFS.
+#[derive(Debug, Error)]
+pub(super) enum HdfsError {
+    /// The client's own.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// No answer.
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// A file that can't be written any further.
+    #[error("an earlier write was given up half-way")]
+    GivenUp,
+    /// No thread to check the settings on.
+    #[error(transparent)]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Where HDFS is and who asks.
+pub(super) struct Connection {
+    /// Of the name node or name service, without a path.
+    pub(super) url: String,
+    /// On whose behalf; `HADOOP_USER_NAME` or the agent's own user without.
+    pub(super) user: Option<String>,
+    /// The folder of `core-site.xml` and `hdfs-site.xml`; `HADOOP_CONF_DIR` without.
+    pub(super) config: Option<String>,
+}
+
+/// One HDFS, connected when it is first needed.
+pub(super) struct Hdfs {
+    connection: Connection,
+    client: OnceLock<Client>,
+}
+
+impl Connection {
+    fn client(&self, runtime: &Handle) -> Result<Client, HdfsError> {
+        let mut builder = ClientBuilder::new()
+            .with_url(&self.url)
+            .with_config([BEST_EFFORT])
+            .with_io_runtime(runtime.clone());
+        if let Some(user) = &self.user {
+            builder = builder.with_user(user);
+        }
+        if let Some(config) = &self.config {
+            builder = builder.with_config_dir(config);
+        }
+        Ok(builder.build()?)
+    }
+}
+
+impl Hdfs {
+    pub(super) fn new(connection: Connection) -> Hdfs {
+        Hdfs { connection, client: OnceLock::new() }
+    }
+
+    /// Whether a client can be made of the settings, without connecting to anything.
+    ///
+    /// # Errors
+    /// When the URL or the configuration can't be used.
+    pub(super) fn check(&self) -> Result<(), HdfsError> {
+        if let Ok(runtime) = Handle::try_current() {
+            return self.connection.client(&runtime).map(drop);
+        }
+        // A client belongs to a runtime; this one makes the threads of none.
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        self.connection.client(runtime.handle()).map(drop)
+    }
+
+    fn client(&self) -> Result<&Client, HdfsError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = self.connection.client(&Handle::current())?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// What is known of a file; `None` if there is none.
+    async fn status(&self, path: &str) -> Result<Option<FileStatus>, HdfsError> {
+        match within(CALL_PATIENCE, self.client()?.get_file_info(path)).await {
+            Err(HdfsError::Client(ClientError::FileNotFound(_))) => Ok(None),
+            status => status.map(Some),
+        }
+    }
+
+    /// After a rename whose outcome is unknown: whether it has happened.
+    async fn is_renamed(&self, from: &str, to: &str) -> Result<bool, HdfsError> {
+        Ok(self.status(from).await?.is_none() && self.status(to).await?.is_some())
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, HdfsError> {
+    match timeout(patience, call).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_elapsed) => Err(HdfsError::Timeout(patience)),
+    }
+}
+
+/// A file that is being written.
+pub(super) struct HdfsFile {
+    /// None once it is closed.
+    writer: Option<FileWriter>,
+}
+
+impl Drop for HdfsFile {
+    /// Closes a file that is given up: the client would otherwise keep its connection, and send
+    /// heartbeats to the DataNode, for as long as the agent lives.
+    fn drop(&mut self) {
+        if let (Some(mut writer), Ok(runtime)) = (self.writer.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                if let Err(error) = within(GIVING_UP_PATIENCE, writer.close()).await {
+                    debug!("a file that was given up did not close: {error}");
+                }
+            });
+        }
+    }
+}
+
+impl FileSystem for Hdfs {
+    type File = HdfsFile;
+    type Error = HdfsError;
+
+    async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {
+        // The NameNode makes the directories.
+        let create = self.client()?.create(path, WriteOptions::default());
+        Ok(HdfsFile { writer: Some(within(CALL_PATIENCE, create).await?) })
+    }
+
+    async fn write(&self, file: &mut HdfsFile, bytes: Bytes) -> Result<(), HdfsError> {
+        let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
+        within(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop)
+    }
+
+    async fn close(&self, file: &mut HdfsFile) -> Result<(), HdfsError> {
+        let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
+        within(WRITE_PATIENCE, writer.close()).await?;
+        file.writer = None;
+        Ok(())
+    }
+
+    async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), HdfsError> {
+        match within(CALL_PATIENCE, self.client()?.rename(from, to, false)).await {
+            Ok(()) => Ok(()),
+            // An answer that was lost says nothing about what the NameNode has done.
+            Err(error) => match self.is_renamed(from, to).await {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(error),
+            },
+        }
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), HdfsError> {
+        within(CALL_PATIENCE, self.client()?.delete(path, false)).await.map(drop)
+    }
+
+    /// Whether a file has a writer, its lease tells: the NameNode lets nobody append to a file
+    /// whose writer has renewed its lease within the last minute, and asking disturbs no writer.
+    async fn remove_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
+        match within(CALL_PATIENCE, self.client()?.append(path)).await {
+            Ok(writer) => drop(HdfsFile { writer: Some(writer) }),
+            Err(HdfsError::Client(ClientError::AlreadyExists(_))) => return Ok(false),
+            Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(RECOVERY) => {}
+            Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(NOT_FOUND) => {}
+            Err(error) => return Err(error),
+        }
+        self.remove(path).await.map(|()| true)
+    }
+
+    async fn list(&self, directory: &str) -> Result<Vec<Entry>, HdfsError> {
+        let statuses = match within(CALL_PATIENCE, self.client()?.list_status(directory, false)).await {
+            Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(Vec::new()),
+            statuses => statuses?,
+        };
+        let entry = |status: FileStatus| {
+            let name = status.path.rsplit('/').next()?.to_string();
+            Some(Entry { name, is_directory: status.isdir, modified_ms: status.modification_time })
+        };
+        Ok(statuses.into_iter().filter_map(entry).collect())
+    }
+}

@@ -1,0 +1,4 @@
+//! The Hadoop file system.
+
+mod file_system;
+pub(crate) mod sink;
