@@ -10,7 +10,8 @@ use weir_plan::{
     Component, Delivery, EventType, EventTypeId, Flow, Hole, HoleFormat, Origin, PLAN_VERSION, Path, Plan,
     Route, Segment, Settings, Template, TemplatePart, Value,
 };
-use weir_runtime::{Agent, ComponentReport, Ending, Report, Stop, SystemClock};
+use weir_runtime::SystemClock;
+use weir_runtime::agent::{Agent, ComponentReport, Ending, Report, Stop};
 
 use crate::cluster::Cluster;
 

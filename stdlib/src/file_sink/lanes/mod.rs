@@ -286,3 +286,6 @@ impl<T, R: Delivered> Lanes<T, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

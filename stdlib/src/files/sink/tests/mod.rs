@@ -16,6 +16,8 @@ use weir_runtime::{Meter, SystemClock};
 
 use super::*;
 
+mod rates;
+
 const HOUR: i64 = 3_600_000_000;
 
 fn variant(name: &str) -> Value {

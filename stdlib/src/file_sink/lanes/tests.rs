@@ -1,0 +1,151 @@
+use super::*;
+
+impl Delivered for u64 {
+    fn delivery(&self) -> u64 {
+        *self
+    }
+}
+
+/// Lanes whose files are names, and whose rows are the numbers of their deliveries.
+type TestLanes = Lanes<String, u64>;
+
+fn lanes(open_max: usize) -> TestLanes {
+    Lanes::new(open_max)
+}
+
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Does all work that there is: files are called by directory and first delivery. Returns those
+/// that were completed.
+fn work(lanes: &mut TestLanes) -> Vec<String> {
+    let mut completed = Vec::new();
+    while let Some(work) = lanes.next_work() {
+        match work {
+            Work::Append { lane, directory, file, rows } => {
+                let file = file.unwrap_or_else(|| format!("{directory}{}", rows[0]));
+                assert_eq!(lanes.appended(lane, file, false, VecDeque::new(), now()), None);
+            }
+            Work::Complete { file, .. } => completed.extend(file),
+        }
+    }
+    completed
+}
+
+fn push(lanes: &mut TestLanes, directory: &str, delivery: u64) -> bool {
+    lanes.push(directory.to_string(), delivery, now())
+}
+
+#[test]
+fn rows_of_a_directory_go_into_one_file_until_it_is_closed() {
+    let mut lanes = lanes(10);
+    push(&mut lanes, "a", 1);
+    push(&mut lanes, "a", 2);
+    push(&mut lanes, "b", 2);
+    assert_eq!(work(&mut lanes), [""; 0]);
+    push(&mut lanes, "a", 3);
+    lanes.close_all();
+    let mut completed = work(&mut lanes);
+    completed.sort();
+    assert_eq!(completed, ["a1", "b2"]);
+    assert!(lanes.is_empty() && lanes.by_directory.is_empty() && lanes.open == 0);
+}
+
+#[test]
+fn rows_behind_an_order_to_close_go_into_the_next_file() {
+    let mut lanes = lanes(10);
+    push(&mut lanes, "a", 1);
+    lanes.close_all();
+    push(&mut lanes, "a", 2);
+    assert_eq!(work(&mut lanes), ["a1"]);
+    lanes.close_all();
+    assert_eq!(work(&mut lanes), ["a2"]);
+}
+
+#[test]
+fn a_lane_is_at_work_once_at_a_time() {
+    let mut lanes = lanes(10);
+    push(&mut lanes, "a", 1);
+    let Some(Work::Append { lane, rows, .. }) = lanes.next_work() else { panic!("there is work") };
+    push(&mut lanes, "a", 2);
+    lanes.close_all();
+    assert!(lanes.next_work().is_none());
+    // The file was full behind the first delivery's rows: those that are left begin another.
+    assert_eq!(lanes.appended(lane, "a1".into(), true, rows, now()), Some("a1".into()));
+    assert_eq!(work(&mut lanes), ["a1"]);
+    assert!(lanes.is_empty());
+}
+
+#[test]
+fn a_file_that_was_full_when_it_was_to_be_closed_is_closed_once() {
+    let mut lanes = lanes(10);
+    push(&mut lanes, "a", 1);
+    let Some(Work::Append { lane, .. }) = lanes.next_work() else { panic!("there is work") };
+    lanes.close_older_half();
+    lanes.appended(lane, "a1".into(), true, VecDeque::new(), now());
+    let Some(Work::Complete { file: None, close: Close::Early }) = lanes.next_work() else {
+        panic!("an order")
+    };
+    assert!(lanes.is_empty());
+}
+
+#[test]
+fn the_lane_unused_for_longest_makes_room() {
+    let mut lanes = lanes(2);
+    assert!(!push(&mut lanes, "a", 1));
+    assert!(!push(&mut lanes, "b", 2));
+    assert!(!push(&mut lanes, "a", 3));
+    work(&mut lanes);
+    assert!(push(&mut lanes, "c", 4));
+    assert_eq!(work(&mut lanes), ["b2"]);
+    assert_eq!(lanes.open, 2);
+}
+
+#[test]
+fn more_directories_than_files_in_one_delivery_all_get_their_turn() {
+    for open_max in 1..4 {
+        let mut lanes = lanes(open_max);
+        for directory in ["a", "b", "c", "d", "e", "a", "c"] {
+            push(&mut lanes, directory, 1);
+        }
+        let mut completed = work(&mut lanes);
+        assert!(lanes.open <= open_max);
+        assert!(lanes.parked.is_empty(), "nobody waits for what is not coming");
+        lanes.close_all();
+        completed.append(&mut work(&mut lanes));
+        assert!(completed.len() >= 5, "{completed:?}");
+        assert!(lanes.is_empty() && lanes.open == 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn age_counts_from_a_files_first_row() {
+    let age = Duration::from_secs(10);
+    let mut lanes = lanes(10);
+    assert_eq!(lanes.next_aged(age), None);
+    let begun = now();
+    push(&mut lanes, "a", 1);
+    tokio::time::advance(Duration::from_secs(4)).await;
+    push(&mut lanes, "b", 2);
+    push(&mut lanes, "a", 3);
+    assert_eq!(lanes.next_aged(age), Some(begun + age));
+    lanes.close_aged(age, begun + age);
+    assert_eq!(work(&mut lanes), ["a1"]);
+    assert_eq!(lanes.next_aged(age), Some(begun + Duration::from_secs(14)));
+}
+
+#[test]
+fn all_files_with_rows_of_the_older_half_are_closed() {
+    let mut lanes = lanes(10);
+    for (directory, delivery) in [("a", 1), ("b", 1), ("c", 5), ("d", 9), ("e", 6), ("a", 10)] {
+        push(&mut lanes, directory, delivery);
+    }
+    work(&mut lanes);
+    // From 1 to 10: the older half ends at 5.
+    assert_eq!(lanes.close_older_half(), 3);
+    let mut completed = work(&mut lanes);
+    completed.sort();
+    assert_eq!(completed, ["a1", "b1", "c5"]);
+    assert_eq!(lanes.close_older_half(), 1);
+}
