@@ -136,7 +136,7 @@ pub(crate) fn consume(
             Some(message) => {
                 take(message?.payload().unwrap_or_default())?;
                 left -= 1;
-                if left % 65_536 == 0 {
+                if left.is_multiple_of(65_536) {
                     last = Instant::now();
                 }
             }

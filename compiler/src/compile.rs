@@ -86,14 +86,15 @@ fn program_name(entry: &str) -> String {
 
 /// By place, and none twice: a constant that is used in two places is wrong once.
 fn sort(diagnostics: &mut Vec<Diagnostic>) {
-    if diagnostics.is_empty() {
-        return;
-    }
-    diagnostics.sort_by_cached_key(|diagnostic| {
+    let keyed = diagnostics.drain(..).map(|diagnostic| {
         let description = diagnostic.describe();
-        (description.labels.first().map(|label| label.span), diagnostic.code(), description.message)
+        let place = description.labels.first().map(|label| label.span);
+        ((place, diagnostic.code(), description.message), diagnostic)
     });
-    diagnostics.dedup();
+    let mut keyed: Vec<_> = keyed.collect();
+    keyed.sort_by(|(first, _), (second, _)| first.cmp(second));
+    keyed.dedup_by(|(first, _), (second, _)| first == second);
+    diagnostics.extend(keyed.into_iter().map(|(_, diagnostic)| diagnostic));
 }
 
 /// The values of params from outside, each in a file of its own, so that mistakes have a place.

@@ -12,8 +12,9 @@ use crate::diagnostics::{
     MayBeNull, NeverNull, NoSuchColumn, NotComparable, UnknownName, WrongType, with_article,
 };
 use crate::names::nearest;
-use crate::settings::{Checker, Expectation, found, number_type};
+use crate::settings::{Checker, Expectation};
 use crate::types::Type;
+use crate::values::{found, number_type};
 
 /// The columns that are known to have a value where a condition is true, and where it is false.
 #[derive(Debug, Default, Clone)]
@@ -261,7 +262,7 @@ impl<'c> ConditionChecker<'_, 'c> {
                 Some(Typed { nullable: false, ..expression })
             }
             Operand::Literal(literal) => {
-                let expectation = Expectation { value_type, optional: false, declared: None };
+                let expectation = Expectation { value_type, optional: false, setting: None };
                 let value = self.checker.value(literal, &expectation)?;
                 typed_literal(value, value_type)
             }

@@ -6,7 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Block, Expression, ExpressionKind, Item, ItemKind, Name, Setting, TextPart};
 use weir_plan::Value;
 
-use crate::diagnostics::{CyclicLet, Diagnostic, ParamWithoutValue};
+use crate::diagnostics::{CyclicLet, Diagnostic, HoleNotAllowed, ParamWithoutValue};
 use crate::library::{Library, SettingSignature};
 use crate::settings::{Checker, Expectation};
 use crate::sources::Files;
@@ -124,6 +124,11 @@ impl<'c> ConstantReader<'c> {
                 None
             }
         };
+        // A param's value is the same for every event.
+        for hole in std::mem::take(&mut checker.holes) {
+            let expected = "param".to_owned();
+            checker.diagnostics.push(HoleNotAllowed { span: hole.span, expected }.into());
+        }
         self.diagnostics.append(&mut checker.diagnostics);
         self.used.extend(checker.used);
         Constant::Param {
@@ -227,11 +232,7 @@ fn outside_value(
             given
         }
     };
-    let mut expectation = Expectation::of(signature);
-    if let Some((text, _)) = &mut expectation.declared {
-        text.insert_str(0, "the param ");
-    }
-    let value = checker.value(&given, &expectation)?;
+    let value = checker.value(&given, &Expectation::of(signature))?;
     checker.range(signature, &value, span).then_some(value)
 }
 

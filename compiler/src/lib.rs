@@ -21,8 +21,10 @@ mod requirements;
 mod settings;
 mod sources;
 mod syntax;
+mod templates;
 mod texts;
 mod types;
+mod values;
 
 pub mod render;
 

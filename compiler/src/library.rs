@@ -250,12 +250,12 @@ impl Reader {
     }
 
     fn misplaced(&mut self, item: &ItemKind) {
-        let (ItemKind::Param(tree::Setting { name, .. })
-        | ItemKind::Let(tree::Let { name, .. })
-        | ItemKind::Component(tree::Component { name, .. })
-        | ItemKind::Flow(tree::Flow { name, .. })) = item
-        else {
-            return;
+        let name = match item {
+            ItemKind::Param(setting) => &setting.name,
+            ItemKind::Let(item) => &item.name,
+            ItemKind::Component(component) => &component.name,
+            ItemKind::Flow(flow) => &flow.name,
+            _ => return,
         };
         let rule = "a library has `enum`, `record` and `extern` items alone".to_owned();
         let quoted = format!("`{}`", name.text);

@@ -16,7 +16,8 @@ use crate::condition::{ConditionChecker, no_such_column};
 use crate::diagnostics::{HoleNotAllowed, MalformedHole, MergeClash, Misplaced, OptionalHole, UnmetNeed};
 use crate::flows::{ComponentIndex, Declared, Destination, Edge, Segment, in_words};
 use crate::library::{Group, Signature};
-use crate::settings::{Checker, OpenHole, Owner};
+use crate::settings::{Checker, Owner};
+use crate::templates::OpenHole;
 use crate::types::Type;
 
 /// A component whose settings have been checked.
@@ -276,10 +277,10 @@ impl<'a, 'c> Lowering<'a, 'c> {
         let columns = self.merged(index)?;
         for need in component.signature.map_or(&[][..], |signature| &signature.needs) {
             let found = columns.columns.get(&need.name);
-            let met = found.is_some_and(|column| {
+            let met = found.map_or(need.optional, |column| {
                 column.value_type == need.value_type && (need.optional || !column.optional)
             });
-            if !met && !(need.optional && found.is_none()) {
+            if !met {
                 let unmet = UnmetNeed {
                     sink: component.declared.name.to_string(),
                     column: need.name.to_string(),

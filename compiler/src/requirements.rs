@@ -9,7 +9,8 @@ use weir_plan::Value;
 
 use crate::diagnostics::{BrokenRequirement, RequiredSetting};
 use crate::library::Group;
-use crate::settings::{Checker, compare, number_value};
+use crate::settings::Checker;
+use crate::values::{compare, number_value};
 
 impl Checker<'_> {
     /// Whether the group's requirements hold, as far as the values are known.

@@ -53,7 +53,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemKind {
     /// `param topic: Text = "clicks"`
-    Param(Setting),
+    Param(Box<Setting>),
     /// `let hour = 1h`
     Let(Let),
     /// `source clicks = kafka { … }`

@@ -243,10 +243,10 @@ fn escaped(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
 fn duration_text(formatter: &mut Formatter<'_>, duration: Duration) -> fmt::Result {
     const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     let milliseconds = duration.as_millis();
-    if duration.subsec_nanos() % 1_000_000 != 0 {
+    if !duration.subsec_nanos().is_multiple_of(1_000_000) {
         return write!(formatter, "{}ms", duration.as_secs_f64() * 1_000.0);
     }
-    let unit = UNITS.iter().find(|(unit, _)| milliseconds != 0 && milliseconds % unit == 0);
+    let unit = UNITS.iter().find(|(unit, _)| milliseconds != 0 && milliseconds.is_multiple_of(*unit));
     match unit {
         Some((unit, name)) => write!(formatter, "{}{name}", milliseconds / unit),
         None => write!(formatter, "{milliseconds}ms"),

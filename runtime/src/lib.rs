@@ -24,4 +24,4 @@ pub use acknowledgement::Acknowledgement;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use meter::{Count, Meter, Reading};
-pub use registry::{Context, MakeChannel, MakeSink, MakeSource, Registry};
+pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};

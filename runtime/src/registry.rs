@@ -28,12 +28,14 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
 }
 
-/// Makes a source from its settings, without touching the outside.
-pub type MakeSource = fn(&Settings, Context) -> Result<Box<dyn Source>, Failure>;
-/// Makes a channel from its settings.
-pub type MakeChannel = fn(&Settings, Context) -> Result<Arc<dyn Channel>, Failure>;
-/// Makes a sink from its settings, without touching the outside.
-pub type MakeSink = fn(&Settings, Context) -> Result<Box<dyn Sink>, Failure>;
+/// Makes a component from its settings, without touching the outside.
+pub type Make<Made> = fn(&Settings, Context) -> Result<Made, Failure>;
+/// Makes a source.
+pub type MakeSource = Make<Box<dyn Source>>;
+/// Makes a channel.
+pub type MakeChannel = Make<Arc<dyn Channel>>;
+/// Makes a sink.
+pub type MakeSink = Make<Box<dyn Sink>>;
 
 /// The kinds of sources, channels and sinks by name.
 #[derive(Default)]

@@ -11,7 +11,7 @@ impl Builder<'_> {
     pub(crate) fn item(&mut self, pair: Pair<'_, Rule>) -> ItemKind {
         match pair.as_rule() {
             Rule::param_item => match pair.into_inner().find(|pair| pair.as_rule() == Rule::setting) {
-                Some(setting) => ItemKind::Param(self.setting(setting)),
+                Some(setting) => ItemKind::Param(Box::new(self.setting(setting))),
                 None => ItemKind::Broken(None),
             },
             Rule::let_item => self.let_item(pair),

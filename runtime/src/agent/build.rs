@@ -7,9 +7,8 @@ use weir_plan::{Component, Delivery, Origin, Path, Plan, Route, Segment as Plann
 
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
 use crate::clock::Clock;
-use crate::failure::Failure;
 use crate::meter::Meter;
-use crate::registry::{Context, Registry};
+use crate::registry::{Context, Make, Registry};
 use crate::route::{Segment, Target};
 use crate::sink::{Feed, SinkPort};
 
@@ -60,7 +59,7 @@ impl Builder<'_> {
         &mut self,
         role: &str,
         component: &Component,
-        make: Option<&fn(&weir_plan::Settings, Context) -> Result<Made, Failure>>,
+        make: Option<&Make<Made>>,
     ) -> Option<(Made, Arc<Meter>)> {
         let Component { name, kind, .. } = component;
         let Some(make) = make else {

@@ -1,21 +1,21 @@
 //! A broker that goes away for ten seconds.
 //!
-//! `KAFKA_STOP` and `KAFKA_START` are the commands that stop and start it.
+//! `KAFKA_STOP` and `KAFKA_START` are the commands that stop and start it; without them it is the
+//! project's own tool.
 
 use std::process::Command;
 use std::time::Duration;
 
 use crate::rig::{
-    Broker, Reading, assert_complete, committed, produce, sink_settings, source_settings, template, topic,
-    unique,
+    Broker, Reading, SERVICES, assert_complete, committed, produce, sink_settings, source_settings, template,
+    topic, unique,
 };
 use crate::sink::{batch, write};
 
-/// Runs the command that a variable names.
-async fn run(variable: &'static str) {
-    let command = std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: this test stops the broker and starts it again, and needs a command for it")
-    });
+/// Stops or starts the broker.
+async fn broker(verb: &'static str) {
+    let variable = format!("KAFKA_{}", verb.to_uppercase());
+    let command = std::env::var(&variable).unwrap_or_else(|_| format!("'{SERVICES}' {verb} kafka broker"));
     let run = move || Command::new("sh").arg("-c").arg(command).status();
     let status = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
     assert!(status.success(), "{variable}: {status}");
@@ -28,13 +28,13 @@ async fn a_broker_that_is_away_for_ten_seconds_is_waited_for() {
     produce(&read, 4, 0..20_000).await;
     let reading = Reading::start(&source_settings(&read, &group, vec![]));
     reading.wait_for(20_000).await;
-    run("KAFKA_STOP").await;
+    broker("stop").await;
     let settings = sink_settings(template(&written), vec![]);
     let writing = tokio::spawn(async move { write(&settings, vec![batch(0..5_000)]).await });
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!reading.task.is_finished(), "the source gave up");
     assert!(!writing.is_finished(), "the sink gave up");
-    run("KAFKA_START").await;
+    broker("start").await;
     let (ended, through) = writing.await.unwrap();
     ended.unwrap();
     assert_eq!(through, 5_000);

@@ -48,3 +48,24 @@ async fn members_that_come_and_go_lose_nothing() {
     assert_complete(&bodies, 0..60_000);
     println!("{} records came again", repeated(&bodies));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_left_while_it_was_paused_is_read_when_it_is_back() {
+    let _broker = Broker::shared().await;
+    let (topic, group) = (topic("paused", 2).await, unique("group"));
+    let settings = source_settings(&topic, &group, vec![]);
+    produce(&topic, 2, 0..20_000).await;
+    let first = Reading::start_with(&settings, 3_000);
+    first.acknowledge(false);
+    first.wait_for(2_000).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let second = Reading::start(&settings);
+    second.wait_for(1_000).await;
+    first.acknowledge(true);
+    first.wait_for(9_000).await;
+    let mut bodies = second.stop().await;
+    produce(&topic, 2, 20_000..30_000).await;
+    crate::rig::wait_until("the second half", || first.has_all(20_000..30_000)).await;
+    first.stop().await.into_iter().for_each(|(body, times)| *bodies.entry(body).or_insert(0) += times);
+    assert_complete(&bodies, 0..30_000);
+}

@@ -1,8 +1,9 @@
 //! What the tests share: topics, records put there by librdkafka itself, and running components.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
@@ -21,6 +22,9 @@ use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
 use weir_runtime::sink::SinkPort;
 use weir_runtime::source::SourcePort;
 use weir_runtime::{Context, Failure, SystemClock};
+
+/// The tool that runs the servers.
+pub(crate) const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/services/services");
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -51,10 +55,22 @@ fn log() {
         tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
+/// The broker's address: from `KAFKA_BOOTSTRAP`, or from the servers in `WEIR_SERVICES_DIR`.
 pub(crate) fn bootstrap() -> String {
-    std::env::var("KAFKA_BOOTSTRAP").expect(
-        "KAFKA_BOOTSTRAP is not set: these tests need a Kafka broker (tests/services/services up kafka prints its address)",
-    )
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| std::env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| started())).clone()
+}
+
+fn started() -> String {
+    assert!(
+        std::env::var_os("WEIR_SERVICES_DIR").is_some(),
+        "these tests need a Kafka broker: set KAFKA_BOOTSTRAP to its address, or run them through tests/run"
+    );
+    let output = Command::new(SERVICES).args(["up", "kafka"]).output().unwrap();
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let address = lines.lines().find_map(|line| line.strip_prefix("KAFKA_BOOTSTRAP="));
+    let why = || format!("{SERVICES} up kafka: {}", String::from_utf8_lossy(&output.stderr));
+    address.unwrap_or_else(|| panic!("{}", why())).to_string()
 }
 
 /// A name that no other run has used.
@@ -257,6 +273,10 @@ impl Reading {
 
     pub(crate) fn count(&self) -> usize {
         self.seen.lock().unwrap().bodies.len()
+    }
+
+    pub(crate) fn has_all(&self, numbers: std::ops::Range<usize>) -> bool {
+        missing(&self.seen.lock().unwrap().bodies, numbers).is_empty()
     }
 
     pub(crate) async fn wait_for(&self, count: usize) {

@@ -51,10 +51,7 @@ pub(super) enum SinkError {
     #[error("sink {component}: `{topic}` can't be the name of a topic; the events stay in the channel")]
     NoTopicName { component: String, topic: String },
     /// There is no such topic, and the broker does not make it.
-    #[error(
-        "sink {component}: topic {topic} does not exist and the broker does not make it; the events stay in the channel and are \
-         tried again"
-    )]
+    #[error("sink {component}: topic {topic} does not exist and the broker does not make it")]
     NoTopic { component: String, topic: String },
     /// A record that the broker will never take.
     #[error(
@@ -62,9 +59,7 @@ pub(super) enum SinkError {
     )]
     RecordRefused { component: String, topic: String, bytes: usize, code: RDKafkaErrorCode },
     /// No answer in time.
-    #[error(
-        "sink {component}: topic {topic} took no record within {timeout:?}; the events stay in the channel and are tried again"
-    )]
+    #[error("sink {component}: topic {topic} took no record within {timeout:?}")]
     TimedOut { component: String, topic: String, timeout: Duration },
     /// Something else.
     #[error(

@@ -23,9 +23,7 @@ pub(super) enum SourceError {
         source: std::io::Error,
     },
     /// The thread is gone without a word: a panic.
-    #[error(
-        "source {component}: the thread of its Kafka client ended unexpectedly; it begins again behind the last committed offsets"
-    )]
+    #[error("source {component}: the thread of its Kafka client ended unexpectedly")]
     ThreadEnded { component: String },
     /// The broker does not have the offset where the group is.
     #[error(
@@ -57,9 +55,7 @@ pub(super) enum SourceError {
     #[error("source {component}: a record can't be read: {code}; it is not skipped, offsets stay before it")]
     Unreadable { component: String, code: RDKafkaErrorCode },
     /// A partition's offsets went backwards within one assignment.
-    #[error(
-        "source {component}: offset {offset} of {partition} came after {position}; it begins again behind the last committed offset"
-    )]
+    #[error("source {component}: offset {offset} of {partition} came after {position}")]
     WentBack { component: String, partition: String, offset: i64, position: u64 },
     /// The offsets to begin with could not be looked up.
     #[error("source {component}: can't look up where group {group} shall begin; offsets stay where they are")]
@@ -70,7 +66,7 @@ pub(super) enum SourceError {
         source: Box<KafkaError>,
     },
     /// The client has given up.
-    #[error("source {component}: the Kafka client failed; it begins again behind the last committed offsets")]
+    #[error("source {component}: the Kafka client failed")]
     Fatal {
         component: String,
         #[source]

@@ -263,6 +263,10 @@ impl Member {
         } else {
             self.commit_now(consumer, &gone);
         }
+        if self.paused.load(Ordering::Relaxed) {
+            // librdkafka would remember that it is paused, should the partition come back.
+            let _unowned_anyway = consumer.resume(list);
+        }
         self.tell("leaves", gone.iter());
         let mut positions = lock(&self.positions);
         gone.iter().for_each(|partition| positions.revoke(partition));

@@ -24,6 +24,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::Batch;
@@ -189,13 +190,8 @@ impl Source for KafkaSource {
         let SourcePort { outlet, deliveries, stop } = port;
         let member = polling.member.clone();
         let thread = polling.thread.clone();
-        let put = async {
-            tokio::select! {
-                put = put_all(outlet, batches, &thread) => put,
-                () = stop.cancelled() => Ok(()),
-            }
-        };
-        let work = async { tokio::try_join!(put, follow(deliveries, &member)) };
+        let work =
+            async { tokio::try_join!(put_all(outlet, batches, &thread, &stop), follow(deliveries, &member)) };
         tokio::select! {
             worked = work => { worked?; }
             ended = polling.ended() => return ended.map_err(SourceError::into_failure),
@@ -204,15 +200,27 @@ impl Source for KafkaSource {
     }
 }
 
-/// Puts batches until the thread has no more, or the future is dropped, and closes the outlet.
+/// Puts batches until it shall stop, and closes the outlet: nothing more will come, ever. A batch
+/// that waits for room then is given up, and read again at the next start.
 async fn put_all(
     mut outlet: Outlet,
     mut batches: mpsc::Receiver<Batch>,
     thread: &thread::Thread,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    while let Some(batch) = batches.recv().await {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            batch = batches.recv() => batch,
+        };
+        // The thread has failed, and says so elsewhere; the outlet stays open for the next run.
+        let Some(batch) = batch else { return std::future::pending().await };
         thread.unpark();
-        outlet.put(batch).await.map_err(not_put)?;
+        tokio::select! {
+            put = outlet.put(batch) => put.map_err(not_put)?,
+            () = stop.cancelled() => break,
+        }
     }
     outlet.close();
     Ok(())
