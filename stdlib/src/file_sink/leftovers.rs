@@ -40,31 +40,41 @@ pub(super) struct Sweep<F: FileSystem> {
     pub(super) root: String,
 }
 
+/// What a look has left to be looked at again.
+pub(super) enum Rest {
+    /// All of it: the directories could not be listed.
+    Everything,
+    /// These files still have a writer.
+    Written(Vec<String>),
+}
+
 impl<F: FileSystem> Sweep<F> {
-    /// The first look. Returns the files that still have a writer.
-    pub(super) async fn look(&self) -> Vec<String> {
-        let found = match self.find().await {
-            Ok(found) => found,
+    /// The first look.
+    pub(super) async fn look(&self) -> Rest {
+        match self.find().await {
+            Ok(found) => Rest::Written(self.remove(found).await),
             Err(error) => {
                 let error = Failure::from(error);
                 warn!(
                     component = &*self.component,
-                    "leftovers of an earlier run stay where they are: {error}"
+                    "can't look for leftovers of an earlier run yet: {error}"
                 );
-                return Vec::new();
+                Rest::Everything
             }
-        };
-        self.remove(found).await
+        }
     }
 
-    /// Looks again at files that still had a writer, until none is left.
-    pub(super) async fn look_again(&self, mut written: Vec<String>) {
+    /// Looks again at what is left, until nothing is.
+    pub(super) async fn look_again(&self, mut rest: Rest) {
         for _ in 0..LOOKS_MAX {
-            if written.is_empty() {
+            if matches!(&rest, Rest::Written(paths) if paths.is_empty()) {
                 return;
             }
             sleep(SECOND_LOOK).await;
-            written = self.remove(written).await;
+            rest = match rest {
+                Rest::Everything => self.look().await,
+                Rest::Written(paths) => Rest::Written(self.remove(paths).await),
+            };
         }
     }
 

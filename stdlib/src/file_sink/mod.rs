@@ -175,10 +175,10 @@ impl<F: FileSystem> FileSink<F> {
         let (looked, first_look) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let written = sweep.look().await;
+            let rest = sweep.look().await;
             // Nobody may be waiting for it.
             let _ = looked.send(());
-            sweep.look_again(written).await;
+            sweep.look_again(rest).await;
         });
         self.sweep = Sweeping::Begun { first_look: Some(first_look), _task: task };
     }

@@ -161,6 +161,7 @@ impl Renderer {
 
     /// The text that the program itself puts into every rendering: its own words, and what its
     /// time patterns write for some time. For checks at the start, before there is an event.
+    #[cfg(feature = "hdfs")]
     pub(crate) fn program_texts(&self) -> impl Iterator<Item = String> {
         self.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.clone()),
@@ -256,22 +257,6 @@ impl<'a> Values<'a> {
 }
 
 impl Bound<'_> {
-    /// The text, if it is the same for every row; then it has to be rendered once only.
-    pub(crate) fn constant(&self) -> Option<String> {
-        let no_rows_but_constant = || {
-            self.parts.iter().all(|part| match part {
-                BoundPart::Text(_) => true,
-                BoundPart::Hole(hole) => matches!(hole.column, Column::Constant(_)),
-            })
-        };
-        let constant = if self.rows == 0 { no_rows_but_constant() } else { self.run_end(0) == self.rows };
-        constant.then(|| {
-            let mut text = String::new();
-            self.render(0, &mut text);
-            text
-        })
-    }
-
     /// The first row behind `row` whose text differs from this row's, or the number of rows.
     pub(crate) fn run_end(&self, row: usize) -> usize {
         self.parts.iter().fold(self.rows, |end, part| match part {

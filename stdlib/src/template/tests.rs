@@ -96,19 +96,6 @@ fn values_of_each_type_are_written() {
 }
 
 #[test]
-fn what_is_the_same_for_all_rows_is_constant() {
-    let renderer = Renderer::new(&template(vec![hole("@a", HoleFormat::Plain), text("/b")]), "UTC").unwrap();
-    let constant = |column, rows| renderer.bind(&batch(vec![("@a", column)], rows)).unwrap().constant();
-    assert_eq!(constant(Column::constant_text("x"), 3).as_deref(), Some("x/b"));
-    assert_eq!(constant(Column::constant_text("x"), 0).as_deref(), Some("x/b"));
-    assert_eq!(constant(texts(&["x", "x"]), 2).as_deref(), Some("x/b"));
-    assert_eq!(constant(texts(&["x", "y"]), 2), None);
-    assert_eq!(constant(texts(&[]), 0), None);
-    let fixed = Renderer::new(&template(vec![text("fixed")]), "UTC").unwrap();
-    assert_eq!(fixed.bind(&batch(vec![], 2)).unwrap().constant().as_deref(), Some("fixed"));
-}
-
-#[test]
 fn runs_end_where_any_hole_changes() {
     let parts = vec![time("%H"), hole("@a", HoleFormat::Plain), hole("@n", HoleFormat::Plain)];
     let long = "a value that no view holds in itself";
@@ -121,6 +108,10 @@ fn runs_end_where_any_hole_changes() {
     let renderer = Renderer::new(&template(parts), "UTC").unwrap();
     let bound = renderer.bind(&batch).unwrap();
     assert_eq!([0, 1, 2, 3, 4].map(|row| bound.run_end(row)), [2, 2, 3, 4, 5]);
+    let constant =
+        Renderer::new(&template(vec![text("fixed"), hole("@c", HoleFormat::Plain)]), "UTC").unwrap();
+    let columns = vec![("@c", Column::constant_text("x")), ("@n", Int64Array::from(vec![1, 2]).into())];
+    assert_eq!(constant.bind(&self::batch(columns, 2)).unwrap().run_end(0), 2);
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl TimePattern {
     }
 
     /// The text of some time.
+    #[cfg(feature = "hdfs")]
     pub(super) fn example(&self) -> String {
         TimeText::default().at(0, self).to_string()
     }

@@ -81,7 +81,7 @@ impl Cluster {
     }
 
     /// A client of its own, so that no other keeps its leases.
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         ClientBuilder::new().with_url(&self.url).build().unwrap()
     }
 
@@ -133,7 +133,7 @@ impl Cluster {
         let lines = numbers.len();
         numbers.sort_unstable();
         numbers.dedup();
-        println!("{} files, {lines} lines, {} of them repeats", files.len(), lines - numbers.len());
+        eprintln!("{} files, {lines} lines, {} of them repeats", files.len(), lines - numbers.len());
         assert!(numbers.iter().copied().eq(1..=count), "{} of {count} events are there", numbers.len());
     }
 }

@@ -3,9 +3,12 @@
 //! `HDFS_URL` names it. The tests that take servers down do so with the tool `tests/services`,
 //! which started it in the folder `WEIR_SERVICES_DIR`.
 #![cfg(feature = "hdfs")]
+// A panic in a test's helper is the failure of the test.
+#![allow(clippy::unwrap_used)]
 
 mod cluster;
 mod pipeline;
+mod rates;
 
 use std::time::Duration;
 

@@ -182,9 +182,9 @@ fn settings<const N: usize>(values: [(&str, Value); N]) -> Settings {
 
 fn channel() -> Settings {
     settings([
-        ("capacity", Value::Int(1_000_000)),
+        ("capacity", Value::Int(100_000_000)),
         ("transaction_capacity", Value::Int(10_000)),
-        ("byte_capacity", Value::Size(256 << 20)),
+        ("byte_capacity", Value::Size(1 << 30)),
         ("keep_alive", Value::Duration(Duration::from_secs(3))),
     ])
 }

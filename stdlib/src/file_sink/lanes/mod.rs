@@ -209,8 +209,14 @@ impl<T, R: Delivered> Lanes<T, R> {
             }
         };
         let mut rows = VecDeque::new();
-        while let Some(Item::Rows(next)) = lane.queue.pop_front_if(|item| matches!(item, Item::Rows(_))) {
-            rows.push_back(next);
+        while let Some(item) = lane.queue.pop_front() {
+            match item {
+                Item::Rows(next) => rows.push_back(next),
+                order => {
+                    lane.queue.push_front(order);
+                    break;
+                }
+            }
         }
         Work::Append { lane: id, directory: lane.directory.clone(), file, rows }
     }
