@@ -79,11 +79,11 @@ fn one_file(
         bytes += payload.len() as u64;
         if encoder.get_ref().len() >= CHUNK_BYTES {
             let full = std::mem::replace(encoder.get_mut(), Vec::with_capacity(CHUNK_BYTES));
-            runtime.block_on(writer.write(Bytes::from(full)))?;
+            runtime.block_on(writer.write_bytes(Bytes::from(full)))?;
         }
         Ok(())
     })?;
-    runtime.block_on(writer.write(Bytes::from(encoder.finish()?)))?;
+    runtime.block_on(writer.write_bytes(Bytes::from(encoder.finish()?)))?;
     runtime.block_on(writer.close())?;
     Ok(Run { events, bytes, took: began.elapsed() })
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use weir_tests::{Account, Scene, Weir, access_log, lines_of, visible_files};
 
-const FILES: usize = 20;
+/// How many files there are for each of two runs.
+const FILES: usize = 10;
 const LINES_PER_FILE: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -14,17 +15,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn every_line_is_in_the_compressed_files() {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "every_line_is_in_the_compressed_files");
     let input = scene.folder().join("input");
-    let sent = write_logs(&input);
+    let mut sent = write_logs(&input, 0);
     let settings = [("from", scene.path("input/*.log")), ("to", scene.path("output"))];
     let flow = "tests/end_to_end/flows/files_to_files.flow";
 
-    // ended in the middle, it leaves to the next run what has not been delivered
+    // ended in the middle, it delivers what it has taken, and leaves the rest to the next run
     let mut weir = Weir::run(&scene, flow, &settings);
     weir.await_event("the first file is done", PATIENCE, |_| (done(&input) > 0).then_some(()));
     weir.terminate().assert_success();
 
+    sent.extend(write_logs(&input, FILES));
     let mut weir = Weir::run(&scene, flow, &settings);
-    weir.await_event("all files are done", PATIENCE, |_| (done(&input) == FILES).then_some(()));
+    weir.await_event("all files are done", PATIENCE, |_| (done(&input) == 2 * FILES).then_some(()));
     weir.terminate().assert_success();
 
     for (kind, extension) in [("gzip", "gz"), ("zstd", "zst")] {
@@ -35,11 +37,11 @@ fn every_line_is_in_the_compressed_files() {
     }
 }
 
-/// Writes the input files, and returns their lines.
-fn write_logs(folder: &Path) -> Vec<String> {
+/// Writes that many input files, numbered from `first`, and returns their lines.
+fn write_logs(folder: &Path, first: usize) -> Vec<String> {
     fs::create_dir_all(folder).unwrap_or_else(|error| panic!("can't make {}: {error}", folder.display()));
-    let lines = access_log(0, FILES * LINES_PER_FILE);
-    for (number, chunk) in lines.chunks(LINES_PER_FILE).enumerate() {
+    let lines = access_log(first * LINES_PER_FILE, FILES * LINES_PER_FILE);
+    for (number, chunk) in (first..).zip(lines.chunks(LINES_PER_FILE)) {
         let file = folder.join(format!("access-{number:02}.log"));
         let text = chunk.join("\n") + "\n";
         fs::write(&file, text).unwrap_or_else(|error| panic!("can't write {}: {error}", file.display()));

@@ -60,11 +60,19 @@ impl<'a> Transfer<'a> {
         weir.await_event(&what, PATIENCE, |_| (self.progress.committed() >= count).then_some(()));
     }
 
-    /// Waits until everything has been committed, ends Weir, and reads back what is in HDFS.
+    /// Waits until everything has been committed and no unfinished file is left, ends Weir, and reads back what is in
+    /// HDFS.
+    ///
+    /// What a killed run has left open is removed when the name node has given up its lease, after a minute.
     pub(crate) fn finish(&self, mut weir: Weir) -> Account {
         self.await_committed(&mut weir, self.sent.len());
+        let hdfs = self.session.hdfs();
+        weir.await_event(&format!("no unfinished file is left under {}", self.path), PATIENCE, |_| {
+            let unfinished = hdfs.files(&self.path).into_iter().any(|file| file.is_temporary());
+            (!unfinished).then_some(())
+        });
         weir.terminate().assert_success();
-        let arrived = self.session.hdfs().lines(&self.path, self.scene);
+        let arrived = hdfs.lines(&self.path, self.scene);
         Account::of(&self.sent, &arrived)
     }
 

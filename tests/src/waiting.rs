@@ -3,8 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(50);
+/// The time between the first two looks at a condition; each further one is longer by half, up to the last.
+const POLL_FIRST: Duration = Duration::from_millis(20);
+const POLL_LAST: Duration = Duration::from_millis(500);
 
 /// Looks again and again until `look` finds something, and returns it.
 ///
@@ -15,11 +16,13 @@ const POLL: Duration = Duration::from_millis(50);
 /// When the patience is over, with `what` was awaited.
 pub fn wait_until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
+    let mut pause = POLL_FIRST;
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(begin.elapsed() < patience, "not within {} s: {what}", patience.as_secs());
-        sleep(POLL);
+        sleep(pause);
+        pause = (pause * 3 / 2).min(POLL_LAST);
     }
 }

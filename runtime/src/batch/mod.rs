@@ -77,10 +77,15 @@ impl Batch {
                 let what = format!("{} where {} is expected", column.data_type(), field.data_type());
                 return Err(misfit(what));
             }
-            if let Column::Array(array) = column
-                && array.len() != rows
-            {
-                return Err(misfit(format!("{} rows in a batch of {rows}", array.len())));
+            match column {
+                Column::Array(array) if array.len() != rows => {
+                    return Err(misfit(format!("{} rows in a batch of {rows}", array.len())));
+                }
+                // Sinks may count on a body for each event.
+                Column::Constant(_) if field.name() == BODY => {
+                    return Err(misfit("a body is stored for each event".to_string()));
+                }
+                Column::Array(_) | Column::Constant(_) => {}
             }
         }
         Ok(Batch::trusted(schema, columns.into(), rows, origins))

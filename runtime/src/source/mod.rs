@@ -29,7 +29,7 @@ pub trait Source: Send {
     /// The future is dropped when the agent has to stop at once.
     ///
     /// # Errors
-    /// When the source can't go on. It is run again after a while, with a new port, and begins
+    /// When the source can't go on; it then leaves its outlet unclosed. It is run again after a while, with a new port, and begins
     /// behind what it has committed outside.
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure>;
 }

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::Batch;
 use crate::channel::{Fill, Limits, PutTransaction, ReserveError};
+use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{Put, Segment, StepError};
 
@@ -28,6 +29,17 @@ pub enum PutError {
     /// A step failed on the batch.
     #[error(transparent)]
     Step(StepError),
+}
+
+impl PutError {
+    /// What a source that can't put does about it: what can't be put now can't be put later
+    /// either, unless the channels are closed, which they are only when the agent is about to end.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            PutError::Channel { error: ReserveError::Closed, .. } => Failure::transient(self),
+            PutError::Channel { .. } | PutError::Step(_) => Failure::permanent(self),
+        }
+    }
 }
 
 /// Where a source puts its batches.

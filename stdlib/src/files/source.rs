@@ -162,6 +162,7 @@ impl FilesSource {
                 debug!(component = %self.component, path = %path.display(), "set aside");
                 Ok(())
             }
+            Err(FilesError::Put(error)) => Err(error.into_failure()),
             Err(other) => Err(Failure::permanent(other)),
         }
     }

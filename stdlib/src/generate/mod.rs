@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 use weir_plan::Settings;
 use weir_runtime::batch::{Batch, BatchError, Column, Origins, Partition};
-use weir_runtime::source::{Source, SourcePort};
+use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
 use body::{Bodies, Content};
@@ -160,7 +160,7 @@ impl Source for GenerateSource {
             let batch = self.make(after, rows).map_err(Failure::permanent)?;
             after += batch.rows() as u64;
             tokio::select! {
-                put = port.outlet.put(batch) => put.map_err(Failure::permanent)?,
+                put = port.outlet.put(batch) => put.map_err(PutError::into_failure)?,
                 () = port.stop.cancelled() => break,
             }
         }

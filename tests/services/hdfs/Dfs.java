@@ -1,3 +1,4 @@
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URI;
@@ -15,6 +16,8 @@ import org.apache.hadoop.hdfs.DistributedFileSystem;
 
 /** Hadoop's own HDFS client: the yardstick for rates and the second opinion on what a file holds. */
 public class Dfs {
+  private static final int LIST_ATTEMPTS_MAX = 100;
+
   private final DistributedFileSystem fs = new DistributedFileSystem();
 
   public static void main(String[] args) throws Exception {
@@ -38,7 +41,7 @@ public class Dfs {
         System.out.println(line(fs.getFileStatus(path)));
         break;
       case "list":
-        for (FileStatus file : files(path)) System.out.println(line(file));
+        for (String line : list(path)) System.out.println(line);
         break;
       case "get":
         get(path, java.nio.file.Path.of(args[2]));
@@ -96,6 +99,19 @@ public class Dfs {
     }
     double s = (System.nanoTime() - start) / 1e9;
     System.out.printf("read bytes=%d s=%.2f MB/s=%.1f%n", bytes, s, bytes / s / 1e6);
+  }
+
+  /** A line for each file below {@code path}; begins again when one of them is renamed or deleted while it looks. */
+  private List<String> list(Path path) throws IOException {
+    for (int attempt = 1; ; attempt++) {
+      try {
+        List<String> lines = new ArrayList<>();
+        for (FileStatus file : files(path)) lines.add(line(file));
+        return lines;
+      } catch (FileNotFoundException gone) {
+        if (attempt == LIST_ATTEMPTS_MAX) throw gone;
+      }
+    }
   }
 
   /** Copies every closed file below {@code path} into {@code folder}, under the same relative names. */

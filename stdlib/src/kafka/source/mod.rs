@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::Batch;
-use weir_runtime::channel::ReserveError;
 use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
@@ -218,20 +217,12 @@ async fn put_all(
         let Some(batch) = batch else { return std::future::pending().await };
         thread.unpark();
         tokio::select! {
-            put = outlet.put(batch) => put.map_err(not_put)?,
+            put = outlet.put(batch) => put.map_err(PutError::into_failure)?,
             () = stop.cancelled() => break,
         }
     }
     outlet.close();
     Ok(())
-}
-
-/// What can't be put now can't be put later either, unless the agent is about to stop.
-fn not_put(error: PutError) -> Failure {
-    match error {
-        PutError::Channel { error: ReserveError::Closed, .. } => Failure::transient(error),
-        PutError::Channel { .. } | PutError::Step(_) => Failure::permanent(error),
-    }
 }
 
 /// Hands on what is delivered, until the outlet is closed and nothing is under way.
