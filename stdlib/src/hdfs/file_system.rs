@@ -44,6 +44,12 @@ pub(super) enum HdfsError {
     /// The client's own.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The client's own, of a write: it does not say which server it was.
+    #[error("a DataNode that it is written to, or the NameNode: {0}")]
+    Server(#[source] ClientError),
+    /// None of the DataNodes is left that hold the file's last block.
+    #[error("all DataNodes that it is written to have failed: {0}")]
+    DataNodes(#[source] ClientError),
     /// No answer.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -137,6 +143,16 @@ async fn within<T>(
     }
 }
 
+/// A failure of a write, with the servers that it may be about: the client says "connection
+/// refused" without a name.
+fn of_a_write(error: HdfsError) -> HdfsError {
+    match error {
+        HdfsError::Client(error @ ClientError::DataTransferError(_)) => HdfsError::DataNodes(error),
+        HdfsError::Client(error @ ClientError::IOError(_)) => HdfsError::Server(error),
+        error => error,
+    }
+}
+
 /// A file that is being written.
 pub(super) struct HdfsFile {
     /// None once it is closed.
@@ -169,12 +185,12 @@ impl FileSystem for Hdfs {
 
     async fn write(&self, file: &mut HdfsFile, bytes: Bytes) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        within(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop)
+        within(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop).map_err(of_a_write)
     }
 
     async fn close(&self, file: &mut HdfsFile) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        within(WRITE_PATIENCE, writer.close()).await?;
+        within(WRITE_PATIENCE, writer.close()).await.map_err(of_a_write)?;
         file.writer = None;
         Ok(())
     }
