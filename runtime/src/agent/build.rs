@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_plan::{Component, Delivery, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
 
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
+use crate::channel::Demand;
 use crate::clock::Clock;
 use crate::meter::Meter;
 use crate::registry::{Context, Make, Registry};
@@ -139,27 +140,17 @@ impl Builder<'_> {
     }
 
     /// For each sink, the channels that lead to it, each with a reader and the steps between.
-    fn feeds(
-        &mut self,
-        channels: &BTreeMap<String, BuiltChannel>,
-    ) -> BTreeMap<String, (Vec<String>, Vec<Feed>)> {
+    fn feeds(&self, channels: &BTreeMap<String, BuiltChannel>) -> BTreeMap<String, (Vec<String>, Vec<Feed>)> {
         let mut feeds: BTreeMap<String, (Vec<String>, Vec<Feed>)> = BTreeMap::new();
-        let mut problems = Vec::new();
         for path in self.paths() {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
-            follow(&path.segment, false, Vec::new(), &mut |sink, steps, optional| {
-                if optional {
-                    problems.push(format!(
-                        "sink {sink}: this version can't carry out an `optional` branch behind the channel {name}"
-                    ));
-                }
+            follow(&path.segment, Demand::Required, Vec::new(), &mut |sink, steps, demand| {
                 let (names, feeds) = feeds.entry(sink.to_string()).or_default();
                 names.push(name.clone());
-                feeds.push(Feed { reader: channel.reader(), steps, meter: meter.clone() });
+                feeds.push(Feed { reader: channel.reader(demand), steps, meter: meter.clone() });
             });
         }
-        self.problems.extend(problems);
         feeds
     }
 }
@@ -167,17 +158,18 @@ impl Builder<'_> {
 /// Follows a segment to its sinks, collecting the steps on the way to each.
 fn follow(
     segment: &PlannedSegment,
-    optional: bool,
+    demand: Demand,
     mut steps: Vec<Step>,
-    arrive: &mut dyn FnMut(&str, Vec<Step>, bool),
+    arrive: &mut dyn FnMut(&str, Vec<Step>, Demand),
 ) {
     steps.extend(segment.steps.iter().cloned());
     match &segment.to {
         Route::Channel(_) => {}
-        Route::Sink(name) => arrive(name, steps, optional),
+        Route::Sink(name) => arrive(name, steps, demand),
         Route::Copy(branches) => {
             for branch in branches {
-                follow(&branch.segment, optional || branch.optional, steps.clone(), arrive);
+                let demand = if branch.optional { Demand::Optional } else { demand };
+                follow(&branch.segment, demand, steps.clone(), arrive);
             }
         }
     }

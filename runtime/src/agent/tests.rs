@@ -304,6 +304,23 @@ async fn an_optional_branch_holds_nothing_up() {
     assert_eq!(extra.notes, ["skipped_events: 90"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_optional_reader_behind_a_channel_holds_nothing_up() {
+    let mut plan = plan(1_000, &[]);
+    plan.sinks.push(component("broken", "keeper", &[("failures", i64::MAX)]));
+    let to_sink = |optional, sink: &str| Branch { optional, segment: straight(Route::Sink(sink.into())) };
+    plan.flows[0].paths[1].segment.to = Route::Copy(vec![to_sink(false, "store"), to_sink(true, "broken")]);
+    let agent = build(&plan).unwrap();
+    let stop = Stop::default();
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
+    while World::here().delivered() < 1_000 {
+        tokio::task::yield_now().await;
+    }
+    stop.now.cancel();
+    running.await.unwrap();
+    assert_eq!(World::here().kept(), numbers(1_000));
+}
+
 #[test]
 fn a_plan_that_can_not_be_run_is_refused_with_all_that_is_wrong() {
     let mut plan = plan(1, &[]);

@@ -81,6 +81,15 @@ pub enum ReserveError {
     },
 }
 
+/// What a reader may ask of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Every event stays until this reader has acknowledged it.
+    Required,
+    /// Events stay while nobody needs their room; then the reader misses them, which is counted.
+    Optional,
+}
+
 /// A channel, as the core sees it.
 #[async_trait]
 pub trait Channel: Send + Sync {
@@ -98,7 +107,7 @@ pub trait Channel: Send + Sync {
     fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>>;
 
     /// Adds a reader with a cursor of its own, which sees every event put from now on.
-    fn reader(&self) -> Box<dyn Reader>;
+    fn reader(&self, demand: Demand) -> Box<dyn Reader>;
 
     /// Takes no more puts; readers get what is there, then `None`.
     fn close(&self);
@@ -139,6 +148,9 @@ pub trait Reader: Send {
 
     /// What is leased and not yet acknowledged.
     fn held(&self) -> Fill;
+
+    /// How many events an optional reader has missed since this was last asked.
+    fn take_skipped(&mut self) -> usize;
 }
 
 /// A leased batch, and the duty to acknowledge it.

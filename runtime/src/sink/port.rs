@@ -7,7 +7,7 @@ use weir_plan::Step;
 
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::Batch;
-use crate::channel::{Channel, Fill, Lease, Reader, Taken};
+use crate::channel::{Channel, Demand, Fill, Lease, Reader, Taken};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::apply_steps;
@@ -44,7 +44,8 @@ impl SinkPort {
 
     /// A port that reads one channel with a new reader: a sink on its own, without an agent.
     pub fn reading(channel: &dyn Channel) -> SinkPort {
-        let feed = Feed { reader: channel.reader(), steps: Vec::new(), meter: Arc::default() };
+        let feed =
+            Feed { reader: channel.reader(Demand::Required), steps: Vec::new(), meter: Arc::default() };
         SinkPort::new(vec![feed], Arc::default())
     }
 
@@ -61,6 +62,10 @@ impl SinkPort {
                 let (taken, index, _others) = select_all(takes).await;
                 (taken, index)
             };
+            let skipped = self.feeds[index].reader.take_skipped();
+            if skipped > 0 {
+                self.meter.count("skipped_events", skipped as u64);
+            }
             match taken {
                 Taken::Pressure => return Ok(Taken::Pressure),
                 Taken::End => {

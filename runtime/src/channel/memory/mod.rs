@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::{Channel, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Taken};
+use super::{Channel, Demand, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Taken};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::Batch;
 use state::{ReaderId, State};
@@ -110,8 +110,8 @@ impl Channel for MemoryChannel {
         Some(self.shared.transaction(Room { _events: events, _bytes: bytes }))
     }
 
-    fn reader(&self) -> Box<dyn Reader> {
-        let id = self.shared.lock().add_reader();
+    fn reader(&self, demand: Demand) -> Box<dyn Reader> {
+        let id = self.shared.lock().add_reader(demand);
         Box::new(MemoryReader { shared: self.shared.clone(), id })
     }
 
@@ -132,7 +132,8 @@ struct Waiting<'a>(&'a Shared);
 
 impl Waiting<'_> {
     fn begin(shared: &Shared) -> Waiting<'_> {
-        shared.lock().put_waits();
+        let released = shared.lock().put_waits();
+        released.settle();
         shared.changed.notify_waiters();
         Waiting(shared)
     }
@@ -152,7 +153,8 @@ struct MemoryPut {
 impl PutTransaction for MemoryPut {
     fn commit(self: Box<Self>, batch: Batch, acknowledgement: Acknowledgement) {
         let MemoryPut { shared, room } = *self;
-        shared.lock().put(batch, acknowledgement, room);
+        let released = shared.lock().put(batch, acknowledgement, room);
+        released.settle();
         shared.changed.notify_waiters();
     }
 }
@@ -189,6 +191,10 @@ impl Reader for MemoryReader {
     fn held(&self) -> Fill {
         self.shared.lock().held(self.id)
     }
+
+    fn take_skipped(&mut self) -> usize {
+        self.shared.lock().take_skipped(self.id)
+    }
 }
 
 struct LeaseSettle {
@@ -200,11 +206,8 @@ struct LeaseSettle {
 impl Settle for LeaseSettle {
     fn settle(self: Box<Self>, done: bool) {
         if done {
-            let reclaimed = self.shared.lock().acknowledge(self.reader, self.sequence);
-            // Outside of the lock: it wakes the source and whoever waits for the room.
-            if let Some(entry) = reclaimed {
-                entry.acknowledgement.done();
-            }
+            let released = self.shared.lock().acknowledge(self.reader, self.sequence);
+            released.settle();
         } else {
             self.shared.lock().roll_back(self.reader, self.sequence);
             self.shared.changed.notify_waiters();

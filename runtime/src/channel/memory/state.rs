@@ -1,10 +1,13 @@
 //! What a memory channel holds, as plain data: every change is one call, none of them waits.
+//!
+//! What a change lets go of (acknowledgements to be done, room to be given back) is returned, so
+//! that the caller does it outside of the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::Batch;
-use crate::channel::{Fill, Limits};
+use crate::channel::{Demand, Fill, Limits};
 
 /// The place of a reader among the channel's readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,22 +25,35 @@ pub(super) struct State<Room> {
 }
 
 /// A committed batch.
-pub(super) struct Entry<Room> {
+struct Entry<Room> {
     batch: Batch,
-    /// Done when every reader has acknowledged the entry.
-    pub(super) acknowledgement: Acknowledgement,
-    _room: Room,
+    /// There until every required reader has acknowledged the entry.
+    acknowledgement: Option<Acknowledgement>,
+    room: Room,
+    required_left: usize,
     readers_left: usize,
 }
 
 /// What one reader has before it and in its hands.
-#[derive(Default)]
 struct Cursor {
+    demand: Demand,
     visible: BTreeSet<u64>,
-    leased: BTreeSet<u64>,
+    /// With what each holds, since an optional reader's entry may go while it is leased.
+    leased: BTreeMap<u64, Fill>,
     held: Fill,
     /// Pressure was reported and nothing was returned since.
     pressed: bool,
+    /// Events that went before an optional reader had them, not reported yet.
+    skipped: usize,
+}
+
+/// What a change lets go of. The room is given back by dropping it.
+#[must_use]
+pub(super) struct Released<Room> {
+    /// To be done.
+    pub(super) acknowledgement: Option<Acknowledgement>,
+    /// To be dropped.
+    pub(super) rooms: Vec<Room>,
 }
 
 impl<Room> State<Room> {
@@ -52,21 +68,36 @@ impl<Room> State<Room> {
         }
     }
 
-    pub(super) fn add_reader(&mut self) -> ReaderId {
-        self.cursors.push(Cursor::default());
+    pub(super) fn add_reader(&mut self, demand: Demand) -> ReaderId {
+        self.cursors.push(Cursor {
+            demand,
+            visible: BTreeSet::new(),
+            leased: BTreeMap::new(),
+            held: Fill::default(),
+            pressed: false,
+            skipped: 0,
+        });
         ReaderId(self.cursors.len() - 1)
     }
 
     /// Reserved → Visible.
-    pub(super) fn put(&mut self, batch: Batch, acknowledgement: Acknowledgement, room: Room) {
+    pub(super) fn put(
+        &mut self,
+        batch: Batch,
+        acknowledgement: Acknowledgement,
+        room: Room,
+    ) -> Released<Room> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.fill.add(Fill::of(&batch));
         for cursor in &mut self.cursors {
             cursor.visible.insert(sequence);
         }
+        let required_left = self.cursors.iter().filter(|cursor| cursor.demand == Demand::Required).count();
         let readers_left = self.cursors.len();
-        self.entries.insert(sequence, Entry { batch, acknowledgement, _room: room, readers_left });
+        let acknowledgement = Some(acknowledgement);
+        self.entries.insert(sequence, Entry { batch, acknowledgement, room, required_left, readers_left });
+        self.release(sequence)
     }
 
     /// Visible → Leased: the reader's oldest entry.
@@ -74,54 +105,96 @@ impl<Room> State<Room> {
         let cursor = &mut self.cursors[reader.0];
         let sequence = cursor.visible.pop_first()?;
         let batch = self.entries[&sequence].batch.clone();
-        cursor.leased.insert(sequence);
+        cursor.leased.insert(sequence, Fill::of(&batch));
         cursor.held.add(Fill::of(&batch));
         Some((sequence, batch))
     }
 
-    /// Leased → Acknowledged; and → Reclaimed, when this was the last reader that had it.
-    pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> Option<Entry<Room>> {
+    /// Leased → Acknowledged; and → Reclaimed, when nobody is left who may want it.
+    pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> Released<Room> {
         self.return_lease(reader, sequence);
-        let entry = self.entries.get_mut(&sequence)?;
-        entry.readers_left -= 1;
-        if entry.readers_left > 0 {
-            return None;
+        let demand = self.cursors[reader.0].demand;
+        if let Some(entry) = self.entries.get_mut(&sequence) {
+            entry.readers_left -= 1;
+            if demand == Demand::Required {
+                entry.required_left -= 1;
+            }
         }
-        let entry = self.entries.remove(&sequence)?;
-        self.fill.subtract(Fill::of(&entry.batch));
-        Some(entry)
+        self.release(sequence)
     }
 
     /// Leased → Visible, at its old place in the order.
     pub(super) fn roll_back(&mut self, reader: ReaderId, sequence: u64) {
-        self.return_lease(reader, sequence);
-        self.cursors[reader.0].visible.insert(sequence);
+        let held = self.return_lease(reader, sequence);
+        let cursor = &mut self.cursors[reader.0];
+        if self.entries.contains_key(&sequence) {
+            cursor.visible.insert(sequence);
+        } else {
+            cursor.skipped += held.events;
+        }
     }
 
-    fn return_lease(&mut self, reader: ReaderId, sequence: u64) {
+    fn return_lease(&mut self, reader: ReaderId, sequence: u64) -> Fill {
         let cursor = &mut self.cursors[reader.0];
-        assert!(cursor.leased.remove(&sequence), "a lease is settled once");
-        cursor.held.subtract(Fill::of(&self.entries[&sequence].batch));
+        let held = cursor.leased.remove(&sequence).expect("a lease is settled once");
+        cursor.held.subtract(held);
         cursor.pressed = false;
+        held
+    }
+
+    /// What of an entry nobody is left to ask for: its acknowledgement when every required reader
+    /// has it, its room when all have, or when a put waits and only optional ones have not.
+    fn release(&mut self, sequence: u64) -> Released<Room> {
+        let Some(entry) = self.entries.get_mut(&sequence) else {
+            return Released { acknowledgement: None, rooms: Vec::new() };
+        };
+        let required_done = entry.required_left == 0;
+        let acknowledgement = if required_done { entry.acknowledgement.take() } else { None };
+        let goes = entry.readers_left == 0 || (required_done && self.waiting > 0);
+        let room = if goes { self.evict(sequence) } else { None };
+        Released { acknowledgement, rooms: room.into_iter().collect() }
+    }
+
+    /// → Reclaimed. Readers that have not taken the entry skip it.
+    fn evict(&mut self, sequence: u64) -> Option<Room> {
+        let entry = self.entries.remove(&sequence)?;
+        self.fill.subtract(Fill::of(&entry.batch));
+        for cursor in &mut self.cursors {
+            if cursor.visible.remove(&sequence) {
+                cursor.skipped += entry.batch.rows();
+            }
+        }
+        Some(entry.room)
     }
 
     /// Whether what the reader holds stands in the way; true once until something is returned.
+    /// An optional reader never does.
     pub(super) fn press(&mut self, reader: ReaderId, limits: &Limits) -> bool {
         let starved = self.waiting > 0;
         let cursor = &mut self.cursors[reader.0];
         let half = 2 * cursor.held.events >= limits.capacity || 2 * cursor.held.bytes >= limits.byte_capacity;
-        let pressed = !cursor.leased.is_empty() && (half || (starved && cursor.visible.is_empty()));
+        let in_the_way = half || (starved && cursor.visible.is_empty());
+        let pressed = cursor.demand == Demand::Required && !cursor.leased.is_empty() && in_the_way;
         let first = pressed && !cursor.pressed;
         cursor.pressed |= pressed;
         first
     }
 
-    pub(super) fn put_waits(&mut self) {
+    /// A put begins to wait: what only optional readers have not had makes room for it.
+    pub(super) fn put_waits(&mut self) -> Released<Room> {
         self.waiting += 1;
+        let done = self.entries.iter().filter(|(_, entry)| entry.required_left == 0);
+        let done: Vec<u64> = done.map(|(sequence, _)| *sequence).collect();
+        let rooms = done.into_iter().filter_map(|sequence| self.evict(sequence)).collect();
+        Released { acknowledgement: None, rooms: rooms }
     }
 
     pub(super) fn put_waits_no_more(&mut self) {
         self.waiting -= 1;
+    }
+
+    pub(super) fn take_skipped(&mut self, reader: ReaderId) -> usize {
+        std::mem::take(&mut self.cursors[reader.0].skipped)
     }
 
     pub(super) fn close(&mut self) {
@@ -138,6 +211,16 @@ impl<Room> State<Room> {
 
     pub(super) fn held(&self, reader: ReaderId) -> Fill {
         self.cursors[reader.0].held
+    }
+}
+
+impl<Room> Released<Room> {
+    /// Does what is to be done. Not under the lock: it wakes the source and whoever waits for room.
+    pub(super) fn settle(self) {
+        if let Some(acknowledgement) = self.acknowledgement {
+            acknowledgement.done();
+        }
+        drop(self.rooms);
     }
 }
 

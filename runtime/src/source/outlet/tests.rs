@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::batch::{Origins, Partition};
-use crate::channel::{Channel, Lease, MemoryChannel, Reader, Taken};
+use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
 use crate::route::Target;
 use crate::source::{Deliveries, SourcePort};
 
@@ -18,7 +18,7 @@ fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
 fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
     let channels: Vec<Arc<dyn Channel>> =
         limits.iter().map(|limits| Arc::new(MemoryChannel::new(*limits)) as Arc<dyn Channel>).collect();
-    let readers = channels.iter().map(|channel| channel.reader()).collect();
+    let readers = channels.iter().map(|channel| channel.reader(Demand::Required)).collect();
     let segments: Vec<Segment> = channels
         .into_iter()
         .map(|channel| {

@@ -92,7 +92,7 @@ fn step(
         Operation::Put(rows) => {
             let outcome = Outcome(model.puts.len() as u64, outcomes.clone());
             model.puts.push(*rows);
-            state.put(batch(*rows), Acknowledgement::new(1, Box::new(outcome)), ());
+            state.put(batch(*rows), Acknowledgement::new(1, Box::new(outcome)), ()).settle();
         }
         Operation::Take(reader) => {
             let expected = model.next(*reader);
@@ -107,11 +107,9 @@ fn step(
             let Some(sequence) = chosen(&model.leased[*reader], index) else { return };
             model.leased[*reader].remove(&sequence);
             model.acknowledged[*reader].insert(sequence);
-            let reclaimed = state.acknowledge(readers[*reader], sequence);
-            assert_eq!(reclaimed.is_some(), model.is_reclaimed(sequence), "the last reader reclaims");
-            if let Some(entry) = reclaimed {
-                entry.acknowledgement.done();
-            }
+            let released = state.acknowledge(readers[*reader], sequence);
+            assert_eq!(!released.rooms.is_empty(), model.is_reclaimed(sequence), "the last reader reclaims");
+            released.settle();
         }
         Operation::RollBack(reader, index) => {
             let Some(sequence) = chosen(&model.leased[*reader], index) else { return };
@@ -139,7 +137,7 @@ proptest! {
     #[test]
     fn nothing_is_lost_and_order_holds(operations in prop::collection::vec(operation(), 20..80)) {
         let mut state = State::new();
-        let readers: Vec<ReaderId> = (0..READERS).map(|_| state.add_reader()).collect();
+        let readers: Vec<ReaderId> = (0..READERS).map(|_| state.add_reader(Demand::Required)).collect();
         let (mut model, outcomes) = (Model::default(), Outcomes::default());
         for operation in &operations {
             step(&mut state, &readers, &mut model, &outcomes, operation);
@@ -158,7 +156,7 @@ proptest! {
             keep_alive: Duration::from_secs(1),
         };
         let mut state = State::new();
-        let readers: Vec<ReaderId> = (0..READERS).map(|_| state.add_reader()).collect();
+        let readers: Vec<ReaderId> = (0..READERS).map(|_| state.add_reader(Demand::Required)).collect();
         let (mut model, outcomes) = (Model::default(), Outcomes::default());
         for operation in &operations {
             step(&mut state, &readers, &mut model, &outcomes, operation);
