@@ -8,7 +8,6 @@
 
 mod cluster;
 mod pipeline;
-mod rates;
 
 use std::time::Duration;
 

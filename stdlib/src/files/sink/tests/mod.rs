@@ -16,7 +16,6 @@ use weir_runtime::{Meter, SystemClock};
 
 use super::*;
 
-mod rates;
 
 const HOUR: i64 = 3_600_000_000;
 
