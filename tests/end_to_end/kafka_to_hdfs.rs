@@ -30,7 +30,7 @@ fn nothing_is_lost_when_weir_is_killed() {
         weir.kill();
     }
     let weir = transfer.run(SMALL_FILES);
-    transfer.finish(weir).assert_nothing_lost(scene.name());
+    transfer.finish_after_kills(weir).assert_nothing_lost(scene.name());
 }
 
 #[test]
