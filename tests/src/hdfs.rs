@@ -38,22 +38,22 @@ impl Hdfs {
         listing(&self.client(&["list", path]))
     }
 
-    /// The lines of all files below a path, unpacked.
+    /// The lines of all finished files below a path, unpacked, and the files that are unfinished by their names.
     ///
     /// # Panics
     ///
-    /// When a file is open, empty, damaged, or has a name that begins with a dot: after a run that ended in an
-    /// orderly way there is no such file.
-    pub fn lines(&self, path: &str, scene: &Scene) -> Vec<Vec<u8>> {
+    /// When a file that has its final name is open, empty or damaged.
+    pub fn lines(&self, path: &str, scene: &Scene) -> (Vec<Vec<u8>>, Vec<StoredFile>) {
         let folder = scene.folder().join("from_hdfs");
-        let listed = self.client(&["get", path, &folder.display().to_string()]);
-        for file in listing(&listed) {
+        let listed = listing(&self.client(&["get", path, &folder.display().to_string()]));
+        let (unfinished, finished): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(StoredFile::is_unfinished);
+        for file in &finished {
             assert!(file.closed && file.length > 0, "{} left a file open or empty: {file:?}", scene.name());
-            assert!(!file.is_temporary(), "{} left a temporary file: {file:?}", scene.name());
         }
-        let files = visible_files(&folder);
-        say(scene.name(), format_args!("{} files under {path}", files.len()));
-        lines_of(&files)
+        let counts = format_args!("{} files under {path}, {} unfinished", finished.len(), unfinished.len());
+        say(scene.name(), counts);
+        (lines_of(&visible_files(&folder)), unfinished)
     }
 
     fn client(&self, words: &[&str]) -> String {
@@ -64,8 +64,8 @@ impl Hdfs {
 
 impl StoredFile {
     /// Whether its name says that it is still being written.
-    pub fn is_temporary(&self) -> bool {
-        self.path.rsplit('/').next().is_some_and(|name| name.starts_with('.') || name.ends_with(".tmp"))
+    pub fn is_unfinished(&self) -> bool {
+        self.path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
     }
 }
 

@@ -15,7 +15,8 @@ pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.unwrap_or_else(|error| panic!("can't list {}: {error}", folder.display()));
-        if entry.file_type().is_file() && !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if entry.file_type().is_file() && !hidden {
             files.push(entry.into_path());
         }
     }
