@@ -2,7 +2,7 @@
 //!
 //! Both are made of librdkafka's client, which polls on a thread of its own, and of an
 //! asynchronous part that is connected to the core. What both need of a client is in
-//! [`connection`].
+//! `connection`.
 
 mod connection;
 mod sink;

@@ -186,7 +186,7 @@ impl<Room> State<Room> {
         let done = self.entries.iter().filter(|(_, entry)| entry.required_left == 0);
         let done: Vec<u64> = done.map(|(sequence, _)| *sequence).collect();
         let rooms = done.into_iter().filter_map(|sequence| self.evict(sequence)).collect();
-        Released { acknowledgement: None, rooms: rooms }
+        Released { acknowledgement: None, rooms }
     }
 
     pub(super) fn put_waits_no_more(&mut self) {

@@ -16,7 +16,6 @@ use weir_runtime::{Meter, SystemClock};
 
 use super::*;
 
-
 const HOUR: i64 = 3_600_000_000;
 
 fn variant(name: &str) -> Value {
