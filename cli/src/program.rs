@@ -23,7 +23,7 @@ pub(crate) struct Params {
 pub(crate) enum Format {
     /// With the source, labels and help
     Human,
-    /// One line each: path:line:column: error[code]: message
+    /// One line each: `path:line:column: error[code]: message`
     Short,
     /// A JSON array
     Json,
