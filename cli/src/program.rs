@@ -83,7 +83,9 @@ fn read(name: &str) -> std::io::Result<String> {
 /// # Errors
 /// When there is no such file or folder.
 pub(crate) fn programs_in(path: &str) -> Result<Vec<String>, String> {
-    if path == STANDARD_INPUT || Path::new(path).is_file() {
+    let is_folder = path != STANDARD_INPUT
+        && Path::new(path).metadata().map_err(|error| format!("can't read {path}: {error}"))?.is_dir();
+    if !is_folder {
         return Ok(vec![path.to_owned()]);
     }
     let mut programs = Vec::new();

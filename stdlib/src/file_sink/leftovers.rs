@@ -29,8 +29,9 @@ const DEPTH_MAX: usize = 16;
 /// writer that has died after 60 s.
 const SECOND_LOOK: Duration = Duration::from_secs(35);
 
-/// How often they are looked at again.
-const LOOKS_MAX: usize = 5;
+/// How often they are looked at again without any of them having gone. On HDFS those of one dead
+/// writer go one at a time, about one a minute: giving up one file renews the lease of the others.
+const LOOKS_IN_VAIN_MAX: usize = 5;
 
 /// Looks for leftovers under `root` and removes them.
 pub(super) struct Sweep<F: FileSystem> {
@@ -66,14 +67,23 @@ impl<F: FileSystem> Sweep<F> {
 
     /// Looks again at what is left, until nothing is.
     pub(super) async fn look_again(&self, mut rest: Rest) {
-        for _ in 0..LOOKS_MAX {
+        let mut looks_in_vain = 0;
+        while looks_in_vain < LOOKS_IN_VAIN_MAX {
             if matches!(&rest, Rest::Written(paths) if paths.is_empty()) {
                 return;
             }
             sleep(SECOND_LOOK).await;
+            looks_in_vain += 1;
             rest = match rest {
                 Rest::Everything => self.look().await,
-                Rest::Written(paths) => Rest::Written(self.remove(paths).await),
+                Rest::Written(paths) => {
+                    let before = paths.len();
+                    let left = self.remove(paths).await;
+                    if left.len() < before {
+                        looks_in_vain = 0;
+                    }
+                    Rest::Written(left)
+                }
             };
         }
     }
