@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use thiserror::Error;
 use weir_plan::{Action, Route as PlannedRoute, Segment as PlannedSegment, Step as PlannedStep};
 
@@ -27,6 +28,9 @@ pub(crate) struct Target {
     pub(crate) name: Arc<str>,
     pub(crate) channel: Arc<dyn Channel>,
     pub(crate) meter: Arc<Meter>,
+    /// The type of the channel's events, which may be wider than those that are put; none leaves
+    /// them as they are.
+    pub(crate) schema: Option<SchemaRef>,
     /// A branch that may fail without failing the event.
     pub(crate) optional: bool,
 }
@@ -87,7 +91,10 @@ impl Segment {
     pub(crate) fn apply(&self, batch: &Batch, meter: &Meter, puts: &mut Vec<Put>) -> Result<(), StepError> {
         let batch = apply_steps(&self.steps, batch, meter)?;
         match &self.to {
-            Route::Channel(target) => puts.push(Put { target: target.clone(), batch: batch.compacted() }),
+            Route::Channel(target) => {
+                let batch = widened(batch, target.schema.as_ref(), &target.name)?;
+                puts.push(Put { target: target.clone(), batch: batch.compacted() });
+            }
             Route::Copy(branches) => {
                 for branch in branches {
                     branch.apply(&batch, meter, puts)?;
@@ -96,6 +103,12 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+/// The batch as one of the events that meet in a channel or a sink: what only others have is null.
+pub(crate) fn widened(batch: Batch, schema: Option<&SchemaRef>, place: &str) -> Result<Batch, StepError> {
+    let Some(schema) = schema else { return Ok(batch) };
+    batch.project(schema).map_err(|error| StepError { step: format!("-> {place}"), error })
 }
 
 /// Applies steps in their order; what they drop is counted in `meter`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use weir_plan::{Component, Delivery, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
 
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
@@ -45,11 +46,15 @@ impl Builder<'_> {
         }
     }
 
+    fn schema(&self, component: &Component) -> SchemaRef {
+        self.plan.event_type(component.event_type).schema.clone()
+    }
+
     fn context(&self, component: &Component) -> Context {
         Context {
             program: self.plan.program.as_str().into(),
             component: component.name.as_str().into(),
-            schema: self.plan.event_type(component.event_type).schema.clone(),
+            schema: self.schema(component),
             meter: Arc::new(Meter::default()),
             clock: self.clock.clone(),
         }
@@ -83,7 +88,8 @@ impl Builder<'_> {
         for component in &self.plan.channels {
             let make = self.registry.channels.get(component.kind.as_str());
             if let Some((channel, meter)) = self.make("channel", component, make) {
-                let built = BuiltChannel { kind: component.kind.clone(), channel, meter };
+                let schema = self.schema(component);
+                let built = BuiltChannel { kind: component.kind.clone(), schema, channel, meter };
                 channels.insert(component.name.clone(), built);
             }
         }
@@ -115,8 +121,14 @@ impl Builder<'_> {
     /// The segments that begin at a source, connected to its channels.
     fn segments(&self, source: &str, channels: &BTreeMap<String, BuiltChannel>) -> Vec<Segment> {
         let mut target = |name: &str, optional: bool| {
-            let BuiltChannel { channel, meter, .. } = channels.get(name)?;
-            Some(Target { name: name.into(), channel: channel.clone(), meter: meter.clone(), optional })
+            let BuiltChannel { schema, channel, meter, .. } = channels.get(name)?;
+            Some(Target {
+                name: name.into(),
+                channel: channel.clone(),
+                meter: meter.clone(),
+                schema: Some(schema.clone()),
+                optional,
+            })
         };
         let paths = self.paths().filter(|path| path.from == Origin::Source(source.to_string()));
         paths.filter_map(|path| Segment::connect(&path.segment, false, &mut target)).collect()
@@ -132,7 +144,7 @@ impl Builder<'_> {
                 self.problems.push(format!("sink {}: no path leads to it from a channel", component.name));
                 continue;
             };
-            let port = SinkPort::new(feeds, meter.clone());
+            let port = SinkPort::new(feeds, Some(self.schema(component)), meter.clone());
             let (name, channels) = (component.name.as_str().into(), names.join(", "));
             sinks.push(BuiltSink { name, kind: component.kind.clone(), sink, port, channels, meter });
         }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_schema::SchemaRef;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -50,6 +51,8 @@ struct BuiltSource {
 
 struct BuiltChannel {
     kind: String,
+    /// The type of its events.
+    schema: SchemaRef,
     channel: Arc<dyn Channel>,
     meter: Arc<Meter>,
 }

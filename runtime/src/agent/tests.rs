@@ -398,3 +398,31 @@ async fn a_stop_reaches_a_sink_whose_source_has_dropped_its_outlet() {
     assert!(matches!(ending, Ending::Complete));
     assert_eq!(report.components[2].delivered.events, 1);
 }
+
+/// Events of two types meet in a channel: the header that only some have is null for the others.
+#[tokio::test(start_paused = true)]
+async fn events_of_two_types_meet_in_a_channel() {
+    let mut plan = plan(10, &[]);
+    let tag = Field::new("@tag", DataType::Int64, true);
+    let wide = Schema::new(vec![tag, Field::new("body", DataType::BinaryView, false)]);
+    plan.event_types.push(EventType::new(wide));
+    plan.channels[0].event_type = EventTypeId(1);
+    plan.sinks[0].event_type = EventTypeId(1);
+    let column = Expression {
+        data_type: DataType::Int64,
+        nullable: true,
+        operation: Operation::Column("@tag".into()),
+    };
+    let operation = Operation::IsNull(Box::new(column));
+    let condition = Expression { data_type: DataType::Boolean, nullable: false, operation };
+    let step = Step {
+        label: "keep if @tag is null".into(),
+        action: Action::Keep(condition),
+        event_type: EventTypeId(1),
+    };
+    plan.flows[0].paths[1].segment.steps.push(step);
+    let (report, ending) = run(&plan).await;
+    assert!(matches!(ending, Ending::Complete), "{ending:?}");
+    assert_eq!(World::here().kept(), numbers(10));
+    assert_eq!(report.components[2].dropped.events, 0);
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use futures_util::future::select_all;
 use weir_plan::Step;
 
@@ -10,7 +11,7 @@ use crate::batch::Batch;
 use crate::channel::{Channel, Demand, Fill, Lease, Reader, Taken};
 use crate::failure::Failure;
 use crate::meter::Meter;
-use crate::route::apply_steps;
+use crate::route::{apply_steps, widened};
 
 /// Events for a sink.
 #[derive(Debug)]
@@ -32,21 +33,24 @@ pub(crate) struct Feed {
 /// Where a sink takes its events.
 pub struct SinkPort {
     feeds: Vec<Feed>,
-    /// Feeds that have ended; the others come first in `feeds`.
+    /// How many have not ended; they come first in `feeds`.
     live: usize,
+    /// The type of the sink's events, which may be wider than a channel's; none leaves them as
+    /// they are.
+    schema: Option<SchemaRef>,
     meter: Arc<Meter>,
 }
 
 impl SinkPort {
-    pub(crate) fn new(feeds: Vec<Feed>, meter: Arc<Meter>) -> SinkPort {
-        SinkPort { live: feeds.len(), feeds, meter }
+    pub(crate) fn new(feeds: Vec<Feed>, schema: Option<SchemaRef>, meter: Arc<Meter>) -> SinkPort {
+        SinkPort { live: feeds.len(), feeds, schema, meter }
     }
 
     /// A port that reads one channel with a new reader: a sink on its own, without an agent.
     pub fn reading(channel: &dyn Channel) -> SinkPort {
         let feed =
             Feed { reader: channel.reader(Demand::Required), steps: Vec::new(), meter: Arc::default() };
-        SinkPort::new(vec![feed], Arc::default())
+        SinkPort::new(vec![feed], None, Arc::default())
     }
 
     /// Takes the next events.
@@ -88,7 +92,9 @@ impl SinkPort {
     /// Runs the steps between channel and sink on a lease. What they drop is delivered.
     fn deliver(&self, feed: usize, lease: Lease) -> Result<Option<Delivery>, Failure> {
         let feed = &self.feeds[feed];
-        let batch = apply_steps(&feed.steps, &lease.batch, &self.meter).map_err(Failure::permanent)?;
+        let batch = apply_steps(&feed.steps, &lease.batch, &self.meter)
+            .and_then(|batch| widened(batch, self.schema.as_ref(), "sink"))
+            .map_err(Failure::permanent)?;
         let settle = DeliverySettle {
             sink: self.meter.clone(),
             channel: feed.meter.clone(),

@@ -60,7 +60,8 @@ impl SourcePort {
 
     /// A port into one channel: a source on its own, without an agent.
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
-        let target = Target { name: "channel".into(), channel, meter: Arc::default(), optional: false };
+        let name = "channel".into();
+        let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
         let segments = [Segment::direct(target)];
         SourcePort::new("source".into(), segments.into(), Arc::default(), CancellationToken::new()).0
     }

@@ -22,7 +22,13 @@ fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<M
     let segments: Vec<Segment> = channels
         .into_iter()
         .map(|channel| {
-            Segment::direct(Target { name: "buffer".into(), channel, meter: Arc::default(), optional: false })
+            Segment::direct(Target {
+                name: "buffer".into(),
+                channel,
+                meter: Arc::default(),
+                schema: None,
+                optional: false,
+            })
         })
         .collect();
     let meter = Arc::new(Meter::default());
