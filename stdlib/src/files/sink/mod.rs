@@ -125,15 +125,17 @@ fn directory_of(path: &Path) -> &Path {
 /// Makes a directory and those that it is in. A new directory's entry is synced in its parent:
 /// otherwise a crash of the machine could take the files' directory from under them.
 fn make_directories(directory: &Path) -> io::Result<()> {
-    match std::fs::create_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_directories(directory_of(directory))?;
-            return make_directories(directory);
+    let is_missing = |ancestor: &&Path| !ancestor.as_os_str().is_empty() && !ancestor.is_dir();
+    let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
+    for directory in missing.into_iter().rev() {
+        match std::fs::create_dir(directory) {
+            // Another file's beginning was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            made => made?,
         }
-        made => made?,
+        sync_directory(directory_of(directory))?;
     }
-    sync_directory(directory_of(directory))
+    Ok(())
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {

@@ -198,3 +198,10 @@ async fn a_directory_that_can_not_be_made_is_named() {
     assert!(text.contains("Not a directory"), "{text}");
     assert_eq!(channel.fill().events, 1);
 }
+
+/// In `/proc` a directory can't be made although the one that it would be in is there.
+#[test]
+fn a_directory_that_its_parent_refuses_is_an_error() {
+    let error = make_directories(Path::new("/proc/nowhere/deep")).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+}
