@@ -7,7 +7,9 @@
 //! file is given up and begun again from the channel.
 
 use std::future::Future;
-use std::sync::OnceLock;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +19,7 @@ use hdfs_native::{Client, ClientBuilder, HdfsError as ClientError, WriteOptions}
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use crate::file_sink::{Entry, FileSystem};
 
@@ -26,6 +28,9 @@ const CALL_PATIENCE: Duration = Duration::from_secs(120);
 
 /// For writes and closes, which wait for DataNodes, and for the NameNode at a block's end.
 const WRITE_PATIENCE: Duration = Duration::from_secs(180);
+
+/// A call that takes longer than this is told of.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long closing a file that was given up may take, in the background.
 const GIVING_UP_PATIENCE: Duration = Duration::from_secs(70);
@@ -63,6 +68,8 @@ pub(super) enum HdfsError {
 
 /// Where HDFS is and who asks.
 pub(super) struct Connection {
+    /// The sink's name, for messages.
+    pub(super) component: Arc<str>,
     /// Of the name node or name service, without a path.
     pub(super) url: String,
     /// On whose behalf; `HADOOP_USER_NAME` or the agent's own user without.
@@ -75,6 +82,8 @@ pub(super) struct Connection {
 pub(super) struct Hdfs {
     connection: Connection,
     client: OnceLock<Client>,
+    /// It was told that HDFS does not answer.
+    silent: AtomicBool,
 }
 
 impl Connection {
@@ -95,7 +104,7 @@ impl Connection {
 
 impl Hdfs {
     pub(super) fn new(connection: Connection) -> Hdfs {
-        Hdfs { connection, client: OnceLock::new() }
+        Hdfs { connection, client: OnceLock::new(), silent: AtomicBool::new(false) }
     }
 
     /// Whether a client can be made of the settings, without connecting to anything.
@@ -119,9 +128,35 @@ impl Hdfs {
         Ok(self.client.get_or_init(|| client))
     }
 
+    /// Waits for a call, and says once that HDFS keeps it waiting, and once that it is back.
+    async fn answer<T>(
+        &self,
+        patience: Duration,
+        call: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, HdfsError> {
+        let Connection { component, url, .. } = &self.connection;
+        let mut call = pin!(within(patience, call));
+        let answer = match timeout(SILENCE, &mut call).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => {
+                if !self.silent.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        component = &**component,
+                        "{url} has not answered for {SILENCE:?}: events stay in the channel; waiting for at most {patience:?}"
+                    );
+                }
+                call.await
+            }
+        };
+        if answer.is_ok() && self.silent.swap(false, Ordering::Relaxed) {
+            info!(component = &**component, "{url} answers again");
+        }
+        answer
+    }
+
     /// What is known of a file; `None` if there is none.
     async fn status(&self, path: &str) -> Result<Option<FileStatus>, HdfsError> {
-        match within(CALL_PATIENCE, self.client()?.get_file_info(path)).await {
+        match self.answer(CALL_PATIENCE, self.client()?.get_file_info(path)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => Ok(None),
             status => status.map(Some),
         }
@@ -180,23 +215,23 @@ impl FileSystem for Hdfs {
     async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {
         // The NameNode makes the directories.
         let create = self.client()?.create(path, WriteOptions::default());
-        Ok(HdfsFile { writer: Some(within(CALL_PATIENCE, create).await?) })
+        Ok(HdfsFile { writer: Some(self.answer(CALL_PATIENCE, create).await?) })
     }
 
     async fn write(&self, file: &mut HdfsFile, bytes: Bytes) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        within(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop).map_err(of_a_write)
+        self.answer(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop).map_err(of_a_write)
     }
 
     async fn close(&self, file: &mut HdfsFile) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        within(WRITE_PATIENCE, writer.close()).await.map_err(of_a_write)?;
+        self.answer(WRITE_PATIENCE, writer.close()).await.map_err(of_a_write)?;
         file.writer = None;
         Ok(())
     }
 
     async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), HdfsError> {
-        match within(CALL_PATIENCE, self.client()?.rename(from, to, false)).await {
+        match self.answer(CALL_PATIENCE, self.client()?.rename(from, to, false)).await {
             Ok(()) => Ok(()),
             // An answer that was lost says nothing about what the NameNode has done.
             Err(error) => match self.is_renamed(from, to).await {
@@ -207,13 +242,13 @@ impl FileSystem for Hdfs {
     }
 
     async fn remove(&self, path: &str) -> Result<(), HdfsError> {
-        within(CALL_PATIENCE, self.client()?.delete(path, false)).await.map(drop)
+        self.answer(CALL_PATIENCE, self.client()?.delete(path, false)).await.map(drop)
     }
 
     /// Whether a file has a writer, its lease tells: the NameNode lets nobody append to a file
     /// whose writer has renewed its lease within the last minute, and asking disturbs no writer.
     async fn remove_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
-        match within(CALL_PATIENCE, self.client()?.append(path)).await {
+        match self.answer(CALL_PATIENCE, self.client()?.append(path)).await {
             Ok(writer) => drop(HdfsFile { writer: Some(writer) }),
             Err(HdfsError::Client(ClientError::AlreadyExists(_))) => return Ok(false),
             Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(RECOVERY) => {}
@@ -224,7 +259,7 @@ impl FileSystem for Hdfs {
     }
 
     async fn list(&self, directory: &str) -> Result<Vec<Entry>, HdfsError> {
-        let statuses = match within(CALL_PATIENCE, self.client()?.list_status(directory, false)).await {
+        let statuses = match self.answer(CALL_PATIENCE, self.client()?.list_status(directory, false)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(Vec::new()),
             statuses => statuses?,
         };

@@ -47,7 +47,8 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     let settings: HdfsSettings = settings.read().map_err(Failure::permanent)?;
     check(&settings, &files).map_err(Failure::permanent)?;
     let url = settings.url.trim_end_matches('/').to_string();
-    let hdfs = Hdfs::new(Connection { url: url.clone(), user: settings.user, config: settings.config });
+    let HdfsSettings { user, config, .. } = settings;
+    let hdfs = Hdfs::new(Connection { component: context.component.clone(), url: url.clone(), user, config });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
     Ok(Box::new(FileSink::new(files, hdfs, &url, context)?))
 }
