@@ -105,6 +105,7 @@ impl Outlet {
             segment.apply(part, &self.meter, &mut puts).map_err(PutError::Step)?;
         }
         puts.retain(|put| !put.batch.is_empty());
+        puts.sort_by(|one, other| one.target.name.cmp(&other.target.name));
         let (optional, required): (Vec<Put>, Vec<Put>) =
             puts.into_iter().partition(|put| put.target.optional);
         let transactions = self.reserve(&required).await?;

@@ -5,12 +5,8 @@ use std::io;
 use std::ops::Range;
 
 use arrow_array::BinaryViewArray;
-use arrow_array::cast::AsArray;
-use arrow_buffer::ScalarBuffer;
 use thiserror::Error;
-use weir_plan::BODY;
 use weir_runtime::Acknowledgement;
-use weir_runtime::batch::{Batch, Column};
 use weir_runtime::sink::Delivery;
 
 use super::encoder::Encoder;
@@ -83,7 +79,7 @@ pub(super) fn by_directory(
     number: u64,
 ) -> Result<Vec<(String, Rows)>, RowsError> {
     let Delivery { batch, mut acknowledgement } = delivery;
-    let bodies = bodies(&batch).ok_or(RowsError::Body)?;
+    let bodies = batch.bodies().cloned().ok_or(RowsError::Body)?;
     let ranges = ranges_by_directory(&path.bind(&batch)?, batch.rows());
     let rows = ranges.into_iter().map(|(directory, ranges)| {
         let left: usize = ranges.iter().map(ExactSizeIterator::len).sum();
@@ -120,15 +116,4 @@ fn ranges_by_directory(path: &Bound<'_>, rows: usize) -> Vec<(String, Vec<Range<
         row = end;
     }
     found
-}
-
-fn bodies(batch: &Batch) -> Option<BinaryViewArray> {
-    match batch.column(BODY)? {
-        Column::Array(array) => array.as_binary_view_opt().cloned(),
-        constant => {
-            let value = constant.values().as_binary_view_opt()?;
-            let views = ScalarBuffer::from(vec![*value.views().first()?; batch.rows()]);
-            BinaryViewArray::try_new(views, value.data_buffers().to_vec(), None).ok()
-        }
-    }
 }

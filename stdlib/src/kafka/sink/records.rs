@@ -3,7 +3,6 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, BinaryViewArray, PrimitiveArray};
-use weir_plan::BODY;
 use weir_runtime::batch::{Batch, Column};
 
 use crate::template::{Bound, Renderer, TemplateError};
@@ -34,7 +33,6 @@ pub(super) struct Records<'a> {
     topic: Text<'a>,
     key: Option<Text<'a>>,
     bodies: &'a BinaryViewArray,
-    body_column: &'a Column,
     times: Option<(&'a Column, &'a PrimitiveArray<TimestampMicrosecondType>)>,
 }
 
@@ -44,13 +42,11 @@ impl<'a> Records<'a> {
         key: Option<&'a Renderer>,
         batch: &'a Batch,
     ) -> Result<Records<'a>, Unfit> {
-        let body_column = batch.column(BODY).ok_or(Unfit::NoBody)?;
         let times = batch.column(TIMESTAMP);
         Ok(Records {
             topic: Text::new(topic.bind(batch).map_err(Unfit::Topic)?),
             key: key.map(|key| key.bind(batch).map(Text::new)).transpose().map_err(Unfit::Key)?,
-            bodies: body_column.values().as_binary_view_opt().ok_or(Unfit::NoBody)?,
-            body_column,
+            bodies: batch.bodies().ok_or(Unfit::NoBody)?,
             times: times.and_then(|column| Some((column, column.values().as_primitive_opt()?))),
         })
     }
@@ -64,7 +60,7 @@ impl<'a> Records<'a> {
         Record {
             topic: self.topic.of(row),
             key: self.key.as_mut().map(|key| key.of(row)),
-            body: self.bodies.value(self.body_column.index(row)),
+            body: self.bodies.value(row),
             time,
         }
     }
