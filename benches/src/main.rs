@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout)]
 
 mod core;
+mod file_channel;
 mod kafka;
 mod kafka_to_hdfs;
 mod pipeline;
@@ -33,6 +34,15 @@ struct Arguments {
 enum What {
     /// generate -> memory -> null, against a loop that makes and hashes the same bodies
     Core,
+    /// Four sources into a file channel, against a loop that appends and syncs groups of the same size
+    FileChannelPut,
+    /// Four sources into a file channel and a reader that takes it all, against the same loop
+    FileChannel,
+    /// How long a file channel takes to open that holds 1 GiB and one that holds ten times that
+    Recovery,
+    /// Fills a file channel and ends as after a crash; `recovery` runs it
+    #[command(hide = true)]
+    Fill { path: std::path::PathBuf, gib: u64 },
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
@@ -43,6 +53,14 @@ fn main() -> Outcome {
     let Arguments { what, rounds, events } = Arguments::parse();
     match what {
         What::Core => core::measure(rounds, events.unwrap_or(20_000_000)),
+        What::FileChannelPut => {
+            file_channel::measure(rounds, events.unwrap_or(8_000_000), file_channel::Take::Nothing)
+        }
+        What::FileChannel => {
+            file_channel::measure(rounds, events.unwrap_or(8_000_000), file_channel::Take::All)
+        }
+        What::Recovery => file_channel::measure_recovery(rounds),
+        What::Fill { path, gib } => file_channel::fill_and_end(&path, gib),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }

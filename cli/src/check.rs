@@ -1,12 +1,15 @@
 //! `weir check`: what is wrong with programs, without running anything.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use weir_compiler::Severity;
+use weir_compiler::{Compiled, Library, Severity, render};
 
 use crate::MISUSE;
-use crate::program::{Format, Params, compile, library, programs_in, rendered};
+use crate::files::{STANDARD_INPUT, programs_in};
+use crate::fix::fix;
+use crate::program::{Colours, Format, Params, compile, library, print, shown};
 
 /// The arguments of `weir check`.
 #[derive(Debug, clap::Args)]
@@ -17,14 +20,19 @@ pub(crate) struct Arguments {
     /// How diagnostics are shown
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+    /// Change the files as the diagnostics offer; what is on standard input is printed, changed
+    #[arg(long)]
+    fix: bool,
     /// What counts as an error besides errors
     #[arg(long, value_enum)]
     deny: Option<Deny>,
-    /// Show the types of events between the components
+    /// Show the type of the events at every edge of the graph
     #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    colours: Colours,
 }
 
 /// What may be denied.
@@ -48,41 +56,77 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn check(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
-    let mut programs = Vec::new();
-    for path in &arguments.paths {
-        programs.extend(programs_in(path)?);
-    }
-    let (mut errors, mut warnings) = (0, 0);
-    let mut json: Vec<serde_json::Value> = Vec::new();
+    let programs = programs_in(&arguments.paths)?;
+    let mut checked = Vec::new();
     for program in &programs {
-        let compiled = compile(program, &library, &arguments.params)?;
-        for diagnostic in &compiled.diagnostics {
-            match diagnostic.severity() {
-                Severity::Error => errors += 1,
-                Severity::Warning => warnings += 1,
+        checked.push(match arguments.fix {
+            true => fix(program, &library, &arguments.params)?,
+            false => compile(program, &library, &arguments.params)?,
+        });
+    }
+    if arguments.fix {
+        // A later program may have changed a file that an earlier one imports.
+        for (program, compiled) in programs.iter().zip(&mut checked) {
+            if program != STANDARD_INPUT && programs.len() > 1 {
+                *compiled = compile(program, &library, &arguments.params)?;
             }
-        }
-        let text = rendered(&compiled.diagnostics, &compiled.files, arguments.format);
-        match arguments.format {
-            Format::Human => eprint!("{text}"),
-            Format::Short => print!("{text}"),
-            // One array for all programs.
-            Format::Json => {
-                let shown: Vec<serde_json::Value> =
-                    serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                json.extend(shown);
-            }
-        }
-        if let (true, Some(plan)) = (arguments.verbose, &compiled.plan) {
-            print!("{}", edges(plan));
         }
     }
+    tell_once(&mut checked);
+    report(&checked, arguments, &library);
+    let errors = count(&checked, Severity::Error);
+    let denied = if arguments.deny == Some(Deny::Warnings) { count(&checked, Severity::Warning) } else { 0 };
+    Ok(errors + denied == 0)
+}
+
+/// Leaves what is wrong in a file that several programs import with the first of them.
+fn tell_once(checked: &mut [Compiled]) {
+    let mut told = HashSet::new();
+    for Compiled { diagnostics, files, .. } in checked {
+        diagnostics.retain(|diagnostic| {
+            let description = diagnostic.describe();
+            let labels = description.labels.iter();
+            let places =
+                labels.map(|label| (files.name(label.span).to_owned(), label.span.start, label.span.end));
+            told.insert((diagnostic.code(), description.message.clone(), places.collect::<Vec<_>>()))
+        });
+    }
+}
+
+/// Says what is wrong with the programs: to people on standard error, to machines on standard output.
+fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
+    let programs = || checked.iter().map(|compiled| (&*compiled.diagnostics, &compiled.files));
+    let text: String = match arguments.format {
+        Format::Human => {
+            programs().map(|(diagnostics, files)| shown(diagnostics, files, arguments.colours)).collect()
+        }
+        Format::Short => programs().map(|(diagnostics, files)| render::short(diagnostics, files)).collect(),
+        Format::Json => render::json(programs()),
+        Format::Sarif => render::sarif(programs(), library),
+    };
+    let (errors, warnings) = (count(checked, Severity::Error), count(checked, Severity::Warning));
+    // With --fix, standard output may be taken by the program.
+    let taken = arguments.fix && arguments.paths.iter().any(|path| path == STANDARD_INPUT);
     match arguments.format {
-        Format::Human => eprintln!("{}", summary(programs.len(), errors, warnings)),
-        Format::Short => {}
-        Format::Json => println!("{:#}", serde_json::Value::from(json)),
+        Format::Human => {
+            eprint!("{text}");
+            if let Some(first) = checked.iter().flat_map(|compiled| &compiled.diagnostics).next() {
+                eprintln!("`weir explain {}` says more, with a program that is right", first.code());
+            }
+            eprintln!("{}", summary(checked.len(), errors, warnings));
+        }
+        _ if taken => eprint!("{text}"),
+        _ => print(&text),
     }
-    Ok(errors == 0 && (warnings == 0 || arguments.deny != Some(Deny::Warnings)))
+    // What machines read is one document.
+    if arguments.verbose && !taken && matches!(arguments.format, Format::Human | Format::Short) {
+        print(&edges(checked));
+    }
+}
+
+fn count(checked: &[Compiled], severity: Severity) -> usize {
+    let diagnostics = checked.iter().flat_map(|compiled| &compiled.diagnostics);
+    diagnostics.filter(|diagnostic| diagnostic.severity() == severity).count()
 }
 
 fn summary(programs: usize, errors: usize, warnings: usize) -> String {
@@ -94,13 +138,12 @@ fn summary(programs: usize, errors: usize, warnings: usize) -> String {
     }
 }
 
-/// The types of the events that leave sources and come into channels and sinks.
-fn edges(plan: &weir_plan::Plan) -> String {
-    let groups = [("source", &plan.sources), ("channel", &plan.channels), ("sink", &plan.sinks)];
-    let components =
-        groups.iter().flat_map(|(role, group)| group.iter().map(move |component| (role, component)));
-    let lines = components.map(|(role, component)| {
-        format!("{role} {}: {}\n", component.name, plan.event_type(component.event_type))
+/// The type of the events at every edge of every program that has no errors.
+fn edges(checked: &[Compiled]) -> String {
+    let plans = checked.iter().filter_map(|compiled| compiled.plan.as_ref());
+    let programs = plans.map(|plan| match checked.len() {
+        1 => plan.edges(),
+        _ => format!("program {}\n\n{}", plan.program, plan.edges()),
     });
-    lines.collect()
+    programs.collect::<Vec<_>>().join("\n")
 }

@@ -1,9 +1,11 @@
 //! The `weir` command: arguments in, text and exit status out. Everything else is in the crates.
 
-// A command's output is its purpose.
-#![allow(clippy::print_stdout)]
-
 mod check;
+mod explain;
+mod files;
+mod fix;
+mod fmt;
+mod graph;
 mod plan;
 mod program;
 mod run;
@@ -14,16 +16,27 @@ use clap::Parser;
 
 /// Moves events: `.flow` programs are checked, then run.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What stands below the list of commands.
+const AFTER_HELP: &str = "\
+Exit status: 0 done, 1 a program has errors or has failed, 2 misuse, 3 stopped before all was delivered.
+`weir COMMAND --help` says more about a command; - stands for standard input.";
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Check programs without running them
     Check(check::Arguments),
+    /// Explain the code of an error or a warning
+    Explain(explain::Arguments),
+    /// Write programs in their one canonical form
+    Fmt(fmt::Arguments),
+    /// Draw what a program connects, as text, Mermaid or DOT
+    Graph(graph::Arguments),
     /// Show what a program would do, step by step
     Plan(plan::Arguments),
     /// Run a program until it ends or is told to stop
@@ -36,6 +49,9 @@ const MISUSE: u8 = 2;
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Fmt(arguments) => fmt::run(&arguments),
+        Command::Graph(arguments) => graph::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use crate::MISUSE;
-use crate::program::{Format, Params, compile, library, rendered};
+use crate::program::{Colours, Params, compile, library, print, shown};
 
 /// The arguments of `weir plan`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
     format: PlanFormat,
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    colours: Colours,
 }
 
 /// How a plan is shown.
@@ -44,13 +46,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn plan(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
     let compiled = compile(&arguments.path, &library, &arguments.params)?;
-    eprint!("{}", rendered(&compiled.diagnostics, &compiled.files, Format::Human));
+    eprint!("{}", shown(&compiled.diagnostics, &compiled.files, arguments.colours));
     let Some(plan) = compiled.plan else { return Ok(false) };
-    match arguments.format {
-        PlanFormat::Text => print!("{plan}"),
-        PlanFormat::Json => {
-            println!("{}", serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?)
-        }
-    }
+    print(&match arguments.format {
+        PlanFormat::Text => plan.to_string(),
+        PlanFormat::Json => serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())? + "\n",
+    });
     Ok(true)
 }

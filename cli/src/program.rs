@@ -1,14 +1,11 @@
-//! Programs on the command line: which they are, their text, and how what is wrong with them is shown.
+//! What the commands that compile programs share: their arguments, the library, and how what is wrong is shown.
 
-use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
-use weir_compiler::{Compiled, Diagnostic, Files, Library, Options, SourceFiles, render};
+use weir_compiler::{Compiled, Diagnostic, Files, Library, Options, render};
 
-/// The name of a program on standard input.
-pub(crate) const STANDARD_INPUT: &str = "-";
+use crate::files::ProgramFiles;
 
 /// Values for params, the same for every command that compiles.
 #[derive(Debug, Args)]
@@ -27,6 +24,44 @@ pub(crate) enum Format {
     Short,
     /// A JSON array
     Json,
+    /// A SARIF 2.1.0 document, as code hosts read it
+    Sarif,
+}
+
+/// Whether what people read is coloured.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Colours {
+    /// Whether output for people is coloured; auto: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Colours {
+    /// Whether what is written to standard error is coloured.
+    pub(crate) fn on_standard_error(self) -> bool {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self.color {
+            When::Auto => std::io::stderr().is_terminal() && !plain,
+            When::Always => true,
+            When::Never => false,
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone, as `head` does, is no error.
+pub(crate) fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -46,69 +81,22 @@ pub(crate) fn library() -> Result<Library, String> {
 ///
 /// # Errors
 /// When the file can't be read.
-pub(crate) fn compile(name: &str, library: &Library, params: &Params) -> Result<Compiled, String> {
-    let text = read(name).map_err(|error| format!("can't read {name}: {error}"))?;
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.into_string().ok().filter(|name| name.starts_with("WEIR_"))?;
-        Some((name, value.into_string().ok()?))
-    });
-    let params: BTreeMap<String, String> = params.set.iter().cloned().collect();
-    let options = Options { params, environment: environment.collect() };
-    Ok(weir_compiler::compile(&One { name, text: &text }, name, library, &options))
+pub(crate) fn compile(path: &str, library: &Library, params: &Params) -> Result<Compiled, String> {
+    let files = ProgramFiles::read(path)?;
+    Ok(weir_compiler::compile(&files, &files.name, library, &params.options()))
 }
 
-/// The one file of a program.
-struct One<'f> {
-    name: &'f str,
-    text: &'f str,
-}
-
-impl SourceFiles for One<'_> {
-    fn read(&self, name: &str) -> Result<String, String> {
-        if name == self.name { Ok(self.text.to_owned()) } else { Err("no such file".to_owned()) }
+impl Params {
+    /// The values that the arguments and the environment give.
+    pub(crate) fn options(&self) -> Options {
+        // A variable that is no text can't be the value of anything.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Options { params: self.set.iter().cloned().collect(), environment: environment.collect() }
     }
 }
 
-fn read(name: &str) -> std::io::Result<String> {
-    if name == STANDARD_INPUT {
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(name)
-}
-
-/// The `.flow` files of a folder and of the folders in it, or the file itself.
-///
-/// # Errors
-/// When there is no such file or folder.
-pub(crate) fn programs_in(path: &str) -> Result<Vec<String>, String> {
-    let is_folder = path != STANDARD_INPUT
-        && Path::new(path).metadata().map_err(|error| format!("can't read {path}: {error}"))?.is_dir();
-    if !is_folder {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut programs = Vec::new();
-    for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-        let entry = entry.map_err(|error| error.to_string())?;
-        let is_program =
-            entry.file_type().is_file() && entry.path().extension().is_some_and(|end| end == "flow");
-        if is_program {
-            programs.push(entry.path().to_string_lossy().into_owned());
-        }
-    }
-    if programs.is_empty() {
-        return Err(format!("there is no .flow file in {path}"));
-    }
-    Ok(programs)
-}
-
-/// Diagnostics in a format; with colours where people look at them.
-pub(crate) fn rendered(diagnostics: &[Diagnostic], files: &Files, format: Format) -> String {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match format {
-        Format::Human => render::human(diagnostics, files, std::io::stderr().is_terminal() && !plain),
-        Format::Short => render::short(diagnostics, files),
-        Format::Json => render::json(diagnostics, files),
-    }
+/// Diagnostics as people read them on standard error.
+pub(crate) fn shown(diagnostics: &[Diagnostic], files: &Files, colours: Colours) -> String {
+    render::human(diagnostics, files, colours.on_standard_error())
 }

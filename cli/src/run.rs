@@ -15,7 +15,8 @@ use weir_runtime::SystemClock;
 use weir_runtime::agent::{Agent, Ending, Report, Stop};
 
 use crate::MISUSE;
-use crate::program::{Format, Params, compile, library, rendered};
+use crate::files::ProgramFiles;
+use crate::program::{Colours, Params, compile, library, shown};
 
 /// Exit status of an agent that was stopped before all it had taken was delivered.
 const INCOMPLETE: u8 = 3;
@@ -44,6 +45,8 @@ pub(crate) struct Arguments {
     log: LogFormat,
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    colours: Colours,
 }
 
 /// How the log is written.
@@ -81,17 +84,17 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
     let path = &arguments.path;
     if path.ends_with(".json") {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("can't read {path}: {error}"))?;
+        let text = ProgramFiles::read(path)?.text;
         return Plan::from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
     }
     let library = library()?;
     let compiled = compile(path, &library, &arguments.params)?;
-    eprint!("{}", rendered(&compiled.diagnostics, &compiled.files, Format::Human));
+    eprint!("{}", shown(&compiled.diagnostics, &compiled.files, arguments.colours));
     Ok(compiled.plan)
 }
 
 fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
-    start_log(arguments.log);
+    start_log(arguments.log, arguments.colours);
     let agent = match Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock)) {
         Ok(agent) => agent,
         Err(error) => {
@@ -161,7 +164,7 @@ fn finish(program: &str, report: &Report, ending: &Ending) -> ExitCode {
     }
 }
 
-fn start_log(format: LogFormat) {
+fn start_log(format: LogFormat, colours: Colours) {
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     let human = match format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
@@ -171,9 +174,7 @@ fn start_log(format: LogFormat) {
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     if human {
-        let colours =
-            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        log.with_ansi(colours).init();
+        log.with_ansi(colours.on_standard_error()).init();
     } else {
         log.json().flatten_event(true).init();
     }

@@ -1,11 +1,11 @@
 //! The type of the events at one edge: its columns, and where each of them comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use weir_grammar::Span;
-use weir_plan::EventType;
+use weir_plan::{EventType, SENSITIVE};
 
 use crate::types::Type;
 
@@ -15,6 +15,10 @@ pub(crate) struct Columns {
     pub(crate) columns: BTreeMap<Arc<str>, Column>,
     /// The sources of the events, with their places in the program.
     pub(crate) origins: Vec<Origin>,
+    /// The columns about which everything has been said, so that nothing more is.
+    pub(crate) broken: BTreeSet<Arc<str>>,
+    /// Whether there may be columns that nobody knows, because of something that has been reported.
+    pub(crate) lost: bool,
 }
 
 /// A component that events come from.
@@ -29,9 +33,11 @@ pub(crate) struct Origin {
 pub(crate) struct Column {
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
+    /// Whether its values must not be shown to everybody.
+    pub(crate) sensitive: bool,
     /// The first of the sources that have it.
     pub(crate) origin: Origin,
-    /// Where the library declares it.
+    /// Where it is declared, or given a value.
     pub(crate) declared: Span,
     /// For one that only some events have, a source that lacks it.
     pub(crate) lacking: Option<Origin>,
@@ -58,7 +64,12 @@ pub(crate) struct Clash {
 ///
 /// A column whose types clash is left out, so that nothing further is said about it.
 pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>) -> Columns {
-    let mut merged = Columns { columns: BTreeMap::new(), origins: first.origins.clone() };
+    let mut merged = Columns {
+        columns: BTreeMap::new(),
+        origins: first.origins.clone(),
+        broken: first.broken.union(&second.broken).cloned().collect(),
+        lost: first.lost || second.lost,
+    };
     for origin in &second.origins {
         if !merged.origins.contains(origin) {
             merged.origins.push(origin.clone());
@@ -69,6 +80,7 @@ pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>)
         match second.columns.get(name) {
             Some(other) if other.value_type != column.value_type => {
                 clashes.push(Clash { name: name.clone(), first: column, second: other.clone() });
+                merged.broken.insert(name.clone());
                 continue;
             }
             Some(other) => {
@@ -77,13 +89,23 @@ pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>)
                     column.declared = other.declared;
                 }
                 column.optional |= other.optional;
+                column.sensitive |= other.sensitive;
+            }
+            None if !second.lacks(name) => {
+                merged.broken.insert(name.clone());
+                continue;
             }
             None => make_optional(&mut column, second),
         }
         merged.columns.insert(name.clone(), column);
     }
     for (name, column) in &second.columns {
-        if !first.columns.contains_key(name) {
+        if first.columns.contains_key(name) {
+            continue;
+        }
+        if !first.lacks(name) {
+            merged.broken.insert(name.clone());
+        } else {
             let mut column = column.clone();
             make_optional(&mut column, first);
             merged.columns.insert(name.clone(), column);
@@ -100,11 +122,54 @@ fn make_optional(column: &mut Column, others: &Columns) {
 }
 
 impl Columns {
+    /// The columns that these sources give.
+    pub(crate) fn of(columns: BTreeMap<Arc<str>, Column>, origins: Vec<Origin>) -> Columns {
+        Columns { columns, origins, broken: BTreeSet::new(), lost: false }
+    }
+
+    /// Whether a column that is not there is missing for sure.
+    pub(crate) fn lacks(&self, name: &str) -> bool {
+        !self.lost && !self.broken.contains(name) && !self.columns.contains_key(name)
+    }
+
+    /// Gives events a column.
+    pub(crate) fn insert(&mut self, name: Arc<str>, column: Column) {
+        self.broken.remove(&name);
+        self.columns.insert(name, column);
+    }
+
+    /// Notes that nothing is known of a column.
+    pub(crate) fn break_column(&mut self, name: Arc<str>) {
+        self.columns.remove(&name);
+        self.broken.insert(name);
+    }
+
+    /// What a path with points leads to, as `place.city`: it may be null where any part of the way may.
+    pub(crate) fn part(&self, path: &str) -> Option<Column> {
+        let mut names = path.split('.');
+        let mut found = self.columns.get(names.next()?)?.clone();
+        for name in names {
+            let Type::Schema(schema) = &found.value_type else { return None };
+            let field = schema.fields.iter().find(|field| *field.name == *name)?;
+            found = Column {
+                value_type: field.value_type.clone(),
+                optional: found.optional || field.optional,
+                sensitive: found.sensitive || field.sensitive,
+                declared: if found.optional { found.declared } else { field.span },
+                ..found
+            };
+        }
+        Some(found)
+    }
+
     /// The event type as the plan has it.
     pub(crate) fn event_type(&self) -> EventType {
         let fields = self.columns.iter();
-        let fields = fields
-            .map(|(name, column)| Field::new(name.as_ref(), arrow(&column.value_type), column.optional));
+        let fields = fields.map(|(name, column)| {
+            let field = Field::new(name.as_ref(), arrow(&column.value_type), column.optional);
+            let marks = column.sensitive.then(|| (SENSITIVE.to_owned(), "true".to_owned()));
+            field.with_metadata(marks.into_iter().collect::<std::collections::HashMap<_, _>>())
+        });
         EventType::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
@@ -129,7 +194,21 @@ pub(crate) fn arrow(value_type: &Type) -> DataType {
         Type::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Type::Duration => DataType::Duration(TimeUnit::Microsecond),
         Type::Size => DataType::UInt64,
+        Type::Percent => DataType::Float64,
+        Type::Decimal(digits, scale) => DataType::Decimal128(*digits, *scale as i8),
+        Type::Ip => DataType::FixedSizeBinary(16),
         Type::List(item) => DataType::List(Arc::new(Field::new("item", arrow(item), false))),
+        Type::Map(item) => {
+            let entries =
+                vec![Field::new("key", DataType::Utf8View, false), Field::new("value", arrow(item), false)];
+            DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries.into()), false)), false)
+        }
+        Type::Schema(schema) => {
+            let fields = schema.fields.iter();
+            let fields =
+                fields.map(|field| Field::new(field.name.as_ref(), arrow(&field.value_type), field.optional));
+            DataType::Struct(fields.collect())
+        }
         _ => DataType::Utf8View,
     }
 }

@@ -3,31 +3,36 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use weir_grammar::tree::{self, Item, ItemKind, Name, Role};
-use weir_grammar::{FileId, Span, parse};
-use weir_plan::{Component, Flow, PLAN_VERSION, Plan, Settings};
+use weir_grammar::tree::{self, ItemKind, Role};
+use weir_grammar::{FileId, Span};
+use weir_plan::{Component, Flow, Function, PLAN_VERSION, Plan, Settings};
 
-use crate::constants::{ConstantReader, Outside, role_in_words};
-use crate::diagnostics::{
-    Diagnostic, DuplicateName, Later, LaterPart, NameStyle, Severity, UnknownKind, UnknownParam,
-    UnreadableFile, Unused,
-};
-use crate::flows::{ComponentIndex, Declared, Edge, FlowReader};
-use crate::graph::{Graph, destinations};
-use crate::library::{Library, Signature};
+use crate::cycles;
+use crate::diagnostics::{Diagnostic, DuplicateName, NameOf, Severity, UnknownKind, UnreadableFile, Unused};
+use crate::flows::{ComponentIndex, Declared, Edge, FlowReader, in_words};
+use crate::graph::{Graph, required_destinations};
+use crate::library::{Library, Named, Signature};
 use crate::lower::{CheckedComponent, Lowered, Lowering};
-use crate::names::{is_snake_case, nearest, to_snake_case};
+use crate::modules::{self, Module};
+use crate::names::nearest;
+use crate::params::{self, Outside};
 use crate::promises::{self, Hop, Promised};
+use crate::rehearsals::Rehearsal;
+use crate::resources;
+use crate::scopes::{self, Scopes};
 use crate::settings::{Checker, Owner};
 use crate::sources::{Files, SourceFiles};
-use crate::syntax;
+use crate::unread;
+
+/// The record of the library that says what `agent { … }` may set.
+const AGENT_RECORD: &str = "Agent";
 
 /// What comes from outside of the program's text.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Values of params by name, as `--set` gives them; they come before the environment.
     pub params: BTreeMap<String, String>,
-    /// Environment variables; the param `topic` is `WEIR_TOPIC`.
+    /// Environment variables: the param `topic` is `WEIR_TOPIC`, and `env("HOME")` is `HOME`.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -61,18 +66,20 @@ pub fn compile(sources: &dyn SourceFiles, entry: &str, library: &Library, option
             return Compiled { plan: None, diagnostics: vec![unreadable.into()], files };
         }
     };
-    let file = files.add(entry, text.as_str());
-    let parsed = parse(file, &text);
-    drop(text);
-    let mut diagnostics: Vec<Diagnostic> =
-        parsed.errors.into_iter().map(|error| syntax::diagnostic(error, &files)).collect();
-    let items = &parsed.file.items;
-    let outside = outside(items, options, &mut files, file, &mut diagnostics);
-    let program = Program { library, files: &files, items };
-    let plan = program.check(&outside, &mut diagnostics).map(|mut plan| {
+    let mut diagnostics = Vec::new();
+    let modules = modules::load(sources, entry, text, &mut files, &mut diagnostics);
+    let Some(file) = modules.first().map(|module| module.file) else {
+        return Compiled { plan: None, diagnostics, files };
+    };
+    let outside = params::outside(&modules, options, &mut files, file, &mut diagnostics);
+    let mut scopes = scopes::read(&modules, &files, &mut diagnostics);
+    scopes.cyclic = cycles::find(&modules, &scopes, &mut diagnostics);
+    let program = Program { library, files: &files, modules: &modules, scopes: &scopes };
+    let plan = program.check(&outside, options, &mut diagnostics).map(|mut plan| {
         plan.program = program_name(entry);
         plan
     });
+    once_for_each_file(&mut diagnostics, &scopes);
     sort(&mut diagnostics);
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
     Compiled { plan: plan.filter(|_| !failed), diagnostics, files }
@@ -97,173 +104,255 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.extend(keyed.into_iter().map(|(_, diagnostic)| diagnostic));
 }
 
-/// The values of params from outside, each in a file of its own, so that mistakes have a place.
-fn outside(
-    items: &[Item],
-    options: &Options,
-    files: &mut Files,
-    entry: FileId,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> HashMap<String, Outside> {
-    let params = items.iter().filter_map(|item| match &item.kind {
-        ItemKind::Param(setting) => Some(&*setting.name.text),
-        _ => None,
+/// Keeps one of the names that a file lacks which is not imported: the others only follow from that.
+fn once_for_each_file(diagnostics: &mut Vec<Diagnostic>, scopes: &Scopes<'_>) {
+    diagnostics.sort_by_key(|diagnostic| diagnostic.describe().labels.first().map(|label| label.span));
+    let mut told: HashSet<(FileId, String)> = HashSet::new();
+    diagnostics.retain(|diagnostic| {
+        let Diagnostic::UnknownName(unknown) = diagnostic else { return true };
+        let Some((qualifier, _)) = unknown.name.split_once('.') else { return true };
+        let file = unknown.span.file;
+        scopes.get(file, qualifier).is_some() || told.insert((file, qualifier.to_owned()))
     });
-    let params: Vec<&str> = params.collect();
-    let mut take = |name: &str, text: &str, title: String| {
-        let file = files.add(title, text);
-        let span = Span { file, start: 0, end: text.len() as u32 };
-        (name.to_owned(), Outside { text: text.to_owned(), span })
-    };
-    let mut outside = HashMap::new();
-    for name in &params {
-        let variable = format!("WEIR_{}", name.to_uppercase());
-        match (options.params.get(*name), options.environment.get(&variable)) {
-            (Some(text), _) => outside.extend([take(name, text, format!("--set {name}"))]),
-            (None, Some(text)) => outside.extend([take(name, text, format!("environment {variable}"))]),
-            (None, None) => {}
-        }
-    }
-    let broken: HashSet<&str> = items.iter().filter_map(broken_name).map(|name| &*name.text).collect();
-    let known: Vec<String> = params.iter().map(|name| (*name).to_owned()).collect();
-    let unknown = options.params.keys().filter(|name| !params.contains(&name.as_str()));
-    for name in unknown.filter(|name| !broken.contains(name.as_str())) {
-        let near = nearest(name, params.iter().copied()).map(str::to_owned);
-        let span = Span { file: entry, start: 0, end: 0 };
-        diagnostics.push(UnknownParam { name: name.clone(), near, known: known.clone(), span }.into());
-    }
-    outside
-}
-
-fn broken_name(item: &Item) -> Option<&Name> {
-    match &item.kind {
-        ItemKind::Broken(name) => name.as_ref(),
-        _ => None,
-    }
 }
 
 /// A program while it is checked.
 struct Program<'p> {
     library: &'p Library,
     files: &'p Files,
-    items: &'p [Item],
+    /// The entry first.
+    modules: &'p [Module],
+    scopes: &'p Scopes<'p>,
 }
 
 impl<'p> Program<'p> {
-    fn check(&self, outside: &HashMap<String, Outside>, diagnostics: &mut Vec<Diagnostic>) -> Option<Plan> {
-        self.names(diagnostics);
-        let mut reader = ConstantReader {
-            library: self.library,
-            files: self.files,
-            outside,
-            diagnostics: Vec::new(),
-            used: HashSet::new(),
-        };
-        let constants = reader.read(self.items);
-        diagnostics.append(&mut reader.diagnostics);
-        let mut checker = Checker::new(self.library, self.files, &constants);
-        checker.used = reader.used;
-        let components = self.components(&mut checker);
-        let declared: Vec<Declared> = components.iter().map(|component| component.declared.clone()).collect();
-        let by_name = self.by_name(&declared);
-        let mut flow_reader = FlowReader {
-            components: &declared,
-            by_name: &by_name,
-            edges: Vec::new(),
-            mentions: HashMap::new(),
-            broken: self.items.iter().any(|item| matches!(item.kind, ItemKind::Broken(_))),
-            diagnostics: Vec::new(),
-        };
+    fn check(
+        &self,
+        outside: &HashMap<String, Outside>,
+        options: &Options,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Plan> {
+        let mut checker = Checker::new(self.library, self.files, self.scopes);
+        checker.environment = Some(&options.environment);
+        checker.read_params(self.modules, outside);
+        checker.read_functions(self.modules);
+        self.schemas(&mut checker);
+        let mut components = self.components(&mut checker);
         let flows: Vec<&tree::Flow> = self.flows().collect();
-        for (index, flow) in flows.iter().enumerate() {
-            flow_reader.read(index, flow);
-        }
-        let FlowReader { mut edges, mentions, broken, diagnostics: mut found, .. } = flow_reader;
+        let (mut edges, unknown) = self.edges(&flows, &mut components, diagnostics);
         // Edges are found innermost first; from here on they are in the order of the text.
         edges.sort_by_key(|edge| edge.from_span);
-        diagnostics.append(&mut found);
-        Graph { components: &declared, edges: &edges, mentions: &mentions, broken }.check(diagnostics);
-        let promises = promises_of(&flows, &edges, &components, self.files, diagnostics);
-        let lowered = Lowering::new(&mut checker, &components).lower(&edges);
+        resources::check(&components, diagnostics);
+        let promises = promises_of(&flows, &edges, &components, diagnostics);
+        let lowered = Lowering::new(&mut checker, &components, unknown).lower(&edges, &flows);
+        promises::orders_known(&promises, &edges, &lowered, &mut checker);
+        let functions = checker.function_bodies(self.modules);
+        self.unused_interceptors(&mut checker);
+        self.unused_lets(&mut checker);
+        self.rehearse(&mut checker, &components, &lowered);
+        let agent = self.agent(&mut checker);
         diagnostics.append(&mut checker.diagnostics);
         if diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
             return None;
         }
-        self.unused_constants(&checker.used, diagnostics);
-        plan(&flows, &promises, &edges, components, lowered)
+        self.unused(&checker.used, diagnostics);
+        for (span, name) in std::mem::take(&mut checker.locals) {
+            if !checker.used.contains(&span) && self.library.files.get(span.file).is_none() {
+                diagnostics.push(Unused { what: "let", name, span }.into());
+            }
+        }
+        plan(&flows, &promises, &edges, components, lowered, functions?, agent?)
     }
 
     fn flows(&self) -> impl Iterator<Item = &'p tree::Flow> {
-        self.items.iter().filter_map(|item| match &item.kind {
+        let items = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
+        items.filter_map(|item| match &item.kind {
             ItemKind::Flow(flow) => Some(flow),
             _ => None,
         })
     }
 
-    /// Checks that names are unique and written as they should be.
-    fn names(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let mut seen: HashMap<&str, Span> = HashMap::new();
-        for item in self.items {
-            let (name, what) = match &item.kind {
-                ItemKind::Param(setting) => (&setting.name, "param"),
-                ItemKind::Let(item) => (&item.name, "let"),
-                ItemKind::Component(component) => {
-                    (&component.name, role_in_words(component.role).trim_start_matches("the "))
-                }
-                ItemKind::Flow(flow) => (&flow.name, "flow"),
-                ItemKind::Broken(Some(name)) => {
-                    seen.entry(&name.text).or_insert(name.span);
-                    continue;
-                }
-                ItemKind::Broken(None) => continue,
-                ItemKind::Extern(_) => {
-                    library_only("extern", item.span, diagnostics);
-                    continue;
-                }
-                ItemKind::Enum(_) => {
-                    library_only("enum", item.span, diagnostics);
-                    continue;
-                }
-                ItemKind::Record(_) => {
-                    library_only("record", item.span, diagnostics);
-                    continue;
-                }
-            };
-            if let Some(first) = seen.get(&*name.text) {
-                let (name, second) = (name.text.to_string(), name.span);
-                diagnostics.push(DuplicateName { name, first: *first, second }.into());
-                continue;
+    /// Reads the chains of all flows and checks the graph; the places of rejected events become
+    /// components of their own.
+    fn edges(
+        &self,
+        flows: &[&'p tree::Flow],
+        components: &mut Vec<CheckedComponent<'p>>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> (Vec<Edge<'p>>, HashSet<ComponentIndex>) {
+        let items = self.modules.iter().flat_map(|module| &module.tree.items);
+        let unreadable = items.filter(|item| matches!(item.kind, ItemKind::Broken(_))).count() > 0;
+        let mut reader = FlowReader {
+            components: components.iter().map(|component| component.declared.clone()).collect(),
+            scopes: self.scopes,
+            edges: Vec::new(),
+            mentions: HashMap::new(),
+            unknown: unread::components(self.modules, self.scopes, self.files),
+            broken: unreadable || self.modules.iter().any(|module| module.broken),
+            unread: false,
+            diagnostics: Vec::new(),
+        };
+        for (index, flow) in flows.iter().enumerate() {
+            reader.read(index, flow);
+        }
+        let FlowReader {
+            components: declared, edges, mentions, unknown, broken, diagnostics: mut found, ..
+        } = reader;
+        diagnostics.append(&mut found);
+        Graph { components: &declared, edges: &edges, mentions: &mentions, broken }.check(diagnostics);
+        let rejects = declared.into_iter().skip(components.len());
+        components.extend(rejects.map(CheckedComponent::without_settings));
+        (edges, unknown)
+    }
+
+    /// Looks at every schema, also those that no step uses.
+    fn schemas(&self, checker: &mut Checker<'p>) {
+        let items = self.modules.iter().flat_map(|module| &module.tree.items);
+        for item in items {
+            if let ItemKind::Schema(schema) = &item.kind {
+                checker.schema_type(schema);
             }
-            seen.insert(&name.text, name.span);
-            if !is_snake_case(&name.text) {
-                let better = to_snake_case(&name.text);
-                let (name, what, span) = (name.text.to_string(), what.to_owned(), name.span);
-                // A flow's name is used nowhere else.
-                let used = what != "flow";
-                diagnostics.push(NameStyle { name, what, style: "snake_case", better, span, used }.into());
+        }
+        // That a schema is part of another one is a use; that it was looked at here is none.
+    }
+
+    fn components(&self, checker: &mut Checker<'p>) -> Vec<CheckedComponent<'p>> {
+        let mut components = Vec::new();
+        for (index, module) in self.modules.iter().enumerate() {
+            let prefix = self.prefix(module);
+            for item in &module.tree.items {
+                if let ItemKind::Component(component) = &item.kind {
+                    let name = format!("{prefix}{}", component.name.text);
+                    components.push(self.component(component, name.into(), index == 0, checker));
+                }
+            }
+        }
+        components
+    }
+
+    /// What stands before the names of a file's components: the name under which it is imported.
+    fn prefix(&self, module: &Module) -> String {
+        let imports = self.modules.first().into_iter().flat_map(|entry| &entry.imports);
+        let mut own = imports.filter(|import| import.file == module.file);
+        match own.next().and_then(|import| import.alias.as_ref()) {
+            Some(alias) => format!("{}.", alias.text),
+            None => String::new(),
+        }
+    }
+
+    fn component(
+        &self,
+        component: &'p tree::Component,
+        name: Arc<str>,
+        own: bool,
+        checker: &mut Checker<'p>,
+    ) -> CheckedComponent<'p> {
+        let declared =
+            Declared { name, role: component.role, span: component.name.span, own, rejects_of: None };
+        let Some(signature) = self.signature(component, checker) else {
+            return CheckedComponent::without_settings(declared);
+        };
+        let owner = Owner {
+            words: format!("{} {}", in_words(component.role), signature.name.text),
+            span: component.kind.span,
+        };
+        let settings = checker.group(&signature.group, &component.settings, &owner);
+        let given = component.settings.entries.iter();
+        CheckedComponent {
+            declared,
+            signature: Some(signature),
+            settings,
+            given: given.map(|entry| (entry.name.text.to_string(), entry.value.span)).collect(),
+            holes: std::mem::take(&mut checker.holes),
+            headers: std::mem::take(&mut checker.headers),
+            exclusive: std::mem::take(&mut checker.exclusive),
+        }
+    }
+
+    /// The settings of `agent { … }`; none if something about them has been reported.
+    fn agent(&self, checker: &mut Checker<'p>) -> Option<Settings> {
+        let items = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
+        let mut agents = items.filter_map(|item| match &item.kind {
+            ItemKind::Agent(agent) => {
+                Some((agent, Span { end: item.span.start + "agent".len() as u32, ..item.span }))
+            }
+            _ => None,
+        });
+        let Some((agent, span)) = agents.next() else { return Some(Settings::default()) };
+        if let Some((_, second)) = agents.next() {
+            checker.report(DuplicateName {
+                name: "agent".to_owned(),
+                first: span,
+                second,
+                of: NameOf::Items,
+            });
+        }
+        let Some(Named::Record(group)) = self.library.types.get(AGENT_RECORD) else {
+            return Some(Settings::default());
+        };
+        let owner = Owner { words: "the agent".to_owned(), span };
+        checker.group(group, &agent.settings, &owner).map(|values| Settings { values })
+    }
+
+    /// Checks the program's tests.
+    fn rehearse(&self, checker: &mut Checker<'p>, components: &[CheckedComponent<'p>], lowered: &Lowered) {
+        let declared: Vec<Declared> = components.iter().map(|component| component.declared.clone()).collect();
+        let columns = &lowered.columns;
+        let items = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
+        let broken = items.clone().any(|item| matches!(item.kind, ItemKind::Broken(_)))
+            || self.flows().any(|flow| flow.broken);
+        let mut rehearsal =
+            Rehearsal { checker, components: &declared, columns, broken, titles: HashMap::new() };
+        let items = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
+        for item in items {
+            if let ItemKind::Test(test) = &item.kind {
+                rehearsal.check(test);
             }
         }
     }
 
-    fn components(&self, checker: &mut Checker<'p>) -> Vec<CheckedComponent<'p>> {
-        let components = self.items.iter().filter_map(|item| match &item.kind {
-            ItemKind::Component(component) => Some(component),
-            _ => None,
-        });
-        components.map(|component| self.component(component, checker)).collect()
+    /// Interceptors are checked at each use, so of one that nothing uses only the names are looked at.
+    fn unused_interceptors(&self, checker: &mut Checker<'p>) {
+        let items = self.modules.iter().flat_map(|module| &module.tree.items);
+        for item in items {
+            if let ItemKind::Interceptor(interceptor) = &item.kind
+                && !checker.used.contains(&interceptor.name.span)
+            {
+                for parameter in &interceptor.parameters {
+                    checker.parameter(parameter);
+                }
+            }
+        }
     }
 
-    fn component(&self, component: &tree::Component, checker: &mut Checker<'p>) -> CheckedComponent<'p> {
-        let name: Arc<str> = component.name.text.as_ref().into();
-        let declared = Declared { name, role: component.role, span: component.name.span };
-        let Some(signature) = self.signature(component, checker) else {
-            return CheckedComponent { declared, signature: None, settings: None, holes: Vec::new() };
-        };
-        let role = role_in_words(component.role);
-        let owner = Owner { words: format!("{role} {}", signature.name.text), span: component.kind.span };
-        let settings = checker.group(&signature.group, &component.settings, &owner);
-        let holes = std::mem::take(&mut checker.holes);
-        CheckedComponent { declared, signature: Some(signature), settings, holes }
+    /// Looks at lets that nothing uses, as far as they don't wait for what their place expects.
+    fn unused_lets(&self, checker: &mut Checker<'p>) {
+        let items = self.modules.iter().flat_map(|module| &module.tree.items);
+        let lets = items.filter_map(|item| match &item.kind {
+            ItemKind::Let(item) => Some(item),
+            _ => None,
+        });
+        let known = |span: &Span| checker.used.contains(span) || self.scopes.cyclic.contains(span);
+        let unused: Vec<&tree::Expression> =
+            lets.filter(|item| !known(&item.name.span)).map(|item| &item.value).collect();
+        for value in unused {
+            use tree::ExpressionKind::{And, Binary, Call, If, Is, Name, Negate, Not, Or, Paren};
+            if matches!(
+                value.kind,
+                And(_)
+                    | Binary(..)
+                    | Call(_)
+                    | If(_)
+                    | Is(_)
+                    | Name(_)
+                    | Negate(_)
+                    | Not(_)
+                    | Or(_)
+                    | Paren(_)
+            ) {
+                checker.fold(value);
+            }
+        }
     }
 
     /// The signature of a component's kind, or of the one that was most likely meant.
@@ -275,6 +364,7 @@ impl<'p> Program<'p> {
         let mut known: Vec<&str> =
             self.library.components.keys().filter(|(of, _)| *of == role).map(|(_, name)| &**name).collect();
         known.sort_unstable();
+        let role_in_words = in_words;
         let others = [Role::Source, Role::Channel, Role::Sink];
         let other = others.into_iter().find(|other| self.library.signature(*other, kind).is_some());
         let near = if other.is_none() { nearest(kind, known.iter().copied()) } else { None };
@@ -290,39 +380,28 @@ impl<'p> Program<'p> {
         near.and_then(|near| self.library.signature(role, near))
     }
 
-    /// The components by name; names of items that could not be read are known, but stand for nothing.
-    fn by_name(&self, declared: &[Declared]) -> HashMap<&'p str, Option<ComponentIndex>> {
-        let mut by_name: HashMap<&str, Option<ComponentIndex>> = HashMap::new();
-        let broken = self.items.iter().filter_map(broken_name).map(|name| &*name.text);
-        by_name.extend(broken.map(|name| (name, None)));
-        let names = self.items.iter().filter_map(|item| match &item.kind {
-            ItemKind::Component(component) => Some(&*component.name.text),
-            _ => None,
-        });
-        debug_assert_eq!(names.clone().count(), declared.len());
-        for (index, name) in names.enumerate() {
-            by_name.entry(name).or_insert(Some(index));
+    /// Reports what the program itself declares and never uses.
+    fn unused(&self, used: &HashSet<Span>, diagnostics: &mut Vec<Diagnostic>) {
+        let entry = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
+        // A file without flows is there to be imported.
+        if self.flows().next().is_none() {
+            return;
         }
-        by_name
-    }
-
-    fn unused_constants(&self, used: &HashSet<String>, diagnostics: &mut Vec<Diagnostic>) {
-        for item in self.items {
-            let (what, name) = match &item.kind {
-                ItemKind::Param(setting) => ("param", &setting.name),
-                ItemKind::Let(item) => ("let", &item.name),
+        for item in entry {
+            let what = match &item.kind {
+                ItemKind::Param(_) => "param",
+                ItemKind::Let(_) => "let",
+                ItemKind::Schema(_) => "schema",
+                ItemKind::Function(_) => "fn",
+                ItemKind::Interceptor(_) => "interceptor",
+                ItemKind::Quality(_) => "quality",
                 _ => continue,
             };
-            if !used.contains(&*name.text) {
+            if let Some(name) = item.kind.name().filter(|name| !used.contains(&name.span)) {
                 diagnostics.push(Unused { what, name: name.text.to_string(), span: name.span }.into());
             }
         }
     }
-}
-
-fn library_only(word: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) {
-    let span = Span { end: span.start + word.len() as u32, ..span };
-    diagnostics.push(Later { part: LaterPart::Item(word.to_owned()), span }.into());
 }
 
 /// What each flow promises, held against the sources and sinks on its way.
@@ -330,18 +409,17 @@ fn promises_of(
     flows: &[&tree::Flow],
     edges: &[Edge<'_>],
     components: &[CheckedComponent<'_>],
-    files: &Files,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Option<Promised>> {
     let mut on_way: Vec<Vec<ComponentIndex>> = flows.iter().map(|_| Vec::new()).collect();
     for edge in edges {
         on_way[edge.flow].push(edge.from);
-        on_way[edge.flow].extend(destinations(&edge.segment).into_iter().map(|(index, _)| index));
+        on_way[edge.flow].extend(required_destinations(&edge.segment));
     }
     let mut promises = Vec::new();
     for (flow, on_way) in flows.iter().zip(on_way) {
-        let promised = promises::promise(flow, files, diagnostics);
-        if let Some(promised) = promised {
+        let promised = promises::promise(flow, diagnostics);
+        if let Some(promised) = &promised {
             let hops = on_way.iter().filter_map(|index| {
                 let component = &components[*index];
                 let signature = component.signature?;
@@ -362,6 +440,8 @@ fn plan(
     edges: &[Edge<'_>],
     components: Vec<CheckedComponent<'_>>,
     lowered: Lowered,
+    functions: Vec<Function>,
+    agent: Settings,
 ) -> Option<Plan> {
     let mut plan = Plan {
         version: PLAN_VERSION,
@@ -369,12 +449,14 @@ fn plan(
         sources: Vec::new(),
         channels: Vec::new(),
         sinks: Vec::new(),
-        event_types: lowered.event_types,
+        event_types: lowered.event_types.all,
+        functions,
         flows: Vec::new(),
+        agent,
     };
     for (component, event_type) in components.into_iter().zip(lowered.component_types) {
-        let Some(event_type) = event_type else { continue };
-        let Declared { name, role, .. } = component.declared;
+        let Declared { name, role, rejects_of, .. } = component.declared;
+        let (Some(event_type), None) = (event_type, rejects_of) else { continue };
         let kind = component.signature?.name.text.to_string();
         let settings = Settings { values: component.settings? };
         let component = Component { name: name.to_string(), kind, settings, event_type, implicit: false };
@@ -386,8 +468,8 @@ fn plan(
     }
     plan.channels.extend(lowered.implicit);
     for (flow, promised) in flows.iter().zip(promises) {
-        let (name, delivers) = (flow.name.text.to_string(), promised.as_ref()?.delivery);
-        plan.flows.push(Flow { name, delivers, paths: Vec::new() });
+        let Promised { delivery: delivers, order, .. } = promised.clone()?;
+        plan.flows.push(Flow { name: flow.name.text.to_string(), delivers, order, paths: Vec::new() });
     }
     for (edge, paths) in edges.iter().zip(lowered.paths) {
         plan.flows.get_mut(edge.flow)?.paths.extend(paths);

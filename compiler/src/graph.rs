@@ -27,9 +27,23 @@ impl Graph<'_, '_> {
         if self.broken {
             return;
         }
+        let before = diagnostics.len();
         self.lonely_channels(diagnostics);
+        let lonely = |role: Role| {
+            diagnostics[before..].iter().any(|diagnostic| match diagnostic {
+                Diagnostic::ChannelNeverRead(_) => role == Role::Sink,
+                Diagnostic::ChannelNeverFilled(_) => role == Role::Source,
+                _ => false,
+            })
+        };
+        // A channel that lacks a sink tells of the sink that lacks a channel.
+        let told =
+            [Role::Source, Role::Sink].map(|role| (role, lonely(role) && self.only_unused(role).is_some()));
         for (index, component) in self.components.iter().enumerate() {
-            if !self.mentions.contains_key(&index) {
+            // Of two of one name, flows mean the first: that the second is never used only follows from that.
+            let taken = || self.components[..index].iter().any(|other| other.name == component.name);
+            let told = told.contains(&(component.role, true));
+            if component.own && !self.mentions.contains_key(&index) && !taken() && !told {
                 let (what, name) = (role_name(component.role), component.name.to_string());
                 diagnostics.push(Unused { what, name, span: component.span }.into());
             }
@@ -98,6 +112,16 @@ impl Graph<'_, '_> {
         }
     }
 
+    /// The name of the only component of a role that no flow mentions, if there is just one.
+    fn only_unused(&self, role: Role) -> Option<String> {
+        let components = self.components.iter().enumerate();
+        let mut unused = components.filter(|(index, component)| {
+            component.own && component.role == role && !self.mentions.contains_key(index)
+        });
+        let (_, only) = unused.next()?;
+        unused.next().is_none().then(|| only.name.to_string())
+    }
+
     fn lonely_channels(&self, diagnostics: &mut Vec<Diagnostic>) {
         let read: HashMap<ComponentIndex, Span> =
             self.edges.iter().map(|edge| (edge.from, edge.from_span)).collect();
@@ -110,10 +134,12 @@ impl Graph<'_, '_> {
             let (name, declared) = (component.name.to_string(), component.span);
             match (filled.get(&index), read.get(&index)) {
                 (Some(filled), None) => {
-                    diagnostics.push(ChannelNeverRead { name, declared, filled: *filled }.into());
+                    let sink = self.only_unused(Role::Sink);
+                    diagnostics.push(ChannelNeverRead { name, declared, filled: *filled, sink }.into());
                 }
                 (None, Some(read)) => {
-                    diagnostics.push(ChannelNeverFilled { name, declared, read: *read }.into());
+                    let source = self.only_unused(Role::Source);
+                    diagnostics.push(ChannelNeverFilled { name, declared, read: *read, source }.into());
                 }
                 _ => {}
             }
@@ -154,7 +180,30 @@ pub(crate) fn destinations(segment: &Segment<'_>) -> Vec<(ComponentIndex, Span)>
         Destination::Copy(branches) => {
             branches.iter().flat_map(|(_, segment)| destinations(segment)).collect()
         }
+        Destination::Match(cases) => cases.iter().flat_map(|(_, segment)| destinations(segment)).collect(),
+        Destination::Balance { segments, .. } | Destination::Failover { segments, .. } => {
+            segments.iter().flat_map(destinations).collect()
+        }
         Destination::Broken => Vec::new(),
+    }
+}
+
+/// The components that a segment leads to, those of optional branches left out.
+pub(crate) fn required_destinations(segment: &Segment<'_>) -> Vec<ComponentIndex> {
+    match &segment.to {
+        Destination::Copy(branches) => {
+            let required = branches.iter().filter(|(optional, _)| !optional);
+            required.flat_map(|(_, segment)| required_destinations(segment)).collect()
+        }
+        Destination::Match(cases) => {
+            cases.iter().flat_map(|(_, segment)| required_destinations(segment)).collect()
+        }
+        Destination::Balance { segments, .. } | Destination::Failover { segments, .. } => {
+            segments.iter().flat_map(required_destinations).collect()
+        }
+        Destination::Component(..) | Destination::Broken => {
+            destinations(segment).into_iter().map(|(index, _)| index).collect()
+        }
     }
 }
 

@@ -6,29 +6,49 @@
 //! This crate must not know any component by name, nor how plans are run. It opens no file and no
 //! connection: text arrives through [`SourceFiles`], the library as an argument.
 
+mod bodies;
 mod columns;
 mod compile;
-mod condition;
-mod constants;
+mod cycles;
 pub mod diagnostics;
+mod expressions;
+mod fixes;
 mod flows;
+mod fold;
+mod format;
+mod functions;
 mod graph;
 mod library;
 mod lower;
+mod modules;
 mod names;
+mod operators;
+mod params;
 mod promises;
+mod regexes;
+mod rehearsals;
 mod requirements;
+mod resources;
+mod schemas;
+mod scopes;
 mod settings;
 mod sources;
+mod steps;
 mod syntax;
 mod templates;
 mod texts;
 mod types;
+mod unread;
+mod uses;
 mod values;
+mod visit;
 
 pub mod render;
 
 pub use compile::{Compiled, Options, compile};
 pub use diagnostics::{Diagnostic, Severity};
+pub use fixes::{Change, Fixed, fix};
+pub use format::{Unreadable, format};
 pub use library::{Library, LibraryError};
+pub use modules::normalized as normalized_path;
 pub use sources::{Files, Position, SourceFile, SourceFiles};

@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_grammar::tree::{self, Expression, ItemKind, Name, Requirement, Role, TypeName, TypeNameKind};
+use weir_grammar::tree::{
+    self, Expression, ExpressionKind, ItemKind, Name, Number, Requirement, Role, TypeName, TypeNameKind,
+};
 use weir_grammar::{Span, parse};
 
-use crate::constants::Constants;
-use crate::diagnostics::{Diagnostic, DuplicateName, Misplaced, Severity, UnknownName, UnknownType};
+use crate::diagnostics::{
+    Diagnostic, DuplicateName, Misplaced, NameOf, OutOfRange, Severity, UnknownName, UnknownType,
+};
+use crate::functions::{FunctionSignature, signature_of_extern};
 use crate::names::nearest;
 use crate::promises::Class;
+use crate::scopes::Scopes;
 use crate::settings::{Checker, Expectation};
 use crate::sources::Files;
 use crate::syntax;
@@ -21,6 +26,9 @@ pub struct Library {
     pub(crate) files: Files,
     pub(crate) components: HashMap<(Role, Arc<str>), Signature>,
     pub(crate) types: HashMap<Arc<str>, Named>,
+    pub(crate) functions: HashMap<Arc<str>, Arc<FunctionSignature>>,
+    pub(crate) parsers: HashMap<Arc<str>, Parser>,
+    pub(crate) interceptors: HashMap<Arc<str>, Arc<tree::Interceptor>>,
     /// The channel that a path gets which names none.
     pub(crate) default_channel: Option<Arc<str>>,
 }
@@ -45,6 +53,26 @@ pub(crate) struct Signature {
     pub(crate) needs: Vec<ColumnSignature>,
 }
 
+/// What reads a body into fields.
+#[derive(Debug, Clone)]
+pub(crate) struct Parser {
+    pub(crate) name: Name,
+    pub(crate) class: ParserClass,
+    pub(crate) group: Group,
+    pub(crate) emits: Vec<ColumnSignature>,
+}
+
+/// Where a parser's fields come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParserClass {
+    /// From the schema that the step names.
+    Typed,
+    /// From the parser's own signature.
+    Fixed,
+    /// From the named groups of its pattern, or a schema.
+    Groups,
+}
+
 /// Settings that belong together, and what must hold between them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
@@ -58,6 +86,8 @@ pub(crate) struct SettingSignature {
     pub(crate) name: Name,
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
+    /// Whether no two components of a program may have the same value.
+    pub(crate) exclusive: bool,
     pub(crate) range: Option<tree::Range>,
     pub(crate) default: Option<Expression>,
 }
@@ -83,6 +113,8 @@ pub(crate) enum Named {
 pub(crate) struct Variant {
     pub(crate) name: Name,
     pub(crate) group: Option<Group>,
+    /// What a sink needs that is set to it.
+    pub(crate) needs: Vec<ColumnSignature>,
 }
 
 impl Library {
@@ -116,26 +148,70 @@ impl Library {
     }
 
     /// The type that a type's name means, and whether it is optional.
-    pub(crate) fn resolve(&self, type_name: &TypeName) -> Result<(Type, bool), UnknownType> {
+    pub(crate) fn resolve(&self, type_name: &TypeName) -> Result<(Type, bool), Box<Diagnostic>> {
+        self.resolve_with(type_name, &mut |_| None)
+    }
+
+    /// The same, where some names may mean other types, such as a program's schemas.
+    pub(crate) fn resolve_with(
+        &self,
+        type_name: &TypeName,
+        others: &mut dyn FnMut(&tree::Path) -> Option<Type>,
+    ) -> Result<(Type, bool), Box<Diagnostic>> {
         let resolved = match &type_name.kind {
-            TypeNameKind::List(item) => Type::List(Box::new(self.resolve(item)?.0)),
-            TypeNameKind::Applied(name, _) => return Err(self.unknown_type(name)),
-            TypeNameKind::Name(name) => match Type::built_in(&name.text) {
-                Some(built_in) => built_in,
-                None => match self.types.get_key_value(&*name.text) {
-                    Some((name, _)) => Type::Named(name.clone()),
-                    None => return Err(self.unknown_type(name)),
-                },
+            TypeNameKind::List(item) => Type::List(Box::new(self.resolve_with(item, others)?.0)),
+            TypeNameKind::Applied(name, item) if &*name.text == "Map" => {
+                Type::Map(Box::new(self.resolve_with(item, others)?.0))
+            }
+            TypeNameKind::Sized(name, digits, scale) if &*name.text == "Decimal" => decimal(digits, scale)?,
+            TypeNameKind::Applied(name, _) | TypeNameKind::Sized(name, ..) => {
+                return Err(self.unknown_type(name));
+            }
+            TypeNameKind::Name(path) => match others(path) {
+                Some(other) => other,
+                None if path.qualifier.is_some() => return Err(self.unknown_type(&path.name)),
+                None => self.named_type(&path.name)?,
             },
         };
         Ok((resolved, type_name.optional))
     }
 
-    fn unknown_type(&self, name: &Name) -> UnknownType {
+    fn named_type(&self, name: &Name) -> Result<Type, Box<Diagnostic>> {
+        if let Some(built_in) = Type::built_in(&name.text) {
+            return Ok(built_in);
+        }
+        match self.types.get_key_value(&*name.text) {
+            Some((name, _)) => Ok(Type::Named(name.clone())),
+            None => Err(self.unknown_type(name)),
+        }
+    }
+
+    fn unknown_type(&self, name: &Name) -> Box<Diagnostic> {
         let known = BUILT_IN.iter().map(|(name, _)| *name).chain(self.types.keys().map(AsRef::as_ref));
         let near = nearest(&name.text, known).map(str::to_owned);
-        UnknownType { name: name.text.to_string(), near, span: name.span }
+        Box::new(UnknownType { name: name.text.to_string(), near, span: name.span }.into())
     }
+}
+
+/// The digits of Arrow's decimals of 128 bits.
+const DECIMAL_DIGITS_MAX: i64 = 38;
+
+fn decimal(digits: &Expression, scale: &Expression) -> Result<Type, Box<Diagnostic>> {
+    let number = |expression: &Expression, name: &str, least: i64, most: i64| match expression.kind {
+        ExpressionKind::Number(Number::Int(number)) if (least..=most).contains(&number) => Ok(number as u8),
+        _ => {
+            let (name, span) = (name.to_owned(), expression.span);
+            let value = match expression.kind {
+                ExpressionKind::Number(Number::Int(number)) => number.to_string(),
+                ExpressionKind::Number(Number::Float(number)) => number.to_string(),
+                _ => "this".to_owned(),
+            };
+            let range = format!("a whole number from {least} to {most}");
+            Err(Box::new(OutOfRange { name, value, range, span, declared: span }.into()))
+        }
+    };
+    let digits_value = number(digits, "digits", 1, DECIMAL_DIGITS_MAX)?;
+    Ok(Type::Decimal(digits_value, number(scale, "scale", 0, i64::from(digits_value))?))
 }
 
 /// What reading a library needs on the way.
@@ -144,7 +220,7 @@ struct Reader {
     library: Library,
     items: Vec<ItemKind>,
     diagnostics: Vec<Diagnostic>,
-    places: HashMap<(Option<Role>, Arc<str>), Span>,
+    places: HashMap<(Option<&'static str>, Arc<str>), Span>,
 }
 
 impl Reader {
@@ -163,9 +239,14 @@ impl Reader {
         for item in items {
             match item {
                 ItemKind::Enum(tree::Enum { name, variants }) => {
-                    let variants = variants.into_iter().map(|variant| Variant {
-                        name: variant.name,
-                        group: variant.signature.map(|signature| self.group(signature)),
+                    let variants = variants.into_iter().map(|variant| {
+                        let needs =
+                            variant.signature.as_ref().and_then(|signature| signature.needs.as_deref());
+                        let needs = self.columns(needs.unwrap_or_default());
+                        let group = variant.signature.map(|signature| self.group(signature));
+                        // A variant that only needs something carries no settings.
+                        let group = group.filter(|group| needs.is_empty() || !group.settings.is_empty());
+                        Variant { name: variant.name, group, needs }
                     });
                     let variants = variants.collect();
                     self.library.types.insert(name.text.into(), Named::Enum(variants));
@@ -175,11 +256,44 @@ impl Reader {
                     self.library.types.insert(name.text.into(), Named::Record(group));
                 }
                 ItemKind::Extern(item) => self.component(item),
-                ItemKind::Broken(_) => {}
-                ItemKind::Param(_) | ItemKind::Let(_) | ItemKind::Component(_) | ItemKind::Flow(_) => {
-                    self.misplaced(&item);
+                ItemKind::ExternParser(item) => self.parser(item),
+                ItemKind::ExternFunction(item) => self.function(&item),
+                ItemKind::Interceptor(item) => {
+                    self.declare(Some("interceptor"), &item.name);
+                    self.library.interceptors.insert(item.name.text.as_ref().into(), Arc::new(item));
                 }
+                ItemKind::Broken(_) => {}
+                item => self.misplaced(&item),
             }
+        }
+    }
+
+    fn parser(&mut self, item: tree::ExternParser) {
+        self.declare(Some("parser"), &item.name);
+        let emits = self.columns(item.signature.emits.as_deref().unwrap_or_default());
+        let group = self.group(item.signature);
+        let class = match &*item.class.text {
+            "typed" => ParserClass::Typed,
+            "fixed" => ParserClass::Fixed,
+            "groups" => ParserClass::Groups,
+            unknown => {
+                let near = nearest(unknown, ["typed", "fixed", "groups"]).map(str::to_owned);
+                let (name, wanted, span) = (unknown.to_owned(), "class of parsers", item.class.span);
+                self.diagnostics.push(UnknownName { name, wanted, near, quote: false, span }.into());
+                return;
+            }
+        };
+        let name = item.name.text.as_ref().into();
+        self.library.parsers.insert(name, Parser { name: item.name, class, group, emits });
+    }
+
+    fn function(&mut self, item: &tree::ExternFunction) {
+        self.declare(Some("function"), &item.name);
+        match signature_of_extern(item, &self.library) {
+            Ok(signature) => {
+                self.library.functions.insert(item.name.text.as_ref().into(), Arc::new(signature));
+            }
+            Err(diagnostic) => self.diagnostics.push(*diagnostic),
         }
     }
 
@@ -188,16 +302,17 @@ impl Reader {
         self.library.types.insert(name.text.as_ref().into(), named);
     }
 
-    fn declare(&mut self, role: Option<Role>, name: &Name) {
+    fn declare(&mut self, role: Option<&'static str>, name: &Name) {
         let text: Arc<str> = name.text.as_ref().into();
         if let Some(first) = self.places.insert((role, text), name.span) {
-            let duplicate = DuplicateName { name: name.text.to_string(), first, second: name.span };
+            let duplicate =
+                DuplicateName { name: name.text.to_string(), first, second: name.span, of: NameOf::Items };
             self.diagnostics.push(duplicate.into());
         }
     }
 
     fn component(&mut self, item: tree::Extern) {
-        self.declare(Some(item.role), &item.name);
+        self.declare(Some(crate::flows::in_words(item.role)), &item.name);
         let emits = self.columns(item.signature.emits.as_deref().unwrap_or_default());
         let needs = self.columns(item.signature.needs.as_deref().unwrap_or_default());
         let group = self.group(item.signature);
@@ -226,10 +341,11 @@ impl Reader {
                     name: setting.name,
                     value_type,
                     optional,
+                    exclusive: setting.exclusive,
                     range: setting.range,
                     default: setting.default,
                 }),
-                Err(unknown) => self.diagnostics.push(unknown.into()),
+                Err(unknown) => self.diagnostics.push(*unknown),
             }
         }
         Group { settings, requires: signature.requires }
@@ -243,21 +359,15 @@ impl Reader {
                     let name = column.name.text.as_ref().into();
                     read.push(ColumnSignature { name, span: column.name.span, value_type, optional });
                 }
-                Err(unknown) => self.diagnostics.push(unknown.into()),
+                Err(unknown) => self.diagnostics.push(*unknown),
             }
         }
         read
     }
 
     fn misplaced(&mut self, item: &ItemKind) {
-        let name = match item {
-            ItemKind::Param(setting) => &setting.name,
-            ItemKind::Let(item) => &item.name,
-            ItemKind::Component(component) => &component.name,
-            ItemKind::Flow(flow) => &flow.name,
-            _ => return,
-        };
-        let rule = "a library has `enum`, `record` and `extern` items alone".to_owned();
+        let Some(name) = item.name() else { return };
+        let rule = "a library has `enum`, `record`, `interceptor` and `extern` items alone".to_owned();
         let quoted = format!("`{}`", name.text);
         self.diagnostics.push(
             Misplaced { name: quoted, role: "an item of programs", rule, span: name.span, declared: None }
@@ -268,8 +378,8 @@ impl Reader {
 
 /// Checks that every default is a value of its setting.
 fn check_defaults(library: &Library) -> Vec<Diagnostic> {
-    let constants = Constants::default();
-    let mut checker = Checker::new(library, &library.files, &constants);
+    let scopes = Scopes::default();
+    let mut checker = Checker::new(library, &library.files, &scopes);
     let components = library.components.values().map(|component| &component.group);
     let types = library.types.values().flat_map(|named| match named {
         Named::Record(group) => vec![group],

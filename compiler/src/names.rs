@@ -21,6 +21,22 @@ pub(crate) fn is_snake_case(name: &str) -> bool {
     !name.chars().any(|letter| letter.is_ascii_uppercase())
 }
 
+/// Whether a name is written as types are: `UpperCase`.
+pub(crate) fn is_upper_case(name: &str) -> bool {
+    name.starts_with(|letter: char| letter.is_ascii_uppercase()) && !name.contains('_')
+}
+
+/// A name as types are written.
+pub(crate) fn to_upper_case(name: &str) -> String {
+    let words = name.split('_').filter(|word| !word.is_empty());
+    let words = words.map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    words.collect()
+}
+
 /// A name as things are written.
 pub(crate) fn to_snake_case(name: &str) -> String {
     let mut snake = String::new();

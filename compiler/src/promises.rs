@@ -2,11 +2,15 @@
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Flow, Role};
-use weir_plan::Delivery;
+use weir_plan::{Delivery, Order};
 
-use crate::diagnostics::{Diagnostic, LaterPart, PromiseNotKeptYet, UnkeptPromise, UnknownPromise};
+use crate::diagnostics::{Diagnostic, Misplaced, UnkeptPromise, UnknownPromise};
+use crate::expressions::no_such_column;
+use crate::flows::Edge;
+use crate::graph::required_destinations;
+use crate::lower::Lowered;
 use crate::names::nearest;
-use crate::sources::Files;
+use crate::settings::Checker;
 
 /// What a component can do for delivery, as its signature says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,40 +71,92 @@ impl Class {
             _ => None,
         }
     }
+
+    /// Why events may be repeated with it, if they may.
+    fn repeats(self) -> Option<&'static str> {
+        match self {
+            Class::Acknowledging => {
+                Some("its peer sends again what it got no answer for, so a crash repeats it")
+            }
+            Class::Plain => Some("it can't tell a repeat from another event, so a crash repeats it"),
+            Class::BestEffort => Some("it may repeat what it was given"),
+            _ => None,
+        }
+    }
+
+    /// Why a promise can't be kept with it, if it can't.
+    fn breaks(self, delivery: Delivery) -> Option<&'static str> {
+        match delivery {
+            Delivery::BestEffort => None,
+            Delivery::AtLeastOnce => self.loses(),
+            Delivery::AtMostOnce => self.repeats(),
+            Delivery::ExactlyOnce => self.loses().or_else(|| self.repeats()),
+        }
+    }
 }
 
 const PROMISES: [&str; 5] = ["best_effort", "at_most_once", "at_least_once", "exactly_once", "ordered"];
 
 /// A promise and where it is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Promised {
     pub(crate) delivery: Delivery,
+    pub(crate) order: Order,
     pub(crate) span: Span,
+    /// What the events are ordered by, and where that is said.
+    pub(crate) by: Option<(String, Span)>,
 }
 
-/// Reads what a flow promises. `None` if that can't be kept, which has been reported.
-pub(crate) fn promise(flow: &Flow, files: &Files, diagnostics: &mut Vec<Diagnostic>) -> Option<Promised> {
-    let mut promised = Promised { delivery: Delivery::AtLeastOnce, span: flow.name.span };
-    let mut kept = true;
+/// Reads what a flow promises. `None` if that is unknown, which has been reported.
+pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<Promised> {
+    let mut promised =
+        Promised { delivery: Delivery::AtLeastOnce, order: Order::None, span: flow.name.span, by: None };
+    let mut known = true;
+    let mut made: [Option<Span>; 2] = [None, None];
     for promise in &flow.promises {
-        promised.span = promise.span;
-        match &*promise.name.text {
-            "best_effort" => promised.delivery = Delivery::BestEffort,
-            "at_least_once" => promised.delivery = Delivery::AtLeastOnce,
-            "at_most_once" | "exactly_once" | "ordered" => {
-                kept = false;
-                let text = files.text(promise.span).to_owned();
-                diagnostics.push(PromiseNotKeptYet { promise: text, span: promise.span }.into());
-            }
-            unknown => {
-                kept = false;
-                let near = nearest(unknown, PROMISES).map(str::to_owned);
-                let (name, span) = (unknown.to_owned(), promise.name.span);
-                diagnostics.push(UnknownPromise { name, near, span }.into());
-            }
+        // One promise about loss and repeats, and one about order.
+        let made = &mut made[usize::from(&*promise.name.text == "ordered")];
+        if PROMISES.contains(&&*promise.name.text)
+            && let Some(first) = made.replace(promise.name.span)
+        {
+            known = false;
+            let (name, role) = (format!("`{}`", promise.name.text), "a second promise");
+            let rule = "a flow makes one promise about loss and repeats, and one about order".to_owned();
+            let (span, declared) = (promise.name.span, Some(first));
+            diagnostics.push(Misplaced { name, role, rule, span, declared }.into());
+            continue;
         }
+        let delivery = match (&*promise.name.text, &promise.word, &promise.by) {
+            ("best_effort", None, None) => Delivery::BestEffort,
+            ("at_most_once", None, None) => Delivery::AtMostOnce,
+            ("at_least_once", None, None) => Delivery::AtLeastOnce,
+            ("exactly_once", None, None) => Delivery::ExactlyOnce,
+            ("ordered", None, None) => {
+                promised.order = Order::Partition;
+                continue;
+            }
+            ("ordered", None, Some(by)) => {
+                promised.order = Order::By(by.text.to_string());
+                promised.by = Some((by.text.to_string(), by.span));
+                continue;
+            }
+            ("ordered", Some(word), None) if &*word.text == "totally" => {
+                promised.order = Order::Total;
+                continue;
+            }
+            (name, word, _) => {
+                known = false;
+                let wrong = word.as_ref().filter(|_| PROMISES.contains(&name));
+                let (name, span) = wrong.map_or((name, promise.name.span), |word| (&word.text, word.span));
+                let near = nearest(name, PROMISES.into_iter().chain(["totally"])).map(str::to_owned);
+                diagnostics.push(UnknownPromise { name: name.to_owned(), near, span }.into());
+                continue;
+            }
+        };
+        promised.delivery = delivery;
+        promised.span = promise.span;
     }
-    kept.then_some(promised)
+    known.then_some(promised)
 }
 
 /// A component on a flow's way.
@@ -113,14 +169,22 @@ pub(crate) struct Hop<'h> {
 
 /// Holds a promise against the components on its way: the first that can't keep it is reported.
 pub(crate) fn keep<'h>(
-    promised: Promised,
+    promised: &Promised,
     hops: impl IntoIterator<Item = Hop<'h>>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    if promised.delivery == Delivery::BestEffort {
+    let hops: Vec<Hop<'h>> = hops.into_iter().collect();
+    // What is never sent again, and held by nothing that outlives the agent, never comes twice.
+    let never_again = hops.iter().all(|hop| match hop.class {
+        Class::Replayable | Class::Acknowledging | Class::Durable | Class::BestEffort => false,
+        Class::FireAndForget | Class::Volatile | Class::Transactional | Class::Idempotent | Class::Plain => {
+            true
+        }
+    });
+    if promised.delivery == Delivery::AtMostOnce && never_again {
         return;
     }
-    let weakest = hops.into_iter().find_map(|hop| hop.class.loses().map(|why| (hop, why)));
+    let weakest = hops.into_iter().find_map(|hop| hop.class.breaks(promised.delivery).map(|why| (hop, why)));
     if let Some((hop, why)) = weakest {
         diagnostics.push(
             UnkeptPromise {
@@ -137,7 +201,24 @@ pub(crate) fn keep<'h>(
     }
 }
 
-/// The route of rejected events, which no step of this version can fill.
-pub(crate) fn rejects(span: Span) -> Diagnostic {
-    crate::diagnostics::Later { part: LaterPart::Rejects, span }.into()
+/// Holds what flows order their events by against the events that they move.
+pub(crate) fn orders_known(
+    promises: &[Option<Promised>],
+    edges: &[Edge<'_>],
+    lowered: &Lowered,
+    checker: &mut Checker<'_>,
+) {
+    for (flow, promised) in promises.iter().enumerate() {
+        let Some((by, span)) = promised.as_ref().and_then(|promised| promised.by.clone()) else { continue };
+        let on_way = edges.iter().filter(|edge| edge.flow == flow);
+        let on_way =
+            on_way.flat_map(|edge| std::iter::once(edge.from).chain(required_destinations(&edge.segment)));
+        let known: Option<Vec<_>> = on_way.map(|index| lowered.columns[index].clone()).collect();
+        if let Some(known) = known
+            && let Some(first) = known.first()
+            && !known.iter().any(|columns| !columns.lacks(&by))
+        {
+            checker.report(no_such_column(by, span, first));
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! What must hold between settings: the `requires` clauses of signatures.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Comparator, Expression, ExpressionKind, Requirement};
+use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
 use weir_plan::Value;
 
 use crate::diagnostics::{BrokenRequirement, RequiredSetting};
-use crate::library::Group;
+use crate::library::{Group, SettingSignature};
+use crate::operators::{comparison, holds as ordered};
 use crate::settings::Checker;
 use crate::values::{compare, number_value};
 
@@ -22,11 +22,46 @@ impl Checker<'_> {
     ) -> bool {
         let mut all_hold = true;
         for requirement in &group.requires {
-            if holds(&requirement.condition, values) == Some(false) {
+            if names_channel(&requirement.condition) {
+                continue;
+            }
+            if holds(&requirement.condition, &|operand| operand_value(operand, values)) == Some(false) {
                 all_hold = false;
                 let broken = self.broken(requirement, group, values, given);
                 self.diagnostics.push(broken.into());
             }
+        }
+        all_hold
+    }
+
+    /// Holds the requirements of a component about the channel at its side.
+    pub(crate) fn channel_requirements(&mut self, own: &Side<'_>, channel: &Side<'_>) -> bool {
+        let mut all_hold = true;
+        for requirement in
+            own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition))
+        {
+            let value = |operand: &Expression| match channel_setting(operand) {
+                Some(name) => channel.values.get(name).cloned(),
+                None => operand_value(operand, own.values),
+            };
+            if holds(&requirement.condition, &value) != Some(false) {
+                continue;
+            }
+            all_hold = false;
+            let mut names = Vec::new();
+            collect_names(&requirement.condition, &mut names);
+            let mut settings: Vec<RequiredSetting> =
+                names.iter().filter_map(|name| own.shown(name)).collect();
+            let mut of_channel = Vec::new();
+            channel_settings(&requirement.condition, &mut of_channel);
+            settings.extend(of_channel.iter().filter_map(|name| channel.shown(name)));
+            self.report(BrokenRequirement {
+                condition: self.files.text(requirement.condition.span).to_owned(),
+                reason: requirement.because.text.clone(),
+                reason_span: requirement.because.span,
+                settings,
+                implicit: channel.implicit,
+            });
         }
         all_hold
     }
@@ -41,7 +76,7 @@ impl Checker<'_> {
         let mut names = Vec::new();
         collect_names(&requirement.condition, &mut names);
         let settings = names.iter().filter_map(|name| {
-            let value = values.get(*name)?.to_string();
+            let value = shown_value(values.get(*name)?);
             let signature = group.settings.iter().find(|setting| &*setting.name.text == *name)?;
             let own = given.get(*name).copied();
             let default = signature.default.as_ref().map_or(signature.name.span, |default| default.span);
@@ -50,58 +85,108 @@ impl Checker<'_> {
         });
         BrokenRequirement {
             condition: self.files.text(requirement.condition.span).to_owned(),
-            reason: requirement.reason.clone(),
-            reason_span: requirement.reason_span,
+            reason: requirement.because.text.clone(),
+            reason_span: requirement.because.span,
             settings: settings.collect(),
+            implicit: false,
         }
     }
 }
 
+/// The settings of a component that meets another one at an arrow.
+pub(crate) struct Side<'s> {
+    pub(crate) group: &'s Group,
+    pub(crate) values: &'s BTreeMap<String, Value>,
+    /// Where the settings are given.
+    pub(crate) given: &'s HashMap<String, Span>,
+    /// The component's name.
+    pub(crate) name: &'s str,
+    /// Where the component is declared.
+    pub(crate) declared: Span,
+    /// Whether it is a channel that the program doesn't name.
+    pub(crate) implicit: bool,
+}
+
+impl Side<'_> {
+    fn shown(&self, name: &str) -> Option<RequiredSetting> {
+        let value = shown_value(self.values.get(name)?);
+        let signature: &SettingSignature =
+            self.group.settings.iter().find(|setting| &*setting.name.text == name)?;
+        let own = self.given.get(name).copied();
+        let name = format!("{}.{}", self.name, signature.name.text);
+        Some(RequiredSetting { name, value, span: own.unwrap_or(self.declared), default: own.is_none() })
+    }
+}
+
+/// A value as a requirement shows it: variants are compared by their names.
+fn shown_value(value: &Value) -> String {
+    match value {
+        Value::Variant { name, .. } => name.clone(),
+        value => value.to_string(),
+    }
+}
+
+fn channel_settings<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
+    names.extend(channel_setting(condition));
+    crate::visit::parts(condition).into_iter().for_each(|part| channel_settings(part, names));
+}
+
 fn collect_names<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
-    match &condition.kind {
-        ExpressionKind::Name(name) if !names.contains(&&**name) => names.push(name),
-        ExpressionKind::Not(operand) | ExpressionKind::IsNull { operand, .. } => {
-            collect_names(operand, names)
-        }
-        ExpressionKind::And(left, right)
-        | ExpressionKind::Or(left, right)
-        | ExpressionKind::Compare(_, left, right) => {
-            collect_names(left, names);
-            collect_names(right, names);
-        }
-        _ => {}
+    if let ExpressionKind::Name(name) = &condition.kind
+        && !names.contains(&&**name)
+    {
+        names.push(name);
+    }
+    // The settings of a channel are shown beside, not by their bare names.
+    if !matches!(condition.kind, ExpressionKind::Member(..)) {
+        crate::visit::parts(condition).into_iter().for_each(|part| collect_names(part, names));
     }
 }
 
 /// Whether a condition holds; none if a value is not known or is null, about which it says nothing.
-fn holds(condition: &Expression, values: &BTreeMap<String, Value>) -> Option<bool> {
+fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) -> Option<bool> {
     match &condition.kind {
-        ExpressionKind::Bool(value) => Some(*value),
-        ExpressionKind::Name(name) => match values.get(&**name)? {
-            Value::Bool(value) => Some(*value),
-            _ => None,
-        },
+        ExpressionKind::Paren(inner) => holds(inner, values),
         ExpressionKind::Not(operand) => Some(!holds(operand, values)?),
-        ExpressionKind::And(left, right) => match (holds(left, values), holds(right, values)) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (left, right) => Some(left? && right?),
-        },
-        ExpressionKind::Or(left, right) => match (holds(left, values), holds(right, values)) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (left, right) => Some(left? || right?),
-        },
-        ExpressionKind::IsNull { operand, negated } => {
-            Some((operand_value(operand, values)? == Value::Null) != *negated)
-        }
-        ExpressionKind::Compare(comparator, left, right) => {
-            let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);
-            match comparator {
-                Comparator::Equal => Some(left == right),
-                Comparator::NotEqual => Some(left != right),
-                _ => Some(ordered(*comparator, compare(&left, &right)?)),
+        ExpressionKind::And(parts) => {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| holds(part, values)).collect();
+            if parts.contains(&Some(false)) {
+                Some(false)
+            } else {
+                parts.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
             }
         }
-        _ => None,
+        ExpressionKind::Or(parts) => {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| holds(part, values)).collect();
+            if parts.contains(&Some(true)) {
+                Some(true)
+            } else {
+                parts.into_iter().collect::<Option<Vec<_>>>().map(|_| false)
+            }
+        }
+        ExpressionKind::Is(is) if is.question == Question::Null => {
+            Some((values(&is.operand)? == Value::Null) != is.negated)
+        }
+        ExpressionKind::Binary(operator, left, right) => {
+            let (left, right) = (values(left)?, values(right)?);
+            match operator {
+                Operator::Equal => Some(is_same(&left, &right)),
+                Operator::NotEqual => Some(!is_same(&left, &right)),
+                _ => Some(ordered(comparison(*operator)?, compare(&left, &right)?)),
+            }
+        }
+        _ => match values(condition)? {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        },
+    }
+}
+
+/// Whether two values are one; variants are compared by their names.
+fn is_same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Variant { name: left, .. }, Value::Variant { name: right, .. }) => left == right,
+        _ => left == right,
     }
 }
 
@@ -119,13 +204,18 @@ fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Opti
     }
 }
 
-fn ordered(comparator: Comparator, ordering: Ordering) -> bool {
-    match comparator {
-        Comparator::Less => ordering == Ordering::Less,
-        Comparator::LessOrEqual => ordering != Ordering::Greater,
-        Comparator::Greater => ordering == Ordering::Greater,
-        Comparator::GreaterOrEqual => ordering != Ordering::Less,
-        Comparator::Equal => ordering == Ordering::Equal,
-        Comparator::NotEqual => ordering != Ordering::Equal,
+/// Whether a requirement is about a channel that the component puts into or takes from.
+fn names_channel(condition: &Expression) -> bool {
+    channel_setting(condition).is_some() || crate::visit::parts(condition).into_iter().any(names_channel)
+}
+
+/// The setting of a channel that `channel.name` means.
+fn channel_setting(expression: &Expression) -> Option<&str> {
+    match &expression.kind {
+        ExpressionKind::Member(inner, name) => match &inner.kind {
+            ExpressionKind::Name(channel) if &**channel == "channel" => Some(&name.text),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -1,18 +1,21 @@
 //! Settings against their signatures: unknown ones, missing ones, ranges and requirements.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name};
+use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, TypeName};
 use weir_plan::Value;
 
-use crate::constants::Constants;
 use crate::diagnostics::{Diagnostic, DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
+use crate::functions::FunctionSignature;
 use crate::library::{Group, Library, SettingSignature};
 use crate::names::nearest;
+use crate::params::ParamValue;
+use crate::scopes::{Meaning, Scopes};
 use crate::sources::Files;
 use crate::templates::OpenHole;
-use crate::types::Type;
+use crate::types::{SchemaType, Type};
 use crate::values::{compare, number_value};
 
 /// What a place asks for, and the setting to point at when it gets something else.
@@ -25,6 +28,11 @@ pub(crate) struct Expectation<'e> {
 impl<'e> Expectation<'e> {
     pub(crate) fn of(setting: &'e SettingSignature) -> Expectation<'e> {
         Expectation { value_type: &setting.value_type, optional: setting.optional, setting: Some(setting) }
+    }
+
+    /// What no setting asks for.
+    pub(crate) fn plain(value_type: &'e Type) -> Expectation<'e> {
+        Expectation { value_type, optional: false, setting: None }
     }
 
     pub(crate) fn item(&self, value_type: &'e Type) -> Expectation<'e> {
@@ -54,18 +62,84 @@ pub(crate) struct Owner {
 pub(crate) struct Checker<'c> {
     pub(crate) library: &'c Library,
     pub(crate) files: &'c Files,
-    pub(crate) constants: &'c Constants<'c>,
+    pub(crate) scopes: &'c Scopes<'c>,
+    /// The params by the places of their names; none where something about one has been reported.
+    pub(crate) params: HashMap<Span, Option<ParamValue>>,
+    /// The program's functions by the places of their names.
+    pub(crate) functions: HashMap<Span, Arc<FunctionSignature>>,
+    /// The schemas that were looked at, by the places of their names; none if they are broken.
+    pub(crate) schemas: HashMap<Span, Option<Arc<SchemaType>>>,
+    /// The environment's variables, where they may be read.
+    pub(crate) environment: Option<&'c BTreeMap<String, String>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The holes since they were last taken out.
     pub(crate) holes: Vec<OpenHole>,
-    /// The params and lets that were used.
-    pub(crate) used: HashSet<String>,
+    /// The headers that settings name, since they were last taken out.
+    pub(crate) headers: Vec<(String, Span)>,
+    /// The values that only one component may have, since they were last taken out.
+    pub(crate) exclusive: Vec<Exclusive>,
+    /// The declarations that were used.
+    pub(crate) used: HashSet<Span>,
+    /// The lets of steps, by their places.
+    pub(crate) locals: BTreeMap<Span, String>,
+}
+
+/// A value that only one component may have.
+#[derive(Debug, Clone)]
+pub(crate) struct Exclusive {
+    pub(crate) setting: String,
+    pub(crate) value_type: Type,
+    pub(crate) value: Value,
+    pub(crate) span: Span,
 }
 
 impl<'c> Checker<'c> {
-    pub(crate) fn new(library: &'c Library, files: &'c Files, constants: &'c Constants<'c>) -> Checker<'c> {
-        let (diagnostics, holes, used) = (Vec::new(), Vec::new(), HashSet::new());
-        Checker { library, files, constants, diagnostics, holes, used }
+    pub(crate) fn new(library: &'c Library, files: &'c Files, scopes: &'c Scopes<'c>) -> Checker<'c> {
+        Checker {
+            library,
+            files,
+            scopes,
+            params: HashMap::new(),
+            functions: HashMap::new(),
+            schemas: HashMap::new(),
+            environment: None,
+            diagnostics: Vec::new(),
+            holes: Vec::new(),
+            headers: Vec::new(),
+            exclusive: Vec::new(),
+            used: HashSet::new(),
+            locals: BTreeMap::new(),
+        }
+    }
+
+    /// The type that a type's name means, and whether it is optional; none if that is unknown, which is
+    /// reported.
+    pub(crate) fn resolve(&mut self, type_name: &TypeName) -> Option<(Type, bool)> {
+        let library = self.library;
+        let resolved = library.resolve_with(type_name, &mut |path| {
+            let named = self.scopes.path(path)?;
+            match named.meaning {
+                Meaning::Schema(schema) => {
+                    self.used.insert(named.declared);
+                    // A field of a broken schema is of no use to anybody, and has been reported.
+                    self.schema_type(schema).map(Type::Schema)
+                }
+                _ => None,
+            }
+        });
+        match resolved {
+            Ok(resolved) => Some(resolved),
+            Err(unknown) => {
+                let broken = matches!(&*unknown, Diagnostic::UnknownType(unknown)
+                if self.scopes.get(unknown.span.file, &unknown.name).is_some_and(|named| {
+                    matches!(named.meaning, Meaning::Broken | Meaning::Schema(_))
+                }));
+                if !broken {
+                    self.diagnostics.push(*unknown);
+                }
+                None
+            }
+        }
     }
 
     pub(crate) fn report(&mut self, diagnostic: impl Into<Diagnostic>) {
@@ -107,6 +181,14 @@ impl<'c> Checker<'c> {
             };
             match value {
                 Some(value) => {
+                    if setting.exclusive
+                        && let Some(entry) = given.get(&*setting.name.text)
+                    {
+                        let (setting, value_type) =
+                            (setting.name.text.to_string(), setting.value_type.clone());
+                        let (value, span) = (value.clone(), entry.value.span);
+                        self.exclusive.push(Exclusive { setting, value_type, value, span });
+                    }
                     values.insert(setting.name.text.to_string(), value);
                 }
                 None => whole = false,

@@ -3,7 +3,7 @@
 use weir_grammar::{ITEM_WORDS, SyntaxError, SyntaxErrorKind, UNITS};
 
 use crate::diagnostics::{
-    Diagnostic, Later, LaterPart, Limit, MalformedNumber, MalformedString, UnbalancedBracket, UnclosedText,
+    ChainedQuestion, Diagnostic, Limit, MalformedNumber, MalformedString, UnbalancedBracket, UnclosedText,
     Unexpected, UnknownItem,
 };
 use crate::names::nearest;
@@ -13,7 +13,9 @@ use crate::sources::Files;
 pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
     let span = error.span;
     match error.kind {
-        SyntaxErrorKind::Unexpected { found, expected } => Unexpected { found, expected, span }.into(),
+        SyntaxErrorKind::Unexpected { found, expected, hint } => {
+            Unexpected { found, expected, hint, span }.into()
+        }
         SyntaxErrorKind::UnclosedText => UnclosedText { span }.into(),
         SyntaxErrorKind::UnclosedBracket { opener } => {
             UnbalancedBracket { bracket: opener, span, opener: None, closing: false }.into()
@@ -35,17 +37,7 @@ pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
             UnknownItem { word, near, span }.into()
         }
         SyntaxErrorKind::Limit { what, limit } => Limit { what: what.to_owned(), limit, span }.into(),
-        SyntaxErrorKind::Later(part) => Later { part: later_part(part), span }.into(),
-    }
-}
-
-fn later_part(part: weir_grammar::Later) -> LaterPart {
-    match part {
-        weir_grammar::Later::Item(word) => LaterPart::Item(word),
-        weir_grammar::Later::Step(word) => LaterPart::Step(word),
-        weir_grammar::Later::Interceptor(name) => LaterPart::Interceptor(name),
-        weir_grammar::Later::Operator(operator) => LaterPart::Operator(operator),
-        weir_grammar::Later::Call(name) => LaterPart::Call(name),
+        SyntaxErrorKind::Chained => ChainedQuestion { span }.into(),
     }
 }
 

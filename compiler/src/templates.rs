@@ -4,11 +4,12 @@ use weir_grammar::Span;
 use weir_grammar::tree::{ExpressionKind, Hole, Text, TextPart};
 use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
-use crate::constants::Constant;
 use crate::diagnostics::MalformedHole;
+use crate::scopes::Meaning;
 use crate::settings::Checker;
 use crate::texts;
-use crate::values::{found, number_value};
+use crate::values::found;
+use crate::visit::Mention;
 
 /// A hole that events fill; it is checked when their columns are known.
 #[derive(Debug, Clone)]
@@ -36,7 +37,12 @@ impl Checker<'_> {
 
     fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>) -> Option<()> {
         let format = self.format(hole);
-        let constant = self.constants.get(&hole.name.text);
+        let mention = Mention::of_name(&hole.name);
+        // A field may have the name of a component or a flow: only what has a value is meant here.
+        let constant = self
+            .scopes
+            .mention(mention)
+            .filter(|named| matches!(named.meaning, Meaning::Let(_) | Meaning::Param | Meaning::Broken));
         if hole.name.text.starts_with('@') || constant.is_none() {
             let format = format?;
             let column = hole.name.text.to_string();
@@ -52,13 +58,12 @@ impl Checker<'_> {
             parts.push(TemplatePart::Hole(weir_plan::Hole { column, format }));
             return Some(());
         }
-        self.used.insert(hole.name.text.to_string());
-        let value = match constant? {
-            Constant::Broken => return None,
-            Constant::Param { value, .. } => value.clone()?,
-            Constant::Let(value) => match &value.kind {
-                ExpressionKind::Broken => return None,
-                ExpressionKind::Number(number) => number_value(*number),
+        let constant = constant?;
+        self.used.insert(constant.declared);
+        let value = match constant.meaning {
+            Meaning::Broken => return None,
+            Meaning::Param => self.params.get(&constant.declared)?.as_ref()?.value.clone()?,
+            Meaning::Let(item) => match &item.value.kind {
                 ExpressionKind::Text(text) => {
                     let inner = self.template(text)?;
                     for part in inner.parts {
@@ -69,9 +74,12 @@ impl Checker<'_> {
                     }
                     return Some(());
                 }
-                _ => return self.unfit_hole(hole, &found(value)),
+                ExpressionKind::List(_) | ExpressionKind::Record(_) | ExpressionKind::Variant(..) => {
+                    return self.unfit_hole(hole, &found(&item.value));
+                }
+                _ => self.fold(&item.value)?.value,
             },
-            Constant::Thing { what, .. } => return self.unfit_hole(hole, what),
+            meaning => return self.unfit_hole(hole, meaning.in_words()),
         };
         match (&value, format?) {
             (Value::Text(text), HoleFormat::Plain) => push_text(parts, text),
@@ -108,7 +116,10 @@ impl Checker<'_> {
         match text.strip_prefix('0').and_then(|digits| digits.parse::<u8>().ok()) {
             Some(digits) if (1..=20).contains(&digits) => Some(HoleFormat::Padded(digits)),
             _ => {
-                let reason = format!("`{text}` is no format");
+                let reason = match text {
+                    "" => "a format stands behind the `:`".to_owned(),
+                    text => format!("`{text}` is no format"),
+                };
                 let help = "times are written as `:%Y-%m-%d`, whole numbers as `:03`".to_owned();
                 self.report(MalformedHole { reason, span: format.span, column: None, help });
                 None

@@ -18,6 +18,18 @@ pub(crate) fn check(expected: &Type, text: &str) -> Result<(), TextError> {
         Type::Glob => glob(text),
         Type::Time => time(text),
         Type::Zone => zone(text),
+        Type::Ip => match text.parse::<std::net::IpAddr>() {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                Err(error("it is no IP address", "an address is written as \"10.0.0.1\" or \"2001:db8::1\""))
+            }
+        },
+        Type::TimePattern => match wrong_time_pattern(text) {
+            Some((_, reason)) => {
+                Err(error(reason, "years are `%Y`, months `%m`, days `%d`, hours `%H`, minutes `%M`"))
+            }
+            None => Ok(()),
+        },
         _ => Ok(()),
     }
 }

@@ -5,20 +5,24 @@
 use std::collections::BTreeMap;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Block, Expression, ExpressionKind, Name, Number, Text, TextPart};
-use weir_plan::Value;
-
-use crate::constants::Constant;
-use crate::diagnostics::{
-    HoleNotAllowed, MalformedText, MissingUnit, NoSettings, UnknownName, UnknownVariant, WrongType,
-    with_article,
+use weir_grammar::tree::{
+    Block, Call, Conditional, Expression, ExpressionKind, Name, Number, Operator, Text, TextPart,
 };
+use weir_plan::{SecretReference, Value};
+
+use crate::diagnostics::{
+    HoleNotAllowed, MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant,
+    WrongArguments, WrongType, with_article,
+};
+use crate::fold;
 use crate::library::Named;
 use crate::names::nearest;
+use crate::scopes::Meaning;
 use crate::settings::{Checker, Expectation, Owner};
 use crate::templates::constant_template;
 use crate::texts;
 use crate::types::Type;
+use crate::visit::Mention;
 
 impl<'c> Checker<'c> {
     /// Checks a value against a type.
@@ -26,7 +30,44 @@ impl<'c> Checker<'c> {
         match (&given.kind, expected.value_type) {
             (ExpressionKind::Broken, _) => None,
             (ExpressionKind::Null, _) if expected.optional => Some(Value::Null),
-            (ExpressionKind::Name(name), wanted) => self.named(name, given.span, wanted, expected),
+            (ExpressionKind::Paren(inner), _) => self.value(inner, expected),
+            (ExpressionKind::Name(_) | ExpressionKind::Member(..), wanted) => match fold::mention(given) {
+                Some(mention) => self.named(mention, wanted, expected),
+                None => self.wrong(given, expected),
+            },
+            (ExpressionKind::If(conditional), _) => self.chosen(conditional, expected),
+            (ExpressionKind::Binary(Operator::Coalesce, first, second), _) => {
+                let constant = self.fold(first)?;
+                match constant.value {
+                    Value::Null => self.value(second, expected),
+                    _ => self.fitting(constant, first, expected),
+                }
+            }
+            (ExpressionKind::Secret(call), Type::Secret) => self.secret(call, given.span),
+            (ExpressionKind::Text(_), Type::Secret) => {
+                let setting =
+                    expected.setting.map_or("this".to_owned(), |setting| setting.name.text.to_string());
+                self.report(PlainSecret { setting, given: false, span: given.span });
+                None
+            }
+            (ExpressionKind::Header(name), Type::Header) => {
+                self.headers.push((format!("@{name}"), given.span));
+                Some(Value::Text(format!("@{name}")))
+            }
+            (ExpressionKind::Record(block), Type::Map(item)) => self.map(block, item, expected),
+            (
+                ExpressionKind::Binary(..)
+                | ExpressionKind::Negate(_)
+                | ExpressionKind::Not(_)
+                | ExpressionKind::And(_)
+                | ExpressionKind::Or(_)
+                | ExpressionKind::Is(_)
+                | ExpressionKind::Call(_),
+                _,
+            ) => {
+                let constant = self.fold(given)?;
+                self.fitting(constant, given, expected)
+            }
             (ExpressionKind::Variant(name, settings), Type::Named(wanted)) => {
                 self.variant(name, Some(settings), wanted, given, expected)
             }
@@ -46,6 +87,26 @@ impl<'c> Checker<'c> {
             }
             _ => self.wrong(given, expected),
         }
+    }
+
+    /// The value of an `if`; those that are not chosen must fit as well.
+    fn chosen(&mut self, conditional: &Conditional, expected: &Expectation<'_>) -> Option<Value> {
+        let mut chosen = self.value(&conditional.otherwise, expected);
+        for (condition, value) in conditional.cases.iter().rev() {
+            let value = self.value(value, expected);
+            if self.fold(condition)?.value == Value::Bool(true) {
+                chosen = value;
+            }
+        }
+        chosen
+    }
+
+    fn map(&mut self, block: &Block, item: &Type, expected: &Expectation<'_>) -> Option<Value> {
+        let mut values = BTreeMap::new();
+        for entry in &block.entries {
+            values.insert(entry.name.text.to_string(), self.value(&entry.value, &expected.item(item))?);
+        }
+        (!block.broken).then_some(Value::Record(values))
     }
 
     fn wrong(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
@@ -88,7 +149,8 @@ impl<'c> Checker<'c> {
             | (Number::Duration(_), Type::Duration)
             | (Number::Size(_), Type::Size)
             | (Number::EventRate(_), Type::EventRate)
-            | (Number::ByteRate(_), Type::ByteRate) => return Some(number_value(number)),
+            | (Number::ByteRate(_), Type::ByteRate)
+            | (Number::Percent(_), Type::Percent) => return Some(number_value(number)),
             _ => {}
         }
         let units: &[&str] = match (number, wanted) {
@@ -96,10 +158,15 @@ impl<'c> Checker<'c> {
             (Number::Int(_) | Number::Float(_), Type::Size) => &["B", "KiB", "MiB"],
             (Number::Int(_) | Number::Float(_), Type::EventRate) => &["/s"],
             (Number::Int(_) | Number::Float(_), Type::ByteRate) => &["KiB/s", "MiB/s"],
+            (Number::Int(_) | Number::Float(_), Type::Percent) => &["%"],
             _ => return self.wrong(given, expected),
         };
         let shown = self.files.text(given.span).to_owned();
-        let offers = units.iter().map(|unit| format!("{shown}{unit}")).collect();
+        let mut offers: Vec<String> = units.iter().map(|unit| format!("{shown}{unit}")).collect();
+        if let (Number::Float(share), Type::Percent) = (number, wanted) {
+            // A share between 0 and 1 was most likely meant as one.
+            offers.insert(0, format!("{}%", (share * 1e8).round() / 1e6));
+        }
         self.report(MissingUnit {
             expected: expected.value_type.to_string(),
             number: shown,
@@ -110,50 +177,74 @@ impl<'c> Checker<'c> {
         None
     }
 
-    /// A name where a value is expected: a variant, a let or a param.
-    fn named(&mut self, name: &str, span: Span, wanted: &Type, expected: &Expectation<'_>) -> Option<Value> {
-        let given = Expression { span, kind: ExpressionKind::Name(name.into()) };
-        if let (Type::Named(type_name), None) = (wanted, self.constants.get(name)) {
-            let variant = Name { text: name.into(), span };
-            return self.variant(&variant, None, type_name, &given, expected);
+    /// `secret env("NAME")` or `secret file("/path")`.
+    fn secret(&mut self, call: &Call, span: Span) -> Option<Value> {
+        let text = match call.arguments.as_slice() {
+            [argument] if argument.name.is_none() => {
+                self.value(&argument.value, &Expectation::plain(&Type::Text))?
+            }
+            _ => Value::Null,
+        };
+        match (&*call.function.name.text, text) {
+            ("env", Value::Text(name)) => Some(Value::Secret(SecretReference::Environment(name))),
+            ("file", Value::Text(path)) => Some(Value::Secret(SecretReference::File(path))),
+            _ => {
+                let name = "secret".to_owned();
+                let reason = "comes from the environment or from a file".to_owned();
+                let usage = "secret env(\"NAME\")`, or as `secret file(\"/path\")".to_owned();
+                self.report(WrongArguments { name, reason, span, usage, declared: None });
+                None
+            }
         }
+    }
+
+    /// A name where a value is expected: a variant, a let or a param.
+    fn named(&mut self, mention: Mention<'_>, wanted: &Type, expected: &Expectation<'_>) -> Option<Value> {
+        let (name, span) = (mention.name, mention.span);
+        let given = Expression { span, kind: ExpressionKind::Name(name.into()) };
+        let named = self.scopes.mention(mention);
         if let Type::Named(type_name) = wanted
-            && self.variants(type_name).contains(&name)
+            && mention.qualifier.is_none()
+            && (named.is_none() || self.variants(type_name).contains(&name))
         {
             let variant = Name { text: name.into(), span };
             return self.variant(&variant, None, type_name, &given, expected);
         }
-        match self.constants.get(name) {
-            None => {
-                let near = nearest(name, self.constants.values()).map(str::to_owned);
-                let quote = wanted.is_textual();
-                self.report(UnknownName { name: name.to_owned(), wanted: "param or let", near, quote, span });
-                None
-            }
-            Some(Constant::Broken) => None,
-            Some(Constant::Thing { what, .. }) => {
-                let found = format!("{what} `{name}`");
-                self.mismatch(found, span, None, expected)
-            }
-            Some(Constant::Let(value)) => {
-                self.used.insert(name.to_owned());
+        let Some(named) = named else {
+            let near = self.scopes.near(mention, Meaning::is_value);
+            let quote = wanted.is_textual() && mention.qualifier.is_none();
+            let name = self.files.text(span).to_owned();
+            self.report(UnknownName { name, wanted: "param or let", near, quote, span });
+            return None;
+        };
+        match named.meaning {
+            Meaning::Broken => None,
+            Meaning::Let(item) => {
+                self.used.insert(named.declared);
+                let value = &item.value;
                 if fits(&value.kind, wanted, expected.optional) {
                     return self.value(value, expected);
                 }
                 let label = Some((format!("`{name}` is {}", found(value)), value.span));
                 self.mismatch(found(value), span, label, expected)
             }
-            Some(Constant::Param { value_type, optional, value, declared }) => {
-                self.used.insert(name.to_owned());
+            Meaning::Param => {
+                self.used.insert(named.declared);
+                let Some(param) = self.params.get(&named.declared).cloned() else {
+                    return self.mismatch(format!("the param `{name}`"), span, None, expected);
+                };
+                let param = param?;
+                let (value_type, optional) = (&param.value_type, param.optional);
                 let same = value_type == wanted || (*value_type == Type::Text && *wanted == Type::Template);
                 if same && (expected.optional || !optional) {
-                    let value = value.clone()?;
+                    let value = param.value?;
                     return Some(if *wanted == Type::Template { constant_template(value) } else { value });
                 }
-                let found = with_article(&value_type.named(*optional));
-                let label = Some((format!("`{name}` is {}", value_type.named(*optional)), *declared));
+                let found = with_article(&value_type.named(optional));
+                let label = Some((format!("`{name}` is {}", value_type.named(optional)), param.declared));
                 self.mismatch(found, span, label, expected)
             }
+            meaning => self.mismatch(format!("{} `{name}`", meaning.in_words()), span, None, expected),
         }
     }
 
@@ -240,13 +331,20 @@ impl<'c> Checker<'c> {
                 return None;
             }
         }
-        let whole = whole_text(text).unwrap_or_default();
-        match texts::check(wanted, whole) {
-            Ok(()) => Some(Value::Text(whole.to_owned())),
+        self.checked_text(whole_text(text).unwrap_or_default().to_owned(), wanted, span)
+    }
+
+    /// Text in the form of its type.
+    pub(crate) fn checked_text(&mut self, text: String, wanted: &Type, span: Span) -> Option<Value> {
+        if *wanted == Type::Regex {
+            return self.regex(&text, span).map(|()| Value::Text(text));
+        }
+        match texts::check(wanted, &text) {
+            Ok(()) => Some(Value::Text(text)),
             Err(error) => {
                 self.report(MalformedText {
                     expected: wanted.to_string(),
-                    text: whole.to_owned(),
+                    text,
                     reason: error.reason,
                     help: error.help.to_owned(),
                     near: error.near,
@@ -273,12 +371,16 @@ fn fits(kind: &ExpressionKind, wanted: &Type, optional: bool) -> bool {
         ExpressionKind::Broken => true,
         ExpressionKind::Null => optional,
         ExpressionKind::Name(_) => true,
-        ExpressionKind::Text(_) => wanted.is_textual(),
+        ExpressionKind::Text(_) => wanted.is_textual() || *wanted == Type::Secret,
         ExpressionKind::List(_) => matches!(wanted, Type::List(_)),
-        ExpressionKind::Record(_) | ExpressionKind::Variant(..) => matches!(wanted, Type::Named(_)),
+        ExpressionKind::Record(_) => matches!(wanted, Type::Named(_) | Type::Map(_)),
+        ExpressionKind::Variant(..) => matches!(wanted, Type::Named(_)),
         ExpressionKind::Bool(_) => *wanted == Type::Bool,
         ExpressionKind::Number(number) => *wanted == number_type(*number),
-        _ => false,
+        ExpressionKind::Header(_) => *wanted == Type::Header,
+        ExpressionKind::Secret(_) => *wanted == Type::Secret,
+        // What is computed says itself what it is.
+        _ => true,
     }
 }
 
@@ -291,6 +393,7 @@ pub(crate) fn number_type(number: Number) -> Type {
         Number::Size(_) => Type::Size,
         Number::EventRate(_) => Type::EventRate,
         Number::ByteRate(_) => Type::ByteRate,
+        Number::Percent(_) => Type::Percent,
     }
 }
 
@@ -303,6 +406,7 @@ pub(crate) fn number_value(number: Number) -> Value {
         Number::Size(value) => Value::Size(value),
         Number::EventRate(value) => Value::EventRate(value),
         Number::ByteRate(value) => Value::ByteRate(value),
+        Number::Percent(share) => Value::Float(share),
     }
 }
 
@@ -320,7 +424,16 @@ pub(crate) fn found(given: &Expression) -> String {
         ExpressionKind::Name(name) => format!("`{name}`"),
         ExpressionKind::Header(name) => format!("the header `@{name}`, which only events have"),
         ExpressionKind::Variant(name, _) => format!("the variant `{}`", name.text),
-        _ => "a condition".to_owned(),
+        ExpressionKind::Secret(_) => "a secret".to_owned(),
+        ExpressionKind::Call(call) => format!("a call of `{}`", call.function.name.text),
+        ExpressionKind::Match(_) => "a `match`".to_owned(),
+        ExpressionKind::If(_) => "an `if`".to_owned(),
+        ExpressionKind::Paren(inner) => found(inner),
+        ExpressionKind::Not(_) | ExpressionKind::And(_) | ExpressionKind::Or(_) | ExpressionKind::Is(_) => {
+            "a condition".to_owned()
+        }
+        ExpressionKind::Binary(operator, ..) if operator.is_question() => "a condition".to_owned(),
+        _ => "an expression".to_owned(),
     }
 }
 

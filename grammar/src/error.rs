@@ -20,6 +20,8 @@ pub enum SyntaxErrorKind {
         found: String,
         /// What could, in words; the likeliest first.
         expected: Vec<&'static str>,
+        /// What was most likely meant, in words, if it is a typical slip.
+        hint: Option<String>,
     },
     /// A `"` without a second one on its line.
     UnclosedText,
@@ -61,21 +63,6 @@ pub enum SyntaxErrorKind {
         /// Its value.
         limit: usize,
     },
-    /// A part of the language that this version does not carry out.
-    Later(Later),
-}
-
-/// A part of the language that this version does not carry out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Later {
-    /// An item, by its word.
-    Item(String),
-    /// A step or an edge, by its first word.
-    Step(String),
-    /// A use of an interceptor, by its name.
-    Interceptor(String),
-    /// An operator.
-    Operator(String),
-    /// A function or a value from outside, by its name.
-    Call(String),
+    /// A question about the answer to a question: `a < b < c`.
+    Chained,
 }

@@ -29,6 +29,10 @@ pub const ITEM_WORDS: [&str; 16] = [
     "agent",
 ];
 
+/// The words that are names only in backticks.
+pub const RESERVED_WORDS: [&str; 13] =
+    ["true", "false", "null", "if", "then", "else", "match", "in", "is", "matches", "and", "or", "not"];
+
 /// Brackets may be nested this deep.
 pub(crate) const NESTING_MAX: usize = 64;
 
@@ -52,6 +56,8 @@ pub(crate) struct ItemText {
     pub(crate) errors: Vec<SyntaxError>,
     /// A mistake that leaves no shape to parse.
     pub(crate) shapeless: bool,
+    /// It has lines that look like those of a block, but stand in no braces.
+    unbraced: bool,
 }
 
 /// Cuts the text of a file into items.
@@ -65,6 +71,7 @@ pub(crate) fn lay_out(file: FileId, text: &str) -> Layout {
         item: None,
         open: Vec::new(),
         last: b'\n',
+        last_end: start,
         line_start: start,
     };
     scanner.scan();
@@ -81,6 +88,8 @@ struct Scanner<'t> {
     open: Vec<(u8, usize)>,
     /// The last byte that is neither blank nor comment; a newline where a line has just begun.
     last: u8,
+    /// Where it ends.
+    last_end: usize,
     line_start: usize,
 }
 
@@ -98,6 +107,8 @@ impl Scanner<'_> {
                 _ => {
                     if at_line_start && self.begins_item() {
                         self.finish_item();
+                    } else if at_line_start && self.open.is_empty() {
+                        self.note_unbraced();
                     }
                     at_line_start = false;
                     self.token(byte);
@@ -134,20 +145,62 @@ impl Scanner<'_> {
 
     /// Whether the line that begins here begins an item.
     ///
-    /// Inside brackets only an item's word in the first column does, followed by a name: so an item
-    /// whose bracket is never closed ends where the next one begins.
+    /// Where something is unfinished, inside brackets or after an operator, only an item's word in the first
+    /// column does, followed by a name: so an item that is never finished ends where the next one begins.
     fn begins_item(&self) -> bool {
-        let Some(_) = self.item else { return false };
+        let Some(item) = &self.item else { return false };
         let word = self.word(self.position);
-        if self.open.is_empty() {
-            let goes_on =
-                matches!(self.last, b'=' | b',' | b':') || matches!(word, "because" | "else" | "and" | "or");
-            return !word.is_empty() && !goes_on;
+        if self.open.is_empty() && !is_continued(&self.text[..self.last_end], self.last) {
+            let is_strange = self.position == self.line_start && self.begins_strange_item(item);
+            // An indented line that begins no item belongs to one whose opening brace is missing.
+            let in_first_column = self.position == self.line_start || ITEM_WORDS.contains(&word);
+            let is_word = !word.is_empty() && !matches!(word, "because" | "else" | "and" | "or");
+            return is_strange || is_word && in_first_column;
         }
-        let after = &self.text[self.position + word.len()..];
-        let blanks = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let named = after.get(blanks).is_some_and(|&byte| is_letter(byte) || byte == b'"' || byte == b'`');
-        self.position == self.line_start && blanks > 0 && named && ITEM_WORDS.contains(&word)
+        self.position == self.line_start && ITEM_WORDS.contains(&word) && self.names_item(word)
+    }
+
+    /// Whether a line begins an item that has lost its first word: the last item is whole without the line.
+    fn begins_strange_item(&self, item: &ItemText) -> bool {
+        let begun = &self.text[item.range.start..];
+        let takes_braces =
+            ![&b"import"[..], b"param", b"let", b"extern fn"].iter().any(|word| begun.starts_with(word));
+        match self.text[self.position] {
+            b'"' | b'`' | b'}' | b')' | b']' => !item.shapeless && !item.unbraced,
+            b'{' => self.last == b'}' || !takes_braces,
+            _ => false,
+        }
+    }
+
+    /// Notes a line that continues nothing and begins nothing.
+    fn note_unbraced(&mut self) {
+        let continues = is_continued(&self.text[..self.last_end], self.last)
+            || goes_on_after(&self.text[self.position..])
+            || self.position == self.line_start;
+        if let Some(item) = &mut self.item {
+            item.unbraced |= !continues;
+        }
+    }
+
+    /// Whether what follows an item's word makes it one: a name, or a title, or the agent's braces.
+    fn names_item(&self, word: &str) -> bool {
+        let rest = &self.text[self.position + word.len()..];
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let after = &rest[blanks..];
+        let next = self.word(self.text.len() - after.len());
+        match after.first() {
+            Some(b'{') => word == "agent",
+            Some(b'"') => matches!(word, "import" | "test"),
+            Some(b'`') => true,
+            Some(b'=') => after.get(1) != Some(&b'='),
+            // A component may be called `in`: nothing but that can stand before a `=`.
+            Some(_) if matches!(next, "in" | "is" | "matches" | "and" | "or" | "then" | "else") => {
+                let rest = after[next.len()..].trim_ascii_start();
+                rest.starts_with(b"=") && !rest.starts_with(b"==")
+            }
+            Some(&byte) => is_letter(byte),
+            None => false,
+        }
     }
 
     fn token(&mut self, byte: u8) {
@@ -163,9 +216,13 @@ impl Scanner<'_> {
             }
             b'{' | b'(' | b'[' => self.opener(byte),
             b'}' | b')' | b']' => self.closer(byte),
-            _ if is_letter(byte) || byte.is_ascii_digit() => self.position += self.word(self.position).len(),
+            _ if is_letter(byte) || byte.is_ascii_digit() => {
+                self.position += self.word(self.position).len();
+                self.last = self.text[self.position - 1];
+            }
             _ => self.position += 1,
         }
+        self.last_end = self.position;
         if let Some(item) = &mut self.item {
             item.range.end = self.position;
         }
@@ -216,6 +273,8 @@ impl Scanner<'_> {
                     self.open.truncate(index);
                 }
             }
+            // The parser says where the opening brace is missing.
+            None if byte == b'}' && self.item.as_ref().is_some_and(|item| item.unbraced) => {}
             None => {
                 let kind = SyntaxErrorKind::UnmatchedBracket { closer: byte as char, opener: None };
                 self.report_shape(here, kind);
@@ -284,7 +343,8 @@ pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
         let byte = bytes[position];
         let ends_entry = match byte {
             b',' => true,
-            b'\n' => !goes_on_before(&bytes[..position], last) && !goes_on_after(&bytes[position..]),
+            b'\n' if last == b':' && begins_entry(&bytes[position..]) => true,
+            b'\n' => !is_continued(&bytes[..position], last) && !goes_on_after(&bytes[position..]),
             b'}' | b')' | b']' => true,
             _ => false,
         };
@@ -292,6 +352,10 @@ pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
             && position >= place
             && let Some((true, start)) = open.last()
         {
+            // Before the braces is not in them.
+            if *start > place {
+                return None;
+            }
             let end = if byte == b',' { position + 1 } else { position };
             return Some(*start..end);
         }
@@ -331,9 +395,34 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     position
 }
 
-fn goes_on_before(before: &[u8], last: u8) -> bool {
-    let line = before.trim_ascii_end();
-    matches!(last, b'=' | b'<' | b'+' | b'*' | b'/' | b'%') || line.ends_with(b"->") || line.ends_with(b" > ")
+/// Whether a line that ends here goes on in the next one: it ends in an operator. `last` is its last byte.
+fn is_continued(before: &[u8], last: u8) -> bool {
+    match last {
+        b'=' | b'<' | b'+' | b'-' | b'*' | b'/' | b'|' | b',' | b':' => true,
+        // `1%` is a number, `Text?` and `Map<Text>` are types: operators stand behind a blank.
+        b'%' | b'?' | b'>' => {
+            let line = before.trim_ascii_end();
+            let operator = [&b"->"[..], b"=>", b"??"].iter().any(|operator| line.ends_with(operator));
+            operator || line.len() > 1 && line[line.len() - 2].is_ascii_whitespace()
+        }
+        b'a'..=b'z' => {
+            let line = before.trim_ascii_end();
+            let start = line.iter().rposition(|&byte| !is_letter(byte) && !byte.is_ascii_digit());
+            let word = &line[start.map_or(0, |start| start + 1)..];
+            // `@in` is a header.
+            let is_word = start.is_none_or(|start| line[start] != b'@');
+            is_word && [&b"and"[..], b"or", b"in", b"matches", b"then", b"else", b"because"].contains(&word)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the next line begins with `name:`, or `:` without a name.
+fn begins_entry(rest: &[u8]) -> bool {
+    let rest = rest.trim_ascii_start();
+    let is_of_name = |byte: &&u8| is_letter(**byte) || byte.is_ascii_digit() || matches!(byte, b'@' | b'`');
+    let name = rest.iter().take_while(is_of_name).count();
+    rest[name..].trim_ascii_start().starts_with(b":")
 }
 
 fn goes_on_after(rest: &[u8]) -> bool {

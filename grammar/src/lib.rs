@@ -1,4 +1,4 @@
-//! The Weir language: source text to syntax trees and errors.
+//! The Weir language: source text to syntax trees and errors, and to its canonical form.
 //!
 //! [`parse`] always returns both: what could be read, and one error for each mistake. It reads item by
 //! item, so that a mistake in one leaves the others alone and no more of pest's pairs than those of
@@ -7,17 +7,21 @@
 //! This crate must not know what a program means: no name is resolved, no type is known, no component
 //! exists, and nothing is read but the text it is given.
 
+#[doc(hidden)]
+pub mod bare;
 mod build;
 mod error;
 mod expectation;
+mod format;
 mod layout;
 mod literal;
 mod parse;
 mod span;
 pub mod tree;
 
-pub use error::{Later, SyntaxError, SyntaxErrorKind};
-pub use layout::ITEM_WORDS;
+pub use error::{SyntaxError, SyntaxErrorKind};
+pub use format::format;
+pub use layout::{ITEM_WORDS, RESERVED_WORDS};
 pub use literal::UNITS;
 pub use parse::{Parsed, parse, parse_value};
 pub use span::{FileId, Span};

@@ -29,12 +29,29 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     if digits.matches('.').count() > 1 {
         return Err(wrong("a number has one point at most; text stands in quotes".into()));
     }
+    if let Some(exponent) = unit.strip_prefix(['e', 'E'])
+        && exponent.starts_with(|letter: char| letter.is_ascii_digit())
+    {
+        return Err(wrong("a number has no exponent; it is written out, as in `100_000`".into()));
+    }
+    if milliseconds_of(
+        unit.trim_end_matches(|letter: char| letter.is_ascii_alphabetic())
+            .trim_end_matches(|letter: char| letter.is_ascii_digit()),
+    )
+    .is_some()
+    {
+        return Err(wrong("a duration has one unit, as in `90min`".into()));
+    }
     let unknown = |unit: &str| NumberError { reason: format!("`{unit}` is no unit"), unit_at };
     match unit {
         "" if digits.contains('.') => {
             digits.parse().map(Number::Float).map_err(|_| wrong("no number".into()))
         }
         "" => digits.parse().map(Number::Int).map_err(|_| wrong(format!("numbers end at {}", i64::MAX))),
+        "%" => digits
+            .parse()
+            .map(|share: f64| Number::Percent(share / 100.0))
+            .map_err(|_| wrong("no number".into())),
         "/s" => Ok(Number::EventRate(digits.parse().map_err(|_| wrong("no number".into()))?)),
         _ => match unit.strip_suffix("/s") {
             Some(bytes) => {

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use pest::Parser;
-use pest::error::{Error, InputLocation};
+use pest::error::{Error, ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
 use crate::build::Builder;
-use crate::error::{Later, SyntaxError, SyntaxErrorKind};
-use crate::expectation;
-use crate::layout::{ITEM_WORDS, ItemText, entry_around, lay_out};
+use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::expectation::{self, Mismatch};
+use crate::layout::{ItemText, entry_around, lay_out};
 use crate::tree::{CommentKind, Expression, ExpressionKind, File, Item, ItemKind, Name};
 use crate::{FileId, FlowParser, Rule, Span};
 
@@ -47,6 +47,7 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
         last_end = item.range.end;
         let read = read_item(&mut builder, item);
         parsed.file.items.push(read);
+        builder.errors.sort_by_key(|error| error.span.start);
         parsed.errors.append(&mut builder.errors);
     }
     parsed.file.comments = layout.comments;
@@ -69,7 +70,7 @@ pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
     match FlowParser::parse(Rule::lone_value, text) {
         Ok(mut pairs) => {
             let value = pairs.next().and_then(|lone| lone.into_inner().next());
-            let value = value.map_or(broken, |pair| builder.value(pair));
+            let value = value.map_or(broken, |pair| builder.expression(pair));
             (value, builder.errors)
         }
         Err(error) => (broken, vec![unexpected(file, text, 0, &error)]),
@@ -104,10 +105,15 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
         builder.errors.extend(cause.and_then(|cause| item.errors.into_iter().nth(cause)));
         return broken(name);
     }
-    let Some(rule) = rule_of(word) else {
+    let Some(rule) = item_rule(source) else {
         let error = unknown_item(builder.file, source, word, span);
         builder.errors.push(error);
-        return broken(name);
+        // A name whose item's word is missing.
+        let follows = source[word.len()..].trim_start_matches([' ', '\t']);
+        let is_name = !word.is_empty() && (follows.starts_with(':') || follows.starts_with('='));
+        let end = span.start + word.len() as u32;
+        let own = Name { text: word.into(), span: Span { end, ..span } };
+        return broken(if is_name { Some(own) } else { name });
     };
     let copy = blanked(source, &item);
     match read_with_rule(builder, rule, copy, item.errors) {
@@ -138,10 +144,24 @@ fn read_with_rule(
             Ok(mut pairs) => return pairs.next().map(|pair: Pair<'_, Rule>| builder.item(pair)),
             Err(error) => error,
         };
+        let error = line_that_stops(rule, &copy, &error).unwrap_or(error);
         builder.errors.push(unexpected(builder.file, &copy, builder.base, &error));
         blank_entry(builder, &mut copy, place_of(&error))?;
     }
     None
+}
+
+/// The mistake at the end of a line that stops too early.
+///
+/// Since the next line may go on with `and` or `or`, pest looks there, and knows of nothing else that could come.
+fn line_that_stops(rule: Rule, text: &str, error: &Error<Rule>) -> Option<Error<Rule>> {
+    let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return None };
+    let line_end = text[..place_of(error)].trim_end().len();
+    let at_line_start = text[line_end..place_of(error)].contains('\n');
+    if !at_line_start || !positives.iter().all(|rule| matches!(rule, Rule::and_word | Rule::or_word)) {
+        return None;
+    }
+    FlowParser::parse(rule, &text[..line_end]).err().filter(|error| place_of(error) == line_end)
 }
 
 fn blank_entry(builder: &mut Builder<'_>, copy: &mut String, place: usize) -> Option<()> {
@@ -151,7 +171,8 @@ fn blank_entry(builder: &mut Builder<'_>, copy: &mut String, place: usize) -> Op
     Some(())
 }
 
-fn blanked(source: &str, item: &ItemText) -> String {
+/// What pest sees of an item.
+pub(crate) fn blanked(source: &str, item: &ItemText) -> String {
     let mut copy = source.to_owned();
     for range in &item.blanks {
         let range = range.start - item.range.start..range.end - item.range.start;
@@ -173,29 +194,38 @@ fn is_shape(kind: &SyntaxErrorKind) -> bool {
     matches!(kind, UnclosedBracket { .. } | UnmatchedBracket { .. } | Limit { .. })
 }
 
-fn rule_of(word: &str) -> Option<Rule> {
+/// The rule of the item that begins with this text.
+pub(crate) fn item_rule(source: &str) -> Option<Rule> {
+    let word = first_word(source);
+    let next = first_word(source[word.len()..].trim_start_matches([' ', '\t']));
     Some(match word {
+        "import" => Rule::import_item,
         "param" => Rule::param_item,
         "let" => Rule::let_item,
+        "schema" => Rule::schema_item,
         "source" | "channel" | "sink" => Rule::component_item,
+        "interceptor" => Rule::interceptor_item,
+        "fn" => Rule::fn_item,
+        "quality" => Rule::quality_item,
+        "flow" => Rule::flow_item,
+        "test" => Rule::test_item,
+        "agent" => Rule::agent_item,
+        "extern" if next == "fn" => Rule::extern_fn_item,
+        "extern" if next == "parser" => Rule::extern_parser_item,
         "extern" => Rule::extern_item,
         "enum" => Rule::enum_item,
         "record" => Rule::record_item,
-        "flow" => Rule::flow_item,
         _ => return None,
     })
 }
 
 fn unknown_item(file: FileId, source: &str, word: &str, span: Span) -> SyntaxError {
     let here = Span { end: span.start + word.len() as u32, ..span };
-    if ITEM_WORDS.contains(&word) {
-        return SyntaxError { span: here, kind: SyntaxErrorKind::Later(Later::Item(word.to_owned())) };
-    }
     if word.is_empty() {
         let found = expectation::found(source, 0);
         let end = span.start + source.chars().next().map_or(0, |letter| letter.len_utf8() as u32);
-        let kind =
-            SyntaxErrorKind::Unexpected { found, expected: vec!["an item such as `source` or `flow`"] };
+        let expected = vec!["an item such as `source` or `flow`"];
+        let kind = SyntaxErrorKind::Unexpected { found, expected, hint: None };
         return SyntaxError { span: Span { file, start: span.start, end }, kind };
     }
     SyntaxError { span: here, kind: SyntaxErrorKind::UnknownItem { word: word.to_owned() } }
@@ -225,13 +255,8 @@ fn place_of(error: &Error<Rule>) -> usize {
 
 fn unexpected(file: FileId, text: &str, base: usize, error: &Error<Rule>) -> SyntaxError {
     let place = place_of(error);
-    let length = expectation::length_at(text, place);
+    let Mismatch { found, length, expected, hint } = expectation::mismatch(text, place, error);
     let start = (base + place) as u32;
     let span = Span { file, start, end: start + length as u32 };
-    let expected = expectation::expected(error);
-    let found = match expected.contains(&expectation::HOLE_END) && text[place..].starts_with('"') {
-        true => "the end of the text".to_owned(),
-        false => expectation::found(text, place),
-    };
-    SyntaxError { span, kind: SyntaxErrorKind::Unexpected { found, expected } }
+    SyntaxError { span, kind: SyntaxErrorKind::Unexpected { found, expected, hint } }
 }

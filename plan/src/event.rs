@@ -10,11 +10,21 @@ pub const BODY: &str = "body";
 /// Columns without it are the body or fields.
 pub const HEADER_SIGIL: char = '@';
 
+/// The name of the column that holds the headers which a peer has attached, of type `Map<Text>`. It is
+/// no field: formats leave it out, and steps that choose fields keep it.
+pub const ATTACHED_HEADERS: &str = "headers";
+
+/// The key in the metadata of a column whose values must not be shown to everybody.
+pub const SENSITIVE: &str = "sensitive";
+
 /// The type of every event at one edge: one Arrow column for each header and field.
 ///
 /// Types of the language map to Arrow types in one way only: `Bool` is `Boolean`, `Int` is
 /// `Int64`, `Float` is `Float64`, `Text` is `Utf8View`, `Bytes` is `BinaryView`, `Time` is
-/// `Timestamp(Microsecond, "UTC")`, `Duration` is `Duration(Microsecond)`, `Size` is `UInt64`.
+/// `Timestamp(Microsecond, "UTC")`, `Duration` is `Duration(Microsecond)`, `Size` is `UInt64`,
+/// `Decimal(p, s)` is `Decimal128(p, s)`, `Ip` is `FixedSizeBinary(16)` (an IPv4 address mapped into
+/// IPv6), `Json` is `Utf8View`, a list is `List`, `Map<T>` is `Map` from `Utf8View`, a schema within a
+/// schema is `Struct`. A column with [`SENSITIVE`] in its metadata is sensitive.
 /// An optional type is a nullable column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{EventType, EventTypeId, Expression, Settings};
+use std::time::Duration;
+
+use crate::{EventType, EventTypeId, Expression, Function, Settings, Value};
 
 /// The version of the plan's format that this crate reads and writes.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// A whole program, ready to be run.
 ///
@@ -26,8 +28,14 @@ pub struct Plan {
     pub sinks: Vec<Component>,
     /// The event types that the rest refers to by index, without repeats.
     pub event_types: Vec<EventType>,
+    /// The functions of the program that its expressions use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<Function>,
     /// The flows, in the order of the text.
     pub flows: Vec<Flow>,
+    /// What the whole agent may use, as the program's `agent { … }` says; empty without.
+    #[serde(default)]
+    pub agent: Settings,
 }
 
 /// One source, channel or sink.
@@ -53,6 +61,9 @@ pub struct Flow {
     pub name: String,
     /// What it promises.
     pub delivers: Delivery,
+    /// In which order it promises to deliver them.
+    #[serde(default, skip_serializing_if = "Order::is_none")]
+    pub order: Order,
     /// From each source to its channels, and from each channel to its sinks.
     pub paths: Vec<Path>,
 }
@@ -69,6 +80,28 @@ pub enum Delivery {
     AtLeastOnce,
     /// Every event arrives once.
     ExactlyOnce,
+}
+
+/// The order that a flow promises.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// None.
+    #[default]
+    None,
+    /// That of each partition of its sources.
+    Partition,
+    /// That of all events that have the same value in this column.
+    By(String),
+    /// That of all events.
+    Total,
+}
+
+impl Order {
+    /// Whether no order is promised.
+    pub fn is_none(&self) -> bool {
+        *self == Order::None
+    }
 }
 
 /// The way of events from one component onward, up to the next channels or sinks.
@@ -88,6 +121,8 @@ pub enum Origin {
     Source(String),
     /// At the channel of this name.
     Channel(String),
+    /// With the events that the steps of this flow reject.
+    Rejects(String),
 }
 
 /// Steps in their order, and where the events go after them.
@@ -109,6 +144,26 @@ pub enum Route {
     Sink(String),
     /// To every branch, as one unit.
     Copy(Vec<Branch>),
+    /// Each event to the first case whose condition is true for it.
+    Match(Vec<Case>),
+    /// Each event to one of several ways.
+    Balance {
+        /// What keeps events together: those of one value go one way. Without, ways take turns.
+        by: Option<Expression>,
+        /// The ways.
+        segments: Vec<Segment>,
+    },
+    /// Every event to the first of several ways that works.
+    Failover(Vec<Segment>),
+}
+
+/// One case of a `match`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    /// What is asked; none fits every event.
+    pub condition: Option<Expression>,
+    /// The case's own steps and destination.
+    pub segment: Segment,
 }
 
 /// One branch of a `copy`.
@@ -127,8 +182,21 @@ pub struct Step {
     pub label: String,
     /// What it does.
     pub action: Action,
+    /// What happens to an event for which it fails; none if it can't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
     /// The type of the events that leave it.
     pub event_type: EventTypeId,
+}
+
+/// What happens to an event for which a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// It goes to the flow's rejects.
+    Reject,
+    /// It is delivered by being dropped, and counted.
+    Drop,
 }
 
 /// What a step does.
@@ -138,6 +206,109 @@ pub enum Action {
     /// Keeps the events for which the expression is true; the others are delivered by being
     /// dropped, and counted.
     Keep(Expression),
+    /// Drops the events for which the expression is true.
+    Drop(Expression),
+    /// Rejects the events for which the condition is true.
+    Reject {
+        /// What is asked.
+        condition: Expression,
+        /// Why, in the program's words.
+        reason: Option<String>,
+    },
+    /// Rejects the events that break one of the rules.
+    Check {
+        /// The rules' name as a whole.
+        quality: String,
+        /// The rules in their order.
+        rules: Vec<Rule>,
+    },
+    /// Gives a column a value; it may be a new column.
+    Set {
+        /// The column.
+        column: String,
+        /// Its value.
+        value: Expression,
+    },
+    /// Takes a column away.
+    Unset(String),
+    /// Gives a column another name.
+    Rename {
+        /// The old name.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// Takes away all fields but these; headers stay.
+    Select(Vec<String>),
+    /// Reads the body into fields, and takes the body away.
+    Parse {
+        /// The parser of the library.
+        parser: String,
+        /// Its settings.
+        settings: Settings,
+        /// The fields that it gives.
+        fields: Vec<ParsedField>,
+        /// Whether further fields in the body are a failure.
+        strict: bool,
+    },
+    /// Computes a value for the steps after it.
+    Let {
+        /// Its number.
+        local: u32,
+        /// The value.
+        value: Expression,
+    },
+    /// Lets no more through than this rate, an [`Value::EventRate`] or a [`Value::ByteRate`].
+    Throttle(Value),
+    /// Keeps this share of the events, chosen by their origins.
+    Sample(f64),
+    /// Drops events whose value came before within this time.
+    Dedupe {
+        /// The value.
+        by: Expression,
+        /// How long a value is remembered.
+        within: Duration,
+    },
+}
+
+/// One rule of a `quality`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name in metrics and rejected events.
+    pub name: String,
+    /// What must hold.
+    pub condition: Expression,
+    /// Why, in the program's words.
+    pub reason: Option<String>,
+}
+
+/// A field that a parser gives; its type is that of its column after the step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParsedField {
+    /// The name, in the body and of the column.
+    pub name: String,
+    /// How its value is written in the body.
+    #[serde(default, skip_serializing_if = "FieldFormat::is_plain")]
+    pub format: FieldFormat,
+}
+
+/// How a field's value is written in a body.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldFormat {
+    /// As its type is written by default: a time in RFC 3339, a duration as in `5s`.
+    #[default]
+    Plain,
+    /// A duration, as a number that counts this long.
+    Unit(Duration),
+    /// A time, by a `strptime` pattern that the checker has validated.
+    Pattern(String),
+}
+
+impl FieldFormat {
+    fn is_plain(&self) -> bool {
+        *self == FieldFormat::Plain
+    }
 }
 
 /// Why a plan was refused.

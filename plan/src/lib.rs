@@ -9,17 +9,19 @@
 //! is run (batches, transactions, components).
 
 mod display;
+mod drawing;
 mod event;
 mod expression;
 mod graph;
 mod settings;
 mod value;
 
-pub use event::{BODY, EventType, EventTypeId, HEADER_SIGIL};
-pub use expression::{Comparison, Expression, Operation};
+pub use display::type_name;
+pub use event::{ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, SENSITIVE};
+pub use expression::{Arithmetic, Comparison, Expression, Function, MatchArm, Operation, Pattern};
 pub use graph::{
-    Action, Branch, Component, Delivery, Flow, Origin, PLAN_VERSION, Path, Plan, PlanError, Route, Segment,
-    Step,
+    Action, Branch, Case, Component, Delivery, FieldFormat, Flow, OnFailure, Order, Origin, PLAN_VERSION,
+    ParsedField, Path, Plan, PlanError, Route, Rule, Segment, Step,
 };
-pub use settings::{Settings, SettingsError};
+pub use settings::{NotCarriedOut, Settings, SettingsError};
 pub use value::{Hole, HoleFormat, SecretReference, Template, TemplatePart, Value};

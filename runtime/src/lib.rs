@@ -19,6 +19,7 @@ mod registry;
 mod route;
 pub mod sink;
 pub mod source;
+pub mod storage;
 
 pub use acknowledgement::Acknowledgement;
 pub use clock::{Clock, SystemClock};

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
 use weir_plan::{Action, Route as PlannedRoute, Segment as PlannedSegment, Step as PlannedStep};
 
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, BatchError};
-use crate::channel::{Channel, Fill, PutTransaction};
+use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
 use crate::kernel;
 use crate::meter::Meter;
 
@@ -67,7 +67,11 @@ impl Segment {
                     .map(|branch| Segment::connect(&branch.segment, optional || branch.optional, target));
                 Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
             }
-            PlannedRoute::Sink(_) => return None,
+            // The agent refuses the others before it connects anything.
+            PlannedRoute::Sink(_)
+            | PlannedRoute::Match(_)
+            | PlannedRoute::Balance { .. }
+            | PlannedRoute::Failover(_) => return None,
         };
         Some(Segment { steps: planned.steps.clone(), to })
     }
@@ -117,6 +121,7 @@ pub(crate) fn apply_steps(steps: &[PlannedStep], batch: &Batch, meter: &Meter) -
     for step in steps {
         let applied = match &step.action {
             Action::Keep(condition) => kernel::keep(condition, &batch),
+            _ => Err(ArrowError::NotYetImplemented("no kernel for this step".to_owned()).into()),
         };
         let applied = applied.map_err(|error| StepError { step: step.label.clone(), error })?;
         let dropped = batch.payload_bytes() - applied.payload_bytes();
@@ -128,16 +133,26 @@ pub(crate) fn apply_steps(steps: &[PlannedStep], batch: &Batch, meter: &Meter) -
 
 impl Put {
     /// Puts and commits into the room that was reserved.
-    pub(crate) fn commit(self, transaction: Box<dyn PutTransaction>, acknowledgement: Acknowledgement) {
+    pub(crate) fn commit(
+        self,
+        transaction: Box<dyn PutTransaction>,
+        scope: &Scope,
+        acknowledgement: Acknowledgement,
+    ) -> Result<(), CommitError> {
         self.target.meter.received.add(self.batch.rows(), self.batch.payload_bytes());
-        transaction.commit(self.batch, acknowledgement);
+        transaction.commit(scope, self.batch, acknowledgement)
     }
 
-    /// Puts into an optional channel; what it has no room for is counted and left out.
-    pub(crate) fn commit_if_room(self) {
-        match self.target.channel.try_reserve(Fill::of(&self.batch)) {
-            Some(transaction) => self.commit(transaction, Acknowledgement::unobserved()),
-            None => self.target.meter.count("skipped_events", self.batch.rows() as u64),
+    /// Puts into an optional channel; what it has no room for is counted and left out, and so is
+    /// what comes behind that in the same run.
+    pub(crate) fn commit_if_room(self, scope: &Scope) {
+        let (meter, rows) = (self.target.meter.clone(), self.batch.rows() as u64);
+        let committed = match self.target.channel.try_reserve(Fill::of(&self.batch)) {
+            Some(transaction) => self.commit(transaction, scope, Acknowledgement::unobserved()).is_ok(),
+            None => false,
+        };
+        if !committed {
+            meter.count("skipped_events", rows);
         }
     }
 }

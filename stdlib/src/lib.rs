@@ -3,6 +3,7 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod file_channel;
 mod file_sink;
 mod files;
 mod generate;
@@ -15,6 +16,7 @@ mod memory;
 mod null;
 mod stdout;
 mod template;
+mod types;
 
 pub use library::library_sources;
 use weir_runtime::Registry;
@@ -24,6 +26,7 @@ pub fn registry() -> Registry {
     let registry = Registry::default()
         .source("files", files::source::make)
         .source("generate", generate::make)
+        .channel("file", file_channel::make)
         .channel("memory", memory::make)
         .sink("files", files::sink::make)
         .sink("null", null::make)

@@ -4,12 +4,77 @@
 pub fn library_sources() -> &'static [(&'static str, &'static str)] {
     &[
         ("library/types.flow", include_str!("types/types.flow")),
+        ("library/formats.flow", include_str!("types/formats.flow")),
+        ("library/security.flow", include_str!("types/security.flow")),
+        ("library/file.flow", include_str!("file_channel/file.flow")),
         ("library/files.flow", include_str!("files/files.flow")),
         ("library/generate.flow", include_str!("generate/generate.flow")),
         ("library/hdfs.flow", include_str!("hdfs/hdfs.flow")),
+        ("library/http.flow", include_str!("http/http.flow")),
         ("library/kafka.flow", include_str!("kafka/kafka.flow")),
         ("library/memory.flow", include_str!("memory/memory.flow")),
         ("library/null.flow", include_str!("null/null.flow")),
+        ("library/stdin.flow", include_str!("stdin/stdin.flow")),
         ("library/stdout.flow", include_str!("stdout/stdout.flow")),
+        ("library/tcp_lines.flow", include_str!("tcp_lines/tcp_lines.flow")),
+        ("library/parsers/access_log.flow", include_str!("parsers/access_log.flow")),
+        ("library/parsers/avro.flow", include_str!("parsers/avro.flow")),
+        ("library/parsers/csv.flow", include_str!("parsers/csv.flow")),
+        ("library/parsers/json.flow", include_str!("parsers/json.flow")),
+        ("library/parsers/kv.flow", include_str!("parsers/kv.flow")),
+        ("library/parsers/regex.flow", include_str!("parsers/regex.flow")),
+        ("library/parsers/syslog.flow", include_str!("parsers/syslog.flow")),
+        ("library/functions/bytes.flow", include_str!("functions/bytes.flow")),
+        ("library/functions/encoding.flow", include_str!("functions/encoding.flow")),
+        ("library/functions/hash.flow", include_str!("functions/hash.flow")),
+        ("library/functions/ip.flow", include_str!("functions/ip.flow")),
+        ("library/functions/json.flow", include_str!("functions/json.flow")),
+        ("library/functions/lists.flow", include_str!("functions/lists.flow")),
+        ("library/functions/numbers.flow", include_str!("functions/numbers.flow")),
+        ("library/functions/random.flow", include_str!("functions/random.flow")),
+        ("library/functions/text.flow", include_str!("functions/text.flow")),
+        ("library/functions/time.flow", include_str!("functions/time.flow")),
+        ("library/interceptors/host.flow", include_str!("interceptors/host.flow")),
+        ("library/interceptors/regex_extractor.flow", include_str!("interceptors/regex_extractor.flow")),
+        ("library/interceptors/regex_filter.flow", include_str!("interceptors/regex_filter.flow")),
+        ("library/interceptors/remove_header.flow", include_str!("interceptors/remove_header.flow")),
+        ("library/interceptors/search_replace.flow", include_str!("interceptors/search_replace.flow")),
+        ("library/interceptors/static.flow", include_str!("interceptors/static.flow")),
+        ("library/interceptors/timestamp.flow", include_str!("interceptors/timestamp.flow")),
+        ("library/interceptors/uuid.flow", include_str!("interceptors/uuid.flow")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Every `.flow` file beside the Rust of the library.
+    fn signatures() -> Vec<PathBuf> {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let entries = walkdir::WalkDir::new(sources).into_iter().map(Result::unwrap);
+        let files = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "flow"));
+        files.map(walkdir::DirEntry::into_path).collect()
+    }
+
+    #[test]
+    fn every_signature_is_in_the_list_once() {
+        for path in signatures() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let entries = library_sources().iter().filter(|(_, source)| **source == *text);
+            assert_eq!(entries.count(), 1, "{}", path.display());
+        }
+        assert_eq!(library_sources().len(), signatures().len());
+    }
+
+    #[test]
+    fn every_name_is_another_and_ends_as_its_file_does() {
+        let mut names: Vec<&str> = library_sources().iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), library_sources().len());
+        assert!(names.iter().all(|name| name.starts_with("library/") && name.ends_with(".flow")));
+    }
 }

@@ -9,16 +9,23 @@ pub struct AfterCopy {
     pub span: Span,
     /// The copy.
     pub copy: Span,
+    /// Its word: `copy`, `match`, `balance` or `failover`.
+    pub word: &'static str,
 }
 
 impl AfterCopy {
     pub(super) fn describe(&self) -> Description {
         Description::new(
-            "nothing can follow `copy { … }`",
+            format!("nothing can follow `{} {{ … }}`", self.word),
             self.span,
             "which of the branches would this follow?",
         )
         .label(self.copy, "the events have gone into these branches")
-        .help("write the rest of the way into a branch: `copy { a -> x, b -> y }`")
+        .help(match self.word {
+            "match" => {
+                "write the rest of the way into an arm: `match { @x > 5 -> a -> x, _ -> b -> y }`".to_owned()
+            }
+            word => format!("write the rest of the way into a branch: `{word} {{ a -> x, b -> y }}`"),
+        })
     }
 }

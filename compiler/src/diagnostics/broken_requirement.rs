@@ -13,6 +13,8 @@ pub struct BrokenRequirement {
     pub reason_span: Span,
     /// The settings that the condition names.
     pub settings: Vec<RequiredSetting>,
+    /// Whether one of them is that of a channel which the program doesn't name.
+    pub implicit: bool,
 }
 
 impl BrokenRequirement {
@@ -35,6 +37,12 @@ impl BrokenRequirement {
         let defaults = self.settings.iter().filter(|setting| setting.default);
         let defaults: Vec<String> = defaults.map(|setting| format!("`{}`", setting.name)).collect();
         match defaults.is_empty() {
+            false if self.implicit => {
+                format!(
+                    "change them so that `{}`, or lead the way through a channel of your own",
+                    self.condition
+                )
+            }
             true => format!("change them so that `{}`", self.condition),
             false => format!("set {} as well, so that `{}`", joined(&defaults, "and"), self.condition),
         }

@@ -11,6 +11,8 @@ pub struct ChannelNeverFilled {
     pub declared: Span,
     /// Where it is read.
     pub read: Span,
+    /// The only source that nothing leads through, if there is just one.
+    pub source: Option<String>,
 }
 
 impl ChannelNeverFilled {
@@ -21,6 +23,9 @@ impl ChannelNeverFilled {
             "never filled",
         )
         .label(self.read, "so nothing ever comes out of it here")
-        .help(format!("let a source fill it: `some_source -> {}`", self.name))
+        .help(match &self.source {
+            Some(source) => format!("let the source `{source}` fill it: `{source} -> {}`", self.name),
+            None => format!("let a source fill it: `some_source -> {}`", self.name),
+        })
     }
 }

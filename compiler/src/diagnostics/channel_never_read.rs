@@ -11,6 +11,8 @@ pub struct ChannelNeverRead {
     pub declared: Span,
     /// Where it is filled.
     pub filled: Span,
+    /// The only sink that nothing leads through, if there is just one.
+    pub sink: Option<String>,
 }
 
 impl ChannelNeverRead {
@@ -21,6 +23,9 @@ impl ChannelNeverRead {
             "never read",
         )
         .label(self.filled, "so it only becomes full with what is put into it here")
-        .help(format!("let a sink read it: `{} -> some_sink`", self.name))
+        .help(match &self.sink {
+            Some(sink) => format!("let the sink `{sink}` read it: `{} -> {sink}`", self.name),
+            None => format!("let a sink read it: `{} -> some_sink`", self.name),
+        })
     }
 }

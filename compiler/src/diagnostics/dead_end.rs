@@ -9,15 +9,15 @@ pub struct DeadEnd {
     pub span: Span,
     /// What the last stage is, in words.
     pub what: String,
-    /// Whether it is a copy without branches.
-    pub copy: bool,
+    /// The word of a fork without branches: `copy`, `match`, `balance` or `failover`.
+    pub fork: Option<&'static str>,
 }
 
 impl DeadEnd {
     pub(super) fn describe(&self) -> Description {
-        let message = match self.copy {
-            true => "this `copy` has no branches, so the events go nowhere".to_owned(),
-            false => format!("this chain ends at {}, so the events go nowhere", self.what),
+        let message = match self.fork {
+            Some(word) => format!("this `{word}` has no branches, so the events go nowhere"),
+            None => format!("this chain ends at {}, so the events go nowhere", self.what),
         };
         Description::new(message, self.span, "nothing follows")
             .help("a chain ends at a channel or a sink: add `-> some_sink`")

@@ -15,8 +15,8 @@ pub struct DuplicateEntry {
 
 impl DuplicateEntry {
     pub(super) fn describe(&self) -> Description {
-        Description::new(format!("`{}` is set twice", self.name), self.second, "set again")
-            .label(self.first, "set here first")
+        Description::new(format!("`{}` is given twice", self.name), self.second, "given again")
+            .label(self.first, "given here first")
             .help("leave one of the two out")
     }
 }

@@ -25,8 +25,12 @@ impl Misplaced {
             Some(declared) => description.label(declared, "declared here"),
             None => description,
         };
-        description.help(
-            "a chain runs `source -> steps -> channel -> steps -> sink`; it may begin or end at a channel",
-        )
+        match self.role {
+            _ if self.rule.starts_with("a test ") => description,
+            "a source" | "a channel" | "a sink" | "not a component" => description.help(
+                "a chain runs `source -> steps -> channel -> steps -> sink`; it may begin or end at a channel",
+            ),
+            _ => description,
+        }
     }
 }

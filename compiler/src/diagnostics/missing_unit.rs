@@ -27,7 +27,9 @@ impl MissingUnit {
         let offers = listed(self.offers.iter().map(String::as_str), "or");
         description = description.help(format!("write {offers}"));
         match self.offers.as_slice() {
-            [only] => description.fix(format!("write `{only}`"), self.span, only.as_str()),
+            [only] if self.expected != "Percent" => {
+                description.fix(format!("write `{only}`"), self.span, only.as_str())
+            }
             _ => description,
         }
     }

@@ -4,21 +4,29 @@
 //! wants to read it. Codes are given out once: a diagnostic that goes takes its code with it.
 
 mod after_copy;
+mod ambiguous;
 mod broken_requirement;
+mod can_fail;
+mod cannot_fail;
+mod chained_question;
 mod channel_into_channel;
 mod channel_never_filled;
 mod channel_never_read;
+mod codes;
 mod cycle;
-mod cyclic_let;
+mod cyclic;
 mod dead_end;
 mod duplicate_entry;
 mod duplicate_name;
 mod empty_flow;
+mod hidden_field;
 mod hole_not_allowed;
-mod later;
+mod import_cycle;
+mod library_only;
 mod limit;
 mod malformed_hole;
 mod malformed_number;
+mod malformed_regex;
 mod malformed_string;
 mod malformed_text;
 mod may_be_null;
@@ -27,14 +35,22 @@ mod misplaced;
 mod missing_setting;
 mod missing_unit;
 mod name_style;
+mod needs_schema;
 mod never_null;
+mod no_reject_route;
 mod no_settings;
 mod no_such_column;
+mod no_such_operation;
 mod not_comparable;
+mod not_exhaustive;
+mod not_pure;
+mod not_set;
 mod optional_hole;
 mod out_of_range;
+mod overflow;
 mod param_without_value;
-mod promise_not_kept_yet;
+mod plain_secret;
+mod rejects_again;
 mod several_readers;
 mod unbalanced_bracket;
 mod unclosed_text;
@@ -49,28 +65,40 @@ mod unknown_setting;
 mod unknown_type;
 mod unknown_variant;
 mod unmet_need;
+mod unreachable_arm;
 mod unreadable_file;
 mod unused;
+mod used_twice;
+mod within;
+mod wrong_arguments;
 mod wrong_type;
 
 use weir_grammar::Span;
 
 pub use after_copy::AfterCopy;
+pub use ambiguous::Ambiguous;
 pub use broken_requirement::{BrokenRequirement, RequiredSetting};
+pub use can_fail::CanFail;
+pub use cannot_fail::CannotFail;
+pub use chained_question::ChainedQuestion;
 pub use channel_into_channel::ChannelIntoChannel;
 pub use channel_never_filled::ChannelNeverFilled;
 pub use channel_never_read::ChannelNeverRead;
+pub use codes::{FAMILIES, nearest_code, title};
 pub use cycle::Cycle;
-pub use cyclic_let::CyclicLet;
+pub use cyclic::Cyclic;
 pub use dead_end::DeadEnd;
 pub use duplicate_entry::DuplicateEntry;
-pub use duplicate_name::DuplicateName;
+pub use duplicate_name::{DuplicateName, NameOf};
 pub use empty_flow::EmptyFlow;
+pub use hidden_field::HiddenField;
 pub use hole_not_allowed::HoleNotAllowed;
-pub use later::{Later, LaterPart};
+pub use import_cycle::ImportCycle;
+pub use library_only::LibraryOnly;
 pub use limit::Limit;
 pub use malformed_hole::MalformedHole;
 pub use malformed_number::MalformedNumber;
+pub use malformed_regex::MalformedRegex;
 pub use malformed_string::MalformedString;
 pub use malformed_text::MalformedText;
 pub use may_be_null::MayBeNull;
@@ -79,14 +107,22 @@ pub use misplaced::Misplaced;
 pub use missing_setting::MissingSetting;
 pub use missing_unit::MissingUnit;
 pub use name_style::NameStyle;
+pub use needs_schema::NeedsSchema;
 pub use never_null::NeverNull;
+pub use no_reject_route::NoRejectRoute;
 pub use no_settings::NoSettings;
 pub use no_such_column::NoSuchColumn;
+pub use no_such_operation::NoSuchOperation;
 pub use not_comparable::NotComparable;
+pub use not_exhaustive::NotExhaustive;
+pub use not_pure::NotPure;
+pub use not_set::NotSet;
 pub use optional_hole::OptionalHole;
 pub use out_of_range::OutOfRange;
+pub use overflow::Overflow;
 pub use param_without_value::ParamWithoutValue;
-pub use promise_not_kept_yet::PromiseNotKeptYet;
+pub use plain_secret::PlainSecret;
+pub use rejects_again::RejectsAgain;
 pub use several_readers::SeveralReaders;
 pub use unbalanced_bracket::UnbalancedBracket;
 pub use unclosed_text::UnclosedText;
@@ -101,8 +137,12 @@ pub use unknown_setting::UnknownSetting;
 pub use unknown_type::UnknownType;
 pub use unknown_variant::UnknownVariant;
 pub use unmet_need::UnmetNeed;
+pub use unreachable_arm::UnreachableArm;
 pub use unreadable_file::UnreadableFile;
 pub use unused::Unused;
+pub use used_twice::UsedTwice;
+pub use within::Within;
+pub use wrong_arguments::WrongArguments;
 pub use wrong_type::WrongType;
 
 /// How bad it is.
@@ -139,9 +179,16 @@ pub struct Label {
 /// A change of the text that a machine can make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
-    /// What the change does.
+    /// What the change does, as in "write `capacity`".
     pub title: String,
-    /// The place that is replaced.
+    /// All that is to be changed, each at a place of its own. Half of a fix is none.
+    pub edits: Vec<Edit>,
+}
+
+/// One place of a fix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The place that is replaced; an empty one is where something is put in.
     pub span: Span,
     /// What comes to stand there.
     pub replacement: String,
@@ -163,8 +210,21 @@ impl Description {
         self
     }
 
-    fn fix(mut self, title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Description {
-        self.fix = Some(Fix { title: title.into(), span, replacement: replacement.into() });
+    /// Offers a change at one place.
+    fn fix(self, title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Description {
+        self.fix_at(title, [span], replacement)
+    }
+
+    /// Offers a change that is the same at several places.
+    fn fix_at(
+        mut self,
+        title: impl Into<String>,
+        spans: impl IntoIterator<Item = Span>,
+        replacement: impl Into<String>,
+    ) -> Description {
+        let replacement = replacement.into();
+        let edits = spans.into_iter().map(|span| Edit { span, replacement: replacement.clone() });
+        self.fix = Some(Fix { title: title.into(), edits: edits.collect() });
         self
     }
 
@@ -179,7 +239,9 @@ impl Description {
     }
 }
 
-/// Makes the sum type of all diagnostics and the list of their codes.
+/// Makes the sum type of all diagnostics, the list of their codes and their pages.
+///
+/// A code's page is `docs/diagnostics/CODE.md`: without one, the code does not compile.
 macro_rules! registry {
     ($($code:literal $severity:ident $name:ident)*) => {
         /// Something that is wrong with a program.
@@ -187,6 +249,7 @@ macro_rules! registry {
         #[allow(missing_docs)] // Each variant is documented where its data is.
         pub enum Diagnostic {
             $($name($name),)*
+            Within(Box<Within>),
         }
 
         /// Every code with its severity and the name of its diagnostic.
@@ -198,6 +261,7 @@ macro_rules! registry {
             pub fn code(&self) -> &'static str {
                 match self {
                     $(Diagnostic::$name(_) => $code,)*
+                    Diagnostic::Within(within) => within.inner.code(),
                 }
             }
 
@@ -205,6 +269,7 @@ macro_rules! registry {
             pub fn severity(&self) -> Severity {
                 match self {
                     $(Diagnostic::$name(_) => Severity::$severity,)*
+                    Diagnostic::Within(within) => within.inner.severity(),
                 }
             }
 
@@ -212,7 +277,22 @@ macro_rules! registry {
             pub fn describe(&self) -> Description {
                 match self {
                     $(Diagnostic::$name(diagnostic) => diagnostic.describe(),)*
+                    Diagnostic::Within(within) => within.describe(),
                 }
+            }
+        }
+
+        /// The page that explains a code: what it means, a program that fails and one that is right.
+        pub fn page(code: &str) -> Option<&'static str> {
+            match code {
+                $($code => Some(include_str!(concat!("../../../docs/diagnostics/", $code, ".md"))),)*
+                _ => None,
+            }
+        }
+
+        impl From<Within> for Diagnostic {
+            fn from(within: Within) -> Diagnostic {
+                Diagnostic::Within(Box::new(within))
             }
         }
 
@@ -234,7 +314,8 @@ registry! {
     "E0106" Error UnknownItem
     "E0107" Error Limit
     "E0108" Error NameStyle
-    "E0109" Error Later
+    "E0110" Error LibraryOnly
+    "E0111" Error ChainedQuestion
     // E02: names
     "E0201" Error UnknownName
     "E0202" Error UnknownKind
@@ -243,9 +324,12 @@ registry! {
     "E0205" Error DuplicateEntry
     "E0206" Warning Unused
     "E0207" Error UnknownParam
-    "E0208" Error CyclicLet
+    "E0208" Error Cyclic
     "E0209" Error UnknownType
     "E0210" Error UnreadableFile
+    "E0211" Error Ambiguous
+    "E0212" Error ImportCycle
+    "E0213" Error HiddenField
     // E03: types
     "E0301" Error WrongType
     "E0302" Error MissingUnit
@@ -256,17 +340,27 @@ registry! {
     "E0307" Error NotComparable
     "E0308" Error MayBeNull
     "E0309" Warning NeverNull
+    "E0310" Error CanFail
+    "E0311" Warning CannotFail
+    "E0312" Error NoSuchOperation
+    "E0313" Error NotPure
+    "E0314" Error WrongArguments
+    "E0315" Error NotExhaustive
     // E04: values
     "E0401" Error OutOfRange
     "E0402" Error BrokenRequirement
     "E0403" Error MalformedText
     "E0404" Error MalformedHole
     "E0405" Error HoleNotAllowed
+    "E0406" Error MalformedRegex
+    "E0407" Error Overflow
+    "E0408" Error NotSet
     // E05: events
     "E0501" Error NoSuchColumn
     "E0502" Error MergeClash
     "E0503" Error UnmetNeed
     "E0504" Error OptionalHole
+    "E0505" Error NeedsSchema
     // E06: the graph
     "E0601" Error Cycle
     "E0602" Error ChannelIntoChannel
@@ -277,10 +371,16 @@ registry! {
     "E0607" Error DeadEnd
     "E0608" Error Misplaced
     "E0609" Error AfterCopy
+    "E0610" Error UnreachableArm
+    "E0611" Error NoRejectRoute
+    "E0612" Error RejectsAgain
     // E07: delivery
     "E0701" Error UnknownPromise
-    "E0702" Error PromiseNotKeptYet
     "E0703" Error UnkeptPromise
+    // E08: resources
+    "E0801" Error UsedTwice
+    // E09: security
+    "E0901" Error PlainSecret
 }
 
 /// Names in backticks with commas, as `a`, `b` and `c`.
@@ -304,7 +404,7 @@ fn joined(words: &[impl AsRef<str>], last: &str) -> String {
 /// The name of a type, with an article where a sentence has one.
 pub(crate) fn with_article(name: &str) -> String {
     // Text and bytes aren't counted; a list is shown as it is written.
-    if ["Text", "Bytes", "[", "null"].iter().any(|uncounted| name.starts_with(uncounted)) {
+    if ["Text", "Bytes", "[", "null", "`"].iter().any(|uncounted| name.starts_with(uncounted)) {
         return name.to_owned();
     }
     let vowel = name.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);

@@ -15,8 +15,10 @@ pub struct NameStyle {
     pub better: String,
     /// Where it is declared.
     pub span: Span,
-    /// Whether the name is used elsewhere, so that it must be changed there as well.
-    pub used: bool,
+    /// Where else it stands, so that it must be changed there as well.
+    pub uses: Vec<Span>,
+    /// Whether something else is called so already.
+    pub taken: bool,
 }
 
 impl NameStyle {
@@ -28,13 +30,16 @@ impl NameStyle {
             self.better
         );
         let description = Description::new(message, self.span, format!("not {}", self.style));
-        match self.used {
-            true => description.help(format!("write `{}`, here and where it is used", self.better)),
-            false => description.help(format!("write `{}`", self.better)).fix(
-                format!("write `{}`", self.better),
-                self.span,
-                self.better.as_str(),
-            ),
+        if self.taken {
+            return description
+                .help(format!("`{}` stands for something else here: choose another name", self.better));
         }
+        let places = if self.uses.is_empty() { "" } else { ", here and where it is used" };
+        let spans = std::iter::once(self.span).chain(self.uses.iter().copied());
+        description.help(format!("write `{}`{places}", self.better)).fix_at(
+            format!("write `{}`", self.better),
+            spans,
+            self.better.as_str(),
+        )
     }
 }

@@ -9,6 +9,8 @@ pub struct NeverNull {
     pub name: String,
     /// Whether the answer is always yes.
     pub negated: bool,
+    /// Whether it is the default after `??`, which is never taken.
+    pub default: bool,
     /// The question.
     pub span: Span,
     /// What it is, and where that comes from.
@@ -17,6 +19,15 @@ pub struct NeverNull {
 
 impl NeverNull {
     pub(super) fn describe(&self) -> Description {
+        if self.default {
+            let message = format!("`{}` is never null, so this default is never taken", self.name);
+            let description = Description::new(message, self.span, "never taken");
+            let description = match &self.origin {
+                Some((text, span)) => description.label(*span, text.as_str()),
+                None => description,
+            };
+            return description.help("leave the default out").fix("leave it out", self.span, "");
+        }
         let always = if self.negated { "true" } else { "false" };
         let message = format!("`{}` is never null, so this is always {always}", self.name);
         let mut description = Description::new(message, self.span, format!("always {always}"));

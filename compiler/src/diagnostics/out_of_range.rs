@@ -20,7 +20,15 @@ pub struct OutOfRange {
 impl OutOfRange {
     pub(super) fn describe(&self) -> Description {
         let message = format!("`{}` is {}, but must be {}", self.name, self.value, self.range);
-        Description::new(message, self.span, format!("must be {}", self.range))
-            .label(self.declared, "the range is set here")
+        let description = Description::new(message, self.span, format!("must be {}", self.range));
+        let description = match self.declared == self.span {
+            true => description,
+            false => description.label(self.declared, "the range is set here"),
+        };
+        match self.value.starts_with('-') {
+            // In other systems this stands for no bound at all.
+            true => description.help("no value means that there is no bound: write the one that is meant"),
+            false => description,
+        }
     }
 }

@@ -27,6 +27,9 @@ impl UnkeptPromise {
         Description::new(message, self.promise_span, format!("promises `{}`", self.promise))
             .label(self.declared, self.why)
             .label(self.class_span, "its class")
-            .help("say that events may be lost: `delivers best_effort`")
+            .help(match self.why.contains("lose") {
+                true => "say that events may be lost: `delivers best_effort`",
+                false => "say that events may be repeated: `delivers at_least_once`",
+            })
     }
 }

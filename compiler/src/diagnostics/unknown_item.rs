@@ -17,6 +17,6 @@ impl UnknownItem {
     pub(super) fn describe(&self) -> Description {
         Description::new(format!("no item begins with `{}`", self.word), self.span, "not an item")
             .suggest(self.span, self.near.as_deref())
-            .help("items are `param`, `let`, `source`, `channel`, `sink` and `flow`")
+            .help("items are `import`, `param`, `let`, `schema`, `source`, `channel`, `sink`, `interceptor`, `fn`, `quality`, `flow`, `test` and `agent`")
     }
 }

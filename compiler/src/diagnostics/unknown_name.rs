@@ -22,13 +22,23 @@ impl UnknownName {
         let message = format!("there is no {} `{}`", self.wanted, self.name);
         let description =
             Description::new(message, self.span, "unknown").suggest(self.span, self.near.as_deref());
-        match self.quote && self.near.is_none() {
-            true => description.help(format!("text stands in quotes: \"{}\"", self.name)).fix(
+        if self.near.is_some() {
+            return description;
+        }
+        match (self.quote, self.wanted) {
+            // In a condition a field is as likely to have been meant.
+            (true, "field, param or let") => {
+                description.help(format!("text stands in quotes: \"{}\"", self.name))
+            }
+            (true, _) => description.help(format!("text stands in quotes: \"{}\"", self.name)).fix(
                 "put it in quotes",
                 self.span,
                 format!("\"{}\"", self.name),
             ),
-            false => description,
+            (false, "source, channel or sink") => {
+                description.help(format!("declare it: `channel {} = memory {{}}`, for example", self.name))
+            }
+            (false, _) => description,
         }
     }
 }

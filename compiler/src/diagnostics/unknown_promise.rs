@@ -18,5 +18,6 @@ impl UnknownPromise {
         Description::new(format!("`{}` is no promise", self.name), self.span, "unknown")
             .suggest(self.span, self.near.as_deref())
             .help("a flow delivers `best_effort`, `at_most_once`, `at_least_once` or `exactly_once`")
+            .help("and, if it keeps an order, `ordered`, `ordered by @key` or `ordered totally`")
     }
 }

@@ -18,8 +18,11 @@ impl Unused {
         let message = format!("the {} `{}` is never used", self.what, self.name);
         let description = Description::new(message, self.span, "never used");
         match self.what {
-            "param" | "let" => description.help("leave it out, or use it"),
-            _ => description.help("lead events through it in a flow, or leave it out"),
+            "source" | "channel" | "sink" => {
+                description.help("lead events through it in a flow, or leave it out")
+            }
+            "route" => description.help("no step of this flow rejects events: leave the route out"),
+            _ => description.help("leave it out, or use it"),
         }
     }
 }

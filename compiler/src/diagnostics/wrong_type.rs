@@ -21,9 +21,10 @@ pub struct WrongType {
 
 impl WrongType {
     pub(super) fn describe(&self) -> Description {
-        let message = format!("expected {}, found {}", with_article(&self.expected), self.found);
-        let mut description =
-            Description::new(message, self.span, format!("expected {}", with_article(&self.expected)));
+        // That null would do as well helps nobody who meant a value.
+        let expected = with_article(self.expected.trim_end_matches('?'));
+        let message = format!("expected {expected}, found {}", self.found);
+        let mut description = Description::new(message, self.span, format!("expected {expected}"));
         if let Some((text, span)) = &self.value {
             description = description.label(*span, text.as_str());
         }
@@ -36,7 +37,25 @@ impl WrongType {
                 self.span,
                 replacement.as_str(),
             ),
-            None => description,
+            None => match written(self.expected.trim_end_matches('?')) {
+                Some(written) => description.help(written),
+                None => description,
+            },
         }
     }
+}
+
+/// How values of a type are written.
+fn written(type_name: &str) -> Option<&'static str> {
+    Some(match type_name {
+        "Bool" => "a Bool is `true` or `false`, or a comparison such as `@offset > 5`",
+        "Int" => "an Int is written `42` or `1_000_000`",
+        "Float" => "a Float is written `0.5`",
+        "Duration" => "a Duration is written `250ms`, `5s`, `10min`, `2h` or `1d`",
+        "Size" => "a Size is written `64KiB`, `128MiB` or `10GB`",
+        "EventRate" => "an EventRate is written `5_000/s`",
+        "ByteRate" => "a ByteRate is written `10MiB/s`",
+        "Time" => "a Time is written `\"2026-01-31T12:00:00Z\"`",
+        _ => return None,
+    })
 }

@@ -1,11 +1,10 @@
-//! Flows: promises, chains, steps and copies.
+//! Flows: promises, chains and branches.
 
 use pest::iterators::Pair;
 
 use super::Builder;
 use crate::Rule;
-use crate::error::{Later, SyntaxErrorKind};
-use crate::tree::{Branch, Chain, Copy, Expression, ExpressionKind, Flow, Promise, Stage, Step, StepKind};
+use crate::tree::{Balance, Branch, Case, Chain, Choice, Copy, Failover, Flow, Promise, Stage};
 
 impl Builder<'_> {
     pub(super) fn flow(&mut self, pair: Pair<'_, Rule>) -> Flow {
@@ -17,10 +16,7 @@ impl Builder<'_> {
         for pair in pairs {
             match pair.as_rule() {
                 Rule::delivers => promises = self.promises(pair),
-                Rule::chains => {
-                    let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::chain);
-                    chains = pairs.map(|pair| self.chain(pair)).collect();
-                }
+                Rule::chains => chains = self.chains(pair),
                 _ => {}
             }
         }
@@ -31,9 +27,25 @@ impl Builder<'_> {
         let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::promise);
         let promises = pairs.map(|pair| {
             let span = self.span_of(&pair);
-            Promise { name: self.next_name(&mut pair.into_inner()), span }
+            let mut pairs = pair.into_inner();
+            let name = self.next_name(&mut pairs);
+            let (mut word, mut by, mut after_by) = (None, None, false);
+            for pair in pairs {
+                match pair.as_rule() {
+                    Rule::by_word => after_by = true,
+                    _ if after_by => by = Some(self.name(&pair)),
+                    _ => word = Some(self.name(&pair)),
+                }
+            }
+            Promise { name, word, by, span }
         });
         promises.collect()
+    }
+
+    /// The chains among the pairs in this one.
+    fn chains(&mut self, pair: Pair<'_, Rule>) -> Vec<Chain> {
+        let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::chain);
+        pairs.map(|pair| self.chain(pair)).collect()
     }
 
     fn chain(&mut self, pair: Pair<'_, Rule>) -> Chain {
@@ -45,28 +57,34 @@ impl Builder<'_> {
     fn stage(&mut self, pair: Pair<'_, Rule>) -> Stage {
         let span = self.span_of(&pair);
         match pair.as_rule() {
-            Rule::thing_name => Stage::Name(self.name(&pair)),
-            Rule::keep => {
-                let condition = pair.into_inner().find(|pair| pair.as_rule() == Rule::expression);
-                let broken = Expression { span, kind: ExpressionKind::Broken };
-                let condition = condition.map_or(broken, |pair| self.expression(pair));
-                Stage::Step(Step { span, kind: StepKind::Keep(condition) })
-            }
+            Rule::place => Stage::Name(self.path(pair)),
             Rule::copy => Stage::Copy(self.copy(pair)),
-            Rule::later_step => {
-                let first = pair.into_inner().next();
-                let later = match first {
-                    Some(word) if word.as_rule() == Rule::name => {
-                        Later::Interceptor(word.as_str().to_owned())
-                    }
-                    Some(word) => Later::Step(word.as_str().trim_end().to_owned()),
-                    None => Later::Step(String::new()),
-                };
-                self.report(span, SyntaxErrorKind::Later(later));
-                Stage::Broken(span)
+            Rule::choice => {
+                let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::case);
+                let cases = pairs.map(|pair| self.case(pair)).collect();
+                Stage::Choice(Choice { span, cases, broken: self.has_blanked(span) })
             }
-            _ => Stage::Broken(span),
+            Rule::balance => {
+                let by =
+                    pair.clone().into_inner().find(|pair| pair.as_rule() == Rule::expression_without_block);
+                let by = by.and_then(|pair| pair.into_inner().next()).map(|subject| self.expression(subject));
+                let broken = self.has_blanked(span);
+                Stage::Balance(Balance { span, by, chains: self.chains(pair), broken })
+            }
+            Rule::failover => {
+                let broken = self.has_blanked(span);
+                Stage::Failover(Failover { span, chains: self.chains(pair), broken })
+            }
+            _ => Stage::Step(self.step(pair)),
         }
+    }
+
+    fn case(&mut self, pair: Pair<'_, Rule>) -> Case {
+        let span = self.span_of(&pair);
+        let mut pairs = pair.into_inner();
+        let condition = self.next_expression(&mut pairs);
+        let chain = pairs.find(|pair| pair.as_rule() == Rule::chain).map(|pair| self.chain(pair));
+        Case { condition, chain: chain.unwrap_or(Chain { span, stages: Vec::new() }) }
     }
 
     fn copy(&mut self, pair: Pair<'_, Rule>) -> Copy {

@@ -3,16 +3,19 @@
 //! The grammar fixes which pairs a rule has and in which order, so a builder takes what it needs by
 //! rule and passes over punctuation; a pair that is missing all the same gives a broken node.
 
+mod expression;
 mod flow;
 mod item;
 mod signature;
-mod value;
+mod step;
+mod test;
+mod text;
 
 use pest::iterators::{Pair, Pairs};
 
 use crate::error::{SyntaxError, SyntaxErrorKind};
 use crate::parse::without_marks;
-use crate::tree::{Comment, CommentKind, Name};
+use crate::tree::{Because, Comment, CommentKind, Expression, ExpressionKind, Name, Path};
 use crate::{FileId, Rule, Span};
 
 /// Builds the tree of one file, item by item.
@@ -66,17 +69,52 @@ impl<'t> Builder<'t> {
     }
 
     fn name(&self, pair: &Pair<'_, Rule>) -> Name {
-        Name { text: pair.as_str().trim_matches('`').into(), span: self.span_of(pair) }
+        Name { text: pair.as_str().trim().trim_matches('`').into(), span: self.span_of(pair) }
     }
 
     /// The next name among these pairs, wherever it is wrapped.
     fn next_name(&self, pairs: &mut Pairs<'_, Rule>) -> Name {
-        let is_name = |rule| matches!(rule, Rule::name | Rule::thing_name | Rule::kind_name | Rule::header);
-        let found = pairs.find(|pair| is_name(pair.as_rule()));
-        match found {
+        match pairs.find(|pair| is_name(pair.as_rule())) {
             Some(pair) => self.name(&pair),
             None => Name { text: "".into(), span: self.span(0, 0) },
         }
+    }
+
+    /// The path of a `path` or `place` pair.
+    fn path(&self, pair: Pair<'_, Rule>) -> Path {
+        let mut names = pair.into_inner();
+        let first = self.next_name(&mut names);
+        match names.find(|pair| is_name(pair.as_rule())) {
+            Some(second) => Path { qualifier: Some(first), name: self.name(&second) },
+            None => Path { qualifier: None, name: first },
+        }
+    }
+
+    /// The next path among these pairs.
+    fn next_path(&self, pairs: &mut Pairs<'_, Rule>) -> Path {
+        let found = pairs.find(|pair| matches!(pair.as_rule(), Rule::path | Rule::place));
+        match found {
+            Some(pair) => self.path(pair),
+            None => Path { qualifier: None, name: Name { text: "".into(), span: self.span(0, 0) } },
+        }
+    }
+
+    /// The next expression among these pairs.
+    fn next_expression(&mut self, pairs: &mut Pairs<'_, Rule>) -> Expression {
+        match pairs.find(|pair| pair.as_rule() == Rule::expression) {
+            Some(pair) => self.expression(pair),
+            None => self.broken(),
+        }
+    }
+
+    fn broken(&self) -> Expression {
+        Expression { span: self.span(0, 0), kind: ExpressionKind::Broken }
+    }
+
+    fn because(&mut self, pair: Pair<'_, Rule>) -> Option<Because> {
+        let text = pair.into_inner().find(|pair| is_text(pair.as_rule()))?;
+        let span = self.span_of(&text);
+        Some(Because { text: self.plain_text(text), span })
     }
 
     /// Whether an entry in this span could not be read.
@@ -87,4 +125,12 @@ impl<'t> Builder<'t> {
     fn report(&mut self, span: Span, kind: SyntaxErrorKind) {
         self.errors.push(SyntaxError { span, kind });
     }
+}
+
+fn is_name(rule: Rule) -> bool {
+    matches!(rule, Rule::name | Rule::thing_name | Rule::kind_name | Rule::header)
+}
+
+fn is_text(rule: Rule) -> bool {
+    matches!(rule, Rule::string | Rule::raw_string)
 }

@@ -5,8 +5,8 @@ use pest::iterators::Pair;
 use super::Builder;
 use crate::Rule;
 use crate::tree::{
-    Column, Expression, ExpressionKind, Range, Requirement, Setting, Signature, TypeName, TypeNameKind,
-    Variant,
+    Column, Expression, ExpressionKind, Name, Parameter, Path, Range, Requirement, Setting, Signature,
+    TypeName, TypeNameKind, TypeParameter, Variant,
 };
 
 impl Builder<'_> {
@@ -32,23 +32,18 @@ impl Builder<'_> {
         let documentation = self.documentation(whole.start);
         let mut pairs = pair.into_inner();
         let name = self.next_name(&mut pairs);
-        let mut type_name = None;
-        let mut range = None;
-        let mut default = None;
+        let (mut type_name, mut range, mut default, mut exclusive) = (None, None, None, false);
         for pair in pairs {
             match pair.as_rule() {
-                Rule::colon | Rule::equals | Rule::in_word => {}
                 Rule::r#type => type_name = Some(self.type_name(pair)),
+                Rule::exclusive_word => exclusive = true,
                 Rule::range => range = self.range(pair),
-                _ => default = Some(self.value(pair)),
+                Rule::expression => default = Some(self.expression(pair)),
+                _ => {}
             }
         }
-        let type_name = type_name.unwrap_or_else(|| TypeName {
-            span: name.span,
-            optional: false,
-            kind: TypeNameKind::Name(name.clone()),
-        });
-        Setting { name, documentation, type_name, range, default }
+        let type_name = type_name.unwrap_or_else(|| self.type_of_name(&name));
+        Setting { name, documentation, type_name, exclusive, range, default }
     }
 
     fn range(&mut self, pair: Pair<'_, Rule>) -> Option<Range> {
@@ -70,7 +65,7 @@ impl Builder<'_> {
         let negative = pair.clone().into_inner().any(|pair| pair.as_rule() == Rule::minus);
         let span = self.span_of(&pair);
         match pair.into_inner().find(|pair| pair.as_rule() == Rule::number) {
-            Some(number) => self.number(&number, span, negative),
+            Some(number) => self.signed(&number, span, negative),
             None => Expression { span, kind: ExpressionKind::Broken },
         }
     }
@@ -93,20 +88,11 @@ impl Builder<'_> {
 
     fn requirement(&mut self, pair: Pair<'_, Rule>) -> Option<Requirement> {
         let span = self.span_of(&pair);
-        let mut condition = None;
-        let mut reason = None;
-        for pair in pair.into_inner() {
-            match pair.as_rule() {
-                Rule::expression => condition = Some(self.expression(pair)),
-                Rule::string => {
-                    let span = self.span_of(&pair);
-                    reason = Some((pair.as_str().trim_matches('"').to_owned(), span));
-                }
-                _ => {}
-            }
-        }
-        let (reason, reason_span) = reason?;
-        Some(Requirement { span, condition: condition?, reason, reason_span })
+        let mut pairs = pair.into_inner();
+        let condition = self.next_expression(&mut pairs);
+        let because = pairs.find(|pair| pair.as_rule() == Rule::because);
+        let because = because.and_then(|pair| self.because(pair))?;
+        Some(Requirement { span, condition, because })
     }
 
     pub(super) fn variants(&mut self, pair: Pair<'_, Rule>) -> Vec<Variant> {
@@ -122,28 +108,76 @@ impl Builder<'_> {
         variants
     }
 
+    /// A type that is a name alone.
+    pub(super) fn type_of_name(&self, name: &Name) -> TypeName {
+        let path = Path { qualifier: None, name: name.clone() };
+        TypeName { span: name.span, optional: false, kind: TypeNameKind::Name(path) }
+    }
+
     pub(super) fn type_name(&mut self, pair: Pair<'_, Rule>) -> TypeName {
         let span = self.span_of(&pair);
         let mut optional = false;
-        let mut name = None;
-        let mut inner = None;
+        let mut path = None;
+        let (mut item, mut argument, mut sizes) = (None, None, Vec::new());
         for pair in pair.into_inner() {
             match pair.as_rule() {
                 Rule::question => optional = true,
-                Rule::name => name = Some(self.name(&pair)),
-                Rule::list_type | Rule::type_argument => {
-                    let argument = pair.into_inner().find(|pair| pair.as_rule() == Rule::r#type);
-                    inner = argument.map(|pair| Box::new(self.type_name(pair)));
+                Rule::path => path = Some(self.path(pair)),
+                Rule::list_type => item = self.inner_type(pair),
+                Rule::type_argument => argument = self.inner_type(pair),
+                Rule::type_sizes => {
+                    for pair in pair.into_inner().filter(|pair| pair.as_rule() == Rule::number) {
+                        let span = self.span_of(&pair);
+                        sizes.push(Box::new(self.signed(&pair, span, false)));
+                    }
                 }
                 _ => {}
             }
         }
-        let kind = match (name, inner) {
-            (Some(name), None) => TypeNameKind::Name(name),
-            (Some(name), Some(argument)) => TypeNameKind::Applied(name, argument),
-            (None, Some(item)) => TypeNameKind::List(item),
-            (None, None) => TypeNameKind::Name(crate::tree::Name { text: "".into(), span }),
+        let mut sizes = sizes.into_iter();
+        let path = path.unwrap_or(Path { qualifier: None, name: Name { text: "".into(), span } });
+        let kind = match (item, argument, sizes.next(), sizes.next()) {
+            (Some(item), ..) => TypeNameKind::List(item),
+            (_, Some(argument), ..) => TypeNameKind::Applied(path.name, argument),
+            (_, _, Some(first), Some(second)) => TypeNameKind::Sized(path.name, first, second),
+            _ => TypeNameKind::Name(path),
         };
         TypeName { span, optional, kind }
+    }
+
+    fn inner_type(&mut self, pair: Pair<'_, Rule>) -> Option<Box<TypeName>> {
+        let inner =
+            pair.into_inner().find(|pair| matches!(pair.as_rule(), Rule::r#type | Rule::argument_type));
+        inner.map(|pair| Box::new(self.type_name(pair)))
+    }
+
+    pub(super) fn parameters(&mut self, pair: Pair<'_, Rule>) -> Vec<Parameter> {
+        let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::parameter);
+        let mut parameters = Vec::new();
+        for pair in pairs {
+            let mut pairs = pair.into_inner();
+            let name = self.next_name(&mut pairs);
+            let mut parameter = Parameter { name, field: false, types: Vec::new(), default: None };
+            for pair in pairs {
+                match pair.as_rule() {
+                    Rule::field_word => parameter.field = true,
+                    Rule::r#type => parameter.types.push(self.type_name(pair)),
+                    Rule::expression => parameter.default = Some(self.expression(pair)),
+                    _ => {}
+                }
+            }
+            parameters.push(parameter);
+        }
+        parameters
+    }
+
+    pub(super) fn type_parameters(&mut self, pair: Pair<'_, Rule>) -> Vec<TypeParameter> {
+        let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::type_parameter);
+        let parameters = pairs.map(|pair| {
+            let mut pairs = pair.into_inner();
+            let name = self.next_name(&mut pairs);
+            TypeParameter { name, bound: self.next_name(&mut pairs) }
+        });
+        parameters.collect()
     }
 }

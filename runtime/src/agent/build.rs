@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Component, Delivery, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
+use weir_plan::{Component, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
 
+use super::unbuilt::unbuilt;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
 use crate::channel::Demand;
 use crate::clock::Clock;
@@ -16,8 +17,7 @@ use crate::sink::{Feed, SinkPort};
 
 /// Builds all, or says all that is wrong.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
-    let mut builder = Builder { plan, registry, clock, problems: Vec::new() };
-    builder.check_promises();
+    let mut builder = Builder { plan, registry, clock, problems: unbuilt(plan) };
     let channels = builder.channels();
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels);
@@ -35,17 +35,6 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn check_promises(&mut self) {
-        for flow in &self.plan.flows {
-            if matches!(flow.delivers, Delivery::ExactlyOnce | Delivery::AtMostOnce) {
-                let name = &flow.name;
-                self.problems.push(format!(
-                    "flow {name}: this version keeps `at_least_once` and `best_effort`, not what the flow promises"
-                ));
-            }
-        }
-    }
-
     fn schema(&self, component: &Component) -> SchemaRef {
         self.plan.event_type(component.event_type).schema.clone()
     }
@@ -103,8 +92,12 @@ impl Builder<'_> {
             let Some((source, meter)) = self.make("source", component, make) else { continue };
             let segments = self.segments(&component.name, channels);
             if segments.is_empty() {
-                self.problems
-                    .push(format!("source {}: no path leads from it into a channel", component.name));
+                // Of a path that leads to what could not be made, that has been said.
+                let from = Origin::Source(component.name.clone());
+                if !self.paths().any(|path| path.from == from) {
+                    self.problems
+                        .push(format!("source {}: no path leads from it into a channel", component.name));
+                }
                 continue;
             }
             let name = component.name.as_str().into();
@@ -141,7 +134,10 @@ impl Builder<'_> {
             let make = self.registry.sinks.get(component.kind.as_str());
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
             let Some((names, feeds)) = feeds.remove(&component.name) else {
-                self.problems.push(format!("sink {}: no path leads to it from a channel", component.name));
+                let name = component.name.as_str();
+                if !self.paths().any(|path| leads_to(&path.segment.to, name)) {
+                    self.problems.push(format!("sink {name}: no path leads to it from a channel"));
+                }
                 continue;
             };
             let port = SinkPort::new(feeds, Some(self.schema(component)), meter.clone());
@@ -159,11 +155,28 @@ impl Builder<'_> {
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
             follow(&path.segment, Demand::Required, Vec::new(), &mut |sink, steps, demand| {
                 let (names, feeds) = feeds.entry(sink.to_string()).or_default();
+                // A durable channel knows its readers by name.
+                let before = names.iter().filter(|before| *before == name).count();
+                let reader = if before == 0 { sink.to_string() } else { format!("{sink}#{}", before + 1) };
                 names.push(name.clone());
-                feeds.push(Feed { reader: channel.reader(demand), steps, meter: meter.clone() });
+                let reader = channel.reader(&reader, demand);
+                feeds.push(Feed { reader, steps, meter: meter.clone() });
             });
         }
         feeds
+    }
+}
+
+/// Whether events may come to a sink of this name.
+fn leads_to(route: &Route, sink: &str) -> bool {
+    match route {
+        Route::Channel(_) => false,
+        Route::Sink(name) => name == sink,
+        Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.segment.to, sink)),
+        Route::Match(cases) => cases.iter().any(|case| leads_to(&case.segment.to, sink)),
+        Route::Balance { segments, .. } | Route::Failover(segments) => {
+            segments.iter().any(|segment| leads_to(&segment.to, sink))
+        }
     }
 }
 
@@ -184,5 +197,7 @@ fn follow(
                 follow(&branch.segment, demand, steps.clone(), arrive);
             }
         }
+        // The agent refuses these before it connects anything.
+        Route::Match(_) | Route::Balance { .. } | Route::Failover(_) => {}
     }
 }

@@ -6,6 +6,7 @@
 mod build;
 mod report;
 mod supervise;
+mod unbuilt;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,14 +131,32 @@ impl Agent {
     }
 
     /// Runs until every source has ended, or until told to stop and drained for at most
-    /// `drain_limit`.
+    /// `drain_limit`. Nothing runs if one of the channels can't be opened.
     pub async fn run(self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
         let started = Instant::now();
         let reporter = report::Reporter::of(&self);
+        let channels = self.channels();
+        if let Err((component, failure)) = open_all(&channels).await {
+            error!(%component, "{failure}; nothing was started");
+            return (reporter.report(started.elapsed()), Ending::Failed { component, failure });
+        }
+        let mut watches = watch_all(&channels);
         let mut tasks = self.spawn(&stop);
-        let ending = supervise_all(&mut tasks, &stop, drain_limit).await;
+        let ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit).await;
         tasks.shutdown().await;
+        watches.shutdown().await;
+        for (component, channel) in channels {
+            if let Err(failure) = channel.shut().await {
+                // A channel that has failed has stopped the agent already.
+                warn!(%component, "{failure}");
+            }
+        }
         (reporter.report(started.elapsed()), ending)
+    }
+
+    fn channels(&self) -> Vec<NamedChannel> {
+        let channels = self.channels.iter();
+        channels.map(|(name, built)| (name.as_str().into(), built.channel.clone())).collect()
     }
 
     /// Starts a task for each sink and source, the sinks first.
@@ -164,25 +183,46 @@ impl Agent {
     }
 }
 
+type NamedChannel = (Arc<str>, Arc<dyn Channel>);
+
+/// Opens the channels, or says which one can't be.
+async fn open_all(channels: &[NamedChannel]) -> Result<(), (Arc<str>, Failure)> {
+    for (name, channel) in channels {
+        channel.open().await.map_err(|failure| (name.clone(), failure))?;
+    }
+    Ok(())
+}
+
+/// A task for each channel that ends when the channel can't go on.
+fn watch_all(channels: &[NamedChannel]) -> JoinSet<Ended> {
+    let mut watches = JoinSet::new();
+    for (component, channel) in channels.iter().cloned() {
+        watches.spawn(async move { Ended { component, result: Err(channel.failed().await) } });
+    }
+    watches
+}
+
 /// Waits for the tasks, within the limits that a stop sets.
-async fn supervise_all(tasks: &mut JoinSet<Ended>, stop: &Stop, drain_limit: Duration) -> Ending {
+async fn supervise_all(
+    tasks: &mut JoinSet<Ended>,
+    watches: &mut JoinSet<Ended>,
+    stop: &Stop,
+    drain_limit: Duration,
+) -> Ending {
     let mut deadline: Option<Instant> = None;
     let mut failed = None;
     loop {
         let expiry = deadline.unwrap_or_else(Instant::now);
-        tokio::select! {
+        let ended = tokio::select! {
             ended = tasks.join_next() => match ended {
                 None => break,
-                Some(ended) => if let Err((component, failure)) = outcome(ended) {
-                    error!(%component, "{failure}; the agent stops, what was not committed comes again");
-                    failed.get_or_insert((component, failure));
-                    deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
-                    stop.drain.cancel();
-                }
+                Some(ended) => ended,
             },
+            Some(ended) = watches.join_next() => ended,
             () = stop.drain.cancelled(), if deadline.is_none() => {
                 info!("stopping: sources read no more, channels drain for at most {drain_limit:?}");
                 deadline = Some(Instant::now() + drain_limit);
+                continue;
             }
             () = stop.now.cancelled() => {
                 warn!("stopped at once: what was not committed comes again");
@@ -194,6 +234,12 @@ async fn supervise_all(tasks: &mut JoinSet<Ended>, stop: &Stop, drain_limit: Dur
                 }
                 break;
             }
+        };
+        if let Err((component, failure)) = outcome(ended) {
+            error!(%component, "{failure}; the agent stops, what was not committed comes again");
+            failed.get_or_insert((component, failure));
+            deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
+            stop.drain.cancel();
         }
     }
     match failed {

@@ -160,9 +160,12 @@ fn plan(count: i64, keeper: &[(&str, i64)]) -> Plan {
         channels: vec![component("buffer", "memory", &[("capacity", 100)])],
         sinks: vec![component("store", "keeper", keeper)],
         event_types: vec![EventType::new(schema().as_ref().clone())],
+        functions: Vec::new(),
+        agent: Settings::default(),
         flows: vec![Flow {
             name: "main".into(),
             delivers: Promise::AtLeastOnce,
+            order: Default::default(),
             paths: vec![
                 path(Origin::Source("in".into()), Route::Channel("buffer".into())),
                 path(Origin::Channel("buffer".into()), Route::Sink("store".into())),
@@ -252,7 +255,12 @@ fn keep_body(body: &str) -> Step {
         operand(Operation::Literal(Value::Text(body.into()))),
     );
     let condition = Expression { data_type: DataType::Boolean, nullable: false, operation };
-    Step { label: "keep if body".into(), action: Action::Keep(condition), event_type: EventTypeId(0) }
+    Step {
+        label: "keep if body".into(),
+        action: Action::Keep(condition),
+        on_failure: None,
+        event_type: EventTypeId(0),
+    }
 }
 
 fn branch(optional: bool, steps: Vec<Step>, channel: &str) -> Branch {
@@ -331,7 +339,7 @@ fn a_plan_that_can_not_be_run_is_refused_with_all_that_is_wrong() {
     assert_eq!(
         problems,
         [
-            "flow main: this version keeps `at_least_once` and `best_effort`, not what the flow promises",
+            "flow main: this version can't carry out the promise `exactly_once` (it keeps `at_least_once` and `best_effort`)",
             "source in: this agent has no source of the kind `sorcery`",
             "sink lonely: no path leads to it from a channel",
         ]
@@ -351,7 +359,7 @@ struct Dropping;
 #[async_trait]
 impl Source for Dropping {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
-        let SourcePort { mut outlet, mut deliveries, stop } = port;
+        let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
         let bodies = BinaryViewArray::from_iter_values(["only"]);
         let origins = Origins::one(Partition::new("one"), 0, 1);
         outlet.put(Batch::new(schema(), vec![bodies.into()], 1, origins)?).await?;
@@ -418,6 +426,7 @@ async fn events_of_two_types_meet_in_a_channel() {
     let step = Step {
         label: "keep if @tag is null".into(),
         action: Action::Keep(condition),
+        on_failure: None,
         event_type: EventTypeId(1),
     };
     plan.flows[0].paths[1].segment.steps.push(step);

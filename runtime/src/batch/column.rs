@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::ByteViewType;
 use arrow_array::{
-    Array, ArrayRef, BinaryViewArray, Datum, GenericByteViewArray, Int64Array, Scalar, StringViewArray,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, BinaryViewArray, Datum, GenericByteViewArray, Int64Array, MapArray, Scalar,
+    StringViewArray, StructArray, TimestampMicrosecondArray, new_null_array,
 };
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::FilterPredicate;
 
@@ -94,13 +95,7 @@ impl Column {
 
     /// The bytes of the values alone.
     pub(super) fn bytes_used(&self) -> u64 {
-        let values = self.values();
-        match values.data_type() {
-            DataType::BinaryView => view_bytes(values.as_binary_view()),
-            DataType::Utf8View => view_bytes(values.as_string_view()),
-            DataType::Boolean => values.len() as u64 / 8,
-            other => values.len() as u64 * other.primitive_width().unwrap_or(0) as u64,
-        }
+        bytes_used(self.values())
     }
 
     /// The bytes that the column keeps alive, whether or not an event uses them.
@@ -112,6 +107,7 @@ impl Column {
         match values.data_type() {
             DataType::BinaryView => buffers(values.as_binary_view()),
             DataType::Utf8View => buffers(values.as_string_view()),
+            DataType::Map(..) => values.get_buffer_memory_size() as u64,
             _ => self.bytes_used(),
         }
     }
@@ -122,6 +118,10 @@ impl Column {
         let compacted: ArrayRef = match values.data_type() {
             DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
             DataType::Utf8View => Arc::new(values.as_string_view().gc()),
+            DataType::Map(..) => match compacted_maps(values.as_map()) {
+                Some(compacted) => compacted,
+                None => return self.clone(),
+            },
             _ => return self.clone(),
         };
         match self {
@@ -129,6 +129,40 @@ impl Column {
             Column::Array(_) => Column::Array(compacted),
         }
     }
+}
+
+/// The bytes of an array's values alone; those of a map are its keys and values.
+fn bytes_used(values: &dyn Array) -> u64 {
+    match values.data_type() {
+        DataType::BinaryView => view_bytes(values.as_binary_view()),
+        DataType::Utf8View => view_bytes(values.as_string_view()),
+        DataType::Boolean => values.len() as u64 / 8,
+        DataType::Map(..) => {
+            let maps = values.as_map();
+            let (keys, items) = entries(maps);
+            bytes_used(&keys) + bytes_used(&items) + 4 * maps.len() as u64
+        }
+        other => values.len() as u64 * other.primitive_width().unwrap_or(0) as u64,
+    }
+}
+
+/// The keys and the values of maps, without those that slicing has left behind.
+fn entries(maps: &MapArray) -> (ArrayRef, ArrayRef) {
+    let offsets = maps.value_offsets();
+    let (begin, end) = (offsets[0] as usize, offsets[maps.len()] as usize);
+    (maps.keys().slice(begin, end - begin), maps.values().slice(begin, end - begin))
+}
+
+/// Maps whose text lies in buffers of its own; none if theirs is of another type.
+fn compacted_maps(maps: &MapArray) -> Option<ArrayRef> {
+    let (keys, items) = entries(maps);
+    let own = |array: &ArrayRef| -> Option<ArrayRef> { Some(Arc::new(array.as_string_view_opt()?.gc())) };
+    let DataType::Map(field, sorted) = maps.data_type() else { return None };
+    let DataType::Struct(fields) = field.data_type() else { return None };
+    let pairs = StructArray::try_new(fields.clone(), vec![own(&keys)?, own(&items)?], None).ok()?;
+    let lengths = maps.value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as usize);
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Some(Arc::new(MapArray::try_new(field.clone(), offsets, pairs, maps.nulls().cloned(), *sorted).ok()?))
 }
 
 impl From<BinaryViewArray> for Column {

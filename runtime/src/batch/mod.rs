@@ -160,6 +160,11 @@ impl Batch {
         self.charged_bytes
     }
 
+    /// The columns, in the order of the schema's fields.
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
     /// The column with this name, if the event type has it.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.schema.index_of(name).ok().map(|index| &self.columns[index])
@@ -183,6 +188,11 @@ impl Batch {
     pub fn slice(&self, offset: usize, rows: usize) -> Batch {
         let columns = self.columns.iter().map(|column| column.slice(offset, rows)).collect();
         Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone())
+    }
+
+    /// The same events with other origins.
+    pub(crate) fn with_origins(self, origins: Origins) -> Batch {
+        Batch { origins, ..self }
     }
 
     /// The events for which `keep` is true; null counts as false. The origins stay as they are.

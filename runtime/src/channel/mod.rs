@@ -12,16 +12,22 @@
 //! with its commit, or is rolled back by dropping it. A *take* transaction leases a batch; it
 //! is committed by acknowledging the lease and rolled back by dropping it.
 
+pub mod file;
 mod memory;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::acknowledgement::Acknowledgement;
-use crate::batch::Batch;
+use crate::batch::{Batch, Partition};
+use crate::failure::Failure;
 
+pub use file::{FileChannel, FileChannelOptions};
 pub use memory::MemoryChannel;
 
 /// The bounds of a channel.
@@ -81,6 +87,40 @@ pub enum ReserveError {
     },
 }
 
+/// A put that a durable channel refuses, since it would leave a hole.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// Positions in between were never put.
+    #[error(
+        "positions {stored} to {after} of {partition} were never put: what follows them is refused, so that nothing is skipped"
+    )]
+    Gap {
+        /// The partition.
+        partition: String,
+        /// Through which the channel has it.
+        stored: u64,
+        /// Behind which the batch begins.
+        after: u64,
+    },
+}
+
+/// Whose positions a put is about: a source, and which of its ways into the channel; and which run
+/// of the source, since each begins where it decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    pub(crate) name: Arc<str>,
+    pub(crate) run: u64,
+}
+
+impl Scope {
+    /// The scopes of a new run, in the order of the names.
+    pub fn of_a_run(names: impl IntoIterator<Item = Arc<str>>) -> Vec<Scope> {
+        static RUNS: AtomicU64 = AtomicU64::new(1);
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        names.into_iter().map(|name| Scope { name, run }).collect()
+    }
+}
+
 /// What a reader may ask of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
@@ -93,8 +133,41 @@ pub enum Demand {
 /// A channel, as the core sees it.
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// The channel's bounds.
+    /// The bounds of one transaction, and of the channel.
     fn limits(&self) -> Limits;
+
+    /// Makes the channel ready, once, before anything is put or taken and after its readers were
+    /// added. A durable channel brings back what it holds.
+    ///
+    /// # Errors
+    /// When it can't be used; the agent does not start then.
+    async fn open(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Waits until the channel can't go on, which stops the agent. A volatile one always can.
+    async fn failed(&self) -> Failure {
+        std::future::pending().await
+    }
+
+    /// Ends the channel when nothing is put or taken any more: what it knows is written down.
+    ///
+    /// # Errors
+    /// When the channel has failed.
+    async fn shut(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Whether what is put outlasts the agent. Such a channel is also told of positions that no
+    /// event came from, by empty batches.
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    /// The positions that a durable channel has of this scope; `None` from a volatile one.
+    fn stored(&self, _scope: &str) -> Option<BTreeMap<Partition, u64>> {
+        None
+    }
 
     /// Begins a put transaction: waits until there is room for this much. Requests are served
     /// in the order in which they came. Dropping the future gives up the place in the queue.
@@ -106,8 +179,10 @@ pub trait Channel: Send + Sync {
     /// Begins a put transaction if there is room now.
     fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>>;
 
-    /// Adds a reader with a cursor of its own, which sees every event put from now on.
-    fn reader(&self, demand: Demand) -> Box<dyn Reader>;
+    /// Adds a reader with a cursor of its own, which sees every event put from now on. A durable
+    /// channel knows it by its name, and goes on with it where it was; one that is new begins with
+    /// the oldest event there.
+    fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader>;
 
     /// Takes no more puts; readers get what is there, then `None`.
     fn close(&self);
@@ -121,8 +196,17 @@ pub trait PutTransaction: Send {
     /// Puts the batch, which is no larger than the reservation, and commits.
     ///
     /// The channel does its share of the acknowledgement when the batch is safe: a durable
-    /// channel when it is on disk, a volatile one when all its readers have committed it.
-    fn commit(self: Box<Self>, batch: Batch, acknowledgement: Acknowledgement);
+    /// channel when it is on disk, a volatile one when all its readers have committed it. A durable
+    /// channel knows the batch by its origins, and takes none twice.
+    ///
+    /// # Errors
+    /// When a durable channel lacks what lies before the batch. The acknowledgement then fails.
+    fn commit(
+        self: Box<Self>,
+        scope: &Scope,
+        batch: Batch,
+        acknowledgement: Acknowledgement,
+    ) -> Result<(), CommitError>;
 }
 
 /// What a take brings.

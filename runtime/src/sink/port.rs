@@ -48,8 +48,11 @@ impl SinkPort {
 
     /// A port that reads one channel with a new reader: a sink on its own, without an agent.
     pub fn reading(channel: &dyn Channel) -> SinkPort {
-        let feed =
-            Feed { reader: channel.reader(Demand::Required), steps: Vec::new(), meter: Arc::default() };
+        let feed = Feed {
+            reader: channel.reader("sink", Demand::Required),
+            steps: Vec::new(),
+            meter: Arc::default(),
+        };
         SinkPort::new(vec![feed], None, Arc::default())
     }
 

@@ -3,11 +3,13 @@
 mod outlet;
 mod progress;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::batch::Partition;
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::meter::Meter;
@@ -42,6 +44,47 @@ pub struct SourcePort {
     pub deliveries: Deliveries,
     /// Cancelled when it shall read no more.
     pub stop: CancellationToken,
+    /// What is on disk of its positions.
+    pub stored: Stored,
+}
+
+/// Through which position each partition is on disk, in every channel that a source must put into.
+///
+/// A source that has no memory of its own goes on behind these. Empty when one of the channels is
+/// volatile: then only what was delivered counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    positions: BTreeMap<Partition, u64>,
+}
+
+impl Stored {
+    /// The position behind which the partition goes on; `None` if it was never put.
+    pub fn through(&self, partition: &Partition) -> Option<u64> {
+        self.positions.get(partition).copied()
+    }
+
+    /// All of them.
+    pub fn positions(&self) -> impl Iterator<Item = (&Partition, u64)> {
+        self.positions.iter().map(|(partition, through)| (partition, *through))
+    }
+
+    /// The least that all channels behind these segments have.
+    fn of(component: &str, segments: &[Segment]) -> Stored {
+        let names = outlet::scope_names(component, segments);
+        let targets = segments.iter().flat_map(Segment::targets).zip(names);
+        let required = targets.filter(|(target, _)| !target.optional);
+        let all = required.map(|(target, scope)| target.channel.stored(&scope));
+        let least = all.reduce(|one, other| Some(least_of(one?, &other?)));
+        Stored { positions: least.flatten().unwrap_or_default() }
+    }
+}
+
+fn least_of(one: BTreeMap<Partition, u64>, other: &BTreeMap<Partition, u64>) -> BTreeMap<Partition, u64> {
+    let both = one.into_iter().filter_map(|(partition, through)| {
+        let least = through.min(*other.get(&partition)?);
+        Some((partition, least))
+    });
+    both.collect()
 }
 
 impl SourcePort {
@@ -53,9 +96,10 @@ impl SourcePort {
         stop: CancellationToken,
     ) -> (SourcePort, CancellationToken) {
         let progress = Progress::new(meter.clone());
+        let stored = Stored::of(&component, &segments);
         let outlet = Outlet::new(component, segments, progress.clone(), meter, stop.clone());
         let closed = outlet.closed();
-        (SourcePort { outlet, deliveries: Deliveries::new(progress), stop }, closed)
+        (SourcePort { outlet, deliveries: Deliveries::new(progress), stop, stored }, closed)
     }
 
     /// A port into one channel: a source on its own, without an agent.

@@ -9,8 +9,8 @@ use tracing::{info, warn};
 
 use super::progress::Progress;
 use crate::acknowledgement::Acknowledgement;
-use crate::batch::Batch;
-use crate::channel::{Fill, Limits, PutTransaction, ReserveError};
+use crate::batch::{Batch, Interval, Origins};
+use crate::channel::{CommitError, Fill, Limits, PutTransaction, ReserveError, Scope};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{Put, Segment, StepError};
@@ -26,6 +26,14 @@ pub enum PutError {
         /// Why.
         error: ReserveError,
     },
+    /// A durable channel refused to leave a hole.
+    #[error("channel {channel}: {error}")]
+    Hole {
+        /// The channel's name.
+        channel: String,
+        /// Why.
+        error: CommitError,
+    },
     /// A step failed on the batch.
     #[error(transparent)]
     Step(StepError),
@@ -33,10 +41,13 @@ pub enum PutError {
 
 impl PutError {
     /// What a source that can't put does about it: what can't be put now can't be put later
-    /// either, unless the channels are closed, which they are only when the agent is about to end.
+    /// either, unless the channels are closed, which they are only when the agent is about to end;
+    /// or the source left something out, and puts it when it begins again.
     pub fn into_failure(self) -> Failure {
         match self {
-            PutError::Channel { error: ReserveError::Closed, .. } => Failure::transient(self),
+            PutError::Channel { error: ReserveError::Closed, .. } | PutError::Hole { .. } => {
+                Failure::transient(self)
+            }
             PutError::Channel { .. } | PutError::Step(_) => Failure::permanent(self),
         }
     }
@@ -46,6 +57,8 @@ impl PutError {
 pub struct Outlet {
     component: Arc<str>,
     segments: Arc<[Segment]>,
+    /// One for each channel that the segments lead into, in their order.
+    scopes: Vec<Scope>,
     progress: Arc<Progress>,
     meter: Arc<Meter>,
     /// The bounds that every channel behind this outlet keeps.
@@ -69,7 +82,8 @@ impl Outlet {
         let limits = segments.iter().flat_map(Segment::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
         let closed = CancellationToken::new();
-        Outlet { component, segments, progress, meter, limits, stop, closed }
+        let scopes = Scope::of_a_run(scope_names(&component, &segments));
+        Outlet { component, segments, scopes, progress, meter, limits, stop, closed }
     }
 
     /// Puts a batch: through its steps and into all its channels, as one unit.
@@ -92,7 +106,7 @@ impl Outlet {
         // The batch keeps one share until all its parts are put; what the steps have dropped is
         // delivered by being dropped, so that an empty batch is done when its turn comes.
         let mut whole = self.progress.begin(&origins, rows, bytes);
-        for part in parts {
+        for part in with_their_origins(parts) {
             self.put_part(&part, &mut whole).await?;
         }
         whole.done();
@@ -104,22 +118,25 @@ impl Outlet {
         for segment in self.segments.iter() {
             segment.apply(part, &self.meter, &mut puts).map_err(PutError::Step)?;
         }
-        puts.retain(|put| !put.batch.is_empty());
-        puts.sort_by(|one, other| one.target.name.cmp(&other.target.name));
-        let (optional, required): (Vec<Put>, Vec<Put>) =
-            puts.into_iter().partition(|put| put.target.optional);
+        let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
+        puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.is_durable());
+        puts.sort_by(|(one, _), (other, _)| one.target.name.cmp(&other.target.name));
+        let (optional, required): (Vec<_>, Vec<_>) =
+            puts.into_iter().partition(|(put, _)| put.target.optional);
         let transactions = self.reserve(&required).await?;
-        for (put, transaction) in required.into_iter().zip(transactions) {
+        for ((put, scope), transaction) in required.into_iter().zip(transactions) {
             whole.widen(1);
-            put.commit(transaction, whole.split(1));
+            let channel = put.target.name.clone();
+            let committed = put.commit(transaction, scope, whole.split(1));
+            committed.map_err(|error| PutError::Hole { channel: channel.to_string(), error })?;
         }
-        optional.into_iter().for_each(Put::commit_if_room);
+        optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
         Ok(())
     }
 
     /// Reserves room for all puts or for none, in the order of the channels' names, so that two
     /// sources never hold what the other one waits for.
-    async fn reserve(&self, puts: &[Put]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
+    async fn reserve(&self, puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
         let mut stalled = false;
         loop {
             match timeout(self.limits.keep_alive, reserve_all(puts)).await {
@@ -133,7 +150,7 @@ impl Outlet {
                     self.meter.count("put_timeouts", 1);
                     if !stalled {
                         let channels =
-                            puts.iter().map(|put| &*put.target.name).collect::<Vec<_>>().join(", ");
+                            puts.iter().map(|(put, _)| &*put.target.name).collect::<Vec<_>>().join(", ");
                         warn!(
                             component = %self.component,
                             "no room in {channels} for {:?}: the source waits until the sinks have committed more",
@@ -168,9 +185,9 @@ impl Drop for Outlet {
     }
 }
 
-async fn reserve_all(puts: &[Put]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
+async fn reserve_all(puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
     let mut transactions = Vec::with_capacity(puts.len());
-    for put in puts {
+    for (put, _) in puts {
         let reserved = put.target.channel.reserve(Fill::of(&put.batch)).await;
         let channel = || put.target.name.to_string();
         transactions.push(reserved.map_err(|error| PutError::Channel { channel: channel(), error })?);
@@ -199,6 +216,45 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     let half = batch.rows() / 2;
     split(batch.slice(0, half), limits, parts);
     split(batch.slice(half, batch.rows() - half), limits, parts);
+}
+
+/// The parts of one batch with the origins that each covers.
+///
+/// Rows do not say which position is theirs, unless there is one for each. Without that the last
+/// part covers all: once it is stored, all parts are.
+fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
+    let count = parts.len();
+    let rows: usize = parts.iter().map(Batch::rows).sum();
+    let Some(first) = parts.first().filter(|_| count > 1) else { return parts };
+    let dense = match first.origins().intervals() {
+        [one] if one.through - one.after == rows as u64 => Some(one.clone()),
+        _ => None,
+    };
+    let mut begin = 0;
+    let parts = parts.into_iter().enumerate().map(|(number, part)| {
+        let rows = part.rows() as u64;
+        let origins = match &dense {
+            Some(Interval { partition, after, .. }) => {
+                Origins::one(partition.clone(), after + begin, after + begin + rows)
+            }
+            None if number + 1 == count => part.origins().clone(),
+            None => Origins::default(),
+        };
+        begin += rows;
+        part.with_origins(origins)
+    });
+    parts.collect()
+}
+
+/// What durable channels know the positions of a source by: its name, with a number when several
+/// of its ways lead into the same channel, since each brings other events of the same positions.
+pub(super) fn scope_names(component: &str, segments: &[Segment]) -> Vec<Arc<str>> {
+    let targets: Vec<_> = segments.iter().flat_map(Segment::targets).collect();
+    let names = targets.iter().enumerate().map(|(index, target)| {
+        let before = targets[..index].iter().filter(|other| other.name == target.name).count();
+        if before == 0 { component.into() } else { format!("{component}#{}", before + 1).into() }
+    });
+    names.collect()
 }
 
 #[cfg(test)]

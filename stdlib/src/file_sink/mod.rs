@@ -43,6 +43,7 @@ use run::{Run, Setup, clear_away};
 use totals::Totals;
 
 use crate::template::{Renderer, TemplateError};
+use crate::types::Allowed;
 pub(crate) use file_system::{Entry, FileSystem};
 
 /// The longest prefix of names, in bytes; file systems allow names of 255.
@@ -51,17 +52,34 @@ const PREFIX_BYTES_MAX: usize = 80;
 /// How long the end of a run waits for the first look for leftovers.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The one of the formats that this version writes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Text,
+}
+
+/// The one of the marks of unfinished files that this version knows.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum InUse {
+    Dot,
+}
+
 /// The settings that the sinks of files share.
 #[derive(Debug, Deserialize)]
 pub(crate) struct FileSettings {
     /// The directory.
     pub(crate) path: Template,
     prefix: String,
+    format: Format,
     compress: Compression,
     roll: Roll,
     /// The time zone of the directory's times.
     pub(crate) zone: String,
+    in_use: InUse,
     max_open: usize,
+    allow: Option<Allowed>,
 }
 
 #[cfg(test)]
@@ -70,7 +88,17 @@ impl FileSettings {
     pub(crate) fn example(path: Template) -> FileSettings {
         let roll = Roll { size: 1 << 27, age: Duration::from_secs(300), count: None };
         let (prefix, zone) = ("events".to_string(), "UTC".to_string());
-        FileSettings { path, prefix, compress: Compression::None, roll, zone, max_open: 100 }
+        FileSettings {
+            path,
+            prefix,
+            format: Format::Text,
+            compress: Compression::None,
+            roll,
+            zone,
+            in_use: InUse::Dot,
+            max_open: 100,
+            allow: None,
+        }
     }
 }
 
@@ -127,7 +155,9 @@ impl<F: FileSystem> FileSink<F> {
         place: &str,
         context: Context,
     ) -> Result<FileSink<F>, Failure> {
-        let FileSettings { path, prefix, compress, roll, zone, max_open } = settings;
+        let FileSettings { path, prefix, compress, roll, zone, max_open, .. } = settings;
+        let FileSettings { format: Format::Text, in_use: InUse::Dot, .. } = settings;
+        let (None | Some(Allowed::Sensitive)) = settings.allow;
         let path = Renderer::for_path(&path, &zone).map_err(FileSinkError::Path);
         let path = path.map_err(Failure::permanent)?;
         if path.is_empty() {

@@ -36,10 +36,17 @@ enum After {
     Delete,
 }
 
+/// The one of the enum `FileMode` that this version carries out.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileMode {
+    Complete { after: After },
+}
+
 #[derive(Deserialize)]
 struct FilesSettings {
     paths: Vec<String>,
-    after: After,
+    mode: FileMode,
     max_line: usize,
     long_lines: LongLine,
     poll: Duration,
@@ -97,7 +104,8 @@ impl FilesError {
 /// Makes a source of files.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
-    let FilesSettings { paths, after, max_line, long_lines, poll, batch } = settings;
+    let FilesSettings { paths, mode: FileMode::Complete { after }, max_line, long_lines, poll, batch } =
+        settings;
     if matches!(&after, After::Rename { suffix } if suffix.is_empty()) {
         return Err(Failure::permanent(FilesError::EmptySuffix));
     }

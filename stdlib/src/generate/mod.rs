@@ -146,7 +146,8 @@ fn views(buffer: Vec<u8>, ends: &[u32]) -> Result<BinaryViewArray, ArrowError> {
 #[async_trait]
 impl Source for GenerateSource {
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
-        let mut after = self.delivered;
+        // What durable channels have is not made again, even if this process never heard of it.
+        let mut after = self.delivered.max(port.stored.through(&self.partition).unwrap_or(0));
         let mut pace = self.rate.map(|rate| Pace::new(rate, after));
         while after < self.last && !port.stop.is_cancelled() {
             let mut rows = self.batch.min(usize::try_from(self.last - after).unwrap_or(usize::MAX));

@@ -12,10 +12,21 @@ use super::file_system::{Connection, Hdfs, HdfsError};
 use crate::file_sink::{FileSettings, FileSink};
 use crate::template::{Renderer, TemplateError};
 
+/// The names of the settings that `hdfs` has beyond those of every sink of files.
+const OWN_SETTINGS: [&str; 5] = ["url", "security", "user", "config", "replication"];
+
+/// The one kind of protection that this version carries out.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Security {
+    Plaintext,
+}
+
 /// The settings that `hdfs` has beyond those of every sink of files.
 #[derive(Debug, Deserialize)]
 struct HdfsSettings {
     url: String,
+    security: Security,
     user: Option<String>,
     config: Option<String>,
 }
@@ -43,11 +54,12 @@ enum HdfsSinkError {
 
 /// Makes a sink of files on HDFS.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
-    let files: FileSettings = settings.read().map_err(Failure::permanent)?;
-    let settings: HdfsSettings = settings.read().map_err(Failure::permanent)?;
+    let (own, files) = settings.split(&OWN_SETTINGS);
+    let files: FileSettings = files.read().map_err(Failure::permanent)?;
+    let settings: HdfsSettings = own.read().map_err(Failure::permanent)?;
     check(&settings, &files).map_err(Failure::permanent)?;
     let url = settings.url.trim_end_matches('/').to_string();
-    let HdfsSettings { user, config, .. } = settings;
+    let HdfsSettings { user, config, security: Security::Plaintext, .. } = settings;
     let hdfs = Hdfs::new(Connection { component: context.component.clone(), url: url.clone(), user, config });
     hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
     Ok(Box::new(FileSink::new(files, hdfs, &url, context)?))
@@ -99,7 +111,8 @@ mod tests {
     }
 
     fn checked(url: &str, config: Option<&str>, parts: Vec<TemplatePart>) -> String {
-        let settings = HdfsSettings { url: url.into(), user: None, config: config.map(str::to_string) };
+        let config = config.map(str::to_string);
+        let settings = HdfsSettings { url: url.into(), security: Security::Plaintext, user: None, config };
         let files = FileSettings::example(Template { parts });
         check(&settings, &files).map_or_else(|error| error.to_string(), |()| "fine".to_string())
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
+use serde::Deserialize;
 use tracing::{debug, info, warn};
 
 /// How long the brokers may be away before it is worth a warning: a broker that closes an idle
@@ -21,12 +22,23 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long such a question may take. It is asked on the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The one kind of protection that this version carries out.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Security {
+    Plaintext,
+}
+
 /// The settings of every client of these brokers.
-pub(super) fn client_config(brokers: &[String]) -> ClientConfig {
+pub(super) fn client_config(brokers: &[String], security: Security) -> ClientConfig {
+    let protocol = match security {
+        Security::Plaintext => "plaintext",
+    };
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers.join(","))
         .set("client.id", "weir")
+        .set("security.protocol", protocol)
         // New partitions, and topics that did not exist, are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.max.ms", "2000")

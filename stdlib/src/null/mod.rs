@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use tracing::info;
 use weir_plan::Settings;
 use weir_runtime::batch::Batch;
@@ -10,6 +11,13 @@ use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Sink, SinkPort};
 use weir_runtime::{Context, Failure, Meter};
 use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::types::Allowed;
+
+#[derive(Deserialize)]
+struct NullSettings {
+    allow: Option<Allowed>,
+}
 
 /// Reads every byte of every body, and counts and hashes them.
 struct NullSink {
@@ -21,7 +29,9 @@ struct NullSink {
 }
 
 /// Makes a sink that throws away.
-pub(crate) fn make(_settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    let NullSettings { allow: None | Some(Allowed::Sensitive) } =
+        settings.read().map_err(Failure::permanent)?;
     let Context { component, meter, .. } = context;
     Ok(Box::new(NullSink { component, meter, events: 0, bytes: 0, hash: Xxh3Default::new() }))
 }

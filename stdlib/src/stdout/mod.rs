@@ -3,12 +3,28 @@
 use std::io::ErrorKind;
 
 use async_trait::async_trait;
+use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::{AsyncWriteExt, Stdout, stdout};
 use weir_plan::Settings;
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
+
+use crate::types::Allowed;
+
+/// The one of the formats that this version writes.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Text,
+}
+
+#[derive(Deserialize)]
+struct StdoutSettings {
+    format: Format,
+    allow: Option<Allowed>,
+}
 
 /// Writes bodies to standard output, one line each.
 struct StdoutSink {
@@ -26,7 +42,9 @@ enum StdoutError {
 }
 
 /// Makes a sink to standard output.
-pub(crate) fn make(_settings: &Settings, _context: Context) -> Result<Box<dyn Sink>, Failure> {
+pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Box<dyn Sink>, Failure> {
+    let StdoutSettings { format: Format::Text, allow: None | Some(Allowed::Sensitive) } =
+        settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(StdoutSink { output: stdout(), lines: Vec::new() }))
 }
 

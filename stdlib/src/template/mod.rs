@@ -100,6 +100,7 @@ impl Renderer {
     ///
     /// # Errors
     /// When there is no such zone, or a pattern can't be written.
+    #[cfg(any(feature = "kafka", test))]
     pub(crate) fn new(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
         Renderer::make(template, zone, false)
     }

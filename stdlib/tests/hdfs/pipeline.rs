@@ -123,9 +123,12 @@ impl Pipeline {
             channels: vec![component("buffer", "memory", channel())],
             sinks: vec![component("lake", "hdfs", self.sink())],
             event_types: vec![EventType::new(schema())],
+            functions: Vec::new(),
+            agent: weir_plan::Settings::default(),
             flows: vec![Flow {
                 name: "main".to_string(),
                 delivers: Delivery::AtLeastOnce,
+                order: weir_plan::Order::None,
                 paths: vec![
                     path(Origin::Source("made".to_string()), Route::Channel(buffer.clone())),
                     path(Origin::Channel(buffer), Route::Sink(lake)),
@@ -166,9 +169,12 @@ impl Pipeline {
             ("url", Value::Text(self.url.clone())),
             ("path", Value::Template(path)),
             ("prefix", Value::Text("events".to_string())),
-            ("compress", Value::Variant { name: compress.to_string(), settings: BTreeMap::new() }),
+            ("format", variant("text")),
+            ("compress", variant(compress)),
             ("roll", Value::Record(roll.map(|(name, value)| (name.to_string(), value)).into())),
             ("zone", Value::Text("UTC".to_string())),
+            ("in_use", variant("dot")),
+            ("security", variant("plaintext")),
             ("max_open", Value::Int(50)),
             ("user", Value::Null),
             ("config", Value::Null),
@@ -242,4 +248,8 @@ impl SinkReport {
     pub(crate) fn note(&self, key: &str) -> String {
         self.0.notes.iter().find(|note| note.starts_with(key)).cloned().unwrap_or_default()
     }
+}
+
+fn variant(name: &str) -> Value {
+    Value::Variant { name: name.to_string(), settings: BTreeMap::new() }
 }

@@ -27,7 +27,7 @@ use weir_runtime::{Context, Failure, SystemClock};
 pub(crate) const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/services/services");
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The broker is shared by all tests but the one that stops it.
 static BROKER: RwLock<()> = RwLock::const_new(());
@@ -201,11 +201,13 @@ pub(crate) fn source_settings(topic: &str, group: &str, changed: Vec<(&str, Valu
         ("brokers", Value::List(vec![Value::Text(bootstrap())])),
         ("topics", Value::List(vec![Value::Text(topic.to_string())])),
         ("group", Value::Text(group.to_string())),
+        ("partitions", variant("group")),
         ("start", variant("oldest")),
         ("batch", Value::Int(1000)),
         ("linger", Value::Duration(Duration::from_millis(50))),
         ("session_timeout", Value::Duration(Duration::from_secs(10))),
         ("prefetch", Value::Size(4 << 20)),
+        ("security", variant("plaintext")),
     ];
     settings(given, changed)
 }
@@ -215,11 +217,14 @@ pub(crate) fn sink_settings(topic: Value, changed: Vec<(&str, Value)>) -> Settin
         ("brokers", Value::List(vec![Value::Text(bootstrap())])),
         ("topic", topic),
         ("key", Value::Null),
+        ("partitioner", variant("murmur2")),
+        ("format", variant("raw")),
         ("acks", variant("all")),
         ("compress", variant("lz4")),
         ("linger", Value::Duration(Duration::from_millis(5))),
         ("timeout", Value::Duration(Duration::from_secs(60))),
         ("buffer", Value::Size(64 << 20)),
+        ("security", variant("plaintext")),
     ];
     settings(given, changed)
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::{Channel, Demand, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Taken};
+use super::{
+    Channel, CommitError, Demand, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Scope, Taken,
+};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::Batch;
 use state::{ReaderId, State};
@@ -110,7 +112,7 @@ impl Channel for MemoryChannel {
         Some(self.shared.transaction(Room { _events: events, _bytes: bytes }))
     }
 
-    fn reader(&self, demand: Demand) -> Box<dyn Reader> {
+    fn reader(&self, _name: &str, demand: Demand) -> Box<dyn Reader> {
         let id = self.shared.lock().add_reader(demand);
         Box::new(MemoryReader { shared: self.shared.clone(), id })
     }
@@ -151,11 +153,17 @@ struct MemoryPut {
 }
 
 impl PutTransaction for MemoryPut {
-    fn commit(self: Box<Self>, batch: Batch, acknowledgement: Acknowledgement) {
+    fn commit(
+        self: Box<Self>,
+        _scope: &Scope,
+        batch: Batch,
+        acknowledgement: Acknowledgement,
+    ) -> Result<(), CommitError> {
         let MemoryPut { shared, room } = *self;
         let released = shared.lock().put(batch, acknowledgement, room);
         released.settle();
         shared.changed.notify_waiters();
+        Ok(())
     }
 }
 

@@ -39,7 +39,8 @@ async fn put(channel: &MemoryChannel, bodies: &[&str]) -> Outcome {
     let batch = batch(bodies);
     let outcome = Outcome::default();
     let transaction = channel.reserve(Fill::of(&batch)).await.unwrap();
-    transaction.commit(batch, outcome.acknowledgement());
+    let scope = &Scope::of_a_run(["in".into()])[0];
+    transaction.commit(scope, batch, outcome.acknowledgement()).unwrap();
     outcome
 }
 
@@ -57,7 +58,8 @@ fn first_body(lease: &Lease) -> String {
 #[tokio::test]
 async fn a_put_is_acknowledged_when_every_reader_has_committed() {
     let channel = MemoryChannel::new(limits(10, 10, 10_000));
-    let (mut one, mut two) = (channel.reader(Demand::Required), channel.reader(Demand::Required));
+    let (mut one, mut two) =
+        (channel.reader("sink", Demand::Required), channel.reader("sink", Demand::Required));
     let outcome = put(&channel, &["a"]).await;
     lease(&mut one).await.acknowledgement.done();
     assert_eq!(outcome.get(), None);
@@ -70,7 +72,7 @@ async fn a_put_is_acknowledged_when_every_reader_has_committed() {
 #[tokio::test]
 async fn a_lease_that_is_dropped_comes_again_before_newer_ones() {
     let channel = MemoryChannel::new(limits(10, 10, 10_000));
-    let mut reader = channel.reader(Demand::Required);
+    let mut reader = channel.reader("sink", Demand::Required);
     for body in ["a", "b", "c"] {
         put(&channel, &[body]).await;
     }
@@ -89,7 +91,7 @@ async fn a_lease_that_is_dropped_comes_again_before_newer_ones() {
 #[tokio::test]
 async fn a_full_channel_makes_the_put_wait_until_events_are_acknowledged() {
     let channel = MemoryChannel::new(limits(2, 2, 10_000));
-    let mut reader = channel.reader(Demand::Required);
+    let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a", "b"]).await;
     let room = Fill { events: 1, bytes: 17 };
     assert!(channel.try_reserve(room).is_none());
@@ -102,7 +104,7 @@ async fn a_full_channel_makes_the_put_wait_until_events_are_acknowledged() {
 #[tokio::test]
 async fn bytes_are_bounded_too() {
     let channel = MemoryChannel::new(limits(100, 100, 40));
-    let _reader = channel.reader(Demand::Required);
+    let _reader = channel.reader("sink", Demand::Required);
     put(&channel, &["four"]).await;
     assert!(channel.try_reserve(Fill { events: 1, bytes: 21 }).is_none());
     assert!(channel.try_reserve(Fill { events: 1, bytes: 20 }).is_some());
@@ -129,7 +131,7 @@ async fn dropping_a_reservation_rolls_the_put_back() {
 #[tokio::test]
 async fn a_closed_channel_is_emptied_before_its_readers_end() {
     let channel = MemoryChannel::new(limits(10, 10, 10_000));
-    let mut reader = channel.reader(Demand::Required);
+    let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a"]).await;
     channel.close();
     assert!(matches!(channel.reserve(Fill { events: 1, bytes: 1 }).await, Err(ReserveError::Closed)));
@@ -144,7 +146,7 @@ async fn a_closed_channel_is_emptied_before_its_readers_end() {
 #[tokio::test]
 async fn a_take_waits_for_a_put() {
     let channel = Arc::new(MemoryChannel::new(limits(10, 10, 10_000)));
-    let mut reader = channel.reader(Demand::Required);
+    let mut reader = channel.reader("sink", Demand::Required);
     let taker = tokio::spawn(async move { first_body(&lease(&mut reader).await) });
     tokio::task::yield_now().await;
     put(&channel, &["late"]).await;
@@ -154,7 +156,7 @@ async fn a_take_waits_for_a_put() {
 #[tokio::test]
 async fn a_reader_that_holds_half_of_the_channel_is_told_once() {
     let channel = MemoryChannel::new(limits(4, 4, 10_000));
-    let mut reader = channel.reader(Demand::Required);
+    let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a", "b"]).await;
     put(&channel, &["c"]).await;
     let held = lease(&mut reader).await;
@@ -170,7 +172,7 @@ async fn a_reader_that_holds_half_of_the_channel_is_told_once() {
 #[tokio::test]
 async fn a_reader_is_told_when_a_put_waits_for_what_it_holds() {
     let channel = Arc::new(MemoryChannel::new(limits(10, 10, 10_000)));
-    let mut reader = channel.reader(Demand::Required);
+    let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a"]).await;
     let held = lease(&mut reader).await;
     let putter = channel.clone();
@@ -184,7 +186,8 @@ async fn a_reader_is_told_when_a_put_waits_for_what_it_holds() {
 #[tokio::test]
 async fn an_optional_reader_misses_what_a_put_needs_the_room_of() {
     let channel = MemoryChannel::new(limits(2, 2, 10_000));
-    let (mut required, mut optional) = (channel.reader(Demand::Required), channel.reader(Demand::Optional));
+    let (mut required, mut optional) =
+        (channel.reader("sink", Demand::Required), channel.reader("sink", Demand::Optional));
     let outcome = put(&channel, &["a", "b"]).await;
     lease(&mut required).await.acknowledgement.done();
     assert_eq!(outcome.get(), Some(true), "the optional reader is not waited for");
@@ -197,7 +200,8 @@ async fn an_optional_reader_misses_what_a_put_needs_the_room_of() {
 #[tokio::test]
 async fn an_optional_reader_may_keep_its_lease_while_the_room_is_given_away() {
     let channel = MemoryChannel::new(limits(1, 1, 10_000));
-    let (mut required, mut optional) = (channel.reader(Demand::Required), channel.reader(Demand::Optional));
+    let (mut required, mut optional) =
+        (channel.reader("sink", Demand::Required), channel.reader("sink", Demand::Optional));
     put(&channel, &["a"]).await;
     let kept = lease(&mut optional).await;
     lease(&mut required).await.acknowledgement.done();

@@ -18,7 +18,7 @@ fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
 fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
     let channels: Vec<Arc<dyn Channel>> =
         limits.iter().map(|limits| Arc::new(MemoryChannel::new(*limits)) as Arc<dyn Channel>).collect();
-    let readers = channels.iter().map(|channel| channel.reader(Demand::Required)).collect();
+    let readers = channels.iter().map(|channel| channel.reader("sink", Demand::Required)).collect();
     let segments: Vec<Segment> = channels
         .into_iter()
         .map(|channel| {

@@ -54,13 +54,15 @@ fn settings(options: &Options) -> FileSettings {
         ("age", Value::Duration(options.age)),
         ("count", options.count.map_or(Value::Null, Value::Int)),
     ];
-    let variant = Value::Variant { name: "none".to_string(), settings: BTreeMap::new() };
+    let variant = |name: &str| Value::Variant { name: name.to_string(), settings: BTreeMap::new() };
     let values = [
         ("path", Value::Template(Template { parts })),
         ("prefix", Value::Text("events".to_string())),
-        ("compress", variant),
+        ("format", variant("text")),
+        ("compress", variant("none")),
         ("roll", Value::Record(roll.map(|(name, value)| (name.to_string(), value)).into())),
         ("zone", Value::Text("UTC".to_string())),
+        ("in_use", variant("dot")),
         ("max_open", Value::Int(options.max_open)),
     ];
     Settings { values: values.map(|(name, value)| (name.to_string(), value)).into() }.read().unwrap()

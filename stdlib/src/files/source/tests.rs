@@ -30,7 +30,7 @@ fn settings(folder: &Path, after: Value) -> Settings {
     let glob = folder.join("**/*.log").to_string_lossy().into_owned();
     let values = BTreeMap::from([
         ("paths", Value::List(vec![Value::Text(glob)])),
-        ("after", after),
+        ("mode", variant("complete", &[("after", after)])),
         ("max_line", Value::Size(1 << 20)),
         ("long_lines", variant("truncate", &[])),
         ("poll", Value::Duration(Duration::from_millis(10))),
@@ -207,4 +207,29 @@ async fn offsets_and_names_are_in_the_headers() {
     let Column::Constant(_) = delivery.batch.column("@file").unwrap() else { panic!("stored once") };
     delivery.acknowledgement.done();
     trial.end().await;
+}
+
+#[test]
+fn what_is_not_carried_out_is_refused_when_the_source_is_made() {
+    let refusal = |name: &str, value: Value| {
+        let mut settings = settings(Path::new("/nowhere"), variant("keep", &[]));
+        settings.values.insert(name.to_string(), value);
+        let context = Context {
+            program: "test".into(),
+            component: "logs".into(),
+            schema: schema(),
+            meter: Arc::default(),
+            clock: Arc::new(SystemClock),
+        };
+        make(&settings, context).map_or_else(|failure| failure.to_string(), |_source| "made".to_string())
+    };
+    assert_eq!(refusal("decompress", Value::Bool(false)), "made");
+    assert_eq!(
+        refusal("decompress", Value::Bool(true)),
+        "`decompress: true` is not carried out by this version of Weir; leave it out"
+    );
+    assert_eq!(
+        refusal("mode", variant("follow", &[("start", variant("end", &[]))])),
+        "`mode: follow` is not carried out by this version of Weir; write `mode: complete`"
+    );
 }

@@ -19,8 +19,9 @@ use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
-use super::connection::{Connection, client_config, milliseconds};
+use super::connection::{Connection, Security, client_config, milliseconds};
 use crate::template::Renderer;
+use crate::types::Allowed;
 use error::{Naming, SinkError};
 use records::{Records, Unfit};
 use shipping::{Loaded, Reports, Shipping};
@@ -60,21 +61,39 @@ enum Compression {
     Zstd,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Partitioner {
+    Murmur2,
+    Crc32,
+}
+
+/// The one of the formats that this version writes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Raw,
+}
+
 #[derive(Debug, Deserialize)]
 struct KafkaSinkSettings {
     brokers: Vec<String>,
     topic: Template,
     key: Option<Template>,
+    partitioner: Partitioner,
+    format: Format,
     acks: Acks,
     compress: Compression,
     linger: Duration,
     timeout: Duration,
     buffer: u64,
+    security: Security,
+    allow: Option<Allowed>,
 }
 
 impl KafkaSinkSettings {
     fn client_config(&self) -> ClientConfig {
-        let mut config = client_config(&self.brokers);
+        let mut config = client_config(&self.brokers, self.security);
         let acks = match self.acks {
             Acks::None => "0",
             Acks::Leader => "1",
@@ -87,6 +106,11 @@ impl KafkaSinkSettings {
             Compression::Lz4 => "lz4",
             Compression::Zstd => "zstd",
         };
+        let partitioner = match self.partitioner {
+            // As Kafka's own producers spread keys, so that both write a key to one partition.
+            Partitioner::Murmur2 => "murmur2_random",
+            Partitioner::Crc32 => "consistent_random",
+        };
         let idempotent = self.acks == Acks::All;
         config
             .set("acks", acks)
@@ -98,8 +122,7 @@ impl KafkaSinkSettings {
             .set("queue.buffering.max.kbytes", (self.buffer / 1024).to_string())
             .set("queue.buffering.max.messages", (self.buffer / RECORD_BYTES).to_string())
             .set("message.max.bytes", self.record_bytes_max().to_string())
-            // As Kafka's own producers spread keys, so that both write a key to one partition.
-            .set("partitioner", "murmur2_random");
+            .set("partitioner", partitioner);
         if !idempotent {
             // Without idempotence a retry may overtake the request behind it.
             config.set("max.in.flight.requests.per.connection", "1");
@@ -126,6 +149,7 @@ struct KafkaSink {
 /// When the settings are not those of this version.
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
+    let KafkaSinkSettings { format: Format::Raw, allow: None | Some(Allowed::Sensitive), .. } = settings;
     let component = context.component.to_string();
     let renderer = |setting, template: &Template| {
         let misfit = |source| SinkError::Template { component: component.clone(), setting, source };

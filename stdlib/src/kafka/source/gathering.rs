@@ -12,6 +12,7 @@ use arrow_schema::SchemaRef;
 use weir_plan::BODY;
 use weir_runtime::batch::{Batch, BatchError, Column, Interval, Origins, Partition};
 
+use super::headers::{HEADERS, HeaderRows};
 use super::positions::{Beginning, TopicPartition};
 
 /// The bytes after which a batch is full; one record more may lie in it.
@@ -28,6 +29,8 @@ pub(super) struct Record<'a> {
     pub(super) time: i64,
     pub(super) key: Option<&'a [u8]>,
     pub(super) body: &'a [u8],
+    /// Its own headers, if the event type [asks for them](Gathering::wants_headers).
+    pub(super) headers: &'a [(&'a str, &'a str)],
 }
 
 /// An offset came that lies before what was already read.
@@ -46,6 +49,8 @@ enum Header {
     Offset,
     Key,
     Timestamp,
+    /// The record's own headers.
+    Map,
     Body,
 }
 
@@ -57,6 +62,7 @@ impl Header {
             "@offset" => Header::Offset,
             "@key" => Header::Key,
             "@timestamp" => Header::Timestamp,
+            HEADERS => Header::Map,
             BODY => Header::Body,
             _ => return None,
         })
@@ -112,6 +118,7 @@ struct Rows {
     keys: Values,
     /// Whether each row has a key.
     keyed: Vec<bool>,
+    headers: Option<HeaderRows>,
 }
 
 #[derive(Default)]
@@ -145,6 +152,10 @@ impl Gathering {
         let columns = schema.fields().iter();
         let columns = columns.map(|field| Header::named(field.name()).ok_or_else(|| field.name().clone()));
         let columns = columns.collect::<Result<Vec<Header>, String>>()?;
+        let headers = match schema.field_with_name(HEADERS) {
+            Ok(field) => Some(HeaderRows::new(field.data_type()).ok_or_else(|| HEADERS.to_string())?),
+            Err(_none) => None,
+        };
         Ok(Gathering {
             schema,
             columns,
@@ -153,9 +164,14 @@ impl Gathering {
             readings: Vec::new(),
             places: HashMap::new(),
             slots: Vec::new(),
-            rows: Rows::default(),
+            rows: Rows { headers, ..Rows::default() },
             since: None,
         })
+    }
+
+    /// Whether records are to come with their headers.
+    pub(super) fn wants_headers(&self) -> bool {
+        self.rows.headers.is_some()
     }
 
     /// Reads a partition from now on, from there.
@@ -226,8 +242,7 @@ impl Gathering {
 
     /// Whether the batch is full.
     pub(super) fn is_full(&self) -> bool {
-        self.rows.slots.len() >= self.batch
-            || self.rows.bodies.bytes.len() + self.rows.keys.bytes.len() >= BATCH_BYTES_MAX
+        self.rows.slots.len() >= self.batch || self.rows.bytes() >= BATCH_BYTES_MAX
     }
 
     /// How long the batch may still wait to become full; `None` if there is nothing in it.
@@ -242,7 +257,7 @@ impl Gathering {
     pub(super) fn clear(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.forgotten = true);
         self.end_batch();
-        self.rows = Rows::default();
+        self.rows.clear();
     }
 
     fn end_batch(&mut self) -> Vec<Slot> {
@@ -280,6 +295,17 @@ impl Gathering {
 }
 
 impl Rows {
+    /// How many bytes of records there are.
+    fn bytes(&self) -> usize {
+        let headers = self.headers.as_ref().map_or(0, HeaderRows::bytes);
+        self.bodies.bytes.len() + self.keys.bytes.len() + headers
+    }
+
+    fn clear(&mut self) {
+        let headers = self.headers.as_ref().map(HeaderRows::without_rows);
+        *self = Rows { headers, ..Rows::default() };
+    }
+
     fn push(&mut self, columns: &[Header], slot: u32, record: Record<'_>) {
         self.slots.push(slot);
         for column in columns {
@@ -290,6 +316,11 @@ impl Rows {
                 Header::Key => {
                     self.keyed.push(record.key.is_some());
                     self.keys.push(record.key.unwrap_or_default());
+                }
+                Header::Map => {
+                    if let Some(headers) = &mut self.headers {
+                        headers.push(record.headers);
+                    }
                 }
                 Header::Body => self.bodies.push(record.body),
             }
@@ -312,6 +343,11 @@ impl Rows {
                 let nulls = keyed.contains(&false).then(|| NullBuffer::from(keyed));
                 self.keys.take(nulls)?.into()
             }
+            Header::Map => self
+                .headers
+                .as_mut()
+                .expect("there are rows of headers where there is their column")
+                .take()?,
             Header::Body => self.bodies.take(None)?.into(),
         })
     }

@@ -10,6 +10,7 @@
 mod beginning;
 mod error;
 mod gathering;
+mod headers;
 mod member;
 mod poller;
 mod positions;
@@ -31,7 +32,7 @@ use weir_runtime::batch::Batch;
 use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
-use super::connection::{client_config, milliseconds};
+use super::connection::{Security, client_config, milliseconds};
 use beginning::Start;
 use error::SourceError;
 use gathering::Gathering;
@@ -48,26 +49,38 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// and go, and all of them wait for the last one to learn it.
 const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
+/// The one way to partitions that this version knows.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Partitions {
+    Group,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct KafkaSourceSettings {
     brokers: Vec<String>,
     topics: Vec<String>,
     group: String,
+    partitions: Partitions,
     start: Start,
     batch: usize,
     linger: Duration,
     session_timeout: Duration,
     prefetch: u64,
+    security: Security,
 }
 
 impl KafkaSourceSettings {
     fn client_config(&self) -> ClientConfig {
         let session = milliseconds(self.session_timeout);
         let heartbeat = (self.session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
-        let mut config = client_config(&self.brokers);
+        let mut config = client_config(&self.brokers, self.security);
+        let strategy = match self.partitions {
+            Partitions::Group => "cooperative-sticky",
+        };
         config
             .set("group.id", &self.group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("partition.assignment.strategy", strategy)
             .set("session.timeout.ms", &session)
             .set("heartbeat.interval.ms", milliseconds(heartbeat))
             // The thread polls whatever happens, so that silence has one meaning and one limit.
@@ -186,7 +199,7 @@ impl Drop for Polling {
 impl Source for KafkaSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let (mut polling, batches) = self.join().map_err(SourceError::into_failure)?;
-        let SourcePort { outlet, deliveries, stop } = port;
+        let SourcePort { outlet, deliveries, stop, .. } = port;
         let member = polling.member.clone();
         let thread = polling.thread.clone();
         let work =

@@ -18,6 +18,7 @@ use weir_runtime::batch::{Batch, BatchError};
 
 use super::error::{SourceError, is_refusal, is_unreadable};
 use super::gathering::{Gathering, Place, Record, WentBack};
+use super::headers;
 use super::member::{Change, Member};
 use crate::kafka::connection::PROBE_TIMEOUT;
 
@@ -207,11 +208,13 @@ fn take(
     }
     // A record of a partition that was revoked: whoever owns it now reads it.
     let Some(place) = last.place else { return Ok(()) };
+    let headers = if gathering.wants_headers() { headers::texts(message.headers()) } else { Vec::new() };
     let record = Record {
         offset: message.offset(),
         time: message.timestamp().to_millis().unwrap_or(0),
         key: message.key(),
         body: message.payload().unwrap_or_default(),
+        headers: &headers,
     };
     gathering.add(place, record, Instant::now).map_err(|WentBack { partition, offset, position }| {
         let (component, partition) = (member.component(), partition.to_string());

@@ -33,9 +33,11 @@ fn settings(directory: &Path, compress: &str) -> Settings {
     let values = [
         ("path", Value::Template(Template { parts: vec![root, TemplatePart::Hole(hour)] })),
         ("prefix", Value::Text("access".to_string())),
+        ("format", variant("text")),
         ("compress", variant(compress)),
         ("roll", Value::Record(roll.map(|(name, value)| (name.to_string(), value)).into())),
         ("zone", Value::Text("UTC".to_string())),
+        ("in_use", variant("dot")),
         ("max_open", Value::Int(100)),
     ];
     Settings { values: values.map(|(name, value)| (name.to_string(), value)).into() }
@@ -204,4 +206,31 @@ async fn a_directory_that_can_not_be_made_is_named() {
 fn a_directory_that_its_parent_refuses_is_an_error() {
     let error = make_directories(Path::new("/proc/nowhere/deep")).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+}
+
+/// What the sink says to settings of which one is another.
+fn refusal(name: &str, value: Value) -> String {
+    let mut settings = settings(Path::new("/nowhere"), "none");
+    settings.values.insert(name.to_string(), value);
+    make(&settings, context(Arc::default()))
+        .map_or_else(|failure| failure.to_string(), |_sink| "made".to_string())
+}
+
+#[test]
+fn what_is_not_carried_out_is_refused_when_the_sink_is_made() {
+    assert_eq!(refusal("allow", variant("sensitive")), "made");
+    assert_eq!(refusal("retry", Value::Null), "made");
+    assert_eq!(
+        refusal("format", variant("parquet")),
+        "`format: parquet` is not carried out by this version of Weir; write `format: text`"
+    );
+    assert_eq!(
+        refusal("compress", variant("lz4")),
+        "`compress: lz4` is not carried out by this version of Weir; \
+         write `compress: none`, `compress: gzip` or `compress: zstd`"
+    );
+    assert_eq!(
+        refusal("round", Value::Duration(Duration::from_secs(900))),
+        "`round: 15min` is not carried out by this version of Weir; leave it out"
+    );
 }

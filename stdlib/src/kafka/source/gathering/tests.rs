@@ -28,7 +28,8 @@ fn gathering(batch: usize, beginnings: &[Beginning]) -> Gathering {
 
 fn add(gathering: &mut Gathering, topic: &str, number: i32, offset: i64) -> Result<(), WentBack> {
     let body = format!("the body of record {offset} in {topic}");
-    let record = Record { offset, time: 1_700_000_000_000 + offset, key: None, body: body.as_bytes() };
+    let record =
+        Record { offset, time: 1_700_000_000_000 + offset, key: None, body: body.as_bytes(), headers: &[] };
     let place = gathering.place(topic, number).unwrap();
     gathering.add(place, record, Instant::now)
 }
@@ -137,7 +138,7 @@ fn a_batch_is_full_by_rows_or_bytes_and_due_by_time() {
     assert_eq!(gathering.remaining(now), Some(Duration::ZERO));
     gathering.take().unwrap();
     let place = gathering.place("logs", 0).unwrap();
-    let large = Record { offset: 2, time: 0, key: Some(b"k"), body: &vec![7; BATCH_BYTES_MAX] };
+    let large = Record { offset: 2, time: 0, key: Some(b"k"), body: &vec![7; BATCH_BYTES_MAX], headers: &[] };
     gathering.add(place, large, Instant::now).unwrap();
     assert!(gathering.is_full());
     let batch = gathering.take().unwrap().unwrap();
@@ -158,4 +159,39 @@ fn what_is_thrown_away_leaves_the_next_batch_alone() {
 fn an_unknown_column_is_refused() {
     let schema = Arc::new(Schema::new(vec![Field::new("@host", DataType::Utf8View, false)]));
     assert_eq!(Gathering::new(schema, 1, Duration::ZERO).err(), Some("@host".to_string()));
+}
+
+#[test]
+fn headers_are_a_map_with_the_last_of_one_name() {
+    let text = |name| Field::new(name, DataType::Utf8View, false);
+    let entries = DataType::Struct(vec![text("key"), text("value")].into());
+    let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("body", DataType::BinaryView, false),
+        Field::new("headers", map, false),
+    ]));
+    let mut gathering = Gathering::new(schema, 10, Duration::from_millis(50)).unwrap();
+    gathering.assign(&begin("logs", 0, 0));
+    assert!(gathering.wants_headers());
+    let rows: [&[(&str, &str)]; 3] = [&[("a", "1"), ("b", "2"), ("a", "3")], &[], &[("c", "4")]];
+    for _again in 0..2 {
+        gathering.assign(&begin("logs", 0, 0));
+        for (offset, headers) in rows.iter().enumerate() {
+            let record = Record { offset: offset as i64, time: 0, key: None, body: b"body", headers };
+            gathering.add(gathering.place("logs", 0).unwrap(), record, Instant::now).unwrap();
+        }
+        let batch = gathering.take().unwrap().unwrap();
+        let maps = batch.column("headers").unwrap().values();
+        let maps = maps.as_map();
+        let names: Vec<_> = maps.keys().as_string_view().iter().flatten().collect();
+        let values: Vec<_> = maps.values().as_string_view().iter().flatten().collect();
+        assert_eq!((names, values), (vec!["b", "a", "c"], vec!["2", "3", "4"]));
+        assert_eq!(maps.value_offsets(), [0, 2, 2, 3]);
+    }
+}
+
+#[test]
+fn headers_of_another_type_are_refused() {
+    let schema = Arc::new(Schema::new(vec![Field::new("headers", DataType::Utf8View, false)]));
+    assert_eq!(Gathering::new(schema, 10, Duration::ZERO).err(), Some("headers".to_string()));
 }

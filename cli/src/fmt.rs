@@ -1,0 +1,69 @@
+//! `weir fmt`: programs in their one canonical form.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::MISUSE;
+use crate::files::{ProgramFiles, STANDARD_INPUT, programs_in};
+use crate::fix::replace;
+use crate::program::{Colours, print, shown};
+
+/// The arguments of `weir fmt`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Programs, folders of programs, or - for standard input, which is printed
+    #[arg(required = true, value_name = "FILES|FOLDERS")]
+    paths: Vec<String>,
+    /// Change nothing, list the files that would change
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    colours: Colours,
+}
+
+/// Formats the programs. Exit status: 0 they are in canonical form now, 1 one can't be read or, with --check,
+/// would change, 2 misuse.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    match format(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::from(MISUSE)
+        }
+    }
+}
+
+/// Whether all programs are in canonical form now.
+fn format(arguments: &Arguments) -> Result<bool, String> {
+    let mut canonical = true;
+    for program in &programs_in(&arguments.paths)? {
+        let text = ProgramFiles::read(program)?.text;
+        match weir_compiler::format(program, &text) {
+            Ok(formatted) => canonical &= put(program, &text, &formatted, arguments.check)?,
+            Err(unreadable) => {
+                canonical = false;
+                eprint!("{}", shown(&unreadable.diagnostics, &unreadable.files, arguments.colours));
+            }
+        }
+    }
+    Ok(canonical)
+}
+
+/// Puts the canonical form in the place of a program, or only says where that would change it. Whether the
+/// program is in canonical form now.
+fn put(program: &str, text: &str, formatted: &str, check: bool) -> Result<bool, String> {
+    let differs = text != formatted;
+    if check {
+        if differs {
+            print(&format!("{program}\n"));
+        }
+        return Ok(!differs);
+    }
+    if program == STANDARD_INPUT {
+        print(formatted);
+    } else if differs {
+        replace(Path::new(program), formatted).map_err(|error| format!("can't write {program}: {error}"))?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,59 @@
+//! `weir graph`: a program's graph as a picture.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::MISUSE;
+use crate::program::{Colours, Params, compile, library, print, shown};
+
+/// The arguments of `weir graph`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The program, or - for standard input
+    #[arg(value_name = "FILE")]
+    path: String,
+    /// How the graph is drawn
+    #[arg(long, value_enum, default_value = "text")]
+    format: GraphFormat,
+    #[command(flatten)]
+    params: Params,
+    #[command(flatten)]
+    colours: Colours,
+}
+
+/// How a graph is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GraphFormat {
+    /// A tree for each flow, for a terminal
+    Text,
+    /// A flowchart of Mermaid, as Markdown pages show it
+    Mermaid,
+    /// A graph of Graphviz, for `dot -Tsvg`
+    Dot,
+}
+
+/// Draws the graph. Exit status: 0 drawn, 1 the program has errors, 2 misuse.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    match graph(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::from(MISUSE)
+        }
+    }
+}
+
+fn graph(arguments: &Arguments) -> Result<bool, String> {
+    let library = library()?;
+    let compiled = compile(&arguments.path, &library, &arguments.params)?;
+    eprint!("{}", shown(&compiled.diagnostics, &compiled.files, arguments.colours));
+    let Some(plan) = compiled.plan else { return Ok(false) };
+    print(&match arguments.format {
+        GraphFormat::Text => plan.text_drawing(),
+        GraphFormat::Mermaid => plan.mermaid_drawing(),
+        GraphFormat::Dot => plan.dot_drawing(),
+    });
+    Ok(true)
+}

@@ -1,0 +1,21 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// An item that only the library may have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LibraryOnly {
+    /// The item's word.
+    pub word: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl LibraryOnly {
+    pub(super) fn describe(&self) -> Description {
+        let message = format!("`{}` items are written by the library alone", self.word);
+        Description::new(message, self.span, "not in a program").help(
+            "the types of a program's events are `schema` items, its functions `fn`, its steps `interceptor`",
+        )
+    }
+}

@@ -1,0 +1,27 @@
+use weir_grammar::Span;
+
+use super::Description;
+
+/// A secret in plain text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlainSecret {
+    /// The setting.
+    pub setting: String,
+    /// Whether it was given from outside, as the value of a param.
+    pub given: bool,
+    /// The text, or the param.
+    pub span: Span,
+}
+
+impl PlainSecret {
+    pub(super) fn describe(&self) -> Description {
+        if self.given {
+            let message = format!("`{}` is a secret, and was given in plain text", self.setting);
+            return Description::new(message, self.span, "`--set` and `WEIR_…` give values that everybody may read")
+                .help("let the program say where it is to be found: `= secret env(\"NAME\")` or `= secret file(\"/path\")`");
+        }
+        let message = format!("`{}` is a secret, and this one stands in plain text", self.setting);
+        Description::new(message, self.span, "everybody who reads the program can read it")
+            .help("say where it is to be found: `secret env(\"NAME\")` or `secret file(\"/path\")`")
+    }
+}

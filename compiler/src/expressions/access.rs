@@ -1,0 +1,278 @@
+//! Names, fields of records, items of lists and maps.
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Expression, ExpressionKind, Name};
+use weir_plan::{ATTACHED_HEADERS, Operation, Value};
+
+use super::{Binding, Facts, Merged, Typed, Typer, constant, typed_constant};
+use crate::columns::arrow;
+use crate::diagnostics::{NoSuchOperation, UnknownName, WrongType};
+use crate::names::nearest;
+use crate::scopes::{Meaning, Named};
+use crate::types::Type;
+use crate::visit::Mention;
+
+impl Typer<'_, '_> {
+    /// A name: a binding of the steps, a field, a param or a let.
+    pub(super) fn name(&mut self, name: &str, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
+        let span = given.span;
+        if let Some(binding) = self.bindings.names.get(name) {
+            if let Binding::Local { declared, .. } = binding {
+                self.checker.used.insert(*declared);
+            }
+            return self.binding(binding, span);
+        }
+        if self.columns.is_some_and(|columns| columns.columns.contains_key(name)) {
+            return self.column(name, span);
+        }
+        let named = self.checker.scopes.get(span.file, name);
+        if named.is_none() && self.columns.is_some_and(|columns| !columns.lacks(name)) {
+            return None;
+        }
+        match named {
+            Some(named) => self.named(named, name, span, expected),
+            None if matches!(name, weir_plan::BODY | "headers") && self.columns.is_some() => {
+                self.column(name, span)
+            }
+            None => {
+                let columns = self.columns.into_iter().flat_map(|columns| columns.columns.keys());
+                let values = self.checker.scopes.values(span.file);
+                let bound = self.bindings.names.keys().map(AsRef::as_ref);
+                let candidates = values.chain(columns.map(AsRef::as_ref)).chain(bound);
+                let near = nearest(name, candidates).map(str::to_owned);
+                let near = near.or_else(|| {
+                    let mention = Mention { qualifier: None, name, span };
+                    self.checker.scopes.near(mention, Meaning::is_value)
+                });
+                let wanted =
+                    if self.columns.is_some() { "field, param or let" } else { "parameter, param or let" };
+                let (name, quote) = (name.to_owned(), expected.is_some_and(Type::is_textual));
+                self.report(UnknownName { name, wanted, near, quote, span });
+                None
+            }
+        }
+    }
+
+    fn binding(&mut self, binding: &Binding, span: Span) -> Option<Typed> {
+        match binding {
+            Binding::Broken => None,
+            Binding::Constant { value, value_type } => {
+                Some(constant(value.clone(), value_type.clone(), span))
+            }
+            Binding::Column { name, required, span: named_at } => {
+                let typed = self.column(name, *named_at)?;
+                let typed = if *required { self.present(typed)? } else { typed };
+                Some(Typed { span, ..typed })
+            }
+            Binding::Local { number, value_type, optional, sensitive, .. } => {
+                let place = format!("${number}");
+                let known = self.known.iter().any(|known| **known == *place);
+                let merged = Merged { sensitive: *sensitive, ..Merged::default() };
+                let typed = merged.typed(Operation::Local(*number), value_type.clone(), *optional, span);
+                Some(Typed { optional: *optional && !known, place: Some(place.into()), ..typed })
+            }
+        }
+    }
+
+    /// A param or a let: it stands for its value.
+    fn named(&mut self, named: Named<'_>, name: &str, span: Span, expected: Option<&Type>) -> Option<Typed> {
+        match named.meaning {
+            Meaning::Broken => None,
+            Meaning::Let(item) => {
+                self.checker.used.insert(named.declared);
+                let constant = match &item.value.kind {
+                    // Text takes the form of the type that is expected where it is used.
+                    ExpressionKind::Text(_) | ExpressionKind::List(_) | ExpressionKind::Null => {
+                        return self.typed(&item.value, expected).map(|typed| Typed { span, ..typed });
+                    }
+                    _ => self.checker.fold(&item.value)?,
+                };
+                let value_type =
+                    constant.value_type.unwrap_or_else(|| expected.cloned().unwrap_or(Type::Text));
+                typed_constant(constant.value, value_type, span)
+            }
+            Meaning::Param => {
+                self.checker.used.insert(named.declared);
+                let param = self.checker.params.get(&named.declared)?.clone()?;
+                let wanted = match expected {
+                    Some(wanted) if wanted.is_setting_only() || param.value_type == *wanted => {
+                        param.value_type
+                    }
+                    _ if param.value_type.is_setting_only() && param.value_type.is_textual() => Type::Text,
+                    _ => param.value_type,
+                };
+                typed_constant(param.value?, wanted, span)
+            }
+            meaning => {
+                let expected = "value of an event".to_owned();
+                let found = format!("{} `{name}`", meaning.in_words());
+                self.report(WrongType {
+                    expected,
+                    found,
+                    span,
+                    declared: None,
+                    value: None,
+                    replacement: None,
+                });
+                None
+            }
+        }
+    }
+
+    /// `place.city`, or a name of another file.
+    pub(super) fn member(
+        &mut self,
+        given: &Expression,
+        inner: &Expression,
+        name: &Name,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        if let ExpressionKind::Name(qualifier) = &inner.kind
+            && !self.is_value(qualifier)
+            && let Some(Meaning::File(file)) =
+                self.checker.scopes.get(inner.span.file, qualifier).map(|named| named.meaning)
+        {
+            let mention = Mention { qualifier: Some(qualifier), name: &name.text, span: given.span };
+            return match self.checker.scopes.mention(mention) {
+                Some(named) => self.named(named, &name.text, given.span, expected),
+                None => {
+                    let near = nearest(&name.text, self.checker.scopes.values(file));
+                    let near = near.map(|near| format!("{qualifier}.{near}"));
+                    let (name, wanted) = (format!("{qualifier}.{}", name.text), "param or let");
+                    self.report(UnknownName { name, wanted, near, quote: false, span: given.span });
+                    None
+                }
+            };
+        }
+        if let ExpressionKind::Name(qualifier) = &inner.kind
+            && !self.means_something(qualifier, inner.span)
+        {
+            let mention = Mention { qualifier: Some(qualifier), name: &name.text, span: given.span };
+            let near = self.checker.scopes.near(mention, Meaning::is_value);
+            if near.is_some() {
+                let (name, wanted) = (format!("{qualifier}.{}", name.text), "param or let");
+                self.report(UnknownName { name, wanted, near, quote: false, span: given.span });
+                return None;
+            }
+        }
+        let typed = self.typed(inner, None).and_then(|typed| self.present(typed))?;
+        let Type::Schema(schema) = &typed.value_type else {
+            let right =
+                (self.checker.files.text(inner.span).to_owned(), typed.value_type.to_string(), inner.span);
+            let help = "only a field whose type is a schema has fields of its own".to_owned();
+            self.report(NoSuchOperation { operator: ".".to_owned(), left: None, right, help });
+            return None;
+        };
+        let Some(field) = schema.fields.iter().find(|field| *field.name == *name.text) else {
+            let near = nearest(&name.text, schema.fields.iter().map(|field| &*field.name)).map(str::to_owned);
+            let (name, wanted) = (name.text.to_string(), "field of this schema");
+            self.report(UnknownName { name, wanted, near, quote: false, span: given.span });
+            return None;
+        };
+        let mut merged = Merged::of([&typed]);
+        merged.sensitive |= field.sensitive;
+        let operation = Operation::Field(Box::new(typed.planned.clone()), name.text.to_string());
+        let place = typed.place.as_ref().map(|place| format!("{place}.{}", name.text));
+        let known = place.as_ref().is_some_and(|place| self.known.iter().any(|known| **known == **place));
+        let result = merged.typed(operation, field.value_type.clone(), field.optional, given.span);
+        Some(Typed { optional: field.optional && !known, place: place.map(Into::into), ..result })
+    }
+
+    /// Whether a name has a meaning here.
+    pub(super) fn means_something(&self, name: &str, span: Span) -> bool {
+        self.is_value(name) || self.checker.scopes.get(span.file, name).is_some()
+    }
+
+    fn is_value(&self, name: &str) -> bool {
+        self.bindings.names.contains_key(name)
+            || self.columns.is_some_and(|columns| columns.columns.contains_key(name))
+    }
+
+    /// `list[0]`, `map["key"]`: null where there is none.
+    pub(super) fn index(&mut self, inner: &Expression, index: &Expression, span: Span) -> Option<Typed> {
+        let typed = self.typed(inner, None).and_then(|typed| self.present(typed));
+        let (wanted, result) = match typed.as_ref().map(|typed| &typed.value_type) {
+            Some(Type::List(item)) => (Type::Int, item.as_ref().clone()),
+            Some(Type::Map(item)) => (Type::Text, item.as_ref().clone()),
+            Some(Type::Json) => (Type::Text, Type::Json),
+            Some(other) => {
+                let right = (self.checker.files.text(inner.span).to_owned(), other.to_string(), inner.span);
+                let help = "lists, maps and Json have items".to_owned();
+                self.report(NoSuchOperation { operator: "[ ]".to_owned(), left: None, right, help });
+                return None;
+            }
+            None => {
+                self.typed(index, None);
+                return None;
+            }
+        };
+        let index = self.valued(index, &wanted)?;
+        let typed = typed?;
+        let merged = Merged::of([&typed, &index]);
+        let operation = Operation::Index(Box::new(typed.planned), Box::new(index.planned));
+        Some(merged.typed(operation, result, true, span))
+    }
+
+    /// `header("name")`: one of the headers that the peer has attached.
+    pub(super) fn header(&mut self, name: &Expression, span: Span) -> Option<Typed> {
+        let index = self.valued(name, &Type::Text)?;
+        let headers = self.column(ATTACHED_HEADERS, span)?;
+        if headers.value_type != Type::Map(Box::new(Type::Text)) {
+            let wanted = Type::Map(Box::new(Type::Text));
+            return self.mismatch(&headers, &wanted);
+        }
+        let headers = self.present(headers)?;
+        let merged = Merged::of([&headers, &index]);
+        let operation = Operation::Index(Box::new(headers.planned), Box::new(index.planned));
+        let typed = merged.typed(operation, Type::Text, true, span);
+        debug_assert_eq!(typed.planned.data_type, arrow(&Type::Text));
+        Some(Typed { facts: Facts::default(), ..typed })
+    }
+
+    /// A constant that an event's expression needs: text of a form, a rate, a share.
+    pub(crate) fn setting(&mut self, given: &Expression, wanted: &Type, optional: bool) -> Option<Value> {
+        if let ExpressionKind::Name(name) = &given.kind
+            && let Some(binding) = self.bindings.names.get(name)
+        {
+            return match binding {
+                Binding::Constant { value, value_type } if value_type == wanted => Some(value.clone()),
+                Binding::Broken => None,
+                _ => {
+                    let found = format!("`{name}`, which is known only with each event");
+                    let (expected, span) = (wanted.to_string(), given.span);
+                    self.report(WrongType {
+                        expected,
+                        found,
+                        span,
+                        declared: None,
+                        value: None,
+                        replacement: None,
+                    });
+                    None
+                }
+            };
+        }
+        if self.known_only_with_events(given, wanted) {
+            return None;
+        }
+        let expectation = crate::settings::Expectation { value_type: wanted, optional, setting: None };
+        self.checker.value(given, &expectation)
+    }
+
+    /// Whether a constant is wanted and a field or header given, which is reported.
+    pub(crate) fn known_only_with_events(&mut self, given: &Expression, wanted: &Type) -> bool {
+        let name = match &given.kind {
+            ExpressionKind::Name(name) => name.to_string(),
+            ExpressionKind::Header(name) => format!("@{name}"),
+            _ => return false,
+        };
+        let is_column = self.columns.is_some_and(|columns| columns.columns.contains_key(name.as_str()));
+        if is_column && !self.bindings.names.contains_key(name.as_str()) {
+            let found = format!("`{name}`, which is known only with each event");
+            let (expected, span) = (wanted.to_string(), given.span);
+            self.report(WrongType { expected, found, span, declared: None, value: None, replacement: None });
+            return true;
+        }
+        false
+    }
+}

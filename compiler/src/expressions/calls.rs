@@ -1,0 +1,242 @@
+//! Calls of functions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Argument, Call, Expression};
+use weir_plan::{Operation, Value};
+
+use super::{Merged, Typed, Typer, constant};
+use crate::diagnostics::{UnknownName, WrongArguments, WrongType, with_article};
+use crate::functions::{FunctionSignature, ParameterSignature};
+use crate::names::nearest;
+use crate::scopes::Meaning;
+use crate::types::{Bound, Type};
+
+impl Typer<'_, '_> {
+    pub(super) fn call(&mut self, call: &Call, span: Span, expected: Option<&Type>) -> Option<Typed> {
+        let named = self.checker.scopes.path(&call.function);
+        let signature = match named.map(|named| (named.meaning, named.declared)) {
+            Some((Meaning::Function, declared)) => {
+                self.checker.used.insert(declared);
+                self.checker.functions.get(&declared).cloned()
+            }
+            Some((Meaning::Broken, _)) => None,
+            _ if call.function.qualifier.is_some() => return self.unknown(call),
+            _ => {
+                let name = &*call.function.name.text;
+                match (name, call.arguments.as_slice()) {
+                    ("env", _) => {
+                        let constant = self.checker.environment(call, span)?;
+                        return Some(super::constant(constant.value, Type::Text, span));
+                    }
+                    ("header", [argument]) if argument.name.is_none() => {
+                        return self.header(&argument.value, span);
+                    }
+                    _ => {}
+                }
+                match self.checker.library.functions.get(name) {
+                    Some(signature) => Some(signature.clone()),
+                    None => return self.unknown(call),
+                }
+            }
+        };
+        match signature {
+            Some(signature) => self.apply(&signature, &call.arguments, span, expected),
+            None => {
+                // What is called is broken; what it is given may be wrong all the same.
+                for argument in &call.arguments {
+                    self.typed(&argument.value, None);
+                }
+                None
+            }
+        }
+    }
+
+    fn unknown(&mut self, call: &Call) -> Option<Typed> {
+        let span = call.function.span();
+        let name = self.checker.files.text(span).to_owned();
+        let own = self.checker.scopes.names(span.file, |meaning| matches!(meaning, Meaning::Function));
+        let library = self.checker.library;
+        let known = own.chain(library.functions.keys().map(AsRef::as_ref)).chain(["env", "header"]);
+        let near = nearest(&name, known).map(str::to_owned);
+        self.report(UnknownName { name, wanted: "function", near, quote: false, span });
+        for argument in &call.arguments {
+            self.typed(&argument.value, None);
+        }
+        None
+    }
+
+    fn apply(
+        &mut self,
+        signature: &FunctionSignature,
+        arguments: &[Argument],
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let matched = match matched(&signature.parameters, arguments) {
+            Ok(matched) => matched,
+            Err(reason) => {
+                let (name, usage) = (signature.name.to_string(), signature.usage());
+                let declared = Some(signature.declared);
+                self.report(WrongArguments { name, reason, span, usage, declared });
+                return None;
+            }
+        };
+        let mut variables: HashMap<Arc<str>, Type> = HashMap::new();
+        let mut merged = Merged::default();
+        let mut planned = Vec::with_capacity(matched.len());
+        let mut whole = true;
+        for (parameter, given) in signature.parameters.iter().zip(matched) {
+            let argument = match given {
+                Some(given) => self.argument(parameter, given, &mut variables, expected),
+                None => {
+                    Some(constant(Value::Null, parameter.types.first().cloned().unwrap_or(Type::Text), span))
+                }
+            };
+            match argument {
+                Some(argument) => {
+                    merged.add(&argument);
+                    planned.push(argument.planned);
+                }
+                None => whole = false,
+            }
+        }
+        if !whole {
+            return None;
+        }
+        if signature.masks {
+            merged.sensitive = false;
+        }
+        if let Some(reason) = &signature.fails {
+            merged.fails.get_or_insert_with(|| super::Fails { reason: reason.clone(), span });
+        }
+        if signature.varies {
+            merged.varies.get_or_insert_with(|| (signature.name.to_string(), span));
+        }
+        let result = substituted(&signature.result, &variables);
+        let operation = match signature.index {
+            Some(function) => Operation::Apply { function, arguments: planned },
+            None => {
+                let (function, varies) = (signature.name.to_string(), signature.varies);
+                Operation::Call { function, arguments: planned, varies }
+            }
+        };
+        Some(merged.typed(operation, result, signature.optional, span))
+    }
+
+    fn argument(
+        &mut self,
+        parameter: &ParameterSignature,
+        given: &Expression,
+        variables: &mut HashMap<Arc<str>, Type>,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let first = parameter.types.first()?;
+        if first.is_setting_only() {
+            let value = self.setting(given, first, parameter.optional)?;
+            return Some(constant(value, first.clone(), given.span));
+        }
+        let hint = match first {
+            Type::Variable(name, _) => variables.get(name).or(expected).cloned(),
+            // A literal is of the first type, unless it says otherwise.
+            other => Some(other.clone()),
+        };
+        let hint =
+            hint.filter(|hint| !matches!(hint, Type::List(item) if matches!(**item, Type::Variable(..))));
+        let number = matches!(given.kind, weir_grammar::tree::ExpressionKind::Number(_));
+        let hint = hint.filter(|_| !number || parameter.types.len() == 1);
+        let typed = self.typed(given, hint.as_ref())?;
+        let fits = parameter.types.iter().any(|wanted| unified(wanted, &typed.value_type, variables));
+        if !fits {
+            let found = with_article(&typed.value_type.to_string());
+            let expected: Vec<String> =
+                parameter.types.iter().map(|wanted| in_words(&substituted(wanted, variables))).collect();
+            let expected = expected.join(" or ");
+            let (span, declared) = (typed.span, self.declared(&typed));
+            self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+            return None;
+        }
+        if parameter.optional { Some(typed) } else { self.present(typed) }
+    }
+}
+
+fn in_words(wanted: &Type) -> String {
+    match wanted {
+        Type::Variable(_, Bound::Any) => "value".to_owned(),
+        Type::Variable(_, Bound::Ordered) => "value that has an order".to_owned(),
+        Type::Variable(_, Bound::Number) => "number".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether a type is the one that is wanted; what variables stand for is noted.
+fn unified(wanted: &Type, found: &Type, variables: &mut HashMap<Arc<str>, Type>) -> bool {
+    match (wanted, found) {
+        (Type::Variable(name, bound), found) => match variables.get(name) {
+            Some(known) => known == found,
+            None if bound.allows(found) => {
+                variables.insert(name.clone(), found.clone());
+                true
+            }
+            None => false,
+        },
+        (Type::List(wanted), Type::List(found)) | (Type::Map(wanted), Type::Map(found)) => {
+            unified(wanted, found, variables)
+        }
+        (wanted, found) => wanted == found,
+    }
+}
+
+fn substituted(result: &Type, variables: &HashMap<Arc<str>, Type>) -> Type {
+    match result {
+        Type::Variable(name, _) => variables.get(name).cloned().unwrap_or_else(|| result.clone()),
+        Type::List(item) => Type::List(Box::new(substituted(item, variables))),
+        Type::Map(item) => Type::Map(Box::new(substituted(item, variables))),
+        other => other.clone(),
+    }
+}
+
+/// The value of each parameter: an argument, a default, or nothing for one that may be null.
+pub(crate) fn matched<'e>(
+    parameters: &'e [ParameterSignature],
+    arguments: &'e [Argument],
+) -> Result<Vec<Option<&'e Expression>>, String> {
+    let mut values: Vec<Option<&Expression>> = vec![None; parameters.len()];
+    let mut next = 0;
+    for argument in arguments {
+        let place = match &argument.name {
+            Some(name) => match parameters.iter().position(|parameter| *parameter.name == *name.text) {
+                Some(place) => place,
+                None => return Err(format!("has no parameter `{}`", name.text)),
+            },
+            None => {
+                next += 1;
+                next - 1
+            }
+        };
+        match values.get_mut(place) {
+            Some(value @ None) => *value = Some(&argument.value),
+            Some(Some(_)) => return Err(format!("is given `{}` twice", parameters[place].name)),
+            None => return Err(format!("takes {}, not {}", counted(parameters.len()), arguments.len())),
+        }
+    }
+    for (value, parameter) in values.iter_mut().zip(parameters) {
+        if value.is_none() {
+            *value = parameter.default.as_ref();
+        }
+        if value.is_none() && !parameter.optional {
+            return Err(format!("is not given `{}`", parameter.name));
+        }
+    }
+    Ok(values)
+}
+
+fn counted(count: usize) -> String {
+    match count {
+        0 => "no argument".to_owned(),
+        1 => "1 argument".to_owned(),
+        count => format!("{count} arguments"),
+    }
+}

@@ -1,0 +1,354 @@
+//! Values that depend: `if`, `match`, and what takes the place of a failure.
+
+use std::cmp::Ordering;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Arm, Conditional, Expression, ExpressionKind, Operator, ValueMatch};
+use weir_plan::{MatchArm, Operation, Pattern, Value};
+
+use super::{Merged, Typed, Typer};
+use crate::diagnostics::{CannotFail, NotExhaustive, UnreachableArm, WrongType, with_article};
+use crate::types::Type;
+use crate::values::{compare, found};
+
+/// The types of several values that must be one.
+#[derive(Default)]
+struct Common {
+    value_type: Option<Type>,
+    optional: bool,
+    span: Option<Span>,
+}
+
+impl Typer<'_, '_> {
+    /// `if … then … else …`, each value where its conditions hold.
+    pub(super) fn conditional(
+        &mut self,
+        conditional: &Conditional,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let before = self.known.len();
+        let mut merged = Merged::default();
+        let mut common = Common::default();
+        let mut cases = Vec::new();
+        let mut whole = true;
+        for (condition, value) in &conditional.cases {
+            let condition = self.condition(condition);
+            let outside = self.known.len();
+            self.known.extend(condition.iter().flat_map(|condition| condition.facts.if_true.iter().cloned()));
+            let value = self.common(value, expected, &mut common);
+            self.known.truncate(outside);
+            self.known
+                .extend(condition.iter().flat_map(|condition| condition.facts.if_false.iter().cloned()));
+            match (condition, value) {
+                (Some(condition), Some(value)) => {
+                    merged.add(&condition);
+                    merged.add(&value);
+                    cases.push((condition.planned, value.planned));
+                }
+                _ => whole = false,
+            }
+        }
+        let otherwise = self.common(&conditional.otherwise, expected, &mut common);
+        self.known.truncate(before);
+        let otherwise = otherwise.filter(|_| whole)?;
+        merged.add(&otherwise);
+        let operation = Operation::If { cases, otherwise: Box::new(otherwise.planned) };
+        Some(merged.typed(operation, common.value_type?, common.optional, span))
+    }
+
+    /// A value that has one type with others.
+    fn common(&mut self, given: &Expression, expected: Option<&Type>, common: &mut Common) -> Option<Typed> {
+        let hint = common.value_type.clone().or_else(|| expected.cloned());
+        let typed = self.typed(given, hint.as_ref())?;
+        common.optional |= typed.optional;
+        if typed.planned.operation == Operation::Literal(Value::Null) {
+            // Null is of every type; it takes the one of the others where they come later.
+            if common.value_type.is_none() && expected.is_some() {
+                common.value_type = expected.cloned();
+            }
+            return Some(typed);
+        }
+        match &common.value_type {
+            Some(wanted) if *wanted != typed.value_type => {
+                let found = with_article(&typed.value_type.to_string());
+                let declared = common.span.map(|span| (format!("the others are {wanted}"), span));
+                let (expected, span) = (wanted.to_string(), typed.span);
+                self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+                None
+            }
+            _ => {
+                common.value_type = Some(typed.value_type.clone());
+                common.span.get_or_insert(typed.span);
+                Some(typed)
+            }
+        }
+    }
+
+    /// `(a else b)`
+    pub(super) fn otherwise(
+        &mut self,
+        first: &Expression,
+        second: &Expression,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let typed = self.typed(first, expected);
+        let hint = typed.as_ref().map(|typed| typed.value_type.clone());
+        if let ExpressionKind::Name(name) = &second.kind
+            && matches!(&**name, "reject" | "drop")
+            && !self.means_something(name, second.span)
+        {
+            let (expected, found) =
+                ("value".to_owned(), format!("`{name}`, which only a step's end may say"));
+            let (span, declared) = (second.span, None);
+            self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+            return None;
+        }
+        let fallback = self.typed(second, hint.as_ref().or(expected));
+        self.replaced(typed?, fallback?, Span { start: first.span.end, ..second.span }, span)
+    }
+
+    /// A value that may fail, and what takes its place then.
+    pub(crate) fn replaced(
+        &mut self,
+        typed: Typed,
+        fallback: Typed,
+        words: Span,
+        span: Span,
+    ) -> Option<Typed> {
+        if typed.fails.is_none() {
+            let what = format!("`{}`", self.checker.files.text(typed.span));
+            self.report(CannotFail { span: words, what });
+        }
+        if typed.value_type != fallback.value_type {
+            return self.mismatch(&fallback, &typed.value_type);
+        }
+        let mut merged = Merged::of([&typed, &fallback]);
+        merged.fails.clone_from(&fallback.fails);
+        let optional = typed.optional || fallback.optional;
+        let value_type = typed.value_type.clone();
+        let operation = Operation::Otherwise(Box::new(typed.planned), Box::new(fallback.planned));
+        Some(merged.typed(operation, value_type, optional, span))
+    }
+
+    pub(super) fn matching(
+        &mut self,
+        given: &ValueMatch,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        match &given.subject {
+            Some(subject) => self.match_of(subject, given, span, expected),
+            None => self.match_of_questions(given, span, expected),
+        }
+    }
+
+    /// A match whose arms ask questions: the same as a chain of `if`.
+    fn match_of_questions(
+        &mut self,
+        given: &ValueMatch,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let rest = self.arms_before_rest(&given.arms);
+        let Some(last) = rest else {
+            if !given.broken {
+                self.not_exhaustive("what answers no question with yes".to_owned(), span);
+            }
+            return None;
+        };
+        let mut cases = Vec::new();
+        for arm in &given.arms[..last] {
+            let condition = match arm.patterns.as_slice() {
+                [only] => only.clone(),
+                several => Expression { span: arm.span, kind: ExpressionKind::Or(several.to_vec()) },
+            };
+            cases.push((condition, arm.value.clone()));
+        }
+        let otherwise = given.arms[last].value.clone();
+        if cases.is_empty() {
+            return self.typed(&otherwise, expected).map(|typed| Typed { span, ..typed });
+        }
+        self.conditional(&Conditional { cases, otherwise }, span, expected)
+    }
+
+    /// The place of the arm that takes the rest; arms after it are reported.
+    fn arms_before_rest(&mut self, arms: &[Arm]) -> Option<usize> {
+        let rest = arms.iter().position(|arm| arm.patterns.iter().any(is_rest))?;
+        if let Some(arm) = arms.get(rest + 1) {
+            self.report(UnreachableArm { span: arm.span, before: arms[rest].span });
+        }
+        Some(rest)
+    }
+
+    fn not_exhaustive(&mut self, missing: String, span: Span) {
+        let span = Span { end: (span.start + 5).min(span.end), ..span };
+        self.report(NotExhaustive { missing, span, events: false });
+    }
+
+    fn match_of(
+        &mut self,
+        subject: &Expression,
+        given: &ValueMatch,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let subject = self.typed(subject, None);
+        let rest = self.arms_before_rest(&given.arms);
+        let mut common = Common::default();
+        let mut merged = Merged::default();
+        let mut arms: Vec<(MatchArm, Span)> = Vec::new();
+        let mut whole = subject.is_some();
+        let place = subject.as_ref().and_then(|subject| subject.place.clone());
+        let mut null_taken = false;
+        for arm in &given.arms[..rest.unwrap_or(given.arms.len())] {
+            let patterns = subject.as_ref().and_then(|subject| self.patterns(&arm.patterns, subject));
+            let before = self.known.len();
+            let is_null = Pattern::Value(Value::Null);
+            null_taken |= patterns.as_ref().is_some_and(|patterns| patterns.contains(&is_null));
+            let has_value = patterns.as_ref().is_some_and(|patterns| !patterns.contains(&is_null));
+            self.known.extend(place.clone().filter(|_| has_value));
+            let value = self.common(&arm.value, expected, &mut common);
+            self.known.truncate(before);
+            let (Some(patterns), Some(value)) = (patterns, value) else {
+                whole = false;
+                continue;
+            };
+            if let Some(before) = taken_before(&patterns, &arms) {
+                self.report(UnreachableArm { span: arm.span, before });
+            }
+            merged.add(&value);
+            arms.push((MatchArm { patterns, value: value.planned }, arm.span));
+        }
+        let before = self.known.len();
+        self.known.extend(place.filter(|_| null_taken));
+        let otherwise = rest.map(|rest| self.common(&given.arms[rest].value, expected, &mut common));
+        self.known.truncate(before);
+        let otherwise = match otherwise {
+            Some(otherwise) => Some(otherwise?),
+            None => None,
+        };
+        let subject = subject.filter(|_| whole)?;
+        merged.add(&subject);
+        if let Some(otherwise) = &otherwise {
+            merged.add(otherwise);
+        }
+        if let (Some(rest), Some((_, before)), true) = (rest, arms.last(), !given.broken) {
+            let arms: Vec<MatchArm> = arms.iter().map(|(arm, _)| arm.clone()).collect();
+            if missing(&subject, &arms).is_none() {
+                let (span, before) = (given.arms[rest].span, *before);
+                self.report(UnreachableArm { span, before });
+            }
+        }
+        let arms: Vec<MatchArm> = arms.into_iter().map(|(arm, _)| arm).collect();
+        if otherwise.is_none()
+            && !given.broken
+            && let Some(missing) = missing(&subject, &arms)
+        {
+            self.not_exhaustive(missing, span);
+            return None;
+        }
+        let otherwise = otherwise.map(|typed| Box::new(typed.planned));
+        let operation = Operation::Match { subject: Box::new(subject.planned), arms, otherwise };
+        Some(merged.typed(operation, common.value_type?, common.optional, span))
+    }
+
+    fn patterns(&mut self, given: &[Expression], subject: &Typed) -> Option<Vec<Pattern>> {
+        let patterns: Vec<Option<Pattern>> =
+            given.iter().map(|pattern| self.pattern(pattern, subject)).collect();
+        patterns.into_iter().collect()
+    }
+
+    fn pattern(&mut self, given: &Expression, subject: &Typed) -> Option<Pattern> {
+        match &given.kind {
+            ExpressionKind::Null if subject.optional => Some(Pattern::Value(Value::Null)),
+            ExpressionKind::Binary(Operator::Range, least, greatest) => {
+                let least = self.pattern_value(least, &subject.value_type);
+                let greatest = self.pattern_value(greatest, &subject.value_type);
+                let (least, greatest) = (least?, greatest?);
+                self.not_empty(&least, &greatest, given.span)?;
+                Some(Pattern::Range(least, greatest))
+            }
+            _ => match self.pattern_value(given, &subject.value_type)? {
+                Value::List(values) => Some(Pattern::OneOf(values)),
+                value => Some(Pattern::Value(value)),
+            },
+        }
+    }
+
+    fn pattern_value(&mut self, given: &Expression, wanted: &Type) -> Option<Value> {
+        let typed = self.typed(given, Some(wanted))?;
+        let list = Type::List(Box::new(wanted.clone()));
+        match typed.planned.operation {
+            Operation::Literal(value) if typed.value_type == *wanted || typed.value_type == list => {
+                Some(value)
+            }
+            Operation::Literal(_) => self.mismatch(&typed, wanted),
+            Operation::List(items) if typed.value_type == list => {
+                let values = items.into_iter().map(|item| match item.operation {
+                    Operation::Literal(value) => Some(value),
+                    _ => None,
+                });
+                values.collect::<Option<Vec<_>>>().map(Value::List)
+            }
+            _ => {
+                let (expected, found, span) = ("constant".to_owned(), found(given), given.span);
+                self.report(WrongType {
+                    expected,
+                    found,
+                    span,
+                    declared: None,
+                    value: None,
+                    replacement: None,
+                });
+                None
+            }
+        }
+    }
+}
+
+/// Whether a pattern is `_`.
+pub(crate) fn is_rest(pattern: &Expression) -> bool {
+    matches!(&pattern.kind, ExpressionKind::Name(name) if &**name == "_")
+}
+
+/// What a match without `_` leaves out, in words.
+fn missing(subject: &Typed, arms: &[MatchArm]) -> Option<String> {
+    let has = |value: &Value| arms.iter().any(|arm| arm.patterns.contains(&Pattern::Value(value.clone())));
+    if subject.optional && !has(&Value::Null) {
+        return Some("null".to_owned());
+    }
+    if subject.value_type != Type::Bool {
+        return Some("the other values".to_owned());
+    }
+    [true, false].into_iter().find(|value| !has(&Value::Bool(*value))).map(|value| value.to_string())
+}
+
+/// The arm that takes everything that these patterns fit, if one before does.
+fn taken_before(patterns: &[Pattern], arms: &[(MatchArm, Span)]) -> Option<Span> {
+    let taken = |new: &Pattern| {
+        let takes = |earlier: &Pattern| earlier == new || holds(earlier, new);
+        arms.iter().find(|(arm, _)| arm.patterns.iter().any(takes)).map(|(_, span)| *span)
+    };
+    let places: Option<Vec<Span>> = patterns.iter().map(taken).collect();
+    places?.last().copied()
+}
+
+/// Whether a range or a list has all that a pattern fits.
+fn holds(range: &Pattern, pattern: &Pattern) -> bool {
+    let within = |value: &Value| match range {
+        Pattern::Range(least, greatest) => {
+            compare(value, least).is_some_and(Ordering::is_ge)
+                && compare(value, greatest).is_some_and(Ordering::is_le)
+        }
+        Pattern::OneOf(values) => values.contains(value),
+        Pattern::Value(only) => only == value,
+    };
+    match (pattern, range) {
+        (Pattern::Value(value), _) => within(value),
+        (Pattern::Range(least, greatest), Pattern::Range(..)) => within(least) && within(greatest),
+        (Pattern::OneOf(values), _) => values.iter().all(within),
+        (Pattern::Range(..), _) => false,
+    }
+}

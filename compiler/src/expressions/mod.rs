@@ -1,0 +1,369 @@
+//! Expressions over events: from the tree to typed expressions of the plan.
+//!
+//! Each expression has a type, may be null (`T?`), may fail, may vary from call to call and may be
+//! sensitive. These are told apart: what may be null is not what may fail.
+
+mod access;
+mod calls;
+mod choices;
+mod conditions;
+mod operations;
+
+pub(crate) use calls::matched;
+pub(crate) use choices::is_rest;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Expression, ExpressionKind};
+use weir_plan::{Expression as Planned, Operation, Value};
+
+use crate::columns::{Column, Columns, arrow};
+use crate::diagnostics::{Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
+use crate::names::nearest;
+use crate::settings::{Checker, Expectation};
+use crate::types::Type;
+use crate::values::found;
+
+/// What is known to have a value: columns, and locals by `$` and their number.
+pub(crate) type Places = Vec<Arc<str>>;
+
+/// What follows from a condition.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Facts {
+    /// What has a value where the condition is true.
+    pub(crate) if_true: Places,
+    /// What has a value where it is false.
+    pub(crate) if_false: Places,
+}
+
+/// Why something can fail, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Fails {
+    pub(crate) reason: String,
+    pub(crate) span: Span,
+}
+
+/// An expression with its type.
+#[derive(Debug, Clone)]
+pub(crate) struct Typed {
+    pub(crate) planned: Planned,
+    pub(crate) value_type: Type,
+    pub(crate) optional: bool,
+    pub(crate) sensitive: bool,
+    /// The first thing in it that can fail and is not handled.
+    pub(crate) fails: Option<Fails>,
+    /// The first call in it whose result may differ from time to time.
+    pub(crate) varies: Option<(String, Span)>,
+    /// The column or local that it is, for what is known about that.
+    pub(crate) place: Option<Arc<str>>,
+    pub(crate) facts: Facts,
+    pub(crate) span: Span,
+}
+
+/// What a name in steps or in a function means that is no column, param or let.
+#[derive(Debug, Clone)]
+pub(crate) enum Binding {
+    /// A value that was computed before.
+    Local { number: u32, value_type: Type, optional: bool, sensitive: bool, declared: Span },
+    /// A value that is the same for every event, of a type that only settings have.
+    Constant { value: Value, value_type: Type },
+    /// A field or a header, under the name that an interceptor has for it.
+    Column {
+        name: Arc<str>,
+        /// Whether it must have a value where it is read.
+        required: bool,
+        /// Where the use names it.
+        span: Span,
+    },
+    /// Something about which everything has been said.
+    Broken,
+}
+
+/// The bindings at a place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bindings {
+    pub(crate) names: HashMap<Box<str>, Binding>,
+    /// The number of the next local.
+    pub(crate) next: u32,
+    /// The fields of records that are known to have a value, as `place.country`.
+    pub(crate) known: Places,
+}
+
+impl Bindings {
+    /// Forgets what is known about the parts of a column that gets another value.
+    pub(crate) fn forget(&mut self, column: &str) {
+        self.known.retain(|place| place.split('.').next() != Some(column));
+    }
+
+    /// Binds a name to a new local; its number.
+    pub(crate) fn local(&mut self, name: &str, value: &Typed, declared: Span) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        let binding = Binding::Local {
+            number,
+            value_type: value.value_type.clone(),
+            optional: value.optional,
+            sensitive: value.sensitive,
+            declared,
+        };
+        self.names.insert(name.into(), binding);
+        number
+    }
+}
+
+/// Types the expressions at one place.
+pub(crate) struct Typer<'a, 'c> {
+    pub(crate) checker: &'a mut Checker<'c>,
+    /// The columns of the events; none in a function, which sees no event.
+    pub(crate) columns: Option<&'a Columns>,
+    pub(crate) bindings: &'a Bindings,
+    /// What is known to have a value here.
+    pub(crate) known: Places,
+}
+
+impl<'a, 'c> Typer<'a, 'c> {
+    pub(crate) fn new(
+        checker: &'a mut Checker<'c>,
+        columns: Option<&'a Columns>,
+        bindings: &'a Bindings,
+    ) -> Self {
+        Typer { checker, columns, bindings, known: bindings.known.clone() }
+    }
+
+    fn report(&mut self, diagnostic: impl Into<Diagnostic>) {
+        self.checker.report(diagnostic);
+    }
+
+    /// Types an expression; a literal takes the expected type if it can.
+    ///
+    /// The result may have another type than the expected one.
+    pub(crate) fn typed(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
+        let span = given.span;
+        match &given.kind {
+            ExpressionKind::Broken => None,
+            ExpressionKind::Null
+            | ExpressionKind::Bool(_)
+            | ExpressionKind::Number(_)
+            | ExpressionKind::Text(_) => self.literal(given, expected),
+            ExpressionKind::List(items) => self.list(items, span, expected),
+            ExpressionKind::Header(name) => self.column(&format!("@{name}"), span),
+            ExpressionKind::Name(name) => self.name(name, given, expected),
+            ExpressionKind::Member(inner, name) => self.member(given, inner, name, expected),
+            ExpressionKind::Index(inner, index) => self.index(inner, index, span),
+            ExpressionKind::Call(call) => self.call(call, span, expected),
+            ExpressionKind::Paren(inner) => self.typed(inner, expected).map(|typed| Typed { span, ..typed }),
+            ExpressionKind::Otherwise(first, second) => self.otherwise(first, second, span, expected),
+            ExpressionKind::Negate(inner) => self.negated(inner, span),
+            ExpressionKind::Not(inner) => self.not(inner, span),
+            ExpressionKind::And(parts) => self.joined(parts, span, true),
+            ExpressionKind::Or(parts) => self.joined(parts, span, false),
+            ExpressionKind::Binary(operator, left, right) => {
+                self.binary(*operator, left, right, span, expected)
+            }
+            ExpressionKind::Is(is) => self.is(is, span),
+            ExpressionKind::If(conditional) => self.conditional(conditional, span, expected),
+            ExpressionKind::Match(matching) => self.matching(matching, span, expected),
+            ExpressionKind::Record(_) | ExpressionKind::Variant(..) | ExpressionKind::Secret(_) => {
+                let (expected, found) = ("value of an event".to_owned(), found(given));
+                self.report(WrongType {
+                    expected,
+                    found,
+                    span,
+                    declared: None,
+                    value: None,
+                    replacement: None,
+                });
+                None
+            }
+        }
+    }
+
+    /// Types an expression that must have this type and a value.
+    pub(crate) fn valued(&mut self, given: &Expression, wanted: &Type) -> Option<Typed> {
+        let typed = self.typed(given, Some(wanted))?;
+        if typed.value_type != *wanted {
+            return self.mismatch(&typed, wanted);
+        }
+        self.present(typed)
+    }
+
+    /// Types a condition.
+    pub(crate) fn condition(&mut self, given: &Expression) -> Option<Typed> {
+        self.valued(given, &Type::Bool)
+    }
+
+    fn mismatch<T>(&mut self, typed: &Typed, wanted: &Type) -> Option<T> {
+        let found = with_article(&typed.value_type.named(typed.optional));
+        let declared = self.declared(typed);
+        let replacement = match (wanted, &typed.planned.operation) {
+            (Type::Float, Operation::Literal(Value::Int(number))) => Some(format!("{number}.0")),
+            _ => None,
+        };
+        let (expected, span) = (wanted.to_string(), typed.span);
+        self.report(WrongType { expected, found, span, declared, value: None, replacement });
+        None
+    }
+
+    /// Where the column that an expression is comes from.
+    fn declared(&self, typed: &Typed) -> Option<(String, Span)> {
+        let column = self.columns?.columns.get(typed.place.as_deref()?)?;
+        Some((format!("it is {}", column.value_type.named(column.optional)), column.declared))
+    }
+
+    /// An expression that must have a value.
+    pub(crate) fn present(&mut self, typed: Typed) -> Option<Typed> {
+        if !typed.optional {
+            return Some(typed);
+        }
+        if typed.planned.operation == Operation::Literal(Value::Null) {
+            let (expected, found, span) = (typed.value_type.to_string(), "`null`".to_owned(), typed.span);
+            self.report(WrongType { expected, found, span, declared: None, value: None, replacement: None });
+            return None;
+        }
+        let column = typed.place.as_deref().and_then(|place| self.columns?.columns.get(place));
+        let origin = column.and_then(Column::why_optional);
+        let name = self.checker.files.text(typed.span).to_owned();
+        let type_name = typed.value_type.named(true);
+        self.report(MayBeNull { name, type_name, span: typed.span, origin });
+        None
+    }
+
+    fn literal(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
+        let span = given.span;
+        let wanted = match (&given.kind, expected) {
+            (ExpressionKind::Null, expected) => {
+                let value_type = expected.cloned().unwrap_or(Type::Text);
+                return Some(Typed { optional: true, ..constant(Value::Null, value_type, span) });
+            }
+            (ExpressionKind::Bool(_), _) => Type::Bool,
+            (ExpressionKind::Number(number), _) => crate::values::number_type(*number),
+            (_, Some(wanted)) if wanted.is_textual() => wanted.clone(),
+            _ => Type::Text,
+        };
+        let wanted = match (&given.kind, expected) {
+            // A number without its unit, or of another unit, is told so.
+            (ExpressionKind::Number(_), Some(expected @ (Type::Duration | Type::Size))) => expected.clone(),
+            _ => wanted,
+        };
+        let value = self.checker.value(given, &Expectation::plain(&wanted))?;
+        typed_constant(value, wanted, span)
+    }
+
+    fn list(&mut self, items: &[Expression], span: Span, expected: Option<&Type>) -> Option<Typed> {
+        let mut item_type = match expected {
+            Some(Type::List(item)) => Some(item.as_ref().clone()),
+            _ => None,
+        };
+        let mut planned = Vec::with_capacity(items.len());
+        let mut whole = Merged::default();
+        let mut all = true;
+        for item in items {
+            let Some(typed) = self.typed(item, item_type.as_ref()).and_then(|typed| self.present(typed))
+            else {
+                all = false;
+                continue;
+            };
+            match &item_type {
+                Some(wanted) if *wanted != typed.value_type => {
+                    let wanted = wanted.clone();
+                    self.mismatch::<()>(&typed, &wanted);
+                    all = false;
+                    continue;
+                }
+                _ => item_type = Some(typed.value_type.clone()),
+            }
+            whole.add(&typed);
+            planned.push(typed.planned);
+        }
+        let value_type = Type::List(Box::new(item_type.unwrap_or(Type::Text)));
+        all.then(|| whole.typed(Operation::List(planned), value_type, false, span))
+    }
+
+    /// A column of the events by its name.
+    fn column(&mut self, name: &str, span: Span) -> Option<Typed> {
+        let column = self.columns.and_then(|columns| columns.columns.get(name));
+        let Some(column) = column else {
+            if self.columns.is_some_and(|columns| !columns.lacks(name)) {
+                return None;
+            }
+            let missing = match self.columns {
+                Some(columns) => no_such_column(name.to_owned(), span, columns),
+                None => no_such_column(name.to_owned(), span, &Columns::default()),
+            };
+            self.report(missing);
+            return None;
+        };
+        let optional = column.optional && !self.known.iter().any(|known| **known == *name);
+        Some(Typed {
+            planned: Planned {
+                data_type: arrow(&column.value_type),
+                nullable: column.optional,
+                operation: Operation::Column(name.to_owned()),
+            },
+            value_type: column.value_type.clone(),
+            optional,
+            sensitive: column.sensitive,
+            fails: None,
+            varies: None,
+            place: Some(name.into()),
+            facts: Facts::default(),
+            span,
+        })
+    }
+}
+
+/// What the parts of an expression have in common.
+#[derive(Debug, Default)]
+struct Merged {
+    sensitive: bool,
+    fails: Option<Fails>,
+    varies: Option<(String, Span)>,
+}
+
+impl Merged {
+    fn of<'t>(parts: impl IntoIterator<Item = &'t Typed>) -> Merged {
+        let mut merged = Merged::default();
+        parts.into_iter().for_each(|part| merged.add(part));
+        merged
+    }
+
+    fn add(&mut self, part: &Typed) {
+        self.sensitive |= part.sensitive;
+        if self.fails.is_none() {
+            self.fails.clone_from(&part.fails);
+        }
+        if self.varies.is_none() {
+            self.varies.clone_from(&part.varies);
+        }
+    }
+
+    fn typed(self, operation: Operation, value_type: Type, optional: bool, span: Span) -> Typed {
+        let Merged { sensitive, fails, varies } = self;
+        let planned = Planned { data_type: arrow(&value_type), nullable: optional, operation };
+        let facts = Facts::default();
+        Typed { planned, value_type, optional, sensitive, fails, varies, place: None, facts, span }
+    }
+}
+
+/// A constant of a type that columns may have, or that a function takes.
+fn constant(value: Value, value_type: Type, span: Span) -> Typed {
+    let optional = value == Value::Null;
+    Merged::default().typed(Operation::Literal(value), value_type, optional, span)
+}
+
+/// A checked value as a typed constant; times become instants.
+pub(crate) fn typed_constant(value: Value, value_type: Type, span: Span) -> Option<Typed> {
+    let value = match (value, &value_type) {
+        (Value::Text(text), Type::Time) => Value::Int(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()),
+        (value, _) => value,
+    };
+    Some(constant(value, value_type, span))
+}
+
+/// The diagnostic of a column that events don't have.
+pub(crate) fn no_such_column(name: String, span: Span, columns: &Columns) -> NoSuchColumn {
+    let near = nearest(&name, columns.columns.keys().map(AsRef::as_ref)).map(str::to_owned);
+    NoSuchColumn { name, span, near, columns: columns.names(), origins: columns.labels() }
+}

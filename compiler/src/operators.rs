@@ -1,0 +1,176 @@
+//! What operators take and give, and their values where both sides are constants.
+
+use std::time::Duration;
+
+use weir_grammar::tree::Operator;
+use weir_plan::{Arithmetic, Comparison, Value};
+
+use crate::types::Type;
+
+/// What an arithmetic operator gives for two types, and why it can fail, if it can.
+pub(crate) struct Arithmetics {
+    pub(crate) result: Type,
+    pub(crate) fails: Option<&'static str>,
+    /// Whether it can only fail when the right side is zero.
+    pub(crate) only_at_zero: bool,
+}
+
+const OVERFLOW: &str = "the result may be larger than can be counted";
+const BY_ZERO: &str = "the divisor may be 0";
+
+/// What `left operator right` gives; none if the operator does not take these types.
+pub(crate) fn arithmetics(operator: Arithmetic, left: &Type, right: &Type) -> Option<Arithmetics> {
+    use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+    let sure = |result: Type| Some(Arithmetics { result, fails: None, only_at_zero: false });
+    let unsure = |result: Type| Some(Arithmetics { result, fails: Some(OVERFLOW), only_at_zero: false });
+    let divided = |result: Type| Some(Arithmetics { result, fails: Some(BY_ZERO), only_at_zero: true });
+    match (operator, left, right) {
+        (Add | Subtract | Multiply, Type::Int, Type::Int) => unsure(Type::Int),
+        (Add | Subtract | Multiply, Type::Float, Type::Float) => sure(Type::Float),
+        (Divide, Type::Int, Type::Int) | (Divide, Type::Float, Type::Float) => divided(Type::Float),
+        (Divide, Type::Duration, Type::Duration) | (Divide, Type::Size, Type::Size) => divided(Type::Float),
+        (Divide, Type::Duration, Type::Int) => divided(Type::Duration),
+        (Remainder, Type::Int, Type::Int) => divided(Type::Int),
+        (Add, Type::Text, Type::Text) => sure(Type::Text),
+        (Add | Subtract, Type::Duration, Type::Duration) => sure(Type::Duration),
+        (Multiply, Type::Duration, Type::Int) | (Multiply, Type::Int, Type::Duration) => {
+            unsure(Type::Duration)
+        }
+        (Add | Subtract, Type::Time, Type::Duration) => sure(Type::Time),
+        (Subtract, Type::Time, Type::Time) => sure(Type::Duration),
+        (Add | Subtract, Type::Size, Type::Size) => unsure(Type::Size),
+        (Multiply, Type::Size, Type::Int) | (Multiply, Type::Int, Type::Size) => unsure(Type::Size),
+        (Add | Subtract, Type::Decimal(digits, scale), Type::Decimal(others, other))
+            if digits == others && scale == other =>
+        {
+            unsure(Type::Decimal(*digits, *scale))
+        }
+        _ => None,
+    }
+}
+
+/// The arithmetic of an operator, if it is arithmetic.
+pub(crate) fn arithmetic(operator: Operator) -> Option<Arithmetic> {
+    Some(match operator {
+        Operator::Add => Arithmetic::Add,
+        Operator::Subtract => Arithmetic::Subtract,
+        Operator::Multiply => Arithmetic::Multiply,
+        Operator::Divide => Arithmetic::Divide,
+        Operator::Remainder => Arithmetic::Remainder,
+        _ => return None,
+    })
+}
+
+/// The comparison of an operator, if it compares.
+pub(crate) fn comparison(operator: Operator) -> Option<Comparison> {
+    Some(match operator {
+        Operator::Equal => Comparison::Equal,
+        Operator::NotEqual => Comparison::NotEqual,
+        Operator::Less => Comparison::Less,
+        Operator::LessOrEqual => Comparison::LessOrEqual,
+        Operator::Greater => Comparison::Greater,
+        Operator::GreaterOrEqual => Comparison::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
+/// Whether a comparison holds for two values in this order.
+pub(crate) fn holds(comparison: Comparison, ordering: std::cmp::Ordering) -> bool {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    match comparison {
+        Comparison::Less => ordering == Less,
+        Comparison::LessOrEqual => ordering != Greater,
+        Comparison::Greater => ordering == Greater,
+        Comparison::GreaterOrEqual => ordering != Less,
+        Comparison::Equal => ordering == Equal,
+        Comparison::NotEqual => ordering != Equal,
+    }
+}
+
+/// The value of an operation on constants whose types it takes, or why it has none.
+pub(crate) fn compute(operator: Arithmetic, left: &Value, right: &Value) -> Result<Value, &'static str> {
+    const LARGE: &str = "it is larger than can be counted";
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => integers(operator, *left, *right),
+        (Value::Float(left), Value::Float(right)) => floats(operator, *left, *right).map(Value::Float),
+        (Value::Text(left), Value::Text(right)) => Ok(Value::Text(format!("{left}{right}"))),
+        (Value::Duration(left), Value::Duration(right)) => durations(operator, *left, *right),
+        (Value::Duration(duration), Value::Int(number)) => {
+            let number =
+                u32::try_from(*number).map_err(|_| "a duration is never negative, and not so long")?;
+            let computed = match operator {
+                Arithmetic::Multiply => duration.checked_mul(number),
+                _ => return duration.checked_div(number).map(Value::Duration).ok_or("it is divided by 0"),
+            };
+            computed.map(Value::Duration).ok_or(LARGE)
+        }
+        (Value::Size(left), Value::Size(right)) => match operator {
+            Arithmetic::Add => left.checked_add(*right).map(Value::Size).ok_or(LARGE),
+            Arithmetic::Subtract => {
+                left.checked_sub(*right).map(Value::Size).ok_or("a size is never negative")
+            }
+            _ => floats(operator, *left as f64, *right as f64).map(Value::Float),
+        },
+        (Value::Size(size), Value::Int(number)) => {
+            let number = u64::try_from(*number).map_err(|_| "a size is never negative")?;
+            size.checked_mul(number).map(Value::Size).ok_or(LARGE)
+        }
+        (Value::Int(_), Value::Duration(_) | Value::Size(_)) => compute(operator, right, left),
+        _ => Err("only events have such values"),
+    }
+}
+
+fn integers(operator: Arithmetic, left: i64, right: i64) -> Result<Value, &'static str> {
+    let computed = match operator {
+        Arithmetic::Add => left.checked_add(right),
+        Arithmetic::Subtract => left.checked_sub(right),
+        Arithmetic::Multiply => left.checked_mul(right),
+        Arithmetic::Remainder if right == 0 => return Err("it is divided by 0"),
+        Arithmetic::Remainder => left.checked_rem(right),
+        Arithmetic::Divide => return floats(operator, left as f64, right as f64).map(Value::Float),
+    };
+    computed.map(Value::Int).ok_or("it is larger than can be counted")
+}
+
+fn floats(operator: Arithmetic, left: f64, right: f64) -> Result<f64, &'static str> {
+    Ok(match operator {
+        Arithmetic::Add => left + right,
+        Arithmetic::Subtract => left - right,
+        Arithmetic::Multiply => left * right,
+        Arithmetic::Divide | Arithmetic::Remainder if right == 0.0 => return Err("it is divided by 0"),
+        Arithmetic::Divide => left / right,
+        Arithmetic::Remainder => left % right,
+    })
+}
+
+fn durations(operator: Arithmetic, left: Duration, right: Duration) -> Result<Value, &'static str> {
+    match operator {
+        Arithmetic::Add => {
+            left.checked_add(right).map(Value::Duration).ok_or("it is longer than can be counted")
+        }
+        Arithmetic::Subtract => {
+            left.checked_sub(right).map(Value::Duration).ok_or("a duration in a setting is never negative")
+        }
+        _ => floats(operator, left.as_secs_f64(), right.as_secs_f64()).map(Value::Float),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_computed_exactly_or_not_at_all() {
+        use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+        let int = Value::Int;
+        assert_eq!(compute(Add, &int(2), &int(3)), Ok(int(5)));
+        assert_eq!(compute(Divide, &int(1), &int(2)), Ok(Value::Float(0.5)));
+        assert_eq!(compute(Multiply, &int(2), &Value::Size(3)), Ok(Value::Size(6)));
+        assert!(compute(Remainder, &int(1), &int(0)).is_err());
+        assert!(compute(Add, &int(i64::MAX), &int(1)).is_err());
+        assert!(compute(Subtract, &Value::Size(1), &Value::Size(2)).is_err());
+        let hour = Value::Duration(Duration::from_secs(3_600));
+        assert_eq!(compute(Multiply, &int(24), &hour), Ok(Value::Duration(Duration::from_secs(86_400))));
+        assert!(compute(Subtract, &Value::Duration(Duration::ZERO), &hour).is_err());
+    }
+}

@@ -1,0 +1,76 @@
+//! Regular expressions: compiled as far as their syntax goes, and their named groups.
+
+use regex_syntax::ast;
+use regex_syntax::hir::{Hir, HirKind};
+use weir_grammar::Span;
+
+use crate::diagnostics::MalformedRegex;
+use crate::settings::Checker;
+
+/// A named group of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    /// Whether every match has it.
+    pub(crate) always: bool,
+}
+
+impl Checker<'_> {
+    /// Checks a regular expression whose text stands, in quotes, at this place.
+    pub(crate) fn regex(&mut self, pattern: &str, span: Span) -> Option<()> {
+        let Err(error) = regex_syntax::Parser::new().parse(pattern) else { return Some(()) };
+        let (reason, place) = match &error {
+            regex_syntax::Error::Parse(error) => (error.kind().to_string(), Some(*error.span())),
+            regex_syntax::Error::Translate(error) => (error.kind().to_string(), Some(*error.span())),
+            _ => (error.to_string(), None),
+        };
+        let span = place.and_then(|place| self.place_in_text(pattern, place, span)).unwrap_or(span);
+        self.report(MalformedRegex { reason, span });
+        None
+    }
+
+    /// A part of a text literal, where its letters stand in the program as they are.
+    fn place_in_text(&self, pattern: &str, place: ast::Span, span: Span) -> Option<Span> {
+        let quotes = ["r\"", "\""];
+        let open = quotes.iter().find(|open| self.files.text(span) == format!("{open}{pattern}\""))?;
+        let start = span.start + (open.len() + place.start.offset) as u32;
+        let length = place.end.offset.saturating_sub(place.start.offset).max(1) as u32;
+        Some(Span { start, end: (start + length).min(span.end), ..span })
+    }
+}
+
+/// The named groups of a pattern that has been checked, in the order of its text.
+pub(crate) fn groups(pattern: &str) -> Vec<Group> {
+    let mut found = Vec::new();
+    if let Ok(hir) = regex_syntax::Parser::new().parse(pattern) {
+        walk(&hir, true, &mut found);
+    }
+    found
+}
+
+fn walk(hir: &Hir, always: bool, found: &mut Vec<Group>) {
+    match hir.kind() {
+        HirKind::Capture(capture) => {
+            if let Some(name) = &capture.name {
+                found.push(Group { name: name.to_string(), always });
+            }
+            walk(&capture.sub, always, found);
+        }
+        HirKind::Concat(parts) => parts.iter().for_each(|part| walk(part, always, found)),
+        HirKind::Alternation(parts) => parts.iter().for_each(|part| walk(part, false, found)),
+        HirKind::Repetition(repetition) => walk(&repetition.sub, always && repetition.min > 0, found),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_may_be_left_out_is_known() {
+        let groups = groups(r"(?<a>\d+)(?:-(?<b>x))?(?:(?<c>y)|z)(?<d>w)+");
+        let always: Vec<(&str, bool)> = groups.iter().map(|group| (&*group.name, group.always)).collect();
+        assert_eq!(always, [("a", true), ("b", false), ("c", false), ("d", true)]);
+    }
+}

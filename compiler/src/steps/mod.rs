@@ -1,0 +1,429 @@
+//! Steps: what each does to the type of the events, and its place in the plan.
+
+mod parse;
+mod shape;
+mod uses;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_schema::Fields;
+use weir_grammar::Span;
+use weir_grammar::tree::{Expression, Failure, Handler, Name, Path, Quality, Step, StepKind};
+use weir_plan::{Action, EventType, EventTypeId, OnFailure, Rule, Step as PlannedStep, Value};
+
+use crate::columns::{Column, Columns};
+use crate::diagnostics::{
+    CanFail, CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName,
+    WrongType,
+};
+use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
+use crate::names::nearest;
+use crate::scopes::Meaning;
+use crate::settings::Checker;
+use crate::types::Type;
+
+/// A program may have this many steps, those of interceptors counted at each use.
+const STEPS_MAX: usize = 100_000;
+
+/// The event types of a plan, each once.
+#[derive(Debug, Default)]
+pub(crate) struct EventTypes {
+    pub(crate) all: Vec<EventType>,
+    by_fields: HashMap<Fields, EventTypeId>,
+}
+
+impl EventTypes {
+    pub(crate) fn id(&mut self, columns: &Columns) -> EventTypeId {
+        let event_type = columns.event_type();
+        let next = EventTypeId(self.all.len() as u32);
+        let id = *self.by_fields.entry(event_type.schema.fields().clone()).or_insert(next);
+        if id == next {
+            self.all.push(event_type);
+        }
+        id
+    }
+}
+
+/// What the steps of a path know: the columns of the events, and the names of values.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) columns: Arc<Columns>,
+    pub(crate) bindings: Bindings,
+}
+
+/// A value, and what happens where it has none.
+struct Handled {
+    typed: Typed,
+    on_failure: Option<OnFailure>,
+    /// Whether all is well with it; if not, that has been reported.
+    whole: bool,
+}
+
+/// Checks and lowers steps.
+pub(crate) struct StepLowering<'a, 'c> {
+    pub(crate) checker: &'a mut Checker<'c>,
+    pub(crate) event_types: &'a mut EventTypes,
+    /// The places of steps that may reject events.
+    pub(crate) rejecting: &'a mut Vec<Span>,
+    /// How many steps the program has so far.
+    pub(crate) count: &'a mut usize,
+    /// Where an interceptor is used whose steps these are.
+    pub(crate) used_at: Option<Span>,
+}
+
+impl<'c> StepLowering<'_, 'c> {
+    /// Adds what a step does; none if it is wrong, which has been reported. A wrong step may leave the
+    /// state as it was.
+    pub(crate) fn step(&mut self, step: &Step, state: &mut State, to: &mut Vec<PlannedStep>) -> Option<()> {
+        *self.count += 1;
+        if *self.count > STEPS_MAX {
+            if *self.count == STEPS_MAX + 1 {
+                let what = "steps in a program".to_owned();
+                self.checker.report(Limit { what, limit: STEPS_MAX, span: step.span });
+            }
+            return None;
+        }
+        match &step.kind {
+            StepKind::Set(target, value) => self.set(step, target, value, state, to),
+            StepKind::Unset(target) => self.unset(step, target, state, to),
+            StepKind::Rename(from, target) => self.rename(step, from, target, state, to),
+            StepKind::Select(targets, broken) => self.select(step, targets, *broken, state, to),
+            StepKind::Parse(parse) => self.parse(step, parse, state, to),
+            StepKind::Keep(condition) => self.filter(step, condition, state, to, true),
+            StepKind::Drop(condition) => self.filter(step, condition, state, to, false),
+            StepKind::Reject(condition, because) => {
+                let (typed, on_failure) = self.condition(step, condition, state)?;
+                self.rejecting.push(self.place(step.span));
+                narrow(state, &typed.facts.if_false);
+                let reason = because.as_ref().map(|because| because.text.clone());
+                self.push(step, Action::Reject { condition: typed.planned, reason }, on_failure, state, to);
+                Some(())
+            }
+            StepKind::Check(path) => self.check(step, path, state, to),
+            StepKind::Let(name, value) => {
+                let Some(typed) = self.typer(state).typed(value, None) else {
+                    state.bindings.names.insert(name.text.clone(), Binding::Broken);
+                    return None;
+                };
+                let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
+                self.hides_nothing(name, state);
+                let local = state.bindings.local(&name.text, &typed, name.span);
+                self.checker.locals.insert(name.span, name.text.to_string());
+                self.push(step, Action::Let { local, value: typed.planned }, on_failure, state, to);
+                whole.then_some(())
+            }
+            StepKind::Throttle(rate) => {
+                let rate = self.rate(rate, state)?;
+                self.push(step, Action::Throttle(rate), None, state, to);
+                Some(())
+            }
+            StepKind::Sample(share) => {
+                let Value::Float(value) = self.typer(state).setting(share, &Type::Percent, false)? else {
+                    return None;
+                };
+                if !(0.0..=1.0).contains(&value) {
+                    let (name, value) = ("sample".to_owned(), format!("{}%", value * 100.0));
+                    let (range, span) = ("from 0% to 100%".to_owned(), share.span);
+                    self.checker.report(OutOfRange { name, value, range, span, declared: span });
+                    return None;
+                }
+                self.push(step, Action::Sample(value), None, state, to);
+                Some(())
+            }
+            StepKind::Dedupe(by, within) => {
+                // Without a value, events that have nothing in common would count as the same.
+                let by = self.typer(state).typed(by, None).and_then(|by| self.sure(by));
+                let by = by.and_then(|by| self.typer(state).present(by));
+                let within = self.typer(state).setting(within, &Type::Duration, false);
+                let (by, Value::Duration(within)) = (by?, within?) else { return None };
+                self.push(step, Action::Dedupe { by: by.planned, within }, None, state, to);
+                Some(())
+            }
+            StepKind::Use(call) => self.interceptor(step, call, state, to),
+        }
+    }
+
+    fn typer<'s>(&'s mut self, state: &'s State) -> Typer<'s, 'c> {
+        Typer::new(self.checker, Some(&state.columns), &state.bindings)
+    }
+
+    /// Where a step is told to stand: an interceptor's where it is used.
+    fn place(&self, span: Span) -> Span {
+        self.used_at.unwrap_or(span)
+    }
+
+    fn push(
+        &mut self,
+        step: &Step,
+        action: Action,
+        on_failure: Option<OnFailure>,
+        state: &State,
+        to: &mut Vec<PlannedStep>,
+    ) {
+        let label = label(self.checker.files.text(step.span));
+        let event_type = self.event_types.id(&state.columns);
+        to.push(PlannedStep { label, action, on_failure, event_type });
+    }
+
+    /// A value whose failure the step's end handles.
+    fn handled(&mut self, typed: Typed, step: &Step, state: &State) -> Handled {
+        let done = |typed, on_failure| Handled { typed, on_failure, whole: true };
+        let Some(handler) = &step.handler else {
+            let whole = typed.fails.is_none();
+            if let Some(fails) = &typed.fails {
+                let text = self.checker.files.text(fails.span).to_owned();
+                let (reason, span) = (fails.reason.clone(), fails.span);
+                self.checker.report(CanFail { text, reason, span, end: Some(step.span.after()) });
+            }
+            return Handled { whole, ..done(typed, None) };
+        };
+        if typed.fails.is_none() {
+            self.cannot_fail(&typed, handler);
+            return done(typed, None);
+        }
+        match &handler.failure {
+            Failure::Reject => {
+                self.rejecting.push(self.place(step.span));
+                done(typed, Some(OnFailure::Reject))
+            }
+            Failure::Drop => done(typed, Some(OnFailure::Drop)),
+            Failure::Value(value) => {
+                let mut typer = self.typer(state);
+                let fallback = typer.typed(value, Some(&typed.value_type));
+                let span = typed.span.to(handler.span);
+                let replaced =
+                    fallback.and_then(|fallback| typer.replaced(typed.clone(), fallback, handler.span, span));
+                match replaced.and_then(|replaced| self.sure(replaced)) {
+                    Some(replaced) => done(replaced, None),
+                    None => Handled { whole: false, ..done(typed, None) },
+                }
+            }
+        }
+    }
+
+    fn cannot_fail(&mut self, typed: &Typed, handler: &Handler) {
+        let what = format!("`{}`", label(self.checker.files.text(typed.span)));
+        let span = Span { start: typed.span.end, ..handler.span };
+        self.checker.report(CannotFail { span, what });
+    }
+
+    /// A value that can't fail, where no step's end handles it.
+    fn sure(&mut self, typed: Typed) -> Option<Typed> {
+        match &typed.fails {
+            None => Some(typed),
+            Some(fails) => {
+                let text = self.checker.files.text(fails.span).to_owned();
+                self.checker.report(CanFail {
+                    text,
+                    reason: fails.reason.clone(),
+                    span: fails.span,
+                    end: None,
+                });
+                None
+            }
+        }
+    }
+
+    fn condition(
+        &mut self,
+        step: &Step,
+        condition: &Expression,
+        state: &State,
+    ) -> Option<(Typed, Option<OnFailure>)> {
+        let typed = self.typer(state).condition(condition)?;
+        let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
+        whole.then_some((typed, on_failure))
+    }
+
+    /// `keep if` and `drop if`.
+    fn filter(
+        &mut self,
+        step: &Step,
+        condition: &Expression,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+        keep: bool,
+    ) -> Option<()> {
+        let (typed, on_failure) = self.condition(step, condition, state)?;
+        narrow(state, if keep { &typed.facts.if_true } else { &typed.facts.if_false });
+        let action = if keep { Action::Keep(typed.planned) } else { Action::Drop(typed.planned) };
+        self.push(step, action, on_failure, state, to);
+        Some(())
+    }
+
+    fn check(
+        &mut self,
+        step: &Step,
+        path: &Path,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+    ) -> Option<()> {
+        let named = self.checker.scopes.path(path);
+        let quality = match named.map(|named| named.meaning) {
+            Some(Meaning::Quality(quality)) => quality,
+            Some(Meaning::Broken) => return None,
+            other => {
+                self.not_found(path, "quality", other, |meaning| matches!(meaning, Meaning::Quality(_)));
+                return None;
+            }
+        };
+        self.checker.used.extend(named.map(|named| named.declared));
+        self.rejecting.push(self.place(step.span));
+        let mut rules = Vec::new();
+        let mut facts = Places::new();
+        let mut whole = !quality.broken;
+        self.rules_named_twice(quality);
+        for rule in &quality.rules {
+            let typed = self.typer(state).condition(&rule.condition).and_then(|typed| self.sure(typed));
+            let Some(typed) = typed else {
+                whole = false;
+                continue;
+            };
+            facts.extend(typed.facts.if_true);
+            let text = || label(self.checker.files.text(rule.condition.span));
+            let name = rule.name.as_ref().map_or_else(text, |name| name.text.to_string());
+            let reason = rule.because.as_ref().map(|because| because.text.clone());
+            rules.push(Rule { name, condition: typed.planned, reason });
+        }
+        narrow(state, &facts);
+        let quality = quality.name.text.to_string();
+        self.push(step, Action::Check { quality, rules }, None, state, to);
+        whole.then_some(())
+    }
+
+    fn rules_named_twice(&mut self, quality: &Quality) {
+        let mut names: Vec<&Name> = Vec::new();
+        for name in quality.rules.iter().filter_map(|rule| rule.name.as_ref()) {
+            if let Some(first) = names.iter().find(|first| first.text == name.text) {
+                let (name, first, second) = (name.text.to_string(), first.span, name.span);
+                self.checker.report(DuplicateEntry { name, first, second });
+            }
+            names.push(name);
+        }
+    }
+
+    fn not_found(
+        &mut self,
+        path: &Path,
+        wanted: &'static str,
+        found: Option<Meaning<'_>>,
+        fits: fn(Meaning<'c>) -> bool,
+    ) {
+        let span = path.span();
+        let name = self.checker.files.text(span).to_owned();
+        match found {
+            Some(meaning) => {
+                let (expected, found) = (wanted.to_owned(), format!("{} `{name}`", meaning.in_words()));
+                self.checker.report(WrongType {
+                    expected,
+                    found,
+                    span,
+                    declared: None,
+                    value: None,
+                    replacement: None,
+                });
+            }
+            None => {
+                let near = nearest(&name, self.checker.scopes.names(span.file, fits)).map(str::to_owned);
+                self.checker.report(UnknownName { name, wanted, near, quote: false, span });
+            }
+        }
+    }
+
+    /// A rate of events or of bytes.
+    fn rate(&mut self, given: &Expression, state: &State) -> Option<Value> {
+        if self.typer(state).known_only_with_events(given, &Type::EventRate) {
+            return None;
+        }
+        let is_bytes = match &given.kind {
+            weir_grammar::tree::ExpressionKind::Name(name) => match state.bindings.names.get(name) {
+                Some(Binding::Constant { value_type, .. }) => *value_type == Type::ByteRate,
+                Some(_) => false,
+                None => self.checker.fold(given)?.value_type == Some(Type::ByteRate),
+            },
+            weir_grammar::tree::ExpressionKind::Number(number) => {
+                crate::values::number_type(*number) == Type::ByteRate
+            }
+            _ => self.checker.fold(given)?.value_type == Some(Type::ByteRate),
+        };
+        let wanted = if is_bytes { Type::ByteRate } else { Type::EventRate };
+        let rate = self.typer(state).setting(given, &wanted, false)?;
+        if matches!(rate, Value::EventRate(rate) | Value::ByteRate(rate) if rate <= 0.0) {
+            let (name, value) = ("throttle".to_owned(), rate.to_string());
+            let (range, span) = ("more than zero: nothing would ever come through".to_owned(), given.span);
+            self.checker.report(OutOfRange { name, value, range, span, declared: span });
+            return None;
+        }
+        Some(rate)
+    }
+
+    /// Reports a local that has the name of a field or of something that the program declares.
+    fn hides_nothing(&mut self, name: &Name, state: &State) {
+        if let Some(column) = state.columns.columns.get(&*name.text) {
+            let (field, span, declared) = (name.text.to_string(), column.declared, name.span);
+            self.checker.report(HiddenField { field, span, what: "let", declared });
+            return;
+        }
+        let local = match state.bindings.names.get(&name.text) {
+            Some(Binding::Local { declared, .. }) => Some(*declared),
+            _ => None,
+        };
+        let item = self
+            .checker
+            .scopes
+            .get(name.span.file, &name.text)
+            .filter(|named| matches!(named.meaning, Meaning::Let(_) | Meaning::Param));
+        if let Some(first) = local.or(item.map(|named| named.declared)) {
+            let (name, second) = (name.text.to_string(), name.span);
+            self.checker.report(DuplicateName { name, first, second, of: NameOf::Items });
+        }
+    }
+
+    /// Reports a field that a param or a let would hide.
+    fn not_hidden(&mut self, field: &str, span: Span, file_span: Span) {
+        if field.starts_with('@') {
+            return;
+        }
+        let Some(named) = self.checker.scopes.get(file_span.file, field) else { return };
+        let what = match named.meaning {
+            Meaning::Param => "param",
+            Meaning::Let(_) => "let",
+            _ => return,
+        };
+        let declared = named.declared;
+        self.checker.report(HiddenField { field: field.to_owned(), span, what, declared });
+    }
+}
+
+/// Notes that columns and locals have a value from here on.
+pub(crate) fn narrow(state: &mut State, places: &Places) {
+    for place in places {
+        if place.contains('.') {
+            state.bindings.known.push(place.clone());
+        } else if let Some(number) = place.strip_prefix('$') {
+            for binding in state.bindings.names.values_mut() {
+                if let Binding::Local { number: local, optional, .. } = binding
+                    && local.to_string() == number
+                {
+                    *optional = false;
+                }
+            }
+        } else if state.columns.columns.get(place).is_some_and(|column: &Column| column.optional)
+            && let Some(column) = Arc::make_mut(&mut state.columns).columns.get_mut(place)
+        {
+            column.optional = false;
+            column.lacking = None;
+        }
+    }
+}
+
+/// A step's text on one line, not too long for a report.
+pub(crate) fn label(text: &str) -> String {
+    const LETTERS_MAX: usize = 60;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LETTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,304 @@
+//! `parse`: from a body to fields.
+
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Block, Entry, Failure, Name, Parse, Step};
+use weir_plan::{
+    Action, BODY, FieldFormat as PlannedFormat, OnFailure, ParsedField, Settings, Step as PlannedStep, Value,
+};
+
+use super::{State, StepLowering};
+use crate::columns::{Column, Origin};
+use crate::diagnostics::{CanFail, NeedsSchema, UnknownName, WrongArguments, WrongType};
+use crate::expressions::no_such_column;
+use crate::library::{Parser, ParserClass};
+use crate::names::nearest;
+use crate::regexes;
+use crate::scopes::Meaning;
+use crate::settings::Owner;
+use crate::types::{FieldFormat, FieldType, Type};
+
+impl<'c> StepLowering<'_, 'c> {
+    pub(super) fn parse(
+        &mut self,
+        step: &Step,
+        parse: &Parse,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+    ) -> Option<()> {
+        let on_failure = self.parse_failure(step, parse);
+        let body = self.body(parse, state);
+        let Some(parser) = self.parser(parse) else {
+            Arc::make_mut(&mut state.columns).lost = true;
+            return None;
+        };
+        let settings = self.parser_settings(parser, parse);
+        let fields = self.fields(parser, parse, settings.as_ref());
+        let Some(fields) = fields else {
+            let columns = Arc::make_mut(&mut state.columns);
+            columns.columns.remove(BODY);
+            columns.lost = true;
+            return None;
+        };
+        let place = parse.schema.as_ref().map_or(parse.parser.function.span(), |schema| schema.span());
+        let first = state.columns.origins.first().cloned();
+        let origin = first.unwrap_or_else(|| Origin { name: parser.name.text.as_ref().into(), span: place });
+        state.bindings.known.clear();
+        let columns = Arc::make_mut(&mut state.columns);
+        columns.columns.remove(BODY);
+        for field in &fields {
+            let column = Column {
+                value_type: field.value_type.clone(),
+                optional: field.optional,
+                sensitive: field.sensitive,
+                origin: origin.clone(),
+                declared: field.span,
+                lacking: None,
+            };
+            columns.insert(field.name.clone(), column);
+        }
+        for field in &fields {
+            self.not_hidden(&field.name, place, step.span);
+        }
+        let (settings, on_failure) = (settings?, on_failure?);
+        body?;
+        let fields = fields
+            .iter()
+            .map(|field| ParsedField { name: field.name.to_string(), format: planned(&field.format) });
+        let action = Action::Parse {
+            parser: parser.name.text.to_string(),
+            settings: Settings { values: settings },
+            fields: fields.collect(),
+            strict: parse.strict.is_some(),
+        };
+        self.push(step, action, Some(on_failure), state, to);
+        Some(())
+    }
+
+    /// What happens to an event whose body can't be read.
+    fn parse_failure(&mut self, step: &Step, parse: &Parse) -> Option<OnFailure> {
+        let name = &parse.parser.function.name.text;
+        match step.handler.as_ref().map(|handler| (&handler.failure, handler.span)) {
+            Some((Failure::Reject, _)) => {
+                self.rejecting.push(self.place(step.span));
+                Some(OnFailure::Reject)
+            }
+            Some((Failure::Drop, _)) => Some(OnFailure::Drop),
+            Some((Failure::Value(value), _)) => {
+                let (expected, found) = ("`reject` or `drop`".to_owned(), "a value".to_owned());
+                let (span, declared) = (value.span, None);
+                self.checker.report(WrongType {
+                    expected,
+                    found,
+                    span,
+                    declared,
+                    value: None,
+                    replacement: None,
+                });
+                None
+            }
+            None => {
+                let reason = format!("not every body is {name}");
+                let end = Some(step.span.after());
+                self.checker.report(CanFail { text: String::new(), reason, span: step.span, end });
+                None
+            }
+        }
+    }
+
+    fn body(&mut self, parse: &Parse, state: &State) -> Option<()> {
+        let span = parse.parser.function.span();
+        let Some(body) = state.columns.columns.get(BODY) else {
+            if !state.columns.lacks(BODY) {
+                return None;
+            }
+            let missing = no_such_column(BODY.to_owned(), span, &state.columns);
+            self.checker.report(missing);
+            return None;
+        };
+        if body.value_type != Type::Bytes || body.optional {
+            let (expected, found) = ("body of Bytes".to_owned(), body.value_type.named(body.optional));
+            let declared = Some((format!("`body` is {found}"), body.declared));
+            self.checker.report(WrongType {
+                expected,
+                found,
+                span,
+                declared,
+                value: None,
+                replacement: None,
+            });
+            return None;
+        }
+        Some(())
+    }
+
+    fn parser(&mut self, parse: &Parse) -> Option<&'c Parser> {
+        let path = &parse.parser.function;
+        let library = self.checker.library;
+        let found = library.parsers.get(&*path.name.text).filter(|_| path.qualifier.is_none());
+        if found.is_none() {
+            let span = path.span();
+            let name = self.checker.files.text(span).to_owned();
+            let near = nearest(&name, library.parsers.keys().map(AsRef::as_ref)).map(str::to_owned);
+            self.checker.report(UnknownName { name, wanted: "parser", near, quote: false, span });
+        }
+        found
+    }
+
+    fn parser_settings(
+        &mut self,
+        parser: &Parser,
+        parse: &Parse,
+    ) -> Option<std::collections::BTreeMap<String, Value>> {
+        let span = parse.parser.function.span();
+        let mut names = parser.group.settings.iter().map(|setting| &setting.name.text);
+        let mut entries = Vec::new();
+        for argument in &parse.parser.arguments {
+            let name = match &argument.name {
+                Some(name) => name.clone(),
+                None => match names.next() {
+                    Some(text) => Name { text: text.clone(), span: argument.value.span },
+                    None => {
+                        let usage = usage(parser);
+                        let reason = format!("takes {} settings", parser.group.settings.len());
+                        let (name, declared) = (parser.name.text.to_string(), Some(parser.name.span));
+                        let span = argument.value.span;
+                        self.checker.report(WrongArguments { name, reason, span, usage, declared });
+                        return None;
+                    }
+                },
+            };
+            entries.push(Entry { name, value: argument.value.clone() });
+        }
+        let owner = Owner { words: format!("the parser {}", parser.name.text), span };
+        let block = Block { span, entries, broken: false };
+        self.checker.group(&parser.group, &block, &owner)
+    }
+
+    fn fields(
+        &mut self,
+        parser: &Parser,
+        parse: &Parse,
+        settings: Option<&std::collections::BTreeMap<String, Value>>,
+    ) -> Option<Vec<FieldType>> {
+        let (name, declared) = (parser.name.text.to_string(), parser.name.span);
+        let place = parse.parser.function.span();
+        if let Some(path) = &parse.schema {
+            if parser.class == ParserClass::Fixed {
+                self.checker.report(NeedsSchema {
+                    parser: name,
+                    missing: false,
+                    span: path.span(),
+                    declared,
+                });
+                return None;
+            }
+            let named = self.checker.scopes.path(path);
+            return match named.map(|named| named.meaning) {
+                Some(Meaning::Schema(schema)) => {
+                    self.checker.used.extend(named.map(|named| named.declared));
+                    let fields = self.checker.schema_type(schema).map(|schema| schema.fields.clone())?;
+                    if let (ParserClass::Groups, Some(settings)) = (parser.class, settings) {
+                        self.groups_fill(parser, parse, settings, &fields);
+                    }
+                    Some(fields)
+                }
+                Some(Meaning::Broken) => None,
+                other => {
+                    self.not_found(path, "schema", other, |meaning| matches!(meaning, Meaning::Schema(_)));
+                    None
+                }
+            };
+        }
+        match parser.class {
+            ParserClass::Typed => {
+                self.checker.report(NeedsSchema { parser: name, missing: true, span: place, declared });
+                None
+            }
+            ParserClass::Fixed => Some(parser.emits.iter().map(field_of).collect()),
+            ParserClass::Groups => {
+                let first = parser.group.settings.first()?;
+                let Value::Text(pattern) = settings?.get(&*first.name.text)? else { return None };
+                let span = parse.parser.arguments.first().map_or(place, |argument| argument.value.span);
+                let groups = regexes::groups(pattern);
+                if groups.is_empty() {
+                    let expected = "pattern with named groups, as in `(?<status>\\d+)`";
+                    self.wrong_pattern(expected.to_owned(), "none in it", span, None);
+                }
+                Some(groups.iter().map(|group| field_of_group(group, span)).collect())
+            }
+        }
+    }
+
+    /// Reports a field that must have a value and that no group of the pattern gives one.
+    fn groups_fill(
+        &mut self,
+        parser: &Parser,
+        parse: &Parse,
+        settings: &std::collections::BTreeMap<String, Value>,
+        fields: &[FieldType],
+    ) {
+        let first = parser.group.settings.first().and_then(|first| settings.get(&*first.name.text));
+        let Some(Value::Text(pattern)) = first else { return };
+        let groups = regexes::groups(pattern);
+        let fills = |field: &FieldType| groups.iter().find(|group| *group.name == *field.name);
+        let lacking =
+            fields.iter().find(|field| !field.optional && !fills(field).is_some_and(|group| group.always));
+        if let Some(field) = lacking {
+            let found = match fills(field) {
+                Some(_) => "one that need not take part",
+                None => "none of this name",
+            };
+            let place = parse.parser.function.span();
+            let span = parse.parser.arguments.first().map_or(place, |argument| argument.value.span);
+            let declared = Some((format!("`{}` must have a value", field.name), field.span));
+            self.wrong_pattern(format!("group `{}` in every match", field.name), found, span, declared);
+        }
+    }
+
+    fn wrong_pattern(&mut self, expected: String, found: &str, span: Span, declared: Option<(String, Span)>) {
+        let found = found.to_owned();
+        self.checker.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+    }
+}
+
+fn usage(parser: &Parser) -> String {
+    let settings: Vec<String> = parser
+        .group
+        .settings
+        .iter()
+        .map(|setting| format!("{}: {}", setting.name.text, setting.value_type.named(setting.optional)))
+        .collect();
+    format!("parse {}({})", parser.name.text, settings.join(", "))
+}
+
+fn field_of(column: &crate::library::ColumnSignature) -> FieldType {
+    FieldType {
+        name: column.name.clone(),
+        span: column.span,
+        value_type: column.value_type.clone(),
+        optional: column.optional,
+        sensitive: false,
+        format: FieldFormat::Plain,
+    }
+}
+
+fn field_of_group(group: &regexes::Group, span: Span) -> FieldType {
+    FieldType {
+        name: group.name.as_str().into(),
+        span,
+        value_type: Type::Text,
+        optional: !group.always,
+        sensitive: false,
+        format: FieldFormat::Plain,
+    }
+}
+
+fn planned(format: &FieldFormat) -> PlannedFormat {
+    match format {
+        FieldFormat::Plain => PlannedFormat::Plain,
+        FieldFormat::Unit(length) => PlannedFormat::Unit(*length),
+        FieldFormat::Pattern(pattern) => PlannedFormat::Pattern(pattern.clone()),
+    }
+}

@@ -1,0 +1,195 @@
+//! Steps that give events other columns: `set`, `unset`, `rename`, `select`.
+
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Expression, Name, Step, Target};
+use weir_plan::{ATTACHED_HEADERS, Action, HEADER_SIGIL, Step as PlannedStep};
+
+use super::{Handled, State, StepLowering};
+use crate::columns::{Column, Columns, Origin};
+use crate::diagnostics::{DuplicateEntry, DuplicateName, NameOf, WrongType, with_article};
+use crate::expressions::{Binding, Typed, no_such_column};
+
+impl StepLowering<'_, '_> {
+    pub(super) fn set(
+        &mut self,
+        step: &Step,
+        target: &Target,
+        value: &Expression,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+    ) -> Option<()> {
+        let column = self.target(target, state)?;
+        let expected = state.columns.columns.get(&*column).map(|column| column.value_type.clone());
+        let typed = self.typer(state).typed(value, expected.as_ref());
+        let typed = typed.filter(|typed| self.is_of_events(typed));
+        let Some(typed) = typed else {
+            Arc::make_mut(&mut state.columns).break_column(column);
+            return None;
+        };
+        let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
+        if !state.columns.columns.contains_key(&*column) {
+            self.not_hidden(&column, target.span, target.span);
+        }
+        let columns = Arc::make_mut(&mut state.columns);
+        let origin = origin(columns, target);
+        let declared = target.span;
+        let new = Column {
+            value_type: typed.value_type,
+            optional: typed.optional,
+            sensitive: typed.sensitive,
+            origin,
+            declared,
+            lacking: None,
+        };
+        columns.insert(column.clone(), new);
+        state.bindings.forget(&column);
+        let column = column.to_string();
+        self.push(step, Action::Set { column, value: typed.planned }, on_failure, state, to);
+        whole.then_some(())
+    }
+
+    /// Whether events may have a value of this type; if not, that is reported.
+    fn is_of_events(&mut self, typed: &Typed) -> bool {
+        let fits = !typed.value_type.is_setting_only();
+        if !fits {
+            let (expected, span) = ("value of an event".to_owned(), typed.span);
+            let found = with_article(&typed.value_type.to_string());
+            self.checker.report(WrongType {
+                expected,
+                found,
+                span,
+                declared: None,
+                value: None,
+                replacement: None,
+            });
+        }
+        fits
+    }
+
+    /// The column that a target means.
+    fn target(&mut self, target: &Target, state: &State) -> Option<Arc<str>> {
+        match state.bindings.names.get(&target.text) {
+            None => Some(target.text.as_ref().into()),
+            Some(Binding::Column { name, .. }) => Some(name.clone()),
+            Some(Binding::Broken) => None,
+            Some(_) => {
+                let (expected, found) =
+                    ("field or header".to_owned(), format!("the value `{}`", target.text));
+                let (span, declared) = (target.span, None);
+                self.checker.report(WrongType {
+                    expected,
+                    found,
+                    span,
+                    declared,
+                    value: None,
+                    replacement: None,
+                });
+                None
+            }
+        }
+    }
+
+    /// The column of a target that must be there.
+    fn existing(&mut self, target: &Target, state: &State) -> Option<Arc<str>> {
+        let column = self.target(target, state)?;
+        if state.columns.columns.contains_key(&*column) {
+            return Some(column);
+        }
+        if !state.columns.lacks(&column) {
+            return None;
+        }
+        let span = self.bound_span(target, state);
+        let missing = no_such_column(column.to_string(), span, &state.columns);
+        self.checker.report(missing);
+        None
+    }
+
+    /// Where a target was named: for an interceptor's field, where it is used.
+    fn bound_span(&self, target: &Name, state: &State) -> Span {
+        match state.bindings.names.get(&target.text) {
+            Some(Binding::Column { span, .. }) => *span,
+            _ => target.span,
+        }
+    }
+
+    pub(super) fn unset(
+        &mut self,
+        step: &Step,
+        target: &Target,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+    ) -> Option<()> {
+        let column = self.existing(target, state)?;
+        Arc::make_mut(&mut state.columns).columns.remove(&*column);
+        self.push(step, Action::Unset(column.to_string()), None, state, to);
+        Some(())
+    }
+
+    pub(super) fn rename(
+        &mut self,
+        step: &Step,
+        from: &Target,
+        target: &Target,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+    ) -> Option<()> {
+        let old = self.existing(from, state);
+        let new = self.target(target, state)?;
+        let Some(old) = old else {
+            Arc::make_mut(&mut state.columns).break_column(new);
+            return None;
+        };
+        if let Some(there) = state.columns.columns.get(&*new) {
+            let (name, first, second) = (new.to_string(), there.declared, self.bound_span(target, state));
+            self.checker.report(DuplicateName { name, first, second, of: NameOf::Events });
+            return None;
+        }
+        self.not_hidden(&new, target.span, target.span);
+        state.bindings.forget(&old);
+        let columns = Arc::make_mut(&mut state.columns);
+        if let Some(column) = columns.columns.remove(&*old) {
+            columns.insert(new.clone(), column);
+        }
+        let action = Action::Rename { from: old.to_string(), to: new.to_string() };
+        self.push(step, action, None, state, to);
+        Some(())
+    }
+
+    pub(super) fn select(
+        &mut self,
+        step: &Step,
+        targets: &[Target],
+        broken: bool,
+        state: &mut State,
+        to: &mut Vec<PlannedStep>,
+    ) -> Option<()> {
+        for (index, target) in targets.iter().enumerate() {
+            if let Some(first) = targets[..index].iter().find(|first| first.text == target.text) {
+                let (name, first, second) = (target.text.to_string(), first.span, target.span);
+                self.checker.report(DuplicateEntry { name, first, second });
+            }
+        }
+        let selected: Vec<Option<Arc<str>>> =
+            targets.iter().map(|target| self.existing(target, state)).collect();
+        let Some(selected) = selected.into_iter().collect::<Option<Vec<_>>>().filter(|_| !broken) else {
+            // Which fields are left is not known, so none that is not there is missing for sure.
+            Arc::make_mut(&mut state.columns).lost = true;
+            return None;
+        };
+        let columns = Arc::make_mut(&mut state.columns);
+        columns.columns.retain(|name, _| {
+            name.starts_with(HEADER_SIGIL) || &**name == ATTACHED_HEADERS || selected.contains(name)
+        });
+        let selected = selected.iter().map(ToString::to_string).collect();
+        self.push(step, Action::Select(selected), None, state, to);
+        Some(())
+    }
+}
+
+/// Where a column comes from that a step makes: the first of the events' sources.
+pub(super) fn origin(columns: &Columns, target: &Name) -> Origin {
+    let first = columns.origins.first().cloned();
+    first.unwrap_or_else(|| Origin { name: target.text.as_ref().into(), span: target.span })
+}

@@ -1,0 +1,226 @@
+//! Fuzzing: whatever the text is, nothing panics, nothing hangs, and every place is in the text.
+//!
+//! Each target takes a text and is tried with thousands of them at every run of the tests;
+//! `PROPTEST_CASES=1000000` (CONTRIBUTING.md) makes that as many as you have time for. A text that fails is made
+//! smaller before it is shown.
+
+use std::fs;
+
+use proptest::prelude::*;
+use weir_compiler::{Compiled, Diagnostic, Library, fix, render};
+use weir_grammar::{FileId, Span, parse};
+
+use crate::fixtures::{check_with, files, library_with, options_in, root};
+
+/// How many texts a target is tried with, unless `PROPTEST_CASES` says so.
+const CASES: u32 = 3_000;
+
+/// Pieces that programs are made of, so that a random text comes further than its first word.
+const PIECES: [&str; 64] = [
+    "source ",
+    "channel ",
+    "sink ",
+    "flow ",
+    "param ",
+    "let ",
+    "import ",
+    "schema ",
+    "test ",
+    "extern ",
+    "enum ",
+    "record ",
+    "a",
+    "b",
+    "clicks",
+    "generate",
+    "memory",
+    "stdout",
+    "files",
+    "kafka",
+    " = ",
+    ": ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    ")",
+    ", ",
+    "\n",
+    " -> ",
+    " => ",
+    "copy ",
+    "match ",
+    "keep if ",
+    "drop if ",
+    "parse json as ",
+    "else ",
+    "reject",
+    "set ",
+    "optional ",
+    "delivers ",
+    "at_least_once",
+    "because ",
+    "and ",
+    "or ",
+    "not ",
+    " is null",
+    " is not null",
+    " == ",
+    " < ",
+    "@timestamp",
+    "@key",
+    "\"",
+    "r\"",
+    "{@host}",
+    "{{",
+    "5",
+    "5s",
+    "10MiB/s",
+    "-",
+    "//",
+    "`",
+    "é🦀",
+];
+
+/// The text of a real program after a few small accidents.
+#[derive(Debug, Clone)]
+struct Accident {
+    kind: u8,
+    at: prop::sample::Index,
+    other: prop::sample::Index,
+}
+
+impl Accident {
+    fn happen_to(&self, text: &str) -> String {
+        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut tokens: Vec<&str> = text.split_inclusive(|letter: char| !letter.is_alphanumeric()).collect();
+        if tokens.is_empty() {
+            return text.to_owned();
+        }
+        let token = |index: &prop::sample::Index| index.index(tokens.len());
+        let (at, other) = (token(&self.at), token(&self.other));
+        match self.kind {
+            0 => {
+                tokens.remove(at);
+                tokens.concat()
+            }
+            1 => {
+                tokens.swap(at, other);
+                tokens.concat()
+            }
+            2 => {
+                tokens.insert(at, tokens[other]);
+                tokens.concat()
+            }
+            3 => {
+                lines.remove(self.at.index(lines.len()));
+                lines.concat()
+            }
+            4 => {
+                let (first, second) = (self.at.index(lines.len()), self.other.index(lines.len()));
+                lines.swap(first, second);
+                lines.concat()
+            }
+            5 => text.chars().take(self.at.index(text.len())).collect(),
+            _ => {
+                tokens.insert(at, PIECES[self.other.index(PIECES.len())]);
+                tokens.concat()
+            }
+        }
+    }
+}
+
+fn accident() -> impl Strategy<Value = Accident> {
+    let place = any::<prop::sample::Index>;
+    (0_u8..7, place(), place()).prop_map(|(kind, at, other)| Accident { kind, at, other })
+}
+
+thread_local! {
+    static LIBRARY: Library = library_with(None);
+    static PROGRAMS: Vec<String> = {
+        let mut programs = files(&root().join("tests/language"), "flow");
+        programs.extend(files(&root().join("examples"), "flow"));
+        programs.into_iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+}
+
+/// Texts: programs after accidents, pieces in any order, and any bytes at all.
+fn text() -> impl Strategy<Value = String> {
+    let program = (any::<prop::sample::Index>(), prop::collection::vec(accident(), 1..4));
+    let damaged = program.prop_map(|(program, accidents)| {
+        let text = PROGRAMS.with(|programs| program.get(programs).clone());
+        accidents.iter().fold(text, |text, accident| accident.happen_to(&text))
+    });
+    let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60);
+    let bytes = prop::collection::vec(any::<u8>(), 0..60);
+    prop_oneof![
+        6 => damaged,
+        3 => pieces.prop_map(|pieces| pieces.concat()),
+        1 => bytes.prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+    ]
+}
+
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { CASES };
+    ProptestConfig { cases, failure_persistence: None, ..default }
+}
+
+fn syntax_errors(compiled: &Compiled) -> usize {
+    compiled.diagnostics.iter().map(Diagnostic::code).filter(|code| code.starts_with("E01")).count()
+}
+
+fn is_in(span: Span, text: &str) -> bool {
+    text.get(span.start as usize..span.end as usize).is_some()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn parse_takes_any_text(text in text()) {
+        for error in parse(FileId(0), &text).errors {
+            prop_assert!(is_in(error.span, &text), "{:?}", error);
+        }
+    }
+
+    #[test]
+    fn check_takes_any_text(text in text()) {
+        LIBRARY.with(|library| {
+            let compiled = check_with("a.flow", &text, library);
+            prop_assert_eq!(compiled.plan.is_none(), compiled.has_errors());
+            for diagnostic in &compiled.diagnostics {
+                let description = diagnostic.describe();
+                prop_assert!(!description.labels.is_empty(), "{}", diagnostic.code());
+                for label in description.labels {
+                    let file = compiled.files.get(label.span.file);
+                    prop_assert!(file.is_some_and(|file| is_in(label.span, &file.text)), "{:?}", diagnostic);
+                }
+            }
+            let programs = [(&*compiled.diagnostics, &compiled.files)];
+            render::human(programs[0].0, programs[0].1, true);
+            let short = render::short(programs[0].0, programs[0].1);
+            prop_assert_eq!(short.lines().count(), compiled.diagnostics.len());
+            render::json(programs);
+            render::sarif(programs, library);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn fix_takes_any_text(text in text()) {
+        LIBRARY.with(|library| {
+            let options = options_in(&text);
+            let before = check_with("a.flow", &text, library);
+            let fixed = fix(&("a.flow", text.as_str()), "a.flow", library, &options);
+            prop_assert!(syntax_errors(&fixed.compiled) <= syntax_errors(&before));
+            prop_assert_eq!(fixed.texts.is_empty(), fixed.changes.is_empty());
+            if let Some(after) = fixed.texts.get("a.flow") {
+                let again = check_with("a.flow", after, library);
+                prop_assert_eq!(&again.diagnostics, &fixed.compiled.diagnostics);
+            }
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,35 @@
+//! Programs that are so many times as long take no more than so many times as long to check.
+
+use std::time::{Duration, Instant};
+
+use weir_compiler::{Library, Options, compile};
+
+use crate::fixtures::library_with;
+use crate::generated;
+
+/// The shortest of a few checks: what else the machine does only makes one longer.
+fn time(text: &str, library: &Library, rounds: usize) -> Duration {
+    let check = |_| {
+        let start = Instant::now();
+        let compiled = compile(&("generated.flow", text), "generated.flow", library, &Options::default());
+        assert!(
+            compiled.plan.is_some() && compiled.diagnostics.is_empty(),
+            "{:?}",
+            compiled.diagnostics.first()
+        );
+        start.elapsed()
+    };
+    (0..rounds).map(check).min().unwrap()
+}
+
+#[test]
+fn time_grows_with_the_program_and_not_with_its_square() {
+    let library = library_with(None);
+    let (short, long) = (generated::program(500), generated::program(8_000));
+    let factor = long.len() as f64 / short.len() as f64;
+    let growth = || time(&long, &library, 2).div_duration_f64(time(&short, &library, 8));
+    // A square would give the factor's square, 256: four times the factor leaves room for a busy machine.
+    let grown: Vec<f64> = std::iter::repeat_with(growth).take(3).collect();
+    let least = grown.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(least < 4.0 * factor, "{factor:.1} times the text takes {grown:.1?} times as long");
+}

@@ -1,0 +1,119 @@
+//! The language by example: every program under `tests/language` is checked against the real library.
+//!
+//! Programs in `right` are clean. Each of those in `wrong` says at its end what is wrong with it
+//! (`//~ E0203 4:3 capcity`: the code, and line, column and text of the place), and has a snapshot of its
+//! source and of what the compiler says about it. A file `name.library` beside `name.flow` adds
+//! signatures that the library doesn't have; `//! set name=value` gives a param its value; what a program
+//! imports lies in `imported`.
+
+// A test that can't read its files has failed.
+#![allow(clippy::unwrap_used)]
+
+mod accidents;
+mod documents;
+mod drawings;
+mod expectations;
+mod fixes;
+mod fixtures;
+mod formats;
+mod generated;
+mod growth;
+mod mutations;
+mod pages;
+mod prefixes;
+mod reference;
+
+use weir_compiler::render;
+
+use crate::fixtures::{Fixture, check_with, files, library_with, root};
+
+/// The programs that are right: the fixtures and the examples.
+fn right_programs() -> Vec<Fixture> {
+    let mut programs = Fixture::all("right");
+    programs.extend(files(&root().join("examples"), "flow").iter().map(|path| Fixture::read(path)));
+    assert!(programs.len() > 2);
+    programs
+}
+
+#[test]
+fn right_programs_are_clean() {
+    for program in right_programs() {
+        let compiled = program.check();
+        let said = render::human(&compiled.diagnostics, &compiled.files, false);
+        assert!(compiled.diagnostics.is_empty(), "{}\n{said}", program.name);
+        let plan = compiled.plan.unwrap();
+        let json = serde_json::to_string(&plan).unwrap();
+        assert_eq!(weir_plan::Plan::from_json(&json).unwrap(), plan, "a plan is its own JSON");
+    }
+}
+
+#[test]
+fn plans_read_as_before() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(root().join("tests/language/plans"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    for program in right_programs() {
+        let plan = program.check().plan.unwrap().to_string();
+        settings.bind(|| insta::assert_snapshot!(program.name, plan));
+    }
+}
+
+#[test]
+fn independent_mistakes_are_each_told_once() {
+    let mistakes = [
+        "source a = genrate {}",
+        "source b = generate { count: -1 }",
+        "channel c = memory { capacity: 10 000 }",
+        "channel d = memory { capcity: 1_000_000 }",
+        "sink e = files { path: \"x/{@timestamp:%J}\" }",
+        "sink f = files { path: \"x }",
+        "let g = 10 minutes",
+        "sorce h = generate {}",
+        "let i = 5parsecs",
+        "flow j { a -> c -> e }",
+        "flow k { b -> -> d }",
+        "flow l { nobody -> f }",
+        "param m: Duration = 30",
+        "sink n = files {",
+    ];
+    let clean = "flow j { a -> c -> e }";
+    let text = mistakes.join("\n");
+    let compiled = check_with("mistakes.flow", &text, &library_with(None));
+    let short = render::short(&compiled.diagnostics, &compiled.files);
+    let mut lines: Vec<usize> =
+        short.lines().map(|line| line.split(':').nth(1).unwrap().parse().unwrap()).collect();
+    lines.sort_unstable();
+    let expected: Vec<usize> =
+        mistakes.iter().enumerate().filter(|(_, line)| **line != clean).map(|(at, _)| at + 1).collect();
+    assert_eq!(lines, expected, "{short}");
+}
+
+#[test]
+fn one_mistake_a_setting_is_one_error_a_setting() {
+    let settings: Vec<String> = (0..50).map(|number| format!("  setting_{number} {number}")).collect();
+    let text = format!("sink a = stdout {{\n{}\n}}\nflow b {{ c -> a }}\n", settings.join("\n"));
+    let compiled = check_with("settings.flow", &text, &library_with(None));
+    let syntax = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.code() == "E0101").count();
+    assert_eq!((syntax, compiled.diagnostics.len()), (50, 51));
+}
+
+#[test]
+fn nesting_has_a_limit_and_long_things_have_none() {
+    let library = library_with(None);
+    let depths = ["[", "{ a: ", "(", "x { "];
+    for open in depths {
+        let text = format!("let a = {}\n", open.repeat(100_000));
+        assert!(check_with("deep.flow", &text, &library).has_errors());
+    }
+    let sources = "source a = generate {}\nsink b = stdout {}\n";
+    let long = format!(
+        "{sources}flow c {{ a -> keep if {}@sequence == 1 -> b }}\n",
+        "@sequence > 1 or ".repeat(20_000)
+    );
+    assert!(check_with("long.flow", &long, &library).plan.is_some());
+    for endless in ["not ", "-", "1 + ", "not (", "if @sequence == 1 then 1 else "] {
+        let text = format!("{sources}flow c {{ a -> keep if {}1 == 1 -> b }}\n", endless.repeat(100_000));
+        assert!(check_with("endless.flow", &text, &library).has_errors(), "{endless}");
+    }
+}

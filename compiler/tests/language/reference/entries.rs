@@ -1,0 +1,190 @@
+//! What the reference says about one item.
+
+use std::fmt::Write;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Column, ItemKind, Requirement, Setting, Signature, TypeName, TypeNameKind};
+
+use super::library::{Entry, Text, markdown, one_line};
+
+/// A source, a channel or a sink.
+pub(super) fn component(text: &Text, entry: &Entry<'_>) -> String {
+    let ItemKind::Extern(item) = &entry.item.kind else { return String::new() };
+    let default = if item.default { ", the default kind" } else { "" };
+    let mut page = heading(entry);
+    let _ = write!(page, "Delivery class: `{}`{default}.\n\n", item.class.text);
+    page += &markdown(&entry.item.documentation);
+    page += &signature(text, &item.signature);
+    page += &columns(text, "Its events have:", item.signature.emits.as_deref());
+    page += &columns(text, "Its events must have:", item.signature.needs.as_deref());
+    page
+}
+
+pub(super) fn parser(text: &Text, entry: &Entry<'_>) -> String {
+    let ItemKind::ExternParser(item) = &entry.item.kind else { return String::new() };
+    let mut page = heading(entry) + &markdown(&entry.item.documentation);
+    page += match &*item.class.text {
+        "typed" => "\nIts fields are those of the schema that the step names: `as Schema`.\n",
+        "groups" => "\nIts fields are the named groups, or those of the schema that the step names.\n",
+        _ => "",
+    };
+    page += &signature(text, &item.signature);
+    page += &columns(text, "Its fields are:", item.signature.emits.as_deref());
+    page
+}
+
+pub(super) fn interceptor(text: &Text, entry: &Entry<'_>) -> String {
+    let whole = text.slice(entry.item.span);
+    format!("{}{}\n```flow part\n{whole}\n```\n", heading(entry), markdown(&entry.item.documentation))
+}
+
+pub(super) fn function(text: &Text, entry: &Entry<'_>) -> String {
+    let ItemKind::ExternFunction(item) = &entry.item.kind else { return String::new() };
+    let usage = Span { start: item.name.span.start, ..item.result.span };
+    let mut page = format!("### {}\n\n`{}`\n\n", entry.name, text.slice(usage));
+    page += &markdown(&entry.item.documentation);
+    if let Some(because) = &item.fails {
+        let _ = write!(page, "\nCan fail: {}.\n", because.text);
+    }
+    if item.varies {
+        page += "\nVaries: not the same from call to call, or from machine to machine.\n";
+    }
+    if item.masks {
+        page += "\nMasks: its result is not sensitive, whatever it is given.\n";
+    }
+    let bounds = item.type_parameters.iter().map(|parameter| {
+        let bound = match &*parameter.bound.text {
+            "Ordered" => "any type whose values have an order",
+            "Number" => "any type of numbers, durations or sizes",
+            _ => "any type",
+        };
+        format!("\n`{}` is {bound}.\n", parameter.name.text)
+    });
+    page.extend(bounds);
+    page
+}
+
+pub(super) fn type_entry(text: &Text, entry: &Entry<'_>) -> String {
+    let mut page = heading(entry) + &markdown(&entry.item.documentation);
+    match &entry.item.kind {
+        ItemKind::Record(record) => page += &signature(text, &record.signature),
+        ItemKind::Enum(item) => {
+            page.push('\n');
+            for variant in &item.variants {
+                let _ = writeln!(page, "- **`{}`**: {}", variant.name.text, one_line(&variant.documentation));
+                let Some(signature) = &variant.signature else { continue };
+                for setting in &signature.settings {
+                    let shown = text.slice(whole(setting)).split_whitespace().collect::<Vec<_>>().join(" ");
+                    let _ = writeln!(page, "  - `{shown}`: {}", one_line(&setting.documentation));
+                }
+                for column in signature.needs.iter().flatten() {
+                    let _ = writeln!(
+                        page,
+                        "  - Events must have `{}`.",
+                        text.slice(column.name.span.to(column.type_name.span))
+                    );
+                }
+                for requirement in &signature.requires {
+                    let _ = writeln!(page, "  - {}", required(text, requirement));
+                }
+            }
+        }
+        _ => {}
+    }
+    page
+}
+
+fn heading(entry: &Entry<'_>) -> String {
+    format!("## {}\n\n", entry.name)
+}
+
+/// The whole of a setting: name, type, range and default.
+fn whole(setting: &Setting) -> Span {
+    let range = setting.range.as_ref().map_or(setting.type_name.span, |range| range.span);
+    let end = setting.default.as_ref().map_or(range, |default| default.span);
+    setting.name.span.to(end)
+}
+
+/// A table of settings, and what must hold between them.
+fn signature(text: &Text, signature: &Signature) -> String {
+    let mut table = String::new();
+    if !signature.settings.is_empty() {
+        table += "\n| setting | type | default | |\n| --- | --- | --- | --- |\n";
+    }
+    for setting in &signature.settings {
+        let mut value_type = linked(text, &setting.type_name);
+        if let Some(range) = &setting.range {
+            let _ = write!(value_type, " in `{}`", text.slice(range.span));
+        }
+        if setting.exclusive {
+            value_type += ", no two components the same";
+        }
+        let default = match (&setting.default, setting.type_name.optional) {
+            (Some(default), _) => format!("`{}`", text.slice(default.span)),
+            (None, true) => "none".to_owned(),
+            (None, false) => "**required**".to_owned(),
+        };
+        let about = one_line(&setting.documentation);
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} | {} |",
+            setting.name.text,
+            cell(&value_type),
+            cell(&default),
+            cell(&about)
+        );
+    }
+    if !signature.requires.is_empty() {
+        table.push('\n');
+    }
+    for requirement in &signature.requires {
+        let _ = writeln!(table, "- {}", required(text, requirement));
+    }
+    table
+}
+
+fn required(text: &Text, requirement: &Requirement) -> String {
+    let condition = one_line(text.slice(requirement.condition.span));
+    format!("Required: `{condition}`, because {}.", requirement.because.text)
+}
+
+/// A type, with a link if the library declares it.
+fn linked(text: &Text, type_name: &TypeName) -> String {
+    let shown = format!("`{}`", text.slice(type_name.span));
+    let mut inner = type_name;
+    while let TypeNameKind::List(item) | TypeNameKind::Applied(_, item) = &inner.kind {
+        inner = item;
+    }
+    match &inner.kind {
+        TypeNameKind::Name(path) if text.has_type(&path.name.text) => {
+            format!("[{shown}](types.md#{})", path.name.text.to_lowercase())
+        }
+        _ => shown,
+    }
+}
+
+/// Headers and fields.
+fn columns(text: &Text, title: &str, columns: Option<&[Column]>) -> String {
+    let Some(columns) = columns else { return String::new() };
+    let mut table = format!("\n{title}\n\n| name | type | |\n| --- | --- | --- |\n");
+    for column in columns {
+        let about = if &*column.name.text == "body" && column.documentation.is_empty() {
+            "The body.".to_owned()
+        } else {
+            one_line(&column.documentation)
+        };
+        let _ = writeln!(
+            table,
+            "| `{}` | `{}` | {} |",
+            column.name.text,
+            text.slice(column.type_name.span),
+            cell(&about)
+        );
+    }
+    table
+}
+
+/// Text in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}

@@ -1,0 +1,213 @@
+//! Typical slips: what was most likely meant where something else stands.
+
+use crate::Rule;
+use crate::layout::{ITEM_WORDS, RESERVED_WORDS};
+
+/// Marks of two characters, of this language and of others.
+pub(super) const MARKS: [&str; 11] = ["->", "=>", "==", "!=", "<=", ">=", "??", "..", "&&", "||", "::"];
+
+/// Words that begin a stage of a flow, with what follows each of them where something must.
+const STAGE_WORDS: [(&str, &str); 18] = [
+    ("keep", "`if`"),
+    ("drop", "`if`"),
+    ("reject", "`if`"),
+    ("dedupe", "`by`"),
+    ("select", "`{`"),
+    ("copy", "`{`"),
+    ("match", "`{`"),
+    ("balance", "`{`"),
+    ("failover", "`{`"),
+    ("set", ""),
+    ("unset", ""),
+    ("rename", ""),
+    ("parse", ""),
+    ("check", ""),
+    ("let", ""),
+    ("throttle", ""),
+    ("sample", ""),
+    ("optional", ""),
+];
+
+/// Words that mean something at the places where a rule of theirs is expected.
+const WORDS: [(Rule, &str); 19] = [
+    (Rule::delivers_word, "delivers"),
+    (Rule::if_word, "if"),
+    (Rule::then_word, "then"),
+    (Rule::else_word, "else"),
+    (Rule::and_word, "and"),
+    (Rule::matches_word, "matches"),
+    (Rule::because_word, "because"),
+    (Rule::within_word, "within"),
+    (Rule::strict_word, "strict"),
+    (Rule::sensitive_word, "sensitive"),
+    (Rule::exclusive_word, "exclusive"),
+    (Rule::null_word, "null"),
+    (Rule::empty_word, "empty"),
+    (Rule::times_word, "times"),
+    (Rule::send_word, "send"),
+    (Rule::expect_word, "expect"),
+    (Rule::advance_word, "advance"),
+    (Rule::fail_word, "fail"),
+    (Rule::crash_word, "crash"),
+];
+
+/// What was most likely meant.
+pub(super) struct Slip {
+    /// What should stand at the place; empty where that is known well enough.
+    pub(super) instead: Vec<&'static str>,
+    /// Why, in words.
+    pub(super) hint: Option<String>,
+}
+
+fn slip(instead: &'static str, hint: &str) -> Option<Slip> {
+    Some(Slip { instead: vec![instead], hint: Some(hint.to_owned()) })
+}
+
+fn hint(hint: String) -> Option<Slip> {
+    Some(Slip { instead: Vec::new(), hint: Some(hint) })
+}
+
+/// The slip at a place, if it is a typical one.
+pub(super) fn find(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
+    let rest = text.get(place..)?;
+    comparison(rules, text, place).or_else(|| mark(rules, rest)).or_else(|| word(rules, text, rest, place))
+}
+
+/// Comparisons of other languages, whose first part is one of this language.
+fn comparison(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
+    if !super::begins_value(rules) {
+        return None;
+    }
+    let (before, rest) = (&text[..place], &text[place..]);
+    if before.ends_with('<') && rest.starts_with('>') {
+        return hint("values that differ are asked for with `!=`".to_owned());
+    }
+    if (before.ends_with("==") || before.ends_with("!=")) && rest.starts_with('=') {
+        return hint("comparisons are written `==` and `!=`".to_owned());
+    }
+    None
+}
+
+fn mark(rules: &[Rule], rest: &str) -> Option<Slip> {
+    let has = |rule| rules.contains(&rule);
+    let after_operand = super::ends_operand(rules);
+    let starts = |mark| rest.starts_with(mark);
+    if starts("->") && has(Rule::fat_arrow) {
+        return slip("`=>`", "a `match` that has a value uses `=>`; `->` moves events");
+    }
+    if starts("=>") && has(Rule::arrow) {
+        return slip("`->`", "a `match` that moves events uses `->`; `=>` gives a value");
+    }
+    if starts("->") && has(Rule::separator) && !has(Rule::arrow) {
+        return hint("arrows stand in a flow; elsewhere each step has a line of its own".to_owned());
+    }
+    if starts(",") && has(Rule::fat_arrow) {
+        return slip("`=>`", "alternatives of one arm are separated by `|`");
+    }
+    if after_operand && starts("=") && !starts("==") {
+        return slip("`==`", "comparisons are written `==`");
+    }
+    if after_operand && starts("&") {
+        return slip("`and`", "write `and`");
+    }
+    if after_operand && starts("|") {
+        return slip("`or`", "write `or`");
+    }
+    if super::begins_value(rules) && starts("!") {
+        return slip("`not`", "write `not`");
+    }
+    if starts("'") && (super::begins_value(rules) || has(Rule::raw_quote)) {
+        return slip(super::TEXT, "text stands in double quotes");
+    }
+    if starts(";") && (has(Rule::separator) || has(Rule::EOI)) {
+        return hint("entries and items end with their line, without `;`".to_owned());
+    }
+    if has(Rule::hole_path) {
+        return hint("a brace in text is written `{{`; a hole, as `{@host}`, has no blanks".to_owned());
+    }
+    if has(Rule::hole_close) && !starts("\"") {
+        return hint("a hole takes a name and a format, no expression: give it a name with `let`".to_owned());
+    }
+    None
+}
+
+fn word(rules: &[Rule], text: &str, rest: &str, place: usize) -> Option<Slip> {
+    let has = |rule| rules.contains(&rule);
+    let here = first_word(rest);
+    let before = text[..place].trim_end_matches([' ', '\t']);
+    let last = &before[before.rfind(|letter| !is_word_letter(letter)).map_or(0, |end| end + 1)..];
+    if super::wants_name(rules) && !super::begins_value(rules) && RESERVED_WORDS.contains(&here) {
+        return hint(format!("`{here}` is reserved: as a name it stands in backticks, `` `{here}` ``"));
+    }
+    if here == "not"
+        && super::ends_operand(rules)
+        && matches!(first_word(rest[3..].trim_start()), "in" | "matches")
+    {
+        let operator = first_word(rest[3..].trim_start());
+        return hint(format!("`not` stands first: `not a {operator} b`"));
+    }
+    if last == "match" && has(Rule::lbrace) && !super::begins_value(rules) && !here.is_empty()
+        || last == "match" && rest.starts_with('@') && has(Rule::lbrace)
+    {
+        return hint(
+            "a `match` that moves events asks a question in each arm: `match { @x == 5 -> a, _ -> b }`"
+                .to_owned(),
+        );
+    }
+    if has(Rule::lbrace)
+        && before.rsplit('\n').next().is_some_and(|line| line.contains("match "))
+        && !has(Rule::arrow)
+    {
+        return hint("the arms of a `match` stand in braces".to_owned());
+    }
+    if has(Rule::EOI) && ITEM_WORDS.contains(&here) && !last.is_empty() | before.ends_with('}') {
+        return hint("each item begins on a line of its own".to_owned());
+    }
+    let is_foreign = |letter: char| letter.is_alphabetic() && !letter.is_ascii();
+    if rest.starts_with(is_foreign) && !before.is_empty() && text[..place].ends_with(is_word_letter) {
+        return hint("a name is made of the letters a to z, digits and `_`".to_owned());
+    }
+    if here == "else" && has(Rule::arrow) {
+        return hint("`else` stands once, at a step's end".to_owned());
+    }
+    if !here.is_empty() {
+        let expected = WORDS.iter().filter(|(rule, _)| has(*rule)).map(|(_, word)| *word);
+        if let Some(near) = nearest(here, expected) {
+            return hint(format!("did you mean `{near}`?"));
+        }
+    }
+    if has(Rule::arrow) && begins_stage(&before[..before.len() - last.len()]) {
+        if let Some((_, next)) = STAGE_WORDS.iter().find(|(word, next)| *word == last && !next.is_empty()) {
+            return Some(Slip { instead: vec![next], hint: None });
+        }
+        // Two names side by side: the first may have been meant as a step's word.
+        let near = nearest(last, STAGE_WORDS.iter().map(|(word, _)| *word));
+        return near.and_then(|near| hint(format!("did you mean `{near}`?")));
+    }
+    if has(Rule::by_word) && has(Rule::comma) && has(Rule::lbrace) {
+        return Some(Slip { instead: vec!["`,`", "`{`"], hint: None });
+    }
+    None
+}
+
+/// Whether a stage of a flow begins after this text.
+fn begins_stage(before: &str) -> bool {
+    let before = before.trim_end_matches([' ', '\t']);
+    before.ends_with("->") || before.ends_with(['{', ',', '\n']) || before.ends_with("optional")
+}
+
+fn is_word_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+fn first_word(text: &str) -> &str {
+    &text[..text.find(|letter| !is_word_letter(letter)).unwrap_or(text.len())]
+}
+
+/// The word that was most likely meant; none if no one is near.
+fn nearest(word: &str, words: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let distances = words.map(|candidate| (strsim::osa_distance(word, candidate), candidate));
+    let near = distances
+        .filter(|(distance, candidate)| *distance > 0 && *distance <= candidate.len() / 3 && word.len() > 2);
+    near.min().map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,174 @@
+//! Steps as people read them.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::LINE_MAX;
+use super::expression::Shown;
+use crate::{Action, Expression, FieldFormat, Function, OnFailure, ParsedField, Rule, Settings, Step, Value};
+
+/// How much is said about a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// All.
+    Whole,
+    /// Not what the types of the events say beside it.
+    Types,
+}
+
+impl Display for Step {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}", self.action, otherwise(self))
+    }
+}
+
+impl Display for Action {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let lines = action_lines(self, &[], Detail::Whole, None);
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_start()).collect();
+        formatter.write_str(&lines.join(" "))
+    }
+}
+
+/// A step, on several lines where it is long; those after the first are indented as they belong together.
+pub(super) fn step_lines(step: &Step, functions: &[Function], detail: Detail, before: usize) -> Vec<String> {
+    let mut lines = action_lines(&step.action, functions, detail, Some(before));
+    if let Some(last) = lines.last_mut() {
+        last.push_str(otherwise(step));
+    }
+    lines
+}
+
+fn otherwise(step: &Step) -> &'static str {
+    match step.on_failure {
+        None => "",
+        Some(OnFailure::Reject) => " else reject",
+        Some(OnFailure::Drop) => " else drop",
+    }
+}
+
+/// What a step does, on one line unless `before` says how many letters stand before it.
+pub(crate) fn action_lines(
+    action: &Action,
+    functions: &[Function],
+    detail: Detail,
+    before: Option<usize>,
+) -> Vec<String> {
+    let value = |head: String, expression: &Expression| {
+        let shown = Shown { expression, functions };
+        let mut lines = match before {
+            Some(before) => shown.lines(before + head.chars().count()),
+            None => vec![shown.to_string()],
+        };
+        lines[0].insert_str(0, &head);
+        lines
+    };
+    let line = |text: String| vec![text];
+    match action {
+        Action::Keep(condition) => value("keep if ".to_owned(), condition),
+        Action::Drop(condition) => value("drop if ".to_owned(), condition),
+        Action::Reject { condition, reason } => {
+            let mut lines = value("reject if ".to_owned(), condition);
+            if let (Some(last), Some(reason)) = (lines.last_mut(), reason) {
+                last.push_str(&because(reason));
+            }
+            lines
+        }
+        Action::Check { quality, rules } if before.is_some() && detail == Detail::Whole => {
+            let mut lines = line(format!("check {quality} {{"));
+            lines.extend(rules.iter().map(|rule| format!("  {}", rule_text(rule, functions))));
+            lines.push("}".to_owned());
+            lines
+        }
+        Action::Check { quality, .. } => line(format!("check {quality}")),
+        Action::Set { column, value: given } => value(format!("set {column} = "), given),
+        Action::Unset(column) => line(format!("unset {column}")),
+        Action::Rename { from, to } => line(format!("rename {from} to {to}")),
+        Action::Select(columns) => line(format!("select {{ {} }}", columns.join(", "))),
+        Action::Parse { parser, settings, fields, strict } => {
+            let head = format!("parse {parser}{}", arguments(settings));
+            let strict = if *strict { " strict" } else { "" };
+            match detail {
+                Detail::Types => line(format!("{head}{strict}")),
+                Detail::Whole => parse_lines(&head, fields, strict, before),
+            }
+        }
+        Action::Let { local, value: given } => value(format!("let ${local} = "), given),
+        Action::Throttle(rate) => line(format!("throttle {rate}")),
+        Action::Sample(share) => line(format!("sample {}%", percent(*share))),
+        Action::Dedupe { by, within } => {
+            let shown = Shown { expression: by, functions };
+            line(format!("dedupe by {shown} within {}", Value::Duration(*within)))
+        }
+    }
+}
+
+/// A share in percent, without what a binary fraction adds to it.
+fn percent(share: f64) -> f64 {
+    (share * 1e14).round() / 1e12
+}
+
+fn because(reason: &str) -> String {
+    format!(" because {}", Value::Text(reason.to_owned()))
+}
+
+fn rule_text(rule: &Rule, functions: &[Function]) -> String {
+    let condition = Shown { expression: &rule.condition, functions }.to_string();
+    let reason = rule.reason.as_deref().map_or(String::new(), because);
+    // A rule without a name is called as it reads.
+    let named = rule.name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    if named { format!("{}: {condition}{reason}", rule.name) } else { format!("{condition}{reason}") }
+}
+
+fn arguments(settings: &Settings) -> String {
+    let given = settings.values.iter().filter(|(_, value)| **value != Value::Null);
+    let given: Vec<String> = given.map(|(name, value)| format!("{name}: {value}")).collect();
+    if given.is_empty() { String::new() } else { format!("({})", given.join(", ")) }
+}
+
+/// A parse with its fields: on one line if they fit, or else as many lines as it takes.
+fn parse_lines(head: &str, fields: &[ParsedField], strict: &str, before: Option<usize>) -> Vec<String> {
+    let fields: Vec<String> = fields.iter().map(field_text).collect();
+    let whole = format!("{head} into {{ {} }}{strict}", fields.join(", "));
+    match before {
+        Some(before) if before + whole.chars().count() > LINE_MAX => {
+            let mut lines = vec![format!("{head} into {{")];
+            lines.extend(
+                wrapped(&fields, LINE_MAX.saturating_sub(before + 2)).iter().map(|line| format!("  {line}")),
+            );
+            lines.push(format!("}}{strict}"));
+            lines
+        }
+        _ => vec![whole],
+    }
+}
+
+fn field_text(field: &ParsedField) -> String {
+    match &field.format {
+        FieldFormat::Plain => field.name.clone(),
+        FieldFormat::Unit(unit) => {
+            // `1ms` is called `ms`.
+            let unit = Value::Duration(*unit).to_string();
+            let one = unit.strip_prefix('1').filter(|name| name.starts_with(char::is_alphabetic));
+            format!("{} in {}", field.name, one.unwrap_or(&unit))
+        }
+        FieldFormat::Pattern(pattern) => format!("{} as {pattern:?}", field.name),
+    }
+}
+
+/// Items with commas between them, as many on a line as fit.
+pub(super) fn wrapped(items: &[String], width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for (at, item) in items.iter().enumerate() {
+        let comma = if at + 1 == items.len() { "" } else { "," };
+        let item = format!("{item}{comma}");
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(&item),
+            Some(line) if line.chars().count() + 1 + item.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(&item);
+            }
+            _ => lines.push(item),
+        }
+    }
+    lines
+}

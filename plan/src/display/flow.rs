@@ -1,0 +1,199 @@
+//! Flows as people read them: their paths, and the type of the events at every edge.
+//!
+//! Where events come from and where they go, their type stands in full. Between, only what a step changes is
+//! said: `+` new columns, `-` those that are gone, `~` those of another type.
+
+use super::action::{Detail, step_lines, wrapped};
+use super::expression::Shown;
+use super::{LINE_MAX, column_text, column_type};
+use crate::{Component, EventTypeId, Expression, Flow, Order, Origin, Path, Plan, Route, Segment, Step};
+
+/// How much further than its step a type is indented.
+const TYPE_INDENT: usize = 4;
+
+/// A flow with its paths, their steps, and the type of the events at each of its edges.
+pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
+    let order = if flow.order == Order::None { String::new() } else { format!(", {}", flow.order) };
+    let text = format!("flow {} delivers {}{order}\n", flow.name, flow.delivers);
+    let mut printer = Printer { plan, detail, text };
+    for (at, Path { from, segment }) in flow.paths.iter().enumerate() {
+        if at > 0 {
+            printer.text.push('\n');
+        }
+        let known = printer.leaving(from, segment);
+        let name = match from {
+            Origin::Source(name) | Origin::Channel(name) => name.as_str(),
+            Origin::Rejects(_) => "rejects",
+        };
+        printer.line(2, name);
+        let edge = Edge { known, in_full: known.is_some() };
+        printer.in_full(known, 2 + TYPE_INDENT);
+        printer.stages(4, segment, edge);
+    }
+    printer.text
+}
+
+/// What is known about the events at a place, and whether it was said in full.
+#[derive(Clone, Copy)]
+struct Edge {
+    known: Option<EventTypeId>,
+    in_full: bool,
+}
+
+struct Printer<'p> {
+    plan: &'p Plan,
+    detail: Detail,
+    text: String,
+}
+
+impl Printer<'_> {
+    fn line(&mut self, indent: usize, text: &str) {
+        self.text.push_str(&format!("{:indent$}{text}\n", ""));
+    }
+
+    /// The type of the events that leave a place. That of rejected ones is in the plan only where they arrive.
+    fn leaving(&self, from: &Origin, segment: &Segment) -> Option<EventTypeId> {
+        let named = |components: &[Component], name: &str| {
+            components.iter().find(|component| component.name == name).map(|component| component.event_type)
+        };
+        match (from, &segment.to) {
+            (Origin::Source(name), _) => named(&self.plan.sources, name),
+            (Origin::Channel(name), _) => named(&self.plan.channels, name),
+            (Origin::Rejects(_), _) if !segment.steps.is_empty() => None,
+            (Origin::Rejects(_), Route::Channel(name)) => named(&self.plan.channels, name),
+            (Origin::Rejects(_), Route::Sink(name)) => named(&self.plan.sinks, name),
+            (Origin::Rejects(_), _) => None,
+        }
+    }
+
+    /// All steps and the destination, each on a line that begins with an arrow.
+    fn stages(&mut self, indent: usize, segment: &Segment, mut edge: Edge) {
+        for step in &segment.steps {
+            edge = self.step(indent, "-> ", step, edge);
+        }
+        self.route(indent, "-> ", &segment.to, edge);
+    }
+
+    fn step(&mut self, indent: usize, head: &str, step: &Step, before: Edge) -> Edge {
+        let width = indent + head.chars().count();
+        let lines = step_lines(step, &self.plan.functions, self.detail, width);
+        for (at, line) in lines.iter().enumerate() {
+            if at == 0 { self.line(indent, &format!("{head}{line}")) } else { self.line(width, line) }
+        }
+        if before.known == Some(step.event_type) {
+            return before;
+        }
+        self.change(before.known, step.event_type, indent + TYPE_INDENT);
+        Edge { known: Some(step.event_type), in_full: before.known.is_none() }
+    }
+
+    fn route(&mut self, indent: usize, head: &str, route: &Route, edge: Edge) {
+        match route {
+            Route::Channel(name) | Route::Sink(name) => {
+                self.line(indent, &format!("{head}{name}"));
+                if !edge.in_full {
+                    self.in_full(edge.known, indent + TYPE_INDENT);
+                }
+            }
+            Route::Copy(branches) => {
+                self.line(indent, &format!("{head}copy {{"));
+                for branch in branches {
+                    let optional = if branch.optional { "optional " } else { "" };
+                    self.way(indent + 2, optional, &branch.segment, edge);
+                }
+                self.line(indent, "}");
+            }
+            Route::Match(cases) => {
+                self.line(indent, &format!("{head}match {{"));
+                for case in cases {
+                    self.case(indent + 2, case.condition.as_ref(), &case.segment, edge);
+                }
+                self.line(indent, "}");
+            }
+            Route::Balance { by, segments } => {
+                let shown = |by| Shown { expression: by, functions: &self.plan.functions };
+                let by = by.as_ref().map_or(String::new(), |by| format!("by {} ", shown(by)));
+                self.line(indent, &format!("{head}balance {by}{{"));
+                self.ways(indent, segments, edge);
+            }
+            Route::Failover(segments) => {
+                self.line(indent, &format!("{head}failover {{"));
+                self.ways(indent, segments, edge);
+            }
+        }
+    }
+
+    fn ways(&mut self, indent: usize, segments: &[Segment], edge: Edge) {
+        for segment in segments {
+            self.way(indent + 2, "", segment, edge);
+        }
+        self.line(indent, "}");
+    }
+
+    /// A way that begins with its first step or its destination, as the language writes it.
+    fn way(&mut self, indent: usize, head: &str, segment: &Segment, mut edge: Edge) {
+        let Some((first, rest)) = segment.steps.split_first() else {
+            return self.route(indent, head, &segment.to, edge);
+        };
+        edge = self.step(indent, head, first, edge);
+        for step in rest {
+            edge = self.step(indent + 2, "-> ", step, edge);
+        }
+        self.route(indent + 2, "-> ", &segment.to, edge);
+    }
+
+    fn case(&mut self, indent: usize, condition: Option<&Expression>, segment: &Segment, edge: Edge) {
+        let shown = |expression| Shown { expression, functions: &self.plan.functions };
+        let mut lines = condition.map_or_else(|| vec!["_".to_owned()], |asked| shown(asked).lines(indent));
+        if segment.steps.is_empty()
+            && let Some(last) = lines.pop()
+        {
+            lines.iter().for_each(|line| self.line(indent, line));
+            return self.route(indent, &format!("{last} -> "), &segment.to, edge);
+        }
+        lines.iter().for_each(|line| self.line(indent, line));
+        self.stages(indent + 2, segment, edge);
+    }
+
+    /// All columns of a type.
+    fn in_full(&mut self, known: Option<EventTypeId>, indent: usize) {
+        let Some(event_type) = known.map(|id| self.plan.event_type(id)) else { return };
+        let columns: Vec<String> =
+            event_type.schema.fields().iter().map(|field| column_text(field)).collect();
+        self.columns(indent, "{ ", &columns, " }");
+    }
+
+    /// What is different in a type from the one before.
+    fn change(&mut self, before: Option<EventTypeId>, after: EventTypeId, indent: usize) {
+        let Some(before) = before else { return self.in_full(Some(after), indent) };
+        let (before, after) = (&self.plan.event_type(before).schema, &self.plan.event_type(after).schema);
+        let new = after.fields().iter().filter(|field| before.field_with_name(field.name()).is_err());
+        let new: Vec<String> = new.map(|field| column_text(field)).collect();
+        let gone = before.fields().iter().filter(|field| after.field_with_name(field.name()).is_err());
+        let gone: Vec<String> = gone.map(|field| field.name().clone()).collect();
+        let other = after.fields().iter().filter_map(|field| {
+            let was = column_type(before.field_with_name(field.name()).ok()?);
+            (was != column_type(field)).then(|| format!("{}, was {was}", column_text(field)))
+        });
+        let other: Vec<String> = other.collect();
+        self.columns(indent, "+ ", &new, "");
+        for column in other {
+            self.columns(indent, "~ ", &[column], "");
+        }
+        self.columns(indent, "- ", &gone, "");
+    }
+
+    fn columns(&mut self, indent: usize, head: &str, columns: &[String], tail: &str) {
+        if columns.is_empty() && tail.is_empty() {
+            return;
+        }
+        let mut lines = wrapped(columns, LINE_MAX.saturating_sub(indent + head.len() + tail.len()));
+        if let Some(last) = lines.last_mut() {
+            last.push_str(tail);
+        }
+        for (at, line) in lines.iter().enumerate() {
+            let head = if at == 0 { head } else { "  " };
+            self.line(indent, &format!("{head}{line}"));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A tree for each flow, in lines that a terminal shows.
+
+use std::collections::HashSet;
+
+use super::network::rejects;
+use crate::{Component, Flow, Origin, Path, Plan, Route, Segment, Step};
+
+/// Draws all flows.
+pub(super) fn draw(plan: &Plan) -> String {
+    plan.flows.iter().map(|flow| flow_text(plan, flow)).collect::<Vec<_>>().join("\n")
+}
+
+/// A line of the tree and what hangs from it.
+struct Node {
+    text: String,
+    /// What the line to it looks like at its end: a step hangs there, events go to a destination.
+    hook: &'static str,
+    children: Vec<Node>,
+}
+
+const STEP: &str = "─ ";
+const DESTINATION: &str = "─▶ ";
+const OPTIONAL: &str = "╌▷ ";
+
+fn flow_text(plan: &Plan, flow: &Flow) -> String {
+    let mut text = format!("flow {} delivers {}\n", flow.name, flow.delivers);
+    let mut drawer = Drawer { plan, flow, drawn: HashSet::new() };
+    // Channels that a path of this flow fills are drawn where they are filled.
+    let filled = filled(flow);
+    for Path { from, segment } in &flow.paths {
+        let title = match from {
+            Origin::Source(name) => format!("{name} · {}", kind(&plan.sources, name)),
+            Origin::Channel(name) if filled.contains(name.as_str()) => continue,
+            Origin::Channel(name) => format!("{name} · {}", channel(plan, name)),
+            Origin::Rejects(_) => "rejects".to_owned(),
+        };
+        text.push_str(&format!("\n  {title}\n"));
+        let children = drawer.segment(segment, DESTINATION);
+        lines(&children, "  ", &mut text);
+    }
+    text
+}
+
+/// The channels that the paths of a flow fill.
+fn filled(flow: &Flow) -> HashSet<&str> {
+    fn of<'s>(segment: &'s Segment, filled: &mut HashSet<&'s str>) {
+        match &segment.to {
+            Route::Channel(name) => {
+                filled.insert(name);
+            }
+            Route::Sink(_) => {}
+            Route::Copy(branches) => branches.iter().for_each(|branch| of(&branch.segment, filled)),
+            Route::Match(cases) => cases.iter().for_each(|case| of(&case.segment, filled)),
+            Route::Balance { segments, .. } | Route::Failover(segments) => {
+                segments.iter().for_each(|segment| of(segment, filled));
+            }
+        }
+    }
+    let mut filled = HashSet::new();
+    flow.paths.iter().for_each(|path| of(&path.segment, &mut filled));
+    filled
+}
+
+fn kind<'c>(components: &'c [Component], name: &str) -> &'c str {
+    components.iter().find(|component| component.name == name).map_or("", |component| &component.kind)
+}
+
+fn channel(plan: &Plan, name: &str) -> String {
+    let found = plan.channels.iter().find(|component| component.name == name);
+    let added =
+        if found.is_some_and(|component| component.implicit) { ", added by the compiler" } else { "" };
+    format!("channel {}{added}", kind(&plan.channels, name))
+}
+
+struct Drawer<'p> {
+    plan: &'p Plan,
+    flow: &'p Flow,
+    /// The channels whose readers have been drawn.
+    drawn: HashSet<&'p str>,
+}
+
+impl<'p> Drawer<'p> {
+    /// The steps of a segment, then what its events go to.
+    fn segment(&mut self, segment: &'p Segment, hook: &'static str) -> Vec<Node> {
+        let mut nodes: Vec<Node> = segment.steps.iter().map(|step| self.step(step)).collect();
+        nodes.push(self.route(&segment.to, hook));
+        nodes
+    }
+
+    fn step(&self, step: &Step) -> Node {
+        let rejected = if rejects(step) { "  ⇢ rejects" } else { "" };
+        Node { text: format!("{}{rejected}", self.plan.step_label(step)), hook: STEP, children: Vec::new() }
+    }
+
+    fn route(&mut self, route: &'p Route, hook: &'static str) -> Node {
+        let (text, children) = match route {
+            Route::Channel(name) => self.channel(name),
+            Route::Sink(name) => (format!("{name} · {}", kind(&self.plan.sinks, name)), Vec::new()),
+            Route::Copy(branches) => {
+                let ways = branches.iter().map(|branch| match branch.optional {
+                    true => self.way("optional".to_owned(), &branch.segment, OPTIONAL),
+                    false => self.way(String::new(), &branch.segment, DESTINATION),
+                });
+                ("copy".to_owned(), ways.collect())
+            }
+            Route::Match(cases) => {
+                let ways = cases.iter().map(|case| {
+                    let asked = case.condition.as_ref();
+                    let asked = asked.map_or("_".to_owned(), |asked| self.plan.condition_label(asked));
+                    let children = self.segment(&case.segment, DESTINATION);
+                    Node { text: asked, hook: STEP, children }
+                });
+                ("match".to_owned(), ways.collect())
+            }
+            Route::Balance { by, segments } => {
+                let by =
+                    by.as_ref().map_or(String::new(), |by| format!(" by {}", self.plan.condition_label(by)));
+                let ways = segments.iter().map(|segment| self.way(String::new(), segment, DESTINATION));
+                (format!("balance{by}"), ways.collect())
+            }
+            Route::Failover(segments) => {
+                let ways = segments.iter().enumerate();
+                let ways = ways.map(|(at, segment)| self.way(format!("{}.", at + 1), segment, DESTINATION));
+                ("failover".to_owned(), ways.collect())
+            }
+        };
+        Node { text, hook, children }
+    }
+
+    /// One of several ways: its destination alone, or what it is called with its steps below.
+    fn way(&mut self, name: String, segment: &'p Segment, hook: &'static str) -> Node {
+        if segment.steps.is_empty() {
+            let mut node = self.route(&segment.to, hook);
+            if !name.is_empty() {
+                node.text = format!("{name} {}", node.text);
+            }
+            return node;
+        }
+        let text = if name.is_empty() { "each".to_owned() } else { name };
+        Node { text, hook: STEP, children: self.segment(segment, hook) }
+    }
+
+    /// A channel with the path that leads out of it in this flow, at the first place where it is filled.
+    fn channel(&mut self, name: &'p str) -> (String, Vec<Node>) {
+        let text = format!("{name} · {}", channel(self.plan, name));
+        let onward = self.flow.paths.iter().find(|path| path.from == Origin::Channel(name.to_owned()));
+        match onward {
+            None => (text, Vec::new()),
+            Some(_) if !self.drawn.insert(name) => (format!("{text}, as above"), Vec::new()),
+            Some(path) => {
+                let children = self.segment(&path.segment, DESTINATION);
+                (text, children)
+            }
+        }
+    }
+}
+
+fn lines(nodes: &[Node], indent: &str, text: &mut String) {
+    for (at, Node { text: line, hook, children }) in nodes.iter().enumerate() {
+        let (corner, below) = if at + 1 == nodes.len() { ("└", " ") } else { ("├", "│") };
+        text.push_str(&format!("{indent}{corner}{hook}{line}\n"));
+        let blanks = " ".repeat(hook.chars().count());
+        lines(children, &format!("{indent}{below}{blanks}"), text);
+    }
+}

@@ -1,0 +1,185 @@
+//! What one reader has before it and in its hands.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use roaring::RoaringTreemap;
+
+use super::image::{Acknowledged, Low, ReaderImage, WINDOW_MAX};
+use super::reading::Item;
+use super::segment::Place;
+use crate::channel::{Demand, Fill};
+
+/// A reader's place in the log.
+pub(super) struct Cursor {
+    pub(super) name: String,
+    pub(super) demand: Demand,
+    /// The next put that was never leased, and where to look for it.
+    pub(super) next: Low,
+    /// Events put before that.
+    pub(super) events_before: u64,
+    /// Read back from disk, beginning with `next`.
+    pub(super) ahead: VecDeque<Item>,
+    leased: BTreeMap<u64, Held>,
+    /// Rolled back, to be leased again before anything else.
+    returned: BTreeMap<u64, Held>,
+    /// Acknowledged in an earlier life, beyond `next`.
+    done_before: RoaringTreemap,
+    /// Acknowledged and not written down yet.
+    fresh: RoaringTreemap,
+    /// The low that was written down last.
+    written_low: u64,
+    /// What is leased.
+    pub(super) held: Fill,
+    /// Pressure was reported and nothing was returned since.
+    pub(super) pressed: bool,
+    /// Events that went before an optional reader had them, not reported yet.
+    pub(super) skipped: usize,
+}
+
+/// A put that is leased or was rolled back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) fill: Fill,
+    pub(super) place: Place,
+}
+
+impl Cursor {
+    pub(super) fn new(name: &str, demand: Demand) -> Cursor {
+        Cursor {
+            name: name.to_owned(),
+            demand,
+            next: Low::default(),
+            events_before: 0,
+            ahead: VecDeque::new(),
+            leased: BTreeMap::new(),
+            returned: BTreeMap::new(),
+            done_before: RoaringTreemap::new(),
+            fresh: RoaringTreemap::new(),
+            written_low: 0,
+            held: Fill::default(),
+            pressed: false,
+            skipped: 0,
+        }
+    }
+
+    /// Begins where the log says that the reader is.
+    pub(super) fn begin(&mut self, image: &ReaderImage, look_from: Place, events_before: u64) {
+        self.next = Low { sequence: image.low.sequence, place: look_from };
+        self.written_low = image.low.sequence;
+        self.events_before = events_before;
+        self.done_before = image.done.clone();
+    }
+
+    pub(super) fn is_required(&self) -> bool {
+        self.demand == Demand::Required
+    }
+
+    /// Whether the reader has acknowledged this put.
+    pub(super) fn has(&self, sequence: u64) -> bool {
+        let passed = sequence < self.next.sequence
+            && !self.leased.contains_key(&sequence)
+            && !self.returned.contains_key(&sequence);
+        passed || self.done_before.contains(sequence)
+    }
+
+    /// The first put that it does not have.
+    pub(super) fn low(&self) -> Low {
+        let firsts = [self.leased.first_key_value(), self.returned.first_key_value()];
+        let firsts = firsts.into_iter().flatten();
+        let firsts = firsts.map(|(sequence, held)| Low { sequence: *sequence, place: held.place });
+        firsts.chain([self.next]).min_by_key(|low| low.sequence).unwrap_or(self.next)
+    }
+
+    /// The first put that was rolled back.
+    pub(super) fn first_returned(&self) -> Option<(u64, Held)> {
+        self.returned.first_key_value().map(|(sequence, held)| (*sequence, *held))
+    }
+
+    pub(super) fn has_leases(&self) -> bool {
+        !self.leased.is_empty()
+    }
+
+    /// Whether the reader may go further ahead of what it has not acknowledged.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.next.sequence - self.low().sequence < WINDOW_MAX
+    }
+
+    /// Passes over what it has had in an earlier life.
+    pub(super) fn skip_what_was_done(&mut self, item: &Item) -> bool {
+        let done = self.done_before.remove(item.sequence);
+        if done {
+            self.pass(item);
+        }
+        done
+    }
+
+    fn pass(&mut self, item: &Item) {
+        self.next = Low { sequence: item.sequence + 1, place: item.next };
+        self.events_before = item.events_before + item.fill.events as u64;
+    }
+
+    /// Visible → Leased.
+    pub(super) fn lease(&mut self, item: &Item) {
+        if item.sequence == self.next.sequence {
+            self.pass(item);
+        } else {
+            self.returned.remove(&item.sequence);
+        }
+        self.leased.insert(item.sequence, Held { fill: item.fill, place: item.place });
+        self.held.add(item.fill);
+    }
+
+    fn return_lease(&mut self, sequence: u64) -> Held {
+        let held = self.leased.remove(&sequence).expect("a lease is settled once");
+        self.held.subtract(held.fill);
+        self.pressed = false;
+        held
+    }
+
+    /// Leased → Acknowledged. Says what the lease held.
+    pub(super) fn acknowledge(&mut self, sequence: u64) -> Fill {
+        let held = self.return_lease(sequence);
+        self.fresh.insert(sequence);
+        held.fill
+    }
+
+    /// Leased → Visible, at its old place in the order; it is missed if the log no longer has it.
+    pub(super) fn roll_back(&mut self, sequence: u64, oldest: u64) {
+        let held = self.return_lease(sequence);
+        if sequence < oldest {
+            self.skipped += held.fill.events;
+        } else {
+            self.returned.insert(sequence, held);
+        }
+    }
+
+    /// The log begins here now: an optional reader that is not so far misses what is gone.
+    pub(super) fn truncate(&mut self, oldest: Low, events_before: u64) {
+        let kept = self.returned.split_off(&oldest.sequence);
+        let gone = std::mem::replace(&mut self.returned, kept);
+        self.skipped += gone.values().map(|held| held.fill.events).sum::<usize>();
+        if self.next.sequence < oldest.sequence {
+            self.skipped += events_before.saturating_sub(self.events_before) as usize;
+            self.next = oldest;
+            self.events_before = events_before;
+            self.ahead.clear();
+            self.done_before.remove_range(..oldest.sequence);
+        }
+    }
+
+    /// What is to be written down, if anything is.
+    pub(super) fn unwritten(&self, reader: usize) -> Option<Acknowledged> {
+        let low = self.low();
+        let changed = !self.fresh.is_empty() || low.sequence != self.written_low;
+        changed.then(|| Acknowledged { reader, low, done: self.fresh.clone() })
+    }
+
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
+    pub(super) fn written(&mut self, acknowledged: &Acknowledged) {
+        self.fresh -= &acknowledged.done;
+        self.written_low = acknowledged.low.sequence;
+    }
+}

@@ -1,0 +1,272 @@
+//! Random histories of a channel on a disk that crashes, tears, fills, fails, lies and rots,
+//! beside a model. `WEIR_HISTORIES` says how many (100,000 by default), `WEIR_SEED` plays one again.
+
+mod chance;
+mod model;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use crate::storage::{Call, Fault, Fired, Site};
+use model::READERS;
+use world::{PAGE, World};
+
+const HISTORIES: u64 = 100_000;
+const SITES: [Call; 11] = [
+    Call::Create,
+    Call::Open,
+    Call::Write,
+    Call::Read,
+    Call::Sync,
+    Call::Allocate,
+    Call::Length,
+    Call::Rename,
+    Call::Unlink,
+    Call::SyncDirectory,
+    Call::List,
+];
+
+/// How often each fault happened at each site; [`None`] counts calls without one.
+type Coverage = BTreeMap<Site, BTreeMap<Option<Fault>, u64>>;
+
+/// One history: at least twenty operations, then everything is drained and checked.
+fn play(seed: u64, coverage: &mut Coverage) {
+    let mut world = World::new(seed);
+    let steps = 20 + world.chance.below(40);
+    if world.chance.one_in(4) {
+        plan_a_fault(&mut world);
+    }
+    world.start();
+    for _ in 0..steps {
+        step(&mut world);
+    }
+    world.note_fault();
+    world.drain();
+    if world.chance.one_in(3) {
+        rot(&mut world);
+    } else {
+        world.close();
+        world.start();
+        world.drain();
+    }
+    world.note_fault();
+    for Fired { site, fault } in std::mem::take(&mut world.faults) {
+        *coverage.entry(site).or_default().entry(Some(fault)).or_default() += 1;
+    }
+    for (site, calls) in world.disk.calls() {
+        *coverage.entry(site).or_default().entry(None).or_default() += calls;
+    }
+}
+
+fn step(world: &mut World) {
+    let reader = world.chance.below(READERS.len() as u64) as usize;
+    let kind = world.chance.below(40);
+    if number("WEIR_SEED").is_some() {
+        println!("step {kind}");
+    }
+    match kind {
+        0..=9 => world.put(),
+        10..=17 => {
+            if !world.turn() {
+                world.note_fault();
+                world.kill();
+                world.start();
+            }
+        }
+        18..=25 => {
+            world.take(reader);
+        }
+        26..=31 => world.settle(reader, true),
+        32 | 33 => world.settle(reader, false),
+        34 => world.put_with_a_hole(),
+        35 | 36 => {
+            world.note_fault();
+            plan_a_fault(world);
+        }
+        37 => match world.is_full() {
+            true if world.chance.one_in(2) => world.drain_while_full(),
+            true => world.make_room(),
+            false => {
+                let slack = world.chance.below(3) * 3 * PAGE;
+                world.disk.set_capacity(world.disk.used() + slack);
+            }
+        },
+        38 => restart(world),
+        39 => {
+            world.close();
+            world.note_fault();
+            world.start();
+        }
+        _ => unreachable!("forty kinds of steps"),
+    }
+}
+
+/// The machine or the process stops between two calls, or within the next start.
+fn restart(world: &mut World) {
+    world.note_fault();
+    let machine = world.chance.one_in(2);
+    world.kill();
+    if machine {
+        world.disk.reboot();
+    }
+    if world.chance.one_in(2) {
+        plan_a_fault(world);
+    }
+    world.start();
+}
+
+fn plan_a_fault(world: &mut World) {
+    let fault = world.chance.among(&[Fault::Crash, Fault::Crash, Fault::Fail, Fault::Full]);
+    let (call, skip) = match world.chance.one_in(2) {
+        true => (None, world.chance.below(40)),
+        false => (Some(world.chance.among(&SITES)), world.chance.below(4)),
+    };
+    world.disk.plan(call, skip, fault);
+    if world.chance.one_in(3) {
+        // Another one hits what is done about the first.
+        let fault = world.chance.among(&[Fault::Crash, Fault::Fail, Fault::Full]);
+        world.disk.plan(None, world.chance.below(9), fault);
+    }
+}
+
+/// One bit flips somewhere that was on disk for sure. It is reported with its place, or does no harm.
+fn rot(world: &mut World) {
+    for _ in 0..4 {
+        world.put();
+        world.turn();
+    }
+    let flipped = match world.chance.one_in(2) {
+        true => {
+            world.close();
+            flip_anywhere(world)
+        }
+        false => flip_before_the_last_group(world),
+    };
+    let Some((name, byte)) = flipped else { return };
+    world.flipped = true;
+    world.start();
+    if world.damage.is_none() {
+        world.drain();
+    }
+    if let Some(damage) = &world.damage {
+        assert!(damage.starts_with(&name), "{damage} does not name {name}, where byte {byte} was flipped");
+    }
+}
+
+/// Everything is safe after a clean end.
+fn flip_anywhere(world: &mut World) -> Option<(String, u64)> {
+    let (name, length) = world.some_file()?;
+    let byte = match world.chance.below(3) {
+        0 => world.chance.below(length),
+        1 => world.chance.below(length.min(3 * PAGE)),
+        _ => world.chance.below(length / PAGE) * PAGE + world.chance.below(64),
+    };
+    flip(world, name, byte)
+}
+
+/// Without an end, only the last group may be torn.
+fn flip_before_the_last_group(world: &mut World) -> Option<(String, u64)> {
+    let (name, before) = world.log_end()?;
+    world.put();
+    world.turn();
+    let (same, after) = world.log_end()?;
+    world.kill();
+    if name != same || before == after {
+        world.start();
+        world.drain();
+        return None;
+    }
+    let page = world.chance.below(before / PAGE) * PAGE;
+    let byte = match world.chance.one_in(2) {
+        true => page + world.chance.below(64),
+        false => page + world.chance.below(PAGE),
+    };
+    flip(world, name, byte)
+}
+
+fn flip(world: &mut World, name: String, byte: u64) -> Option<(String, u64)> {
+    let bit = world.chance.below(8) as u8;
+    world.disk.flip(&name, byte, bit);
+    Some((name, byte))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn nothing_is_lost_whatever_the_disk_does() {
+    if let Some(seed) = number("WEIR_SEED") {
+        play(seed, &mut Coverage::new());
+        return;
+    }
+    let histories = number("WEIR_HISTORIES").unwrap_or(HISTORIES);
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let whole = Mutex::new(Coverage::new());
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (whole, failed) = (&whole, &failed);
+            scope.spawn(move || {
+                let mut coverage = Coverage::new();
+                for seed in (thread..histories).step_by(threads as usize) {
+                    if catch_unwind(AssertUnwindSafe(|| play(seed, &mut coverage))).is_err() {
+                        println!("history {seed} failed: WEIR_SEED={seed} plays it again");
+                        failed.lock().unwrap().push(seed);
+                        if failed.lock().unwrap().len() > 3 {
+                            break;
+                        }
+                    }
+                }
+                merge(&mut whole.lock().unwrap(), coverage);
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} of {histories} histories failed: seeds {failed:?}", failed.len());
+    check_coverage(&whole.into_inner().unwrap(), histories);
+}
+
+fn merge(whole: &mut Coverage, part: Coverage) {
+    for (site, counts) in part {
+        for (fault, count) in counts {
+            *whole.entry(site.clone()).or_default().entry(fault).or_default() += count;
+        }
+    }
+}
+
+/// Prints the table, and fails on an empty cell when there were enough histories to fill it.
+fn check_coverage(coverage: &Coverage, histories: u64) {
+    println!("{histories} histories");
+    println!(
+        "{:6} {:14} {:22} {:>10} {:>8} {:>8} {:>8}",
+        "phase", "call", "object", "calls", "crash", "fail", "full"
+    );
+    let mut empty = Vec::new();
+    for (Site { phase, call, object, at_beginning }, counts) in coverage {
+        if *phase == "flip" {
+            continue;
+        }
+        let needs_room = matches!(call, Call::Create | Call::Write | Call::Allocate);
+        let place =
+            if *at_beginning && matches!(call, Call::Write | Call::Read) { " (first page)" } else { "" };
+        let of = |fault| counts.get(&fault).copied().unwrap_or(0);
+        let full = if needs_room { of(Some(Fault::Full)).to_string() } else { "-".to_owned() };
+        let (crash, fail) = (of(Some(Fault::Crash)), of(Some(Fault::Fail)));
+        let name = format!("{object}{place}");
+        println!(
+            "{phase:6} {:14} {name:22} {:>10} {crash:>8} {fail:>8} {full:>8}",
+            format!("{call:?}"),
+            of(None)
+        );
+        // What is rare is met by chance alone.
+        let common = of(None) >= 500;
+        if common && (crash == 0 || fail == 0 || full == "0") {
+            empty.push(format!("{phase} {call:?} {name}"));
+        }
+    }
+    let enough = histories >= HISTORIES;
+    assert!(!enough || empty.is_empty(), "nothing went wrong at {empty:?}");
+}

@@ -1,0 +1,422 @@
+//! A channel on a simulated disk, in one thread, beside its model.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use arrow_array::BinaryViewArray;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+
+use super::chance::Chance;
+use super::model::{Event, Model, READERS, REQUIRED, SCOPES, SOURCES};
+use crate::acknowledgement::{Acknowledgement, Settle};
+use crate::batch::{Batch, Origins, Partition};
+use crate::channel::file::engine::{Engine, lock};
+use crate::channel::file::log::LogSizes;
+use crate::channel::file::origins::Verdict;
+use crate::channel::file::reading::{Item, load};
+use crate::channel::file::recovery::{OpenError, Opening, open};
+use crate::channel::file::segment::segment_name;
+use crate::channel::file::state::{State, Take};
+use crate::channel::file::survey::SurveyError;
+use crate::channel::file::transactions::prepare;
+use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
+use crate::storage::{Fired, SimulatedDisk, Storage};
+
+pub(super) const PAGE: u64 = 4096;
+const SEGMENT_PAGES: u64 = 8;
+const CAPACITY_SEGMENTS: u64 = 6;
+
+/// A running channel.
+struct Live {
+    state: Arc<Mutex<State>>,
+    engine: Engine<SimulatedDisk>,
+    scopes: Vec<Scope>,
+    leases: [BTreeMap<u64, Vec<Event>>; READERS.len()],
+}
+
+/// What puts were told, by source.
+type Told = Arc<Mutex<Vec<(usize, u64, bool)>>>;
+
+struct Outcome {
+    source: usize,
+    through: u64,
+    told: Told,
+}
+
+impl Settle for Outcome {
+    fn settle(self: Box<Self>, done: bool) {
+        self.told.lock().unwrap().push((self.source, self.through, done));
+    }
+}
+
+pub(super) struct World {
+    pub(super) disk: SimulatedDisk,
+    pub(super) chance: Chance,
+    pub(super) model: Model,
+    live: Option<Live>,
+    told: Told,
+    recent_bytes: u64,
+    group_bytes: u64,
+    /// A bit was flipped: damage may be reported, and what was found is kept.
+    pub(super) flipped: bool,
+    pub(super) damage: Option<String>,
+    /// The faults that have happened.
+    pub(super) faults: Vec<Fired>,
+}
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]))
+}
+
+fn batch(source: usize, positions: std::ops::Range<u64>) -> Batch {
+    let bodies = positions.clone().map(|position| format!("{source}:{position}"));
+    let bodies = BinaryViewArray::from_iter_values(bodies);
+    let rows = (positions.end - positions.start) as usize;
+    let origins = Origins::one(Partition::new("p"), positions.start, positions.end);
+    Batch::new(schema(), vec![bodies.into()], rows, origins).unwrap()
+}
+
+fn events(batch: &Batch) -> Vec<Event> {
+    let bodies = batch.bodies().unwrap().iter().flatten();
+    let event = |body: &[u8]| {
+        let text = std::str::from_utf8(body).unwrap();
+        let (source, position) = text.split_once(':').unwrap();
+        (source.parse().unwrap(), position.parse().unwrap())
+    };
+    bodies.map(event).collect()
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> World {
+        let mut chance = Chance(seed);
+        let disk = SimulatedDisk::new(chance.next(), u64::MAX);
+        World {
+            disk,
+            model: Model::default(),
+            live: None,
+            told: Told::default(),
+            recent_bytes: chance.among(&[0, 100, 1 << 20]),
+            group_bytes: chance.among(&[1, 200, 1 << 20]),
+            chance,
+            flipped: false,
+            damage: None,
+            faults: Vec::new(),
+        }
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            capacity: 60,
+            transaction_capacity: 10,
+            byte_capacity: CAPACITY_SEGMENTS * SEGMENT_PAGES * PAGE,
+            keep_alive: std::time::Duration::from_secs(1),
+        }
+    }
+
+    /// Starts the process, after whatever ended it, until it opens.
+    pub(super) fn start(&mut self) {
+        self.live = None;
+        for _attempt in 0..4 {
+            if self.disk.has_crashed() {
+                self.disk.reboot();
+            }
+            match self.try_to_start() {
+                Ok(()) => return,
+                Err(OpenError::Survey { error: SurveyError::Damaged(damage), .. }) if self.flipped => {
+                    self.damage = Some(damage.to_string());
+                    return;
+                }
+                Err(
+                    error @ (OpenError::Io { .. } | OpenError::Survey { error: SurveyError::Io { .. }, .. }),
+                ) => {
+                    // A fault, or no room: neither lasts.
+                    let fault = self.note_fault() || self.disk.has_crashed();
+                    assert!(fault || self.is_full(), "opening without a fault: {error:?}");
+                    self.disk.kill_unless_crashed();
+                    self.make_room();
+                }
+                Err(error) => panic!("opening: {error}"),
+            }
+        }
+        panic!("it does not open");
+    }
+
+    fn try_to_start(&mut self) -> Result<(), OpenError> {
+        self.disk.set_phase("open");
+        let demand = |reader| if reader < REQUIRED { Demand::Required } else { Demand::Optional };
+        let readers: Vec<(String, Demand)> =
+            READERS.iter().enumerate().map(|(reader, name)| (name.to_string(), demand(reader))).collect();
+        let sizes = LogSizes { segment_bytes: SEGMENT_PAGES * PAGE, checkpoint_bytes: 6 * PAGE };
+        let opening = Opening {
+            owner: "test".to_owned(),
+            schema: schema(),
+            sizes,
+            readers: readers.clone(),
+            uuid: [9; 16],
+            note: "the simulator".to_owned(),
+        };
+        let (log, _found) = open(&self.disk, &opening)?;
+        let state = Arc::new(Mutex::new(State::new(World::limits(), schema(), self.recent_bytes)));
+        for (name, demand) in &readers {
+            lock(&state).reader(name, *demand);
+        }
+        let mut engine = Engine::new(log, &state);
+        engine.set_group_bytes(self.group_bytes);
+        let scopes = Scope::of_a_run(SCOPES.map(Arc::from));
+        let stored = SCOPES.map(|scope| lock(&state).stored(scope).values().next().copied().unwrap_or(0));
+        self.model.restart(stored);
+        let held = lock(&state).fill().events;
+        let (fewest, most) = self.model.held();
+        assert!((fewest..=most).contains(&held), "{held} events are held, not {fewest} to {most}");
+        self.live = Some(Live { state, engine, scopes, leases: Default::default() });
+        Ok(())
+    }
+
+    /// Remembers a fault that has happened, and forgets one that has not.
+    pub(super) fn note_fault(&mut self) -> bool {
+        let before = self.faults.len();
+        self.faults.extend(self.disk.take_fired());
+        self.faults.len() > before
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.disk.has_capacity()
+    }
+
+    pub(super) fn make_room(&mut self) {
+        self.disk.set_capacity(u64::MAX);
+    }
+
+    /// Ends the process as it stands.
+    pub(super) fn kill(&mut self) {
+        self.live = None;
+        self.disk.kill_unless_crashed();
+        self.told.lock().unwrap().clear();
+    }
+
+    /// Ends the channel cleanly.
+    pub(super) fn close(&mut self) {
+        let Some(live) = self.live.take() else { return };
+        let Live { state, engine, .. } = live;
+        self.disk.set_phase("close");
+        let closed = engine.close(&state);
+        self.hear();
+        if closed.is_ok() && !self.disk.has_crashed() {
+            self.model.closed();
+        }
+        self.disk.kill_unless_crashed();
+    }
+
+    /// What puts were told since the last time.
+    fn hear(&mut self) {
+        for (source, through, done) in std::mem::take(&mut *self.told.lock().unwrap()) {
+            if done {
+                self.model.commit(source, through);
+            }
+        }
+    }
+
+    /// A source puts its next events, or some that it has put already; or rolls back.
+    pub(super) fn put(&mut self) {
+        let source = self.chance.below(SOURCES as u64) as usize;
+        let rows = 1 + self.chance.below(4);
+        let again = self.chance.below(6).saturating_sub(3).min(self.model.next[source]);
+        let begin = self.model.next[source] - again;
+        let roll_back = self.chance.one_in(8);
+        let Some(live) = &self.live else { return };
+        let batch = batch(source, begin..begin + rows);
+        let room = Fill::of(&batch);
+        if !lock(&live.state).reserve(room) {
+            return;
+        }
+        if roll_back {
+            lock(&live.state).release(room);
+            return;
+        }
+        let through = begin + rows;
+        let scope = &live.scopes[source];
+        let verdict = lock(&live.state).judge(scope, batch.rows(), batch.origins()).unwrap();
+        let stored = self.model.next[source];
+        let expected = match stored.saturating_sub(begin) {
+            0 => Verdict::New,
+            known if known >= rows => Verdict::Known,
+            known => Verdict::Overlaps(known as usize),
+        };
+        assert_eq!(verdict, expected);
+        let outcome = Outcome { source, through, told: self.told.clone() };
+        let put = prepare(scope, batch, verdict, Acknowledgement::new(1, Box::new(outcome)));
+        lock(&live.state).submit(scope, put);
+        lock(&live.state).release(room);
+        self.model.next[source] = stored.max(through);
+    }
+
+    /// A source leaves something out, which is refused.
+    pub(super) fn put_with_a_hole(&mut self) {
+        let source = self.chance.below(SOURCES as u64) as usize;
+        let Some(live) = &self.live else { return };
+        let next = self.model.next[source];
+        let batch = batch(source, next + 1..next + 2);
+        let judged = lock(&live.state).judge(&live.scopes[source], 1, batch.origins());
+        if let Err(CommitError::Gap { stored, after, .. }) = judged {
+            assert_eq!((stored, after), (next, next + 1));
+        }
+    }
+
+    /// The log's turn. Says whether the process goes on.
+    pub(super) fn turn(&mut self) -> bool {
+        let Some(live) = &mut self.live else { return false };
+        self.disk.set_phase("turn");
+        let turn = live.engine.turn(&live.state);
+        turn.durable.into_iter().for_each(Acknowledgement::done);
+        self.hear();
+        if let Some(failure) = turn.failed {
+            let fault = self.note_fault() || self.disk.has_crashed();
+            assert!(fault, "the log fails without a fault: {failure:?}");
+            return false;
+        }
+        let used = self.disk.used();
+        let bound = (CAPACITY_SEGMENTS + 5) * SEGMENT_PAGES * PAGE;
+        assert!(used <= bound, "{used} bytes on disk, {bound} at most");
+        true
+    }
+
+    /// A reader takes what comes next. Says whether there was anything.
+    pub(super) fn take(&mut self, reader: usize) -> bool {
+        for _attempt in 0..4 {
+            let Some(live) = &mut self.live else { return false };
+            let take = lock(&live.state).take(reader);
+            match take {
+                Take::Leased(item) => {
+                    self.leased(reader, &item);
+                    return true;
+                }
+                Take::Load(request) => {
+                    self.disk.set_phase("load");
+                    match load(&self.disk, &request) {
+                        Ok(items) => {
+                            let leased = lock(&live.state).loaded(reader, items);
+                            if let Some(item) = leased {
+                                self.leased(reader, &item);
+                                return true;
+                            }
+                        }
+                        Err(SurveyError::Damaged(damage)) => {
+                            assert!(self.flipped, "{damage}");
+                            self.damage = Some(damage.to_string());
+                            self.live = None;
+                            return false;
+                        }
+                        Err(error) => {
+                            let fault = self.note_fault() || self.disk.has_crashed();
+                            assert!(fault, "loading without a fault: {error:?}");
+                            self.kill();
+                            self.start();
+                            return false;
+                        }
+                    }
+                }
+                Take::Pressure => {}
+                Take::Wait => return false,
+                Take::End => panic!("it was not closed"),
+            }
+        }
+        panic!("a take does not end");
+    }
+
+    fn leased(&mut self, reader: usize, item: &Item) {
+        let events = events(&item.batch);
+        assert_eq!(item.fill, Fill::of(&item.batch));
+        self.model.leased(reader, item.sequence, &events);
+        let live = self.live.as_mut().expect("it has just leased");
+        live.leases[reader].insert(item.sequence, events);
+    }
+
+    /// A reader settles one of its leases, any of them.
+    pub(super) fn settle(&mut self, reader: usize, done: bool) {
+        let Some(live) = &mut self.live else { return };
+        let leases = &mut live.leases[reader];
+        let index = self.chance.below(leases.len() as u64) as usize;
+        let Some(sequence) = leases.keys().nth(index).copied() else { return };
+        let events = leases.remove(&sequence).expect("it was just there");
+        if done {
+            lock(&live.state).acknowledge(reader, sequence);
+            self.model.readers[reader].acknowledge(events);
+        } else {
+            lock(&live.state).roll_back(reader, sequence);
+            self.model.readers[reader].returned.insert(sequence, events);
+        }
+    }
+
+    /// Takes and acknowledges everything, with the log's turns between.
+    pub(super) fn drain(&mut self) {
+        self.make_room();
+        for _round in 0..1_000 {
+            if !self.turn() {
+                self.kill();
+                self.start();
+            }
+            let mut anything = false;
+            for reader in 0..READERS.len() {
+                while self.take(reader) {
+                    anything = true;
+                    self.settle(reader, true);
+                }
+                while self.live.as_ref().is_some_and(|live| !live.leases[reader].is_empty()) {
+                    self.settle(reader, true);
+                }
+            }
+            if self.damage.is_some() {
+                return;
+            }
+            if !anything && self.live.as_ref().is_some_and(|live| !lock(&live.state).has_submitted()) {
+                break;
+            }
+        }
+        self.turn();
+        assert_eq!(self.model.committed, self.model.next, "everything that was put is done");
+        self.model.check_all_delivered();
+        let live = self.live.as_ref().expect("it runs");
+        assert_eq!(lock(&live.state).fill(), Fill::default(), "nothing is held");
+        let image = &live.engine.log().image;
+        assert_eq!((image.held.events, image.held.charged), (0, 0), "nor written down to be held");
+    }
+
+    /// A full disk frees itself when readers go on: nobody has to make room.
+    pub(super) fn drain_while_full(&mut self) {
+        let Some(live) = &self.live else { return };
+        // A fault may have taken the segment in reserve.
+        let frees = live.engine.log().extents.len() >= 3 && self.faults.is_empty() && !self.disk.has_fired();
+        for _round in 0..20 {
+            if !self.turn() {
+                self.kill();
+                self.start();
+            }
+            for reader in 0..READERS.len() {
+                while self.take(reader) {
+                    self.settle(reader, true);
+                }
+                while self.live.as_ref().is_some_and(|live| !live.leases[reader].is_empty()) {
+                    self.settle(reader, true);
+                }
+            }
+        }
+        if frees && self.faults.is_empty() && !self.disk.has_fired() {
+            assert_eq!(self.model.committed, self.model.next, "a full disk drains and goes on by itself");
+        }
+    }
+
+    /// The file that the log ends in, and the byte.
+    pub(super) fn log_end(&self) -> Option<(String, u64)> {
+        let end = self.live.as_ref()?.engine.log().end();
+        Some((segment_name(end.segment), end.offset))
+    }
+
+    /// A file of the channel, and its length.
+    pub(super) fn some_file(&mut self) -> Option<(String, u64)> {
+        self.disk.set_phase("flip");
+        let names = self.disk.list().ok()?;
+        let name = names.get(self.chance.below(names.len() as u64) as usize)?.clone();
+        let length = self.disk.content(&name)?.len() as u64;
+        Some((name, length))
+    }
+}

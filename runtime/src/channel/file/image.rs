@@ -1,0 +1,419 @@
+//! The image: what the log says, apart from the events. A checkpoint record holds one; the
+//! records behind it change it, in the same way when they are written and when they are read back.
+//!
+//! ```text
+//! acknowledge  u64 events and u64 charged bytes that nobody needs any more, u32 count, then for
+//!              each: u32 place of the reader in the checkpoint's list, low, runs
+//! checkpoint   text owner, u64 events and u64 charged bytes held,
+//!              u32 readers, for each: text name, u8 1 if required, low, runs
+//!              u32 positions, for each: text scope, text partition, u64 through, u64 sequence
+//!              of the put that moved it
+//! low          u64 sequence, u64 segment, u64 offset: the reader has all puts before the
+//!              sequence; the place is where to look for it
+//! runs         u32 count, then for each u64 first, u64 last: sequences that it has beyond
+//! ```
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+
+use super::columns::decode_origins;
+use super::fields::{Fields, write_text};
+use super::record::{Kind, RecordHeader};
+use super::segment::Place;
+use crate::batch::Partition;
+use crate::channel::Demand;
+
+/// A reader holds no put that is this far behind the newest that it has.
+pub(super) const WINDOW_MAX: u64 = 1 << 26;
+/// The most positions that are remembered; those that were moved longest ago are forgotten first.
+const POSITIONS_MAX: usize = 1 << 16;
+const READERS_MAX: usize = 1 << 10;
+const LOW_BYTES: usize = 24;
+const RUN_BYTES: usize = 16;
+
+/// The first put that a reader does not have, and where to look for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Low {
+    pub(super) sequence: u64,
+    pub(super) place: Place,
+}
+
+/// What a reader has acknowledged.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ReaderImage {
+    pub(super) name: String,
+    pub(super) demand: Demand,
+    pub(super) low: Low,
+    /// At `low` or beyond.
+    pub(super) done: RoaringTreemap,
+}
+
+/// How far a partition is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) through: u64,
+    /// The sequence at which it was moved last.
+    pub(super) moved: u64,
+    /// The run of a source that moved it; zero for one of an earlier life. Not written down.
+    pub(super) run: u64,
+}
+
+/// Positions by scope (the source, and which of its ways into the channel) and partition.
+pub(super) type Positions = BTreeMap<(String, Partition), Position>;
+
+/// Events and charged bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Amount {
+    pub(super) events: u64,
+    pub(super) charged: u64,
+}
+
+/// What the log says up to a record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Image {
+    /// The pipeline that the channel belongs to.
+    pub(super) owner: String,
+    /// The next put's.
+    pub(super) next_sequence: u64,
+    /// Put since the beginning.
+    pub(super) put: Amount,
+    /// Put, and not yet acknowledged by every required reader.
+    pub(super) held: Amount,
+    pub(super) readers: Vec<ReaderImage>,
+    pub(super) positions: Positions,
+}
+
+/// What one reader has acknowledged since the last time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Acknowledged {
+    pub(super) reader: usize,
+    pub(super) low: Low,
+    pub(super) done: RoaringTreemap,
+}
+
+impl Amount {
+    pub(super) fn add(&mut self, other: Amount) {
+        self.events = self.events.saturating_add(other.events);
+        self.charged = self.charged.saturating_add(other.charged);
+    }
+
+    fn checked_sub(self, other: Amount) -> Option<Amount> {
+        let events = self.events.checked_sub(other.events)?;
+        Some(Amount { events, charged: self.charged.checked_sub(other.charged)? })
+    }
+}
+
+/// Moves a position on, never back, and forgets the oldest ones when there are too many.
+pub(super) fn move_position(positions: &mut Positions, key: (String, Partition), to: Position) {
+    let before = positions.get(&key).map_or(0, |position| position.through);
+    positions.insert(key, Position { through: to.through.max(before), ..to });
+    if positions.len() > POSITIONS_MAX {
+        let mut moved: Vec<u64> = positions.values().map(|position| position.moved).collect();
+        let (_, oldest_kept, _) = moved.select_nth_unstable(POSITIONS_MAX / 8);
+        let oldest_kept = *oldest_kept;
+        positions.retain(|_, position| position.moved > oldest_kept);
+    }
+}
+
+impl Image {
+    /// Applies a record.
+    ///
+    /// # Errors
+    /// When the record makes no sense here; the image may then be changed in part.
+    pub(super) fn apply(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
+        if header.kind == Kind::Checkpoint {
+            *self = Image::decode(header, body).ok_or("the checkpoint makes no sense")?;
+            return Ok(());
+        }
+        let before = Amount { events: header.events_before, charged: header.charged_before };
+        if header.sequence != self.next_sequence || before != self.put {
+            return Err("the record does not go on where the one before it ends");
+        }
+        match header.kind {
+            Kind::Put => self.apply_put(header, body),
+            Kind::Acknowledge => self.apply_acknowledged(body),
+            Kind::Checkpoint | Kind::Seal => Ok(()),
+        }
+    }
+
+    fn apply_put(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
+        let origins = body.get(..header.origins_bytes as usize).and_then(decode_origins);
+        let (scope, origins) = origins.ok_or("the origins make no sense")?;
+        for interval in origins.intervals() {
+            let position = Position { through: interval.through, moved: header.sequence, run: 0 };
+            move_position(&mut self.positions, (scope.to_owned(), interval.partition.clone()), position);
+        }
+        if header.rows > 0 {
+            let amount = Amount { events: u64::from(header.rows), charged: header.charged };
+            self.next_sequence += 1;
+            self.put.add(amount);
+            if self.readers.iter().any(|reader| reader.demand == Demand::Required) {
+                self.held.add(amount);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_acknowledged(&mut self, body: &[u8]) -> Result<(), &'static str> {
+        let mut fields = Fields::new(body);
+        let (released, acknowledged) =
+            decode_acknowledged(&mut fields, self).ok_or("the acknowledgements make no sense")?;
+        self.held = self.held.checked_sub(released).ok_or("more was released than held")?;
+        for Acknowledged { reader, low, done } in acknowledged {
+            self.readers[reader].acknowledge(low, &done);
+        }
+        Ok(())
+    }
+
+    /// The body of a checkpoint record.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_text(&mut out, &self.owner);
+        out.extend_from_slice(&self.held.events.to_le_bytes());
+        out.extend_from_slice(&self.held.charged.to_le_bytes());
+        out.extend_from_slice(&(self.readers.len() as u32).to_le_bytes());
+        for ReaderImage { name, demand, low, done } in &self.readers {
+            write_text(&mut out, name);
+            out.push(u8::from(*demand == Demand::Required));
+            write_low(&mut out, *low);
+            write_runs(&mut out, done);
+        }
+        out.extend_from_slice(&(self.positions.len() as u32).to_le_bytes());
+        for ((scope, partition), Position { through, moved, .. }) in &self.positions {
+            write_text(&mut out, scope);
+            write_text(&mut out, partition.name());
+            out.extend_from_slice(&through.to_le_bytes());
+            out.extend_from_slice(&moved.to_le_bytes());
+        }
+        out
+    }
+
+    /// The image of a checkpoint record.
+    pub(super) fn decode(header: &RecordHeader, body: &[u8]) -> Option<Image> {
+        let mut fields = Fields::new(body);
+        let owner = fields.text()?.to_owned();
+        let held = Amount { events: fields.u64()?, charged: fields.u64()? };
+        let put = Amount { events: header.events_before, charged: header.charged_before };
+        let next_sequence = header.sequence;
+        let mut image = Image { owner, next_sequence, put, held, ..Image::default() };
+        let readers = fields.u32()? as usize;
+        if readers > READERS_MAX {
+            return None;
+        }
+        for _ in 0..readers {
+            let name = fields.text()?.to_owned();
+            let demand = if fields.u8()? == 1 { Demand::Required } else { Demand::Optional };
+            let low = read_low(&mut fields, next_sequence)?;
+            let done = read_runs(&mut fields, low.sequence, next_sequence)?;
+            image.readers.push(ReaderImage { name, demand, low, done });
+        }
+        let positions = fields.u32()? as usize;
+        if positions > POSITIONS_MAX {
+            return None;
+        }
+        for _ in 0..positions {
+            let key = (fields.text()?.to_owned(), Partition::new(fields.text()?));
+            let position = Position { through: fields.u64()?, moved: fields.u64()?, run: 0 };
+            image.positions.insert(key, position);
+        }
+        (fields.left() == 0).then_some(image)
+    }
+}
+
+impl ReaderImage {
+    pub(super) fn new(name: &str, demand: Demand, low: Low) -> ReaderImage {
+        ReaderImage { name: name.to_owned(), demand, low, done: RoaringTreemap::new() }
+    }
+
+    /// Whether the reader has this put.
+    pub(super) fn has(&self, sequence: u64) -> bool {
+        sequence < self.low.sequence || self.done.contains(sequence)
+    }
+
+    fn acknowledge(&mut self, low: Low, done: &RoaringTreemap) {
+        self.done |= done;
+        self.done.remove_range(..low.sequence);
+        self.low = low;
+    }
+}
+
+/// The body of an acknowledge record.
+pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[Acknowledged]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(&released.events.to_le_bytes());
+    out.extend_from_slice(&released.charged.to_le_bytes());
+    out.extend_from_slice(&(acknowledged.len() as u32).to_le_bytes());
+    for Acknowledged { reader, low, done } in acknowledged {
+        out.extend_from_slice(&(*reader as u32).to_le_bytes());
+        write_low(&mut out, *low);
+        write_runs(&mut out, done);
+    }
+    out
+}
+
+fn decode_acknowledged(fields: &mut Fields<'_>, image: &Image) -> Option<(Amount, Vec<Acknowledged>)> {
+    let released = Amount { events: fields.u64()?, charged: fields.u64()? };
+    let count = fields.u32()? as usize;
+    if count > image.readers.len() {
+        return None;
+    }
+    let mut acknowledged = Vec::with_capacity(count);
+    for _ in 0..count {
+        let reader = fields.u32()? as usize;
+        let before = image.readers.get(reader)?.low.sequence;
+        let low = read_low(fields, image.next_sequence)?;
+        let done = read_runs(fields, before, image.next_sequence)?;
+        if low.sequence < before {
+            return None;
+        }
+        acknowledged.push(Acknowledged { reader, low, done });
+    }
+    (fields.left() == 0).then_some((released, acknowledged))
+}
+
+fn write_low(out: &mut Vec<u8>, low: Low) {
+    for number in [low.sequence, low.place.segment, low.place.offset] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+fn read_low(fields: &mut Fields<'_>, next_sequence: u64) -> Option<Low> {
+    let mut fields = Fields::new(fields.bytes(LOW_BYTES)?);
+    let sequence = fields.u64()?;
+    let place = Place { segment: fields.u64()?, offset: fields.u64()? };
+    (sequence <= next_sequence).then_some(Low { sequence, place })
+}
+
+fn write_runs(out: &mut Vec<u8>, done: &RoaringTreemap) {
+    let count_at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let mut count = 0_u32;
+    let mut sequences = done.iter().peekable();
+    while let Some(first) = sequences.next() {
+        let mut last = first;
+        while sequences.next_if_eq(&(last + 1)).is_some() {
+            last += 1;
+        }
+        out.extend_from_slice(&first.to_le_bytes());
+        out.extend_from_slice(&last.to_le_bytes());
+        count += 1;
+    }
+    out[count_at..count_at + 4].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Runs in ascending order, of sequences in `from..below`.
+fn read_runs(fields: &mut Fields<'_>, from: u64, below: u64) -> Option<RoaringTreemap> {
+    let count = fields.u32()? as usize;
+    let mut runs = Fields::new(fields.bytes(count.checked_mul(RUN_BYTES)?)?);
+    let mut done = RoaringTreemap::new();
+    let mut free_from = from;
+    for _ in 0..count {
+        let (first, last) = (runs.u64()?, runs.u64()?);
+        if first < free_from || last < first || last >= below || last - from > WINDOW_MAX {
+            return None;
+        }
+        done.insert_range(first..=last);
+        free_from = last + 1;
+    }
+    Some(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(kind: Kind, image: &Image) -> RecordHeader {
+        RecordHeader {
+            kind,
+            first_of_group: true,
+            last_of_group: true,
+            origins_bytes: 0,
+            body_bytes: 0,
+            rows: 0,
+            sequence: image.next_sequence,
+            events_before: image.put.events,
+            charged_before: image.put.charged,
+            charged: 0,
+            previous: 0,
+            body_checksum: 0,
+        }
+    }
+
+    fn example() -> Image {
+        let amount = Amount { events: 1_000, charged: 50_000 };
+        let place = Place { segment: 3, offset: 4096 };
+        let mut reader = ReaderImage::new("store", Demand::Required, Low { sequence: 90, place });
+        reader.done.extend([92, 93, 95]);
+        let optional = ReaderImage::new("watch", Demand::Optional, Low::default());
+        let position = |through| Position { through, moved: 40, run: 0 };
+        Image {
+            owner: "clicks/buffer".to_owned(),
+            next_sequence: 100,
+            put: amount,
+            held: Amount { events: 10, charged: 500 },
+            readers: vec![reader, optional],
+            positions: BTreeMap::from([
+                (("in".to_owned(), Partition::new("t/0")), position(7)),
+                (("in#2".to_owned(), Partition::new("t/0")), position(9)),
+            ]),
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_as_it_was_written() {
+        let image = example();
+        let body = image.encode();
+        assert_eq!(Image::decode(&header(Kind::Checkpoint, &image), &body), Some(image.clone()));
+        for length in 0..body.len() {
+            assert_eq!(Image::decode(&header(Kind::Checkpoint, &image), &body[..length]), None);
+        }
+    }
+
+    #[test]
+    fn acknowledgements_move_the_low_and_fill_the_set() {
+        let mut image = example();
+        let place = Place { segment: 3, offset: 8192 };
+        let done = RoaringTreemap::from_iter([90, 91, 97]);
+        let low = Low { sequence: 94, place };
+        let released = Amount { events: 3, charged: 30 };
+        let body = encode_acknowledged(released, &[Acknowledged { reader: 0, low, done }]);
+        image.apply(&header(Kind::Acknowledge, &example()), &body).unwrap();
+        assert_eq!(image.held, Amount { events: 7, charged: 470 });
+        let reader = &image.readers[0];
+        assert_eq!(reader.done, RoaringTreemap::from_iter([95, 97]));
+        assert!(reader.has(93) && reader.has(95) && !reader.has(94) && !reader.has(96));
+    }
+
+    #[test]
+    fn hostile_acknowledgements_are_refused() {
+        let low = |sequence| Low { sequence, place: Place::default() };
+        let acknowledged = |reader, sequence, done: &[u64]| Acknowledged {
+            reader,
+            low: low(sequence),
+            done: done.iter().copied().collect(),
+        };
+        let none = Amount::default();
+        for (released, wrong) in [
+            (none, acknowledged(7, 94, &[])),
+            (none, acknowledged(0, 80, &[])),
+            (none, acknowledged(0, 101, &[])),
+            (none, acknowledged(0, 94, &[100])),
+            (Amount { events: 11, charged: 0 }, acknowledged(0, 94, &[])),
+        ] {
+            let body = encode_acknowledged(released, &[wrong]);
+            example().apply(&header(Kind::Acknowledge, &example()), &body).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn positions_are_bounded() {
+        let mut positions = Positions::new();
+        for moved in 0..(POSITIONS_MAX as u64 + 1) {
+            let key = (String::new(), Partition::new(moved.to_string()));
+            move_position(&mut positions, key, Position { through: 1, moved, run: 0 });
+        }
+        assert_eq!(positions.len(), POSITIONS_MAX - POSITIONS_MAX / 8);
+        assert!(positions.values().all(|position| position.moved > POSITIONS_MAX as u64 / 8));
+    }
+}

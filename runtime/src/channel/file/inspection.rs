@@ -1,0 +1,366 @@
+//! Looking at a channel's directory that no agent uses: what it holds, and whether all of it can be
+//! read. Nothing is changed.
+
+use std::fmt;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::columns;
+use super::image::Position;
+use super::lock_note;
+use super::record::Kind;
+use super::recovery::LOCK;
+use super::scan::{Damage, Scan, ScanError};
+use super::segment::{PAGE, Place, SegmentHeader, Uuid};
+use super::superblock::Superblock;
+use super::survey::{SurveyError, read_superblock, segments, survey};
+use crate::channel::Demand;
+use crate::storage::{Directory, DirectoryError, LockError, Storage};
+
+/// Why a directory can't be looked at, or worked on.
+#[derive(Debug, Error)]
+pub enum InspectionError {
+    /// There is no such directory.
+    #[error("there is no channel")]
+    Directory(#[from] DirectoryError),
+    /// An agent uses it.
+    #[error("{place} is in use by {holder}: stop that agent first")]
+    InUse {
+        /// The directory.
+        place: String,
+        /// The agent's note.
+        holder: String,
+    },
+    /// There is nothing to look at.
+    #[error("{place} holds no channel: it has neither a superblock nor segments")]
+    NoChannel {
+        /// The directory.
+        place: String,
+    },
+    /// It can't be read.
+    #[error("{place}: {error}")]
+    Survey {
+        /// The directory.
+        place: String,
+        /// Why.
+        error: SurveyError,
+    },
+    /// The disk refused.
+    #[error("{place}: {what}")]
+    Io {
+        /// The directory.
+        place: String,
+        /// What was tried.
+        what: String,
+        /// Why it was refused.
+        source: std::io::Error,
+    },
+    /// There is no reader of this name.
+    #[error("{place} has no reader `{reader}`; it has {}", known.join(", "))]
+    NoReader {
+        /// The directory.
+        place: String,
+        /// The name.
+        reader: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+}
+
+/// A reader, as far as it has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderSummary {
+    /// Its name.
+    pub name: String,
+    /// Whether events are kept for it.
+    pub required: bool,
+    /// The first put that it has not acknowledged.
+    pub low: u64,
+    /// How many it has acknowledged beyond that.
+    pub beyond: u64,
+}
+
+/// A segment of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Its number, which names its file.
+    pub number: u64,
+    /// The sequence of its first put.
+    pub first_sequence: u64,
+    /// Bytes of its file that are written.
+    pub written_bytes: u64,
+    /// Bytes that its file takes.
+    pub file_bytes: u64,
+}
+
+/// What a channel's directory holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// The pipeline that it belongs to.
+    pub owner: String,
+    /// Events that are not acknowledged by every required reader, and their charged bytes.
+    pub held_events: u64,
+    /// See `held_events`.
+    pub held_bytes: u64,
+    /// Puts since the channel was made.
+    pub puts: u64,
+    /// Events since the channel was made.
+    pub events: u64,
+    /// Its readers.
+    pub readers: Vec<ReaderSummary>,
+    /// How far each source is stored: scope, partition, position.
+    pub positions: Vec<(String, String, u64)>,
+    /// Its segments, oldest first.
+    pub segments: Vec<SegmentSummary>,
+    /// Whether it was closed in order.
+    pub closed: bool,
+    /// A group that a crash has torn: file and byte. It was never acknowledged.
+    pub torn: Option<(u64, u64)>,
+}
+
+/// What of a channel's log can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verification {
+    /// Segments that were read.
+    pub segments: u64,
+    /// Records that are as they were written.
+    pub records: u64,
+    /// Events in them.
+    pub events: u64,
+    /// What is not.
+    pub damages: Vec<Damage>,
+}
+
+/// Looks at a channel's directory.
+///
+/// # Errors
+/// When it is in use, or what recovery reads is damaged.
+pub fn inspect(path: &Path) -> Result<Inspection, InspectionError> {
+    inspect_on(&Directory::open(path)?)
+}
+
+/// Reads everything in a channel's directory, and says all that is damaged.
+///
+/// # Errors
+/// When it is in use or the disk refuses; damage is no error.
+pub fn verify(path: &Path) -> Result<Verification, InspectionError> {
+    verify_on(&Directory::open(path)?)
+}
+
+/// Takes the directory for a tool.
+pub(super) fn lock<S: Storage>(storage: &S) -> Result<S::Lock, InspectionError> {
+    let place = storage.place();
+    storage.lock(LOCK, &lock_note("weir channel")).map_err(|error| match error {
+        LockError::Held { holder } => InspectionError::InUse { place, holder },
+        LockError::Io(source) => InspectionError::Io { place, what: "locking it".to_owned(), source },
+    })
+}
+
+pub(super) fn surveying<S: Storage>(storage: &S) -> impl Fn(SurveyError) -> InspectionError + use<S> {
+    let place = storage.place();
+    move |error| InspectionError::Survey { place: place.clone(), error }
+}
+
+pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, InspectionError> {
+    let _lock = lock(storage)?;
+    let refused = surveying(storage);
+    let none = || InspectionError::NoChannel { place: storage.place() };
+    let superblock = read_superblock(storage).map_err(&refused)?.ok_or_else(none)?;
+    let surveyed = survey(storage, superblock).map_err(refused)?;
+    let image = surveyed.image;
+    let readers = image.readers.iter().map(|reader| ReaderSummary {
+        name: reader.name.clone(),
+        required: reader.demand == Demand::Required,
+        low: reader.low.sequence,
+        beyond: reader.done.len(),
+    });
+    let positions = image.positions.iter().map(|((scope, partition), Position { through, .. })| {
+        (scope.clone(), partition.name().to_owned(), *through)
+    });
+    let segments = surveyed.extents.iter().map(|(number, extent)| SegmentSummary {
+        number: *number,
+        first_sequence: extent.first_sequence,
+        written_bytes: extent.end,
+        file_bytes: extent.file_bytes,
+    });
+    Ok(Inspection {
+        held_events: image.held.events,
+        held_bytes: image.held.charged,
+        puts: image.next_sequence,
+        events: image.put.events,
+        readers: readers.collect(),
+        positions: positions.collect(),
+        segments: segments.collect(),
+        closed: superblock.closed_at.is_some(),
+        torn: surveyed.torn.map(|place| (place.segment, place.offset)),
+        owner: image.owner,
+    })
+}
+
+pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, InspectionError> {
+    let _lock = lock(storage)?;
+    let refused = surveying(storage);
+    let mut verification = Verification::default();
+    let superblock = superblock_or_damage(storage, &mut verification.damages)?;
+    let log = LogFiles::find(storage, superblock).map_err(&refused)?;
+    for index in 0..log.segments.len() {
+        let walked = log.walk(index, &mut verification.damages, |record, schema| {
+            verification.records += 1;
+            if record.header.kind != Kind::Put || record.header.rows == 0 {
+                return None;
+            }
+            verification.events += u64::from(record.header.rows);
+            let (rows, origins) = (record.header.rows as usize, record.header.origins_bytes as usize);
+            let decoded = columns::decode(schema, rows, origins, &record.body);
+            decoded.is_none().then(|| Damage::at(record.place, "the events make no sense"))
+        });
+        walked.map_err(&refused)?;
+        verification.segments += 1;
+    }
+    // What ties the records together: only a whole log can be held against it.
+    if let (Some(superblock), true) = (superblock, verification.damages.is_empty()) {
+        match survey(storage, superblock) {
+            Err(SurveyError::Damaged(damage)) => verification.damages.push(damage),
+            surveyed => drop(surveyed.map_err(&refused)?),
+        }
+    }
+    Ok(verification)
+}
+
+/// The superblock, if it can be read.
+pub(super) fn superblock_or_damage<S: Storage>(
+    storage: &S,
+    damages: &mut Vec<Damage>,
+) -> Result<Option<Superblock>, InspectionError> {
+    let found = match read_superblock(storage) {
+        Err(SurveyError::Damaged(damage)) => {
+            damages.push(damage);
+            None
+        }
+        found => found.map_err(surveying(storage))?,
+    };
+    let any = !segments(storage).map_err(surveying(storage))?.is_empty();
+    match found.is_some() || any {
+        true => Ok(found),
+        false => Err(InspectionError::NoChannel { place: storage.place() }),
+    }
+}
+
+/// The segments of a log that may be damaged anywhere.
+pub(super) struct LogFiles<'a, S: Storage> {
+    storage: &'a S,
+    pub(super) uuid: Uuid,
+    pub(super) segments: Vec<(u64, Result<SegmentHeader, Damage>)>,
+}
+
+impl<'a, S: Storage> LogFiles<'a, S> {
+    pub(super) fn find(
+        storage: &'a S,
+        superblock: Option<Superblock>,
+    ) -> Result<LogFiles<'a, S>, SurveyError> {
+        let oldest = superblock.map_or(0, |superblock| superblock.oldest);
+        let mut headers = Vec::new();
+        for number in segments(storage)?.into_iter().filter(|number| *number >= oldest) {
+            // The header is read before the identity is known that it tells.
+            let header =
+                Scan::open(storage, Uuid::default(), number, None).and_then(|mut scan| scan.header());
+            let header = match header.map_err(|error| SurveyError::scan(number, error)) {
+                Ok(header) if header.number == number => Ok(header),
+                Ok(_) => {
+                    Err(Damage::at(Place { segment: number, offset: 0 }, "the header is another segment's"))
+                }
+                Err(SurveyError::Damaged(damage)) => Err(damage),
+                Err(error) => return Err(error),
+            };
+            headers.push((number, header));
+        }
+        let newest = headers.iter().rev().find_map(|(_, header)| header.as_ref().ok());
+        let uuid = superblock.map(|superblock| superblock.uuid).or(newest.map(|header| header.uuid));
+        Ok(LogFiles { storage, uuid: uuid.unwrap_or_default(), segments: headers })
+    }
+
+    /// Visits every record of a segment that can be read, and goes on behind what can't.
+    pub(super) fn walk(
+        &self,
+        index: usize,
+        damages: &mut Vec<Damage>,
+        mut visit: impl FnMut(&super::scan::Record, &arrow_schema::SchemaRef) -> Option<Damage>,
+    ) -> Result<(), SurveyError> {
+        let (number, header) = &self.segments[index];
+        let number = *number;
+        let failed = |error: ScanError| SurveyError::scan(number, error);
+        let next = self.segments[index + 1..].iter().find_map(|(_, header)| header.as_ref().ok());
+        let previous = next.and_then(|next| next.previous).filter(|previous| previous.end.segment == number);
+        let known_end = previous.map(|previous| previous.end.offset);
+        let mut scan = Scan::open(self.storage, self.uuid, number, known_end).map_err(failed)?;
+        // Without its header, a segment has the type of its neighbours.
+        let neighbours = || self.segments.iter().filter_map(|(_, header)| header.as_ref().ok()).next_back();
+        let Some(described) = header.as_ref().ok().or_else(neighbours) else { return Ok(()) };
+        let mut at = super::segment::header_bytes(&described.schema);
+        let mut used = false;
+        while at < scan.limit() {
+            if let Some(record) = scan.record(at).map_err(failed)? {
+                damages.extend(visit(&record, &described.schema));
+                used = true;
+                at = record.next.offset;
+                continue;
+            }
+            let place = Place { segment: number, offset: at };
+            let beyond = scan.group_beyond((at / PAGE + 1) * PAGE).map_err(failed)?;
+            if beyond.is_some() || known_end.is_some() {
+                damages.push(Damage::at(place, "a record can't be read, and it was on disk once"));
+            }
+            used |= beyond.is_some();
+            at = beyond.unwrap_or(scan.limit());
+        }
+        if let (Err(damage), true) = (header, used) {
+            damages.push(damage.clone());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inspection { owner, held_events, held_bytes, puts, events, .. } = self;
+        writeln!(f, "channel of {owner}: {held_events} events ({held_bytes} bytes) wait in it")?;
+        writeln!(f, "{events} events in {puts} puts since it was made")?;
+        let state = if self.closed { "it was closed in order" } else { "it was not closed in order" };
+        writeln!(f, "{state}")?;
+        if let Some((segment, offset)) = self.torn {
+            writeln!(
+                f,
+                "a write was torn in segment {segment:016x}, byte {offset}; it was never acknowledged"
+            )?;
+        }
+        for ReaderSummary { name, required, low, beyond } in &self.readers {
+            let kind = if *required { "reader" } else { "optional reader" };
+            writeln!(f, "{kind} {name}: has all puts before {low}, and {beyond} beyond")?;
+        }
+        for (scope, partition, through) in &self.positions {
+            writeln!(f, "source {scope}, {partition}: stored through {through}")?;
+        }
+        for SegmentSummary { number, first_sequence, written_bytes, file_bytes } in &self.segments {
+            writeln!(
+                f,
+                "segment {number:016x}: from put {first_sequence}, {written_bytes} of {file_bytes} bytes"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verification { segments, records, events, damages } = self;
+        writeln!(f, "read {records} records with {events} events in {segments} segments")?;
+        match damages.len() {
+            0 => writeln!(f, "nothing is damaged"),
+            count => {
+                writeln!(f, "{count} damaged places:")?;
+                damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! The log: segments on a storage, written by one owner in groups that are synced one by one.
+//!
+//! What it does with the disk follows from what it is told and nothing else, so that it runs the
+//! same on a simulated one. It keeps these:
+//!
+//! - At most one group is not synced. So a record that can't be read is a torn tail if nothing
+//!   was begun behind it, and damage otherwise.
+//! - A page is written once, but for the copy that recovery makes of the last group in its place.
+//! - When a sync fails, nothing is written to that file any more: the group is written again, from
+//!   memory, into a new segment, whose header says where the log ended in the one before.
+//! - A segment's header and name are safe before its first group is written; the superblock is safe
+//!   before a segment that it no longer needs is unlinked.
+//! - One empty segment is kept in reserve while puts are taken, so that a full disk can still write
+//!   down acknowledgements, until there is room again.
+
+mod maintenance;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use arrow_schema::SchemaRef;
+use thiserror::Error;
+use tracing::warn;
+
+use super::fields::checksum;
+use super::image::Image;
+use super::record::{Kind, RECORD_HEADER, RecordHeader, record_span};
+use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
+use super::superblock::Superblock;
+use crate::storage::{Storage, is_full};
+
+pub(super) use maintenance::{SPARE, replace_superblock, reserve_for};
+
+/// How often a group is written again into a new segment before the channel gives up.
+const ATTEMPTS_MAX: usize = 3;
+const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+
+/// The sizes that a log keeps to, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogSizes {
+    /// Of a segment's file; one that has to hold a larger group is larger.
+    pub(super) segment_bytes: u64,
+    /// Of what is written between two checkpoints: the most that recovery reads.
+    pub(super) checkpoint_bytes: u64,
+}
+
+/// Why something could not be written.
+#[derive(Debug, Error)]
+pub(super) enum AppendError {
+    /// The disk is full: it can be tried again.
+    #[error("{what}")]
+    Full { what: &'static str, source: io::Error },
+    /// The disk has failed, again and again.
+    #[error("{what}")]
+    Failed { what: &'static str, source: io::Error },
+    /// The log would contradict itself.
+    #[error("{0}")]
+    Defect(&'static str),
+}
+
+impl AppendError {
+    fn of(what: &'static str) -> impl Fn(io::Error) -> AppendError {
+        move |source| match is_full(&source) {
+            true => AppendError::Full { what, source },
+            false => AppendError::Failed { what, source },
+        }
+    }
+}
+
+/// A record to be written.
+pub(super) struct Draft<'a> {
+    pub(super) kind: Kind,
+    pub(super) origins_bytes: u32,
+    pub(super) rows: u32,
+    pub(super) charged: u64,
+    pub(super) body: &'a [u8],
+    pub(super) body_checksum: u32,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn plain(kind: Kind, body: &'a [u8]) -> Draft<'a> {
+        let body_checksum = checksum(&[body]);
+        Draft { kind, origins_bytes: 0, rows: 0, charged: 0, body, body_checksum }
+    }
+}
+
+/// The witness that a group is on disk. Only the log makes one, and only after the sync.
+#[derive(Debug)]
+pub(super) struct Durable {
+    /// For each record of the group, where it is and where the next one begins.
+    pub(super) places: Vec<(Place, Place)>,
+    _made_by_the_log: (),
+}
+
+/// A segment of the log that is not deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) first_sequence: u64,
+    pub(super) events_before: u64,
+    pub(super) charged_before: u64,
+    /// Behind the header.
+    pub(super) begin: u64,
+    /// Behind the last group that is synced.
+    pub(super) end: u64,
+    pub(super) file_bytes: u64,
+    pub(super) schema: SchemaRef,
+}
+
+impl Extent {
+    pub(super) fn of(header: &SegmentHeader, end: u64) -> Extent {
+        Extent {
+            first_sequence: header.first_sequence,
+            events_before: header.events_before,
+            charged_before: header.charged_before,
+            begin: header_bytes(&header.schema),
+            end,
+            file_bytes: header.file_bytes,
+            schema: header.schema.clone(),
+        }
+    }
+}
+
+/// The segment that is written to.
+pub(super) struct Active<F> {
+    pub(super) number: u64,
+    pub(super) file: F,
+    /// The checksum of the log's last record.
+    pub(super) chain: u32,
+    /// The log goes on in another segment.
+    pub(super) sealed: bool,
+}
+
+/// An open log.
+pub(super) struct Log<S: Storage> {
+    pub(super) storage: S,
+    pub(super) sizes: LogSizes,
+    pub(super) uuid: Uuid,
+    pub(super) image: Image,
+    pub(super) extents: BTreeMap<u64, Extent>,
+    pub(super) active: Active<S::File>,
+    pub(super) superblock: Superblock,
+    pub(super) superblock_file: S::File,
+    pub(super) spare: Option<S::File>,
+    /// No segment had this number or a higher one.
+    pub(super) next_number: u64,
+    pub(super) since_checkpoint: u64,
+    /// What is kept free in a segment for a checkpoint and a seal.
+    pub(super) reserve: u64,
+    /// How often a sync failed and its group was written again.
+    pub(super) rewritten: u64,
+    /// Held for as long as the log is.
+    pub(super) _lock: S::Lock,
+}
+
+/// The bytes that a group of records with bodies of these lengths takes.
+pub(super) fn group_bytes(bodies: impl Iterator<Item = u64>) -> u64 {
+    page_up(bodies.map(record_span).sum())
+}
+
+impl<S: Storage> Log<S> {
+    pub(super) fn end(&self) -> Place {
+        let number = self.active.number;
+        Place { segment: number, offset: self.extents[&number].end }
+    }
+
+    /// The witness that everything that was appended is on disk, which it always is.
+    pub(super) fn durable(&self) -> Durable {
+        Durable { places: Vec::new(), _made_by_the_log: () }
+    }
+
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.extents[&self.active.number].schema
+    }
+
+    /// Writes one group that has puts in it, with events of this schema, and syncs it.
+    ///
+    /// # Errors
+    /// When the disk is full, after which nothing has changed; or it fails for good.
+    pub(super) fn append_puts(
+        &mut self,
+        drafts: &[Draft<'_>],
+        schema: &SchemaRef,
+    ) -> Result<Durable, AppendError> {
+        self.keep_a_spare()?;
+        let bytes = group_bytes(drafts.iter().map(|draft| draft.body.len() as u64));
+        if !self.has_room(bytes + self.reserve) || self.schema() != schema {
+            self.rotate(bytes, &schema.clone(), Seal::Write)?;
+        }
+        #[cfg(weir_bug = "position_saved_before_data")]
+        self.write_positions_alone(drafts)?;
+        self.write_somewhere(drafts, bytes)
+    }
+
+    /// Writes one group without puts and syncs it. It may use what is kept for it on a full disk.
+    ///
+    /// # Errors
+    /// When the disk is full beyond that, after which nothing has changed; or it fails for good.
+    pub(super) fn append_others(&mut self, drafts: &[Draft<'_>]) -> Result<Durable, AppendError> {
+        let bytes = group_bytes(drafts.iter().map(|draft| draft.body.len() as u64));
+        if !self.has_room(bytes) {
+            let schema = self.schema().clone();
+            self.rotate(bytes, &schema, Seal::Write)?;
+        }
+        self.write_somewhere(drafts, bytes)
+    }
+
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let extent = &self.extents[&self.active.number];
+        !self.active.sealed && extent.end + bytes <= extent.file_bytes
+    }
+
+    /// Writes a group into the active segment, or into a new one when that fails.
+    fn write_somewhere(&mut self, drafts: &[Draft<'_>], bytes: u64) -> Result<Durable, AppendError> {
+        let mut attempts = 0;
+        loop {
+            let source = match self.write(drafts) {
+                Ok(durable) => return Ok(durable),
+                Err(WriteError::Defect(what)) => return Err(AppendError::Defect(what)),
+                Err(WriteError::Io(source)) => source,
+            };
+            let file = segment_name(self.active.number);
+            if is_full(&source) || attempts == ATTEMPTS_MAX {
+                return Err(AppendError::of("writing to the log")(source));
+            }
+            attempts += 1;
+            self.rewritten += 1;
+            warn!("writing to {file} failed: {source}; what it was is written again into another segment");
+            let schema = self.schema().clone();
+            self.rotate(bytes, &schema, Seal::Omit)?;
+        }
+    }
+
+    /// Writes a group at the end of the active segment and syncs it.
+    fn write(&mut self, drafts: &[Draft<'_>]) -> Result<Durable, WriteError> {
+        let begin = self.end();
+        let laid_out = self.lay_out(drafts, begin);
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(drafts.len() * 3);
+        for (record, draft) in laid_out.records.iter().zip(drafts) {
+            let unpadded = record.place.offset + RECORD_HEADER + draft.body.len() as u64;
+            let padding = (record.next.offset - unpadded) as usize;
+            parts.extend([&record.bytes[..], draft.body, &ZEROS[..padding]]);
+        }
+        self.storage.write_at(&self.active.file, begin.offset, &parts)?;
+        self.sync_active()?;
+        for (record, draft) in laid_out.records.iter().zip(drafts) {
+            self.image.apply(&record.header, draft.body).map_err(WriteError::Defect)?;
+        }
+        let end = laid_out.end.offset;
+        self.since_checkpoint += end - begin.offset;
+        self.active.chain = laid_out.chain;
+        self.extents.get_mut(&begin.segment).expect("the active segment is one of them").end = end;
+        let places = laid_out.records.iter().map(|record| (record.place, record.next)).collect();
+        Ok(Durable { places, _made_by_the_log: () })
+    }
+
+    fn sync_active(&self) -> io::Result<()> {
+        #[cfg(weir_bug = "ack_before_sync")]
+        if true {
+            return Ok(());
+        }
+        let synced = self.storage.sync(&self.active.file);
+        #[cfg(weir_bug = "failed_sync_cleared")]
+        if synced.is_err() {
+            return self.storage.sync(&self.active.file);
+        }
+        synced
+    }
+
+    fn lay_out(&self, drafts: &[Draft<'_>], begin: Place) -> LaidOut {
+        let mut chain = self.active.chain;
+        let (mut sequence, mut put) = (self.image.next_sequence, self.image.put);
+        let mut place = begin;
+        let mut records = Vec::with_capacity(drafts.len());
+        for (number, draft) in drafts.iter().enumerate() {
+            let last_of_group = number + 1 == drafts.len();
+            let header = RecordHeader {
+                kind: draft.kind,
+                first_of_group: number == 0,
+                last_of_group,
+                origins_bytes: draft.origins_bytes,
+                body_bytes: draft.body.len() as u32,
+                rows: draft.rows,
+                sequence,
+                events_before: put.events,
+                charged_before: put.charged,
+                charged: draft.charged,
+                previous: chain,
+                body_checksum: draft.body_checksum,
+            };
+            let (bytes, sum) = header.encode(&self.uuid, place);
+            chain = sum;
+            if draft.rows > 0 {
+                sequence += 1;
+                put.events += u64::from(draft.rows);
+                put.charged += draft.charged;
+            }
+            let end = place.offset + header.span();
+            let next = Place { offset: if last_of_group { page_up(end) } else { end }, ..place };
+            records.push(LaidOutRecord { place, next, header, bytes });
+            place = next;
+        }
+        LaidOut { records, end: place, chain }
+    }
+
+    /// Goes on in a new segment with room for a group of this many bytes.
+    fn rotate(&mut self, bytes: u64, schema: &SchemaRef, seal: Seal) -> Result<(), AppendError> {
+        let least = header_bytes(schema) + bytes + self.reserve;
+        let file_bytes = page_up(self.sizes.segment_bytes.max(least));
+        let mut attempts = 0;
+        let (header, file) = loop {
+            let header = SegmentHeader {
+                uuid: self.uuid,
+                number: self.next_number,
+                first_sequence: self.image.next_sequence,
+                events_before: self.image.put.events,
+                charged_before: self.image.put.charged,
+                previous: Some(Previous { end: self.end(), chain: self.active.chain }),
+                file_bytes,
+                schema: schema.clone(),
+            };
+            self.next_number += 1;
+            match self.make_segment(&header) {
+                Ok(file) => break (header, file),
+                Err(source) => {
+                    self.discard(header.number)?;
+                    attempts += 1;
+                    if is_full(&source) || attempts > ATTEMPTS_MAX {
+                        return Err(AppendError::of("making a segment")(source));
+                    }
+                }
+            }
+        };
+        if seal == Seal::Write && !self.active.sealed {
+            self.seal();
+        }
+        self.extents.insert(header.number, Extent::of(&header, header_bytes(schema)));
+        self.active = Active { number: header.number, file, chain: self.active.chain, sealed: false };
+        Ok(())
+    }
+
+    /// A segment whose header and name are safe.
+    fn make_segment(&mut self, header: &SegmentHeader) -> io::Result<S::File> {
+        let name = segment_name(header.number);
+        let spare = match header.file_bytes == self.sizes.segment_bytes {
+            true => self.spare.take(),
+            false => None,
+        };
+        let file = match spare {
+            Some(file) => {
+                self.storage.rename(SPARE, &name)?;
+                file
+            }
+            None => {
+                let file = self.storage.create(&name)?;
+                self.storage.allocate(&file, header.file_bytes)?;
+                file
+            }
+        };
+        self.storage.write_at(&file, 0, &[&header.encode()])?;
+        self.storage.sync(&file)?;
+        #[cfg(not(weir_bug = "directory_entry_not_synced"))]
+        self.storage.sync_directory()?;
+        Ok(file)
+    }
+
+    /// Removes a segment that could not be made, for good: were it to come back, the log would
+    /// seem to end where it was tried.
+    fn discard(&mut self, number: u64) -> Result<(), AppendError> {
+        let what = "removing a segment that could not be made";
+        match self.storage.unlink(&segment_name(number)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AppendError::of(what)(error)),
+            _ => self.storage.sync_directory().map_err(AppendError::of(what)),
+        }
+    }
+
+    /// Says in the active segment that the log goes on elsewhere. Without it, the next segment's
+    /// header says so alone; only that this one is missing could then not be noticed.
+    fn seal(&mut self) {
+        if !self.has_room(PAGE) {
+            return;
+        }
+        let (chain, end) = (self.active.chain, self.end());
+        let extent_end = end.offset;
+        if self.write(&[Draft::plain(Kind::Seal, &[])]).is_ok() {
+            // The next segment was made when the log ended before the seal.
+            self.active.chain = chain;
+            self.extents.get_mut(&end.segment).expect("the active segment is one of them").end = extent_end;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seal {
+    Write,
+    /// After a failure nothing more is written to a segment.
+    Omit,
+}
+
+enum WriteError {
+    Io(io::Error),
+    Defect(&'static str),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> WriteError {
+        WriteError::Io(error)
+    }
+}
+
+struct LaidOut {
+    records: Vec<LaidOutRecord>,
+    end: Place,
+    chain: u32,
+}
+
+struct LaidOutRecord {
+    place: Place,
+    next: Place,
+    header: RecordHeader,
+    bytes: [u8; RECORD_HEADER as usize],
+}

@@ -1,0 +1,243 @@
+//! Checkpoints, what they allow to be deleted, and the segment in reserve.
+
+use std::io;
+
+use tracing::warn;
+
+use super::{AppendError, Draft, Log};
+use crate::channel::Demand;
+use crate::channel::file::image::{Acknowledged, Low, ReaderImage};
+use crate::channel::file::record::{Kind, record_span};
+use crate::channel::file::segment::{PAGE, Place, page_up, segment_name};
+use crate::channel::file::superblock::{COPIES, SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
+use crate::storage::Storage;
+
+/// The segment in reserve.
+pub(in crate::channel::file) const SPARE: &str = "spare";
+
+impl<S: Storage> Log<S> {
+    /// Sees to it that there is a segment in reserve.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub(in crate::channel::file) fn keep_a_spare(&mut self) -> Result<(), AppendError> {
+        if self.spare.is_some() {
+            return Ok(());
+        }
+        let what = "allocating a segment";
+        match self.storage.unlink(SPARE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(AppendError::of(what)(error));
+            }
+            _ => {}
+        }
+        let made = self.storage.create(SPARE).and_then(|file| {
+            self.storage.allocate(&file, self.sizes.segment_bytes)?;
+            self.storage.sync(&file)?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => {
+                self.spare = Some(file);
+                Ok(())
+            }
+            Err(error) => {
+                // It would take room that acknowledgements may free for something better.
+                self.storage.unlink(SPARE).ok();
+                Err(AppendError::of(what)(error))
+            }
+        }
+    }
+
+    /// Whether acknowledgements or a checkpoint may take this much of the log. When the disk is
+    /// full, the last room in the last segment is for those that let the oldest one go.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(in crate::channel::file) fn may_spend(
+        &mut self,
+        bytes: u64,
+        oldest_goes: bool,
+    ) -> Result<bool, AppendError> {
+        if oldest_goes || self.has_room(page_up(record_span(bytes)) + 2 * self.reserve) {
+            return Ok(true);
+        }
+        match self.keep_a_spare() {
+            Ok(()) => Ok(true),
+            Err(AppendError::Full { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the oldest segment is needed no more, once this is written down.
+    pub(in crate::channel::file) fn oldest_goes(
+        &self,
+        keep_for_optional: bool,
+        unwritten: &[Acknowledged],
+    ) -> bool {
+        let low_of = |index: usize, reader: &ReaderImage| {
+            let later = unwritten.iter().find(|acknowledged| acknowledged.reader == index);
+            later.map_or(reader.low, |acknowledged| acknowledged.low)
+        };
+        let readers = self.image.readers.iter().enumerate();
+        let needed = readers.filter(|(_, reader)| keep_for_optional || reader.demand == Demand::Required);
+        let needed = needed.map(|(index, reader)| self.look_from(low_of(index, reader)).segment);
+        let oldest = self.extents.keys().next().copied();
+        oldest.is_some_and(|oldest| needed.fold(self.active.number, u64::min) > oldest)
+    }
+
+    /// Whether a checkpoint is due: the log has grown enough, or a segment can go with it.
+    pub(in crate::channel::file) fn checkpoint_due(&self, keep_for_optional: bool) -> bool {
+        self.since_checkpoint >= self.sizes.checkpoint_bytes || self.oldest_goes(keep_for_optional, &[])
+    }
+
+    /// Writes down the image, makes the superblock point there, and deletes the segments that
+    /// nobody needs any more.
+    ///
+    /// # Errors
+    /// When the disk is full, after which it can be tried again; or it fails for good.
+    pub(in crate::channel::file) fn checkpoint(
+        &mut self,
+        keep_for_optional: bool,
+        closing: bool,
+    ) -> Result<(), AppendError> {
+        let body = self.image.encode();
+        let span = page_up(record_span(body.len() as u64));
+        self.reserve = reserve_for(span);
+        let durable = self.append_others(&[Draft::plain(Kind::Checkpoint, &body)])?;
+        let (checkpoint, _) = durable.places[0];
+        self.since_checkpoint = 0;
+        let oldest = self.oldest_needed(keep_for_optional);
+        #[cfg(weir_bug = "unlink_before_superblock")]
+        self.delete_before(oldest)?;
+        let closed_at = closing.then(|| self.end());
+        let generation = self.superblock.generation + 1;
+        self.write_superblock(Superblock { generation, checkpoint, oldest, closed_at, ..self.superblock })?;
+        self.delete_before(oldest)
+    }
+
+    /// Says in the superblock that the log ends in order, with a checkpoint if there is room for it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(in crate::channel::file) fn close(&mut self) -> Result<(), AppendError> {
+        if self.may_spend(0, self.oldest_goes(true, &[]))? {
+            return self.checkpoint(true, true);
+        }
+        let (generation, closed_at) = (self.superblock.generation + 1, Some(self.end()));
+        self.write_superblock(Superblock { generation, closed_at, ..self.superblock })
+    }
+
+    /// The oldest segment that a required reader, or recovery, has to read.
+    pub(in crate::channel::file) fn oldest_needed(&self, keep_for_optional: bool) -> u64 {
+        let needed =
+            self.image.readers.iter().filter(|reader| keep_for_optional || reader.demand == Demand::Required);
+        let needed = needed.map(|reader| self.look_from(reader.low).segment);
+        needed.fold(self.active.number, u64::min)
+    }
+
+    /// The bytes of the log from the first that a required reader needs, as the disk has them.
+    pub(in crate::channel::file) fn used_bytes(&self) -> u64 {
+        let required = self.image.readers.iter().filter(|reader| reader.demand == Demand::Required);
+        let from = required.map(|reader| self.look_from(reader.low)).min().unwrap_or(self.end());
+        let before: u64 = self.extents.range(..self.active.number).map(|(_, extent)| extent.file_bytes).sum();
+        let consumed = if from.segment == self.active.number { from.offset } else { 0 };
+        before + self.end().offset.saturating_sub(consumed)
+    }
+
+    /// Where to look for a put: not before the segment that it is in.
+    pub(in crate::channel::file) fn look_from(&self, low: Low) -> Place {
+        let holding = self.extents.iter().rev().find(|(_, extent)| extent.first_sequence <= low.sequence);
+        let (&number, extent) =
+            holding.or(self.extents.iter().next()).expect("the active segment is one of them");
+        match low.place.segment == number && low.place.offset >= extent.begin {
+            true => low.place,
+            false => Place { segment: number, offset: extent.begin },
+        }
+    }
+
+    /// Unlinks segments, the superblock that does without them being safe.
+    fn delete_before(&mut self, oldest: u64) -> Result<(), AppendError> {
+        let gone: Vec<u64> = self.extents.range(..oldest).map(|(number, _)| *number).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for number in gone {
+            match self.storage.unlink(&segment_name(number)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // It takes room until the next start removes it, and means nothing.
+                    warn!("removing {} failed: {error}", segment_name(number));
+                }
+                _ => {}
+            }
+            self.extents.remove(&number);
+        }
+        self.storage.sync_directory().map_err(AppendError::of("syncing the directory"))
+    }
+
+    /// Writes both copies, each synced; in a new file if this one fails.
+    fn write_superblock(&mut self, superblock: Superblock) -> Result<(), AppendError> {
+        #[cfg(weir_bug = "zero_byte_checkpoint")]
+        if true {
+            let what = "writing the superblock";
+            let zeros = [0_u8; 2 * PAGE as usize];
+            self.storage.write_at(&self.superblock_file, 0, &[&zeros]).map_err(AppendError::of(what))?;
+            self.storage.sync(&self.superblock_file).map_err(AppendError::of(what))?;
+        }
+        if let Err(error) = write_copies(&self.storage, &self.superblock_file, &superblock) {
+            warn!("writing {SUPERBLOCK} failed: {error}; it is written again into another file");
+            let what = "writing the superblock";
+            self.superblock_file =
+                replace_superblock(&self.storage, &superblock).map_err(AppendError::of(what))?;
+        }
+        self.superblock = superblock;
+        Ok(())
+    }
+}
+
+/// What is kept free in a segment when a checkpoint takes this much: it may grow to twice that,
+/// and a seal comes behind it.
+pub(in crate::channel::file) fn reserve_for(checkpoint_span: u64) -> u64 {
+    2 * checkpoint_span + PAGE
+}
+
+fn write_copies<S: Storage>(storage: &S, file: &S::File, superblock: &Superblock) -> io::Result<()> {
+    let bytes = superblock.encode();
+    for copy in COPIES {
+        storage.write_at(file, copy, &[&bytes])?;
+        storage.sync(file)?;
+    }
+    Ok(())
+}
+
+/// Puts a new file in the superblock's place, in one act.
+pub(in crate::channel::file) fn replace_superblock<S: Storage>(
+    storage: &S,
+    superblock: &Superblock,
+) -> io::Result<S::File> {
+    match storage.unlink(SUPERBLOCK_NEW) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = storage.create(SUPERBLOCK_NEW)?;
+    write_copies(storage, &file, superblock)?;
+    storage.rename(SUPERBLOCK_NEW, SUPERBLOCK)?;
+    storage.sync_directory()?;
+    Ok(file)
+}
+
+#[cfg(weir_bug = "position_saved_before_data")]
+impl<S: Storage> Log<S> {
+    /// Writes down how far the sources have got before their events.
+    pub(super) fn write_positions_alone(&mut self, drafts: &[Draft<'_>]) -> Result<(), AppendError> {
+        use crate::channel::file::fields::checksum;
+        for draft in drafts.iter().filter(|draft| draft.kind == Kind::Put) {
+            let body = &draft.body[..draft.origins_bytes as usize];
+            let body_checksum = checksum(&[body]);
+            let origins_bytes = draft.origins_bytes;
+            let alone = Draft { kind: Kind::Put, origins_bytes, rows: 0, charged: 0, body, body_checksum };
+            self.append_others(&[alone])?;
+        }
+        Ok(())
+    }
+}

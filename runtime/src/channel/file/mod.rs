@@ -1,0 +1,407 @@
+//! The file channel: bounded, durable, on disk.
+//!
+//! It is a write-ahead log in a directory of its own. A put is acknowledged when it is on disk, and
+//! not when the sinks have it; what the sinks acknowledge is written down with the next puts. The
+//! rooms, from the disk up:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `segment`, `superblock`, `record`, `columns`, `image` | the format, drawn above the code |
+//! | `log` | what is written, in which order, and what a failure leads to |
+//! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
+//! | `reading` | events back from disk |
+//! | `state`, `cursor` | what is reserved, submitted, visible, leased: plain data, no disk |
+//! | `engine` | one turn: from the state to the log and back |
+//! | this one | waiting and waking, for the agent |
+
+mod columns;
+mod cursor;
+mod engine;
+mod fields;
+mod image;
+mod inspection;
+mod log;
+mod origins;
+mod reading;
+mod record;
+mod recovery;
+mod repair;
+mod scan;
+mod segment;
+mod state;
+mod superblock;
+mod survey;
+mod transactions;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::thread::JoinHandle;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::Notify;
+use tracing::info;
+
+use super::{Channel, Demand, Fill, Limits, PutTransaction, Reader, ReserveError};
+use crate::batch::Partition;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::storage::{Directory, Storage};
+use engine::Engine;
+use log::LogSizes;
+use record::BODY_BYTES_MAX;
+use recovery::{Found, Opening};
+use state::State;
+use transactions::{FilePut, FileReader, Waiting};
+
+pub use inspection::{
+    Inspection, InspectionError, ReaderSummary, SegmentSummary, Verification, inspect, verify,
+};
+pub use recovery::OpenError;
+pub use repair::{Forgotten, Repair, forget_reader, repair};
+pub use scan::Damage;
+pub use survey::SurveyError;
+
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod tests;
+
+/// A channel's directory takes at least this much.
+pub const BYTE_CAPACITY_MIN: u64 = 16 << 20;
+/// A directory is divided into about this many segments.
+const SEGMENTS: u64 = 16;
+const SEGMENT_BYTES_MAX: u64 = 128 << 20;
+/// What of the directory is not for events: a segment in reserve, one that is about to go, the
+/// unused ends of others.
+const SEGMENTS_IN_RESERVE: u64 = 4;
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+/// The most bytes that are kept in memory for readers that keep up.
+const RECENT_BYTES_MAX: u64 = 64 << 20;
+
+/// What a file channel is made with.
+#[derive(Debug, Clone)]
+pub struct FileChannelOptions {
+    /// The channel's name, for messages.
+    pub component: Arc<str>,
+    /// The pipeline that the directory belongs to; another one is refused.
+    pub owner: String,
+    /// Its directory. It is made if it is missing.
+    pub path: PathBuf,
+    /// The type of its events.
+    pub schema: SchemaRef,
+    /// The bounds. `byte_capacity` is what the directory may take on disk.
+    pub limits: Limits,
+    /// Where it counts what only it knows.
+    pub meter: Arc<Meter>,
+}
+
+/// A schema that a file channel can't hold.
+#[derive(Debug, Error)]
+#[error("`{column}` is {data_type}, which this version can't keep in a file")]
+pub struct UnsupportedColumn {
+    column: String,
+    data_type: String,
+}
+
+/// The log of a channel could not be written or read any more.
+#[derive(Debug, Error)]
+#[error("{place}: {reason}; what was acknowledged is on disk and comes back at the next start")]
+struct LogFailure {
+    place: String,
+    reason: String,
+}
+
+/// A channel on disk.
+pub struct FileChannel<S: Storage = Directory> {
+    shared: Arc<Shared<S>>,
+    options: FileChannelOptions,
+    sizes: LogSizes,
+    make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared<S: Storage> {
+    component: Arc<str>,
+    meter: Arc<Meter>,
+    state: Mutex<State>,
+    /// Set when the channel is opened.
+    storage: OnceLock<S>,
+    /// Told when something has become visible, or the channel was closed or has failed.
+    changed: Notify,
+    /// Told when there may be room.
+    room: Notify,
+    /// Held by whoever is first in the queue for room.
+    turn: tokio::sync::Mutex<()>,
+    /// Told when there is something to write.
+    work: Condvar,
+    /// Told when the channel has failed.
+    failed: Notify,
+    failure: Mutex<Option<String>>,
+    shutting: std::sync::atomic::AtomicBool,
+}
+
+impl FileChannel {
+    /// A channel in a directory of this machine. Nothing is touched before it is opened.
+    ///
+    /// # Errors
+    /// When it can't hold the type of its events.
+    pub fn new(options: FileChannelOptions) -> Result<FileChannel, UnsupportedColumn> {
+        let path = options.path.clone();
+        let make = move || Directory::create(&path).map_err(Failure::permanent);
+        FileChannel::on(options, Box::new(make))
+    }
+}
+
+impl<S: Storage> FileChannel<S> {
+    /// A channel on a storage that is asked for when it is opened.
+    ///
+    /// # Errors
+    /// When it can't hold the type of its events.
+    pub fn on(
+        options: FileChannelOptions,
+        make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
+    ) -> Result<FileChannel<S>, UnsupportedColumn> {
+        if let Some(column) = columns::unsupported(&options.schema) {
+            let field = options.schema.field_with_name(column);
+            let data_type =
+                field.map_or_else(|_| String::new(), |field| weir_plan::type_name(field.data_type()));
+            return Err(UnsupportedColumn { column: column.to_owned(), data_type });
+        }
+        let disk_bytes = options.limits.byte_capacity;
+        let segment_bytes = (disk_bytes / SEGMENTS).clamp(segment::PAGE * 16, SEGMENT_BYTES_MAX);
+        let segment_bytes = segment_bytes - segment_bytes % segment::PAGE;
+        let reserve = SEGMENTS_IN_RESERVE * segment_bytes;
+        let byte_capacity = disk_bytes.saturating_sub(reserve).max(segment_bytes);
+        let limits = Limits { byte_capacity, ..options.limits };
+        let recent_bytes_max = (byte_capacity / 4).min(RECENT_BYTES_MAX);
+        let state = State::new(limits, options.schema.clone(), recent_bytes_max);
+        let shared = Arc::new(Shared {
+            component: options.component.clone(),
+            meter: options.meter.clone(),
+            state: Mutex::new(state),
+            storage: OnceLock::new(),
+            changed: Notify::new(),
+            room: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+            work: Condvar::new(),
+            failed: Notify::new(),
+            failure: Mutex::new(None),
+            shutting: std::sync::atomic::AtomicBool::new(false),
+        });
+        let sizes = LogSizes { segment_bytes, checkpoint_bytes: CHECKPOINT_BYTES };
+        Ok(FileChannel { shared, options, sizes, make_storage, writer: Mutex::new(None) })
+    }
+
+    fn opening(&self) -> Opening {
+        let FileChannelOptions { owner, schema, .. } = &self.options;
+        let state = self.shared.lock();
+        let readers = state.cursors.iter().map(|cursor| (cursor.name.clone(), cursor.demand)).collect();
+        let mut uuid = [0; 16];
+        // Without the system's chance, the time tells channels apart.
+        if getrandom::fill(&mut uuid).is_err() {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            uuid = now.map_or(0, |since| since.as_nanos()).to_le_bytes();
+        }
+        let note = lock_note(owner);
+        Opening { owner: owner.clone(), schema: schema.clone(), sizes: self.sizes, readers, uuid, note }
+    }
+
+    /// Opens the log and starts its writer. To be called off the runtime's threads: it waits for the
+    /// disk.
+    fn open_now(&self) -> Result<(), Failure> {
+        let storage = (self.make_storage)()?;
+        let place = storage.place();
+        let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::permanent)?;
+        let engine = Engine::new(log, &self.shared.state);
+        self.shared.storage.set(storage).ok();
+        say_what_was_found(&self.shared.component, &place, found);
+        let shared = self.shared.clone();
+        let writer = std::thread::Builder::new().name("weir-log".to_owned());
+        let writer =
+            writer.spawn(move || writer::run(engine, &shared, &place)).map_err(Failure::permanent)?;
+        *self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(writer);
+        Ok(())
+    }
+
+    /// Tells the writer to write down what it has and end, and waits for it.
+    fn shut_now(&self) {
+        self.shared.shutting.store(true, std::sync::atomic::Ordering::Release);
+        // Under the lock, so that the writer does not begin to wait in between.
+        drop(self.shared.lock());
+        self.shared.work.notify_all();
+        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A panic in it was reported as the channel's failure.
+            writer.join().ok();
+        }
+    }
+}
+
+/// Who holds the lock: process and boot tell whether they are still there.
+fn lock_note(owner: &str) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("`{owner}`, process {}, boot {}", std::process::id(), boot.trim())
+}
+
+fn say_what_was_found(component: &str, place: &str, found: Found) {
+    let Found { made, events, scanned_bytes, scanned_records, torn } = found;
+    if made {
+        info!(component, "made a new channel in {place}");
+        return;
+    }
+    info!(
+        component,
+        "{place} holds {events} events; read {scanned_records} records ({scanned_bytes} bytes) since its last checkpoint"
+    );
+    if let Some(torn) = torn {
+        info!(
+            component,
+            "the last write was torn by a crash ({}, byte {}); it was never acknowledged",
+            segment::segment_name(torn.segment),
+            torn.offset
+        );
+    }
+}
+
+impl<S: Storage> Drop for FileChannel<S> {
+    fn drop(&mut self) {
+        self.shut_now();
+    }
+}
+
+impl<S: Storage> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        engine::lock(&self.state)
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The channel can't go on: everybody is told, nobody gets anything any more.
+    fn fail(&self, reason: String) {
+        let dropped = self.lock().fail();
+        drop(dropped);
+        self.failure().get_or_insert(reason);
+        self.changed.notify_waiters();
+        self.room.notify_waiters();
+        self.failed.notify_waiters();
+    }
+
+    /// Why a put of this much can never be made.
+    fn check(&self, room: Fill) -> Result<(), ReserveError> {
+        let limits = self.limits();
+        let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
+        if room.events > limits.transaction_capacity {
+            return Err(too_large(room.events as u64, limits.transaction_capacity as u64, "events"));
+        }
+        match room.bytes > limits.byte_capacity {
+            true => Err(too_large(room.bytes, limits.byte_capacity, "bytes")),
+            false => Ok(()),
+        }
+    }
+
+    /// The bounds of one transaction: a half of the log, so that it fits beside what lies there
+    /// unused until its segment goes.
+    fn limits(&self) -> Limits {
+        let limits = self.lock().limits;
+        let byte_capacity = (limits.byte_capacity / 2).min(BODY_BYTES_MAX / 4);
+        Limits { byte_capacity, ..limits }
+    }
+
+    fn transaction(self: &Arc<Self>, room: Fill) -> Box<dyn PutTransaction> {
+        Box::new(FilePut { shared: self.clone(), room })
+    }
+}
+
+#[async_trait]
+impl<S: Storage> Channel for FileChannel<S> {
+    fn limits(&self) -> Limits {
+        self.shared.limits()
+    }
+
+    async fn open(&self) -> Result<(), Failure> {
+        // The start waits for its channels, one after the other; nothing else runs yet.
+        self.open_now()
+    }
+
+    async fn shut(&self) -> Result<(), Failure> {
+        self.shut_now();
+        match self.shared.failure().clone() {
+            Some(reason) => Err(self.failure_of(reason)),
+            None => Ok(()),
+        }
+    }
+
+    async fn failed(&self) -> Failure {
+        loop {
+            let failed = self.shared.failed.notified();
+            if let Some(reason) = self.shared.failure().clone() {
+                return self.failure_of(reason);
+            }
+            failed.await;
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
+        Some(self.shared.lock().stored(scope))
+    }
+
+    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
+        self.shared.check(room)?;
+        let shared = &self.shared;
+        let _turn = shared.turn.lock().await;
+        let mut waiting = None;
+        loop {
+            let changed = shared.room.notified();
+            {
+                let mut state = shared.lock();
+                if state.is_closed() {
+                    return Err(ReserveError::Closed);
+                }
+                if state.reserve(room) {
+                    return Ok(shared.transaction(room));
+                }
+            }
+            waiting.get_or_insert_with(|| Waiting::begin(shared));
+            changed.await;
+        }
+    }
+
+    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>> {
+        self.shared.check(room).ok()?;
+        self.shared.lock().reserve(room).then(|| self.shared.transaction(room))
+    }
+
+    fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
+        let id = self.shared.lock().reader(name, demand);
+        self.shared.work.notify_all();
+        Box::new(FileReader { shared: self.shared.clone(), id })
+    }
+
+    fn close(&self) {
+        self.shared.lock().close();
+        self.shared.changed.notify_waiters();
+        self.shared.room.notify_waiters();
+        self.shared.work.notify_all();
+    }
+
+    fn fill(&self) -> Fill {
+        self.shared.lock().fill()
+    }
+}
+
+impl<S: Storage> FileChannel<S> {
+    fn failure_of(&self, reason: String) -> Failure {
+        let place = self.options.path.display().to_string();
+        Failure::permanent(LogFailure { place, reason })
+    }
+}

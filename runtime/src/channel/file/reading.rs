@@ -1,0 +1,95 @@
+//! Reading events back for a reader that is behind what is kept in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+
+use super::columns;
+use super::log::Extent;
+use super::record::Kind;
+use super::scan::{Damage, Scan};
+use super::segment::{Place, Uuid};
+use super::survey::SurveyError;
+use crate::batch::Batch;
+use crate::channel::Fill;
+use crate::storage::Storage;
+
+/// Reading stops when it has so much.
+const LOAD_BYTES: u64 = 1 << 20;
+
+/// A put as readers see it.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) sequence: u64,
+    pub(super) batch: Batch,
+    pub(super) fill: Fill,
+    /// Where it is, and where the next record is looked for.
+    pub(super) place: Place,
+    pub(super) next: Place,
+    /// Events put before it.
+    pub(super) events_before: u64,
+}
+
+/// What a reader wants to be read.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) from: Place,
+    /// The put that is wanted, and the first that is not on disk yet.
+    pub(super) sequence: u64,
+    pub(super) below: u64,
+    /// Whether those behind it are wanted, too.
+    pub(super) ahead: bool,
+    pub(super) uuid: Uuid,
+    pub(super) extents: Arc<BTreeMap<u64, Extent>>,
+    /// The type that events are given out as.
+    pub(super) schema: SchemaRef,
+}
+
+/// Reads the put that is wanted and, if asked for, some behind it. Everything in the request was
+/// synced once, so what can't be read is damage.
+pub(super) fn load<S: Storage>(storage: &S, request: &Request) -> Result<Vec<Item>, SurveyError> {
+    let mut items: Vec<Item> = Vec::new();
+    let mut bytes = 0;
+    let extents = request.extents.range(request.from.segment..);
+    for (&number, extent) in extents {
+        let failed = |error| SurveyError::scan(number, error);
+        let mut at = if number == request.from.segment { request.from.offset } else { extent.begin };
+        let mut scan = Scan::open(storage, request.uuid, number, Some(extent.end)).map_err(failed)?;
+        let mut chain = None;
+        while at < extent.end {
+            let place = Place { segment: number, offset: at };
+            let record = scan.record(at).map_err(failed)?;
+            let record = record.filter(|record| chain.is_none_or(|chain| chain == record.header.previous));
+            let Some(record) = record else {
+                return Err(Damage::at(place, "a record can't be read, and it was on disk once").into());
+            };
+            at = record.next.offset;
+            chain = Some(record.chain);
+            let header = record.header;
+            if header.kind != Kind::Put || header.rows == 0 || header.sequence < request.sequence {
+                continue;
+            }
+            let wanted = request.sequence + items.len() as u64;
+            if header.sequence != wanted {
+                let what = format!("put {} where {wanted} is expected", header.sequence);
+                return Err(Damage::at(place, what).into());
+            }
+            let (rows, origins) = (header.rows as usize, header.origins_bytes as usize);
+            let batch = columns::decode(&extent.schema, rows, origins, &record.body);
+            let batch = batch.and_then(|batch| batch.project(&request.schema).ok());
+            let batch = batch.ok_or_else(|| Damage::at(place, "the events make no sense"))?;
+            let fill = Fill { events: rows, bytes: header.charged };
+            let (next, events_before) = (record.next, header.events_before);
+            items.push(Item { sequence: wanted, batch, fill, place, next, events_before });
+            bytes += header.span();
+            if !request.ahead || bytes >= LOAD_BYTES || wanted + 1 >= request.below {
+                return Ok(items);
+            }
+        }
+    }
+    match items.is_empty() {
+        true => Err(Damage::at(request.from, format!("put {} is not there", request.sequence)).into()),
+        false => Ok(items),
+    }
+}

@@ -1,0 +1,399 @@
+//! Opening a channel's directory: making it, or bringing back what it holds.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::{Schema, SchemaRef};
+use thiserror::Error;
+
+use super::image::{Image, Low, ReaderImage};
+use super::log::{Active, Draft, Extent, Log, LogSizes, SPARE, replace_superblock, reserve_for};
+use super::record::{Kind, record_span};
+use super::scan::Scan;
+use super::segment::{PAGE, Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
+use super::superblock::{SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
+use super::survey::{Survey, SurveyError, read_superblock, segments, survey};
+use crate::channel::Demand;
+use crate::storage::{Access, LockError, Storage};
+
+/// The file whose lock keeps others out.
+pub(super) const LOCK: &str = "lock";
+
+/// What a directory is opened as.
+#[derive(Debug, Clone)]
+pub(super) struct Opening {
+    /// The pipeline and the channel in it.
+    pub(super) owner: String,
+    pub(super) schema: SchemaRef,
+    pub(super) sizes: LogSizes,
+    pub(super) readers: Vec<(String, Demand)>,
+    /// The identity of a channel that is made.
+    pub(super) uuid: Uuid,
+    /// What others read who find it locked.
+    pub(super) note: String,
+}
+
+/// Why a channel did not open. Nothing was changed, unless the message says so.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "{place} is in use by {holder}; stop that agent first, or give this channel a directory of its own"
+    )]
+    InUse {
+        /// The directory.
+        place: String,
+        /// The other's note.
+        holder: String,
+    },
+    /// It can't be read as a channel.
+    #[error("{place}: {error}; nothing was changed or skipped{}", advice(error))]
+    Survey {
+        /// The directory.
+        place: String,
+        /// Why.
+        error: SurveyError,
+    },
+    /// It holds events of another pipeline.
+    #[error(
+        "{place} belongs to `{found}`, and this is `{wanted}`; its events are safe: give this channel a directory of its own, or the old name back"
+    )]
+    OtherPipeline {
+        /// The directory.
+        place: String,
+        /// Whose it is.
+        found: String,
+        /// Who asks.
+        wanted: String,
+    },
+    /// A reader that it keeps events for is no longer there.
+    #[error(
+        "{place} keeps {events} events for the reader `{reader}`, which this pipeline does not have; bring it back, or run `weir channel forget-reader {place} {reader}`"
+    )]
+    VanishedReader {
+        /// The directory.
+        place: String,
+        /// The reader's name.
+        reader: String,
+        /// Events in the channel.
+        events: u64,
+    },
+    /// Its events have another type.
+    #[error(
+        "{place} holds events that this pipeline can't take: {what}; let the old pipeline drain it first, its events are safe"
+    )]
+    Schema {
+        /// The directory.
+        place: String,
+        /// In which way they differ.
+        what: String,
+    },
+    /// The disk refused.
+    #[error("{place}: {what}")]
+    Io {
+        /// The directory.
+        place: String,
+        /// What was tried.
+        what: String,
+        /// Why it was refused.
+        source: std::io::Error,
+    },
+}
+
+fn advice(error: &SurveyError) -> &'static str {
+    match error {
+        SurveyError::Damaged(_) | SurveyError::NoSuperblock => {
+            "; `weir channel verify` shows all that is damaged, `weir channel repair` goes on without it"
+        }
+        SurveyError::Version { .. } | SurveyError::Features { .. } => {
+            "; let the version drain it that made it"
+        }
+        SurveyError::Io { .. } => "",
+    }
+}
+
+/// What was found in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Found {
+    /// There was no channel; there is now.
+    pub(super) made: bool,
+    /// Events that are not acknowledged by every reader.
+    pub(super) events: u64,
+    pub(super) scanned_bytes: u64,
+    pub(super) scanned_records: u64,
+    /// A group that a crash has torn, and that was never acknowledged, is gone.
+    pub(super) torn: Option<Place>,
+}
+
+struct Opener<'a, S: Storage> {
+    storage: &'a S,
+    opening: &'a Opening,
+}
+
+/// Opens a channel's directory, or makes one in it.
+///
+/// # Errors
+/// With what to do about it.
+pub(super) fn open<S: Storage>(storage: &S, opening: &Opening) -> Result<(Log<S>, Found), OpenError> {
+    let opener = Opener { storage, opening };
+    let lock = storage.lock(LOCK, &opening.note).map_err(|error| match error {
+        LockError::Held { holder } => OpenError::InUse { place: storage.place(), holder },
+        LockError::Io(source) => opener.io("locking the directory")(source),
+    })?;
+    match read_superblock(storage).map_err(|error| opener.survey(error))? {
+        Some(superblock) => opener.recover(superblock, lock),
+        None => opener.make(lock),
+    }
+}
+
+impl<S: Storage> Opener<'_, S> {
+    fn io(&self, what: &str) -> impl FnOnce(std::io::Error) -> OpenError + use<S> {
+        let (place, what) = (self.storage.place(), what.to_owned());
+        move |source| OpenError::Io { place, what, source }
+    }
+
+    fn survey(&self, error: SurveyError) -> OpenError {
+        OpenError::Survey { place: self.storage.place(), error }
+    }
+
+    fn remove(&self, name: &str) -> Result<(), OpenError> {
+        match self.storage.unlink(name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(self.io(&format!("removing {name}"))(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a channel. The superblock comes last: without it there is none.
+    fn make(&self, lock: S::Lock) -> Result<(Log<S>, Found), OpenError> {
+        for number in segments(self.storage).map_err(|error| self.survey(error))? {
+            self.check_unused(number)?;
+            self.remove(&segment_name(number))?;
+        }
+        self.remove(SPARE)?;
+        self.remove(SUPERBLOCK_NEW)?;
+        let Opening { owner, schema, sizes, readers, uuid, .. } = self.opening;
+        let header = SegmentHeader {
+            uuid: *uuid,
+            number: 0,
+            first_sequence: 0,
+            events_before: 0,
+            charged_before: 0,
+            previous: None,
+            file_bytes: page_up(sizes.segment_bytes.max(2 * header_bytes(schema))),
+            schema: schema.clone(),
+        };
+        let begin = Place { segment: 0, offset: header_bytes(schema) };
+        let low = Low { sequence: 0, place: begin };
+        let readers = readers.iter().map(|(name, demand)| ReaderImage::new(name, *demand, low)).collect();
+        let image = Image { owner: owner.clone(), readers, ..Image::default() };
+        let body = image.encode();
+        let making = || self.io("making the channel");
+        let file = self.storage.create(&segment_name(0)).map_err(making())?;
+        self.storage.allocate(&file, header.file_bytes).map_err(making())?;
+        self.storage.write_at(&file, 0, &[&header.encode()]).map_err(making())?;
+        let superblock =
+            Superblock { uuid: *uuid, generation: 1, checkpoint: begin, oldest: 0, closed_at: None };
+        let unused = self.storage.create(SUPERBLOCK_NEW).map_err(making())?;
+        let mut log = Log {
+            storage: self.storage.clone(),
+            sizes: *sizes,
+            uuid: *uuid,
+            reserve: reserve_for(page_up(record_span(body.len() as u64))),
+            image,
+            extents: BTreeMap::from([(0, Extent::of(&header, begin.offset))]),
+            active: Active { number: 0, file, chain: 0, sealed: false },
+            superblock,
+            superblock_file: unused,
+            spare: None,
+            next_number: 1,
+            since_checkpoint: 0,
+            rewritten: 0,
+            _lock: lock,
+        };
+        let refused = |error| self.appending("making the channel", error);
+        let durable = log.append_others(&[Draft::plain(Kind::Checkpoint, &body)]).map_err(refused)?;
+        let (checkpoint, _) = durable.places[0];
+        // If the first segment failed, it is no part of the log.
+        log.extents.retain(|number, _| *number >= checkpoint.segment);
+        log.superblock = Superblock { checkpoint, oldest: checkpoint.segment, ..superblock };
+        // The superblock must not outlive the segment's name.
+        self.storage.sync_directory().map_err(making())?;
+        log.superblock_file = replace_superblock(self.storage, &log.superblock).map_err(making())?;
+        Ok((log, Found { made: true, ..Found::default() }))
+    }
+
+    /// A segment without a superblock is a leftover of a channel that was not quite made, or all
+    /// that is left of one.
+    fn check_unused(&self, number: u64) -> Result<(), OpenError> {
+        let failed = |error| self.survey(SurveyError::scan(number, error));
+        let header =
+            Scan::open(self.storage, self.opening.uuid, number, None).and_then(|mut scan| scan.header());
+        let Ok(header) = header else { return Ok(()) };
+        let mut scan = Scan::open(self.storage, header.uuid, number, None).map_err(failed)?;
+        let mut at = header_bytes(&header.schema);
+        while let Some(record) = scan.record(at).map_err(failed)? {
+            if record.header.kind == Kind::Put {
+                return Err(self.survey(SurveyError::NoSuperblock));
+            }
+            at = record.next.offset;
+        }
+        // What stands here itself was torn.
+        match scan.group_beyond(at + PAGE).map_err(failed)? {
+            Some(_) => Err(self.survey(SurveyError::NoSuperblock)),
+            None => Ok(()),
+        }
+    }
+
+    fn recover(&self, superblock: Superblock, lock: S::Lock) -> Result<(Log<S>, Found), OpenError> {
+        let surveyed = survey(self.storage, superblock).map_err(|error| self.survey(error))?;
+        self.check(&surveyed)?;
+        let found = Found {
+            made: false,
+            events: surveyed.image.held.events,
+            scanned_bytes: surveyed.scanned_bytes,
+            scanned_records: surveyed.scanned_records,
+            torn: surveyed.torn,
+        };
+        let recovering = || self.io("recovering the channel");
+        // Names can be seen before they are safe.
+        self.storage.sync_directory().map_err(recovering())?;
+        let (&number, _) = surveyed.extents.last_key_value().expect("a survey finds at least one");
+        let file = self.storage.open(&segment_name(number), Access::Write).map_err(recovering())?;
+        if let Some((begin, end)) = surveyed.unproven {
+            self.write_again(&file, begin, end)?;
+        }
+        for number in &surveyed.strays {
+            self.remove(&segment_name(*number))?;
+        }
+        let superblock_file = self.storage.open(SUPERBLOCK, Access::Write).map_err(recovering())?;
+        let sealed = false;
+        let changed = surveyed.image.readers.len();
+        let mut log = Log {
+            storage: self.storage.clone(),
+            sizes: self.opening.sizes,
+            uuid: superblock.uuid,
+            reserve: reserve_for(page_up(record_span(surveyed.image.encode().len() as u64))),
+            image: surveyed.image,
+            extents: surveyed.extents,
+            active: Active { number, file, chain: surveyed.chain, sealed },
+            superblock,
+            superblock_file,
+            spare: self.old_spare()?,
+            next_number: surveyed.next_number,
+            since_checkpoint: surveyed.scanned_bytes,
+            rewritten: 0,
+            _lock: lock,
+        };
+        let readers_changed = self.settle_readers(&mut log) || changed != log.image.readers.len();
+        let refused = |error| self.appending("writing a checkpoint", error);
+        // The old one says the same: on a full disk the next one can wait.
+        let oldest_goes = log.oldest_goes(true, &[]);
+        if readers_changed || log.may_spend(0, oldest_goes).map_err(refused)? {
+            log.checkpoint(true, false).map_err(refused)?;
+        }
+        Ok((log, found))
+    }
+
+    fn appending(&self, what: &str, error: super::log::AppendError) -> OpenError {
+        use super::log::AppendError;
+        match error {
+            AppendError::Full { source, .. } | AppendError::Failed { source, .. } => self.io(what)(source),
+            AppendError::Defect(defect) => self.io(what)(std::io::Error::other(defect)),
+        }
+    }
+
+    /// Whether what is there is this pipeline's.
+    fn check(&self, surveyed: &Survey) -> Result<(), OpenError> {
+        let place = self.storage.place();
+        let Opening { owner, schema, readers, .. } = self.opening;
+        if surveyed.image.owner != *owner {
+            let found = surveyed.image.owner.clone();
+            return Err(OpenError::OtherPipeline { place, found, wanted: owner.clone() });
+        }
+        for extent in surveyed.extents.values() {
+            if let Err(what) = widens(&extent.schema, schema) {
+                return Err(OpenError::Schema { place, what });
+            }
+        }
+        let there = |reader: &ReaderImage| readers.iter().any(|(name, _)| *name == reader.name);
+        let mut required = surveyed.image.readers.iter().filter(|reader| reader.demand == Demand::Required);
+        match required.find(|reader| !there(reader)) {
+            Some(ReaderImage { name, .. }) => {
+                let events = surveyed.image.held.events;
+                Err(OpenError::VanishedReader { place, reader: name.clone(), events })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Brings the last group to the disk once more: that it can be read does not mean that it is
+    /// there, since a sync may have failed before the crash.
+    fn write_again(&self, file: &S::File, begin: Place, end: Place) -> Result<(), OpenError> {
+        let what = format!("writing the last group of {} again", segment_name(begin.segment));
+        let mut bytes = vec![0; (end.offset - begin.offset) as usize];
+        let read = self.storage.read_at(file, begin.offset, &mut bytes).map_err(self.io(&what))?;
+        self.storage.write_at(file, begin.offset, &[&bytes[..read]]).map_err(self.io(&what))?;
+        self.storage.sync(file).map_err(self.io(&what))
+    }
+
+    fn old_spare(&self) -> Result<Option<S::File>, OpenError> {
+        let Ok(file) = self.storage.open(SPARE, Access::Write) else { return Ok(None) };
+        match self.storage.length(&file) {
+            Ok(length) if length == self.opening.sizes.segment_bytes => Ok(Some(file)),
+            _ => self.remove(SPARE).map(|()| None),
+        }
+    }
+
+    /// Lists the pipeline's readers, in its order. A new one begins with the oldest event that
+    /// is there. Says whether the list is another one than before.
+    fn settle_readers(&self, log: &mut Log<S>) -> bool {
+        let (&number, oldest) = log.extents.first_key_value().expect("there is the active segment");
+        let place = Place { segment: number, offset: oldest.begin };
+        let low = Low { sequence: oldest.first_sequence, place };
+        let mut known = std::mem::take(&mut log.image.readers);
+        let before: Vec<(String, Demand)> =
+            known.iter().map(|reader| (reader.name.clone(), reader.demand)).collect();
+        for (name, demand) in &self.opening.readers {
+            let old = known.iter().position(|reader| reader.name == *name);
+            let required_before = old.is_some_and(|old| known[old].demand == Demand::Required);
+            let mut reader =
+                old.map_or_else(|| ReaderImage::new(name, *demand, low), |old| known.swap_remove(old));
+            reader.demand = *demand;
+            if *demand == Demand::Required && !required_before {
+                // Everything from its beginning on is held for it.
+                log.image.held.events = log.image.put.events - oldest.events_before;
+                log.image.held.charged = log.image.put.charged - oldest.charged_before;
+            }
+            if reader.low.sequence < low.sequence {
+                reader.low = low;
+                reader.done.remove_range(..low.sequence);
+            }
+            log.image.readers.push(reader);
+        }
+        before != self.opening.readers
+    }
+}
+
+/// Whether events of the old schema can be given out as ones of the new, with nulls for what they
+/// do not have.
+fn widens(old: &Schema, new: &Schema) -> Result<(), String> {
+    for field in old.fields() {
+        let name = field.name();
+        let Ok(wanted) = new.field_with_name(name) else {
+            return Err(format!("they have `{name}`, which is no longer there"));
+        };
+        if wanted.data_type() != field.data_type() {
+            return Err(format!("`{name}` is {} in them, not {}", field.data_type(), wanted.data_type()));
+        }
+        if field.is_nullable() && !wanted.is_nullable() {
+            return Err(format!("`{name}` may be null in them"));
+        }
+    }
+    let added =
+        new.fields().iter().find(|field| old.field_with_name(field.name()).is_err() && !field.is_nullable());
+    match added {
+        Some(field) => Err(format!("they lack `{}`, which must not be null", field.name())),
+        None => Ok(()),
+    }
+}

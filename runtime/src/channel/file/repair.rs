@@ -1,0 +1,364 @@
+//! Working on a channel's directory that no agent uses: going on without what is damaged, and
+//! without a reader that has gone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use arrow_schema::SchemaRef;
+
+use super::image::{Amount, Image, Low};
+use super::inspection::{InspectionError, LogFiles, lock, superblock_or_damage, surveying};
+use super::lock_note;
+use super::log::{Active, AppendError, Draft, Extent, Log, LogSizes, replace_superblock};
+use super::record::{Kind, RecordHeader};
+use super::recovery::{Opening, open};
+use super::scan::{Damage, Record};
+use super::segment::{Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
+use super::superblock::{SUPERBLOCK_NEW, Superblock};
+use super::survey::{read_superblock, segments, survey};
+use crate::channel::Demand;
+use crate::storage::{Directory, Storage};
+
+/// A segment of a log that is written anew is at least so large.
+const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// What a repair came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repair {
+    /// What was damaged; empty when there was nothing to do.
+    pub damages: Vec<Damage>,
+    /// Events that were kept, and still wait.
+    pub kept_events: u64,
+    /// Events that are lost. What only the last, unreadable records held is not counted.
+    pub lost_events: u64,
+}
+
+/// What forgetting a reader came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The reader.
+    pub reader: String,
+    /// Events that waited, and were there for this reader alone.
+    pub freed_events: u64,
+    /// Events that wait for others.
+    pub held_events: u64,
+}
+
+/// Makes a channel usable again that has damage in it: everything that can be read is written anew,
+/// and takes the place of the old log in one act. Until then nothing is changed. There must be room
+/// for what waits in it. What lies unreadable is lost; positions are kept, so that sources don't put
+/// it again.
+///
+/// # Errors
+/// When the directory is in use, or the disk refuses.
+pub fn repair(path: &Path) -> Result<Repair, InspectionError> {
+    let mut uuid = Uuid::default();
+    getrandom::fill(&mut uuid).ok();
+    repair_on(&Directory::open(path)?, uuid)
+}
+
+/// Takes a reader off a channel's list, so that events are no longer kept for it.
+///
+/// # Errors
+/// When the directory is in use or damaged, there is no such reader, or the disk refuses.
+pub fn forget_reader(path: &Path, reader: &str) -> Result<Forgotten, InspectionError> {
+    forget_reader_on(&Directory::open(path)?, reader)
+}
+
+fn appending<S: Storage>(storage: &S) -> impl Fn(AppendError) -> InspectionError + use<S> {
+    let place = storage.place();
+    move |error| {
+        let place = place.clone();
+        match error {
+            AppendError::Full { what, source } | AppendError::Failed { what, source } => {
+                InspectionError::Io { place, what: what.to_owned(), source }
+            }
+            AppendError::Defect(what) => InspectionError::Io {
+                place,
+                what: what.to_owned(),
+                source: std::io::Error::other("a defect"),
+            },
+        }
+    }
+}
+
+pub(super) fn repair_on<S: Storage>(storage: &S, uuid: Uuid) -> Result<Repair, InspectionError> {
+    let held = lock(storage)?;
+    let refused = surveying(storage);
+    let mut repair = Repair::default();
+    let superblock = superblock_or_damage(storage, &mut repair.damages)?;
+    let files = LogFiles::find(storage, superblock).map_err(&refused)?;
+    let salvage = Salvage::read(&files, &mut repair).map_err(&refused)?;
+    if let Some(superblock) = superblock.filter(|_| repair.damages.is_empty()) {
+        match survey(storage, superblock) {
+            Ok(surveyed) => {
+                repair.kept_events = surveyed.image.held.events;
+                repair.lost_events = 0;
+                return Ok(repair);
+            }
+            Err(super::survey::SurveyError::Damaged(damage)) => repair.damages.push(damage),
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    salvage.write(storage, &files, uuid, held, &mut repair)?;
+    Ok(repair)
+}
+
+/// What can be known of a damaged log, apart from its events.
+struct Salvage {
+    image: Image,
+    schema: Option<SchemaRef>,
+}
+
+impl Salvage {
+    fn read<S: Storage>(
+        files: &LogFiles<'_, S>,
+        repair: &mut Repair,
+    ) -> Result<Salvage, super::survey::SurveyError> {
+        let mut image = Image::default();
+        let mut end: Option<Amount> = None;
+        for index in 0..files.segments.len() {
+            let lost = &mut repair.lost_events;
+            files.walk(index, &mut repair.damages, |record, _| {
+                apply_what_makes_sense(&mut image, record);
+                let header = &record.header;
+                let before = Amount { events: header.events_before, charged: header.charged_before };
+                *lost += end.map_or(0, |end| before.events.saturating_sub(end.events));
+                let mut after = before;
+                after.add(Amount { events: u64::from(header.rows), charged: header.charged });
+                end = Some(after);
+                None
+            })?;
+        }
+        let newest = files.segments.iter().rev().find_map(|(_, header)| header.as_ref().ok());
+        Ok(Salvage { image, schema: newest.map(|header| header.schema.clone()) })
+    }
+
+    /// Writes a log anew with what nobody is sure to have, and puts it in the old one's place.
+    fn write<S: Storage>(
+        self,
+        storage: &S,
+        files: &LogFiles<'_, S>,
+        uuid: Uuid,
+        held: S::Lock,
+        repair: &mut Repair,
+    ) -> Result<(), InspectionError> {
+        let Salvage { image: old, schema } = self;
+        let schema = schema.ok_or_else(|| InspectionError::NoChannel { place: storage.place() })?;
+        let failed = appending(storage);
+        let mut log = new_log(storage, uuid, &old, &schema, held)?;
+        // By its new sequence, which readers have an event already.
+        let mut had: Vec<Vec<u64>> = vec![Vec::new(); old.readers.len()];
+        let mut newest: Option<u64> = None;
+        for index in 0..files.segments.len() {
+            let mut error = None;
+            files
+                .walk(index, &mut Vec::new(), |record, schema| {
+                    let header = &record.header;
+                    let again = newest.is_some_and(|newest| header.sequence <= newest);
+                    if header.kind != Kind::Put || header.rows == 0 || again || error.is_some() {
+                        return None;
+                    }
+                    newest = Some(header.sequence);
+                    let has = |reader: &super::image::ReaderImage| reader.has(header.sequence);
+                    let required = old.readers.iter().filter(|reader| reader.demand == Demand::Required);
+                    if required.clone().count() > 0 && required.clone().all(has) {
+                        return None;
+                    }
+                    let sequence = log.image.next_sequence;
+                    had.iter_mut()
+                        .zip(&old.readers)
+                        .filter(|(_, reader)| has(reader))
+                        .for_each(|(had, _)| had.push(sequence));
+                    error = log.append_puts(&[copy_of(header, &record.body)], schema).err();
+                    None
+                })
+                .map_err(surveying(storage))?;
+            error.map_or(Ok(()), |error| Err(failed(error)))?;
+        }
+        for (reader, had) in log.image.readers.iter_mut().zip(had) {
+            reader.done.extend(had);
+        }
+        log.image.positions = old.positions;
+        repair.kept_events = log.image.held.events;
+        let durable =
+            log.append_others(&[Draft::plain(Kind::Checkpoint, &log.image.encode())]).map_err(failed)?;
+        let (checkpoint, _) = durable.places[0];
+        let superblock = Superblock { checkpoint, ..log.superblock };
+        let refused = |source| InspectionError::Io {
+            place: storage.place(),
+            what: "putting the repaired log in the old one's place".to_owned(),
+            source,
+        };
+        storage.sync_directory().map_err(refused)?;
+        log.superblock_file = replace_superblock(storage, &superblock).map_err(refused)?;
+        remove_before(storage, superblock.oldest)
+    }
+}
+
+/// The old segments take room, and mean nothing any more.
+fn remove_before<S: Storage>(storage: &S, oldest: u64) -> Result<(), InspectionError> {
+    for number in segments(storage).map_err(surveying(storage))?.into_iter().filter(|number| *number < oldest)
+    {
+        // What stays is removed by the next start.
+        storage.unlink(&segment_name(number)).ok();
+    }
+    Ok(())
+}
+
+/// Applies a record to an image of a log with holes: what it says counts, not what it follows.
+fn apply_what_makes_sense(image: &mut Image, record: &Record) {
+    let header = RecordHeader { ..record.header };
+    if header.kind != Kind::Checkpoint {
+        image.next_sequence = header.sequence;
+        image.put = Amount { events: header.events_before, charged: header.charged_before };
+        // Nothing is released that the hole has hidden.
+        image.held = image.put;
+    }
+    image.apply(&header, &record.body).ok();
+}
+
+fn copy_of<'a>(header: &RecordHeader, body: &'a [u8]) -> Draft<'a> {
+    let RecordHeader { origins_bytes, rows, charged, body_checksum, .. } = *header;
+    Draft { kind: Kind::Put, origins_bytes, rows, charged, body, body_checksum }
+}
+
+/// An empty log with the readers of another one, behind its segments.
+fn new_log<S: Storage>(
+    storage: &S,
+    uuid: Uuid,
+    old: &Image,
+    schema: &SchemaRef,
+    lock: S::Lock,
+) -> Result<Log<S>, InspectionError> {
+    let refused = |source| InspectionError::Io {
+        place: storage.place(),
+        what: "making a segment for what can be read".to_owned(),
+        source,
+    };
+    let number = segments(storage).map_err(surveying(storage))?.last().map_or(0, |last| last + 1);
+    let file_bytes = page_up(SEGMENT_BYTES_MIN.max(2 * header_bytes(schema)));
+    let header = SegmentHeader {
+        uuid,
+        number,
+        first_sequence: 0,
+        events_before: 0,
+        charged_before: 0,
+        previous: None,
+        file_bytes,
+        schema: schema.clone(),
+    };
+    let begin = Place { segment: number, offset: header_bytes(schema) };
+    let mut image = Image { owner: old.owner.clone(), readers: old.readers.clone(), ..Image::default() };
+    for reader in &mut image.readers {
+        reader.low = Low { sequence: 0, place: begin };
+        reader.done.clear();
+    }
+    let file = storage.create(&segment_name(number)).map_err(refused)?;
+    storage.allocate(&file, file_bytes).map_err(refused)?;
+    storage.write_at(&file, 0, &[&header.encode()]).map_err(refused)?;
+    match storage.unlink(SUPERBLOCK_NEW) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(refused(error)),
+        _ => {}
+    }
+    let superblock = Superblock { uuid, generation: 1, checkpoint: begin, oldest: number, closed_at: None };
+    Ok(Log {
+        storage: storage.clone(),
+        sizes: LogSizes { segment_bytes: file_bytes, checkpoint_bytes: u64::MAX },
+        uuid,
+        reserve: 0,
+        image,
+        extents: BTreeMap::from([(number, Extent::of(&header, begin.offset))]),
+        active: Active { number, file, chain: 0, sealed: false },
+        superblock,
+        superblock_file: storage.create(SUPERBLOCK_NEW).map_err(refused)?,
+        spare: None,
+        next_number: number + 1,
+        since_checkpoint: 0,
+        rewritten: 0,
+        _lock: lock,
+    })
+}
+
+pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<Forgotten, InspectionError> {
+    let refused = surveying(storage);
+    let place = storage.place();
+    let held = lock(storage)?;
+    let none = || InspectionError::NoChannel { place: place.clone() };
+    let superblock = read_superblock(storage).map_err(&refused)?.ok_or_else(none)?;
+    let surveyed = survey(storage, superblock).map_err(&refused)?;
+    // The log takes the lock itself.
+    drop(held);
+    let known: Vec<String> = surveyed.image.readers.iter().map(|reader| reader.name.clone()).collect();
+    if !known.iter().any(|name| name == reader) {
+        return Err(InspectionError::NoReader { place, reader: reader.to_owned(), known });
+    }
+    let (_, active) = surveyed.extents.last_key_value().expect("a survey finds at least one");
+    let opening = Opening {
+        owner: surveyed.image.owner.clone(),
+        schema: active.schema.clone(),
+        sizes: LogSizes { segment_bytes: active.file_bytes, checkpoint_bytes: u64::MAX },
+        readers: surveyed.image.readers.iter().map(|reader| (reader.name.clone(), reader.demand)).collect(),
+        uuid: superblock.uuid,
+        note: lock_note("weir channel forget-reader"),
+    };
+    let opened = open(storage, &opening);
+    let (mut log, found) = opened.map_err(|error| InspectionError::Io {
+        place,
+        what: "opening it".to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    log.image.readers.retain(|known| known.name != reader);
+    log.image.held = count_held(storage, &log)?;
+    let held_events = log.image.held.events;
+    log.checkpoint(true, true).map_err(appending(storage))?;
+    Ok(Forgotten { reader: reader.to_owned(), freed_events: found.events - held_events, held_events })
+}
+
+/// Counts what a required reader does not have, by reading.
+fn count_held<S: Storage>(storage: &S, log: &Log<S>) -> Result<Amount, InspectionError> {
+    let required: Vec<_> =
+        log.image.readers.iter().filter(|reader| reader.demand == Demand::Required).collect();
+    let mut held = Amount::default();
+    let superblock = Some(log.superblock);
+    let files = LogFiles::find(storage, superblock).map_err(surveying(storage))?;
+    let mut damages = Vec::new();
+    for index in 0..files.segments.len() {
+        let walked = files.walk(index, &mut damages, |record, _| {
+            let header = &record.header;
+            let wanted = required.iter().any(|reader| !reader.has(header.sequence));
+            if header.kind == Kind::Put && header.rows > 0 && wanted {
+                held.add(Amount { events: u64::from(header.rows), charged: header.charged });
+            }
+            None
+        });
+        walked.map_err(surveying(storage))?;
+    }
+    match damages.into_iter().next() {
+        Some(damage) => Err(surveying(storage)(damage.into())),
+        None => Ok(held),
+    }
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Repair { damages, kept_events, lost_events } = self;
+        if damages.is_empty() {
+            return writeln!(f, "nothing is damaged; {kept_events} events wait");
+        }
+        writeln!(f, "{} damaged places:", damages.len())?;
+        damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))?;
+        writeln!(f, "{lost_events} events are lost; {kept_events} events were kept and wait")
+    }
+}
+
+impl fmt::Display for Forgotten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Forgotten { reader, freed_events, held_events } = self;
+        writeln!(
+            f,
+            "reader {reader} is forgotten: {freed_events} events were there for it alone and are let go, {held_events} wait for others"
+        )
+    }
+}

@@ -1,0 +1,161 @@
+//! Reading records back from a segment.
+
+use std::io;
+
+use arrow_buffer::Buffer;
+use thiserror::Error;
+
+use super::fields::checksum;
+use super::record::{RECORD_HEADER, RecordHeader, record_span};
+use super::segment::{
+    HEADER_BYTES_MAX, HeaderFault, PAGE, Place, SegmentHeader, Uuid, page_up, segment_name,
+};
+use crate::storage::{Access, Storage};
+
+/// How much is read at a time.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// Something in the log that is not as it was written, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{file}, byte {offset}: {what}")]
+pub struct Damage {
+    /// The file in the channel's directory.
+    pub file: String,
+    /// The byte in the file at which it begins.
+    pub offset: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Damage {
+    pub(super) fn at(place: Place, what: impl Into<String>) -> Damage {
+        Damage { file: segment_name(place.segment), offset: place.offset, what: what.into() }
+    }
+}
+
+/// Why a segment can't be read.
+#[derive(Debug, Error)]
+pub(super) enum ScanError {
+    /// The disk refused.
+    #[error("reading {file}")]
+    Io { file: String, source: io::Error },
+    /// The header is no header.
+    #[error("{0:?}")]
+    Header(HeaderFault),
+}
+
+/// A whole record.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) place: Place,
+    /// Where the next one begins.
+    pub(super) next: Place,
+    pub(super) header: RecordHeader,
+    /// The header's checksum.
+    pub(super) chain: u32,
+    pub(super) body: Buffer,
+}
+
+/// An open segment that is read in large pieces.
+pub(super) struct Scan<'a, S: Storage> {
+    storage: &'a S,
+    file: S::File,
+    uuid: Uuid,
+    number: u64,
+    /// Nothing is read from here on.
+    limit: u64,
+    chunk: Buffer,
+    chunk_at: u64,
+}
+
+impl<'a, S: Storage> Scan<'a, S> {
+    /// Opens a segment to be read up to `limit`, or to its end.
+    pub(super) fn open(
+        storage: &'a S,
+        uuid: Uuid,
+        number: u64,
+        limit: Option<u64>,
+    ) -> Result<Scan<'a, S>, ScanError> {
+        let refused = |source| ScanError::Io { file: segment_name(number), source };
+        let file = storage.open(&segment_name(number), Access::Read).map_err(refused)?;
+        let length = storage.length(&file).map_err(refused)?;
+        let limit = limit.unwrap_or(length).min(length);
+        let chunk = Buffer::from_vec(Vec::<u8>::new());
+        Ok(Scan { storage, file, uuid, number, limit, chunk, chunk_at: 0 })
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// These bytes of the file; fewer at the limit.
+    fn bytes(&mut self, offset: u64, length: u64) -> Result<Buffer, ScanError> {
+        let end = offset.saturating_add(length).min(self.limit).max(offset);
+        let held = self.chunk_at..self.chunk_at + self.chunk.len() as u64;
+        if !(held.start <= offset && end <= held.end) {
+            let wanted = (end - offset).max(CHUNK_BYTES.min(self.limit.saturating_sub(offset)));
+            self.chunk = Buffer::from_vec(self.read(offset, wanted)?);
+            self.chunk_at = offset;
+        }
+        let begin = (offset - self.chunk_at) as usize;
+        let length = ((end - offset) as usize).min(self.chunk.len() - begin);
+        Ok(self.chunk.slice_with_length(begin, length))
+    }
+
+    /// The segment's header. Nothing else is read: a channel may have very many segments, and each
+    /// one's header is looked at when it is opened.
+    pub(super) fn header(&mut self) -> Result<SegmentHeader, ScanError> {
+        let begin = self.read(0, PAGE.min(self.limit))?;
+        let length = SegmentHeader::length(&begin).map_err(ScanError::Header)?;
+        if length <= begin.len() as u64 {
+            return SegmentHeader::decode(&begin).map_err(ScanError::Header);
+        }
+        let bytes = self.read(0, length.min(HEADER_BYTES_MAX).min(self.limit))?;
+        SegmentHeader::decode(&bytes).map_err(ScanError::Header)
+    }
+
+    fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, ScanError> {
+        let mut bytes = vec![0; length as usize];
+        let read = self.storage.read_at(&self.file, offset, &mut bytes);
+        let read = read.map_err(|source| ScanError::Io { file: segment_name(self.number), source })?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// The record that begins here; `None` when none does that is whole.
+    pub(super) fn record(&mut self, offset: u64) -> Result<Option<Record>, ScanError> {
+        let place = Place { segment: self.number, offset };
+        let bytes = self.bytes(offset, RECORD_HEADER)?;
+        let Some((header, chain)) = RecordHeader::decode(&bytes, &self.uuid, place) else { return Ok(None) };
+        if header.span() > self.limit.saturating_sub(offset) {
+            return Ok(None);
+        }
+        let body = self.bytes(offset + RECORD_HEADER, u64::from(header.body_bytes))?;
+        if body.len() as u64 != u64::from(header.body_bytes) || checksum(&[&body]) != header.body_checksum {
+            return Ok(None);
+        }
+        let end = offset + record_span(u64::from(header.body_bytes));
+        let next = if header.last_of_group { page_up(end) } else { end };
+        let next = Place { segment: self.number, offset: next };
+        Ok(Some(Record { place, next, header, chain, body }))
+    }
+
+    /// Whether the page that begins here was never written.
+    pub(super) fn is_blank(&mut self, offset: u64) -> Result<bool, ScanError> {
+        Ok(self.bytes(offset, PAGE)?.iter().all(|byte| *byte == 0))
+    }
+
+    /// Whether a group begins in any page from here on: then everything before it was synced.
+    pub(super) fn group_beyond(&mut self, offset: u64) -> Result<Option<u64>, ScanError> {
+        let mut at = page_up(offset);
+        while at < self.limit {
+            let place = Place { segment: self.number, offset: at };
+            let bytes = self.bytes(at, RECORD_HEADER)?;
+            match RecordHeader::decode(&bytes, &self.uuid, place) {
+                Some((header, _)) if header.first_of_group => return Ok(Some(at)),
+                _ => at += PAGE,
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,450 @@
+//! What a file channel knows and does without a disk, as plain data: every change is one call, none
+//! of them waits.
+//!
+//! The states of a put, and the calls that change them:
+//!
+//! ```text
+//! Reserved ─submit─► Submitted ─publish─► Visible ─lease─► Leased ─acknowledge─► Acknowledged
+//!     └─release─► (gone)  └─fail─► (failed)   ▲              │                  written, deleted
+//!                                             └──roll back───┘                  ─► Reclaimed
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+
+use super::cursor::Cursor;
+use super::image::{Acknowledged, Amount, Image, Low, Position, Positions, move_position};
+use super::log::{Durable, Extent};
+use super::reading::{Item, Request};
+use super::segment::{Place, Uuid};
+use crate::acknowledgement::Acknowledgement;
+use crate::batch::{Batch, Interval};
+use crate::channel::{Demand, Fill, Limits, Scope};
+
+/// The place of a reader among the channel's readers.
+pub(super) type ReaderId = usize;
+
+/// A put that is on its way to the disk.
+pub(super) struct Submitted {
+    /// `None` for one that the log has already, or that has no events.
+    pub(super) sequence: Option<u64>,
+    pub(super) batch: Batch,
+    pub(super) fill: Fill,
+    /// Events put before it.
+    pub(super) events_before: u64,
+    /// Empty when there is nothing to write.
+    pub(super) body: Vec<u8>,
+    pub(super) body_checksum: u32,
+    pub(super) origins_bytes: u32,
+    pub(super) acknowledgement: Acknowledgement,
+}
+
+/// What a take comes to.
+pub(super) enum Take {
+    /// Events, leased.
+    Leased(Item),
+    /// They have to be read first.
+    Load(Box<Request>),
+    /// See [`Taken::Pressure`](crate::channel::Taken).
+    Pressure,
+    /// There is nothing now.
+    Wait,
+    /// There will be nothing any more.
+    End,
+}
+
+/// Acknowledgements to be written down.
+pub(super) struct Unwritten {
+    pub(super) released: Amount,
+    pub(super) acknowledged: Vec<Acknowledged>,
+}
+
+/// A file channel, apart from its log.
+pub(super) struct State {
+    pub(super) limits: Limits,
+    pub(super) schema: SchemaRef,
+    uuid: Uuid,
+    reserved: Fill,
+    /// Puts that wait for room.
+    pub(super) waiting: usize,
+    next_sequence: u64,
+    /// Put since the beginning.
+    events_put: u64,
+    submitted: VecDeque<Submitted>,
+    /// Of what is submitted and not yet counted in `used_bytes`.
+    submitted_bytes: u64,
+    /// Events that are submitted and not on disk.
+    submitted_events: usize,
+    pub(super) positions: Positions,
+    /// Events that are not acknowledged by every required reader, submitted ones included.
+    held: Fill,
+    /// Bytes of the log on disk that a required reader needs.
+    used_bytes: u64,
+    /// The first put that is not on disk.
+    durable: u64,
+    /// What was put last, for readers that keep up; without gaps.
+    recent: VecDeque<Item>,
+    recent_bytes: u64,
+    recent_bytes_max: u64,
+    pub(super) cursors: Vec<Cursor>,
+    extents: Arc<BTreeMap<u64, Extent>>,
+    /// Acknowledged by every required reader and not written down yet.
+    released: Amount,
+    /// The log lists as many readers.
+    listed: usize,
+    pub(super) opened: bool,
+    closed: bool,
+    pub(super) failed: bool,
+}
+
+impl State {
+    pub(super) fn new(limits: Limits, schema: SchemaRef, recent_bytes_max: u64) -> State {
+        State {
+            limits,
+            schema,
+            uuid: Uuid::default(),
+            reserved: Fill::default(),
+            waiting: 0,
+            next_sequence: 0,
+            events_put: 0,
+            submitted: VecDeque::new(),
+            submitted_bytes: 0,
+            submitted_events: 0,
+            positions: Positions::new(),
+            held: Fill::default(),
+            used_bytes: 0,
+            durable: 0,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            recent_bytes_max,
+            cursors: Vec::new(),
+            extents: Arc::default(),
+            released: Amount::default(),
+            listed: 0,
+            opened: false,
+            closed: false,
+            failed: false,
+        }
+    }
+
+    /// The reader of this name; a new one, if there is none.
+    pub(super) fn reader(&mut self, name: &str, demand: Demand) -> ReaderId {
+        if let Some(reader) = self.cursors.iter().position(|cursor| cursor.name == name) {
+            return reader;
+        }
+        let mut cursor = Cursor::new(name, demand);
+        if let Some((&segment, extent)) = self.extents.first_key_value() {
+            let place = Place { segment, offset: extent.begin };
+            cursor.next = Low { sequence: extent.first_sequence, place };
+            cursor.events_before = extent.events_before;
+        }
+        self.cursors.push(cursor);
+        self.cursors.len() - 1
+    }
+
+    /// Begins with what the log says.
+    pub(super) fn open(&mut self, image: &Image, uuid: Uuid, look_from: impl Fn(Low) -> (Place, u64)) {
+        self.uuid = uuid;
+        self.next_sequence = image.next_sequence;
+        self.events_put = image.put.events;
+        self.durable = image.next_sequence;
+        self.positions = image.positions.clone();
+        self.held = Fill { events: image.held.events as usize, bytes: image.held.charged };
+        self.listed = image.readers.len();
+        for cursor in &mut self.cursors {
+            if let Some(reader) = image.readers.iter().find(|reader| reader.name == cursor.name) {
+                let (place, events_before) = look_from(reader.low);
+                cursor.begin(reader, place, events_before);
+            }
+        }
+        self.opened = true;
+    }
+
+    /// Readers that the log does not list yet.
+    pub(super) fn unlisted(&self) -> impl Iterator<Item = &Cursor> {
+        self.cursors.iter().skip(self.listed)
+    }
+
+    pub(super) fn list_readers(&mut self, held: Amount) {
+        self.listed = self.cursors.len();
+        self.released = Amount::default();
+        self.held.events = held.events as usize + self.submitted_events;
+        self.held.bytes = held.charged + self.submitted_bytes;
+    }
+
+    // Puts.
+
+    /// Takes room for a put if there is.
+    pub(super) fn reserve(&mut self, room: Fill) -> bool {
+        let events = self.held.events + self.reserved.events + room.events;
+        let bytes = self.used_bytes + self.submitted_bytes + self.reserved.bytes + room.bytes;
+        let fits = events <= self.limits.capacity && bytes <= self.limits.byte_capacity;
+        let fits = fits && self.opened && !self.closed && !self.failed;
+        if fits {
+            self.reserved.add(room);
+        }
+        fits
+    }
+
+    /// Reserved → gone.
+    pub(super) fn release(&mut self, room: Fill) {
+        self.reserved.subtract(room);
+    }
+
+    /// Reserved → Submitted.
+    pub(super) fn submit(&mut self, scope: &Scope, mut put: Submitted) {
+        if !put.body.is_empty() {
+            for Interval { partition, through, .. } in put.batch.origins().intervals() {
+                let position = Position { through: *through, moved: self.next_sequence, run: scope.run };
+                let key = (scope.name.to_string(), partition.clone());
+                move_position(&mut self.positions, key, position);
+            }
+        }
+        if !put.body.is_empty() && !put.batch.is_empty() {
+            put.sequence = Some(self.next_sequence);
+            put.events_before = self.events_put;
+            self.next_sequence += 1;
+            self.submitted_events += put.fill.events;
+            self.events_put += put.fill.events as u64;
+            if self.cursors.iter().any(Cursor::is_required) {
+                self.held.add(put.fill);
+            }
+        }
+        self.submitted_bytes += put.body.len() as u64;
+        self.submitted.push_back(put);
+    }
+
+    /// What is waiting to be written, of one schema and about this many bytes.
+    pub(super) fn collect(&mut self, bytes_max: u64) -> Vec<Submitted> {
+        let mut group: Vec<Submitted> = Vec::new();
+        let mut bytes = 0;
+        while let Some(first) = self.submitted.front() {
+            let length = first.body.len() as u64;
+            let fits = bytes == 0 || bytes + length <= bytes_max;
+            let same = group.first().is_none_or(|one| one.batch.schema() == first.batch.schema());
+            if !fits || !same {
+                break;
+            }
+            bytes += length;
+            group.extend(self.submitted.pop_front());
+        }
+        group
+    }
+
+    pub(super) fn has_submitted(&self) -> bool {
+        !self.submitted.is_empty()
+    }
+
+    /// Submitted → Visible, which takes a witness. Gives back what is to be acknowledged.
+    pub(super) fn publish(&mut self, group: Vec<Submitted>, durable: &Durable) -> Vec<Acknowledgement> {
+        let mut places = durable.places.iter();
+        let mut acknowledgements = Vec::with_capacity(group.len());
+        for put in group {
+            self.submitted_bytes -= put.body.len() as u64;
+            acknowledgements.push(put.acknowledgement);
+            if put.body.is_empty() {
+                continue;
+            }
+            let &(place, next) = places.next().expect("the log has written every record");
+            let Some(sequence) = put.sequence else { continue };
+            self.durable = sequence + 1;
+            self.submitted_events -= put.fill.events;
+            let Submitted { batch, fill, events_before, .. } = put;
+            self.remember(Item { sequence, batch, fill, place, next, events_before });
+        }
+        acknowledgements
+    }
+
+    /// Keeps a put for readers that keep up, within a bound.
+    fn remember(&mut self, item: Item) {
+        self.recent_bytes += item.fill.bytes;
+        self.recent.push_back(item);
+        while self.recent_bytes > self.recent_bytes_max {
+            self.forget_oldest();
+        }
+        self.forget_what_all_have();
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(item) = self.recent.pop_front() {
+            self.recent_bytes -= item.fill.bytes;
+        }
+    }
+
+    fn forget_what_all_have(&mut self) {
+        let behind = self.cursors.iter().map(|cursor| cursor.next.sequence).min().unwrap_or(self.durable);
+        while self.recent.front().is_some_and(|item| item.sequence < behind) {
+            self.forget_oldest();
+        }
+    }
+
+    fn remembered(&self, sequence: u64) -> Option<&Item> {
+        let first = self.recent.front()?.sequence;
+        self.recent.get(usize::try_from(sequence.checked_sub(first)?).ok()?)
+    }
+
+    /// The log and its disk as they are now.
+    pub(super) fn settle_log(&mut self, extents: Arc<BTreeMap<u64, Extent>>, used_bytes: u64) {
+        let oldest_before = self.extents.keys().next().copied();
+        self.extents = extents;
+        self.used_bytes = used_bytes;
+        let Some((&segment, oldest)) = self.extents.first_key_value() else { return };
+        if oldest_before.is_some_and(|before| before < segment) {
+            let place = Place { segment, offset: oldest.begin };
+            let low = Low { sequence: oldest.first_sequence, place };
+            let events_before = oldest.events_before;
+            self.cursors.iter_mut().for_each(|cursor| cursor.truncate(low, events_before));
+        }
+    }
+
+    /// Whether segments may be kept for optional readers alone: nobody needs their room.
+    pub(super) fn keep_for_optional(&self) -> bool {
+        self.waiting == 0 && 2 * self.used_bytes < self.limits.byte_capacity
+    }
+
+    // Takes.
+
+    pub(super) fn take(&mut self, reader: ReaderId) -> Take {
+        if self.failed || !self.opened {
+            return Take::Wait;
+        }
+        if self.press(reader) {
+            return Take::Pressure;
+        }
+        if let Some((sequence, held)) = self.cursors[reader].first_returned() {
+            return match self.remembered(sequence).cloned() {
+                Some(item) => self.lease(reader, item),
+                None => self.load(sequence, held.place, false),
+            };
+        }
+        loop {
+            let cursor = &self.cursors[reader];
+            let Low { sequence, place } = cursor.next;
+            if sequence >= self.durable || !cursor.may_go_on() {
+                let all = self.submitted.is_empty() && self.durable == self.next_sequence;
+                return if self.closed && all && sequence >= self.durable { Take::End } else { Take::Wait };
+            }
+            let ahead = self.cursors[reader].ahead.pop_front();
+            let item = ahead.filter(|item| item.sequence == sequence);
+            let Some(item) = item.or_else(|| self.remembered(sequence).cloned()) else {
+                return self.load(sequence, place, true);
+            };
+            if !self.cursors[reader].skip_what_was_done(&item) {
+                return self.lease(reader, item);
+            }
+        }
+    }
+
+    fn lease(&mut self, reader: ReaderId, item: Item) -> Take {
+        self.cursors[reader].lease(&item);
+        self.forget_what_all_have();
+        Take::Leased(item)
+    }
+
+    fn load(&self, sequence: u64, from: Place, ahead: bool) -> Take {
+        Take::Load(Box::new(Request {
+            from,
+            sequence,
+            below: self.durable,
+            ahead,
+            uuid: self.uuid,
+            extents: self.extents.clone(),
+            schema: self.schema.clone(),
+        }))
+    }
+
+    /// What was asked for has been read: leased if it was rolled back before, else kept until the
+    /// reader comes to it.
+    pub(super) fn loaded(&mut self, reader: ReaderId, items: Vec<Item>) -> Option<Item> {
+        let cursor = &mut self.cursors[reader];
+        let first = items.first()?.sequence;
+        if cursor.first_returned().is_some_and(|(sequence, _)| sequence == first) {
+            let item = items.into_iter().next()?;
+            cursor.lease(&item);
+            return Some(item);
+        }
+        if first == cursor.next.sequence {
+            cursor.ahead = items.into();
+        }
+        None
+    }
+
+    /// Leased → Acknowledged. Says whether that makes room.
+    pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> bool {
+        let fill = self.cursors[reader].acknowledge(sequence);
+        let mut required = self.cursors.iter().filter(|cursor| cursor.is_required());
+        let frees = self.cursors[reader].is_required() && required.all(|cursor| cursor.has(sequence));
+        if frees {
+            self.held.events = self.held.events.saturating_sub(fill.events);
+            self.held.bytes = self.held.bytes.saturating_sub(fill.bytes);
+            self.released.add(Amount { events: fill.events as u64, charged: fill.bytes });
+        }
+        frees
+    }
+
+    /// Leased → Visible.
+    pub(super) fn roll_back(&mut self, reader: ReaderId, sequence: u64) {
+        let oldest = self.extents.first_key_value().map_or(0, |(_, extent)| extent.first_sequence);
+        self.cursors[reader].roll_back(sequence, oldest);
+    }
+
+    /// Whether what the reader holds stands in the way; true once until something is returned.
+    fn press(&mut self, reader: ReaderId) -> bool {
+        let starved = self.waiting > 0;
+        let cursor = &mut self.cursors[reader];
+        let Limits { capacity, byte_capacity, .. } = self.limits;
+        let half = 2 * cursor.held.events >= capacity || 2 * cursor.held.bytes >= byte_capacity;
+        let nothing_left = cursor.next.sequence >= self.durable && cursor.first_returned().is_none();
+        // The log is freed from its beginning, so that one old lease pins all that came later.
+        let pins =
+            starved && 2 * self.used_bytes >= byte_capacity && cursor.low().sequence < cursor.next.sequence;
+        let in_the_way = half || (starved && nothing_left) || pins || !cursor.may_go_on();
+        let pressed = cursor.is_required() && cursor.has_leases() && in_the_way;
+        let first = pressed && !cursor.pressed;
+        cursor.pressed |= pressed;
+        first
+    }
+
+    /// Acknowledgements that are not written down.
+    pub(super) fn unwritten(&self) -> Option<Unwritten> {
+        let cursors = self.cursors.iter().enumerate().take(self.listed);
+        let acknowledged: Vec<Acknowledged> =
+            cursors.filter_map(|(reader, cursor)| cursor.unwritten(reader)).collect();
+        let nothing = acknowledged.is_empty() && self.released == Amount::default();
+        (!nothing).then_some(Unwritten { released: self.released, acknowledged })
+    }
+
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.cursors.iter().take(self.listed).any(Cursor::has_unwritten)
+    }
+
+    pub(super) fn written(&mut self, unwritten: &Unwritten) {
+        self.released.events -= unwritten.released.events;
+        self.released.charged -= unwritten.released.charged;
+        for acknowledged in &unwritten.acknowledged {
+            self.cursors[acknowledged.reader].written(acknowledged);
+        }
+    }
+
+    // All of it.
+
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Submitted → failed: the log can't go on. Gives back what will not be written.
+    pub(super) fn fail(&mut self) -> VecDeque<Submitted> {
+        self.failed = true;
+        std::mem::take(&mut self.submitted)
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        self.held
+    }
+}

@@ -1,0 +1,414 @@
+//! What a channel's directory holds, found out without changing it: where the log begins and
+//! ends, and the image that it amounts to.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use thiserror::Error;
+
+use super::image::Image;
+use super::log::Extent;
+use super::record::Kind;
+use super::scan::{Damage, Record, Scan, ScanError};
+use super::segment::{
+    HeaderFault, PAGE, Place, SegmentHeader, Uuid, header_bytes, segment_name, segment_number,
+};
+use super::superblock::{COPIES, SUPERBLOCK, Superblock};
+use crate::storage::{Access, Storage};
+
+/// Why a directory can't be read as a channel.
+#[derive(Debug, Error)]
+pub enum SurveyError {
+    /// The disk refused.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it was refused.
+        source: io::Error,
+    },
+    /// The log is not as it was written.
+    #[error("{0}")]
+    Damaged(#[from] Damage),
+    /// There are segments and no superblock that says where to begin.
+    #[error("{SUPERBLOCK} is missing, although there are segments with records")]
+    NoSuperblock,
+    /// Another version of Weir made it.
+    #[error(
+        "{file} has version {found} of the format; this weir reads version {}",
+        super::segment::MAJOR_VERSION
+    )]
+    Version {
+        /// The file.
+        file: String,
+        /// Its version.
+        found: u16,
+    },
+    /// It uses what this version does not know.
+    #[error("{file} needs features {bits:#x} of the format, which this weir does not know")]
+    Features {
+        /// The file.
+        file: String,
+        /// The bits.
+        bits: u32,
+    },
+}
+
+impl SurveyError {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> SurveyError {
+        let what = what.into();
+        |source| SurveyError::Io { what, source }
+    }
+
+    fn header(file: String, offset: u64, fault: HeaderFault) -> SurveyError {
+        match fault {
+            HeaderFault::Damaged(what) => Damage { file, offset, what: what.to_owned() }.into(),
+            HeaderFault::Version(found) => SurveyError::Version { file, found },
+            HeaderFault::Features(bits) => SurveyError::Features { file, bits },
+        }
+    }
+
+    pub(super) fn scan(number: u64, error: ScanError) -> SurveyError {
+        match error {
+            ScanError::Io { file, source } => SurveyError::Io { what: format!("reading {file}"), source },
+            ScanError::Header(fault) => SurveyError::header(segment_name(number), 0, fault),
+        }
+    }
+}
+
+/// A directory's log, as far as it goes.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) image: Image,
+    /// The log's segments, the last one being the one to go on in.
+    pub(super) extents: BTreeMap<u64, Extent>,
+    /// The checksum of the last record.
+    pub(super) chain: u32,
+    /// The last group, if nothing proves that it was synced.
+    pub(super) unproven: Option<(Place, Place)>,
+    /// Where a group was begun and not finished.
+    pub(super) torn: Option<Place>,
+    /// Segments that are no part of the log.
+    pub(super) strays: Vec<u64>,
+    pub(super) next_number: u64,
+    /// Read since the checkpoint.
+    pub(super) scanned_bytes: u64,
+    pub(super) scanned_records: u64,
+}
+
+/// The segments in a directory, in order.
+pub(super) fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, SurveyError> {
+    let names = storage.list().map_err(SurveyError::io("listing the directory"))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The better one of the superblock's copies; `None` if there is no such file.
+pub(super) fn read_superblock<S: Storage>(storage: &S) -> Result<Option<Superblock>, SurveyError> {
+    let reading = || SurveyError::io(format!("reading {SUPERBLOCK}"));
+    let file = match storage.open(SUPERBLOCK, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(reading()(error)),
+    };
+    let mut best: Option<Superblock> = None;
+    let mut fault = HeaderFault::Damaged("there is no superblock");
+    for copy in COPIES {
+        let mut page = [0; PAGE as usize];
+        let length = storage.read_at(&file, copy, &mut page).map_err(reading())?;
+        match Superblock::decode(&page[..length]) {
+            Ok(found) if best.is_none_or(|best| best.generation < found.generation) => best = Some(found),
+            Ok(_) => {}
+            Err(found) => fault = found,
+        }
+    }
+    match best {
+        Some(best) => Ok(Some(best)),
+        None => Err(SurveyError::header(SUPERBLOCK.to_owned(), 0, fault)),
+    }
+}
+
+/// Surveys a directory that has a superblock.
+pub(super) fn survey<S: Storage>(storage: &S, superblock: Superblock) -> Result<Survey, SurveyError> {
+    let all = segments(storage)?;
+    let next_number = all.last().map_or(0, |last| last + 1);
+    let Chain { segments, empty } = Chain::find(storage, &superblock, &all)?;
+    let mut walk = Walk::begin(storage, superblock, segments)?;
+    walk.run()?;
+    let mut extents: BTreeMap<u64, Extent> =
+        walk.segments.iter().map(|(header, end)| (header.number, Extent::of(header, *end))).collect();
+    let mut chain = walk.chain;
+    if walk.sealed {
+        // The next segment was there before the seal was written.
+        let next = empty
+            .filter(|next| next.previous.is_some_and(|previous| previous.end.segment == walk.end.segment));
+        let missing = || Damage::at(walk.end, "the log goes on in another segment, which is missing");
+        let next = next.ok_or_else(missing)?;
+        chain = next.previous.map_or(chain, |previous| previous.chain);
+        let sealed = extents.get_mut(&walk.end.segment).expect("the log ends in one of its segments");
+        sealed.end = next.previous.map_or(sealed.end, |previous| previous.end.offset);
+        extents.insert(next.number, Extent::of(&next, header_bytes(&next.schema)));
+    }
+    let strays = all.into_iter().filter(|number| !extents.contains_key(number)).collect();
+    let clean = superblock.closed_at.is_some_and(|end| end == walk.end);
+    let unproven = walk.last_group.filter(|(_, end)| !clean && *end == walk.end && !walk.sealed);
+    Ok(Survey {
+        image: walk.image,
+        extents,
+        chain,
+        unproven,
+        torn: walk.torn,
+        strays,
+        next_number,
+        scanned_bytes: walk.scanned_bytes,
+        scanned_records: walk.scanned_records,
+    })
+}
+
+/// The segments that make up the log.
+struct Chain {
+    /// Their headers, from the oldest one.
+    segments: Vec<SegmentHeader>,
+    /// A segment behind them that was made and not used yet.
+    empty: Option<SegmentHeader>,
+}
+
+impl Chain {
+    fn find<S: Storage>(storage: &S, superblock: &Superblock, all: &[u64]) -> Result<Chain, SurveyError> {
+        let mut empty = None;
+        let mut segments = Vec::new();
+        for &number in all.iter().rev().take_while(|number| **number >= superblock.checkpoint.segment) {
+            let Some(header) = used_header(storage, superblock, number, &mut empty)? else { continue };
+            segments.push(header);
+            break;
+        }
+        let missing =
+            |number: u64| Damage::at(Place { segment: number, offset: 0 }, "the segment is missing");
+        if segments.is_empty() {
+            return Err(missing(superblock.checkpoint.segment).into());
+        }
+        // From the last one back, each header names the one before.
+        while let Some(first) = segments.last().filter(|first| first.number > superblock.oldest) {
+            let Some(previous) = first.previous.filter(|previous| previous.end.segment < first.number) else {
+                let place = Place { segment: first.number, offset: 0 };
+                return Err(Damage::at(place, "the header does not name the segment before it").into());
+            };
+            let number = previous.end.segment;
+            if number < superblock.oldest {
+                break;
+            }
+            if !all.contains(&number) {
+                return Err(missing(number).into());
+            }
+            segments.push(header_of(storage, superblock.uuid, number)?);
+        }
+        segments.reverse();
+        match segments.iter().any(|segment| segment.number == superblock.checkpoint.segment) {
+            true => Ok(Chain { segments, empty }),
+            false => Err(missing(superblock.checkpoint.segment).into()),
+        }
+    }
+}
+
+/// The header of a segment of this channel.
+pub(super) fn header_of<S: Storage>(
+    storage: &S,
+    uuid: Uuid,
+    number: u64,
+) -> Result<SegmentHeader, SurveyError> {
+    let header = Scan::open(storage, uuid, number, None).and_then(|mut scan| scan.header());
+    let header = header.map_err(|error| SurveyError::scan(number, error))?;
+    let place = Place { segment: number, offset: 0 };
+    if header.uuid != uuid {
+        return Err(Damage::at(place, "the segment belongs to another channel").into());
+    }
+    if header.number != number {
+        return Err(Damage::at(place, format!("the segment is number {}", header.number)).into());
+    }
+    Ok(header)
+}
+
+/// The header of a segment that has records; `None` if it was made and nothing came into it.
+fn used_header<S: Storage>(
+    storage: &S,
+    superblock: &Superblock,
+    number: u64,
+    empty: &mut Option<SegmentHeader>,
+) -> Result<Option<SegmentHeader>, SurveyError> {
+    let failed = |error| SurveyError::scan(number, error);
+    let mut scan = Scan::open(storage, superblock.uuid, number, None).map_err(failed)?;
+    let header = match header_of(storage, superblock.uuid, number) {
+        Err(SurveyError::Damaged(damage)) if number > superblock.checkpoint.segment => {
+            // A crash while it was made leaves no header, but no group behind it either.
+            return match scan.group_beyond(0).map_err(failed)? {
+                Some(_) => Err(damage.into()),
+                None => Ok(None),
+            };
+        }
+        header => header?,
+    };
+    let begin = header_bytes(&header.schema);
+    let used = number == superblock.checkpoint.segment
+        || scan.record(begin).map_err(failed)?.is_some()
+        || scan.group_beyond(begin + PAGE).map_err(failed)?.is_some();
+    match used {
+        true => Ok(Some(header)),
+        false => {
+            *empty = Some(header);
+            Ok(None)
+        }
+    }
+}
+
+/// Reads the log from the checkpoint to its end.
+struct Walk<'a, S: Storage> {
+    storage: &'a S,
+    superblock: Superblock,
+    /// With where the log ends in each.
+    segments: Vec<(SegmentHeader, u64)>,
+    image: Image,
+    chain: u32,
+    end: Place,
+    last_group: Option<(Place, Place)>,
+    sealed: bool,
+    torn: Option<Place>,
+    scanned_bytes: u64,
+    scanned_records: u64,
+}
+
+impl<'a, S: Storage> Walk<'a, S> {
+    fn begin(
+        storage: &'a S,
+        superblock: Superblock,
+        headers: Vec<SegmentHeader>,
+    ) -> Result<Walk<'a, S>, SurveyError> {
+        let ends: Vec<u64> = headers
+            .iter()
+            .skip(1)
+            .filter_map(|next| next.previous)
+            .map(|previous| previous.end.offset)
+            .collect();
+        let ends = ends.into_iter().chain([u64::MAX]);
+        let segments: Vec<(SegmentHeader, u64)> = headers.into_iter().zip(ends).collect();
+        let place = superblock.checkpoint;
+        Ok(Walk {
+            storage,
+            superblock,
+            segments,
+            image: Image::default(),
+            chain: 0,
+            end: place,
+            last_group: None,
+            sealed: false,
+            torn: None,
+            scanned_bytes: 0,
+            scanned_records: 0,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), SurveyError> {
+        let checkpoint = self.superblock.checkpoint;
+        for index in 0..self.segments.len() {
+            let (header, end) = &self.segments[index];
+            let (number, begin, end) = (header.number, header_bytes(&header.schema), *end);
+            if number < checkpoint.segment {
+                continue;
+            }
+            let previous = header.previous;
+            let begin = if number == checkpoint.segment { checkpoint.offset } else { begin };
+            if number > checkpoint.segment && previous.is_none_or(|previous| previous.chain != self.chain) {
+                let place = Place { segment: number, offset: 0 };
+                return Err(
+                    Damage::at(place, "the log does not go on where the segment before it ends").into()
+                );
+            }
+            self.end = Place { segment: number, offset: begin };
+            self.sealed = false;
+            let known_end = (end != u64::MAX).then_some(end);
+            self.walk(number, begin, known_end)?;
+            self.segments[index].1 = self.end.offset;
+        }
+        Ok(())
+    }
+
+    /// Walks through a segment, up to an end that the next one knows, or to wherever the log ends.
+    fn walk(&mut self, number: u64, begin: u64, known_end: Option<u64>) -> Result<(), SurveyError> {
+        let failed = |error| SurveyError::scan(number, error);
+        let mut scan = Scan::open(self.storage, self.superblock.uuid, number, known_end).map_err(failed)?;
+        let mut at = begin;
+        let mut group: Vec<Record> = Vec::new();
+        while at < known_end.unwrap_or(scan.limit()) {
+            let record = scan.record(at).map_err(failed)?.filter(|record| self.follows(record, &group));
+            let Some(record) = record else {
+                return self.stop(&mut scan, at, group.first().map(|first| first.place.offset), known_end);
+            };
+            self.scanned_bytes += record.next.offset - at;
+            self.scanned_records += 1;
+            at = record.next.offset;
+            let last = record.header.last_of_group;
+            group.push(record);
+            if last {
+                self.finish_group(std::mem::take(&mut group))?;
+            }
+        }
+        match group.first() {
+            Some(first) => self.stop(&mut scan, at, Some(first.place.offset), known_end),
+            None => Ok(()),
+        }
+    }
+
+    fn follows(&self, record: &Record, group: &[Record]) -> bool {
+        if record.place == self.superblock.checkpoint {
+            return record.header.kind == Kind::Checkpoint;
+        }
+        let chain = group.last().map_or(self.chain, |before| before.chain);
+        record.header.previous == chain && record.header.first_of_group == group.is_empty()
+    }
+
+    fn finish_group(&mut self, group: Vec<Record>) -> Result<(), SurveyError> {
+        for record in &group {
+            let applied = self.image.apply(&record.header, &record.body);
+            applied.map_err(|what| Damage::at(record.place, what))?;
+            self.chain = record.chain;
+            self.sealed = record.header.kind == Kind::Seal;
+            self.end = record.next;
+        }
+        self.last_group = group.first().map(|first| (first.place, self.end));
+        Ok(())
+    }
+
+    /// The record at `at` can't be read: is this the end, a torn group, or damage?
+    fn stop(
+        &mut self,
+        scan: &mut Scan<'_, S>,
+        at: u64,
+        group: Option<u64>,
+        known_end: Option<u64>,
+    ) -> Result<(), SurveyError> {
+        let number = self.end.segment;
+        let place = Place { segment: number, offset: at };
+        let group = group.unwrap_or(at);
+        let failed = |error| SurveyError::scan(number, error);
+        #[cfg(weir_bug = "flipped_bit_truncates")]
+        if place != self.superblock.checkpoint {
+            self.torn = Some(place);
+            return Ok(());
+        }
+        let before_close = self.superblock.closed_at.is_some_and(|end| place < end);
+        if place == self.superblock.checkpoint {
+            return Err(Damage::at(place, "the checkpoint can't be read").into());
+        }
+        if known_end.is_some() || before_close {
+            return Err(Damage::at(place, "a record can't be read, and it was on disk once").into());
+        }
+        if let Some(later) = scan.group_beyond(group + PAGE).map_err(failed)? {
+            let what = format!("a record can't be read, although another follows at byte {later}");
+            return Err(Damage::at(place, what).into());
+        }
+        if group < at || !scan.is_blank(at).map_err(failed)? {
+            self.torn = Some(Place { segment: number, offset: group });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Puts and takes as the agent has them in hand: waiting, committing, leasing, settling.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::fields::checksum;
+use super::origins::Verdict;
+use super::reading::{self, load};
+use super::state::{ReaderId, Submitted, Take};
+use super::{Shared, columns};
+use crate::acknowledgement::{Acknowledgement, Settle};
+use crate::batch::{Batch, Interval, Origins};
+use crate::channel::{CommitError, Fill, Lease, PutTransaction, Reader, Scope, Taken};
+use crate::storage::Storage;
+
+/// A put that waits for room, known to the readers and the writer.
+pub(super) struct Waiting<'a, S: Storage>(&'a Shared<S>);
+
+impl<S: Storage> Waiting<'_, S> {
+    pub(super) fn begin(shared: &Shared<S>) -> Waiting<'_, S> {
+        shared.lock().waiting += 1;
+        shared.changed.notify_waiters();
+        shared.work.notify_all();
+        Waiting(shared)
+    }
+}
+
+impl<S: Storage> Drop for Waiting<'_, S> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
+
+pub(super) struct FilePut<S: Storage> {
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) room: Fill,
+}
+
+/// Committed or rolled back, the reservation ends.
+impl<S: Storage> Drop for FilePut<S> {
+    fn drop(&mut self) {
+        self.shared.lock().release(self.room);
+        self.shared.room.notify_waiters();
+    }
+}
+
+impl<S: Storage> PutTransaction for FilePut<S> {
+    fn commit(
+        self: Box<Self>,
+        scope: &Scope,
+        batch: Batch,
+        acknowledgement: Acknowledgement,
+    ) -> Result<(), CommitError> {
+        let verdict = self.shared.lock().judge(scope, batch.rows(), batch.origins())?;
+        let put = prepare(scope, batch, verdict, acknowledgement);
+        self.shared.lock().submit(scope, put);
+        self.shared.work.notify_all();
+        Ok(())
+    }
+}
+
+/// Encodes what of a batch is not in the log yet.
+pub(super) fn prepare(
+    scope: &Scope,
+    batch: Batch,
+    verdict: Verdict,
+    acknowledgement: Acknowledgement,
+) -> Submitted {
+    let batch = match verdict {
+        Verdict::Overlaps(rows) => trimmed(&batch, rows),
+        Verdict::New | Verdict::Known => batch,
+    };
+    let nothing = verdict == Verdict::Known || (batch.is_empty() && batch.origins().intervals().is_empty());
+    let encoded = (!nothing).then(|| {
+        columns::encode(&scope.name, &batch).expect("a reservation is not larger than a record can be")
+    });
+    let (body, origins_bytes) =
+        encoded.map_or((Vec::new(), 0), |encoded| (encoded.body, encoded.origins_bytes));
+    Submitted {
+        sequence: None,
+        fill: Fill::of(&batch),
+        events_before: 0,
+        body_checksum: checksum(&[&body]),
+        body,
+        origins_bytes,
+        batch,
+        acknowledgement,
+    }
+}
+
+/// A batch that has one row for each position, without its first rows.
+fn trimmed(batch: &Batch, rows: usize) -> Batch {
+    let intervals = batch.origins().intervals().iter();
+    let intervals =
+        intervals.map(|interval| Interval { after: interval.after + rows as u64, ..interval.clone() });
+    let origins = Origins::new(intervals.collect());
+    batch.slice(rows, batch.rows() - rows).with_origins(origins)
+}
+
+pub(super) struct FileReader<S: Storage> {
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) id: ReaderId,
+}
+
+impl<S: Storage> FileReader<S> {
+    fn lease(&self, item: reading::Item) -> Taken<Lease> {
+        let settle = LeaseSettle { shared: self.shared.clone(), reader: self.id, sequence: item.sequence };
+        let acknowledgement = Acknowledgement::new(1, Box::new(settle));
+        Taken::Events(Lease { batch: item.batch, acknowledgement })
+    }
+
+    /// Reads what this reader needs next. A lease if it was one that had been rolled back.
+    async fn load(&self, request: reading::Request) -> Option<Taken<Lease>> {
+        let storage = self.shared.storage.get()?.clone();
+        let loaded = tokio::task::spawn_blocking(move || load(&storage, &request)).await;
+        match loaded {
+            Ok(Ok(items)) => {
+                let item = self.shared.lock().loaded(self.id, items)?;
+                Some(self.lease(item))
+            }
+            Ok(Err(error)) => {
+                self.shared.fail(error.to_string());
+                None
+            }
+            // The runtime is going down, or the decoder has a defect, which is on standard error.
+            Err(stopped) => {
+                self.shared.fail(stopped.to_string());
+                None
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Storage> Reader for FileReader<S> {
+    async fn take(&mut self) -> Taken<Lease> {
+        loop {
+            // Listening begins before looking, so that no change falls between.
+            let changed = self.shared.changed.notified();
+            let take = self.shared.lock().take(self.id);
+            match take {
+                Take::Leased(item) => return self.lease(item),
+                Take::Pressure => return Taken::Pressure,
+                Take::End => return Taken::End,
+                Take::Wait => changed.await,
+                Take::Load(request) => {
+                    if let Some(taken) = self.load(*request).await {
+                        return taken;
+                    }
+                }
+            }
+        }
+    }
+
+    fn held(&self) -> Fill {
+        self.shared.lock().cursors[self.id].held
+    }
+
+    fn take_skipped(&mut self) -> usize {
+        std::mem::take(&mut self.shared.lock().cursors[self.id].skipped)
+    }
+}
+
+struct LeaseSettle<S: Storage> {
+    shared: Arc<Shared<S>>,
+    reader: ReaderId,
+    sequence: u64,
+}
+
+impl<S: Storage> Settle for LeaseSettle<S> {
+    fn settle(self: Box<Self>, done: bool) {
+        let mut state = self.shared.lock();
+        if !done {
+            state.roll_back(self.reader, self.sequence);
+            drop(state);
+            self.shared.changed.notify_waiters();
+            return;
+        }
+        let frees = state.acknowledge(self.reader, self.sequence);
+        drop(state);
+        self.shared.work.notify_one();
+        if frees {
+            self.shared.room.notify_waiters();
+        }
+    }
+}

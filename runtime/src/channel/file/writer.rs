@@ -1,0 +1,131 @@
+//! The log's thread: turns the engine when there is something to write.
+
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::Shared;
+use super::engine::{Engine, Turn, reason};
+use super::state::State;
+use crate::storage::Storage;
+
+/// Acknowledgements alone wait so long for puts to ride with.
+const LINGER: Duration = Duration::from_millis(50);
+/// How often a full disk is tried again, if nothing happens here.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Writes until the channel is shut or fails.
+pub(super) fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, place: &str) {
+    let _panic = OnPanic(shared);
+    let component = &*shared.component;
+    let mut full = false;
+    let mut left = Left::Nothing;
+    while wait(shared, left) {
+        let Turn { durable, full: now_full, failed } = engine.turn(&shared.state);
+        let published = !durable.is_empty();
+        durable.into_iter().for_each(|acknowledgement| acknowledgement.done());
+        if published {
+            shared.changed.notify_waiters();
+        }
+        shared.room.notify_waiters();
+        match &now_full {
+            Some(error) if !full => {
+                let reason = reason(error);
+                shared.meter.count("full_disks", 1);
+                warn!(
+                    component,
+                    "{place}: {reason}: puts wait; what is there is safe and drains, and it goes on by itself when there is room"
+                );
+            }
+            None if full => info!(component, "{place}: there is room again, puts go on"),
+            _ => {}
+        }
+        full = now_full.is_some();
+        left = match full {
+            true => Left::Puts,
+            false if shared.lock().has_unwritten() => Left::Acknowledgements,
+            false => Left::Nothing,
+        };
+        if let Some(error) = failed {
+            shared.fail(reason(&error));
+            return;
+        }
+    }
+    if let Err(error) = engine.close(&shared.state) {
+        // Nothing is lost by it: what the last acknowledgements were about comes again.
+        warn!(
+            component,
+            "{place}: closing: {}; the next start reads what was not written down again",
+            reason(&error)
+        );
+    }
+}
+
+/// What the last turn left undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Acknowledgements, which came meanwhile, or which a full disk keeps back.
+    Acknowledgements,
+    /// Puts, since the disk is full.
+    Puts,
+}
+
+/// Waits until there is something to write; false when the channel is shut.
+fn wait<S: Storage>(shared: &Shared<S>, left: Left) -> bool {
+    let mut state = shared.lock();
+    // A turn that could not do all is not repeated at once, unless something happens.
+    let pause = match left {
+        Left::Nothing => None,
+        Left::Acknowledgements => (!has_puts(&state)).then_some(LINGER),
+        Left::Puts => Some(RETRY),
+    };
+    if let Some(pause) = pause.filter(|_| !shared.shutting.load(Ordering::Acquire)) {
+        state = wait_for(shared, state, pause);
+    }
+    let mut since: Option<Instant> = None;
+    loop {
+        if state.failed || shared.shutting.load(Ordering::Acquire) {
+            // What was submitted before the end is still to be written.
+            return !state.failed && left != Left::Puts && has_puts(&state);
+        }
+        let unwritten = state.has_unwritten();
+        let urgent = unwritten && (state.waiting > 0 || state.is_closed());
+        if has_puts(&state) || urgent || left == Left::Puts {
+            return true;
+        }
+        if unwritten {
+            let since = *since.get_or_insert_with(Instant::now);
+            let Some(rest) = LINGER.checked_sub(since.elapsed()) else { return true };
+            state = wait_for(shared, state, rest);
+        } else {
+            state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+}
+
+fn has_puts(state: &State) -> bool {
+    state.has_submitted() || state.unlisted().next().is_some()
+}
+
+fn wait_for<'a, S: Storage>(
+    shared: &'a Shared<S>,
+    state: MutexGuard<'a, State>,
+    left: Duration,
+) -> MutexGuard<'a, State> {
+    shared.work.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0
+}
+
+/// A panic here is a defect, and must not leave everybody waiting.
+struct OnPanic<'a, S: Storage>(&'a Shared<S>);
+
+impl<S: Storage> Drop for OnPanic<'_, S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            error!(component = %self.0.component, "the log's thread has panicked");
+            self.0.fail("the log's thread has panicked".to_owned());
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Storage on a real directory.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use thiserror::Error;
+
+use super::{Access, LockError, Storage};
+
+/// The most parts of one write that the system takes at once (`IOV_MAX`).
+const PARTS_MAX: usize = 1024;
+/// What is written at a time where a file system can't reserve room.
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+/// The longest note of a lock's holder that is read.
+const NOTE_BYTES_MAX: u64 = 4096;
+
+/// A directory of this machine, held open.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    path: Arc<Path>,
+    descriptor: Arc<OwnedFd>,
+}
+
+/// A directory that can't be made or opened.
+#[derive(Debug, Error)]
+#[error("{} {}", .what, .path.display())]
+pub struct DirectoryError {
+    /// What was tried.
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Directory {
+    /// Opens the directory, and makes it and its parents first if they are missing.
+    ///
+    /// # Errors
+    /// When that can't be done, with the path that refused.
+    pub fn create(path: &Path) -> Result<Directory, DirectoryError> {
+        make_durably(path)?;
+        Directory::open(path)
+    }
+
+    /// Opens a directory that exists.
+    ///
+    /// # Errors
+    /// When there is none, or it can't be read.
+    pub fn open(path: &Path) -> Result<Directory, DirectoryError> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let descriptor = fs::open(path, flags, Mode::empty());
+        let refused = |error: Errno| DirectoryError {
+            what: "opening the directory",
+            path: path.to_owned(),
+            source: error.into(),
+        };
+        Ok(Directory { path: path.into(), descriptor: Arc::new(descriptor.map_err(refused)?) })
+    }
+
+    fn open_with(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+        Ok(fs::openat(&*self.descriptor, name, flags | OFlags::CLOEXEC, mode)?.into())
+    }
+}
+
+/// Makes a directory and its missing parents, and makes each name durable in its parent.
+fn make_durably(path: &Path) -> Result<(), DirectoryError> {
+    let refused = |what, at: &Path, source: io::Error| DirectoryError { what, path: at.to_owned(), source };
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    make_durably(parent)?;
+    match fs::mkdirat(CWD, path, Mode::RWXU | Mode::RGRP | Mode::XGRP) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(refused("making the directory", path, error.into())),
+    }
+    let synced = File::open(parent).and_then(|parent| parent.sync_all());
+    synced.map_err(|error| refused("syncing the directory", parent, error))
+}
+
+impl Storage for Directory {
+    type File = File;
+    type Lock = File;
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<File> {
+        self.open_with(name, if access == Access::Write { OFlags::RDWR } else { OFlags::RDONLY })
+    }
+
+    fn write_at(&self, file: &File, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        let mut at = offset;
+        for parts in parts.chunks(PARTS_MAX) {
+            let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            let mut rest = &mut slices[..];
+            IoSlice::advance_slices(&mut rest, 0);
+            while !rest.is_empty() {
+                match rustix::io::pwritev(file, rest, at) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(written) => {
+                        at += written as u64;
+                        IoSlice::advance_slices(&mut rest, written);
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        while read < buffer.len() {
+            match rustix::io::pread(file, &mut buffer[read..], offset + read as u64) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(read)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        Ok(fs::fdatasync(file)?)
+    }
+
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        match fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP) => {
+                // Writing zeros takes the room, on file systems that write in place.
+                let mut at = self.length(file)?;
+                while at < bytes {
+                    let part = ZEROS.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+                    self.write_at(file, at, &[&ZEROS[..part]])?;
+                    at += part as u64;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn length(&self, file: &File) -> io::Result<u64> {
+        Ok(file.metadata()?.len())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(fs::renameat(&*self.descriptor, from, &*self.descriptor, to)?)
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&*self.descriptor, name, AtFlags::empty())?)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        Ok(fs::fsync(&*self.descriptor)?)
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            // What is no UTF-8 is none of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn lock(&self, name: &str, note: &str) -> Result<File, LockError> {
+        let mut file = self.open_with(name, OFlags::RDWR | OFlags::CREATE)?;
+        match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                file.set_len(0)?;
+                file.write_all(note.as_bytes())?;
+                Ok(file)
+            }
+            Err(Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                let mut note = file.take(NOTE_BYTES_MAX);
+                if note.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+                    holder = "another process".to_owned();
+                }
+                Err(LockError::Held { holder: holder.trim().to_owned() })
+            }
+            Err(error) => Err(LockError::Io(error.into())),
+        }
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_does_what_files_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/er");
+        let storage = Directory::create(&path).unwrap();
+        let file = storage.create("a").unwrap();
+        assert_eq!(storage.create("a").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        storage.allocate(&file, 8192).unwrap();
+        storage.write_at(&file, 4000, &[b"one", b"", b"two"]).unwrap();
+        storage.sync(&file).unwrap();
+        let mut buffer = [1; 8];
+        assert_eq!(storage.read_at(&file, 4000, &mut buffer).unwrap(), 8);
+        assert_eq!(&buffer, b"onetwo\0\0");
+        assert_eq!(storage.read_at(&file, 8190, &mut buffer).unwrap(), 2);
+        assert_eq!(storage.length(&file).unwrap(), 8192);
+        storage.rename("a", "b").unwrap();
+        storage.sync_directory().unwrap();
+        assert_eq!(storage.list().unwrap(), ["b"]);
+        storage.unlink("b").unwrap();
+        assert_eq!(storage.open("b", Access::Read).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_write_of_very_many_parts_arrives_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::create(folder.path()).unwrap();
+        let file = storage.create("a").unwrap();
+        let parts: Vec<&[u8]> = vec![b"xyz"; 3000];
+        storage.write_at(&file, 0, &parts).unwrap();
+        assert_eq!(storage.length(&file).unwrap(), 9000);
+    }
+
+    #[test]
+    fn a_second_holder_is_told_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::create(folder.path()).unwrap();
+        let held = storage.lock("lock", "the first").unwrap();
+        let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
+        assert_eq!(refused.to_string(), "it is in use by the first");
+        drop(held);
+        storage.lock("lock", "the second").unwrap();
+    }
+}

@@ -1,0 +1,495 @@
+//! A simulated disk: in memory, deterministic by its seed, and as unkind as POSIX allows.
+//!
+//! What was written and not synced may survive a crash or not, sector by sector, and a sector may
+//! be torn at any byte. A sync that fails loses what it should have kept, goes on showing it, and
+//! says yes when asked again. Names that were made, changed or removed since the directory was
+//! synced come back in any mixture. The disk has a capacity, and its bits can be flipped.
+
+mod files;
+mod target;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Access, LockError, Storage};
+use files::{Change, Inode, SECTOR};
+use target::Target;
+
+pub use target::SimulatedLock;
+
+/// The operations of [`Storage`], for plans of faults and tables of what was covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Call {
+    Create,
+    Open,
+    Write,
+    Read,
+    Sync,
+    Allocate,
+    Length,
+    Rename,
+    Unlink,
+    SyncDirectory,
+    List,
+}
+
+/// What can happen to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// The machine stops somewhere within the call; every later call fails until
+    /// [`SimulatedDisk::reboot`].
+    Crash,
+    /// The call fails with an I/O error, and may have taken effect in part.
+    Fail,
+    /// The call fails since the disk is full; only that of calls that need room.
+    Full,
+}
+
+/// A simulated disk with one directory. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimulatedDisk {
+    disk: Arc<Mutex<Disk>>,
+}
+
+/// A file of a simulated disk.
+#[derive(Debug)]
+pub struct SimulatedFile {
+    inode: usize,
+    boot: u64,
+}
+
+struct Disk {
+    random: u64,
+    /// What the running system sees.
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    /// Since the directory was synced.
+    changes: Vec<Change>,
+    inodes: Vec<Inode>,
+    capacity: u64,
+    boot: u64,
+    crashed: bool,
+    holder: Option<String>,
+    /// One after the other.
+    planned: VecDeque<Planned>,
+    fired: Vec<Fired>,
+    phase: &'static str,
+    calls: BTreeMap<Site, u64>,
+}
+
+/// A place where the code under test calls the disk.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site {
+    /// What was going on, as [`SimulatedDisk::set_phase`] was told.
+    pub phase: &'static str,
+    /// The call.
+    pub call: Call,
+    /// The file's name without what differs from file to file, such as `.segment`; none for calls
+    /// on the directory.
+    pub object: String,
+    /// Whether it is about the file's beginning.
+    pub at_beginning: bool,
+}
+
+/// A fault that has happened, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fired {
+    /// Where.
+    pub site: Site,
+    /// What.
+    pub fault: Fault,
+}
+
+struct Planned {
+    call: Option<Call>,
+    skip: u64,
+    fault: Fault,
+}
+
+impl SimulatedDisk {
+    /// An empty disk of this many bytes. Whatever it does by chance follows from the seed.
+    pub fn new(seed: u64, capacity: u64) -> SimulatedDisk {
+        let disk = Disk {
+            random: seed,
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            changes: Vec::new(),
+            inodes: Vec::new(),
+            capacity,
+            boot: 0,
+            crashed: false,
+            holder: None,
+            planned: VecDeque::new(),
+            fired: Vec::new(),
+            phase: "",
+            calls: BTreeMap::new(),
+        };
+        SimulatedDisk { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    fn lock_disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a fault happen to a call: the first such call (of any kind without one) after `skip`
+    /// of them, counted from now or, if others are planned, from when they have happened.
+    pub fn plan(&self, call: Option<Call>, skip: u64, fault: Fault) {
+        self.lock_disk().planned.push_back(Planned { call, skip, fault });
+    }
+
+    /// Forgets faults that have not happened, and says which have since this was last asked.
+    pub fn take_fired(&self) -> Vec<Fired> {
+        let mut disk = self.lock_disk();
+        disk.planned.clear();
+        std::mem::take(&mut disk.fired)
+    }
+
+    /// Whether a fault has happened since [`SimulatedDisk::take_fired`].
+    pub fn has_fired(&self) -> bool {
+        !self.lock_disk().fired.is_empty()
+    }
+
+    /// Whether the machine has crashed and was not started again.
+    pub fn has_crashed(&self) -> bool {
+        self.lock_disk().crashed
+    }
+
+    /// Says what the code under test is about to do, for tables of what was covered.
+    pub fn set_phase(&self, phase: &'static str) {
+        self.lock_disk().phase = phase;
+    }
+
+    /// How many calls were made so far, and where.
+    pub fn calls(&self) -> BTreeMap<Site, u64> {
+        self.lock_disk().calls.clone()
+    }
+
+    /// Stops the machine if it runs, and starts it again with what the disk has kept.
+    pub fn reboot(&self) {
+        let mut disk = self.lock_disk();
+        disk.lose_what_was_not_synced();
+        disk.boot += 1;
+        disk.crashed = false;
+        disk.holder = None;
+        disk.planned.clear();
+    }
+
+    /// Kills the process without stopping the machine: everything written is still seen.
+    pub fn kill(&self) {
+        let mut disk = self.lock_disk();
+        disk.boot += 1;
+        disk.crashed = false;
+        disk.holder = None;
+        disk.planned.clear();
+    }
+
+    /// Kills the process if the machine runs.
+    pub fn kill_unless_crashed(&self) {
+        if !self.has_crashed() {
+            self.kill();
+        }
+    }
+
+    /// Whether it can be full: a capacity was set.
+    pub fn has_capacity(&self) -> bool {
+        self.lock_disk().capacity < u64::MAX
+    }
+
+    /// Sets how many bytes the disk holds; all that there is with the greatest number.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.lock_disk().capacity = bytes;
+    }
+
+    /// How many bytes its files take.
+    pub fn used(&self) -> u64 {
+        self.lock_disk().used()
+    }
+
+    /// Flips one bit of a file for good, if it is that long.
+    pub fn flip(&self, name: &str, byte: u64, bit: u8) {
+        let mut disk = self.lock_disk();
+        let Some(&inode) = disk.names.get(name) else { return };
+        let Inode { seen, durable, .. } = &mut disk.inodes[inode];
+        for content in [seen, durable] {
+            if let Some(value) = content.get_mut(byte as usize) {
+                *value ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    /// What a file holds now.
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let disk = self.lock_disk();
+        disk.names.get(name).map(|inode| disk.inodes[*inode].seen.clone())
+    }
+
+    /// A number below `bound` from the disk's own chance.
+    pub fn chance(&self, bound: u64) -> u64 {
+        self.lock_disk().below(bound)
+    }
+
+    /// Does one call: `act` has the disk and is told whether the call is to fail half-way.
+    fn call<T>(
+        &self,
+        call: Call,
+        target: Target<'_>,
+        act: impl FnOnce(&mut Disk) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut disk = self.lock_disk();
+        let file = target.file();
+        if disk.crashed || file.is_some_and(|file| file.boot != disk.boot) {
+            return Err(io::Error::other("the machine has crashed"));
+        }
+        let site = disk.site(call, &target);
+        *disk.calls.entry(site.clone()).or_default() += 1;
+        match disk.due(site) {
+            None => act(&mut disk),
+            Some(Fault::Full) => Err(ErrorKind::StorageFull.into()),
+            Some(fault) => {
+                // What fails has happened or not; a sync of a file has its own way to fail.
+                let lies = call == Call::Sync && fault == Fault::Fail;
+                match file {
+                    Some(file) if lies => disk.fail_a_sync(file.inode),
+                    _ if disk.below(2) == 0 => {
+                        act(&mut disk).ok();
+                    }
+                    _ => {}
+                }
+                if fault == Fault::Crash {
+                    disk.crashed = true;
+                    return Err(io::Error::other("the machine has crashed"));
+                }
+                Err(io::Error::other("the disk has failed"))
+            }
+        }
+    }
+}
+
+impl Disk {
+    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
+    fn next(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    fn site(&self, call: Call, target: &Target<'_>) -> Site {
+        let (name, offset) = match target {
+            Target::Directory => ("", 0),
+            Target::Name(name) => (*name, 0),
+            Target::File(file, offset) => {
+                let name = self.names.iter().find(|(_, inode)| **inode == file.inode);
+                (name.map_or("unlinked", |(name, _)| name.as_str()), *offset)
+            }
+        };
+        let object =
+            name.trim_start_matches(|c: char| c.is_ascii_hexdigit() && name.contains('.')).to_owned();
+        Site { phase: self.phase, call, object, at_beginning: offset == 0 }
+    }
+
+    /// The fault that is planned for this call.
+    fn due(&mut self, site: Site) -> Option<Fault> {
+        let call = site.call;
+        let planned = self.planned.front_mut()?;
+        let needs_room = matches!(call, Call::Create | Call::Write | Call::Allocate);
+        let fits = planned.call.is_none_or(|wanted| wanted == call);
+        if !fits || (planned.fault == Fault::Full && !needs_room) {
+            return None;
+        }
+        if planned.skip > 0 {
+            planned.skip -= 1;
+            return None;
+        }
+        let fault = planned.fault;
+        self.planned.pop_front();
+        self.fired.push(Fired { site, fault });
+        Some(fault)
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
+    }
+
+    fn room_for(&self, inode: usize, length: usize) -> io::Result<()> {
+        let more = length.saturating_sub(self.inodes[inode].seen.len()) as u64;
+        match more > 0 && self.used().saturating_add(more) > self.capacity {
+            true => Err(ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn named(&self, name: &str) -> io::Result<usize> {
+        self.names.get(name).copied().ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    /// What was written to the file and not synced is lost in part, goes on being seen, and
+    /// counts as clean.
+    fn fail_a_sync(&mut self, inode: usize) {
+        for sector in 0..self.inodes[inode].dirty.len() {
+            if self.inodes[inode].dirty[sector] {
+                if self.below(2) == 0 {
+                    self.inodes[inode].keep(sector);
+                }
+                self.inodes[inode].dirty[sector] = false;
+            }
+        }
+    }
+
+    fn lose_what_was_not_synced(&mut self) {
+        let changes = std::mem::take(&mut self.changes);
+        for change in changes {
+            if self.below(2) == 0 {
+                change.apply(&mut self.durable_names);
+            }
+        }
+        self.names = self.durable_names.clone();
+        for number in 0..self.inodes.len() {
+            for sector in 0..self.inodes[number].dirty.len() {
+                if !self.inodes[number].dirty[sector] {
+                    continue;
+                }
+                match self.below(5) {
+                    0 | 1 => self.inodes[number].keep(sector),
+                    2 => {
+                        let tear = self.below(SECTOR as u64) as usize;
+                        self.inodes[number].tear(sector, tear);
+                    }
+                    _ => {}
+                }
+            }
+            // A longer file that was not synced may have its length and not its content.
+            let longer = self.inodes[number].seen.len() > self.inodes[number].durable.len();
+            let keep_length = longer && self.below(2) == 0;
+            self.inodes[number].restart(keep_length);
+        }
+    }
+}
+
+impl Storage for SimulatedDisk {
+    type File = SimulatedFile;
+    type Lock = SimulatedLock;
+
+    fn create(&self, name: &str) -> io::Result<SimulatedFile> {
+        self.call(Call::Create, Target::Name(name), |disk| {
+            if disk.names.contains_key(name) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let inode = disk.inodes.len();
+            disk.inodes.push(Inode::default());
+            disk.names.insert(name.to_owned(), inode);
+            disk.changes.push(Change::Made(name.to_owned(), inode));
+            Ok(SimulatedFile { inode, boot: disk.boot })
+        })
+    }
+
+    fn open(&self, name: &str, _access: Access) -> io::Result<SimulatedFile> {
+        self.call(Call::Open, Target::Name(name), |disk| {
+            Ok(SimulatedFile { inode: disk.named(name)?, boot: disk.boot })
+        })
+    }
+
+    fn write_at(&self, file: &SimulatedFile, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        self.call(Call::Write, Target::File(file, offset), |disk| {
+            let bytes: usize = parts.iter().map(|part| part.len()).sum();
+            let begin = offset as usize;
+            disk.room_for(file.inode, begin + bytes)?;
+            let inode = &mut disk.inodes[file.inode];
+            inode.resize(begin + bytes);
+            let mut at = begin;
+            for part in parts {
+                inode.seen[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
+            if bytes > 0 {
+                inode.dirty[begin / SECTOR..(begin + bytes).div_ceil(SECTOR)].fill(true);
+            }
+            Ok(())
+        })
+    }
+
+    fn read_at(&self, file: &SimulatedFile, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.call(Call::Read, Target::File(file, offset), |disk| {
+            let seen = &disk.inodes[file.inode].seen;
+            let begin = (offset as usize).min(seen.len());
+            let end = (begin + buffer.len()).min(seen.len());
+            buffer[..end - begin].copy_from_slice(&seen[begin..end]);
+            Ok(end - begin)
+        })
+    }
+
+    fn sync(&self, file: &SimulatedFile) -> io::Result<()> {
+        self.call(Call::Sync, Target::File(file, 0), |disk| {
+            disk.inodes[file.inode].sync();
+            Ok(())
+        })
+    }
+
+    fn allocate(&self, file: &SimulatedFile, bytes: u64) -> io::Result<()> {
+        self.call(Call::Allocate, Target::File(file, 0), |disk| {
+            disk.room_for(file.inode, bytes as usize)?;
+            disk.inodes[file.inode].resize(bytes as usize);
+            Ok(())
+        })
+    }
+
+    fn length(&self, file: &SimulatedFile) -> io::Result<u64> {
+        self.call(Call::Length, Target::File(file, 0), |disk| Ok(disk.inodes[file.inode].seen.len() as u64))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.call(Call::Rename, Target::Name(to), |disk| {
+            let inode = disk.named(from)?;
+            disk.names.remove(from);
+            disk.names.insert(to.to_owned(), inode);
+            disk.changes.push(Change::Renamed(from.to_owned(), to.to_owned(), inode));
+            Ok(())
+        })
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        self.call(Call::Unlink, Target::Name(name), |disk| {
+            disk.named(name)?;
+            disk.names.remove(name);
+            disk.changes.push(Change::Removed(name.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.call(Call::SyncDirectory, Target::Directory, |disk| {
+            disk.changes.clear();
+            disk.durable_names = disk.names.clone();
+            Ok(())
+        })
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.call(Call::List, Target::Directory, |disk| Ok(disk.names.keys().cloned().collect()))
+    }
+
+    fn lock(&self, _name: &str, note: &str) -> Result<SimulatedLock, LockError> {
+        let mut disk = self.lock_disk();
+        match &disk.holder {
+            Some(holder) => Err(LockError::Held { holder: holder.clone() }),
+            None => {
+                disk.holder = Some(note.to_owned());
+                Ok(SimulatedLock { disk: self.clone(), boot: disk.boot })
+            }
+        }
+    }
+
+    fn place(&self) -> String {
+        "the simulated disk".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

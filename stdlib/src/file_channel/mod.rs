@@ -1,0 +1,30 @@
+//! The channel on disk; the core brings it, this gives it its settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use weir_plan::Settings;
+use weir_runtime::channel::{Channel, FileChannel, FileChannelOptions, Limits};
+use weir_runtime::{Context, Failure};
+
+#[derive(Deserialize)]
+struct FileSettings {
+    path: PathBuf,
+    capacity: usize,
+    transaction_capacity: usize,
+    byte_capacity: u64,
+    keep_alive: Duration,
+}
+
+/// Makes a file channel. Its directory is touched when the agent starts.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Channel>, Failure> {
+    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive } =
+        settings.read().map_err(Failure::permanent)?;
+    let Context { program, component, schema, meter, .. } = context;
+    let owner = format!("{program}/{component}");
+    let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };
+    let options = FileChannelOptions { component, owner, path, schema, limits, meter };
+    Ok(Arc::new(FileChannel::new(options).map_err(Failure::permanent)?))
+}
