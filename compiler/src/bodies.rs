@@ -6,7 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{self, ItemKind};
 use weir_plan::Function;
 
-use crate::diagnostics::{CanFail, DuplicateName, NameOf, NotPure, WrongType, with_article};
+use crate::diagnostics::{DuplicateName, NameOf, NotPure, WrongType, with_article};
 use crate::expressions::{Binding, Bindings, Typed, Typer};
 use crate::functions::FunctionSignature;
 use crate::modules::Module;
@@ -40,8 +40,8 @@ impl Checker<'_> {
                     false => parameter.type_names(),
                 };
                 let expected = "single type".to_owned();
-                let (span, declared) = (given.name.span, None);
-                self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+                let span = given.name.span;
+                self.report(WrongType::new(expected, found, span));
                 return None;
             };
             let binding = Binding::Local {
@@ -97,14 +97,7 @@ impl Checker<'_> {
         let expected = signature.result.named(signature.optional);
         let found = with_article(&result.value_type.named(result.optional));
         let declared = Some((format!("`{}` gives {}", signature.name, with_article(&expected)), declared));
-        self.report(WrongType {
-            expected,
-            found,
-            span: result.span,
-            declared,
-            value: None,
-            replacement: None,
-        });
+        self.report(WrongType::new(expected, found, result.span).declared(declared));
         None
     }
 
@@ -114,14 +107,7 @@ impl Checker<'_> {
             self.report(NotPure { name: name.clone(), span: *span });
             return None;
         }
-        match &typed.fails {
-            None => Some(typed),
-            Some(fails) => {
-                let text = self.files.text(fails.span).to_owned();
-                self.report(CanFail { text, reason: fails.reason.clone(), span: fails.span, end: None });
-                None
-            }
-        }
+        self.sure(typed)
     }
 }
 

@@ -114,8 +114,8 @@ impl<'c> Checker<'c> {
                 && wanted != found
             {
                 let (expected, found) = (wanted.to_string(), with_article(&found.to_string()));
-                let (span, declared) = (given.span, None);
-                self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+                let span = given.span;
+                self.report(WrongType::new(expected, found, span));
                 return None;
             }
             if condition? {
@@ -127,7 +127,7 @@ impl<'c> Checker<'c> {
 
     fn not_constant(&mut self, given: &Expression) -> Option<Constant> {
         let (expected, found, span) = ("constant".to_owned(), found(given), given.span);
-        self.report(WrongType { expected, found, span, declared: None, value: None, replacement: None });
+        self.report(WrongType::new(expected, found, span));
         None
     }
 
@@ -154,14 +154,7 @@ impl<'c> Checker<'c> {
             _ => {
                 let found = format!("{} `{}`", meaning.in_words(), mention.name);
                 let (expected, span) = ("constant".to_owned(), given.span);
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 None
             }
         }
@@ -172,14 +165,7 @@ impl<'c> Checker<'c> {
             Value::Bool(value) => Some(value),
             _ => {
                 let (expected, found, span) = ("Bool".to_owned(), found(given), given.span);
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 None
             }
         }
@@ -222,14 +208,7 @@ impl<'c> Checker<'c> {
             (Question::Empty, Value::List(items)) => items.is_empty(),
             (Question::Empty, _) => {
                 let (expected, found, span) = ("Text".to_owned(), found(&is.operand), is.operand.span);
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 return None;
             }
         };

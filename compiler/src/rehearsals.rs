@@ -157,15 +157,8 @@ impl Rehearsal<'_, '_> {
                 _ => {
                     let expected = "event: text, `{ … }` or `json { … }`".to_owned();
                     let (found, span) = (crate::values::found(event), event.span);
-                    let declared = None;
-                    self.checker.report(WrongType {
-                        expected,
-                        found,
-                        span,
-                        declared,
-                        value: None,
-                        replacement: None,
-                    });
+
+                    self.checker.report(WrongType::new(expected, found, span));
                 }
             }
         }

@@ -97,7 +97,7 @@ impl Checker<'_> {
     fn unfit_format(&mut self, expected: &str, field: &tree::Field, value_type: &Type) -> Option<FieldType> {
         let found = crate::diagnostics::with_article(&value_type.to_string());
         let (expected, span) = (expected.to_owned(), field.type_name.span);
-        self.report(WrongType { expected, found, span, declared: None, value: None, replacement: None });
+        self.report(WrongType::new(expected, found, span));
         None
     }
 }

@@ -20,6 +20,17 @@ pub struct WrongType {
 }
 
 impl WrongType {
+    /// What was found is not what was expected; more there is not to say.
+    pub fn new(expected: impl Into<String>, found: impl Into<String>, span: Span) -> WrongType {
+        let (expected, found) = (expected.into(), found.into());
+        WrongType { expected, found, span, declared: None, value: None, replacement: None }
+    }
+
+    /// With what asks for the type, if something does.
+    pub fn declared(self, declared: Option<(String, Span)>) -> WrongType {
+        WrongType { declared, ..self }
+    }
+
     pub(super) fn describe(&self) -> Description {
         // That null would do as well helps nobody who meant a value.
         let expected = with_article(self.expected.trim_end_matches('?'));

@@ -106,14 +106,7 @@ impl Typer<'_, '_> {
             meaning => {
                 let expected = "value of an event".to_owned();
                 let found = format!("{} `{name}`", meaning.in_words());
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 None
             }
         }
@@ -240,14 +233,7 @@ impl Typer<'_, '_> {
                 _ => {
                     let found = format!("`{name}`, which is known only with each event");
                     let (expected, span) = (wanted.to_string(), given.span);
-                    self.report(WrongType {
-                        expected,
-                        found,
-                        span,
-                        declared: None,
-                        value: None,
-                        replacement: None,
-                    });
+                    self.report(WrongType::new(expected, found, span));
                     None
                 }
             };
@@ -270,7 +256,7 @@ impl Typer<'_, '_> {
         if is_column && !self.bindings.names.contains_key(name.as_str()) {
             let found = format!("`{name}`, which is known only with each event");
             let (expected, span) = (wanted.to_string(), given.span);
-            self.report(WrongType { expected, found, span, declared: None, value: None, replacement: None });
+            self.report(WrongType::new(expected, found, span));
             return true;
         }
         false

@@ -155,7 +155,7 @@ impl Typer<'_, '_> {
                 parameter.types.iter().map(|wanted| in_words(&substituted(wanted, variables))).collect();
             let expected = expected.join(" or ");
             let (span, declared) = (typed.span, self.declared(&typed));
-            self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+            self.report(WrongType::new(expected, found, span).declared(declared));
             return None;
         }
         if parameter.optional { Some(typed) } else { self.present(typed) }

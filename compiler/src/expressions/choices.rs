@@ -74,7 +74,7 @@ impl Typer<'_, '_> {
                 let found = with_article(&typed.value_type.to_string());
                 let declared = common.span.map(|span| (format!("the others are {wanted}"), span));
                 let (expected, span) = (wanted.to_string(), typed.span);
-                self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+                self.report(WrongType::new(expected, found, span).declared(declared));
                 None
             }
             _ => {
@@ -101,8 +101,8 @@ impl Typer<'_, '_> {
         {
             let (expected, found) =
                 ("value".to_owned(), format!("`{name}`, which only a step's end may say"));
-            let (span, declared) = (second.span, None);
-            self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+            let span = second.span;
+            self.report(WrongType::new(expected, found, span));
             return None;
         }
         let fallback = self.typed(second, hint.as_ref().or(expected));
@@ -294,14 +294,7 @@ impl Typer<'_, '_> {
             }
             _ => {
                 let (expected, found, span) = ("constant".to_owned(), found(given), given.span);
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 None
             }
         }

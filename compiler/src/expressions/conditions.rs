@@ -81,7 +81,7 @@ impl Typer<'_, '_> {
             let expected = "Text, Bytes, list or map".to_owned();
             let found = with_article(&operand.value_type.to_string());
             let (span, declared) = (operand.span, self.declared(&operand));
-            self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+            self.report(WrongType::new(expected, found, span).declared(declared));
             return None;
         }
         let merged = Merged::of([&operand]);
@@ -230,7 +230,7 @@ impl Typer<'_, '_> {
             let (expected, found) =
                 ("Text or Bytes".to_owned(), with_article(&operand.value_type.to_string()));
             let (span, declared) = (operand.span, self.declared(&operand));
-            self.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+            self.report(WrongType::new(expected, found, span).declared(declared));
             return None;
         }
         let Value::Text(pattern) = pattern else { return None };

@@ -20,7 +20,7 @@ use weir_grammar::tree::{Expression, ExpressionKind};
 use weir_plan::{Expression as Planned, Operation, Value};
 
 use crate::columns::{Column, Columns, arrow};
-use crate::diagnostics::{Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
+use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
 use crate::names::nearest;
 use crate::settings::{Checker, Expectation};
 use crate::types::Type;
@@ -167,14 +167,7 @@ impl<'a, 'c> Typer<'a, 'c> {
             ExpressionKind::Match(matching) => self.matching(matching, span, expected),
             ExpressionKind::Record(_) | ExpressionKind::Variant(..) | ExpressionKind::Secret(_) => {
                 let (expected, found) = ("value of an event".to_owned(), found(given));
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 None
             }
         }
@@ -219,7 +212,7 @@ impl<'a, 'c> Typer<'a, 'c> {
         }
         if typed.planned.operation == Operation::Literal(Value::Null) {
             let (expected, found, span) = (typed.value_type.to_string(), "`null`".to_owned(), typed.span);
-            self.report(WrongType { expected, found, span, declared: None, value: None, replacement: None });
+            self.report(WrongType::new(expected, found, span));
             return None;
         }
         let column = typed.place.as_deref().and_then(|place| self.columns?.columns.get(place));
@@ -311,6 +304,25 @@ impl<'a, 'c> Typer<'a, 'c> {
             facts: Facts::default(),
             span,
         })
+    }
+}
+
+impl Checker<'_> {
+    /// Reports a failure that nothing handles; `end` is the end of the step that could.
+    pub(crate) fn unhandled(&mut self, fails: &Fails, end: Option<Span>) {
+        let text = self.files.text(fails.span).to_owned();
+        self.report(CanFail { text, reason: fails.reason.clone(), span: fails.span, end });
+    }
+
+    /// A value that can't fail, where no step's end handles it.
+    pub(crate) fn sure(&mut self, typed: Typed) -> Option<Typed> {
+        match &typed.fails {
+            None => Some(typed),
+            Some(fails) => {
+                self.unhandled(fails, None);
+                None
+            }
+        }
     }
 }
 

@@ -30,14 +30,7 @@ impl Typer<'_, '_> {
             Operator::Coalesce => self.coalesce(left, right, span, expected),
             _ => {
                 let (expected, found) = ("value of an event".to_owned(), "a range".to_owned());
-                self.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.report(WrongType::new(expected, found, span));
                 None
             }
         }

@@ -281,13 +281,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
     /// What keeps the events of a `balance` together.
     fn key(&mut self, by: &Expression, state: &State) -> Option<weir_plan::Expression> {
         let typed = Typer::new(self.checker, Some(&state.columns), &state.bindings).typed(by, None)?;
-        if let Some(fails) = &typed.fails {
-            let text = self.checker.files.text(fails.span).to_owned();
-            let (reason, span) = (fails.reason.clone(), fails.span);
-            self.checker.report(crate::diagnostics::CanFail { text, reason, span, end: None });
-            return None;
-        }
-        Some(typed.planned)
+        self.checker.sure(typed).map(|typed| typed.planned)
     }
 
     /// The cases of a choice: in each, what the condition says is known, and that those before it failed.
@@ -310,14 +304,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
                 match typed {
                     Some(typed) => {
                         if let Some(fails) = &typed.fails {
-                            let text = self.checker.files.text(fails.span).to_owned();
-                            let (reason, span) = (fails.reason.clone(), fails.span);
-                            self.checker.report(crate::diagnostics::CanFail {
-                                text,
-                                reason,
-                                span,
-                                end: None,
-                            });
+                            self.checker.unhandled(fails, None);
                             whole = false;
                         }
                         inside.iter_mut().for_each(|inside| narrow(inside, &typed.facts.if_true));

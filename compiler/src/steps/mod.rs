@@ -14,8 +14,7 @@ use weir_plan::{Action, EventType, EventTypeId, OnFailure, Rule, Step as Planned
 
 use crate::columns::{Column, Columns};
 use crate::diagnostics::{
-    CanFail, CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName,
-    WrongType,
+    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
 use crate::names::nearest;
@@ -133,7 +132,7 @@ impl<'c> StepLowering<'_, 'c> {
             }
             StepKind::Dedupe(by, within) => {
                 // Without a value, events that have nothing in common would count as the same.
-                let by = self.typer(state).typed(by, None).and_then(|by| self.sure(by));
+                let by = self.typer(state).typed(by, None).and_then(|by| self.checker.sure(by));
                 let by = by.and_then(|by| self.typer(state).present(by));
                 let within = self.typer(state).setting(within, &Type::Duration, false);
                 let (by, Value::Duration(within)) = (by?, within?) else { return None };
@@ -172,9 +171,7 @@ impl<'c> StepLowering<'_, 'c> {
         let Some(handler) = &step.handler else {
             let whole = typed.fails.is_none();
             if let Some(fails) = &typed.fails {
-                let text = self.checker.files.text(fails.span).to_owned();
-                let (reason, span) = (fails.reason.clone(), fails.span);
-                self.checker.report(CanFail { text, reason, span, end: Some(step.span.after()) });
+                self.checker.unhandled(fails, Some(step.span.after()));
             }
             return Handled { whole, ..done(typed, None) };
         };
@@ -194,7 +191,7 @@ impl<'c> StepLowering<'_, 'c> {
                 let span = typed.span.to(handler.span);
                 let replaced =
                     fallback.and_then(|fallback| typer.replaced(typed.clone(), fallback, handler.span, span));
-                match replaced.and_then(|replaced| self.sure(replaced)) {
+                match replaced.and_then(|replaced| self.checker.sure(replaced)) {
                     Some(replaced) => done(replaced, None),
                     None => Handled { whole: false, ..done(typed, None) },
                 }
@@ -206,23 +203,6 @@ impl<'c> StepLowering<'_, 'c> {
         let what = format!("`{}`", label(self.checker.files.text(typed.span)));
         let span = Span { start: typed.span.end, ..handler.span };
         self.checker.report(CannotFail { span, what });
-    }
-
-    /// A value that can't fail, where no step's end handles it.
-    fn sure(&mut self, typed: Typed) -> Option<Typed> {
-        match &typed.fails {
-            None => Some(typed),
-            Some(fails) => {
-                let text = self.checker.files.text(fails.span).to_owned();
-                self.checker.report(CanFail {
-                    text,
-                    reason: fails.reason.clone(),
-                    span: fails.span,
-                    end: None,
-                });
-                None
-            }
-        }
     }
 
     fn condition(
@@ -275,7 +255,8 @@ impl<'c> StepLowering<'_, 'c> {
         let mut whole = !quality.broken;
         self.rules_named_twice(quality);
         for rule in &quality.rules {
-            let typed = self.typer(state).condition(&rule.condition).and_then(|typed| self.sure(typed));
+            let typed =
+                self.typer(state).condition(&rule.condition).and_then(|typed| self.checker.sure(typed));
             let Some(typed) = typed else {
                 whole = false;
                 continue;
@@ -315,14 +296,7 @@ impl<'c> StepLowering<'_, 'c> {
         match found {
             Some(meaning) => {
                 let (expected, found) = (wanted.to_owned(), format!("{} `{name}`", meaning.in_words()));
-                self.checker.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared: None,
-                    value: None,
-                    replacement: None,
-                });
+                self.checker.report(WrongType::new(expected, found, span));
             }
             None => {
                 let near = nearest(&name, self.checker.scopes.names(span.file, fits)).map(str::to_owned);

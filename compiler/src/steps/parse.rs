@@ -87,15 +87,8 @@ impl<'c> StepLowering<'_, 'c> {
             Some((Failure::Drop, _)) => Some(OnFailure::Drop),
             Some((Failure::Value(value), _)) => {
                 let (expected, found) = ("`reject` or `drop`".to_owned(), "a value".to_owned());
-                let (span, declared) = (value.span, None);
-                self.checker.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared,
-                    value: None,
-                    replacement: None,
-                });
+                let span = value.span;
+                self.checker.report(WrongType::new(expected, found, span));
                 None
             }
             None => {
@@ -120,14 +113,7 @@ impl<'c> StepLowering<'_, 'c> {
         if body.value_type != Type::Bytes || body.optional {
             let (expected, found) = ("body of Bytes".to_owned(), body.value_type.named(body.optional));
             let declared = Some((format!("`body` is {found}"), body.declared));
-            self.checker.report(WrongType {
-                expected,
-                found,
-                span,
-                declared,
-                value: None,
-                replacement: None,
-            });
+            self.checker.report(WrongType::new(expected, found, span).declared(declared));
             return None;
         }
         Some(())
@@ -259,7 +245,7 @@ impl<'c> StepLowering<'_, 'c> {
 
     fn wrong_pattern(&mut self, expected: String, found: &str, span: Span, declared: Option<(String, Span)>) {
         let found = found.to_owned();
-        self.checker.report(WrongType { expected, found, span, declared, value: None, replacement: None });
+        self.checker.report(WrongType::new(expected, found, span).declared(declared));
     }
 }
 

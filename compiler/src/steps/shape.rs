@@ -56,14 +56,7 @@ impl StepLowering<'_, '_> {
         if !fits {
             let (expected, span) = ("value of an event".to_owned(), typed.span);
             let found = with_article(&typed.value_type.to_string());
-            self.checker.report(WrongType {
-                expected,
-                found,
-                span,
-                declared: None,
-                value: None,
-                replacement: None,
-            });
+            self.checker.report(WrongType::new(expected, found, span));
         }
         fits
     }
@@ -77,15 +70,8 @@ impl StepLowering<'_, '_> {
             Some(_) => {
                 let (expected, found) =
                     ("field or header".to_owned(), format!("the value `{}`", target.text));
-                let (span, declared) = (target.span, None);
-                self.checker.report(WrongType {
-                    expected,
-                    found,
-                    span,
-                    declared,
-                    value: None,
-                    replacement: None,
-                });
+                let span = target.span;
+                self.checker.report(WrongType::new(expected, found, span));
                 None
             }
         }

@@ -110,14 +110,7 @@ impl StepLowering<'_, '_> {
                 "interceptor".to_owned(),
                 format!("the function `{name}`, whose value goes somewhere: `set field = {name}(…)`"),
             );
-            self.checker.report(WrongType {
-                expected,
-                found,
-                span,
-                declared: None,
-                value: None,
-                replacement: None,
-            });
+            self.checker.report(WrongType::new(expected, found, span));
             return None;
         }
         let own = self.checker.scopes.names(span.file, |meaning| matches!(meaning, Meaning::Interceptor(_)));
@@ -167,7 +160,7 @@ impl StepLowering<'_, '_> {
             return Some(());
         }
         let typed = self.typer(state).typed(given, Some(wanted))?;
-        let typed = self.sure(typed)?;
+        let typed = self.checker.sure(typed)?;
         if !signature.types.contains(&typed.value_type) {
             return self.wrong(
                 signature.type_names(),
@@ -182,14 +175,7 @@ impl StepLowering<'_, '_> {
     }
 
     fn wrong<T>(&mut self, expected: String, found: String, span: Span) -> Option<T> {
-        self.checker.report(WrongType {
-            expected,
-            found,
-            span,
-            declared: None,
-            value: None,
-            replacement: None,
-        });
+        self.checker.report(WrongType::new(expected, found, span));
         None
     }
 
