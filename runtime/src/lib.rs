@@ -10,6 +10,8 @@
 mod acknowledgement;
 pub mod agent;
 pub mod batch;
+#[cfg(test)]
+mod chance;
 pub mod channel;
 mod clock;
 mod failure;

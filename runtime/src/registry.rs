@@ -22,6 +22,8 @@ pub struct Context {
     pub component: Arc<str>,
     /// The type of the events that it emits, holds or is given.
     pub schema: SchemaRef,
+    /// Whether a flow through it promises `exactly_once`.
+    pub exactly_once: bool,
     /// Where it counts what only it knows.
     pub meter: Arc<Meter>,
     /// The time of day.

@@ -1,11 +1,12 @@
 //! From a plan to components that are connected and not yet running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use weir_plan::{Component, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
 
+use super::exactly_once::{ExactlyOnce, progress_into};
 use super::unbuilt::unbuilt;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
 use crate::channel::Demand;
@@ -14,13 +15,17 @@ use crate::meter::Meter;
 use crate::registry::{Context, Make, Registry};
 use crate::route::{Segment, Target};
 use crate::sink::{Feed, SinkPort};
+use crate::source::Progress;
 
 /// Builds all, or says all that is wrong.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
-    let mut builder = Builder { plan, registry, clock, problems: unbuilt(plan) };
+    let exactly_once = ExactlyOnce::of(plan);
+    let mut builder = Builder { plan, registry, clock, exactly_once, problems: unbuilt(plan) };
     let channels = builder.channels();
     let sources = builder.sources(&channels);
-    let sinks = builder.sinks(&channels);
+    let sinks = builder.sinks(&channels, &sources);
+    builder.problems.extend(sources.iter().filter_map(BuiltSource::falls_short));
+    builder.problems.extend(sinks.iter().filter_map(BuiltSink::falls_short));
     match builder.problems.is_empty() {
         true => Ok(Agent { sources, channels, sinks }),
         false => Err(StartError { problems: builder.problems }),
@@ -31,6 +36,7 @@ struct Builder<'a> {
     plan: &'a Plan,
     registry: &'a Registry,
     clock: Arc<dyn Clock>,
+    exactly_once: ExactlyOnce,
     problems: Vec<String>,
 }
 
@@ -39,11 +45,17 @@ impl Builder<'_> {
         self.plan.event_type(component.event_type).schema.clone()
     }
 
+    fn promises_exactly_once(&self, component: &Component) -> bool {
+        let ExactlyOnce { sources, sinks } = &self.exactly_once;
+        sources.contains(&component.name) || sinks.contains(&component.name)
+    }
+
     fn context(&self, component: &Component) -> Context {
         Context {
             program: self.plan.program.as_str().into(),
             component: component.name.as_str().into(),
             schema: self.schema(component),
+            exactly_once: self.promises_exactly_once(component),
             meter: Arc::new(Meter::default()),
             clock: self.clock.clone(),
         }
@@ -102,7 +114,10 @@ impl Builder<'_> {
             }
             let name = component.name.as_str().into();
             let segments = segments.into();
-            sources.push(BuiltSource { name, kind: component.kind.clone(), source, segments, meter });
+            let exactly_once = self.exactly_once.sources.contains(&component.name);
+            let progress = exactly_once.then(|| Progress::through_runs(meter.clone()));
+            let kind = component.kind.clone();
+            sources.push(BuiltSource { name, kind, source, segments, meter, progress });
         }
         sources
     }
@@ -127,13 +142,17 @@ impl Builder<'_> {
         paths.filter_map(|path| Segment::connect(&path.segment, false, &mut target)).collect()
     }
 
-    fn sinks(&mut self, channels: &BTreeMap<String, BuiltChannel>) -> Vec<BuiltSink> {
-        let mut feeds = self.feeds(channels);
+    fn sinks(
+        &mut self,
+        channels: &BTreeMap<String, BuiltChannel>,
+        sources: &[BuiltSource],
+    ) -> Vec<BuiltSink> {
+        let mut feeds = self.feeds(channels, sources);
         let mut sinks = Vec::new();
         for component in &self.plan.sinks {
             let make = self.registry.sinks.get(component.kind.as_str());
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
-            let Some((names, feeds)) = feeds.remove(&component.name) else {
+            let Some(Feeds { names, required, feeds }) = feeds.remove(&component.name) else {
                 let name = component.name.as_str();
                 if !self.paths().any(|path| leads_to(&path.segment.to, name)) {
                     self.problems.push(format!("sink {name}: no path leads to it from a channel"));
@@ -141,30 +160,56 @@ impl Builder<'_> {
                 continue;
             };
             let port = SinkPort::new(feeds, Some(self.schema(component)), meter.clone());
-            let (name, channels) = (component.name.as_str().into(), names.join(", "));
-            sinks.push(BuiltSink { name, kind: component.kind.clone(), sink, port, channels, meter });
+            sinks.push(BuiltSink {
+                name: component.name.as_str().into(),
+                kind: component.kind.clone(),
+                sink,
+                port,
+                channels: names.join(", "),
+                required_channels: required,
+                exactly_once: self.exactly_once.sinks.contains(&component.name),
+                meter,
+            });
         }
         sinks
     }
 
     /// For each sink, the channels that lead to it, each with a reader and the steps between.
-    fn feeds(&self, channels: &BTreeMap<String, BuiltChannel>) -> BTreeMap<String, (Vec<String>, Vec<Feed>)> {
-        let mut feeds: BTreeMap<String, (Vec<String>, Vec<Feed>)> = BTreeMap::new();
+    fn feeds(
+        &self,
+        channels: &BTreeMap<String, BuiltChannel>,
+        sources: &[BuiltSource],
+    ) -> BTreeMap<String, Feeds> {
+        let mut feeds: BTreeMap<String, Feeds> = BTreeMap::new();
         for path in self.paths() {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
             follow(&path.segment, Demand::Required, Vec::new(), &mut |sink, steps, demand| {
-                let (names, feeds) = feeds.entry(sink.to_string()).or_default();
+                let Feeds { names, required, feeds } = feeds.entry(sink.to_string()).or_default();
                 // A durable channel knows its readers by name.
                 let before = names.iter().filter(|before| *before == name).count();
                 let reader = if before == 0 { sink.to_string() } else { format!("{sink}#{}", before + 1) };
                 names.push(name.clone());
+                if demand == Demand::Required {
+                    required.insert(name.clone());
+                }
                 let reader = channel.reader(&reader, demand);
-                feeds.push(Feed { reader, steps, meter: meter.clone() });
+                let sources = progress_into(name, sources);
+                feeds.push(Feed { reader, steps, meter: meter.clone(), sources });
             });
         }
         feeds
     }
+}
+
+/// What leads to one sink.
+#[derive(Default)]
+struct Feeds {
+    /// The channels, as often as they lead to it.
+    names: Vec<String>,
+    /// Those in which it is required.
+    required: BTreeSet<String>,
+    feeds: Vec<Feed>,
 }
 
 /// Whether events may come to a sink of this name.

@@ -4,11 +4,12 @@
 //! stop, and says at the end what passed through.
 
 mod build;
+mod exactly_once;
 mod report;
 mod supervise;
 mod unbuilt;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,9 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::registry::Registry;
-use crate::route::Segment;
+use crate::route::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
-use crate::source::Source;
+use crate::source::{Connection, Progress, Source};
 
 pub use report::{ComponentReport, Report, Role};
 use supervise::{Gates, SinkTask, SourceTask};
@@ -48,6 +49,8 @@ struct BuiltSource {
     source: Box<dyn Source>,
     segments: Arc<[Segment]>,
     meter: Arc<Meter>,
+    /// There when a flow promises `exactly_once`.
+    progress: Option<Arc<Progress>>,
 }
 
 struct BuiltChannel {
@@ -65,6 +68,10 @@ struct BuiltSink {
     port: SinkPort,
     /// The channels that it reads.
     channels: String,
+    /// Those that wait for it.
+    required_channels: BTreeSet<String>,
+    /// Whether a flow promises `exactly_once` to it.
+    exactly_once: bool,
     meter: Arc<Meter>,
 }
 
@@ -132,11 +139,15 @@ impl Agent {
 
     /// Runs until every source has ended, or until told to stop and drained for at most
     /// `drain_limit`. Nothing runs if one of the channels can't be opened.
-    pub async fn run(self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
+    pub async fn run(mut self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
         let started = Instant::now();
         let reporter = report::Reporter::of(&self);
         let channels = self.channels();
         if let Err((component, failure)) = open_all(&channels).await {
+            error!(%component, "{failure}; nothing was started");
+            return (reporter.report(started.elapsed()), Ending::Failed { component, failure });
+        }
+        if let Err((component, failure)) = self.recover().await {
             error!(%component, "{failure}; nothing was started");
             return (reporter.report(started.elapsed()), Ending::Failed { component, failure });
         }
@@ -170,13 +181,13 @@ impl Agent {
         }
         for built in self.sources {
             let gate = gates.of(&built.segments);
-            let task = SourceTask {
-                name: built.name,
-                source: built.source,
+            let connection = Connection {
+                component: built.name,
                 segments: built.segments,
                 meter: built.meter,
-                stop: stop.drain.clone(),
+                progress: built.progress,
             };
+            let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };
             tasks.spawn(task.run(gate));
         }
         tasks

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::Segment;
 use crate::sink::{Sink, SinkPort};
-use crate::source::{Source, SourcePort};
+use crate::source::{Connection, Source, SourcePort};
 
 /// The wait after a component's first failure; it doubles with each further one.
 const WAIT_MIN: Duration = Duration::from_millis(100);
@@ -102,10 +102,8 @@ impl Waits {
 
 /// A source and what its task needs.
 pub(super) struct SourceTask {
-    pub(super) name: Arc<str>,
+    pub(super) connection: Connection,
     pub(super) source: Box<dyn Source>,
-    pub(super) segments: Arc<[Segment]>,
-    pub(super) meter: Arc<Meter>,
     pub(super) stop: CancellationToken,
 }
 
@@ -113,7 +111,7 @@ impl SourceTask {
     /// Runs the source until it has ended, or is to stop, or fails for good.
     pub(super) async fn run(mut self, open: Open) -> Ended {
         let result = self.supervise(open).await;
-        Ended { component: self.name, result }
+        Ended { component: self.connection.component, result }
     }
 
     async fn supervise(&mut self, open: Open) -> Result<(), Failure> {
@@ -123,19 +121,19 @@ impl SourceTask {
             let (result, closed) = self.run_once(&mut open).await;
             let Err(failure) = result else { return Ok(()) };
             if closed {
-                let name = &self.name;
+                let name = &self.connection.component;
                 warn!(component = %name, "{failure}; it had ended, its last events may come again at the next start");
                 return Ok(());
             }
             if failure.is_permanent() {
                 return Err(failure);
             }
-            let wait = waits.next(&self.meter);
+            let wait = waits.next(&self.connection.meter);
             warn!(
-                component = %self.name,
+                component = %self.connection.component,
                 "{failure}; it begins again behind what was delivered, next try in {wait:.1?}"
             );
-            self.meter.restarted();
+            self.connection.meter.restarted();
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stop.cancelled() => return Ok(()),
@@ -145,8 +143,7 @@ impl SourceTask {
 
     /// One run, and whether the source had closed its outlet: then its channels are let go.
     async fn run_once(&mut self, open: &mut Option<Open>) -> (Result<(), Failure>, bool) {
-        let (port, closed) =
-            SourcePort::new(self.name.clone(), self.segments.clone(), self.meter.clone(), self.stop.clone());
+        let (port, closed) = SourcePort::new(&self.connection, self.stop.clone());
         let mut run = self.source.run(port);
         let result = tokio::select! {
             result = &mut run => result,

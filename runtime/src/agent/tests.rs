@@ -10,6 +10,8 @@ use weir_plan::{
     Operation, Origin, PLAN_VERSION, Path, Route, Segment as PlannedSegment, Settings, Step, Value,
 };
 
+mod exactly_once;
+
 use super::*;
 use crate::batch::{Batch, Origins, Partition};
 use crate::channel::{Limits, MemoryChannel, Taken};
@@ -339,9 +341,9 @@ fn a_plan_that_can_not_be_run_is_refused_with_all_that_is_wrong() {
     assert_eq!(
         problems,
         [
-            "flow main: this version can't carry out the promise `exactly_once` (it keeps `at_least_once` and `best_effort`)",
             "source in: this agent has no source of the kind `sorcery`",
             "sink lonely: no path leads to it from a channel",
+            "sink store: this version can't carry out the promise `exactly_once` with a sink of the kind `keeper`",
         ]
     );
 }

@@ -7,11 +7,8 @@ pub(super) fn unbuilt(plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
     for flow in &plan.flows {
         let mut missing = Vec::new();
-        if matches!(flow.delivers, Delivery::ExactlyOnce | Delivery::AtMostOnce) {
-            missing.push(format!(
-                "the promise `{}` (it keeps `at_least_once` and `best_effort`)",
-                flow.delivers
-            ));
+        if flow.delivers == Delivery::AtMostOnce {
+            missing.push(format!("the promise `{}`", flow.delivers));
         }
         if flow.order != Order::None {
             missing.push(format!("the promise `{}`", flow.order));

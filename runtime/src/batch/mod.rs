@@ -1,6 +1,7 @@
 //! Batches: many events as columns, with the part of their source that they cover.
 
 mod column;
+mod identity;
 mod origin;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use thiserror::Error;
 use weir_plan::BODY;
 
 pub use column::Column;
+pub use identity::Identities;
 pub use origin::{Interval, Origins, Partition};
 
 /// What each event is charged beyond the bytes of its values: the width of one view.
@@ -31,6 +33,7 @@ pub struct Batch {
     payload_bytes: u64,
     charged_bytes: u64,
     origins: Origins,
+    identities: Option<Identities>,
 }
 
 /// Columns that don't make a batch. This is a defect of the component that made them.
@@ -51,6 +54,12 @@ pub enum BatchError {
         name: String,
         /// In which way.
         what: String,
+    },
+    /// There are not as many identities as events.
+    #[error("identities that are not those of {rows} events")]
+    Identities {
+        /// Events of the batch.
+        rows: usize,
     },
     /// An Arrow kernel refused.
     #[error(transparent)]
@@ -88,7 +97,7 @@ impl Batch {
                 Column::Array(_) | Column::Constant(_) => {}
             }
         }
-        Ok(Batch::trusted(schema, columns.into(), rows, origins))
+        Ok(Batch::trusted(schema, columns.into(), rows, origins, None))
     }
 
     /// A batch whose columns are given by name, in any order. Columns that the schema does not
@@ -116,9 +125,16 @@ impl Batch {
     }
 
     /// A batch whose columns are known to fit.
-    fn trusted(schema: SchemaRef, columns: Arc<[Column]>, rows: usize, origins: Origins) -> Batch {
+    fn trusted(
+        schema: SchemaRef,
+        columns: Arc<[Column]>,
+        rows: usize,
+        origins: Origins,
+        identities: Option<Identities>,
+    ) -> Batch {
         let mut payload_bytes = 0;
-        let mut charged_bytes = rows as u64 * ROW_BYTES;
+        let row_bytes = ROW_BYTES + identities.as_ref().map_or(0, Identities::bytes_each_row);
+        let mut charged_bytes = rows as u64 * row_bytes;
         for (field, column) in schema.fields().iter().zip(columns.iter()) {
             let bytes = column.bytes_used();
             charged_bytes += bytes;
@@ -126,7 +142,7 @@ impl Batch {
                 payload_bytes += bytes;
             }
         }
-        Batch { schema, columns, rows, payload_bytes, charged_bytes, origins }
+        Batch { schema, columns, rows, payload_bytes, charged_bytes, origins, identities }
     }
 
     /// The type of the events: one field for each column.
@@ -147,6 +163,34 @@ impl Batch {
     /// The part of the source's partitions that the batch covers, dropped events included.
     pub fn origins(&self) -> &Origins {
         &self.origins
+    }
+
+    /// Which event of its source each row is; none unless a promise needs to know.
+    pub fn identities(&self) -> Option<&Identities> {
+        self.identities.as_ref()
+    }
+
+    /// The same events, which say which events they are.
+    ///
+    /// # Errors
+    /// When these are the identities of more events, or of fewer.
+    pub fn with_identities(self, identities: Identities) -> Result<Batch, BatchError> {
+        if !identities.fit(self.rows) {
+            return Err(BatchError::Identities { rows: self.rows });
+        }
+        let charged_bytes =
+            self.charged_without_identities() + self.rows as u64 * identities.bytes_each_row();
+        Ok(Batch { identities: Some(identities), charged_bytes, ..self })
+    }
+
+    /// The same events, which no longer say which they are.
+    pub(crate) fn without_identities(self) -> Batch {
+        Batch { charged_bytes: self.charged_without_identities(), identities: None, ..self }
+    }
+
+    fn charged_without_identities(&self) -> u64 {
+        let each_row = self.identities.as_ref().map_or(0, Identities::bytes_each_row);
+        self.charged_bytes - self.rows as u64 * each_row
     }
 
     /// The bytes of the bodies and fields, without headers: what rates and reports count.
@@ -187,7 +231,8 @@ impl Batch {
     /// When the range goes beyond the batch.
     pub fn slice(&self, offset: usize, rows: usize) -> Batch {
         let columns = self.columns.iter().map(|column| column.slice(offset, rows)).collect();
-        Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone())
+        let identities = self.identities.as_ref().map(|identities| identities.slice(offset, rows));
+        Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities)
     }
 
     /// The same events with other origins.
@@ -207,7 +252,9 @@ impl Batch {
         let predicate = arrow_select::filter::FilterBuilder::new(keep).optimize().build();
         let columns = self.columns.iter().map(|column| column.filter(&predicate));
         let columns = columns.collect::<Result<Arc<[Column]>, ArrowError>>()?;
-        Ok(Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone()))
+        let identities = self.identities.as_ref();
+        let identities = identities.map(|identities| identities.filter(self.rows, &predicate)).transpose()?;
+        Ok(Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities))
     }
 
     /// The same events under a schema with some of the columns, or with more that are optional.
@@ -220,7 +267,11 @@ impl Batch {
         }
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
         let named = names.zip(self.columns.iter().cloned()).collect();
-        Batch::assemble(schema, named, self.rows, self.origins.clone())
+        let projected = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
+        match &self.identities {
+            Some(identities) => projected.with_identities(identities.clone()),
+            None => Ok(projected),
+        }
     }
 
     /// The batch, copied together if it pins much more memory than it uses.
@@ -233,7 +284,7 @@ impl Batch {
             return self;
         }
         let columns = self.columns.iter().map(Column::compacted).collect();
-        Batch::trusted(self.schema, columns, self.rows, self.origins)
+        Batch::trusted(self.schema, columns, self.rows, self.origins, self.identities)
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod file;
 mod memory;
+mod origins;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -158,13 +159,24 @@ pub trait Channel: Send + Sync {
         Ok(())
     }
 
-    /// Whether what is put outlasts the agent. Such a channel is also told of positions that no
-    /// event came from, by empty batches.
+    /// Whether what is put outlasts the agent.
     fn is_durable(&self) -> bool {
         false
     }
 
-    /// The positions that a durable channel has of this scope; `None` from a volatile one.
+    /// Whether the channel knows which positions it was given, and takes none twice: a durable one,
+    /// and one that has been told to remember. It is also told of positions that no event came
+    /// from, by empty batches.
+    fn knows_positions(&self) -> bool {
+        self.is_durable()
+    }
+
+    /// Has a volatile channel remember the positions of a scope while the agent runs. What lies
+    /// behind it has everything up to `stored` already. The partitions of its events get `prefix`
+    /// before their names. A durable channel remembers by itself.
+    fn remember(&self, _scope: &str, _prefix: &str, _stored: BTreeMap<Partition, u64>) {}
+
+    /// The positions of this scope that the channel has; `None` if it does not know.
     fn stored(&self, _scope: &str) -> Option<BTreeMap<Partition, u64>> {
         None
     }
@@ -232,6 +244,12 @@ pub trait Reader: Send {
 
     /// What is leased and not yet acknowledged.
     fn held(&self) -> Fill;
+
+    /// For each partition of the identities of a durable channel's events: the position through
+    /// which all are acknowledged for good, and never given out again, whatever ends the agent.
+    fn settled(&self) -> BTreeMap<Partition, u64> {
+        BTreeMap::new()
+    }
 
     /// How many events an optional reader has missed since this was last asked.
     fn take_skipped(&mut self) -> usize;

@@ -2,8 +2,11 @@
 
 mod port;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
+use crate::batch::Partition;
 use crate::failure::Failure;
 
 pub(crate) use port::Feed;
@@ -25,4 +28,21 @@ pub trait Sink: Send {
     /// # Errors
     /// When the sink can't go on. It is run again after a while, and gets its events again.
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure>;
+
+    /// Whether the sink keeps its part of `exactly_once`: it stores with its data which events they are,
+    /// as one act, and takes none of them twice.
+    fn keeps_exactly_once(&self) -> bool {
+        false
+    }
+
+    /// Puts in order what an earlier run has left, where a flow through the sink promises
+    /// `exactly_once`: called once, before any source starts. What it gives back is what it was told
+    /// by [`SinkPort::settled`] and has stored with its data; sources that their channel can't tell go
+    /// on behind it.
+    ///
+    /// # Errors
+    /// When that is not possible; nothing is started then.
+    async fn recover(&mut self) -> Result<BTreeMap<Partition, u64>, Failure> {
+        Ok(BTreeMap::new())
+    }
 }

@@ -1,5 +1,6 @@
 //! What a running sink is connected to: one or more channels, and the steps behind them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -7,11 +8,12 @@ use futures_util::future::select_all;
 use weir_plan::Step;
 
 use crate::acknowledgement::{Acknowledgement, Settle};
-use crate::batch::Batch;
+use crate::batch::{Batch, Partition};
 use crate::channel::{Channel, Demand, Fill, Lease, Reader, Taken};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{apply_steps, widened};
+use crate::source::Progress;
 
 /// Events for a sink.
 #[derive(Debug)]
@@ -28,6 +30,9 @@ pub(crate) struct Feed {
     pub(crate) steps: Vec<Step>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
+    /// How far the sources are that put into a channel which can't settle anything itself, and what
+    /// the names of their partitions begin with behind it.
+    pub(crate) sources: Vec<(String, Arc<Progress>)>,
 }
 
 /// Where a sink takes its events.
@@ -52,6 +57,7 @@ impl SinkPort {
             reader: channel.reader("sink", Demand::Required),
             steps: Vec::new(),
             meter: Arc::default(),
+            sources: Vec::new(),
         };
         SinkPort::new(vec![feed], None, Arc::default())
     }
@@ -119,6 +125,26 @@ impl SinkPort {
         let mut held = Fill::default();
         self.feeds.iter().for_each(|feed| held.add(feed.reader.held()));
         held
+    }
+
+    /// For each partition of the identities that the sink sees: the position through which every event
+    /// has arrived everywhere. None of them is ever given out again, provided that the sink stores this
+    /// with its data, and gives it back when it recovers. Positions never go back; a partition that
+    /// the sink knows of and that is not there has not moved.
+    pub fn settled(&self) -> BTreeMap<Partition, u64> {
+        let mut settled = BTreeMap::new();
+        for feed in &self.feeds {
+            settled.extend(feed.reader.settled());
+            for (prefix, progress) in &feed.sources {
+                let positions = progress.settled().into_iter();
+                settled.extend(
+                    positions.map(|(partition, through)| {
+                        (Partition::new(format!("{prefix}{partition}")), through)
+                    }),
+                );
+            }
+        }
+        settled
     }
 
     /// Makes the port ready for another run of its sink.

@@ -14,7 +14,8 @@ use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{Segment, Target};
-use progress::Progress;
+pub(crate) use outlet::scope_names;
+pub(crate) use progress::Progress;
 
 pub use outlet::{Outlet, PutError};
 pub use progress::{Delivered, Deliveries};
@@ -34,6 +35,21 @@ pub trait Source: Send {
     /// When the source can't go on; it then leaves its outlet unclosed. It is run again after a while, with a new port, and begins
     /// behind what it has committed outside.
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure>;
+
+    /// Whether the source keeps its part of `exactly_once`: it goes on exactly behind what its port
+    /// says is stored, and its rows say which events they are.
+    fn keeps_exactly_once(&self) -> bool {
+        false
+    }
+}
+
+/// What all runs of a source have in common.
+pub(crate) struct Connection {
+    pub(crate) component: Arc<str>,
+    pub(crate) segments: Arc<[Segment]>,
+    pub(crate) meter: Arc<Meter>,
+    /// There when a flow through the source promises `exactly_once`; each run has its own without.
+    pub(crate) progress: Option<Arc<Progress>>,
 }
 
 /// What a running source is connected to.
@@ -44,14 +60,15 @@ pub struct SourcePort {
     pub deliveries: Deliveries,
     /// Cancelled when it shall read no more.
     pub stop: CancellationToken,
-    /// What is on disk of its positions.
+    /// What the channels have of its positions.
     pub stored: Stored,
+    wants_identities: bool,
 }
 
-/// Through which position each partition is on disk, in every channel that a source must put into.
+/// Through which position each partition is stored by every channel that a source must put into.
 ///
-/// A source that has no memory of its own goes on behind these. Empty when one of the channels is
-/// volatile: then only what was delivered counts.
+/// A source that has no memory of its own goes on behind these. Empty when one of the channels does
+/// not know positions: then only what was delivered counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
     positions: BTreeMap<Partition, u64>,
@@ -79,7 +96,11 @@ impl Stored {
     }
 }
 
-fn least_of(one: BTreeMap<Partition, u64>, other: &BTreeMap<Partition, u64>) -> BTreeMap<Partition, u64> {
+/// What both have.
+pub(crate) fn least_of(
+    one: BTreeMap<Partition, u64>,
+    other: &BTreeMap<Partition, u64>,
+) -> BTreeMap<Partition, u64> {
     let both = one.into_iter().filter_map(|(partition, through)| {
         let least = through.min(*other.get(&partition)?);
         Some((partition, least))
@@ -88,25 +109,33 @@ fn least_of(one: BTreeMap<Partition, u64>, other: &BTreeMap<Partition, u64>) -> 
 }
 
 impl SourcePort {
-    /// A port into these segments, and a token that is cancelled when the outlet is closed.
-    pub(crate) fn new(
-        component: Arc<str>,
-        segments: Arc<[Segment]>,
-        meter: Arc<Meter>,
-        stop: CancellationToken,
-    ) -> (SourcePort, CancellationToken) {
-        let progress = Progress::new(meter.clone());
-        let stored = Stored::of(&component, &segments);
-        let outlet = Outlet::new(component, segments, progress.clone(), meter, stop.clone());
+    /// A port for the next run of a source, and a token that is cancelled when its outlet is closed.
+    pub(crate) fn new(connection: &Connection, stop: CancellationToken) -> (SourcePort, CancellationToken) {
+        let Connection { component, segments, meter, progress } = connection;
+        let wants_identities = progress.is_some();
+        let progress = progress.clone().unwrap_or_else(|| Progress::new(meter.clone()));
+        progress.begin_run();
+        let stored = Stored::of(component, segments);
+        let outlet =
+            Outlet::new(component.clone(), segments.clone(), progress.clone(), meter.clone(), stop.clone());
         let closed = outlet.closed();
-        (SourcePort { outlet, deliveries: Deliveries::new(progress), stop, stored }, closed)
+        let deliveries = Deliveries::new(progress);
+        (SourcePort { outlet, deliveries, stop, stored, wants_identities }, closed)
+    }
+
+    /// Whether the source has to say of its rows which events they are
+    /// ([`Identities`](crate::batch::Identities)), since a flow promises `exactly_once`.
+    pub fn wants_identities(&self) -> bool {
+        self.wants_identities
     }
 
     /// A port into one channel: a source on its own, without an agent.
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let name = "channel".into();
         let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
-        let segments = [Segment::direct(target)];
-        SourcePort::new("source".into(), segments.into(), Arc::default(), CancellationToken::new()).0
+        let segments = [Segment::direct(target)].into();
+        let connection =
+            Connection { component: "source".into(), segments, meter: Arc::default(), progress: None };
+        SourcePort::new(&connection, CancellationToken::new()).0
     }
 }

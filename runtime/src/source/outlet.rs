@@ -119,7 +119,7 @@ impl Outlet {
             segment.apply(part, &self.meter, &mut puts).map_err(PutError::Step)?;
         }
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
-        puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.is_durable());
+        puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
         puts.sort_by(|(one, _), (other, _)| one.target.name.cmp(&other.target.name));
         let (optional, required): (Vec<_>, Vec<_>) =
             puts.into_iter().partition(|(put, _)| put.target.optional);
@@ -248,7 +248,7 @@ fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
 
 /// What durable channels know the positions of a source by: its name, with a number when several
 /// of its ways lead into the same channel, since each brings other events of the same positions.
-pub(super) fn scope_names(component: &str, segments: &[Segment]) -> Vec<Arc<str>> {
+pub(crate) fn scope_names(component: &str, segments: &[Segment]) -> Vec<Arc<str>> {
     let targets: Vec<_> = segments.iter().flat_map(Segment::targets).collect();
     let names = targets.iter().enumerate().map(|(index, target)| {
         let before = targets[..index].iter().filter(|other| other.name == target.name).count();

@@ -35,6 +35,10 @@ pub(crate) struct Progress {
 #[derive(Default)]
 struct State {
     next_put: u64,
+    /// The first put of the source's present run.
+    first_of_run: u64,
+    /// Through which position each partition is done, where that is kept.
+    settled: Option<BTreeMap<Partition, u64>>,
     /// Puts that are neither done nor failed.
     in_flight: usize,
     /// What was put of each partition, in order, and is not yet reported as done.
@@ -48,11 +52,40 @@ struct Pending {
     put: u64,
     through: u64,
     done: bool,
+    failed: bool,
 }
 
 impl Progress {
+    /// The progress of one run of a source.
     pub(crate) fn new(meter: Arc<Meter>) -> Arc<Progress> {
         Arc::new(Progress { state: Mutex::default(), changed: Notify::new(), meter })
+    }
+
+    /// Progress that goes on through all runs of a source whose channels know its positions: what an
+    /// earlier run has put is in them, and not put again.
+    pub(crate) fn through_runs(meter: Arc<Meter>) -> Arc<Progress> {
+        let state = State { settled: Some(BTreeMap::new()), ..State::default() };
+        Arc::new(Progress { state: Mutex::new(state), changed: Notify::new(), meter })
+    }
+
+    /// Begins with what the ends behind have.
+    pub(crate) fn settle_through(&self, positions: BTreeMap<Partition, u64>) {
+        self.lock().settled = Some(positions);
+    }
+
+    /// Another run begins: what failed of earlier ones is put again, as far as the channels lack it.
+    pub(crate) fn begin_run(&self) {
+        let mut state = self.lock();
+        state.closed = false;
+        state.first_of_run = state.next_put;
+        state.remove_failed();
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Through which position each partition is done.
+    pub(crate) fn settled(&self) -> BTreeMap<Partition, u64> {
+        self.lock().settled.clone().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -67,7 +100,7 @@ impl Progress {
         state.in_flight += 1;
         for interval in origins.intervals() {
             let pending = state.pending.entry(interval.partition.clone()).or_default();
-            pending.push_back(Pending { put, through: interval.through, done: false });
+            pending.push_back(Pending { put, through: interval.through, done: false, failed: false });
         }
         let settle = PutSettle { progress: self.clone(), put, origins: origins.clone(), events, bytes };
         Acknowledgement::new(1, Box::new(settle))
@@ -82,23 +115,46 @@ impl Progress {
 impl State {
     fn settle(&mut self, put: u64, origins: &Origins, done: bool) {
         self.in_flight -= 1;
-        // A failed put stays in the way of all that came after it: nothing behind a loss is
-        // ever reported as done.
-        if !done {
-            return;
-        }
         for interval in origins.intervals() {
             let Some(pending) = self.pending.get_mut(&interval.partition) else { continue };
             if let Ok(place) = pending.binary_search_by_key(&put, |pending| pending.put) {
-                pending[place].done = true;
-            }
-            while let Some(first) = pending.pop_front_if(|first| first.done) {
-                self.moved.insert(interval.partition.clone(), first.through);
-            }
-            if pending.is_empty() {
-                self.pending.remove(&interval.partition);
+                pending[place].done = done;
+                pending[place].failed = !done;
             }
         }
+        if done {
+            origins.intervals().iter().for_each(|interval| self.advance(&interval.partition));
+        } else if put < self.first_of_run {
+            self.remove_failed();
+        }
+    }
+
+    /// A failed put stays in the way of all that its run put after it: nothing behind a loss is ever
+    /// reported as done.
+    fn advance(&mut self, partition: &Partition) {
+        let Some(pending) = self.pending.get_mut(partition) else { return };
+        while let Some(first) = pending.pop_front_if(|first| first.done) {
+            let moved = self.moved.entry(partition.clone()).or_default();
+            *moved = first.through.max(*moved);
+            if let Some(settled) = &mut self.settled {
+                let settled = settled.entry(partition.clone()).or_default();
+                *settled = first.through.max(*settled);
+            }
+        }
+        if pending.is_empty() {
+            self.pending.remove(partition);
+        }
+    }
+
+    /// Removes what failed of earlier runs. All that channels have of it is delivered by now, since a
+    /// put fails when the last of its parts is accounted for.
+    fn remove_failed(&mut self) {
+        let first_of_run = self.first_of_run;
+        for pending in self.pending.values_mut() {
+            pending.retain(|pending| !(pending.failed && pending.put < first_of_run));
+        }
+        let partitions: Vec<Partition> = self.pending.keys().cloned().collect();
+        partitions.iter().for_each(|partition| self.advance(partition));
     }
 }
 

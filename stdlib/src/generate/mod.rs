@@ -14,7 +14,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 use weir_plan::Settings;
-use weir_runtime::batch::{Batch, BatchError, Column, Origins, Partition};
+use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
@@ -148,6 +148,7 @@ impl Source for GenerateSource {
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         // What durable channels have is not made again, even if this process never heard of it.
         let mut after = self.delivered.max(port.stored.through(&self.partition).unwrap_or(0));
+        let identities = port.wants_identities();
         let mut pace = self.rate.map(|rate| Pace::new(rate, after));
         while after < self.last && !port.stop.is_cancelled() {
             let mut rows = self.batch.min(usize::try_from(self.last - after).unwrap_or(usize::MAX));
@@ -158,7 +159,11 @@ impl Source for GenerateSource {
                     () = port.stop.cancelled() => break,
                 }
             }
-            let batch = self.make(after, rows).map_err(Failure::permanent)?;
+            let mut batch = self.make(after, rows).map_err(Failure::permanent)?;
+            if identities {
+                let numbers = Identities::counting(self.partition.clone(), after + 1);
+                batch = batch.with_identities(numbers).map_err(Failure::permanent)?;
+            }
             after += batch.rows() as u64;
             tokio::select! {
                 put = port.outlet.put(batch) => put.map_err(PutError::into_failure)?,
@@ -171,6 +176,10 @@ impl Source for GenerateSource {
                 delivered.positions().map(|(_, through)| through).max().unwrap_or(self.delivered);
         }
         Ok(())
+    }
+
+    fn keeps_exactly_once(&self) -> bool {
+        true
     }
 }
 

@@ -30,6 +30,7 @@ fn source(changes: &[(&str, Value)]) -> Box<dyn Source> {
         Field::new("body", DataType::BinaryView, false),
     ]);
     let context = Context {
+        exactly_once: false,
         program: "test".into(),
         component: "numbers".into(),
         schema: Arc::new(schema),

@@ -175,6 +175,7 @@ pub(crate) fn schema() -> SchemaRef {
 
 pub(crate) fn context(component: &str, schema: SchemaRef) -> Context {
     Context {
+        exactly_once: false,
         program: "test".into(),
         component: component.into(),
         schema,

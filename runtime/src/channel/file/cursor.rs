@@ -28,6 +28,8 @@ pub(super) struct Cursor {
     fresh: RoaringTreemap,
     /// The low that was written down last.
     written_low: u64,
+    /// At least so many events lie before that.
+    settled: u64,
     /// What is leased.
     pub(super) held: Fill,
     /// Pressure was reported and nothing was returned since.
@@ -41,6 +43,14 @@ pub(super) struct Cursor {
 pub(super) struct Held {
     pub(super) fill: Fill,
     pub(super) place: Place,
+    events_before: u64,
+}
+
+/// What a reader has acknowledged and the log does not say yet.
+pub(super) struct Unsettled {
+    pub(super) acknowledged: Acknowledged,
+    /// Events put before the first put that the reader does not have.
+    events_before: u64,
 }
 
 impl Cursor {
@@ -56,6 +66,7 @@ impl Cursor {
             done_before: RoaringTreemap::new(),
             fresh: RoaringTreemap::new(),
             written_low: 0,
+            settled: 0,
             held: Fill::default(),
             pressed: false,
             skipped: 0,
@@ -67,6 +78,7 @@ impl Cursor {
         self.next = Low { sequence: image.low.sequence, place: look_from };
         self.written_low = image.low.sequence;
         self.events_before = events_before;
+        self.settled = events_before;
         self.done_before = image.done.clone();
     }
 
@@ -88,6 +100,19 @@ impl Cursor {
         let firsts = firsts.into_iter().flatten();
         let firsts = firsts.map(|(sequence, held)| Low { sequence: *sequence, place: held.place });
         firsts.chain([self.next]).min_by_key(|low| low.sequence).unwrap_or(self.next)
+    }
+
+    /// Events put before the first put that it does not have.
+    fn events_before_low(&self) -> u64 {
+        let firsts = [self.leased.first_key_value(), self.returned.first_key_value()];
+        let first = firsts.into_iter().flatten().min_by_key(|(sequence, _)| **sequence);
+        first.map_or(self.events_before, |(_, held)| held.events_before)
+    }
+
+    /// So many events from the channel's first one are acknowledged, and the log says so: none of
+    /// them is ever given out again.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
     }
 
     /// The first put that was rolled back.
@@ -125,7 +150,10 @@ impl Cursor {
         } else {
             self.returned.remove(&item.sequence);
         }
-        self.leased.insert(item.sequence, Held { fill: item.fill, place: item.place });
+        self.leased.insert(
+            item.sequence,
+            Held { fill: item.fill, place: item.place, events_before: item.events_before },
+        );
         self.held.add(item.fill);
     }
 
@@ -168,18 +196,20 @@ impl Cursor {
     }
 
     /// What is to be written down, if anything is.
-    pub(super) fn unwritten(&self, reader: usize) -> Option<Acknowledged> {
+    pub(super) fn unwritten(&self, reader: usize) -> Option<Unsettled> {
         let low = self.low();
         let changed = !self.fresh.is_empty() || low.sequence != self.written_low;
-        changed.then(|| Acknowledged { reader, low, done: self.fresh.clone() })
+        let acknowledged = changed.then(|| Acknowledged { reader, low, done: self.fresh.clone() });
+        acknowledged.map(|acknowledged| Unsettled { acknowledged, events_before: self.events_before_low() })
     }
 
     pub(super) fn has_unwritten(&self) -> bool {
         !self.fresh.is_empty()
     }
 
-    pub(super) fn written(&mut self, acknowledged: &Acknowledged) {
+    pub(super) fn written(&mut self, Unsettled { acknowledged, events_before }: &Unsettled) {
         self.fresh -= &acknowledged.done;
         self.written_low = acknowledged.low.sequence;
+        self.settled = *events_before;
     }
 }

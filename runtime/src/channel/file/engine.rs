@@ -158,7 +158,7 @@ impl<S: Storage> Engine<S> {
     ) -> Result<(), AppendError> {
         let Some(unwritten) = unwritten else { return Ok(()) };
         let body = encode(unwritten);
-        let oldest_goes = self.log.oldest_goes(false, &unwritten.acknowledged);
+        let oldest_goes = self.log.oldest_goes(false, &unwritten.acknowledged());
         if !self.log.may_spend(body.len() as u64, oldest_goes)? {
             // The last room is for those that free a segment.
             return Ok(());
@@ -197,7 +197,7 @@ impl<S: Storage> Engine<S> {
 }
 
 fn encode(unwritten: &Unwritten) -> Vec<u8> {
-    encode_acknowledged(unwritten.released, &unwritten.acknowledged)
+    encode_acknowledged(unwritten.released, &unwritten.acknowledged())
 }
 
 fn draft(put: &Submitted) -> Draft<'_> {

@@ -239,7 +239,7 @@ impl ReaderImage {
 }
 
 /// The body of an acknowledge record.
-pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[Acknowledged]) -> Vec<u8> {
+pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[&Acknowledged]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&released.events.to_le_bytes());
     out.extend_from_slice(&released.charged.to_le_bytes());
@@ -377,7 +377,7 @@ mod tests {
         let done = RoaringTreemap::from_iter([90, 91, 97]);
         let low = Low { sequence: 94, place };
         let released = Amount { events: 3, charged: 30 };
-        let body = encode_acknowledged(released, &[Acknowledged { reader: 0, low, done }]);
+        let body = encode_acknowledged(released, &[&Acknowledged { reader: 0, low, done }]);
         image.apply(&header(Kind::Acknowledge, &example()), &body).unwrap();
         assert_eq!(image.held, Amount { events: 7, charged: 470 });
         let reader = &image.readers[0];
@@ -401,7 +401,7 @@ mod tests {
             (none, acknowledged(0, 94, &[100])),
             (Amount { events: 11, charged: 0 }, acknowledged(0, 94, &[])),
         ] {
-            let body = encode_acknowledged(released, &[wrong]);
+            let body = encode_acknowledged(released, &[&wrong]);
             example().apply(&header(Kind::Acknowledge, &example()), &body).unwrap_err();
         }
     }

@@ -21,7 +21,6 @@ mod fields;
 mod image;
 mod inspection;
 mod log;
-mod origins;
 mod reading;
 mod record;
 mod recovery;
@@ -130,6 +129,7 @@ struct Shared<S: Storage> {
     state: Mutex<State>,
     /// Set when the channel is opened.
     storage: OnceLock<S>,
+    partition: OnceLock<Partition>,
     /// Told when something has become visible, or the channel was closed or has failed.
     changed: Notify,
     /// Told when there may be room.
@@ -184,6 +184,7 @@ impl<S: Storage> FileChannel<S> {
             meter: options.meter.clone(),
             state: Mutex::new(state),
             storage: OnceLock::new(),
+            partition: OnceLock::new(),
             changed: Notify::new(),
             room: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
@@ -216,8 +217,10 @@ impl<S: Storage> FileChannel<S> {
         let storage = (self.make_storage)()?;
         let place = storage.place();
         let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::permanent)?;
+        let partition = Partition::new(format!("channel {:032x}", u128::from_be_bytes(log.uuid)));
         let engine = Engine::new(log, &self.shared.state);
         self.shared.storage.set(storage).ok();
+        self.shared.partition.set(partition).ok();
         say_what_was_found(&self.shared.component, &place, found);
         let shared = self.shared.clone();
         let writer = std::thread::Builder::new().name("weir-log".to_owned());
@@ -276,6 +279,11 @@ impl<S: Storage> Drop for FileChannel<S> {
 impl<S: Storage> Shared<S> {
     fn lock(&self) -> MutexGuard<'_, State> {
         engine::lock(&self.state)
+    }
+
+    /// What the channel's own numbers of its events are positions of.
+    fn partition(&self) -> Partition {
+        self.partition.get().cloned().unwrap_or_else(|| Partition::new(""))
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<String>> {
@@ -348,6 +356,10 @@ impl<S: Storage> Channel for FileChannel<S> {
     }
 
     fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn knows_positions(&self) -> bool {
         true
     }
 

@@ -14,14 +14,15 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Unsettled};
 use super::image::{Acknowledged, Amount, Image, Low, Position, Positions, move_position};
 use super::log::{Durable, Extent};
 use super::reading::{Item, Request};
 use super::segment::{Place, Uuid};
 use crate::acknowledgement::Acknowledgement;
-use crate::batch::{Batch, Interval};
-use crate::channel::{Demand, Fill, Limits, Scope};
+use crate::batch::{Batch, Interval, Partition};
+use crate::channel::origins::{self, Stored, Verdict};
+use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 
 /// The place of a reader among the channel's readers.
 pub(super) type ReaderId = usize;
@@ -58,7 +59,13 @@ pub(super) enum Take {
 /// Acknowledgements to be written down.
 pub(super) struct Unwritten {
     pub(super) released: Amount,
-    pub(super) acknowledged: Vec<Acknowledged>,
+    pub(super) readers: Vec<Unsettled>,
+}
+
+impl Unwritten {
+    pub(super) fn acknowledged(&self) -> Vec<&Acknowledged> {
+        self.readers.iter().map(|reader| &reader.acknowledged).collect()
+    }
 }
 
 /// A file channel, apart from its log.
@@ -175,6 +182,23 @@ impl State {
     }
 
     // Puts.
+
+    /// What the log knows of these events.
+    ///
+    /// # Errors
+    /// When it lacks what lies before them.
+    pub(super) fn judge(&self, scope: &Scope, batch: &Batch) -> Result<Verdict, CommitError> {
+        origins::judge(scope, batch, |partition| {
+            let position = self.positions.get(&(scope.name.to_string(), partition.clone()))?;
+            Some(Stored { through: position.through, run: position.run })
+        })
+    }
+
+    /// The positions that the log has of a scope.
+    pub(super) fn stored(&self, scope: &str) -> BTreeMap<Partition, u64> {
+        let stored = self.positions.iter().filter(|((of, _), _)| of == scope);
+        stored.map(|((_, partition), position)| (partition.clone(), position.through)).collect()
+    }
 
     /// Takes room for a put if there is.
     pub(super) fn reserve(&mut self, room: Fill) -> bool {
@@ -410,10 +434,10 @@ impl State {
     /// Acknowledgements that are not written down.
     pub(super) fn unwritten(&self) -> Option<Unwritten> {
         let cursors = self.cursors.iter().enumerate().take(self.listed);
-        let acknowledged: Vec<Acknowledged> =
+        let readers: Vec<Unsettled> =
             cursors.filter_map(|(reader, cursor)| cursor.unwritten(reader)).collect();
-        let nothing = acknowledged.is_empty() && self.released == Amount::default();
-        (!nothing).then_some(Unwritten { released: self.released, acknowledged })
+        let nothing = readers.is_empty() && self.released == Amount::default();
+        (!nothing).then_some(Unwritten { released: self.released, readers })
     }
 
     pub(super) fn has_unwritten(&self) -> bool {
@@ -423,8 +447,8 @@ impl State {
     pub(super) fn written(&mut self, unwritten: &Unwritten) {
         self.released.events -= unwritten.released.events;
         self.released.charged -= unwritten.released.charged;
-        for acknowledged in &unwritten.acknowledged {
-            self.cursors[acknowledged.reader].written(acknowledged);
+        for reader in &unwritten.readers {
+            self.cursors[reader.acknowledged.reader].written(reader);
         }
     }
 

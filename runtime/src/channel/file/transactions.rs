@@ -1,16 +1,17 @@
 //! Puts and takes as the agent has them in hand: waiting, committing, leasing, settling.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::fields::checksum;
-use super::origins::Verdict;
 use super::reading::{self, load};
 use super::state::{ReaderId, Submitted, Take};
 use super::{Shared, columns};
 use crate::acknowledgement::{Acknowledgement, Settle};
-use crate::batch::{Batch, Interval, Origins};
+use crate::batch::{Batch, Identities, Partition};
+use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Lease, PutTransaction, Reader, Scope, Taken};
 use crate::storage::Storage;
 
@@ -52,7 +53,7 @@ impl<S: Storage> PutTransaction for FilePut<S> {
         batch: Batch,
         acknowledgement: Acknowledgement,
     ) -> Result<(), CommitError> {
-        let verdict = self.shared.lock().judge(scope, batch.rows(), batch.origins())?;
+        let verdict = self.shared.lock().judge(scope, &batch)?;
         let put = prepare(scope, batch, verdict, acknowledgement);
         self.shared.lock().submit(scope, put);
         self.shared.work.notify_all();
@@ -67,16 +68,16 @@ pub(super) fn prepare(
     verdict: Verdict,
     acknowledgement: Acknowledgement,
 ) -> Submitted {
-    let batch = match verdict {
-        Verdict::Overlaps(rows) => trimmed(&batch, rows),
-        Verdict::New | Verdict::Known => batch,
-    };
-    let nothing = verdict == Verdict::Known || (batch.is_empty() && batch.origins().intervals().is_empty());
+    let known = verdict == Verdict::Known;
+    let lacking = verdict.trim(batch.clone()).expect("a verdict is about the batch that it was given");
+    let batch = lacking.unwrap_or(batch);
+    let nothing = known || (batch.is_empty() && batch.origins().intervals().is_empty());
     let encoded = (!nothing).then(|| {
         columns::encode(&scope.name, &batch).expect("a reservation is not larger than a record can be")
     });
     let (body, origins_bytes) =
         encoded.map_or((Vec::new(), 0), |encoded| (encoded.body, encoded.origins_bytes));
+    let batch = batch.without_identities();
     Submitted {
         sequence: None,
         fill: Fill::of(&batch),
@@ -89,25 +90,19 @@ pub(super) fn prepare(
     }
 }
 
-/// A batch that has one row for each position, without its first rows.
-fn trimmed(batch: &Batch, rows: usize) -> Batch {
-    let intervals = batch.origins().intervals().iter();
-    let intervals =
-        intervals.map(|interval| Interval { after: interval.after + rows as u64, ..interval.clone() });
-    let origins = Origins::new(intervals.collect());
-    batch.slice(rows, batch.rows() - rows).with_origins(origins)
-}
-
 pub(super) struct FileReader<S: Storage> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) id: ReaderId,
 }
 
 impl<S: Storage> FileReader<S> {
+    /// The lease of a put, whose events are known by their numbers in this channel.
     fn lease(&self, item: reading::Item) -> Taken<Lease> {
+        let identities = Identities::counting(self.shared.partition(), item.events_before + 1);
+        let batch = item.batch.with_identities(identities).expect("every event has a number");
         let settle = LeaseSettle { shared: self.shared.clone(), reader: self.id, sequence: item.sequence };
         let acknowledgement = Acknowledgement::new(1, Box::new(settle));
-        Taken::Events(Lease { batch: item.batch, acknowledgement })
+        Taken::Events(Lease { batch, acknowledgement })
     }
 
     /// Reads what this reader needs next. A lease if it was one that had been rolled back.
@@ -155,6 +150,11 @@ impl<S: Storage> Reader for FileReader<S> {
 
     fn held(&self) -> Fill {
         self.shared.lock().cursors[self.id].held
+    }
+
+    fn settled(&self) -> BTreeMap<Partition, u64> {
+        let settled = self.shared.lock().cursors[self.id].settled();
+        BTreeMap::from([(self.shared.partition(), settled)])
     }
 
     fn take_skipped(&mut self) -> usize {

@@ -1,7 +1,9 @@
 //! The memory channel: bounded, volatile, handing acknowledgements through.
 
+mod positions;
 mod state;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -11,7 +13,8 @@ use super::{
     Channel, CommitError, Demand, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Scope, Taken,
 };
 use crate::acknowledgement::{Acknowledgement, Settle};
-use crate::batch::Batch;
+use crate::batch::{Batch, Partition};
+use positions::Positions;
 use state::{ReaderId, State};
 
 /// The most bytes of one transaction: a semaphore hands out permits by the `u32`.
@@ -29,6 +32,7 @@ struct Shared {
     /// One permit a byte of `byte_capacity`.
     byte_room: Arc<Semaphore>,
     state: Mutex<State<Room>>,
+    positions: Mutex<Positions>,
     /// Told when something has become visible, or the channel was closed.
     changed: Notify,
 }
@@ -54,6 +58,7 @@ impl MemoryChannel {
                 event_room: Arc::new(Semaphore::new(limits.capacity.min(Semaphore::MAX_PERMITS))),
                 byte_room: Arc::new(Semaphore::new(byte_permits.min(Semaphore::MAX_PERMITS))),
                 state: Mutex::new(State::new()),
+                positions: Mutex::default(),
                 changed: Notify::new(),
             }),
         }
@@ -64,6 +69,10 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State<Room>> {
         // The state is changed by single calls that don't panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn positions(&self) -> MutexGuard<'_, Positions> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The permits for this much room, or why it can never be had.
@@ -117,6 +126,18 @@ impl Channel for MemoryChannel {
         Box::new(MemoryReader { shared: self.shared.clone(), id })
     }
 
+    fn knows_positions(&self) -> bool {
+        self.shared.positions().are_known()
+    }
+
+    fn remember(&self, scope: &str, prefix: &str, stored: BTreeMap<Partition, u64>) {
+        self.shared.positions().remember(scope, prefix, stored);
+    }
+
+    fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
+        self.shared.positions().stored(scope)
+    }
+
     fn close(&self) {
         self.shared.event_room.close();
         self.shared.byte_room.close();
@@ -155,11 +176,17 @@ struct MemoryPut {
 impl PutTransaction for MemoryPut {
     fn commit(
         self: Box<Self>,
-        _scope: &Scope,
+        scope: &Scope,
         batch: Batch,
         acknowledgement: Acknowledgement,
     ) -> Result<(), CommitError> {
         let MemoryPut { shared, room } = *self;
+        // What the channel has already is done when what was put before is: positions are reported in
+        // their order.
+        let Some(batch) = shared.positions().take_in(scope, batch)? else {
+            acknowledgement.done();
+            return Ok(());
+        };
         let released = shared.lock().put(batch, acknowledgement, room);
         released.settle();
         shared.changed.notify_waiters();

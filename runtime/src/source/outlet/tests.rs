@@ -8,7 +8,7 @@ use super::*;
 use crate::batch::{Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
 use crate::route::Target;
-use crate::source::{Deliveries, SourcePort};
+use crate::source::{Connection, Deliveries, SourcePort};
 
 fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
     Limits { capacity: 10, transaction_capacity, byte_capacity, keep_alive: Duration::from_secs(3) }
@@ -32,7 +32,13 @@ fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<M
         })
         .collect();
     let meter = Arc::new(Meter::default());
-    let (port, _) = SourcePort::new("in".into(), segments.into(), meter.clone(), CancellationToken::new());
+    let connection = Connection {
+        component: "in".into(),
+        segments: segments.into(),
+        meter: meter.clone(),
+        progress: None,
+    };
+    let (port, _) = SourcePort::new(&connection, CancellationToken::new());
     (port.outlet, port.deliveries, readers, meter)
 }
 

@@ -106,6 +106,7 @@ fn settings_that_can_not_work_are_refused() {
         let mut settings = settings(&Options::default());
         change(&mut settings);
         let context = Context {
+            exactly_once: false,
             program: "shop".into(),
             component: "lake".into(),
             schema: Arc::new(schema()),

@@ -83,6 +83,7 @@ impl Rig {
     fn on(disk: Simulated, options: &Options) -> Rig {
         let meter = Arc::<Meter>::default();
         let context = Context {
+            exactly_once: false,
             program: "shop".into(),
             component: "lake".into(),
             schema: Arc::new(schema()),

@@ -61,6 +61,7 @@ impl Trial {
         }
         let meter = Arc::new(Meter::default());
         let context = Context {
+            exactly_once: false,
             program: "test".into(),
             component: "logs".into(),
             schema: schema(),
@@ -215,6 +216,7 @@ fn what_is_not_carried_out_is_refused_when_the_source_is_made() {
         let mut settings = settings(Path::new("/nowhere"), variant("keep", &[]));
         settings.values.insert(name.to_string(), value);
         let context = Context {
+            exactly_once: false,
             program: "test".into(),
             component: "logs".into(),
             schema: schema(),

@@ -1,7 +1,6 @@
 //! Random histories of a channel on a disk that crashes, tears, fills, fails, lies and rots,
 //! beside a model. `WEIR_HISTORIES` says how many (100,000 by default), `WEIR_SEED` plays one again.
 
-mod chance;
 mod model;
 mod world;
 

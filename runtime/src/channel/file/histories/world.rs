@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex};
 use arrow_array::BinaryViewArray;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::chance::Chance;
 use super::model::{Event, Model, READERS, REQUIRED, SCOPES, SOURCES};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins, Partition};
+use crate::chance::Chance;
 use crate::channel::file::engine::{Engine, lock};
 use crate::channel::file::log::LogSizes;
-use crate::channel::file::origins::Verdict;
 use crate::channel::file::reading::{Item, load};
 use crate::channel::file::recovery::{OpenError, Opening, open};
 use crate::channel::file::segment::segment_name;
 use crate::channel::file::state::{State, Take};
 use crate::channel::file::survey::SurveyError;
 use crate::channel::file::transactions::prepare;
+use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 use crate::storage::{Fired, SimulatedDisk, Storage};
 
@@ -235,7 +235,7 @@ impl World {
         }
         let through = begin + rows;
         let scope = &live.scopes[source];
-        let verdict = lock(&live.state).judge(scope, batch.rows(), batch.origins()).unwrap();
+        let verdict = lock(&live.state).judge(scope, &batch).unwrap();
         let stored = self.model.next[source];
         let expected = match stored.saturating_sub(begin) {
             0 => Verdict::New,
@@ -256,7 +256,7 @@ impl World {
         let Some(live) = &self.live else { return };
         let next = self.model.next[source];
         let batch = batch(source, next + 1..next + 2);
-        let judged = lock(&live.state).judge(&live.scopes[source], 1, batch.origins());
+        let judged = lock(&live.state).judge(&live.scopes[source], &batch);
         if let Err(CommitError::Gap { stored, after, .. }) = judged {
             assert_eq!((stored, after), (next, next + 1));
         }

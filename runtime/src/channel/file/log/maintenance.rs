@@ -73,7 +73,7 @@ impl<S: Storage> Log<S> {
     pub(in crate::channel::file) fn oldest_goes(
         &self,
         keep_for_optional: bool,
-        unwritten: &[Acknowledged],
+        unwritten: &[&Acknowledged],
     ) -> bool {
         let low_of = |index: usize, reader: &ReaderImage| {
             let later = unwritten.iter().find(|acknowledged| acknowledged.reader == index);

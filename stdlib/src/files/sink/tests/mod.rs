@@ -53,7 +53,14 @@ fn schema() -> Arc<Schema> {
 
 fn context(meter: Arc<Meter>) -> Context {
     let clock = Arc::new(SystemClock);
-    Context { program: "shop".into(), component: "lake".into(), schema: schema(), meter, clock }
+    Context {
+        program: "shop".into(),
+        component: "lake".into(),
+        schema: schema(),
+        exactly_once: false,
+        meter,
+        clock,
+    }
 }
 
 /// Runs a sink of these settings on the lines, each an hour after the one before.

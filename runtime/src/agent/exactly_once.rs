@@ -1,0 +1,141 @@
+//! What a promise of `exactly_once` asks of the components, and how an agent that keeps one begins.
+//!
+//! The end that stores the data stores with it which events they are. Behind a durable channel these are
+//! the channel's own numbers, since the channel knows the positions of its sources and takes nothing
+//! twice. Behind a volatile channel they are the sources' positions: each source goes on behind what all
+//! the ends have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_plan::{Delivery, Flow, Origin, Plan, Route, Segment as PlannedSegment};
+
+use super::{Agent, BuiltSink, BuiltSource, Segment, Target};
+use crate::batch::Partition;
+use crate::failure::Failure;
+use crate::source::{Progress, least_of, scope_names};
+
+/// The components that have to keep their part of the promise.
+#[derive(Default)]
+pub(super) struct ExactlyOnce {
+    pub(super) sources: BTreeSet<String>,
+    /// Without those that may fail.
+    pub(super) sinks: BTreeSet<String>,
+}
+
+impl ExactlyOnce {
+    pub(super) fn of(plan: &Plan) -> ExactlyOnce {
+        let mut all = ExactlyOnce::default();
+        let promising = |flow: &&Flow| flow.delivers == Delivery::ExactlyOnce;
+        for path in plan.flows.iter().filter(promising).flat_map(|flow| &flow.paths) {
+            if let Origin::Source(name) = &path.from {
+                all.sources.insert(name.clone());
+            }
+            all.follow(&path.segment);
+        }
+        all
+    }
+
+    fn follow(&mut self, segment: &PlannedSegment) {
+        match &segment.to {
+            Route::Channel(_) => {}
+            Route::Sink(name) => {
+                self.sinks.insert(name.clone());
+            }
+            Route::Copy(branches) => {
+                let required = branches.iter().filter(|branch| !branch.optional);
+                required.for_each(|branch| self.follow(&branch.segment));
+            }
+            Route::Match(cases) => cases.iter().for_each(|case| self.follow(&case.segment)),
+            Route::Balance { segments, .. } | Route::Failover(segments) => {
+                segments.iter().for_each(|segment| self.follow(segment));
+            }
+        }
+    }
+}
+
+impl BuiltSource {
+    /// The volatile channels that the source puts into, each with the scope that knows it there, and
+    /// what the names of its partitions begin with behind it.
+    fn volatile_ways(&self) -> Vec<(&Target, Arc<str>, String)> {
+        let targets = self.segments.iter().flat_map(Segment::targets);
+        let ways = targets.zip(scope_names(&self.name, &self.segments));
+        let volatile = ways.filter(|(target, _)| !target.channel.is_durable() && !target.optional);
+        let prefixed = volatile.map(|(target, scope)| {
+            let prefix = format!("{}/{scope}/", target.name);
+            (target, scope, prefix)
+        });
+        prefixed.collect()
+    }
+}
+
+/// How far the sources are that put into this channel, if it is volatile, each with what the names of
+/// its partitions begin with behind it.
+pub(super) fn progress_into(channel: &str, sources: &[BuiltSource]) -> Vec<(String, Arc<Progress>)> {
+    let mut found = Vec::new();
+    for source in sources {
+        let Some(progress) = &source.progress else { continue };
+        let ways = source.volatile_ways().into_iter();
+        let here = ways.filter(|(target, ..)| &*target.name == channel);
+        found.extend(here.map(|(_, _, prefix)| (prefix, progress.clone())));
+    }
+    found
+}
+
+type Positions = BTreeMap<Partition, u64>;
+
+impl Agent {
+    /// Has sinks recover, and tells volatile channels what the sinks behind them have.
+    pub(super) async fn recover(&mut self) -> Result<(), (Arc<str>, Failure)> {
+        let mut recovered = Vec::new();
+        for sink in self.sinks.iter_mut().filter(|sink| sink.exactly_once) {
+            let positions = sink.sink.recover().await.map_err(|failure| (sink.name.clone(), failure))?;
+            recovered.push((sink.required_channels.clone(), positions));
+        }
+        for source in self.sources.iter().filter(|source| source.progress.is_some()) {
+            let mut everywhere: Option<Positions> = None;
+            for (target, scope, prefix) in source.volatile_ways() {
+                let ends = recovered.iter().filter(|(channels, _)| channels.contains(&*target.name));
+                let ends = ends.map(|(_, positions)| below(positions, &prefix));
+                let stored = ends.reduce(|one, other| least_of(one, &other)).unwrap_or_default();
+                target.channel.remember(&scope, &prefix, stored.clone());
+                everywhere =
+                    Some(everywhere.map_or_else(|| stored.clone(), |before| least_of(before, &stored)));
+            }
+            if let (Some(progress), Some(settled)) = (&source.progress, everywhere) {
+                progress.settle_through(settled);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The positions of the partitions with this prefix, under the names that their source knows.
+fn below(positions: &Positions, prefix: &str) -> Positions {
+    let named = positions.iter().filter_map(|(partition, through)| {
+        Some((Partition::new(partition.name().strip_prefix(prefix)?), *through))
+    });
+    named.collect()
+}
+
+impl BuiltSink {
+    /// Why the sink can't keep the promise, if it can't.
+    pub(super) fn falls_short(&self) -> Option<String> {
+        let short = self.exactly_once && !self.sink.keeps_exactly_once();
+        short.then(|| falls_short("sink", &self.name, &self.kind))
+    }
+}
+
+impl BuiltSource {
+    /// Why the source can't keep the promise, if it can't.
+    pub(super) fn falls_short(&self) -> Option<String> {
+        let short = self.progress.is_some() && !self.source.keeps_exactly_once();
+        short.then(|| falls_short("source", &self.name, &self.kind))
+    }
+}
+
+fn falls_short(role: &str, name: &str, kind: &str) -> String {
+    format!(
+        "{role} {name}: this version can't carry out the promise `exactly_once` with a {role} of the kind `{kind}`"
+    )
+}
