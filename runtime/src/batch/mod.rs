@@ -33,7 +33,7 @@ pub struct Batch {
     payload_bytes: u64,
     charged_bytes: u64,
     origins: Origins,
-    identities: Option<Identities>,
+    identities: Option<Arc<Identities>>,
 }
 
 /// Columns that don't make a batch. This is a defect of the component that made them.
@@ -130,10 +130,10 @@ impl Batch {
         columns: Arc<[Column]>,
         rows: usize,
         origins: Origins,
-        identities: Option<Identities>,
+        identities: Option<Arc<Identities>>,
     ) -> Batch {
         let mut payload_bytes = 0;
-        let row_bytes = ROW_BYTES + identities.as_ref().map_or(0, Identities::bytes_each_row);
+        let row_bytes = ROW_BYTES + identities.as_deref().map_or(0, Identities::bytes_each_row);
         let mut charged_bytes = rows as u64 * row_bytes;
         for (field, column) in schema.fields().iter().zip(columns.iter()) {
             let bytes = column.bytes_used();
@@ -167,7 +167,7 @@ impl Batch {
 
     /// Which event of its source each row is; none unless a promise needs to know.
     pub fn identities(&self) -> Option<&Identities> {
-        self.identities.as_ref()
+        self.identities.as_deref()
     }
 
     /// The same events, which say which events they are.
@@ -180,7 +180,7 @@ impl Batch {
         }
         let charged_bytes =
             self.charged_without_identities() + self.rows as u64 * identities.bytes_each_row();
-        Ok(Batch { identities: Some(identities), charged_bytes, ..self })
+        Ok(Batch { identities: Some(Arc::new(identities)), charged_bytes, ..self })
     }
 
     /// The same events, which no longer say which they are.
@@ -189,7 +189,7 @@ impl Batch {
     }
 
     fn charged_without_identities(&self) -> u64 {
-        let each_row = self.identities.as_ref().map_or(0, Identities::bytes_each_row);
+        let each_row = self.identities.as_deref().map_or(0, Identities::bytes_each_row);
         self.charged_bytes - self.rows as u64 * each_row
     }
 
@@ -231,7 +231,7 @@ impl Batch {
     /// When the range goes beyond the batch.
     pub fn slice(&self, offset: usize, rows: usize) -> Batch {
         let columns = self.columns.iter().map(|column| column.slice(offset, rows)).collect();
-        let identities = self.identities.as_ref().map(|identities| identities.slice(offset, rows));
+        let identities = self.identities.as_ref().map(|identities| Arc::new(identities.slice(offset, rows)));
         Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities)
     }
 
@@ -254,6 +254,7 @@ impl Batch {
         let columns = columns.collect::<Result<Arc<[Column]>, ArrowError>>()?;
         let identities = self.identities.as_ref();
         let identities = identities.map(|identities| identities.filter(self.rows, &predicate)).transpose()?;
+        let identities = identities.map(Arc::new);
         Ok(Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities))
     }
 
@@ -269,7 +270,7 @@ impl Batch {
         let named = names.zip(self.columns.iter().cloned()).collect();
         let projected = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
         match &self.identities {
-            Some(identities) => projected.with_identities(identities.clone()),
+            Some(identities) => projected.with_identities(identities.as_ref().clone()),
             None => Ok(projected),
         }
     }
