@@ -12,7 +12,7 @@ use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tokio::runtime::{Builder, Runtime};
 use weir_runtime::batch::{Batch, Column, Origins, Partition};
-use weir_runtime::channel::{Channel, Demand, FileChannel, FileChannelOptions, Limits, Taken};
+use weir_runtime::channel::{Channel, Demand, FileChannel, FileChannelOptions, Limits, Overflow, Taken};
 use weir_runtime::source::SourcePort;
 
 use crate::Outcome;
@@ -62,6 +62,7 @@ fn channel(path: &Path, byte_capacity: u64) -> Result<FileChannel, Box<dyn Error
         path: path.to_owned(),
         schema: schema(),
         limits,
+        overflow: Overflow::Wait,
         meter: Arc::default(),
     };
     Ok(FileChannel::new(options)?)

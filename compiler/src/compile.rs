@@ -143,7 +143,7 @@ impl<'p> Program<'p> {
         // Edges are found innermost first; from here on they are in the order of the text.
         edges.sort_by_key(|edge| edge.from_span);
         resources::check(&components, diagnostics);
-        let promises = promises_of(&flows, &edges, &components, diagnostics);
+        let promises = promises_of(&flows, &edges, &components, self.library, diagnostics);
         let lowered = Lowering::new(&mut checker, &components, unknown).lower(&edges, &flows);
         promises::orders_known(&promises, &edges, &lowered, &mut checker);
         let functions = checker.function_bodies(self.modules);
@@ -409,6 +409,7 @@ fn promises_of(
     flows: &[&tree::Flow],
     edges: &[Edge<'_>],
     components: &[CheckedComponent<'_>],
+    library: &Library,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Option<Promised>> {
     let mut on_way: Vec<Vec<ComponentIndex>> = flows.iter().map(|_| Vec::new()).collect();
@@ -423,8 +424,13 @@ fn promises_of(
             let hops = on_way.iter().filter_map(|index| {
                 let component = &components[*index];
                 let signature = component.signature?;
-                let (name, declared) = (&*component.declared.name, component.declared.span);
-                Some(Hop { name, declared, class: signature.class, class_span: signature.class_span })
+                Some(Hop {
+                    name: &component.declared.name,
+                    declared: component.declared.span,
+                    class: signature.class,
+                    class_span: signature.class_span,
+                    losing: component.chosen_variants(library).find(|variant| variant.loses.is_some()),
+                })
             });
             promises::keep(promised, hops, diagnostics);
         }

@@ -115,6 +115,8 @@ pub(crate) struct Variant {
     pub(crate) group: Option<Group>,
     /// What a sink needs that is set to it.
     pub(crate) needs: Vec<ColumnSignature>,
+    /// Why a component may lose events that is set to it, if it may.
+    pub(crate) loses: Option<Arc<str>>,
 }
 
 impl Library {
@@ -243,10 +245,13 @@ impl Reader {
                         let needs =
                             variant.signature.as_ref().and_then(|signature| signature.needs.as_deref());
                         let needs = self.columns(needs.unwrap_or_default());
+                        let loses = variant.signature.as_ref().and_then(|signature| signature.loses.as_ref());
+                        let loses = loses.map(|because| because.text.as_str().into());
                         let group = variant.signature.map(|signature| self.group(signature));
-                        // A variant that only needs something carries no settings.
-                        let group = group.filter(|group| needs.is_empty() || !group.settings.is_empty());
-                        Variant { name: variant.name, group, needs }
+                        // A variant that only needs or loses something carries no settings.
+                        let plain = needs.is_empty() && loses.is_none();
+                        let group = group.filter(|group| plain || !group.settings.is_empty());
+                        Variant { name: variant.name, group, needs, loses }
                     });
                     let variants = variants.collect();
                     self.library.types.insert(name.text.into(), Named::Enum(variants));

@@ -8,6 +8,7 @@ use crate::diagnostics::{Diagnostic, Misplaced, UnkeptPromise, UnknownPromise};
 use crate::expressions::no_such_column;
 use crate::flows::Edge;
 use crate::graph::required_destinations;
+use crate::library::Variant;
 use crate::lower::Lowered;
 use crate::names::nearest;
 use crate::settings::Checker;
@@ -165,6 +166,38 @@ pub(crate) struct Hop<'h> {
     pub(crate) declared: Span,
     pub(crate) class: Class,
     pub(crate) class_span: Span,
+    /// A variant that it is set to and that loses events.
+    pub(crate) losing: Option<&'h Variant>,
+}
+
+impl Hop<'_> {
+    /// Why it can't keep a promise, if it can't.
+    fn shortfall(&self, promised: &Promised) -> Option<UnkeptPromise> {
+        let losing = self
+            .losing
+            .filter(|_| matches!(promised.delivery, Delivery::AtLeastOnce | Delivery::ExactlyOnce));
+        let (what, why, library_span, loses) = match losing {
+            Some(Variant { name, loses, .. }) => {
+                let why = loses.as_deref().unwrap_or_default();
+                (format!("set to `{}`", name.text), why.to_owned(), name.span, true)
+            }
+            None => {
+                let why = self.class.breaks(promised.delivery)?;
+                let loses = self.class.loses().is_some();
+                (self.class.name().to_owned(), why.to_owned(), self.class_span, loses)
+            }
+        };
+        Some(UnkeptPromise {
+            promise: promised.delivery.to_string(),
+            promise_span: promised.span,
+            component: self.name.to_owned(),
+            what,
+            why,
+            loses,
+            declared: self.declared,
+            library_span,
+        })
+    }
 }
 
 /// Holds a promise against the components on its way: the first that can't keep it is reported.
@@ -184,21 +217,7 @@ pub(crate) fn keep<'h>(
     if promised.delivery == Delivery::AtMostOnce && never_again {
         return;
     }
-    let weakest = hops.into_iter().find_map(|hop| hop.class.breaks(promised.delivery).map(|why| (hop, why)));
-    if let Some((hop, why)) = weakest {
-        diagnostics.push(
-            UnkeptPromise {
-                promise: promised.delivery.to_string(),
-                promise_span: promised.span,
-                component: hop.name.to_owned(),
-                class: hop.class.name().to_owned(),
-                why,
-                declared: hop.declared,
-                class_span: hop.class_span,
-            }
-            .into(),
-        );
-    }
+    diagnostics.extend(hops.iter().find_map(|hop| hop.shortfall(promised)).map(Diagnostic::from));
 }
 
 /// Holds what flows order their events by against the events that they move.

@@ -11,23 +11,25 @@ pub struct UnkeptPromise {
     pub promise_span: Span,
     /// The component.
     pub component: String,
-    /// Its class.
-    pub class: String,
-    /// What its class means for the promise.
-    pub why: &'static str,
+    /// What it is: its class, or what it is set to.
+    pub what: String,
+    /// What that means for the promise.
+    pub why: String,
+    /// Whether events may be lost, not only repeated.
+    pub loses: bool,
     /// Where the component is declared.
     pub declared: Span,
-    /// Where the library says its class.
-    pub class_span: Span,
+    /// Where the library says what it is.
+    pub library_span: Span,
 }
 
 impl UnkeptPromise {
     pub(super) fn describe(&self) -> Description {
-        let message = format!("`{}` can't be kept: `{}` is {}", self.promise, self.component, self.class);
+        let message = format!("`{}` can't be kept: `{}` is {}", self.promise, self.component, self.what);
         Description::new(message, self.promise_span, format!("promises `{}`", self.promise))
-            .label(self.declared, self.why)
-            .label(self.class_span, "its class")
-            .help(match self.why.contains("lose") {
+            .label(self.declared, &*self.why)
+            .label(self.library_span, "so says the library")
+            .help(match self.loses {
                 true => "say that events may be lost: `delivers best_effort`",
                 false => "say that events may be repeated: `delivers at_least_once`",
             })

@@ -6,10 +6,11 @@ use weir_grammar::Span;
 use weir_plan::Value;
 
 use crate::flows::Declared;
-use crate::library::Signature;
+use crate::library::{Library, Named, Signature, Variant};
 use crate::requirements::Side;
 use crate::settings::Exclusive;
 use crate::templates::OpenHole;
+use crate::types::Type;
 
 /// A component whose settings have been checked.
 #[derive(Debug)]
@@ -26,6 +27,22 @@ pub(crate) struct CheckedComponent<'c> {
     pub(crate) headers: Vec<(String, Span)>,
     /// The values that no other component may have.
     pub(crate) exclusive: Vec<Exclusive>,
+}
+
+impl<'c> CheckedComponent<'c> {
+    /// The variants that its settings are set to.
+    pub(crate) fn chosen_variants(&self, library: &'c Library) -> impl Iterator<Item = &'c Variant> {
+        let settings = self.signature.into_iter().flat_map(|signature| &signature.group.settings);
+        settings.filter_map(|setting| {
+            let value = self.settings.as_ref()?.get(&*setting.name.text)?;
+            let (Type::Named(name), Value::Variant { name: chosen, .. }) = (&setting.value_type, value)
+            else {
+                return None;
+            };
+            let Named::Enum(variants) = library.types.get(name)? else { return None };
+            variants.iter().find(|variant| *variant.name.text == **chosen)
+        })
+    }
 }
 
 impl CheckedComponent<'_> {

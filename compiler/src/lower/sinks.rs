@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use weir_plan::{HoleFormat, Value};
+use weir_plan::HoleFormat;
 
 use super::{CheckedComponent, Lowering};
 use crate::columns::Columns;
 use crate::diagnostics::{HoleNotAllowed, MalformedHole, OptionalHole, UnmetNeed};
 use crate::expressions::no_such_column;
 use crate::flows::{ComponentIndex, in_words};
-use crate::library::{ColumnSignature, Named};
+use crate::library::ColumnSignature;
 use crate::templates::OpenHole;
 use crate::types::Type;
 
@@ -53,21 +53,9 @@ impl<'c> Lowering<'_, 'c> {
 
     /// What a sink needs: always, and because of the variants that it is set to.
     fn needs(&self, component: &CheckedComponent<'c>) -> Vec<&'c ColumnSignature> {
-        let (Some(signature), library) = (component.signature, self.checker.library) else {
-            return Vec::new();
-        };
-        let mut needs: Vec<&ColumnSignature> = signature.needs.iter().collect();
-        for setting in &signature.group.settings {
-            let value = component.settings.as_ref().and_then(|settings| settings.get(&*setting.name.text));
-            if let (Type::Named(name), Some(Value::Variant { name: variant, .. })) =
-                (&setting.value_type, value)
-                && let Some(Named::Enum(variants)) = library.types.get(name)
-            {
-                let chosen = variants.iter().filter(|known| *known.name.text == **variant);
-                needs.extend(chosen.flat_map(|chosen| &chosen.needs));
-            }
-        }
-        needs
+        let always = component.signature.iter().flat_map(|signature| &signature.needs);
+        let chosen = component.chosen_variants(self.checker.library).flat_map(|variant| &variant.needs);
+        always.chain(chosen).collect()
     }
 
     fn hole(&mut self, hole: &OpenHole, columns: &Columns) {

@@ -20,6 +20,10 @@ impl Builder<'_> {
                 }
                 Rule::emits => signature.emits = Some(self.columns(pair)),
                 Rule::needs => signature.needs = Some(self.columns(pair)),
+                Rule::loses => {
+                    let because = pair.into_inner().find(|pair| pair.as_rule() == Rule::because);
+                    signature.loses = because.and_then(|pair| self.because(pair));
+                }
                 Rule::requires => signature.requires.extend(self.requirement(pair)),
                 _ => {}
             }

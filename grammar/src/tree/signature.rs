@@ -80,6 +80,8 @@ pub struct Signature {
     pub emits: Option<Vec<Column>>,
     /// `needs { … }`, of a sink or of a variant that a sink may be set to.
     pub needs: Option<Vec<Column>>,
+    /// `loses because "…"`, of a variant: a component that is set to it may lose events.
+    pub loses: Option<Because>,
     /// The rules that hold between settings.
     pub requires: Vec<Requirement>,
 }

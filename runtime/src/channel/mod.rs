@@ -27,6 +27,7 @@ use thiserror::Error;
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
+use crate::meter::Reading;
 
 pub use file::{FileChannel, FileChannelOptions};
 pub use memory::MemoryChannel;
@@ -42,6 +43,18 @@ pub struct Limits {
     pub byte_capacity: u64,
     /// How long a put waits for room before it is rolled back and tried again.
     pub keep_alive: Duration,
+}
+
+/// What a put does that finds no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// It waits, and slows its source down. Nothing is lost.
+    #[default]
+    Wait,
+    /// It takes the room of the oldest events that no reader has in its hands.
+    DropOldest,
+    /// It is left out.
+    DropNewest,
 }
 
 /// How much a channel, or a reader's leases, hold.
@@ -190,6 +203,18 @@ pub trait Channel: Send + Sync {
 
     /// Begins a put transaction if there is room now.
     fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>>;
+
+    /// What a put does that finds no room.
+    fn overflow(&self) -> Overflow {
+        Overflow::Wait
+    }
+
+    /// Begins a put transaction, with the room of older events if need be: they are acknowledged, and
+    /// nobody gets them. Says how much was dropped. None if what readers have in their hands leaves no
+    /// room.
+    fn displace(&self, room: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
+        (self.try_reserve(room), Reading::default())
+    }
 
     /// Adds a reader with a cursor of its own, which sees every event put from now on. A durable
     /// channel knows it by its name, and goes on with it where it was; one that is new begins with

@@ -10,9 +10,9 @@ use tracing::{info, warn};
 use super::progress::Progress;
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Interval, Origins};
-use crate::channel::{CommitError, Fill, Limits, PutTransaction, ReserveError, Scope};
+use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, ReserveError, Scope};
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::meter::{Meter, Reading};
 use crate::route::{Put, Segment, StepError};
 
 /// Why a batch could not be put.
@@ -123,15 +123,53 @@ impl Outlet {
         puts.sort_by(|(one, _), (other, _)| one.target.name.cmp(&other.target.name));
         let (optional, required): (Vec<_>, Vec<_>) =
             puts.into_iter().partition(|(put, _)| put.target.optional);
-        let transactions = self.reserve(&required).await?;
-        for ((put, scope), transaction) in required.into_iter().zip(transactions) {
-            whole.widen(1);
-            let channel = put.target.name.clone();
-            let committed = put.commit(transaction, scope, whole.split(1));
-            committed.map_err(|error| PutError::Hole { channel: channel.to_string(), error })?;
+        let (waiting, yielding): (Vec<_>, Vec<_>) =
+            required.into_iter().partition(|(put, _)| put.target.channel.overflow() == Overflow::Wait);
+        let transactions = self.reserve(&waiting).await?;
+        for ((put, scope), transaction) in waiting.into_iter().zip(transactions) {
+            commit(put, transaction, scope, whole)?;
+        }
+        for (put, scope) in yielding {
+            if let Some((put, transaction)) = self.reserve_or_drop(put, scope).await? {
+                commit(put, transaction, scope, whole)?;
+            }
         }
         optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
         Ok(())
+    }
+
+    /// Room for a put into a channel that drops events when it is full: older ones, or these. What
+    /// remains of a put that is dropped are its positions, for a channel that knows them.
+    async fn reserve_or_drop(
+        &self,
+        put: Put,
+        scope: &Scope,
+    ) -> Result<Option<(Put, Box<dyn PutTransaction>)>, PutError> {
+        let Put { target, batch } = &put;
+        let (room, limits) = (Fill::of(batch), target.channel.limits());
+        if room.events > limits.transaction_capacity || room.bytes > limits.byte_capacity {
+            // It is refused with a reason, not dropped because of what happens to lie in the channel.
+            let put = [(put, scope)];
+            let transaction = self.reserve(&put).await?.pop();
+            let [(put, _)] = put;
+            return Ok(transaction.map(|transaction| (put, transaction)));
+        }
+        let (transaction, dropped) = match target.channel.overflow() {
+            Overflow::DropOldest => target.channel.displace(room),
+            Overflow::DropNewest | Overflow::Wait => (target.channel.try_reserve(room), Reading::default()),
+        };
+        target.meter.dropped.add(dropped.events as usize, dropped.bytes);
+        if let Some(transaction) = transaction {
+            return Ok(Some((put, transaction)));
+        }
+        target.meter.dropped.add(batch.rows(), batch.payload_bytes());
+        if !target.channel.knows_positions() {
+            return Ok(None);
+        }
+        let positions = [(Put { target: target.clone(), batch: batch.slice(0, 0) }, scope)];
+        let transaction = self.reserve(&positions).await?.pop();
+        let [(positions, _)] = positions;
+        Ok(transaction.map(|transaction| (positions, transaction)))
     }
 
     /// Reserves room for all puts or for none, in the order of the channels' names, so that two
@@ -183,6 +221,18 @@ impl Drop for Outlet {
         }
         self.progress.close();
     }
+}
+
+fn commit(
+    put: Put,
+    transaction: Box<dyn PutTransaction>,
+    scope: &Scope,
+    whole: &mut Acknowledgement,
+) -> Result<(), PutError> {
+    whole.widen(1);
+    let channel = put.target.name.clone();
+    let committed = put.commit(transaction, scope, whole.split(1));
+    committed.map_err(|error| PutError::Hole { channel: channel.to_string(), error })
 }
 
 async fn reserve_all(puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {

@@ -9,6 +9,8 @@ use weir_plan::Settings;
 use weir_runtime::channel::{Channel, FileChannel, FileChannelOptions, Limits};
 use weir_runtime::{Context, Failure};
 
+use crate::types::Overflow;
+
 #[derive(Deserialize)]
 struct FileSettings {
     path: PathBuf,
@@ -16,15 +18,17 @@ struct FileSettings {
     transaction_capacity: usize,
     byte_capacity: u64,
     keep_alive: Duration,
+    overflow: Overflow,
 }
 
 /// Makes a file channel. Its directory is touched when the agent starts.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Channel>, Failure> {
-    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive } =
+    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, overflow } =
         settings.read().map_err(Failure::permanent)?;
     let Context { program, component, schema, meter, .. } = context;
     let owner = format!("{program}/{component}");
     let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };
-    let options = FileChannelOptions { component, owner, path, schema, limits, meter };
+    let options =
+        FileChannelOptions { component, owner, path, schema, limits, overflow: overflow.into(), meter };
     Ok(Arc::new(FileChannel::new(options).map_err(Failure::permanent)?))
 }

@@ -84,6 +84,9 @@ pub(super) fn type_entry(text: &Text, entry: &Entry<'_>) -> String {
                         text.slice(column.name.span.to(column.type_name.span))
                     );
                 }
+                if let Some(because) = &signature.loses {
+                    let _ = writeln!(page, "  - Events may be lost: {}.", because.text);
+                }
                 for requirement in &signature.requires {
                     let _ = writeln!(page, "  - {}", required(text, requirement));
                 }

@@ -44,7 +44,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::info;
 
-use super::{Channel, Demand, Fill, Limits, PutTransaction, Reader, ReserveError};
+use super::{Channel, Demand, Fill, Limits, Overflow, PutTransaction, Reader, ReserveError};
 use crate::batch::Partition;
 use crate::failure::Failure;
 use crate::meter::Meter;
@@ -94,6 +94,8 @@ pub struct FileChannelOptions {
     pub schema: SchemaRef,
     /// The bounds. `byte_capacity` is what the directory may take on disk.
     pub limits: Limits,
+    /// What a put does that finds no room.
+    pub overflow: Overflow,
     /// Where it counts what only it knows.
     pub meter: Arc<Meter>,
 }
@@ -357,6 +359,10 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn is_durable(&self) -> bool {
         true
+    }
+
+    fn overflow(&self) -> Overflow {
+        self.options.overflow
     }
 
     fn knows_positions(&self) -> bool {

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Schema};
 use super::*;
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins};
-use crate::channel::{CommitError, Lease, Scope, Taken};
+use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
 
 mod tools;
 
@@ -29,6 +29,7 @@ fn options(path: &std::path::Path) -> FileChannelOptions {
         path: path.to_owned(),
         schema: schema(),
         limits,
+        overflow: Overflow::Wait,
         meter: Arc::default(),
     }
 }

@@ -10,10 +10,12 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    Channel, CommitError, Demand, Fill, Lease, Limits, PutTransaction, Reader, ReserveError, Scope, Taken,
+    Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, ReserveError, Scope,
+    Taken,
 };
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Partition};
+use crate::meter::Reading;
 use positions::Positions;
 use state::{ReaderId, State};
 
@@ -23,6 +25,7 @@ const TRANSACTION_BYTES_MAX: u64 = u32::MAX as u64;
 /// A channel in memory.
 pub struct MemoryChannel {
     shared: Arc<Shared>,
+    overflow: Overflow,
 }
 
 struct Shared {
@@ -53,6 +56,7 @@ impl MemoryChannel {
         assert!(limits.transaction_capacity <= limits.capacity, "the checker compares the capacities");
         let byte_permits = usize::try_from(limits.byte_capacity).unwrap_or(usize::MAX);
         MemoryChannel {
+            overflow: Overflow::Wait,
             shared: Arc::new(Shared {
                 limits,
                 event_room: Arc::new(Semaphore::new(limits.capacity.min(Semaphore::MAX_PERMITS))),
@@ -62,6 +66,13 @@ impl MemoryChannel {
                 changed: Notify::new(),
             }),
         }
+    }
+}
+
+impl MemoryChannel {
+    /// The channel with another way of dealing with puts that find no room.
+    pub fn with_overflow(self, overflow: Overflow) -> MemoryChannel {
+        MemoryChannel { overflow, ..self }
     }
 }
 
@@ -87,6 +98,15 @@ impl Shared {
             _ if room.events > events_max => Err(too_large(room.events as u64, events_max as u64, "events")),
             _ => Err(too_large(room.bytes, bytes_max, "bytes")),
         }
+    }
+
+    /// Whether there would be so much room without the events that no reader has in its hands: if not,
+    /// they are not worth dropping.
+    fn could_fit(&self, room: Fill) -> bool {
+        let free = self.lock().unleased();
+        let events = self.event_room.available_permits() + free.events;
+        let bytes = self.byte_room.available_permits() as u64 + free.bytes;
+        self.permits(room).is_ok() && room.events <= events && room.bytes <= bytes
     }
 
     fn transaction(self: &Arc<Self>, room: Room) -> Box<dyn PutTransaction> {
@@ -124,6 +144,27 @@ impl Channel for MemoryChannel {
     fn reader(&self, _name: &str, demand: Demand) -> Box<dyn Reader> {
         let id = self.shared.lock().add_reader(demand);
         Box::new(MemoryReader { shared: self.shared.clone(), id })
+    }
+
+    fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    fn displace(&self, room: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
+        let mut dropped = Reading::default();
+        if !self.shared.could_fit(room) {
+            return (None, dropped);
+        }
+        loop {
+            if let Some(transaction) = self.try_reserve(room) {
+                return (Some(transaction), dropped);
+            }
+            let oldest = self.shared.lock().drop_oldest();
+            let Some((gone, released)) = oldest else { return (None, dropped) };
+            dropped.events += gone.events;
+            dropped.bytes += gone.bytes;
+            released.settle();
+        }
     }
 
     fn knows_positions(&self) -> bool {

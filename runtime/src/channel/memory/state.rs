@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::Batch;
 use crate::channel::{Demand, Fill, Limits};
+use crate::meter::Reading;
 
 /// The place of a reader among the channel's readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,31 @@ impl<Room> State<Room> {
         let goes = entry.readers_left == 0 || (required_done && self.waiting > 0);
         let room = if goes { self.evict(sequence) } else { None };
         Released { acknowledgement, rooms: room.into_iter().collect() }
+    }
+
+    fn is_leased(&self, sequence: u64) -> bool {
+        self.cursors.iter().any(|cursor| cursor.leased.contains_key(&sequence))
+    }
+
+    /// What no reader has in its hands.
+    pub(super) fn unleased(&self) -> Fill {
+        let mut fill = Fill::default();
+        let unleased = self.entries.iter().filter(|(sequence, _)| !self.is_leased(**sequence));
+        unleased.for_each(|(_, entry)| fill.add(Fill::of(&entry.batch)));
+        fill
+    }
+
+    /// Visible → Reclaimed: gives up the oldest entry that no reader has in its hands, and says how much
+    /// it was. Its events are dropped on purpose, so that nobody counts them as skipped.
+    pub(super) fn drop_oldest(&mut self) -> Option<(Reading, Released<Room>)> {
+        let sequence = *self.entries.keys().find(|sequence| !self.is_leased(**sequence))?;
+        let entry = self.entries.remove(&sequence)?;
+        self.fill.subtract(Fill::of(&entry.batch));
+        for cursor in &mut self.cursors {
+            cursor.visible.remove(&sequence);
+        }
+        let gone = Reading { events: entry.batch.rows() as u64, bytes: entry.batch.payload_bytes() };
+        Some((gone, Released { acknowledgement: entry.acknowledgement, rooms: vec![entry.room] }))
     }
 
     /// → Reclaimed. Readers that have not taken the entry skip it.

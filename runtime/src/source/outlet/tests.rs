@@ -16,8 +16,16 @@ fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
 
 /// An outlet into one channel for each of the limits.
 fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
+    outlet_into(limits.iter().map(|limits| MemoryChannel::new(*limits)), Arc::default())
+}
+
+/// An outlet into channels that share a meter.
+fn outlet_into(
+    channels: impl Iterator<Item = MemoryChannel>,
+    channel_meter: Arc<Meter>,
+) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
     let channels: Vec<Arc<dyn Channel>> =
-        limits.iter().map(|limits| Arc::new(MemoryChannel::new(*limits)) as Arc<dyn Channel>).collect();
+        channels.map(|channel| Arc::new(channel) as Arc<dyn Channel>).collect();
     let readers = channels.iter().map(|channel| channel.reader("sink", Demand::Required)).collect();
     let segments: Vec<Segment> = channels
         .into_iter()
@@ -25,7 +33,7 @@ fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<M
             Segment::direct(Target {
                 name: "buffer".into(),
                 channel,
-                meter: Arc::default(),
+                meter: channel_meter.clone(),
                 schema: None,
                 optional: false,
             })
@@ -122,4 +130,67 @@ async fn an_empty_batch_makes_progress() {
     let nothing = batch(&["dropped"], 9).slice(0, 0);
     outlet.put(nothing).await.unwrap();
     assert_eq!(delivered(&mut deliveries).await, 9);
+}
+
+async fn bodies_left(reader: &mut Box<dyn Reader>, batches: usize) -> Vec<String> {
+    let mut bodies = Vec::new();
+    for _ in 0..batches {
+        let lease = lease(reader).await;
+        let texts = lease.batch.bodies().unwrap().iter().flatten().map(String::from_utf8_lossy);
+        bodies.extend(texts.map(String::from));
+        lease.acknowledgement.done();
+    }
+    bodies
+}
+
+/// A channel of ten events that drops what it has no room for.
+fn overflowing(overflow: Overflow) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
+    let meter = Arc::new(Meter::default());
+    let channel = MemoryChannel::new(limits(10, 10_000)).with_overflow(overflow);
+    let (outlet, deliveries, readers, _) = outlet_into([channel].into_iter(), meter.clone());
+    (outlet, deliveries, readers, meter)
+}
+
+#[tokio::test]
+async fn what_comes_into_a_full_channel_is_dropped_if_it_says_so() {
+    let (mut outlet, mut deliveries, mut readers, meter) = overflowing(Overflow::DropNewest);
+    for (bodies, through) in [(["a"; 6], 6), (["b"; 6], 12)] {
+        outlet.put(batch(&bodies, through)).await.unwrap();
+    }
+    outlet.put(batch(&["c"], 13)).await.unwrap();
+    assert_eq!(bodies_left(&mut readers[0], 2).await, ["a", "a", "a", "a", "a", "a", "c"]);
+    assert_eq!(delivered(&mut deliveries).await, 13);
+    assert_eq!(meter.dropped.read(), Reading { events: 6, bytes: 6 });
+}
+
+#[tokio::test]
+async fn the_oldest_events_make_room_if_the_channel_says_so() {
+    let (mut outlet, mut deliveries, mut readers, meter) = overflowing(Overflow::DropOldest);
+    outlet.put(batch(&["a"; 4], 4)).await.unwrap();
+    let in_hand = lease(&mut readers[0]).await;
+    outlet.put(batch(&["b"; 4], 8)).await.unwrap();
+    outlet.put(batch(&["c"; 4], 12)).await.unwrap();
+    assert_eq!(meter.dropped.read(), Reading { events: 4, bytes: 4 }, "not what a reader has in its hands");
+    outlet.put(batch(&["d"; 9], 21)).await.unwrap();
+    assert_eq!(
+        meter.dropped.read(),
+        Reading { events: 13, bytes: 13 },
+        "it would not fit without the oldest"
+    );
+    in_hand.acknowledgement.done();
+    outlet.put(batch(&["e"; 4], 25)).await.unwrap();
+    assert_eq!(bodies_left(&mut readers[0], 2).await, ["c", "c", "c", "c", "e", "e", "e", "e"]);
+    assert_eq!(delivered(&mut deliveries).await, 25);
+}
+
+#[tokio::test]
+async fn an_event_that_can_never_fit_is_an_error_and_not_dropped() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let (mut outlet, _deliveries, mut readers, meter) = overflowing(overflow);
+        outlet.put(batch(&["a"], 1)).await.unwrap();
+        let error = outlet.put(batch(&["x".repeat(20_000).as_str()], 2)).await.unwrap_err();
+        assert!(error.to_string().contains("can never fit"), "{error}");
+        assert_eq!(meter.dropped.read(), Reading::default());
+        assert_eq!(bodies_left(&mut readers[0], 1).await, ["a"]);
+    }
 }
