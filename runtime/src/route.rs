@@ -1,6 +1,7 @@
 //! Routes: the steps of a path, ready to run, and the channels behind them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
@@ -44,6 +45,17 @@ pub(crate) struct Segment {
 enum Route {
     Channel(Target),
     Copy(Vec<Segment>),
+    Balance(Vec<Segment>, Turn),
+}
+
+/// Whose turn it is among several ways.
+#[derive(Debug, Default)]
+struct Turn(AtomicUsize);
+
+impl Turn {
+    fn next(&self, ways: usize) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) % ways
+    }
 }
 
 /// A batch on its way into a channel.
@@ -67,6 +79,10 @@ impl Segment {
                     .map(|branch| Segment::connect(&branch.segment, optional || branch.optional, target));
                 Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
             }
+            PlannedRoute::Balance { by: None, segments } => {
+                let ways = segments.iter().map(|segment| Segment::connect(segment, optional, target));
+                Route::Balance(ways.collect::<Option<Vec<Segment>>>()?, Turn::default())
+            }
             // The agent refuses the others before it connects anything.
             PlannedRoute::Sink(_)
             | PlannedRoute::Match(_)
@@ -85,7 +101,9 @@ impl Segment {
     pub(crate) fn targets(&self) -> Vec<&Target> {
         match &self.to {
             Route::Channel(target) => vec![target],
-            Route::Copy(branches) => branches.iter().flat_map(Segment::targets).collect(),
+            Route::Copy(branches) | Route::Balance(branches, _) => {
+                branches.iter().flat_map(Segment::targets).collect()
+            }
         }
     }
 
@@ -102,6 +120,13 @@ impl Segment {
             Route::Copy(branches) => {
                 for branch in branches {
                     branch.apply(&batch, meter, puts)?;
+                }
+            }
+            Route::Balance(ways, turn) => {
+                // The other ways are told of the positions, so that they have no holes.
+                let (chosen, nothing) = (turn.next(ways.len()), batch.slice(0, 0));
+                for (way, segment) in ways.iter().enumerate() {
+                    segment.apply(if way == chosen { &batch } else { &nothing }, meter, puts)?;
                 }
             }
         }

@@ -184,11 +184,12 @@ impl Builder<'_> {
         for path in self.paths() {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
-            follow(&path.segment, Demand::Required, Vec::new(), &mut |sink, steps, demand| {
+            follow(&path.segment, &Way::default(), &mut |sink, Way { steps, demand, shared }| {
                 let Feeds { names, required, feeds } = feeds.entry(sink.to_string()).or_default();
-                // A durable channel knows its readers by name.
+                // A durable channel knows its readers by name; those of one name share the events out.
                 let before = names.iter().filter(|before| *before == name).count();
-                let reader = if before == 0 { sink.to_string() } else { format!("{sink}#{}", before + 1) };
+                let reader = shared.unwrap_or_else(|| sink.to_string());
+                let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };
                 names.push(name.clone());
                 if demand == Demand::Required {
                     required.insert(name.clone());
@@ -225,24 +226,45 @@ fn leads_to(route: &Route, sink: &str) -> bool {
     }
 }
 
-/// Follows a segment to its sinks, collecting the steps on the way to each.
-fn follow(
-    segment: &PlannedSegment,
+/// The way from a channel to a sink.
+#[derive(Clone)]
+struct Way {
+    steps: Vec<Step>,
     demand: Demand,
-    mut steps: Vec<Step>,
-    arrive: &mut dyn FnMut(&str, Vec<Step>, Demand),
-) {
-    steps.extend(segment.steps.iter().cloned());
+    /// The name of the reader that several sinks share, each event going to one of them.
+    shared: Option<String>,
+}
+
+impl Default for Way {
+    fn default() -> Way {
+        Way { steps: Vec::new(), demand: Demand::Required, shared: None }
+    }
+}
+
+/// Follows a segment to its sinks, with the way to each.
+fn follow(segment: &PlannedSegment, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
+    let mut way = way.clone();
+    way.steps.extend(segment.steps.iter().cloned());
     match &segment.to {
         Route::Channel(_) => {}
-        Route::Sink(name) => arrive(name, steps, demand),
+        Route::Sink(name) => arrive(name, way),
         Route::Copy(branches) => {
             for branch in branches {
-                let demand = if branch.optional { Demand::Optional } else { demand };
-                follow(&branch.segment, demand, steps.clone(), arrive);
+                let demand = if branch.optional { Demand::Optional } else { way.demand };
+                follow(&branch.segment, &Way { demand, ..way.clone() }, arrive);
+            }
+        }
+        Route::Balance { segments, .. } => {
+            let sinks = segments.iter().filter_map(|segment| match &segment.to {
+                Route::Sink(name) => Some(name.as_str()),
+                _ => None,
+            });
+            let shared = Some(sinks.collect::<Vec<_>>().join("|"));
+            for segment in segments {
+                follow(segment, &Way { shared: shared.clone(), ..way.clone() }, arrive);
             }
         }
         // The agent refuses these before it connects anything.
-        Route::Match(_) | Route::Balance { .. } | Route::Failover(_) => {}
+        Route::Match(_) | Route::Failover(_) => {}
     }
 }

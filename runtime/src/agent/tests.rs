@@ -331,6 +331,50 @@ async fn an_optional_reader_behind_a_channel_holds_nothing_up() {
     assert_eq!(World::here().kept(), numbers(1_000));
 }
 
+fn balance(segments: Vec<PlannedSegment>) -> Route {
+    Route::Balance { by: None, segments }
+}
+
+/// What each of these has delivered.
+fn delivered_by(report: &Report, names: [&str; 2]) -> [u64; 2] {
+    let of = |name| report.components.iter().find(|component| &*component.name == name);
+    names.map(|name| of(name).expect("it is in the plan").delivered.events)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_of_two_sinks_can_not_deliver_the_other_one_does() {
+    let mut plan = plan(1_000, &[("failures", i64::MAX)]);
+    plan.sinks.push(component("second", "keeper", &[]));
+    let ways = ["store", "second"].map(|sink| straight(Route::Sink(sink.into())));
+    plan.flows[0].paths[1].segment.to = balance(ways.into());
+    let (report, ending) = run(&plan).await;
+    assert!(matches!(ending, Ending::Complete), "{ending:?}");
+    let mut kept = World::here().kept();
+    kept.sort_by_key(|body| body.parse::<u64>().unwrap());
+    assert_eq!(kept, numbers(1_000));
+    assert_eq!(delivered_by(&report, ["store", "second"]), [0, 1_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_behind_one_source_share_its_events_out() {
+    let mut plan = plan(1_000, &[]);
+    plan.channels.push(component("other", "memory", &[("capacity", 100)]));
+    plan.sinks.push(component("second", "keeper", &[]));
+    let ways = ["buffer", "other"].map(|channel| straight(Route::Channel(channel.into())));
+    plan.flows[0].paths[0].segment.to = balance(ways.into());
+    plan.flows[0].paths.push(Path {
+        from: Origin::Channel("other".into()),
+        segment: straight(Route::Sink("second".into())),
+    });
+    let (report, ending) = run(&plan).await;
+    assert!(matches!(ending, Ending::Complete), "{ending:?}");
+    assert_eq!(delivered_by(&report, ["store", "second"]), [500, 500]);
+    assert_eq!(World::here().delivered(), 1_000);
+    let mut kept = World::here().kept();
+    kept.sort_by_key(|body| body.parse::<u64>().unwrap());
+    assert_eq!(kept, numbers(1_000));
+}
+
 #[test]
 fn a_plan_that_can_not_be_run_is_refused_with_all_that_is_wrong() {
     let mut plan = plan(1, &[]);

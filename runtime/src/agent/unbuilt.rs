@@ -15,6 +15,10 @@ pub(super) fn unbuilt(plan: &Plan) -> Vec<String> {
         }
         for Path { segment, .. } in &flow.paths {
             in_segment(segment, &mut missing);
+            if flow.delivers == Delivery::ExactlyOnce && shares_out(&segment.to) {
+                // After a crash an event may go another way, whose end does not know it.
+                missing.push("`-> balance` with the promise `exactly_once`".to_owned());
+            }
         }
         missing.dedup();
         let name = &flow.name;
@@ -26,6 +30,14 @@ pub(super) fn unbuilt(plan: &Plan) -> Vec<String> {
         problems.push("agent: this version can't carry out the bounds of `agent { … }`".to_owned());
     }
     problems
+}
+
+fn shares_out(route: &Route) -> bool {
+    match route {
+        Route::Balance { .. } => true,
+        Route::Copy(branches) => branches.iter().any(|branch| shares_out(&branch.segment.to)),
+        _ => false,
+    }
 }
 
 fn in_segment(segment: &Segment, missing: &mut Vec<String>) {
@@ -45,8 +57,14 @@ fn in_segment(segment: &Segment, missing: &mut Vec<String>) {
             missing.push("`-> match`".to_owned());
             cases.iter().for_each(|case| in_segment(&case.segment, missing));
         }
-        Route::Balance { segments, .. } => {
-            missing.push("`-> balance`".to_owned());
+        Route::Balance { by, segments } => {
+            if by.is_some() {
+                missing.push("`-> balance by`".to_owned());
+            }
+            let ends = |segment: &Segment| matches!(segment.to, Route::Channel(_) | Route::Sink(_));
+            if !segments.iter().all(ends) {
+                missing.push("a `-> balance` whose ways part again".to_owned());
+            }
             segments.iter().for_each(|segment| in_segment(segment, missing));
         }
         Route::Failover(segments) => {

@@ -13,6 +13,7 @@
 //! is committed by acknowledging the lease and rolled back by dropping it.
 
 pub mod file;
+mod hand;
 mod memory;
 mod origins;
 
@@ -218,7 +219,7 @@ pub trait Channel: Send + Sync {
 
     /// Adds a reader with a cursor of its own, which sees every event put from now on. A durable
     /// channel knows it by its name, and goes on with it where it was; one that is new begins with
-    /// the oldest event there.
+    /// the oldest event there. Readers of one name share a cursor: each event goes to one of them.
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader>;
 
     /// Takes no more puts; readers get what is there, then `None`.

@@ -32,8 +32,6 @@ pub(super) struct Cursor {
     settled: u64,
     /// What is leased.
     pub(super) held: Fill,
-    /// Pressure was reported and nothing was returned since.
-    pub(super) pressed: bool,
     /// Events that went before an optional reader had them, not reported yet.
     pub(super) skipped: usize,
 }
@@ -68,7 +66,6 @@ impl Cursor {
             written_low: 0,
             settled: 0,
             held: Fill::default(),
-            pressed: false,
             skipped: 0,
         }
     }
@@ -160,7 +157,6 @@ impl Cursor {
     fn return_lease(&mut self, sequence: u64) -> Held {
         let held = self.leased.remove(&sequence).expect("a lease is settled once");
         self.held.subtract(held.fill);
-        self.pressed = false;
         held
     }
 

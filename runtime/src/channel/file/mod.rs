@@ -44,6 +44,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::info;
 
+use super::hand::Hand;
 use super::{Channel, Demand, Fill, Limits, Overflow, PutTransaction, Reader, ReserveError};
 use crate::batch::Partition;
 use crate::failure::Failure;
@@ -402,7 +403,7 @@ impl<S: Storage> Channel for FileChannel<S> {
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
         let id = self.shared.lock().reader(name, demand);
         self.shared.work.notify_all();
-        Box::new(FileReader { shared: self.shared.clone(), id })
+        Box::new(FileReader { shared: self.shared.clone(), id, hand: Hand::default() })
     }
 
     fn close(&self) {

@@ -21,6 +21,7 @@ use super::reading::{Item, Request};
 use super::segment::{Place, Uuid};
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Interval, Partition};
+use crate::channel::hand::Hand;
 use crate::channel::origins::{self, Stored, Verdict};
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 
@@ -330,11 +331,11 @@ impl State {
 
     // Takes.
 
-    pub(super) fn take(&mut self, reader: ReaderId) -> Take {
+    pub(super) fn take(&mut self, reader: ReaderId, hand: &Hand) -> Take {
         if self.failed || !self.opened {
             return Take::Wait;
         }
-        if self.press(reader) {
+        if hand.press(self.is_in_the_way(reader)) {
             return Take::Pressure;
         }
         if let Some((sequence, held)) = self.cursors[reader].first_returned() {
@@ -414,10 +415,10 @@ impl State {
         self.cursors[reader].roll_back(sequence, oldest);
     }
 
-    /// Whether what the reader holds stands in the way; true once until something is returned.
-    fn press(&mut self, reader: ReaderId) -> bool {
+    /// Whether what is leased with the reader's cursor stands in the way.
+    fn is_in_the_way(&self, reader: ReaderId) -> bool {
         let starved = self.waiting > 0;
-        let cursor = &mut self.cursors[reader];
+        let cursor = &self.cursors[reader];
         let Limits { capacity, byte_capacity, .. } = self.limits;
         let half = 2 * cursor.held.events >= capacity || 2 * cursor.held.bytes >= byte_capacity;
         let nothing_left = cursor.next.sequence >= self.durable && cursor.first_returned().is_none();
@@ -425,10 +426,7 @@ impl State {
         let pins =
             starved && 2 * self.used_bytes >= byte_capacity && cursor.low().sequence < cursor.next.sequence;
         let in_the_way = half || (starved && nothing_left) || pins || !cursor.may_go_on();
-        let pressed = cursor.is_required() && cursor.has_leases() && in_the_way;
-        let first = pressed && !cursor.pressed;
-        cursor.pressed |= pressed;
-        first
+        cursor.is_required() && cursor.has_leases() && in_the_way
     }
 
     /// Acknowledgements that are not written down.

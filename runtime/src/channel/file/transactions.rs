@@ -11,6 +11,7 @@ use super::state::{ReaderId, Submitted, Take};
 use super::{Shared, columns};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Identities, Partition};
+use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Lease, PutTransaction, Reader, Scope, Taken};
 use crate::storage::Storage;
@@ -93,6 +94,7 @@ pub(super) fn prepare(
 pub(super) struct FileReader<S: Storage> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) id: ReaderId,
+    pub(super) hand: Hand,
 }
 
 impl<S: Storage> FileReader<S> {
@@ -100,7 +102,14 @@ impl<S: Storage> FileReader<S> {
     fn lease(&self, item: reading::Item) -> Taken<Lease> {
         let identities = Identities::counting(self.shared.partition(), item.events_before + 1);
         let batch = item.batch.with_identities(identities).expect("every event has a number");
-        let settle = LeaseSettle { shared: self.shared.clone(), reader: self.id, sequence: item.sequence };
+        self.hand.take(item.fill);
+        let settle = LeaseSettle {
+            shared: self.shared.clone(),
+            reader: self.id,
+            hand: self.hand.clone(),
+            sequence: item.sequence,
+            fill: item.fill,
+        };
         let acknowledgement = Acknowledgement::new(1, Box::new(settle));
         Taken::Events(Lease { batch, acknowledgement })
     }
@@ -133,7 +142,7 @@ impl<S: Storage> Reader for FileReader<S> {
         loop {
             // Listening begins before looking, so that no change falls between.
             let changed = self.shared.changed.notified();
-            let take = self.shared.lock().take(self.id);
+            let take = self.shared.lock().take(self.id, &self.hand);
             match take {
                 Take::Leased(item) => return self.lease(item),
                 Take::Pressure => return Taken::Pressure,
@@ -149,7 +158,7 @@ impl<S: Storage> Reader for FileReader<S> {
     }
 
     fn held(&self) -> Fill {
-        self.shared.lock().cursors[self.id].held
+        self.hand.fill()
     }
 
     fn settled(&self) -> BTreeMap<Partition, u64> {
@@ -165,11 +174,14 @@ impl<S: Storage> Reader for FileReader<S> {
 struct LeaseSettle<S: Storage> {
     shared: Arc<Shared<S>>,
     reader: ReaderId,
+    hand: Hand,
     sequence: u64,
+    fill: Fill,
 }
 
 impl<S: Storage> Settle for LeaseSettle<S> {
     fn settle(self: Box<Self>, done: bool) {
+        self.hand.give_back(self.fill);
         let mut state = self.shared.lock();
         if !done {
             state.roll_back(self.reader, self.sequence);

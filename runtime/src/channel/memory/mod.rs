@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::hand::Hand;
 use super::{
     Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, ReserveError, Scope,
     Taken,
@@ -141,9 +142,9 @@ impl Channel for MemoryChannel {
         Some(self.shared.transaction(Room { _events: events, _bytes: bytes }))
     }
 
-    fn reader(&self, _name: &str, demand: Demand) -> Box<dyn Reader> {
-        let id = self.shared.lock().add_reader(demand);
-        Box::new(MemoryReader { shared: self.shared.clone(), id })
+    fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
+        let id = self.shared.lock().reader(name, demand);
+        Box::new(MemoryReader { shared: self.shared.clone(), id, hand: Hand::default() })
     }
 
     fn overflow(&self) -> Overflow {
@@ -238,6 +239,7 @@ impl PutTransaction for MemoryPut {
 struct MemoryReader {
     shared: Arc<Shared>,
     id: ReaderId,
+    hand: Hand,
 }
 
 #[async_trait]
@@ -248,11 +250,15 @@ impl Reader for MemoryReader {
             let changed = self.shared.changed.notified();
             {
                 let mut state = self.shared.lock();
-                if state.press(self.id, &self.shared.limits) {
+                let in_the_way = state.is_in_the_way(self.id, &self.shared.limits);
+                if self.hand.press(in_the_way) {
                     return Taken::Pressure;
                 }
                 if let Some((sequence, batch)) = state.lease(self.id) {
-                    let settle = LeaseSettle { shared: self.shared.clone(), reader: self.id, sequence };
+                    let fill = Fill::of(&batch);
+                    self.hand.take(fill);
+                    let (shared, hand) = (self.shared.clone(), self.hand.clone());
+                    let settle = LeaseSettle { shared, reader: self.id, hand, sequence, fill };
                     let acknowledgement = Acknowledgement::new(1, Box::new(settle));
                     return Taken::Events(Lease { batch, acknowledgement });
                 }
@@ -265,7 +271,7 @@ impl Reader for MemoryReader {
     }
 
     fn held(&self) -> Fill {
-        self.shared.lock().held(self.id)
+        self.hand.fill()
     }
 
     fn take_skipped(&mut self) -> usize {
@@ -276,11 +282,14 @@ impl Reader for MemoryReader {
 struct LeaseSettle {
     shared: Arc<Shared>,
     reader: ReaderId,
+    hand: Hand,
     sequence: u64,
+    fill: Fill,
 }
 
 impl Settle for LeaseSettle {
     fn settle(self: Box<Self>, done: bool) {
+        self.hand.give_back(self.fill);
         if done {
             let released = self.shared.lock().acknowledge(self.reader, self.sequence);
             released.settle();

@@ -37,13 +37,12 @@ struct Entry<Room> {
 
 /// What one reader has before it and in its hands.
 struct Cursor {
+    name: String,
     demand: Demand,
     visible: BTreeSet<u64>,
     /// With what each holds, since an optional reader's entry may go while it is leased.
     leased: BTreeMap<u64, Fill>,
     held: Fill,
-    /// Pressure was reported and nothing was returned since.
-    pressed: bool,
     /// Events that went before an optional reader had them, not reported yet.
     skipped: usize,
 }
@@ -69,13 +68,17 @@ impl<Room> State<Room> {
         }
     }
 
-    pub(super) fn add_reader(&mut self, demand: Demand) -> ReaderId {
+    /// The cursor of this name; a new one, if there is none.
+    pub(super) fn reader(&mut self, name: &str, demand: Demand) -> ReaderId {
+        if let Some(reader) = self.cursors.iter().position(|cursor| cursor.name == name) {
+            return ReaderId(reader);
+        }
         self.cursors.push(Cursor {
+            name: name.to_owned(),
             demand,
             visible: BTreeSet::new(),
             leased: BTreeMap::new(),
             held: Fill::default(),
-            pressed: false,
             skipped: 0,
         });
         ReaderId(self.cursors.len() - 1)
@@ -139,7 +142,6 @@ impl<Room> State<Room> {
         let cursor = &mut self.cursors[reader.0];
         let held = cursor.leased.remove(&sequence).expect("a lease is settled once");
         cursor.held.subtract(held);
-        cursor.pressed = false;
         held
     }
 
@@ -193,17 +195,13 @@ impl<Room> State<Room> {
         Some(entry.room)
     }
 
-    /// Whether what the reader holds stands in the way; true once until something is returned.
-    /// An optional reader never does.
-    pub(super) fn press(&mut self, reader: ReaderId, limits: &Limits) -> bool {
+    /// Whether what is leased with the reader's cursor stands in the way. An optional reader's never does.
+    pub(super) fn is_in_the_way(&self, reader: ReaderId, limits: &Limits) -> bool {
         let starved = self.waiting > 0;
-        let cursor = &mut self.cursors[reader.0];
+        let cursor = &self.cursors[reader.0];
         let half = 2 * cursor.held.events >= limits.capacity || 2 * cursor.held.bytes >= limits.byte_capacity;
         let in_the_way = half || (starved && cursor.visible.is_empty());
-        let pressed = cursor.demand == Demand::Required && !cursor.leased.is_empty() && in_the_way;
-        let first = pressed && !cursor.pressed;
-        cursor.pressed |= pressed;
-        first
+        cursor.demand == Demand::Required && in_the_way
     }
 
     /// A put begins to wait: what only optional readers have not had makes room for it.

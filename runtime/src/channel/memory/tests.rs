@@ -59,7 +59,7 @@ fn first_body(lease: &Lease) -> String {
 async fn a_put_is_acknowledged_when_every_reader_has_committed() {
     let channel = MemoryChannel::new(limits(10, 10, 10_000));
     let (mut one, mut two) =
-        (channel.reader("sink", Demand::Required), channel.reader("sink", Demand::Required));
+        (channel.reader("one", Demand::Required), channel.reader("other", Demand::Required));
     let outcome = put(&channel, &["a"]).await;
     lease(&mut one).await.acknowledgement.done();
     assert_eq!(outcome.get(), None);
@@ -187,7 +187,7 @@ async fn a_reader_is_told_when_a_put_waits_for_what_it_holds() {
 async fn an_optional_reader_misses_what_a_put_needs_the_room_of() {
     let channel = MemoryChannel::new(limits(2, 2, 10_000));
     let (mut required, mut optional) =
-        (channel.reader("sink", Demand::Required), channel.reader("sink", Demand::Optional));
+        (channel.reader("sink", Demand::Required), channel.reader("watch", Demand::Optional));
     let outcome = put(&channel, &["a", "b"]).await;
     lease(&mut required).await.acknowledgement.done();
     assert_eq!(outcome.get(), Some(true), "the optional reader is not waited for");
@@ -201,7 +201,7 @@ async fn an_optional_reader_misses_what_a_put_needs_the_room_of() {
 async fn an_optional_reader_may_keep_its_lease_while_the_room_is_given_away() {
     let channel = MemoryChannel::new(limits(1, 1, 10_000));
     let (mut required, mut optional) =
-        (channel.reader("sink", Demand::Required), channel.reader("sink", Demand::Optional));
+        (channel.reader("sink", Demand::Required), channel.reader("watch", Demand::Optional));
     put(&channel, &["a"]).await;
     let kept = lease(&mut optional).await;
     lease(&mut required).await.acknowledgement.done();
@@ -210,4 +210,24 @@ async fn an_optional_reader_may_keep_its_lease_while_the_room_is_given_away() {
     drop(kept);
     assert_eq!(optional.take_skipped(), 1, "what is rolled back and gone is missed");
     assert_eq!(first_body(&lease(&mut optional).await), "b");
+}
+
+#[tokio::test]
+async fn readers_of_one_name_share_the_events_out_and_each_has_its_own_in_hand() {
+    let channel = MemoryChannel::new(limits(10, 10, 10_000));
+    let mut readers = [channel.reader("both", Demand::Required), channel.reader("both", Demand::Required)];
+    let outcomes = [put(&channel, &["a"]).await, put(&channel, &["b"]).await];
+    let first = lease(&mut readers[0]).await;
+    let second = lease(&mut readers[1]).await;
+    assert_eq!((first_body(&first), first_body(&second)), ("a".into(), "b".into()));
+    assert_eq!((readers[0].held().events, readers[1].held().events), (1, 1));
+    second.acknowledgement.done();
+    assert_eq!(outcomes[1].get(), Some(true), "one reader of the two is enough");
+    assert_eq!((readers[0].held().events, readers[1].held().events), (1, 0));
+    // What one of them gives back goes to whoever takes next.
+    drop(first);
+    let again = lease(&mut readers[1]).await;
+    assert_eq!(first_body(&again), "a");
+    again.acknowledgement.done();
+    assert_eq!(outcomes[0].get(), Some(true));
 }

@@ -18,6 +18,7 @@ use crate::channel::file::segment::segment_name;
 use crate::channel::file::state::{State, Take};
 use crate::channel::file::survey::SurveyError;
 use crate::channel::file::transactions::prepare;
+use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 use crate::storage::{Fired, SimulatedDisk, Storage};
@@ -31,7 +32,8 @@ struct Live {
     state: Arc<Mutex<State>>,
     engine: Engine<SimulatedDisk>,
     scopes: Vec<Scope>,
-    leases: [BTreeMap<u64, Vec<Event>>; READERS.len()],
+    leases: [BTreeMap<u64, (Vec<Event>, Fill)>; READERS.len()],
+    hands: [Hand; READERS.len()],
 }
 
 /// What puts were told, by source.
@@ -168,7 +170,8 @@ impl World {
         let held = lock(&state).fill().events;
         let (fewest, most) = self.model.held();
         assert!((fewest..=most).contains(&held), "{held} events are held, not {fewest} to {most}");
-        self.live = Some(Live { state, engine, scopes, leases: Default::default() });
+        self.live =
+            Some(Live { state, engine, scopes, leases: Default::default(), hands: Default::default() });
         Ok(())
     }
 
@@ -284,7 +287,7 @@ impl World {
     pub(super) fn take(&mut self, reader: usize) -> bool {
         for _attempt in 0..4 {
             let Some(live) = &mut self.live else { return false };
-            let take = lock(&live.state).take(reader);
+            let take = lock(&live.state).take(reader, &live.hands[reader]);
             match take {
                 Take::Leased(item) => {
                     self.leased(reader, &item);
@@ -328,7 +331,8 @@ impl World {
         assert_eq!(item.fill, Fill::of(&item.batch));
         self.model.leased(reader, item.sequence, &events);
         let live = self.live.as_mut().expect("it has just leased");
-        live.leases[reader].insert(item.sequence, events);
+        live.hands[reader].take(item.fill);
+        live.leases[reader].insert(item.sequence, (events, item.fill));
     }
 
     /// A reader settles one of its leases, any of them.
@@ -337,7 +341,8 @@ impl World {
         let leases = &mut live.leases[reader];
         let index = self.chance.below(leases.len() as u64) as usize;
         let Some(sequence) = leases.keys().nth(index).copied() else { return };
-        let events = leases.remove(&sequence).expect("it was just there");
+        let (events, fill) = leases.remove(&sequence).expect("it was just there");
+        live.hands[reader].give_back(fill);
         if done {
             lock(&live.state).acknowledge(reader, sequence);
             self.model.readers[reader].acknowledge(events);
