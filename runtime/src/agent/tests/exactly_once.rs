@@ -1,28 +1,47 @@
-//! Exactly once, whatever stops and fails: agents are killed and started again over one store.
+//! Exactly once, whatever stops and fails: whole agents are killed and started again over one store, in one
+//! thread, in virtual time and on a simulated disk.
 
 use arrow_array::BooleanArray;
 
 use super::*;
 use crate::batch::Identities;
 use crate::chance::Chance;
+use crate::channel::{Drive, FileChannel, FileChannelOptions, Overflow};
 use crate::sink::Delivery;
+use crate::storage::{Call, Fault, SimulatedDisk};
 
 /// What outlives the agents: data, and which events they are.
 #[derive(Default)]
 struct Store {
-    rows: Vec<(Partition, u64, String)>,
+    rows: Vec<Row>,
     settled: BTreeMap<Partition, u64>,
     /// Events that came although they were there.
     repeats: usize,
+}
+
+struct Row {
+    partition: Partition,
+    position: u64,
+    body: String,
 }
 
 #[derive(Clone)]
 struct Scene {
     store: Arc<Mutex<Store>>,
     chance: Arc<Mutex<Chance>>,
+    disk: SimulatedDisk,
 }
 
 impl Scene {
+    /// Sets the scene for this seed.
+    fn set(seed: u64) -> Scene {
+        let mut chance = Chance(seed);
+        let disk = SimulatedDisk::new(chance.next(), u64::MAX);
+        let scene = Scene { store: Arc::default(), chance: Arc::new(Mutex::new(chance)), disk };
+        SCENE.with(|here| *here.lock().unwrap() = Some(scene.clone()));
+        scene
+    }
+
     fn one_in(&self, bound: u64) -> bool {
         self.chance.lock().unwrap().one_in(bound)
     }
@@ -46,6 +65,11 @@ fn partitions() -> [Partition; 2] {
     [Partition::new("a"), Partition::new("b")]
 }
 
+/// The body of an event; so long that some segments are filled.
+fn body(place: usize, number: u64) -> String {
+    format!("{}:{number}{}", partitions()[place], " ".repeat(600))
+}
+
 impl Positions {
     /// Events of both partitions, alternating, at even positions; the odd ones are nothing.
     fn batch(&self, after: [u64; 2], through: [u64; 2]) -> Result<Batch, Failure> {
@@ -54,7 +78,7 @@ impl Positions {
             for number in after[place] / 2 + 1..=through[place] / 2 {
                 of.push(place as u32);
                 positions.push(2 * number);
-                bodies.push(number.to_string());
+                bodies.push(body(place, number));
             }
             if after[place] < through[place] {
                 let partition = partitions()[place].clone();
@@ -114,7 +138,7 @@ impl Ledger {
             let partition = &identities.partitions()[identities.partition_of(row)];
             let position = identities.position_of(row);
             store.settled.get(partition).is_some_and(|through| position <= *through)
-                || store.rows.iter().any(|(of, at, _)| (of, *at) == (partition, position))
+                || store.rows.iter().any(|row| (&row.partition, row.position) == (partition, position))
         };
         let lacking: BooleanArray = (0..delivery.batch.rows()).map(|row| Some(!there(row))).collect();
         store.repeats += lacking.false_count();
@@ -131,7 +155,8 @@ impl Ledger {
                 let position = identities.position_of(row);
                 let settled = store.settled.get(&partition).is_some_and(|through| position <= *through);
                 assert!(!settled, "what was settled is passed over");
-                store.rows.push((partition, position, String::from_utf8_lossy(body).into_owned()));
+                let body = String::from_utf8_lossy(body).into_owned();
+                store.rows.push(Row { partition, position, body });
             }
             delivery.acknowledgement.done();
         }
@@ -177,35 +202,47 @@ fn registry() -> Registry {
     super::registry()
         .source("positions", |_, _| Ok(Box::new(Positions { count: COUNT, scene: scene() })))
         .sink("ledger", |_, _| Ok(Box::new(Ledger { scene: scene() })))
+        .channel("file", |_, context| {
+            let limits = Limits {
+                capacity: 10_000,
+                transaction_capacity: 1_000,
+                byte_capacity: 1 << 20,
+                keep_alive: Duration::from_secs(3),
+            };
+            let options = FileChannelOptions {
+                component: context.component,
+                owner: "test/buffer".into(),
+                path: "simulated".into(),
+                schema: context.schema,
+                limits,
+                overflow: Overflow::Wait,
+                meter: context.meter,
+            };
+            let disk = scene().disk;
+            let channel = FileChannel::on(options, Drive::Inline, Box::new(move || Ok(disk.clone())));
+            Ok(Arc::new(channel.map_err(Failure::permanent)?))
+        })
 }
 
 const COUNT: u64 = 400;
 
 /// positions → buffer → store, promising exactly once
-fn exact_plan() -> Plan {
+fn exact_plan(channel: &str) -> Plan {
     let mut plan = plan(0, &[]);
     plan.sources = vec![component("in", "positions", &[])];
+    plan.channels[0].kind = channel.into();
     plan.sinks = vec![component("store", "ledger", &[])];
     plan.flows[0].delivers = Promise::ExactlyOnce;
     plan
 }
 
-/// Starts agents one after the other; all but the last are killed at some time.
-async fn live_through(lives: usize, scene: &Scene) {
-    for life in 1..=lives {
-        let agent = Agent::build(&exact_plan(), &registry(), Arc::new(SystemClock)).unwrap();
-        let running = agent.run(Stop::default(), Duration::from_secs(30));
-        if life == lives {
-            let (_, ending) = running.await;
-            assert!(matches!(ending, Ending::Complete), "{ending:?}");
-        } else {
-            let turns = scene.chance.lock().unwrap().below(60);
-            tokio::select! {
-                biased;
-                () = turns_pass(turns) => {}
-                _ = running => {}
-            }
-        }
+/// One life of an agent, until it ends or `killed` does.
+async fn live(channel: &str, killed: impl Future<Output = ()>) -> Option<Ending> {
+    let agent = Agent::build(&exact_plan(channel), &registry(), Arc::new(SystemClock)).unwrap();
+    tokio::select! {
+        biased;
+        () = killed => None,
+        (_, ending) = agent.run(Stop::default(), Duration::from_secs(30)) => Some(ending),
     }
 }
 
@@ -216,25 +253,88 @@ async fn turns_pass(turns: u64) {
     }
 }
 
+/// Runs in one thread and in virtual time.
+fn simulate(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(future);
+}
+
+/// Each event of each partition is there once, in its order. Gives back how many came twice.
+fn judge(scene: &Scene, seed: u64) -> usize {
+    let store = scene.store.lock().unwrap();
+    for (place, name) in partitions().iter().enumerate() {
+        let prefix = format!("{name}:");
+        let found = store.rows.iter().map(|row| row.body.as_str()).filter(|body| body.starts_with(&prefix));
+        let expected: Vec<String> = (1..=COUNT / 2).map(|number| body(place, number)).collect();
+        assert!(found.eq(expected.iter().map(String::as_str)), "seed {seed}, partition {name}");
+    }
+    store.repeats
+}
+
 #[test]
 fn every_event_arrives_once_through_memory_whatever_fails() {
     let mut repeats = 0;
     for seed in 0..300 {
-        let scene = Scene { store: Arc::default(), chance: Arc::new(Mutex::new(Chance(seed))) };
-        SCENE.with(|here| *here.lock().unwrap() = Some(scene.clone()));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.unwrap().block_on(live_through(5, &scene));
-        let store = scene.store.lock().unwrap();
-        repeats += store.repeats;
-        for name in ["buffer/in/a", "buffer/in/b"] {
-            let rows = store.rows.iter().filter(|(partition, ..)| partition.name() == name);
-            let found: Vec<(u64, &str)> = rows.map(|(_, position, body)| (*position, &**body)).collect();
-            let numbers = numbers(COUNT / 2);
-            let expected = numbers.iter().zip(1..).map(|(body, number)| (2 * number, body.as_str()));
-            assert_eq!(found, expected.collect::<Vec<_>>(), "seed {seed}, partition {name}");
-        }
+        let scene = Scene::set(seed);
+        simulate(async {
+            for _life in 0..4 {
+                let turns = scene.chance.lock().unwrap().below(60);
+                live("memory", turns_pass(turns)).await;
+            }
+            let ending = live("memory", std::future::pending()).await;
+            assert!(matches!(ending, Some(Ending::Complete)), "seed {seed}: {ending:?}");
+        });
+        repeats += judge(&scene, seed);
     }
     assert!(repeats > 0, "nothing came twice, so that nothing was shown");
+}
+
+/// Waits until the machine has crashed.
+async fn crashed(disk: &SimulatedDisk) {
+    while !disk.has_crashed() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// An agent's machine crashes at this call to its disk, and once more soon after it has come back; the third
+/// agent goes through. Says whether the first one came so far.
+async fn crash_twice(scene: &Scene, call: u64) -> bool {
+    let again = scene.chance.lock().unwrap().below(60);
+    let mut crashed_at_call = false;
+    for skip in [call, again] {
+        scene.disk.plan(None, skip, Fault::Crash);
+        live("file", crashed(&scene.disk)).await;
+        crashed_at_call |= skip == call && scene.disk.has_crashed();
+        match scene.one_in(4) {
+            true => scene.disk.kill(),
+            false => scene.disk.reboot(),
+        }
+    }
+    let ending = live("file", std::future::pending()).await;
+    assert!(matches!(ending, Some(Ending::Complete)), "crash at call {call}: {ending:?}");
+    crashed_at_call
+}
+
+#[test]
+fn every_event_arrives_once_through_a_disk_whatever_call_the_machine_crashes_at() {
+    let (mut repeats, mut crashes, mut rolls) = (0, 0, 0);
+    for variation in 0..25 {
+        for call in 0.. {
+            let seed = variation * 10_000 + call;
+            let scene = Scene::set(seed);
+            let mut crashed = false;
+            simulate(async { crashed = crash_twice(&scene, call).await });
+            repeats += judge(&scene, seed);
+            let calls = scene.disk.calls().into_iter();
+            rolls += calls.filter(|(site, _)| site.call == Call::Create).map(|(_, calls)| calls).sum::<u64>();
+            if !crashed {
+                break;
+            }
+            crashes += 1;
+        }
+    }
+    assert!(crashes > 1_000 && repeats > 1_000, "{crashes} crashes and {repeats} repeats show little");
+    assert!(rolls > 3 * crashes, "{rolls} files made: segments were not rolled over");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 
 use arrow_schema::SchemaRef;
@@ -123,7 +123,23 @@ pub struct FileChannel<S: Storage = Directory> {
     options: FileChannelOptions,
     sizes: LogSizes,
     make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    drive: Drive,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// Where the disk is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drive {
+    /// On threads of their own, since a disk takes its time.
+    Threads,
+    /// In the tasks that ask, in one thread: for a disk that is simulated.
+    Inline,
+}
+
+/// What turns the log.
+enum Writer {
+    Thread(JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
 }
 
 struct Shared<S: Storage> {
@@ -140,7 +156,8 @@ struct Shared<S: Storage> {
     /// Held by whoever is first in the queue for room.
     turn: tokio::sync::Mutex<()>,
     /// Told when there is something to write.
-    work: Condvar,
+    work: Notify,
+    drive: Drive,
     /// Told when the channel has failed.
     failed: Notify,
     failure: Mutex<Option<String>>,
@@ -155,7 +172,7 @@ impl FileChannel {
     pub fn new(options: FileChannelOptions) -> Result<FileChannel, UnsupportedColumn> {
         let path = options.path.clone();
         let make = move || Directory::create(&path).map_err(Failure::permanent);
-        FileChannel::on(options, Box::new(make))
+        FileChannel::on(options, Drive::Threads, Box::new(make))
     }
 }
 
@@ -166,6 +183,7 @@ impl<S: Storage> FileChannel<S> {
     /// When it can't hold the type of its events.
     pub fn on(
         options: FileChannelOptions,
+        drive: Drive,
         make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
     ) -> Result<FileChannel<S>, UnsupportedColumn> {
         if let Some(column) = columns::unsupported(&options.schema) {
@@ -191,13 +209,14 @@ impl<S: Storage> FileChannel<S> {
             changed: Notify::new(),
             room: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
-            work: Condvar::new(),
+            work: Notify::new(),
+            drive,
             failed: Notify::new(),
             failure: Mutex::new(None),
             shutting: std::sync::atomic::AtomicBool::new(false),
         });
         let sizes = LogSizes { segment_bytes, checkpoint_bytes: CHECKPOINT_BYTES };
-        Ok(FileChannel { shared, options, sizes, make_storage, writer: Mutex::new(None) })
+        Ok(FileChannel { shared, options, sizes, make_storage, drive, writer: Mutex::new(None) })
     }
 
     fn opening(&self) -> Opening {
@@ -225,26 +244,39 @@ impl<S: Storage> FileChannel<S> {
         self.shared.storage.set(storage).ok();
         self.shared.partition.set(partition).ok();
         say_what_was_found(&self.shared.component, &place, found);
-        let shared = self.shared.clone();
-        let writer = std::thread::Builder::new().name("weir-log".to_owned());
-        let writer =
-            writer.spawn(move || writer::run(engine, &shared, &place)).map_err(Failure::permanent)?;
-        *self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(writer);
+        let writer = start_writer(self.drive, engine, self.shared.clone(), place)?;
+        *self.writer() = Some(writer);
         Ok(())
     }
 
-    /// Tells the writer to write down what it has and end, and waits for it.
-    fn shut_now(&self) {
-        self.shared.shutting.store(true, std::sync::atomic::Ordering::Release);
-        // Under the lock, so that the writer does not begin to wait in between.
-        drop(self.shared.lock());
-        self.shared.work.notify_all();
-        let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(writer) = writer {
-            // A panic in it was reported as the channel's failure.
-            writer.join().ok();
-        }
+    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    /// Tells the writer to write down what it has and end.
+    fn end_writer(&self) -> Option<Writer> {
+        self.shared.shutting.store(true, std::sync::atomic::Ordering::Release);
+        self.shared.work.notify_one();
+        self.writer().take()
+    }
+}
+
+/// Has the engine turned as long as the channel is open.
+fn start_writer<S: Storage>(
+    drive: Drive,
+    engine: Engine<S>,
+    shared: Arc<Shared<S>>,
+    place: String,
+) -> Result<Writer, Failure> {
+    let turning = async move { writer::run(engine, &shared, &place).await };
+    if drive == Drive::Inline {
+        return Ok(Writer::Task(tokio::spawn(turning)));
+    }
+    let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let timer = timer.map_err(Failure::permanent)?;
+    let thread = std::thread::Builder::new().name("weir-log".to_owned());
+    let thread = thread.spawn(move || timer.block_on(turning)).map_err(Failure::permanent)?;
+    Ok(Writer::Thread(thread))
 }
 
 /// Who holds the lock: process and boot tell whether they are still there.
@@ -273,9 +305,15 @@ fn say_what_was_found(component: &str, place: &str, found: Found) {
     }
 }
 
+/// A panic of the writer was reported as the channel's failure.
 impl<S: Storage> Drop for FileChannel<S> {
     fn drop(&mut self) {
-        self.shut_now();
+        match self.end_writer() {
+            Some(Writer::Thread(thread)) => drop(thread.join()),
+            // Dropping a simulated agent is its crash.
+            Some(Writer::Task(task)) => task.abort(),
+            None => {}
+        }
     }
 }
 
@@ -341,7 +379,12 @@ impl<S: Storage> Channel for FileChannel<S> {
     }
 
     async fn shut(&self) -> Result<(), Failure> {
-        self.shut_now();
+        match self.end_writer() {
+            // The end waits for its channels, one after the other; nothing else runs any more.
+            Some(Writer::Thread(thread)) => drop(thread.join()),
+            Some(Writer::Task(task)) => drop(task.await),
+            None => {}
+        }
         match self.shared.failure().clone() {
             Some(reason) => Err(self.failure_of(reason)),
             None => Ok(()),
@@ -402,7 +445,7 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
         let id = self.shared.lock().reader(name, demand);
-        self.shared.work.notify_all();
+        self.shared.work.notify_one();
         Box::new(FileReader { shared: self.shared.clone(), id, hand: Hand::default() })
     }
 
@@ -410,7 +453,7 @@ impl<S: Storage> Channel for FileChannel<S> {
         self.shared.lock().close();
         self.shared.changed.notify_waiters();
         self.shared.room.notify_waiters();
-        self.shared.work.notify_all();
+        self.shared.work.notify_one();
     }
 
     fn fill(&self) -> Fill {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::fields::checksum;
 use super::reading::{self, load};
 use super::state::{ReaderId, Submitted, Take};
-use super::{Shared, columns};
+use super::{Drive, Shared, columns};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
@@ -23,7 +23,7 @@ impl<S: Storage> Waiting<'_, S> {
     pub(super) fn begin(shared: &Shared<S>) -> Waiting<'_, S> {
         shared.lock().waiting += 1;
         shared.changed.notify_waiters();
-        shared.work.notify_all();
+        shared.work.notify_one();
         Waiting(shared)
     }
 }
@@ -57,7 +57,7 @@ impl<S: Storage> PutTransaction for FilePut<S> {
         let verdict = self.shared.lock().judge(scope, &batch)?;
         let put = prepare(scope, batch, verdict, acknowledgement);
         self.shared.lock().submit(scope, put);
-        self.shared.work.notify_all();
+        self.shared.work.notify_one();
         Ok(())
     }
 }
@@ -117,7 +117,10 @@ impl<S: Storage> FileReader<S> {
     /// Reads what this reader needs next. A lease if it was one that had been rolled back.
     async fn load(&self, request: reading::Request) -> Option<Taken<Lease>> {
         let storage = self.shared.storage.get()?.clone();
-        let loaded = tokio::task::spawn_blocking(move || load(&storage, &request)).await;
+        let loaded = match self.shared.drive {
+            Drive::Threads => tokio::task::spawn_blocking(move || load(&storage, &request)).await,
+            Drive::Inline => Ok(load(&storage, &request)),
+        };
         match loaded {
             Ok(Ok(items)) => {
                 let item = self.shared.lock().loaded(self.id, items)?;

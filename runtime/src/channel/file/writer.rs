@@ -1,9 +1,10 @@
-//! The log's thread: turns the engine when there is something to write.
+//! Turns the engine when there is something to write: on the log's own thread, or, where the disk is
+//! simulated, as a task among the others, so that everything follows from the seed.
 
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::Shared;
@@ -17,12 +18,12 @@ const LINGER: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Writes until the channel is shut or fails.
-pub(super) fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, place: &str) {
+pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, place: &str) {
     let _panic = OnPanic(shared);
     let component = &*shared.component;
     let mut full = false;
     let mut left = Left::Nothing;
-    while wait(shared, left) {
+    while wait(shared, left).await {
         let Turn { durable, full: now_full, failed } = engine.turn(&shared.state);
         let published = !durable.is_empty();
         durable.into_iter().for_each(|acknowledgement| acknowledgement.done());
@@ -73,49 +74,61 @@ enum Left {
     Puts,
 }
 
+/// What the writer waits for.
+enum Next {
+    Turn,
+    End,
+    /// Something to happen, or this much time to pass.
+    Wait(Option<Duration>),
+}
+
 /// Waits until there is something to write; false when the channel is shut.
-fn wait<S: Storage>(shared: &Shared<S>, left: Left) -> bool {
-    let mut state = shared.lock();
+async fn wait<S: Storage>(shared: &Shared<S>, left: Left) -> bool {
     // A turn that could not do all is not repeated at once, unless something happens.
     let pause = match left {
         Left::Nothing => None,
-        Left::Acknowledgements => (!has_puts(&state)).then_some(LINGER),
+        Left::Acknowledgements => (!has_puts(&shared.lock())).then_some(LINGER),
         Left::Puts => Some(RETRY),
     };
     if let Some(pause) = pause.filter(|_| !shared.shutting.load(Ordering::Acquire)) {
-        state = wait_for(shared, state, pause);
+        let _paused = timeout(pause, shared.work.notified()).await;
     }
     let mut since: Option<Instant> = None;
     loop {
-        if state.failed || shared.shutting.load(Ordering::Acquire) {
-            // What was submitted before the end is still to be written.
-            return !state.failed && left != Left::Puts && has_puts(&state);
-        }
-        let unwritten = state.has_unwritten();
-        let urgent = unwritten && (state.waiting > 0 || state.is_closed());
-        if has_puts(&state) || urgent || left == Left::Puts {
-            return true;
-        }
-        if unwritten {
-            let since = *since.get_or_insert_with(Instant::now);
-            let Some(rest) = LINGER.checked_sub(since.elapsed()) else { return true };
-            state = wait_for(shared, state, rest);
-        } else {
-            state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        match next(shared, left, &mut since) {
+            Next::Turn => return true,
+            Next::End => return false,
+            // Whatever happens meanwhile leaves a permit behind.
+            Next::Wait(None) => shared.work.notified().await,
+            Next::Wait(Some(rest)) => {
+                let _passed = timeout(rest, shared.work.notified()).await;
+            }
         }
     }
+}
+
+fn next<S: Storage>(shared: &Shared<S>, left: Left, since: &mut Option<Instant>) -> Next {
+    let state = shared.lock();
+    if state.failed || shared.shutting.load(Ordering::Acquire) {
+        // What was submitted before the end is still to be written.
+        let last = !state.failed && left != Left::Puts && has_puts(&state);
+        return if last { Next::Turn } else { Next::End };
+    }
+    let unwritten = state.has_unwritten();
+    let urgent = unwritten && (state.waiting > 0 || state.is_closed());
+    if has_puts(&state) || urgent || left == Left::Puts {
+        return Next::Turn;
+    }
+    if !unwritten {
+        return Next::Wait(None);
+    }
+    let since = *since.get_or_insert_with(Instant::now);
+    let rest = LINGER.saturating_sub(since.elapsed());
+    if rest.is_zero() { Next::Turn } else { Next::Wait(Some(rest)) }
 }
 
 fn has_puts(state: &State) -> bool {
     state.has_submitted() || state.unlisted().next().is_some()
-}
-
-fn wait_for<'a, S: Storage>(
-    shared: &'a Shared<S>,
-    state: MutexGuard<'a, State>,
-    left: Duration,
-) -> MutexGuard<'a, State> {
-    shared.work.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner).0
 }
 
 /// A panic here is a defect, and must not leave everybody waiting.
@@ -124,8 +137,8 @@ struct OnPanic<'a, S: Storage>(&'a Shared<S>);
 impl<S: Storage> Drop for OnPanic<'_, S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            error!(component = %self.0.component, "the log's thread has panicked");
-            self.0.fail("the log's thread has panicked".to_owned());
+            error!(component = %self.0.component, "the log's writer has panicked");
+            self.0.fail("the log's writer has panicked".to_owned());
         }
     }
 }

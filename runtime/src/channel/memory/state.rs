@@ -233,6 +233,7 @@ impl<Room> State<Room> {
         self.fill
     }
 
+    #[cfg(test)]
     pub(super) fn held(&self, reader: ReaderId) -> Fill {
         self.cursors[reader.0].held
     }
