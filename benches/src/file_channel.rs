@@ -12,7 +12,9 @@ use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tokio::runtime::{Builder, Runtime};
 use weir_runtime::batch::{Batch, Column, Origins, Partition};
-use weir_runtime::channel::{Channel, Demand, FileChannel, FileChannelOptions, Limits, Overflow, Taken};
+use weir_runtime::channel::{
+    Channel, Compression, Demand, FileChannel, FileChannelOptions, Limits, Overflow, Taken,
+};
 use weir_runtime::source::SourcePort;
 
 use crate::Outcome;
@@ -63,6 +65,7 @@ fn channel(path: &Path, byte_capacity: u64) -> Result<FileChannel, Box<dyn Error
         schema: schema(),
         limits,
         overflow: Overflow::Wait,
+        compression: Compression::None,
         meter: Arc::default(),
     };
     Ok(FileChannel::new(options)?)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use weir_plan::Settings;
-use weir_runtime::channel::{Channel, FileChannel, FileChannelOptions, Limits};
+use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits};
 use weir_runtime::{Context, Failure};
 
 use crate::types::Overflow;
@@ -19,16 +19,43 @@ struct FileSettings {
     byte_capacity: u64,
     keep_alive: Duration,
     overflow: Overflow,
+    compress: LogCompression,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LogCompression {
+    None,
+    Lz4,
+    Zstd,
+}
+
+impl From<LogCompression> for Compression {
+    fn from(compress: LogCompression) -> Compression {
+        match compress {
+            LogCompression::None => Compression::None,
+            LogCompression::Lz4 => Compression::Lz4,
+            LogCompression::Zstd => Compression::Zstd,
+        }
+    }
 }
 
 /// Makes a file channel. Its directory is touched when the agent starts.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Channel>, Failure> {
-    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, overflow } =
+    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, overflow, compress } =
         settings.read().map_err(Failure::permanent)?;
     let Context { program, component, schema, meter, .. } = context;
     let owner = format!("{program}/{component}");
     let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };
-    let options =
-        FileChannelOptions { component, owner, path, schema, limits, overflow: overflow.into(), meter };
+    let options = FileChannelOptions {
+        component,
+        owner,
+        path,
+        schema,
+        limits,
+        overflow: overflow.into(),
+        compression: compress.into(),
+        meter,
+    };
     Ok(Arc::new(FileChannel::new(options).map_err(Failure::permanent)?))
 }

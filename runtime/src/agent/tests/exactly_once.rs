@@ -6,7 +6,7 @@ use arrow_array::BooleanArray;
 use super::*;
 use crate::batch::Identities;
 use crate::chance::Chance;
-use crate::channel::{Drive, FileChannel, FileChannelOptions, Overflow};
+use crate::channel::{Compression, Drive, FileChannel, FileChannelOptions, Overflow};
 use crate::sink::Delivery;
 use crate::storage::{Call, Fault, SimulatedDisk};
 
@@ -216,6 +216,7 @@ fn registry() -> Registry {
                 schema: context.schema,
                 limits,
                 overflow: Overflow::Wait,
+                compression: scene().chance.lock().unwrap().among(&[Compression::None, Compression::Lz4]),
                 meter: context.meter,
             };
             let disk = scene().disk;

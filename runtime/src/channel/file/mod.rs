@@ -15,6 +15,7 @@
 //! | this one | waiting and waking, for the agent |
 
 mod columns;
+mod compression;
 mod cursor;
 mod engine;
 mod fields;
@@ -57,6 +58,7 @@ use recovery::{Found, Opening};
 use state::State;
 use transactions::{FilePut, FileReader, Waiting};
 
+pub use compression::Compression;
 pub use inspection::{
     Inspection, InspectionError, ReaderSummary, SegmentSummary, Verification, inspect, verify,
 };
@@ -97,6 +99,8 @@ pub struct FileChannelOptions {
     pub limits: Limits,
     /// What a put does that finds no room.
     pub overflow: Overflow,
+    /// How what is written is compressed.
+    pub compression: Compression,
     /// Where it counts what only it knows.
     pub meter: Arc<Meter>,
 }
@@ -158,6 +162,7 @@ struct Shared<S: Storage> {
     /// Told when there is something to write.
     work: Notify,
     drive: Drive,
+    compression: Compression,
     /// Told when the channel has failed.
     failed: Notify,
     failure: Mutex<Option<String>>,
@@ -211,6 +216,7 @@ impl<S: Storage> FileChannel<S> {
             turn: tokio::sync::Mutex::new(()),
             work: Notify::new(),
             drive,
+            compression: options.compression,
             failed: Notify::new(),
             failure: Mutex::new(None),
             shutting: std::sync::atomic::AtomicBool::new(false),

@@ -10,6 +10,7 @@ use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins};
 use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
 
+mod golden;
 mod tools;
 
 fn schema() -> SchemaRef {
@@ -30,6 +31,7 @@ fn options(path: &std::path::Path) -> FileChannelOptions {
         schema: schema(),
         limits,
         overflow: Overflow::Wait,
+        compression: Compression::None,
         meter: Arc::default(),
     }
 }

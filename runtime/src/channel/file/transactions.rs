@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::compression::Compression;
 use super::fields::checksum;
 use super::reading::{self, load};
 use super::state::{ReaderId, Submitted, Take};
@@ -55,7 +56,7 @@ impl<S: Storage> PutTransaction for FilePut<S> {
         acknowledgement: Acknowledgement,
     ) -> Result<(), CommitError> {
         let verdict = self.shared.lock().judge(scope, &batch)?;
-        let put = prepare(scope, batch, verdict, acknowledgement);
+        let put = prepare(scope, batch, verdict, self.shared.compression, acknowledgement);
         self.shared.lock().submit(scope, put);
         self.shared.work.notify_one();
         Ok(())
@@ -67,6 +68,7 @@ pub(super) fn prepare(
     scope: &Scope,
     batch: Batch,
     verdict: Verdict,
+    compression: Compression,
     acknowledgement: Acknowledgement,
 ) -> Submitted {
     let known = verdict == Verdict::Known;
@@ -74,7 +76,8 @@ pub(super) fn prepare(
     let batch = lacking.unwrap_or(batch);
     let nothing = known || (batch.is_empty() && batch.origins().intervals().is_empty());
     let encoded = (!nothing).then(|| {
-        columns::encode(&scope.name, &batch).expect("a reservation is not larger than a record can be")
+        columns::encode(&scope.name, &batch, compression)
+            .expect("a reservation is not larger than a record can be")
     });
     let (body, origins_bytes) =
         encoded.map_or((Vec::new(), 0), |encoded| (encoded.body, encoded.origins_bytes));

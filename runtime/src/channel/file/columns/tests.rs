@@ -70,8 +70,16 @@ fn assert_same(one: &Batch, other: &Batch) {
     }
 }
 
+const COMPRESSIONS: [Compression; 3] = [Compression::None, Compression::Lz4, Compression::Zstd];
+
 fn round_trip(batch: &Batch) -> Batch {
-    let Encoded { body, origins_bytes } = encode("in", batch).unwrap();
+    let [plain, others @ ..] = COMPRESSIONS.map(|compression| round_trip_by(batch, compression));
+    others.iter().for_each(|other| assert_same(&plain, other));
+    plain
+}
+
+fn round_trip_by(batch: &Batch, compression: Compression) -> Batch {
+    let Encoded { body, origins_bytes } = encode("in", batch, compression).unwrap();
     let body = Buffer::from_vec(body);
     assert_eq!(decode_origins(&body[..origins_bytes as usize]).unwrap().0, "in");
     decode(batch.schema(), batch.rows(), origins_bytes as usize, &body).unwrap()
@@ -99,10 +107,11 @@ proptest! {
         bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..10),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in any::<prop::sample::Index>(),
+        compression in prop::sample::select(&COMPRESSIONS),
     ) {
         let hosts = vec![Some("x".to_owned()); 10];
         let whole = batch(&bodies, &hosts, false);
-        let Encoded { mut body, origins_bytes } = encode("in", &whole).unwrap();
+        let Encoded { mut body, origins_bytes } = encode("in", &whole, compression).unwrap();
         for (place, value) in changes {
             let place = place.index(body.len());
             body[place] = value;
@@ -132,7 +141,7 @@ fn text_is_held_against_utf_8() {
     let schema = Arc::new(Schema::new(vec![Field::new("@host", DataType::Utf8View, false)]));
     let columns = vec![Column::Array(Arc::new(StringViewArray::from(vec!["a text of some length"])))];
     let batch = Batch::new(schema.clone(), columns, 1, Origins::default()).unwrap();
-    let Encoded { mut body, origins_bytes } = encode("in", &batch).unwrap();
+    let Encoded { mut body, origins_bytes } = encode("in", &batch, Compression::None).unwrap();
     let last = body.len() - 1;
     body[last] = 0xFF;
     assert!(decode(&schema, 1, origins_bytes as usize, &Buffer::from_vec(body)).is_none());
@@ -146,4 +155,17 @@ fn what_can_not_be_stored_is_named() {
         Field::new("tags", list, true),
     ]);
     assert_eq!(unsupported(&schema), Some("tags"));
+}
+
+#[test]
+fn what_repeats_becomes_smaller_and_what_does_not_stays() {
+    let line = "GET /index.html HTTP/1.1 200 from a browser of a well-known kind";
+    let batch = batch(&vec![line.as_bytes().to_vec(); 100], &vec![None; 100], true);
+    let [plain, lz4, zstd] =
+        COMPRESSIONS.map(|compression| encode("in", &batch, compression).unwrap().body.len());
+    assert!(4 * lz4 < plain && 4 * zstd < plain, "{plain} bytes became {lz4} and {zstd}");
+    let single = batch.slice(0, 1);
+    let [plain, lz4, zstd] =
+        COMPRESSIONS.map(|compression| encode("in", &single, compression).unwrap().body.len());
+    assert!(lz4 <= plain && zstd <= plain, "{plain} bytes became {lz4} and {zstd}");
 }

@@ -10,6 +10,7 @@ use super::model::{Event, Model, READERS, REQUIRED, SCOPES, SOURCES};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins, Partition};
 use crate::chance::Chance;
+use crate::channel::file::Compression;
 use crate::channel::file::engine::{Engine, lock};
 use crate::channel::file::log::LogSizes;
 use crate::channel::file::reading::{Item, load};
@@ -247,7 +248,8 @@ impl World {
         };
         assert_eq!(verdict, expected);
         let outcome = Outcome { source, through, told: self.told.clone() };
-        let put = prepare(scope, batch, verdict, Acknowledgement::new(1, Box::new(outcome)));
+        let compression = self.chance.among(&[Compression::None, Compression::Lz4, Compression::Zstd]);
+        let put = prepare(scope, batch, verdict, compression, Acknowledgement::new(1, Box::new(outcome)));
         lock(&live.state).submit(scope, put);
         lock(&live.state).release(room);
         self.model.next[source] = stored.max(through);
