@@ -22,9 +22,11 @@ mod route;
 pub mod sink;
 pub mod source;
 pub mod storage;
+mod workers;
 
 pub use acknowledgement::Acknowledgement;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
 pub use meter::{Count, Meter, Reading};
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
+pub use workers::{Lane, WorkerPanicked, Workers};

@@ -92,6 +92,17 @@ impl Segment {
         Some(Segment { steps: planned.steps.clone(), to })
     }
 
+    /// Whether events pass steps on their way.
+    pub(crate) fn has_steps(&self) -> bool {
+        !self.steps.is_empty()
+            || match &self.to {
+                Route::Channel(_) => false,
+                Route::Copy(segments) | Route::Balance(segments, _) => {
+                    segments.iter().any(Segment::has_steps)
+                }
+            }
+    }
+
     /// No steps and one channel.
     pub(crate) fn direct(target: Target) -> Segment {
         Segment { steps: Vec::new(), to: Route::Channel(target) }

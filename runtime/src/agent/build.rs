@@ -16,6 +16,7 @@ use crate::registry::{Context, Make, Registry};
 use crate::route::{Segment, Target};
 use crate::sink::{Feed, SinkPort};
 use crate::source::Progress;
+use crate::workers::Workers;
 
 /// Builds all, or says all that is wrong.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
@@ -27,7 +28,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     builder.problems.extend(sources.iter().filter_map(BuiltSource::falls_short));
     builder.problems.extend(sinks.iter().filter_map(BuiltSink::falls_short));
     match builder.problems.is_empty() {
-        true => Ok(Agent { sources, channels, sinks }),
+        true => Ok(Agent { sources, channels, sinks, workers: Workers::none() }),
         false => Err(StartError { problems: builder.problems }),
     }
 }
@@ -196,7 +197,7 @@ impl Builder<'_> {
                 }
                 let reader = channel.reader(&reader, demand);
                 let sources = progress_into(name, sources);
-                feeds.push(Feed { reader, steps, meter: meter.clone(), sources });
+                feeds.push(Feed { reader, steps: steps.into(), meter: meter.clone(), sources });
             });
         }
         feeds

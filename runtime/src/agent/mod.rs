@@ -29,6 +29,7 @@ use crate::registry::Registry;
 use crate::route::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Progress, Source};
+use crate::workers::Workers;
 
 pub use report::{ComponentReport, Report, Role};
 use supervise::{Gates, SinkTask, SourceTask};
@@ -41,6 +42,7 @@ pub struct Agent {
     sources: Vec<BuiltSource>,
     channels: BTreeMap<String, BuiltChannel>,
     sinks: Vec<BuiltSink>,
+    workers: Workers,
 }
 
 struct BuiltSource {
@@ -128,6 +130,11 @@ impl Agent {
         build::build(plan, registry, clock)
     }
 
+    /// The same agent with workers for what computes. Without, its tasks do that themselves.
+    pub fn with_workers(self, workers: Workers) -> Agent {
+        Agent { workers, ..self }
+    }
+
     /// The meters of all components by name, to be read while the agent runs.
     pub fn meters(&self) -> BTreeMap<Arc<str>, Arc<Meter>> {
         let sources = self.sources.iter().map(|source| (source.name.clone(), source.meter.clone()));
@@ -174,7 +181,8 @@ impl Agent {
     fn spawn(self, stop: &Stop) -> JoinSet<Ended> {
         let mut tasks = JoinSet::new();
         let gates = Gates::new(&self.sources, &self.channels);
-        for built in self.sinks {
+        for mut built in self.sinks {
+            built.port.employ(&self.workers);
             let task =
                 SinkTask { name: built.name, sink: built.sink, meter: built.meter, channels: built.channels };
             tasks.spawn(task.run(built.port, stop.drain.clone()));
@@ -186,6 +194,7 @@ impl Agent {
                 segments: built.segments,
                 meter: built.meter,
                 progress: built.progress,
+                workers: self.workers.clone(),
             };
             let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };
             tasks.spawn(task.run(gate));

@@ -331,6 +331,18 @@ async fn an_optional_reader_behind_a_channel_holds_nothing_up() {
     assert_eq!(World::here().kept(), numbers(1_000));
 }
 
+#[tokio::test]
+async fn workers_apply_the_steps_of_sources_and_sinks() {
+    let mut plan = plan(1_000, &[]);
+    plan.flows[0].paths[0].segment.steps.push(keep_body("7"));
+    plan.flows[0].paths[1].segment.steps.push(keep_body("7"));
+    let agent = build(&plan).unwrap().with_workers(Workers::new(2).unwrap());
+    let (report, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
+    assert!(matches!(ending, Ending::Complete), "{ending:?}");
+    assert_eq!(World::here().kept(), ["7"]);
+    assert_eq!(report.components[0].dropped.events, 999);
+}
+
 fn balance(segments: Vec<PlannedSegment>) -> Route {
     Route::Balance { by: None, segments }
 }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{apply_steps, widened};
 use crate::source::Progress;
+use crate::workers::{Lane, Workers};
 
 /// Events for a sink.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub struct Delivery {
 /// One channel that a sink reads, and the steps on the way.
 pub(crate) struct Feed {
     pub(crate) reader: Box<dyn Reader>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Arc<[Step]>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
     /// How far the sources are that put into a channel which can't settle anything itself, and what
@@ -44,18 +45,27 @@ pub struct SinkPort {
     /// they are.
     schema: Option<SchemaRef>,
     meter: Arc<Meter>,
+    /// Who applies the steps.
+    workers: (Workers, Lane),
 }
 
 impl SinkPort {
     pub(crate) fn new(feeds: Vec<Feed>, schema: Option<SchemaRef>, meter: Arc<Meter>) -> SinkPort {
-        SinkPort { live: feeds.len(), feeds, schema, meter }
+        let workers = Workers::none();
+        let workers = (workers.clone(), workers.lane());
+        SinkPort { live: feeds.len(), feeds, schema, meter, workers }
+    }
+
+    /// Has these apply the steps.
+    pub(crate) fn employ(&mut self, workers: &Workers) {
+        self.workers = (workers.clone(), workers.lane());
     }
 
     /// A port that reads one channel with a new reader: a sink on its own, without an agent.
     pub fn reading(channel: &dyn Channel) -> SinkPort {
         let feed = Feed {
             reader: channel.reader("sink", Demand::Required),
-            steps: Vec::new(),
+            steps: Arc::default(),
             meter: Arc::default(),
             sources: Vec::new(),
         };
@@ -86,7 +96,7 @@ impl SinkPort {
                     self.feeds.swap(index, self.live);
                 }
                 Taken::Events(lease) => {
-                    let delivery = self.deliver(index, lease)?;
+                    let delivery = self.deliver(index, lease).await?;
                     // Each feed has its turn: the one that has just been served goes last.
                     self.feeds[..self.live].rotate_left(1);
                     if let Some(delivery) = delivery {
@@ -99,14 +109,23 @@ impl SinkPort {
     }
 
     /// Runs the steps between channel and sink on a lease. What they drop is delivered.
-    fn deliver(&self, feed: usize, lease: Lease) -> Result<Option<Delivery>, Failure> {
-        let feed = &self.feeds[feed];
-        let batch = apply_steps(&feed.steps, &lease.batch, &self.meter)
-            .and_then(|batch| widened(batch, self.schema.as_ref(), "sink"))
-            .map_err(Failure::permanent)?;
+    async fn deliver(&mut self, feed: usize, lease: Lease) -> Result<Option<Delivery>, Failure> {
+        let Feed { steps, meter: channel, .. } = &self.feeds[feed];
+        let (steps, channel) = (steps.clone(), channel.clone());
+        let (batch, meter) = (lease.batch.clone(), self.meter.clone());
+        let applied = match (steps.is_empty(), &self.workers) {
+            // It is not worth the way to them.
+            (true, _) => Ok(batch),
+            (false, (workers, lane)) => {
+                let apply = move || apply_steps(&steps, &batch, &meter);
+                workers.run(*lane, apply).await.map_err(Failure::permanent)?
+            }
+        };
+        let batch = applied.and_then(|batch| widened(batch, self.schema.as_ref(), "sink"));
+        let batch = batch.map_err(Failure::permanent)?;
         let settle = DeliverySettle {
             sink: self.meter.clone(),
-            channel: feed.meter.clone(),
+            channel,
             leased: Amount::of(&lease.batch),
             taken: Amount::of(&batch),
             lease: lease.acknowledgement,

@@ -14,6 +14,7 @@ use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{Segment, Target};
+use crate::workers::Workers;
 pub(crate) use outlet::scope_names;
 pub(crate) use progress::Progress;
 
@@ -50,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) meter: Arc<Meter>,
     /// There when a flow through the source promises `exactly_once`; each run has its own without.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// Who applies the steps.
+    pub(crate) workers: Workers,
 }
 
 /// What a running source is connected to.
@@ -111,13 +114,12 @@ pub(crate) fn least_of(
 impl SourcePort {
     /// A port for the next run of a source, and a token that is cancelled when its outlet is closed.
     pub(crate) fn new(connection: &Connection, stop: CancellationToken) -> (SourcePort, CancellationToken) {
-        let Connection { component, segments, meter, progress } = connection;
+        let progress = connection.progress.clone();
         let wants_identities = progress.is_some();
-        let progress = progress.clone().unwrap_or_else(|| Progress::new(meter.clone()));
+        let progress = progress.unwrap_or_else(|| Progress::new(connection.meter.clone()));
         progress.begin_run();
-        let stored = Stored::of(component, segments);
-        let outlet =
-            Outlet::new(component.clone(), segments.clone(), progress.clone(), meter.clone(), stop.clone());
+        let stored = Stored::of(&connection.component, &connection.segments);
+        let outlet = Outlet::new(connection, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
         (SourcePort { outlet, deliveries, stop, stored, wants_identities }, closed)
@@ -134,8 +136,13 @@ impl SourcePort {
         let name = "channel".into();
         let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
         let segments = [Segment::direct(target)].into();
-        let connection =
-            Connection { component: "source".into(), segments, meter: Arc::default(), progress: None };
+        let connection = Connection {
+            component: "source".into(),
+            segments,
+            meter: Arc::default(),
+            progress: None,
+            workers: Workers::none(),
+        };
         SourcePort::new(&connection, CancellationToken::new()).0
     }
 }

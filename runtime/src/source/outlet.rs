@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::Connection;
 use super::progress::Progress;
 use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Interval, Origins};
@@ -14,6 +15,7 @@ use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, Reserv
 use crate::failure::Failure;
 use crate::meter::{Meter, Reading};
 use crate::route::{Put, Segment, StepError};
+use crate::workers::{Lane, WorkerPanicked, Workers};
 
 /// Why a batch could not be put.
 #[derive(Debug, Error)]
@@ -37,6 +39,9 @@ pub enum PutError {
     /// A step failed on the batch.
     #[error(transparent)]
     Step(StepError),
+    /// A step has panicked.
+    #[error(transparent)]
+    Worker(WorkerPanicked),
 }
 
 impl PutError {
@@ -48,7 +53,7 @@ impl PutError {
             PutError::Channel { error: ReserveError::Closed, .. } | PutError::Hole { .. } => {
                 Failure::transient(self)
             }
-            PutError::Channel { .. } | PutError::Step(_) => Failure::permanent(self),
+            PutError::Channel { .. } | PutError::Step(_) | PutError::Worker(_) => Failure::permanent(self),
         }
     }
 }
@@ -61,6 +66,8 @@ pub struct Outlet {
     scopes: Vec<Scope>,
     progress: Arc<Progress>,
     meter: Arc<Meter>,
+    /// Who applies the steps.
+    workers: (Workers, Lane),
     /// The bounds that every channel behind this outlet keeps.
     limits: Limits,
     stop: CancellationToken,
@@ -72,18 +79,15 @@ impl Outlet {
     ///
     /// # Panics
     /// When no segment leads to a channel, which the checker rules out.
-    pub(crate) fn new(
-        component: Arc<str>,
-        segments: Arc<[Segment]>,
-        progress: Arc<Progress>,
-        meter: Arc<Meter>,
-        stop: CancellationToken,
-    ) -> Outlet {
+    pub(crate) fn new(connection: &Connection, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
+        let Connection { component, segments, meter, workers, .. } = connection;
+        let (component, segments, meter) = (component.clone(), segments.clone(), meter.clone());
+        let workers = (workers.clone(), workers.lane());
         let limits = segments.iter().flat_map(Segment::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
         let closed = CancellationToken::new();
         let scopes = Scope::of_a_run(scope_names(&component, &segments));
-        Outlet { component, segments, scopes, progress, meter, limits, stop, closed }
+        Outlet { component, segments, scopes, progress, meter, workers, limits, stop, closed }
     }
 
     /// Puts a batch: through its steps and into all its channels, as one unit.
@@ -114,10 +118,7 @@ impl Outlet {
     }
 
     async fn put_part(&mut self, part: &Batch, whole: &mut Acknowledgement) -> Result<(), PutError> {
-        let mut puts = Vec::new();
-        for segment in self.segments.iter() {
-            segment.apply(part, &self.meter, &mut puts).map_err(PutError::Step)?;
-        }
+        let puts = self.apply_steps(part).await?;
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
         puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
         puts.sort_by(|(one, _), (other, _)| one.target.name.cmp(&other.target.name));
@@ -136,6 +137,25 @@ impl Outlet {
         }
         optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
         Ok(())
+    }
+
+    /// What becomes of a batch on its ways, a put for each channel. Steps are the workers' business; without
+    /// any it is not worth the way to them.
+    async fn apply_steps(&self, part: &Batch) -> Result<Vec<Put>, PutError> {
+        let (segments, meter, part) = (self.segments.clone(), self.meter.clone(), part.clone());
+        let has_steps = segments.iter().any(Segment::has_steps);
+        let apply = move || {
+            let mut puts = Vec::new();
+            for segment in segments.iter() {
+                segment.apply(&part, &meter, &mut puts)?;
+            }
+            Ok(puts)
+        };
+        let applied = match (has_steps, &self.workers) {
+            (true, (workers, lane)) => workers.run(*lane, apply).await.map_err(PutError::Worker)?,
+            (false, _) => apply(),
+        };
+        applied.map_err(PutError::Step)
     }
 
     /// Room for a put into a channel that drops events when it is full: older ones, or these. What

@@ -45,6 +45,7 @@ fn outlet_into(
         segments: segments.into(),
         meter: meter.clone(),
         progress: None,
+        workers: Workers::none(),
     };
     let (port, _) = SourcePort::new(&connection, CancellationToken::new());
     (port.outlet, port.deliveries, readers, meter)
