@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use weir_compiler::{Library, Options, SourceFiles, render};
 use weir_plan::Plan;
 use weir_runtime::agent::{Agent, Ending, Report, Stop};
-use weir_runtime::{Meter, SystemClock};
+use weir_runtime::{Meter, SystemClock, Workers};
 
 use crate::rounds::Run;
 
@@ -52,6 +52,7 @@ pub(crate) fn run(
     until: Until,
 ) -> Result<(Run, Report), Box<dyn Error>> {
     let agent = Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock))?;
+    let agent = agent.with_workers(Workers::one_each_core()?);
     let meter = agent.meters()[sink].clone();
     let stop = Stop::default();
     let runtime = Builder::new_multi_thread().enable_all().build()?;

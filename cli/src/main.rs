@@ -1,5 +1,6 @@
 //! The `weir` command: arguments in, text and exit status out. Everything else is in the crates.
 
+mod channel;
 mod check;
 mod explain;
 mod files;
@@ -29,6 +30,8 @@ Exit status: 0 done, 1 a program has errors or has failed, 2 misuse, 3 stopped b
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Look at the directory of a file channel, or repair it
+    Channel(channel::Arguments),
     /// Check programs without running them
     Check(check::Arguments),
     /// Explain the code of an error or a warning
@@ -48,6 +51,7 @@ const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Channel(arguments) => channel::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),

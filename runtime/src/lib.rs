@@ -17,6 +17,7 @@ mod clock;
 mod failure;
 mod kernel;
 mod meter;
+pub mod metrics;
 mod registry;
 mod route;
 pub mod sink;
@@ -27,6 +28,8 @@ mod workers;
 pub use acknowledgement::Acknowledgement;
 pub use clock::{Clock, SystemClock};
 pub use failure::Failure;
-pub use meter::{Count, Meter, Reading};
+pub use meter::{
+    BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
+};
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
 pub use workers::{Lane, WorkerPanicked, Workers};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
+use tokio::time::Instant;
 use weir_plan::{Action, Route as PlannedRoute, Segment as PlannedSegment, Step as PlannedStep};
 
 use crate::acknowledgement::Acknowledgement;
@@ -161,7 +162,7 @@ pub(crate) fn apply_steps(steps: &[PlannedStep], batch: &Batch, meter: &Meter) -
         };
         let applied = applied.map_err(|error| StepError { step: step.label.clone(), error })?;
         let dropped = batch.payload_bytes() - applied.payload_bytes();
-        meter.dropped.add(batch.rows() - applied.rows(), dropped);
+        meter.drop_events(&step.label, batch.rows() - applied.rows(), dropped);
         batch = applied;
     }
     Ok(batch)
@@ -175,7 +176,11 @@ impl Put {
         scope: &Scope,
         acknowledgement: Acknowledgement,
     ) -> Result<(), CommitError> {
-        self.target.meter.received.add(self.batch.rows(), self.batch.payload_bytes());
+        let (rows, now) = (self.batch.rows(), Instant::now());
+        let meter = &self.target.meter;
+        meter.received.add(rows, self.batch.payload_bytes());
+        meter.age.put(rows, now);
+        meter.touch(now);
         transaction.commit(scope, self.batch, acknowledgement)
     }
 

@@ -14,6 +14,7 @@ pub mod kafka;
 mod library;
 mod memory;
 mod null;
+mod stdin;
 mod stdout;
 mod template;
 mod types;
@@ -26,6 +27,7 @@ pub fn registry() -> Registry {
     let registry = Registry::default()
         .source("files", files::source::make)
         .source("generate", generate::make)
+        .source("stdin", stdin::make)
         .channel("file", file_channel::make)
         .channel("memory", memory::make)
         .sink("files", files::sink::make)

@@ -9,4 +9,5 @@ mod local_files;
 mod outages;
 mod quickstart;
 mod rig;
+mod stopping;
 mod transfer;

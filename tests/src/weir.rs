@@ -45,21 +45,41 @@ impl Weir {
     ///
     /// The first run of a scene logs to `weir-1.log` there, the next one to `weir-2.log`.
     pub fn run(scene: &Scene, flow: &str, settings: &[(&str, String)]) -> Weir {
+        Weir::start(scene, Command::new(binary()), flow, settings)
+    }
+
+    /// The same, with a file system of its own on a folder of the scene, which is so large (`24m`) and is gone with
+    /// the run. Where that is not allowed, the run ends at once, with the reason in its log.
+    pub fn run_on_a_small_disk(
+        scene: &Scene,
+        folder: &str,
+        size: &str,
+        flow: &str,
+        settings: &[(&str, String)],
+    ) -> Weir {
+        let script = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", size]);
+        command.arg(scene.folder().join(folder)).arg(binary());
+        Weir::start(scene, command, flow, settings)
+    }
+
+    fn start(scene: &Scene, mut command: Command, flow: &str, settings: &[(&str, String)]) -> Weir {
         let log = (1..).map(|n| scene.folder().join(format!("weir-{n}.log"))).find(|path| !path.exists());
         let log = log.expect("there is a number that is free");
         let output =
             File::create(&log).unwrap_or_else(|error| panic!("can't make {}: {error}", log.display()));
         let errors =
             output.try_clone().unwrap_or_else(|error| panic!("can't share {}: {error}", log.display()));
-        let mut command = Command::new(binary());
         command.arg("run").arg(repository().join(flow));
         for (name, value) in settings {
             command.arg("--set").arg(format!("{name}={value}"));
         }
         command.current_dir(scene.folder()).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
-        let child =
-            command.spawn().unwrap_or_else(|error| panic!("can't run {}: {error}", binary().display()));
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't run {}: {error}", command.get_program().display()));
         Weir { child, log }
     }
 
@@ -98,14 +118,19 @@ impl Weir {
         self.child.wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"));
     }
 
-    /// SIGTERM: it drains and ends.
+    /// SIGTERM, without waiting for what comes of it.
+    pub fn signal_to_drain(&self) {
+        if let Err(error) = kill_process(Pid::from_child(&self.child), Signal::TERM) {
+            panic!("can't send SIGTERM to weir: {error}");
+        }
+    }
+
+    /// SIGTERM: it drains and ends; at once, if it is told so for the second time.
     pub fn terminate(mut self) -> Ending {
         if let Ok(Some(status)) = self.child.try_wait() {
             panic!("weir ended with {status} before it was sent SIGTERM\n{}", self.log_tail());
         }
-        if let Err(error) = kill_process(Pid::from_child(&self.child), Signal::TERM) {
-            panic!("can't send SIGTERM to weir: {error}");
-        }
+        self.signal_to_drain();
         self.ending("weir ends after SIGTERM")
     }
 

@@ -8,10 +8,11 @@ use weir_plan::{Component, Origin, Path, Plan, Route, Segment as PlannedSegment,
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::unbuilt::unbuilt;
-use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, StartError};
+use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
 use crate::clock::Clock;
 use crate::meter::Meter;
+use crate::metrics::{Measured, Metrics};
 use crate::registry::{Context, Make, Registry};
 use crate::route::{Segment, Target};
 use crate::sink::{Feed, SinkPort};
@@ -28,9 +29,44 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     builder.problems.extend(sources.iter().filter_map(BuiltSource::falls_short));
     builder.problems.extend(sinks.iter().filter_map(BuiltSink::falls_short));
     match builder.problems.is_empty() {
-        true => Ok(Agent { sources, channels, sinks, workers: Workers::none() }),
+        true => {
+            let metrics = measured(plan, &sources, &channels, &sinks);
+            Ok(Agent { metrics, sources, channels, sinks, workers: Workers::none() })
+        }
         false => Err(StartError { problems: builder.problems }),
     }
+}
+
+/// All components, sources first, with the flows that they are part of.
+fn measured(
+    plan: &Plan,
+    sources: &[BuiltSource],
+    channels: &BTreeMap<String, BuiltChannel>,
+    sinks: &[BuiltSink],
+) -> Metrics {
+    let passes = |path: &Path, name: &str| {
+        let begins = matches!(&path.from, Origin::Source(from) | Origin::Channel(from) if from == name);
+        begins || leads_to(&path.segment.to, name)
+    };
+    let flows = |name: &str| -> Vec<String> {
+        let of_it = plan.flows.iter().filter(|flow| flow.paths.iter().any(|path| passes(path, name)));
+        of_it.map(|flow| flow.name.clone()).collect()
+    };
+    let measured = |role, name: &str, kind: &String, meter: &Arc<Meter>, channel| Measured {
+        role,
+        name: name.into(),
+        kind: kind.clone(),
+        flows: flows(name),
+        meter: meter.clone(),
+        channel,
+    };
+    let sources =
+        sources.iter().map(|built| measured(Role::Source, &built.name, &built.kind, &built.meter, None));
+    let channels = channels.iter().map(|(name, built)| {
+        measured(Role::Channel, name, &built.kind, &built.meter, Some(built.channel.clone()))
+    });
+    let sinks = sinks.iter().map(|built| measured(Role::Sink, &built.name, &built.kind, &built.meter, None));
+    Metrics::new(plan.program.as_str().into(), sources.chain(channels).chain(sinks).collect())
 }
 
 struct Builder<'a> {
@@ -214,15 +250,14 @@ struct Feeds {
     feeds: Vec<Feed>,
 }
 
-/// Whether events may come to a sink of this name.
-fn leads_to(route: &Route, sink: &str) -> bool {
+/// Whether events may come to the channel or sink of this name.
+fn leads_to(route: &Route, component: &str) -> bool {
     match route {
-        Route::Channel(_) => false,
-        Route::Sink(name) => name == sink,
-        Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.segment.to, sink)),
-        Route::Match(cases) => cases.iter().any(|case| leads_to(&case.segment.to, sink)),
+        Route::Channel(name) | Route::Sink(name) => name == component,
+        Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.segment.to, component)),
+        Route::Match(cases) => cases.iter().any(|case| leads_to(&case.segment.to, component)),
         Route::Balance { segments, .. } | Route::Failover(segments) => {
-            segments.iter().any(|segment| leads_to(&segment.to, sink))
+            segments.iter().any(|segment| leads_to(&segment.to, component))
         }
     }
 }

@@ -24,14 +24,15 @@ use weir_plan::Plan;
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::meter::{Meter, Phase};
+use crate::metrics::{Measured, Metrics, Stage};
 use crate::registry::Registry;
 use crate::route::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Progress, Source};
 use crate::workers::Workers;
 
-pub use report::{ComponentReport, Report, Role};
+pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
 use supervise::{Gates, SinkTask, SourceTask};
 
 /// How long the others may go on committing once a component has failed for good.
@@ -39,6 +40,7 @@ const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// A plan, built and ready to run.
 pub struct Agent {
+    metrics: Metrics,
     sources: Vec<BuiltSource>,
     channels: BTreeMap<String, BuiltChannel>,
     sinks: Vec<BuiltSink>,
@@ -105,6 +107,13 @@ pub enum Ending {
     Complete,
     /// It was stopped, or ran out of time, before all was delivered.
     Incomplete,
+    /// A channel could not be opened, so nothing was started.
+    NotStarted {
+        /// The channel's name.
+        component: Arc<str>,
+        /// Why.
+        failure: Failure,
+    },
     /// A component failed for good.
     Failed {
         /// The component's name.
@@ -135,6 +144,11 @@ impl Agent {
         Agent { workers, ..self }
     }
 
+    /// The same agent without its sources: what its channels hold goes to the sinks, and that is all.
+    pub fn drain_only(self) -> Agent {
+        Agent { sources: Vec::new(), ..self }
+    }
+
     /// The meters of all components by name, to be read while the agent runs.
     pub fn meters(&self) -> BTreeMap<Arc<str>, Arc<Meter>> {
         let sources = self.sources.iter().map(|source| (source.name.clone(), source.meter.clone()));
@@ -144,23 +158,31 @@ impl Agent {
         sources.chain(channels).chain(sinks).collect()
     }
 
+    /// All measures of all components, to be read at any time, also when the agent is gone.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
     /// Runs until every source has ended, or until told to stop and drained for at most
     /// `drain_limit`. Nothing runs if one of the channels can't be opened.
     pub async fn run(mut self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
-        let started = Instant::now();
-        let reporter = report::Reporter::of(&self);
+        let metrics = self.metrics.clone();
         let channels = self.channels();
-        if let Err((component, failure)) = open_all(&channels).await {
+        if let Err((component, failure)) = open_all(&metrics).await {
             error!(%component, "{failure}; nothing was started");
-            return (reporter.report(started.elapsed()), Ending::Failed { component, failure });
+            metrics.end();
+            return (Report::of(&metrics), Ending::NotStarted { component, failure });
         }
         if let Err((component, failure)) = self.recover().await {
             error!(%component, "{failure}; nothing was started");
-            return (reporter.report(started.elapsed()), Ending::Failed { component, failure });
+            metrics.note_failure(&component, &failure);
+            metrics.end();
+            return (Report::of(&metrics), Ending::NotStarted { component, failure });
         }
+        metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
         let mut tasks = self.spawn(&stop);
-        let ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit).await;
+        let ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
         tasks.shutdown().await;
         watches.shutdown().await;
         for (component, channel) in channels {
@@ -169,7 +191,8 @@ impl Agent {
                 warn!(%component, "{failure}");
             }
         }
-        (reporter.report(started.elapsed()), ending)
+        metrics.end();
+        (Report::of(&metrics), ending)
     }
 
     fn channels(&self) -> Vec<NamedChannel> {
@@ -206,9 +229,16 @@ impl Agent {
 type NamedChannel = (Arc<str>, Arc<dyn Channel>);
 
 /// Opens the channels, or says which one can't be.
-async fn open_all(channels: &[NamedChannel]) -> Result<(), (Arc<str>, Failure)> {
-    for (name, channel) in channels {
-        channel.open().await.map_err(|failure| (name.clone(), failure))?;
+async fn open_all(metrics: &Metrics) -> Result<(), (Arc<str>, Failure)> {
+    for Measured { name, meter, channel, .. } in metrics.components() {
+        let Some(channel) = channel else { continue };
+        if let Err(failure) = channel.open().await {
+            meter.failed(failure.to_string(), None);
+            return Err((name.clone(), failure));
+        }
+        // What was there before counts from now: nobody knows how old it is.
+        meter.age.put(channel.fill().events, Instant::now());
+        meter.enter(Phase::Running);
     }
     Ok(())
 }
@@ -228,6 +258,7 @@ async fn supervise_all(
     watches: &mut JoinSet<Ended>,
     stop: &Stop,
     drain_limit: Duration,
+    metrics: &Metrics,
 ) -> Ending {
     let mut deadline: Option<Instant> = None;
     let mut failed = None;
@@ -241,6 +272,7 @@ async fn supervise_all(
             Some(ended) = watches.join_next() => ended,
             () = stop.drain.cancelled(), if deadline.is_none() => {
                 info!("stopping: sources read no more, channels drain for at most {drain_limit:?}");
+                metrics.enter(Stage::Stopping);
                 deadline = Some(Instant::now() + drain_limit);
                 continue;
             }
@@ -257,6 +289,7 @@ async fn supervise_all(
         };
         if let Err((component, failure)) = outcome(ended) {
             error!(%component, "{failure}; the agent stops, what was not committed comes again");
+            metrics.note_failure(&component, &failure);
             failed.get_or_insert((component, failure));
             deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
             stop.drain.cancel();

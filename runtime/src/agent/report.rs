@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Agent;
-use crate::meter::{Meter, Reading};
+use serde::Serialize;
+
+use crate::meter::Reading;
+use crate::metrics::{ComponentSnapshot, Metrics};
 
 /// What a component is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Events come from it.
     Source,
@@ -29,10 +32,14 @@ pub struct ComponentReport {
     pub role: Role,
     /// Events that came in.
     pub received: Reading,
+    /// Events that came out of its steps; a channel has none.
+    pub processed: Reading,
     /// Events that are done.
     pub delivered: Reading,
     /// Events that its steps dropped on purpose.
     pub dropped: Reading,
+    /// Events that a channel still holds.
+    pub held: u64,
     /// How often it was started again.
     pub restarts: u64,
     /// What it says about itself, in order.
@@ -48,47 +55,24 @@ pub struct Report {
     pub components: Vec<ComponentReport>,
 }
 
-/// Keeps the meters while the components are running.
-pub(super) struct Reporter {
-    components: Vec<(Role, Arc<str>, String, Arc<Meter>)>,
-}
-
-impl Reporter {
-    pub(super) fn of(agent: &Agent) -> Reporter {
-        let mut components = Vec::new();
-        for source in &agent.sources {
-            components.push((Role::Source, source.name.clone(), source.kind.clone(), source.meter.clone()));
+impl From<ComponentSnapshot> for ComponentReport {
+    fn from(snapshot: ComponentSnapshot) -> ComponentReport {
+        let ComponentSnapshot { role, name, kind, received, processed, delivered, dropped, restarts, .. } =
+            snapshot;
+        let counters = snapshot.counters.iter().map(|(counter, value)| format!("{counter}: {value}"));
+        let notes = snapshot.notes.iter().map(|(key, text)| format!("{key}: {text}"));
+        ComponentReport {
+            name,
+            kind,
+            role,
+            received,
+            processed,
+            delivered,
+            dropped,
+            held: snapshot.channel.map_or(0, |channel| channel.events),
+            restarts,
+            notes: notes.chain(counters).collect(),
         }
-        for (name, channel) in &agent.channels {
-            components.push((
-                Role::Channel,
-                name.as_str().into(),
-                channel.kind.clone(),
-                channel.meter.clone(),
-            ));
-        }
-        for sink in &agent.sinks {
-            components.push((Role::Sink, sink.name.clone(), sink.kind.clone(), sink.meter.clone()));
-        }
-        Reporter { components }
-    }
-
-    pub(super) fn report(self, elapsed: Duration) -> Report {
-        let components = self.components.into_iter().map(|(role, name, kind, meter)| {
-            let counters = meter.counters().into_iter().map(|(counter, value)| format!("{counter}: {value}"));
-            let notes = meter.notes().into_iter().map(|(key, text)| format!("{key}: {text}"));
-            ComponentReport {
-                name,
-                kind,
-                role,
-                received: meter.received.read(),
-                delivered: meter.delivered.read(),
-                dropped: meter.dropped.read(),
-                restarts: meter.restarts(),
-                notes: notes.chain(counters).collect(),
-            }
-        });
-        Report { elapsed, components: components.collect() }
     }
 }
 
@@ -102,49 +86,114 @@ impl fmt::Display for Role {
     }
 }
 
-/// A table with a line for each component, its notes below it.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |component: &ComponentReport| format!("{} = {}", component.name, component.kind);
-        let width = self.components.iter().map(|component| name(component).len()).max().unwrap_or(0).max(9);
-        writeln!(
-            f,
-            "{:7}  {:width$}  {:>14}  {:>14}  {:>10}  {:>10}  {:>12}  {:>10}",
-            "", "component", "events in", "delivered", "dropped", "bytes", "events/s", "bytes/s"
-        )?;
-        for component in &self.components {
-            let Reading { events, bytes } = component.delivered;
-            writeln!(
-                f,
-                "{:7}  {:width$}  {:>14}  {:>14}  {:>10}  {:>10}  {:>12}  {:>10}",
-                component.role,
-                name(component),
-                grouped(component.received.events),
-                grouped(events),
-                grouped(component.dropped.events),
-                bytes_text(bytes as f64),
-                grouped(self.rate(events) as u64),
-                format!("{}/s", bytes_text(self.rate(bytes))),
-            )?;
-            if component.restarts > 0 {
-                writeln!(f, "         {:width$}  restarted {} times", "", component.restarts)?;
-            }
-            for note in &component.notes {
-                writeln!(f, "         {:width$}  {note}", "")?;
-            }
-        }
-        write!(f, "ran for {:.1} s", self.elapsed.as_secs_f64())
+/// A column of the table.
+struct Column {
+    head: &'static str,
+    /// The text of each component's cell; empty where it has none.
+    cells: Vec<String>,
+    /// The columns with the lowest numbers stay when there is not room for all.
+    rank: u8,
+    /// Left out when no component has anything to say there.
+    optional: bool,
+}
+
+impl Column {
+    fn width(&self) -> usize {
+        self.cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0).max(self.head.len())
     }
 }
 
+/// Space between two columns.
+const GAP: usize = 2;
+
 impl Report {
+    /// What a run has done so far.
+    pub fn of(metrics: &Metrics) -> Report {
+        let snapshot = metrics.read();
+        Report {
+            elapsed: Duration::from_secs_f64(snapshot.uptime_seconds),
+            components: snapshot.components.into_iter().map(ComponentReport::from).collect(),
+        }
+    }
+
+    /// A table with a line for each component, its notes below it, that is no wider than `width`
+    /// characters if leaving out columns can make it so.
+    pub fn table(&self, width: usize) -> String {
+        let name = |component: &ComponentReport| format!("{} = {}", component.name, component.kind);
+        let names: Vec<String> = self.components.iter().map(name).collect();
+        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(9);
+        let mut columns = self.columns();
+        columns.retain(|column| !column.optional || column.cells.iter().any(|cell| !cell.is_empty()));
+        let mut wide =
+            7 + GAP + name_width + columns.iter().map(|column| GAP + column.width()).sum::<usize>();
+        while wide > width {
+            let last = columns.iter().enumerate().max_by_key(|(_, column)| column.rank);
+            let Some((place, _)) = last.filter(|(_, column)| column.rank > 0) else { break };
+            wide -= GAP + columns.remove(place).width();
+        }
+        let mut text = format!("{:7}  {:name_width$}", "", "component");
+        for column in &columns {
+            text.push_str(&format!("  {:>1$}", column.head, column.width()));
+        }
+        text.push('\n');
+        for (place, (component, name)) in self.components.iter().zip(&names).enumerate() {
+            let mut line = format!("{:7}  {name:name_width$}", component.role);
+            for column in &columns {
+                line.push_str(&format!("  {:>1$}", column.cells[place], column.width()));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+            for note in &component.notes {
+                text.push_str(&format!("{:9}  {note}\n", ""));
+            }
+        }
+        text.push_str(&format!("ran for {:.1} s", self.elapsed.as_secs_f64()));
+        text
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let column = |head, rank, optional, cell: &dyn Fn(&ComponentReport) -> Option<String>| Column {
+            head,
+            cells: self.components.iter().map(|component| cell(component).unwrap_or_default()).collect(),
+            rank,
+            optional,
+        };
+        let nonzero = |count: u64| (count > 0).then(|| grouped(count));
+        vec![
+            column("received", 0, false, &|component| Some(grouped(component.received.events))),
+            column("processed", 3, false, &|component| {
+                (component.role != Role::Channel).then(|| grouped(component.processed.events))
+            }),
+            column("delivered", 0, false, &|component| Some(grouped(component.delivered.events))),
+            column("dropped", 1, true, &|component| nonzero(component.dropped.events)),
+            column("held", 1, true, &|component| nonzero(component.held)),
+            column("restarts", 1, true, &|component| nonzero(component.restarts)),
+            column("delivered bytes", 4, false, &|component| {
+                Some(bytes_text(component.delivered.bytes as f64))
+            }),
+            column("events/s", 2, false, &|component| {
+                Some(grouped(self.rate(component.delivered.events) as u64))
+            }),
+            column("bytes/s", 5, false, &|component| {
+                Some(format!("{}/s", bytes_text(self.rate(component.delivered.bytes))))
+            }),
+        ]
+    }
+
     fn rate(&self, count: u64) -> f64 {
         count as f64 / self.elapsed.as_secs_f64().max(1e-3)
     }
 }
 
+/// The table in full.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.table(usize::MAX))
+    }
+}
+
 /// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -157,7 +206,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// A number of bytes in the largest binary unit that leaves at least one.
-fn bytes_text(bytes: f64) -> String {
+pub fn bytes_text(bytes: f64) -> String {
     let mut value = bytes;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
@@ -179,5 +228,50 @@ mod tests {
         assert_eq!(bytes_text(1023.0), "1023 B");
         assert_eq!(bytes_text(1536.0), "1.5 KiB");
         assert_eq!(bytes_text(3.0 * 1024f64.powi(4)), "3.0 TiB");
+    }
+
+    fn report() -> Report {
+        let reading = |events| Reading { events, bytes: events * 100 };
+        let component = |role, name: &str, events| ComponentReport {
+            name: name.into(),
+            kind: "some".to_owned(),
+            role,
+            received: reading(events),
+            processed: reading(events - 10),
+            delivered: reading(events / 2),
+            dropped: reading(if role == Role::Sink { 10 } else { 0 }),
+            held: if role == Role::Channel { 1_000 } else { 0 },
+            restarts: 0,
+            notes: Vec::new(),
+        };
+        let mut components = vec![
+            component(Role::Source, "in", 2_000_000),
+            component(Role::Channel, "buffer", 2_000_000),
+            component(Role::Sink, "everything", 1_000_000),
+        ];
+        components[2].notes = vec!["wrote: 3 files".to_owned()];
+        Report { elapsed: Duration::from_secs(10), components }
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        let expected = "         component           received  processed  delivered  dropped   held  delivered bytes  events/s    bytes/s
+source   in = some          2 000 000  1 999 990  1 000 000                         95.4 MiB   100 000  9.5 MiB/s
+channel  buffer = some      2 000 000             1 000 000           1 000         95.4 MiB   100 000  9.5 MiB/s
+sink     everything = some  1 000 000    999 990    500 000       10                47.7 MiB    50 000  4.8 MiB/s
+           wrote: 3 files
+ran for 10.0 s";
+        assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns() {
+        for width in [60, 72, 80, 100, 120] {
+            let table = report().table(width);
+            let widest = table.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(width), "{width}\n{table}");
+            assert!(table.contains("received  delivered") || width > 60, "{table}");
+        }
+        assert!(report().table(1).contains("received  delivered"), "what matters most stays");
     }
 }

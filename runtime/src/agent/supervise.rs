@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{BuiltChannel, BuiltSource, Ended};
 use crate::channel::Channel;
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::meter::{Meter, Phase};
 use crate::route::Segment;
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Source, SourcePort};
@@ -44,6 +44,10 @@ impl Gates {
             .iter()
             .map(|(name, built)| {
                 let writers = sources.iter().filter(|source| writes(&source.segments, name)).count();
+                if writers == 0 {
+                    // Nobody puts into it: the agent only drains.
+                    built.channel.close();
+                }
                 let gate =
                     Gate { channel: built.channel.clone(), writers: Arc::new(AtomicUsize::new(writers)) };
                 (name.as_str().into(), gate)
@@ -118,14 +122,20 @@ impl SourceTask {
         let mut open = Some(open);
         let mut waits = Waits::new();
         loop {
+            self.connection.meter.enter(Phase::Running);
             let (result, closed) = self.run_once(&mut open).await;
-            let Err(failure) = result else { return Ok(()) };
+            let Err(failure) = result else {
+                self.connection.meter.enter(Phase::Ended);
+                return Ok(());
+            };
             if closed {
                 let name = &self.connection.component;
                 warn!(component = %name, "{failure}; it had ended, its last events may come again at the next start");
+                self.connection.meter.enter(Phase::Ended);
                 return Ok(());
             }
             if failure.is_permanent() {
+                self.connection.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
             let wait = waits.next(&self.connection.meter);
@@ -133,7 +143,7 @@ impl SourceTask {
                 component = %self.connection.component,
                 "{failure}; it begins again behind what was delivered, next try in {wait:.1?}"
             );
-            self.connection.meter.restarted();
+            self.connection.meter.failed(failure.to_string(), Some(Instant::now() + wait));
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stop.cancelled() => return Ok(()),
@@ -183,14 +193,19 @@ impl SinkTask {
         let mut waits = Waits::new();
         loop {
             port.reset();
+            self.meter.enter(Phase::Running);
             let result = self.sink.run(port).await;
             let events = port.held().events;
             let failure = match result {
-                Ok(()) if events == 0 => return Ok(()),
+                Ok(()) if events == 0 => {
+                    self.meter.enter(Phase::Ended);
+                    return Ok(());
+                }
                 Ok(()) => Failure::from(Unfinished { events }),
                 Err(failure) => failure,
             };
             if failure.is_permanent() {
+                self.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
             let wait = waits.next(&self.meter);
@@ -199,7 +214,7 @@ impl SinkTask {
                 component = %name,
                 "{failure}; its events stay in {channels} and are given out again, next try in {wait:.1?}"
             );
-            self.meter.restarted();
+            self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
             sleep(wait).await;
             if !stop.is_cancelled() {
                 info!(component = %self.name, "trying again");

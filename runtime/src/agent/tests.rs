@@ -10,6 +10,7 @@ use weir_plan::{
     Operation, Origin, PLAN_VERSION, Path, Route, Segment as PlannedSegment, Settings, Step, Value,
 };
 
+mod condition;
 mod exactly_once;
 
 use super::*;

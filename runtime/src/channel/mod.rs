@@ -227,6 +227,15 @@ pub trait Channel: Send + Sync {
 
     /// How much the channel holds now, leased events included.
     fn fill(&self) -> Fill;
+
+    /// The most that it holds.
+    fn bounds(&self) -> Fill {
+        let Limits { capacity, byte_capacity, .. } = self.limits();
+        Fill { events: capacity, bytes: byte_capacity }
+    }
+
+    /// Whether there are events that a required reader has not taken, or has given back.
+    fn has_waiting(&self) -> bool;
 }
 
 /// Room reserved in a channel. Dropping it rolls the transaction back.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use futures_util::future::select_all;
+use tokio::time::Instant;
 use weir_plan::Step;
 
 use crate::acknowledgement::{Acknowledgement, Settle};
@@ -79,6 +80,7 @@ impl SinkPort {
     /// # Errors
     /// When a step can't be applied: the plan does not fit its events.
     pub async fn take(&mut self) -> Result<Taken<Delivery>, Failure> {
+        let begun = Instant::now();
         while self.live > 0 {
             let takes = self.feeds[..self.live].iter_mut().map(|feed| feed.reader.take());
             let (taken, index) = {
@@ -96,6 +98,7 @@ impl SinkPort {
                     self.feeds.swap(index, self.live);
                 }
                 Taken::Events(lease) => {
+                    self.meter.take.record(begun.elapsed());
                     let delivery = self.deliver(index, lease).await?;
                     // Each feed has its turn: the one that has just been served goes last.
                     self.feeds[..self.live].rotate_left(1);
@@ -123,14 +126,18 @@ impl SinkPort {
         };
         let batch = applied.and_then(|batch| widened(batch, self.schema.as_ref(), "sink"));
         let batch = batch.map_err(Failure::permanent)?;
+        let now = Instant::now();
         let settle = DeliverySettle {
+            taken_at: now,
             sink: self.meter.clone(),
             channel,
             leased: Amount::of(&lease.batch),
             taken: Amount::of(&batch),
             lease: lease.acknowledgement,
         };
-        self.meter.received.add(batch.rows(), batch.payload_bytes());
+        self.meter.received.add(lease.batch.rows(), lease.batch.payload_bytes());
+        self.meter.processed.add(batch.rows(), batch.payload_bytes());
+        self.meter.touch(now);
         if batch.is_empty() {
             Box::new(settle).settle(true);
             return Ok(None);
@@ -188,6 +195,7 @@ impl Amount {
 struct DeliverySettle {
     sink: Arc<Meter>,
     channel: Arc<Meter>,
+    taken_at: Instant,
     leased: Amount,
     taken: Amount,
     lease: Acknowledgement,
@@ -196,7 +204,10 @@ struct DeliverySettle {
 impl Settle for DeliverySettle {
     fn settle(self: Box<Self>, done: bool) {
         if done {
+            let now = Instant::now();
             self.sink.delivered.add(self.taken.events, self.taken.bytes);
+            self.sink.commit.record(now.saturating_duration_since(self.taken_at));
+            self.sink.touch(now);
             self.channel.delivered.add(self.leased.events, self.leased.bytes);
             self.lease.done();
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -102,8 +102,9 @@ impl Outlet {
     /// When a step fails on the batch, an event is larger than a channel, or the channels are
     /// closed.
     pub async fn put(&mut self, batch: Batch) -> Result<(), PutError> {
-        let (rows, bytes) = (batch.rows(), batch.payload_bytes());
+        let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
         self.meter.received.add(rows, bytes);
+        self.meter.touch(begun);
         let origins = batch.origins().clone();
         let mut parts = Vec::new();
         split(batch.compacted(), self.limits, &mut parts);
@@ -113,12 +114,14 @@ impl Outlet {
         for part in with_their_origins(parts) {
             self.put_part(&part, &mut whole).await?;
         }
+        self.meter.put.record(begun.elapsed());
         whole.done();
         Ok(())
     }
 
     async fn put_part(&mut self, part: &Batch, whole: &mut Acknowledgement) -> Result<(), PutError> {
         let puts = self.apply_steps(part).await?;
+        puts.iter().for_each(|put| self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes()));
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
         puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
         puts.sort_by(|(one, _), (other, _)| one.target.name.cmp(&other.target.name));
@@ -178,11 +181,11 @@ impl Outlet {
             Overflow::DropOldest => target.channel.displace(room),
             Overflow::DropNewest | Overflow::Wait => (target.channel.try_reserve(room), Reading::default()),
         };
-        target.meter.dropped.add(dropped.events as usize, dropped.bytes);
+        target.meter.drop_events("overflow", dropped.events as usize, dropped.bytes);
         if let Some(transaction) = transaction {
             return Ok(Some((put, transaction)));
         }
-        target.meter.dropped.add(batch.rows(), batch.payload_bytes());
+        target.meter.drop_events("overflow", batch.rows(), batch.payload_bytes());
         if !target.channel.knows_positions() {
             return Ok(None);
         }

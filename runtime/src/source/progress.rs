@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Origins, Partition};
@@ -102,7 +103,8 @@ impl Progress {
             let pending = state.pending.entry(interval.partition.clone()).or_default();
             pending.push_back(Pending { put, through: interval.through, done: false, failed: false });
         }
-        let settle = PutSettle { progress: self.clone(), put, origins: origins.clone(), events, bytes };
+        let (origins, begun) = (origins.clone(), Instant::now());
+        let settle = PutSettle { progress: self.clone(), put, origins, events, bytes, begun };
         Acknowledgement::new(1, Box::new(settle))
     }
 
@@ -164,12 +166,15 @@ struct PutSettle {
     origins: Origins,
     events: usize,
     bytes: u64,
+    begun: Instant,
 }
 
 impl Settle for PutSettle {
     fn settle(self: Box<Self>, done: bool) {
         if done {
-            self.progress.meter.delivered.add(self.events, self.bytes);
+            let meter = &self.progress.meter;
+            meter.delivered.add(self.events, self.bytes);
+            meter.commit.record(self.begun.elapsed());
         }
         self.progress.lock().settle(self.put, &self.origins, done);
         self.progress.changed.notify_one();

@@ -9,7 +9,7 @@ use weir_plan::Settings;
 use weir_runtime::batch::Batch;
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Sink, SinkPort};
-use weir_runtime::{Context, Failure, Meter};
+use weir_runtime::{Context, Failure, Gauge, Meter};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::types::Allowed;
@@ -23,6 +23,10 @@ struct NullSettings {
 struct NullSink {
     component: Arc<str>,
     meter: Arc<Meter>,
+    /// The hash so far, as a number.
+    shown: Gauge,
+    /// It has run, so that there is something to say in the end.
+    ran: bool,
     events: u64,
     bytes: u64,
     hash: Xxh3Default,
@@ -33,12 +37,22 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     let NullSettings { allow: None | Some(Allowed::Sensitive) } =
         settings.read().map_err(Failure::permanent)?;
     let Context { component, meter, .. } = context;
-    Ok(Box::new(NullSink { component, meter, events: 0, bytes: 0, hash: Xxh3Default::new() }))
+    let shown = meter.gauge("xxh3");
+    Ok(Box::new(NullSink {
+        component,
+        meter,
+        shown,
+        ran: false,
+        events: 0,
+        bytes: 0,
+        hash: Xxh3Default::new(),
+    }))
 }
 
 #[async_trait]
 impl Sink for NullSink {
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        self.ran = true;
         loop {
             match port.take().await? {
                 Taken::Events(delivery) => {
@@ -59,12 +73,16 @@ impl NullSink {
         }
         self.events += batch.rows() as u64;
         self.bytes += batch.payload_bytes();
+        self.shown.set(self.hash.digest());
     }
 }
 
 /// Says what was taken when the agent lets go of the sink, however it ends.
 impl Drop for NullSink {
     fn drop(&mut self) {
+        if !self.ran {
+            return;
+        }
         let (events, bytes, hash) = (self.events, self.bytes, self.hash.digest());
         info!(component = %self.component, events, bytes, "xxh3 {hash:016x}");
         self.meter.note("took", format!("{events} events, {bytes} bytes, xxh3 {hash:016x}"));

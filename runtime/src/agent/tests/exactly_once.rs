@@ -338,6 +338,29 @@ fn every_event_arrives_once_through_a_disk_whatever_call_the_machine_crashes_at(
     assert!(rolls > 3 * crashes, "{rolls} files made: segments were not rolled over");
 }
 
+#[test]
+fn a_channel_can_be_emptied_without_its_sources() {
+    let mut emptied = 0;
+    for seed in 0..20 {
+        let scene = Scene::set(seed);
+        simulate(async {
+            scene.disk.plan(None, 30 + seed, Fault::Crash);
+            live("file", crashed(&scene.disk)).await;
+            scene.disk.reboot();
+            let before = scene.store.lock().unwrap().rows.len();
+            let agent = Agent::build(&exact_plan("file"), &registry(), Arc::new(SystemClock)).unwrap();
+            let (report, ending) = agent.drain_only().run(Stop::default(), Duration::from_secs(30)).await;
+            assert!(matches!(ending, Ending::Complete), "seed {seed}: {ending:?}");
+            let put = report.components.iter().map(|component| component.received.events).next();
+            assert_eq!(put, Some(0), "no source is read");
+            emptied += scene.store.lock().unwrap().rows.len() - before;
+            live("file", std::future::pending()).await;
+        });
+        judge(&scene, seed);
+    }
+    assert!(emptied > 20, "{emptied} events were in the channels");
+}
+
 #[tokio::test]
 async fn a_promise_that_a_component_can_not_keep_is_refused_before_the_start() {
     let mut plan = plan(10, &[]);

@@ -4,16 +4,17 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::Serialize;
 use thiserror::Error;
 
 use super::columns;
 use super::image::Position;
 use super::lock_note;
 use super::record::Kind;
-use super::recovery::LOCK;
+use super::recovery::{LOCK, advice};
 use super::scan::{Damage, Scan, ScanError};
-use super::segment::{PAGE, Place, SegmentHeader, Uuid};
-use super::superblock::Superblock;
+use super::segment::{PAGE, Place, SegmentHeader, Uuid, segment_name};
+use super::superblock::{SUPERBLOCK, Superblock};
 use super::survey::{SurveyError, read_superblock, segments, survey};
 use crate::channel::Demand;
 use crate::storage::{Directory, DirectoryError, LockError, Storage};
@@ -39,7 +40,7 @@ pub enum InspectionError {
         place: String,
     },
     /// It can't be read.
-    #[error("{place}: {error}")]
+    #[error("{place}: {error}; nothing was changed{}", advice(error))]
     Survey {
         /// The directory.
         place: String,
@@ -69,7 +70,7 @@ pub enum InspectionError {
 }
 
 /// A reader, as far as it has got.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReaderSummary {
     /// Its name.
     pub name: String,
@@ -81,8 +82,28 @@ pub struct ReaderSummary {
     pub beyond: u64,
 }
 
+/// How far a source is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PositionSummary {
+    /// The source, and by which of its ways events come.
+    pub source: String,
+    /// The part of the source.
+    pub partition: String,
+    /// The last position that is stored.
+    pub through: u64,
+}
+
+/// Where a write was torn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Torn {
+    /// The file.
+    pub file: String,
+    /// The byte in it.
+    pub offset: u64,
+}
+
 /// A segment of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SegmentSummary {
     /// Its number, which names its file.
     pub number: u64,
@@ -95,7 +116,7 @@ pub struct SegmentSummary {
 }
 
 /// What a channel's directory holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
     /// The pipeline that it belongs to.
     pub owner: String,
@@ -109,18 +130,18 @@ pub struct Inspection {
     pub events: u64,
     /// Its readers.
     pub readers: Vec<ReaderSummary>,
-    /// How far each source is stored: scope, partition, position.
-    pub positions: Vec<(String, String, u64)>,
+    /// How far each source is stored.
+    pub positions: Vec<PositionSummary>,
     /// Its segments, oldest first.
     pub segments: Vec<SegmentSummary>,
     /// Whether it was closed in order.
     pub closed: bool,
-    /// A group that a crash has torn: file and byte. It was never acknowledged.
-    pub torn: Option<(u64, u64)>,
+    /// Where a crash has torn a write, which was never acknowledged.
+    pub torn: Option<Torn>,
 }
 
 /// What of a channel's log can be read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Verification {
     /// Segments that were read.
     pub segments: u64,
@@ -166,7 +187,10 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
     let _lock = lock(storage)?;
     let refused = surveying(storage);
     let none = || InspectionError::NoChannel { place: storage.place() };
-    let superblock = read_superblock(storage).map_err(&refused)?.ok_or_else(none)?;
+    let Some(superblock) = read_superblock(storage).map_err(&refused)? else {
+        let any = !segments(storage).map_err(&refused)?.is_empty();
+        return Err(if any { refused(SurveyError::NoSuperblock) } else { none() });
+    };
     let surveyed = survey(storage, superblock).map_err(refused)?;
     let image = surveyed.image;
     let readers = image.readers.iter().map(|reader| ReaderSummary {
@@ -176,7 +200,7 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
         beyond: reader.done.len(),
     });
     let positions = image.positions.iter().map(|((scope, partition), Position { through, .. })| {
-        (scope.clone(), partition.name().to_owned(), *through)
+        PositionSummary { source: scope.clone(), partition: partition.name().to_owned(), through: *through }
     });
     let segments = surveyed.extents.iter().map(|(number, extent)| SegmentSummary {
         number: *number,
@@ -193,7 +217,7 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
         positions: positions.collect(),
         segments: segments.collect(),
         closed: superblock.closed_at.is_some(),
-        torn: surveyed.torn.map(|place| (place.segment, place.offset)),
+        torn: surveyed.torn.map(|place| Torn { file: segment_name(place.segment), offset: place.offset }),
         owner: image.owner,
     })
 }
@@ -241,10 +265,14 @@ pub(super) fn superblock_or_damage<S: Storage>(
         found => found.map_err(surveying(storage))?,
     };
     let any = !segments(storage).map_err(surveying(storage))?.is_empty();
-    match found.is_some() || any {
-        true => Ok(found),
-        false => Err(InspectionError::NoChannel { place: storage.place() }),
+    match found {
+        None if !any => return Err(InspectionError::NoChannel { place: storage.place() }),
+        None if damages.is_empty() => {
+            damages.push(Damage { file: SUPERBLOCK.to_owned(), offset: 0, what: "it is missing".to_owned() });
+        }
+        _ => {}
     }
+    Ok(found)
 }
 
 /// The segments of a log that may be damaged anywhere.
@@ -328,24 +356,19 @@ impl fmt::Display for Inspection {
         writeln!(f, "{events} events in {puts} puts since it was made")?;
         let state = if self.closed { "it was closed in order" } else { "it was not closed in order" };
         writeln!(f, "{state}")?;
-        if let Some((segment, offset)) = self.torn {
-            writeln!(
-                f,
-                "a write was torn in segment {segment:016x}, byte {offset}; it was never acknowledged"
-            )?;
+        if let Some(Torn { file, offset }) = &self.torn {
+            writeln!(f, "a write was torn in {file}, byte {offset}; it was never acknowledged")?;
         }
         for ReaderSummary { name, required, low, beyond } in &self.readers {
             let kind = if *required { "reader" } else { "optional reader" };
             writeln!(f, "{kind} {name}: has all puts before {low}, and {beyond} beyond")?;
         }
-        for (scope, partition, through) in &self.positions {
-            writeln!(f, "source {scope}, {partition}: stored through {through}")?;
+        for PositionSummary { source, partition, through } in &self.positions {
+            writeln!(f, "source {source}, {partition}: stored through {through}")?;
         }
         for SegmentSummary { number, first_sequence, written_bytes, file_bytes } in &self.segments {
-            writeln!(
-                f,
-                "segment {number:016x}: from put {first_sequence}, {written_bytes} of {file_bytes} bytes"
-            )?;
+            let file = segment_name(*number);
+            writeln!(f, "{file}: from put {first_sequence}, {written_bytes} of {file_bytes} bytes")?;
         }
         Ok(())
     }
@@ -358,7 +381,7 @@ impl fmt::Display for Verification {
         match damages.len() {
             0 => writeln!(f, "nothing is damaged"),
             count => {
-                writeln!(f, "{count} damaged places:")?;
+                writeln!(f, "{count} damaged {}:", if count == 1 { "place" } else { "places" })?;
                 damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))
             }
         }

@@ -60,10 +60,11 @@ use transactions::{FilePut, FileReader, Waiting};
 
 pub use compression::Compression;
 pub use inspection::{
-    Inspection, InspectionError, ReaderSummary, SegmentSummary, Verification, inspect, verify,
+    Inspection, InspectionError, PositionSummary, ReaderSummary, SegmentSummary, Torn, Verification, inspect,
+    verify,
 };
 pub use recovery::OpenError;
-pub use repair::{Forgotten, Repair, forget_reader, repair};
+pub use repair::{Forgotten, Repair, assess_repair, forget_reader, repair};
 pub use scan::Damage;
 pub use survey::SurveyError;
 
@@ -115,7 +116,9 @@ pub struct UnsupportedColumn {
 
 /// The log of a channel could not be written or read any more.
 #[derive(Debug, Error)]
-#[error("{place}: {reason}; what was acknowledged is on disk and comes back at the next start")]
+#[error(
+    "{place}: {reason}; what was put is on disk and comes at the next start, `weir channel verify {place}` says whether it is whole"
+)]
 struct LogFailure {
     place: String,
     reason: String,
@@ -438,8 +441,12 @@ impl<S: Storage> Channel for FileChannel<S> {
                 if state.reserve(room) {
                     return Ok(shared.transaction(room));
                 }
+                if state.writer_keeps_up(room) {
+                    drop(state);
+                    // Readers are in the way, and are told.
+                    waiting.get_or_insert_with(|| Waiting::begin(shared));
+                }
             }
-            waiting.get_or_insert_with(|| Waiting::begin(shared));
             changed.await;
         }
     }
@@ -464,6 +471,15 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn fill(&self) -> Fill {
         self.shared.lock().fill()
+    }
+
+    fn bounds(&self) -> Fill {
+        let Limits { capacity, byte_capacity, .. } = self.shared.lock().limits;
+        Fill { events: capacity, bytes: byte_capacity }
+    }
+
+    fn has_waiting(&self) -> bool {
+        self.shared.lock().has_waiting()
     }
 }
 

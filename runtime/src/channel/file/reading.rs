@@ -51,8 +51,10 @@ pub(super) struct Request {
 pub(super) fn load<S: Storage>(storage: &S, request: &Request) -> Result<Vec<Item>, SurveyError> {
     let mut items: Vec<Item> = Vec::new();
     let mut bytes = 0;
-    let extents = request.extents.range(request.from.segment..);
-    for (&number, extent) in extents {
+    // The reader has all that lies before the segment that holds the put: those may be gone already.
+    let holding = request.extents.iter().rev().find(|(_, extent)| extent.first_sequence <= request.sequence);
+    let first = holding.map_or(request.from.segment, |(number, _)| request.from.segment.max(*number));
+    for (&number, extent) in request.extents.range(first..) {
         let failed = |error| SurveyError::scan(number, error);
         let mut at = if number == request.from.segment { request.from.offset } else { extent.begin };
         let mut scan = Scan::open(storage, request.uuid, number, Some(extent.end)).map_err(failed)?;

@@ -99,7 +99,8 @@ pub enum OpenError {
     },
 }
 
-fn advice(error: &SurveyError) -> &'static str {
+/// What can be done about it.
+pub(super) fn advice(error: &SurveyError) -> &'static str {
     match error {
         SurveyError::Damaged(_) | SurveyError::NoSuperblock => {
             "; `weir channel verify` shows all that is damaged, `weir channel repair` goes on without it"

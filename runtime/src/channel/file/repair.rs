@@ -23,9 +23,11 @@ use crate::storage::{Directory, Storage};
 /// A segment of a log that is written anew is at least so large.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
-/// What a repair came to.
+/// What a repair came to, or would come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repair {
+    /// Whether it was made; else nothing was changed.
+    pub made: bool,
     /// What was damaged; empty when there was nothing to do.
     pub damages: Vec<Damage>,
     /// Events that were kept, and still wait.
@@ -55,7 +57,15 @@ pub struct Forgotten {
 pub fn repair(path: &Path) -> Result<Repair, InspectionError> {
     let mut uuid = Uuid::default();
     getrandom::fill(&mut uuid).ok();
-    repair_on(&Directory::open(path)?, uuid)
+    repair_on(&Directory::open(path)?, Some(uuid))
+}
+
+/// Says what a [`repair`] would come to, and changes nothing.
+///
+/// # Errors
+/// When the directory is in use, or the disk refuses.
+pub fn assess_repair(path: &Path) -> Result<Repair, InspectionError> {
+    repair_on(&Directory::open(path)?, None)
 }
 
 /// Takes a reader off a channel's list, so that events are no longer kept for it.
@@ -83,7 +93,8 @@ fn appending<S: Storage>(storage: &S) -> impl Fn(AppendError) -> InspectionError
     }
 }
 
-pub(super) fn repair_on<S: Storage>(storage: &S, uuid: Uuid) -> Result<Repair, InspectionError> {
+/// Repairs a log, which gets this identity; without one, it is only found out what that would come to.
+fn repair_on<S: Storage>(storage: &S, uuid: Option<Uuid>) -> Result<Repair, InspectionError> {
     let held = lock(storage)?;
     let refused = surveying(storage);
     let mut repair = Repair::default();
@@ -101,8 +112,16 @@ pub(super) fn repair_on<S: Storage>(storage: &S, uuid: Uuid) -> Result<Repair, I
             Err(error) => return Err(refused(error)),
         }
     }
-    salvage.write(storage, &files, uuid, held, &mut repair)?;
-    Ok(repair)
+    match uuid {
+        Some(uuid) => salvage.write(storage, &files, uuid, held, &mut repair)?,
+        None => {
+            salvage.each_kept(storage, &files, |record, _| {
+                repair.kept_events += u64::from(record.header.rows);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(Repair { made: uuid.is_some(), ..repair })
 }
 
 /// What can be known of a damaged log, apart from its events.
@@ -135,6 +154,37 @@ impl Salvage {
         Ok(Salvage { image, schema: newest.map(|header| header.schema.clone()) })
     }
 
+    /// Visits each put that some reader may need, once.
+    fn each_kept<S: Storage>(
+        &self,
+        storage: &S,
+        files: &LogFiles<'_, S>,
+        mut visit: impl FnMut(&Record, &SchemaRef) -> Result<(), AppendError>,
+    ) -> Result<(), InspectionError> {
+        let required: Vec<_> =
+            self.image.readers.iter().filter(|reader| reader.demand == Demand::Required).collect();
+        let mut newest: Option<u64> = None;
+        for index in 0..files.segments.len() {
+            let mut error = None;
+            let walked = files.walk(index, &mut Vec::new(), |record, schema| {
+                let header = &record.header;
+                let again = newest.is_some_and(|newest| header.sequence <= newest);
+                if header.kind != Kind::Put || header.rows == 0 || again || error.is_some() {
+                    return None;
+                }
+                newest = Some(header.sequence);
+                let all_have = required.iter().all(|reader| reader.has(header.sequence));
+                if required.is_empty() || !all_have {
+                    error = visit(record, schema).err();
+                }
+                None
+            });
+            walked.map_err(surveying(storage))?;
+            error.map_or(Ok(()), |error| Err(appending(storage)(error)))?;
+        }
+        Ok(())
+    }
+
     /// Writes a log anew with what nobody is sure to have, and puts it in the old one's place.
     fn write<S: Storage>(
         self,
@@ -144,43 +194,25 @@ impl Salvage {
         held: S::Lock,
         repair: &mut Repair,
     ) -> Result<(), InspectionError> {
-        let Salvage { image: old, schema } = self;
-        let schema = schema.ok_or_else(|| InspectionError::NoChannel { place: storage.place() })?;
+        let old = &self.image;
+        let schema =
+            self.schema.as_ref().ok_or_else(|| InspectionError::NoChannel { place: storage.place() })?;
         let failed = appending(storage);
-        let mut log = new_log(storage, uuid, &old, &schema, held)?;
+        let mut log = new_log(storage, uuid, old, schema, held)?;
         // By its new sequence, which readers have an event already.
         let mut had: Vec<Vec<u64>> = vec![Vec::new(); old.readers.len()];
-        let mut newest: Option<u64> = None;
-        for index in 0..files.segments.len() {
-            let mut error = None;
-            files
-                .walk(index, &mut Vec::new(), |record, schema| {
-                    let header = &record.header;
-                    let again = newest.is_some_and(|newest| header.sequence <= newest);
-                    if header.kind != Kind::Put || header.rows == 0 || again || error.is_some() {
-                        return None;
-                    }
-                    newest = Some(header.sequence);
-                    let has = |reader: &super::image::ReaderImage| reader.has(header.sequence);
-                    let required = old.readers.iter().filter(|reader| reader.demand == Demand::Required);
-                    if required.clone().count() > 0 && required.clone().all(has) {
-                        return None;
-                    }
-                    let sequence = log.image.next_sequence;
-                    had.iter_mut()
-                        .zip(&old.readers)
-                        .filter(|(_, reader)| has(reader))
-                        .for_each(|(had, _)| had.push(sequence));
-                    error = log.append_puts(&[copy_of(header, &record.body)], schema).err();
-                    None
-                })
-                .map_err(surveying(storage))?;
-            error.map_or(Ok(()), |error| Err(failed(error)))?;
-        }
+        self.each_kept(storage, files, |record, schema| {
+            let sequence = log.image.next_sequence;
+            had.iter_mut()
+                .zip(&old.readers)
+                .filter(|(_, reader)| reader.has(record.header.sequence))
+                .for_each(|(had, _)| had.push(sequence));
+            log.append_puts(&[copy_of(&record.header, &record.body)], schema).map(|_| ())
+        })?;
         for (reader, had) in log.image.readers.iter_mut().zip(had) {
             reader.done.extend(had);
         }
-        log.image.positions = old.positions;
+        log.image.positions = old.positions.clone();
         repair.kept_events = log.image.held.events;
         let durable =
             log.append_others(&[Draft::plain(Kind::Checkpoint, &log.image.encode())]).map_err(failed)?;
@@ -343,13 +375,21 @@ fn count_held<S: Storage>(storage: &S, log: &Log<S>) -> Result<Amount, Inspectio
 
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Repair { damages, kept_events, lost_events } = self;
+        let Repair { made, damages, kept_events, lost_events } = self;
         if damages.is_empty() {
             return writeln!(f, "nothing is damaged; {kept_events} events wait");
         }
-        writeln!(f, "{} damaged places:", damages.len())?;
+        writeln!(f, "{} damaged {}:", damages.len(), if damages.len() == 1 { "place" } else { "places" })?;
         damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))?;
-        writeln!(f, "{lost_events} events are lost; {kept_events} events were kept and wait")
+        match made {
+            true => {
+                writeln!(f, "{lost_events} events are lost; {kept_events} events were kept and wait")
+            }
+            false => writeln!(
+                f,
+                "a repair gives up {lost_events} events, and what only the last, unreadable records held; {kept_events} events are kept and wait"
+            ),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use arrow_buffer::Buffer;
+use serde::Serialize;
 use thiserror::Error;
 
 use super::fields::checksum;
@@ -16,7 +17,7 @@ use crate::storage::{Access, Storage};
 const CHUNK_BYTES: u64 = 1 << 20;
 
 /// Something in the log that is not as it was written, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[error("{file}, byte {offset}: {what}")]
 pub struct Damage {
     /// The file in the channel's directory.

@@ -25,6 +25,9 @@ use crate::channel::hand::Hand;
 use crate::channel::origins::{self, Stored, Verdict};
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 
+/// The most bytes that wait for the disk, some groups of them.
+const SUBMITTED_BYTES_MAX: u64 = 16 << 20;
+
 /// The place of a reader among the channel's readers.
 pub(super) type ReaderId = usize;
 
@@ -201,12 +204,19 @@ impl State {
         stored.map(|((_, partition), position)| (partition.clone(), position.through)).collect()
     }
 
+    /// Whether the log's writer has room for a put in memory: it holds each as it came and as it is
+    /// written until it is on disk.
+    pub(super) fn writer_keeps_up(&self, room: Fill) -> bool {
+        let ahead = self.submitted_bytes + self.reserved.bytes;
+        ahead == 0 || ahead + room.bytes <= SUBMITTED_BYTES_MAX
+    }
+
     /// Takes room for a put if there is.
     pub(super) fn reserve(&mut self, room: Fill) -> bool {
         let events = self.held.events + self.reserved.events + room.events;
         let bytes = self.used_bytes + self.submitted_bytes + self.reserved.bytes + room.bytes;
         let fits = events <= self.limits.capacity && bytes <= self.limits.byte_capacity;
-        let fits = fits && self.opened && !self.closed && !self.failed;
+        let fits = fits && self.writer_keeps_up(room) && self.opened && !self.closed && !self.failed;
         if fits {
             self.reserved.add(room);
         }
@@ -468,5 +478,11 @@ impl State {
 
     pub(super) fn fill(&self) -> Fill {
         self.held
+    }
+
+    /// Whether there are events that a required reader has not taken, or has given back.
+    pub(super) fn has_waiting(&self) -> bool {
+        let mut required = self.cursors.iter().filter(|cursor| cursor.is_required());
+        required.any(|cursor| cursor.first_returned().is_some() || cursor.next.sequence < self.next_sequence)
     }
 }

@@ -15,6 +15,7 @@ use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Lease, PutTransaction, Reader, Scope, Taken};
+use crate::failure::Failure;
 use crate::storage::Storage;
 
 /// A put that waits for room, known to the readers and the writer.
@@ -130,7 +131,8 @@ impl<S: Storage> FileReader<S> {
                 Some(self.lease(item))
             }
             Ok(Err(error)) => {
-                self.shared.fail(error.to_string());
+                // With its causes.
+                self.shared.fail(Failure::permanent(error).to_string());
                 None
             }
             // The runtime is going down, or the decoder has a defect, which is on standard error.

@@ -190,6 +190,10 @@ impl Channel for MemoryChannel {
     fn fill(&self) -> Fill {
         self.shared.lock().fill()
     }
+
+    fn has_waiting(&self) -> bool {
+        self.shared.lock().has_waiting()
+    }
 }
 
 /// A put that waits for room, known to the readers.

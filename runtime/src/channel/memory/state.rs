@@ -233,6 +233,12 @@ impl<Room> State<Room> {
         self.fill
     }
 
+    /// Whether a required reader has events before it.
+    pub(super) fn has_waiting(&self) -> bool {
+        let mut required = self.cursors.iter().filter(|cursor| cursor.demand == Demand::Required);
+        required.any(|cursor| !cursor.visible.is_empty())
+    }
+
     #[cfg(test)]
     pub(super) fn held(&self, reader: ReaderId) -> Fill {
         self.cursors[reader.0].held

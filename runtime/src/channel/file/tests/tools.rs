@@ -46,7 +46,10 @@ async fn inspect_and_verify_say_what_is_there() {
     filled(folder.path()).await;
     let inspection = inspect(folder.path()).unwrap();
     assert_eq!((inspection.held_events, inspection.events, inspection.puts), (90_000, 100_000, 100));
-    assert_eq!(inspection.positions, [("in".to_owned(), "p".to_owned(), 100_000)]);
+    assert_eq!(
+        inspection.positions,
+        [PositionSummary { source: "in".to_owned(), partition: "p".to_owned(), through: 100_000 }]
+    );
     assert!(inspection.closed && inspection.readers[0].low == 10);
     let text = inspection.to_string();
     assert!(text.contains("reader sink: has all puts before 10, and 0 beyond"), "{text}");
@@ -63,7 +66,10 @@ async fn a_repair_loses_what_is_damaged_and_nothing_else() {
     flip(folder.path(), &segment::segment_name(0), 500_000);
     let verification = verify(folder.path()).unwrap();
     assert_eq!(verification.damages.len(), 1, "{verification}");
+    let assessed = assess_repair(folder.path()).unwrap();
+    assert!(!assessed.made && verify(folder.path()).unwrap() == verification, "nothing was changed");
     let repair = repair(folder.path()).unwrap();
+    assert_eq!(repair, Repair { made: true, ..assessed });
     assert_eq!(
         (repair.damages, repair.lost_events, repair.kept_events),
         (verification.damages, 1_000, 89_000)
@@ -104,4 +110,29 @@ async fn a_reader_that_is_forgotten_frees_what_only_it_needed() {
     let forgotten = forget_reader(folder.path(), "late").unwrap();
     assert_eq!((forgotten.freed_events, forgotten.held_events), (10_000, 90_000));
     assert_eq!(drained(options).await.len(), 90_000);
+}
+
+#[tokio::test]
+async fn a_reader_at_the_end_of_a_segment_that_is_gone_goes_on_in_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let storage = Directory::open(folder.path()).unwrap();
+    let superblock = survey::read_superblock(&storage).unwrap().unwrap();
+    let found = survey::survey(&storage, superblock).unwrap();
+    let mut segments = found.extents.iter();
+    let ((gone, _), (_, next)) = (segments.next().unwrap(), segments.next().unwrap());
+    let request = reading::Request {
+        // Behind the last put of the first segment, where acknowledgements may follow.
+        from: segment::Place { segment: *gone, offset: found.extents[gone].end - segment::PAGE },
+        sequence: next.first_sequence,
+        below: next.first_sequence + 1,
+        ahead: true,
+        uuid: superblock.uuid,
+        extents: Arc::new(found.extents.clone()),
+        schema: schema(),
+    };
+    // All readers have what lies there, so the log has let it go.
+    std::fs::remove_file(folder.path().join(segment::segment_name(*gone))).unwrap();
+    let items = reading::load(&storage, &request).unwrap();
+    assert_eq!(items[0].sequence, next.first_sequence);
 }

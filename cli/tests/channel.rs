@@ -1,0 +1,254 @@
+//! `weir channel` on directories that real runs made, and damage that was done to them.
+
+// A test that can't run the command has failed.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+use regex::Regex;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = "\
+param events: Int
+source numbers = generate { content: numbered, count: events, batch: 500 }
+channel buffer = file { path: \"channel\", byte_capacity: 16MiB }
+sink out = files { path: \"out\", }
+flow main { numbers -> buffer -> out }
+";
+
+/// A folder with a program, whose channel holds 20,000 events.
+struct Scene {
+    folder: TempDir,
+}
+
+impl Scene {
+    fn filled() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.flow"), PROGRAM).unwrap();
+        // The sink can't write, so that everything stays where it is.
+        fs::write(folder.path().join("out"), "in the way").unwrap();
+        let scene = Scene { folder };
+        // What each run puts is written apart from what the others do.
+        for events in [5_000, 10_000, 20_000] {
+            // A run that was stopped early is followed by another one, which goes on where it was.
+            while scene.held() < events {
+                scene.run_until_the_sink_waits(events, |_| {});
+            }
+        }
+        scene
+    }
+
+    /// How many events wait in the channel; none before it is made.
+    fn held(&self) -> u64 {
+        let (_, json) = self.weir(&["channel", "inspect", "--format", "json", "channel"]);
+        let inspection: Option<Value> = serde_json::from_str(&json).ok();
+        inspection.map_or(0, |inspection| inspection["held_events"].as_u64().unwrap())
+    }
+
+    /// Runs the program, has a look when it is certainly running, and stops it.
+    fn run_until_the_sink_waits(&self, events: u64, look: impl FnOnce(&Scene)) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.current_dir(self.folder.path()).args(["run", "--drain", "0", "a.flow"]);
+        command.args(["--set", &format!("events={events}")]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let waits = log.any(|line| line.unwrap().contains("its events stay in buffer"));
+        assert!(waits, "{:?}", child.wait());
+        look(self);
+        let signal = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(signal.success());
+        // Read to its end, so that it never waits for us.
+        let _ = log.by_ref().count();
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The exit status of `weir`, and what it says.
+    fn weir(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let ended = command.current_dir(self.folder.path()).args(arguments).output().unwrap();
+        let text = [ended.stdout, ended.stderr].concat();
+        (ended.status.code().unwrap(), String::from_utf8(text).unwrap())
+    }
+
+    /// The same as one text, without what differs from run to run.
+    fn said(&self, arguments: &[&str]) -> String {
+        let (status, text) = self.weir(arguments);
+        format!("exit status {status}\n{}", self.without_what_differs(&text))
+    }
+
+    fn without_what_differs(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (pattern, instead) in [
+            (r"process \d+, boot [-0-9a-f]+", "process [number], boot [identity]"),
+            (r"[0-9a-f]{16}\.segment", "[segment]"),
+            (r"(\[segment\]: from put [1-9].*\n)+", "[more segments]\n"),
+            (r"\d+ of \d+ bytes", "[some] of [some] bytes"),
+            (r"read \d+ records with \d+ events", "read [some] records with [some] events"),
+            (r"in \d+ segments", "in [some] segments"),
+            (r"gives up \d+ events", "gives up [some] events"),
+            (r"\d+ events are lost", "[some] events are lost"),
+            (r"\d+ events (are|were) kept", "[some] events $1 kept"),
+            (r"byte [1-9]\d*:", "byte [number]:"),
+            (r"\(\d+ bytes\) since", "([some] bytes) since"),
+        ] {
+            text = Regex::new(pattern).unwrap().replace_all(&text, instead).into_owned();
+        }
+        text
+    }
+
+    /// Flips a bit of the event with this beginning of its body.
+    fn damage(&self, body: &[u8]) {
+        let place = |bytes: &[u8]| bytes.windows(body.len()).position(|window| window == body);
+        let (path, mut bytes) = self.files().into_iter().find(|(_, bytes)| place(bytes).is_some()).unwrap();
+        let at = place(&bytes).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// All that the directory holds, apart from the lock.
+    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let entries = fs::read_dir(self.path("channel")).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| !path.ends_with("lock"));
+        files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+}
+
+#[test]
+fn a_channel_is_looked_at() {
+    let scene = Scene::filled();
+    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
+    let (_, json) = scene.weir(&["channel", "inspect", "--format", "json", "channel"]);
+    let inspection: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&inspection["owner"], &inspection["closed"]), (&"a/buffer".into(), &true.into()));
+    assert_eq!(
+        inspection["positions"][0],
+        json!({ "source": "numbers", "partition": "numbers", "through": 20_000 })
+    );
+    let (_, json) = scene.weir(&["channel", "verify", "--format", "json", "channel"]);
+    let verification: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&verification["events"], &verification["damages"]), (&20_000.into(), &json!([])));
+    assert_snapshot!(scene.said(&["channel", "repair", "channel"]));
+}
+
+#[test]
+fn damage_is_shown_and_repaired_when_its_loss_is_accepted() {
+    let scene = Scene::filled();
+    scene.damage(b"5001 ");
+    let before = scene.files();
+    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "repair", "channel"]));
+    assert!(before == scene.files(), "until the loss is accepted, nothing is changed");
+    assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
+    assert_eq!(scene.weir(&["channel", "verify", "channel"]).0, 0);
+    // Of one write what stands before the damage can be read: what is lost is the rest of one.
+    let kept = scene.held();
+    assert!((15_000..=19_500).contains(&kept), "{kept}");
+    // What was kept arrives.
+    fs::remove_file(scene.path("out")).unwrap();
+    let (status, log) = scene.weir(&["run", "--set", "events=20000", "a.flow"]);
+    assert_eq!(status, 0, "{log}");
+    let arrived: String = fs::read_dir(scene.path("out"))
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert_eq!(arrived.lines().count() as u64, kept);
+}
+
+#[test]
+fn a_superblock_that_is_gone_is_found_again() {
+    let scene = Scene::filled();
+    fs::remove_file(scene.path("channel/superblock")).unwrap();
+    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "repair", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
+}
+
+#[test]
+fn a_reader_is_forgotten() {
+    let scene = Scene::filled();
+    assert_snapshot!(scene.said(&["channel", "forget-reader", "channel", "nobody"]));
+    assert_snapshot!(scene.said(&["channel", "forget-reader", "channel", "out"]));
+}
+
+#[test]
+fn what_is_not_there_or_in_use_is_left_alone() {
+    let scene = Scene::filled();
+    fs::create_dir(scene.path("empty")).unwrap();
+    assert_snapshot!(scene.said(&["channel", "inspect", "nowhere"]));
+    assert_snapshot!(scene.said(&["channel", "verify", "empty"]));
+    assert_snapshot!(scene.said(&["channel", "inspect", "a.flow"]));
+    scene.run_until_the_sink_waits(20_000, |scene| {
+        let mut tools: Vec<String> = Vec::new();
+        for tool in [&["inspect"][..], &["verify"], &["repair"], &["repair", "--accept-loss"]] {
+            tools.push(scene.said(&[&["channel"], tool, &["channel"]].concat()));
+        }
+        tools.push(scene.said(&["channel", "forget-reader", "channel", "out"]));
+        tools.dedup();
+        assert_snapshot!(tools.join("\n"));
+    });
+}
+
+impl Scene {
+    /// What `weir run` says in the end, without its log and its table.
+    fn refusal(&self, program: &str) -> String {
+        let (status, text) = self.weir(&["run", "--set", "events=20000", program]);
+        let end = |line: &&str| line.starts_with("weir: ") || line.contains(" has failed: ");
+        let said: Vec<&str> = text.lines().filter(end).collect();
+        let text = self.without_what_differs(&said.join("\n"));
+        format!("exit status {status}\n{text}")
+    }
+}
+
+#[test]
+fn an_agent_is_refused_a_directory_that_is_not_its_own() {
+    let scene = Scene::filled();
+    fs::write(scene.path("b.flow"), PROGRAM).unwrap();
+    assert_snapshot!(scene.refusal("b.flow"));
+    fs::write(scene.path("a.flow"), PROGRAM.replace("buffer", "other")).unwrap();
+    assert_snapshot!(scene.refusal("a.flow"));
+    fs::write(scene.path("a.flow"), PROGRAM.replace("out", "elsewhere")).unwrap();
+    assert_snapshot!(scene.refusal("a.flow"));
+    fs::write(scene.path("a.flow"), PROGRAM).unwrap();
+    scene.run_until_the_sink_waits(20_000, |scene| assert_snapshot!(scene.refusal("a.flow")));
+}
+
+#[test]
+fn an_agent_does_not_go_on_with_a_damaged_channel() {
+    let scene = Scene::filled();
+    scene.damage(b"5001 ");
+    // The sink reads, and comes to it.
+    fs::remove_file(scene.path("out")).unwrap();
+    assert_snapshot!(scene.refusal("a.flow"));
+    assert_eq!(scene.weir(&["channel", "verify", "channel"]).0, 1, "the damage was not covered up");
+}
+
+#[test]
+fn a_directory_of_a_newer_version_is_left_alone() {
+    let scene = Scene::filled();
+    let path = scene.path("channel/superblock");
+    let mut bytes = fs::read(&path).unwrap();
+    for copy in [0, 4096] {
+        bytes[copy + 8] = 2;
+        let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes[copy..copy + 88]);
+        bytes[copy + 88..copy + 92].copy_from_slice(&(checksum as u32).to_le_bytes());
+    }
+    fs::write(&path, bytes).unwrap();
+    let before = scene.files();
+    assert_snapshot!(scene.refusal("a.flow"));
+    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
+    assert!(before == scene.files(), "nothing was changed");
+}

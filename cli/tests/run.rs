@@ -1,0 +1,267 @@
+//! `weir run` as an operator sees it: how it ends, what it says, and what it shows of itself.
+
+// A test that can't run the command has failed.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ENDLESS: &str = "\
+source numbers = generate { content: numbered, rate: 1_000/s }
+channel buffer = file { path: \"channel\", byte_capacity: 16MiB }
+sink out = null {}
+flow main { numbers -> buffer -> out }
+";
+
+struct Ended {
+    status: i32,
+    output: String,
+    error: String,
+}
+
+fn folder_with(program: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.flow"), program).unwrap();
+    folder
+}
+
+fn command(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.current_dir(folder.path()).arg("run").args(arguments).arg("a.flow").env("NO_COLOR", "1");
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &TempDir, arguments: &[&str]) -> Ended {
+    let ended = command(folder, arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { status: ended.status.code().unwrap(), output: text(ended.stdout), error: text(ended.stderr) }
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Reads the log up to a line that holds this text.
+fn await_line(log: &mut impl Iterator<Item = std::io::Result<String>>, wanted: &str) -> String {
+    let mut seen = String::new();
+    for line in log {
+        let line = line.unwrap();
+        if line.contains(wanted) {
+            return line;
+        }
+        seen.push_str(&format!("{line}\n"));
+    }
+    panic!("the log ends without {wanted}:\n{seen}")
+}
+
+fn log_of(child: &mut Child) -> std::io::Lines<BufReader<ChildStderr>> {
+    BufReader::new(child.stderr.take().unwrap()).lines()
+}
+
+#[test]
+fn a_run_for_a_while_drains_in_the_end() {
+    let folder = folder_with(ENDLESS);
+    let ended = run(&folder, &["--for", "300ms"]);
+    assert_eq!((ended.status, ended.output.as_str()), (0, ""), "{}", ended.error);
+    assert!(ended.error.contains("a has ended: everything that it took was delivered"), "{}", ended.error);
+}
+
+#[test]
+fn a_run_until_idle_ends_when_its_source_pauses() {
+    // One event at once, the next one in a day.
+    let folder = folder_with(&ENDLESS.replace("rate: 1_000/s", "rate: 0.00001/s"));
+    let ended = run(&folder, &["--until-idle=200ms"]);
+    assert_eq!(ended.status, 0, "{}", ended.error);
+    assert!(ended.error.contains("no event has moved for 200ms"), "{}", ended.error);
+}
+
+#[test]
+fn a_quiet_run_that_goes_well_says_nothing() {
+    let ended = run(&folder_with(ENDLESS), &["--for", "0.2", "--quiet"]);
+    assert_eq!((ended.status, ended.error.as_str()), (0, ""));
+}
+
+#[test]
+fn a_time_that_is_none_is_misuse() {
+    for flag in ["--for=soon", "--until-idle=-1s", "--drain=1parsec", "--metrics=here"] {
+        assert_eq!(run(&folder_with(ENDLESS), &[flag]).status, 2, "{flag}");
+    }
+}
+
+#[test]
+fn a_port_in_use_keeps_it_from_starting() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = folder_with(ENDLESS);
+    let ended = run(&folder, &["--metrics", &address]);
+    let expected =
+        format!("weir: --metrics {address}: Address already in use (os error 98); a is not started\n");
+    assert_eq!((ended.status, ended.error), (1, expected));
+    assert!(!folder.path().join("channel").exists(), "nothing was touched");
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: weir\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn metrics_are_answered_while_it_runs_and_a_signal_drains() {
+    let folder = folder_with(ENDLESS);
+    let mut child = command(&folder, &["--metrics", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    let line = await_line(&mut log, "metrics are at");
+    let address = line.split_once("http://").unwrap().1.split_once("/metrics").unwrap().0.to_owned();
+    await_line(&mut log, "made a new channel");
+    while !get(&address, "/ready").starts_with("HTTP/1.1 200") {}
+    let delivered = || {
+        let answer = get(&address, "/metrics.json");
+        let json: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        json["components"][2]["delivered"]["events"].as_u64().unwrap()
+    };
+    while delivered() < 100 {}
+    assert!(
+        get(&address, "/metrics").contains("weir_delivered_events_total{program=\"a\",component=\"out\"")
+    );
+    signal(&child, "-TERM");
+    await_line(&mut log, "has ended: everything that it took was delivered");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Lines that are about the agent as a whole.
+const OF_THE_AGENT: [&str; 3] = ["a starts", "metrics are at", "stopping: sources read no more"];
+
+#[test]
+fn every_line_of_the_log_about_a_component_has_its_name() {
+    let program = "\
+source numbers = generate { content: numbered }
+source more = files { paths: [\"nowhere/*.log\"] }
+channel buffer = file { path: \"channel\", byte_capacity: 16MiB, keep_alive: 10ms }
+sink broken = files { path: \"out\" }
+sink gone = files { path: \"gone\" }
+flow main {
+  numbers -> buffer -> copy { broken, optional gone }
+  more -> buffer
+}
+";
+    let folder = folder_with(program);
+    fs::write(folder.path().join("out"), "in the way").unwrap();
+    let mut child = command(&folder, &["--drain", "100ms"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    let mut lines = Vec::new();
+    // Until the sink has failed twice, and the source has had no room.
+    let (mut failures, mut full) = (0, false);
+    while failures < 2 || !full {
+        let line = log.next().unwrap().unwrap();
+        failures += usize::from(line.contains("its events stay in buffer"));
+        full |= line.contains("no room in buffer");
+        lines.push(line);
+    }
+    signal(&child, "-TERM");
+    lines.extend(log.by_ref().map(Result::unwrap).take_while(|line| !line.is_empty()));
+    // What comes then is the table.
+    let _ = log.count();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let names = ["numbers", "more", "buffer", "broken", "gone"];
+    for line in lines {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        let message = event["message"].as_str().unwrap();
+        let of_the_agent = OF_THE_AGENT.iter().any(|known| message.starts_with(known))
+            || message.starts_with("not drained within the limit");
+        let named = event["component"].as_str().is_some_and(|name| names.contains(&name));
+        assert!(named || of_the_agent, "{line}");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let folder = folder_with(ENDLESS);
+    let mut child = command(&folder, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    await_line(&mut log, "a starts");
+    drop(log);
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A terminal of 60 columns: the side that a person would read, and the one for the command.
+fn terminal() -> (File, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = File::options().read(true).write(true).open(name).unwrap();
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&slave, size).unwrap();
+    (master.into(), slave.into())
+}
+
+#[test]
+fn a_terminal_has_a_line_that_says_how_it_gets_on() {
+    let shown = |arguments: &[&str]| {
+        let (mut reading, slave) = terminal();
+        let folder = folder_with(ENDLESS);
+        let mut child = command(&folder, arguments).stdout(Stdio::null()).stderr(slave).spawn().unwrap();
+        // The other side of a terminal that has gone is an error, not an end.
+        let mut text = Vec::new();
+        let _ = reading.read_to_end(&mut text);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        String::from_utf8(text).unwrap()
+    };
+    let text = shown(&["--for", "2500ms"]);
+    let lines: Vec<&str> = text.split("\r\u{1b}[K").collect();
+    assert!(lines.iter().any(|line| line.starts_with("0:01  received ")), "{text}");
+    // What is logged meanwhile stands on a line of its own.
+    assert!(lines.iter().any(|line| line.contains("it has run for 2.5s") && line.contains("\r\n")), "{text}");
+    let drawn = lines.iter().filter_map(|line| line.lines().last()).filter(|line| line.contains("received "));
+    drawn.for_each(|line| assert!(line.chars().count() < 60, "{line}"));
+    let table = text.split("component").last().unwrap().lines().take(4);
+    table.for_each(|line| assert!(line.chars().count() <= 60, "{text}"));
+    assert!(!shown(&["--for", "1500ms", "--no-progress"]).contains("\u{1b}[K"));
+    assert_eq!(shown(&["--for", "1500ms", "--quiet"]), "");
+}
+
+const LINES: &str = "\
+source lines = stdin {}
+sink out = stdout {}
+flow main delivers best_effort { lines -> out }
+";
+
+#[test]
+fn lines_from_standard_input_go_through_until_it_ends() {
+    let folder = folder_with(LINES);
+    let mut child =
+        command(&folder, &["--quiet"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let sent: String = (0..10_000).map(|number| format!("line {number}\n")).collect();
+    let expected = sent.clone();
+    let writer = std::thread::spawn(move || input.write_all(sent.as_bytes()).unwrap());
+    let ended = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(String::from_utf8(ended.stdout).unwrap() == expected);
+}
+
+#[test]
+fn a_standard_input_that_says_nothing_keeps_nobody_from_ending() {
+    let folder = folder_with(LINES);
+    let mut child =
+        command(&folder, &["--log", "json"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    await_line(&mut log, "a starts");
+    signal(&child, "-TERM");
+    await_line(&mut log, "has ended: everything that it took was delivered");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

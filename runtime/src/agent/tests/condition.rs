@@ -1,0 +1,31 @@
+//! What the metrics say of components while they fail and go on.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_say_who_is_in_trouble_and_who_is_not() {
+    let agent = build(&plan(50, &[("failures", 3)])).unwrap();
+    let metrics = agent.metrics();
+    assert_eq!(metrics.unready().len(), 3, "nothing has started");
+    let running = tokio::spawn(agent.run(Stop::default(), Duration::from_secs(30)));
+    let store = || metrics.read().components.into_iter().find(|found| &*found.name == "store").unwrap();
+    while store().phase != Phase::BackingOff {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(metrics.unready(), ["sink store is tried again after a failure: the store is away"]);
+    let (error, wait) = (store().last_error.unwrap(), store().next_try_seconds.unwrap());
+    assert!(error.message == "the store is away" && wait > 0.0, "{error:?}, {wait}");
+    assert!(metrics.unhealthy().is_empty());
+    running.await.unwrap();
+    let after = metrics.read();
+    let [source, channel, sink] = &after.components[..] else { panic!("three components") };
+    assert_eq!((sink.restarts, sink.phase, source.phase), (3, Phase::Ended, Phase::Ended));
+    assert_eq!(
+        (&source.flows, &channel.flows, &sink.flows),
+        (&vec!["main".to_owned()], &sink.flows, &source.flows)
+    );
+    // The first batch was taken four times.
+    assert_eq!((source.processed.events, sink.processed.events, sink.delivered.events), (50, 80, 50));
+    assert_eq!(sink.commit.count, source.commit.count);
+    assert_eq!(channel.channel.as_ref().unwrap().oldest_seconds, None);
+}

@@ -1,0 +1,66 @@
+//! How long things took: counts by duration, without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The upper bounds of the buckets, in seconds; one more holds what took longer.
+pub const BUCKET_BOUNDS_SECONDS: [f64; 16] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0,
+];
+
+/// A histogram of durations.
+#[derive(Debug, Default)]
+pub struct Latency {
+    buckets: [AtomicU64; BUCKET_BOUNDS_SECONDS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+/// What a [`Latency`] stood at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Latencies {
+    /// How many there were.
+    pub count: u64,
+    /// How long all of them took.
+    pub sum_seconds: f64,
+    /// How many took so long: no longer than each of [`BUCKET_BOUNDS_SECONDS`] and longer than the
+    /// one before, and last those that took longer than all.
+    pub buckets: Vec<u64>,
+}
+
+impl Latency {
+    pub(crate) fn record(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BUCKET_BOUNDS_SECONDS.partition_point(|bound| *bound < seconds);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// What it stands at.
+    pub fn read(&self) -> Latencies {
+        let buckets: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        Latencies {
+            count: buckets.iter().sum(),
+            sum_seconds: self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6,
+            buckets,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_duration_is_counted_in_the_first_bucket_that_is_large_enough() {
+        let latency = Latency::default();
+        for micros in [0, 100, 101, 1_000, 1_000_000_000] {
+            latency.record(Duration::from_micros(micros));
+        }
+        let Latencies { count, sum_seconds, buckets } = latency.read();
+        assert_eq!((count, buckets[0], buckets[1], buckets[3], buckets[16]), (5, 2, 1, 1, 1));
+        assert!((sum_seconds - 1000.001201).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,202 @@
+//! Lines out of a stream of bytes that comes in any pieces.
+
+use memchr::memchr;
+use serde::Deserialize;
+
+/// What is done with a line that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LongLine {
+    /// Its beginning is taken.
+    Truncate,
+    /// It is left out.
+    Skip,
+}
+
+/// How lines are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineRules {
+    /// The longest line that is taken whole, in bytes, without its end.
+    pub(super) line_bytes_max: usize,
+    pub(super) long_lines: LongLine,
+}
+
+/// Where a complete line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Which line of the stream it is; the first is 1.
+    pub(super) number: u64,
+    /// Where it begins in the buffer.
+    pub(super) begin: u32,
+    /// Its length in bytes.
+    pub(super) length: u32,
+}
+
+/// Gathers lines. It holds what it was fed since the last take, and of an unfinished line at most
+/// what may be taken of it.
+#[derive(Debug)]
+pub(super) struct Lines {
+    rules: LineRules,
+    /// Complete lines without their ends, then the unfinished one.
+    buffer: Vec<u8>,
+    lines: Vec<Line>,
+    /// Where the unfinished line begins.
+    begin: usize,
+    /// The unfinished line is too long: the rest of it is not kept.
+    overflows: bool,
+    /// The number of the last complete line.
+    number: u64,
+    too_long: u64,
+}
+
+impl Lines {
+    pub(super) fn new(rules: LineRules) -> Lines {
+        Lines {
+            rules,
+            buffer: Vec::new(),
+            lines: Vec::new(),
+            begin: 0,
+            overflows: false,
+            number: 0,
+            too_long: 0,
+        }
+    }
+
+    pub(super) fn rules(&self) -> LineRules {
+        self.rules
+    }
+
+    /// How many lines are complete.
+    pub(super) fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is a line, or something to be said of one.
+    pub(super) fn has_something(&self) -> bool {
+        !self.lines.is_empty() || self.too_long > 0
+    }
+
+    /// How many bytes they have.
+    pub(super) fn bytes(&self) -> usize {
+        self.begin
+    }
+
+    /// How many bytes of an unfinished line there are.
+    pub(super) fn unfinished_bytes(&self) -> usize {
+        self.buffer.len() - self.begin
+    }
+
+    /// How many lines were too long since this was last asked.
+    pub(super) fn take_too_long(&mut self) -> u64 {
+        std::mem::take(&mut self.too_long)
+    }
+
+    /// The next bytes of the stream.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some(newline) = memchr(b'\n', bytes) {
+            self.extend(&bytes[..newline]);
+            self.end_line();
+            bytes = &bytes[newline + 1..];
+        }
+        self.extend(bytes);
+    }
+
+    /// The stream has ended: a last line without an end is one.
+    pub(super) fn finish(&mut self) {
+        if self.unfinished_bytes() > 0 || self.overflows {
+            self.end_line();
+        }
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.overflows {
+            return;
+        }
+        // One byte more than the line may have: it may be the first half of the line's end.
+        let room = self.rules.line_bytes_max + 1 - self.unfinished_bytes();
+        self.overflows = bytes.len() > room;
+        self.buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn end_line(&mut self) {
+        self.number += 1;
+        let LineRules { line_bytes_max, long_lines } = self.rules;
+        if !self.overflows && self.buffer[self.begin..].last() == Some(&b'\r') {
+            self.buffer.pop();
+        }
+        let too_long = self.overflows || self.unfinished_bytes() > line_bytes_max;
+        self.overflows = false;
+        if too_long {
+            self.too_long += 1;
+            let kept = if long_lines == LongLine::Truncate { line_bytes_max } else { 0 };
+            self.buffer.truncate(self.begin + kept);
+            if long_lines == LongLine::Skip {
+                return;
+            }
+        }
+        // The buffer has at most a batch, a reading and the longest line allowed, 64 MiB.
+        let (begin, length) = (self.begin as u32, self.unfinished_bytes() as u32);
+        self.lines.push(Line { number: self.number, begin, length });
+        self.begin = self.buffer.len();
+    }
+
+    /// The complete lines, and the buffer that they are in.
+    pub(super) fn take(&mut self) -> (Vec<u8>, Vec<Line>) {
+        let unfinished = self.buffer.split_off(self.begin);
+        self.begin = 0;
+        (std::mem::replace(&mut self.buffer, unfinished), std::mem::take(&mut self.lines))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: LineRules = LineRules { line_bytes_max: 4, long_lines: LongLine::Truncate };
+
+    /// All lines of a stream that comes in pieces of this length, and how many were too long.
+    fn lines(stream: &[u8], piece: usize, rules: LineRules) -> (Vec<(u64, Vec<u8>)>, u64) {
+        let (mut lines, mut found, mut too_long) = (Lines::new(rules), Vec::new(), 0);
+        let mut take = |lines: &mut Lines| {
+            let (buffer, taken) = lines.take();
+            for Line { number, begin, length } in taken {
+                found.push((number, buffer[begin as usize..(begin + length) as usize].to_vec()));
+            }
+            too_long += lines.take_too_long();
+        };
+        for (place, bytes) in stream.chunks(piece).enumerate() {
+            lines.feed(bytes);
+            assert!(lines.unfinished_bytes() <= rules.line_bytes_max + 1, "what is held is bounded");
+            if place % 3 == 0 {
+                take(&mut lines);
+            }
+        }
+        lines.finish();
+        take(&mut lines);
+        (found, too_long)
+    }
+
+    #[test]
+    fn lines_are_the_same_in_whichever_pieces_they_come() {
+        let stream = b"one\r\n\n\r\n\0\xff\n1234\r\n12345\nmuch too long\r\n12\r3\r\nlast";
+        let expected: [&[u8]; 9] =
+            [b"one", b"", b"", b"\0\xff", b"1234", b"1234", b"much", b"12\r3", b"last"];
+        for piece in 1..=stream.len() {
+            let (found, too_long) = lines(stream, piece, RULES);
+            let numbered: Vec<_> = (1..).zip(expected.map(<[u8]>::to_vec)).collect();
+            assert_eq!((found, too_long), (numbered, 2), "pieces of {piece}");
+            let (found, _) = lines(stream, piece, LineRules { long_lines: LongLine::Skip, ..RULES });
+            let numbers: Vec<u64> = found.iter().map(|(number, _)| *number).collect();
+            assert_eq!(numbers, [1, 2, 3, 4, 5, 8, 9], "a line that is left out keeps its number");
+        }
+    }
+
+    #[test]
+    fn an_end_of_a_line_is_no_line_more_and_a_long_line_may_be_the_last() {
+        assert_eq!(lines(b"", 1, RULES), (vec![], 0));
+        assert_eq!(lines(b"a\n", 1, RULES), (vec![(1, b"a".to_vec())], 0));
+        assert_eq!(lines(b"123456789", 2, RULES), (vec![(1, b"1234".to_vec())], 1));
+        let skip = LineRules { long_lines: LongLine::Skip, ..RULES };
+        assert_eq!(lines(b"123456789", 2, skip), (vec![], 1));
+    }
+}

@@ -1,0 +1,97 @@
+//! A pipeline with a channel on disk that is stopped under load, and one whose disk is full.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use weir_tests::{Scene, Weir, lines_of, visible_files};
+
+const FLOW: &str = "tests/end_to_end/flows/generate_to_files.flow";
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What `weir run` gives itself to drain.
+const DRAIN: Duration = Duration::from_secs(30);
+/// More than any of these tests waits for.
+const ENDLESS: u64 = 1 << 40;
+
+fn settings(scene: &Scene, events: u64) -> [(&'static str, String); 3] {
+    [("channel", scene.path("disk/channel")), ("events", events.to_string()), ("to", scene.path("out"))]
+}
+
+/// The numbers of the lines below a folder, in order.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let lines = lines_of(&visible_files(folder));
+    let number = |line: &Vec<u8>| {
+        assert_eq!(line.len(), 100, "each line is whole");
+        String::from_utf8_lossy(line).split(' ').next().and_then(|number| number.parse().ok())
+    };
+    let mut numbers: Vec<u64> = lines.iter().map(|line| number(line).expect("each has its number")).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn a_stop_under_load_drains_in_time_and_loses_and_doubles_nothing() {
+    let name = "a_stop_under_load_drains_in_time_and_loses_and_doubles_nothing";
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
+    let out = scene.folder().join("out");
+    let files = || if out.exists() { visible_files(&out).len() } else { 0 };
+    // The second run goes on where the first one was stopped.
+    for _ in 0..2 {
+        let before = files();
+        let mut weir = Weir::run(&scene, FLOW, &settings(&scene, ENDLESS));
+        weir.await_event("files are there", PATIENCE, |_| (files() >= before + 3).then_some(()));
+        let begin = Instant::now();
+        let ending = weir.terminate();
+        ending.assert_success();
+        assert!(!ending.log.contains("not drained within the limit"), "{}", ending.log);
+        assert!(begin.elapsed() < DRAIN + Duration::from_secs(5), "it took {:?}", begin.elapsed());
+        let numbers = numbers(&out);
+        let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
+        assert!(numbers == expected, "each event once, and none missing in between");
+    }
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_what_was_put_comes_at_the_next_start() {
+    let name = "a_second_signal_stops_at_once_and_what_was_put_comes_at_the_next_start";
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
+    let out = scene.folder().join("out");
+    fs::write(&out, "in the way").expect("the folder is there");
+    let mut weir = Weir::run(&scene, FLOW, &settings(&scene, 10_000));
+    let mark = weir.mark();
+    weir.await_line("the sink waits", mark, |line| line.contains("its events stay in buffer"));
+    weir.signal_to_drain();
+    weir.await_line("it drains", mark, |line| line.contains("sources read no more"));
+    let begin = Instant::now();
+    let ending = weir.terminate();
+    assert_eq!(ending.status.code(), Some(3), "{}", ending.log);
+    assert!(ending.log.contains("stopped at once: what was not committed comes again"), "{}", ending.log);
+    assert!(begin.elapsed() < DRAIN, "it did not wait for the sink: {:?}", begin.elapsed());
+
+    fs::remove_file(&out).expect("it is there");
+    Weir::run(&scene, FLOW, &settings(&scene, 10_000)).finish().assert_success();
+    assert!(numbers(&out) == (1..=10_000).collect::<Vec<u64>>(), "all are there");
+}
+
+/// A disk of 24 MiB under a channel of 64: the channel's own bound is never reached.
+#[test]
+fn a_full_disk_stalls_the_source_and_it_goes_on_by_itself() {
+    let name = "a_full_disk_stalls_the_source_and_it_goes_on_by_itself";
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
+    let out = scene.folder().join("out");
+    fs::write(&out, "in the way").expect("the folder is there");
+    fs::create_dir(scene.folder().join("disk")).expect("the folder is there");
+    let events = 600_000;
+    let mut weir = Weir::run_on_a_small_disk(&scene, "disk", "24m", FLOW, &settings(&scene, events));
+    let mark = weir.mark();
+    let full = "puts wait; what is there is safe and drains";
+    weir.await_line("the disk is full (needs the right to mount)", mark, |line| line.contains(full));
+    // The sink can write again, and makes room by reading.
+    fs::remove_file(&out).expect("it is there");
+    weir.await_line("it goes on", mark, |line| line.contains("there is room again, puts go on"));
+    let ending = weir.finish();
+    ending.assert_success();
+    let numbers = numbers(&out);
+    let expected: Vec<u64> = (1..=events).collect();
+    assert!(numbers == expected, "each event once: {} lines", numbers.len());
+}
