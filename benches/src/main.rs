@@ -8,6 +8,7 @@
 
 mod core;
 mod file_channel;
+mod files;
 mod kafka;
 mod kafka_to_hdfs;
 mod pipeline;
@@ -43,6 +44,8 @@ enum What {
     /// Fills a file channel and ends as after a crash; `recovery` runs it
     #[command(hide = true)]
     Fill { path: std::path::PathBuf, gib: u64 },
+    /// files -> memory -> null, against a loop that counts line ends
+    Files,
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
@@ -61,6 +64,7 @@ fn main() -> Outcome {
         }
         What::Recovery => file_channel::measure_recovery(rounds),
         What::Fill { path, gib } => file_channel::fill_and_end(&path, gib),
+        What::Files => files::measure(rounds, events.unwrap_or(10_737_418)),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }

@@ -9,13 +9,18 @@ mod files;
 mod generate;
 #[cfg(feature = "hdfs")]
 mod hdfs;
+mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 mod library;
+mod lines;
+mod listening;
 mod memory;
 mod null;
 mod stdin;
 mod stdout;
+mod syslog;
+mod tcp_lines;
 mod template;
 mod types;
 
@@ -27,7 +32,10 @@ pub fn registry() -> Registry {
     let registry = Registry::default()
         .source("files", files::source::make)
         .source("generate", generate::make)
+        .source("http", http::make)
         .source("stdin", stdin::make)
+        .source("syslog", syslog::make)
+        .source("tcp_lines", tcp_lines::make)
         .channel("file", file_channel::make)
         .channel("memory", memory::make)
         .sink("files", files::sink::make)

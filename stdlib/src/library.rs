@@ -16,6 +16,7 @@ pub fn library_sources() -> &'static [(&'static str, &'static str)] {
         ("library/null.flow", include_str!("null/null.flow")),
         ("library/stdin.flow", include_str!("stdin/stdin.flow")),
         ("library/stdout.flow", include_str!("stdout/stdout.flow")),
+        ("library/syslog.flow", include_str!("syslog/syslog.flow")),
         ("library/tcp_lines.flow", include_str!("tcp_lines/tcp_lines.flow")),
         ("library/parsers/access_log.flow", include_str!("parsers/access_log.flow")),
         ("library/parsers/avro.flow", include_str!("parsers/avro.flow")),

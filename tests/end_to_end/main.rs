@@ -3,6 +3,7 @@
 //! `tests/run` runs them with everything that they need. Each leaves its logs and files in `target/tmp/NAME`.
 
 mod durable_channel;
+mod followed_files;
 mod generate_to_kafka;
 mod kafka_to_hdfs;
 mod local_files;

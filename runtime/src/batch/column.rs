@@ -142,6 +142,7 @@ fn bytes_used(values: &dyn Array) -> u64 {
             let (keys, items) = entries(maps);
             bytes_used(&keys) + bytes_used(&items) + 4 * maps.len() as u64
         }
+        DataType::FixedSizeBinary(width) => values.len() as u64 * u64::try_from(*width).unwrap_or(0),
         other => values.len() as u64 * other.primitive_width().unwrap_or(0) as u64,
     }
 }

@@ -1,5 +1,4 @@
 //! Files on the local disk.
 
-mod lines;
 pub(crate) mod sink;
 pub(crate) mod source;

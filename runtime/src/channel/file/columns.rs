@@ -59,7 +59,15 @@ fn is_supported(data_type: &DataType) -> bool {
         DataType::BinaryView | DataType::Utf8View | DataType::Boolean => true,
         DataType::Map(..) => key_and_value(data_type)
             .is_some_and(|(key, value)| is_plain(key.data_type()) && is_plain(value.data_type())),
-        other => other.primitive_width().is_some(),
+        other => width(other).is_some(),
+    }
+}
+
+/// The width of a type whose values lie behind each other.
+fn width(data_type: &DataType) -> Option<usize> {
+    match data_type {
+        DataType::FixedSizeBinary(width) => usize::try_from(*width).ok(),
+        other => other.primitive_width(),
     }
 }
 
@@ -127,7 +135,7 @@ fn encode_array(values: &dyn Array, constant: u8, out: &mut Vec<u8>) {
         DataType::Boolean => write_bits(values.as_boolean().values(), out),
         DataType::Map(..) => write_maps(values.as_map(), out),
         other => {
-            let width = other.primitive_width().expect("the channel refuses other types at its start");
+            let width = width(other).expect("the channel refuses other types at its start");
             let data = values.to_data();
             let begin = data.offset() * width;
             out.extend_from_slice(&data.buffers()[0][begin..begin + data.len() * width]);
@@ -331,7 +339,7 @@ impl ColumnDecoder<'_> {
     }
 
     fn fixed(&mut self, data_type: &DataType, count: usize, nulls: Option<NullBuffer>) -> Option<ArrayRef> {
-        let width = data_type.primitive_width()?;
+        let width = width(data_type)?;
         let bytes = self.bytes(count.checked_mul(width)?)?;
         // Copied, since values want an alignment that the log does not give them.
         let values = Buffer::from_slice_ref(bytes.as_slice());

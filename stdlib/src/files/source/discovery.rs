@@ -1,80 +1,53 @@
-//! Finding files that match, each once.
+//! Finding the files that match.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use tokio::task::spawn_blocking;
-use tracing::{error, warn};
+use tracing::warn;
 use walkdir::WalkDir;
-use weir_runtime::batch::Partition;
 
 use super::FilesError;
+use super::identity::{Key, Stamp};
 
 /// What begins the part of a path that is a pattern.
 const PATTERN_CHARACTERS: [char; 4] = ['*', '?', '[', '{'];
 
-/// Which file this is, and what state it is in. A file that is complete keeps all of it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    /// Bytes.
-    pub(super) length: u64,
-    /// Nanoseconds since 1970-01-01T00:00:00Z.
-    modified: i128,
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            length: metadata.len(),
-            modified: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
-        }
-    }
-
-    /// The partition that the file's lines are of.
-    pub(super) fn partition(&self) -> Partition {
-        let Stamp { device, inode, length, modified } = self;
-        Partition::new(format!("file/{device}/{inode}/{length}/{modified}"))
-    }
-}
-
-/// A file to be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+/// A file that matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sighting {
     pub(super) path: PathBuf,
+    pub(super) key: Key,
     pub(super) stamp: Stamp,
 }
 
-/// Looks for files, and knows which it has found before.
-pub(super) struct Discovery {
-    component: Arc<str>,
-    roots: Vec<PathBuf>,
-    globs: Arc<GlobSet>,
-    /// The suffix of files that are done with.
-    done_suffix: Option<String>,
-    /// Found before, and as what.
-    known: HashMap<PathBuf, Stamp>,
-    /// Places that could not be looked into, so that each is reported once.
+/// What one look has seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The oldest first; each once, whatever many names it has.
+    pub(super) files: Vec<Sighting>,
+    /// The directories in which files may appear.
+    pub(super) directories: Vec<PathBuf>,
     unreadable: HashMap<PathBuf, String>,
 }
 
-/// What one look has seen.
-struct Seen {
-    files: Vec<Found>,
+/// Looks for files.
+pub(super) struct Discovery {
+    component: Arc<str>,
+    roots: Arc<[PathBuf]>,
+    globs: Arc<GlobSet>,
+    /// The suffix of files that are done with.
+    done_suffix: Option<Arc<str>>,
+    /// Places that could not be looked into, so that each is reported once.
     unreadable: HashMap<PathBuf, String>,
 }
 
 impl Discovery {
     pub(super) fn new(
         patterns: Vec<String>,
-        done_suffix: Option<String>,
+        done_suffix: Option<&str>,
         component: Arc<str>,
     ) -> Result<Discovery, FilesError> {
         let mut globs = GlobSetBuilder::new();
@@ -91,55 +64,25 @@ impl Discovery {
         roots.dedup();
         Ok(Discovery {
             component,
-            roots,
+            roots: roots.into(),
             globs: Arc::new(globs),
-            done_suffix,
-            known: HashMap::new(),
+            done_suffix: done_suffix.map(Arc::from),
             unreadable: HashMap::new(),
         })
     }
 
-    /// The files that are new since the last look, the oldest first.
-    ///
-    /// A file that was found before and has changed since is reported once, and left alone.
-    pub(super) async fn look(&mut self) -> Result<Vec<Found>, FilesError> {
+    /// The files that are there now.
+    pub(super) async fn look(&mut self) -> Result<Seen, FilesError> {
         let (roots, globs, done_suffix) = (self.roots.clone(), self.globs.clone(), self.done_suffix.clone());
-        let Seen { files, unreadable } =
-            spawn_blocking(move || walk(&roots, &globs, done_suffix.as_deref())).await?;
+        let mut seen = spawn_blocking(move || walk(&roots, &globs, done_suffix.as_deref())).await?;
+        let unreadable = std::mem::take(&mut seen.unreadable);
         for (path, reason) in &unreadable {
             if self.unreadable.get(path) != Some(reason) {
                 warn!(component = %self.component, "can't look into {}: {reason}; it is tried again", path.display());
             }
         }
         self.unreadable = unreadable;
-        let mut known = HashMap::with_capacity(files.len());
-        let mut fresh = Vec::new();
-        // By their stamps, since a file that was renamed is still the same.
-        let stamps: HashSet<&Stamp> = self.known.values().collect();
-        for found in files {
-            match self.known.get(&found.path) {
-                _ if stamps.contains(&found.stamp) => {}
-                Some(stamp) if stamp.device == found.stamp.device && stamp.inode == found.stamp.inode => {
-                    error!(
-                        component = %self.component,
-                        "{} has changed after it was read: it is set aside, what is new in it is not read",
-                        found.path.display()
-                    );
-                }
-                _ => fresh.push(Found { path: found.path.clone(), stamp: found.stamp.clone() }),
-            }
-            known.insert(found.path, found.stamp);
-        }
-        self.known = known;
-        fresh.sort_by(|one, other| (one.stamp.modified, &one.path).cmp(&(other.stamp.modified, &other.path)));
-        Ok(fresh)
-    }
-
-    /// Makes these files be found again.
-    pub(super) fn forget(&mut self, paths: impl Iterator<Item = PathBuf>) {
-        for path in paths {
-            self.known.remove(&path);
-        }
+        Ok(seen)
     }
 }
 
@@ -152,29 +95,39 @@ fn constant_root(pattern: &Path) -> PathBuf {
 }
 
 fn walk(roots: &[PathBuf], globs: &GlobSet, done_suffix: Option<&str>) -> Seen {
-    let mut seen = Seen { files: Vec::new(), unreadable: HashMap::new() };
-    for entry in roots.iter().flat_map(|root| WalkDir::new(root).follow_links(true)) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                seen.note(&error);
+    let mut seen = Seen::default();
+    for root in roots {
+        // The root may be a file, which appears in the directory around it.
+        seen.directories.extend(root.parent().map(Path::to_path_buf));
+        for entry in WalkDir::new(root).follow_links(true) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    seen.note(&error);
+                    continue;
+                }
+            };
+            let path = entry.path();
+            if entry.file_type().is_dir() {
+                seen.directories.push(path.to_path_buf());
+            }
+            let is_done = done_suffix.is_some_and(|suffix| path.to_string_lossy().ends_with(suffix));
+            if !entry.file_type().is_file() || is_done || !globs.is_match(path) {
                 continue;
             }
-        };
-        let path = entry.path();
-        let is_done = done_suffix.is_some_and(|suffix| path.to_string_lossy().ends_with(suffix));
-        if !entry.file_type().is_file() || is_done || !globs.is_match(path) {
-            continue;
-        }
-        match entry.metadata() {
-            Ok(metadata) => {
-                seen.files.push(Found { path: path.to_path_buf(), stamp: Stamp::of(&metadata) });
+            match entry.metadata() {
+                Ok(metadata) => {
+                    let (key, stamp) = (Key::of(&metadata), Stamp::of(&metadata));
+                    seen.files.push(Sighting { path: path.to_path_buf(), key, stamp });
+                }
+                Err(error) => seen.note(&error),
             }
-            Err(error) => seen.note(&error),
         }
     }
-    seen.files.sort_by(|one, other| one.path.cmp(&other.path));
-    seen.files.dedup_by(|one, other| one.path == other.path);
+    seen.files
+        .sort_by(|one, other| (one.stamp.modified, &one.path).cmp(&(other.stamp.modified, &other.path)));
+    let mut keys = HashSet::new();
+    seen.files.retain(|file| keys.insert(file.key));
     seen
 }
 

@@ -1,0 +1,282 @@
+//! The text of a file, as it is or unpacked.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufReader, ErrorKind, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use rustix::buffer::spare_capacity;
+use rustix::fs::OFlags;
+
+use super::identity::HEAD_BYTES;
+
+/// How much of a packed file is read at once, before it is unpacked.
+const PACKED_READ_BYTES: usize = 64 << 10;
+/// How much is skipped at once to come to a place in a packed text.
+const SKIP_BYTES: usize = 256 << 10;
+
+/// What a file was packed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packing {
+    Gzip,
+    Zstd,
+    Bzip2,
+}
+
+impl Packing {
+    /// By a file's first bytes (RFC 1952, RFC 8878, and bzip2's `BZh` with its block size).
+    fn of(first: &[u8]) -> Option<Packing> {
+        match first {
+            [0x1f, 0x8b, 8, ..] => Some(Packing::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Packing::Zstd),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Packing::Bzip2),
+            _ => None,
+        }
+    }
+}
+
+/// An open file and its text.
+pub(super) enum Content {
+    /// The text is what is in the file.
+    Plain(File),
+    /// The text has to be unpacked, from its beginning.
+    Packed(Box<Packed>),
+}
+
+/// A text that can only be read onwards.
+pub(super) struct Packed {
+    file: File,
+    packing: Packing,
+    decoder: Box<dyn Read + Send>,
+    /// How much of the text was unpacked.
+    at: u64,
+    /// The end of what was unpacked, since the next read begins with a line's beginning.
+    kept: Vec<u8>,
+    /// Whether the file ends within what was packed: it is still being written, or damaged.
+    torn: bool,
+}
+
+impl Content {
+    /// Opens a regular file.
+    pub(super) fn open(path: &Path) -> io::Result<Content> {
+        // Whatever has taken the place of a file meanwhile, a pipe say, does not hold up the source.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        Ok(Content::Plain(file))
+    }
+
+    /// What the file is packed with, if it is.
+    pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
+        match self {
+            Content::Plain(file) => {
+                let mut first = [0; 16];
+                let length = read_some(file, &mut first, 0)?;
+                Ok(Packing::of(&first[..length]))
+            }
+            Content::Packed(packed) => Ok(Some(packed.packing)),
+        }
+    }
+
+    /// The same file, unpacked.
+    pub(super) fn unpacked(self, packing: Packing) -> io::Result<Content> {
+        let Content::Plain(file) = self else { return Ok(self) };
+        let decoder = decoder(&file, packing)?;
+        Ok(Content::Packed(Box::new(Packed { file, packing, decoder, at: 0, kept: Vec::new(), torn: false })))
+    }
+
+    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+        match self {
+            Content::Plain(file) => file.metadata(),
+            Content::Packed(packed) => packed.file.metadata(),
+        }
+    }
+
+    /// Whether the packed file ended too early when it was read last.
+    pub(super) fn is_torn(&self) -> bool {
+        matches!(self, Content::Packed(packed) if packed.torn)
+    }
+
+    /// The text's first bytes.
+    pub(super) fn head(&mut self) -> io::Result<Vec<u8>> {
+        self.read(0, HEAD_BYTES)
+    }
+
+    /// Reads so many bytes from `position` on; fewer only where the text ends.
+    pub(super) fn read(&mut self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        match self {
+            Content::Plain(file) => read_plain(file, position, bytes),
+            Content::Packed(packed) => packed.read(position, bytes),
+        }
+    }
+}
+
+fn read_plain(file: &File, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::with_capacity(bytes);
+    while buffer.len() < bytes {
+        let at = position + buffer.len() as u64;
+        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(buffer)
+}
+
+fn read_some(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read_at(&mut buffer[length..], position + length as u64) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// Reads a file from its beginning, wherever others who share the descriptor are.
+struct Onwards {
+    file: File,
+    position: u64,
+}
+
+impl Read for Onwards {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+fn decoder(file: &File, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
+    let onwards = Onwards { file: file.try_clone()?, position: 0 };
+    let packed = BufReader::with_capacity(PACKED_READ_BYTES, onwards);
+    Ok(match packing {
+        Packing::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+        Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
+    })
+}
+
+impl Packed {
+    fn read(&mut self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        if self.torn || position < self.at - self.kept.len() as u64 {
+            self.decoder = decoder(&self.file, self.packing)?;
+            (self.at, self.kept, self.torn) = (0, Vec::new(), false);
+        }
+        while self.at < position {
+            let skip = usize::try_from(position - self.at).map_or(SKIP_BYTES, |left| left.min(SKIP_BYTES));
+            self.kept.clear();
+            if self.unpack(skip)? < skip {
+                return Ok(Vec::new());
+            }
+        }
+        let used = self.kept.len() - (self.at - position) as usize;
+        self.kept.drain(..used);
+        if self.kept.len() < bytes {
+            self.unpack(bytes - self.kept.len())?;
+        }
+        Ok(self.kept[..bytes.min(self.kept.len())].to_vec())
+    }
+
+    /// Unpacks so many bytes more; fewer only where the text ends.
+    fn unpack(&mut self, bytes: usize) -> io::Result<usize> {
+        let before = self.kept.len();
+        self.kept.resize(before + bytes, 0);
+        let mut end = before;
+        let result = loop {
+            if end == self.kept.len() {
+                break Ok(());
+            }
+            match self.decoder.read(&mut self.kept[end..]) {
+                Ok(0) => break Ok(()),
+                Ok(read) => end += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    self.torn = true;
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.kept.truncate(end);
+        self.at += (end - before) as u64;
+        result.map(|()| end - before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn content(bytes: &[u8]) -> Content {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let plain = Content::Plain(file);
+        match plain.packing().unwrap() {
+            Some(packing) => plain.unpacked(packing).unwrap(),
+            None => plain,
+        }
+    }
+
+    fn text() -> Vec<u8> {
+        (0..100_000).flat_map(|number: u32| format!("line {number}\n").into_bytes()).collect()
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_was_packed_is_known_by_its_first_bytes_and_read_as_it_was() {
+        let text = text();
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&text).unwrap();
+        let zstd = zstd::encode_all(&text[..], 1).unwrap();
+        for packed in [text.clone(), gzip(&text), zstd, bzip2.finish().unwrap()] {
+            let mut content = content(&packed);
+            assert_eq!(content.read(0, 10).unwrap(), text[..10]);
+            assert_eq!(content.read(500_000, 300).unwrap(), text[500_000..500_300]);
+            assert_eq!(content.read(500_100, 1 << 20).unwrap(), text[500_100..]);
+            assert_eq!(content.read(7, 20).unwrap(), text[7..27], "going back begins anew");
+            assert!(content.read(text.len() as u64, 20).unwrap().is_empty());
+            assert!(!content.is_torn());
+        }
+    }
+
+    #[test]
+    fn several_packed_parts_in_one_file_are_one_text() {
+        let packed = [gzip(b"one\n"), gzip(b"two\n")].concat();
+        assert_eq!(content(&packed).read(0, 100).unwrap(), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_file_that_ends_within_what_was_packed_is_known_as_torn() {
+        let text = text();
+        let packed = gzip(&text);
+        let mut content = content(&packed[..packed.len() / 2]);
+        let read = content.read(0, text.len()).unwrap();
+        assert!(content.is_torn());
+        assert!(!read.is_empty() && text.starts_with(&read));
+    }
+
+    #[test]
+    fn damage_is_an_error_and_no_panic() {
+        let mut packed = gzip(&text());
+        let middle = packed.len() / 2;
+        packed[middle..middle + 64].fill(0xff);
+        assert!(content(&packed).read(0, 10 << 20).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The source that reads files, whether they grow or are complete.
+//!
+//! | module | |
+//! | --- | --- |
+//! | `discovery`, `watching` | which files match, and being told when something happens |
+//! | `identity` | which file this is, whatever it is called: names of partitions |
+//! | `tracked` | all files that are known, with what is put and delivered of each |
+//! | `text`, `content`, `consumed` | one file: opened, unpacked, known again, checked |
+//! | `reading`, `lines` | its text becomes events |
+//! | `batches` | events become batches |
+//! | `positions` | what outlasts the agent |
+//! | `run` | the loop over all of it |
+
+mod batches;
+mod consumed;
+mod content;
+mod discovery;
+mod identity;
+mod positions;
+mod putting_away;
+mod reading;
+mod run;
+mod text;
+mod tracked;
+mod watching;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use async_trait::async_trait;
+use regex::bytes::Regex;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::task::JoinError;
+use weir_plan::Settings;
+use weir_runtime::batch::BatchError;
+use weir_runtime::source::{PutError, Source, SourcePort};
+use weir_runtime::{Context, Failure, Meter};
+
+use crate::lines::{Grouping, LineRules, LongLine};
+use batches::Batches;
+use discovery::Discovery;
+use positions::{Positions, PositionsError, Remembered};
+use text::TextRules;
+
+/// The enum `After` of the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum After {
+    Keep,
+    Rename { suffix: String },
+    Delete,
+}
+
+/// The enum `FileStart` of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileStart {
+    Beginning,
+    End,
+}
+
+/// The enum `FileMode` of the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileMode {
+    Follow { start: FileStart },
+    Complete { after: After },
+}
+
+/// The enum `Multiline` of the signature.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Multiline {
+    Begins { pattern: String, most: usize, wait: Duration },
+    Continues { pattern: String, most: usize, wait: Duration },
+}
+
+#[derive(Deserialize)]
+struct FilesSettings {
+    paths: Vec<String>,
+    mode: FileMode,
+    max_line: usize,
+    long_lines: LongLine,
+    multiline: Option<Multiline>,
+    decompress: bool,
+    positions: Option<PathBuf>,
+    poll: Duration,
+    batch: usize,
+    linger: Option<Duration>,
+}
+
+/// Reads files, one event a line, or as `multiline` says.
+struct FilesSource {
+    component: Arc<str>,
+    meter: Arc<Meter>,
+    batches: Batches,
+    discovery: Discovery,
+    mode: FileMode,
+    rules: Arc<TextRules>,
+    /// How long an event of several lines waits for further ones.
+    pause: Option<Duration>,
+    poll: Duration,
+    linger: Option<Duration>,
+    positions_path: Option<PathBuf>,
+    /// Open once it has run.
+    positions: Option<Arc<Positions>>,
+    /// What earlier runs have left.
+    remembered: Vec<Remembered>,
+    /// Whether files that are found belong to the time before the source first ran.
+    first_run: bool,
+}
+
+#[derive(Debug, Error)]
+enum FilesError {
+    #[error("the glob `{glob}` can't be used")]
+    Glob { glob: String, source: globset::Error },
+    #[error("the pattern of `multiline` can't be used")]
+    Pattern(#[from] regex::Error),
+    #[error("the suffix for files that are done must not be empty")]
+    EmptySuffix,
+    #[error("a thread that reads files has ended")]
+    Thread(#[from] JoinError),
+    #[error("making a batch")]
+    Batch(#[from] BatchError),
+    #[error("making views of lines")]
+    Views(#[from] ArrowError),
+    #[error(transparent)]
+    Positions(#[from] PositionsError),
+    #[error(transparent)]
+    Put(#[from] PutError),
+}
+
+impl FilesError {
+    fn into_failure(self) -> Failure {
+        match self {
+            FilesError::Put(error) => error.into_failure(),
+            // Another agent may end, a disk may get room.
+            error @ FilesError::Positions(PositionsError::File { .. } | PositionsError::Locked { .. }) => {
+                Failure::transient(error)
+            }
+            error => Failure::permanent(error),
+        }
+    }
+}
+
+/// Makes a source of files.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    let settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
+    Ok(Box::new(FilesSource::new(settings, context).map_err(Failure::permanent)?))
+}
+
+impl FilesSource {
+    fn new(settings: FilesSettings, context: Context) -> Result<FilesSource, FilesError> {
+        let suffix = match &settings.mode {
+            FileMode::Complete { after: After::Rename { suffix } } if suffix.is_empty() => {
+                return Err(FilesError::EmptySuffix);
+            }
+            FileMode::Complete { after: After::Rename { suffix } } => Some(suffix.as_str()),
+            FileMode::Complete { .. } | FileMode::Follow { .. } => None,
+        };
+        let discovery = Discovery::new(settings.paths, suffix, context.component.clone())?;
+        let (grouping, pause) = match settings.multiline {
+            None => (None, None),
+            Some(multiline) => {
+                let (grouping, wait) = multiline.grouping()?;
+                (Some(grouping), Some(wait))
+            }
+        };
+        let lines =
+            LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping };
+        let rules = TextRules {
+            lines,
+            events_max: settings.batch,
+            follow: matches!(settings.mode, FileMode::Follow { .. }),
+            decompress: settings.decompress,
+        };
+        Ok(FilesSource {
+            component: context.component.clone(),
+            meter: context.meter.clone(),
+            batches: Batches::new(&context),
+            discovery,
+            mode: settings.mode,
+            rules: Arc::new(rules),
+            pause,
+            poll: settings.poll,
+            linger: settings.linger,
+            positions_path: settings.positions,
+            positions: None,
+            remembered: Vec::new(),
+            first_run: true,
+        })
+    }
+}
+
+impl Multiline {
+    /// Which lines belong together, and how long the last of them wait for others.
+    fn grouping(self) -> Result<(Grouping, Duration), FilesError> {
+        let (pattern, match_begins, lines_max, wait) = match self {
+            Multiline::Begins { pattern, most, wait } => (pattern, true, most, wait),
+            Multiline::Continues { pattern, most, wait } => (pattern, false, most, wait),
+        };
+        Ok((Grouping { pattern: Regex::new(&pattern)?, match_begins, lines_max }, wait))
+    }
+}
+
+#[async_trait]
+impl Source for FilesSource {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        run::run(self, port).await.map_err(FilesError::into_failure)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The file of positions: how far each file was delivered, and what it looked like.
+//!
+//! It is JSON, an entry for each file, and only ever replaced as a whole: written under another name,
+//! synced, renamed, and its directory synced. What stands in it was delivered before it was written,
+//! so whatever a crash leaves there is true, if not the latest. A lock beside it keeps a second agent
+//! away.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::consumed::Consumed;
+use super::identity::{Head, Name, Stamp};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// A file, as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Remembered {
+    /// The name of its partition.
+    pub(super) partition: String,
+    /// Where it was seen last, for whoever reads this.
+    pub(super) path: String,
+    /// Up to here it was delivered.
+    pub(super) position: u64,
+    /// How its text begins, as far as was known.
+    pub(super) head: Head,
+    /// The hash of what was delivered.
+    pub(super) consumed: Option<Consumed>,
+    /// What state it was in when everything in it was delivered.
+    pub(super) rest: Option<Stamp>,
+}
+
+impl Remembered {
+    /// The parts of its partition's name, if that is a file's.
+    pub(super) fn name(&self) -> Option<Name> {
+        self.partition.parse().ok()
+    }
+}
+
+#[derive(Deserialize)]
+struct Loaded {
+    version: u32,
+    files: Vec<Remembered>,
+}
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    version: u32,
+    files: &'a [Remembered],
+}
+
+/// Positions that can't be kept.
+#[derive(Debug, Error)]
+pub(super) enum PositionsError {
+    #[error("{action} the positions {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("the positions {} are kept by another agent", path.display())]
+    Locked { path: PathBuf },
+    #[error(
+        "the positions {} can't be understood; put back what was there, or remove the file to begin anew",
+        path.display()
+    )]
+    Format { path: PathBuf, source: serde_json::Error },
+    #[error("the positions {} have version {version}, and this version of Weir knows {VERSION}", path.display())]
+    Version { path: PathBuf, version: u32 },
+}
+
+/// Where positions are kept; locked while it lives.
+#[derive(Debug)]
+pub(super) struct Positions {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Positions {
+    /// Takes the lock, and reads what is there. `None`: nothing was ever kept.
+    pub(super) fn open(path: &Path) -> Result<(Positions, Option<Vec<Remembered>>), PositionsError> {
+        let failed = |action| {
+            let path = path.to_path_buf();
+            move |source| PositionsError::File { action, path, source }
+        };
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(failed("making the directory of"))?;
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(Path::new(&name));
+        let lock = lock.map_err(failed("locking"))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(PositionsError::Locked { path: path.to_path_buf() });
+        }
+        let positions = Positions { path: path.to_path_buf(), _lock: lock };
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((positions, None)),
+            Err(error) => return Err(failed("reading")(error)),
+        };
+        let loaded: Loaded = serde_json::from_slice(&text)
+            .map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
+        match loaded.version {
+            VERSION => Ok((positions, Some(loaded.files))),
+            version => Err(PositionsError::Version { path: path.to_path_buf(), version }),
+        }
+    }
+
+    /// Replaces what is there. It blocks until that is on disk.
+    pub(super) fn save(&self, files: &[Remembered]) -> Result<(), PositionsError> {
+        self.replace(files).map_err(|source| {
+            let path = self.path.clone();
+            PositionsError::File { action: "writing", path, source }
+        })
+    }
+
+    fn replace(&self, files: &[Remembered]) -> io::Result<()> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(".new");
+        let new = Path::new(&name);
+        let mut file = File::create(new)?;
+        file.write_all(&serde_json::to_vec(&Saved { version: VERSION, files })?)?;
+        file.sync_all()?;
+        std::fs::rename(new, &self.path)?;
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembered(position: u64) -> Remembered {
+        let head = Head::of(b"one\n");
+        let consumed = Some(Consumed { base: 0, through: position, digest: u64::MAX });
+        let rest = Some(Stamp { length: position, modified: 1_795_391_036_913_788_252 });
+        let (partition, path) = ("1-2-3-4-5-0".into(), "/var/log/a.log".into());
+        Remembered { partition, path, position, head, consumed, rest }
+    }
+
+    #[test]
+    fn what_was_saved_is_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/positions.json");
+        let (positions, loaded) = Positions::open(&path).unwrap();
+        assert_eq!(loaded, None);
+        for position in [1, 7] {
+            positions.save(&[remembered(position)]).unwrap();
+        }
+        drop(positions);
+        assert_eq!(Positions::open(&path).unwrap().1, Some(vec![remembered(7)]));
+    }
+
+    #[test]
+    fn a_second_agent_is_kept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("positions.json");
+        let _first = Positions::open(&path).unwrap();
+        assert!(matches!(Positions::open(&path), Err(PositionsError::Locked { .. })));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_never_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("positions.json");
+        std::fs::write(&path, "{\"version\": 1, \"files\": [").unwrap();
+        assert!(matches!(Positions::open(&path), Err(PositionsError::Format { .. })));
+        std::fs::write(&path, "{\"version\": 9, \"files\": []}").unwrap();
+        assert!(matches!(Positions::open(&path), Err(PositionsError::Version { version: 9, .. })));
+    }
+}

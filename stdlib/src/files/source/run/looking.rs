@@ -1,0 +1,142 @@
+//! Looking for files, and hearing of them.
+
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use weir_runtime::batch::Partition;
+use weir_runtime::source::{Deliveries, Outlet};
+
+use super::super::text::{Text, at_its_end};
+use super::super::tracked::{FileId, Phase};
+use super::super::watching::News;
+use super::super::{After, FileMode, FileStart, FilesError};
+use super::{BEGAN, GONE_OPEN, LOOKS_APART, RETRY, Run};
+
+impl Run<'_> {
+    pub(super) fn hear(&mut self, news: News) {
+        let mut unknown = news.names;
+        for path in news.written {
+            match self.files.of_path(&path) {
+                Some(id) => self.grown(id),
+                None => unknown = true,
+            }
+        }
+        if let (true, Some((when, took))) = (unknown, self.looked) {
+            self.next_look = self.next_look.min(when + (10 * took).max(LOOKS_APART));
+        }
+    }
+
+    pub(super) async fn look(
+        &mut self,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        let begin = Instant::now();
+        let mut seen = self.source.discovery.look().await?;
+        let now = Instant::now();
+        self.next_look = now + self.source.poll;
+        let first = self.looked.replace((now, now - begin)).is_none();
+        // Before anything is read, so that nothing is missed between.
+        self.watcher.watch(std::mem::take(&mut seen.directories));
+        let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
+        let news = self.files.see(&seen.files, keeps, now);
+        if first {
+            self.files.let_go_of_absent();
+            self.begin(&news, outlet, deliveries).await?;
+        }
+        for id in news {
+            self.changed(id);
+        }
+        self.visit_the_gone(now);
+        self.files.prune();
+        Ok(())
+    }
+
+    /// In the first run of all, marks the ends of what is there, if only what comes later is wanted.
+    async fn begin(
+        &mut self,
+        news: &[FileId],
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        if !std::mem::replace(&mut self.source.first_run, false) {
+            return Ok(());
+        }
+        if self.source.mode == (FileMode::Follow { start: FileStart::End }) {
+            for &id in news {
+                let Some(file) = self.files.get(id) else { continue };
+                let (path, key, rules) = (file.path.clone(), file.key, self.source.rules.clone());
+                let found = spawn_blocking(move || at_its_end(&path, key, &rules)).await?;
+                match found {
+                    Ok(Some(text)) => self.begin_at_its_end(id, text, outlet, deliveries).await?,
+                    // There is nothing in it yet.
+                    Ok(None) => {}
+                    Err(error) => self.fail(id, &error),
+                }
+            }
+            let mark = self.source.batches.mark(Partition::new(BEGAN), 0, 1)?;
+            self.put_batch(mark, outlet, deliveries).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_at_its_end(
+        &mut self,
+        id: FileId,
+        mut text: Box<Text>,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        let (partition, position) = (text.name(), text.reading.position);
+        if let Some(file) = self.files.get(id) {
+            file.begin(text);
+        }
+        self.files.name(id, &partition);
+        if position > 0 {
+            let mark = self.source.batches.mark(partition, position, position)?;
+            self.put_batch(mark, outlet, deliveries).await?;
+        }
+        self.source.meter.count("files_begun_at_their_end", 1);
+        Ok(())
+    }
+
+    /// A look has shown that the file is new, or another than it was.
+    pub(super) fn changed(&mut self, id: FileId) {
+        let Some(file) = self.files.get(id) else { return };
+        match file.phase {
+            Phase::New | Phase::Reading => {
+                file.failure = None;
+                self.grown(id);
+            }
+            Phase::Resting => {
+                file.phase = Phase::New;
+                self.enqueue(id);
+            }
+            Phase::Finished if file.end.is_some() => self.set_aside(id, "has changed after it was read"),
+            Phase::Finished | Phase::SetAside => {}
+        }
+    }
+
+    /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
+    fn visit_the_gone(&mut self, now: Instant) {
+        let mut again = Vec::new();
+        for (id, file) in self.files.iter() {
+            if file.failure.as_ref().is_some_and(|(_, when)| now.duration_since(*when) >= RETRY) {
+                file.failure = None;
+                again.push(id);
+            }
+            let Some(since) = file.gone_since else { continue };
+            let Some(metadata) = file.content.as_ref().and_then(|content| content.metadata().ok()) else {
+                continue;
+            };
+            let at_rest =
+                file.text.as_ref().is_some_and(|text| text.at_rest && text.stamp.length == metadata.len());
+            if !at_rest && file.phase == Phase::Reading {
+                file.gone_since = Some(now);
+                again.push(id);
+            } else if now.duration_since(since) >= GONE_OPEN || file.phase != Phase::Reading {
+                file.content = None;
+            }
+        }
+        again.into_iter().for_each(|id| self.enqueue(id));
+    }
+}

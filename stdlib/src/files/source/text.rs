@@ -1,0 +1,386 @@
+//! The text of one file, and how it is begun, gone on with, and read. All of it blocks.
+
+use std::io;
+use std::path::Path;
+
+use weir_runtime::batch::Partition;
+
+use super::consumed::{Consumed, Running};
+use super::content::{Content, Packing};
+use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp};
+use super::positions::Remembered;
+use super::reading::{Chunk, Reading};
+use crate::lines::{Ending, LineRules};
+
+/// So many bytes before the position are looked at again before an idle file is read on.
+const TAIL_BYTES: usize = 32;
+/// How much is read at once to find the last line's beginning.
+const BACKWARDS_BYTES: u64 = 64 << 10;
+
+/// How texts are read.
+#[derive(Debug, Clone)]
+pub(super) struct TextRules {
+    pub(super) lines: LineRules,
+    pub(super) events_max: usize,
+    /// Files may grow.
+    pub(super) follow: bool,
+    /// What is packed is read as what it was before.
+    pub(super) decompress: bool,
+}
+
+/// What is known of a text.
+pub(super) struct Text {
+    pub(super) key: Key,
+    pub(super) generation: u32,
+    /// Its name as a partition, once something of it was put.
+    pub(super) partition: Option<Partition>,
+    /// How it begins, as far as is known by now.
+    pub(super) head: Head,
+    packing: Option<Packing>,
+    pub(super) reading: Reading,
+    /// The last bytes before the position.
+    tail: Vec<u8>,
+    /// What state its file was in before it was read last.
+    pub(super) stamp: Stamp,
+    /// Whether it was read to its end then.
+    pub(super) at_rest: bool,
+}
+
+/// What a turn at a file has brought.
+pub(super) enum Outcome {
+    Read(Chunk),
+    /// There is another file at the path now.
+    Moved,
+    /// What was read is not there any more: the file was begun anew.
+    Rewritten(&'static str),
+    /// What was read has changed, or what should not grow has.
+    Changed,
+    /// The file ends within what was packed.
+    Torn,
+}
+
+/// A file whose text was read under another name, packed or not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ancestor {
+    pub(super) head: Head,
+    pub(super) consumed: Consumed,
+    /// Whether it has gone and everything read of it is delivered; a packed copy waits until then.
+    pub(super) settled: bool,
+}
+
+/// What a file has turned out to be.
+pub(super) enum Identified {
+    /// A text to be read from its position on.
+    Text(Box<Text>, Content),
+    /// The same, after what was known of the file has turned out to be gone.
+    Anew(Box<Text>, Content, &'static str),
+    /// There is no text yet, and in a file that is complete there never will be.
+    Empty(Stamp),
+    /// The file ends before any of its packed text.
+    Torn,
+    /// There is another file at the path now.
+    Moved,
+    /// A packed copy of a file that is still read.
+    Waits,
+    /// What was read of it has changed since.
+    Changed,
+}
+
+/// What is known of a file before it is looked into.
+pub(super) struct Knowledge {
+    pub(super) key: Key,
+    /// What is remembered of files that lay at the same place.
+    pub(super) remembered: Vec<Remembered>,
+    /// The files that a packed one may be a copy of.
+    pub(super) ancestors: Vec<Ancestor>,
+}
+
+/// Opens a file and finds out what it is.
+pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
+    let content = Content::open(path)?;
+    let metadata = content.metadata()?;
+    let (key, stamp) = (Key::of(&metadata), Stamp::of(&metadata));
+    if key != knowledge.key {
+        return Ok(Identified::Moved);
+    }
+    let packing = content.packing()?;
+    let mut content = match packing {
+        Some(packing) => content.unpacked(packing)?,
+        None => content,
+    };
+    let head = content.head()?;
+    if head.is_empty() {
+        return Ok(if content.is_torn() { Identified::Torn } else { Identified::Empty(stamp) });
+    }
+    if packing.is_some() && !knowledge.remembered.iter().any(|known| known.head.begins(&head)) {
+        match inherited(&mut content, &head, knowledge)? {
+            Inheritance::Waits => return Ok(Identified::Waits),
+            Inheritance::None => {}
+            Inheritance::From(running) => {
+                let text = Text::new(key, 0, Head::of(&head), packing, stamp, running);
+                return Ok(Identified::Text(Box::new(text), content));
+            }
+        }
+    }
+    if packing.is_some() && !rules.decompress {
+        return recognise(Content::open(path)?, None, stamp, knowledge, rules);
+    }
+    recognise(content, packing, stamp, knowledge, rules)
+}
+
+/// Goes on with the text if it is remembered; begins it otherwise.
+fn recognise(
+    mut content: Content,
+    packing: Option<Packing>,
+    stamp: Stamp,
+    knowledge: &Knowledge,
+    rules: &TextRules,
+) -> io::Result<Identified> {
+    let head = content.head()?;
+    let named = |known| Some((Remembered::name(known)?, known));
+    let mut generations: Vec<(Name, &Remembered)> = knowledge.remembered.iter().filter_map(named).collect();
+    generations.sort_by_key(|(name, _)| std::cmp::Reverse(name.generation));
+    let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
+    let text = |generation, running| {
+        Box::new(Text::new(knowledge.key, generation, Head::of(&head), packing, stamp, running))
+    };
+    let same = |(name, known): &&(Name, &Remembered)| name.head.begins(&head) && known.head.begins(&head);
+    let Some((name, known)) = generations.iter().find(same) else {
+        let text = text(next_generation, Running::new(0));
+        return Ok(match generations.iter().any(|(name, _)| name.head.length > 0) {
+            true => Identified::Anew(text, content, "it begins with another text than it did"),
+            false => Identified::Text(text, content),
+        });
+    };
+    match resumed(&mut content, known, packing.is_none(), stamp)? {
+        Resumed::Running(running) => {
+            let mut text = text(name.generation, running);
+            text.partition = Some(Partition::new(known.partition.clone()));
+            Ok(Identified::Text(text, content))
+        }
+        Resumed::Shorter if rules.follow => {
+            let text = text(next_generation, Running::new(0));
+            Ok(Identified::Anew(text, content, "it is shorter than what was read of it"))
+        }
+        Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
+    }
+}
+
+enum Resumed {
+    Running(Running),
+    Shorter,
+    Changed,
+}
+
+/// Goes on with a text behind what is remembered of it, if that is still there.
+fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
+    if plain && stamp.length < known.position {
+        return Ok(Resumed::Shorter);
+    }
+    let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= known.position) else {
+        return Ok(Resumed::Running(Running::new(known.position)));
+    };
+    let mut running = Running::new(consumed.base);
+    if !running.read_through(content, consumed.through)? || running.so_far() != consumed {
+        return Ok(Resumed::Changed);
+    }
+    match running.read_through(content, known.position)? {
+        true => Ok(Resumed::Running(running)),
+        false => Ok(Resumed::Shorter),
+    }
+}
+
+enum Inheritance {
+    None,
+    Waits,
+    From(Running),
+}
+
+/// Whether a packed text is that of a file that was read before it was packed; and how far.
+fn inherited(content: &mut Content, head: &[u8], knowledge: &Knowledge) -> io::Result<Inheritance> {
+    let mut waits = false;
+    let mut candidates: Vec<&Ancestor> =
+        knowledge.ancestors.iter().filter(|known| known.head.length > 0 && known.head.begins(head)).collect();
+    candidates.sort_by_key(|known| std::cmp::Reverse(known.consumed.through));
+    for Ancestor { consumed, settled, .. } in candidates {
+        let mut running = Running::new(consumed.base);
+        let whole = running.read_through(content, consumed.through)?;
+        if whole && running.so_far() == *consumed && *settled {
+            return Ok(Inheritance::From(running));
+        }
+        // A copy that is still being packed will have the rest.
+        waits |= whole && running.so_far() == *consumed || !whole && content.is_torn();
+    }
+    Ok(if waits { Inheritance::Waits } else { Inheritance::None })
+}
+
+/// A text of which nothing is wanted that is there now, but for a last line without its end.
+pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
+    let mut content = Content::open(path)?;
+    let metadata = content.metadata()?;
+    let mut packing = content.packing()?;
+    match packing {
+        Some(packed) if rules.decompress => content = content.unpacked(packed)?,
+        _ => packing = None,
+    }
+    let head = content.head()?;
+    if Key::of(&metadata) != key || head.is_empty() {
+        return Ok(None);
+    }
+    let position = match packing {
+        None => last_line(&mut content, metadata.len())?,
+        Some(_) => {
+            let mut running = Running::new(0);
+            running.read_through(&mut content, u64::MAX)?;
+            running.through()
+        }
+    };
+    let stamp = Stamp::of(&metadata);
+    let mut text = Text::new(key, 0, Head::of(&head), packing, stamp, Running::new(position));
+    text.name();
+    Ok(Some(Box::new(text)))
+}
+
+/// Where the last line before `end` begins that has no end of its own.
+fn last_line(content: &mut Content, end: u64) -> io::Result<u64> {
+    let mut from = end;
+    while from > 0 {
+        let begin = from.saturating_sub(BACKWARDS_BYTES);
+        let part = content.read(begin, (from - begin) as usize)?;
+        if let Some(newline) = memchr::memrchr(b'\n', &part) {
+            return Ok(begin + newline as u64 + 1);
+        }
+        from = begin;
+    }
+    Ok(0)
+}
+
+impl Text {
+    fn new(
+        key: Key,
+        generation: u32,
+        head: Head,
+        packing: Option<Packing>,
+        stamp: Stamp,
+        running: Running,
+    ) -> Text {
+        let reading = Reading::new(running.through(), running);
+        Text {
+            key,
+            generation,
+            partition: None,
+            head,
+            packing,
+            reading,
+            tail: Vec::new(),
+            stamp,
+            at_rest: false,
+        }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.packing.is_some()
+    }
+
+    /// The name as a partition, from now on.
+    pub(super) fn name(&mut self) -> Partition {
+        let name = Name { key: self.key, head: self.head, generation: self.generation };
+        self.partition.get_or_insert_with(|| name.partition()).clone()
+    }
+
+    /// Reads on, if what was read is still there.
+    pub(super) fn turn(
+        &mut self,
+        path: &Path,
+        content: Option<Content>,
+        rules: &TextRules,
+        mut ending: Ending,
+    ) -> io::Result<(Content, Outcome)> {
+        let mut content = match content {
+            Some(content) => content,
+            None => Content::open(path)?,
+        };
+        let metadata = content.metadata()?;
+        if Key::of(&metadata) != self.key {
+            return Ok((content, Outcome::Moved));
+        }
+        if let Some(packing) = self.packing {
+            content = content.unpacked(packing)?;
+        }
+        let stamp = Stamp::of(&metadata);
+        if let Some(outcome) = self.changed(&mut content, stamp, rules)? {
+            return Ok((content, outcome));
+        }
+        if ending == Ending::Pause && stamp != self.stamp {
+            ending = Ending::Open;
+        }
+        if self.is_packed() {
+            ending = Ending::End;
+        }
+        self.stamp = stamp;
+        let chunk = self.reading.turn(&mut content, &rules.lines, rules.events_max, ending)?;
+        self.at_rest = chunk.at_end;
+        if !rules.follow && chunk.at_end {
+            if content.is_torn() {
+                return Ok((content, Outcome::Torn));
+            }
+            if Stamp::of(&content.metadata()?) != stamp {
+                return Ok((content, Outcome::Changed));
+            }
+        }
+        if chunk.next > chunk.after {
+            self.note(&mut content, &chunk)?;
+        }
+        Ok((content, Outcome::Read(chunk)))
+    }
+
+    /// Keeps what is needed to know the text again.
+    fn note(&mut self, content: &mut Content, chunk: &Chunk) -> io::Result<()> {
+        let whole = chunk.after + chunk.buffer.len() as u64 == chunk.next;
+        let tail = if whole { chunk.buffer.len().min(TAIL_BYTES) } else { 0 };
+        self.tail = chunk.buffer[chunk.buffer.len() - tail..].to_vec();
+        if self.head.length < HEAD_BYTES && !self.is_packed() {
+            self.head = Head::of(&content.head()?);
+        }
+        self.name();
+        Ok(())
+    }
+
+    /// Whether the file is not what it was.
+    fn changed(
+        &mut self,
+        content: &mut Content,
+        stamp: Stamp,
+        rules: &TextRules,
+    ) -> io::Result<Option<Outcome>> {
+        if !rules.follow {
+            return Ok((stamp != self.stamp).then_some(Outcome::Changed));
+        }
+        let position = self.reading.position;
+        if self.is_packed() || position == 0 {
+            return Ok(None);
+        }
+        if stamp.length < position {
+            return Ok(Some(Outcome::Rewritten("it was truncated")));
+        }
+        let tail = self.tail.len();
+        let same_tail = !self.at_rest || content.read(position - tail as u64, tail)? == self.tail;
+        // Written to without growing: somewhere in what was read.
+        let in_place = self.at_rest && stamp.length == self.stamp.length && stamp != self.stamp;
+        let so_far = self.reading.running.so_far();
+        if same_tail && (!in_place || so_far.is_in(content)?) {
+            return Ok(None);
+        }
+        Ok(Some(match self.head.begins(&content.head()?) {
+            true => Outcome::Changed,
+            false => Outcome::Rewritten("it begins with another text than it did"),
+        }))
+    }
+
+    /// The same file, begun anew.
+    pub(super) fn anew(&self, content: &mut Content) -> io::Result<Text> {
+        let head = Head::of(&content.head()?);
+        let stamp = Stamp::of(&content.metadata()?);
+        Ok(Text::new(self.key, self.generation + 1, head, None, stamp, Running::new(0)))
+    }
+}

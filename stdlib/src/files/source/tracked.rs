@@ -1,0 +1,327 @@
+//! The files that the source knows: those that are there, and those that have gone.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use tokio::time::Instant;
+use weir_runtime::batch::Partition;
+
+use super::consumed::{Consumed, Marks};
+use super::content::Content;
+use super::discovery::Sighting;
+use super::identity::{Key, Name, Stamp};
+use super::positions::Remembered;
+use super::text::{Ancestor, Knowledge, Text};
+
+/// So many files that have gone are remembered, so that a packed copy of one is known.
+const GONE_MAX: usize = 10_000;
+
+/// A number for each file that is known, never used twice in a run.
+pub(super) type FileId = u64;
+
+/// What is done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Found, and not looked into yet.
+    New,
+    /// Known from before, with nothing new in it.
+    Resting,
+    /// Its text is known and read on when there is more.
+    Reading,
+    /// Read to its end, and that is it.
+    Finished,
+    /// There is something wrong with it.
+    SetAside,
+}
+
+/// A file.
+pub(super) struct Tracked {
+    pub(super) path: PathBuf,
+    pub(super) key: Key,
+    /// As it was seen last.
+    pub(super) stamp: Stamp,
+    pub(super) phase: Phase,
+    /// Not there any more, under any name that matches.
+    pub(super) gone_since: Option<Instant>,
+    pub(super) text: Option<Box<Text>>,
+    pub(super) content: Option<Content>,
+    /// When it was read last, by the count of turns.
+    pub(super) used: u64,
+    pub(super) queued: bool,
+    /// When it has its next turn at the latest.
+    pub(super) due: Option<Instant>,
+    /// Where events of several lines wait for further ones: how much text there was, and since when.
+    pub(super) pending: Option<(u64, Instant)>,
+    /// Put and not delivered.
+    pub(super) marks: Marks,
+    pub(super) delivered: u64,
+    delivered_hash: Option<Consumed>,
+    /// What is remembered of it, while it rests.
+    remembered: Option<Remembered>,
+    /// Where the text of a complete file ends, once it is read.
+    pub(super) end: Option<u64>,
+    /// Why it could not be read, and when.
+    pub(super) failure: Option<(String, Instant)>,
+}
+
+impl Tracked {
+    fn new(sighting: &Sighting) -> Tracked {
+        Tracked {
+            path: sighting.path.clone(),
+            key: sighting.key,
+            stamp: sighting.stamp,
+            phase: Phase::New,
+            gone_since: None,
+            text: None,
+            content: None,
+            used: 0,
+            queued: false,
+            due: None,
+            pending: None,
+            marks: Marks::default(),
+            delivered: 0,
+            delivered_hash: None,
+            remembered: None,
+            end: None,
+            failure: None,
+        }
+    }
+
+    /// Begins to read a text, of which everything before its position is delivered.
+    pub(super) fn begin(&mut self, text: Box<Text>) {
+        self.phase = Phase::Reading;
+        self.delivered = text.reading.position;
+        self.delivered_hash = Some(text.reading.running.so_far());
+        self.stamp = text.stamp;
+        self.text = Some(text);
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.is_packed())
+    }
+
+    /// What has to be known of it after a restart.
+    fn remember(&self) -> Option<Remembered> {
+        let Some(text) = &self.text else { return self.remembered.clone() };
+        let partition = text.partition.as_ref()?;
+        let all = text.at_rest && self.delivered == text.reading.position && self.phase != Phase::SetAside;
+        Some(Remembered {
+            partition: partition.name().to_string(),
+            path: self.path.to_string_lossy().into_owned(),
+            position: self.delivered,
+            head: text.head,
+            consumed: self.delivered_hash,
+            rest: all.then_some(text.stamp),
+        })
+    }
+}
+
+/// All files.
+#[derive(Default)]
+pub(super) struct Files {
+    all: BTreeMap<FileId, Tracked>,
+    by_key: HashMap<Key, FileId>,
+    by_path: HashMap<PathBuf, FileId>,
+    by_partition: HashMap<Partition, FileId>,
+    next: FileId,
+    /// Known, and not among those above.
+    remembered: HashMap<Key, Vec<Remembered>>,
+    /// Of these the ones that have gone, in that order.
+    gone: VecDeque<(Key, String)>,
+}
+
+impl Files {
+    /// No file yet, and what is remembered of earlier runs.
+    pub(super) fn new(remembered: Vec<Remembered>) -> Files {
+        let mut files = Files::default();
+        for known in remembered {
+            if let Ok(name) = known.partition.parse::<Name>() {
+                files.remembered.entry(name.key).or_default().push(known);
+            }
+        }
+        files
+    }
+
+    pub(super) fn get(&mut self, id: FileId) -> Option<&mut Tracked> {
+        self.all.get_mut(&id)
+    }
+
+    pub(super) fn of_path(&self, path: &Path) -> Option<FileId> {
+        self.by_path.get(path).copied()
+    }
+
+    pub(super) fn of_partition(&self, partition: &Partition) -> Option<FileId> {
+        self.by_partition.get(partition).copied()
+    }
+
+    pub(super) fn iter(&mut self) -> impl Iterator<Item = (FileId, &mut Tracked)> {
+        self.all.iter_mut().map(|(id, file)| (*id, file))
+    }
+
+    /// Takes note of what a look has seen. Gives back the files that are new or have changed.
+    pub(super) fn see(&mut self, seen: &[Sighting], resting: bool, now: Instant) -> Vec<FileId> {
+        let mut news = Vec::new();
+        self.by_path.clear();
+        let mut there = HashSet::with_capacity(seen.len());
+        for sighting in seen {
+            let id = match self.by_key.get(&sighting.key) {
+                Some(&id) => id,
+                None => {
+                    let id = self.add(Tracked::new(sighting));
+                    let known = self.remembered.get(&sighting.key).into_iter().flatten();
+                    let rests = known.into_iter().find(|known| known.rest == Some(sighting.stamp));
+                    match rests.cloned() {
+                        Some(known) if resting => {
+                            self.forget_remembered(sighting.key, &known.partition);
+                            self.rest(id, known);
+                        }
+                        _ => news.push(id),
+                    }
+                    id
+                }
+            };
+            there.insert(id);
+            self.by_path.insert(sighting.path.clone(), id);
+            let Some(file) = self.all.get_mut(&id) else { continue };
+            file.gone_since = None;
+            if file.path != sighting.path {
+                file.path.clone_from(&sighting.path);
+            }
+            if file.stamp != sighting.stamp {
+                file.stamp = sighting.stamp;
+                news.push(id);
+            }
+        }
+        for (id, file) in &mut self.all {
+            if !there.contains(id) {
+                file.gone_since.get_or_insert(now);
+            }
+        }
+        news
+    }
+
+    fn rest(&mut self, id: FileId, known: Remembered) {
+        if let Some(file) = self.all.get_mut(&id) {
+            (file.phase, file.delivered) = (Phase::Resting, known.position);
+            file.remembered = Some(known);
+        }
+    }
+
+    fn add(&mut self, file: Tracked) -> FileId {
+        let id = self.next;
+        self.next += 1;
+        self.by_key.insert(file.key, id);
+        self.all.insert(id, file);
+        id
+    }
+
+    /// A file that has been begun anew: it is another one from now on.
+    pub(super) fn renew(&mut self, id: FileId, now: Instant) -> Option<FileId> {
+        let old = self.all.get_mut(&id)?;
+        old.gone_since = Some(now);
+        old.phase = Phase::Finished;
+        let sighting = Sighting { path: old.path.clone(), key: old.key, stamp: old.stamp };
+        let id = self.add(Tracked::new(&sighting));
+        self.by_path.insert(sighting.path, id);
+        Some(id)
+    }
+
+    /// What is known of a new file's place, and of what it may be a copy of.
+    pub(super) fn knowledge(&self, id: FileId) -> Option<Knowledge> {
+        let key = self.all.get(&id)?.key;
+        let mut remembered = self.remembered.get(&key).cloned().unwrap_or_default();
+        remembered.extend(self.all.get(&id)?.remembered.clone());
+        let others = self.all.iter().filter(|(other, _)| **other != id);
+        let tracked = others.filter_map(|(_, file)| {
+            let text = file.text.as_ref().filter(|text| !text.is_packed())?;
+            let consumed = text.reading.running.so_far();
+            let settled = file.gone_since.is_some() && file.marks.is_empty() && text.at_rest;
+            Some(Ancestor { head: text.head, consumed, settled })
+        });
+        let resting =
+            self.all.values().filter_map(|file| file.remembered.as_ref().map(|known| (known, false)));
+        let there = |known: &Remembered| {
+            known.partition.parse::<Name>().is_ok_and(|name| self.by_key.contains_key(&name.key))
+        };
+        let gone = self.remembered.values().flatten().map(|known| (known, !there(known)));
+        let known = resting.chain(gone).filter_map(|(known, settled)| {
+            let consumed = known.consumed.filter(|consumed| consumed.through == known.position)?;
+            Some(Ancestor { head: known.head, consumed, settled })
+        });
+        let ancestors = tracked.chain(known).filter(|ancestor| ancestor.consumed.base == 0).collect();
+        Some(Knowledge { key, remembered, ancestors })
+    }
+
+    /// From now on, deliveries of this partition are the file's, and it is not remembered apart.
+    pub(super) fn name(&mut self, id: FileId, partition: &Partition) {
+        let Some(file) = self.all.get_mut(&id) else { return };
+        file.remembered = None;
+        let key = file.key;
+        if self.by_partition.insert(partition.clone(), id).is_none() {
+            self.forget_remembered(key, partition.name());
+        }
+    }
+
+    fn forget_remembered(&mut self, key: Key, partition: &str) {
+        if let Some(known) = self.remembered.get_mut(&key) {
+            known.retain(|known| known.partition != partition);
+            if known.is_empty() {
+                self.remembered.remove(&key);
+            }
+        }
+    }
+
+    /// Everything before this position of the partition is delivered. Gives back the file.
+    pub(super) fn deliver(&mut self, partition: &Partition, through: u64) -> Option<FileId> {
+        let id = self.of_partition(partition)?;
+        let file = self.all.get_mut(&id)?;
+        file.delivered = through;
+        if let Some(hash) = file.marks.deliver(through) {
+            file.delivered_hash = Some(hash);
+        }
+        Some(id)
+    }
+
+    /// Lets go of files that have gone and of which nothing is under way; remembers them, within a bound.
+    pub(super) fn prune(&mut self) {
+        let gone: Vec<FileId> = self
+            .all
+            .iter()
+            .filter(|(_, file)| {
+                file.gone_since.is_some() && file.content.is_none() && file.marks.is_empty() && !file.queued
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            let Some(file) = self.all.remove(&id) else { continue };
+            if self.by_key.get(&file.key) == Some(&id) {
+                self.by_key.remove(&file.key);
+            }
+            if let Some(partition) = file.text.as_ref().and_then(|text| text.partition.clone()) {
+                self.by_partition.remove(&partition);
+            }
+            if let Some(known) = file.remember() {
+                self.gone.push_back((file.key, known.partition.clone()));
+                self.remembered.entry(file.key).or_default().push(known);
+            }
+        }
+        while self.gone.len() > GONE_MAX {
+            if let Some((key, partition)) = self.gone.pop_front() {
+                self.forget_remembered(key, &partition);
+            }
+        }
+    }
+
+    /// Files that earlier runs knew and that are not there any more count as gone.
+    pub(super) fn let_go_of_absent(&mut self) {
+        let absent = self.remembered.iter().filter(|(key, _)| !self.by_key.contains_key(key));
+        let absent = absent.flat_map(|(key, all)| all.iter().map(|known| (*key, known.partition.clone())));
+        self.gone.extend(absent.collect::<Vec<_>>());
+    }
+
+    /// What has to be known of all of them after a restart.
+    pub(super) fn remember(&self) -> Vec<Remembered> {
+        let tracked = self.all.values().filter_map(Tracked::remember);
+        tracked.chain(self.remembered.values().flatten().cloned()).collect()
+    }
+}

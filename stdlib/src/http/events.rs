@@ -1,0 +1,160 @@
+//! The events in the body of a request.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use arrow_buffer::Buffer;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::lines::{Ending, LineRules, LongLine, Span};
+
+/// The enum `HttpFormat` of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Format {
+    Lines,
+    Json,
+    Blob,
+    FlumeJson,
+}
+
+/// The events of one request.
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) buffer: Buffer,
+    pub(super) spans: Vec<Span>,
+    /// Headers of each event, where they bring their own.
+    pub(super) headers: Option<Vec<BTreeMap<String, String>>>,
+}
+
+/// A body that holds no events of the format.
+#[derive(Debug, Error)]
+pub(super) enum BodyError {
+    #[error("the body is not what this source takes: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the request has more than {0} events")]
+    TooMany(usize),
+}
+
+/// An event as Flume's JSON handler takes it.
+#[derive(Deserialize)]
+struct FlumeEvent<'a> {
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    #[serde(borrow, default)]
+    body: Cow<'a, str>,
+}
+
+impl Format {
+    /// The events of a body, at most so many.
+    pub(super) fn events(self, body: Vec<u8>, events_max: usize) -> Result<Events, BodyError> {
+        let bounded = |count: usize| match count > events_max {
+            true => Err(BodyError::TooMany(events_max)),
+            false => Ok(()),
+        };
+        let (buffer, spans, headers) = match self {
+            Format::Blob => {
+                let spans = vec![span(0, body.len())];
+                (body, spans, None)
+            }
+            Format::Lines => {
+                let rules =
+                    LineRules { line_bytes_max: usize::MAX, long_lines: LongLine::Truncate, grouping: None };
+                let spans = rules.split(&body, 0, Ending::End, events_max.saturating_add(1)).spans;
+                (body, spans, None)
+            }
+            Format::Json => {
+                let spans = json(&body)?;
+                (body, spans, None)
+            }
+            Format::FlumeJson => {
+                let events: Vec<FlumeEvent<'_>> = serde_json::from_slice(&body)?;
+                let mut buffer = Vec::with_capacity(body.len());
+                let mut spans = Vec::with_capacity(events.len());
+                let mut headers = Vec::with_capacity(events.len());
+                for event in events {
+                    spans.push(span(buffer.len(), event.body.len()));
+                    buffer.extend_from_slice(event.body.as_bytes());
+                    headers.push(event.headers);
+                }
+                (buffer, spans, Some(headers))
+            }
+        };
+        bounded(spans.len())?;
+        Ok(Events { buffer: Buffer::from_vec(buffer), spans, headers })
+    }
+}
+
+/// The values of an array, or the one value, as they are written in the body.
+fn json(body: &[u8]) -> Result<Vec<Span>, serde_json::Error> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let values: Vec<&RawValue> = match first {
+        Some(b'[') => serde_json::from_slice(body)?,
+        _ => vec![serde_json::from_slice(body)?],
+    };
+    let begin = body.as_ptr() as usize;
+    let spans = values.into_iter().map(|value| {
+        let text = value.get();
+        span(text.as_ptr() as usize - begin, text.len())
+    });
+    Ok(spans.collect())
+}
+
+/// A body is not longer than a gibibyte, so that places fit.
+fn span(begin: usize, length: usize) -> Span {
+    Span { begin: begin as u32, length: length as u32, behind: (begin + length) as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(format: Format, body: &str) -> Result<Vec<String>, String> {
+        let events = format.events(body.as_bytes().to_vec(), 3).map_err(|error| error.to_string())?;
+        let text = |span: &Span| {
+            let bytes = &events.buffer[span.begin as usize..][..span.length as usize];
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        Ok(events.spans.iter().map(text).collect())
+    }
+
+    #[test]
+    fn lines_end_with_the_body_at_the_latest() {
+        assert_eq!(events(Format::Lines, "one\r\ntwo\nthree").unwrap(), ["one", "two", "three"]);
+        assert!(events(Format::Lines, "").unwrap().is_empty());
+        assert_eq!(events(Format::Lines, "1\n2\n3\n4").unwrap_err(), "the request has more than 3 events");
+    }
+
+    #[test]
+    fn values_of_json_stay_as_they_were_written() {
+        assert_eq!(
+            events(Format::Json, " [ {\"a\" : 1}, 2 ,\"x\"]\n").unwrap(),
+            ["{\"a\" : 1}", "2", "\"x\""]
+        );
+        assert_eq!(events(Format::Json, "{\"a\": [1]}").unwrap(), ["{\"a\": [1]}"]);
+        for wrong in ["", "[1,", "{\"a\":}", "[1] 2", "nul"] {
+            assert!(events(Format::Json, wrong).is_err(), "{wrong}");
+        }
+        let deep = "[".repeat(1_000_000);
+        assert!(events(Format::Json, &deep).is_err());
+    }
+
+    #[test]
+    fn flumes_events_bring_their_headers() {
+        let body = r#"[{"headers": {"host": "web-1"}, "body": "a\nb"}, {"body": "c"}]"#;
+        let events = Format::FlumeJson.events(body.as_bytes().to_vec(), 3).unwrap();
+        assert_eq!(&events.buffer[..], b"a\nbc");
+        let headers = events.headers.unwrap();
+        assert_eq!(headers[0]["host"], "web-1");
+        assert!(headers[1].is_empty());
+        assert!(Format::FlumeJson.events(b"{}".to_vec(), 3).is_err());
+    }
+
+    #[test]
+    fn a_blob_is_one_event_even_if_it_is_empty() {
+        assert_eq!(events(Format::Blob, "a\nb").unwrap(), ["a\nb"]);
+        assert_eq!(events(Format::Blob, "").unwrap(), [""]);
+    }
+}

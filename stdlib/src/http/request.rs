@@ -1,0 +1,241 @@
+//! One request: what it must be, what is made of it, and what it is answered.
+
+use std::convert::Infallible;
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+use weir_runtime::batch::{BatchError, Column};
+use weir_runtime::{Clock, Meter};
+
+use super::authentication::Known;
+use super::events::{BodyError, Events, Format};
+use crate::listening::{Notice, Piece, TextMaps};
+
+/// After so many seconds a client may try again.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// The column of headers.
+const HEADERS: &str = "headers";
+
+/// What serves all requests.
+pub(super) struct Service {
+    pub(super) meter: Arc<Meter>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) path: Arc<str>,
+    pub(super) format: Format,
+    pub(super) body_bytes_max: usize,
+    pub(super) events_max: usize,
+    /// How long a request may take, from its head to its answer.
+    pub(super) patience: Duration,
+    pub(super) places: Semaphore,
+    pub(super) known: Known,
+    pub(super) pieces: mpsc::Sender<Piece<Waiting>>,
+}
+
+/// A request whose events are on their way.
+pub(super) struct Waiting {
+    done: oneshot::Sender<()>,
+    path: Arc<str>,
+    /// Of each event, or one for all.
+    headers: Vec<Vec<(String, String)>>,
+}
+
+impl Notice for Waiting {
+    fn delivered(self) {
+        // The client may have given up meanwhile.
+        let _: Result<(), ()> = self.done.send(());
+    }
+
+    fn columns(
+        pieces: &[Piece<Waiting>],
+        schema: &SchemaRef,
+    ) -> Result<Vec<(&'static str, Column)>, BatchError> {
+        // There is one path that is served.
+        let path = pieces.first().map_or("", |piece| &*piece.notice.path);
+        let mut columns = vec![("@path", Column::constant_text(path))];
+        let Ok(field) = schema.field_with_name(HEADERS) else { return Ok(columns) };
+        if let Some(mut maps) = TextMaps::new(field.data_type()) {
+            for Piece { spans, notice, .. } in pieces {
+                for row in 0..spans.len() {
+                    let of = if notice.headers.len() == 1 { 0 } else { row };
+                    maps.push(notice.headers.get(of).map_or(&[], Vec::as_slice));
+                }
+            }
+            columns.push((HEADERS, maps.finish()?));
+        }
+        Ok(columns)
+    }
+}
+
+/// Why a request is not answered with 200.
+struct Refusal {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
+        Refusal { status, message: message.into() }
+    }
+
+    fn too_long(bytes_max: usize) -> Refusal {
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {bytes_max} bytes"))
+    }
+}
+
+/// Answers a request, when its events are committed or can't be.
+pub(super) async fn answer(
+    service: Arc<Service>,
+    client: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    service.meter.count("requests", 1);
+    let refusal = match service.take(client, request).await {
+        Ok(()) => return Ok(Response::new(Full::default())),
+        Err(refusal) => refusal,
+    };
+    service.meter.count("requests_refused", 1);
+    let Refusal { status, message } = refusal;
+    let mut response = Response::new(Full::from(message + "\n"));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(service.known.challenge()));
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        _ => {}
+    }
+    Ok(response)
+}
+
+impl Service {
+    async fn take(&self, client: IpAddr, request: Request<Incoming>) -> Result<(), Refusal> {
+        let until = Instant::now() + self.patience;
+        self.check(&request)?;
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "there are too many requests at once"));
+        };
+        let (head, body) = request.into_parts();
+        let body = match timeout_at(until, self.read(body)).await {
+            Ok(body) => self.unpacked(body?, head.headers.get(CONTENT_ENCODING))?,
+            Err(_elapsed) => {
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"));
+            }
+        };
+        let events = self.format.events(body, self.events_max).map_err(|error| match error {
+            BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+            BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+        })?;
+        if events.spans.is_empty() {
+            return Ok(());
+        }
+        let (piece, done) = self.piece(client, events, &head.headers);
+        let committed = async {
+            self.pieces.send(piece).await.ok()?;
+            done.await.ok()
+        };
+        match timeout_at(until, committed).await {
+            Ok(Some(())) => Ok(()),
+            Ok(None) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the agent ends")),
+            Err(_elapsed) => {
+                let message = "the events could not be committed in time; they may still be";
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message))
+            }
+        }
+    }
+
+    /// Refuses what its head shows to be wrong.
+    fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+        if !self.known.lets_in(request.headers().get(AUTHORIZATION)) {
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "who you are is not known here"));
+        }
+        if request.uri().path() != &*self.path {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, format!("events are taken at {}", self.path)));
+        }
+        if request.method() != Method::POST && request.method() != Method::PUT {
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "events are sent with POST"));
+        }
+        if request.body().size_hint().lower() > self.body_bytes_max as u64 {
+            return Err(Refusal::too_long(self.body_bytes_max));
+        }
+        Ok(())
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Vec<u8>, Refusal> {
+        let collected = Limited::new(body, self.body_bytes_max).collect().await;
+        match collected {
+            Ok(collected) => Ok(collected.to_bytes().into()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(Refusal::too_long(self.body_bytes_max))
+            }
+            Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body ends early: {error}"))),
+        }
+    }
+
+    /// The body as it was before it was packed for its way.
+    fn unpacked(&self, body: Vec<u8>, encoding: Option<&HeaderValue>) -> Result<Vec<u8>, Refusal> {
+        let packed = match encoding.map(HeaderValue::as_bytes) {
+            None | Some(b"" | b"identity") => return Ok(body),
+            Some(b"gzip" | b"x-gzip") => {
+                Box::new(flate2::read::MultiGzDecoder::new(&body[..])) as Box<dyn Read + '_>
+            }
+            Some(b"zstd") => match zstd::stream::read::Decoder::with_buffer(&body[..]) {
+                Ok(decoder) => Box::new(decoder),
+                Err(error) => return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string())),
+            },
+            Some(_) => {
+                let message = "the content encodings are gzip and zstd";
+                return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+            }
+        };
+        let mut unpacked = Vec::new();
+        let read = packed.take(self.body_bytes_max as u64 + 1).read_to_end(&mut unpacked);
+        match read {
+            Err(error) => {
+                Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body can't be unpacked: {error}")))
+            }
+            Ok(length) if length > self.body_bytes_max => Err(Refusal::too_long(self.body_bytes_max)),
+            Ok(_) => Ok(unpacked),
+        }
+    }
+
+    fn piece(
+        &self,
+        client: IpAddr,
+        events: Events,
+        headers: &HeaderMap,
+    ) -> (Piece<Waiting>, oneshot::Receiver<()>) {
+        let headers = match events.headers {
+            Some(headers) => headers.into_iter().map(|headers| headers.into_iter().collect()).collect(),
+            None => vec![shown(headers)],
+        };
+        let (done, waiting) = oneshot::channel();
+        let notice = Waiting { done, path: self.path.clone(), headers };
+        let time = self.clock.now();
+        (Piece { buffer: events.buffer, spans: events.spans, client, time, notice }, waiting)
+    }
+}
+
+/// The headers of a request that events may show; of those of one name the last.
+fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
+    let shown = headers.keys().filter(|name| **name != AUTHORIZATION && **name != COOKIE);
+    let texts = shown.filter_map(|name| {
+        let value = headers.get_all(name).iter().next_back()?;
+        Some((name.to_string(), value.to_str().ok()?.to_string()))
+    });
+    texts.collect()
+}

@@ -1,0 +1,124 @@
+//! The source of lines over TCP.
+
+mod client;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use weir_plan::Settings;
+use weir_runtime::source::{Source, SourcePort};
+use weir_runtime::{Clock, Context, Failure};
+
+use crate::lines::{LineRules, LongLine};
+use crate::listening::{Endpoint, GatherError, Gatherer, Listener, ServerSecurity};
+use client::{Terms, serve};
+
+/// Pieces that connections have read and that wait for a batch: each has at most what one read brings
+/// and the line that it ends.
+const PIECES_MAX: usize = 16;
+/// How long clients may take to get their last answers when the source ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+#[derive(Deserialize)]
+struct TcpLinesSettings {
+    bind: String,
+    max_line: usize,
+    long_lines: LongLine,
+    ack: bool,
+    max_connections: usize,
+    idle: Option<Duration>,
+    batch: usize,
+    linger: Duration,
+    security: ServerSecurity,
+}
+
+struct TcpLinesSource {
+    schema: SchemaRef,
+    endpoint: Endpoint,
+    terms: Arc<Terms>,
+    batch: usize,
+    linger: Duration,
+    /// The number of the last event of all runs.
+    sequence: u64,
+}
+
+/// Makes a source of lines over TCP.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    let settings: TcpLinesSettings = settings.read().map_err(Failure::permanent)?;
+    let endpoint = Endpoint {
+        component: context.component.clone(),
+        meter: context.meter.clone(),
+        bind: settings.bind,
+        connections_max: settings.max_connections,
+        security: settings.security,
+    };
+    let rules =
+        LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping: None };
+    let clock: Arc<dyn Clock> = context.clock.clone();
+    let terms = Terms {
+        component: context.component,
+        meter: context.meter,
+        clock,
+        rules,
+        events_max: settings.batch,
+        answers: settings.ack,
+        idle: settings.idle,
+    };
+    Ok(Box::new(TcpLinesSource {
+        schema: context.schema,
+        endpoint,
+        terms: Arc::new(terms),
+        batch: settings.batch,
+        linger: settings.linger,
+        sequence: 0,
+    }))
+}
+
+#[async_trait]
+impl Source for TcpLinesSource {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let listener = Listener::bind(self.endpoint.clone()).await;
+        let listener = listener.map_err(|error| error.into_failure())?;
+        let bounds = (self.batch, self.linger);
+        let mut gatherer =
+            Gatherer::new(self.schema.clone(), &self.endpoint.component, bounds, self.sequence, &port);
+        let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
+        let (pieces, mut gathered) = mpsc::channel(PIECES_MAX);
+        // Dropped with the run, it ends all connections.
+        let mut connections = JoinSet::new();
+        let (terms, stopping) = (self.terms.clone(), stop.clone());
+        connections.spawn(async move {
+            let mut clients = JoinSet::new();
+            loop {
+                tokio::select! {
+                    () = stopping.cancelled() => break,
+                    arrival = listener.accept() => {
+                        clients.spawn(serve(arrival, terms.clone(), pieces.clone(), stopping.clone()));
+                    }
+                    Some(_ended) = clients.join_next() => {}
+                }
+            }
+            drop((pieces, listener));
+            while clients.join_next().await.is_some() {}
+        });
+        let result = gatherer.run(&mut gathered, &mut outlet, &mut deliveries).await;
+        self.sequence = gatherer.sequence();
+        result.map_err(GatherError::into_failure)?;
+        outlet.close();
+        while let Some(delivered) = deliveries.next().await {
+            gatherer.deliver(&delivered);
+        }
+        // Whoever does not take its answers is left behind.
+        let _farewell = timeout(FAREWELL, connections.join_next()).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

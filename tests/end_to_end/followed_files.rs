@@ -1,0 +1,202 @@
+//! Logs that grow, rotate, are packed and deleted, while the agent is killed again and again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use weir_tests::{Account, Scene, Weir, lines_of, say, visible_files, wait_until};
+
+const KILLS: usize = 30;
+const LOGS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(120);
+const FLOW: &str = "tests/end_to_end/flows/followed_files.flow";
+/// What the flow promises: repeats are a defect where it is exactly once.
+const PROMISE: Promise = Promise::AtLeastOnce;
+
+/// What is held against what has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "the other one is for a flow that promises more")]
+enum Promise {
+    AtLeastOnce,
+    ExactlyOnce,
+}
+
+/// The logs of an application, and whoever rotates them.
+struct Application {
+    folder: PathBuf,
+    chance: StdRng,
+    logs: Vec<Log>,
+    sent: Vec<String>,
+}
+
+#[derive(Default)]
+struct Log {
+    /// How many lines it has had.
+    lines: usize,
+    rotations: usize,
+    /// Rotated and not packed; packed and not deleted; with the last line in it.
+    rotated: Vec<(PathBuf, usize)>,
+    packed: Vec<(PathBuf, usize)>,
+}
+
+impl Application {
+    fn new(folder: PathBuf) -> Application {
+        fs::create_dir_all(&folder).expect("the folder of logs can be made");
+        let logs = (0..LOGS).map(|_| Log::default()).collect();
+        Application { folder, chance: StdRng::seed_from_u64(7), logs, sent: Vec::new() }
+    }
+
+    fn path(&self, log: usize) -> PathBuf {
+        self.folder.join(format!("app-{log}.log"))
+    }
+
+    /// Writes some lines, the last of them in two parts.
+    fn append(&mut self, log: usize, file: &mut File) {
+        let count = self.chance.random_range(1..400);
+        let mut text = String::new();
+        for _ in 0..count {
+            let number = self.logs[log].lines;
+            self.logs[log].lines += 1;
+            let line = format!("{log} {number} {}", "x".repeat(number % 120));
+            text.push_str(&line);
+            text.push('\n');
+            self.sent.push(line);
+        }
+        let (begin, end) = text.split_at(text.len() - text.len().min(10));
+        for part in [begin, end] {
+            file.write_all(part.as_bytes()).expect("logs can be written");
+        }
+    }
+
+    /// What happens to the logs while the agent runs or does not.
+    fn work(&mut self, arrived: &BTreeMap<usize, BTreeSet<usize>>) {
+        for log in 0..LOGS {
+            let path = self.path(log);
+            let open = OpenOptions::new().create(true).append(true).open(&path);
+            let mut file = open.expect("a log can be opened");
+            self.append(log, &mut file);
+            if self.chance.random_bool(0.4) {
+                self.rotate(log, &path, &mut file);
+            }
+            self.delete_what_has_arrived(log, arrived.get(&log));
+        }
+    }
+
+    /// Renames a log. Its writer goes on with it for a while; the one that was rotated before is packed.
+    fn rotate(&mut self, log: usize, path: &Path, file: &mut File) {
+        self.logs[log].rotations += 1;
+        let rotated = self.folder.join(format!("app-{log}.log.{}", self.logs[log].rotations));
+        fs::rename(path, &rotated).expect("a log can be renamed");
+        self.append(log, file);
+        for (path, last) in std::mem::take(&mut self.logs[log].rotated) {
+            let status = Command::new("gzip").arg(&path).status().expect("gzip can be run");
+            assert!(status.success(), "gzip {} failed", path.display());
+            self.logs[log].packed.push((path.with_added_extension("gz"), last));
+        }
+        let last = self.logs[log].lines;
+        self.logs[log].rotated.push((rotated, last));
+    }
+
+    /// Deletes packed logs of which every line has arrived.
+    fn delete_what_has_arrived(&mut self, log: usize, arrived: Option<&BTreeSet<usize>>) {
+        let through =
+            arrived.map_or(0, |numbers| (0..).take_while(|number| numbers.contains(number)).count());
+        self.logs[log].packed.retain(|(path, last)| {
+            let keep = *last > through;
+            if !keep {
+                fs::remove_file(path).expect("a packed log can be deleted");
+            }
+            keep
+        });
+    }
+}
+
+/// The log and the number of a line.
+fn parts(line: &[u8]) -> (usize, usize) {
+    let text = String::from_utf8_lossy(line);
+    let mut words = text.split(' ').map(|word| word.parse::<usize>().ok());
+    match (words.next().flatten(), words.next().flatten()) {
+        (Some(log), Some(number)) => (log, number),
+        _ => panic!("nobody wrote this line: {text}"),
+    }
+}
+
+/// What is in the files so far. Files are never changed, so each is read once.
+#[derive(Default)]
+struct Arrived {
+    files: BTreeSet<PathBuf>,
+    lines: Vec<Vec<u8>>,
+    numbers: BTreeMap<usize, BTreeSet<usize>>,
+}
+
+impl Arrived {
+    fn look(&mut self, output: &Path) {
+        if !output.exists() {
+            return;
+        }
+        for file in visible_files(output) {
+            if !self.files.insert(file.clone()) {
+                continue;
+            }
+            let lines = lines_of(std::slice::from_ref(&file));
+            let mut last = BTreeMap::new();
+            for (log, number) in lines.iter().map(|line| parts(line)) {
+                let before = last.insert(log, number);
+                assert!(before < Some(number), "{number} comes behind {before:?} in {}", file.display());
+                self.numbers.entry(log).or_default().insert(number);
+            }
+            self.lines.extend(lines);
+        }
+    }
+
+    fn distinct(&self) -> usize {
+        self.numbers.values().map(BTreeSet::len).sum()
+    }
+}
+
+#[test]
+fn nothing_is_missing_while_logs_rotate_and_the_agent_is_killed() {
+    let name = "nothing_is_missing_while_logs_rotate_and_the_agent_is_killed";
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
+    let settings = [
+        ("from", scene.path("logs/*.log*")),
+        ("state", scene.path("positions.json")),
+        ("channel", scene.path("channel")),
+        ("to", scene.path("output")),
+    ];
+    let output = scene.folder().join("output");
+    let mut application = Application::new(scene.folder().join("logs"));
+    let mut arrived = Arrived::default();
+    for _ in 0..KILLS {
+        let weir = Weir::run(&scene, FLOW, &settings);
+        // Where in its work it is killed is left to chance.
+        let moments = application.chance.random_range(1..12);
+        for _ in 0..moments {
+            application.work(&arrived.numbers);
+            sleep(Duration::from_millis(application.chance.random_range(0..60)));
+        }
+        weir.kill();
+        application.work(&arrived.numbers);
+        arrived.look(&output);
+    }
+    let weir = Weir::run(&scene, FLOW, &settings);
+    let sent = application.sent.len();
+    wait_until("every line has arrived", PATIENCE, || {
+        arrived.look(&output);
+        (arrived.distinct() >= sent).then_some(())
+    });
+    weir.terminate().assert_success();
+    arrived.look(&output);
+    let account = Account::of(&application.sent, &arrived.lines);
+    say(name, format!("{} files, {KILLS} kills", arrived.files.len()));
+    match PROMISE {
+        Promise::AtLeastOnce => account.assert_nothing_lost(name),
+        Promise::ExactlyOnce => account.assert_exact(name),
+    }
+}
