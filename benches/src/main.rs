@@ -8,7 +8,8 @@
 
 mod core;
 mod file_channel;
-mod files;
+mod files_sink;
+mod files_source;
 mod kafka;
 mod kafka_to_hdfs;
 mod pipeline;
@@ -45,7 +46,9 @@ enum What {
     #[command(hide = true)]
     Fill { path: std::path::PathBuf, gib: u64 },
     /// files -> memory -> null, against a loop that counts line ends
-    Files,
+    FilesSource,
+    /// generate -> memory -> files, as Parquet and text, against loops with the same crates on prepared events
+    FilesSink,
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
@@ -64,7 +67,8 @@ fn main() -> Outcome {
         }
         What::Recovery => file_channel::measure_recovery(rounds),
         What::Fill { path, gib } => file_channel::fill_and_end(&path, gib),
-        What::Files => files::measure(rounds, events.unwrap_or(10_737_418)),
+        What::FilesSource => files_source::measure(rounds, events.unwrap_or(10_737_418)),
+        What::FilesSink => files_sink::measure(rounds, events.unwrap_or(3_000_000)),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }

@@ -6,6 +6,7 @@
 mod file_channel;
 mod file_sink;
 mod files;
+mod formats;
 mod generate;
 #[cfg(feature = "hdfs")]
 mod hdfs;

@@ -3,7 +3,9 @@
 //! `tests/run` runs them with everything that they need. Each leaves its logs and files in `target/tmp/NAME`.
 
 mod durable_channel;
+mod exactly_once;
 mod followed_files;
+mod foreign_readers;
 mod generate_to_kafka;
 mod kafka_to_hdfs;
 mod local_files;

@@ -8,15 +8,19 @@ use walkdir::WalkDir;
 
 use crate::weir::output_of;
 
-/// All files below a folder whose names do not begin with a dot, by name.
+/// All files below a folder whose names, and those of the folders between, do not begin with a dot, by name.
 ///
-/// A file that is still being written, or was when its writer died, has such a name and does not count.
+/// A file that is still being written, or was when its writer died, has such a name and does not count; what a sink
+/// writes for itself is in such a folder.
 pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
+    let walk = WalkDir::new(folder).sort_by_file_name().into_iter();
+    let is_visible = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+    };
+    for entry in walk.filter_entry(is_visible) {
         let entry = entry.unwrap_or_else(|error| panic!("can't list {}: {error}", folder.display()));
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if entry.file_type().is_file() && !hidden {
+        if entry.file_type().is_file() {
             files.push(entry.into_path());
         }
     }

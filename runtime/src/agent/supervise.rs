@@ -16,13 +16,8 @@ use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::meter::{Meter, Phase};
 use crate::route::Segment;
-use crate::sink::{Sink, SinkPort};
+use crate::sink::{Retry, Sink, SinkPort};
 use crate::source::{Connection, Source, SourcePort};
-
-/// The wait after a component's first failure; it doubles with each further one.
-const WAIT_MIN: Duration = Duration::from_millis(100);
-/// No wait is longer.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Closes channels when nobody is left who puts into them.
 pub(super) struct Gates {
@@ -84,23 +79,31 @@ impl Drop for Open {
 
 /// The waits of one component: they grow while it fails, and begin again when it gets on.
 struct Waits {
+    retry: Retry,
     backoff: ExponentialBackoff,
     delivered: u64,
+    failures: u64,
 }
 
 impl Waits {
-    fn new() -> Waits {
-        let builder = ExponentialBuilder::default().with_min_delay(WAIT_MIN).with_max_delay(WAIT_MAX);
-        Waits { backoff: builder.with_jitter().without_max_times().build(), delivered: 0 }
+    fn new(retry: Retry) -> Waits {
+        let builder = ExponentialBuilder::default().with_min_delay(retry.first).with_max_delay(retry.max);
+        let backoff = builder.with_jitter().without_max_times().build();
+        Waits { retry, backoff, delivered: 0, failures: 0 }
     }
 
-    fn next(&mut self, meter: &Meter) -> Duration {
+    /// How long to wait after one more failure; none if it was the last that is put up with.
+    fn next(&mut self, meter: &Meter) -> Option<Duration> {
         let delivered = meter.delivered.read().events;
         if delivered > self.delivered {
-            *self = Waits { delivered, ..Waits::new() };
+            *self = Waits { delivered, ..Waits::new(self.retry) };
+        }
+        self.failures += 1;
+        if self.retry.limit.is_some_and(|limit| self.failures >= limit) {
+            return None;
         }
         // The jitter is added to the wait, so that it is bounded here once more.
-        self.backoff.next().unwrap_or(WAIT_MAX).min(WAIT_MAX)
+        Some(self.backoff.next().unwrap_or(self.retry.max).min(self.retry.max))
     }
 }
 
@@ -120,7 +123,7 @@ impl SourceTask {
 
     async fn supervise(&mut self, open: Open) -> Result<(), Failure> {
         let mut open = Some(open);
-        let mut waits = Waits::new();
+        let mut waits = Waits::new(Retry::default());
         loop {
             self.connection.meter.enter(Phase::Running);
             let (result, closed) = self.run_once(&mut open).await;
@@ -138,7 +141,7 @@ impl SourceTask {
                 self.connection.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
-            let wait = waits.next(&self.connection.meter);
+            let Some(wait) = waits.next(&self.connection.meter) else { return Err(failure) };
             warn!(
                 component = %self.connection.component,
                 "{failure}; it begins again behind what was delivered, next try in {wait:.1?}"
@@ -190,7 +193,7 @@ impl SinkTask {
     }
 
     async fn supervise(&mut self, port: &mut SinkPort, stop: &CancellationToken) -> Result<(), Failure> {
-        let mut waits = Waits::new();
+        let mut waits = Waits::new(self.sink.retry());
         loop {
             port.reset();
             self.meter.enter(Phase::Running);
@@ -208,7 +211,7 @@ impl SinkTask {
                 self.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
-            let wait = waits.next(&self.meter);
+            let Some(wait) = waits.next(&self.meter) else { return Err(failure) };
             let SinkTask { name, channels, .. } = &*self;
             warn!(
                 component = %name,
@@ -220,5 +223,27 @@ impl SinkTask {
                 info!(component = %self.name, "trying again");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_longest_and_the_last_failure_is_final() {
+        let seconds = Duration::from_secs;
+        let retry = Retry { first: seconds(1), max: seconds(4), limit: Some(5) };
+        let (mut waits, meter) = (Waits::new(retry), Meter::default());
+        let given: Vec<Option<Duration>> = (0..5).map(|_| waits.next(&meter)).collect();
+        assert!(
+            given[..4].iter().flatten().all(|wait| (seconds(1)..=seconds(4)).contains(wait)),
+            "{given:?}"
+        );
+        assert_eq!(given[3], Some(seconds(4)));
+        assert_eq!(given[4], None);
+        // What gets on begins anew.
+        meter.delivered.add(1, 1);
+        assert!(waits.next(&meter).is_some_and(|wait| wait < seconds(2)));
     }
 }

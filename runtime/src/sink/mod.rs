@@ -3,6 +3,7 @@
 mod port;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -44,5 +45,27 @@ pub trait Sink: Send {
     /// When that is not possible; nothing is started then.
     async fn recover(&mut self) -> Result<BTreeMap<Partition, u64>, Failure> {
         Ok(BTreeMap::new())
+    }
+
+    /// How long it waits before it is run again after a failure.
+    fn retry(&self) -> Retry {
+        Retry::default()
+    }
+}
+
+/// The waits between attempts of a component that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The wait after the first failure; it doubles with each further one, with jitter.
+    pub first: Duration,
+    /// No wait is longer.
+    pub max: Duration,
+    /// The failure of this number, in a row without anything delivered between, is permanent.
+    pub limit: Option<u64>,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry { first: Duration::from_millis(100), max: Duration::from_secs(10), limit: None }
     }
 }

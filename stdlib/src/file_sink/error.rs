@@ -35,6 +35,8 @@ pub(crate) enum Operation {
     Remove,
     /// Looks into a directory.
     List,
+    /// Reads.
+    Read,
 }
 
 impl fmt::Display for Operation {
@@ -47,6 +49,7 @@ impl fmt::Display for Operation {
             Operation::Rename => "giving its final name to",
             Operation::Remove => "removing",
             Operation::List => "listing",
+            Operation::Read => "reading",
         })
     }
 }

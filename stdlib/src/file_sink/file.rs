@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use weir_runtime::{Acknowledgement, Clock};
+use xxhash_rust::xxh3::Xxh3Default;
 
-use super::encoder::{Compression, Encoded, Encoder};
 use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
+use super::ledger::{Arrived, FileRecord};
 use super::names::{FileNames, FilePaths};
 use super::rows::Rows;
+use crate::formats::{Encoded, Encoder, Formatting};
 
 /// How much one turn on a thread of the codecs' reads, at most, before others get theirs.
 const TURN_BYTES: u64 = 1024 * 1024;
@@ -34,13 +36,17 @@ pub(super) struct Full {
 
 /// What all files of a sink have in common; it makes, fills and closes them.
 pub(super) struct Workshop<F: FileSystem> {
-    pub(super) file_system: F,
+    pub(super) file_system: Arc<F>,
     pub(super) names: FileNames,
-    pub(super) compression: Compression,
+    pub(super) formatting: Arc<Formatting>,
     pub(super) full: Full,
     pub(super) clock: Arc<dyn Clock>,
+    /// Whether files note which events are in them.
+    pub(super) exactly_once: bool,
     /// One permit a core: more threads than cores would only push each other out of the caches.
     pub(super) encoding: Arc<Semaphore>,
+    /// How many permits there are.
+    pub(super) threads: u32,
     pub(super) closing: Semaphore,
     /// The temporary names that exist now.
     pub(super) temporary: Mutex<BTreeSet<String>>,
@@ -53,11 +59,41 @@ pub(super) struct OpenFile<F: FileSystem> {
     content: Content,
 }
 
+impl<F: FileSystem> OpenFile<F> {
+    /// The directory that it is in.
+    pub(super) fn directory(&self) -> &str {
+        self.paths.complete.rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+}
+
 /// What is in a file, and who waits for it.
 struct Content {
     encoder: Encoder,
     events: u64,
     shares: Vec<Acknowledgement>,
+    /// For a ledger: which events are in it, and the checksum of what was written.
+    arrived: Option<Box<(Arrived, Xxh3Default)>>,
+}
+
+impl Content {
+    /// Takes bytes into the checksum.
+    fn sum(&mut self, bytes: &[u8]) {
+        if let Some(arrived) = &mut self.arrived {
+            arrived.1.update(bytes);
+        }
+    }
+}
+
+/// A file that is written and synced, and still has its temporary name.
+pub(super) struct ClosedFile<F: FileSystem> {
+    /// Kept as a sign to others that the file is not left over.
+    file: F::File,
+    pub(super) record: FileRecord,
+    /// Which events are in it.
+    pub(super) arrived: Arrived,
+    shares: Vec<Acknowledgement>,
+    events: u64,
+    breaks: u64,
 }
 
 /// What has become of rows that were to be appended.
@@ -112,10 +148,11 @@ impl<F: FileSystem> Workshop<F> {
     async fn create(&self, directory: &str) -> Result<OpenFile<F>, FileError> {
         let paths = self.names.next(directory, self.clock.now());
         let path = &paths.temporary;
-        let encoder = Encoder::new(self.compression).map_err(FileError::of(Operation::Encode, path))?;
+        let encoder = self.formatting.encoder().map_err(FileError::of(Operation::Encode, path))?;
         self.temporary().insert(path.clone());
         let file = self.file_system.create_new(path).await.map_err(FileError::of(Operation::Create, path))?;
-        Ok(OpenFile { file, content: Content { encoder, events: 0, shares: Vec::new() }, paths })
+        let arrived = self.exactly_once.then(Box::default);
+        Ok(OpenFile { file, content: Content { encoder, events: 0, shares: Vec::new(), arrived }, paths })
     }
 
     /// Appends rows to a file, a new one if there is none, until it is full.
@@ -151,8 +188,8 @@ impl<F: FileSystem> Workshop<F> {
     }
 
     async fn encode(&self, turn: Turn) -> io::Result<Turn> {
-        let full = self.full;
-        self.on_a_codec_thread(move || turn.run(full)).await
+        let (full, formatting) = (self.full, self.formatting.clone());
+        self.on_a_codec_thread(move || turn.run(full, &formatting)).await
     }
 
     async fn on_a_codec_thread<T: Send + 'static>(
@@ -161,11 +198,15 @@ impl<F: FileSystem> Workshop<F> {
     ) -> io::Result<T> {
         // The semaphore is never closed.
         let permit = self.encoding.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let work = move || {
-            let _permit = permit;
-            work()
-        };
-        spawn_blocking(work).await.map_err(io::Error::other)?
+        // What nobody waits for any more is dropped before its permit.
+        let worked = spawn_blocking(move || (work(), permit)).await.map_err(io::Error::other)?;
+        worked.0
+    }
+
+    /// Waits until no codec works any more: then nobody holds rows whose task has ended.
+    pub(super) async fn quiet(&self) {
+        // The semaphore is never closed.
+        let _all = self.encoding.acquire_many(self.threads).await;
     }
 
     async fn write(&self, file: &mut F::File, path: &str, bytes: Vec<u8>) -> Result<(), FileError> {
@@ -175,38 +216,56 @@ impl<F: FileSystem> Workshop<F> {
         self.file_system.write(file, bytes.into()).await.map_err(FileError::of(Operation::Write, path))
     }
 
-    /// Completes a file: its last bytes, a sync, its final name; and then acknowledges its events.
+    /// Closes a file: its last bytes, and a sync. It keeps its temporary name.
     ///
     /// # Errors
     /// When one of these fails. All the rows in the file come again.
-    pub(super) async fn complete(&self, file: OpenFile<F>) -> Result<Completed, FileError> {
+    pub(super) async fn close(&self, file: OpenFile<F>) -> Result<ClosedFile<F>, FileError> {
         let OpenFile { paths, mut file, content } = file;
         let path = &paths.temporary;
-        let Content { encoder, events, shares } = content;
+        let Content { encoder, events, shares, arrived } = content;
         let _permit = self.closing.acquire().await.map_err(FileError::of(Operation::Close, path))?;
         let finish = self.on_a_codec_thread(move || encoder.finish());
         let Encoded { rest, size, breaks } = finish.await.map_err(FileError::of(Operation::Encode, path))?;
+        let (arrived, mut sum) = *arrived.unwrap_or_default();
+        if self.exactly_once {
+            sum.update(&rest);
+        }
         self.write(&mut file, path, rest).await?;
         self.file_system.close(&mut file).await.map_err(FileError::of(Operation::Close, path))?;
-        let renamed = self.file_system.rename_no_replace(path, &paths.complete).await;
-        renamed.map_err(FileError::of(Operation::Rename, path))?;
-        // Kept until now, as a sign to others that the file is not left over.
+        let FilePaths { temporary, complete } = paths;
+        let record = FileRecord { temporary, complete, length: size, checksum: sum.digest() };
+        Ok(ClosedFile { file, record, arrived, shares, events, breaks })
+    }
+
+    /// Gives a closed file its final name, and then acknowledges its events.
+    ///
+    /// # Errors
+    /// When that fails. Without a ledger, all the rows in the file come again.
+    pub(super) async fn publish(&self, closed: ClosedFile<F>) -> Result<Completed, FileError> {
+        let ClosedFile { file, record, shares, events, breaks, .. } = closed;
+        let FileRecord { temporary, complete, length, .. } = record;
+        let renamed = self.file_system.rename_no_replace(&temporary, &complete).await;
+        renamed.map_err(FileError::of(Operation::Rename, &temporary))?;
         drop(file);
-        self.temporary().remove(path);
+        self.temporary().remove(&temporary);
         shares.into_iter().for_each(Acknowledgement::done);
-        Ok(Completed { path: paths.complete, events, size, breaks })
+        Ok(Completed { path: complete, events, size: length, breaks })
     }
 }
 
 impl Turn {
-    fn run(mut self, full: Full) -> io::Result<Turn> {
-        let Content { encoder, events, shares } = &mut self.content;
+    fn run(mut self, full: Full, formatting: &Formatting) -> io::Result<Turn> {
+        let Content { encoder, events, shares, arrived } = &mut self.content;
         let mut worked = 0;
         while let Some(rows) = self.rows.front_mut()
             && worked < TURN_BYTES
         {
             let bytes_per_row = rows.bytes / rows.left().max(1) as u64;
-            let taken = rows.encode(encoder, full.events - *events, full.size)?;
+            let taken = rows.encode(formatting, encoder, full.events - *events, full.size)?;
+            if let Some(arrived) = arrived {
+                rows.note_encoded(taken, &mut arrived.0);
+            }
             let bytes = bytes_per_row * taken;
             rows.bytes -= bytes.min(rows.bytes);
             // Empty bodies are work, too.
@@ -224,6 +283,7 @@ impl Turn {
             }
         }
         self.output = encoder.take_output(WRITE_BYTES)?;
+        self.content.sum(&self.output);
         Ok(self)
     }
 }

@@ -11,6 +11,10 @@ use bytes::Bytes;
 /// Whatever returns `Ok` has happened for good: it outlives a crash of the agent and, where the
 /// file system can promise it, of its machine.
 pub(crate) trait FileSystem: Send + Sync + 'static {
+    /// Whether [`FileSystem::is_abandoned`] knows the writer of a file that is closed and has not got
+    /// its final name: without, another agent might remove it between the two, and no ledger helps.
+    const KNOWS_WRITERS_OF_CLOSED_FILES: bool;
+
     /// A file that is being written. Dropping it gives it up where it stands.
     type File: Send + 'static;
     /// What goes wrong.
@@ -36,12 +40,24 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     fn rename_no_replace(&self, from: &str, to: &str)
     -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Makes the name of a file durable after a rename whose outcome was in doubt.
+    fn sync_name(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// Removes a file; it is no error if there is none.
     fn remove(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Removes a file that a writer has left behind, unless one still writes it. Says whether
-    /// it is gone.
-    fn remove_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    /// Whether nobody writes this file any more: its writer has died, or closed it and gone on. A
+    /// writer that holds on to its closed file is still its writer, where the file system can tell.
+    fn is_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// What is in a small file; nothing if it is not there.
+    fn read(&self, path: &str) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
+
+    /// The length of a file; nothing if it is not there.
+    fn length(&self, path: &str) -> impl Future<Output = Result<Option<u64>, Self::Error>> + Send;
+
+    /// XXH3 (64 bits) of what is in a file.
+    fn checksum(&self, path: &str) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 
     /// What is in a directory; nothing if it does not exist.
     fn list(&self, directory: &str) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;

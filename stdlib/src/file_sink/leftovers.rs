@@ -1,6 +1,7 @@
 //! What an agent that was killed has left behind: temporary files that nobody writes any more.
 //!
-//! Its events were never acknowledged, so they come again, and the files are removed. Only
+//! Its events were never acknowledged, so they come again, and the files are removed; but not those
+//! that an entry of the ledger names, which are complete and only lack their final name. Only
 //! files are considered that bear the marker of the same program and sink, and another
 //! instance's name ([`FileNames::is_left_over`](super::names::FileNames)); and one of those is
 //! removed only when the file system knows of no writer: another agent may run the same program
@@ -17,6 +18,7 @@ use weir_runtime::{Failure, Meter};
 use super::error::{FileError, Operation};
 use super::file::Workshop;
 use super::file_system::FileSystem;
+use super::ledger::named_files;
 use super::names::join;
 
 /// Directories looked into; those changed last come first.
@@ -39,6 +41,8 @@ pub(super) struct Sweep<F: FileSystem> {
     pub(super) workshop: Arc<Workshop<F>>,
     pub(super) meter: Arc<Meter>,
     pub(super) root: String,
+    /// The directory of the ledger, if the sink keeps one.
+    pub(super) ledger: Option<String>,
 }
 
 /// What a look has left to be looked at again.
@@ -114,18 +118,41 @@ impl<F: FileSystem> Sweep<F> {
         Ok(found)
     }
 
-    /// Removes those that nobody writes; returns the others.
+    /// Those of these files that no entry of the ledger names. Asked when their writers are known to be
+    /// gone: who is gone names no file any more.
+    async fn unnamed(&self, mut paths: Vec<String>) -> Vec<String> {
+        if let (Some(directory), false) = (&self.ledger, paths.is_empty()) {
+            match named_files(&*self.workshop.file_system, directory).await {
+                Ok(named) => paths.retain(|path| !named.contains(path)),
+                Err(error) => {
+                    self.stays(error.failure());
+                    paths.clear();
+                }
+            }
+        }
+        paths
+    }
+
+    fn stays(&self, error: Failure) {
+        warn!(component = &*self.component, "a leftover of an earlier run stays: {error}");
+    }
+
+    /// Removes those that nobody writes and that are not complete; returns those that are written.
     async fn remove(&self, paths: Vec<String>) -> Vec<String> {
         let mut written = Vec::new();
-        let mut removed = 0_u64;
+        let mut abandoned = Vec::new();
         for path in paths {
-            match self.workshop.file_system.remove_abandoned(&path).await {
-                Ok(true) => removed += 1,
+            match self.workshop.file_system.is_abandoned(&path).await {
+                Ok(true) => abandoned.push(path),
                 Ok(false) => written.push(path),
-                Err(error) => {
-                    let error = Failure::from(FileError::of(Operation::Remove, &path)(error));
-                    warn!(component = &*self.component, "a leftover of an earlier run stays: {error}");
-                }
+                Err(error) => self.stays(FileError::of(Operation::Remove, &path)(error).into()),
+            }
+        }
+        let mut removed = 0_u64;
+        for path in self.unnamed(abandoned).await {
+            match self.workshop.file_system.remove(&path).await {
+                Ok(()) => removed += 1,
+                Err(error) => self.stays(FileError::of(Operation::Remove, &path)(error).into()),
             }
         }
         if removed > 0 {

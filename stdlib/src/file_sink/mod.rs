@@ -4,23 +4,27 @@
 //! ([`rows`]), wait in the lane of their directory ([`lanes`]), and are encoded and appended to
 //! the lane's file ([`file`]) by a task of its own, several at once: codecs on blocking threads,
 //! I/O on the runtime's. A file that is full, old or in the way is completed in the background
-//! while its lane goes on with the next one: its last bytes, a sync, its final name. Only then
-//! its shares of the acknowledgements are done. So nothing is acknowledged that is not in a
-//! file with its final name, and whatever fails before gives its rows back by dropping them.
+//! ([`finishing`]) while its lane goes on with the next one: its last bytes, a sync, its final name.
+//! Only then its shares of the acknowledgements are done. So nothing is acknowledged that is not in
+//! a file with its final name, and whatever fails before gives its rows back by dropping them.
+//! Where `exactly_once` is promised, the [`ledger`] says between the sync and the name which events
+//! are in the file.
 //!
 //! This module must not know where files are (a [`FileSystem`] is handed in).
 
-mod encoder;
 mod error;
 mod file;
 mod file_system;
+mod finishing;
 mod lanes;
+mod ledger;
 mod leftovers;
 mod names;
 mod rows;
 mod run;
 mod totals;
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,18 +36,21 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weir_plan::Template;
-use weir_runtime::sink::{Sink, SinkPort};
+use weir_runtime::batch::Partition;
+use weir_runtime::sink::{Retry, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
-use encoder::Compression;
 use file::{Full, Workshop};
+use lanes::Due;
+use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
-use names::FileNames;
+use names::{FileNames, InUse};
 use run::{Run, Setup, clear_away};
 use totals::Totals;
 
+use crate::formats::{Compression, Format, FormatError, Formatting};
 use crate::template::{Renderer, TemplateError};
-use crate::types::Allowed;
+use crate::types::{Allowed, RetrySettings};
 pub(crate) use file_system::{Entry, FileSystem};
 
 /// The longest prefix of names, in bytes; file systems allow names of 255.
@@ -51,20 +58,6 @@ const PREFIX_BYTES_MAX: usize = 80;
 
 /// How long the end of a run waits for the first look for leftovers.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The one of the formats that this version writes.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Format {
-    Text,
-}
-
-/// The one of the marks of unfinished files that this version knows.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum InUse {
-    Dot,
-}
 
 /// The settings that the sinks of files share.
 #[derive(Debug, Deserialize)]
@@ -77,16 +70,18 @@ pub(crate) struct FileSettings {
     roll: Roll,
     /// The time zone of the directory's times.
     pub(crate) zone: String,
+    round: Option<Duration>,
     in_use: InUse,
     max_open: usize,
+    retry: Option<RetrySettings>,
     allow: Option<Allowed>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "hdfs"))]
 impl FileSettings {
     /// Settings with this path.
     pub(crate) fn example(path: Template) -> FileSettings {
-        let roll = Roll { size: 1 << 27, age: Duration::from_secs(300), count: None };
+        let roll = Roll { size: 1 << 27, age: Duration::from_secs(300), count: None, idle: None };
         let (prefix, zone) = ("events".to_string(), "UTC".to_string());
         FileSettings {
             path,
@@ -95,8 +90,10 @@ impl FileSettings {
             compress: Compression::None,
             roll,
             zone,
+            round: None,
             in_use: InUse::Dot,
             max_open: 100,
+            retry: None,
             allow: None,
         }
     }
@@ -107,6 +104,7 @@ struct Roll {
     size: u64,
     age: Duration,
     count: Option<u64>,
+    idle: Option<Duration>,
 }
 
 /// Settings that no run could work with.
@@ -114,6 +112,8 @@ struct Roll {
 enum FileSinkError {
     #[error("`path`: {0}")]
     Path(#[source] TemplateError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
     #[error("the machine has no random numbers to name files by: {0}")]
     Random(getrandom::Error),
     #[error("`path` is empty")]
@@ -129,11 +129,21 @@ enum FileSinkError {
 pub(crate) struct FileSink<F: FileSystem> {
     context: Context,
     path: Renderer,
-    age: Duration,
+    due: Due,
     max_open: usize,
+    retry: Retry,
     workshop: Arc<Workshop<F>>,
     totals: Totals,
+    ledger: Keeping<F>,
     sweep: Sweeping,
+}
+
+/// The sink's ledger between two runs.
+struct Keeping<F: FileSystem> {
+    /// Where it is; none if the sink keeps none.
+    directory: Option<String>,
+    /// None before it is recovered, and after a run that failed.
+    ledger: Option<Box<Ledger<F>>>,
 }
 
 /// Where the search for leftovers of earlier runs of the agent stands.
@@ -155,10 +165,11 @@ impl<F: FileSystem> FileSink<F> {
         place: &str,
         context: Context,
     ) -> Result<FileSink<F>, Failure> {
-        let FileSettings { path, prefix, compress, roll, zone, max_open, .. } = settings;
-        let FileSettings { format: Format::Text, in_use: InUse::Dot, .. } = settings;
+        let FileSettings {
+            path, prefix, format, compress, roll, zone, round, in_use, max_open, retry, ..
+        } = settings;
         let (None | Some(Allowed::Sensitive)) = settings.allow;
-        let path = Renderer::for_path(&path, &zone).map_err(FileSinkError::Path);
+        let path = Renderer::for_path(&path, &zone, round).map_err(FileSinkError::Path);
         let path = path.map_err(Failure::permanent)?;
         if path.is_empty() {
             return Err(Failure::permanent(FileSinkError::EmptyPath));
@@ -167,27 +178,52 @@ impl<F: FileSystem> FileSink<F> {
             return Err(Failure::permanent(FileSinkError::Prefix(prefix)));
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let names = FileNames::new(&prefix, compress.extension(), &context.program, &context.component);
+        let cores = u32::try_from(cores).unwrap_or(1);
+        let formatting = Formatting::new(format, compress, &context.schema).map_err(FileSinkError::Format);
+        let formatting = formatting.map_err(Failure::permanent)?;
+        let Context { program, component, .. } = &context;
+        let names = FileNames::new(&prefix, formatting.extension(), in_use, program, component);
         let workshop = Workshop {
-            file_system,
+            file_system: Arc::new(file_system),
             names: names.map_err(FileSinkError::Random).map_err(Failure::permanent)?,
-            compression: compress,
+            formatting: Arc::new(formatting),
             full: Full { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
             clock: context.clock.clone(),
-            encoding: Arc::new(Semaphore::new(cores)),
+            exactly_once: context.exactly_once,
+            encoding: Arc::new(Semaphore::new(cores as usize)),
+            threads: cores,
             closing: Workshop::<F>::closing_permits(),
             temporary: Mutex::default(),
         };
         let root = root(&path).to_string();
         Ok(FileSink {
             totals: Totals::under(&format!("{place}{root}")),
+            ledger: Keeping {
+                directory: context.exactly_once.then(|| ledger::directory(&root, program, component)),
+                ledger: None,
+            },
             sweep: Sweeping::Before { root },
             workshop: Arc::new(workshop),
-            age: roll.age,
+            due: Due { age: roll.age, idle: roll.idle },
             max_open,
+            retry: retry.map_or_else(Retry::default, Retry::from),
             path,
             context,
         })
+    }
+
+    /// Reads the ledger, if there is to be one and it is not at hand, and does the renames that it
+    /// names: what a crash or a failed run has left.
+    async fn recover_ledger(&mut self) -> Result<(), Failure> {
+        let Keeping { directory: Some(directory), ledger: None } = &self.ledger else { return Ok(()) };
+        let Workshop { file_system, names, .. } = &*self.workshop;
+        let component = self.context.component.clone();
+        let ledger =
+            Ledger::recover(file_system.clone(), component, directory.clone(), names.instance()).await;
+        let ledger = ledger.map_err(LedgerError::failure)?;
+        names.begin_behind(ledger.latest());
+        self.ledger.ledger = Some(Box::new(ledger));
+        Ok(())
     }
 
     /// Before the first run leftovers of other agents are looked for, before a further one what
@@ -201,6 +237,7 @@ impl<F: FileSystem> FileSink<F> {
             workshop: self.workshop.clone(),
             meter: self.context.meter.clone(),
             root: root.clone(),
+            ledger: self.ledger.directory.clone(),
         };
         let (looked, first_look) = oneshot::channel();
         let mut task = JoinSet::new();
@@ -216,18 +253,36 @@ impl<F: FileSystem> FileSink<F> {
 
 #[async_trait]
 impl<F: FileSystem> Sink for FileSink<F> {
+    fn retry(&self) -> Retry {
+        self.retry
+    }
+
+    fn keeps_exactly_once(&self) -> bool {
+        F::KNOWS_WRITERS_OF_CLOSED_FILES
+    }
+
+    async fn recover(&mut self) -> Result<BTreeMap<Partition, u64>, Failure> {
+        self.recover_ledger().await?;
+        Ok(self.ledger.ledger.as_ref().map(|ledger| ledger.settled()).unwrap_or_default())
+    }
+
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        self.recover_ledger().await?;
         self.clear_up().await;
         let setup = Setup {
             component: &self.context.component,
             path: &self.path,
-            age: self.age,
+            due: self.due,
             max_open: self.max_open,
             workshop: &self.workshop,
             meter: &self.context.meter,
             totals: &mut self.totals,
         };
-        Run::new(setup).run(port).await?;
+        let ledger = Run::new(setup, self.ledger.ledger.take()).run(port).await?;
+        if let Some(mut ledger) = ledger {
+            ledger.finish(&port.settled()).await.map_err(LedgerError::failure)?;
+            self.ledger.ledger = Some(ledger);
+        }
         if let Sweeping::Begun { first_look, .. } = &mut self.sweep
             && let Some(first_look) = first_look.take()
         {

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 
-use arrow_array::BinaryViewArray;
 use thiserror::Error;
 use weir_runtime::Acknowledgement;
+use weir_runtime::batch::Batch;
 use weir_runtime::sink::Delivery;
 
-use super::encoder::Encoder;
+use super::ledger::{Arrived, Known, LedgerError, note};
+use crate::formats::{Encoder, Formatting, Gathered};
 use crate::template::{Bound, Renderer, TemplateError};
 
 /// Why a batch can't be written. It never can: the plan does not fit the component.
@@ -18,24 +19,27 @@ pub(super) enum RowsError {
     /// Of the path.
     #[error("path: {0}")]
     Template(#[from] TemplateError),
-    /// A line needs bytes.
-    #[error("the events have no `body` of bytes to write as lines")]
-    Body,
+    /// Of a promise.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// Rows of one batch that go to one directory, with their shares of its acknowledgement.
 pub(super) struct Rows {
-    bodies: BinaryViewArray,
-    /// In order; the first may be begun.
+    batch: Batch,
+    /// Which of the batch's, in order.
     ranges: Vec<Range<u32>>,
-    next_range: usize,
-    /// How many rows of `ranges` are not encoded yet.
+    /// Those rows as the file's format wants them; made when the first is encoded.
+    gathered: Option<Gathered>,
+    /// How many of them are encoded.
+    next: usize,
+    /// How many are not.
     left: usize,
     /// One share for each row that is in no file yet.
     acknowledgement: Acknowledgement,
     /// The number of the delivery that they came with.
     pub(super) delivery: u64,
-    /// About what their bodies take up.
+    /// About what they take up.
     pub(super) bytes: u64,
 }
 
@@ -49,17 +53,30 @@ impl Rows {
     ///
     /// # Errors
     /// When the encoder fails.
-    pub(super) fn encode(&mut self, encoder: &mut Encoder, most: u64, size_max: u64) -> io::Result<u64> {
-        let range = &mut self.ranges[self.next_range];
-        let most = u32::try_from(most).unwrap_or(u32::MAX);
-        let end = range.end.min(range.start.saturating_add(most));
-        let taken = encoder.append(&self.bodies, range.start as usize..end as usize, size_max)?;
-        range.start += taken as u32;
-        if range.start == range.end {
-            self.next_range += 1;
-        }
+    pub(super) fn encode(
+        &mut self,
+        formatting: &Formatting,
+        encoder: &mut Encoder,
+        most: u64,
+        size_max: u64,
+    ) -> io::Result<u64> {
+        let gathered = match &mut self.gathered {
+            Some(gathered) => gathered,
+            none => none.insert(formatting.gather(&self.batch, &self.ranges)?),
+        };
+        let most = self.left.min(usize::try_from(most).unwrap_or(usize::MAX));
+        let taken = encoder.append(gathered, self.next..self.next + most, size_max)?;
+        self.next += taken;
         self.left -= taken;
         Ok(taken as u64)
+    }
+
+    /// Notes which events the last `count` rows were that have been encoded.
+    pub(super) fn note_encoded(&self, count: u64, arrived: &mut Arrived) {
+        let Some(identities) = self.batch.identities() else { return };
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let rows = self.ranges.iter().cloned().flatten().map(|row| row as usize);
+        note(arrived, identities, rows.skip(self.next - count).take(count));
     }
 
     /// Takes away the shares of the rows that were encoded since the last time.
@@ -69,24 +86,46 @@ impl Rows {
     }
 }
 
-/// Sorts the rows of a delivery by the directory that the path gives them.
+/// A delivery sorted by directories.
+pub(super) struct Sorted {
+    /// The rows of each directory.
+    pub(super) directories: Vec<(String, Rows)>,
+    /// How many rows were left out since they have arrived before. They are acknowledged.
+    pub(super) arrived_before: u64,
+}
+
+/// Sorts the rows of a delivery by the directory that the path gives them, without those that the
+/// ledger knows to have `arrived` before.
 ///
 /// # Errors
-/// When the batch doesn't fit the path or has no bodies.
+/// When the batch doesn't fit the path, or does not say which events its rows are.
 pub(super) fn by_directory(
     path: &Renderer,
     delivery: Delivery,
     number: u64,
-) -> Result<Vec<(String, Rows)>, RowsError> {
+    arrived: Option<&Known>,
+) -> Result<Sorted, RowsError> {
     let Delivery { batch, mut acknowledgement } = delivery;
-    let bodies = batch.bodies().cloned().ok_or(RowsError::Body)?;
-    let ranges = ranges_by_directory(&path.bind(&batch)?, batch.rows());
+    // A batch has far fewer rows than a transaction may have events, a million.
+    let all = std::iter::once(0..batch.rows() as u32);
+    let chosen: Vec<Range<u32>> = match arrived {
+        None => all.collect(),
+        Some(known) => {
+            let identities = batch.identities().ok_or(LedgerError::Unidentified)?;
+            known.new_rows(identities, batch.rows()).unwrap_or_else(|| all.collect())
+        }
+    };
+    let left: usize = chosen.iter().map(ExactSizeIterator::len).sum();
+    let arrived_before = (batch.rows() - left) as u64;
+    acknowledgement.split(arrived_before).done();
+    let ranges = ranges_by_directory(&path.bind(&batch)?, &chosen);
     let rows = ranges.into_iter().map(|(directory, ranges)| {
         let left: usize = ranges.iter().map(ExactSizeIterator::len).sum();
         let rows = Rows {
-            bodies: bodies.clone(),
+            batch: batch.clone(),
             ranges,
-            next_range: 0,
+            gathered: None,
+            next: 0,
             left,
             acknowledgement: acknowledgement.split(left as u64),
             delivery: number,
@@ -94,26 +133,28 @@ pub(super) fn by_directory(
         };
         (directory, rows)
     });
-    Ok(rows.collect())
+    Ok(Sorted { directories: rows.collect(), arrived_before })
 }
 
-fn ranges_by_directory(path: &Bound<'_>, rows: usize) -> Vec<(String, Vec<Range<u32>>)> {
+/// Which of these rows go to which directory.
+fn ranges_by_directory(path: &Bound<'_>, chosen: &[Range<u32>]) -> Vec<(String, Vec<Range<u32>>)> {
     let mut found: Vec<(String, Vec<Range<u32>>)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut directory = String::new();
-    let mut row = 0;
-    while row < rows {
-        let end = path.run_end(row);
-        directory.clear();
-        path.render(row, &mut directory);
-        let place = places.get(&directory).copied().unwrap_or_else(|| {
-            found.push((directory.clone(), Vec::new()));
-            places.insert(directory.clone(), found.len() - 1);
-            found.len() - 1
-        });
-        // A batch has far fewer rows than a transaction may have events, a million.
-        found[place].1.push(row as u32..end as u32);
-        row = end;
+    for range in chosen {
+        let mut row = range.start;
+        while row < range.end {
+            let end = range.end.min(path.run_end(row as usize) as u32);
+            directory.clear();
+            path.render(row as usize, &mut directory);
+            let place = places.get(&directory).copied().unwrap_or_else(|| {
+                found.push((directory.clone(), Vec::new()));
+                places.insert(directory.clone(), found.len() - 1);
+                found.len() - 1
+            });
+            found[place].1.push(row..end);
+            row = end;
+        }
     }
     found
 }

@@ -14,8 +14,10 @@ use weir_runtime::{Failure, Meter};
 use super::error::FileError;
 use super::file::{Appended, Completed, OpenFile, Workshop};
 use super::file_system::FileSystem;
-use super::lanes::{Close, Delivered, LaneId, Lanes, Work};
-use super::rows::{self, Rows};
+use super::finishing::{Finished, Finishing};
+use super::lanes::{Close, Delivered, Due, LaneId, Lanes, Work};
+use super::ledger::{Known, Ledger};
+use super::rows::{self, Rows, Sorted};
 use super::totals::Totals;
 use crate::template::Renderer;
 
@@ -35,7 +37,7 @@ const CLEARING_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Setup<'a, F: FileSystem> {
     pub(super) component: &'a str,
     pub(super) path: &'a Renderer,
-    pub(super) age: Duration,
+    pub(super) due: Due,
     pub(super) max_open: usize,
     pub(super) workshop: &'a Arc<Workshop<F>>,
     pub(super) meter: &'a Meter,
@@ -49,7 +51,9 @@ pub(super) struct Run<'a, F: FileSystem> {
     setup: Setup<'a, F>,
     lanes: Lanes<OpenFile<F>, Rows>,
     appending: JoinSet<AppendResult<F>>,
-    completing: JoinSet<(Close, Result<Completed, FileError>)>,
+    finishing: Finishing<F>,
+    /// Rows that have arrived before and are left out, where there is a ledger.
+    arrived: Option<Known>,
     deliveries: u64,
     backlog_bytes: u64,
     /// Files that are closed early and not yet complete.
@@ -68,12 +72,14 @@ impl Delivered for Rows {
 }
 
 impl<'a, F: FileSystem> Run<'a, F> {
-    pub(super) fn new(setup: Setup<'a, F>) -> Run<'a, F> {
+    pub(super) fn new(setup: Setup<'a, F>, ledger: Option<Box<Ledger<F>>>) -> Run<'a, F> {
+        let finishing = Finishing::new(setup.workshop.clone(), ledger);
         Run {
             lanes: Lanes::new(setup.max_open),
             setup,
             appending: JoinSet::new(),
-            completing: JoinSet::new(),
+            arrived: finishing.others(),
+            finishing,
             deliveries: 0,
             backlog_bytes: 0,
             early: 0,
@@ -83,35 +89,44 @@ impl<'a, F: FileSystem> Run<'a, F> {
         }
     }
 
-    /// Writes what the port brings, until it ends and all files are complete.
+    /// Writes what the port brings, until it ends and all files are complete. Gives the ledger back.
     ///
     /// # Errors
-    /// When one file fails. What is in files that are not complete comes again.
-    pub(super) async fn run(mut self, port: &mut SinkPort) -> Result<(), Failure> {
-        let outcome = self.work(port).await;
-        if outcome.is_err() {
-            self.give_up().await;
+    /// When one file fails, or the ledger does. What is in files that are not complete comes again.
+    pub(super) async fn run(mut self, port: &mut SinkPort) -> Result<Option<Box<Ledger<F>>>, Failure> {
+        match self.work(port).await {
+            Ok(()) => Ok(self.finishing.take_ledger()),
+            Err(failure) => {
+                self.give_up().await;
+                Err(failure)
+            }
         }
-        outcome
     }
 
     async fn work(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         let mut ended = false;
         loop {
             self.start_work();
-            if ended && self.lanes.is_empty() && self.completing.is_empty() {
+            if self.finishing.can_commit() {
+                self.finishing.commit(port.settled());
+            }
+            if ended && self.lanes.is_empty() && self.finishing.files() == 0 {
                 return Ok(());
             }
             let takes = !ended
                 && self.backlog_bytes < BACKLOG_BYTES_MAX
-                && self.completing.len() < COMPLETING_FILES_MAX;
-            let aged = self.lanes.next_aged(self.setup.age);
+                && self.finishing.files() < COMPLETING_FILES_MAX;
+            let due = self.lanes.next_due(self.setup.due);
             tokio::select! {
                 biased;
-                Some(completed) = self.completing.join_next() => self.completed(completed, port)?,
+                Some(finished) = self.finishing.next() => match finished? {
+                    Finished::File(close, completed) => self.completed(close, &completed, port),
+                    Finished::Step { others_changed: true } => self.arrived = self.finishing.others(),
+                    Finished::Step { others_changed: false } => {}
+                },
                 Some(appended) = self.appending.join_next() => self.appended(appended)?,
-                () = sleep_until(aged.unwrap_or_else(Instant::now)), if aged.is_some() => {
-                    self.lanes.close_aged(self.setup.age, Instant::now());
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.lanes.close_due(self.setup.due, Instant::now());
                 }
                 taken = port.take(), if takes => match taken? {
                     Taken::Events(delivery) => self.sort(delivery)?,
@@ -128,9 +143,13 @@ impl<'a, F: FileSystem> Run<'a, F> {
     /// Puts a delivery's rows into the lanes of their directories.
     fn sort(&mut self, delivery: Delivery) -> Result<(), Failure> {
         self.deliveries += 1;
-        let sorted = rows::by_directory(self.setup.path, delivery, self.deliveries);
+        let sorted = rows::by_directory(self.setup.path, delivery, self.deliveries, self.arrived.as_ref());
+        let Sorted { directories, arrived_before } = sorted.map_err(Failure::permanent)?;
+        if arrived_before > 0 {
+            self.setup.meter.count("events_arrived_before", arrived_before);
+        }
         let now = Instant::now();
-        for (directory, rows) in sorted.map_err(Failure::permanent)? {
+        for (directory, rows) in directories {
             self.backlog_bytes += rows.bytes;
             if self.lanes.push(directory, rows, now) {
                 self.early += 1;
@@ -141,7 +160,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
     }
 
     fn start_work(&mut self) {
-        while self.completing.len() < COMPLETING_FILES_MAX
+        while self.finishing.files() < COMPLETING_FILES_MAX
             && let Some(work) = self.lanes.next_work()
         {
             match work {
@@ -151,16 +170,11 @@ impl<'a, F: FileSystem> Run<'a, F> {
                     self.appending
                         .spawn(async move { (lane, bytes, workshop.append(&directory, file, rows).await) });
                 }
-                Work::Complete { file: Some(file), close } => self.complete(file, close),
+                Work::Complete { file: Some(file), close } => self.finishing.add(file, close),
                 Work::Complete { file: None, close: Close::Early } => self.early -= 1,
                 Work::Complete { file: None, close: Close::Due } => {}
             }
         }
-    }
-
-    fn complete(&mut self, file: OpenFile<F>, close: Close) {
-        let workshop = self.setup.workshop.clone();
-        self.completing.spawn(async move { (close, workshop.complete(file).await) });
     }
 
     fn appended(&mut self, joined: Result<AppendResult<F>, JoinError>) -> Result<(), Failure> {
@@ -169,25 +183,19 @@ impl<'a, F: FileSystem> Run<'a, F> {
         let rest_bytes: u64 = rest.iter().map(|rows| rows.bytes).sum();
         self.backlog_bytes -= bytes - rest_bytes;
         if let Some(full) = self.lanes.appended(lane, file, is_full, rest, Instant::now()) {
-            self.complete(full, Close::Due);
+            self.finishing.add(full, Close::Due);
         }
         Ok(())
     }
 
-    fn completed(
-        &mut self,
-        joined: Result<(Close, Result<Completed, FileError>), JoinError>,
-        port: &SinkPort,
-    ) -> Result<(), Failure> {
-        let (close, completed) = joined?;
-        let completed = completed?;
+    fn completed(&mut self, close: Close, completed: &Completed, port: &SinkPort) {
         debug!(
             component = self.setup.component,
             path = completed.path,
             events = completed.events,
             "wrote a file"
         );
-        self.setup.totals.add(&completed, close, self.setup.meter);
+        self.setup.totals.add(completed, close, self.setup.meter);
         if close == Close::Early {
             self.early -= 1;
             if self.early == 0
@@ -197,7 +205,6 @@ impl<'a, F: FileSystem> Run<'a, F> {
                 self.relieve();
             }
         }
-        Ok(())
     }
 
     /// The channel can't go on with all that is held here.
@@ -235,21 +242,30 @@ impl<'a, F: FileSystem> Run<'a, F> {
     }
 
     /// Lets go of all events but those of the files that may still become complete, and clears
-    /// away what is unfinished.
+    /// away what is unfinished; with a ledger only when that has been read again, since an entry
+    /// whose outcome is unknown may name some of it.
     async fn give_up(mut self) {
         self.appending.shutdown().await;
         drop(self.lanes);
+        // Rows that come back only when the next run has begun would be behind newer ones.
+        let encoding = timeout(LAST_FILES_PATIENCE, self.setup.workshop.quiet()).await;
+        if encoding.is_err() {
+            info!(component = self.setup.component, "a codec does not come to its end");
+        }
+        let (finishing, totals) = (&mut self.finishing, self.setup.totals);
         let completing = async {
-            while let Some(joined) = self.completing.join_next().await {
-                if let Ok((close, Ok(completed))) = joined {
-                    self.setup.totals.add(&completed, close, self.setup.meter);
+            while let Some(finished) = finishing.next().await {
+                if let Ok(Finished::File(close, completed)) = finished {
+                    totals.add(&completed, close, self.setup.meter);
                 }
             }
         };
         if timeout(LAST_FILES_PATIENCE, completing).await.is_err() {
-            self.completing.shutdown().await;
+            self.finishing.shutdown().await;
         }
-        clear_away(self.setup.component, self.setup.workshop).await;
+        if self.arrived.is_none() {
+            clear_away(self.setup.component, self.setup.workshop).await;
+        }
     }
 }
 

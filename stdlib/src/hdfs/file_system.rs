@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::file_sink::{Entry, FileSystem};
 
@@ -28,6 +29,9 @@ const CALL_PATIENCE: Duration = Duration::from_secs(120);
 
 /// For writes and closes, which wait for DataNodes, and for the NameNode at a block's end.
 const WRITE_PATIENCE: Duration = Duration::from_secs(180);
+
+/// How much of a file is read at once.
+const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// A call that takes longer than this is told of.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -209,6 +213,8 @@ impl Drop for HdfsFile {
 }
 
 impl FileSystem for Hdfs {
+    /// The lease ends when the file is closed.
+    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = false;
     type File = HdfsFile;
     type Error = HdfsError;
 
@@ -241,13 +247,18 @@ impl FileSystem for Hdfs {
         }
     }
 
+    /// The NameNode answers when its log is synced, so what can be seen is durable.
+    async fn sync_name(&self, _path: &str) -> Result<(), HdfsError> {
+        Ok(())
+    }
+
     async fn remove(&self, path: &str) -> Result<(), HdfsError> {
         self.answer(CALL_PATIENCE, self.client()?.delete(path, false)).await.map(drop)
     }
 
     /// Whether a file has a writer, its lease tells: the NameNode lets nobody append to a file
     /// whose writer has renewed its lease within the last minute, and asking disturbs no writer.
-    async fn remove_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
+    async fn is_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
         match self.answer(CALL_PATIENCE, self.client()?.append(path)).await {
             Ok(writer) => drop(HdfsFile { writer: Some(writer) }),
             Err(HdfsError::Client(ClientError::AlreadyExists(_))) => return Ok(false),
@@ -255,7 +266,32 @@ impl FileSystem for Hdfs {
             Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(NOT_FOUND) => {}
             Err(error) => return Err(error),
         }
-        self.remove(path).await.map(|()| true)
+        Ok(true)
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, HdfsError> {
+        let mut reader = match self.answer(CALL_PATIENCE, self.client()?.read(path)).await {
+            Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(None),
+            reader => reader?,
+        };
+        let length = reader.file_length();
+        self.answer(WRITE_PATIENCE, reader.read_bytes(length)).await.map(Some)
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, HdfsError> {
+        Ok(self.status(path).await?.map(|status| status.length as u64))
+    }
+
+    async fn checksum(&self, path: &str) -> Result<u64, HdfsError> {
+        let mut reader = self.answer(CALL_PATIENCE, self.client()?.read(path)).await?;
+        let mut sum = Xxh3Default::new();
+        loop {
+            let bytes = self.answer(WRITE_PATIENCE, reader.read_bytes(READ_BYTES)).await?;
+            if bytes.is_empty() {
+                return Ok(sum.digest());
+            }
+            sum.update(&bytes);
+        }
     }
 
     async fn list(&self, directory: &str) -> Result<Vec<Entry>, HdfsError> {

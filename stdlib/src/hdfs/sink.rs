@@ -83,7 +83,7 @@ fn check(settings: &HdfsSettings, files: &FileSettings) -> Result<(), HdfsSinkEr
         Some(TemplatePart::Text(text)) if text.starts_with('/') => {}
         _ => return Err(HdfsSinkError::Relative),
     }
-    let path = Renderer::for_path(&files.path, &files.zone).map_err(HdfsSinkError::Path)?;
+    let path = Renderer::for_path(&files.path, &files.zone, None).map_err(HdfsSinkError::Path)?;
     for text in path.program_texts() {
         if text.contains(':') {
             return Err(HdfsSinkError::Colon(text));

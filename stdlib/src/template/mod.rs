@@ -13,6 +13,7 @@ mod time;
 
 use std::cell::RefCell;
 use std::fmt::Write;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
@@ -102,15 +103,20 @@ impl Renderer {
     /// When there is no such zone, or a pattern can't be written.
     #[cfg(any(feature = "kafka", test))]
     pub(crate) fn new(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
-        Renderer::make(template, zone, false)
+        Renderer::make(template, zone, None, false)
     }
 
-    /// A renderer of paths: values can't add a segment nor leave one, and no segment is empty.
+    /// A renderer of paths: values can't add a segment nor leave one, and no segment is empty. Times
+    /// are rounded down to a multiple of `round` by the clock of the zone.
     ///
     /// # Errors
     /// When there is no such zone, or a pattern can't be written.
-    pub(crate) fn for_path(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
-        let mut renderer = Renderer::make(template, zone, true)?;
+    pub(crate) fn for_path(
+        template: &Template,
+        zone: &str,
+        round: Option<Duration>,
+    ) -> Result<Renderer, TemplateError> {
+        let mut renderer = Renderer::make(template, zone, round, true)?;
         segment::normalise(renderer.parts.iter_mut().filter_map(|part| match part {
             Part::Text(text) => Some(text),
             Part::Hole { .. } => None,
@@ -125,16 +131,23 @@ impl Renderer {
         Ok(renderer)
     }
 
-    fn make(template: &Template, zone: &str, path: bool) -> Result<Renderer, TemplateError> {
+    fn make(
+        template: &Template,
+        zone: &str,
+        round: Option<Duration>,
+        path: bool,
+    ) -> Result<Renderer, TemplateError> {
         let zone = jiff::tz::TimeZone::get(zone)
             .map_err(|source| TemplateError::Zone { zone: zone.to_string(), source })?;
         let parts = template.parts.iter().map(|part| match part {
             TemplatePart::Text(text) => Ok(Part::Text(text.clone())),
             TemplatePart::Hole(hole) => {
                 let format = match &hole.format {
-                    HoleFormat::Plain => Format::Plain(TimePattern::rfc3339(&zone)?),
+                    HoleFormat::Plain => Format::Plain(TimePattern::rfc3339(&zone)?.rounded(round)),
                     HoleFormat::Padded(digits) => Format::Padded(usize::from(*digits)),
-                    HoleFormat::Time(pattern) => Format::Time(TimePattern::new(pattern, &zone)?),
+                    HoleFormat::Time(pattern) => {
+                        Format::Time(TimePattern::new(pattern, &zone)?.rounded(round))
+                    }
                 };
                 Ok(Part::Hole { column: hole.column.clone(), format })
             }

@@ -54,7 +54,7 @@ fn rendered(renderer: &Renderer, batch: &Batch) -> Vec<String> {
 
 /// One value in a path of one hole.
 fn segment(value: &str) -> String {
-    let renderer = Renderer::for_path(&template(vec![hole("@a", HoleFormat::Plain)]), "UTC").unwrap();
+    let renderer = Renderer::for_path(&template(vec![hole("@a", HoleFormat::Plain)]), "UTC", None).unwrap();
     rendered(&renderer, &batch(vec![("@a", texts(&[value]))], 1)).remove(0)
 }
 
@@ -118,7 +118,7 @@ fn runs_end_where_any_hole_changes() {
 fn times_are_written_in_the_zone() {
     let days = times(&["2026-06-30T21:59:59.999999Z", "2026-06-30T22:00:00Z", "1969-12-31T23:30:00Z"]);
     let renderer =
-        Renderer::for_path(&template(vec![text("/l/"), time("%Y/%m/%d")]), "Europe/Berlin").unwrap();
+        Renderer::for_path(&template(vec![text("/l/"), time("%Y/%m/%d")]), "Europe/Berlin", None).unwrap();
     assert_eq!(rendered(&renderer, &days), ["/l/2026/06/30", "/l/2026/07/01", "/l/1970/01/01"]);
 }
 
@@ -176,6 +176,29 @@ fn a_time_beyond_the_calendar_is_written_as_a_number() {
 }
 
 #[test]
+fn times_in_a_path_are_rounded_by_the_clock_of_the_zone() {
+    let rounded = |seconds: u64, zone: &str, pattern: &str, instants: &[&str]| {
+        let round = Some(std::time::Duration::from_secs(seconds));
+        let renderer = Renderer::for_path(&template(vec![time(pattern)]), zone, round).unwrap();
+        rendered(&renderer, &times(instants))
+    };
+    let quarters = ["2026-01-01T12:14:59Z", "2026-01-01T12:15:00Z", "2026-01-01T12:44:00Z"];
+    assert_eq!(rounded(900, "UTC", "%H%M", &quarters), ["1200", "1215", "1230"]);
+    assert_eq!(rounded(900, "Asia/Kathmandu", "%H%M", &quarters), ["1745", "1800", "1815"]);
+    assert_eq!(rounded(86_400, "Asia/Kathmandu", "%d%H%M", &["2026-01-01T18:20:00Z"]), ["020000"]);
+    // On the day when the clock goes forward, noon is eleven hours after midnight.
+    assert_eq!(rounded(86_400, "Europe/Berlin", "%d%H%M", &["2026-03-29T10:00:00Z"]), ["290000"]);
+    assert_eq!(rounded(43_200, "Europe/Berlin", "%d%H", &["2026-03-29T10:00:00Z"]), ["2912"]);
+    // Seven hours divide no day.
+    let spread: Vec<String> =
+        (0..48).map(|hour| format!("2026-01-{:02}T{:02}:30:00Z", 1 + hour / 24, hour % 24)).collect();
+    let spread: Vec<&str> = spread.iter().map(String::as_str).collect();
+    let whole = rounded(7 * 3_600, "UTC", "%d", &spread);
+    let each: Vec<String> = spread.iter().flat_map(|one| rounded(7 * 3_600, "UTC", "%d", &[one])).collect();
+    assert_eq!(whole, each);
+}
+
+#[test]
 fn values_stay_within_their_segment() {
     for (value, written) in [
         ("web-1.example", "web-1.example"),
@@ -197,7 +220,7 @@ fn values_stay_within_their_segment() {
 
 #[test]
 fn bytes_in_a_path_can_be_turned_back() {
-    let renderer = Renderer::for_path(&template(vec![hole("body", HoleFormat::Plain)]), "UTC").unwrap();
+    let renderer = Renderer::for_path(&template(vec![hole("body", HoleFormat::Plain)]), "UTC", None).unwrap();
     let body = Column::Array(Arc::new(BinaryViewArray::from_iter_values([b"\xff./\xc3".as_slice(), b"a"])));
     assert_eq!(rendered(&renderer, &batch(vec![("body", body)], 2)), ["%FF.%2F%C3", "a"]);
 }
@@ -206,7 +229,7 @@ fn bytes_in_a_path_can_be_turned_back() {
 fn a_value_can_not_reach_the_parent_together_with_its_neighbours() {
     let parts =
         vec![text("/lake/"), hole("@a", HoleFormat::Plain), hole("@b", HoleFormat::Plain), text("/x")];
-    let renderer = Renderer::for_path(&template(parts), "UTC").unwrap();
+    let renderer = Renderer::for_path(&template(parts), "UTC", None).unwrap();
     let values = batch(vec![("@a", texts(&[".", "", "x"])), ("@b", texts(&[".", "", ".."]))], 3);
     assert_eq!(
         rendered(&renderer, &values),
@@ -226,7 +249,7 @@ fn a_segment_that_is_too_long_is_cut_and_stays_distinct() {
 #[test]
 fn a_path_has_no_empty_segment() {
     let parts = vec![text("/lake//in/"), time("%Y"), text("/")];
-    let renderer = Renderer::for_path(&template(parts), "UTC").unwrap();
+    let renderer = Renderer::for_path(&template(parts), "UTC", None).unwrap();
     assert_eq!(rendered(&renderer, &times(&["2026-01-01T00:00:00Z"])), ["/lake/in/2026"]);
     assert_eq!(renderer.fixed_prefix(), "/lake/in/");
 }

@@ -1,5 +1,7 @@
 //! Times by a `strftime` pattern, rendered once for each of the pattern's smallest units.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
@@ -18,17 +20,35 @@ pub(super) struct TimePattern {
     zone: TimeZone,
     /// The text is the same for all times of one such stretch of local time, in microseconds.
     unit: i64,
+    /// Local times are rounded down to a multiple of this, in microseconds.
+    round: Option<i64>,
 }
 
 impl TimePattern {
     /// # Errors
     /// When the pattern can't be written.
     pub(super) fn new(pattern: &str, zone: &TimeZone) -> Result<TimePattern, TemplateError> {
-        let time = TimePattern { pattern: pattern.to_string(), zone: zone.clone(), unit: unit(pattern) };
+        let time = TimePattern {
+            pattern: pattern.to_string(),
+            zone: zone.clone(),
+            unit: unit(pattern),
+            round: None,
+        };
         match time.write(Timestamp::UNIX_EPOCH, &mut String::new()) {
             Ok(()) => Ok(time),
             Err(source) => Err(TemplateError::Pattern { pattern: pattern.to_string(), source }),
         }
+    }
+
+    /// The same, of times that are rounded down to a multiple of this by the zone's clock.
+    pub(super) fn rounded(mut self, round: Option<Duration>) -> TimePattern {
+        self.round = round.and_then(|round| i64::try_from(round.as_micros()).ok()).filter(|round| *round > 0);
+        if let Some(round) = self.round
+            && self.unit % round != 0
+        {
+            self.unit = round;
+        }
+        self
     }
 
     /// The way of RFC 3339.
@@ -43,7 +63,15 @@ impl TimePattern {
     }
 
     fn write(&self, time: Timestamp, text: &mut String) -> Result<(), jiff::Error> {
-        BrokenDownTime::from(&time.to_zoned(self.zone.clone())).format(&self.pattern, text)
+        let mut time = time.to_zoned(self.zone.clone());
+        if let Some(round) = self.round {
+            // What the clock shows is rounded, not the instant: on the day when the clock changes,
+            // the two are an hour apart.
+            let shown = time.datetime().to_zoned(TimeZone::UTC)?.timestamp().as_microsecond();
+            let rounded = Timestamp::from_microsecond(shown.div_euclid(round) * round)?;
+            time = rounded.to_zoned(TimeZone::UTC).datetime().to_zoned(self.zone.clone())?;
+        }
+        BrokenDownTime::from(&time).format(&self.pattern, text)
     }
 
     /// The times around this one, `from..to` in microseconds, that have the same text.

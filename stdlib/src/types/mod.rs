@@ -1,7 +1,10 @@
 //! Types of `types.flow` that components without anything else in common read.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use weir_runtime::channel;
+use weir_runtime::sink::Retry;
 
 /// What a sink may be given although the checker would refuse it: the checker's concern alone, which
 /// sinks read so that they need not refuse it.
@@ -9,6 +12,21 @@ use weir_runtime::channel;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Allowed {
     Sensitive,
+}
+
+/// How a sink tries again after a failure.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct RetrySettings {
+    first: Duration,
+    max: Duration,
+    limit: Option<u64>,
+}
+
+impl From<RetrySettings> for Retry {
+    fn from(settings: RetrySettings) -> Retry {
+        let RetrySettings { first, max, limit } = settings;
+        Retry { first, max, limit }
+    }
 }
 
 /// What a put does that finds its channel full.

@@ -69,6 +69,24 @@ struct Lane<T, R> {
 struct Active {
     oldest_delivery: u64,
     begun: Instant,
+    /// When the last rows came.
+    last: Instant,
+}
+
+/// How long a file stays open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    /// Since it was begun.
+    pub(super) age: Duration,
+    /// Since rows came last.
+    pub(super) idle: Option<Duration>,
+}
+
+impl Due {
+    fn at(&self, active: Active) -> Instant {
+        let aged = active.begun + self.age;
+        self.idle.map_or(aged, |idle| aged.min(active.last + idle))
+    }
 }
 
 enum Item<R> {
@@ -108,7 +126,7 @@ impl<T, R: Delivered> Lanes<T, R> {
         let Some(lane) = self.lanes.get_mut(&id) else { return false };
         let delivery = rows.delivery();
         let becomes_active = lane.active.is_none();
-        lane.active.get_or_insert(Active { oldest_delivery: delivery, begun: now });
+        lane.active.get_or_insert(Active { oldest_delivery: delivery, begun: now, last: now }).last = now;
         lane.used = delivery;
         lane.queue.push_back(Item::Rows(rows));
         self.wake(id);
@@ -160,14 +178,14 @@ impl<T, R: Delivered> Lanes<T, R> {
         self.close_where(Close::Due, |_| true);
     }
 
-    /// Orders that the files be closed that were begun this long ago.
-    pub(super) fn close_aged(&mut self, age: Duration, now: Instant) {
-        self.close_where(Close::Due, |active| active.begun + age <= now);
+    /// Orders that the files be closed that are due.
+    pub(super) fn close_due(&mut self, due: Due, now: Instant) {
+        self.close_where(Close::Due, |active| due.at(active) <= now);
     }
 
-    /// When the next file reaches this age.
-    pub(super) fn next_aged(&self, age: Duration) -> Option<Instant> {
-        self.active().map(|(.., active)| active.begun + age).min()
+    /// When the next file is due.
+    pub(super) fn next_due(&self, due: Due) -> Option<Instant> {
+        self.active().map(|(.., active)| due.at(active)).min()
     }
 
     /// Orders that the files with the oldest rows be closed. Says how many.
@@ -259,9 +277,11 @@ impl<T, R: Delivered> Lanes<T, R> {
         }
         lane.file = Slot::None;
         // Without an order to close in the queue, all that is in it goes into the next file.
-        if lane.active.is_some() {
+        if let Some(active) = lane.active {
             lane.active = match lane.queue.front() {
-                Some(Item::Rows(rows)) => Some(Active { oldest_delivery: rows.delivery(), begun: now }),
+                Some(Item::Rows(rows)) => {
+                    Some(Active { oldest_delivery: rows.delivery(), begun: now, last: active.last })
+                }
                 _ => None,
             };
         }

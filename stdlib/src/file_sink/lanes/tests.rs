@@ -122,17 +122,37 @@ fn more_directories_than_files_in_one_delivery_all_get_their_turn() {
 #[tokio::test(start_paused = true)]
 async fn age_counts_from_a_files_first_row() {
     let age = Duration::from_secs(10);
+    let due = Due { age, idle: None };
     let mut lanes = lanes(10);
-    assert_eq!(lanes.next_aged(age), None);
+    assert_eq!(lanes.next_due(due), None);
     let begun = now();
     push(&mut lanes, "a", 1);
     tokio::time::advance(Duration::from_secs(4)).await;
     push(&mut lanes, "b", 2);
     push(&mut lanes, "a", 3);
-    assert_eq!(lanes.next_aged(age), Some(begun + age));
-    lanes.close_aged(age, begun + age);
+    assert_eq!(lanes.next_due(due), Some(begun + age));
+    lanes.close_due(due, begun + age);
     assert_eq!(work(&mut lanes), ["a1"]);
-    assert_eq!(lanes.next_aged(age), Some(begun + Duration::from_secs(14)));
+    assert_eq!(lanes.next_due(due), Some(begun + Duration::from_secs(14)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn idleness_counts_from_a_files_last_row() {
+    let due = Due { age: Duration::from_secs(10), idle: Some(Duration::from_secs(3)) };
+    let mut lanes = lanes(10);
+    let begun = now();
+    push(&mut lanes, "a", 1);
+    for second in [2, 4, 6, 8] {
+        tokio::time::advance(Duration::from_secs(2)).await;
+        push(&mut lanes, "a", second);
+        if second == 2 {
+            push(&mut lanes, "b", second);
+            assert_eq!(lanes.next_due(due), Some(begun + Duration::from_secs(5)));
+            lanes.close_due(due, begun + Duration::from_secs(5));
+        }
+    }
+    // Both were closed when they had been idle; `a` was begun anew at 4 s.
+    assert_eq!(lanes.next_due(due), Some(begun + Duration::from_secs(11)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The writer on a simulated file system.
 
 mod failures;
+mod ledger;
 mod rolling;
 mod simulated;
 
@@ -81,9 +82,14 @@ impl Rig {
     }
 
     fn on(disk: Simulated, options: &Options) -> Rig {
+        Rig::promising(disk, options, false)
+    }
+
+    /// A sink that promises `exactly_once`, if so.
+    fn promising(disk: Simulated, options: &Options, exactly_once: bool) -> Rig {
         let meter = Arc::<Meter>::default();
         let context = Context {
-            exactly_once: false,
+            exactly_once,
             program: "shop".into(),
             component: "lake".into(),
             schema: Arc::new(schema()),

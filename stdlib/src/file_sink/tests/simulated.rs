@@ -1,4 +1,4 @@
-//! A file system in memory that fails when it is told to.
+//! A file system in memory that fails when it is told to, and whose machine can crash.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,6 +21,13 @@ struct State {
     calls: Vec<(Operation, String)>,
     /// The number of the call that fails.
     fails_at: Option<usize>,
+    /// The number of the call at which the machine crashes, and whether that call still happens.
+    crashes_at: Option<(usize, bool)>,
+    crashed: bool,
+    /// The number of a rename that happens and whose answer is lost.
+    answer_lost_at: Option<usize>,
+    /// Grows with each start of the machine.
+    boot: u64,
     /// How long each call takes.
     delay: Duration,
     writing: usize,
@@ -31,6 +38,8 @@ struct State {
 struct File {
     bytes: Vec<u8>,
     closed: bool,
+    /// The boot in which somebody has it open.
+    held: Option<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +55,15 @@ pub(super) struct Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        let mut state = self.disk.lock();
         if self.open {
-            self.disk.lock().writing -= 1;
+            state.writing -= 1;
+        }
+        let boot = state.boot;
+        if let Some(file) = state.files.get_mut(&self.path)
+            && file.held == Some(boot)
+        {
+            file.held = None;
         }
     }
 }
@@ -59,6 +75,52 @@ impl Simulated {
 
     pub(super) fn fail_at(&self, call: Option<usize>) {
         self.lock().fails_at = call;
+    }
+
+    /// The machine crashes at this call, which still happens or does not: nothing works any more.
+    pub(super) fn crash_at(&self, call: usize, happens: bool) {
+        self.lock().crashes_at = Some((call, happens));
+    }
+
+    pub(super) fn has_crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
+    /// The machine starts again: what was not synced is lost in part, and nobody holds any file.
+    pub(super) fn restart(&self) {
+        let mut state = self.lock();
+        state.crashed = false;
+        state.crashes_at = None;
+        state.boot += 1;
+        state.calls.clear();
+        for (number, file) in state.files.values_mut().enumerate() {
+            file.held = None;
+            if !file.closed {
+                file.closed = true;
+                file.bytes.truncate(file.bytes.len() * (number % 3) / 2);
+            }
+        }
+    }
+
+    /// The answer of this call, a rename that happens, is lost.
+    pub(super) fn lose_answer_at(&self, call: usize) {
+        self.lock().answer_lost_at = Some(call);
+    }
+
+    /// What is in a file.
+    pub(super) fn bytes(&self, path: &str) -> Vec<u8> {
+        self.lock().files[path].bytes.clone()
+    }
+
+    /// Puts bytes in the place of a file, or takes it away.
+    pub(super) fn replace(&self, path: &str, bytes: Option<Vec<u8>>) {
+        let mut state = self.lock();
+        match bytes {
+            Some(bytes) => {
+                state.files.insert(path.to_string(), File { bytes, closed: true, held: None });
+            }
+            None => drop(state.files.remove(path)),
+        }
     }
 
     pub(super) fn take(&self, delay: Duration) {
@@ -75,7 +137,9 @@ impl Simulated {
 
     /// A file that somebody else has left, or is still writing.
     pub(super) fn put(&self, path: &str, closed: bool) {
-        self.lock().files.insert(path.to_string(), File { bytes: Vec::new(), closed });
+        let mut state = self.lock();
+        let held = (!closed).then_some(state.boot);
+        state.files.insert(path.to_string(), File { bytes: Vec::new(), closed, held });
     }
 
     /// The paths of all files.
@@ -91,6 +155,7 @@ impl Simulated {
     pub(super) fn complete(&self) -> Vec<(String, Vec<u64>)> {
         let state = self.lock();
         let complete = state.files.iter().filter(|(path, _)| !Simulated::is_temporary(path));
+        let complete = complete.filter(|(path, _)| !path.contains("/.weir/"));
         let read = complete.map(|(path, file)| {
             assert!(file.closed, "{path} is complete but not closed");
             let text = String::from_utf8(file.bytes.clone()).unwrap();
@@ -115,8 +180,18 @@ impl Simulated {
     async fn call(&self, operation: Operation, path: &str) -> Result<MutexGuard<'_, State>, SimulatedError> {
         let (delay, fails) = {
             let mut state = self.lock();
+            if state.crashed {
+                return Err(SimulatedError("the machine has crashed"));
+            }
             state.calls.push((operation, path.to_string()));
-            (state.delay, state.fails_at == Some(state.calls.len() - 1))
+            let call = state.calls.len() - 1;
+            if let Some((_, happens)) = state.crashes_at.filter(|(crash, _)| *crash == call) {
+                state.crashed = true;
+                if !happens {
+                    return Err(SimulatedError("the machine has crashed"));
+                }
+            }
+            (state.delay, state.fails_at == Some(call))
         };
         if !delay.is_zero() {
             sleep(delay).await;
@@ -126,6 +201,7 @@ impl Simulated {
 }
 
 impl FileSystem for Simulated {
+    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
     type File = Writer;
     type Error = SimulatedError;
 
@@ -134,7 +210,8 @@ impl FileSystem for Simulated {
         if state.files.contains_key(path) {
             return Err(SimulatedError("it exists"));
         }
-        state.files.insert(path.to_string(), File::default());
+        let held = Some(state.boot);
+        state.files.insert(path.to_string(), File { held, ..File::default() });
         state.writing += 1;
         state.writing_max = state.writing_max.max(state.writing);
         Ok(Writer { path: path.to_string(), disk: self.clone(), open: true })
@@ -149,8 +226,9 @@ impl FileSystem for Simulated {
 
     async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
         let mut state = self.call(Operation::Close, &file.path).await?;
-        file.open = false;
-        state.writing -= 1;
+        if std::mem::take(&mut file.open) {
+            state.writing -= 1;
+        }
         state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?.closed = true;
         Ok(())
     }
@@ -162,7 +240,14 @@ impl FileSystem for Simulated {
         }
         let file = state.files.remove(from).ok_or(SimulatedError("it is gone"))?;
         state.files.insert(to.to_string(), file);
-        Ok(())
+        match state.answer_lost_at == Some(state.calls.len() - 1) {
+            true => Err(SimulatedError("the answer was lost")),
+            false => Ok(()),
+        }
+    }
+
+    async fn sync_name(&self, path: &str) -> Result<(), SimulatedError> {
+        self.call(Operation::Rename, path).await.map(drop)
     }
 
     async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
@@ -170,13 +255,25 @@ impl FileSystem for Simulated {
         Ok(())
     }
 
-    async fn remove_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
-        let mut state = self.call(Operation::Remove, path).await?;
-        if state.files.get(path).is_some_and(|file| !file.closed) {
-            return Ok(false);
-        }
-        state.files.remove(path);
-        Ok(true)
+    async fn is_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
+        let state = self.call(Operation::Remove, path).await?;
+        Ok(state.files.get(path).is_none_or(|file| file.held != Some(state.boot)))
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, SimulatedError> {
+        let state = self.call(Operation::Read, path).await?;
+        Ok(state.files.get(path).map(|file| file.bytes.clone().into()))
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, SimulatedError> {
+        let state = self.call(Operation::Read, path).await?;
+        Ok(state.files.get(path).map(|file| file.bytes.len() as u64))
+    }
+
+    async fn checksum(&self, path: &str) -> Result<u64, SimulatedError> {
+        let state = self.call(Operation::Read, path).await?;
+        let file = state.files.get(path).ok_or(SimulatedError("it is gone"))?;
+        Ok(xxhash_rust::xxh3::xxh3_64(&file.bytes))
     }
 
     async fn list(&self, directory: &str) -> Result<Vec<Entry>, SimulatedError> {

@@ -1,7 +1,7 @@
 //! The sink of files on the local disk: [`FileSink`](crate::file_sink) on its file system.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -12,8 +12,12 @@ use tokio::task::spawn_blocking;
 use weir_plan::Settings;
 use weir_runtime::sink::Sink;
 use weir_runtime::{Context, Failure};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::file_sink::{Entry, FileSettings, FileSink, FileSystem};
+
+/// How much of a file is read at once.
+const READ_BYTES: usize = 1024 * 1024;
 
 /// Makes a sink of local files.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
@@ -31,6 +35,8 @@ struct LocalFiles;
 struct LocalFile(Option<File>);
 
 impl FileSystem for LocalFiles {
+    /// The lock is held until the file is renamed.
+    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
     type File = LocalFile;
     type Error = io::Error;
 
@@ -74,12 +80,17 @@ impl FileSystem for LocalFiles {
         .await
     }
 
+    async fn sync_name(&self, path: &str) -> io::Result<()> {
+        let path = PathBuf::from(path);
+        blocking(move || sync_directory(directory_of(&path))).await
+    }
+
     async fn remove(&self, path: &str) -> io::Result<()> {
         let path = PathBuf::from(path);
         blocking(move || unless_missing(std::fs::remove_file(path))).await
     }
 
-    async fn remove_abandoned(&self, path: &str) -> io::Result<bool> {
+    async fn is_abandoned(&self, path: &str) -> io::Result<bool> {
         let path = PathBuf::from(path);
         blocking(move || {
             let file = match OpenOptions::new().write(true).open(&path) {
@@ -89,7 +100,32 @@ impl FileSystem for LocalFiles {
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => Ok(false),
                 Err(TryLockError::Error(error)) => Err(error),
-                Ok(()) => unless_missing(std::fs::remove_file(&path)).map(|()| true),
+                Ok(()) => Ok(true),
+            }
+        })
+        .await
+    }
+
+    async fn read(&self, path: &str) -> io::Result<Option<Bytes>> {
+        let path = PathBuf::from(path);
+        blocking(move || if_there(std::fs::read(path).map(Bytes::from))).await
+    }
+
+    async fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        let path = PathBuf::from(path);
+        blocking(move || if_there(std::fs::metadata(path).map(|metadata| metadata.len()))).await
+    }
+
+    async fn checksum(&self, path: &str) -> io::Result<u64> {
+        let path = PathBuf::from(path);
+        blocking(move || {
+            let (mut file, mut sum) = (File::open(path)?, Xxh3Default::new());
+            let mut bytes = vec![0; READ_BYTES];
+            loop {
+                match file.read(&mut bytes)? {
+                    0 => return Ok(sum.digest()),
+                    read => sum.update(&bytes[..read]),
+                }
             }
         })
         .await
@@ -148,6 +184,13 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !to.try_exists()? => std::fs::rename(from, to),
         renamed => Ok(renamed?),
+    }
+}
+
+fn if_there<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        outcome => outcome.map(Some),
     }
 }
 

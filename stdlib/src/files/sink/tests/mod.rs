@@ -1,3 +1,5 @@
+mod circumstances;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Command;
@@ -224,20 +226,42 @@ fn refusal(name: &str, value: Value) -> String {
 }
 
 #[test]
-fn what_is_not_carried_out_is_refused_when_the_sink_is_made() {
+fn all_that_the_signature_offers_is_carried_out() {
+    let with = |name: &str, settings: &[(&str, Value)]| {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
+        Value::Variant { name: name.to_string(), settings }
+    };
+    let headers = ("headers", Value::List(Vec::new()));
+    let csv = [("delimiter", Value::Text(";".into())), ("names", Value::Bool(false)), headers.clone()];
+    let formats = [
+        variant("text"),
+        variant("raw"),
+        variant("sequence_file"),
+        with("json", std::slice::from_ref(&headers)),
+        with("csv", &csv),
+        with("avro", std::slice::from_ref(&headers)),
+        with("parquet", &[("row_group", Value::Int(5_000)), headers]),
+    ];
+    for format in formats {
+        assert_eq!(refusal("format", format), "made");
+    }
+    for codec in ["none", "gzip", "zstd", "snappy", "lz4", "bzip2"] {
+        assert_eq!(refusal("compress", variant(codec)), "made");
+    }
     assert_eq!(refusal("allow", variant("sensitive")), "made");
-    assert_eq!(refusal("retry", Value::Null), "made");
+    assert_eq!(refusal("round", Value::Duration(Duration::from_secs(900))), "made");
+    assert_eq!(refusal("in_use", variant("tmp")), "made");
+    let seconds = |seconds| Value::Duration(Duration::from_secs(seconds));
+    let retry = [("first", seconds(1)), ("max", seconds(60)), ("limit", Value::Int(5))];
     assert_eq!(
-        refusal("format", variant("parquet")),
-        "`format: parquet` is not carried out by this version of Weir; write `format: text`"
+        refusal("retry", Value::Record(retry.map(|(name, value)| (name.into(), value)).into())),
+        "made"
     );
-    assert_eq!(
-        refusal("compress", variant("lz4")),
-        "`compress: lz4` is not carried out by this version of Weir; \
-         write `compress: none`, `compress: gzip` or `compress: zstd`"
-    );
-    assert_eq!(
-        refusal("round", Value::Duration(Duration::from_secs(900))),
-        "`round: 15min` is not carried out by this version of Weir; leave it out"
-    );
+    let roll = [
+        ("size", Value::Size(1 << 27)),
+        ("age", seconds(300)),
+        ("count", Value::Int(5)),
+        ("idle", seconds(30)),
+    ];
+    assert_eq!(refusal("roll", Value::Record(roll.map(|(name, value)| (name.into(), value)).into())), "made");
 }

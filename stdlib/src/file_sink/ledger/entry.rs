@@ -1,0 +1,242 @@
+//! Entries of the ledger, byte by byte; docs/ledger-format.md says what they are for.
+//!
+//! ```text
+//! entry      "WEIRLEDG", u16 version 1, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
+//!            u32 partitions, for each: text name, u64 settled, set arrived,
+//!            u32 files, for each: text temporary, text complete, u64 length, u64 checksum,
+//!            u32 CRC-32C of all bytes before
+//! kind       1 step: what is new. 2 whole: all that is known; entries before it are not needed
+//! latest     the latest time in a file's name, in microseconds: later names sort behind it
+//! settled    everything of the partition through this position has arrived; 0 says nothing
+//! text       u32 length, UTF-8
+//! set        u32 length, positions as a RoaringTreemap in its portable format
+//! checksum   XXH3 (64 bits) of the file's bytes
+//! ```
+//!
+//! Numbers are little-endian. The format is binary since most of it are the sets, whose portable
+//! format is; a file of ten million events is a few bytes to some megabytes, as its positions are
+//! dense or not.
+
+use std::io::Read;
+
+use crc_fast::{CrcAlgorithm, checksum};
+use roaring::RoaringTreemap;
+use weir_runtime::batch::Partition;
+
+const MAGIC: &[u8; 8] = b"WEIRLEDG";
+const VERSION: u16 = 1;
+/// Magic, version, kind, instance, number, nonce, latest.
+const HEADER_BYTES: usize = 40;
+const CHECKSUM_BYTES: usize = 4;
+
+/// How much an entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What is new since the entry before.
+    Step = 1,
+    /// All that is known.
+    Whole = 2,
+}
+
+/// A file that is complete by this entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::file_sink) struct FileRecord {
+    /// Its name until it is renamed.
+    pub(in crate::file_sink) temporary: String,
+    /// Its final name.
+    pub(in crate::file_sink) complete: String,
+    /// Its length in bytes.
+    pub(in crate::file_sink) length: u64,
+    /// XXH3 of its bytes.
+    pub(in crate::file_sink) checksum: u64,
+}
+
+/// What an entry says of a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PartitionRecord {
+    pub(super) partition: Partition,
+    pub(super) settled: u64,
+    pub(super) arrived: RoaringTreemap,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    /// The number of its writer's start.
+    pub(super) instance: u32,
+    /// Its place in the ledger, from 1.
+    pub(super) number: u64,
+    /// Drawn at random: two entries are never the same.
+    pub(super) nonce: u64,
+    /// The latest time in the name of a file, in microseconds.
+    pub(super) latest: i64,
+    pub(super) partitions: Vec<PartitionRecord>,
+    pub(super) files: Vec<FileRecord>,
+}
+
+impl Entry {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend((self.kind as u16).to_le_bytes());
+        bytes.extend(self.instance.to_le_bytes());
+        bytes.extend(self.number.to_le_bytes());
+        bytes.extend(self.nonce.to_le_bytes());
+        bytes.extend(self.latest.to_le_bytes());
+        bytes.extend((self.partitions.len() as u32).to_le_bytes());
+        for PartitionRecord { partition, settled, arrived } in &self.partitions {
+            write_text(partition.name(), &mut bytes);
+            bytes.extend(settled.to_le_bytes());
+            bytes.extend((arrived.serialized_size() as u32).to_le_bytes());
+            arrived.serialize_into(&mut bytes).expect("writing into memory does not fail");
+        }
+        bytes.extend((self.files.len() as u32).to_le_bytes());
+        for FileRecord { temporary, complete, length, checksum } in &self.files {
+            write_text(temporary, &mut bytes);
+            write_text(complete, &mut bytes);
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(checksum.to_le_bytes());
+        }
+        bytes.extend(crc(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Entry, &'static str> {
+        let end = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|end| *end >= HEADER_BYTES);
+        let (body, sum) = bytes.split_at(end.ok_or("it is cut off")?);
+        if !body.starts_with(MAGIC) {
+            return Err("it is no entry of a ledger");
+        }
+        if body[8..10] != VERSION.to_le_bytes() {
+            return Err("another version of Weir has written it");
+        }
+        if crc(body).to_le_bytes() != sum {
+            return Err("its checksum is wrong");
+        }
+        Entry::decode_body(&body[10..]).ok_or("it makes no sense")
+    }
+
+    fn decode_body(mut bytes: &[u8]) -> Option<Entry> {
+        let from = &mut bytes;
+        let kind = match u16::from_le_bytes(read(from)?) {
+            1 => Kind::Step,
+            2 => Kind::Whole,
+            _ => return None,
+        };
+        let instance = u32::from_le_bytes(read(from)?);
+        let number = u64::from_le_bytes(read(from)?);
+        let nonce = u64::from_le_bytes(read(from)?);
+        let latest = i64::from_le_bytes(read(from)?);
+        let mut partitions = Vec::new();
+        for _ in 0..u32::from_le_bytes(read(from)?) {
+            let partition = Partition::new(read_text(from)?);
+            let settled = u64::from_le_bytes(read(from)?);
+            let arrived = RoaringTreemap::deserialize_from(read_sized(from)?).ok()?;
+            partitions.push(PartitionRecord { partition, settled, arrived });
+        }
+        let mut files = Vec::new();
+        for _ in 0..u32::from_le_bytes(read(from)?) {
+            files.push(FileRecord {
+                temporary: read_text(from)?,
+                complete: read_text(from)?,
+                length: u64::from_le_bytes(read(from)?),
+                checksum: u64::from_le_bytes(read(from)?),
+            });
+        }
+        bytes.is_empty().then_some(Entry { kind, instance, number, nonce, latest, partitions, files })
+    }
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    // The algorithm has 32 bits.
+    checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+fn write_text(text: &str, bytes: &mut Vec<u8>) {
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn read<const BYTES: usize>(from: &mut &[u8]) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    from.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn read_sized<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(read(from)?) as usize;
+    from.split_off(..length)
+}
+
+fn read_text(from: &mut &[u8]) -> Option<String> {
+    String::from_utf8(read_sized(from)?.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn example() -> Entry {
+        let partition = |name: &str, settled, arrived: &[u64]| PartitionRecord {
+            partition: Partition::new(name),
+            settled,
+            arrived: arrived.iter().copied().collect(),
+        };
+        Entry {
+            kind: Kind::Step,
+            instance: 0x9f3c_51d2,
+            number: 17,
+            nonce: 0x0123_4567_89ab_cdef,
+            latest: 1_767_268_800_000_000,
+            partitions: vec![partition("buffer", 4, &[7, 8, 9]), partition("clicks/0", 0, &[1 << 40])],
+            files: vec![FileRecord {
+                temporary: "/lake/a/.events-1.txt.shop.lake.tmp".into(),
+                complete: "/lake/a/events-1.txt".into(),
+                length: 1_234,
+                checksum: 0xfeed_beef,
+            }],
+        }
+    }
+
+    /// The bytes of version 1: they may never change, or earlier ledgers could not be read.
+    #[test]
+    fn an_entry_of_version_1_is_read_and_written_as_ever() {
+        let golden = include_bytes!("golden/entry-1.ledger");
+        if std::env::var_os("GOLDEN").is_some_and(|golden| golden == "write") {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/file_sink/ledger/golden/entry-1.ledger");
+            std::fs::write(path, example().encode()).unwrap();
+        }
+        assert_eq!(Entry::decode(golden), Ok(example()));
+        assert_eq!(example().encode(), golden);
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let whole = Entry { kind: Kind::Whole, partitions: Vec::new(), files: Vec::new(), ..example() };
+        assert_eq!(Entry::decode(&whole.encode()), Ok(whole));
+        let bytes = example().encode();
+        for length in 0..bytes.len() {
+            assert!(Entry::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1;
+            assert!(Entry::decode(&damaged).is_err(), "{place}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &body].concat();
+            bytes.extend(crc(&bytes).to_le_bytes());
+            let _whatever = Entry::decode(&bytes);
+        }
+    }
+}

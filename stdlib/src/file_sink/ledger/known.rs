@@ -1,0 +1,210 @@
+//! What is known to have arrived: for each partition a position through which everything has, and a
+//! set of positions beyond.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use roaring::RoaringTreemap;
+use weir_runtime::batch::{Identities, Partition};
+
+/// The most partitions that are remembered. Of more, those are forgotten that have not moved for
+/// longest: files that were read long ago.
+const PARTITIONS_MAX: usize = 1 << 16;
+
+/// Positions of some rows.
+pub(in crate::file_sink) type Arrived = BTreeMap<Partition, RoaringTreemap>;
+
+/// Through which position everything has arrived everywhere.
+pub(in crate::file_sink) type Settled = BTreeMap<Partition, u64>;
+
+/// What has arrived.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::file_sink) struct Known {
+    partitions: BTreeMap<Partition, Extent>,
+}
+
+/// What has arrived of a partition.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Extent {
+    /// Everything through this position.
+    pub(super) settled: u64,
+    /// And these beyond.
+    pub(super) arrived: RoaringTreemap,
+    /// The number of the entry that said so last.
+    pub(super) moved: u64,
+}
+
+impl Known {
+    /// The partitions, in the order of their names.
+    pub(super) fn extents(&self) -> impl ExactSizeIterator<Item = (&Partition, &Extent)> {
+        self.partitions.iter()
+    }
+
+    /// Through which positions everything has arrived.
+    pub(in crate::file_sink) fn settled(&self) -> Settled {
+        let settled = self.partitions.iter().filter(|(_, extent)| extent.settled > 0);
+        settled.map(|(partition, extent)| (partition.clone(), extent.settled)).collect()
+    }
+
+    /// Adds what an entry of this number says of a partition.
+    pub(super) fn add(&mut self, partition: &Partition, settled: u64, arrived: &RoaringTreemap, number: u64) {
+        let extent = self.partitions.entry(partition.clone()).or_default();
+        extent.moved = number;
+        extent.arrived |= arrived;
+        if settled > extent.settled {
+            extent.settled = settled;
+        }
+        // What is settled is not asked for again.
+        extent.arrived.remove_range(..=extent.settled);
+    }
+
+    /// Forgets partitions when there are too many; those of which not all is settled stay.
+    pub(super) fn forget(&mut self) {
+        if self.partitions.len() <= PARTITIONS_MAX {
+            return;
+        }
+        let mut moved: Vec<u64> = self.partitions.values().map(|extent| extent.moved).collect();
+        let (_, oldest_kept, _) = moved.select_nth_unstable(PARTITIONS_MAX / 8);
+        let oldest_kept = *oldest_kept;
+        self.partitions.retain(|_, extent| extent.moved > oldest_kept || !extent.arrived.is_empty());
+    }
+
+    /// Whether any of these has arrived.
+    pub(super) fn overlaps(&self, rows: &Arrived) -> bool {
+        rows.iter().any(|(partition, positions)| {
+            self.partitions.get(partition).is_some_and(|extent| {
+                positions.min().is_some_and(|first| first <= extent.settled)
+                    || !extent.arrived.is_disjoint(positions)
+            })
+        })
+    }
+
+    /// The ranges of `0..rows` that have not arrived, if not all of them are new.
+    pub(in crate::file_sink) fn new_rows(
+        &self,
+        identities: &Identities,
+        rows: usize,
+    ) -> Option<Vec<Range<u32>>> {
+        let extents: Vec<Option<&Extent>> =
+            identities.partitions().iter().map(|partition| self.partitions.get(partition)).collect();
+        if extents.iter().all(Option::is_none) {
+            return None;
+        }
+        let mut new: Vec<Range<u32>> = Vec::new();
+        for row in 0..rows {
+            let position = identities.position_of(row);
+            let extent = extents[identities.partition_of(row)];
+            let has =
+                extent.is_some_and(|extent| position <= extent.settled || extent.arrived.contains(position));
+            if has {
+                continue;
+            }
+            // A batch has far fewer rows than a transaction may have events, a million.
+            let row = row as u32;
+            match new.last_mut() {
+                Some(last) if last.end == row => last.end += 1,
+                _ => new.push(row..row + 1),
+            }
+        }
+        let all_new = matches!(&new[..], [only] if only.len() == rows);
+        (!all_new).then_some(new)
+    }
+}
+
+/// Notes the rows of these ranges.
+pub(in crate::file_sink) fn note(
+    arrived: &mut Arrived,
+    identities: &Identities,
+    rows: impl Iterator<Item = usize>,
+) {
+    let mut sets: Vec<Option<RoaringTreemap>> = vec![None; identities.partitions().len()];
+    // Positions that follow each other are put in as one.
+    let mut run: Option<(usize, Range<u64>)> = None;
+    let put = |sets: &mut Vec<Option<RoaringTreemap>>, run: Option<(usize, Range<u64>)>| {
+        let Some((place, positions)) = run else { return };
+        let set = sets[place].get_or_insert_with(RoaringTreemap::new);
+        match positions.end - positions.start {
+            1 => set.insert(positions.start),
+            _ => set.insert_range(positions) > 0,
+        };
+    };
+    for row in rows {
+        let (place, position) = (identities.partition_of(row), identities.position_of(row));
+        match &mut run {
+            Some((last, positions)) if *last == place && positions.end == position => positions.end += 1,
+            _ => put(&mut sets, run.replace((place, position..position + 1))),
+        }
+    }
+    put(&mut sets, run);
+    for (partition, set) in identities.partitions().iter().zip(sets) {
+        if let Some(set) = set {
+            *arrived.entry(partition.clone()).or_default() |= set;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(name: &str) -> Partition {
+        Partition::new(name)
+    }
+
+    fn set(positions: impl IntoIterator<Item = u64>) -> RoaringTreemap {
+        positions.into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_settled_or_has_arrived_is_known_and_nothing_else() {
+        let mut known = Known::default();
+        known.add(&partition("p"), 0, &set([5, 7, 8]), 1);
+        known.add(&partition("p"), 6, &set([]), 2);
+        assert_eq!(known.settled(), BTreeMap::from([(partition("p"), 6)]));
+        let rows = Identities::of_several(
+            vec![partition("q"), partition("p")],
+            vec![1, 0, 1, 1, 0, 1],
+            vec![6, 6, 7, 9, 7, 10],
+        );
+        assert_eq!(known.new_rows(&rows, 6), Some(vec![1..2, 3..6]));
+        assert_eq!(known.new_rows(&Identities::counting(partition("p"), 9), 100), None);
+        assert_eq!(known.new_rows(&Identities::counting(partition("p"), 1), 6), Some(vec![]));
+        assert_eq!(known.new_rows(&Identities::counting(partition("q"), 1), 6), None);
+        let rows = |position| BTreeMap::from([(partition("p"), set([position]))]);
+        assert!(known.overlaps(&rows(6)) && known.overlaps(&rows(8)) && !known.overlaps(&rows(9)));
+    }
+
+    #[test]
+    fn positions_never_go_back() {
+        let mut known = Known::default();
+        known.add(&partition("p"), 9, &set([]), 1);
+        known.add(&partition("p"), 3, &set([4]), 2);
+        assert_eq!(known.settled()[&partition("p")], 9);
+        assert!(known.partitions[&partition("p")].arrived.is_empty());
+    }
+
+    #[test]
+    fn rows_are_noted_by_partition() {
+        let identities =
+            Identities::of_several(vec![partition("p"), partition("q")], vec![0, 0, 1, 0], vec![3, 4, 3, 9]);
+        let mut arrived = Arrived::new();
+        note(&mut arrived, &identities, 0..4);
+        note(&mut arrived, &Identities::counting(partition("p"), 100), 5..8);
+        let expected = [(partition("p"), set([3, 4, 9, 105, 106, 107])), (partition("q"), set([3]))];
+        assert_eq!(arrived, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn partitions_that_moved_long_ago_are_forgotten_first() {
+        let mut known = Known::default();
+        for number in 0..=PARTITIONS_MAX as u64 {
+            known.add(&partition(&number.to_string()), 1, &set([]), number);
+        }
+        known.add(&partition("0"), 0, &set([5]), 0);
+        known.forget();
+        assert!(known.partitions.len() < PARTITIONS_MAX);
+        assert!(known.partitions.contains_key(&partition("0")), "not all of it is settled");
+        assert!(!known.partitions.contains_key(&partition("1")));
+        assert!(known.partitions.contains_key(&partition(&PARTITIONS_MAX.to_string())));
+    }
+}

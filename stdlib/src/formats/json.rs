@@ -1,0 +1,134 @@
+//! JSON: arrow-json's encoders, and those for the types that it writes in another way than Weir.
+
+use std::sync::Arc;
+
+use arrow_array::builder::StringViewBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{DurationMicrosecondType, TimestampMicrosecondType};
+use arrow_array::{
+    Array, BinaryViewArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringViewArray, StructArray,
+};
+use arrow_json::writer::NullableEncoder;
+use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, TimeUnit};
+
+use super::text::{plain_text, write_base64, write_duration, write_ip, write_time};
+
+/// Makes the encoders for Weir's own types; arrow-json asks it for every value, nested ones too.
+#[derive(Debug)]
+struct Encoders;
+
+impl EncoderFactory for Encoders {
+    fn make_default_encoder<'a>(
+        &self,
+        _field: &'a FieldRef,
+        array: &'a dyn Array,
+        _options: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
+            DataType::BinaryView => Box::new(BytesEncoder(array.as_binary_view())),
+            DataType::FixedSizeBinary(16) => Box::new(IpEncoder(array.as_fixed_size_binary())),
+            DataType::Duration(TimeUnit::Microsecond) => Box::new(DurationEncoder(array.as_primitive())),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Box::new(TimeEncoder(array.as_primitive())),
+            _ => return Ok(None),
+        };
+        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
+    }
+}
+
+struct BytesEncoder<'a>(&'a BinaryViewArray);
+
+impl Encoder for BytesEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let bytes = self.0.value(row);
+        match plain_text(bytes) {
+            // Writing into memory can't fail.
+            Some(text) => drop(serde_json::to_writer(out, text)),
+            None => {
+                out.push(b'"');
+                write_base64(bytes, out);
+                out.push(b'"');
+            }
+        }
+    }
+}
+
+struct IpEncoder<'a>(&'a FixedSizeBinaryArray);
+
+impl Encoder for IpEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'"');
+        write_ip(self.0.value(row), out);
+        out.push(b'"');
+    }
+}
+
+struct DurationEncoder<'a>(&'a PrimitiveArray<DurationMicrosecondType>);
+
+impl Encoder for DurationEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'"');
+        write_duration(self.0.value(row), out);
+        out.push(b'"');
+    }
+}
+
+struct TimeEncoder<'a>(&'a PrimitiveArray<TimestampMicrosecondType>);
+
+impl Encoder for TimeEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'"');
+        write_time(self.0.value(row), out);
+        out.push(b'"');
+    }
+}
+
+fn options() -> EncoderOptions {
+    EncoderOptions::default().with_encoder_factory(Arc::new(Encoders))
+}
+
+/// Appends rows as objects, one a line, until `out` has `stop` bytes; at least one. Says how many.
+///
+/// # Errors
+/// When a column has a type that JSON has no way to write.
+pub(super) fn write_lines(
+    batch: &RecordBatch,
+    rows: std::ops::Range<usize>,
+    stop: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, ArrowError> {
+    let field = Arc::new(Field::new_struct("", batch.schema().fields().clone(), false));
+    let (structs, options) = (StructArray::from(batch.clone()), options());
+    let mut encoder = arrow_json::writer::make_encoder(&field, &structs, &options)?;
+    let (first, end) = (rows.start, rows.end);
+    for row in rows {
+        encoder.encode(row, out);
+        out.push(b'\n');
+        if out.len() >= stop {
+            return Ok(row + 1 - first);
+        }
+    }
+    Ok(end - first)
+}
+
+/// Each value of a column as JSON text; null stays null.
+///
+/// # Errors
+/// When its type has no way to be written.
+pub(super) fn texts(field: &FieldRef, array: &dyn Array) -> Result<StringViewArray, ArrowError> {
+    let options = options();
+    let mut encoder = arrow_json::writer::make_encoder(field, array, &options)?;
+    let mut texts = StringViewBuilder::with_capacity(array.len());
+    let mut text = Vec::new();
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            texts.append_null();
+            continue;
+        }
+        text.clear();
+        encoder.encode(row, &mut text);
+        let text = std::str::from_utf8(&text).map_err(|error| ArrowError::JsonError(error.to_string()))?;
+        texts.append_value(text);
+    }
+    Ok(texts.finish())
+}

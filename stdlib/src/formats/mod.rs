@@ -1,0 +1,334 @@
+//! Formats: from batches of events to the bytes of a file. Every sink that stores uses these.
+//!
+//! A [`Formatting`] is made once of the settings and the type of the events; it knows which columns
+//! are written and as what ([`columns`]). [`Formatting::gather`] makes rows of a batch ready,
+//! constants expanded, and an [`Encoder`] takes them, as many as its file has room for. Encoding is
+//! blocking work: it belongs on a thread of its own.
+//!
+//! This module must not know where the bytes go.
+
+mod avro;
+mod columns;
+mod compression;
+mod json;
+mod parquet;
+mod sequence_file;
+mod stream;
+mod text;
+
+use std::io;
+use std::ops::Range;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_schema::{ArrowError, Schema};
+use serde::Deserialize;
+use thiserror::Error;
+use weir_runtime::batch::Batch;
+
+use avro::AvroFile;
+use columns::{Columns, Style};
+pub(crate) use compression::Compression;
+use parquet::ParquetFile;
+use sequence_file::SequenceFile;
+use stream::{Rows, Stream};
+
+/// What a file holds: the settings of `Format` in `formats.flow`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// The body of each event and a line end.
+    Text,
+    /// The bodies one behind the other.
+    Raw,
+    /// A Hadoop SequenceFile with the bodies as values.
+    SequenceFile,
+    /// One JSON object a line.
+    Json {
+        /// Headers that are written as well.
+        headers: Vec<String>,
+    },
+    /// Lines of values.
+    Csv {
+        /// What stands between values.
+        delimiter: String,
+        /// Whether a file begins with the names.
+        names: bool,
+        /// Headers that are written as well.
+        headers: Vec<String>,
+    },
+    /// An Avro container file.
+    Avro {
+        /// Headers that are written as well.
+        headers: Vec<String>,
+    },
+    /// A Parquet file.
+    Parquet {
+        /// The most events in one row group.
+        row_group: usize,
+        /// Headers that are written as well.
+        headers: Vec<String>,
+    },
+}
+
+/// Settings of a format that these events can't be written by.
+#[derive(Debug, Error)]
+pub(crate) enum FormatError {
+    /// Lines of text need bytes.
+    #[error("`format` writes bodies, and the events have no `body` of bytes")]
+    Body,
+    /// A header that is asked for and not there.
+    #[error("`format` names the header `{0}`, which the events do not have")]
+    NoHeader(String),
+    /// A header without its `@` has the name of a field, or stands twice.
+    #[error("`format` would write two columns called `{0}`: rename one of them before")]
+    TwoOfOneName(String),
+    /// No field, and no header is asked for.
+    #[error("`format` has nothing to write: the events have no fields, and it names no `headers`")]
+    Nothing,
+    /// Only one byte can stand between the values of a line.
+    #[error("`delimiter` is \"{0}\": it must be one ASCII character, and no quote or line end")]
+    Delimiter(String),
+    /// The format has no such codec.
+    #[error("{format} has no {parts} in {codec}")]
+    Codec {
+        /// The format.
+        format: &'static str,
+        /// What it compresses.
+        parts: &'static str,
+        /// The codec's name.
+        codec: &'static str,
+    },
+    /// A type that the format has no counterpart of.
+    #[error("the events can't be written: {0}")]
+    Types(#[from] ArrowError),
+}
+
+/// How the events of a sink are written.
+#[derive(Debug)]
+pub(crate) struct Formatting {
+    kind: Kind,
+    compression: Compression,
+    columns: Columns,
+    extension: String,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    Raw,
+    SequenceFile,
+    Json,
+    Csv { delimiter: u8, names: bool },
+    Avro { schema: Schema, codec: Option<arrow_avro::compression::CompressionCodec> },
+    Parquet { row_group: usize, codec: ::parquet::basic::Compression },
+}
+
+impl Formatting {
+    /// # Errors
+    /// When events of this type can't be written so.
+    pub(crate) fn new(
+        format: Format,
+        compression: Compression,
+        schema: &Schema,
+    ) -> Result<Formatting, FormatError> {
+        let fields = |headers: &[String], style| Columns::fields(schema, headers, style);
+        let (kind, columns, extension) = match format {
+            Format::Text => (Kind::Text, Columns::body(schema)?, ".txt"),
+            Format::Raw => (Kind::Raw, Columns::body(schema)?, ".bin"),
+            Format::SequenceFile => (Kind::SequenceFile, Columns::body(schema)?, ".seq"),
+            Format::Json { headers } => (Kind::Json, fields(&headers, Style::AsTheyAre)?, ".json"),
+            Format::Csv { delimiter, names, headers } => {
+                let delimiter = single_byte(delimiter)?;
+                (Kind::Csv { delimiter, names }, fields(&headers, Style::Cells)?, ".csv")
+            }
+            Format::Avro { headers } => {
+                let columns = fields(&headers, Style::Avro)?;
+                let none = FormatError::Codec { format: "Avro", parts: "blocks", codec: "lz4" };
+                let codec = avro::codec(compression).ok_or(none)?;
+                (Kind::Avro { schema: avro::schema(columns.schema())?, codec }, columns, ".avro")
+            }
+            Format::Parquet { row_group, headers } => {
+                let none = FormatError::Codec { format: "Parquet", parts: "pages", codec: "bzip2" };
+                let codec = parquet::codec(compression).ok_or(none)?;
+                (Kind::Parquet { row_group, codec }, fields(&headers, Style::Parquet)?, ".parquet")
+            }
+        };
+        let whole = matches!(kind, Kind::Text | Kind::Raw | Kind::Json | Kind::Csv { .. });
+        let extension = format!("{extension}{}", if whole { compression.extension() } else { "" });
+        Ok(Formatting { kind, compression, columns, extension })
+    }
+
+    /// What the names of the files end in.
+    pub(crate) fn extension(&self) -> &str {
+        &self.extension
+    }
+
+    /// The beginning of a file.
+    ///
+    /// # Errors
+    /// When the codec can't be set up.
+    pub(crate) fn encoder(&self) -> io::Result<Encoder> {
+        let stream = |rows| Stream::new(rows, self.compression).map(Content::Stream);
+        let content = match &self.kind {
+            Kind::Text => stream(Rows::Text)?,
+            Kind::Raw => stream(Rows::Raw)?,
+            Kind::Json => stream(Rows::Json)?,
+            Kind::Csv { delimiter, names } => stream(Rows::Csv { delimiter: *delimiter, names: *names })?,
+            Kind::SequenceFile => Content::SequenceFile(SequenceFile::new(self.compression)?),
+            Kind::Avro { schema, codec } => Content::Avro(Box::new(AvroFile::new(schema, *codec)?)),
+            Kind::Parquet { row_group, codec } => {
+                let schema = self.columns.schema().clone();
+                Content::Parquet(Box::new(ParquetFile::new(schema, *codec, *row_group)?))
+            }
+        };
+        Ok(Encoder { content, taken: 0 })
+    }
+
+    /// Makes the rows of these ranges, of which there is one at least, ready to be encoded.
+    ///
+    /// # Errors
+    /// When the batch is not of the type that this was made for.
+    pub(crate) fn gather(&self, batch: &Batch, ranges: &[Range<u32>]) -> io::Result<Gathered> {
+        let gathered = self.columns.gather(batch, ranges).map_err(io::Error::other)?;
+        let row_bytes = usize::try_from(batch.charged_bytes()).unwrap_or(usize::MAX) / batch.rows().max(1);
+        Ok(Gathered { batch: gathered, row_bytes })
+    }
+}
+
+fn single_byte(delimiter: String) -> Result<u8, FormatError> {
+    match delimiter.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
+        _ => Err(FormatError::Delimiter(delimiter)),
+    }
+}
+
+/// Rows in the columns of a format.
+pub(crate) struct Gathered {
+    batch: RecordBatch,
+    /// About how much one takes up.
+    row_bytes: usize,
+}
+
+/// Encodes one file.
+pub(crate) struct Encoder {
+    content: Content,
+    /// Bytes of output that were taken away.
+    taken: u64,
+}
+
+enum Content {
+    Stream(Stream),
+    SequenceFile(SequenceFile),
+    Avro(Box<AvroFile>),
+    Parquet(Box<ParquetFile>),
+}
+
+/// The last bytes of a file.
+pub(crate) struct Encoded {
+    pub(crate) rest: Vec<u8>,
+    /// The size of the whole file.
+    pub(crate) size: u64,
+    /// Of text: line breaks within bodies, each of which makes two lines of one.
+    pub(crate) breaks: u64,
+}
+
+impl Encoder {
+    /// Appends some of these rows, at least one: until enough is gathered for a turn, or the file
+    /// has about `size_max` bytes. Says how many.
+    ///
+    /// # Errors
+    /// When a value can't be written, or the codec fails.
+    pub(crate) fn append(
+        &mut self,
+        rows: &Gathered,
+        range: Range<usize>,
+        size_max: u64,
+    ) -> io::Result<usize> {
+        let room = size_max.saturating_sub(self.taken);
+        match &mut self.content {
+            Content::Stream(stream) => stream.append(rows, range, room),
+            Content::SequenceFile(file) => {
+                let bodies = rows.batch.column(0).as_binary_view();
+                let first = range.start;
+                for row in range.clone() {
+                    file.append(bodies.value(row))?;
+                    if (file.output_bytes() + file.gathered_bytes()) as u64 >= room {
+                        return Ok(row + 1 - first);
+                    }
+                }
+                Ok(range.len())
+            }
+            Content::Avro(file) => {
+                let room = file.block_room().min(usize::try_from(room).unwrap_or(usize::MAX));
+                let taken = fitting(rows, &range, room);
+                file.append(rows.batch.slice(range.start, taken), taken * rows.row_bytes)?;
+                Ok(taken)
+            }
+            Content::Parquet(file) => {
+                let room = size_max.saturating_sub(file.size());
+                let taken = fitting(rows, &range, usize::try_from(room).unwrap_or(usize::MAX));
+                file.append(&rows.batch.slice(range.start, taken))?;
+                Ok(taken)
+            }
+        }
+    }
+
+    /// About how large the file is so far: codecs hold some of their input back.
+    pub(crate) fn size(&self) -> u64 {
+        self.taken
+            + match &self.content {
+                Content::Stream(stream) => stream.output_bytes() as u64,
+                Content::SequenceFile(file) => (file.output_bytes() + file.gathered_bytes()) as u64,
+                Content::Avro(file) => (file.output_bytes() + file.gathered_bytes()) as u64,
+                // It counts what was taken away itself.
+                Content::Parquet(file) => return file.size(),
+            }
+    }
+
+    /// Takes the output away, if there are at least `least` bytes of it.
+    ///
+    /// # Errors
+    /// When the codec fails.
+    pub(crate) fn take_output(&mut self, least: usize) -> io::Result<Vec<u8>> {
+        let ready = match &self.content {
+            Content::Stream(stream) => stream.output_bytes(),
+            Content::SequenceFile(file) => file.output_bytes(),
+            Content::Avro(file) => file.output_bytes(),
+            Content::Parquet(file) => file.output().len(),
+        };
+        if ready < least {
+            return Ok(Vec::new());
+        }
+        let output = match &mut self.content {
+            Content::Stream(stream) => stream.take_output()?,
+            Content::SequenceFile(file) => std::mem::take(file.output()),
+            Content::Avro(file) => file.take_output(),
+            Content::Parquet(file) => file.take_output(),
+        };
+        self.taken += output.len() as u64;
+        Ok(output)
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// When the codec fails.
+    pub(crate) fn finish(self) -> io::Result<Encoded> {
+        let (rest, breaks) = match self.content {
+            Content::Stream(stream) => stream.finish()?,
+            Content::SequenceFile(file) => (file.finish()?, 0),
+            Content::Avro(file) => (file.finish()?, 0),
+            Content::Parquet(file) => (file.finish()?, 0),
+        };
+        Ok(Encoded { size: self.taken + rest.len() as u64, rest, breaks })
+    }
+}
+
+/// How many of the rows go into so many bytes, about; at least one.
+fn fitting(rows: &Gathered, range: &Range<usize>, room: usize) -> usize {
+    (room / rows.row_bytes.max(1)).clamp(1, range.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Parquet files, by the parquet crate's Arrow writer.
+//!
+//! The schema is plain Parquet: Arrow's own is left out of the metadata, so that every reader sees
+//! the same types. A row group is held in memory until it is full.
+
+use std::io;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression as Codec;
+use parquet::file::properties::WriterProperties;
+
+use super::compression::Compression;
+
+/// A row group ends at this many bytes as they will be on disk, too: it is held in memory.
+const ROW_GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The codec of pages; none that Parquet has is a mistake of the settings.
+pub(super) fn codec(compression: Compression) -> Option<Codec> {
+    Some(match compression {
+        Compression::None => Codec::UNCOMPRESSED,
+        Compression::Gzip => Codec::GZIP(Default::default()),
+        Compression::Zstd => Codec::ZSTD(zstd_level()),
+        Compression::Snappy => Codec::SNAPPY,
+        // The one that is specified: what is called LZ4 alone differs between writers.
+        Compression::Lz4 => Codec::LZ4_RAW,
+        Compression::Bzip2 => return None,
+    })
+}
+
+/// Zstandard's own default, as for whole files; the crate's is 1.
+fn zstd_level() -> parquet::basic::ZstdLevel {
+    parquet::basic::ZstdLevel::try_new(zstd::DEFAULT_COMPRESSION_LEVEL).unwrap_or_default()
+}
+
+/// One file that is being encoded.
+pub(super) struct ParquetFile {
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl ParquetFile {
+    /// A file with this schema, and row groups of so many rows at most.
+    ///
+    /// # Errors
+    /// When the schema is none that can be encoded.
+    pub(super) fn new(schema: SchemaRef, codec: Codec, row_group: usize) -> io::Result<ParquetFile> {
+        let properties = WriterProperties::builder()
+            .set_compression(codec)
+            .set_max_row_group_row_count(Some(row_group))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES_MAX))
+            .set_created_by(concat!("weir version ", env!("CARGO_PKG_VERSION")).to_string())
+            .build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options);
+        Ok(ParquetFile { writer: writer.map_err(io::Error::other)? })
+    }
+
+    /// # Errors
+    /// When the rows can't be encoded.
+    pub(super) fn append(&mut self, rows: &RecordBatch) -> io::Result<()> {
+        self.writer.write(rows).map_err(io::Error::other)
+    }
+
+    /// How large the file would be if it ended here, about; without its footer.
+    pub(super) fn size(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// What has come out and was not taken away; the writer holds a little of it back.
+    pub(super) fn output(&self) -> &Vec<u8> {
+        self.writer.inner()
+    }
+
+    /// Takes away what has come out. The writer knows by itself how much that was.
+    pub(super) fn take_output(&mut self) -> Vec<u8> {
+        std::mem::take(self.writer.inner_mut())
+    }
+
+    /// Ends the file and gives the rest of the output.
+    ///
+    /// # Errors
+    /// When the last row group can't be encoded.
+    pub(super) fn finish(mut self) -> io::Result<Vec<u8>> {
+        self.writer.finish().map_err(io::Error::other)?;
+        Ok(self.take_output())
+    }
+}

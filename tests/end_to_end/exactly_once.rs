@@ -1,0 +1,56 @@
+//! Pipelines that promise exactly once, killed again and again.
+
+use std::path::Path;
+use std::time::Duration;
+
+use weir_tests::{Scene, Weir, lines_of, visible_files};
+
+const EVENTS: u64 = 1_200_000;
+const KILLS: usize = 12;
+const PATIENCE: Duration = Duration::from_secs(120);
+const FLOW: &str = "tests/end_to_end/flows/exactly_once_in_files.flow";
+
+/// The numbers of the events in a folder of each directory, in the order of the files' names.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let number = |line: Vec<u8>| {
+        let line = String::from_utf8(line).expect("lines are text");
+        let number = match line.strip_prefix("{\"sequence\":") {
+            Some(rest) => rest.split(',').next(),
+            None => line.split(' ').next(),
+        };
+        number
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("a line begins otherwise: {line}"))
+    };
+    lines_of(&visible_files(folder)).into_iter().map(number).collect()
+}
+
+#[test]
+fn every_event_is_in_one_file_however_often_it_is_killed() {
+    let scene =
+        Scene::new(env!("CARGO_TARGET_TMPDIR"), "every_event_is_in_one_file_however_often_it_is_killed");
+    let output = scene.folder().join("output");
+    let settings =
+        [("channel", scene.path("channel")), ("to", scene.path("output")), ("events", EVENTS.to_string())];
+    for kill in 0..KILLS {
+        let files = || if output.exists() { visible_files(&output).len() } else { 0 };
+        let before = files();
+        let mut weir = Weir::run(&scene, FLOW, &settings);
+        // Every third one as soon as it has recovered; the others when they have completed some files.
+        let wanted = if kill % 3 == 0 { 0 } else { kill % 4 + 1 };
+        let ledger = output.join("memory/.weir");
+        weir.await_event("it has written enough to be killed", PATIENCE, |_| {
+            (ledger.exists() && files() >= before + wanted).then_some(())
+        });
+        weir.kill();
+    }
+    Weir::run(&scene, FLOW, &settings).finish().assert_success();
+    for channel in ["disk", "memory"] {
+        // Times grow with the numbers, so that the directories follow each other as they do.
+        let found = numbers(&output.join(channel));
+        let expected: Vec<u64> = (1..=EVENTS).collect();
+        let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+        assert_eq!(wrong, None, "behind {channel}: {:?}", wrong.map(|place| &found[place..][..3]));
+        assert_eq!(found.len(), expected.len(), "behind {channel}");
+    }
+}
