@@ -16,6 +16,7 @@ use weir_runtime::channel::{
     Channel, Compression, Demand, FileChannel, FileChannelOptions, Limits, Overflow, Taken,
 };
 use weir_runtime::source::SourcePort;
+use weir_runtime::storage::{Key, Keys};
 
 use crate::Outcome;
 use crate::rounds::{Run, pairs};
@@ -51,14 +52,14 @@ fn folder() -> Result<tempfile::TempDir, std::io::Error> {
     tempfile::Builder::new().prefix("file-channel").tempdir_in(at)
 }
 
-fn channel(path: &Path, byte_capacity: u64) -> Result<FileChannel, Box<dyn Error>> {
+fn options(path: &Path, byte_capacity: u64) -> FileChannelOptions {
     let limits = Limits {
         capacity: usize::MAX >> 1,
         transaction_capacity: 10_000,
         byte_capacity,
         keep_alive: Duration::from_secs(3),
     };
-    let options = FileChannelOptions {
+    FileChannelOptions {
         component: "buffer".into(),
         owner: "bench/buffer".to_owned(),
         path: path.to_owned(),
@@ -67,8 +68,11 @@ fn channel(path: &Path, byte_capacity: u64) -> Result<FileChannel, Box<dyn Error
         overflow: Overflow::Wait,
         compression: Compression::None,
         meter: Arc::default(),
-    };
-    Ok(FileChannel::new(options)?)
+    }
+}
+
+fn channel(path: &Path, byte_capacity: u64) -> Result<FileChannel, Box<dyn Error>> {
+    Ok(FileChannel::new(options(path, byte_capacity))?)
 }
 
 fn runtime() -> Result<Runtime, std::io::Error> {
@@ -133,9 +137,22 @@ async fn take(mut reader: Box<dyn weir_runtime::channel::Reader>, events: u64) {
     }
 }
 
-fn weir(events: u64, taking: Take) -> Result<Run, Box<dyn Error>> {
+/// Whether the channel's directory is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtRest {
+    Plain,
+    Encrypted,
+}
+
+fn weir(events: u64, taking: Take, at_rest: AtRest) -> Result<Run, Box<dyn Error>> {
     let folder = folder()?;
-    let channel: Arc<dyn Channel> = Arc::new(channel(folder.path(), 4 * GIB)?);
+    let channel: Arc<dyn Channel> = match at_rest {
+        AtRest::Plain => Arc::new(channel(folder.path(), 4 * GIB)?),
+        AtRest::Encrypted => {
+            let keys = Keys::only(Key::new([7; 32]));
+            Arc::new(FileChannel::encrypted(options(folder.path(), 4 * GIB), keys)?)
+        }
+    };
     let reader = channel.reader("sink", Demand::Required);
     let runtime = runtime()?;
     let each = events / SOURCES / ROWS as u64 * ROWS as u64;
@@ -182,7 +199,23 @@ pub(crate) fn measure(rounds: usize, events: u64, taking: Take) -> Outcome {
     println!(
         "{SOURCES} sources -> file channel, {taking:?} taken: {events} bodies of {BODY_BYTES} bytes, batches of {ROWS}"
     );
-    pairs(rounds, "append and sync", || weir(events, taking), || bare(events))
+    pairs(rounds, "append and sync", || weir(events, taking, AtRest::Plain), || bare(events))
+}
+
+/// Measures an encrypted channel beside one that is not.
+///
+/// # Errors
+/// When a run fails.
+pub(crate) fn measure_encrypted(rounds: usize, events: u64, taking: Take) -> Outcome {
+    println!(
+        "{SOURCES} sources -> encrypted file channel, {taking:?} taken: {events} bodies of {BODY_BYTES} bytes, batches of {ROWS}"
+    );
+    pairs(
+        rounds,
+        "not encrypted",
+        || weir(events, taking, AtRest::Encrypted),
+        || weir(events, taking, AtRest::Plain),
+    )
 }
 
 /// Opens a channel with this many bytes in it, cold, and says how long that took.

@@ -37,9 +37,9 @@ enum What {
     /// generate -> memory -> null, against a loop that makes and hashes the same bodies
     Core,
     /// Four sources into a file channel, against a loop that appends and syncs groups of the same size
-    FileChannelPut,
+    FileChannelPut(AtRest),
     /// Four sources into a file channel and a reader that takes it all, against the same loop
-    FileChannel,
+    FileChannel(AtRest),
     /// How long a file channel takes to open that holds 1 GiB and one that holds ten times that
     Recovery,
     /// Fills a file channel and ends as after a crash; `recovery` runs it
@@ -55,21 +55,32 @@ enum What {
     KafkaToHdfs,
 }
 
+#[derive(Debug, clap::Args)]
+struct AtRest {
+    /// The channel is encrypted, and stands against one that is not
+    #[arg(long)]
+    encrypted: bool,
+}
+
 fn main() -> Outcome {
     let Arguments { what, rounds, events } = Arguments::parse();
     match what {
         What::Core => core::measure(rounds, events.unwrap_or(20_000_000)),
-        What::FileChannelPut => {
-            file_channel::measure(rounds, events.unwrap_or(8_000_000), file_channel::Take::Nothing)
-        }
-        What::FileChannel => {
-            file_channel::measure(rounds, events.unwrap_or(8_000_000), file_channel::Take::All)
-        }
+        What::FileChannelPut(at_rest) => file_channel(rounds, events, &at_rest, file_channel::Take::Nothing),
+        What::FileChannel(at_rest) => file_channel(rounds, events, &at_rest, file_channel::Take::All),
         What::Recovery => file_channel::measure_recovery(rounds),
         What::Fill { path, gib } => file_channel::fill_and_end(&path, gib),
         What::FilesSource => files_source::measure(rounds, events.unwrap_or(10_737_418)),
         What::FilesSink => files_sink::measure(rounds, events.unwrap_or(3_000_000)),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
+    }
+}
+
+fn file_channel(rounds: usize, events: Option<u64>, at_rest: &AtRest, taking: file_channel::Take) -> Outcome {
+    let events = events.unwrap_or(8_000_000);
+    match at_rest.encrypted {
+        true => file_channel::measure_encrypted(rounds, events, taking),
+        false => file_channel::measure(rounds, events, taking),
     }
 }

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use thiserror::Error;
 use weir_runtime::Failure;
 use weir_runtime::channel::file::{InspectionError, assess_repair, forget_reader, inspect, repair, verify};
+use weir_runtime::storage::{Key, Keys, NoKey};
 
 use crate::MISUSE;
 use crate::program::print;
@@ -34,6 +36,8 @@ enum Command {
         /// Do it; without this, it is only said what would be given up
         #[arg(long)]
         accept_loss: bool,
+        #[command(flatten)]
+        key: KeyFile,
     },
     /// Keep events no longer for a reader that has gone for good
     ForgetReader {
@@ -43,6 +47,8 @@ enum Command {
         /// The sink that read it, as `weir channel inspect` lists it
         #[arg(value_name = "READER")]
         reader: String,
+        #[command(flatten)]
+        key: KeyFile,
     },
 }
 
@@ -55,6 +61,39 @@ struct Looking {
     /// How it is shown
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+    #[command(flatten)]
+    key: KeyFile,
+}
+
+/// Where the key of an encrypted channel is.
+#[derive(Debug, clap::Args)]
+struct KeyFile {
+    /// The file with the key of an encrypted channel, in the form that `encrypt` takes it
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Why nothing came of it.
+#[derive(Debug, Error)]
+enum ChannelError {
+    #[error(transparent)]
+    Inspection(#[from] InspectionError),
+    #[error("reading the key in {}", path.display())]
+    Reading { path: PathBuf, source: std::io::Error },
+    #[error("the key in {}", path.display())]
+    NoKey { path: PathBuf, source: NoKey },
+}
+
+impl KeyFile {
+    fn keys(&self) -> Result<Option<Keys>, ChannelError> {
+        let Some(path) = self.key_file.clone() else { return Ok(None) };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(ChannelError::Reading { path, source }),
+        };
+        let key = Key::parse(&text).map_err(|source| ChannelError::NoKey { path, source })?;
+        Ok(Some(Keys::only(key)))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +104,7 @@ enum Format {
     Json,
 }
 
-/// Exit status: 0 done, 1 the channel is damaged, in use or can't be read, 2 there is no such channel or reader.
+/// Exit status: 0 done, 1 the channel is damaged, in use or can't be read, 2 there is no such channel, reader or key.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match carry_out(&arguments.command) {
         Ok(true) => ExitCode::SUCCESS,
@@ -73,9 +112,13 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => {
             let missing = matches!(
                 error,
-                InspectionError::Directory(_)
-                    | InspectionError::NoChannel { .. }
-                    | InspectionError::NoReader { .. }
+                ChannelError::Reading { .. }
+                    | ChannelError::NoKey { .. }
+                    | ChannelError::Inspection(
+                        InspectionError::Directory(_)
+                            | InspectionError::NoChannel { .. }
+                            | InspectionError::NoReader { .. }
+                    )
             );
             // With its causes.
             eprintln!("weir: {}", Failure::permanent(error));
@@ -85,19 +128,21 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Says whether all is well with the channel.
-fn carry_out(command: &Command) -> Result<bool, InspectionError> {
+fn carry_out(command: &Command) -> Result<bool, ChannelError> {
     match command {
-        Command::Inspect(Looking { path, format }) => {
-            show(&inspect(path)?, *format);
+        Command::Inspect(Looking { path, format, key }) => {
+            show(&inspect(path, key.keys()?.as_ref())?, *format);
             Ok(true)
         }
-        Command::Verify(Looking { path, format }) => {
-            let verification = verify(path)?;
+        Command::Verify(Looking { path, format, key }) => {
+            let verification = verify(path, key.keys()?.as_ref())?;
             show(&verification, *format);
             Ok(verification.damages.is_empty())
         }
-        Command::Repair { path, accept_loss } => {
-            let repair = if *accept_loss { repair(path)? } else { assess_repair(path)? };
+        Command::Repair { path, accept_loss, key } => {
+            let keys = key.keys()?;
+            let keys = keys.as_ref();
+            let repair = if *accept_loss { repair(path, keys)? } else { assess_repair(path, keys)? };
             print(&repair.to_string());
             let asks = !repair.made && !repair.damages.is_empty();
             if asks {
@@ -106,8 +151,8 @@ fn carry_out(command: &Command) -> Result<bool, InspectionError> {
             }
             Ok(!asks)
         }
-        Command::ForgetReader { path, reader } => {
-            print(&forget_reader(path, reader)?.to_string());
+        Command::ForgetReader { path, reader, key } => {
+            print(&forget_reader(path, key.keys()?.as_ref(), reader)?.to_string());
             Ok(true)
         }
     }

@@ -252,3 +252,38 @@ fn a_directory_of_a_newer_version_is_left_alone() {
     assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
     assert!(before == scene.files(), "nothing was changed");
 }
+
+#[test]
+fn an_encrypted_channel_needs_its_key() {
+    const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
+    let scene = Scene { folder: tempfile::tempdir().unwrap() };
+    let program = PROGRAM.replace("16MiB }", "16MiB, encrypt: { key: secret file(\"key\") } }");
+    fs::write(scene.path("a.flow"), program).unwrap();
+    fs::write(scene.path("key"), "swordfish\n").unwrap();
+    fs::write(scene.path("other"), KEY.replace("00", "01")).unwrap();
+    let run = ["run", "--set", "events=1000", "a.flow"];
+    let (status, refused) = scene.weir(&run);
+    let said =
+        "channel buffer: the key in `encrypt`, from the file key: a key is 32 bytes as 64 hexadecimal digits";
+    assert!(status != 0 && refused.contains(said) && !refused.contains("swordfish"), "{refused}");
+    fs::write(scene.path("key"), KEY).unwrap();
+    let (status, ended) = scene.weir(&run);
+    assert_eq!(status, 0, "{ended}");
+    for bytes in scene.files().values() {
+        assert!(!bytes.windows(8).any(|window| window == b"a/buffer"), "the owner can be read");
+    }
+    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "verify", "--key-file", "other", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "verify", "--key-file", "a.flow", "channel"]));
+    assert_snapshot!(scene.said(&["channel", "verify", "--key-file", "key", "channel"]));
+    let (status, inspected) = scene.weir(&["channel", "inspect", "--key-file", "key", "channel"]);
+    assert!(status == 0 && inspected.contains("1000 events in"), "{inspected}");
+    let (status, repaired) = scene.weir(&["channel", "repair", "--key-file", "key", "channel"]);
+    assert_eq!((status, repaired.as_str()), (0, "nothing is damaged; 0 events wait\n"));
+    let plain = fs::read_to_string(scene.path("a.flow"))
+        .unwrap()
+        .replace(", encrypt: { key: secret file(\"key\") }", "");
+    fs::write(scene.path("a.flow"), plain).unwrap();
+    let (status, refused) = scene.weir(&run);
+    assert!(status != 0 && refused.contains("channel is encrypted, and no key is given"), "{refused}");
+}

@@ -18,6 +18,7 @@ mod lines;
 mod listening;
 mod memory;
 mod null;
+mod secrets;
 mod stdin;
 mod stdout;
 mod syslog;

@@ -16,17 +16,6 @@ const KILLS: usize = 30;
 const LOGS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 const FLOW: &str = "tests/end_to_end/flows/followed_files.flow";
-/// What the flow promises: repeats are a defect where it is exactly once.
-const PROMISE: Promise = Promise::AtLeastOnce;
-
-/// What is held against what has arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "the other one is for a flow that promises more")]
-enum Promise {
-    AtLeastOnce,
-    ExactlyOnce,
-}
-
 /// The logs of an application, and whoever rotates them.
 struct Application {
     folder: PathBuf,
@@ -195,8 +184,5 @@ fn nothing_is_missing_while_logs_rotate_and_the_agent_is_killed() {
     arrived.look(&output);
     let account = Account::of(&application.sent, &arrived.lines);
     say(name, format!("{} files, {KILLS} kills", arrived.files.len()));
-    match PROMISE {
-        Promise::AtLeastOnce => account.assert_nothing_lost(name),
-        Promise::ExactlyOnce => account.assert_exact(name),
-    }
+    account.assert_exact(name);
 }

@@ -6,6 +6,7 @@
 //! what was synced is sure to stay, and a name is sure to stay only when its directory was.
 
 mod directory;
+pub(crate) mod encrypted;
 mod simulated;
 
 use std::io;
@@ -13,6 +14,7 @@ use std::io;
 use thiserror::Error;
 
 pub use directory::{Directory, DirectoryError};
+pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
 pub use simulated::{Call, Fault, Fired, SimulatedDisk, SimulatedFile, SimulatedLock, Site};
 
 /// What a file is opened for.

@@ -1,5 +1,7 @@
 //! The channel on disk; the core brings it, this gives it its settings.
 
+mod encryption;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOption
 use weir_runtime::{Context, Failure};
 
 use crate::types::Overflow;
+use encryption::Encryption;
 
 #[derive(Deserialize)]
 struct FileSettings {
@@ -20,6 +23,7 @@ struct FileSettings {
     keep_alive: Duration,
     overflow: Overflow,
     compress: LogCompression,
+    encrypt: Option<Encryption>,
 }
 
 #[derive(Deserialize)]
@@ -42,8 +46,8 @@ impl From<LogCompression> for Compression {
 
 /// Makes a file channel. Its directory is touched when the agent starts.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Channel>, Failure> {
-    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, overflow, compress } =
-        settings.read().map_err(Failure::permanent)?;
+    let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
+    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, .. } = settings;
     let Context { program, component, schema, meter, .. } = context;
     let owner = format!("{program}/{component}");
     let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };
@@ -53,9 +57,15 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Chan
         path,
         schema,
         limits,
-        overflow: overflow.into(),
-        compression: compress.into(),
+        overflow: settings.overflow.into(),
+        compression: settings.compress.into(),
         meter,
     };
-    Ok(Arc::new(FileChannel::new(options).map_err(Failure::permanent)?))
+    Ok(match settings.encrypt {
+        None => Arc::new(FileChannel::new(options).map_err(Failure::permanent)?),
+        Some(encryption) => {
+            let keys = encryption.keys().map_err(Failure::permanent)?;
+            Arc::new(FileChannel::encrypted(options, keys).map_err(Failure::permanent)?)
+        }
+    })
 }

@@ -1,14 +1,12 @@
 //! How clients show that they may send.
 
-use std::io;
-use std::path::PathBuf;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
-use thiserror::Error;
 use weir_plan::SecretReference;
+
+use crate::secrets::{self, SecretError};
 
 /// The enum `HttpAuthentication` of the signature.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,15 +15,6 @@ pub(super) enum Authentication {
     None,
     Basic { user: String, password: SecretReference },
     Bearer { token: SecretReference },
-}
-
-/// A secret that is not where it was said to be.
-#[derive(Debug, Error)]
-pub(super) enum SecretError {
-    #[error("the environment variable {name} has no secret")]
-    Environment { name: String, source: std::env::VarError },
-    #[error("the secret {} can't be read", path.display())]
-    File { path: PathBuf, source: io::Error },
 }
 
 /// Who is let in.
@@ -40,24 +29,11 @@ impl Authentication {
         let credentials = match self {
             Authentication::None => None,
             Authentication::Basic { user, password } => {
-                Some(("basic", STANDARD.encode(format!("{user}:{}", secret(password)?))))
+                Some(("basic", STANDARD.encode(format!("{user}:{}", secrets::read(password)?))))
             }
-            Authentication::Bearer { token } => Some(("bearer", secret(token)?)),
+            Authentication::Bearer { token } => Some(("bearer", secrets::read(token)?)),
         };
         Ok(Known { credentials })
-    }
-}
-
-fn secret(reference: &SecretReference) -> Result<String, SecretError> {
-    match reference {
-        SecretReference::Environment(name) => {
-            std::env::var(name).map_err(|source| SecretError::Environment { name: name.clone(), source })
-        }
-        SecretReference::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| SecretError::File { path: path.into(), source })?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_string())
-        }
     }
 }
 

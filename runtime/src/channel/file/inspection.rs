@@ -8,6 +8,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::columns;
+use super::encryption::{self, EncryptionError, Missing};
 use super::image::Position;
 use super::lock_note;
 use super::record::Kind;
@@ -17,7 +18,8 @@ use super::segment::{PAGE, Place, SegmentHeader, Uuid, segment_name};
 use super::superblock::{SUPERBLOCK, Superblock};
 use super::survey::{SurveyError, read_superblock, segments, survey};
 use crate::channel::Demand;
-use crate::storage::{Directory, DirectoryError, LockError, Storage};
+use crate::storage::encrypted::chance;
+use crate::storage::{Directory, DirectoryError, Encrypted, Keys, LockError, Storage};
 
 /// Why a directory can't be looked at, or worked on.
 #[derive(Debug, Error)]
@@ -25,6 +27,9 @@ pub enum InspectionError {
     /// There is no such directory.
     #[error("there is no channel")]
     Directory(#[from] DirectoryError),
+    /// It is encrypted with another key, or is not.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// An agent uses it.
     #[error("{place} is in use by {holder}: stop that agent first")]
     InUse {
@@ -153,20 +158,37 @@ pub struct Verification {
     pub damages: Vec<Damage>,
 }
 
-/// Looks at a channel's directory.
+/// Looks at a channel's directory, with its keys if it is encrypted.
 ///
 /// # Errors
 /// When it is in use, or what recovery reads is damaged.
-pub fn inspect(path: &Path) -> Result<Inspection, InspectionError> {
-    inspect_on(&Directory::open(path)?)
+pub fn inspect(path: &Path, keys: Option<&Keys>) -> Result<Inspection, InspectionError> {
+    match keys {
+        None => inspect_on(&plain_directory(path)?),
+        Some(keys) => inspect_on(&encrypted_directory(path, keys)?),
+    }
 }
 
-/// Reads everything in a channel's directory, and says all that is damaged.
+/// Reads everything in a channel's directory, with its keys if it is encrypted, and says all that is
+/// damaged.
 ///
 /// # Errors
 /// When it is in use or the disk refuses; damage is no error.
-pub fn verify(path: &Path) -> Result<Verification, InspectionError> {
-    verify_on(&Directory::open(path)?)
+pub fn verify(path: &Path, keys: Option<&Keys>) -> Result<Verification, InspectionError> {
+    match keys {
+        None => verify_on(&plain_directory(path)?),
+        Some(keys) => verify_on(&encrypted_directory(path, keys)?),
+    }
+}
+
+/// A directory that is not encrypted.
+pub(super) fn plain_directory(path: &Path) -> Result<Directory, InspectionError> {
+    Ok(encryption::plain(Directory::open(path)?)?)
+}
+
+/// A directory that is encrypted with this key.
+pub(super) fn encrypted_directory(path: &Path, keys: &Keys) -> Result<Encrypted<Directory>, InspectionError> {
+    Ok(encryption::encrypted(Directory::open(path)?, keys, Missing::Refuse, chance())?)
 }
 
 /// Takes the directory for a tool.
@@ -321,7 +343,14 @@ impl<'a, S: Storage> LogFiles<'a, S> {
         let next = self.segments[index + 1..].iter().find_map(|(_, header)| header.as_ref().ok());
         let previous = next.and_then(|next| next.previous).filter(|previous| previous.end.segment == number);
         let known_end = previous.map(|previous| previous.end.offset);
-        let mut scan = Scan::open(self.storage, self.uuid, number, known_end).map_err(failed)?;
+        let mut scan = match Scan::open(self.storage, self.uuid, number, known_end).map_err(failed) {
+            // Nothing of it can be read.
+            Err(SurveyError::Damaged(damage)) => {
+                damages.push(damage);
+                return Ok(());
+            }
+            scan => scan?,
+        };
         // Without its header, a segment has the type of its neighbours.
         let neighbours = || self.segments.iter().filter_map(|(_, header)| header.as_ref().ok()).next_back();
         let Some(described) = header.as_ref().ok().or_else(neighbours) else { return Ok(()) };

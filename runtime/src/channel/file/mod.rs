@@ -7,6 +7,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `segment`, `superblock`, `record`, `columns`, `image` | the format, drawn above the code |
+//! | `encryption` | whether the storage below is encrypted, and should be |
 //! | `log` | what is written, in which order, and what a failure leads to |
 //! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
 //! | `reading` | events back from disk |
@@ -17,6 +18,7 @@
 mod columns;
 mod compression;
 mod cursor;
+mod encryption;
 mod engine;
 mod fields;
 mod image;
@@ -59,6 +61,7 @@ use state::State;
 use transactions::{FilePut, FileReader, Waiting};
 
 pub use compression::Compression;
+pub use encryption::EncryptionError;
 pub use inspection::{
     Inspection, InspectionError, PositionSummary, ReaderSummary, SegmentSummary, Torn, Verification, inspect,
     verify,
@@ -179,7 +182,10 @@ impl FileChannel {
     /// When it can't hold the type of its events.
     pub fn new(options: FileChannelOptions) -> Result<FileChannel, UnsupportedColumn> {
         let path = options.path.clone();
-        let make = move || Directory::create(&path).map_err(Failure::permanent);
+        let make = move || {
+            let storage = Directory::create(&path).map_err(Failure::permanent)?;
+            encryption::plain(storage).map_err(Failure::permanent)
+        };
         FileChannel::on(options, Drive::Threads, Box::new(make))
     }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use arrow_schema::SchemaRef;
 
 use super::image::{Amount, Image, Low};
-use super::inspection::{InspectionError, LogFiles, lock, superblock_or_damage, surveying};
+use super::inspection::{
+    InspectionError, LogFiles, encrypted_directory, lock, plain_directory, superblock_or_damage, surveying,
+};
 use super::lock_note;
 use super::log::{Active, AppendError, Draft, Extent, Log, LogSizes, replace_superblock};
 use super::record::{Kind, RecordHeader};
@@ -18,7 +20,7 @@ use super::segment::{Place, SegmentHeader, Uuid, header_bytes, page_up, segment_
 use super::superblock::{SUPERBLOCK_NEW, Superblock};
 use super::survey::{read_superblock, segments, survey};
 use crate::channel::Demand;
-use crate::storage::{Directory, Storage};
+use crate::storage::{Keys, Storage};
 
 /// A segment of a log that is written anew is at least so large.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
@@ -54,26 +56,36 @@ pub struct Forgotten {
 ///
 /// # Errors
 /// When the directory is in use, or the disk refuses.
-pub fn repair(path: &Path) -> Result<Repair, InspectionError> {
+pub fn repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, InspectionError> {
     let mut uuid = Uuid::default();
     getrandom::fill(&mut uuid).ok();
-    repair_on(&Directory::open(path)?, Some(uuid))
+    repair_or_assess(path, keys, Some(uuid))
 }
 
 /// Says what a [`repair`] would come to, and changes nothing.
 ///
 /// # Errors
 /// When the directory is in use, or the disk refuses.
-pub fn assess_repair(path: &Path) -> Result<Repair, InspectionError> {
-    repair_on(&Directory::open(path)?, None)
+pub fn assess_repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, InspectionError> {
+    repair_or_assess(path, keys, None)
+}
+
+fn repair_or_assess(path: &Path, keys: Option<&Keys>, uuid: Option<Uuid>) -> Result<Repair, InspectionError> {
+    match keys {
+        None => repair_on(&plain_directory(path)?, uuid),
+        Some(keys) => repair_on(&encrypted_directory(path, keys)?, uuid),
+    }
 }
 
 /// Takes a reader off a channel's list, so that events are no longer kept for it.
 ///
 /// # Errors
 /// When the directory is in use or damaged, there is no such reader, or the disk refuses.
-pub fn forget_reader(path: &Path, reader: &str) -> Result<Forgotten, InspectionError> {
-    forget_reader_on(&Directory::open(path)?, reader)
+pub fn forget_reader(path: &Path, keys: Option<&Keys>, reader: &str) -> Result<Forgotten, InspectionError> {
+    match keys {
+        None => forget_reader_on(&plain_directory(path)?, reader),
+        Some(keys) => forget_reader_on(&encrypted_directory(path, keys)?, reader),
+    }
 }
 
 fn appending<S: Storage>(storage: &S) -> impl Fn(AppendError) -> InspectionError + use<S> {

@@ -68,9 +68,17 @@ impl SurveyError {
         }
     }
 
+    /// What a disk says of a file that it can't make sense of is damage.
+    fn reading(file: String, source: io::Error) -> SurveyError {
+        match source.kind() {
+            io::ErrorKind::InvalidData => Damage { file, offset: 0, what: source.to_string() }.into(),
+            _ => SurveyError::Io { what: format!("reading {file}"), source },
+        }
+    }
+
     pub(super) fn scan(number: u64, error: ScanError) -> SurveyError {
         match error {
-            ScanError::Io { file, source } => SurveyError::Io { what: format!("reading {file}"), source },
+            ScanError::Io { file, source } => SurveyError::reading(file, source),
             ScanError::Header(fault) => SurveyError::header(segment_name(number), 0, fault),
         }
     }
@@ -106,17 +114,17 @@ pub(super) fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, SurveyError>
 
 /// The better one of the superblock's copies; `None` if there is no such file.
 pub(super) fn read_superblock<S: Storage>(storage: &S) -> Result<Option<Superblock>, SurveyError> {
-    let reading = || SurveyError::io(format!("reading {SUPERBLOCK}"));
+    let reading = |source| SurveyError::reading(SUPERBLOCK.to_owned(), source);
     let file = match storage.open(SUPERBLOCK, Access::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(reading()(error)),
+        Err(error) => return Err(reading(error)),
     };
     let mut best: Option<Superblock> = None;
     let mut fault = HeaderFault::Damaged("there is no superblock");
     for copy in COPIES {
         let mut page = [0; PAGE as usize];
-        let length = storage.read_at(&file, copy, &mut page).map_err(reading())?;
+        let length = storage.read_at(&file, copy, &mut page).map_err(reading)?;
         match Superblock::decode(&page[..length]) {
             Ok(found) if best.is_none_or(|best| best.generation < found.generation) => best = Some(found),
             Ok(_) => {}

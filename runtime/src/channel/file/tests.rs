@@ -10,6 +10,7 @@ use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins};
 use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
 
+mod encryption;
 mod golden;
 mod tools;
 
@@ -36,14 +37,17 @@ fn options(path: &std::path::Path) -> FileChannelOptions {
     }
 }
 
-struct Open {
-    channel: FileChannel,
+struct Open<S: Storage = Directory> {
+    channel: FileChannel<S>,
     reader: Box<dyn Reader>,
     scope: Scope,
 }
 
 async fn open(options: FileChannelOptions) -> Open {
-    let channel = FileChannel::new(options).unwrap();
+    opened(FileChannel::new(options).unwrap()).await
+}
+
+async fn opened<S: Storage>(channel: FileChannel<S>) -> Open<S> {
     let reader = channel.reader("sink", Demand::Required);
     channel.open().await.unwrap();
     Open { channel, reader, scope: Scope::of_a_run(["in".into()])[0].clone() }
@@ -64,7 +68,7 @@ impl Settle for Outcome {
     }
 }
 
-impl Open {
+impl<S: Storage> Open<S> {
     /// Puts numbers; the receiver hears when they are on disk.
     async fn put(&self, numbers: std::ops::Range<u64>) -> tokio::sync::mpsc::UnboundedReceiver<bool> {
         let batch = batch(numbers);

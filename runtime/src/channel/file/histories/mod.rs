@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use crate::storage::{Call, Fault, Fired, Site};
+use crate::storage::{Call, Encrypted, Fault, Fired, SimulatedDisk, Site};
 use model::READERS;
-use world::{PAGE, World};
+use world::{Mounted, PAGE, World};
 
 const HISTORIES: u64 = 100_000;
 const SITES: [Call; 11] = [
@@ -31,8 +31,8 @@ const SITES: [Call; 11] = [
 type Coverage = BTreeMap<Site, BTreeMap<Option<Fault>, u64>>;
 
 /// One history: at least twenty operations, then everything is drained and checked.
-fn play(seed: u64, coverage: &mut Coverage) {
-    let mut world = World::new(seed);
+fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
+    let mut world = World::<S>::new(seed);
     let steps = 20 + world.chance.below(40);
     if world.chance.one_in(4) {
         plan_a_fault(&mut world);
@@ -59,7 +59,7 @@ fn play(seed: u64, coverage: &mut Coverage) {
     }
 }
 
-fn step(world: &mut World) {
+fn step<S: Mounted>(world: &mut World<S>) {
     let reader = world.chance.below(READERS.len() as u64) as usize;
     let kind = world.chance.below(40);
     if number("WEIR_SEED").is_some() {
@@ -103,7 +103,7 @@ fn step(world: &mut World) {
 }
 
 /// The machine or the process stops between two calls, or within the next start.
-fn restart(world: &mut World) {
+fn restart<S: Mounted>(world: &mut World<S>) {
     world.note_fault();
     let machine = world.chance.one_in(2);
     world.kill();
@@ -116,7 +116,7 @@ fn restart(world: &mut World) {
     world.start();
 }
 
-fn plan_a_fault(world: &mut World) {
+fn plan_a_fault<S: Mounted>(world: &mut World<S>) {
     let fault = world.chance.among(&[Fault::Crash, Fault::Crash, Fault::Fail, Fault::Full]);
     let (call, skip) = match world.chance.one_in(2) {
         true => (None, world.chance.below(40)),
@@ -131,7 +131,7 @@ fn plan_a_fault(world: &mut World) {
 }
 
 /// One bit flips somewhere that was on disk for sure. It is reported with its place, or does no harm.
-fn rot(world: &mut World) {
+fn rot<S: Mounted>(world: &mut World<S>) {
     for _ in 0..4 {
         world.put();
         world.turn();
@@ -155,7 +155,7 @@ fn rot(world: &mut World) {
 }
 
 /// Everything is safe after a clean end.
-fn flip_anywhere(world: &mut World) -> Option<(String, u64)> {
+fn flip_anywhere<S: Mounted>(world: &mut World<S>) -> Option<(String, u64)> {
     let (name, length) = world.some_file()?;
     let byte = match world.chance.below(3) {
         0 => world.chance.below(length),
@@ -166,7 +166,7 @@ fn flip_anywhere(world: &mut World) -> Option<(String, u64)> {
 }
 
 /// Without an end, only the last group may be torn.
-fn flip_before_the_last_group(world: &mut World) -> Option<(String, u64)> {
+fn flip_before_the_last_group<S: Mounted>(world: &mut World<S>) -> Option<(String, u64)> {
     let (name, before) = world.log_end()?;
     world.put();
     world.turn();
@@ -182,10 +182,10 @@ fn flip_before_the_last_group(world: &mut World) -> Option<(String, u64)> {
         true => page + world.chance.below(64),
         false => page + world.chance.below(PAGE),
     };
-    flip(world, name, byte)
+    flip(world, name, S::HEADER + byte)
 }
 
-fn flip(world: &mut World, name: String, byte: u64) -> Option<(String, u64)> {
+fn flip<S: Mounted>(world: &mut World<S>, name: String, byte: u64) -> Option<(String, u64)> {
     let bit = world.chance.below(8) as u8;
     world.disk.flip(&name, byte, bit);
     Some((name, byte))
@@ -197,11 +197,21 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn nothing_is_lost_whatever_the_disk_does() {
+    play_all::<SimulatedDisk>(1);
+}
+
+#[test]
+fn nothing_is_lost_of_what_is_encrypted() {
+    play_all::<Encrypted<SimulatedDisk>>(20);
+}
+
+/// Plays all histories, or one of so many.
+fn play_all<S: Mounted>(one_of: u64) {
     if let Some(seed) = number("WEIR_SEED") {
-        play(seed, &mut Coverage::new());
+        play::<S>(seed, &mut Coverage::new());
         return;
     }
-    let histories = number("WEIR_HISTORIES").unwrap_or(HISTORIES);
+    let histories = number("WEIR_HISTORIES").unwrap_or(HISTORIES) / one_of;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let whole = Mutex::new(Coverage::new());
     let failed = Mutex::new(Vec::new());
@@ -211,7 +221,7 @@ fn nothing_is_lost_whatever_the_disk_does() {
             scope.spawn(move || {
                 let mut coverage = Coverage::new();
                 for seed in (thread..histories).step_by(threads as usize) {
-                    if catch_unwind(AssertUnwindSafe(|| play(seed, &mut coverage))).is_err() {
+                    if catch_unwind(AssertUnwindSafe(|| play::<S>(seed, &mut coverage))).is_err() {
                         println!("history {seed} failed: WEIR_SEED={seed} plays it again");
                         failed.lock().unwrap().push(seed);
                         if failed.lock().unwrap().len() > 3 {

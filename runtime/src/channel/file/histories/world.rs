@@ -1,4 +1,4 @@
-//! A channel on a simulated disk, in one thread, beside its model.
+//! A channel on a simulated disk, in one thread, beside its model; encrypted or not.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,6 +11,7 @@ use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins, Partition};
 use crate::chance::Chance;
 use crate::channel::file::Compression;
+use crate::channel::file::encryption::{EncryptionError, Missing, encrypted};
 use crate::channel::file::engine::{Engine, lock};
 use crate::channel::file::log::LogSizes;
 use crate::channel::file::reading::{Item, load};
@@ -22,16 +23,55 @@ use crate::channel::file::transactions::prepare;
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
-use crate::storage::{Fired, SimulatedDisk, Storage};
+use crate::storage::{Encrypted, Fired, Key, Keys, SimulatedDisk, Storage};
 
 pub(super) const PAGE: u64 = 4096;
 const SEGMENT_PAGES: u64 = 8;
 const CAPACITY_SEGMENTS: u64 = 6;
 
+/// How the channel's storage lies on the disk.
+pub(super) trait Mounted: Storage {
+    /// What stands before the first byte of each file.
+    const HEADER: u64;
+    /// The most bytes that a directory takes beside the log.
+    const BESIDE: u64;
+
+    /// Gets at the storage, after a start.
+    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError>;
+}
+
+impl Mounted for SimulatedDisk {
+    const HEADER: u64 = 0;
+    const BESIDE: u64 = 0;
+
+    fn mount(disk: &SimulatedDisk, _chance: &mut Chance) -> Result<SimulatedDisk, EncryptionError> {
+        Ok(disk.clone())
+    }
+}
+
+impl Mounted for Encrypted<SimulatedDisk> {
+    const HEADER: u64 = PAGE;
+    const BESIDE: u64 = 20 * PAGE;
+
+    /// The master key is another one now and then.
+    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError> {
+        let numbers = Mutex::new(Chance(chance.next()));
+        let fill = move |bytes: &mut [u8]| {
+            bytes.fill_with(|| numbers.lock().unwrap().next() as u8);
+            Ok(())
+        };
+        let [one, other] = [1, 2].map(|byte| Key::new([byte; 32]));
+        let (key, former) = if chance.one_in(3) { (one, other) } else { (other, one) };
+        disk.set_phase("keys");
+        encrypted(disk.clone(), &Keys { key, former: vec![former] }, Missing::Make, Arc::new(fill))
+    }
+}
+
 /// A running channel.
-struct Live {
+struct Live<S: Storage> {
+    storage: S,
     state: Arc<Mutex<State>>,
-    engine: Engine<SimulatedDisk>,
+    engine: Engine<S>,
     scopes: Vec<Scope>,
     leases: [BTreeMap<u64, (Vec<Event>, Fill)>; READERS.len()],
     hands: [Hand; READERS.len()],
@@ -52,11 +92,11 @@ impl Settle for Outcome {
     }
 }
 
-pub(super) struct World {
+pub(super) struct World<S: Storage> {
     pub(super) disk: SimulatedDisk,
     pub(super) chance: Chance,
     pub(super) model: Model,
-    live: Option<Live>,
+    live: Option<Live<S>>,
     told: Told,
     recent_bytes: u64,
     group_bytes: u64,
@@ -89,8 +129,8 @@ fn events(batch: &Batch) -> Vec<Event> {
     bodies.map(event).collect()
 }
 
-impl World {
-    pub(super) fn new(seed: u64) -> World {
+impl<S: Mounted> World<S> {
+    pub(super) fn new(seed: u64) -> World<S> {
         let mut chance = Chance(seed);
         let disk = SimulatedDisk::new(chance.next(), u64::MAX);
         World {
@@ -145,6 +185,11 @@ impl World {
     }
 
     fn try_to_start(&mut self) -> Result<(), OpenError> {
+        let mounted = S::mount(&self.disk, &mut self.chance).map_err(|error| match error {
+            EncryptionError::Io { place, what, source } => OpenError::Io { place, what, source },
+            error => panic!("mounting: {error}"),
+        });
+        let storage = mounted?;
         self.disk.set_phase("open");
         let demand = |reader| if reader < REQUIRED { Demand::Required } else { Demand::Optional };
         let readers: Vec<(String, Demand)> =
@@ -158,8 +203,8 @@ impl World {
             uuid: [9; 16],
             note: "the simulator".to_owned(),
         };
-        let (log, _found) = open(&self.disk, &opening)?;
-        let state = Arc::new(Mutex::new(State::new(World::limits(), schema(), self.recent_bytes)));
+        let (log, _found) = open(&storage, &opening)?;
+        let state = Arc::new(Mutex::new(State::new(Self::limits(), schema(), self.recent_bytes)));
         for (name, demand) in &readers {
             lock(&state).reader(name, *demand);
         }
@@ -171,8 +216,14 @@ impl World {
         let held = lock(&state).fill().events;
         let (fewest, most) = self.model.held();
         assert!((fewest..=most).contains(&held), "{held} events are held, not {fewest} to {most}");
-        self.live =
-            Some(Live { state, engine, scopes, leases: Default::default(), hands: Default::default() });
+        self.live = Some(Live {
+            storage,
+            state,
+            engine,
+            scopes,
+            leases: Default::default(),
+            hands: Default::default(),
+        });
         Ok(())
     }
 
@@ -280,7 +331,7 @@ impl World {
             return false;
         }
         let used = self.disk.used();
-        let bound = (CAPACITY_SEGMENTS + 5) * SEGMENT_PAGES * PAGE;
+        let bound = (CAPACITY_SEGMENTS + 5) * SEGMENT_PAGES * PAGE + S::BESIDE;
         assert!(used <= bound, "{used} bytes on disk, {bound} at most");
         true
     }
@@ -297,7 +348,7 @@ impl World {
                 }
                 Take::Load(request) => {
                     self.disk.set_phase("load");
-                    match load(&self.disk, &request) {
+                    match load(&live.storage, &request) {
                         Ok(items) => {
                             let leased = lock(&live.state).loaded(reader, items);
                             if let Some(item) = leased {

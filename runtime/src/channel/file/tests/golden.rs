@@ -66,7 +66,7 @@ async fn a_channel_of_version_1_is_gone_on_with() {
         store(made.path(), &golden("v1"));
     }
     restore(&golden("v1"), folder.path());
-    let verified = verify(folder.path()).unwrap();
+    let verified = verify(folder.path(), None).unwrap();
     assert!(verified.damages.is_empty(), "{verified}");
     let mut open = open(golden_options(folder.path())).await;
     assert_eq!(open.channel.stored("in"), Some(BTreeMap::from([(Partition::new("p"), 300)])));

@@ -44,7 +44,7 @@ async fn drained(options: FileChannelOptions) -> Vec<u64> {
 async fn inspect_and_verify_say_what_is_there() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
-    let inspection = inspect(folder.path()).unwrap();
+    let inspection = inspect(folder.path(), None).unwrap();
     assert_eq!((inspection.held_events, inspection.events, inspection.puts), (90_000, 100_000, 100));
     assert_eq!(
         inspection.positions,
@@ -53,9 +53,9 @@ async fn inspect_and_verify_say_what_is_there() {
     assert!(inspection.closed && inspection.readers[0].low == 10);
     let text = inspection.to_string();
     assert!(text.contains("reader sink: has all puts before 10, and 0 beyond"), "{text}");
-    let verification = verify(folder.path()).unwrap();
+    let verification = verify(folder.path(), None).unwrap();
     assert_eq!((verification.events, verification.damages.len()), (100_000, 0));
-    let repair = repair(folder.path()).unwrap();
+    let repair = repair(folder.path(), None).unwrap();
     assert_eq!(repair.to_string(), "nothing is damaged; 90000 events wait\n");
 }
 
@@ -64,17 +64,17 @@ async fn a_repair_loses_what_is_damaged_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let options = filled(folder.path()).await;
     flip(folder.path(), &segment::segment_name(0), 500_000);
-    let verification = verify(folder.path()).unwrap();
+    let verification = verify(folder.path(), None).unwrap();
     assert_eq!(verification.damages.len(), 1, "{verification}");
-    let assessed = assess_repair(folder.path()).unwrap();
-    assert!(!assessed.made && verify(folder.path()).unwrap() == verification, "nothing was changed");
-    let repair = repair(folder.path()).unwrap();
+    let assessed = assess_repair(folder.path(), None).unwrap();
+    assert!(!assessed.made && verify(folder.path(), None).unwrap() == verification, "nothing was changed");
+    let repair = repair(folder.path(), None).unwrap();
     assert_eq!(repair, Repair { made: true, ..assessed });
     assert_eq!(
         (repair.damages, repair.lost_events, repair.kept_events),
         (verification.damages, 1_000, 89_000)
     );
-    assert_eq!(verify(folder.path()).unwrap().damages, []);
+    assert_eq!(verify(folder.path(), None).unwrap().damages, []);
     let taken = drained(options).await;
     assert_eq!(taken.len(), 89_000);
     assert!(taken.is_sorted() && taken[0] == 10_000 && taken[88_999] == 99_999);
@@ -90,7 +90,7 @@ async fn a_channel_without_a_superblock_is_refused_and_can_be_repaired() {
     let refused = channel.open().await.unwrap_err().to_string();
     assert!(refused.contains("superblock is missing"), "{refused}");
     drop(channel);
-    assert_eq!(repair(folder.path()).unwrap().lost_events, 0);
+    assert_eq!(repair(folder.path(), None).unwrap().lost_events, 0);
     // It is not sure of acknowledgements beyond what segments say: those come again.
     assert_eq!(drained(options).await.len(), 90_000);
 }
@@ -104,10 +104,14 @@ async fn a_reader_that_is_forgotten_frees_what_only_it_needed() {
     channel.open().await.unwrap();
     channel.shut().await.unwrap();
     drop(channel);
-    assert_eq!(inspect(folder.path()).unwrap().held_events, 100_000, "a new reader begins with the oldest");
-    let unknown = forget_reader(folder.path(), "never").unwrap_err().to_string();
+    assert_eq!(
+        inspect(folder.path(), None).unwrap().held_events,
+        100_000,
+        "a new reader begins with the oldest"
+    );
+    let unknown = forget_reader(folder.path(), None, "never").unwrap_err().to_string();
     assert!(unknown.ends_with("has no reader `never`; it has sink, late"), "{unknown}");
-    let forgotten = forget_reader(folder.path(), "late").unwrap();
+    let forgotten = forget_reader(folder.path(), None, "late").unwrap();
     assert_eq!((forgotten.freed_events, forgotten.held_events), (10_000, 90_000));
     assert_eq!(drained(options).await.len(), 90_000);
 }

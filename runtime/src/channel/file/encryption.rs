@@ -1,0 +1,177 @@
+//! Whether a channel's directory is encrypted, and whether that is what is asked for.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::recovery::LOCK;
+use super::segment::segment_number;
+use super::superblock::SUPERBLOCK;
+use super::{Drive, FileChannel, FileChannelOptions, UnsupportedColumn, lock_note};
+use crate::failure::Failure;
+use crate::storage::encrypted::{Chance, chance, has_keys, is_encrypted};
+use crate::storage::{Directory, Encrypted, Keys, KeysError, LockError, Storage};
+
+/// Why a directory can't be used with the keys that are given, or without any. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum EncryptionError {
+    /// Another process has it.
+    #[error("{place} is in use by {holder}; stop that agent first")]
+    InUse {
+        /// The directory.
+        place: String,
+        /// The other's note.
+        holder: String,
+    },
+    /// No key is given.
+    #[error(
+        "{place} is encrypted, and no key is given; nothing was changed: give the channel its key with `encrypt`, and `weir channel` with `--key-file`"
+    )]
+    NoKey {
+        /// The directory.
+        place: String,
+    },
+    /// A key is given that is not needed.
+    #[error(
+        "{place} holds a channel that is not encrypted, and a key is given; nothing was changed: let the channel be drained without `encrypt`, or give the encrypted one a directory of its own"
+    )]
+    NotEncrypted {
+        /// The directory.
+        place: String,
+    },
+    /// The data key has gone.
+    #[error(
+        "{place} is encrypted, and its file `keys` is missing; nothing was changed: bring that file back from a backup, without it nothing here can be read"
+    )]
+    KeysMissing {
+        /// The directory.
+        place: String,
+    },
+    /// The data key can't be had.
+    #[error("{place}: {error}; nothing was changed{}", advice(error))]
+    Keys {
+        /// The directory.
+        place: String,
+        /// Why.
+        error: KeysError,
+    },
+    /// The disk refused.
+    #[error("{place}: {what}")]
+    Io {
+        /// The directory.
+        place: String,
+        /// What was tried.
+        what: String,
+        /// Why it was refused.
+        source: io::Error,
+    },
+}
+
+fn advice(error: &KeysError) -> &'static str {
+    match error {
+        KeysError::Damaged => ": bring that file back from a backup, without it nothing here can be read",
+        KeysError::OtherKey { .. } => ": give it that key, or list that key in `former` beside the new one",
+        KeysError::Version { .. } => ": let the version drain the channel that made it",
+        KeysError::Io { .. } => "",
+    }
+}
+
+/// What a directory holds, as far as its names tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// No channel.
+    Nothing,
+    Plain,
+    Encrypted,
+    /// Encrypted files, and not what they are encrypted with.
+    EncryptedWithoutKeys,
+}
+
+fn look<S: Storage>(storage: &S) -> Result<Holds, EncryptionError> {
+    let what = "finding out whether it is encrypted";
+    let refused = |source| EncryptionError::Io { place: storage.place(), what: what.to_owned(), source };
+    if has_keys(storage).map_err(refused)? {
+        return Ok(Holds::Encrypted);
+    }
+    let names = storage.list().map_err(refused)?;
+    let superblock = names.iter().find(|name| *name == SUPERBLOCK);
+    let segment = || names.iter().find(|name| segment_number(name).is_some());
+    // The others are like the one.
+    let Some(name) = superblock.or_else(segment) else { return Ok(Holds::Nothing) };
+    match is_encrypted(storage, name).map_err(refused)? {
+        true => Ok(Holds::EncryptedWithoutKeys),
+        false => Ok(Holds::Plain),
+    }
+}
+
+/// Hands a storage on that is to be used as it is.
+///
+/// # Errors
+/// When it is encrypted.
+pub(super) fn plain<S: Storage>(storage: S) -> Result<S, EncryptionError> {
+    let place = || storage.place();
+    match look(&storage)? {
+        Holds::Encrypted => Err(EncryptionError::NoKey { place: place() }),
+        Holds::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place: place() }),
+        Holds::Nothing | Holds::Plain => Ok(storage),
+    }
+}
+
+/// Whether an encrypted directory is made where there is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Make,
+    Refuse,
+}
+
+/// A storage that is encrypted with these keys. The directory is locked meanwhile: two that begin at
+/// once must not make a data key each.
+///
+/// # Errors
+/// When it is in use or not encrypted, or the keys don't fit.
+pub(super) fn encrypted<S: Storage>(
+    storage: S,
+    keys: &Keys,
+    missing: Missing,
+    chance: std::sync::Arc<Chance>,
+) -> Result<Encrypted<S>, EncryptionError> {
+    let place = storage.place();
+    let _lock = storage.lock(LOCK, &lock_note("weir")).map_err(|error| match error {
+        LockError::Held { holder } => EncryptionError::InUse { place: place.clone(), holder },
+        LockError::Io(source) => {
+            EncryptionError::Io { place: place.clone(), what: "locking the directory".to_owned(), source }
+        }
+    })?;
+    let opened = match (look(&storage)?, missing) {
+        (Holds::Encrypted, _) => Encrypted::open(storage, keys, chance),
+        (Holds::Nothing, Missing::Make) => Encrypted::make(storage, keys, chance),
+        (Holds::EncryptedWithoutKeys, _) => return Err(EncryptionError::KeysMissing { place }),
+        (Holds::Plain | Holds::Nothing, _) => return Err(EncryptionError::NotEncrypted { place }),
+    };
+    opened.map_err(|error| match error {
+        KeysError::Io { what, source } => {
+            EncryptionError::Io { place, what: format!("{what} its keys"), source }
+        }
+        error => EncryptionError::Keys { place, error },
+    })
+}
+
+impl FileChannel<Encrypted<Directory>> {
+    /// A channel in a directory of this machine that is encrypted. Nothing is touched before it is
+    /// opened.
+    ///
+    /// # Errors
+    /// When it can't hold the type of its events.
+    pub fn encrypted(
+        options: FileChannelOptions,
+        keys: Keys,
+    ) -> Result<FileChannel<Encrypted<Directory>>, UnsupportedColumn> {
+        let path = options.path.clone();
+        let make = move || {
+            let storage = Directory::create(&path).map_err(Failure::permanent)?;
+            let encrypted = encrypted(storage, &keys, Missing::Make, chance());
+            encrypted.map_err(Failure::permanent)
+        };
+        FileChannel::on(options, Drive::Threads, Box::new(make))
+    }
+}

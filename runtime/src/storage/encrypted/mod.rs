@@ -1,0 +1,275 @@
+//! Encryption at rest: a storage that keeps everything encrypted on another one.
+//!
+//! Whoever writes to it sees a plain directory. On the disk, each file begins with a page that says
+//! which file it is; behind that stand its sectors of 4,096 bytes, encrypted with AES-256 in XTS mode,
+//! as disks do it, with keys of the file's own. Lengths and offsets are those behind the first page.
+//!
+//! - XTS needs no nonce: the log rewrites a group in its place after a crash, and a nonce that comes
+//!   back would give the text away.
+//! - A file's keys follow from the directory's data key and a number that the file keeps through
+//!   renames (HKDF with SHA-512, RFC 5869). So no two sectors have the same keys and number, and no
+//!   key sees more than one file.
+//! - A sector of zeros was never written and reads as zeros, which the log relies on.
+//! - Nothing is authenticated: a garbled sector decrypts to garbage, which the log finds by its own
+//!   checksums. This keeps secrets on stolen disks; it keeps nobody from changing one that is in use.
+//! - A file's first page is synced when the file is made, before anything else is in it. So a file
+//!   whose first page can't be read is either empty or damaged, never something between.
+//!
+//! The first page holds eight equal copies, each of 512 bytes:
+//!
+//! ```text
+//!   0  8  magic `WEIRCRYP`       16 16  the file's number, by chance
+//!   8  2  version, 1             32  4  CRC-32C of the bytes before; then zeros
+//!  10  6  0
+//! ```
+
+mod copies;
+mod keys;
+mod xts;
+
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Access, LockError, Storage};
+use keys::{DataKey, KEYS, KEYS_NEW};
+use xts::Xts;
+
+pub use keys::{Key, Keys, KeysError, NoKey};
+pub(crate) use xts::SECTOR;
+
+const MAGIC: &[u8; 8] = b"WEIRCRYP";
+const VERSION: u16 = 1;
+const CONTENT: usize = 32;
+/// What stands before a file's first sector.
+const HEADER: u64 = SECTOR as u64;
+/// The most that is encrypted before it is written.
+const CHUNK: usize = 1 << 20;
+
+/// Fills bytes by chance that nobody can guess.
+pub(crate) type Chance = dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync;
+
+/// A storage whose files are encrypted on another one.
+#[derive(Clone)]
+pub struct Encrypted<S> {
+    inner: S,
+    key: DataKey,
+    chance: Arc<Chance>,
+    /// What is being written; kept, since it is large.
+    buffer: Arc<Mutex<Vec<u8>>>,
+}
+
+/// A file that is encrypted.
+pub struct EncryptedFile<F> {
+    file: F,
+    /// None for a file that a crash has left without anything.
+    xts: Option<Box<Xts>>,
+}
+
+/// The system's own chance.
+pub(crate) fn chance() -> Arc<Chance> {
+    Arc::new(|bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string())))
+}
+
+/// Whether the directory has a data key, so that it is encrypted.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn has_keys<S: Storage>(storage: &S) -> io::Result<bool> {
+    Ok(storage.list()?.iter().any(|name| name == KEYS))
+}
+
+/// Whether this file of a plain storage is an encrypted one.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn is_encrypted<S: Storage>(storage: &S, name: &str) -> io::Result<bool> {
+    let file = storage.open(name, Access::Read)?;
+    Ok(number_of(storage, &file)?.is_some())
+}
+
+impl<S: Storage> Encrypted<S> {
+    /// Opens a directory that has a data key. If a former master key wraps that, it is wrapped anew.
+    /// Nobody else may use the directory meanwhile.
+    ///
+    /// # Errors
+    /// When the keys don't fit, or the disk refuses.
+    pub(crate) fn open(inner: S, keys: &Keys, chance: Arc<Chance>) -> Result<Encrypted<S>, KeysError> {
+        let key = DataKey::read(&inner, keys)?;
+        Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
+    }
+
+    /// Gives a directory a data key that has none, and none of whose files matters. Nobody else may use
+    /// the directory meanwhile.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn make(inner: S, keys: &Keys, chance: Arc<Chance>) -> Result<Encrypted<S>, KeysError> {
+        let key = DataKey::make(&inner, &keys.key, &*chance)?;
+        Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
+    }
+
+    fn xts(&self, number: &[u8; 16]) -> Option<Box<Xts>> {
+        Some(Box::new(Xts::new(&self.key.of_file(number))))
+    }
+
+    /// Writes the first page of a file that has nothing in it, and makes it safe.
+    fn begin(&self, file: S::File) -> io::Result<EncryptedFile<S::File>> {
+        let mut number = [0; 16];
+        (self.chance)(&mut number)?;
+        let mut content = Vec::with_capacity(CONTENT);
+        content.extend_from_slice(MAGIC);
+        content.extend_from_slice(&VERSION.to_le_bytes());
+        content.extend_from_slice(&[0; 6]);
+        content.extend_from_slice(&number);
+        self.inner.write_at(&file, 0, &[&copies::page(&content)])?;
+        self.inner.sync(&file)?;
+        Ok(EncryptedFile { file, xts: self.xts(&number) })
+    }
+}
+
+/// The number in a file's first page; `None` if there is no such page.
+fn number_of<S: Storage>(storage: &S, file: &S::File) -> io::Result<Option<[u8; 16]>> {
+    let mut page = [0; SECTOR];
+    let read = storage.read_at(file, 0, &mut page)?;
+    let Some(content) = copies::first_whole(&page[..read], MAGIC, CONTENT) else { return Ok(None) };
+    let version = u16::from_le_bytes([content[8], content[9]]);
+    if version != VERSION {
+        let what = format!("it is encrypted in version {version} of the format, this weir knows {VERSION}");
+        return Err(io::Error::new(ErrorKind::Unsupported, what));
+    }
+    Ok(content[16..].try_into().ok())
+}
+
+fn sector_of(offset: u64) -> u64 {
+    offset / SECTOR as u64
+}
+
+impl<S: Storage> Storage for Encrypted<S> {
+    type File = EncryptedFile<S::File>;
+    type Lock = S::Lock;
+
+    fn create(&self, name: &str) -> io::Result<EncryptedFile<S::File>> {
+        let file = self.inner.create(name)?;
+        let begun = self.begin(file);
+        if begun.is_err() {
+            self.inner.unlink(name).ok();
+        }
+        begun
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<EncryptedFile<S::File>> {
+        let file = self.inner.open(name, access)?;
+        match number_of(&self.inner, &file)? {
+            Some(number) => Ok(EncryptedFile { file, xts: self.xts(&number) }),
+            None if self.inner.length(&file)? > HEADER => {
+                let what = "the page that says how it is encrypted can't be read";
+                Err(io::Error::new(ErrorKind::InvalidData, what))
+            }
+            // A crash has come before its first page was safe.
+            None if access == Access::Write => self.begin(file),
+            None => Ok(EncryptedFile { file, xts: None }),
+        }
+    }
+
+    /// Takes whole sectors alone.
+    fn write_at(&self, file: &EncryptedFile<S::File>, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let whole = offset.is_multiple_of(SECTOR as u64) && bytes.is_multiple_of(SECTOR);
+        let Some(xts) = file.xts.as_ref().filter(|_| whole) else {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "only whole sectors can be encrypted"));
+        };
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        buffer.clear();
+        buffer.reserve(bytes.min(CHUNK));
+        let (mut at, end) = (offset, offset + bytes as u64);
+        for part in parts {
+            let mut rest = *part;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(CHUNK - buffer.len()));
+                buffer.extend_from_slice(now);
+                rest = later;
+                if buffer.len() == CHUNK || at + buffer.len() as u64 == end {
+                    xts.encrypt(sector_of(at), &mut buffer);
+                    self.inner.write_at(&file.file, HEADER + at, &[&buffer])?;
+                    at += buffer.len() as u64;
+                    buffer.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, file: &EncryptedFile<S::File>, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(xts) = &file.xts else { return Ok(0) };
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset + done as u64;
+            let (sector, within) = (sector_of(at), (at % SECTOR as u64) as usize);
+            let place = HEADER + sector * SECTOR as u64;
+            let rest = &mut buffer[done..];
+            let whole = rest.len() - rest.len() % SECTOR;
+            if within == 0 && whole > 0 {
+                let read = self.inner.read_at(&file.file, place, &mut rest[..whole])?;
+                let read = read - read % SECTOR;
+                xts.decrypt(sector, &mut rest[..read]);
+                done += read;
+                if read < whole {
+                    break;
+                }
+                continue;
+            }
+            let mut page = [0; SECTOR];
+            if self.inner.read_at(&file.file, place, &mut page)? < SECTOR {
+                break;
+            }
+            xts.decrypt(sector, &mut page);
+            let part = rest.len().min(SECTOR - within);
+            rest[..part].copy_from_slice(&page[within..within + part]);
+            done += part;
+        }
+        Ok(done)
+    }
+
+    fn sync(&self, file: &EncryptedFile<S::File>) -> io::Result<()> {
+        self.inner.sync(&file.file)
+    }
+
+    fn allocate(&self, file: &EncryptedFile<S::File>, bytes: u64) -> io::Result<()> {
+        self.inner.allocate(&file.file, HEADER + bytes.next_multiple_of(SECTOR as u64))
+    }
+
+    fn length(&self, file: &EncryptedFile<S::File>) -> io::Result<u64> {
+        let length = self.inner.length(&file.file)?.saturating_sub(HEADER);
+        // What is left of a sector can't be decrypted.
+        Ok(length - length % SECTOR as u64)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        self.inner.unlink(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.inner.sync_directory()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = self.inner.list()?;
+        names.retain(|name| name != KEYS && name != KEYS_NEW);
+        Ok(names)
+    }
+
+    fn lock(&self, name: &str, note: &str) -> Result<S::Lock, LockError> {
+        self.inner.lock(name, note)
+    }
+
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Secrets from where they are kept: a plan and its settings say where that is, never what they are.
+
+use std::env::VarError;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use weir_plan::SecretReference;
+
+/// A secret that is not where it was said to be.
+#[derive(Debug, Error)]
+pub(crate) enum SecretError {
+    #[error("the environment variable {name} has no secret")]
+    Environment { name: String, source: VarError },
+    #[error("the secret {} can't be read", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// Reads a secret. A file's last newline is no part of it.
+pub(crate) fn read(reference: &SecretReference) -> Result<String, SecretError> {
+    match reference {
+        SecretReference::Environment(name) => {
+            std::env::var(name).map_err(|source| SecretError::Environment { name: name.clone(), source })
+        }
+        SecretReference::File(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|source| SecretError::File { path: path.into(), source })?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}
+
+/// Where a secret is, in words.
+pub(crate) fn place(reference: &SecretReference) -> String {
+    match reference {
+        SecretReference::Environment(name) => format!("the environment variable {name}"),
+        SecretReference::File(path) => format!("the file {path}"),
+    }
+}
