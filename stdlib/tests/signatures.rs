@@ -214,5 +214,5 @@ fn a_source_with_batches_asks_its_channels_whether_they_fit() {
             assert_eq!(asks.count(), 1, "{name}: {}", item.name.text);
         }
     }
-    assert_eq!(sources, 7);
+    assert_eq!(sources, 8);
 }

@@ -192,6 +192,7 @@ fn channel() -> Settings {
         ("transaction_capacity", Value::Int(10_000)),
         ("byte_capacity", Value::Size(1 << 30)),
         ("keep_alive", Value::Duration(Duration::from_secs(3))),
+        ("overflow", variant("wait")),
     ])
 }
 
