@@ -144,6 +144,8 @@ impl<S: Storage> Engine<S> {
         let rode_along = !drafts.is_empty();
         drop(drafts);
         let mut guard = lock(state);
+        // Readers must not see a put before they know the segment that it is in.
+        guard.settle_log(Arc::new(log.extents.clone()), log.used_bytes());
         turn.durable = guard.publish(std::mem::take(group), &durable);
         if let Some(unwritten) = unwritten.filter(|_| rode_along) {
             guard.written(unwritten);
