@@ -34,7 +34,7 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
     println!("files -> memory -> null: {events} lines of {LINE_BYTES} bytes");
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("lines.log");
-    write(&path, events)?;
+    write_lines(&path, events, LINE_BYTES)?;
     let plan = compile(PROGRAM, &[("path", &path.to_string_lossy())])?;
     let weir = || -> Result<Run, Box<dyn Error>> { Ok(run(&plan, "nowhere", events, Until::Delivered)?.0) };
     let bare = || -> Result<Run, Box<dyn Error>> {
@@ -44,8 +44,12 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
     pairs(rounds, "newline counter", weir, bare)
 }
 
-fn write(path: &Path, lines: u64) -> std::io::Result<()> {
-    let filling: Vec<u8> = (b'a'..=b'z').cycle().take(LINE_BYTES - 12).collect();
+/// Writes numbered lines of this many bytes, with their ends.
+///
+/// # Errors
+/// When the file can't be written.
+pub(crate) fn write_lines(path: &Path, lines: u64, line_bytes: usize) -> std::io::Result<()> {
+    let filling: Vec<u8> = (b'a'..=b'z').cycle().take(line_bytes - 12).collect();
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     for number in 0..lines {
         write!(file, "{number:010} ")?;

@@ -10,10 +10,12 @@ mod core;
 mod file_channel;
 mod files_sink;
 mod files_source;
+mod files_to_files;
 mod kafka;
 mod kafka_to_hdfs;
 mod pipeline;
 mod rounds;
+mod tcp_lines;
 
 use clap::{Parser, Subcommand};
 
@@ -49,6 +51,10 @@ enum What {
     FilesSource,
     /// generate -> memory -> files, as Parquet and text, against loops with the same crates on prepared events
     FilesSink,
+    /// A gibibyte of lines files -> files, through memory and through a file channel, against dd and a loop
+    FilesToFiles,
+    /// tcp_lines -> memory -> null, against a loop that counts line ends on the same socket
+    TcpLines,
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
@@ -71,6 +77,8 @@ fn main() -> Outcome {
         What::Recovery => file_channel::measure_recovery(rounds),
         What::Fill { path, gib } => file_channel::fill_and_end(&path, gib),
         What::FilesSource => files_source::measure(rounds, events.unwrap_or(10_737_418)),
+        What::FilesToFiles => files_to_files::measure(rounds, events.unwrap_or(1 << 30)),
+        What::TcpLines => tcp_lines::measure(rounds, events.unwrap_or(4_000_000)),
         What::FilesSink => files_sink::measure(rounds, events.unwrap_or(3_000_000)),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),

@@ -24,6 +24,8 @@ mod stdout;
 mod syslog;
 mod tcp_lines;
 mod template;
+#[cfg(test)]
+mod trial;
 mod types;
 
 pub use library::library_sources;

@@ -15,7 +15,6 @@ use weir_tests::{Account, Scene, Weir, lines_of, say, visible_files, wait_until}
 const KILLS: usize = 30;
 const LOGS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
-const FLOW: &str = "tests/end_to_end/flows/followed_files.flow";
 /// The logs of an application, and whoever rotates them.
 struct Application {
     folder: PathBuf,
@@ -149,21 +148,20 @@ impl Arrived {
     }
 }
 
-#[test]
-fn nothing_is_missing_while_logs_rotate_and_the_agent_is_killed() {
-    let name = "nothing_is_missing_while_logs_rotate_and_the_agent_is_killed";
+/// Logs are written, rotated, packed and deleted while agents follow them that are killed, one after the other.
+fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>) {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
-    let settings = [
+    let mut settings = vec![
         ("from", scene.path("logs/*.log*")),
         ("state", scene.path("positions.json")),
-        ("channel", scene.path("channel")),
         ("to", scene.path("output")),
     ];
+    settings.extend(channel.map(|folder| ("channel", scene.path(folder))));
     let output = scene.folder().join("output");
     let mut application = Application::new(scene.folder().join("logs"));
     let mut arrived = Arrived::default();
     for _ in 0..KILLS {
-        let weir = Weir::run(&scene, FLOW, &settings);
+        let weir = Weir::run(&scene, flow, &settings);
         // Where in its work it is killed is left to chance.
         let moments = application.chance.random_range(1..12);
         for _ in 0..moments {
@@ -174,7 +172,7 @@ fn nothing_is_missing_while_logs_rotate_and_the_agent_is_killed() {
         application.work(&arrived.numbers);
         arrived.look(&output);
     }
-    let weir = Weir::run(&scene, FLOW, &settings);
+    let weir = Weir::run(&scene, flow, &settings);
     let sent = application.sent.len();
     wait_until("every line has arrived", PATIENCE, || {
         arrived.look(&output);
@@ -185,4 +183,16 @@ fn nothing_is_missing_while_logs_rotate_and_the_agent_is_killed() {
     let account = Account::of(&application.sent, &arrived.lines);
     say(name, format!("{} files, {KILLS} kills", arrived.files.len()));
     account.assert_exact(name);
+}
+
+#[test]
+fn every_line_of_rotating_logs_arrives_once_through_a_disk_however_often_the_agent_is_killed() {
+    let name = "every_line_of_rotating_logs_arrives_once_through_a_disk";
+    follow_with_kills(name, "tests/end_to_end/flows/followed_files.flow", Some("channel"));
+}
+
+#[test]
+fn every_line_of_rotating_logs_arrives_once_through_memory_however_often_the_agent_is_killed() {
+    let name = "every_line_of_rotating_logs_arrives_once_through_memory";
+    follow_with_kills(name, "tests/end_to_end/flows/followed_files_in_memory.flow", None);
 }

@@ -7,6 +7,7 @@ mod exactly_once;
 mod followed_files;
 mod foreign_readers;
 mod generate_to_kafka;
+mod idle_connections;
 mod kafka_to_hdfs;
 mod local_files;
 mod outages;

@@ -112,6 +112,16 @@ impl Weir {
         })
     }
 
+    /// How much memory it has, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kibibytes.unwrap_or_else(|| panic!("{path} does not say how much memory weir has")) << 10
+    }
+
     /// SIGKILL: it ends at once, whatever it was doing.
     pub fn kill(mut self) {
         self.child.kill().unwrap_or_else(|error| panic!("can't kill weir: {error}"));

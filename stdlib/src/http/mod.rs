@@ -22,7 +22,7 @@ use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
-use crate::listening::{Arrival, Endpoint, GatherError, Gatherer, Listener, Piece, ServerSecurity};
+use crate::listening::{Arrival, Endpoint, Gatherer, Listener, Piece, ServerSecurity};
 use authentication::{Authentication, Known};
 use events::Format;
 use request::{Service, Waiting, answer};
@@ -103,40 +103,21 @@ impl Source for HttpSource {
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
         let mut gatherer =
             Gatherer::new(self.schema(), &self.context.component, bounds, self.sequence, &port);
-        let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
-        let (pieces, mut gathered) = mpsc::channel(PIECES_MAX);
+        let SourcePort { outlet, deliveries, stop, .. } = port;
+        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         let service = Arc::new(self.service(known, pieces));
         // Dropped with the run, it ends all connections.
         let mut connections = JoinSet::new();
-        connections.spawn(listen(listener, service, self.context.component.clone(), stop.clone()));
-        let result = gatherer.run(&mut gathered, &mut outlet, &mut deliveries).await;
+        let (component, stopping) = (self.context.component.clone(), stop.clone());
+        let serve = move |arrival| serve(arrival, service.clone(), component.clone(), stopping.clone());
+        connections.spawn(listener.serve(stop, serve));
+        let result = gatherer.see_through(gathered, outlet, deliveries).await;
         self.sequence = gatherer.sequence();
-        result.map_err(GatherError::into_failure)?;
-        outlet.close();
-        while let Some(delivered) = deliveries.next().await {
-            gatherer.deliver(&delivered);
-        }
+        result?;
         // Whoever does not take its answer is left behind.
         let _farewell = timeout(FAREWELL, connections.join_next()).await;
         Ok(())
     }
-}
-
-/// Serves clients until the source is stopped, then waits for the requests that are under way.
-async fn listen(listener: Listener, service: Arc<Service>, component: Arc<str>, stop: CancellationToken) {
-    let mut clients = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            arrival = listener.accept() => {
-                clients.spawn(serve(arrival, service.clone(), component.clone(), stop.clone()));
-            }
-            Some(_ended) = clients.join_next() => {}
-        }
-    }
-    // What brings no more pieces lets the source end.
-    drop((service, listener));
-    while clients.join_next().await.is_some() {}
 }
 
 async fn serve(arrival: Arrival, service: Arc<Service>, component: Arc<str>, stop: CancellationToken) {

@@ -6,26 +6,16 @@ use std::io::Write;
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use weir_plan::Value;
-use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
-use weir_runtime::sink::{Delivery, SinkPort};
-use weir_runtime::{Meter, SystemClock};
+use weir_runtime::Meter;
 
 use super::*;
+use crate::trial::{Trial, changed, context, variant};
 
-/// A running source.
-struct Trial {
+/// A running source, and where it listens.
+struct Listening {
     address: String,
-    stop: CancellationToken,
-    sink: SinkPort,
-    meter: Arc<Meter>,
-    running: JoinHandle<Result<(), Failure>>,
-}
-
-fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
-    let settings = settings.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-    Value::Variant { name: name.into(), settings }
+    trial: Trial,
 }
 
 fn schema() -> SchemaRef {
@@ -45,8 +35,8 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-impl Trial {
-    async fn begin(changes: &[(&str, Value)]) -> Trial {
+impl Listening {
+    async fn begin(changes: &[(&str, Value)]) -> Listening {
         let settings = [
             ("bind", Value::Text("127.0.0.1:0".into())),
             ("path", Value::Text("/events".into())),
@@ -59,36 +49,10 @@ impl Trial {
             ("security", variant("plaintext", &[])),
             ("authentication", variant("none", &[])),
         ];
-        let mut values: BTreeMap<String, Value> =
-            settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-        values.extend(changes.iter().map(|(name, value)| (name.to_string(), value.clone())));
         let meter = Arc::new(Meter::default());
-        let context = Context {
-            exactly_once: false,
-            program: "test".into(),
-            component: "web".into(),
-            schema: schema(),
-            meter: meter.clone(),
-            clock: Arc::new(SystemClock),
-        };
-        let mut source = make(&Settings { values }, context).unwrap();
-        let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
-            capacity: 100,
-            transaction_capacity: 100,
-            byte_capacity: 1 << 24,
-            keep_alive: Duration::from_secs(3),
-        }));
-        let sink = SinkPort::reading(channel.as_ref());
-        let port = SourcePort::into_channel(channel);
-        let stop = port.stop.clone();
-        let running = tokio::spawn(async move { source.run(port).await });
-        let address = loop {
-            if let Some(address) = meter.notes().get("listens on") {
-                break address.clone();
-            }
-            tokio::task::yield_now().await;
-        };
-        Trial { address, stop, sink, meter, running }
+        let source = make(&changed(&settings, changes), context("web", schema(), &meter)).unwrap();
+        let trial = Trial::of(source, meter, 100);
+        Listening { address: trial.address().await, trial }
     }
 
     /// Sends a request; its answer is to be waited for.
@@ -111,15 +75,8 @@ impl Trial {
         answer_of(self.send(head, body).await).await
     }
 
-    async fn take(&mut self) -> Delivery {
-        match self.sink.take().await.unwrap() {
-            Taken::Events(delivery) => delivery,
-            other => panic!("events were expected, not {other:?}"),
-        }
-    }
-
     async fn bodies(&mut self) -> Vec<String> {
-        let delivery = self.take().await;
+        let delivery = self.trial.take().await;
         let bodies = delivery.batch.bodies().unwrap().iter().flatten();
         let bodies = bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect();
         delivery.acknowledgement.done();
@@ -127,8 +84,8 @@ impl Trial {
     }
 
     async fn end(self) {
-        self.stop.cancel();
-        self.running.await.unwrap().unwrap();
+        self.trial.stop.cancel();
+        self.trial.running.await.unwrap().unwrap();
     }
 }
 
@@ -143,22 +100,22 @@ async fn answer_of(mut stream: TcpStream) -> (u16, String) {
 
 #[tokio::test]
 async fn a_request_is_answered_when_its_events_are_delivered_and_not_before() {
-    let mut trial = Trial::begin(&[]).await;
-    let stream = trial.post(b"one\ntwo\n").await;
-    let delivery = trial.take().await;
+    let mut source = Listening::begin(&[]).await;
+    let stream = source.post(b"one\ntwo\n").await;
+    let delivery = source.trial.take().await;
     assert_eq!(delivery.batch.rows(), 2);
     assert!(stream.try_read(&mut [0; 1]).is_err(), "nothing is delivered yet");
     delivery.acknowledgement.done();
     assert_eq!(answer_of(stream).await.0, 200);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn events_say_who_has_sent_them_and_with_what_headers() {
-    let mut trial = Trial::begin(&[]).await;
+    let mut source = Listening::begin(&[]).await;
     let head = "POST /events HTTP/1.1\r\nX-Team: payments\r\nCookie: secret";
-    let stream = trial.send(head, b"one").await;
-    let delivery = trial.take().await;
+    let stream = source.send(head, b"one").await;
+    let delivery = source.trial.take().await;
     let shown = format!("{:?}", delivery.batch.column("headers").unwrap().values());
     assert!(shown.contains("x-team") && shown.contains("payments"), "{shown}");
     assert!(!shown.contains("cookie"), "{shown}");
@@ -166,44 +123,44 @@ async fn events_say_who_has_sent_them_and_with_what_headers() {
     assert_eq!(client.buffers()[0].as_slice()[10..], [0xff, 0xff, 127, 0, 0, 1]);
     delivery.acknowledgement.done();
     assert_eq!(answer_of(stream).await.0, 200);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn requests_share_batches() {
-    let mut trial = Trial::begin(&[("linger", Value::Duration(Duration::from_millis(200)))]).await;
+    let mut source = Listening::begin(&[("linger", Value::Duration(Duration::from_millis(200)))]).await;
     let mut streams = Vec::new();
     for number in 0..5 {
-        streams.push(trial.post(format!("{number}\n").as_bytes()).await);
+        streams.push(source.post(format!("{number}\n").as_bytes()).await);
     }
     let mut bodies = Vec::new();
     while bodies.len() < 5 {
-        bodies.extend(trial.bodies().await);
+        bodies.extend(source.bodies().await);
     }
     for stream in streams {
         assert_eq!(answer_of(stream).await.0, 200);
     }
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_a_request_is_said() {
-    let trial = Trial::begin(&[("format", variant("json", &[]))]).await;
-    assert_eq!(trial.refused("POST /other HTTP/1.1", b"1").await.0, 404);
-    assert_eq!(trial.refused("GET /events HTTP/1.1", b"").await.0, 405);
-    assert_eq!(trial.refused("POST /events HTTP/1.1", b"{\"a\":").await.0, 400);
-    assert_eq!(trial.refused("POST /events HTTP/1.1", &[b' '; 10_001]).await.0, 413);
+    let source = Listening::begin(&[("format", variant("json", &[]))]).await;
+    assert_eq!(source.refused("POST /other HTTP/1.1", b"1").await.0, 404);
+    assert_eq!(source.refused("GET /events HTTP/1.1", b"").await.0, 405);
+    assert_eq!(source.refused("POST /events HTTP/1.1", b"{\"a\":").await.0, 400);
+    assert_eq!(source.refused("POST /events HTTP/1.1", &[b' '; 10_001]).await.0, 413);
     let many = format!("[{}0]", "0,".repeat(100));
-    assert_eq!(trial.refused("POST /events HTTP/1.1", many.as_bytes()).await.0, 413);
+    assert_eq!(source.refused("POST /events HTTP/1.1", many.as_bytes()).await.0, 413);
     let head = "POST /events HTTP/1.1\r\ncontent-encoding: br";
-    assert_eq!(trial.refused(head, b"1").await.0, 415);
-    trial.end().await;
+    assert_eq!(source.refused(head, b"1").await.0, 415);
+    source.end().await;
 }
 
 #[tokio::test]
 async fn a_body_without_a_length_is_bounded_as_well() {
-    let trial = Trial::begin(&[]).await;
-    let mut stream = TcpStream::connect(&trial.address).await.unwrap();
+    let source = Listening::begin(&[]).await;
+    let mut stream = TcpStream::connect(&source.address).await.unwrap();
     let head =
         "POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -213,24 +170,24 @@ async fn a_body_without_a_length_is_bounded_as_well() {
         let _unread = stream.write_all(&chunk).await;
     }
     assert_eq!(answer_of(stream).await.0, 413);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn packed_bodies_are_unpacked_within_the_bound() {
-    let mut trial = Trial::begin(&[]).await;
+    let mut source = Listening::begin(&[]).await;
     let gzip = |text: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     };
     let head = "POST /events HTTP/1.1\r\ncontent-encoding: gzip";
-    let stream = trial.send(head, &gzip(b"packed\n")).await;
-    assert_eq!(trial.bodies().await, ["packed"]);
+    let stream = source.send(head, &gzip(b"packed\n")).await;
+    assert_eq!(source.bodies().await, ["packed"]);
     assert_eq!(answer_of(stream).await.0, 200);
-    assert_eq!(trial.refused(head, &gzip(&[b'x'; 1_000_000])).await.0, 413);
-    assert_eq!(trial.refused(head, b"not packed").await.0, 400);
-    trial.end().await;
+    assert_eq!(source.refused(head, &gzip(&[b'x'; 1_000_000])).await.0, 413);
+    assert_eq!(source.refused(head, b"not packed").await.0, 400);
+    source.end().await;
 }
 
 #[tokio::test]
@@ -245,16 +202,16 @@ async fn only_who_is_known_may_send() {
     for (authentication, right, wrong) in
         [(bearer, "Bearer s3cret", "Bearer s3cre"), (basic, "basic YW5uOnMzY3JldA==", "Basic YW5uOnM=")]
     {
-        let mut trial = Trial::begin(&[("authentication", authentication)]).await;
+        let mut source = Listening::begin(&[("authentication", authentication)]).await;
         for header in ["x-none: 1".to_string(), format!("authorization: {wrong}")] {
-            let (status, answer) = trial.refused(&format!("POST /events HTTP/1.1\r\n{header}"), b"1").await;
+            let (status, answer) = source.refused(&format!("POST /events HTTP/1.1\r\n{header}"), b"1").await;
             assert_eq!(status, 401);
             assert!(answer.contains("www-authenticate: "), "{answer}");
         }
-        let stream = trial.send(&format!("POST /events HTTP/1.1\r\nauthorization: {right}"), b"1").await;
-        assert_eq!(trial.bodies().await, ["1"]);
+        let stream = source.send(&format!("POST /events HTTP/1.1\r\nauthorization: {right}"), b"1").await;
+        assert_eq!(source.bodies().await, ["1"]);
         assert_eq!(answer_of(stream).await.0, 200);
-        trial.end().await;
+        source.end().await;
     }
 }
 
@@ -273,64 +230,64 @@ async fn a_secret_that_is_missing_stops_the_source() {
 
 #[tokio::test]
 async fn a_full_channel_is_said_with_a_time_to_come_back() {
-    let mut trial = Trial::begin(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
-    let held = trial.post(b"held\n").await;
-    let delivery = trial.take().await;
+    let mut source = Listening::begin(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
+    let held = source.post(b"held\n").await;
+    let delivery = source.trial.take().await;
     let (status, answer) = answer_of(held).await;
     assert_eq!(status, 503);
     assert!(answer.contains("retry-after: 1"), "{answer}");
     delivery.acknowledgement.done();
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn requests_are_bounded() {
-    let mut trial = Trial::begin(&[("max_requests", Value::Int(1))]).await;
-    let first = trial.post(b"first\n").await;
-    let delivery = trial.take().await;
-    let (status, answer) = trial.refused("POST /events HTTP/1.1", b"second\n").await;
+    let mut source = Listening::begin(&[("max_requests", Value::Int(1))]).await;
+    let first = source.post(b"first\n").await;
+    let delivery = source.trial.take().await;
+    let (status, answer) = source.refused("POST /events HTTP/1.1", b"second\n").await;
     assert_eq!(status, 429);
     assert!(answer.contains("retry-after: 1"), "{answer}");
     delivery.acknowledgement.done();
     assert_eq!(answer_of(first).await.0, 200);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_given_up() {
-    let trial = Trial::begin(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
-    let mut stream = TcpStream::connect(&trial.address).await.unwrap();
+    let source = Listening::begin(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
+    let mut stream = TcpStream::connect(&source.address).await.unwrap();
     let head = "POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 100\r\n\r\nslow";
     stream.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(answer_of(stream).await.0, 408);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn nonsense_instead_of_a_request_harms_nobody() {
-    let mut trial = Trial::begin(&[]).await;
-    let mut stream = TcpStream::connect(&trial.address).await.unwrap();
+    let mut source = Listening::begin(&[]).await;
+    let mut stream = TcpStream::connect(&source.address).await.unwrap();
     stream.write_all(b"\0\xff nonsense\r\n\r\n").await.unwrap();
     assert_eq!(answer_of(stream).await.0, 400);
-    let mut endless = TcpStream::connect(&trial.address).await.unwrap();
+    let mut endless = TcpStream::connect(&source.address).await.unwrap();
     endless.write_all(b"POST /events HTTP/1.1\r\n").await.unwrap();
     let header = [b"x: ".to_vec(), vec![b'x'; 100_000], b"\r\n".to_vec()].concat();
     let _unread = endless.write_all(&header).await;
     assert_eq!(answer_of(endless).await.0, 431);
-    let stream = trial.post(b"right\n").await;
-    assert_eq!(trial.bodies().await, ["right"]);
+    let stream = source.post(b"right\n").await;
+    assert_eq!(source.bodies().await, ["right"]);
     assert_eq!(answer_of(stream).await.0, 200);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn a_stop_waits_for_requests_that_are_under_way() {
-    let mut trial = Trial::begin(&[]).await;
-    let stream = trial.post(b"one\n").await;
-    let delivery = trial.take().await;
-    trial.stop.cancel();
+    let mut source = Listening::begin(&[]).await;
+    let stream = source.post(b"one\n").await;
+    let delivery = source.trial.take().await;
+    source.trial.stop.cancel();
     delivery.acknowledgement.done();
     assert_eq!(answer_of(stream).await.0, 200);
-    trial.running.await.unwrap().unwrap();
-    assert_eq!(trial.meter.counters()["requests"], 1);
+    source.trial.running.await.unwrap().unwrap();
+    assert_eq!(source.trial.meter.counters()["requests"], 1);
 }

@@ -14,6 +14,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
+use weir_runtime::Failure;
 use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
 
@@ -48,7 +49,7 @@ pub(crate) struct Piece<Notice> {
 
 /// What could not be made of pieces, or put.
 #[derive(Debug, Error)]
-pub(crate) enum GatherError {
+enum GatherError {
     #[error("making a batch")]
     Batch(#[from] BatchError),
     #[error("making views of events")]
@@ -58,10 +59,10 @@ pub(crate) enum GatherError {
 }
 
 impl GatherError {
-    pub(crate) fn into_failure(self) -> weir_runtime::Failure {
+    fn into_failure(self) -> Failure {
         match self {
             GatherError::Put(error) => error.into_failure(),
-            error => weir_runtime::Failure::permanent(error),
+            error => Failure::permanent(error),
         }
     }
 }
@@ -175,11 +176,30 @@ impl<N: Notice> Gatherer<N> {
         }
     }
 
+    /// Puts what is gathered until nothing more comes, then waits until all of it is delivered.
+    ///
+    /// # Errors
+    /// When a batch can't be made or put.
+    pub(crate) async fn see_through(
+        &mut self,
+        mut gathered: Receiver<Piece<N>>,
+        mut outlet: Outlet,
+        mut deliveries: Deliveries,
+    ) -> Result<(), Failure> {
+        let run = self.run(&mut gathered, &mut outlet, &mut deliveries).await;
+        run.map_err(GatherError::into_failure)?;
+        outlet.close();
+        while let Some(delivered) = deliveries.next().await {
+            self.deliver(&delivered);
+        }
+        Ok(())
+    }
+
     /// Puts what connections bring, until there are none any more.
     ///
     /// # Errors
     /// When something can't be put.
-    pub(crate) async fn run(
+    async fn run(
         &mut self,
         gathered: &mut Receiver<Piece<N>>,
         outlet: &mut Outlet,

@@ -18,14 +18,16 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_runtime::batch::Column;
 use weir_runtime::{Failure, Meter};
 
 pub(crate) use connection::Connection;
-pub(crate) use gathering::{GatherError, Gatherer, Notice, Piece, until};
+pub(crate) use gathering::{Gatherer, Notice, Piece, until};
 pub(crate) use text_maps::TextMaps;
 
 /// How long a client may take to agree on a protection.
@@ -111,7 +113,7 @@ impl Listener {
     }
 
     /// The next client. One that is too many is closed at once, and counted.
-    pub(crate) async fn accept(&self) -> Arrival {
+    async fn accept(&self) -> Arrival {
         loop {
             let (stream, address) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -136,6 +138,26 @@ impl Listener {
             let _: io::Result<()> = stream.set_nodelay(true);
             return Arrival { stream, tls: self.tls.clone(), client: canonical(address), place };
         }
+    }
+
+    /// Serves each client in a task of its own until `stop`, then waits for those that are there.
+    pub(crate) async fn serve<Served>(self, stop: CancellationToken, serve: impl Fn(Arrival) -> Served)
+    where
+        Served: Future<Output = ()> + Send + 'static,
+    {
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                arrival = self.accept() => {
+                    clients.spawn(serve(arrival));
+                }
+                Some(_ended) = clients.join_next() => {}
+            }
+        }
+        // What brings no more pieces lets the source end.
+        drop((self, serve));
+        while clients.join_next().await.is_some() {}
     }
 }
 

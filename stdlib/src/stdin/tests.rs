@@ -4,21 +4,14 @@ use std::os::unix::net::UnixStream;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use weir_runtime::SystemClock;
-use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
-use weir_runtime::sink::SinkPort;
 
 use super::*;
+use crate::trial::{Trial, context};
 
 /// A source that reads the other end of a socket.
-struct Trial {
+struct Reading {
     input: UnixStream,
-    stop: CancellationToken,
-    sink: SinkPort,
-    meter: Arc<Meter>,
-    running: JoinHandle<Result<(), Failure>>,
+    trial: Trial,
 }
 
 fn schema() -> SchemaRef {
@@ -31,39 +24,21 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-impl Trial {
-    fn begin(batch: usize, linger: Duration) -> Trial {
+impl Reading {
+    fn begin(batch: usize, linger: Duration) -> Reading {
         let (input, read) = UnixStream::pair().unwrap();
-        Trial::reading(Box::new(read), input, batch, linger)
+        Reading::reading(Box::new(read), input, batch, linger)
     }
 
-    fn reading(read: Box<dyn Read + Send>, input: UnixStream, batch: usize, linger: Duration) -> Trial {
+    fn reading(read: Box<dyn Read + Send>, input: UnixStream, batch: usize, linger: Duration) -> Reading {
         let meter = Arc::new(Meter::default());
-        let context = Context {
-            exactly_once: false,
-            program: "test".into(),
-            component: "lines".into(),
-            schema: schema(),
-            meter: meter.clone(),
-            clock: Arc::new(SystemClock),
-        };
         let settings = StdinSettings { max_line: 1024, long_lines: LongLine::Truncate, batch, linger };
-        let mut source = LinesSource::new(settings, context, read);
-        let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
-            capacity: 100_000,
-            transaction_capacity: 10_000,
-            byte_capacity: 1 << 26,
-            keep_alive: Duration::from_secs(3),
-        }));
-        let sink = SinkPort::reading(channel.as_ref());
-        let port = SourcePort::into_channel(channel);
-        let stop = port.stop.clone();
-        let running = tokio::spawn(async move { source.run(port).await });
-        Trial { input, stop, sink, meter, running }
+        let source = LinesSource::new(settings, context("lines", schema(), &meter), read);
+        Reading { input, trial: Trial::of(Box::new(source), meter, 10_000) }
     }
 
     async fn take(&mut self) -> Batch {
-        let Taken::Events(delivery) = self.sink.take().await.unwrap() else { panic!("events") };
+        let delivery = self.trial.take().await;
         delivery.acknowledgement.done();
         delivery.batch
     }
@@ -84,55 +59,55 @@ fn bodies_of(batch: &Batch) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn lines_of_any_bytes_are_events_and_the_end_of_input_is_the_end() {
-    let mut trial = Trial::begin(3, Duration::from_millis(1));
-    trial.input.write_all(b"one\r\n\0\xff\n\nlast").unwrap();
-    trial.input.shutdown(std::net::Shutdown::Both).unwrap();
-    let first = trial.take().await;
+    let mut source = Reading::begin(3, Duration::from_millis(1));
+    source.input.write_all(b"one\r\n\0\xff\n\nlast").unwrap();
+    source.input.shutdown(std::net::Shutdown::Both).unwrap();
+    let first = source.take().await;
     let numbers = first.column("@line").unwrap().values().as_primitive::<Int64Type>().clone();
     assert_eq!(numbers.values()[0], 1);
     let mut lines = bodies_of(&first);
-    lines.extend(trial.lines(4 - lines.len()).await);
+    lines.extend(source.lines(4 - lines.len()).await);
     assert_eq!(lines, [&b"one"[..], b"\0\xff", b"", b"last"]);
-    trial.running.await.unwrap().unwrap();
+    source.trial.running.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_full_batch_does_not_wait_and_one_that_is_not_full_lingers() {
     // Nobody waits for a day in a test: what arrives was not waited for.
-    let mut trial = Trial::begin(2, Duration::from_secs(86_400));
-    trial.input.write_all(b"one\ntwo\nthree\n").unwrap();
-    assert_eq!(trial.lines(3).await.len(), 3, "they came in one reading");
-    trial.input.write_all(b"four\nfi").unwrap();
-    trial.input.write_all(b"ve\n").unwrap();
-    assert_eq!(trial.lines(2).await, [&b"four"[..], b"five"]);
-    let mut quick = Trial::begin(1_000, Duration::from_millis(1));
+    let mut source = Reading::begin(2, Duration::from_secs(86_400));
+    source.input.write_all(b"one\ntwo\nthree\n").unwrap();
+    assert_eq!(source.lines(3).await.len(), 3, "they came in one reading");
+    source.input.write_all(b"four\nfi").unwrap();
+    source.input.write_all(b"ve\n").unwrap();
+    assert_eq!(source.lines(2).await, [&b"four"[..], b"five"]);
+    let mut quick = Reading::begin(1_000, Duration::from_millis(1));
     quick.input.write_all(b"one\n").unwrap();
     assert_eq!(quick.lines(1).await, [b"one"]);
 }
 
 #[tokio::test]
 async fn an_endless_line_takes_no_memory_and_is_cut_off() {
-    let mut trial = Trial::begin(1, Duration::ZERO);
-    let mut input = trial.input.try_clone().unwrap();
+    let mut source = Reading::begin(1, Duration::ZERO);
+    let mut input = source.input.try_clone().unwrap();
     let writer = std::thread::spawn(move || {
         for _ in 0..1_000 {
             input.write_all(&[b'x'; 1 << 14]).unwrap();
         }
         input.write_all(b"\nnext\n").unwrap();
     });
-    assert_eq!(trial.lines(2).await, [vec![b'x'; 1024], b"next".to_vec()]);
-    assert_eq!(trial.meter.counters()["long_lines"], 1);
+    assert_eq!(source.lines(2).await, [vec![b'x'; 1024], b"next".to_vec()]);
+    assert_eq!(source.trial.meter.counters()["long_lines"], 1);
     writer.join().unwrap();
 }
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_input_and_keeps_what_was_read() {
-    let mut trial = Trial::begin(1, Duration::ZERO);
-    trial.input.write_all(b"whole\nhalf").unwrap();
-    assert_eq!(trial.lines(1).await, [b"whole"]);
+    let mut source = Reading::begin(1, Duration::ZERO);
+    source.input.write_all(b"whole\nhalf").unwrap();
+    assert_eq!(source.lines(1).await, [b"whole"]);
     // The other end stays open, and says nothing more.
-    trial.stop.cancel();
-    trial.running.await.unwrap().unwrap();
+    source.trial.stop.cancel();
+    source.trial.running.await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -144,8 +119,8 @@ async fn input_that_can_not_be_read_is_a_failure_for_good() {
         }
     }
     let (input, _other) = UnixStream::pair().unwrap();
-    let trial = Trial::reading(Box::new(Broken), input, 1, Duration::ZERO);
-    let failure = trial.running.await.unwrap().unwrap_err();
+    let source = Reading::reading(Box::new(Broken), input, 1, Duration::ZERO);
+    let failure = source.trial.running.await.unwrap().unwrap_err();
     assert!(failure.is_permanent());
     assert!(failure.to_string().starts_with("reading standard input"), "{failure}");
 }

@@ -25,7 +25,7 @@ use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, Meter};
 
 use crate::lines::Span;
-use crate::listening::{Endpoint, GatherError, Gatherer, Listener, Notice, Piece, ServerSecurity};
+use crate::listening::{Endpoint, Gatherer, Listener, Notice, Piece, ServerSecurity};
 use header::{Header, header};
 
 /// Pieces that have come and wait for a batch.
@@ -110,7 +110,7 @@ impl Source for SyslogSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let SyslogSettings { bind, transport, batch, linger, .. } = &self.settings;
         let Context { component, meter, schema, .. } = &self.context;
-        let (pieces, mut gathered) = mpsc::channel(PIECES_MAX);
+        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         // Dropped with the run, it ends whoever receives.
         let mut receiving = JoinSet::new();
         let (terms, stop) = (self.terms.clone(), port.stop.clone());
@@ -128,19 +128,17 @@ impl Source for SyslogSource {
                     security: security.clone(),
                 };
                 let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
-                receiving.spawn(tcp::receive(listener, terms, pieces, stop));
+                let stopping = stop.clone();
+                let serve =
+                    move |arrival| tcp::serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
+                receiving.spawn(listener.serve(stop, serve));
             }
         }
         let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
-        let SourcePort { mut outlet, mut deliveries, .. } = port;
-        let result = gatherer.run(&mut gathered, &mut outlet, &mut deliveries).await;
+        let SourcePort { outlet, deliveries, .. } = port;
+        let result = gatherer.see_through(gathered, outlet, deliveries).await;
         self.sequence = gatherer.sequence();
-        result.map_err(GatherError::into_failure)?;
-        outlet.close();
-        while let Some(delivered) = deliveries.next().await {
-            gatherer.deliver(&delivered);
-        }
-        Ok(())
+        result
     }
 }
 

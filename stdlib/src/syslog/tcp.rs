@@ -4,37 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::framing::{Frames, Messages};
 use super::{Headers, Terms};
-use crate::listening::{Arrival, Listener, Piece, until};
+use crate::listening::{Arrival, Piece, until};
 
-/// Takes connections until the source is stopped.
-pub(super) async fn receive(
-    listener: Listener,
-    terms: Arc<Terms>,
-    pieces: mpsc::Sender<Piece<Headers>>,
-    stop: CancellationToken,
-) {
-    let mut clients = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            arrival = listener.accept() => {
-                clients.spawn(serve(arrival, terms.clone(), pieces.clone(), stop.clone()));
-            }
-            Some(_ended) = clients.join_next() => {}
-        }
-    }
-    drop((pieces, listener));
-    while clients.join_next().await.is_some() {}
-}
-
-async fn serve(
+/// Reads a client's messages until it or the source ends.
+pub(super) async fn serve(
     arrival: Arrival,
     terms: Arc<Terms>,
     pieces: mpsc::Sender<Piece<Headers>>,

@@ -16,7 +16,7 @@ use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure};
 
 use crate::lines::{LineRules, LongLine};
-use crate::listening::{Endpoint, GatherError, Gatherer, Listener, ServerSecurity};
+use crate::listening::{Endpoint, Gatherer, Listener, ServerSecurity};
 use client::{Terms, serve};
 
 /// Pieces that connections have read and that wait for a batch: each has at most what one read brings
@@ -88,32 +88,16 @@ impl Source for TcpLinesSource {
         let bounds = (self.batch, self.linger);
         let mut gatherer =
             Gatherer::new(self.schema.clone(), &self.endpoint.component, bounds, self.sequence, &port);
-        let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
-        let (pieces, mut gathered) = mpsc::channel(PIECES_MAX);
+        let SourcePort { outlet, deliveries, stop, .. } = port;
+        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         // Dropped with the run, it ends all connections.
         let mut connections = JoinSet::new();
         let (terms, stopping) = (self.terms.clone(), stop.clone());
-        connections.spawn(async move {
-            let mut clients = JoinSet::new();
-            loop {
-                tokio::select! {
-                    () = stopping.cancelled() => break,
-                    arrival = listener.accept() => {
-                        clients.spawn(serve(arrival, terms.clone(), pieces.clone(), stopping.clone()));
-                    }
-                    Some(_ended) = clients.join_next() => {}
-                }
-            }
-            drop((pieces, listener));
-            while clients.join_next().await.is_some() {}
-        });
-        let result = gatherer.run(&mut gathered, &mut outlet, &mut deliveries).await;
+        let serve = move |arrival| serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
+        connections.spawn(listener.serve(stop, serve));
+        let result = gatherer.see_through(gathered, outlet, deliveries).await;
         self.sequence = gatherer.sequence();
-        result.map_err(GatherError::into_failure)?;
-        outlet.close();
-        while let Some(delivered) = deliveries.next().await {
-            gatherer.deliver(&delivered);
-        }
+        result?;
         // Whoever does not take its answers is left behind.
         let _farewell = timeout(FAREWELL, connections.join_next()).await;
         Ok(())

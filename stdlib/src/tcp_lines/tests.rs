@@ -1,35 +1,22 @@
 //! The source with real sockets on the loopback, and a memory channel behind it.
 
-use std::collections::BTreeMap;
-
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use weir_plan::Value;
-use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
-use weir_runtime::sink::{Delivery, SinkPort};
-use weir_runtime::{Meter, SystemClock};
+use weir_runtime::Meter;
 
 use super::*;
+use crate::trial::{Trial, changed, context, variant};
 
-/// A running source.
-struct Trial {
+/// A running source, and where it listens.
+struct Listening {
     address: String,
-    stop: CancellationToken,
-    sink: SinkPort,
-    meter: Arc<Meter>,
-    running: JoinHandle<Result<(), Failure>>,
+    trial: Trial,
 }
 
-fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
-    let settings = settings.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-    Value::Variant { name: name.into(), settings }
-}
-
-fn settings() -> BTreeMap<String, Value> {
-    let values = [
+fn settings() -> [(&'static str, Value); 8] {
+    [
         ("bind", Value::Text("127.0.0.1:0".into())),
         ("max_line", Value::Size(64)),
         ("long_lines", variant("truncate", &[])),
@@ -38,8 +25,7 @@ fn settings() -> BTreeMap<String, Value> {
         ("batch", Value::Int(10)),
         ("linger", Value::Duration(Duration::from_millis(5))),
         ("security", variant("plaintext", &[])),
-    ];
-    values.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+    ]
 }
 
 fn schema() -> SchemaRef {
@@ -52,55 +38,23 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-impl Trial {
-    async fn begin(changes: &[(&str, Value)]) -> Trial {
-        let mut values = settings();
-        values.extend(changes.iter().map(|(name, value)| (name.to_string(), value.clone())));
+impl Listening {
+    async fn begin(changes: &[(&str, Value)]) -> Listening {
         let meter = Arc::new(Meter::default());
-        let context = Context {
-            exactly_once: false,
-            program: "test".into(),
-            component: "lines".into(),
-            schema: schema(),
-            meter: meter.clone(),
-            clock: Arc::new(SystemClock),
-        };
-        let mut source = make(&Settings { values }, context).unwrap();
-        let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
-            capacity: 1_000,
-            transaction_capacity: 1_000,
-            byte_capacity: 1 << 24,
-            keep_alive: Duration::from_secs(3),
-        }));
-        let sink = SinkPort::reading(channel.as_ref());
-        let port = SourcePort::into_channel(channel);
-        let stop = port.stop.clone();
-        let running = tokio::spawn(async move { source.run(port).await });
-        let address = loop {
-            if let Some(address) = meter.notes().get("listens on") {
-                break address.clone();
-            }
-            tokio::task::yield_now().await;
-        };
-        Trial { address, stop, sink, meter, running }
+        let source = make(&changed(&settings(), changes), context("lines", schema(), &meter)).unwrap();
+        let trial = Trial::of(source, meter, 1_000);
+        Listening { address: trial.address().await, trial }
     }
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(&self.address).await.unwrap()
     }
 
-    async fn take(&mut self) -> Delivery {
-        match self.sink.take().await.unwrap() {
-            Taken::Events(delivery) => delivery,
-            other => panic!("events were expected, not {other:?}"),
-        }
-    }
-
     /// Takes and acknowledges this many lines.
     async fn lines(&mut self, count: usize) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.len() < count {
-            let delivery = self.take().await;
+            let delivery = self.trial.take().await;
             let bodies = delivery.batch.bodies().unwrap().iter().flatten();
             lines.extend(bodies.map(|body| String::from_utf8_lossy(body).into_owned()));
             delivery.acknowledgement.done();
@@ -109,99 +63,99 @@ impl Trial {
     }
 
     async fn counted(&self, counter: &str, count: u64) {
-        while self.meter.counters().get(counter).copied().unwrap_or_default() < count {
+        while self.trial.meter.counters().get(counter).copied().unwrap_or_default() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     async fn end(self) {
-        self.stop.cancel();
-        self.running.await.unwrap().unwrap();
+        self.trial.stop.cancel();
+        self.trial.running.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn lines_are_events_whatever_pieces_they_come_in() {
-    let mut trial = Trial::begin(&[]).await;
-    let mut client = trial.connect().await;
+    let mut source = Listening::begin(&[]).await;
+    let mut client = source.connect().await;
     for piece in [&b"one\r\ntw"[..], b"o", b"\n\n", b"th\xffree"] {
         client.write_all(piece).await.unwrap();
         client.flush().await.unwrap();
         tokio::task::yield_now().await;
     }
     client.shutdown().await.unwrap();
-    assert_eq!(trial.lines(4).await, ["one", "two", "", "th\u{fffd}ree"]);
-    trial.end().await;
+    assert_eq!(source.lines(4).await, ["one", "two", "", "th\u{fffd}ree"]);
+    source.end().await;
 }
 
 #[tokio::test]
 async fn a_line_is_answered_when_it_is_delivered_and_not_before() {
-    let mut trial = Trial::begin(&[("ack", Value::Bool(true))]).await;
-    let mut client = trial.connect().await;
+    let mut source = Listening::begin(&[("ack", Value::Bool(true))]).await;
+    let mut client = source.connect().await;
     client.write_all(b"1\n").await.unwrap();
-    let delivery = trial.take().await;
+    let delivery = source.trial.take().await;
     let mut answer = [0; 3];
     assert!(client.try_read(&mut answer).is_err(), "nothing is delivered yet");
     delivery.acknowledgement.done();
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"OK\n");
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn a_client_that_has_said_all_still_gets_its_answers() {
-    let mut trial = Trial::begin(&[("ack", Value::Bool(true))]).await;
-    let mut client = trial.connect().await;
+    let mut source = Listening::begin(&[("ack", Value::Bool(true))]).await;
+    let mut client = source.connect().await;
     client.write_all(b"1\n2\n3").await.unwrap();
     client.shutdown().await.unwrap();
-    trial.lines(3).await;
+    source.lines(3).await;
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers, "OK\nOK\nOK\n");
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn an_endless_line_is_cut_and_never_kept() {
-    let mut trial = Trial::begin(&[]).await;
-    let mut client = trial.connect().await;
+    let mut source = Listening::begin(&[]).await;
+    let mut client = source.connect().await;
     for _ in 0..100 {
         client.write_all(&[b'x'; 10_000]).await.unwrap();
     }
     client.write_all(b"\nnext\n").await.unwrap();
-    assert_eq!(trial.lines(2).await, ["x".repeat(64), "next".to_string()]);
-    trial.counted("long_lines", 1).await;
-    trial.end().await;
+    assert_eq!(source.lines(2).await, ["x".repeat(64), "next".to_string()]);
+    source.counted("long_lines", 1).await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn an_endless_line_is_left_out_if_that_is_wanted() {
-    let mut trial = Trial::begin(&[("long_lines", variant("skip", &[]))]).await;
-    let mut client = trial.connect().await;
+    let mut source = Listening::begin(&[("long_lines", variant("skip", &[]))]).await;
+    let mut client = source.connect().await;
     client.write_all(&[b'x'; 200_000]).await.unwrap();
     client.write_all(b"\nnext\n").await.unwrap();
-    assert_eq!(trial.lines(1).await, ["next"]);
-    trial.end().await;
+    assert_eq!(source.lines(1).await, ["next"]);
+    source.end().await;
 }
 
 #[tokio::test]
 async fn connections_are_bounded_and_one_that_ends_makes_room() {
-    let mut trial = Trial::begin(&[("max_connections", Value::Int(1))]).await;
-    let mut first = trial.connect().await;
+    let mut source = Listening::begin(&[("max_connections", Value::Int(1))]).await;
+    let mut first = source.connect().await;
     first.write_all(b"1\n").await.unwrap();
-    trial.lines(1).await;
-    let mut second = trial.connect().await;
+    source.lines(1).await;
+    let mut second = source.connect().await;
     assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
-    trial.counted("connections_refused", 1).await;
+    source.counted("connections_refused", 1).await;
     first.shutdown().await.unwrap();
     assert_eq!(first.read(&mut [0; 1]).await.unwrap(), 0);
     drop(first);
     loop {
-        let mut third = trial.connect().await;
+        let mut third = source.connect().await;
         if third.write_all(b"3\n").await.is_ok() && third.shutdown().await.is_ok() {
             let mut closed = [0; 1];
             tokio::select! {
-                lines = trial.lines(1) => {
+                lines = source.lines(1) => {
                     assert!(lines.iter().all(|line| line == "3"));
                     break;
                 }
@@ -209,24 +163,24 @@ async fn connections_are_bounded_and_one_that_ends_makes_room() {
             }
         }
     }
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn a_silent_connection_is_closed() {
-    let trial = Trial::begin(&[("idle", Value::Duration(Duration::from_millis(20)))]).await;
-    let mut client = trial.connect().await;
+    let source = Listening::begin(&[("idle", Value::Duration(Duration::from_millis(20)))]).await;
+    let mut client = source.connect().await;
     assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
-    trial.counted("connections_idle", 1).await;
-    trial.end().await;
+    source.counted("connections_idle", 1).await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn many_clients_share_batches_and_keep_their_order() {
-    let mut trial = Trial::begin(&[("batch", Value::Int(500))]).await;
+    let mut source = Listening::begin(&[("batch", Value::Int(500))]).await;
     let mut clients = Vec::new();
     for _ in 0..50 {
-        clients.push(trial.connect().await);
+        clients.push(source.connect().await);
     }
     for number in 0..20 {
         for (client, stream) in clients.iter_mut().enumerate() {
@@ -234,38 +188,23 @@ async fn many_clients_share_batches_and_keep_their_order() {
         }
     }
     let mut next = [0; 50];
-    for line in trial.lines(1_000).await {
+    for line in source.lines(1_000).await {
         let (client, number) = line.split_once(' ').unwrap();
         let client: usize = client.parse().unwrap();
         assert_eq!(number.parse::<usize>().unwrap(), next[client]);
         next[client] += 1;
     }
     assert_eq!(next, [20; 50]);
-    trial.end().await;
+    source.end().await;
 }
 
 #[tokio::test]
 async fn an_address_that_is_in_use_is_an_error_that_may_pass() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut values = settings();
-    values.insert("bind".into(), Value::Text(taken.local_addr().unwrap().to_string()));
-    let context = Context {
-        exactly_once: false,
-        program: "test".into(),
-        component: "lines".into(),
-        schema: schema(),
-        meter: Arc::default(),
-        clock: Arc::new(SystemClock),
-    };
-    let mut source = make(&Settings { values }, context).unwrap();
-    let limits = Limits {
-        capacity: 10,
-        transaction_capacity: 10,
-        byte_capacity: 1 << 20,
-        keep_alive: Duration::from_secs(1),
-    };
-    let failure =
-        source.run(SourcePort::into_channel(Arc::new(MemoryChannel::new(limits)))).await.unwrap_err();
+    let bind = Value::Text(taken.local_addr().unwrap().to_string());
+    let (settings, meter) = (changed(&settings(), &[("bind", bind)]), Arc::default());
+    let source = make(&settings, context("lines", schema(), &meter)).unwrap();
+    let failure = Trial::of(source, meter, 10).running.await.unwrap().unwrap_err();
     assert!(!failure.is_permanent());
     assert!(failure.to_string().starts_with("can't listen on 127.0.0.1:"), "{failure}");
 }
@@ -283,7 +222,7 @@ async fn connections_are_encrypted_where_that_is_wanted() {
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let path = |path: &std::path::Path| Value::Text(path.to_string_lossy().into_owned());
     let security = variant("tls", &[("cert", path(&cert)), ("key", path(&key)), ("ca", Value::Null)]);
-    let mut trial = Trial::begin(&[("security", security)]).await;
+    let mut source = Listening::begin(&[("security", security)]).await;
 
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -294,17 +233,17 @@ async fn connections_are_encrypted_where_that_is_wanted() {
         .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from("localhost").unwrap();
-    let mut client = connector.connect(name, trial.connect().await).await.unwrap();
+    let mut client = connector.connect(name, source.connect().await).await.unwrap();
     client.write_all(b"secret\n").await.unwrap();
     client.flush().await.unwrap();
-    assert_eq!(trial.lines(1).await, ["secret"]);
+    assert_eq!(source.lines(1).await, ["secret"]);
 
     // Whoever speaks without it gets nowhere, and others go on.
-    let mut plain = trial.connect().await;
+    let mut plain = source.connect().await;
     plain.write_all(b"not encrypted\n").await.unwrap();
-    trial.counted("connections_failed", 1).await;
+    source.counted("connections_failed", 1).await;
     client.write_all(b"more\n").await.unwrap();
     client.flush().await.unwrap();
-    assert_eq!(trial.lines(1).await, ["more"]);
-    trial.end().await;
+    assert_eq!(source.lines(1).await, ["more"]);
+    source.end().await;
 }

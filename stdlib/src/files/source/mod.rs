@@ -211,6 +211,10 @@ impl Source for FilesSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         run::run(self, port).await.map_err(FilesError::into_failure)
     }
+
+    fn keeps_exactly_once(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
