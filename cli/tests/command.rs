@@ -322,7 +322,8 @@ fn what_this_version_does_not_carry_out_is_refused_before_anything_starts() {
         ended.error
     };
     let every = refused("every_construct.flow");
-    for part in ["flow requests: ", "`-> match`", "the step `tidy(user, 64)`", "agent: ", "channel buffer: "] {
+    for part in ["flow requests: ", "`-> match`", "the step `tidy(user, 64)`", "agent: ", "channel buffer: "]
+    {
         assert!(every.contains(part), "{every}");
     }
     let whole = refused("whole_program.flow");

@@ -17,6 +17,8 @@ const LOGS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The logs of an application, and whoever rotates them.
 struct Application {
+    /// Whether rotated logs are packed before they are deleted.
+    packs: bool,
     folder: PathBuf,
     chance: StdRng,
     logs: Vec<Log>,
@@ -28,16 +30,16 @@ struct Log {
     /// How many lines it has had.
     lines: usize,
     rotations: usize,
-    /// Rotated and not packed; packed and not deleted; with the last line in it.
+    /// Rotated, and perhaps still written; then whole, perhaps packed; with the last line in it.
     rotated: Vec<(PathBuf, usize)>,
-    packed: Vec<(PathBuf, usize)>,
+    done: Vec<(PathBuf, usize)>,
 }
 
 impl Application {
-    fn new(folder: PathBuf) -> Application {
+    fn new(folder: PathBuf, packs: bool) -> Application {
         fs::create_dir_all(&folder).expect("the folder of logs can be made");
         let logs = (0..LOGS).map(|_| Log::default()).collect();
-        Application { folder, chance: StdRng::seed_from_u64(7), logs, sent: Vec::new() }
+        Application { packs, folder, chance: StdRng::seed_from_u64(7), logs, sent: Vec::new() }
     }
 
     fn path(&self, log: usize) -> PathBuf {
@@ -83,26 +85,31 @@ impl Application {
         fs::rename(path, &rotated).expect("a log can be renamed");
         self.append(log, file);
         for (path, last) in std::mem::take(&mut self.logs[log].rotated) {
-            let status = Command::new("gzip").arg(&path).status().expect("gzip can be run");
-            assert!(status.success(), "gzip {} failed", path.display());
-            self.logs[log].packed.push((path.with_added_extension("gz"), last));
+            let path = if self.packs { gzip(path) } else { path };
+            self.logs[log].done.push((path, last));
         }
         let last = self.logs[log].lines;
         self.logs[log].rotated.push((rotated, last));
     }
 
-    /// Deletes packed logs of which every line has arrived.
+    /// Deletes logs of which every line has arrived.
     fn delete_what_has_arrived(&mut self, log: usize, arrived: Option<&BTreeSet<usize>>) {
         let through =
             arrived.map_or(0, |numbers| (0..).take_while(|number| numbers.contains(number)).count());
-        self.logs[log].packed.retain(|(path, last)| {
+        self.logs[log].done.retain(|(path, last)| {
             let keep = *last > through;
             if !keep {
-                fs::remove_file(path).expect("a packed log can be deleted");
+                fs::remove_file(path).expect("a log can be deleted");
             }
             keep
         });
     }
+}
+
+fn gzip(path: PathBuf) -> PathBuf {
+    let status = Command::new("gzip").arg(&path).status().expect("gzip can be run");
+    assert!(status.success(), "gzip {} failed", path.display());
+    path.with_added_extension("gz")
 }
 
 /// The log and the number of a line.
@@ -149,7 +156,7 @@ impl Arrived {
 }
 
 /// Logs are written, rotated, packed and deleted while agents follow them that are killed, one after the other.
-fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>) {
+fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool) -> Account {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let mut settings = vec![
         ("from", scene.path("logs/*.log*")),
@@ -158,7 +165,7 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>) {
     ];
     settings.extend(channel.map(|folder| ("channel", scene.path(folder))));
     let output = scene.folder().join("output");
-    let mut application = Application::new(scene.folder().join("logs"));
+    let mut application = Application::new(scene.folder().join("logs"), packs);
     let mut arrived = Arrived::default();
     for _ in 0..KILLS {
         let weir = Weir::run(&scene, flow, &settings);
@@ -182,17 +189,26 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>) {
     arrived.look(&output);
     let account = Account::of(&application.sent, &arrived.lines);
     say(name, format!("{} files, {KILLS} kills", arrived.files.len()));
-    account.assert_exact(name);
+    account
 }
 
 #[test]
 fn every_line_of_rotating_logs_arrives_once_through_a_disk_however_often_the_agent_is_killed() {
     let name = "every_line_of_rotating_logs_arrives_once_through_a_disk";
-    follow_with_kills(name, "tests/end_to_end/flows/followed_files.flow", Some("channel"));
+    let flow = "tests/end_to_end/flows/followed_files.flow";
+    follow_with_kills(name, flow, Some("channel"), false).assert_exact(name);
 }
 
 #[test]
 fn every_line_of_rotating_logs_arrives_once_through_memory_however_often_the_agent_is_killed() {
     let name = "every_line_of_rotating_logs_arrives_once_through_memory";
-    follow_with_kills(name, "tests/end_to_end/flows/followed_files_in_memory.flow", None);
+    let flow = "tests/end_to_end/flows/followed_files_in_memory.flow";
+    follow_with_kills(name, flow, None, false).assert_exact(name);
+}
+
+#[test]
+fn no_line_is_missing_of_logs_that_are_packed_however_often_the_agent_is_killed() {
+    let name = "no_line_is_missing_of_logs_that_are_packed";
+    let flow = "tests/end_to_end/flows/followed_and_packed_files.flow";
+    follow_with_kills(name, flow, Some("channel"), true).assert_nothing_lost(name);
 }

@@ -40,9 +40,10 @@ impl Known {
         self.partitions.iter()
     }
 
-    /// Through which positions everything has arrived.
+    /// Through which positions everything has arrived: 0 where only some of a partition has, so that a
+    /// source that names its partitions anew after a restart learns what they were called.
     pub(in crate::file_sink) fn settled(&self) -> Settled {
-        let settled = self.partitions.iter().filter(|(_, extent)| extent.settled > 0);
+        let settled = self.partitions.iter();
         settled.map(|(partition, extent)| (partition.clone(), extent.settled)).collect()
     }
 

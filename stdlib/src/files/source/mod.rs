@@ -212,8 +212,9 @@ impl Source for FilesSource {
         run::run(self, port).await.map_err(FilesError::into_failure)
     }
 
+    /// A packed copy that is found after a crash may be read again, as another file.
     fn keeps_exactly_once(&self) -> bool {
-        true
+        !self.rules.decompress
     }
 }
 
