@@ -27,10 +27,10 @@ fn schema() -> SchemaRef {
 impl Reading {
     fn begin(batch: usize, linger: Duration) -> Reading {
         let (input, read) = UnixStream::pair().unwrap();
-        Reading::reading(Box::new(read), input, batch, linger)
+        Reading::from(Box::new(read), input, batch, linger)
     }
 
-    fn reading(read: Box<dyn Read + Send>, input: UnixStream, batch: usize, linger: Duration) -> Reading {
+    fn from(read: Box<dyn Read + Send>, input: UnixStream, batch: usize, linger: Duration) -> Reading {
         let meter = Arc::new(Meter::default());
         let settings = StdinSettings { max_line: 1024, long_lines: LongLine::Truncate, batch, linger };
         let source = LinesSource::new(settings, context("lines", schema(), &meter), read);
@@ -119,7 +119,7 @@ async fn input_that_can_not_be_read_is_a_failure_for_good() {
         }
     }
     let (input, _other) = UnixStream::pair().unwrap();
-    let source = Reading::reading(Box::new(Broken), input, 1, Duration::ZERO);
+    let source = Reading::from(Box::new(Broken), input, 1, Duration::ZERO);
     let failure = source.trial.running.await.unwrap().unwrap_err();
     assert!(failure.is_permanent());
     assert!(failure.to_string().starts_with("reading standard input"), "{failure}");
