@@ -5,9 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::StringViewBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{DurationMicrosecondType, TimestampMicrosecondType};
-use arrow_array::{
-    Array, BinaryViewArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringViewArray, StructArray,
-};
+use arrow_array::{Array, BinaryViewArray, RecordBatch, StringViewArray, StructArray};
 use arrow_json::writer::NullableEncoder;
 use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, TimeUnit};
@@ -27,9 +25,18 @@ impl EncoderFactory for Encoders {
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
         let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
             DataType::BinaryView => Box::new(BytesEncoder(array.as_binary_view())),
-            DataType::FixedSizeBinary(16) => Box::new(IpEncoder(array.as_fixed_size_binary())),
-            DataType::Duration(TimeUnit::Microsecond) => Box::new(DurationEncoder(array.as_primitive())),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => Box::new(TimeEncoder(array.as_primitive())),
+            DataType::FixedSizeBinary(16) => {
+                let addresses = array.as_fixed_size_binary();
+                Box::new(Quoted(move |row, out: &mut Vec<u8>| write_ip(addresses.value(row), out)))
+            }
+            DataType::Duration(TimeUnit::Microsecond) => {
+                let durations = array.as_primitive::<DurationMicrosecondType>();
+                Box::new(Quoted(move |row, out: &mut Vec<u8>| write_duration(durations.value(row), out)))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                let times = array.as_primitive::<TimestampMicrosecondType>();
+                Box::new(Quoted(move |row, out: &mut Vec<u8>| write_time(times.value(row), out)))
+            }
             _ => return Ok(None),
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
@@ -53,32 +60,13 @@ impl Encoder for BytesEncoder<'_> {
     }
 }
 
-struct IpEncoder<'a>(&'a FixedSizeBinaryArray);
+/// A value whose text needs no escapes, as this writes it.
+struct Quoted<Write>(Write);
 
-impl Encoder for IpEncoder<'_> {
+impl<Write: FnMut(usize, &mut Vec<u8>)> Encoder for Quoted<Write> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         out.push(b'"');
-        write_ip(self.0.value(row), out);
-        out.push(b'"');
-    }
-}
-
-struct DurationEncoder<'a>(&'a PrimitiveArray<DurationMicrosecondType>);
-
-impl Encoder for DurationEncoder<'_> {
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.push(b'"');
-        write_duration(self.0.value(row), out);
-        out.push(b'"');
-    }
-}
-
-struct TimeEncoder<'a>(&'a PrimitiveArray<TimestampMicrosecondType>);
-
-impl Encoder for TimeEncoder<'_> {
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        out.push(b'"');
-        write_time(self.0.value(row), out);
+        (self.0)(row, out);
         out.push(b'"');
     }
 }

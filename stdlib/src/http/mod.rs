@@ -122,18 +122,8 @@ impl Source for HttpSource {
 
 async fn serve(arrival: Arrival, service: Arc<Service>, component: Arc<str>, stop: CancellationToken) {
     let client = arrival.client;
-    let protected = tokio::select! {
-        () = stop.cancelled() => return,
-        protected = arrival.protect() => protected,
-    };
-    let (connection, _place) = match protected {
-        Ok(protected) => protected,
-        Err(error) => {
-            service.meter.count("connections_failed", 1);
-            debug!(component = %component, "{client} could not be protected: {error}");
-            return;
-        }
-    };
+    let protected = arrival.protect_until(&stop, &component, &service.meter).await;
+    let Some((connection, _place)) = protected else { return };
     let answers = service_fn(move |request| answer(service.clone(), client, request));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);

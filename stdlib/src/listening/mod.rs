@@ -178,6 +178,25 @@ impl Arrival {
         };
         Ok((connection, place))
     }
+
+    /// The same, unless the source is stopped meanwhile. A client that does not agree is counted.
+    pub(crate) async fn protect_until(
+        self,
+        stop: &CancellationToken,
+        component: &str,
+        meter: &Meter,
+    ) -> Option<(Connection, OwnedSemaphorePermit)> {
+        let client = self.client;
+        let protected = tokio::select! {
+            () = stop.cancelled() => return None,
+            protected = self.protect() => protected,
+        };
+        let counted = protected.inspect_err(|error| {
+            meter.count("connections_failed", 1);
+            debug!(component, "{client} could not be protected: {error}");
+        });
+        counted.ok()
+    }
 }
 
 /// The addresses of clients as a column: an IPv4 address is mapped into IPv6.

@@ -90,18 +90,8 @@ pub(super) async fn serve(
 ) {
     let address = arrival.client;
     let component = terms.component.clone();
-    let protected = tokio::select! {
-        () = stop.cancelled() => return,
-        protected = arrival.protect() => protected,
-    };
-    let (connection, _place) = match protected {
-        Ok(protected) => protected,
-        Err(error) => {
-            terms.meter.count("connections_failed", 1);
-            debug!(component = %component, "{address} could not be protected: {error}");
-            return;
-        }
-    };
+    let protected = arrival.protect_until(&stop, &component, &terms.meter).await;
+    let Some((connection, _place)) = protected else { return };
     let client = Client {
         connection,
         arrival: address,
