@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use weir_tests::{Account, Scene, Weir, lines_of, say, visible_files, wait_until};
+use weir_tests::{Account, Moment, Scene, Traces, Weir, lines_of, say, visible_files, wait_until};
 
 const KILLS: usize = 30;
+/// Every third kill waits for the next one of these; where the others come is left to chance.
+const MOMENTS: [Moment; 4] = [Moment::Recovery, Moment::Unsynced, Moment::SegmentRoll, Moment::LedgerWritten];
 const LOGS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
+
 /// The logs of an application, and whoever rotates them.
 struct Application {
     /// Whether rotated logs are packed before they are deleted.
@@ -165,17 +168,28 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
     ];
     settings.extend(channel.map(|folder| ("channel", scene.path(folder))));
     let output = scene.folder().join("output");
-    let mut application = Application::new(scene.folder().join("logs"), packs);
+    let input = scene.folder().join("logs");
+    let channel = channel.map(|folder| scene.folder().join(folder));
+    let mut application = Application::new(input.clone(), packs);
     let mut arrived = Arrived::default();
-    for _ in 0..KILLS {
+    let mut moments = MOMENTS
+        .into_iter()
+        .filter(|moment| channel.is_some() || *moment != Moment::SegmentRoll)
+        .filter(|moment| !packs || *moment != Moment::LedgerWritten)
+        .cycle();
+    for kill in 0..KILLS {
+        let traces = Traces::before(input.clone(), output.clone(), channel.clone());
         let weir = Weir::run(&scene, flow, &settings);
-        // Where in its work it is killed is left to chance.
-        let moments = application.chance.random_range(1..12);
-        for _ in 0..moments {
-            application.work(&arrived.numbers);
-            sleep(Duration::from_millis(application.chance.random_range(0..60)));
+        match (kill % 3 == 2).then(|| moments.next()).flatten() {
+            Some(moment) => weir.kill_at(moment, &traces, PATIENCE, || application.work(&arrived.numbers)),
+            None => {
+                for _ in 0..application.chance.random_range(1..12) {
+                    application.work(&arrived.numbers);
+                    sleep(Duration::from_millis(application.chance.random_range(0..60)));
+                }
+                weir.kill();
+            }
         }
-        weir.kill();
         application.work(&arrived.numbers);
         arrived.look(&output);
     }

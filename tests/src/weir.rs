@@ -5,16 +5,19 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use std::{env, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Scene, repository, wait_until};
+use crate::{Moment, Scene, Traces, repository, wait_until};
 
 /// How many of a log's last lines a failure shows.
 const TAIL_LINES: usize = 30;
+/// So many looks for a moment lie between two times of work.
+const LOOKS: u64 = 20;
 
 static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
@@ -128,11 +131,72 @@ impl Weir {
         self.child.wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"));
     }
 
+    /// SIGKILL at a moment that is known by its traces: again and again the run is held for as long as it takes to
+    /// look at them. `meanwhile` keeps it at work.
+    ///
+    /// # Panics
+    ///
+    /// When the run ends before, or the moment is not met within the patience.
+    pub fn kill_at(
+        mut self,
+        moment: Moment,
+        traces: &Traces,
+        patience: Duration,
+        mut meanwhile: impl FnMut(),
+    ) {
+        let begin = Instant::now();
+        for look in 0.. {
+            self.signal(Signal::STOP);
+            self.await_held();
+            if traces.show(moment, &self.open_files()) {
+                return self.kill();
+            }
+            self.signal(Signal::CONT);
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("weir ended with {status} before it could be killed {moment}\n{}", self.log_tail());
+            }
+            assert!(begin.elapsed() < patience, "not met within {} s: {moment}", patience.as_secs());
+            if look % LOOKS == 0 {
+                meanwhile();
+            }
+            // Looks that come too close would keep it from getting anywhere.
+            sleep(Duration::from_micros(200 + look * 37 % 1_000));
+        }
+    }
+
+    /// Waits until every thread is held, or the run has ended.
+    fn await_held(&mut self) {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let moves = |task: &Path| {
+            let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+            // The state stands behind the name, which is in brackets.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
+        };
+        let any_moves = || {
+            let tasks = fs::read_dir(&tasks).into_iter().flatten().filter_map(Result::ok);
+            tasks.into_iter().any(|task| moves(&task.path()))
+        };
+        while any_moves() {
+            sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// The files that it has open.
+    fn open_files(&self) -> Vec<PathBuf> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        files.filter_map(|file| fs::read_link(file.path()).ok()).collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = kill_process(Pid::from_child(&self.child), signal) {
+            panic!("can't send {signal:?} to weir: {error}");
+        }
+    }
+
     /// SIGTERM, without waiting for what comes of it.
     pub fn signal_to_drain(&self) {
-        if let Err(error) = kill_process(Pid::from_child(&self.child), Signal::TERM) {
-            panic!("can't send SIGTERM to weir: {error}");
-        }
+        self.signal(Signal::TERM);
     }
 
     /// SIGTERM: it drains and ends; at once, if it is told so for the second time.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_plan::Value;
 use weir_runtime::Meter;
 
 use super::*;
+use crate::trial::tls::Holder;
 use crate::trial::{Trial, changed, context, variant};
 
 /// A running source, and where it listens.
@@ -89,7 +90,7 @@ impl Listening {
     }
 }
 
-async fn answer_of(mut stream: TcpStream) -> (u16, String) {
+async fn answer_of(mut stream: impl AsyncRead + Unpin) -> (u16, String) {
     let mut answer = Vec::new();
     // A connection that is reset after the answer has given it all the same.
     let _ended = stream.read_to_end(&mut answer).await;
@@ -290,4 +291,23 @@ async fn a_stop_waits_for_requests_that_are_under_way() {
     assert_eq!(answer_of(stream).await.0, 200);
     source.trial.running.await.unwrap().unwrap();
     assert_eq!(source.trial.meter.counters()["requests"], 1);
+}
+
+#[tokio::test]
+async fn requests_are_encrypted_where_that_is_wanted() {
+    let server = Holder::new();
+    let mut source = Listening::begin(&[("security", server.security(None))]).await;
+    let plain = source.post(b"not encrypted\n").await;
+    let mut unanswered = Vec::new();
+    let _reset = { plain }.read_to_end(&mut unanswered).await;
+    assert!(!unanswered.starts_with(b"HTTP"), "{unanswered:?}");
+    let stream = TcpStream::connect(&source.address).await.unwrap();
+    let mut client = server.speak(stream, None).await.unwrap();
+    let request =
+        b"POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 7\r\n\r\nsecret\n";
+    client.write_all(request).await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(source.bodies().await, ["secret"]);
+    assert_eq!(answer_of(client).await.0, 200);
+    source.end().await;
 }

@@ -6,6 +6,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use weir_plan::Value;
 
 use super::*;
+use crate::trial::tls::Holder;
 use crate::trial::{Trial, changed, context, variant};
 
 /// A running source, and where it listens.
@@ -15,8 +16,11 @@ struct Listening {
 }
 
 fn tcp() -> Value {
-    let settings =
-        [("security", variant("plaintext", &[])), ("max_connections", Value::Int(10)), ("idle", Value::Null)];
+    tcp_with(variant("plaintext", &[]))
+}
+
+fn tcp_with(security: Value) -> Value {
+    let settings = [("security", security), ("max_connections", Value::Int(10)), ("idle", Value::Null)];
     variant("tcp", &settings)
 }
 
@@ -111,6 +115,22 @@ async fn messages_are_counted_or_ended_on_a_connection() {
     client.shutdown().await.unwrap();
     let bodies = source.bodies(4).await;
     assert_eq!(bodies, ["<1>one\ntwo\n", "<2>three", "<3>4<", "5>last"]);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn messages_are_encrypted_where_that_is_wanted() {
+    let server = Holder::new();
+    let mut source = Listening::begin(tcp_with(server.security(None))).await;
+    // Whoever speaks without it gets nowhere, and others go on.
+    let mut plain = TcpStream::connect(&source.address).await.unwrap();
+    plain.write_all(b"<1>not encrypted\n").await.unwrap();
+    let stream = TcpStream::connect(&source.address).await.unwrap();
+    let mut client = server.speak(stream, None).await.unwrap();
+    // In the form that RFC 5425 asks for.
+    client.write_all(b"9 <1>secret").await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(source.bodies(1).await, ["<1>secret"]);
     source.end().await;
 }
 

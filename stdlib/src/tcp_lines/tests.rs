@@ -7,6 +7,7 @@ use weir_plan::Value;
 use weir_runtime::Meter;
 
 use super::*;
+use crate::trial::tls::Holder;
 use crate::trial::{Trial, changed, context, variant};
 
 /// A running source, and where it listens.
@@ -214,29 +215,9 @@ async fn an_address_that_is_in_use_is_an_error_that_may_pass() {
 
 #[tokio::test]
 async fn connections_are_encrypted_where_that_is_wanted() {
-    use tokio_rustls::rustls::crypto::ring;
-    use tokio_rustls::rustls::pki_types::ServerName;
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let path = |path: &std::path::Path| Value::Text(path.to_string_lossy().into_owned());
-    let security = variant("tls", &[("cert", path(&cert)), ("key", path(&key)), ("ca", Value::Null)]);
-    let mut source = Listening::begin(&[("security", security)]).await;
-
-    let mut roots = RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut client = connector.connect(name, source.connect().await).await.unwrap();
+    let server = Holder::new();
+    let mut source = Listening::begin(&[("security", server.security(None))]).await;
+    let mut client = server.speak(source.connect().await, None).await.unwrap();
     client.write_all(b"secret\n").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(source.lines(1).await, ["secret"]);
@@ -248,5 +229,41 @@ async fn connections_are_encrypted_where_that_is_wanted() {
     client.write_all(b"more\n").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(source.lines(1).await, ["more"]);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn only_clients_that_somebody_vouches_for_are_heard_where_that_is_wanted() {
+    let (server, friend, stranger) = (Holder::new(), Holder::new(), Holder::new());
+    let mut source = Listening::begin(&[("security", server.security(Some(&friend)))]).await;
+    for (refused, client) in [None, Some(&stranger)].into_iter().enumerate() {
+        // A client may learn only at its first read that it was refused.
+        if let Ok(mut stream) = server.speak(source.connect().await, client).await {
+            let _unheard = stream.write_all(b"not wanted\n").await;
+            assert!(stream.read(&mut [0; 1]).await.is_err());
+        }
+        source.counted("connections_failed", 1 + refused as u64).await;
+    }
+    let mut client = server.speak(source.connect().await, Some(&friend)).await.unwrap();
+    client.write_all(b"wanted\n").await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(source.lines(1).await, ["wanted"]);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_agrees_on_a_protection_holds_nobody_up_and_is_given_up() {
+    let server = Holder::new();
+    let mut source =
+        Listening::begin(&[("security", server.security(None)), ("max_connections", Value::Int(2))]).await;
+    let mut silent = source.connect().await;
+    let mut client = server.speak(source.connect().await, None).await.unwrap();
+    client.write_all(b"one\n").await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(source.lines(1).await, ["one"]);
+    tokio::time::pause();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
+    tokio::time::resume();
+    source.counted("connections_failed", 1).await;
     source.end().await;
 }

@@ -1,5 +1,7 @@
 //! A source on trial: it runs alone, with a memory channel behind it, and its test is the sink.
 
+pub(crate) mod tls;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
