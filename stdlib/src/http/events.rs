@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use arrow_buffer::Buffer;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -66,11 +69,17 @@ impl Format {
                 (body, spans, None)
             }
             Format::Json => {
-                let spans = json(&body)?;
+                let values = json(&body, events_max)?;
+                bounded(values.count)?;
+                let begin = body.as_ptr() as usize;
+                let place = |value: &RawValue| span(value.get().as_ptr() as usize - begin, value.get().len());
+                let spans = values.kept.into_iter().map(place).collect();
                 (body, spans, None)
             }
             Format::FlumeJson => {
-                let events: Vec<FlumeEvent<'_>> = serde_json::from_slice(&body)?;
+                let events: Elements<FlumeEvent<'_>> = elements(&body, events_max)?;
+                bounded(events.count)?;
+                let events = events.kept;
                 let mut buffer = Vec::with_capacity(body.len());
                 let mut spans = Vec::with_capacity(events.len());
                 let mut headers = Vec::with_capacity(events.len());
@@ -88,18 +97,58 @@ impl Format {
 }
 
 /// The values of an array, or the one value, as they are written in the body.
-fn json(body: &[u8]) -> Result<Vec<Span>, serde_json::Error> {
+fn json(body: &[u8], kept_max: usize) -> Result<Elements<&RawValue>, serde_json::Error> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let values: Vec<&RawValue> = match first {
-        Some(b'[') => serde_json::from_slice(body)?,
-        _ => vec![serde_json::from_slice(body)?],
-    };
-    let begin = body.as_ptr() as usize;
-    let spans = values.into_iter().map(|value| {
-        let text = value.get();
-        span(text.as_ptr() as usize - begin, text.len())
-    });
-    Ok(spans.collect())
+    match first {
+        Some(b'[') => elements(body, kept_max),
+        _ => Ok(Elements { kept: vec![serde_json::from_slice(body)?], count: 1 }),
+    }
+}
+
+/// The elements of an array. An element may be a byte or two long, and take far more than that once it is
+/// read, so no more are kept than are wanted.
+struct Elements<T> {
+    kept: Vec<T>,
+    /// How many there are, kept or not.
+    count: usize,
+}
+
+fn elements<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    kept_max: usize,
+) -> Result<Elements<T>, serde_json::Error> {
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let elements = input.deserialize_seq(ElementsVisitor { kept_max, element: PhantomData })?;
+    input.end()?;
+    Ok(elements)
+}
+
+struct ElementsVisitor<T> {
+    kept_max: usize,
+    element: PhantomData<T>,
+}
+
+impl<'a, T: Deserialize<'a>> Visitor<'a> for ElementsVisitor<T> {
+    type Value = Elements<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut array: A) -> Result<Elements<T>, A::Error> {
+        let mut kept = Vec::new();
+        while kept.len() < self.kept_max {
+            match array.next_element()? {
+                Some(element) => kept.push(element),
+                None => return Ok(Elements { count: kept.len(), kept }),
+            }
+        }
+        let mut count = kept.len();
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Elements { kept, count })
+    }
 }
 
 /// A body is not longer than a gibibyte, so that places fit.
@@ -137,6 +186,8 @@ mod tests {
         for wrong in ["", "[1,", "{\"a\":}", "[1] 2", "nul"] {
             assert!(events(Format::Json, wrong).is_err(), "{wrong}");
         }
+        let many = format!("[{}1]", "1,".repeat(100_000));
+        assert_eq!(events(Format::Json, &many).unwrap_err(), "the request has more than 3 events");
         let deep = "[".repeat(1_000_000);
         assert!(events(Format::Json, &deep).is_err());
     }
@@ -150,6 +201,9 @@ mod tests {
         assert_eq!(headers[0]["host"], "web-1");
         assert!(headers[1].is_empty());
         assert!(Format::FlumeJson.events(b"{}".to_vec(), 3).is_err());
+        let many = format!("[{}{{}}]", "{},".repeat(100_000));
+        let refused = Format::FlumeJson.events(many.into_bytes(), 3).unwrap_err();
+        assert!(matches!(refused, BodyError::TooMany(3)), "{refused}");
     }
 
     #[test]

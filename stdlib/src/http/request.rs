@@ -15,6 +15,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use weir_runtime::batch::{BatchError, Column};
 use weir_runtime::{Clock, Meter};
@@ -25,6 +26,8 @@ use crate::listening::{Notice, Piece, TextMaps};
 
 /// After so many seconds a client may try again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// A body of at most so many bytes is understood at once.
+const SHORT_BODY_BYTES: usize = 64 << 10;
 /// The column of headers.
 const HEADERS: &str = "headers";
 
@@ -123,7 +126,7 @@ pub(super) async fn answer(
 }
 
 impl Service {
-    async fn take(&self, client: IpAddr, request: Request<Incoming>) -> Result<(), Refusal> {
+    async fn take(self: &Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Result<(), Refusal> {
         let until = Instant::now() + self.patience;
         self.check(&request)?;
         let Ok(_place) = self.places.try_acquire() else {
@@ -131,15 +134,12 @@ impl Service {
         };
         let (head, body) = request.into_parts();
         let body = match timeout_at(until, self.read(body)).await {
-            Ok(body) => self.unpacked(body?, head.headers.get(CONTENT_ENCODING))?,
+            Ok(body) => body?,
             Err(_elapsed) => {
                 return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"));
             }
         };
-        let events = self.format.events(body, self.events_max).map_err(|error| match error {
-            BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
-            BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-        })?;
+        let events = self.clone().understood(body, head.headers.get(CONTENT_ENCODING).cloned()).await?;
         if events.spans.is_empty() {
             return Ok(());
         }
@@ -150,7 +150,10 @@ impl Service {
         };
         match timeout_at(until, committed).await {
             Ok(Some(())) => Ok(()),
-            Ok(None) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the agent ends")),
+            Ok(None) => {
+                let message = "the source has stopped before the events were committed; they may still be";
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message))
+            }
             Err(_elapsed) => {
                 let message = "the events could not be committed in time; they may still be";
                 Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message))
@@ -183,6 +186,28 @@ impl Service {
                 Err(Refusal::too_long(self.body_bytes_max))
             }
             Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body ends early: {error}"))),
+        }
+    }
+
+    /// The events of a body. A long one takes a while, which other connections don't wait for.
+    async fn understood(
+        self: Arc<Self>,
+        body: Vec<u8>,
+        encoding: Option<HeaderValue>,
+    ) -> Result<Events, Refusal> {
+        let short = body.len() <= SHORT_BODY_BYTES && encoding.is_none();
+        let understand = move || {
+            let body = self.unpacked(body, encoding.as_ref())?;
+            self.format.events(body, self.events_max).map_err(|error| match error {
+                BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
+                BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            })
+        };
+        match short {
+            true => understand(),
+            false => spawn_blocking(understand).await.unwrap_or_else(|error| {
+                Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+            }),
         }
     }
 

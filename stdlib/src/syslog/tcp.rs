@@ -1,6 +1,7 @@
 //! Messages over connections.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -10,7 +11,7 @@ use tracing::debug;
 
 use super::framing::{Frames, Messages};
 use super::{Headers, Terms};
-use crate::listening::{Arrival, Piece, until};
+use crate::listening::{Arrival, Connection, Piece, until};
 
 /// Reads a client's messages until it or the source ends.
 pub(super) async fn serve(
@@ -20,22 +21,27 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let client = arrival.client;
-    tokio::select! {
-        () = stop.cancelled() => {}
-        served = read(arrival, &terms, &pieces) => if let Err(error) = served {
-            terms.meter.count("connections_failed", 1);
-            debug!(component = %terms.component, "the connection of {client} has ended: {error}");
-        }
+    let protected = arrival.protect_until(&stop, &terms.component, &terms.meter).await;
+    let Some((connection, _place)) = protected else { return };
+    if let Err(error) = read(connection, client, &terms, &pieces, &stop).await {
+        terms.meter.count("connections_failed", 1);
+        debug!(component = %terms.component, "the connection of {client} has ended: {error}");
     }
 }
 
-async fn read(arrival: Arrival, terms: &Terms, pieces: &mpsc::Sender<Piece<Headers>>) -> io::Result<()> {
-    let client = arrival.client;
-    let (mut connection, _place) = arrival.protect().await?;
+async fn read(
+    mut connection: Connection,
+    client: IpAddr,
+    terms: &Terms,
+    pieces: &mpsc::Sender<Piece<Headers>>,
+    stop: &CancellationToken,
+) -> io::Result<()> {
     let mut frames = Frames::new(terms.message_bytes_max);
     loop {
         let silent_until = terms.idle.map(|idle| Instant::now() + idle);
+        // A stop ends the reading alone: what was read is handed on.
         let read = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
             read = connection.read_onto(&mut frames.kept) => read?,
             () = until(silent_until) => {
                 terms.meter.count("connections_idle", 1);

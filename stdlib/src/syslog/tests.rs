@@ -119,6 +119,21 @@ async fn messages_are_counted_or_ended_on_a_connection() {
 }
 
 #[tokio::test]
+async fn what_was_read_before_a_stop_is_still_handed_on() {
+    let mut source = Listening::begin(tcp()).await;
+    let mut client = TcpStream::connect(&source.address).await.unwrap();
+    // One read, and more than the channel and the pieces before it hold.
+    let messages: Vec<String> = (1_000..5_000).map(|number| format!("<1>{number}")).collect();
+    client.write_all(format!("{}\n", messages.join("\n")).as_bytes()).await.unwrap();
+    let first = source.trial.take().await;
+    source.trial.stop.cancel();
+    let rows = first.batch.rows();
+    first.acknowledgement.done();
+    assert_eq!(source.bodies(messages.len() - rows).await, messages[rows..]);
+    source.end().await;
+}
+
+#[tokio::test]
 async fn messages_are_encrypted_where_that_is_wanted() {
     let server = Holder::new();
     let mut source = Listening::begin(tcp_with(server.security(None))).await;

@@ -73,11 +73,8 @@ pub(super) async fn receive(
             continue;
         }
         let piece = terms.piece(buffer, spans, client.ip().to_canonical());
-        tokio::select! {
-            () = stop.cancelled() => return,
-            sent = pieces.send(piece) => if sent.is_err() {
-                return;
-            }
+        if pieces.send(piece).await.is_err() {
+            return;
         }
     }
 }
