@@ -4,9 +4,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
 use weir_plan::Value;
 
-use crate::diagnostics::{
-    HoleNotAllowed, NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article,
-};
+use crate::diagnostics::{NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article};
 use crate::operators::{arithmetic, arithmetics, comparison, compute, holds};
 use crate::scopes::{Meaning, Named};
 use crate::settings::{Checker, Expectation};
@@ -64,18 +62,10 @@ impl<'c> Checker<'c> {
             ExpressionKind::Number(number) => {
                 Some(Constant::new(number_value(*number), number_type(*number)))
             }
-            ExpressionKind::Text(text) => match text.parts.as_slice() {
-                [] => Some(Constant::new(Value::Text(String::new()), Type::Text)),
-                [TextPart::Literal(text)] => Some(Constant::new(Value::Text(text.to_string()), Type::Text)),
-                parts => {
-                    let hole = parts.iter().find_map(|part| match part {
-                        TextPart::Hole(hole) => Some(hole.span),
-                        TextPart::Literal(_) => None,
-                    });
-                    self.report(HoleNotAllowed { span: hole?, expected: "Text".to_owned() });
-                    None
-                }
-            },
+            ExpressionKind::Text(text) => {
+                let text = self.common_text(text, &Type::Text)?;
+                Some(Constant::new(Value::Text(text), Type::Text))
+            }
             ExpressionKind::List(items) => {
                 let items: Vec<Option<Constant>> = items.iter().map(|item| self.fold(item)).collect();
                 let items = items.into_iter().collect::<Option<Vec<_>>>()?;

@@ -87,7 +87,7 @@ pub(crate) struct SettingSignature {
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
     /// Whether no two components of a program may have the same value.
-    pub(crate) exclusive: bool,
+    pub(crate) exclusive: Option<tree::Exclusive>,
     pub(crate) range: Option<tree::Range>,
     pub(crate) default: Option<Expression>,
 }

@@ -100,7 +100,7 @@ impl Checker<'_> {
             name: setting.name.clone(),
             value_type,
             optional,
-            exclusive: false,
+            exclusive: None,
             range: setting.range.clone(),
             default: None,
         };

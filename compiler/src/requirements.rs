@@ -143,6 +143,11 @@ fn collect_names<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
     }
 }
 
+/// Whether a condition about a group's own settings is met.
+pub(crate) fn is_met(condition: &Expression, values: &BTreeMap<String, Value>) -> bool {
+    holds(condition, &|operand| operand_value(operand, values)) == Some(true)
+}
+
 /// Whether a condition holds; none if a value is not known or is null, about which it says nothing.
 fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) -> Option<bool> {
     match &condition.kind {

@@ -11,7 +11,7 @@ use crate::types::Type;
 
 /// Reports values that two components have, although only one may.
 pub(crate) fn check(components: &[CheckedComponent<'_>], diagnostics: &mut Vec<Diagnostic>) {
-    let mut taken: BTreeMap<String, (&str, &Exclusive)> = BTreeMap::new();
+    let mut taken: BTreeMap<Key, (&str, &Exclusive)> = BTreeMap::new();
     for component in components {
         for exclusive in &component.exclusive {
             let Some(key) = key(exclusive) else { continue };
@@ -37,30 +37,42 @@ pub(crate) fn check(components: &[CheckedComponent<'_>], diagnostics: &mut Vec<D
 }
 
 /// What two components can't both have; the type belongs to it: a path and an address are never the same
-/// thing. None for a port that the system chooses.
-fn key(exclusive: &Exclusive) -> Option<String> {
-    let Exclusive { value_type, value, .. } = exclusive;
-    let text = match value {
-        Value::Text(text) => text.as_str(),
-        _ => return Some(format!("{value_type} {value}")),
+/// thing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    apart: bool,
+    value_type: String,
+    value: String,
+}
+
+/// None for nothing, and for a port that the system chooses.
+fn key(exclusive: &Exclusive) -> Option<Key> {
+    let Exclusive { value_type, value, apart, .. } = exclusive;
+    let value = match value {
+        Value::Null => return None,
+        Value::Text(text) if *value_type == Type::Address => {
+            (!text.ends_with(":0")).then(|| text.to_owned())?
+        }
+        Value::Text(text) => {
+            let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+            let root = if text.starts_with('/') { "/" } else { "" };
+            format!("{root}{}", names.join("/"))
+        }
+        value => value.to_string(),
     };
-    if *value_type == Type::Address {
-        return (!text.ends_with(":0")).then(|| format!("{value_type} {text}"));
-    }
-    let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
-    let root = if text.starts_with('/') { "/" } else { "" };
-    Some(format!("{value_type} {root}{}", names.join("/")))
+    Some(Key { apart: *apart, value_type: value_type.to_string(), value })
 }
 
 /// Whether two addresses have one port, of which one is that of all the machine's addresses.
-fn on_one_port(first: &str, second: &str) -> bool {
-    let parts = |key: &str| {
-        let (host, port) = key.strip_prefix("Address ")?.rsplit_once(':')?;
+fn on_one_port(first: &Key, second: &Key) -> bool {
+    let parts = |key: &Key| {
+        let (host, port) = key.value.rsplit_once(':')?;
         Some((matches!(host, "0.0.0.0" | "[::]"), port.to_owned()))
     };
     match (parts(first), parts(second)) {
-        (Some((first_all, first)), Some((second_all, second))) => {
-            first == second && (first_all || second_all)
+        (Some((first_all, first_port)), Some((second_all, second_port))) => {
+            let same = first.apart == second.apart && first.value_type == second.value_type;
+            same && first_port == second_port && (first_all || second_all)
         }
         _ => false,
     }

@@ -12,6 +12,7 @@ use crate::functions::FunctionSignature;
 use crate::library::{Group, Library, SettingSignature};
 use crate::names::nearest;
 use crate::params::ParamValue;
+use crate::requirements::is_met;
 use crate::scopes::{Meaning, Scopes};
 use crate::sources::Files;
 use crate::templates::OpenHole;
@@ -84,12 +85,31 @@ pub(crate) struct Checker<'c> {
     pub(crate) locals: BTreeMap<Span, String>,
 }
 
+/// The values that only one component may have, of those that are given.
+fn exclusive(
+    group: &Group,
+    values: &BTreeMap<String, Value>,
+    given: &HashMap<&str, &Entry>,
+) -> Vec<Exclusive> {
+    let mut found = Vec::new();
+    for SettingSignature { name, value_type, exclusive, .. } in &group.settings {
+        let (Some(exclusive), Some(entry)) = (exclusive, given.get(&*name.text)) else { continue };
+        let Some(value) = values.get(&*name.text) else { continue };
+        let apart = exclusive.unless.as_ref().is_some_and(|condition| is_met(condition, values));
+        let (setting, span) = (name.text.to_string(), entry.value.span);
+        found.push(Exclusive { setting, value_type: value_type.clone(), value: value.clone(), apart, span });
+    }
+    found
+}
+
 /// A value that only one component may have.
 #[derive(Debug, Clone)]
 pub(crate) struct Exclusive {
     pub(crate) setting: String,
     pub(crate) value_type: Type,
     pub(crate) value: Value,
+    /// Whether it is held apart: those that are share it with none of them, and with all others.
+    pub(crate) apart: bool,
     pub(crate) span: Span,
 }
 
@@ -180,20 +200,11 @@ impl<'c> Checker<'c> {
                 (None, None) => setting.optional.then_some(Value::Null),
             };
             match value {
-                Some(value) => {
-                    if setting.exclusive
-                        && let Some(entry) = given.get(&*setting.name.text)
-                    {
-                        let (setting, value_type) =
-                            (setting.name.text.to_string(), setting.value_type.clone());
-                        let (value, span) = (value.clone(), entry.value.span);
-                        self.exclusive.push(Exclusive { setting, value_type, value, span });
-                    }
-                    values.insert(setting.name.text.to_string(), value);
-                }
+                Some(value) => drop(values.insert(setting.name.text.to_string(), value)),
                 None => whole = false,
             }
         }
+        self.exclusive.extend(exclusive(group, &values, &given));
         let given = given.iter().map(|(name, entry)| (*name, entry.value.span)).collect();
         whole &= self.requirements(group, &values, &given);
         whole.then_some(values)

@@ -4,10 +4,11 @@ use weir_grammar::Span;
 use weir_grammar::tree::{ExpressionKind, Hole, Text, TextPart};
 use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
-use crate::diagnostics::MalformedHole;
+use crate::diagnostics::{HoleNotAllowed, MalformedHole, UnknownName};
 use crate::scopes::Meaning;
 use crate::settings::Checker;
 use crate::texts;
+use crate::types::Type;
 use crate::values::found;
 use crate::visit::Mention;
 
@@ -33,6 +34,43 @@ impl Checker<'_> {
             }
         }
         whole.then_some(Template { parts })
+    }
+
+    /// Text that all events have in common: params and lets fill its holes, and events can't.
+    pub(crate) fn common_text(&mut self, text: &Text, expected: &Type) -> Option<String> {
+        let before = self.holes.len();
+        let mut parts = Vec::new();
+        let mut whole = true;
+        for part in &text.parts {
+            match part {
+                TextPart::Literal(literal) => push_text(&mut parts, literal),
+                TextPart::Hole(hole) => {
+                    whole &= self.hole(hole, &mut parts).is_some();
+                    if self.holes.len() > before {
+                        self.holes.truncate(before);
+                        return self.open_hole(hole, expected);
+                    }
+                }
+            }
+        }
+        let filled = parts.into_iter().map(|part| match part {
+            TemplatePart::Text(text) => text,
+            TemplatePart::Hole(_) => String::new(),
+        });
+        whole.then(|| filled.collect())
+    }
+
+    /// Reports a hole that no event can fill. It may be a param that is written otherwise.
+    fn open_hole(&mut self, hole: &Hole, expected: &Type) -> Option<String> {
+        let span = hole.name.span;
+        match self.scopes.near(Mention::of_name(&hole.name), Meaning::is_value) {
+            near @ Some(_) => {
+                let name = hole.name.text.to_string();
+                self.report(UnknownName { name, wanted: "param or let", near, quote: false, span });
+            }
+            None => self.report(HoleNotAllowed { span: hole.span, expected: expected.to_string() }),
+        }
+        None
     }
 
     fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>) -> Option<()> {
@@ -62,7 +100,16 @@ impl Checker<'_> {
         self.used.insert(constant.declared);
         let value = match constant.meaning {
             Meaning::Broken => return None,
-            Meaning::Param => self.params.get(&constant.declared)?.as_ref()?.value.clone()?,
+            Meaning::Param => match self.params.get(&constant.declared) {
+                Some(param) => param.as_ref()?.value.clone()?,
+                // The params are being read: none depends on another and on their order.
+                None => {
+                    let reason = format!("no param's value depends on another, as on `{}`", hole.name.text);
+                    let help = "make it a `let`: that may name params".to_owned();
+                    self.report(MalformedHole { reason, span: hole.span, column: None, help });
+                    return None;
+                }
+            },
             Meaning::Let(item) => match &item.value.kind {
                 ExpressionKind::Text(text) => {
                     let inner = self.template(text)?;

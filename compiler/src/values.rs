@@ -11,8 +11,8 @@ use weir_grammar::tree::{
 use weir_plan::{SecretReference, Value};
 
 use crate::diagnostics::{
-    HoleNotAllowed, MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant,
-    WrongArguments, WrongType, with_article,
+    MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant, WrongArguments,
+    WrongType, with_article,
 };
 use crate::fold;
 use crate::library::Named;
@@ -325,13 +325,8 @@ impl<'c> Checker<'c> {
 
     /// Text that every event has in common, in the form of its type.
     fn text(&mut self, text: &Text, wanted: &Type, span: Span) -> Option<Value> {
-        for part in &text.parts {
-            if let TextPart::Hole(hole) = part {
-                self.report(HoleNotAllowed { span: hole.span, expected: wanted.to_string() });
-                return None;
-            }
-        }
-        self.checked_text(whole_text(text).unwrap_or_default().to_owned(), wanted, span)
+        let text = self.common_text(text, wanted)?;
+        self.checked_text(text, wanted, span)
     }
 
     /// Text in the form of its type.

@@ -2,7 +2,7 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A hole in text that every event has in common.
+/// A hole that events would fill, in text that all of them have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoleNotAllowed {
     /// The hole.
@@ -13,12 +13,9 @@ pub struct HoleNotAllowed {
 
 impl HoleNotAllowed {
     pub(super) fn describe(&self) -> Description {
-        let message = format!("{} can't have holes", with_article(&self.expected));
-        Description::new(
-            message,
-            self.span,
-            "nothing can fill this hole: the text is needed before the first event",
-        )
-        .help("write `{{` and `}}` for braces, or raw text: `r\"…\"`")
+        let message = format!("no event fills holes in {}", with_article(&self.expected));
+        Description::new(message, self.span, "only the holes of a template are filled by events")
+            .help("params and lets can fill it")
+            .help("write `{{` and `}}` for braces, or raw text: `r\"…\"`")
     }
 }

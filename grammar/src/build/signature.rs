@@ -5,8 +5,8 @@ use pest::iterators::Pair;
 use super::Builder;
 use crate::Rule;
 use crate::tree::{
-    Column, Expression, ExpressionKind, Name, Parameter, Path, Range, Requirement, Setting, Signature,
-    TypeName, TypeNameKind, TypeParameter, Variant,
+    Column, Exclusive, Expression, ExpressionKind, Name, Parameter, Path, Range, Requirement, Setting,
+    Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 
 impl Builder<'_> {
@@ -36,11 +36,21 @@ impl Builder<'_> {
         let documentation = self.documentation(whole.start);
         let mut pairs = pair.into_inner();
         let name = self.next_name(&mut pairs);
-        let (mut type_name, mut range, mut default, mut exclusive) = (None, None, None, false);
+        let (mut type_name, mut range, mut default, mut exclusive) = (None, None, None, None);
         for pair in pairs {
             match pair.as_rule() {
                 Rule::r#type => type_name = Some(self.type_name(pair)),
-                Rule::exclusive_word => exclusive = true,
+                Rule::exclusive => {
+                    let mut unless = None;
+                    for pair in pair.into_inner() {
+                        match pair.as_rule() {
+                            Rule::range => range = self.range(pair),
+                            Rule::expression => unless = Some(self.expression(pair)),
+                            _ => {}
+                        }
+                    }
+                    exclusive = Some(Exclusive { unless });
+                }
                 Rule::range => range = self.range(pair),
                 Rule::expression => default = Some(self.expression(pair)),
                 _ => {}

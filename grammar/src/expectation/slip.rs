@@ -29,7 +29,7 @@ const STAGE_WORDS: [(&str, &str); 18] = [
 ];
 
 /// Words that mean something at the places where a rule of theirs is expected.
-const WORDS: [(Rule, &str); 19] = [
+const WORDS: [(Rule, &str); 20] = [
     (Rule::delivers_word, "delivers"),
     (Rule::if_word, "if"),
     (Rule::then_word, "then"),
@@ -41,6 +41,7 @@ const WORDS: [(Rule, &str); 19] = [
     (Rule::strict_word, "strict"),
     (Rule::sensitive_word, "sensitive"),
     (Rule::exclusive_word, "exclusive"),
+    (Rule::unless_word, "unless"),
     (Rule::null_word, "null"),
     (Rule::empty_word, "empty"),
     (Rule::times_word, "times"),

@@ -25,8 +25,8 @@ pub use item::{
     Role, Schema,
 };
 pub use signature::{
-    Column, Enum, Extern, ExternFunction, ExternParser, Parameter, Range, Record, Requirement, Setting,
-    Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range, Record, Requirement,
+    Setting, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 pub use test::{Act, ActKind, Fault, Test};
 

@@ -95,12 +95,19 @@ pub struct Setting {
     pub documentation: String,
     /// The type of its values.
     pub type_name: TypeName,
-    /// `exclusive`: no two components of a program may have the same value.
-    pub exclusive: bool,
+    /// Whether no two components of a program may have the same value.
+    pub exclusive: Option<Exclusive>,
     /// The values that are allowed, if not all.
     pub range: Option<Range>,
     /// Its value where none is given.
     pub default: Option<Expression>,
+}
+
+/// `exclusive unless CONDITION`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exclusive {
+    /// Components for which it holds share the value with none of their kind, and with all others.
+    pub unless: Option<Expression>,
 }
 
 /// `@header: Type` or `body: Type`

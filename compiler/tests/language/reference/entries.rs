@@ -119,8 +119,11 @@ fn signature(text: &Text, signature: &Signature) -> String {
         if let Some(range) = &setting.range {
             let _ = write!(value_type, " in `{}`", text.slice(range.span));
         }
-        if setting.exclusive {
+        if let Some(exclusive) = &setting.exclusive {
             value_type += ", no two components the same";
+            if let Some(condition) = &exclusive.unless {
+                let _ = write!(value_type, "; those with `{}` are apart", text.slice(condition.span));
+            }
         }
         let default = match (&setting.default, setting.type_name.optional) {
             (Some(default), _) => format!("`{}`", text.slice(default.span)),

@@ -251,7 +251,8 @@ impl Program<'_, '_> {
         self.name();
         self.put(":");
         self.type_name();
-        if self.choices.one_in(5) {
+        let exclusive = self.choices.one_in(5);
+        if exclusive {
             self.put("exclusive");
         }
         if self.choices.one_in(3) {
@@ -262,6 +263,10 @@ impl Program<'_, '_> {
                 1 => self.put(".. 10"),
                 _ => self.put("..= - 10"),
             }
+        }
+        if exclusive && self.choices.one_in(2) {
+            self.put("unless");
+            self.expression();
         }
         if self.choices.one_in(2) {
             self.put("=");
