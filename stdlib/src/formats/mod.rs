@@ -14,7 +14,7 @@ mod json;
 mod parquet;
 mod sequence_file;
 mod stream;
-mod text;
+pub(crate) mod text;
 
 use std::io;
 use std::ops::Range;

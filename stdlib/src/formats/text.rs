@@ -34,7 +34,7 @@ pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a duration as the language writes it: `5s`, `1500ms`, `0.25ms`.
-pub(super) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
     if microseconds < 0 {
         out.push(b'-');
     }
@@ -63,7 +63,7 @@ pub(super) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends an address of 16 bytes: one of version 4 if it is mapped into version 6.
-pub(super) fn write_ip(address: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_ip(address: &[u8], out: &mut Vec<u8>) {
     let address: [u8; 16] = address.try_into().unwrap_or_default();
     // Writing into memory can't fail.
     let _infallible = match Ipv6Addr::from(address).to_canonical() {

@@ -12,17 +12,20 @@ mod segment;
 mod time;
 
 use std::cell::RefCell;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
-use arrow_array::{BinaryViewArray, BooleanArray, PrimitiveArray, StringViewArray};
+use arrow_array::types::{
+    Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type,
+};
+use arrow_array::{BinaryViewArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringViewArray};
 use arrow_schema::{DataType, TimeUnit};
 use thiserror::Error;
 use weir_plan::{HoleFormat, Template, TemplatePart};
 use weir_runtime::batch::{Batch, Column};
 
+use crate::formats::text::{write_duration, write_ip};
 use time::{TimePattern, TimeText};
 
 /// Why a template can't be used.
@@ -234,6 +237,9 @@ enum Values<'a> {
     Int(&'a PrimitiveArray<Int64Type>, usize),
     Size(&'a PrimitiveArray<UInt64Type>),
     Float(&'a PrimitiveArray<Float64Type>),
+    Decimal(&'a PrimitiveArray<Decimal128Type>),
+    Duration(&'a PrimitiveArray<DurationMicrosecondType>),
+    Ip(&'a FixedSizeBinaryArray),
     Text(&'a StringViewArray),
     Bytes(&'a BinaryViewArray),
     /// A time by a pattern of the program's, which may hold slashes, or else as a value.
@@ -254,6 +260,11 @@ impl<'a> Values<'a> {
             (DataType::Int64, Format::Padded(digits)) => Values::Int(values.as_primitive(), *digits),
             (DataType::UInt64, Format::Plain(_)) => Values::Size(values.as_primitive()),
             (DataType::Float64, Format::Plain(_)) => Values::Float(values.as_primitive()),
+            (DataType::Decimal128(..), Format::Plain(_)) => Values::Decimal(values.as_primitive()),
+            (DataType::Duration(TimeUnit::Microsecond), Format::Plain(_)) => {
+                Values::Duration(values.as_primitive())
+            }
+            (DataType::FixedSizeBinary(16), Format::Plain(_)) => Values::Ip(values.as_fixed_size_binary()),
             (DataType::Utf8View, Format::Plain(_)) => Values::Text(values.as_string_view()),
             (DataType::BinaryView, Format::Plain(_)) => Values::Bytes(values.as_binary_view()),
             (
@@ -303,6 +314,9 @@ impl BoundHole<'_> {
             Values::Int(values, digits) => write!(text, "{:0digits$}", values.value(index), digits = *digits),
             Values::Size(values) => write!(text, "{}", values.value(index)),
             Values::Float(values) => write!(text, "{}", values.value(index)),
+            Values::Decimal(values) => text.write_str(&values.value_as_string(index)),
+            Values::Duration(values) => self.push(text, |out| write_duration(values.value(index), out)),
+            Values::Ip(values) => self.push(text, |out| write_ip(values.value(index), out)),
             Values::Text(values) if self.path => segment::push(text, values.value(index).as_bytes()),
             Values::Text(values) => text.write_str(values.value(index)),
             Values::Bytes(values) if self.path => segment::push(text, values.value(index)),
@@ -318,6 +332,16 @@ impl BoundHole<'_> {
         };
     }
 
+    /// Appends what is written as short text.
+    fn push(&self, text: &mut String, write: impl FnOnce(&mut Vec<u8>)) -> fmt::Result {
+        let mut written = Vec::new();
+        write(&mut written);
+        match self.path {
+            true => segment::push(text, &written),
+            false => text.write_str(&String::from_utf8_lossy(&written)),
+        }
+    }
+
     /// Where the run of equal values that begins at `row` ends, at `limit` at the latest.
     fn run_end(&self, row: usize, limit: usize) -> usize {
         if matches!(self.column, Column::Constant(_)) {
@@ -328,6 +352,9 @@ impl BoundHole<'_> {
             Values::Int(values, _) => equal_run(values.values(), row, limit),
             Values::Size(values) => equal_run(values.values(), row, limit),
             Values::Float(values) => equal_run(values.values(), row, limit),
+            Values::Decimal(values) => equal_run(values.values(), row, limit),
+            Values::Duration(values) => equal_run(values.values(), row, limit),
+            Values::Ip(values) => run(row, limit, |other| values.value(other) == values.value(row)),
             // Equal views are equal values; others may still be, stored in two places.
             Values::Text(values) => {
                 let (views, first) = (values.views(), values.value(row));

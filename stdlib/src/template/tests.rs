@@ -255,6 +255,37 @@ fn a_path_has_no_empty_segment() {
 }
 
 #[test]
+fn every_type_that_a_hole_may_have_is_written() {
+    let ip = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let ips = FixedSizeBinaryArray::try_from_iter([ip("::ffff:10.0.0.1"), ip("fe80::1")].into_iter());
+    let decimals = arrow_array::Decimal128Array::from(vec![12_345, -5]).with_precision_and_scale(10, 2);
+    let bytes = BinaryViewArray::from_iter_values([b"a".as_slice(), b"\xff/"]);
+    let of = |values: Arc<dyn arrow_array::Array>| Column::Array(values);
+    let columns = |column: &str| match column {
+        "@ip" => of(Arc::new(ips.as_ref().unwrap().clone())),
+        "@took" => of(Arc::new(arrow_array::DurationMicrosecondArray::from(vec![1_500_000, 60_000_000]))),
+        "@price" => of(Arc::new(decimals.as_ref().unwrap().clone())),
+        "@size" => of(Arc::new(arrow_array::UInt64Array::from(vec![7, 1 << 40]))),
+        "@ratio" => of(Arc::new(Float64Array::from(vec![0.5, -1.0]))),
+        _ => of(Arc::new(bytes.clone())),
+    };
+    let expected = [
+        ("@ip", ["10.0.0.1", "fe80%3A%3A1"]),
+        ("@took", ["1500ms", "1min"]),
+        ("@price", ["123.45", "-0.05"]),
+        ("@size", ["7", "1099511627776"]),
+        ("@ratio", ["0.5", "-1"]),
+        ("body", ["a", "%FF%2F"]),
+    ];
+    for (column, texts) in expected {
+        let renderer = Renderer::for_path(&template(vec![hole(column, HoleFormat::Plain)]), "UTC", None);
+        let batch = batch(vec![(column, columns(column))], 2);
+        assert_eq!(rendered(renderer.as_ref().unwrap(), &batch), texts, "{column}");
+        assert_eq!(renderer.unwrap().bind(&batch).unwrap().run_end(0), 1, "{column}");
+    }
+}
+
+#[test]
 fn what_can_not_be_rendered_is_refused_with_a_reason() {
     let refused = |parts, zone: &str| Renderer::new(&template(parts), zone).unwrap_err().to_string();
     assert_eq!(refused(vec![], "Europe/Atlantis"), "there is no time zone `Europe/Atlantis`");
