@@ -221,8 +221,15 @@ fn every_line_of_rotating_logs_arrives_once_through_memory_however_often_the_age
 }
 
 #[test]
-fn no_line_is_missing_of_logs_that_are_packed_however_often_the_agent_is_killed() {
-    let name = "no_line_is_missing_of_logs_that_are_packed";
+fn every_line_of_logs_that_are_packed_arrives_once_through_a_disk_however_often_the_agent_is_killed() {
+    let name = "every_line_of_logs_that_are_packed_arrives_once_through_a_disk";
     let flow = "tests/end_to_end/flows/followed_and_packed_files.flow";
-    follow_with_kills(name, flow, Some("channel"), true).assert_nothing_lost(name);
+    follow_with_kills(name, flow, Some("channel"), true).assert_exact(name);
+}
+
+#[test]
+fn every_line_of_logs_that_are_packed_arrives_once_through_memory_however_often_the_agent_is_killed() {
+    let name = "every_line_of_logs_that_are_packed_arrives_once_through_memory";
+    let flow = "tests/end_to_end/flows/followed_and_packed_files_in_memory.flow";
+    follow_with_kills(name, flow, None, true).assert_exact(name);
 }

@@ -4,7 +4,10 @@
 //! another birth), and by how its text begins. Together they name its partition:
 //!
 //! ```text
-//! fe01-2a0c7-18a5d3f09c2e1b40-1024-9f3c51d2a07be644-0
+//! fe01-2a0c7-18a5d3f09c2e1b40-1024-9f3c51d2a07be644-0-0-52311-c04be1d29a7f3358
+//! │    │     │                │    │                │ │ │     └ XXH3 of that part
+//! │    │     │                │    │                │ │ └ to here (decimal)
+//! │    │     │                │    │                │ └ what was first put: the text from here (decimal)
 //! │    │     │                │    │                └ generation: how often it was begun anew
 //! │    │     │                │    └ XXH3 of that beginning
 //! │    │     │                └ how much of the text's beginning is hashed, in bytes (decimal)
@@ -12,6 +15,10 @@
 //! │    └ inode
 //! └ device
 //! ```
+//!
+//! The hash of what was first put stands in the name, so that whoever stores a position of the partition
+//! stores with it by what a packed copy is known: at no moment there is a position without. Names that
+//! earlier versions have given end with the generation, and stay as they are.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -23,11 +30,13 @@ use serde::{Deserialize, Serialize};
 use weir_runtime::batch::Partition;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::consumed::Consumed;
+
 /// So much of a text's beginning is hashed, once it is there.
 pub(super) const HEAD_BYTES: usize = 1024;
 
 /// Where a file lies, and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Key {
     pub(super) device: u64,
     pub(super) inode: u64,
@@ -40,6 +49,13 @@ impl Key {
         let since = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let birth = since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
         Key { device: metadata.dev(), inode: metadata.ino(), birth }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Key { device, inode, birth } = self;
+        write!(f, "{device:x}-{inode:x}-{birth:x}")
     }
 }
 
@@ -88,6 +104,8 @@ pub(super) struct Name {
     pub(super) head: Head,
     /// A file that is begun anew (it was truncated) gets another name, since positions only grow.
     pub(super) generation: u32,
+    /// The hash of what was first put. Names of earlier versions have none.
+    pub(super) first: Option<Consumed>,
 }
 
 impl Name {
@@ -98,8 +116,12 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Name { key: Key { device, inode, birth }, head: Head { length, hash }, generation } = self;
-        write!(f, "{device:x}-{inode:x}-{birth:x}-{length}-{hash:016x}-{generation}")
+        let Name { key, head: Head { length, hash }, generation, first } = self;
+        write!(f, "{key}-{length}-{hash:016x}-{generation}")?;
+        match first {
+            Some(Consumed { base, through, digest }) => write!(f, "-{base}-{through}-{digest:016x}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -111,18 +133,23 @@ impl FromStr for Name {
     type Err = NoName;
 
     fn from_str(text: &str) -> Result<Name, NoName> {
-        let mut parts = text.split('-');
-        let mut number = |radix| {
-            let part = parts.next().ok_or(NoName)?;
-            u64::from_str_radix(part, radix).map_err(|_| NoName)
+        let parts: Vec<&str> = text.split('-').collect();
+        let number = |part: &str, radix| u64::from_str_radix(part, radix).map_err(|_| NoName);
+        let (named, first) = match parts.as_slice() {
+            [named @ .., base, through, digest] if named.len() == 6 => {
+                let (base, through) = (number(base, 10)?, number(through, 10)?);
+                (named, Some(Consumed { base, through, digest: number(digest, 16)? }))
+            }
+            named => (named, None),
         };
-        let key = Key { device: number(16)?, inode: number(16)?, birth: number(16)? };
-        let length = usize::try_from(number(10)?).ok().filter(|length| *length <= HEAD_BYTES);
-        let head = Head { length: length.ok_or(NoName)?, hash: number(16)? };
-        let generation = u32::try_from(number(10)?).map_err(|_| NoName)?;
-        match parts.next() {
-            None => Ok(Name { key, head, generation }),
-            Some(_) => Err(NoName),
+        let [device, inode, birth, length, hash, generation] = named else { return Err(NoName) };
+        let key = Key { device: number(device, 16)?, inode: number(inode, 16)?, birth: number(birth, 16)? };
+        let length = usize::try_from(number(length, 10)?).ok().filter(|length| *length <= HEAD_BYTES);
+        let head = Head { length: length.ok_or(NoName)?, hash: number(hash, 16)? };
+        let generation = u32::try_from(number(generation, 10)?).map_err(|_| NoName)?;
+        match first.is_none_or(|first| first.base < first.through) {
+            true => Ok(Name { key, head, generation, first }),
+            false => Err(NoName),
         }
     }
 }
@@ -134,9 +161,14 @@ mod tests {
     #[test]
     fn a_name_is_read_as_it_was_written() {
         let key = Key { device: 0xfe01, inode: 172_743, birth: 1_795_391_036_913_788_252 };
-        let name = Name { key, head: Head::of(b"2026-01-01 first\n"), generation: 3 };
-        assert_eq!(name.to_string().parse::<Name>().unwrap(), name);
-        for wrong in ["", "files", "1-2-3", "1-2-3-9999-0-0", "1-2-3-4-5-6-7", "1-2-3-x-5-6"] {
+        for first in [None, Some(Consumed { base: 17, through: 4_711, digest: u64::MAX })] {
+            let name = Name { key, head: Head::of(b"2026-01-01 first\n"), generation: 3, first };
+            assert_eq!(name.to_string().parse::<Name>().unwrap(), name);
+        }
+        let wrong = ["", "files", "1-2-3", "1-2-3-9999-0-0", "1-2-3-4-5-6-7", "1-2-3-x-5-6"];
+        for wrong in
+            wrong.into_iter().chain(["1-2-3-4-5-6-7-7-8", "1-2-3-4-5-6-7-8-9-a", "1-2-3-4-5-6-7-8-x"])
+        {
             assert!(wrong.parse::<Name>().is_err(), "{wrong}");
         }
     }

@@ -6,6 +6,7 @@
 //! | `identity` | which file this is, whatever it is called: names of partitions |
 //! | `tracked` | all files that are known, with what is put and delivered of each |
 //! | `text`, `content`, `consumed` | one file: opened, unpacked, known again, checked |
+//! | `copies` | what a packed file is a copy of |
 //! | `reading`, `lines` | its text becomes events |
 //! | `batches` | events become batches |
 //! | `positions` | what outlasts the agent |
@@ -14,6 +15,7 @@
 mod batches;
 mod consumed;
 mod content;
+mod copies;
 mod discovery;
 mod identity;
 mod positions;
@@ -42,7 +44,7 @@ use weir_runtime::{Context, Failure, Meter};
 use crate::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
 use discovery::Discovery;
-use positions::{Positions, PositionsError, Remembered};
+use positions::{Memory, Positions, PositionsError};
 use text::TextRules;
 
 /// The enum `After` of the signature.
@@ -108,7 +110,7 @@ struct FilesSource {
     /// Open once it has run.
     positions: Option<Arc<Positions>>,
     /// What earlier runs have left.
-    remembered: Vec<Remembered>,
+    remembered: Memory,
     /// Whether files that are found belong to the time before the source first ran.
     first_run: bool,
 }
@@ -189,7 +191,7 @@ impl FilesSource {
             linger: settings.linger,
             positions_path: settings.positions,
             positions: None,
-            remembered: Vec::new(),
+            remembered: Memory::default(),
             first_run: true,
         })
     }
@@ -212,9 +214,9 @@ impl Source for FilesSource {
         run::run(self, port).await.map_err(FilesError::into_failure)
     }
 
-    /// A packed copy that is found after a crash may be read again, as another file.
+    /// Also with packed copies: a copy goes on with the partition of what it was made of.
     fn keeps_exactly_once(&self) -> bool {
-        !self.rules.decompress
+        true
     }
 }
 

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use weir_runtime::batch::Partition;
 
 use super::consumed::Consumed;
-use super::identity::{Head, Name, Stamp};
+use super::identity::{Head, Key, Name, Stamp};
 
-/// The version of the format.
-const VERSION: u32 = 1;
+/// The version of the format. Version 1 knew no copies, and other names of partitions.
+const VERSION: u32 = 2;
 
 /// A file, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +35,42 @@ pub(super) struct Remembered {
     pub(super) consumed: Option<Consumed>,
     /// What state it was in when everything in it was delivered.
     pub(super) rest: Option<Stamp>,
+    /// The packed copy that it is read from now, where that is another file than the partition's name says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) copy: Option<Key>,
+    /// Whether it was packed when it was read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) packed: bool,
+}
+
+/// A packed file that was found to be a copy of one that another file brings, or has brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Copied {
+    pub(super) key: Key,
+    /// What state it was in then.
+    pub(super) stamp: Stamp,
+    /// Of what it is a copy.
+    pub(super) partition: String,
+    /// Whether nothing of it will ever be wanted, since the partition is read beyond it.
+    pub(super) done: bool,
+}
+
+/// Everything that is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) files: Vec<Remembered>,
+    pub(super) copies: Vec<Copied>,
 }
 
 impl Remembered {
+    /// What the position alone says that a channel has stored.
+    pub(super) fn stored(partition: &Partition, position: u64) -> Option<Remembered> {
+        let Name { head, .. } = partition.name().parse().ok()?;
+        let (partition, path) = (partition.name().to_string(), String::new());
+        let (consumed, rest, copy) = (None, None, None);
+        Some(Remembered { partition, path, position, head, consumed, rest, copy, packed: false })
+    }
+
     /// The parts of its partition's name, if that is a file's.
     pub(super) fn name(&self) -> Option<Name> {
         self.partition.parse().ok()
@@ -47,12 +81,15 @@ impl Remembered {
 struct Loaded {
     version: u32,
     files: Vec<Remembered>,
+    #[serde(default)]
+    copies: Vec<Copied>,
 }
 
 #[derive(Serialize)]
 struct Saved<'a> {
     version: u32,
     files: &'a [Remembered],
+    copies: &'a [Copied],
 }
 
 /// Positions that can't be kept.
@@ -80,7 +117,7 @@ pub(super) struct Positions {
 
 impl Positions {
     /// Takes the lock, and reads what is there. `None`: nothing was ever kept.
-    pub(super) fn open(path: &Path) -> Result<(Positions, Option<Vec<Remembered>>), PositionsError> {
+    pub(super) fn open(path: &Path) -> Result<(Positions, Option<Memory>), PositionsError> {
         let failed = |action| {
             let path = path.to_path_buf();
             move |source| PositionsError::File { action, path, source }
@@ -104,25 +141,26 @@ impl Positions {
         let loaded: Loaded = serde_json::from_slice(&text)
             .map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
         match loaded.version {
-            VERSION => Ok((positions, Some(loaded.files))),
+            1..=VERSION => Ok((positions, Some(Memory { files: loaded.files, copies: loaded.copies }))),
             version => Err(PositionsError::Version { path: path.to_path_buf(), version }),
         }
     }
 
     /// Replaces what is there. It blocks until that is on disk.
-    pub(super) fn save(&self, files: &[Remembered]) -> Result<(), PositionsError> {
-        self.replace(files).map_err(|source| {
+    pub(super) fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
+        self.replace(memory).map_err(|source| {
             let path = self.path.clone();
             PositionsError::File { action: "writing", path, source }
         })
     }
 
-    fn replace(&self, files: &[Remembered]) -> io::Result<()> {
+    fn replace(&self, memory: &Memory) -> io::Result<()> {
         let mut name = self.path.as_os_str().to_owned();
         name.push(".new");
         let new = Path::new(&name);
         let mut file = File::create(new)?;
-        file.write_all(&serde_json::to_vec(&Saved { version: VERSION, files })?)?;
+        let saved = Saved { version: VERSION, files: &memory.files, copies: &memory.copies };
+        file.write_all(&serde_json::to_vec(&saved)?)?;
         file.sync_all()?;
         std::fs::rename(new, &self.path)?;
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -139,7 +177,17 @@ mod tests {
         let consumed = Some(Consumed { base: 0, through: position, digest: u64::MAX });
         let rest = Some(Stamp { length: position, modified: 1_795_391_036_913_788_252 });
         let (partition, path) = ("1-2-3-4-5-0".into(), "/var/log/a.log".into());
-        Remembered { partition, path, position, head, consumed, rest }
+        Remembered { partition, path, position, head, consumed, rest, copy: None, packed: false }
+    }
+
+    fn memory(position: u64) -> Memory {
+        let key = Key { device: 1, inode: 2, birth: 3 };
+        let copied = remembered(position);
+        let stamp = copied.rest.unwrap();
+        let partition = copied.partition.clone();
+        let copy = Copied { key, stamp, partition, done: true };
+        let packed = Remembered { copy: Some(key), packed: true, ..copied.clone() };
+        Memory { files: vec![copied, packed], copies: vec![copy] }
     }
 
     #[test]
@@ -149,10 +197,25 @@ mod tests {
         let (positions, loaded) = Positions::open(&path).unwrap();
         assert_eq!(loaded, None);
         for position in [1, 7] {
-            positions.save(&[remembered(position)]).unwrap();
+            positions.save(&memory(position)).unwrap();
         }
         drop(positions);
-        assert_eq!(Positions::open(&path).unwrap().1, Some(vec![remembered(7)]));
+        assert_eq!(Positions::open(&path).unwrap().1, Some(memory(7)));
+    }
+
+    #[test]
+    fn what_the_first_version_has_saved_is_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("positions.json");
+        let saved = concat!(
+            r#"{"version":1,"files":[{"partition":"1-2-3-4-5-0","path":"/var/log/a.log","position":7,"#,
+            r#""head":{"length":4,"hash":1},"consumed":{"base":0,"through":7,"digest":5},"#,
+            r#""rest":{"length":7,"modified":9}}]}"#
+        );
+        std::fs::write(&path, saved).unwrap();
+        let memory = Positions::open(&path).unwrap().1.unwrap();
+        let [known] = memory.files.as_slice() else { panic!("{memory:?}") };
+        assert_eq!((known.position, known.copy, known.packed, memory.copies), (7, None, false, Vec::new()));
     }
 
     #[test]

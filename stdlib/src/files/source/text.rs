@@ -5,11 +5,13 @@ use std::path::Path;
 
 use weir_runtime::batch::Partition;
 
-use super::consumed::{Consumed, Running};
+use super::consumed::Running;
 use super::content::{Content, Packing};
+use super::copies::{Descent, Kin, descent, may_be};
 use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp};
 use super::positions::Remembered;
 use super::reading::{Chunk, Reading};
+use super::tracked::FileId;
 use crate::lines::{Ending, LineRules};
 
 /// So many bytes before the position are looked at again before an idle file is read on.
@@ -59,15 +61,6 @@ pub(super) enum Outcome {
     Torn,
 }
 
-/// A file whose text was read under another name, packed or not.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ancestor {
-    pub(super) head: Head,
-    pub(super) consumed: Consumed,
-    /// Whether it has gone and everything read of it is delivered; a packed copy waits until then.
-    pub(super) settled: bool,
-}
-
 /// What a file has turned out to be.
 pub(super) enum Identified {
     /// A text to be read from its position on.
@@ -80,8 +73,14 @@ pub(super) enum Identified {
     Torn,
     /// There is another file at the path now.
     Moved,
-    /// A packed copy of a file that is still read.
-    Waits,
+    /// A packed text that begins like this. What it may be a copy of has to be said.
+    Packed(Vec<u8>),
+    /// A packed copy of what this file brings.
+    Copies(FileId),
+    /// A packed copy of what was read beyond its end.
+    Done(Partition),
+    /// A packed text that may be a copy: that can't be said yet.
+    Undecided,
     /// What was read of it has changed since.
     Changed,
 }
@@ -91,41 +90,51 @@ pub(super) struct Knowledge {
     pub(super) key: Key,
     /// What is remembered of files that lay at the same place.
     pub(super) remembered: Vec<Remembered>,
-    /// The files that a packed one may be a copy of.
-    pub(super) ancestors: Vec<Ancestor>,
+    /// What a packed one may be a copy of, once that is asked for.
+    pub(super) kin: Option<Kin>,
 }
 
 /// Opens a file and finds out what it is.
 pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
-    let content = Content::open(path)?;
+    let mut content = Content::open(path)?;
     let metadata = content.metadata()?;
     let (key, stamp) = (Key::of(&metadata), Stamp::of(&metadata));
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
-    let packing = content.packing()?;
-    let mut content = match packing {
-        Some(packing) => content.unpacked(packing)?,
-        None => content,
+    let Some(packing) = content.packing()? else {
+        return match content.head()?.is_empty() {
+            true => Ok(Identified::Empty(stamp)),
+            false => recognise(content, None, stamp, knowledge, rules),
+        };
     };
+    let mut content = content.unpacked(packing)?;
     let head = content.head()?;
-    if head.is_empty() {
-        return Ok(if content.is_torn() { Identified::Torn } else { Identified::Empty(stamp) });
+    if head.len() < HEAD_BYTES && content.is_torn() {
+        return Ok(Identified::Torn);
     }
-    if packing.is_some() && !knowledge.remembered.iter().any(|known| known.head.begins(&head)) {
-        match inherited(&mut content, &head, knowledge)? {
-            Inheritance::Waits => return Ok(Identified::Waits),
-            Inheritance::None => {}
-            Inheritance::From(running) => {
-                let text = Text::new(key, 0, Head::of(&head), packing, stamp, running);
+    if head.is_empty() {
+        return Ok(Identified::Empty(stamp));
+    }
+    if !knowledge.remembered.iter().any(|known| may_be(known.head, &head)) {
+        let Some(kin) = &knowledge.kin else { return Ok(Identified::Packed(head)) };
+        match descent(&mut content, kin)? {
+            Descent::Unknown if !rules.decompress => {
+                return recognise(Content::open(path)?, None, stamp, knowledge, rules);
+            }
+            Descent::Unknown => {}
+            Descent::Copies(id) => return Ok(Identified::Copies(id)),
+            Descent::Done(partition) => return Ok(Identified::Done(partition)),
+            Descent::Unfinished => return Ok(Identified::Torn),
+            Descent::Unsure => return Ok(Identified::Undecided),
+            Descent::From(running, partition) => {
+                let mut text = Text::new(key, 0, Head::of(&head), Some(packing), stamp, running);
+                text.partition = Some(partition);
                 return Ok(Identified::Text(Box::new(text), content));
             }
         }
     }
-    if packing.is_some() && !rules.decompress {
-        return recognise(Content::open(path)?, None, stamp, knowledge, rules);
-    }
-    recognise(content, packing, stamp, knowledge, rules)
+    recognise(content, Some(packing), stamp, knowledge, rules)
 }
 
 /// Goes on with the text if it is remembered; begins it otherwise.
@@ -158,6 +167,7 @@ fn recognise(
             text.partition = Some(Partition::new(known.partition.clone()));
             Ok(Identified::Text(text, content))
         }
+        Resumed::Shorter if content.is_torn() => Ok(Identified::Torn),
         Resumed::Shorter if rules.follow => {
             let text = text(next_generation, Running::new(0));
             Ok(Identified::Anew(text, content, "it is shorter than what was read of it"))
@@ -178,7 +188,9 @@ fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp)
         return Ok(Resumed::Shorter);
     }
     let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= known.position) else {
-        return Ok(Resumed::Running(Running::new(known.position)));
+        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= known.position);
+        let same = first.map_or(Ok(true), |first| first.is_in(content))?;
+        return Ok(if same { Resumed::Running(Running::new(known.position)) } else { Resumed::Changed });
     };
     let mut running = Running::new(consumed.base);
     if !running.read_through(content, consumed.through)? || running.so_far() != consumed {
@@ -188,30 +200,6 @@ fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp)
         true => Ok(Resumed::Running(running)),
         false => Ok(Resumed::Shorter),
     }
-}
-
-enum Inheritance {
-    None,
-    Waits,
-    From(Running),
-}
-
-/// Whether a packed text is that of a file that was read before it was packed; and how far.
-fn inherited(content: &mut Content, head: &[u8], knowledge: &Knowledge) -> io::Result<Inheritance> {
-    let mut waits = false;
-    let mut candidates: Vec<&Ancestor> =
-        knowledge.ancestors.iter().filter(|known| known.head.length > 0 && known.head.begins(head)).collect();
-    candidates.sort_by_key(|known| std::cmp::Reverse(known.consumed.through));
-    for Ancestor { consumed, settled, .. } in candidates {
-        let mut running = Running::new(consumed.base);
-        let whole = running.read_through(content, consumed.through)?;
-        if whole && running.so_far() == *consumed && *settled {
-            return Ok(Inheritance::From(running));
-        }
-        // A copy that is still being packed will have the rest.
-        waits |= whole && running.so_far() == *consumed || !whole && content.is_torn();
-    }
-    Ok(if waits { Inheritance::Waits } else { Inheritance::None })
 }
 
 /// A text of which nothing is wanted that is there now, but for a last line without its end.
@@ -227,18 +215,22 @@ pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result
     if Key::of(&metadata) != key || head.is_empty() {
         return Ok(None);
     }
-    let position = match packing {
-        None => last_line(&mut content, metadata.len())?,
+    let running = match packing {
+        None => {
+            let position = last_line(&mut content, metadata.len())?;
+            // By what stands before it a packed copy is known.
+            let mut running = Running::new(position.saturating_sub(BACKWARDS_BYTES));
+            running.read_through(&mut content, position)?;
+            running
+        }
         Some(_) => {
             let mut running = Running::new(0);
             running.read_through(&mut content, u64::MAX)?;
-            running.through()
+            running
         }
     };
     let stamp = Stamp::of(&metadata);
-    let mut text = Text::new(key, 0, Head::of(&head), packing, stamp, Running::new(position));
-    text.name();
-    Ok(Some(Box::new(text)))
+    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), packing, stamp, running))))
 }
 
 /// Where the last line before `end` begins that has no end of its own.
@@ -282,9 +274,16 @@ impl Text {
         self.packing.is_some()
     }
 
+    /// Whether it goes on with a partition that another file has begun.
+    pub(super) fn is_copy(&self) -> bool {
+        let name = self.partition.as_ref().and_then(|partition| partition.name().parse::<Name>().ok());
+        name.is_some_and(|name| name.key != self.key)
+    }
+
     /// The name as a partition, from now on.
     pub(super) fn name(&mut self) -> Partition {
-        let name = Name { key: self.key, head: self.head, generation: self.generation };
+        let first = Some(self.reading.running.so_far()).filter(|first| first.base < first.through);
+        let name = Name { key: self.key, head: self.head, generation: self.generation, first };
         self.partition.get_or_insert_with(|| name.partition()).clone()
     }
 

@@ -1,5 +1,7 @@
 //! The files that the source knows: those that are there, and those that have gone.
 
+mod kin;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -10,8 +12,8 @@ use super::consumed::{Consumed, Marks};
 use super::content::Content;
 use super::discovery::Sighting;
 use super::identity::{Key, Name, Stamp};
-use super::positions::Remembered;
-use super::text::{Ancestor, Knowledge, Text};
+use super::positions::{Copied, Memory, Remembered};
+use super::text::{Knowledge, Text};
 
 /// So many files that have gone are remembered, so that a packed copy of one is known.
 const GONE_MAX: usize = 10_000;
@@ -58,10 +60,28 @@ pub(super) struct Tracked {
     delivered_hash: Option<Consumed>,
     /// What is remembered of it, while it rests.
     remembered: Option<Remembered>,
+    /// What it was found to be a copy of, as it is now.
+    copy: Option<CopyOf>,
+    /// The file that brings what this one is a copy of.
+    waits: Option<Waits>,
     /// Where the text of a complete file ends, once it is read.
     pub(super) end: Option<u64>,
     /// Why it could not be read, and when.
     pub(super) failure: Option<(String, Instant)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CopyOf {
+    partition: Partition,
+    /// Whether nothing of it will ever be wanted.
+    done: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    on: FileId,
+    /// Whether it was not known then what that file is.
+    unidentified: bool,
 }
 
 impl Tracked {
@@ -82,6 +102,8 @@ impl Tracked {
             delivered: 0,
             delivered_hash: None,
             remembered: None,
+            copy: None,
+            waits: None,
             end: None,
             failure: None,
         }
@@ -94,6 +116,7 @@ impl Tracked {
         self.delivered_hash = Some(text.reading.running.so_far());
         self.stamp = text.stamp;
         self.text = Some(text);
+        (self.copy, self.waits) = (None, None);
     }
 
     pub(super) fn is_packed(&self) -> bool {
@@ -112,6 +135,8 @@ impl Tracked {
             head: text.head,
             consumed: self.delivered_hash,
             rest: all.then_some(text.stamp),
+            copy: text.is_copy().then_some(self.key),
+            packed: text.is_packed(),
         })
     }
 }
@@ -128,17 +153,20 @@ pub(super) struct Files {
     remembered: HashMap<Key, Vec<Remembered>>,
     /// Of these the ones that have gone, in that order.
     gone: VecDeque<(Key, String)>,
+    /// Copies that earlier runs have found, until they are seen.
+    copies: HashMap<Key, Copied>,
 }
 
 impl Files {
     /// No file yet, and what is remembered of earlier runs.
-    pub(super) fn new(remembered: Vec<Remembered>) -> Files {
+    pub(super) fn new(memory: Memory) -> Files {
         let mut files = Files::default();
-        for known in remembered {
-            if let Ok(name) = known.partition.parse::<Name>() {
-                files.remembered.entry(name.key).or_default().push(known);
+        for known in memory.files {
+            if let Some(name) = known.name() {
+                files.remembered.entry(known.copy.unwrap_or(name.key)).or_default().push(known);
             }
         }
+        files.copies = memory.copies.into_iter().map(|copied| (copied.key, copied)).collect();
         files
     }
 
@@ -168,6 +196,11 @@ impl Files {
                 Some(&id) => id,
                 None => {
                     let id = self.add(Tracked::new(sighting));
+                    if self.was_copy(id, resting) {
+                        self.by_path.insert(sighting.path.clone(), id);
+                        there.insert(id);
+                        continue;
+                    }
                     let known = self.remembered.get(&sighting.key).into_iter().flatten();
                     let rests = known.into_iter().find(|known| known.rest == Some(sighting.stamp));
                     match rests.cloned() {
@@ -188,7 +221,7 @@ impl Files {
                 file.path.clone_from(&sighting.path);
             }
             if file.stamp != sighting.stamp {
-                file.stamp = sighting.stamp;
+                (file.stamp, file.copy) = (sighting.stamp, None);
                 news.push(id);
             }
         }
@@ -231,34 +264,41 @@ impl Files {
         let key = self.all.get(&id)?.key;
         let mut remembered = self.remembered.get(&key).cloned().unwrap_or_default();
         remembered.extend(self.all.get(&id)?.remembered.clone());
-        let others = self.all.iter().filter(|(other, _)| **other != id);
-        let tracked = others.filter_map(|(_, file)| {
-            let text = file.text.as_ref().filter(|text| !text.is_packed())?;
-            let consumed = text.reading.running.so_far();
-            let settled = file.gone_since.is_some() && file.marks.is_empty() && text.at_rest;
-            Some(Ancestor { head: text.head, consumed, settled })
-        });
-        let resting =
-            self.all.values().filter_map(|file| file.remembered.as_ref().map(|known| (known, false)));
-        let there = |known: &Remembered| {
-            known.partition.parse::<Name>().is_ok_and(|name| self.by_key.contains_key(&name.key))
-        };
-        let gone = self.remembered.values().flatten().map(|known| (known, !there(known)));
-        let known = resting.chain(gone).filter_map(|(known, settled)| {
-            let consumed = known.consumed.filter(|consumed| consumed.through == known.position)?;
-            Some(Ancestor { head: known.head, consumed, settled })
-        });
-        let ancestors = tracked.chain(known).filter(|ancestor| ancestor.consumed.base == 0).collect();
-        Some(Knowledge { key, remembered, ancestors })
+        Some(Knowledge { key, remembered, kin: None })
     }
 
     /// From now on, deliveries of this partition are the file's, and it is not remembered apart.
     pub(super) fn name(&mut self, id: FileId, partition: &Partition) {
         let Some(file) = self.all.get_mut(&id) else { return };
-        file.remembered = None;
-        let key = file.key;
+        let (key, before) = (file.key, file.remembered.take());
+        if let Some(before) = before.filter(|before| before.partition != partition.name()) {
+            self.remembered.entry(key).or_default().push(before);
+        }
         if self.by_partition.insert(partition.clone(), id).is_none() {
-            self.forget_remembered(key, partition.name());
+            self.forget_wherever_it_is(key, partition.name());
+            self.let_go_of_others(key);
+        }
+    }
+
+    fn forget_wherever_it_is(&mut self, key: Key, partition: &str) {
+        let named = partition.parse::<Name>().map_or(key, |name| name.key);
+        self.forget_remembered(key, partition);
+        self.forget_remembered(named, partition);
+        if named != key {
+            // It may have been read on from another copy before.
+            let has = |all: &Vec<Remembered>| all.iter().any(|known| known.partition == partition);
+            let elsewhere = self.remembered.iter().find(|(_, all)| has(all)).map(|(key, _)| *key);
+            elsewhere.into_iter().for_each(|key| self.forget_remembered(key, partition));
+        }
+    }
+
+    /// It is known what lies at this place: what was there before has gone.
+    fn let_go_of_others(&mut self, key: Key) {
+        for known in self.remembered.get(&key).into_iter().flatten() {
+            let gone = (key, known.partition.clone());
+            if !self.gone.contains(&gone) {
+                self.gone.push_back(gone);
+            }
         }
     }
 
@@ -283,7 +323,8 @@ impl Files {
     }
 
     /// Lets go of files that have gone and of which nothing is under way; remembers them, within a bound.
-    pub(super) fn prune(&mut self) {
+    /// Gives back the copies that no longer have to wait for one of them.
+    pub(super) fn prune(&mut self) -> Vec<FileId> {
         let gone: Vec<FileId> = self
             .all
             .iter()
@@ -292,15 +333,19 @@ impl Files {
             })
             .map(|(id, _)| *id)
             .collect();
+        let mut partitions = HashMap::new();
         for id in gone {
             let Some(file) = self.all.remove(&id) else { continue };
             if self.by_key.get(&file.key) == Some(&id) {
                 self.by_key.remove(&file.key);
             }
-            if let Some(partition) = file.text.as_ref().and_then(|text| text.partition.clone()) {
+            if let Some(partition) = file.text.as_ref().and_then(|text| text.partition.clone())
+                && self.by_partition.get(&partition) == Some(&id)
+            {
                 self.by_partition.remove(&partition);
             }
             if let Some(known) = file.remember() {
+                partitions.insert(id, Partition::new(known.partition.clone()));
                 self.gone.push_back((file.key, known.partition.clone()));
                 self.remembered.entry(file.key).or_default().push(known);
             }
@@ -310,6 +355,7 @@ impl Files {
                 self.forget_remembered(key, &partition);
             }
         }
+        self.wake(&partitions)
     }
 
     /// Files that earlier runs knew and that are not there any more count as gone.
@@ -317,11 +363,52 @@ impl Files {
         let absent = self.remembered.iter().filter(|(key, _)| !self.by_key.contains_key(key));
         let absent = absent.flat_map(|(key, all)| all.iter().map(|known| (*key, known.partition.clone())));
         self.gone.extend(absent.collect::<Vec<_>>());
+        self.copies.clear();
     }
 
     /// What has to be known of all of them after a restart.
-    pub(super) fn remember(&self) -> Vec<Remembered> {
+    pub(super) fn remember(&self) -> Memory {
         let tracked = self.all.values().filter_map(Tracked::remember);
-        tracked.chain(self.remembered.values().flatten().cloned()).collect()
+        let files = tracked.chain(self.remembered.values().flatten().cloned()).collect();
+        let copies = self.all.values().filter_map(Tracked::copied).chain(self.copies.values().cloned());
+        Memory { files, copies: copies.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::identity::Head;
+    use super::*;
+
+    fn name(inode: u64, generation: u32) -> Partition {
+        let key = Key { device: 1, inode, birth: 0 };
+        Name { key, head: Head::of(b"one\n"), generation, first: None }.partition()
+    }
+
+    fn remembered(partition: &Partition) -> Remembered {
+        Remembered::stored(partition, 4).unwrap()
+    }
+
+    #[test]
+    fn of_the_files_that_have_gone_the_last_are_remembered() {
+        let all = (0..GONE_MAX as u64 + 50).map(|inode| remembered(&name(inode, 0)));
+        let mut files = Files::new(Memory { files: all.collect(), copies: Vec::new() });
+        files.let_go_of_absent();
+        files.prune();
+        assert_eq!(files.remember().files.len(), GONE_MAX);
+    }
+
+    #[test]
+    fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
+        let earlier = (0..GONE_MAX as u32 + 50).map(|generation| remembered(&name(7, generation)));
+        let mut files = Files::new(Memory { files: earlier.collect(), copies: Vec::new() });
+        let stamp = Stamp { length: 4, modified: 0 };
+        let key = Key { device: 1, inode: 7, birth: 0 };
+        let seen = [Sighting { path: PathBuf::from("/a.log"), key, stamp }];
+        let news = files.see(&seen, true, Instant::now());
+        files.let_go_of_absent();
+        files.name(news[0], &name(7, u32::MAX));
+        files.prune();
+        assert_eq!(files.remember().files.len(), GONE_MAX);
     }
 }

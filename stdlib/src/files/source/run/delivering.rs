@@ -63,9 +63,9 @@ impl Run<'_> {
     pub(super) fn save(&mut self) {
         let Some(positions) = &self.source.positions else { return };
         if self.unsaved && self.saving.is_none() {
-            let (positions, files) = (positions.clone(), self.files.remember());
+            let (positions, memory) = (positions.clone(), self.files.remember());
             self.unsaved = false;
-            self.saving = Some(spawn_blocking(move || positions.save(&files)));
+            self.saving = Some(spawn_blocking(move || positions.save(&memory)));
         }
     }
 

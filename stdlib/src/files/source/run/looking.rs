@@ -1,5 +1,7 @@
 //! Looking for files, and hearing of them.
 
+use std::path::Path;
+
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use weir_runtime::batch::Partition;
@@ -10,6 +12,13 @@ use super::super::tracked::{FileId, Phase};
 use super::super::watching::News;
 use super::super::{After, FileMode, FileStart, FilesError};
 use super::{BEGAN, GONE_OPEN, LOOKS_APART, RETRY, Run};
+
+/// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
+const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
+
+pub(super) fn has_packed_name(path: &Path) -> bool {
+    PACKED_ENDS.iter().any(|end| path.extension().is_some_and(|found| found == *end))
+}
 
 impl Run<'_> {
     pub(super) fn hear(&mut self, news: News) {
@@ -38,7 +47,9 @@ impl Run<'_> {
         // Before anything is read, so that nothing is missed between.
         self.watcher.watch(std::mem::take(&mut seen.directories));
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
-        let news = self.files.see(&seen.files, keeps, now);
+        let mut news = self.files.see(&seen.files, keeps, now);
+        // Originals before their copies: a copy is known by what is known of its original.
+        news.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_packed_name(&file.path)));
         if first {
             self.files.let_go_of_absent();
             self.begin(&news, outlet, deliveries).await?;
@@ -47,7 +58,7 @@ impl Run<'_> {
             self.changed(id);
         }
         self.visit_the_gone(now);
-        self.files.prune();
+        self.files.prune().into_iter().for_each(|id| self.enqueue(id));
         Ok(())
     }
 
@@ -86,12 +97,13 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        let (partition, position) = (text.name(), text.reading.position);
+        let position = text.reading.position;
+        let partition = (position > 0).then(|| text.name());
         if let Some(file) = self.files.get(id) {
             file.begin(text);
         }
-        self.files.name(id, &partition);
-        if position > 0 {
+        if let Some(partition) = partition {
+            self.files.name(id, &partition);
             let mark = self.source.batches.mark(partition, position, position)?;
             self.put_batch(mark, outlet, deliveries).await?;
         }
@@ -119,6 +131,8 @@ impl Run<'_> {
     /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
     fn visit_the_gone(&mut self, now: Instant) {
         let mut again = Vec::new();
+        // What waits for further lines is put before the file is closed.
+        let pause = self.source.pause.unwrap_or_default();
         for (id, file) in self.files.iter() {
             if file.failure.as_ref().is_some_and(|(_, when)| now.duration_since(*when) >= RETRY) {
                 file.failure = None;
@@ -133,7 +147,7 @@ impl Run<'_> {
             if !at_rest && file.phase == Phase::Reading {
                 file.gone_since = Some(now);
                 again.push(id);
-            } else if now.duration_since(since) >= GONE_OPEN || file.phase != Phase::Reading {
+            } else if now.duration_since(since) >= GONE_OPEN + pause || file.phase != Phase::Reading {
                 file.content = None;
             }
         }

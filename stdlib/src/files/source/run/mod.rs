@@ -5,7 +5,7 @@ mod looking;
 mod setting_aside;
 mod turns;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::source::{Delivered, Deliveries, Outlet, SourcePort, Stored};
 
-use super::identity::Name;
-use super::positions::{Positions, PositionsError, Remembered};
+use super::positions::{Memory, Positions, PositionsError, Remembered};
 use super::tracked::{FileId, Files, Phase};
 use super::watching::{News, Watcher};
 use super::{FilesError, FilesSource};
@@ -30,6 +29,8 @@ const PACKED_MAX: usize = 8;
 const GONE_OPEN: Duration = Duration::from_secs(60);
 /// A file that could not be read is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
+/// A copy that changes while it waits for its original is looked into once in so many looks.
+const COPY_LOOKS: u32 = 10;
 /// Two looks are at least this far apart, and ten times as far as one of them takes.
 const LOOKS_APART: Duration = Duration::from_millis(20);
 /// What is wrong with a packed file that was cut off.
@@ -110,27 +111,27 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
 }
 
 /// What is known from before: the most that the channels, the file of positions and this process say.
-fn remember(source: &mut FilesSource, stored: &Stored) -> Result<Vec<Remembered>, FilesError> {
-    let mut known = std::mem::take(&mut source.remembered);
+fn remember(source: &mut FilesSource, stored: &Stored) -> Result<Memory, FilesError> {
+    let mut memory = std::mem::take(&mut source.remembered);
     if let (Some(path), None) = (&source.positions_path, &source.positions) {
         let (positions, loaded) = Positions::open(path)?;
         source.positions = Some(Arc::new(positions));
         source.first_run &= loaded.is_none();
-        known.extend(loaded.unwrap_or_default());
+        let loaded = loaded.unwrap_or_default();
+        memory.files.extend(loaded.files);
+        memory.copies.extend(loaded.copies);
     }
     source.first_run &= stored.positions().next().is_none();
+    let places = memory.files.iter().enumerate();
+    let places: HashMap<String, usize> = places.map(|(at, known)| (known.partition.clone(), at)).collect();
     for (partition, position) in stored.positions() {
-        match known.iter_mut().find(|known| known.partition == partition.name()) {
+        match places.get(partition.name()).map(|at| &mut memory.files[*at]) {
             Some(known) if known.position < position => (known.position, known.rest) = (position, None),
             Some(_) => {}
-            None => {
-                let Ok(Name { head, .. }) = partition.name().parse() else { continue };
-                let (partition, path) = (partition.name().to_string(), String::new());
-                known.push(Remembered { partition, path, position, head, consumed: None, rest: None });
-            }
+            None => memory.files.extend(Remembered::stored(partition, position)),
         }
     }
-    Ok(known)
+    Ok(memory)
 }
 
 impl Run<'_> {
@@ -199,6 +200,11 @@ impl Run<'_> {
 
     /// Something may have been written to the file: it is read when its batch is full, or has waited.
     fn grown(&mut self, id: FileId) {
+        if self.files.waits(id) {
+            // A copy that is still being made, perhaps: to unpack it each time would be a lot.
+            self.enqueue_at(id, Instant::now() + COPY_LOOKS * self.source.poll);
+            return;
+        }
         let Some(file) = self.files.get(id) else { return };
         let there =
             file.text.as_ref().map_or(0, |text| file.stamp.length.saturating_sub(text.reading.position));

@@ -1,5 +1,7 @@
 //! Turns: a file is identified, read on, and what comes of it is put.
 
+use std::io;
+
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -8,14 +10,12 @@ use weir_runtime::source::{Deliveries, Outlet};
 
 use super::super::content::Content;
 use super::super::reading::Chunk;
-use super::super::text::{Identified, Outcome, Text, identify};
+use super::super::text::{Identified, Knowledge, Outcome, Text, identify};
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
+use super::looking::has_packed_name;
 use super::{ENDS_WITHIN, LOOKS_APART, OPEN_MAX, PACKED_MAX, Run, file_path, finished};
 use crate::lines::Ending;
-
-/// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
-const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
 
 impl Run<'_> {
     /// Reads what makes one batch, and puts it.
@@ -51,21 +51,29 @@ impl Run<'_> {
         self.open.iter().filter(packed).count()
     }
 
+    /// Looks into a file; if it is packed, at what it may be a copy of as well.
+    async fn look_into(&mut self, id: FileId) -> Result<Option<io::Result<Identified>>, FilesError> {
+        let follow = matches!(self.source.mode, FileMode::Follow { .. });
+        let mut kin = None;
+        loop {
+            let (Some(knowledge), Some(file)) = (self.files.knowledge(id), self.files.get(id)) else {
+                return Ok(None);
+            };
+            let (path, rules) = (file.path.clone(), self.source.rules.clone());
+            let knowledge = Knowledge { kin, ..knowledge };
+            match spawn_blocking(move || identify(&path, &knowledge, &rules)).await? {
+                Ok(Identified::Packed(beginning)) => kin = Some(self.files.kin(id, &beginning, follow)),
+                identified => return Ok(Some(identified)),
+            }
+        }
+    }
+
     /// Finds out what a file is.
     async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
-        let path = file_path(&mut self.files, id);
-        if PACKED_ENDS.iter().any(|end| path.extension().is_some_and(|found| found == *end))
-            && self.files.of_path(&path.with_extension("")).is_some()
-        {
-            // It is being made of that one, which goes when it is whole.
-            self.enqueue_at(id, Instant::now() + self.source.poll);
+        if self.files.keeps_waiting(id) {
             return Ok(());
         }
-        let (Some(knowledge), Some(file)) = (self.files.knowledge(id), self.files.get(id)) else {
-            return Ok(());
-        };
-        let (path, rules) = (file.path.clone(), self.source.rules.clone());
-        let identified = spawn_blocking(move || identify(&path, &knowledge, &rules)).await?;
+        let Some(identified) = self.look_into(id).await? else { return Ok(()) };
         let component = self.source.component.clone();
         let (text, content) = match identified {
             Ok(Identified::Text(text, content)) => (text, content),
@@ -82,14 +90,24 @@ impl Run<'_> {
                 };
             }
             Ok(Identified::Torn) => {
-                if matches!(self.source.mode, FileMode::Complete { .. }) {
-                    self.set_aside(id, ENDS_WITHIN);
-                }
+                self.ends_too_early(id);
                 return Ok(());
             }
-            // The next look finds them where they are now, and the copy when the other is done.
-            Ok(Identified::Moved) => return Ok(()),
-            Ok(Identified::Waits) => {
+            Ok(Identified::Copies(other)) => {
+                self.files.wait(id, other);
+                self.unsaved = true;
+                self.save();
+                return Ok(());
+            }
+            Ok(Identified::Done(partition)) => {
+                self.files.is_done(id, partition);
+                self.unsaved = true;
+                self.save();
+                return Ok(());
+            }
+            // The next look finds out where they are now, and the copy when the other is done.
+            Ok(Identified::Moved | Identified::Packed(_)) => return Ok(()),
+            Ok(Identified::Undecided) => {
                 self.enqueue_at(id, Instant::now() + self.source.poll);
                 return Ok(());
             }
@@ -113,6 +131,19 @@ impl Run<'_> {
         }
         self.enqueue(id);
         Ok(())
+    }
+
+    /// A packed file that grows may become whole, and so may one that is being made of another.
+    fn ends_too_early(&mut self, id: FileId) {
+        if matches!(self.source.mode, FileMode::Follow { .. }) {
+            return;
+        }
+        let path = file_path(&mut self.files, id);
+        if has_packed_name(&path) && self.files.of_path(&path.with_extension("")).is_some() {
+            self.enqueue_at(id, Instant::now() + self.source.poll);
+        } else {
+            self.set_aside(id, ENDS_WITHIN);
+        }
     }
 
     /// The file is about to be opened: closes those that were unused for longest, if too many are.

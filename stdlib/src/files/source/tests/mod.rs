@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod complete;
+mod copies;
 mod follow;
 mod packed;
 mod restart;
@@ -240,6 +241,10 @@ impl Trial {
         self.running.abort();
         // An error says that it was aborted.
         let _aborted = self.running.await;
+        if self.setting.durable {
+            // What it has acknowledged is on disk already; this ends its thread.
+            self.channel.shut().await.unwrap();
+        }
         self.setting
     }
 }

@@ -5,13 +5,13 @@ use flate2::write::GzEncoder;
 
 use super::*;
 
-fn gzip(text: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
 }
 
-fn text(lines: std::ops::Range<u32>) -> String {
+pub(super) fn text(lines: std::ops::Range<u32>) -> String {
     lines.map(|number| format!("line {number}\n")).collect()
 }
 

@@ -1,0 +1,437 @@
+//! Packed copies of files that were read: each goes on where its original was left.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::packed::{gzip, text};
+use super::*;
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    zstd::encode_all(text, 3).unwrap()
+}
+
+/// Texts that begin with the same kilobytes.
+fn bannered(lines: &str) -> String {
+    "a banner that every log of this kind begins with\n".repeat(100) + lines
+}
+
+/// Each with its own memory over restarts.
+fn settings() -> [Setting; 3] {
+    let follow = || Setting::new(follow("beginning"));
+    [
+        follow().with_positions(),
+        follow().with_durable_channel(),
+        follow().with_durable_channel().with_positions(),
+    ]
+}
+
+impl Setting {
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// Packs a file and removes it.
+    fn replace(&self, name: &str, packed: &str, pack: fn(&[u8]) -> Vec<u8>) {
+        self.write(packed, pack(&self.read(name)));
+        self.remove(name);
+    }
+
+    /// Begins, and sees that there is nothing to be read.
+    async fn has_nothing_more(self) -> Setting {
+        let mut trial = self.begin().await;
+        trial.looked_through().await;
+        trial.end().await
+    }
+}
+
+impl Trial {
+    /// Waits until everything that was there has been looked into, and sees that there is nothing to be read of it.
+    async fn looked_through(&mut self) {
+        // What the second one's look finds comes behind all that the first one's look has found.
+        for _ in 0..2 {
+            static LOOKS: AtomicUsize = AtomicUsize::new(0);
+            let name = format!("look-{}.log", LOOKS.fetch_add(1, Ordering::Relaxed));
+            self.write(&name, format!("{name}\n"));
+            assert_eq!(self.lines(1).await, [name]);
+        }
+    }
+
+    /// Waits until the file of positions says this.
+    async fn saved(&self, what: &str) {
+        while !fs::read_to_string(self.path("state/positions.json")).is_ok_and(|text| text.contains(what)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_packed_while_the_agent_was_down_is_read_on() {
+    for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
+        for setting in settings() {
+            setting.write("a.log", text(0..1_000));
+            let mut trial = setting.begin().await;
+            trial.lines(1_000).await;
+            let setting = trial.end().await;
+            setting.append("a.log", text(1_000..1_300));
+            setting.replace("a.log", "a.log.1.packed", pack);
+            let mut trial = setting.begin().await;
+            let lines = trial.lines(300).await;
+            assert_eq!((lines[0].as_str(), lines[299].as_str()), ("line 1000", "line 1299"));
+            let setting = trial.end().await;
+            setting.rename("a.log.1.packed", "a.log.2.packed");
+            setting.has_nothing_more().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_has_kept_from_the_file_of_positions_is_not_read_again() {
+    // The channel has what came last; the file of positions knows of less, or of nothing.
+    for known in [true, false] {
+        let setting = Setting::new(follow("beginning")).with_durable_channel().with_positions();
+        setting.write("a.log", if known { text(0..500) } else { String::new() });
+        let mut trial = setting.begin().await;
+        trial.lines(if known { 500 } else { 0 }).await;
+        let setting = trial.end().await;
+        let early = fs::read(setting.path("state/positions.json")).ok();
+        setting.append("a.log", text(500..800));
+        let mut trial = setting.begin().await;
+        trial.lines(300).await;
+        let setting = trial.end().await;
+        match early {
+            Some(early) => setting.write("state/positions.json", early),
+            None => setting.remove("state/positions.json"),
+        }
+        setting.append("a.log", text(800..900));
+        setting.replace("a.log", "a.log.gz", gzip);
+        let mut trial = setting.begin().await;
+        let lines = trial.lines(100).await;
+        assert_eq!((lines[0].as_str(), lines[99].as_str()), ("line 800", "line 899"));
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_goes_on_with_its_originals_partition() {
+    let setting = Setting::new(follow("beginning")).with_durable_channel();
+    setting.write("a.log", "1\n");
+    let mut trial = setting.begin().await;
+    trial.lines(1).await;
+    let setting = trial.crash().await;
+    setting.append("a.log", "2\n");
+    setting.replace("a.log", "a.log.gz", gzip);
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["2"]);
+    let stored = SourcePort::into_channel(trial.channel.clone()).stored;
+    let stored: Vec<u64> = stored.positions().map(|(_, position)| position).collect();
+    assert_eq!(stored, [4]);
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn of_several_with_the_same_beginning_each_copy_finds_its_own() {
+    for setting in settings() {
+        for name in ["a", "b", "c"] {
+            setting.write(&format!("{name}.log"), bannered(&format!("{name} 1\n").repeat(200)));
+        }
+        let mut trial = setting.begin().await;
+        trial.lines(900).await;
+        let setting = trial.end().await;
+        for name in ["b", "a", "c"] {
+            setting.append(&format!("{name}.log"), format!("{name} 2\n"));
+            setting.replace(&format!("{name}.log"), &format!("old.{name}.log.gz"), gzip);
+        }
+        // One that was never read.
+        setting.write("d.log.gz", gzip(bannered("d 1\n").as_bytes()));
+        let mut trial = setting.begin().await;
+        let mut lines = trial.lines(104).await;
+        lines.retain(|line| !line.starts_with("a banner"));
+        lines.sort();
+        assert_eq!(lines, ["a 2", "b 2", "c 2", "d 1"]);
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_waits_as_long_as_its_original_is_there() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    // Found together: the original is read, under whatever name the copy stands.
+    setting.write("z.log", text(0..100));
+    setting.write("a.log.gz", gzip(text(0..100).as_bytes()));
+    let mut trial = setting.begin().await;
+    trial.lines(100).await;
+    // And found later.
+    trial.write("z.log.zst", zstd(text(0..50).as_bytes()));
+    trial.looked_through().await;
+    trial.append("z.log", "more\n");
+    assert_eq!(trial.lines(1).await, ["more"]);
+    trial.saved("\"copies\":[{").await;
+    let setting = trial.end().await.has_nothing_more().await;
+    // Both end before what was read of the original.
+    setting.remove("z.log");
+    let setting = setting.has_nothing_more().await;
+    setting.has_nothing_more().await;
+}
+
+#[tokio::test]
+async fn a_copy_is_read_when_its_original_was_not() {
+    let setting = Setting::new(follow("beginning")).with_durable_channel();
+    setting.write("a.log", text(0..100));
+    setting.write("a.log.gz", gzip(text(0..100).as_bytes()));
+    setting.write("a.log.zst", zstd(text(100..200).as_bytes()));
+    let mut trial = setting.begin().await;
+    // The second is not a copy of the first, although its name would say so.
+    let mut lines = trial.lines(200).await;
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 200);
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_is_still_being_made_waits_until_it_is_whole() {
+    for setting in settings() {
+        let original = text(0..50_000);
+        setting.write("a.log", &original[..original.len() / 2]);
+        let mut trial = setting.begin().await;
+        let read = original[..original.len() / 2].matches('\n').count();
+        trial.lines(read).await;
+        let setting = trial.end().await;
+        setting.remove("a.log");
+        let packed = gzip(original.as_bytes());
+        // Too little to be known, then too little to go on, then enough.
+        setting.write("a.log.gz", &packed[..20]);
+        let mut trial = setting.begin().await;
+        trial.looked_through().await;
+        trial.append("a.log.gz", &packed[20..packed.len() / 4]);
+        trial.looked_through().await;
+        trial.append("a.log.gz", &packed[packed.len() / 4..]);
+        let rest = trial.lines(50_000 - read).await;
+        assert_eq!((rest[0].as_str(), rest.len()), (format!("line {read}").as_str(), 50_000 - read));
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_a_copy_goes_on_as_well() {
+    for setting in settings() {
+        setting.write("a.log", "1\n");
+        let mut trial = setting.begin().await;
+        trial.lines(1).await;
+        let setting = trial.end().await;
+        setting.append("a.log", "2\n");
+        setting.replace("a.log", "a.log.gz", gzip);
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["2"]);
+        // While the agent runs, and while it does not.
+        trial.write("b.log.zst", zstd(b"1\n2\n"));
+        trial.looked_through().await;
+        trial.remove("a.log.gz");
+        trial.looked_through().await;
+        let setting = trial.end().await;
+        setting.write("c.log.gz", gzip(b"1\n2\n3"));
+        setting.remove("b.log.zst");
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["3"]);
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_has_gone_is_known_again_when_it_comes_back() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    setting.write("a.log", "1\n2\n");
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    let setting = trial.end().await;
+    setting.replace("a.log", "a.log.gz", gzip);
+    let setting = setting.has_nothing_more().await;
+    let packed = setting.read("a.log.gz");
+    setting.remove("a.log.gz");
+    let setting = setting.has_nothing_more().await;
+    setting.write("back.log.gz", packed);
+    setting.has_nothing_more().await;
+}
+
+#[tokio::test]
+async fn a_new_log_in_place_of_the_original_is_another_one() {
+    for setting in settings() {
+        setting.write("a.log", bannered("1\n"));
+        let mut trial = setting.begin().await;
+        trial.lines(101).await;
+        let setting = trial.end().await;
+        setting.append("a.log", "2\n");
+        setting.replace("a.log", "a.log.1.gz", gzip);
+        setting.write("a.log", bannered("1\n3\n"));
+        let mut trial = setting.begin().await;
+        let mut lines = trial.lines(103).await;
+        lines.retain(|line| !line.starts_with("a banner"));
+        lines.sort();
+        assert_eq!(lines, ["1", "2", "3"]);
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_packed_and_truncated_goes_on() {
+    for setting in settings() {
+        setting.write("a.log", "1\n2\n");
+        let mut trial = setting.begin().await;
+        trial.lines(2).await;
+        let setting = trial.end().await;
+        setting.append("a.log", "3\n");
+        setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
+        File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
+        setting.append("a.log", "4\n");
+        let mut trial = setting.begin().await;
+        let mut lines = trial.lines(2).await;
+        lines.sort();
+        assert_eq!(lines, ["3", "4"]);
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn copies_at_rest_are_not_unpacked_again_after_a_restart() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    for name in ["a.log", "b.log", "c.log"] {
+        setting.write(name, text(0..100) + name + "\n");
+    }
+    let mut trial = setting.begin().await;
+    trial.lines(303).await;
+    trial.write("c.log.gz", gzip(text(0..50).as_bytes()));
+    trial.saved("\"copies\":[{").await;
+    let setting = trial.end().await;
+    // Read on, with nothing in it; read on; and left behind by its original.
+    setting.replace("a.log", "a.log.gz", gzip);
+    setting.append("b.log", "more\n");
+    setting.replace("b.log", "b.log.gz", gzip);
+    setting.remove("c.log");
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["more"]);
+    trial.saved("\"done\":true").await;
+    let setting = trial.end().await;
+    for name in ["a.log.gz", "b.log.gz", "c.log.gz"] {
+        // It would be seen if anyone looked.
+        let file = File::options().write(true).open(setting.path(name)).unwrap();
+        let metadata = file.metadata().unwrap();
+        (&file).write_all(&vec![b'\n'; metadata.len() as usize]).unwrap();
+        file.set_modified(metadata.modified().unwrap()).unwrap();
+    }
+    setting.has_nothing_more().await;
+}
+
+#[tokio::test]
+async fn an_event_that_waited_for_further_lines_is_whole_in_the_copy() {
+    for setting in settings() {
+        let wait = Value::Duration(Duration::from_secs(3_600));
+        let pattern = Value::Text(r"^\S".into());
+        let begins = variant("begins", &[("pattern", pattern), ("most", Value::Int(10)), ("wait", wait)]);
+        let setting = setting.with("multiline", begins);
+        setting.write("a.log", "one\n 1\ntwo\n 2\n");
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["one\n 1"]);
+        let setting = trial.end().await;
+        setting.append("a.log", " 3\nthree");
+        setting.replace("a.log", "a.log.gz", gzip);
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(2).await, ["two\n 2\n 3", "three"]);
+        trial.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_last_line_without_its_end_is_read_from_the_copy() {
+    for setting in settings() {
+        setting.write("a.log", "1\n2");
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["1"]);
+        let setting = trial.end().await;
+        setting.replace("a.log", "a.log.gz", gzip);
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["2"]);
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_wanted_is_not_wanted_of_the_copy() {
+    let end = || Setting::new(follow("end"));
+    for setting in [end().with_positions(), end().with_durable_channel()] {
+        setting.write("a.log", "old\n");
+        let trial = setting.begin().await;
+        trial.counted("files_begun_at_their_end", 1).await;
+        let setting = trial.end().await;
+        setting.append("a.log", "new\n");
+        setting.replace("a.log", "a.log.gz", gzip);
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["new"]);
+        trial.end().await;
+    }
+}
+
+#[tokio::test]
+async fn complete_files_that_are_packed_afterwards_are_not_read_again() {
+    for setting in [Setting::new(keep()).with_positions(), Setting::new(keep()).with_durable_channel()] {
+        setting.write("a.log", text(0..100) + "end");
+        setting.write("one.log.gz", gzip(b"the same\n"));
+        setting.write("two.log.gz", gzip(b"the same\n"));
+        let mut trial = setting.begin().await;
+        trial.lines(103).await;
+        let setting = trial.end().await;
+        setting.replace("a.log", "a.log.gz", gzip);
+        // Complete files that were packed from the start may well have the same text.
+        setting.write("three.log.gz", gzip(b"the same\n"));
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["the same"]);
+        let setting = trial.end().await;
+        let setting = setting.with("mode", complete(variant("delete", &[])));
+        let trial = setting.begin().await;
+        trial.counted("files_delivered", 4).await;
+        assert!(!trial.path("a.log.gz").exists());
+        trial.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_known_by_what_an_earlier_version_has_saved() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    setting.write("a.log", "1\n2\n");
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    let setting = trial.end().await;
+    let saved = String::from_utf8(setting.read("state/positions.json")).unwrap();
+    let mut saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    let name =
+        saved["files"][0]["partition"].as_str().unwrap().split('-').take(6).collect::<Vec<_>>().join("-");
+    saved["files"][0]["partition"] = name.into();
+    saved["version"] = 1.into();
+    saved.as_object_mut().unwrap().remove("copies");
+    setting.write("state/positions.json", saved.to_string());
+    setting.append("a.log", "3\n");
+    setting.replace("a.log", "a.log.gz", gzip);
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["3"]);
+    trial.end().await.has_nothing_more().await;
+}
+
+#[tokio::test]
+async fn a_copy_goes_on_although_packed_files_are_not_read() {
+    let setting = Setting::new(follow("beginning")).with("decompress", Value::Bool(false)).with_positions();
+    setting.write("a.log", "1\n");
+    let mut trial = setting.begin().await;
+    trial.lines(1).await;
+    let setting = trial.end().await;
+    setting.append("a.log", "2\n");
+    setting.replace("a.log", "a.log.gz", gzip);
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["2"]);
+    let setting = trial.end().await;
+    // Another state, but the same text.
+    setting.append("a.log.gz", gzip(b""));
+    setting.has_nothing_more().await;
+}
