@@ -50,7 +50,11 @@ enum What {
     /// files -> memory -> null, against a loop that counts line ends
     FilesSource,
     /// generate -> memory -> files, as Parquet and text, against loops with the same crates on prepared events
-    FilesSink,
+    FilesSink {
+        /// Only `parquet`, or text in this codec: `none`, `gzip`, `zstd`
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// A gibibyte of lines files -> files, through memory and through a file channel, against dd and a loop
     FilesToFiles,
     /// tcp_lines -> memory -> null, against a loop that counts line ends on the same socket
@@ -79,7 +83,7 @@ fn main() -> Outcome {
         What::FilesSource => files_source::measure(rounds, events.unwrap_or(10_737_418)),
         What::FilesToFiles => files_to_files::measure(rounds, events.unwrap_or(1 << 30)),
         What::TcpLines => tcp_lines::measure(rounds, events.unwrap_or(4_000_000)),
-        What::FilesSink => files_sink::measure(rounds, events.unwrap_or(3_000_000)),
+        What::FilesSink { only } => files_sink::measure(rounds, events.unwrap_or(3_000_000), only.as_deref()),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }

@@ -14,6 +14,7 @@ pub mod batch;
 mod chance;
 pub mod channel;
 mod clock;
+mod drive;
 mod failure;
 mod kernel;
 mod meter;
@@ -27,6 +28,7 @@ mod workers;
 
 pub use acknowledgement::Acknowledgement;
 pub use clock::{Clock, SystemClock};
+pub use drive::Drive;
 pub use failure::Failure;
 pub use meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,

@@ -3,6 +3,7 @@
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
+mod buffers;
 mod file_channel;
 mod file_sink;
 mod files;

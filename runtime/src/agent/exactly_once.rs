@@ -130,7 +130,13 @@ impl BuiltSource {
     /// Why the source can't keep the promise, if it can't.
     pub(super) fn falls_short(&self) -> Option<String> {
         let short = self.progress.is_some() && !self.source.keeps_exactly_once();
-        short.then(|| falls_short("source", &self.name, &self.kind))
+        short.then(|| {
+            let why = falls_short("source", &self.name, &self.kind);
+            match self.source.exactly_once_lacks() {
+                Some(lacking) => format!("{why} like this: {lacking}"),
+                None => why,
+            }
+        })
     }
 }
 

@@ -30,7 +30,7 @@ use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
 use crate::meter::Reading;
 
-pub use file::{Compression, Drive, FileChannel, FileChannelOptions};
+pub use file::{Compression, FileChannel, FileChannelOptions};
 pub use memory::MemoryChannel;
 
 /// The bounds of a channel.

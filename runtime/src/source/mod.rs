@@ -42,6 +42,11 @@ pub trait Source: Send {
     fn keeps_exactly_once(&self) -> bool {
         false
     }
+
+    /// What the source's settings lack to keep it, if it keeps it with others.
+    fn exactly_once_lacks(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What all runs of a source have in common.

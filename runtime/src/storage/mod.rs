@@ -15,7 +15,9 @@ use thiserror::Error;
 
 pub use directory::{Directory, DirectoryError};
 pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
-pub use simulated::{Call, Fault, Fired, SimulatedDisk, SimulatedFile, SimulatedLock, Site};
+pub use simulated::{
+    Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, Step, Toll,
+};
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

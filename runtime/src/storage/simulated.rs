@@ -6,16 +6,18 @@
 //! synced come back in any mixture. The disk has a capacity, and its bits can be flipped.
 
 mod files;
+mod machine;
+mod operations;
 mod target;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Access, LockError, Storage};
 use files::{Change, Inode, SECTOR};
 use target::Target;
 
+pub use machine::{Machine, Moment, Step, Toll};
 pub use target::SimulatedLock;
 
 /// The operations of [`Storage`], for plans of faults and tables of what was covered.
@@ -77,6 +79,8 @@ struct Disk {
     fired: Vec<Fired>,
     phase: &'static str,
     calls: BTreeMap<Site, u64>,
+    /// What it is part of, and what it is called there.
+    machine: Option<(Machine, &'static str)>,
 }
 
 /// A place where the code under test calls the disk.
@@ -104,6 +108,8 @@ pub struct Fired {
 
 struct Planned {
     call: Option<Call>,
+    /// Of files of this kind alone, if not of all.
+    object: Option<&'static str>,
     skip: u64,
     fault: Fault,
 }
@@ -125,8 +131,14 @@ impl SimulatedDisk {
             fired: Vec::new(),
             phase: "",
             calls: BTreeMap::new(),
+            machine: None,
         };
         SimulatedDisk { disk: Arc::new(Mutex::new(disk)) }
+    }
+
+    /// Makes it a part of a machine, under this name: then it stops and starts with all of that.
+    pub fn attach(&self, machine: &Machine, name: &'static str) {
+        self.lock_disk().machine = Some((machine.clone(), name));
     }
 
     fn lock_disk(&self) -> MutexGuard<'_, Disk> {
@@ -136,7 +148,17 @@ impl SimulatedDisk {
     /// Lets a fault happen to a call: the first such call (of any kind without one) after `skip`
     /// of them, counted from now or, if others are planned, from when they have happened.
     pub fn plan(&self, call: Option<Call>, skip: u64, fault: Fault) {
-        self.lock_disk().planned.push_back(Planned { call, skip, fault });
+        self.lock_disk().planned.push_back(Planned { call, object: None, skip, fault });
+    }
+
+    /// The same for the next such call to a file of one kind, as [`Site::object`] names it.
+    pub fn plan_for(&self, call: Call, object: &'static str, fault: Fault) {
+        self.lock_disk().planned.push_back(Planned {
+            call: Some(call),
+            object: Some(object),
+            skip: 0,
+            fault,
+        });
     }
 
     /// Forgets faults that have not happened, and says which have since this was last asked.
@@ -244,7 +266,22 @@ impl SimulatedDisk {
         }
         let site = disk.site(call, &target);
         *disk.calls.entry(site.clone()).or_default() += 1;
-        match disk.due(site) {
+        let due = match disk.step(&site) {
+            Step::Down => return Err(io::Error::other("the machine is down")),
+            Step::Goes => disk.due(site),
+            Step::Stops(moment) => {
+                let happens = match moment {
+                    Moment::Before => false,
+                    Moment::Within => disk.below(2) == 0,
+                    Moment::After => true,
+                };
+                if happens {
+                    act(&mut disk).ok();
+                }
+                return Err(io::Error::other("the machine has stopped"));
+            }
+        };
+        match due {
             None => act(&mut disk),
             Some(Fault::Full) => Err(ErrorKind::StorageFull.into()),
             Some(fault) => {
@@ -295,12 +332,20 @@ impl Disk {
         Site { phase: self.phase, call, object, at_beginning: offset == 0 }
     }
 
+    /// Tells the machine, if it is part of one, and asks how that goes.
+    fn step(&self, site: &Site) -> Step {
+        let Some((machine, name)) = &self.machine else { return Step::Goes };
+        let changes = !matches!(site.call, Call::Open | Call::Read | Call::Length | Call::List);
+        machine.step(name, &format!("{:?}", site.call), &site.object, changes)
+    }
+
     /// The fault that is planned for this call.
     fn due(&mut self, site: Site) -> Option<Fault> {
         let call = site.call;
         let planned = self.planned.front_mut()?;
         let needs_room = matches!(call, Call::Create | Call::Write | Call::Allocate);
-        let fits = planned.call.is_none_or(|wanted| wanted == call);
+        let fits = planned.call.is_none_or(|wanted| wanted == call)
+            && planned.object.is_none_or(|wanted| wanted == site.object);
         if !fits || (planned.fault == Fault::Full && !needs_room) {
             return None;
         }
@@ -370,124 +415,6 @@ impl Disk {
             let keep_length = longer && self.below(2) == 0;
             self.inodes[number].restart(keep_length);
         }
-    }
-}
-
-impl Storage for SimulatedDisk {
-    type File = SimulatedFile;
-    type Lock = SimulatedLock;
-
-    fn create(&self, name: &str) -> io::Result<SimulatedFile> {
-        self.call(Call::Create, Target::Name(name), |disk| {
-            if disk.names.contains_key(name) {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            let inode = disk.inodes.len();
-            disk.inodes.push(Inode::default());
-            disk.names.insert(name.to_owned(), inode);
-            disk.changes.push(Change::Made(name.to_owned(), inode));
-            Ok(SimulatedFile { inode, boot: disk.boot })
-        })
-    }
-
-    fn open(&self, name: &str, _access: Access) -> io::Result<SimulatedFile> {
-        self.call(Call::Open, Target::Name(name), |disk| {
-            Ok(SimulatedFile { inode: disk.named(name)?, boot: disk.boot })
-        })
-    }
-
-    fn write_at(&self, file: &SimulatedFile, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
-        self.call(Call::Write, Target::File(file, offset), |disk| {
-            let bytes: usize = parts.iter().map(|part| part.len()).sum();
-            let begin = offset as usize;
-            disk.room_for(file.inode, begin + bytes)?;
-            let inode = &mut disk.inodes[file.inode];
-            inode.resize(begin + bytes);
-            let mut at = begin;
-            for part in parts {
-                inode.seen[at..at + part.len()].copy_from_slice(part);
-                at += part.len();
-            }
-            if bytes > 0 {
-                inode.dirty[begin / SECTOR..(begin + bytes).div_ceil(SECTOR)].fill(true);
-            }
-            Ok(())
-        })
-    }
-
-    fn read_at(&self, file: &SimulatedFile, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.call(Call::Read, Target::File(file, offset), |disk| {
-            let seen = &disk.inodes[file.inode].seen;
-            let begin = (offset as usize).min(seen.len());
-            let end = (begin + buffer.len()).min(seen.len());
-            buffer[..end - begin].copy_from_slice(&seen[begin..end]);
-            Ok(end - begin)
-        })
-    }
-
-    fn sync(&self, file: &SimulatedFile) -> io::Result<()> {
-        self.call(Call::Sync, Target::File(file, 0), |disk| {
-            disk.inodes[file.inode].sync();
-            Ok(())
-        })
-    }
-
-    fn allocate(&self, file: &SimulatedFile, bytes: u64) -> io::Result<()> {
-        self.call(Call::Allocate, Target::File(file, 0), |disk| {
-            disk.room_for(file.inode, bytes as usize)?;
-            disk.inodes[file.inode].resize(bytes as usize);
-            Ok(())
-        })
-    }
-
-    fn length(&self, file: &SimulatedFile) -> io::Result<u64> {
-        self.call(Call::Length, Target::File(file, 0), |disk| Ok(disk.inodes[file.inode].seen.len() as u64))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.call(Call::Rename, Target::Name(to), |disk| {
-            let inode = disk.named(from)?;
-            disk.names.remove(from);
-            disk.names.insert(to.to_owned(), inode);
-            disk.changes.push(Change::Renamed(from.to_owned(), to.to_owned(), inode));
-            Ok(())
-        })
-    }
-
-    fn unlink(&self, name: &str) -> io::Result<()> {
-        self.call(Call::Unlink, Target::Name(name), |disk| {
-            disk.named(name)?;
-            disk.names.remove(name);
-            disk.changes.push(Change::Removed(name.to_owned()));
-            Ok(())
-        })
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.call(Call::SyncDirectory, Target::Directory, |disk| {
-            disk.changes.clear();
-            disk.durable_names = disk.names.clone();
-            Ok(())
-        })
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.call(Call::List, Target::Directory, |disk| Ok(disk.names.keys().cloned().collect()))
-    }
-
-    fn lock(&self, _name: &str, note: &str) -> Result<SimulatedLock, LockError> {
-        let mut disk = self.lock_disk();
-        match &disk.holder {
-            Some(holder) => Err(LockError::Held { holder: holder.clone() }),
-            None => {
-                disk.holder = Some(note.to_owned());
-                Ok(SimulatedLock { disk: self.clone(), boot: disk.boot })
-            }
-        }
-    }
-
-    fn place(&self) -> String {
-        "the simulated disk".to_owned()
     }
 }
 

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::future::Future;
 
 use bytes::Bytes;
+use weir_runtime::Drive;
 
 /// What the writer needs of a file system. Paths are joined with `/`.
 ///
@@ -14,6 +15,8 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// Whether [`FileSystem::is_abandoned`] knows the writer of a file that is closed and has not got
     /// its final name: without, another agent might remove it between the two, and no ledger helps.
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool;
+    /// Where what computes for long is done.
+    const DRIVE: Drive = Drive::Threads;
 
     /// A file that is being written. Dropping it gives it up where it stands.
     type File: Send + 'static;
@@ -30,7 +33,8 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
         bytes: Bytes,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Makes all that was written durable, and writes no more.
+    /// Makes all that was written durable, and writes no more. The file's name need not be durable before
+    /// [`FileSystem::sync_name`] or a rename in its directory.
     fn close(&self, file: &mut Self::File) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Gives a closed file another name in its directory; an error if there is such a file.
@@ -40,10 +44,10 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     fn rename_no_replace(&self, from: &str, to: &str)
     -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Makes the name of a file durable after a rename whose outcome was in doubt.
+    /// Makes the name of a file durable: one that was made, or renamed with an outcome in doubt.
     fn sync_name(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Removes a file; it is no error if there is none.
+    /// Removes a file; it is no error if there is none. After a crash of its machine it may be there again.
     fn remove(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Whether nobody writes this file any more: its writer has died, or closed it and gone on. A

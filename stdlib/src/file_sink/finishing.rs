@@ -188,7 +188,8 @@ impl<F: FileSystem> Finishing<F> {
     }
 
     fn is_first(&self, ticket: Ticket, directory: &str) -> bool {
-        self.order.get(directory).and_then(VecDeque::front) == Some(&ticket)
+        cfg!(weir_bug = "files_out_of_order")
+            || self.order.get(directory).and_then(VecDeque::front) == Some(&ticket)
     }
 
     /// Begins to write an entry with all files whose turn it is.

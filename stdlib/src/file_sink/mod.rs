@@ -22,6 +22,8 @@ mod leftovers;
 mod names;
 mod rows;
 mod run;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod totals;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,7 @@ use names::{FileNames, InUse};
 use run::{Run, Setup, clear_away};
 use totals::Totals;
 
+use crate::buffers::Buffers;
 use crate::formats::{Compression, Format, FormatError, Formatting};
 use crate::template::{Renderer, TemplateError};
 use crate::types::{Allowed, RetrySettings};
@@ -193,6 +196,8 @@ impl<F: FileSystem> FileSink<F> {
             encoding: Arc::new(Semaphore::new(cores as usize)),
             threads: cores,
             closing: Workshop::<F>::closing_permits(),
+            unwritten: Arc::new(Workshop::<F>::unwritten_permits()),
+            buffers: Buffers::default(),
             temporary: Mutex::default(),
         };
         let root = root(&path).to_string();
@@ -278,7 +283,12 @@ impl<F: FileSystem> Sink for FileSink<F> {
             meter: &self.context.meter,
             totals: &mut self.totals,
         };
-        let ledger = Run::new(setup, self.ledger.ledger.take()).run(port).await?;
+        let run = Run::new(setup, self.ledger.ledger.take());
+        let ledger = tokio::select! {
+            biased;
+            ran = run.run(port) => ran?,
+            never = self.workshop.buffers.keep_few() => match never {},
+        };
         if let Some(mut ledger) = ledger {
             ledger.finish(&port.settled()).await.map_err(LedgerError::failure)?;
             self.ledger.ledger = Some(ledger);

@@ -1,4 +1,6 @@
 //! Files on the local disk.
 
+#[cfg(test)]
+mod simulation;
 pub(crate) mod sink;
 pub(crate) mod source;

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use weir_runtime::batch::Batch;
 
+use crate::buffers::Buffers;
 use avro::AvroFile;
 use columns::{Columns, Style};
 pub(crate) use compression::Compression;
@@ -286,11 +287,11 @@ impl Encoder {
             }
     }
 
-    /// Takes the output away, if there are at least `least` bytes of it.
+    /// Takes the output away, if there are at least `least` bytes of it. What takes its place is of `buffers`.
     ///
     /// # Errors
     /// When the codec fails.
-    pub(crate) fn take_output(&mut self, least: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn take_output(&mut self, least: usize, buffers: &Buffers) -> io::Result<Vec<u8>> {
         let ready = match &self.content {
             Content::Stream(stream) => stream.output_bytes(),
             Content::SequenceFile(file) => file.output_bytes(),
@@ -301,7 +302,7 @@ impl Encoder {
             return Ok(Vec::new());
         }
         let output = match &mut self.content {
-            Content::Stream(stream) => stream.take_output()?,
+            Content::Stream(stream) => stream.take_output(buffers)?,
             Content::SequenceFile(file) => std::mem::take(file.output()),
             Content::Avro(file) => file.take_output(),
             Content::Parquet(file) => file.take_output(),

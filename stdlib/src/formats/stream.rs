@@ -8,6 +8,7 @@ use arrow_array::cast::AsArray;
 
 use super::compression::{Compression, Compressor};
 use super::{Gathered, json};
+use crate::buffers::Buffers;
 
 /// How much is gathered before it goes through a compressor, whose calls cost more than lines do.
 const STAGED_BYTES: usize = 64 * 1024;
@@ -99,17 +100,17 @@ impl Stream {
         }
     }
 
-    /// Takes away what has come out.
+    /// Takes away what has come out. What takes its place is of `buffers`.
     ///
     /// # Errors
     /// When the compressor fails.
-    pub(super) fn take_output(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) fn take_output(&mut self, buffers: &Buffers) -> io::Result<Vec<u8>> {
         if self.compressor.is_none() {
             self.pass_on()?;
             self.seen = 0;
-            return Ok(take(&mut self.staged));
+            return Ok(take(&mut self.staged, buffers));
         }
-        Ok(take(self.compressor.output_mut()))
+        Ok(take(self.compressor.output_mut(), buffers))
     }
 
     /// Ends the file and gives the rest of the output, and how many line breaks were within bodies.
@@ -127,8 +128,8 @@ impl Stream {
 }
 
 /// The bytes, with room for as many in their place.
-fn take(output: &mut Vec<u8>) -> Vec<u8> {
-    let next = Vec::with_capacity(output.capacity());
+fn take(output: &mut Vec<u8>, buffers: &Buffers) -> Vec<u8> {
+    let next = buffers.take(output.capacity());
     std::mem::replace(output, next)
 }
 

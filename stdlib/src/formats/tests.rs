@@ -48,9 +48,10 @@ fn encoded(format: Format, compression: Compression, batch: &Batch, ranges: &[Ra
     let gathered = formatting.gather(batch, ranges).unwrap();
     let mut encoder = formatting.encoder().unwrap();
     let (mut bytes, mut next, rows) = (Vec::new(), 0, gathered.batch.num_rows());
+    let buffers = Buffers::default();
     while next < rows {
         next += encoder.append(&gathered, next..rows, u64::MAX).unwrap();
-        bytes.append(&mut encoder.take_output(100_000).unwrap());
+        bytes.append(&mut encoder.take_output(100_000, &buffers).unwrap());
     }
     let mut encoded = encoder.finish().unwrap();
     bytes.append(&mut encoded.rest);
@@ -130,7 +131,7 @@ fn rows_stop_where_the_file_reaches_its_size() {
         let gathered = formatting.gather(&batch, &all(&batch)).unwrap();
         let mut encoder = formatting.encoder().unwrap();
         assert_eq!(encoder.append(&gathered, 0..10, 11).unwrap(), rows);
-        encoder.take_output(0).unwrap();
+        encoder.take_output(0, &Buffers::default()).unwrap();
         assert_eq!(encoder.append(&gathered, rows..10, 12).unwrap(), 1);
     }
 }

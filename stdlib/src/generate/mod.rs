@@ -18,6 +18,7 @@ use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partit
 use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
+use crate::buffers::Buffers;
 use body::{Bodies, Content};
 
 /// A batch's bodies are at most about this long, so that what is left of a batch never pins
@@ -48,6 +49,7 @@ struct GenerateSource {
     rate: Option<f64>,
     batch: usize,
     times: Times,
+    buffers: Buffers,
     /// Through which number everything is delivered: where another run begins.
     delivered: u64,
 }
@@ -93,14 +95,15 @@ impl GenerateSource {
             rate,
             batch,
             times: Times { start, every },
+            buffers: Buffers::default(),
             delivered: 0,
         })
     }
 
     /// The events behind `after`: at most `rows`, fewer when their bodies fill the buffer.
     fn make(&mut self, after: u64, rows: usize) -> Result<Batch, GenerateError> {
-        let mut buffer =
-            Vec::with_capacity(rows.saturating_mul(self.bodies.length_hint()).min(BUFFER_BYTES_MAX));
+        let bytes = rows.saturating_mul(self.bodies.length_hint()).min(BUFFER_BYTES_MAX);
+        let mut buffer = self.buffers.take(bytes);
         let mut ends = Vec::with_capacity(rows);
         let mut times = Vec::with_capacity(rows);
         while ends.len() < rows && buffer.len() < BUFFER_BYTES_MAX {
@@ -112,7 +115,7 @@ impl GenerateSource {
         }
         let rows = ends.len();
         let through = after + rows as u64;
-        let bodies = views(buffer, &ends)?;
+        let bodies = views(self.buffers.share(buffer), &ends)?;
         let named = vec![
             ("@sequence", Int64Array::from_iter_values(after as i64 + 1..=through as i64).into()),
             ("@timestamp", Column::times(times)),
@@ -132,9 +135,9 @@ impl Times {
 }
 
 /// Views of the values that end at these places of one buffer.
-fn views(buffer: Vec<u8>, ends: &[u32]) -> Result<BinaryViewArray, ArrowError> {
+fn views(buffer: Buffer, ends: &[u32]) -> Result<BinaryViewArray, ArrowError> {
     let mut builder = arrow_array::builder::BinaryViewBuilder::with_capacity(ends.len());
-    let block = builder.append_block(Buffer::from_vec(buffer));
+    let block = builder.append_block(buffer);
     let mut begin = 0;
     for &end in ends {
         builder.try_append_view(block, begin, end - begin)?;
@@ -145,7 +148,22 @@ fn views(buffer: Vec<u8>, ends: &[u32]) -> Result<BinaryViewArray, ArrowError> {
 
 #[async_trait]
 impl Source for GenerateSource {
-    async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let buffers = self.buffers.clone();
+        tokio::select! {
+            biased;
+            ran = self.make_all(port) => ran,
+            never = buffers.keep_few() => match never {},
+        }
+    }
+
+    fn keeps_exactly_once(&self) -> bool {
+        true
+    }
+}
+
+impl GenerateSource {
+    async fn make_all(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         // What durable channels have is not made again, even if this process never heard of it.
         let mut after = self.delivered.max(port.stored.through(&self.partition).unwrap_or(0));
         let identities = port.wants_identities();
@@ -176,10 +194,6 @@ impl Source for GenerateSource {
                 delivered.positions().map(|(_, through)| through).max().unwrap_or(self.delivered);
         }
         Ok(())
-    }
-
-    fn keeps_exactly_once(&self) -> bool {
-        true
     }
 }
 

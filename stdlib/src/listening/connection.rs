@@ -1,22 +1,18 @@
 //! A connection, protected or not.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// How much is read at once.
-const READ_BYTES: usize = 64 << 10;
+use crate::buffers::Buffers;
 
-thread_local! {
-    /// Where reads go before they are kept, so that a connection on which nothing comes holds nothing.
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
-}
+/// About how much is read at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// A connection.
 pub(crate) enum Connection {
@@ -26,14 +22,15 @@ pub(crate) enum Connection {
 
 impl Connection {
     /// Waits for bytes and appends them; none at the end of the connection. Dropping the future loses none.
-    pub(crate) async fn read_onto(&mut self, kept: &mut Vec<u8>) -> io::Result<usize> {
+    ///
+    /// Meanwhile `kept` has no more memory than its bytes need, so that a connection on which nothing comes
+    /// holds nothing.
+    pub(crate) async fn read_onto(&mut self, kept: &mut Vec<u8>, buffers: &Buffers) -> io::Result<usize> {
         poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
-                ready!(Pin::new(&mut *self).poll_read(context, &mut buffer))?;
-                kept.extend_from_slice(buffer.filled());
-                Poll::Ready(Ok(buffer.filled().len()))
-            })
+            buffers.make_room(kept, READ_BYTES);
+            let read = pin!(self.read_buf(kept)).poll(context);
+            buffers.fit(kept);
+            read
         })
         .await
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use arrow_array::Int64Array;
 use arrow_array::builder::StringViewBuilder;
-use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
@@ -24,6 +23,7 @@ use weir_runtime::batch::{BatchError, Column};
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, Meter};
 
+use crate::buffers::Buffers;
 use crate::lines::Span;
 use crate::listening::{Endpoint, Gatherer, Listener, Notice, Piece, ServerSecurity};
 use header::{Header, header};
@@ -68,6 +68,7 @@ struct Terms {
     component: Arc<str>,
     meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
+    buffers: Buffers,
     zone: TimeZone,
     message_bytes_max: usize,
     events_max: usize,
@@ -94,6 +95,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
         component: context.component.clone(),
         meter: context.meter.clone(),
         clock: context.clock.clone(),
+        buffers: Buffers::default(),
         zone: zone.map_err(Failure::permanent)?,
         message_bytes_max: settings.max_message,
         events_max: settings.batch,
@@ -136,7 +138,10 @@ impl Source for SyslogSource {
         }
         let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
         let SourcePort { outlet, deliveries, .. } = port;
-        let result = gatherer.see_through(gathered, outlet, deliveries).await;
+        let result = tokio::select! {
+            result = gatherer.see_through(gathered, outlet, deliveries) => result,
+            never = self.terms.buffers.keep_few() => match never {},
+        };
         self.sequence = gatherer.sequence();
         result
     }
@@ -154,7 +159,7 @@ impl Terms {
             Told { priority, time: time.unwrap_or(now), sender: sender.map(place) }
         });
         let notice = Headers(told.collect());
-        Piece { buffer: Buffer::from_vec(buffer), spans, client, time: now, notice }
+        Piece { buffer: self.buffers.share(buffer), spans, client, time: now, notice }
     }
 }
 

@@ -42,7 +42,7 @@ async fn read(
         // A stop ends the reading alone: what was read is handed on.
         let read = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            read = connection.read_onto(&mut frames.kept) => read?,
+            read = connection.read_onto(&mut frames.kept, &terms.buffers) => read?,
             () = until(silent_until) => {
                 terms.meter.count("connections_idle", 1);
                 return Ok(());

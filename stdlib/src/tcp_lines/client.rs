@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use memchr::memchr;
 use tokio::io::AsyncWriteExt;
@@ -16,6 +15,7 @@ use tracing::debug;
 use weir_runtime::batch::{BatchError, Column};
 use weir_runtime::{Clock, Meter};
 
+use crate::buffers::Buffers;
 use crate::lines::{Ending, LineRules, LongLine};
 use crate::listening::{Arrival, Connection, Notice, Piece, until};
 
@@ -29,6 +29,7 @@ pub(super) struct Terms {
     pub(super) component: Arc<str>,
     pub(super) meter: Arc<Meter>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) buffers: Buffers,
     pub(super) rules: LineRules,
     pub(super) events_max: usize,
     pub(super) answers: bool,
@@ -117,7 +118,7 @@ impl Client {
                 biased;
                 () = stop.cancelled() => open = false,
                 () = self.account.changed.notified(), if self.terms.answers => self.answer().await?,
-                read = self.connection.read_onto(&mut self.kept) => match read? {
+                read = self.connection.read_onto(&mut self.kept, &self.terms.buffers) => match read? {
                     0 => {
                         self.hand_on(Ending::End).await?;
                         open = false;
@@ -176,9 +177,6 @@ impl Client {
         let mut lines = std::mem::replace(&mut self.kept, rest);
         self.searched = self.kept.len();
         lines.truncate(end);
-        if 2 * lines.len() < lines.capacity() {
-            lines.shrink_to_fit();
-        }
         self.send(lines, ending).await
     }
 
@@ -202,7 +200,7 @@ impl Client {
     }
 
     async fn send(&mut self, lines: Vec<u8>, ending: Ending) -> io::Result<()> {
-        let mut rest = Buffer::from_vec(lines);
+        let mut rest = self.terms.buffers.share(lines);
         let time = self.terms.clock.now();
         while !rest.is_empty() {
             let split = self.terms.rules.split(&rest, 0, ending, self.terms.events_max);

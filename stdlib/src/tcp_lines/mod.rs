@@ -15,6 +15,7 @@ use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure};
 
+use crate::buffers::Buffers;
 use crate::lines::{LineRules, LongLine};
 use crate::listening::{Endpoint, Gatherer, Listener, ServerSecurity};
 use client::{Terms, serve};
@@ -65,6 +66,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
         component: context.component,
         meter: context.meter,
         clock,
+        buffers: Buffers::default(),
         rules,
         events_max: settings.batch,
         answers: settings.ack,
@@ -95,7 +97,10 @@ impl Source for TcpLinesSource {
         let (terms, stopping) = (self.terms.clone(), stop.clone());
         let serve = move |arrival| serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
         connections.spawn(listener.serve(stop, serve));
-        let result = gatherer.see_through(gathered, outlet, deliveries).await;
+        let result = tokio::select! {
+            result = gatherer.see_through(gathered, outlet, deliveries) => result,
+            never = self.terms.buffers.keep_few() => match never {},
+        };
         self.sequence = gatherer.sequence();
         result?;
         // Whoever does not take its answers is left behind.

@@ -6,9 +6,10 @@ use arrow_array::BooleanArray;
 use super::*;
 use crate::batch::Identities;
 use crate::chance::Chance;
-use crate::channel::{Compression, Drive, FileChannel, FileChannelOptions, Overflow};
+use crate::channel::{Compression, FileChannel, FileChannelOptions, Overflow};
+use crate::drive::Drive;
 use crate::sink::Delivery;
-use crate::storage::{Call, Fault, SimulatedDisk};
+use crate::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 
 /// What outlives the agents: data, and which events they are.
 #[derive(Default)]
@@ -336,6 +337,54 @@ fn every_event_arrives_once_through_a_disk_whatever_call_the_machine_crashes_at(
     }
     assert!(crashes > 1_000 && repeats > 1_000, "{crashes} crashes and {repeats} repeats show little");
     assert!(rolls > 3 * crashes, "{rolls} files made: segments were not rolled over");
+}
+
+/// An agent on a disk that is part of a machine lives until that stops; then it is killed, or the power is lost.
+async fn live_until_it_stops(scene: &Scene, machine: &Machine, step: u64, moment: Moment, power_lost: bool) {
+    machine.stop_at(step, moment);
+    let stopped = async {
+        while !machine.is_down() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    live("file", stopped).await;
+    machine.stop();
+    turns_pass(10).await;
+    match power_lost {
+        true => scene.disk.reboot(),
+        false => scene.disk.kill(),
+    }
+    machine.start();
+}
+
+#[test]
+fn what_a_killed_agent_wrote_is_not_built_on_before_it_is_on_disk() {
+    let on_a_machine = || {
+        let (scene, machine) = (Scene::set(1), Machine::default());
+        scene.disk.attach(&machine, "disk");
+        (scene, machine)
+    };
+    let (_, machine) = on_a_machine();
+    simulate(async { drop(live("file", std::future::pending()).await) });
+    let mut tried = 0;
+    let writes = machine.changing_steps().into_iter().filter(|(_, place)| place == "disk Write superblock");
+    for (write, _) in writes {
+        for (second, chance) in (0..24).flat_map(|second| (0..4).map(move |chance| (second, chance))) {
+            let (scene, machine) = on_a_machine();
+            simulate(async {
+                live_until_it_stops(&scene, &machine, write, Moment::After, false).await;
+                for _ in 0..chance {
+                    scene.disk.chance(2);
+                }
+                live_until_it_stops(&scene, &machine, second, Moment::Before, true).await;
+                let ending = live("file", std::future::pending()).await;
+                assert!(matches!(ending, Some(Ending::Complete)), "{write}, {second}, {chance}: {ending:?}");
+            });
+            judge(&scene, write);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 2 * 24 * 4, "{tried} tries show little");
 }
 
 #[test]

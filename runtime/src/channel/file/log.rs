@@ -29,7 +29,7 @@ use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, p
 use super::superblock::Superblock;
 use crate::storage::{Storage, is_full};
 
-pub(super) use maintenance::{SPARE, replace_superblock, reserve_for};
+pub(super) use maintenance::{SPARE, replace_superblock, reserve_for, write_copies};
 
 /// How often a group is written again into a new segment before the channel gives up.
 const ATTEMPTS_MAX: usize = 3;

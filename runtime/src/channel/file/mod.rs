@@ -50,6 +50,7 @@ use tracing::info;
 use super::hand::Hand;
 use super::{Channel, Demand, Fill, Limits, Overflow, PutTransaction, Reader, ReserveError};
 use crate::batch::Partition;
+use crate::drive::Drive;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::storage::{Directory, Storage};
@@ -135,15 +136,6 @@ pub struct FileChannel<S: Storage = Directory> {
     make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
     drive: Drive,
     writer: Mutex<Option<Writer>>,
-}
-
-/// Where the disk is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drive {
-    /// On threads of their own, since a disk takes its time.
-    Threads,
-    /// In the tasks that ask, in one thread: for a disk that is simulated.
-    Inline,
 }
 
 /// What turns the log.

@@ -9,7 +9,7 @@ use super::compression::Compression;
 use super::fields::checksum;
 use super::reading::{self, load};
 use super::state::{ReaderId, Submitted, Take};
-use super::{Drive, Shared, columns};
+use super::{Shared, columns};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
@@ -121,11 +121,7 @@ impl<S: Storage> FileReader<S> {
     /// Reads what this reader needs next. A lease if it was one that had been rolled back.
     async fn load(&self, request: reading::Request) -> Option<Taken<Lease>> {
         let storage = self.shared.storage.get()?.clone();
-        let loaded = match self.shared.drive {
-            Drive::Threads => tokio::task::spawn_blocking(move || load(&storage, &request)).await,
-            Drive::Inline => Ok(load(&storage, &request)),
-        };
-        match loaded {
+        match self.shared.drive.run(move || load(&storage, &request)).await {
             Ok(Ok(items)) => {
                 let item = self.shared.lock().loaded(self.id, items)?;
                 Some(self.lease(item))

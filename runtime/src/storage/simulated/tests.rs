@@ -1,4 +1,5 @@
 use super::*;
+use crate::storage::Storage;
 
 fn content_after_crash(seed: u64, sync: bool) -> Option<Vec<u8>> {
     let disk = SimulatedDisk::new(seed, 1 << 20);
@@ -76,4 +77,39 @@ fn a_crash_stops_everything_until_the_reboot() {
     disk.reboot();
     disk.list().unwrap();
     assert!(disk.length(&file).is_err(), "a file of an earlier boot");
+}
+
+#[test]
+fn a_machine_stops_all_its_parts_at_the_step_that_was_planned() {
+    for moment in [Moment::Before, Moment::Within, Moment::After] {
+        let machine = Machine::default();
+        let disks = ["one", "other"].map(|name| {
+            let disk = SimulatedDisk::new(7, 1 << 20);
+            disk.attach(&machine, name);
+            disk
+        });
+        machine.stop_at(3, moment);
+        let file = disks[0].create("a").unwrap();
+        disks[1].create("b").unwrap();
+        disks[0].write_at(&file, 0, &[b"text"]).unwrap();
+        assert!(disks[0].sync(&file).is_err());
+        assert!(machine.is_down() && disks[1].list().is_err());
+        let steps = machine.changing_steps();
+        assert_eq!((steps.len(), &steps[3]), (4, &(3, "one Sync a".to_owned())));
+        assert_eq!(machine.tolls()["one Sync a"].stops[moment as usize], 1);
+        machine.start();
+        assert_eq!(disks[1].list().unwrap(), ["b"]);
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_stopped_at_before_it_or_not_at_all() {
+    let machine = Machine::default();
+    let disk = SimulatedDisk::new(7, 1 << 20);
+    disk.attach(&machine, "disk");
+    machine.stop_at(0, Moment::After);
+    assert!(disk.list().is_ok() && disk.list().is_ok());
+    machine.stop_at(0, Moment::Before);
+    assert!(disk.list().is_err());
+    assert_eq!((machine.steps(), machine.changing_steps().len()), (3, 0));
 }

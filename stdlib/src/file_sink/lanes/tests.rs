@@ -136,6 +136,21 @@ async fn age_counts_from_a_files_first_row() {
     assert_eq!(lanes.next_due(due), Some(begun + Duration::from_secs(14)));
 }
 
+#[test]
+fn rows_behind_an_order_to_close_are_closed_although_the_file_before_was_full() {
+    let mut lanes = lanes(10);
+    push(&mut lanes, "a", 1);
+    let Some(Work::Append { lane, .. }) = lanes.next_work() else { panic!("there is work") };
+    lanes.close_all();
+    push(&mut lanes, "a", 2);
+    let full = lanes.appended(lane, "a1".into(), true, VecDeque::new(), now());
+    assert_eq!(full, Some("a1".into()));
+    assert_eq!(work(&mut lanes), [""; 0]);
+    lanes.close_all();
+    assert_eq!(work(&mut lanes), ["a2"]);
+    assert!(lanes.is_empty() && lanes.open == 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn idleness_counts_from_a_files_last_row() {
     let due = Due { age: Duration::from_secs(10), idle: Some(Duration::from_secs(3)) };

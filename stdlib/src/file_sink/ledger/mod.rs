@@ -228,6 +228,10 @@ impl<F: FileSystem> Ledger<F> {
                 return Err(LedgerError::Removed { path: temporary.clone() });
             }
         }
+        #[cfg(weir_bug = "renamed_before_entry")]
+        for file in &commit.files {
+            recovery::rename(&*self.file_system, file).await?;
+        }
         let number = self.create(Kind::Step, commit).await?;
         self.unrenamed.insert(number, commit.files.clone());
         if self.next - self.whole > STEPS_MAX {

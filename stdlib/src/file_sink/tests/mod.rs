@@ -3,7 +3,6 @@
 mod failures;
 mod ledger;
 mod rolling;
-mod simulated;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +14,8 @@ use weir_runtime::channel::{Channel, Limits, MemoryChannel};
 use weir_runtime::source::{Deliveries, Outlet, SourcePort};
 use weir_runtime::{Meter, SystemClock};
 
+use super::simulated::Simulated;
 use super::*;
-use simulated::Simulated;
 
 /// A sink on a simulated file system behind a channel, and what feeds it.
 struct Rig {

@@ -12,6 +12,7 @@ use weir_runtime::{Clock, Context};
 
 use super::FilesError;
 use super::reading::Chunk;
+use crate::buffers::Buffers;
 use crate::lines::Span;
 
 /// Makes batches of the source's type.
@@ -19,16 +20,18 @@ pub(super) struct Batches {
     schema: SchemaRef,
     clock: Arc<dyn Clock>,
     host: String,
+    buffers: Buffers,
     /// Whether each event says where in its file it ends.
     pub(super) identities: bool,
 }
 
 impl Batches {
-    pub(super) fn new(context: &Context) -> Batches {
+    pub(super) fn new(context: &Context, buffers: Buffers) -> Batches {
         Batches {
             schema: context.schema.clone(),
             clock: context.clock.clone(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            buffers,
             identities: false,
         }
     }
@@ -42,7 +45,7 @@ impl Batches {
             ("@offset", Int64Array::from_iter_values(offsets).into()),
             ("@host", Column::constant_text(&self.host)),
             ("@timestamp", Column::constant_time(self.clock.now())),
-            (weir_plan::BODY, bodies(buffer, &spans)?.into()),
+            (weir_plan::BODY, bodies(self.buffers.share(buffer), &spans)?.into()),
         ];
         let origins = Origins::one(partition.clone(), after, next);
         let batch = Batch::assemble(&self.schema, named, spans.len(), origins)?;
@@ -61,9 +64,9 @@ impl Batches {
 }
 
 /// Views of events in one buffer. An empty line is an empty body.
-fn bodies(buffer: Vec<u8>, spans: &[Span]) -> Result<BinaryViewArray, ArrowError> {
+fn bodies(buffer: Buffer, spans: &[Span]) -> Result<BinaryViewArray, ArrowError> {
     let mut builder = BinaryViewBuilder::with_capacity(spans.len());
-    let block = builder.append_block(Buffer::from_vec(buffer));
+    let block = builder.append_block(buffer);
     for span in spans {
         builder.try_append_view(block, span.begin, span.length)?;
     }

@@ -1,15 +1,11 @@
 //! The text of a file, as it is or unpacked.
 
-use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use rustix::buffer::spare_capacity;
-use rustix::fs::OFlags;
 
-use super::identity::HEAD_BYTES;
+use super::identity::{HEAD_BYTES, State};
+use super::room::OpenFile;
 
 /// How much of a packed file is read at once, before it is unpacked.
 const PACKED_READ_BYTES: usize = 64 << 10;
@@ -39,14 +35,14 @@ impl Packing {
 /// An open file and its text.
 pub(super) enum Content {
     /// The text is what is in the file.
-    Plain(File),
+    Plain(Box<dyn OpenFile>),
     /// The text has to be unpacked, from its beginning.
     Packed(Box<Packed>),
 }
 
 /// A text that can only be read onwards.
 pub(super) struct Packed {
-    file: File,
+    file: Box<dyn OpenFile>,
     packing: Packing,
     decoder: Box<dyn Read + Send>,
     /// How much of the text was unpacked.
@@ -58,24 +54,13 @@ pub(super) struct Packed {
 }
 
 impl Content {
-    /// Opens a regular file.
-    pub(super) fn open(path: &Path) -> io::Result<Content> {
-        // Whatever has taken the place of a file meanwhile, a pipe say, does not hold up the source.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
-        }
-        Ok(Content::Plain(file))
-    }
-
     /// What the file is packed with, if it is.
     pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
         match self {
             Content::Plain(file) => {
-                let mut first = [0; 16];
-                let length = read_some(file, &mut first, 0)?;
-                Ok(Packing::of(&first[..length]))
+                let mut first = Vec::new();
+                file.read(0, 16, &mut first)?;
+                Ok(Packing::of(&first))
             }
             Content::Packed(packed) => Ok(Some(packed.packing)),
         }
@@ -84,14 +69,23 @@ impl Content {
     /// The same file, unpacked.
     pub(super) fn unpacked(self, packing: Packing) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
-        let decoder = decoder(&file, packing)?;
+        let decoder = decoder(&*file, packing)?;
         Ok(Content::Packed(Box::new(Packed { file, packing, decoder, at: 0, kept: Vec::new(), torn: false })))
     }
 
-    pub(super) fn metadata(&self) -> io::Result<Metadata> {
+    /// The same file, as it is.
+    pub(super) fn plain(self) -> Content {
         match self {
-            Content::Plain(file) => file.metadata(),
-            Content::Packed(packed) => packed.file.metadata(),
+            Content::Plain(_) => self,
+            Content::Packed(packed) => Content::Plain(packed.file),
+        }
+    }
+
+    /// Which file it is, and in what state it is.
+    pub(super) fn state(&self) -> io::Result<State> {
+        match self {
+            Content::Plain(file) => file.state(),
+            Content::Packed(packed) => packed.file.state(),
         }
     }
 
@@ -107,55 +101,36 @@ impl Content {
 
     /// Reads so many bytes from `position` on; fewer only where the text ends.
     pub(super) fn read(&mut self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = Vec::with_capacity(bytes);
+        self.read_into(position, bytes, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// The same, in the place of what is in the buffer: nothing, or so many bytes.
+    pub(super) fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         match self {
-            Content::Plain(file) => read_plain(file, position, bytes),
-            Content::Packed(packed) => packed.read(position, bytes),
+            Content::Plain(file) => file.read(position, bytes, buffer),
+            Content::Packed(packed) => packed.read_into(position, bytes, buffer),
         }
     }
-}
-
-fn read_plain(file: &File, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = Vec::with_capacity(bytes);
-    while buffer.len() < bytes {
-        let at = position + buffer.len() as u64;
-        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(buffer)
-}
-
-fn read_some(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read_at(&mut buffer[length..], position + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }
 
 /// Reads a file from its beginning, wherever others who share the descriptor are.
 struct Onwards {
-    file: File,
+    file: Box<dyn OpenFile>,
     position: u64,
 }
 
 impl Read for Onwards {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
+        let read = self.file.read_into(self.position, buffer)?;
         self.position += read as u64;
         Ok(read)
     }
 }
 
-fn decoder(file: &File, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
-    let onwards = Onwards { file: file.try_clone()?, position: 0 };
+fn decoder(file: &dyn OpenFile, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
+    let onwards = Onwards { file: file.again()?, position: 0 };
     let packed = BufReader::with_capacity(PACKED_READ_BYTES, onwards);
     Ok(match packing {
         Packing::Gzip => Box::new(MultiGzDecoder::new(packed)),
@@ -165,16 +140,17 @@ fn decoder(file: &File, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
 }
 
 impl Packed {
-    fn read(&mut self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.clear();
         if self.torn || position < self.at - self.kept.len() as u64 {
-            self.decoder = decoder(&self.file, self.packing)?;
+            self.decoder = decoder(&*self.file, self.packing)?;
             (self.at, self.kept, self.torn) = (0, Vec::new(), false);
         }
         while self.at < position {
             let skip = usize::try_from(position - self.at).map_or(SKIP_BYTES, |left| left.min(SKIP_BYTES));
             self.kept.clear();
             if self.unpack(skip)? < skip {
-                return Ok(Vec::new());
+                return Ok(());
             }
         }
         let used = self.kept.len() - (self.at - position) as usize;
@@ -182,7 +158,8 @@ impl Packed {
         if self.kept.len() < bytes {
             self.unpack(bytes - self.kept.len())?;
         }
-        Ok(self.kept[..bytes.min(self.kept.len())].to_vec())
+        buffer.extend_from_slice(&self.kept[..bytes.min(self.kept.len())]);
+        Ok(())
     }
 
     /// Unpacks so many bytes more; fewer only where the text ends.
@@ -222,7 +199,7 @@ mod tests {
     fn content(bytes: &[u8]) -> Content {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        let plain = Content::Plain(file);
+        let plain = Content::Plain(Box::new(file));
         match plain.packing().unwrap() {
             Some(packing) => plain.unpacked(packing).unwrap(),
             None => plain,

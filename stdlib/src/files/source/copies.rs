@@ -5,7 +5,6 @@
 //! As long as the original is there, or still open, a copy waits: the original brings every line of it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,6 +14,7 @@ use super::consumed::{Consumed, Running};
 use super::content::Content;
 use super::identity::{Head, Key, Name};
 use super::positions::Remembered;
+use super::room::{OpenFile, Room};
 use super::tracked::FileId;
 
 /// How much of two texts is compared at once.
@@ -58,7 +58,7 @@ pub(super) enum NeighbourText {
         packed: bool,
     },
     /// It is open, and may have gone.
-    Open(File),
+    Open(Box<dyn OpenFile>),
 }
 
 /// What a packed text has turned out to be.
@@ -128,15 +128,15 @@ impl Ancestor {
 
 impl NeighbourText {
     /// `None` if there is another file at the path now, or none.
-    fn content(&self) -> io::Result<Option<Content>> {
+    fn content(&self, room: &dyn Room) -> io::Result<Option<Content>> {
         match self {
-            NeighbourText::Open(file) => Ok(Some(Content::Plain(file.try_clone()?))),
+            NeighbourText::Open(file) => Ok(Some(Content::Plain(file.again()?))),
             NeighbourText::At { path, key, packed } => {
-                let content = match Content::open(path) {
+                let content = match room.open(path).map(Content::Plain) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     content => content?,
                 };
-                if Key::of(&content.metadata()?) != *key {
+                if content.state()?.key != *key {
                     return Ok(None);
                 }
                 match content.packing()?.filter(|_| *packed) {
@@ -149,7 +149,7 @@ impl NeighbourText {
 }
 
 /// Finds out what a packed text descends from.
-pub(super) fn descent(content: &mut Content, kin: &Kin) -> io::Result<Descent> {
+pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::Result<Descent> {
     let possible = possible(content, &kin.ancestors)?;
     let mut is_torn = content.is_torn();
     let mut found = None;
@@ -167,7 +167,7 @@ pub(super) fn descent(content: &mut Content, kin: &Kin) -> io::Result<Descent> {
         return Ok(Descent::From(running.clone(), ancestor.partition.clone()));
     }
     for neighbour in &kin.neighbours {
-        let Some(mut other) = neighbour.text.content()? else { return Ok(Descent::Unsure) };
+        let Some(mut other) = neighbour.text.content(room)? else { return Ok(Descent::Unsure) };
         if begins(&mut other, content, kin.grow)? {
             return Ok(Descent::Copies(neighbour.id));
         }
@@ -240,6 +240,7 @@ pub(super) fn may_be(head: Head, beginning: &[u8]) -> bool {
 mod tests {
     use std::io::Write;
 
+    use super::super::room::LocalRoom;
     use super::*;
 
     #[test]
@@ -252,12 +253,12 @@ mod tests {
         let key = Key { device: 1, inode: 2, birth: 3 };
         let name = Name { key, head: Head::of(&text[..8]), generation: 0, first: Some(first.so_far()) };
         for position in [0, 4, 8, 14] {
-            let plain = Content::Plain(file.try_clone().unwrap());
+            let plain = Content::Plain(Box::new(file.try_clone().unwrap()));
             let packing = plain.packing().unwrap().unwrap();
             let mut content = plain.unpacked(packing).unwrap();
             let ancestor = Ancestor::new(name.partition(), position, None, None).unwrap();
             let kin = Kin { ancestors: vec![ancestor], ..Kin::default() };
-            let Descent::From(running, partition) = descent(&mut content, &kin).unwrap() else {
+            let Descent::From(running, partition) = descent(&mut content, &kin, &LocalRoom).unwrap() else {
                 panic!("at {position}");
             };
             assert_eq!((running.through(), partition), (position, name.partition()));

@@ -5,36 +5,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use tokio::task::spawn_blocking;
 use tracing::warn;
-use walkdir::WalkDir;
 
 use super::FilesError;
 use super::identity::{Key, Stamp};
+use super::room::Room;
 
 /// What begins the part of a path that is a pattern.
 const PATTERN_CHARACTERS: [char; 4] = ['*', '?', '[', '{'];
 
 /// A file that matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sighting {
-    pub(super) path: PathBuf,
-    pub(super) key: Key,
-    pub(super) stamp: Stamp,
+pub(in crate::files) struct Sighting {
+    pub(in crate::files) path: PathBuf,
+    pub(in crate::files) key: Key,
+    pub(in crate::files) stamp: Stamp,
 }
 
 /// What one look has seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::files) struct Seen {
     /// The oldest first; each once, whatever many names it has.
-    pub(super) files: Vec<Sighting>,
+    pub(in crate::files) files: Vec<Sighting>,
     /// The directories in which files may appear.
-    pub(super) directories: Vec<PathBuf>,
+    pub(in crate::files) directories: Vec<PathBuf>,
     unreadable: HashMap<PathBuf, String>,
 }
 
 /// Looks for files.
 pub(super) struct Discovery {
+    room: Arc<dyn Room>,
     component: Arc<str>,
     roots: Arc<[PathBuf]>,
     globs: Arc<GlobSet>,
@@ -46,6 +46,7 @@ pub(super) struct Discovery {
 
 impl Discovery {
     pub(super) fn new(
+        room: Arc<dyn Room>,
         patterns: Vec<String>,
         done_suffix: Option<&str>,
         component: Arc<str>,
@@ -63,6 +64,7 @@ impl Discovery {
         roots.sort();
         roots.dedup();
         Ok(Discovery {
+            room,
             component,
             roots: roots.into(),
             globs: Arc::new(globs),
@@ -74,7 +76,8 @@ impl Discovery {
     /// The files that are there now.
     pub(super) async fn look(&mut self) -> Result<Seen, FilesError> {
         let (roots, globs, done_suffix) = (self.roots.clone(), self.globs.clone(), self.done_suffix.clone());
-        let mut seen = spawn_blocking(move || walk(&roots, &globs, done_suffix.as_deref())).await?;
+        let (drive, room) = (self.room.drive(), self.room.clone());
+        let mut seen = drive.run(move || walk(&*room, &roots, &globs, done_suffix.as_deref())).await?;
         let unreadable = std::mem::take(&mut seen.unreadable);
         for (path, reason) in &unreadable {
             if self.unreadable.get(path) != Some(reason) {
@@ -94,35 +97,14 @@ fn constant_root(pattern: &Path) -> PathBuf {
     pattern.components().take_while(is_plain).collect()
 }
 
-fn walk(roots: &[PathBuf], globs: &GlobSet, done_suffix: Option<&str>) -> Seen {
+fn walk(room: &dyn Room, roots: &[PathBuf], globs: &GlobSet, done_suffix: Option<&str>) -> Seen {
     let mut seen = Seen::default();
+    let is_done = |path: &Path| done_suffix.is_some_and(|suffix| path.to_string_lossy().ends_with(suffix));
+    let wanted = |path: &Path| !is_done(path) && globs.is_match(path);
     for root in roots {
         // The root may be a file, which appears in the directory around it.
         seen.directories.extend(root.parent().map(Path::to_path_buf));
-        for entry in WalkDir::new(root).follow_links(true) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    seen.note(&error);
-                    continue;
-                }
-            };
-            let path = entry.path();
-            if entry.file_type().is_dir() {
-                seen.directories.push(path.to_path_buf());
-            }
-            let is_done = done_suffix.is_some_and(|suffix| path.to_string_lossy().ends_with(suffix));
-            if !entry.file_type().is_file() || is_done || !globs.is_match(path) {
-                continue;
-            }
-            match entry.metadata() {
-                Ok(metadata) => {
-                    let (key, stamp) = (Key::of(&metadata), Stamp::of(&metadata));
-                    seen.files.push(Sighting { path: path.to_path_buf(), key, stamp });
-                }
-                Err(error) => seen.note(&error),
-            }
-        }
+        room.walk(root, &wanted, &mut seen);
     }
     seen.files
         .sort_by(|one, other| (one.stamp.modified, &one.path).cmp(&(other.stamp.modified, &other.path)));
@@ -134,7 +116,7 @@ fn walk(roots: &[PathBuf], globs: &GlobSet, done_suffix: Option<&str>) -> Seen {
 impl Seen {
     /// A place that can't be looked into. What has gone between two looks is no trouble; what a
     /// pattern begins with should be there.
-    fn note(&mut self, error: &walkdir::Error) {
+    pub(super) fn note(&mut self, error: &walkdir::Error) {
         let missing = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         if let (Some(path), true) = (error.path(), !missing || error.depth() == 0) {
             self.unreadable.insert(path.to_path_buf(), error.to_string());

@@ -37,15 +37,15 @@ pub(super) const HEAD_BYTES: usize = 1024;
 
 /// Where a file lies, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Key {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+pub(in crate::files) struct Key {
+    pub(in crate::files) device: u64,
+    pub(in crate::files) inode: u64,
     /// Nanoseconds since 1970; 0 where the file system does not say.
-    pub(super) birth: u64,
+    pub(in crate::files) birth: u64,
 }
 
 impl Key {
-    pub(super) fn of(metadata: &Metadata) -> Key {
+    fn of(metadata: &Metadata) -> Key {
         let since = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let birth = since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
         Key { device: metadata.dev(), inode: metadata.ino(), birth }
@@ -61,19 +61,32 @@ impl fmt::Display for Key {
 
 /// What state a file is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub(in crate::files) struct Stamp {
     /// Bytes on disk.
-    pub(super) length: u64,
+    pub(in crate::files) length: u64,
     /// Nanoseconds since 1970-01-01T00:00:00Z.
-    pub(super) modified: i128,
+    pub(in crate::files) modified: i128,
 }
 
 impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
         Stamp {
             length: metadata.len(),
             modified: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
         }
+    }
+}
+
+/// Which file it is, and in what state it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::files) struct State {
+    pub(in crate::files) key: Key,
+    pub(in crate::files) stamp: Stamp,
+}
+
+impl State {
+    pub(super) fn of(metadata: &Metadata) -> State {
+        State { key: Key::of(metadata), stamp: Stamp::of(metadata) }
     }
 }
 

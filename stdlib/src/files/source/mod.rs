@@ -9,6 +9,7 @@
 //! | `copies` | what a packed file is a copy of |
 //! | `reading`, `lines` | its text becomes events |
 //! | `batches` | events become batches |
+//! | `room` | where all this happens: this machine's files, or simulated ones |
 //! | `positions` | what outlasts the agent |
 //! | `run` | the loop over all of it |
 
@@ -21,6 +22,7 @@ mod identity;
 mod positions;
 mod putting_away;
 mod reading;
+pub(super) mod room;
 mod run;
 mod text;
 mod tracked;
@@ -41,10 +43,12 @@ use weir_runtime::batch::BatchError;
 use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure, Meter};
 
+use crate::buffers::Buffers;
 use crate::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
 use discovery::Discovery;
-use positions::{Memory, Positions, PositionsError};
+use positions::{KeepPositions, Memory, PositionsError};
+use room::{LocalRoom, Room};
 use text::TextRules;
 
 /// The enum `After` of the signature.
@@ -108,7 +112,7 @@ struct FilesSource {
     linger: Option<Duration>,
     positions_path: Option<PathBuf>,
     /// Open once it has run.
-    positions: Option<Arc<Positions>>,
+    positions: Option<Arc<dyn KeepPositions>>,
     /// What earlier runs have left.
     remembered: Memory,
     /// Whether files that are found belong to the time before the source first ran.
@@ -140,9 +144,11 @@ impl FilesError {
         match self {
             FilesError::Put(error) => error.into_failure(),
             // Another agent may end, a disk may get room.
-            error @ FilesError::Positions(PositionsError::File { .. } | PositionsError::Locked { .. }) => {
-                Failure::transient(error)
-            }
+            error @ FilesError::Positions(
+                PositionsError::File { .. }
+                | PositionsError::Directory { .. }
+                | PositionsError::Locked { .. },
+            ) => Failure::transient(error),
             error => Failure::permanent(error),
         }
     }
@@ -150,12 +156,25 @@ impl FilesError {
 
 /// Makes a source of files.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    make_in(Arc::new(LocalRoom), settings, context)
+}
+
+/// Makes a source of files that are in this room.
+pub(super) fn make_in(
+    room: Arc<dyn Room>,
+    settings: &Settings,
+    context: Context,
+) -> Result<Box<dyn Source>, Failure> {
     let settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
-    Ok(Box::new(FilesSource::new(settings, context).map_err(Failure::permanent)?))
+    Ok(Box::new(FilesSource::new(room, settings, context).map_err(Failure::permanent)?))
 }
 
 impl FilesSource {
-    fn new(settings: FilesSettings, context: Context) -> Result<FilesSource, FilesError> {
+    fn new(
+        room: Arc<dyn Room>,
+        settings: FilesSettings,
+        context: Context,
+    ) -> Result<FilesSource, FilesError> {
         let suffix = match &settings.mode {
             FileMode::Complete { after: After::Rename { suffix } } if suffix.is_empty() => {
                 return Err(FilesError::EmptySuffix);
@@ -163,7 +182,7 @@ impl FilesSource {
             FileMode::Complete { after: After::Rename { suffix } } => Some(suffix.as_str()),
             FileMode::Complete { .. } | FileMode::Follow { .. } => None,
         };
-        let discovery = Discovery::new(settings.paths, suffix, context.component.clone())?;
+        let discovery = Discovery::new(room.clone(), settings.paths, suffix, context.component.clone())?;
         let (grouping, pause) = match settings.multiline {
             None => (None, None),
             Some(multiline) => {
@@ -173,16 +192,19 @@ impl FilesSource {
         };
         let lines =
             LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping };
+        let buffers = Buffers::default();
         let rules = TextRules {
+            buffers: buffers.clone(),
             lines,
             events_max: settings.batch,
             follow: matches!(settings.mode, FileMode::Follow { .. }),
             decompress: settings.decompress,
+            room,
         };
         Ok(FilesSource {
             component: context.component.clone(),
             meter: context.meter.clone(),
-            batches: Batches::new(&context),
+            batches: Batches::new(&context, buffers),
             discovery,
             mode: settings.mode,
             rules: Arc::new(rules),
@@ -211,12 +233,24 @@ impl Multiline {
 #[async_trait]
 impl Source for FilesSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
-        run::run(self, port).await.map_err(FilesError::into_failure)
+        let buffers = self.rules.buffers.clone();
+        tokio::select! {
+            biased;
+            ran = run::run(self, port) => ran.map_err(FilesError::into_failure),
+            never = buffers.keep_few() => match never {},
+        }
     }
 
-    /// Also with packed copies: a copy goes on with the partition of what it was made of.
+    /// Also with packed copies: a copy goes on with the partition of what it was made of. But by a position alone
+    /// a copy can't be told from another text that begins alike, which would then not be read.
     fn keeps_exactly_once(&self) -> bool {
-        true
+        !self.rules.decompress || self.positions_path.is_some()
+    }
+
+    fn exactly_once_lacks(&self) -> Option<&'static str> {
+        (!self.keeps_exactly_once()).then_some(
+            "`decompress` takes `positions` for it, since a packed copy is known by the hashes that are kept there",
+        )
     }
 }
 

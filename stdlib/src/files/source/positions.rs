@@ -5,14 +5,14 @@
 //! so whatever a crash leaves there is true, if not the latest. A lock beside it keeps a second agent
 //! away.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use weir_runtime::batch::Partition;
+use weir_runtime::storage::{Access, DirectoryError, LockError, Storage};
 
 use super::consumed::Consumed;
 use super::identity::{Head, Key, Name, Stamp};
@@ -57,7 +57,7 @@ pub(super) struct Copied {
 
 /// Everything that is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(in crate::files) struct Memory {
     pub(super) files: Vec<Remembered>,
     pub(super) copies: Vec<Copied>,
 }
@@ -94,9 +94,11 @@ struct Saved<'a> {
 
 /// Positions that can't be kept.
 #[derive(Debug, Error)]
-pub(super) enum PositionsError {
+pub(in crate::files) enum PositionsError {
     #[error("{action} the positions {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("making the directory of the positions {}", path.display())]
+    Directory { path: PathBuf, source: DirectoryError },
     #[error("the positions {} are kept by another agent", path.display())]
     Locked { path: PathBuf },
     #[error(
@@ -108,36 +110,38 @@ pub(super) enum PositionsError {
     Version { path: PathBuf, version: u32 },
 }
 
-/// Where positions are kept; locked while it lives.
-#[derive(Debug)]
-pub(super) struct Positions {
-    path: PathBuf,
-    _lock: File,
+/// Keeps positions, and others away while it lives.
+pub(in crate::files) trait KeepPositions: Send + Sync {
+    /// Replaces what is there. It blocks until that is on disk.
+    fn save(&self, memory: &Memory) -> Result<(), PositionsError>;
 }
 
-impl Positions {
+/// A file of positions in a directory; locked while it lives.
+pub(super) struct Positions<S: Storage> {
+    directory: S,
+    name: String,
+    /// The whole path, for messages.
+    path: PathBuf,
+    _lock: Mutex<S::Lock>,
+}
+
+impl<S: Storage> Positions<S> {
     /// Takes the lock, and reads what is there. `None`: nothing was ever kept.
-    pub(super) fn open(path: &Path) -> Result<(Positions, Option<Memory>), PositionsError> {
+    pub(super) fn open(directory: S, path: &Path) -> Result<(Positions<S>, Option<Memory>), PositionsError> {
         let failed = |action| {
             let path = path.to_path_buf();
             move |source| PositionsError::File { action, path, source }
         };
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(failed("making the directory of"))?;
-        }
-        let mut name = path.as_os_str().to_owned();
-        name.push(".lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(Path::new(&name));
-        let lock = lock.map_err(failed("locking"))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(PositionsError::Locked { path: path.to_path_buf() });
-        }
-        let positions = Positions { path: path.to_path_buf(), _lock: lock };
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((positions, None)),
-            Err(error) => return Err(failed("reading")(error)),
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let note = format!("the source of files, process {}", std::process::id());
+        let lock = match directory.lock(&format!("{name}.lock"), &note) {
+            Ok(lock) => Mutex::new(lock),
+            Err(LockError::Held { .. }) => return Err(PositionsError::Locked { path: path.to_path_buf() }),
+            Err(LockError::Io(error)) => return Err(failed("locking")(error)),
         };
+        let text = read(&directory, &name).map_err(failed("reading"))?;
+        let positions = Positions { directory, name, path: path.to_path_buf(), _lock: lock };
+        let Some(text) = text else { return Ok((positions, None)) };
         let loaded: Loaded = serde_json::from_slice(&text)
             .map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
         match loaded.version {
@@ -146,31 +150,52 @@ impl Positions {
         }
     }
 
-    /// Replaces what is there. It blocks until that is on disk.
-    pub(super) fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
+    fn replace(&self, memory: &Memory) -> io::Result<()> {
+        let saved = Saved { version: VERSION, files: &memory.files, copies: &memory.copies };
+        let text = serde_json::to_vec(&saved)?;
+        let new = format!("{}.new", self.name);
+        match self.directory.unlink(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = self.directory.create(&new)?;
+        self.directory.write_at(&file, 0, &[&text])?;
+        self.directory.sync(&file)?;
+        self.directory.rename(&new, &self.name)?;
+        self.directory.sync_directory()
+    }
+}
+
+impl<S: Storage> KeepPositions for Positions<S> {
+    fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
         self.replace(memory).map_err(|source| {
             let path = self.path.clone();
             PositionsError::File { action: "writing", path, source }
         })
     }
+}
 
-    fn replace(&self, memory: &Memory) -> io::Result<()> {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(".new");
-        let new = Path::new(&name);
-        let mut file = File::create(new)?;
-        let saved = Saved { version: VERSION, files: &memory.files, copies: &memory.copies };
-        file.write_all(&serde_json::to_vec(&saved)?)?;
-        file.sync_all()?;
-        std::fs::rename(new, &self.path)?;
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
-    }
+/// What is in a file; nothing if there is none.
+fn read<S: Storage>(directory: &S, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let file = match directory.open(name, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let length = usize::try_from(directory.length(&file)?).map_err(io::Error::other)?;
+    let mut text = vec![0; length];
+    let read = directory.read_at(&file, 0, &mut text)?;
+    text.truncate(read);
+    Ok(Some(text))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::room::{LocalRoom, OpenPositions, Room};
     use super::*;
+
+    fn open(path: &Path) -> Result<OpenPositions, PositionsError> {
+        LocalRoom.positions(path)
+    }
 
     fn remembered(position: u64) -> Remembered {
         let head = Head::of(b"one\n");
@@ -194,13 +219,13 @@ mod tests {
     fn what_was_saved_is_there_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/positions.json");
-        let (positions, loaded) = Positions::open(&path).unwrap();
+        let (positions, loaded) = open(&path).unwrap();
         assert_eq!(loaded, None);
         for position in [1, 7] {
             positions.save(&memory(position)).unwrap();
         }
         drop(positions);
-        assert_eq!(Positions::open(&path).unwrap().1, Some(memory(7)));
+        assert_eq!(open(&path).unwrap().1, Some(memory(7)));
     }
 
     #[test]
@@ -213,7 +238,7 @@ mod tests {
             r#""rest":{"length":7,"modified":9}}]}"#
         );
         std::fs::write(&path, saved).unwrap();
-        let memory = Positions::open(&path).unwrap().1.unwrap();
+        let memory = open(&path).unwrap().1.unwrap();
         let [known] = memory.files.as_slice() else { panic!("{memory:?}") };
         assert_eq!((known.position, known.copy, known.packed, memory.copies), (7, None, false, Vec::new()));
     }
@@ -222,8 +247,8 @@ mod tests {
     fn a_second_agent_is_kept_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("positions.json");
-        let _first = Positions::open(&path).unwrap();
-        assert!(matches!(Positions::open(&path), Err(PositionsError::Locked { .. })));
+        let _first = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
     }
 
     #[test]
@@ -231,8 +256,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("positions.json");
         std::fs::write(&path, "{\"version\": 1, \"files\": [").unwrap();
-        assert!(matches!(Positions::open(&path), Err(PositionsError::Format { .. })));
+        assert!(matches!(open(&path), Err(PositionsError::Format { .. })));
         std::fs::write(&path, "{\"version\": 9, \"files\": []}").unwrap();
-        assert!(matches!(Positions::open(&path), Err(PositionsError::Version { version: 9, .. })));
+        assert!(matches!(open(&path), Err(PositionsError::Version { version: 9, .. })));
     }
 }

@@ -4,16 +4,16 @@ use std::io;
 use std::path::Path;
 
 use super::After;
-use super::identity::{Key, Stamp};
+use super::identity::State;
+use super::room::Room;
 
 impl After {
     /// Keeps, renames or deletes the file, if it is still the one at the path. It blocks.
-    pub(super) fn put_away(&self, path: &Path, key: Key, stamp: Stamp) -> io::Result<()> {
+    pub(super) fn put_away(&self, room: &dyn Room, path: &Path, state: State) -> io::Result<()> {
         if *self == After::Keep {
             return Ok(());
         }
-        let metadata = std::fs::metadata(path)?;
-        if Key::of(&metadata) != key || Stamp::of(&metadata) != stamp {
+        if room.state(path)? != state {
             return Err(io::Error::other("it has changed"));
         }
         match self {
@@ -21,14 +21,9 @@ impl After {
             After::Rename { suffix } => {
                 let mut name = path.to_path_buf().into_os_string();
                 name.push(suffix);
-                rename_without_replacing(path, Path::new(&name))
+                room.rename_no_replace(path, Path::new(&name))
             }
-            After::Delete => std::fs::remove_file(path),
+            After::Delete => room.remove(path),
         }
     }
-}
-
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
 }

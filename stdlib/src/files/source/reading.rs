@@ -6,6 +6,7 @@ use memchr::memchr;
 
 use super::consumed::Running;
 use super::content::Content;
+use crate::buffers::Buffers;
 use crate::lines::{Ending, LineRules, Span, Split};
 
 /// How much of a text is read at once, at most. It bounds what the views into a buffer keep alive.
@@ -62,6 +63,7 @@ impl Reading {
     pub(super) fn turn(
         &mut self,
         content: &mut Content,
+        buffers: &Buffers,
         rules: &LineRules,
         events_max: usize,
         ending: Ending,
@@ -72,13 +74,15 @@ impl Reading {
             return self.long_line(content, rules, ending, Vec::new(), enough);
         }
         loop {
-            let mut buffer = content.read(self.position, bytes)?;
+            let mut buffer = buffers.take_filled(bytes);
+            content.read_into(self.position, bytes, &mut buffer)?;
             let at_end = buffer.len() < bytes;
             let ending = if at_end && !content.is_torn() { ending } else { Ending::Open };
             let Split { spans, consumed, too_long } = rules.split(&buffer, self.position, ending, events_max);
             if consumed == 0 && !at_end {
                 if bytes < enough {
                     bytes = enough;
+                    buffers.give_back(buffer);
                     continue;
                 }
                 return self.long_line(content, rules, ending, buffer, enough);
@@ -86,9 +90,7 @@ impl Reading {
             let seen = self.position + buffer.len() as u64;
             let at_end = at_end && (consumed == buffer.len() || spans.len() < events_max);
             buffer.truncate(consumed);
-            if 2 * consumed < buffer.capacity() {
-                buffer.shrink_to_fit();
-            }
+            buffers.fit(&mut buffer);
             self.event_bytes = consumed.checked_div(spans.len()).unwrap_or(self.event_bytes).max(1);
             self.running.add(&buffer);
             let after = self.position;
@@ -156,12 +158,13 @@ mod tests {
 
     /// All lines with their offsets, and how many were too long.
     fn lines(text: &[u8], rules: &LineRules, events_max: usize) -> (Vec<(u64, Vec<u8>)>, u64) {
-        let mut content = Content::Plain(file(text));
+        let mut content = Content::Plain(Box::new(file(text)));
         let mut reading = Reading::new(0, Running::new(0));
         let (mut lines, mut too_long) = (Vec::new(), 0);
         while reading.position < text.len() as u64 {
             let before = reading.position;
-            let chunk = reading.turn(&mut content, rules, events_max, Ending::End).unwrap();
+            let chunk =
+                reading.turn(&mut content, &Buffers::default(), rules, events_max, Ending::End).unwrap();
             assert!(chunk.next > before && chunk.next == reading.position, "reading gets on");
             assert!(chunk.spans.len() <= events_max);
             for span in &chunk.spans {
@@ -214,15 +217,16 @@ mod tests {
     fn an_endless_line_that_grows_is_neither_held_nor_looked_through_again() {
         let rules = LineRules { line_bytes_max: 10, ..RULES };
         let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
-        let mut content = Content::Plain(file.try_clone().unwrap());
+        let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
         let mut reading = Reading::new(0, Running::new(0));
-        let chunk = reading.turn(&mut content, &rules, 100, Ending::Open).unwrap();
+        let buffers = Buffers::default();
+        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!((chunk.next, chunk.spans.len(), chunk.at_end), (0, 0, true));
         assert_eq!(reading.scanned, 3 * CHUNK_BYTES as u64);
         file.write_all(b"xx\nnext\n").unwrap();
-        let chunk = reading.turn(&mut content, &rules, 100, Ending::Open).unwrap();
+        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!((chunk.spans.len(), chunk.too_long, chunk.buffer.len()), (1, 1, 10));
-        let chunk = reading.turn(&mut content, &rules, 100, Ending::Open).unwrap();
+        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!(chunk.buffer, b"next\n");
     }
 

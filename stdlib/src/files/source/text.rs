@@ -2,16 +2,19 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use weir_runtime::batch::Partition;
 
 use super::consumed::Running;
 use super::content::{Content, Packing};
 use super::copies::{Descent, Kin, descent, may_be};
-use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp};
+use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp, State};
 use super::positions::Remembered;
 use super::reading::{Chunk, Reading};
+use super::room::Room;
 use super::tracked::FileId;
+use crate::buffers::Buffers;
 use crate::lines::{Ending, LineRules};
 
 /// So many bytes before the position are looked at again before an idle file is read on.
@@ -20,17 +23,21 @@ const TAIL_BYTES: usize = 32;
 const BACKWARDS_BYTES: u64 = 64 << 10;
 
 /// How texts are read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct TextRules {
+    pub(super) buffers: Buffers,
     pub(super) lines: LineRules,
     pub(super) events_max: usize,
     /// Files may grow.
     pub(super) follow: bool,
     /// What is packed is read as what it was before.
     pub(super) decompress: bool,
+    /// Where their files are.
+    pub(super) room: Arc<dyn Room>,
 }
 
 /// What is known of a text.
+#[derive(Clone)]
 pub(super) struct Text {
     pub(super) key: Key,
     pub(super) generation: u32,
@@ -90,15 +97,16 @@ pub(super) struct Knowledge {
     pub(super) key: Key,
     /// What is remembered of files that lay at the same place.
     pub(super) remembered: Vec<Remembered>,
+    /// Earlier generations have been there.
+    pub(super) generation_min: u32,
     /// What a packed one may be a copy of, once that is asked for.
     pub(super) kin: Option<Kin>,
 }
 
 /// Opens a file and finds out what it is.
 pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
-    let mut content = Content::open(path)?;
-    let metadata = content.metadata()?;
-    let (key, stamp) = (Key::of(&metadata), Stamp::of(&metadata));
+    let mut content = Content::Plain(rules.room.open(path)?);
+    let State { key, stamp } = content.state()?;
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
@@ -118,9 +126,9 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
     }
     if !knowledge.remembered.iter().any(|known| may_be(known.head, &head)) {
         let Some(kin) = &knowledge.kin else { return Ok(Identified::Packed(head)) };
-        match descent(&mut content, kin)? {
+        match descent(&mut content, kin, rules.room.as_ref())? {
             Descent::Unknown if !rules.decompress => {
-                return recognise(Content::open(path)?, None, stamp, knowledge, rules);
+                return recognise(Content::Plain(rules.room.open(path)?), None, stamp, knowledge, rules);
             }
             Descent::Unknown => {}
             Descent::Copies(id) => return Ok(Identified::Copies(id)),
@@ -150,6 +158,7 @@ fn recognise(
     let mut generations: Vec<(Name, &Remembered)> = knowledge.remembered.iter().filter_map(named).collect();
     generations.sort_by_key(|(name, _)| std::cmp::Reverse(name.generation));
     let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
+    let next_generation = next_generation.max(knowledge.generation_min);
     let text = |generation, running| {
         Box::new(Text::new(knowledge.key, generation, Head::of(&head), packing, stamp, running))
     };
@@ -204,20 +213,20 @@ fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp)
 
 /// A text of which nothing is wanted that is there now, but for a last line without its end.
 pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
-    let mut content = Content::open(path)?;
-    let metadata = content.metadata()?;
+    let mut content = Content::Plain(rules.room.open(path)?);
+    let state = content.state()?;
     let mut packing = content.packing()?;
     match packing {
         Some(packed) if rules.decompress => content = content.unpacked(packed)?,
         _ => packing = None,
     }
     let head = content.head()?;
-    if Key::of(&metadata) != key || head.is_empty() {
+    if state.key != key || head.is_empty() {
         return Ok(None);
     }
     let running = match packing {
         None => {
-            let position = last_line(&mut content, metadata.len())?;
+            let position = last_line(&mut content, state.stamp.length)?;
             // By what stands before it a packed copy is known.
             let mut running = Running::new(position.saturating_sub(BACKWARDS_BYTES));
             running.read_through(&mut content, position)?;
@@ -229,8 +238,7 @@ pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result
             running
         }
     };
-    let stamp = Stamp::of(&metadata);
-    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), packing, stamp, running))))
+    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), packing, state.stamp, running))))
 }
 
 /// Where the last line before `end` begins that has no end of its own.
@@ -295,21 +303,28 @@ impl Text {
         rules: &TextRules,
         mut ending: Ending,
     ) -> io::Result<(Content, Outcome)> {
+        let closed = content.is_none();
         let mut content = match content {
             Some(content) => content,
-            None => Content::open(path)?,
+            None => Content::Plain(rules.room.open(path)?),
         };
-        let metadata = content.metadata()?;
-        if Key::of(&metadata) != self.key {
+        let State { key, stamp } = content.state()?;
+        if key != self.key {
             return Ok((content, Outcome::Moved));
+        }
+        // Where births are not known, another file may lie there now; or one that was too short to tell.
+        let look = rules.follow && (closed || self.reading.position == 0);
+        if look && (rules.decompress || self.is_packed()) && content.packing()? != self.packing {
+            return Ok((content, Outcome::Rewritten("it is packed in another way than it was")));
         }
         if let Some(packing) = self.packing {
             content = content.unpacked(packing)?;
         }
-        let stamp = Stamp::of(&metadata);
-        if let Some(outcome) = self.changed(&mut content, stamp, rules)? {
+        if let Some(outcome) = self.changed(&mut content, stamp, closed, rules)? {
             return Ok((content, outcome));
         }
+        // Until it was read, which may fail.
+        self.at_rest = false;
         if ending == Ending::Pause && stamp != self.stamp {
             ending = Ending::Open;
         }
@@ -317,13 +332,14 @@ impl Text {
             ending = Ending::End;
         }
         self.stamp = stamp;
-        let chunk = self.reading.turn(&mut content, &rules.lines, rules.events_max, ending)?;
+        let chunk =
+            self.reading.turn(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
         self.at_rest = chunk.at_end;
         if !rules.follow && chunk.at_end {
             if content.is_torn() {
                 return Ok((content, Outcome::Torn));
             }
-            if Stamp::of(&content.metadata()?) != stamp {
+            if content.state()?.stamp != stamp {
                 return Ok((content, Outcome::Changed));
             }
         }
@@ -350,24 +366,33 @@ impl Text {
         &mut self,
         content: &mut Content,
         stamp: Stamp,
+        closed: bool,
         rules: &TextRules,
     ) -> io::Result<Option<Outcome>> {
         if !rules.follow {
             return Ok((stamp != self.stamp).then_some(Outcome::Changed));
         }
         let position = self.reading.position;
-        if self.is_packed() || position == 0 {
+        if position == 0 || (self.is_packed() && !closed) {
             return Ok(None);
+        }
+        let so_far = self.reading.running.so_far();
+        if self.is_packed() {
+            // It has to be unpacked up to there in any case.
+            let same = so_far.is_in(content)?;
+            return Ok((!same).then_some(Outcome::Rewritten("it holds another text than it did")));
         }
         if stamp.length < position {
             return Ok(Some(Outcome::Rewritten("it was truncated")));
         }
         let tail = self.tail.len();
-        let same_tail = !self.at_rest || content.read(position - tail as u64, tail)? == self.tail;
+        let may_be_another = self.at_rest || closed;
+        let same_tail = !may_be_another || content.read(position - tail as u64, tail)? == self.tail;
+        // Lines of one length may end alike, so that the tail alone says too little.
+        let same_head = !may_be_another || self.head.begins(&content.head()?);
         // Written to without growing: somewhere in what was read.
         let in_place = self.at_rest && stamp.length == self.stamp.length && stamp != self.stamp;
-        let so_far = self.reading.running.so_far();
-        if same_tail && (!in_place || so_far.is_in(content)?) {
+        if same_tail && same_head && (!in_place || so_far.is_in(content)?) {
             return Ok(None);
         }
         Ok(Some(match self.head.begins(&content.head()?) {
@@ -376,10 +401,15 @@ impl Text {
         }))
     }
 
-    /// The same file, begun anew.
-    pub(super) fn anew(&self, content: &mut Content) -> io::Result<Text> {
+    /// The same file, begun anew. `None`: it is packed now, and what it is has to be found out.
+    pub(super) fn anew(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
+        let mut content = content.plain();
+        if content.packing()?.is_some() {
+            return Ok(None);
+        }
         let head = Head::of(&content.head()?);
-        let stamp = Stamp::of(&content.metadata()?);
-        Ok(Text::new(self.key, self.generation + 1, head, None, stamp, Running::new(0)))
+        let stamp = content.state()?.stamp;
+        let text = Text::new(self.key, self.generation + 1, head, None, stamp, Running::new(0));
+        Ok(Some((text, content)))
     }
 }

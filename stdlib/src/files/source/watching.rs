@@ -30,7 +30,7 @@ pub(super) struct News {
 }
 
 /// Watches directories.
-pub(super) struct Watcher {
+pub(in crate::files) struct Watcher {
     component: Arc<str>,
     inotify: Option<AsyncFd<OwnedFd>>,
     watched: HashMap<i32, PathBuf>,
@@ -56,6 +56,18 @@ impl Watcher {
             Err(error) => watcher.complain(&error),
         }
         watcher
+    }
+
+    /// Tells of nothing.
+    #[cfg(test)]
+    pub(super) fn silent(component: Arc<str>) -> Watcher {
+        Watcher {
+            component,
+            inotify: None,
+            watched: HashMap::new(),
+            known: HashSet::new(),
+            complained: false,
+        }
     }
 
     /// Says once that news come late.

@@ -110,8 +110,14 @@ fn restart<S: Mounted>(world: &mut World<S>) {
     if machine {
         world.disk.reboot();
     }
-    if world.chance.one_in(2) {
-        plan_a_fault(world);
+    match world.chance.below(8) {
+        0..=3 => plan_a_fault(world),
+        // Leftovers are removed when nearly all is done, where chance seldom leads.
+        4 => {
+            let fault = world.chance.among(&[Fault::Crash, Fault::Fail]);
+            world.disk.plan_for(Call::Unlink, ".segment", fault);
+        }
+        _ => {}
     }
     world.start();
 }

@@ -161,7 +161,11 @@ impl<S: Mounted> World<S> {
         self.live = None;
         for _attempt in 0..4 {
             if self.disk.has_crashed() {
-                self.disk.reboot();
+                // Within a call, too, the process may be killed and the machine go on.
+                match self.chance.one_in(3) {
+                    true => self.disk.kill(),
+                    false => self.disk.reboot(),
+                }
             }
             match self.try_to_start() {
                 Ok(()) => return,

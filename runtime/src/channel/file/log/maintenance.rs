@@ -201,7 +201,12 @@ pub(in crate::channel::file) fn reserve_for(checkpoint_span: u64) -> u64 {
     2 * checkpoint_span + PAGE
 }
 
-fn write_copies<S: Storage>(storage: &S, file: &S::File, superblock: &Superblock) -> io::Result<()> {
+/// Writes both copies in their place, each synced.
+pub(in crate::channel::file) fn write_copies<S: Storage>(
+    storage: &S,
+    file: &S::File,
+    superblock: &Superblock,
+) -> io::Result<()> {
     let bytes = superblock.encode();
     for copy in COPIES {
         storage.write_at(file, copy, &[&bytes])?;

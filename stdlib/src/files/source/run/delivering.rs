@@ -1,13 +1,13 @@
 //! What is delivered: remembered, saved, and complete files put away.
 
-use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tracing::{error, info};
 use weir_runtime::source::Delivered;
 
-use super::super::identity::Stamp;
+use super::super::identity::{Stamp, State};
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
-use super::{Run, finished};
+use super::{Run, SAVES_APART, finished};
 
 impl Run<'_> {
     pub(super) async fn deliver(&mut self, delivered: Delivered) -> Result<(), FilesError> {
@@ -45,8 +45,8 @@ impl Run<'_> {
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let (path, key) = (file.path.clone(), file.key);
         let away = {
-            let path = path.clone();
-            spawn_blocking(move || after.put_away(&path, key, stamp)).await?
+            let (room, path) = (self.room(), path.clone());
+            room.drive().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
         };
         match away {
             Ok(()) => self.source.meter.count("files_delivered", 1),
@@ -59,20 +59,36 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Saves what was delivered, unless that is under way: then afterwards.
+    /// When what was delivered is to be saved next, if something is to be.
+    pub(super) fn save_due(&self) -> Option<Instant> {
+        let wanted = self.unsaved && self.saving.is_none() && self.source.positions.is_some();
+        wanted.then_some(self.next_save)
+    }
+
+    /// Saves what was delivered, unless that is under way or was done just now: then afterwards.
     pub(super) fn save(&mut self) {
         let Some(positions) = &self.source.positions else { return };
-        if self.unsaved && self.saving.is_none() {
+        if self.unsaved && self.saving.is_none() && self.next_save <= Instant::now() {
+            self.saving_since = Instant::now();
             let (positions, memory) = (positions.clone(), self.files.remember());
             self.unsaved = false;
-            self.saving = Some(spawn_blocking(move || positions.save(&memory)));
+            self.saving = Some(self.room().drive().begin(move || positions.save(&memory)));
         }
+    }
+
+    /// Something was saved.
+    pub(super) fn saved(&mut self, saved: Result<(), FilesError>) -> Result<(), FilesError> {
+        saved?;
+        self.next_save = Instant::now() + SAVES_APART * self.saving_since.elapsed();
+        self.save();
+        Ok(())
     }
 
     pub(super) async fn save_the_last(&mut self) -> Result<(), FilesError> {
         if self.saving.is_some() {
             finished(&mut self.saving).await?;
         }
+        self.next_save = Instant::now();
         self.save();
         if self.saving.is_some() {
             finished(&mut self.saving).await?;

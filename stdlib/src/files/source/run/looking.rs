@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::{Deliveries, Outlet};
@@ -76,7 +75,7 @@ impl Run<'_> {
             for &id in news {
                 let Some(file) = self.files.get(id) else { continue };
                 let (path, key, rules) = (file.path.clone(), file.key, self.source.rules.clone());
-                let found = spawn_blocking(move || at_its_end(&path, key, &rules)).await?;
+                let found = self.room().drive().run(move || at_its_end(&path, key, &rules)).await?;
                 match found {
                     Ok(Some(text)) => self.begin_at_its_end(id, text, outlet, deliveries).await?,
                     // There is nothing in it yet.
@@ -139,11 +138,13 @@ impl Run<'_> {
                 again.push(id);
             }
             let Some(since) = file.gone_since else { continue };
-            let Some(metadata) = file.content.as_ref().and_then(|content| content.metadata().ok()) else {
+            let Some(state) = file.content.as_ref().and_then(|content| content.state().ok()) else {
                 continue;
             };
-            let at_rest =
-                file.text.as_ref().is_some_and(|text| text.at_rest && text.stamp.length == metadata.len());
+            let at_rest = file
+                .text
+                .as_ref()
+                .is_some_and(|text| text.at_rest && text.stamp.length == state.stamp.length);
             if !at_rest && file.phase == Phase::Reading {
                 file.gone_since = Some(now);
                 again.push(id);

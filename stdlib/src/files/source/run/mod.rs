@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::source::{Delivered, Deliveries, Outlet, SourcePort, Stored};
 
-use super::positions::{Memory, Positions, PositionsError, Remembered};
+use super::positions::{Memory, PositionsError, Remembered};
+use super::room::Room;
 use super::tracked::{FileId, Files, Phase};
 use super::watching::{News, Watcher};
 use super::{FilesError, FilesSource};
@@ -33,6 +34,8 @@ const RETRY: Duration = Duration::from_secs(30);
 const COPY_LOOKS: u32 = 10;
 /// Two looks are at least this far apart, and ten times as far as one of them takes.
 const LOOKS_APART: Duration = Duration::from_millis(20);
+/// Positions are saved at most a tenth of the time: a pause is so many times as long as what it follows.
+const SAVES_APART: u32 = 9;
 /// What is wrong with a packed file that was cut off.
 const ENDS_WITHIN: &str = "ends within what was packed";
 /// The partition whose position says that the source has run before.
@@ -54,6 +57,10 @@ struct Run<'a> {
     looked: Option<(Instant, Duration)>,
     turns: u64,
     saving: Option<JoinHandle<Result<(), PositionsError>>>,
+    /// When what is being saved, or was saved last, was begun to be.
+    saving_since: Instant,
+    /// Before this nothing is saved again.
+    next_save: Instant,
     /// Whether something was delivered that is not saved.
     unsaved: bool,
 }
@@ -63,6 +70,7 @@ enum Event {
     Delivered(Option<Delivered>),
     News(News),
     Saved(Result<(), FilesError>),
+    Save,
     Look,
     Due,
     Turn,
@@ -77,7 +85,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
     let mut run = Run {
         stop: stop.clone(),
         files: Files::new(remembered),
-        watcher: Watcher::new(source.component.clone()),
+        watcher: source.rules.room.watcher(source.component.clone()),
         source,
         open: HashSet::new(),
         queue: VecDeque::new(),
@@ -86,6 +94,8 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         looked: None,
         turns: 0,
         saving: None,
+        saving_since: now,
+        next_save: now,
         unsaved: false,
     };
     let result = async {
@@ -114,8 +124,8 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
 fn remember(source: &mut FilesSource, stored: &Stored) -> Result<Memory, FilesError> {
     let mut memory = std::mem::take(&mut source.remembered);
     if let (Some(path), None) = (&source.positions_path, &source.positions) {
-        let (positions, loaded) = Positions::open(path)?;
-        source.positions = Some(Arc::new(positions));
+        let (positions, loaded) = source.rules.room.positions(path)?;
+        source.positions = Some(positions);
         source.first_run &= loaded.is_none();
         let loaded = loaded.unwrap_or_default();
         memory.files.extend(loaded.files);
@@ -138,11 +148,12 @@ impl Run<'_> {
     /// Waits for whatever comes first. Dropping the future loses nothing.
     async fn next(&mut self, deliveries: &mut Deliveries) -> Event {
         let due = self.due.first().map(|(when, _)| *when);
-        let ready = !self.queue.is_empty();
+        let (ready, save) = (!self.queue.is_empty(), self.save_due());
         tokio::select! {
             biased;
             delivered = deliveries.next() => Event::Delivered(delivered),
             saved = finished(&mut self.saving) => Event::Saved(saved),
+            () = until(save) => Event::Save,
             () = sleep_until(self.next_look) => Event::Look,
             () = until(due) => Event::Due,
             news = self.watcher.news() => Event::News(news),
@@ -163,8 +174,8 @@ impl Run<'_> {
                 self.hear(news);
                 Ok(())
             }
-            Event::Saved(saved) => {
-                saved?;
+            Event::Saved(saved) => self.saved(saved),
+            Event::Save => {
                 self.save();
                 Ok(())
             }
@@ -186,6 +197,11 @@ impl Run<'_> {
                 None => Ok(()),
             },
         }
+    }
+
+    /// Where the files are.
+    fn room(&self) -> Arc<dyn Room> {
+        self.source.rules.room.clone()
     }
 
     fn enqueue(&mut self, id: FileId) {

@@ -1,8 +1,9 @@
 //! Turns: a file is identified, read on, and what comes of it is put.
 
 use std::io;
+use std::path::PathBuf;
 
-use tokio::task::spawn_blocking;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use weir_runtime::batch::{Batch, Partition};
@@ -14,11 +15,17 @@ use super::super::text::{Identified, Knowledge, Outcome, Text, identify};
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
 use super::looking::has_packed_name;
-use super::{ENDS_WITHIN, LOOKS_APART, OPEN_MAX, PACKED_MAX, Run, file_path, finished};
+use super::{ENDS_WITHIN, LOOKS_APART, OPEN_MAX, PACKED_MAX, Run, file_path, finished, until};
 use crate::lines::Ending;
 
+/// So many batches of a file may be put before it is another file's turn.
+const PARTS_MAX: usize = 16;
+
+/// What reading on has come to.
+type ReadOutcome = io::Result<(Content, Outcome)>;
+
 impl Run<'_> {
-    /// Reads what makes one batch, and puts it.
+    /// Reads what makes one batch or some, and puts it.
     pub(super) async fn turn(
         &mut self,
         id: FileId,
@@ -61,7 +68,7 @@ impl Run<'_> {
             };
             let (path, rules) = (file.path.clone(), self.source.rules.clone());
             let knowledge = Knowledge { kin, ..knowledge };
-            match spawn_blocking(move || identify(&path, &knowledge, &rules)).await? {
+            match self.room().drive().run(move || identify(&path, &knowledge, &rules)).await? {
                 Ok(Identified::Packed(beginning)) => kin = Some(self.files.kin(id, &beginning, follow)),
                 identified => return Ok(Some(identified)),
             }
@@ -120,8 +127,9 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        if let Some(partition) = &text.partition {
-            self.files.name(id, partition);
+        match &text.partition {
+            Some(partition) => self.files.name(id, partition),
+            None => drop(self.files.let_go_of_earlier(id, None)),
         }
         self.make_room(id);
         if let Some(file) = self.files.get(id) {
@@ -166,6 +174,7 @@ impl Run<'_> {
         self.open.insert(id);
     }
 
+    /// Reads some of a file and puts it. While a part is put, the next is already read.
     async fn read(
         &mut self,
         id: FileId,
@@ -178,28 +187,74 @@ impl Run<'_> {
             self.make_room(id);
         }
         let Some(file) = self.files.get(id) else { return Ok(()) };
-        let Some(mut text) = file.text.take() else { return Ok(()) };
-        let (path, content, rules) = (file.path.clone(), file.content.take(), self.source.rules.clone());
-        let read = spawn_blocking(move || {
+        let Some(text) = file.text.take() else { return Ok(()) };
+        let (path, content) = (file.path.clone(), file.content.take());
+        let mut reading = self.begin_to_read(text, path, content, ending);
+        for part in 1.. {
+            let (text, read) = reading.await?;
+            let Some((chunk, partition, content)) = self.take_up(id, text, read).await? else {
+                return Ok(());
+            };
+            let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_look;
+            let ending = self.ending(id);
+            let Some(file) = self.files.get(id) else { return Ok(()) };
+            // The file's text stays what it is now until that is put.
+            let next = match file.text.clone() {
+                Some(text) if goes_on => {
+                    let path = file.path.clone();
+                    Some(self.begin_to_read(text, path, content, ending))
+                }
+                _ => {
+                    file.content = content;
+                    None
+                }
+            };
+            let is_put = self.put(id, chunk, partition, outlet, deliveries).await?;
+            match next {
+                // What is read and not put is read again.
+                Some(next) if is_put => reading = next,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_to_read(
+        &self,
+        mut text: Box<Text>,
+        path: PathBuf,
+        content: Option<Content>,
+        ending: Ending,
+    ) -> JoinHandle<(Box<Text>, ReadOutcome)> {
+        let rules = self.source.rules.clone();
+        self.room().drive().begin(move || {
             let read = text.turn(&path, content, &rules, ending);
             (text, read)
-        });
-        let (text, read) = read.await?;
-        let Some(file) = self.files.get(id) else { return Ok(()) };
-        let outcome = match read {
+        })
+    }
+
+    /// Takes note of what reading a file has come to. Gives back what is to be put, and the open file.
+    async fn take_up(
+        &mut self,
+        id: FileId,
+        text: Box<Text>,
+        read: ReadOutcome,
+    ) -> Result<Option<(Chunk, Option<Partition>, Option<Content>)>, FilesError> {
+        let Some(file) = self.files.get(id) else { return Ok(None) };
+        let (content, outcome) = match read {
             Ok((content, Outcome::Rewritten(why))) => {
-                return self.rewritten(id, text, content, why).await;
+                self.rewritten(id, text, content, why).await?;
+                return Ok(None);
             }
             Ok((content, outcome)) => {
                 // Of a packed text that is read, nothing is kept but where it ends.
                 let done = text.is_packed() && text.at_rest;
-                file.content = (!done).then_some(content);
-                outcome
+                ((!done).then_some(content), outcome)
             }
             Err(error) => {
                 file.text = Some(text);
                 self.fail(id, &error);
-                return Ok(());
+                return Ok(None);
             }
         };
         file.stamp = text.stamp;
@@ -211,7 +266,7 @@ impl Run<'_> {
         }
         file.text = Some(text);
         match outcome {
-            Outcome::Read(chunk) => return self.put(id, chunk, partition, outlet, deliveries).await,
+            Outcome::Read(chunk) => return Ok(Some((chunk, partition, content))),
             Outcome::Moved => {
                 file.content = None;
                 self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
@@ -225,7 +280,7 @@ impl Run<'_> {
             }
             Outcome::Torn => self.set_aside(id, ENDS_WITHIN),
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What was read of the file is not there any more.
@@ -233,17 +288,22 @@ impl Run<'_> {
         &mut self,
         id: FileId,
         text: Box<Text>,
-        mut content: Content,
+        content: Content,
         why: &str,
     ) -> Result<(), FilesError> {
-        let anew = spawn_blocking(move || text.anew(&mut content).map(|anew| (text, anew, content)));
-        match anew.await? {
-            Ok((text, anew, content)) => {
-                if let Some(file) = self.files.get(id) {
-                    file.text = Some(text);
-                }
-                self.begin_anew(id, anew, content, why);
-            }
+        let (text, anew) = self
+            .room()
+            .drive()
+            .run(move || {
+                let anew = text.anew(content);
+                (text, anew)
+            })
+            .await?;
+        if let Some(file) = self.files.get(id) {
+            file.text = Some(text);
+        }
+        match anew {
+            Ok(anew) => self.begin_anew(id, anew, why),
             Err(error) => self.fail(id, &error),
         }
         Ok(())
@@ -261,7 +321,7 @@ impl Run<'_> {
         }
     }
 
-    fn begin_anew(&mut self, id: FileId, text: Text, content: Content, why: &str) {
+    fn begin_anew(&mut self, id: FileId, anew: Option<(Text, Content)>, why: &str) {
         let path = file_path(&mut self.files, id);
         warn!(
             component = %self.source.component,
@@ -270,16 +330,16 @@ impl Run<'_> {
         );
         self.source.meter.count("files_begun_anew", 1);
         if let Some(new) = self.files.renew(id, Instant::now()) {
-            if let Some(file) = self.files.get(new) {
+            if let (Some(file), Some((text, content))) = (self.files.get(new), anew) {
                 file.begin(Box::new(text));
                 file.content = Some(content);
+                self.make_room(new);
             }
-            self.make_room(new);
             self.enqueue(new);
         }
     }
 
-    /// Puts what a turn has brought, and says when the file's next turn is.
+    /// Puts what a turn has brought, and says when the file's next turn is. Gives back whether all of it is put.
     async fn put(
         &mut self,
         id: FileId,
@@ -287,9 +347,9 @@ impl Run<'_> {
         partition: Option<Partition>,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
-    ) -> Result<(), FilesError> {
+    ) -> Result<bool, FilesError> {
         let (at_end, next, seen) = (chunk.at_end, chunk.next, chunk.seen);
-        let Some(file) = self.files.get(id) else { return Ok(()) };
+        let Some(file) = self.files.get(id) else { return Ok(false) };
         let path = file.path.clone();
         if chunk.too_long > 0 {
             self.source.meter.count("long_lines", chunk.too_long);
@@ -297,12 +357,13 @@ impl Run<'_> {
             warn!(component = %self.source.component, "{count} lines of {} are longer than {bound} bytes", path.display());
         }
         self.schedule(id, at_end, next, seen);
+        let mut is_put = true;
         if let Some(partition) = partition
             && chunk.next > chunk.after
         {
             self.files.name(id, &partition);
             let batch = self.source.batches.of(chunk, &path, &partition)?;
-            self.put_batch(batch, outlet, deliveries).await?;
+            is_put = self.put_batch(batch, outlet, deliveries).await?;
         }
         if at_end && matches!(self.source.mode, FileMode::Complete { .. }) {
             self.source.meter.count("files_read", 1);
@@ -311,7 +372,7 @@ impl Run<'_> {
             }
             self.finish(id).await?;
         }
-        Ok(())
+        Ok(is_put)
     }
 
     fn schedule(&mut self, id: FileId, at_end: bool, next: u64, seen: u64) {
@@ -334,26 +395,26 @@ impl Run<'_> {
         }
     }
 
-    /// Puts a batch, and meanwhile takes note of what is delivered: a full channel holds up nothing else.
+    /// Puts a batch, and meanwhile takes note of what is delivered: a full channel holds up nothing else. Gives
+    /// back whether it is put: not when the source is stopped.
     pub(super) async fn put_batch(
         &mut self,
         batch: Batch,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
-    ) -> Result<(), FilesError> {
+    ) -> Result<bool, FilesError> {
         let stop = self.stop.clone();
         let mut put = std::pin::pin!(outlet.put(batch));
         loop {
+            let save = self.save_due();
             tokio::select! {
                 biased;
-                done = &mut put => return Ok(done?),
+                done = &mut put => return Ok(done.map(|()| true)?),
                 // What is not put is read again in the next run.
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Ok(false),
                 Some(delivered) = deliveries.next() => self.deliver(delivered).await?,
-                saved = finished(&mut self.saving) => {
-                    saved?;
-                    self.save();
-                }
+                saved = finished(&mut self.saving) => self.saved(saved)?,
+                () = until(save) => self.save(),
             }
         }
     }

@@ -50,7 +50,7 @@ impl Setting {
 
 impl Trial {
     /// Waits until everything that was there has been looked into, and sees that there is nothing to be read of it.
-    async fn looked_through(&mut self) {
+    pub(super) async fn looked_through(&mut self) {
         // What the second one's look finds comes behind all that the first one's look has found.
         for _ in 0..2 {
             static LOOKS: AtomicUsize = AtomicUsize::new(0);

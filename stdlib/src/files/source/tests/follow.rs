@@ -96,6 +96,19 @@ async fn a_file_that_was_truncated_and_has_outgrown_its_place_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_truncated_and_ends_alike_at_its_place_is_noticed() {
+    let setting = Setting::new(follow("beginning")).with("poll", Value::Duration(Duration::from_secs(3600)));
+    let end = "x".repeat(40);
+    setting.write("a.log", format!("1 {end}\n"));
+    let mut trial = setting.begin().await;
+    trial.lines(1).await;
+    let file = OpenOptions::new().write(true).open(trial.path("a.log")).unwrap();
+    file.write_all_at(format!("2 {end}\n3\n").as_bytes(), 0).unwrap();
+    assert_eq!(trial.lines(2).await, [format!("2 {end}"), "3".into()]);
+    trial.end().await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_edited_in_place_is_set_aside_and_others_go_on() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", numbers(0..500));

@@ -5,6 +5,7 @@ mod complete;
 mod copies;
 mod follow;
 mod packed;
+mod replaced;
 mod restart;
 
 use std::collections::BTreeMap;

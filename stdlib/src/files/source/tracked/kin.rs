@@ -40,12 +40,15 @@ impl Tracked {
         }
         let text = match (&self.content, self.gone_since, self.phase) {
             (_, _, Phase::SetAside) => None,
-            (Some(Content::Plain(file)), _, _) => file.try_clone().ok().map(NeighbourText::Open),
+            (Some(Content::Plain(file)), _, _) => file.again().ok().map(NeighbourText::Open),
             (_, None, _) => Some(NeighbourText::At { path: self.path.clone(), key: self.key, packed }),
             (_, Some(_), _) => None,
         };
         if let Some(text) = text {
             kin.neighbours.push(Neighbour { id, text });
+            // Another file may lie there by now.
+            let known = self.remembered.as_ref().filter(|_| self.phase == Phase::New);
+            kin.ancestors.extend(known.and_then(|known| Ancestor::of_remembered(known, Some(id))));
         } else if let (Some(partition), Some(text)) = (self.partition(), &self.text) {
             let consumed = text.reading.running.so_far();
             kin.ancestors.extend(Ancestor::new(partition, consumed.through, Some(consumed), Some(id)));
@@ -128,7 +131,7 @@ impl Files {
         let Some(other) = self.all.get(&on) else { return };
         let (unidentified, partition) = (other.phase == Phase::New, other.partition());
         let Some(file) = self.all.get_mut(&id) else { return };
-        file.waits = Some(Waits { on, unidentified });
+        file.waits = Some(Waits { on, unidentified, stamp: file.stamp });
         file.copy = partition.map(|partition| CopyOf { partition, done: false }).or(file.copy.take());
     }
 
@@ -151,19 +154,19 @@ impl Files {
         let waiting: Vec<(FileId, Waits)> =
             self.all.iter().filter_map(|(id, file)| Some((*id, file.waits?))).collect();
         let mut woken = Vec::new();
-        for (id, Waits { on, unidentified }) in waiting {
+        for (id, Waits { on, unidentified, stamp }) in waiting {
             let brings = self.all.get(&on).map(|other| (is_new(other), other.partition()));
             let Some(file) = self.all.get_mut(&id) else { continue };
             if let Some((is_new, partition)) = brings {
                 let copy = partition.map(|partition| CopyOf { partition, done: false });
                 let another = file.copy.is_some() && copy.is_some() && file.copy != copy;
                 if !another && (is_new || !unidentified) {
-                    file.copy = file.copy.take().or(copy);
+                    file.copy = file.copy.take().or(copy.filter(|_| file.stamp == stamp));
                     continue;
                 }
             }
             file.waits = None;
-            if let Some(partition) = gone.get(&on) {
+            if let Some(partition) = gone.get(&on).filter(|_| file.stamp == stamp) {
                 file.copy = Some(CopyOf { partition: partition.clone(), done: false });
             }
             woken.push(id);

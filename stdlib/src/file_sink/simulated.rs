@@ -1,0 +1,441 @@
+//! A file system in memory that fails when it is told to, and whose machine can crash.
+//!
+//! When the machine loses its power, a file that was not closed has lost some of its end or all of it, a rename
+//! that had not returned has happened or not, and what was removed is there again or not. When only the agent is
+//! killed, nothing is lost but its locks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::sleep;
+use weir_runtime::Drive;
+use weir_runtime::storage::{Machine, Moment, Step};
+
+use super::error::Operation;
+use super::{Entry, FileSystem};
+
+#[derive(Clone, Default)]
+pub(crate) struct Simulated {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<String, File>,
+    calls: Vec<(Operation, String)>,
+    /// The number of the call that fails.
+    fails_at: Option<usize>,
+    /// The number of the call at which the machine crashes, and whether that call still happens.
+    crashes_at: Option<(usize, bool)>,
+    crashed: bool,
+    /// The number of a rename that happens and whose answer is lost.
+    answer_lost_at: Option<usize>,
+    /// Grows with each start of the machine.
+    boot: u64,
+    /// How long each call takes.
+    delay: Duration,
+    writing: usize,
+    writing_max: usize,
+    /// What it is part of.
+    machine: Option<Machine>,
+    random: u64,
+    /// Renames that have not returned: from, to.
+    in_doubt: Vec<(String, String)>,
+    /// What was removed since its directory was last synced.
+    removed: Vec<(String, File)>,
+}
+
+#[derive(Default, Clone)]
+struct File {
+    bytes: Vec<u8>,
+    closed: bool,
+    /// The boot in which somebody has it open.
+    held: Option<u64>,
+    /// Whether its name is on disk for sure.
+    named: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SimulatedError(&'static str);
+
+/// A file that is being written.
+pub(crate) struct Writer {
+    path: String,
+    disk: Simulated,
+    open: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let mut state = self.disk.lock();
+        if self.open {
+            state.writing -= 1;
+        }
+        let boot = state.boot;
+        if let Some(file) = state.files.get_mut(&self.path)
+            && file.held == Some(boot)
+        {
+            file.held = None;
+        }
+    }
+}
+
+/// How much of a call happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    /// The machine stops within it.
+    Part,
+}
+
+impl State {
+    /// SplitMix64.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    /// The names in this file's directory are on disk for sure.
+    fn synced(&mut self, path: &str) {
+        self.removed.retain(|(removed, _)| directory(removed) != directory(path));
+        self.in_doubt.retain(|(from, _)| directory(from) != directory(path));
+        let names = self.files.iter_mut().filter(|(name, _)| directory(name) == directory(path));
+        names.for_each(|(_, file)| file.named = true);
+    }
+
+    fn lose_power(&mut self) {
+        for (from, to) in std::mem::take(&mut self.in_doubt) {
+            if self.below(2) == 0
+                && !self.files.contains_key(&from)
+                && let Some(file) = self.files.remove(&to)
+            {
+                self.files.insert(from, file);
+            }
+        }
+        for (path, file) in std::mem::take(&mut self.removed) {
+            if self.below(2) == 0 {
+                self.files.entry(path).or_insert(file);
+            }
+        }
+        let unsure = self.files.iter().filter(|(_, file)| !file.closed || !file.named);
+        let unsure: Vec<String> = unsure.map(|(path, _)| path.clone()).collect();
+        for path in unsure {
+            let lost = self.below(2) == 0;
+            let keep = self.below(self.files[&path].bytes.len() as u64 + 1) as usize;
+            let Some(file) = self.files.get_mut(&path) else { continue };
+            if !file.named && lost {
+                self.files.remove(&path);
+                continue;
+            }
+            if !std::mem::replace(&mut file.closed, true) {
+                file.bytes.truncate(keep);
+            }
+            file.named = true;
+        }
+    }
+}
+
+fn directory(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// What a file is, whatever it is called, for tables of what was covered.
+fn kind(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match (
+        path.contains("/.weir/"),
+        name.ends_with(".tmp"),
+        name.ends_with(".entry") || name.contains(".txt"),
+    ) {
+        (true, true, _) => "entry in the making",
+        (true, _, true) => "entry",
+        (true, ..) => "ledger",
+        (_, true, _) => "file in the making",
+        (_, _, true) => "file",
+        _ => "directory",
+    }
+}
+
+impl Simulated {
+    /// An empty one in a machine. What is left to chance follows from the seed.
+    pub(crate) fn within(machine: &Machine, seed: u64) -> Simulated {
+        let state = State { machine: Some(machine.clone()), random: seed, ..State::default() };
+        Simulated { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn fail_at(&self, call: Option<usize>) {
+        self.lock().fails_at = call;
+    }
+
+    /// The machine crashes at this call, which still happens or does not: nothing works any more.
+    pub(crate) fn crash_at(&self, call: usize, happens: bool) {
+        self.lock().crashes_at = Some((call, happens));
+    }
+
+    pub(crate) fn has_crashed(&self) -> bool {
+        self.lock().crashed
+    }
+
+    /// The machine starts again after it has lost its power.
+    pub(crate) fn restart(&self) {
+        self.kill();
+        self.lock().lose_power();
+    }
+
+    /// Nobody holds any file any more; nothing else has happened.
+    pub(crate) fn kill(&self) {
+        let mut state = self.lock();
+        state.crashed = false;
+        state.crashes_at = None;
+        state.boot += 1;
+        state.calls.clear();
+        state.files.values_mut().for_each(|file| file.held = None);
+    }
+
+    /// The answer of this call, a rename that happens, is lost.
+    pub(crate) fn lose_answer_at(&self, call: usize) {
+        self.lock().answer_lost_at = Some(call);
+    }
+
+    /// What is in a file.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        self.lock().files[path].bytes.clone()
+    }
+
+    /// Puts bytes in the place of a file, or takes it away.
+    pub(crate) fn replace(&self, path: &str, bytes: Option<Vec<u8>>) {
+        let mut state = self.lock();
+        match bytes {
+            Some(bytes) => {
+                state.files.insert(path.to_string(), File { bytes, closed: true, held: None, named: true });
+            }
+            None => drop(state.files.remove(path)),
+        }
+    }
+
+    pub(crate) fn take(&self, delay: Duration) {
+        self.lock().delay = delay;
+    }
+
+    pub(crate) fn calls(&self) -> Vec<(Operation, String)> {
+        self.lock().calls.clone()
+    }
+
+    pub(crate) fn writing_max(&self) -> usize {
+        self.lock().writing_max
+    }
+
+    /// A file that somebody else has left, or is still writing.
+    pub(crate) fn put(&self, path: &str, closed: bool) {
+        let mut state = self.lock();
+        let held = (!closed).then_some(state.boot);
+        state.files.insert(path.to_string(), File { bytes: Vec::new(), closed, held, named: true });
+    }
+
+    /// The paths of all files.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.lock().files.keys().cloned().collect()
+    }
+
+    fn is_temporary(path: &str) -> bool {
+        path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
+    }
+
+    /// The path and content of each complete file, in the order of their names.
+    pub(crate) fn contents(&self) -> Vec<(String, Vec<u8>)> {
+        let state = self.lock();
+        let complete = state.files.iter().filter(|(path, _)| !Simulated::is_temporary(path));
+        let complete = complete.filter(|(path, _)| !path.contains("/.weir/"));
+        complete.map(|(path, file)| (path.clone(), file.bytes.clone())).collect()
+    }
+
+    /// Each complete file's directory and lines, in the order of their names.
+    pub(crate) fn complete(&self) -> Vec<(String, Vec<u64>)> {
+        let state = self.lock();
+        let complete = state.files.iter().filter(|(path, _)| !Simulated::is_temporary(path));
+        let complete = complete.filter(|(path, _)| !path.contains("/.weir/"));
+        let read = complete.map(|(path, file)| {
+            assert!(file.closed, "{path} is complete but not closed");
+            let text = String::from_utf8(file.bytes.clone()).unwrap();
+            let lines = text.lines().map(|line| line.parse().unwrap()).collect();
+            (path.rsplit_once('/').unwrap().0.to_string(), lines)
+        });
+        read.collect()
+    }
+
+    /// The lines of all complete files, in order, each once.
+    pub(crate) fn events(&self) -> Vec<u64> {
+        let mut events: Vec<u64> = self.complete().into_iter().flat_map(|(_, lines)| lines).collect();
+        events.sort_unstable();
+        events.dedup();
+        events
+    }
+
+    pub(crate) fn has_temporary(&self) -> bool {
+        self.lock().files.keys().any(|path| Simulated::is_temporary(path))
+    }
+
+    async fn call(
+        &self,
+        operation: Operation,
+        path: &str,
+        changes: bool,
+    ) -> Result<(MutexGuard<'_, State>, Extent), SimulatedError> {
+        let (delay, fails, extent) = {
+            let mut state = self.lock();
+            let step = state.machine.as_ref().map_or(Step::Goes, |machine| {
+                machine.step("sink", &format!("{operation:?}"), kind(path), changes)
+            });
+            if state.crashed || matches!(step, Step::Down | Step::Stops(Moment::Before)) {
+                return Err(SimulatedError("the machine has crashed"));
+            }
+            state.calls.push((operation, path.to_string()));
+            let call = state.calls.len() - 1;
+            if let Some((_, happens)) = state.crashes_at.filter(|(crash, _)| *crash == call) {
+                state.crashed = true;
+                if !happens {
+                    return Err(SimulatedError("the machine has crashed"));
+                }
+            }
+            let extent = if step == Step::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
+            (state.delay, state.fails_at == Some(call), extent)
+        };
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        if fails { Err(SimulatedError("it was told to fail")) } else { Ok((self.lock(), extent)) }
+    }
+}
+
+const STOPPED: SimulatedError = SimulatedError("the machine has stopped within it");
+
+impl FileSystem for Simulated {
+    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
+    const DRIVE: Drive = Drive::Inline;
+    type File = Writer;
+    type Error = SimulatedError;
+
+    async fn create_new(&self, path: &str) -> Result<Writer, SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Create, path, true).await?;
+        if state.files.contains_key(path) {
+            return Err(SimulatedError("it exists"));
+        }
+        if extent == Extent::Part && state.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        let held = Some(state.boot);
+        state.files.insert(path.to_string(), File { held, ..File::default() });
+        state.writing += 1;
+        state.writing_max = state.writing_max.max(state.writing);
+        Ok(Writer { path: path.to_string(), disk: self.clone(), open: true })
+    }
+
+    async fn write(&self, file: &mut Writer, bytes: Bytes) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Write, &file.path, true).await?;
+        let written = match extent {
+            Extent::Whole => bytes.len(),
+            Extent::Part => state.below(bytes.len() as u64 + 1) as usize,
+        };
+        let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        stored.bytes.extend_from_slice(&bytes[..written]);
+        if extent == Extent::Whole { Ok(()) } else { Err(STOPPED) }
+    }
+
+    async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Close, &file.path, true).await?;
+        if extent == Extent::Part && state.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        if std::mem::take(&mut file.open) {
+            state.writing -= 1;
+        }
+        state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?.closed = true;
+        Ok(())
+    }
+
+    async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Rename, from, true).await?;
+        if state.files.contains_key(to) {
+            return Err(SimulatedError("it exists"));
+        }
+        let file = state.files.remove(from).ok_or(SimulatedError("it is gone"))?;
+        state.files.insert(to.to_string(), file);
+        if extent == Extent::Part {
+            state.in_doubt.push((from.to_string(), to.to_string()));
+            return Err(STOPPED);
+        }
+        state.synced(to);
+        match state.answer_lost_at == Some(state.calls.len() - 1) {
+            true => Err(SimulatedError("the answer was lost")),
+            false => Ok(()),
+        }
+    }
+
+    async fn sync_name(&self, path: &str) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Rename, path, true).await?;
+        if extent == Extent::Part {
+            return Err(STOPPED);
+        }
+        state.synced(path);
+        Ok(())
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Remove, path, true).await?;
+        if extent == Extent::Part && state.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        if let Some(file) = state.files.remove(path) {
+            state.removed.push((path.to_string(), file));
+        }
+        Ok(())
+    }
+
+    async fn is_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
+        let (state, _) = self.call(Operation::Remove, path, false).await?;
+        Ok(state.files.get(path).is_none_or(|file| file.held != Some(state.boot)))
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, SimulatedError> {
+        let (state, _) = self.call(Operation::Read, path, false).await?;
+        Ok(state.files.get(path).map(|file| file.bytes.clone().into()))
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, SimulatedError> {
+        let (state, _) = self.call(Operation::Read, path, false).await?;
+        Ok(state.files.get(path).map(|file| file.bytes.len() as u64))
+    }
+
+    async fn checksum(&self, path: &str) -> Result<u64, SimulatedError> {
+        let (state, _) = self.call(Operation::Read, path, false).await?;
+        let file = state.files.get(path).ok_or(SimulatedError("it is gone"))?;
+        Ok(xxhash_rust::xxh3::xxh3_64(&file.bytes))
+    }
+
+    async fn list(&self, directory: &str) -> Result<Vec<Entry>, SimulatedError> {
+        let (state, _) = self.call(Operation::List, directory, false).await?;
+        let inside = format!("{directory}/");
+        let mut entries: Vec<Entry> = Vec::new();
+        for path in state.files.keys() {
+            let Some(rest) = path.strip_prefix(&inside) else { continue };
+            let (name, is_directory) = match rest.split_once('/') {
+                Some((directory, _)) => (directory.to_string(), true),
+                None => (rest.to_string(), false),
+            };
+            if entries.last().is_none_or(|last| last.name != name) {
+                entries.push(Entry { name, is_directory, modified_ms: 0 });
+            }
+        }
+        Ok(entries)
+    }
+}

@@ -1,0 +1,364 @@
+//! A machine with an agent on it, that stops and is started again; its disks; and the files that others write.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use weir_compiler::{Library, Options};
+use weir_plan::{Plan, Settings};
+use weir_runtime::agent::{Agent, Ending, Stop};
+use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
+use weir_runtime::source::Source;
+use weir_runtime::storage::{Machine, Moment, SimulatedDisk};
+use weir_runtime::{Clock, Context, Drive, Failure, Registry};
+
+use super::account::{Account, Story};
+use super::script::{Chance, FOLDER, Script};
+use crate::file_sink::FileSink;
+use crate::file_sink::simulated::Simulated;
+use crate::files::source::room::simulated::SimulatedRoom;
+
+/// How long it may take until everything has arrived once nothing stops any more.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The most that the channel takes on its disk.
+const CHANNEL_BYTES: u64 = 1 << 20;
+
+/// Where the machine stops, and when.
+pub(super) type Aim = (String, Moment);
+
+/// What the lines pass through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    /// Through a channel on disk, or else in memory.
+    pub(super) durable: bool,
+    /// Whether the source keeps a file of positions, without which it promises nothing of packed files that it
+    /// has not read before.
+    pub(super) positions: bool,
+    /// What the files are like.
+    pub(super) mode: Mode,
+}
+
+/// How the source takes the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// They grow.
+    Follow,
+    /// They are complete, and renamed when they are delivered.
+    Rename,
+    /// They are complete, and deleted when they are delivered.
+    Delete,
+}
+
+/// The ways that are tried.
+pub(super) const WAYS: [Way; 8] = [
+    Way { durable: true, positions: true, mode: Mode::Follow },
+    Way { durable: false, positions: true, mode: Mode::Follow },
+    Way { durable: true, positions: false, mode: Mode::Follow },
+    Way { durable: false, positions: false, mode: Mode::Follow },
+    Way { durable: true, positions: true, mode: Mode::Rename },
+    Way { durable: false, positions: true, mode: Mode::Delete },
+    Way { durable: true, positions: false, mode: Mode::Delete },
+    Way { durable: false, positions: false, mode: Mode::Rename },
+];
+
+impl Way {
+    fn program(self) -> String {
+        let decompress = self.positions;
+        let positions = if self.positions { "positions: \"/state/positions.json\"" } else { "" };
+        let channel = match self.durable {
+            true => "file { path: \"/channel\", transaction_capacity: 100 }",
+            false => "memory { capacity: 300, transaction_capacity: 100 }",
+        };
+        let mode = match self.mode {
+            Mode::Follow => "follow",
+            Mode::Rename => "complete { after: rename { suffix: \".done\" } }",
+            Mode::Delete => "complete { after: delete }",
+        };
+        format!(
+            "source logs = files {{\n  paths: [\"{FOLDER}/*.log*\"]\n  mode: {mode}\n  decompress: {decompress}\n  \
+             {positions}\n  poll: 50ms\n  batch: 20\n}}\n\
+             channel buffer = {channel}\n\
+             sink out = files {{\n  path: \"/out/{{@file}}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}\n\
+             flow main delivers exactly_once {{ logs -> buffer -> out }}\n"
+        )
+    }
+
+    fn plan(self) -> Plan {
+        static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+            Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
+        });
+        static PLANS: LazyLock<[Plan; WAYS.len()]> = LazyLock::new(|| {
+            WAYS.map(|way| {
+                let program = way.program();
+                let compiled = weir_compiler::compile(
+                    &("logs.flow", &*program),
+                    "logs.flow",
+                    &LIBRARY,
+                    &Options::default(),
+                );
+                compiled.plan.unwrap_or_else(|| panic!("{program}: {:?}", compiled.diagnostics))
+            })
+        });
+        let place = WAYS.iter().position(|way| *way == self).expect("it is one of them");
+        PLANS[place].clone()
+    }
+}
+
+/// Everything that outlives the agent.
+#[derive(Clone)]
+pub(super) struct World {
+    way: Way,
+    pub(super) machine: Machine,
+    pub(super) chance: Arc<Mutex<Chance>>,
+    channel: SimulatedDisk,
+    positions: SimulatedDisk,
+    room: SimulatedRoom,
+    output: Simulated,
+    pub(super) script: Arc<Mutex<Script>>,
+    clock: Arc<VirtualClock>,
+}
+
+struct VirtualClock(Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> i64 {
+        1_700_000_000_000_000 + self.0.elapsed().as_micros() as i64
+    }
+}
+
+thread_local! {
+    // Factories are plain functions; each history runs in one thread.
+    static HERE: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+fn here() -> World {
+    HERE.with(|world| world.borrow().clone()).expect("a history has set it")
+}
+
+fn registry() -> Registry {
+    fn source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+        crate::files::source::make_in(Arc::new(here().room), settings, context)
+    }
+    Registry::default()
+        .source("files", source)
+        .channel("memory", crate::memory::make)
+        .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
+        .sink("files", |settings, context| {
+            let settings = settings.read().map_err(Failure::permanent)?;
+            Ok(Box::new(FileSink::new(settings, here().output, "", context)?))
+        })
+}
+
+impl World {
+    /// A machine on which nothing has happened yet. Everything follows from the seed.
+    pub(super) fn new(seed: u64, way: Way, logs: usize, deeds: usize) -> World {
+        let mut chance = Chance::new(seed);
+        let machine = Machine::default();
+        let disk = |chance: &mut Chance, name| {
+            let disk = SimulatedDisk::new(chance.next(), u64::MAX);
+            disk.attach(&machine, name);
+            disk
+        };
+        let (channel, positions) = (disk(&mut chance, "channel"), disk(&mut chance, "positions"));
+        let room = SimulatedRoom::new(&machine, &positions, chance.one_in(2));
+        let output = Simulated::within(&machine, chance.next());
+        let logs = if way.mode == Mode::Follow { logs } else { 0 };
+        let script = Script::new(chance.next(), &room, logs, deeds, way.positions);
+        let world = World {
+            way,
+            machine,
+            chance: Arc::new(Mutex::new(chance)),
+            channel,
+            positions,
+            room,
+            output,
+            script: Arc::new(Mutex::new(script)),
+            clock: Arc::new(VirtualClock(Instant::now())),
+        };
+        HERE.with(|here| *here.borrow_mut() = Some(world.clone()));
+        let meddling = world.clone();
+        world.room.interrupt_by(Some(Arc::new(move || {
+            if meddling.chance.lock().unwrap().one_in(12) {
+                meddling.act();
+            }
+        })));
+        world
+    }
+
+    fn file_channel(&self, context: Context) -> Result<FileChannel<SimulatedDisk>, Failure> {
+        let limits = Limits {
+            capacity: 10_000,
+            transaction_capacity: 100,
+            byte_capacity: CHANNEL_BYTES,
+            keep_alive: Duration::from_secs(3),
+        };
+        let options = FileChannelOptions {
+            component: context.component,
+            owner: "logs/buffer".into(),
+            path: "simulated".into(),
+            schema: context.schema,
+            limits,
+            overflow: Overflow::Wait,
+            compression: Compression::None,
+            meter: context.meter,
+        };
+        let disk = self.channel.clone();
+        FileChannel::on(options, Drive::Inline, Box::new(move || Ok(disk.clone())))
+            .map_err(Failure::permanent)
+    }
+
+    /// Something may happen to the logs.
+    pub(super) fn act(&self) {
+        // It is under way already where what it looks up interrupts it.
+        let Ok(mut script) = self.script.try_lock() else { return };
+        let stories = script.stories.clone();
+        script.act(&|| self.account_of(&stories));
+    }
+
+    fn account_of(&self, stories: &[Story]) -> Account {
+        Account::of(self.output.contents().into_iter(), stories, !self.way.durable)
+    }
+
+    fn account(&self) -> Account {
+        let stories = self.script.lock().unwrap().stories.clone();
+        self.account_of(&stories)
+    }
+
+    /// One life of an agent, until it ends or its machine stops.
+    pub(super) async fn live(&self, stop: &Stop) -> Option<Ending> {
+        let agent = Agent::build(&self.way.plan(), &registry(), self.clock.clone());
+        let agent = agent.unwrap_or_else(|error| panic!("{error}"));
+        tokio::select! {
+            biased;
+            () = self.stopped() => None,
+            (_, ending) = agent.run(stop.clone(), Duration::from_secs(30)) => {
+                // What fails because the machine has stopped is no ending.
+                if self.machine.is_down() { None } else { Some(ending) }
+            }
+        }
+    }
+
+    async fn stopped(&self) {
+        while !self.machine.is_down() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// The logs go on as long as there is something to be done.
+    pub(super) async fn write(&self, pause_ms_max: u64) {
+        while !self.script.lock().unwrap().is_over() {
+            let pause = self.chance.lock().unwrap().below(pause_ms_max);
+            sleep(Duration::from_millis(pause)).await;
+            self.act();
+        }
+    }
+
+    /// Starts the machine again, after its power was lost or only the agent was killed.
+    pub(super) async fn start_again(&self) {
+        self.machine.stop();
+        // What the agent has left running finds that nothing works any more.
+        for _turn in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let power_lost = !self.chance.lock().unwrap().one_in(3);
+        let how = if power_lost { "its power is lost" } else { "the agent is killed" };
+        self.script.lock().unwrap().note(format!("{how}, {}", self.machine.stopped_at()));
+        for disk in [&self.channel, &self.positions] {
+            if power_lost { disk.reboot() } else { disk.kill() }
+        }
+        if power_lost {
+            self.output.restart()
+        } else {
+            self.output.kill()
+        }
+        self.machine.start();
+    }
+
+    /// The last agent goes on until everything has arrived, and ends.
+    pub(super) async fn finish(&self) -> Result<(), String> {
+        self.script.lock().unwrap().end();
+        let stop = Stop::default();
+        let arrival = async {
+            let everything = timeout(PATIENCE, self.everything()).await;
+            // What is empty brings nothing, and is still looked at.
+            sleep(Duration::from_secs(1)).await;
+            stop.drain.cancel();
+            everything.is_ok()
+        };
+        let (ending, _) = tokio::join!(self.live(&stop), arrival);
+        let stories = self.script.lock().unwrap().stories.clone();
+        let account = self.account();
+        let missing = account.missing(&stories);
+        match (account.faults(), &missing[..]) {
+            ([], []) => {}
+            ([], missing) => {
+                return Err(format!(
+                    "{} lines are missing: {missing:?}; the agent: {ending:?}",
+                    missing.len()
+                ));
+            }
+            (faults, _) => return Err(format!("{} faults: {faults:#?}", faults.len())),
+        }
+        match ending {
+            Some(Ending::Complete) => self.is_tidy(),
+            ending => Err(format!("the last agent ended as {ending:?}")),
+        }
+    }
+
+    async fn everything(&self) {
+        let lines = self.script.lock().unwrap().stories.iter().map(|story| story.lines).sum();
+        while self.account().distinct() < lines {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Nothing is left that nobody needs any more.
+    fn is_tidy(&self) -> Result<(), String> {
+        let paths = self.output.paths();
+        if let Some(path) = paths.iter().find(|path| path.ends_with(".tmp")) {
+            return Err(format!("{path} was left over"));
+        }
+        let entries: Vec<&String> = paths.iter().filter(|path| path.contains("/.weir/")).collect();
+        if entries.len() > 1 {
+            return Err(format!("the ledger is not one entry: {entries:?}"));
+        }
+        let is_left = |path: &&PathBuf| match self.way.mode {
+            Mode::Follow => false,
+            Mode::Rename => !path.to_string_lossy().ends_with(".done"),
+            Mode::Delete => true,
+        };
+        if let Some(path) = self.room.paths().iter().find(is_left) {
+            return Err(format!("{} was not put away", path.display()));
+        }
+        match self.channel.used() {
+            used if used > CHANNEL_BYTES => Err(format!("the channel takes {used} bytes")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the machine stop in a place, whenever it comes there.
+    pub(super) fn aim(&self, (place, moment): &Aim) {
+        self.machine.stop_in(place, *moment);
+    }
+
+    /// Has the machine stop at a step, seen from now.
+    pub(super) fn plan(&self, skip: u64, moment: Moment) {
+        self.machine.stop_at(skip, moment);
+    }
+}
+
+/// Runs in one thread and in virtual time.
+pub(super) fn simulate<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let outcome = runtime.expect("a runtime can be made").block_on(future);
+    HERE.with(|here| {
+        if let Some(world) = here.borrow_mut().take() {
+            // They hold each other.
+            world.room.interrupt_by(None);
+        }
+    });
+    outcome
+}

@@ -1,0 +1,190 @@
+//! The seam between the source and where its files are: this machine, or a test's memory.
+
+use std::fmt::Debug;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use walkdir::WalkDir;
+use weir_runtime::Drive;
+use weir_runtime::storage::Directory;
+
+use super::discovery::{Seen, Sighting};
+use super::identity::State;
+use super::positions::{KeepPositions, Memory, Positions, PositionsError};
+use super::watching::Watcher;
+
+#[cfg(test)]
+pub(in crate::files) mod simulated;
+
+/// Where positions are kept, and what was kept there; nothing if nothing ever was.
+pub(in crate::files) type OpenPositions = (Arc<dyn KeepPositions>, Option<Memory>);
+
+/// What the source needs of the machine that its files are on. Everything blocks.
+///
+/// It is asked once for a file, a look or a read of up to a mebibyte, never for an event.
+pub(in crate::files) trait Room: Debug + Send + Sync {
+    /// Where all this is waited for.
+    fn drive(&self) -> Drive;
+
+    /// Looks through everything below a root, and notes the regular files with a wanted path.
+    fn walk(&self, root: &Path, wanted: &dyn Fn(&Path) -> bool, seen: &mut Seen);
+
+    /// Tells of what happens between two looks, if it can.
+    fn watcher(&self, component: Arc<str>) -> Watcher;
+
+    /// Opens a regular file.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// Which file is at a path, and in what state it is.
+    fn state(&self, path: &Path) -> io::Result<State>;
+
+    /// Gives a file another name; an error if there is such a file.
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes hold of the file of positions.
+    fn positions(&self, path: &Path) -> Result<OpenPositions, PositionsError>;
+}
+
+/// A file that is open for reading, under whatever name it now has.
+pub(in crate::files) trait OpenFile: Debug + Send {
+    /// Which file it is, and in what state it is.
+    fn state(&self) -> io::Result<State>;
+
+    /// Reads so many bytes from `position` on, fewer only where the file ends, in the place of what is in the
+    /// buffer. One that has just so many already is used as it is.
+    fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()>;
+
+    /// Reads into a buffer what one call brings.
+    fn read_into(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// The same file once more.
+    fn again(&self) -> io::Result<Box<dyn OpenFile>>;
+}
+
+/// The files of this machine.
+#[derive(Debug)]
+pub(in crate::files) struct LocalRoom;
+
+impl Room for LocalRoom {
+    fn drive(&self) -> Drive {
+        Drive::Threads
+    }
+
+    fn walk(&self, root: &Path, wanted: &dyn Fn(&Path) -> bool, seen: &mut Seen) {
+        for entry in WalkDir::new(root).follow_links(true) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    seen.note(&error);
+                    continue;
+                }
+            };
+            let path = entry.path();
+            if entry.file_type().is_dir() {
+                seen.directories.push(path.to_path_buf());
+            }
+            if !entry.file_type().is_file() || !wanted(path) {
+                continue;
+            }
+            match entry.metadata() {
+                Ok(metadata) => {
+                    let State { key, stamp } = State::of(&metadata);
+                    seen.files.push(Sighting { path: path.to_path_buf(), key, stamp });
+                }
+                Err(error) => seen.note(&error),
+            }
+        }
+    }
+
+    fn watcher(&self, component: Arc<str>) -> Watcher {
+        Watcher::new(component)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        // Whatever has taken the place of a file meanwhile, a pipe say, does not hold up the source.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        Ok(Box::new(file))
+    }
+
+    fn state(&self, path: &Path) -> io::Result<State> {
+        Ok(State::of(&std::fs::metadata(path)?))
+    }
+
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn positions(&self, path: &Path) -> Result<OpenPositions, PositionsError> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = Directory::create(parent.unwrap_or(Path::new(".")));
+        let directory =
+            directory.map_err(|source| PositionsError::Directory { path: path.to_path_buf(), source })?;
+        let (positions, remembered) = Positions::open(directory, path)?;
+        Ok((Arc::new(positions), remembered))
+    }
+}
+
+impl OpenFile for File {
+    fn state(&self) -> io::Result<State> {
+        Ok(State::of(&self.metadata()?))
+    }
+
+    fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        if buffer.len() == bytes {
+            let length = read_some(self, buffer, position)?;
+            buffer.truncate(length);
+            return Ok(());
+        }
+        // Into memory that was never written to.
+        buffer.clear();
+        buffer.reserve_exact(bytes);
+        while buffer.len() < bytes {
+            let at = position + buffer.len() as u64;
+            match rustix::io::pread(self, spare_capacity(buffer), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The allocator may have given more than was asked for.
+        buffer.truncate(bytes);
+        Ok(())
+    }
+
+    fn read_into(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_at(buffer, position)
+    }
+
+    fn again(&self) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+}
+
+fn read_some(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read_at(&mut buffer[length..], position + length as u64) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
