@@ -20,7 +20,7 @@ use target::Target;
 pub use machine::{Machine, Moment, Step, Toll};
 pub use target::SimulatedLock;
 
-/// The operations of [`Storage`], for plans of faults and tables of what was covered.
+/// The operations of [`Storage`](super::Storage), for plans of faults and tables of what was covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Call {
