@@ -1,5 +1,6 @@
 //! Moments of a run at which a crash is worth a test, told from what lies on disk while the run is held.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::fs;
@@ -42,13 +43,15 @@ pub struct Traces {
     /// The directory of its channel, if it has one.
     pub channel: Option<PathBuf>,
     entries_before: BTreeSet<PathBuf>,
+    /// The last entry of the ledger that was looked at.
+    newest_entry: RefCell<Option<PathBuf>>,
 }
 
 impl Traces {
     /// Takes note of what is there before a run.
     pub fn before(input: PathBuf, output: PathBuf, channel: Option<PathBuf>) -> Traces {
         let entries_before = entries(&output).into_iter().collect();
-        Traces { input, output, channel, entries_before }
+        Traces { input, output, channel, entries_before, newest_entry: RefCell::default() }
     }
 
     /// Whether a run that is held, with these files open, has come to this moment.
@@ -62,6 +65,12 @@ impl Traces {
                 })
             }
             Moment::LedgerWritten => {
+                // All of the output is looked through only when there is a new entry.
+                let newest = entries(&self.output).into_iter().max();
+                if newest.is_none() || *self.newest_entry.borrow() == newest {
+                    return false;
+                }
+                *self.newest_entry.borrow_mut() = newest;
                 let vouched = self.vouched();
                 unfinished(&self.output).iter().any(|file| vouched.iter().any(|entry| names(entry, file)))
             }

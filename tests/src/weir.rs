@@ -17,7 +17,7 @@ use crate::{Moment, Scene, Traces, repository, wait_until};
 /// How many of a log's last lines a failure shows.
 const TAIL_LINES: usize = 30;
 /// So many looks for a moment lie between two times of work.
-const LOOKS: u64 = 20;
+const LOOKS: u64 = 60;
 
 static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
