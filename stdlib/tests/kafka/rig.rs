@@ -1,6 +1,6 @@
 //! What the tests share: topics, records put there by librdkafka itself, and running components.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -244,13 +244,16 @@ pub(crate) struct Reading {
     pub(crate) stop: Box<dyn Fn() + Send + Sync>,
     pub(crate) task: JoinHandle<Result<(), Failure>>,
     seen: Arc<Mutex<Seen>>,
-    gate: watch::Sender<bool>,
+    gate: watch::Sender<usize>,
     channel: Arc<dyn Channel>,
 }
 
 #[derive(Default)]
 struct Seen {
     bodies: BTreeMap<String, usize>,
+    /// How many records were taken, and how many of them acknowledged.
+    taken: usize,
+    acknowledged: usize,
     /// Offsets by topic and partition, as they came.
     offsets: BTreeMap<(String, i64), Vec<i64>>,
 }
@@ -264,7 +267,7 @@ impl Reading {
         let channel = channel(capacity);
         let mut source = weir_stdlib::kafka::make_source(settings, context("in", schema())).unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
-        let (gate, open) = watch::channel(true);
+        let (gate, open) = watch::channel(usize::MAX);
         tokio::spawn(collect(SinkPort::reading(&*channel), seen.clone(), open));
         let port = SourcePort::into_channel(channel.clone());
         let stop = port.stop.clone();
@@ -274,7 +277,21 @@ impl Reading {
 
     /// Acknowledges what is taken, or not until it is told to.
     pub(crate) fn acknowledge(&self, open: bool) {
-        self.gate.send_replace(open);
+        self.acknowledge_first(if open { usize::MAX } else { 0 });
+    }
+
+    /// Acknowledges what is taken until so many records are, or a batch more.
+    pub(crate) fn acknowledge_first(&self, records: usize) {
+        self.gate.send_replace(records);
+    }
+
+    /// Waits until so many records are taken and not acknowledged.
+    pub(crate) async fn wait_for_held(&self, count: usize) {
+        let held = || {
+            let seen = self.seen.lock().unwrap();
+            seen.taken - seen.acknowledged >= count
+        };
+        wait_until(&format!("{count} records that are held"), held).await;
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -286,13 +303,17 @@ impl Reading {
     }
 
     pub(crate) async fn wait_for(&self, count: usize) {
-        let seen = || self.count() >= count;
-        wait_until(&format!("{count} records ({} are there)", self.count()), seen).await;
+        let begin = Instant::now();
+        while self.count() < count {
+            assert!(begin.elapsed() < PATIENCE, "{} of {count} records within {PATIENCE:?}", self.count());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Stops the source in an orderly way. Returns how often each body came.
     pub(crate) async fn stop(self) -> BTreeMap<String, usize> {
         (self.stop)();
+        self.acknowledge(true);
         let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the source did not stop");
         ended.unwrap().unwrap();
         self.channel.close();
@@ -318,28 +339,29 @@ impl Reading {
     }
 }
 
-async fn collect(mut port: SinkPort, seen: Arc<Mutex<Seen>>, mut open: watch::Receiver<bool>) {
-    let mut held = Vec::new();
+async fn collect(mut port: SinkPort, seen: Arc<Mutex<Seen>>, mut gate: watch::Receiver<usize>) {
+    let mut held = VecDeque::new();
     loop {
         let taken = tokio::select! {
-            taken = port.take() => taken.unwrap(),
-            changed = open.changed() => {
+            taken = port.take() => Some(taken.unwrap()),
+            changed = gate.changed() => {
                 if changed.is_err() { return }
-                if *open.borrow() { held.drain(..).for_each(weir_runtime::Acknowledgement::done) }
-                continue
+                None
             }
         };
         match taken {
-            Taken::Events(delivery) => {
+            Some(Taken::Events(delivery)) => {
                 note(&mut seen.lock().unwrap(), &delivery.batch);
-                if *open.borrow() {
-                    delivery.acknowledgement.done()
-                } else {
-                    held.push(delivery.acknowledgement)
-                }
+                held.push_back((delivery.batch.rows(), delivery.acknowledgement));
             }
-            Taken::Pressure => {}
-            Taken::End => return,
+            Some(Taken::End) => return,
+            Some(Taken::Pressure) | None => {}
+        }
+        let mut seen = seen.lock().unwrap();
+        while seen.acknowledged < *gate.borrow() {
+            let Some((rows, acknowledgement)) = held.pop_front() else { break };
+            seen.acknowledged += rows;
+            acknowledgement.done();
         }
     }
 }
@@ -347,6 +369,7 @@ async fn collect(mut port: SinkPort, seen: Arc<Mutex<Seen>>, mut open: watch::Re
 fn note(seen: &mut Seen, batch: &Batch) {
     let column = |name: &str| batch.column(name).unwrap();
     let (topics, partitions, offsets) = (column("@topic"), column("@partition"), column("@offset"));
+    seen.taken += batch.rows();
     for row in 0..batch.rows() {
         let body = String::from_utf8(batch.bodies().unwrap().value(row).to_vec()).unwrap();
         *seen.bodies.entry(body).or_default() += 1;
