@@ -4,6 +4,7 @@
 //! This crate must not know the compiler: it hands out its signatures as text.
 
 mod buffers;
+mod due;
 mod file_channel;
 mod file_sink;
 mod files;

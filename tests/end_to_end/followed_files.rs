@@ -13,9 +13,13 @@ use rand::{Rng, SeedableRng};
 use weir_tests::{Account, Moment, Scene, Traces, Weir, lines_of, say, visible_files, wait_until};
 
 const KILLS: usize = 30;
-/// Every third kill waits for the next one of these; where the others come is left to chance.
+/// Every third kill waits for one of these; where the others come is left to chance.
 const MOMENTS: [Moment; 4] = [Moment::Recovery, Moment::Unsynced, Moment::SegmentRoll, Moment::LedgerWritten];
 const LOGS: usize = 3;
+/// A moment that was not met so soon is waited for again later.
+const PATIENCE_FOR_A_MOMENT: Duration = Duration::from_secs(20);
+/// With so many kills every moment has been met, or the test can't meet it.
+const KILLS_MAX: usize = 3 * KILLS;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The logs of an application, and whoever rotates them.
@@ -172,27 +176,33 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
     let channel = channel.map(|folder| scene.folder().join(folder));
     let mut application = Application::new(input.clone(), packs);
     let mut arrived = Arrived::default();
-    let mut moments = MOMENTS
-        .into_iter()
-        .filter(|moment| channel.is_some() || *moment != Moment::SegmentRoll)
-        .filter(|moment| !packs || *moment != Moment::LedgerWritten)
-        .cycle();
-    for kill in 0..KILLS {
+    let through_a_disk = |moment: &Moment| channel.is_some() || *moment != Moment::SegmentRoll;
+    let mut met: BTreeMap<Moment, usize> =
+        MOMENTS.into_iter().filter(through_a_disk).map(|moment| (moment, 0)).collect();
+    for kill in 0..KILLS_MAX {
+        let (moment, times) = met.iter().min_by_key(|(_, times)| **times).expect("there are moments");
+        let (moment, never) = (*moment, *times == 0);
+        if kill >= KILLS && !never {
+            break;
+        }
         let traces = Traces::before(input.clone(), output.clone(), channel.clone());
         let weir = Weir::run(&scene, flow, &settings);
-        match (kill % 3 == 2).then(|| moments.next()).flatten() {
-            Some(moment) => weir.kill_at(moment, &traces, PATIENCE, || application.work(&arrived.numbers)),
-            None => {
-                for _ in 0..application.chance.random_range(1..12) {
-                    application.work(&arrived.numbers);
-                    sleep(Duration::from_millis(application.chance.random_range(0..60)));
-                }
-                weir.kill();
+        if kill % 3 == 2 {
+            let work = || application.work(&arrived.numbers);
+            if weir.kill_at(moment, &traces, PATIENCE_FOR_A_MOMENT, work) {
+                *met.entry(moment).or_default() += 1;
             }
+        } else {
+            for _ in 0..application.chance.random_range(1..12) {
+                application.work(&arrived.numbers);
+                sleep(Duration::from_millis(application.chance.random_range(0..60)));
+            }
+            weir.kill();
         }
         application.work(&arrived.numbers);
         arrived.look(&output);
     }
+    assert!(met.values().all(|times| *times > 0), "not every moment was met: {met:?}");
     let weir = Weir::run(&scene, flow, &settings);
     let sent = application.sent.len();
     wait_until("every line has arrived", PATIENCE, || {
@@ -202,7 +212,7 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
     weir.terminate().assert_success();
     arrived.look(&output);
     let account = Account::of(&application.sent, &arrived.lines);
-    say(name, format!("{} files, {KILLS} kills", arrived.files.len()));
+    say(name, format!("{} files, killed at {met:?}", arrived.files.len()));
     account
 }
 

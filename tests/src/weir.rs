@@ -132,35 +132,39 @@ impl Weir {
     }
 
     /// SIGKILL at a moment that is known by its traces: again and again the run is held for as long as it takes to
-    /// look at them. `meanwhile` keeps it at work.
+    /// look at them. `meanwhile` keeps it at work. Returns whether the moment was met: when the patience ends before,
+    /// it is killed wherever it is.
     ///
     /// # Panics
     ///
-    /// When the run ends before, or the moment is not met within the patience.
+    /// When the run ends before.
     pub fn kill_at(
         mut self,
         moment: Moment,
         traces: &Traces,
         patience: Duration,
         mut meanwhile: impl FnMut(),
-    ) {
+    ) -> bool {
         let begin = Instant::now();
-        for look in 0.. {
+        let mut look = 0;
+        loop {
             self.signal(Signal::STOP);
             self.await_held();
-            if traces.show(moment, &self.open_files()) {
-                return self.kill();
+            let met = traces.show(moment, &self.open_files());
+            if met || begin.elapsed() >= patience {
+                self.kill();
+                return met;
             }
             self.signal(Signal::CONT);
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("weir ended with {status} before it could be killed {moment}\n{}", self.log_tail());
             }
-            assert!(begin.elapsed() < patience, "not met within {} s: {moment}", patience.as_secs());
             if look % LOOKS == 0 {
                 meanwhile();
             }
             // Looks that come too close would keep it from getting anywhere.
             sleep(Duration::from_micros(200 + look * 37 % 1_000));
+            look += 1;
         }
     }
 

@@ -13,12 +13,13 @@ use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use weir_runtime::Failure;
 use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
 
 use super::addresses;
+use crate::due::until;
 use crate::lines::Span;
 
 /// A batch's bodies take about this much at most.
@@ -245,14 +246,6 @@ impl<N: Notice> Gatherer<N> {
                 Some(delivered) = deliveries.next() => self.deliver(&delivered),
             }
         }
-    }
-}
-
-/// Waits until that time; for ever without.
-pub(crate) async fn until(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -27,7 +27,7 @@ use weir_runtime::batch::Column;
 use weir_runtime::{Failure, Meter};
 
 pub(crate) use connection::Connection;
-pub(crate) use gathering::{Gatherer, Notice, Piece, until};
+pub(crate) use gathering::{Gatherer, Notice, Piece};
 pub(crate) use text_maps::TextMaps;
 
 /// How long a client may take to agree on a protection.

@@ -11,7 +11,8 @@ use tracing::debug;
 
 use super::framing::{Frames, Messages};
 use super::{Headers, Terms};
-use crate::listening::{Arrival, Connection, Piece, until};
+use crate::due::until;
+use crate::listening::{Arrival, Connection, Piece};
 
 /// Reads a client's messages until it or the source ends.
 pub(super) async fn serve(

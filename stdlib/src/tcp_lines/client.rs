@@ -16,8 +16,9 @@ use weir_runtime::batch::{BatchError, Column};
 use weir_runtime::{Clock, Meter};
 
 use crate::buffers::Buffers;
+use crate::due::until;
 use crate::lines::{Ending, LineRules, LongLine};
-use crate::listening::{Arrival, Connection, Notice, Piece, until};
+use crate::listening::{Arrival, Connection, Notice, Piece};
 
 /// What each line is answered with, as Flume does.
 const ANSWER: &[u8] = b"OK\n";

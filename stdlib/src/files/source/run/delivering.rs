@@ -68,7 +68,7 @@ impl Run<'_> {
     /// Saves what was delivered, unless that is under way or was done just now: then afterwards.
     pub(super) fn save(&mut self) {
         let Some(positions) = &self.source.positions else { return };
-        if self.unsaved && self.saving.is_none() && self.next_save <= Instant::now() {
+        if self.save_due().is_some_and(|due| due <= Instant::now()) {
             self.saving_since = Instant::now();
             let (positions, memory) = (positions.clone(), self.files.remember());
             self.unsaved = false;

@@ -21,6 +21,7 @@ use super::room::Room;
 use super::tracked::{FileId, Files, Phase};
 use super::watching::{News, Watcher};
 use super::{FilesError, FilesSource};
+use crate::due::until;
 
 /// The most files that are open at once; for another, the one unused for longest is closed.
 const OPEN_MAX: usize = 512;
@@ -251,14 +252,6 @@ impl Run<'_> {
 
 fn file_path(files: &mut Files, id: FileId) -> PathBuf {
     files.get(id).map(|file| file.path.clone()).unwrap_or_default()
-}
-
-/// Waits until that time; for ever without.
-async fn until(when: Option<Instant>) {
-    match when {
-        Some(when) => sleep_until(when).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits until what is being saved is saved; for ever if nothing is.

@@ -15,7 +15,8 @@ use super::super::text::{Identified, Knowledge, Outcome, Text, identify};
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
 use super::looking::has_packed_name;
-use super::{ENDS_WITHIN, LOOKS_APART, OPEN_MAX, PACKED_MAX, Run, file_path, finished, until};
+use super::{ENDS_WITHIN, LOOKS_APART, OPEN_MAX, PACKED_MAX, Run, file_path, finished};
+use crate::due::until;
 use crate::lines::Ending;
 
 /// So many batches of a file may be put before it is another file's turn.
