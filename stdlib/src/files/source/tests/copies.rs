@@ -40,6 +40,20 @@ impl Setting {
         self.remove(name);
     }
 
+    /// Begins, waits for so many lines, and ends.
+    async fn after(self, lines: usize) -> Setting {
+        let mut trial = self.begin().await;
+        trial.lines(lines).await;
+        trial.end().await
+    }
+
+    /// Begins, sees that these are the next lines, and ends.
+    async fn yields<const N: usize>(self, lines: [&str; N]) -> Setting {
+        let mut trial = self.begin().await;
+        assert_eq!(trial.lines(N).await, lines);
+        trial.end().await
+    }
+
     /// Begins, and sees that there is nothing to be read.
     async fn has_nothing_more(self) -> Setting {
         let mut trial = self.begin().await;
@@ -73,9 +87,7 @@ async fn what_was_packed_while_the_agent_was_down_is_read_on() {
     for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
         for setting in settings() {
             setting.write("a.log", text(0..1_000));
-            let mut trial = setting.begin().await;
-            trial.lines(1_000).await;
-            let setting = trial.end().await;
+            let setting = setting.after(1_000).await;
             setting.append("a.log", text(1_000..1_300));
             setting.replace("a.log", "a.log.1.packed", pack);
             let mut trial = setting.begin().await;
@@ -94,14 +106,10 @@ async fn what_a_crash_has_kept_from_the_file_of_positions_is_not_read_again() {
     for known in [true, false] {
         let setting = Setting::new(follow("beginning")).with_durable_channel().with_positions();
         setting.write("a.log", if known { text(0..500) } else { String::new() });
-        let mut trial = setting.begin().await;
-        trial.lines(if known { 500 } else { 0 }).await;
-        let setting = trial.end().await;
+        let setting = setting.after(if known { 500 } else { 0 }).await;
         let early = fs::read(setting.path("state/positions.json")).ok();
         setting.append("a.log", text(500..800));
-        let mut trial = setting.begin().await;
-        trial.lines(300).await;
-        let setting = trial.end().await;
+        let setting = setting.after(300).await;
         match early {
             Some(early) => setting.write("state/positions.json", early),
             None => setting.remove("state/positions.json"),
@@ -138,9 +146,7 @@ async fn of_several_with_the_same_beginning_each_copy_finds_its_own() {
         for name in ["a", "b", "c"] {
             setting.write(&format!("{name}.log"), bannered(&format!("{name} 1\n").repeat(200)));
         }
-        let mut trial = setting.begin().await;
-        trial.lines(900).await;
-        let setting = trial.end().await;
+        let setting = setting.after(900).await;
         for name in ["b", "a", "c"] {
             setting.append(&format!("{name}.log"), format!("{name} 2\n"));
             setting.replace(&format!("{name}.log"), &format!("old.{name}.log.gz"), gzip);
@@ -220,9 +226,7 @@ async fn a_copy_that_is_still_being_made_waits_until_it_is_whole() {
 async fn a_copy_of_a_copy_goes_on_as_well() {
     for setting in settings() {
         setting.write("a.log", "1\n");
-        let mut trial = setting.begin().await;
-        trial.lines(1).await;
-        let setting = trial.end().await;
+        let setting = setting.after(1).await;
         setting.append("a.log", "2\n");
         setting.replace("a.log", "a.log.gz", gzip);
         let mut trial = setting.begin().await;
@@ -235,9 +239,7 @@ async fn a_copy_of_a_copy_goes_on_as_well() {
         let setting = trial.end().await;
         setting.write("c.log.gz", gzip(b"1\n2\n3"));
         setting.remove("b.log.zst");
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["3"]);
-        trial.end().await.has_nothing_more().await;
+        setting.yields(["3"]).await.has_nothing_more().await;
     }
 }
 
@@ -245,9 +247,7 @@ async fn a_copy_of_a_copy_goes_on_as_well() {
 async fn a_copy_that_has_gone_is_known_again_when_it_comes_back() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
-    let mut trial = setting.begin().await;
-    trial.lines(2).await;
-    let setting = trial.end().await;
+    let setting = setting.after(2).await;
     setting.replace("a.log", "a.log.gz", gzip);
     let setting = setting.has_nothing_more().await;
     let packed = setting.read("a.log.gz");
@@ -261,9 +261,7 @@ async fn a_copy_that_has_gone_is_known_again_when_it_comes_back() {
 async fn a_new_log_in_place_of_the_original_is_another_one() {
     for setting in settings() {
         setting.write("a.log", bannered("1\n"));
-        let mut trial = setting.begin().await;
-        trial.lines(101).await;
-        let setting = trial.end().await;
+        let setting = setting.after(101).await;
         setting.append("a.log", "2\n");
         setting.replace("a.log", "a.log.1.gz", gzip);
         setting.write("a.log", bannered("1\n3\n"));
@@ -280,9 +278,7 @@ async fn a_new_log_in_place_of_the_original_is_another_one() {
 async fn a_log_that_was_packed_and_truncated_goes_on() {
     for setting in settings() {
         setting.write("a.log", "1\n2\n");
-        let mut trial = setting.begin().await;
-        trial.lines(2).await;
-        let setting = trial.end().await;
+        let setting = setting.after(2).await;
         setting.append("a.log", "3\n");
         setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
         File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
@@ -333,14 +329,10 @@ async fn an_event_that_waited_for_further_lines_is_whole_in_the_copy() {
         let begins = variant("begins", &[("pattern", pattern), ("most", Value::Int(10)), ("wait", wait)]);
         let setting = setting.with("multiline", begins);
         setting.write("a.log", "one\n 1\ntwo\n 2\n");
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["one\n 1"]);
-        let setting = trial.end().await;
+        let setting = setting.yields(["one\n 1"]).await;
         setting.append("a.log", " 3\nthree");
         setting.replace("a.log", "a.log.gz", gzip);
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(2).await, ["two\n 2\n 3", "three"]);
-        trial.end().await;
+        setting.yields(["two\n 2\n 3", "three"]).await;
     }
 }
 
@@ -348,13 +340,9 @@ async fn an_event_that_waited_for_further_lines_is_whole_in_the_copy() {
 async fn a_last_line_without_its_end_is_read_from_the_copy() {
     for setting in settings() {
         setting.write("a.log", "1\n2");
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["1"]);
-        let setting = trial.end().await;
+        let setting = setting.yields(["1"]).await;
         setting.replace("a.log", "a.log.gz", gzip);
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["2"]);
-        trial.end().await.has_nothing_more().await;
+        setting.yields(["2"]).await.has_nothing_more().await;
     }
 }
 
@@ -368,9 +356,7 @@ async fn what_was_not_wanted_is_not_wanted_of_the_copy() {
         let setting = trial.end().await;
         setting.append("a.log", "new\n");
         setting.replace("a.log", "a.log.gz", gzip);
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["new"]);
-        trial.end().await;
+        setting.yields(["new"]).await;
     }
 }
 
@@ -380,15 +366,11 @@ async fn complete_files_that_are_packed_afterwards_are_not_read_again() {
         setting.write("a.log", text(0..100) + "end");
         setting.write("one.log.gz", gzip(b"the same\n"));
         setting.write("two.log.gz", gzip(b"the same\n"));
-        let mut trial = setting.begin().await;
-        trial.lines(103).await;
-        let setting = trial.end().await;
+        let setting = setting.after(103).await;
         setting.replace("a.log", "a.log.gz", gzip);
         // Complete files that were packed from the start may well have the same text.
         setting.write("three.log.gz", gzip(b"the same\n"));
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["the same"]);
-        let setting = trial.end().await;
+        let setting = setting.yields(["the same"]).await;
         let setting = setting.with("mode", complete(variant("delete", &[])));
         let trial = setting.begin().await;
         trial.counted("files_delivered", 4).await;
@@ -401,9 +383,7 @@ async fn complete_files_that_are_packed_afterwards_are_not_read_again() {
 async fn a_copy_is_known_by_what_an_earlier_version_has_saved() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
-    let mut trial = setting.begin().await;
-    trial.lines(2).await;
-    let setting = trial.end().await;
+    let setting = setting.after(2).await;
     let saved = String::from_utf8(setting.read("state/positions.json")).unwrap();
     let mut saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
     let name =
@@ -414,23 +394,17 @@ async fn a_copy_is_known_by_what_an_earlier_version_has_saved() {
     setting.write("state/positions.json", saved.to_string());
     setting.append("a.log", "3\n");
     setting.replace("a.log", "a.log.gz", gzip);
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["3"]);
-    trial.end().await.has_nothing_more().await;
+    setting.yields(["3"]).await.has_nothing_more().await;
 }
 
 #[tokio::test]
 async fn a_copy_goes_on_although_packed_files_are_not_read() {
     let setting = Setting::new(follow("beginning")).with("decompress", Value::Bool(false)).with_positions();
     setting.write("a.log", "1\n");
-    let mut trial = setting.begin().await;
-    trial.lines(1).await;
-    let setting = trial.end().await;
+    let setting = setting.after(1).await;
     setting.append("a.log", "2\n");
     setting.replace("a.log", "a.log.gz", gzip);
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["2"]);
-    let setting = trial.end().await;
+    let setting = setting.yields(["2"]).await;
     // Another state, but the same text.
     setting.append("a.log.gz", gzip(b""));
     setting.has_nothing_more().await;
