@@ -429,7 +429,7 @@ fn promises_of(
                     declared: component.declared.span,
                     class: signature.class,
                     class_span: signature.class_span,
-                    losing: component.chosen_variants(library).find(|variant| variant.loses.is_some()),
+                    shortfalls: component.shortfalls(library),
                 })
             });
             promises::keep(promised, hops, diagnostics);

@@ -1,10 +1,12 @@
 //! The library: signatures of components and the types of their settings, read from the language.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use weir_grammar::tree::{
-    self, Expression, ExpressionKind, ItemKind, Name, Number, Requirement, Role, TypeName, TypeNameKind,
+    self, Expression, ExpressionKind, ItemKind, Name, Number, Requirement, Role, Shortfall, TypeName,
+    TypeNameKind,
 };
 use weir_grammar::{Span, parse};
 
@@ -51,6 +53,8 @@ pub(crate) struct Signature {
     pub(crate) group: Group,
     pub(crate) emits: Vec<ColumnSignature>,
     pub(crate) needs: Vec<ColumnSignature>,
+    /// What it may do although its class would not.
+    pub(crate) shortfalls: Vec<Shortfall>,
 }
 
 /// What reads a body into fields.
@@ -115,8 +119,8 @@ pub(crate) struct Variant {
     pub(crate) group: Option<Group>,
     /// What a sink needs that is set to it.
     pub(crate) needs: Vec<ColumnSignature>,
-    /// Why a component may lose events that is set to it, if it may.
-    pub(crate) loses: Option<Arc<str>>,
+    /// What a component may do that is set to it, although its class would not.
+    pub(crate) shortfalls: Vec<Shortfall>,
 }
 
 impl Library {
@@ -228,7 +232,7 @@ struct Reader {
 impl Reader {
     /// Types first by name alone, so that any may use any other.
     fn read(&mut self) {
-        let items = std::mem::take(&mut self.items);
+        let items = take(&mut self.items);
         for item in &items {
             match item {
                 ItemKind::Enum(tree::Enum { name, .. }) => self.declare_type(name, Named::Enum(Vec::new())),
@@ -245,13 +249,14 @@ impl Reader {
                         let needs =
                             variant.signature.as_ref().and_then(|signature| signature.needs.as_deref());
                         let needs = self.columns(needs.unwrap_or_default());
-                        let loses = variant.signature.as_ref().and_then(|signature| signature.loses.as_ref());
-                        let loses = loses.map(|because| because.text.as_str().into());
-                        let group = variant.signature.map(|signature| self.group(signature));
+                        let mut signature = variant.signature;
+                        let shortfalls = signature.as_mut().map(|signature| take(&mut signature.shortfalls));
+                        let shortfalls = shortfalls.unwrap_or_default();
+                        let group = signature.map(|signature| self.group(signature));
                         // A variant that only needs or loses something carries no settings.
-                        let plain = needs.is_empty() && loses.is_none();
+                        let plain = needs.is_empty() && shortfalls.is_empty();
                         let group = group.filter(|group| plain || !group.settings.is_empty());
-                        Variant { name: variant.name, group, needs, loses }
+                        Variant { name: variant.name, group, needs, shortfalls }
                     });
                     let variants = variants.collect();
                     self.library.types.insert(name.text.into(), Named::Enum(variants));
@@ -320,7 +325,9 @@ impl Reader {
         self.declare(Some(crate::flows::in_words(item.role)), &item.name);
         let emits = self.columns(item.signature.emits.as_deref().unwrap_or_default());
         let needs = self.columns(item.signature.needs.as_deref().unwrap_or_default());
-        let group = self.group(item.signature);
+        let mut signature = item.signature;
+        let shortfalls = take(&mut signature.shortfalls);
+        let group = self.group(signature);
         let Some(class) = Class::of(item.role, &item.class.text) else {
             let near = nearest(&item.class.text, Class::names(item.role)).map(str::to_owned);
             let name = item.class.text.to_string();
@@ -333,8 +340,8 @@ impl Reader {
         if item.default && item.role == Role::Channel {
             self.library.default_channel = Some(name.clone());
         }
-        let signature =
-            Signature { name: item.name, class, class_span: item.class.span, group, emits, needs };
+        let class_span = item.class.span;
+        let signature = Signature { name: item.name, class, class_span, group, emits, needs, shortfalls };
         self.library.components.insert((item.role, name), signature);
     }
 

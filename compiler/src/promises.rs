@@ -1,14 +1,13 @@
 //! What flows promise, and what the classes of components can keep.
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Flow, Role};
+use weir_grammar::tree::{Flow, Role, Shortfall};
 use weir_plan::{Delivery, Order};
 
-use crate::diagnostics::{Diagnostic, Misplaced, UnkeptPromise, UnknownPromise};
+use crate::diagnostics::{Diagnostic, Misplaced, RequiredSetting, UnkeptPromise, UnknownPromise};
 use crate::expressions::no_such_column;
 use crate::flows::Edge;
 use crate::graph::required_destinations;
-use crate::library::Variant;
 use crate::lower::Lowered;
 use crate::names::nearest;
 use crate::settings::Checker;
@@ -166,20 +165,40 @@ pub(crate) struct Hop<'h> {
     pub(crate) declared: Span,
     pub(crate) class: Class,
     pub(crate) class_span: Span,
-    /// A variant that it is set to and that loses events.
-    pub(crate) losing: Option<&'h Variant>,
+    /// What its settings make it do although its class would not.
+    pub(crate) shortfalls: Vec<SetShortfall<'h>>,
+}
+
+/// What the settings of a component make it do although its class would not.
+pub(crate) struct SetShortfall<'h> {
+    pub(crate) clause: &'h Shortfall,
+    /// The variant that it is set to, if it is that which says so.
+    pub(crate) set_to: Option<&'h str>,
+    /// The settings on which it depends.
+    pub(crate) settings: Vec<RequiredSetting>,
+    /// Where the library says so.
+    pub(crate) place: Span,
+}
+
+impl SetShortfall<'_> {
+    fn breaks(&self, delivery: Delivery) -> bool {
+        match delivery {
+            Delivery::BestEffort => false,
+            Delivery::AtLeastOnce => self.clause.loses,
+            Delivery::AtMostOnce => !self.clause.loses,
+            Delivery::ExactlyOnce => true,
+        }
+    }
 }
 
 impl Hop<'_> {
     /// Why it can't keep a promise, if it can't.
     fn shortfall(&self, promised: &Promised) -> Option<UnkeptPromise> {
-        let losing = self
-            .losing
-            .filter(|_| matches!(promised.delivery, Delivery::AtLeastOnce | Delivery::ExactlyOnce));
-        let (what, why, library_span, loses) = match losing {
-            Some(Variant { name, loses, .. }) => {
-                let why = loses.as_deref().unwrap_or_default();
-                (format!("set to `{}`", name.text), why.to_owned(), name.span, true)
+        let set = self.shortfalls.iter().find(|shortfall| shortfall.breaks(promised.delivery));
+        let (what, why, library_span, loses) = match set {
+            Some(SetShortfall { clause, set_to, place, .. }) => {
+                let what = set_to.map_or(self.class.name().to_owned(), |name| format!("set to `{name}`"));
+                (what, clause.because.text.clone(), *place, clause.loses)
             }
             None => {
                 let why = self.class.breaks(promised.delivery)?;
@@ -192,6 +211,7 @@ impl Hop<'_> {
             promise_span: promised.span,
             component: self.name.to_owned(),
             what,
+            settings: set.map(|set| set.settings.clone()).unwrap_or_default(),
             why,
             loses,
             declared: self.declared,
@@ -211,7 +231,7 @@ pub(crate) fn keep<'h>(
     let never_again = hops.iter().all(|hop| match hop.class {
         Class::Replayable | Class::Acknowledging | Class::Durable | Class::BestEffort => false,
         Class::FireAndForget | Class::Volatile | Class::Transactional | Class::Idempotent | Class::Plain => {
-            true
+            hop.shortfalls.iter().all(|shortfall| shortfall.clause.loses)
         }
     });
     if promised.delivery == Delivery::AtMostOnce && never_again {

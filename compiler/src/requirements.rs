@@ -48,10 +48,7 @@ impl Checker<'_> {
                 continue;
             }
             all_hold = false;
-            let mut names = Vec::new();
-            collect_names(&requirement.condition, &mut names);
-            let mut settings: Vec<RequiredSetting> =
-                names.iter().filter_map(|name| own.shown(name)).collect();
+            let mut settings = own.named_in(&requirement.condition);
             let mut of_channel = Vec::new();
             channel_settings(&requirement.condition, &mut of_channel);
             settings.extend(of_channel.iter().filter_map(|name| channel.shown(name)));
@@ -108,6 +105,13 @@ pub(crate) struct Side<'s> {
 }
 
 impl Side<'_> {
+    /// The settings that a condition names.
+    pub(crate) fn named_in(&self, condition: &Expression) -> Vec<RequiredSetting> {
+        let mut names = Vec::new();
+        collect_names(condition, &mut names);
+        names.into_iter().filter_map(|name| self.shown(name)).collect()
+    }
+
     fn shown(&self, name: &str) -> Option<RequiredSetting> {
         let value = shown_value(self.values.get(name)?);
         let signature: &SettingSignature =

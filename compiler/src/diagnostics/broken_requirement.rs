@@ -19,16 +19,13 @@ pub struct BrokenRequirement {
 
 impl BrokenRequirement {
     pub(super) fn describe(&self) -> Description {
-        let shown: Vec<String> =
-            self.settings.iter().map(|setting| format!("`{}` is {}", setting.name, setting.value)).collect();
+        let shown: Vec<String> = self.settings.iter().map(RequiredSetting::shown).collect();
         let message = format!("`{}` does not hold: {}", self.condition, joined(&shown, "and"));
         let mut settings: Vec<&RequiredSetting> = self.settings.iter().collect();
         settings.sort_by_key(|setting| setting.default);
         let mut description = Description { message, ..Description::default() };
         for setting in settings {
-            let default = if setting.default { " by default" } else { "" };
-            description =
-                description.label(setting.span, format!("`{}` is {}{default}", setting.name, setting.value));
+            description = description.label(setting.span, setting.label());
         }
         description.label(self.reason_span, self.reason.as_str()).help(self.instead())
     }
@@ -60,4 +57,15 @@ pub struct RequiredSetting {
     pub span: Span,
     /// Whether it is the default, because the program gives none.
     pub default: bool,
+}
+
+impl RequiredSetting {
+    pub(super) fn shown(&self) -> String {
+        format!("`{}` is {}", self.name, self.value)
+    }
+
+    pub(super) fn label(&self) -> String {
+        let default = if self.default { " by default" } else { "" };
+        self.shown() + default
+    }
 }

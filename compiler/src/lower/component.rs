@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use weir_grammar::Span;
+use weir_grammar::tree::Shortfall;
 use weir_plan::Value;
 
 use crate::flows::Declared;
 use crate::library::{Library, Named, Signature, Variant};
-use crate::requirements::Side;
+use crate::promises::SetShortfall;
+use crate::requirements::{Side, is_met};
 use crate::settings::Exclusive;
 use crate::templates::OpenHole;
 use crate::types::Type;
@@ -30,17 +32,41 @@ pub(crate) struct CheckedComponent<'c> {
 }
 
 impl<'c> CheckedComponent<'c> {
-    /// The variants that its settings are set to.
-    pub(crate) fn chosen_variants(&self, library: &'c Library) -> impl Iterator<Item = &'c Variant> {
+    /// What its settings make it do although its class would not.
+    pub(crate) fn shortfalls(&self, library: &'c Library) -> Vec<SetShortfall<'c>> {
+        let (Some(signature), Some(side)) = (self.signature, self.side()) else { return Vec::new() };
+        let applies = |clause: &Shortfall, values: &BTreeMap<String, Value>| {
+            clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
+        };
+        let mut found = Vec::new();
+        for (variant, values) in self.chosen_variants(library) {
+            let (set_to, place) = (Some(&*variant.name.text), variant.name.span);
+            let clauses = variant.shortfalls.iter().filter(|clause| applies(clause, values));
+            found.extend(clauses.map(|clause| SetShortfall { clause, set_to, settings: Vec::new(), place }));
+        }
+        for clause in signature.shortfalls.iter().filter(|clause| applies(clause, side.values)) {
+            let settings = clause.condition.as_ref().map(|condition| side.named_in(condition));
+            let (settings, place) = (settings.unwrap_or_default(), clause.because.span);
+            found.push(SetShortfall { clause, set_to: None, settings, place });
+        }
+        found
+    }
+
+    /// The variants that its settings are set to, with the settings of each.
+    pub(super) fn chosen_variants(
+        &self,
+        library: &'c Library,
+    ) -> impl Iterator<Item = (&'c Variant, &BTreeMap<String, Value>)> {
         let settings = self.signature.into_iter().flat_map(|signature| &signature.group.settings);
         settings.filter_map(|setting| {
             let value = self.settings.as_ref()?.get(&*setting.name.text)?;
-            let (Type::Named(name), Value::Variant { name: chosen, .. }) = (&setting.value_type, value)
+            let (Type::Named(name), Value::Variant { name: chosen, settings }) = (&setting.value_type, value)
             else {
                 return None;
             };
             let Named::Enum(variants) = library.types.get(name)? else { return None };
-            variants.iter().find(|variant| *variant.name.text == **chosen)
+            let variant = variants.iter().find(|variant| *variant.name.text == **chosen)?;
+            Some((variant, settings))
         })
     }
 }

@@ -54,7 +54,7 @@ impl<'c> Lowering<'_, 'c> {
     /// What a sink needs: always, and because of the variants that it is set to.
     fn needs(&self, component: &CheckedComponent<'c>) -> Vec<&'c ColumnSignature> {
         let always = component.signature.iter().flat_map(|signature| &signature.needs);
-        let chosen = component.chosen_variants(self.checker.library).flat_map(|variant| &variant.needs);
+        let chosen = component.chosen_variants(self.checker.library).flat_map(|(variant, _)| &variant.needs);
         always.chain(chosen).collect()
     }
 

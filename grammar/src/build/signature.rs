@@ -6,7 +6,7 @@ use super::Builder;
 use crate::Rule;
 use crate::tree::{
     Column, Exclusive, Expression, ExpressionKind, Name, Parameter, Path, Range, Requirement, Setting,
-    Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 
 impl Builder<'_> {
@@ -20,10 +20,7 @@ impl Builder<'_> {
                 }
                 Rule::emits => signature.emits = Some(self.columns(pair)),
                 Rule::needs => signature.needs = Some(self.columns(pair)),
-                Rule::loses => {
-                    let because = pair.into_inner().find(|pair| pair.as_rule() == Rule::because);
-                    signature.loses = because.and_then(|pair| self.because(pair));
-                }
+                Rule::loses | Rule::repeats => signature.shortfalls.extend(self.shortfall(pair)),
                 Rule::requires => signature.requires.extend(self.requirement(pair)),
                 _ => {}
             }
@@ -107,6 +104,19 @@ impl Builder<'_> {
         let because = pairs.find(|pair| pair.as_rule() == Rule::because);
         let because = because.and_then(|pair| self.because(pair))?;
         Some(Requirement { span, condition, because })
+    }
+
+    fn shortfall(&mut self, pair: Pair<'_, Rule>) -> Option<Shortfall> {
+        let (span, loses) = (self.span_of(&pair), pair.as_rule() == Rule::loses);
+        let (mut condition, mut because) = (None, None);
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::expression => condition = Some(self.expression(pair)),
+                Rule::because => because = self.because(pair),
+                _ => {}
+            }
+        }
+        Some(Shortfall { span, loses, condition, because: because? })
     }
 
     pub(super) fn variants(&mut self, pair: Pair<'_, Rule>) -> Vec<Variant> {

@@ -26,7 +26,7 @@ pub use item::{
 };
 pub use signature::{
     Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range, Record, Requirement,
-    Setting, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 pub use test::{Act, ActKind, Fault, Test};
 

@@ -80,8 +80,8 @@ pub struct Signature {
     pub emits: Option<Vec<Column>>,
     /// `needs { … }`, of a sink or of a variant that a sink may be set to.
     pub needs: Option<Vec<Column>>,
-    /// `loses because "…"`, of a variant: a component that is set to it may lose events.
-    pub loses: Option<Because>,
+    /// What a component may do although its class would not, or one that is set to a variant.
+    pub shortfalls: Vec<Shortfall>,
     /// The rules that hold between settings.
     pub requires: Vec<Requirement>,
 }
@@ -129,6 +129,19 @@ pub struct Requirement {
     /// What must hold.
     pub condition: Expression,
     /// Why, for whoever breaks it.
+    pub because: Because,
+}
+
+/// `loses if CONDITION because "…"` or `repeats if CONDITION because "…"`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shortfall {
+    /// The whole clause.
+    pub span: Span,
+    /// Whether events may be lost; else they may be repeated.
+    pub loses: bool,
+    /// When that is so, if not always.
+    pub condition: Option<Expression>,
+    /// Why, for whoever relies on it.
     pub because: Because,
 }
 

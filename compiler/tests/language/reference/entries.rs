@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Column, ItemKind, Requirement, Setting, Signature, TypeName, TypeNameKind};
+use weir_grammar::tree::{
+    Column, ItemKind, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind,
+};
 
 use super::library::{Entry, Text, markdown, one_line};
 
@@ -84,8 +86,8 @@ pub(super) fn type_entry(text: &Text, entry: &Entry<'_>) -> String {
                         text.slice(column.name.span.to(column.type_name.span))
                     );
                 }
-                if let Some(because) = &signature.loses {
-                    let _ = writeln!(page, "  - Events may be lost: {}.", because.text);
+                for shortfall in &signature.shortfalls {
+                    let _ = writeln!(page, "  - {}", may(text, shortfall));
                 }
                 for requirement in &signature.requires {
                     let _ = writeln!(page, "  - {}", required(text, requirement));
@@ -140,13 +142,22 @@ fn signature(text: &Text, signature: &Signature) -> String {
             cell(&about)
         );
     }
-    if !signature.requires.is_empty() {
+    if !signature.requires.is_empty() || !signature.shortfalls.is_empty() {
         table.push('\n');
+    }
+    for shortfall in &signature.shortfalls {
+        let _ = writeln!(table, "- {}", may(text, shortfall));
     }
     for requirement in &signature.requires {
         let _ = writeln!(table, "- {}", required(text, requirement));
     }
     table
+}
+
+fn may(text: &Text, shortfall: &Shortfall) -> String {
+    let what = if shortfall.loses { "lost" } else { "repeated" };
+    let when = shortfall.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
+    format!("Events may be {what}{}: {}.", when.unwrap_or_default(), shortfall.because.text)
 }
 
 fn required(text: &Text, requirement: &Requirement) -> String {

@@ -26,8 +26,9 @@ use crate::channel::Demand;
 
 /// A reader holds no put that is this far behind the newest that it has.
 pub(super) const WINDOW_MAX: u64 = 1 << 26;
-/// The most positions that are remembered; those that were moved longest ago are forgotten first.
-const POSITIONS_MAX: usize = 1 << 16;
+/// The most positions that are remembered; those that were moved longest ago are forgotten first. More than any
+/// source has files at a time, since a file that is still there and forgotten is read again after a restart.
+const POSITIONS_MAX: usize = 1 << 20;
 const READERS_MAX: usize = 1 << 10;
 const LOW_BYTES: usize = 24;
 const RUN_BYTES: usize = 16;
@@ -104,16 +105,22 @@ impl Amount {
     }
 }
 
-/// Moves a position on, never back, and forgets the oldest ones when there are too many.
-pub(super) fn move_position(positions: &mut Positions, key: (String, Partition), to: Position) {
+/// Moves a position on, never back, and forgets the oldest ones when there are too many. Says how many it forgot.
+pub(super) fn move_position(positions: &mut Positions, key: (String, Partition), to: Position) -> usize {
     let before = positions.get(&key).map_or(0, |position| position.through);
     positions.insert(key, Position { through: to.through.max(before), ..to });
-    if positions.len() > POSITIONS_MAX {
-        let mut moved: Vec<u64> = positions.values().map(|position| position.moved).collect();
-        let (_, oldest_kept, _) = moved.select_nth_unstable(POSITIONS_MAX / 8);
-        let oldest_kept = *oldest_kept;
-        positions.retain(|_, position| position.moved > oldest_kept);
+    if positions.len() <= POSITIONS_MAX {
+        return 0;
     }
+    // Many at once, so that it is seldom gone through all of them; and no more, though many moved with one put.
+    let excess = positions.len() - POSITIONS_MAX / 8 * 7;
+    let mut oldest: Vec<_> = positions.iter().map(|(key, position)| (position.moved, key.clone())).collect();
+    oldest.select_nth_unstable(excess);
+    oldest.truncate(excess);
+    for (_, key) in oldest {
+        positions.remove(&key);
+    }
+    excess
 }
 
 impl Image {
@@ -407,13 +414,17 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_bounded() {
-        let mut positions = Positions::new();
-        for moved in 0..(POSITIONS_MAX as u64 + 1) {
-            let key = (String::new(), Partition::new(moved.to_string()));
-            move_position(&mut positions, key, Position { through: 1, moved, run: 0 });
-        }
+    fn of_too_many_positions_those_that_moved_longest_ago_are_forgotten() {
+        let key = |name: usize| (String::new(), Partition::new(name.to_string()));
+        let position = |moved| Position { through: 1, moved, run: 0 };
+        // Many move with one put.
+        let all = (0..POSITIONS_MAX).map(|name| (key(name), position(name as u64 / 1_000)));
+        let mut positions: Positions = all.collect();
+        let moved = POSITIONS_MAX as u64;
+        let forgotten = move_position(&mut positions, key(POSITIONS_MAX), position(moved));
+        assert_eq!(forgotten, POSITIONS_MAX / 8 + 1);
         assert_eq!(positions.len(), POSITIONS_MAX - POSITIONS_MAX / 8);
-        assert!(positions.values().all(|position| position.moved > POSITIONS_MAX as u64 / 8));
+        assert!(positions.values().all(|position| position.moved >= POSITIONS_MAX as u64 / 8 / 1_000));
+        assert!(positions.contains_key(&key(POSITIONS_MAX)));
     }
 }

@@ -228,13 +228,14 @@ impl State {
         self.reserved.subtract(room);
     }
 
-    /// Reserved → Submitted.
-    pub(super) fn submit(&mut self, scope: &Scope, mut put: Submitted) {
+    /// Reserved → Submitted. Says how many positions were forgotten, since there are too many.
+    pub(super) fn submit(&mut self, scope: &Scope, mut put: Submitted) -> usize {
+        let mut forgotten = 0;
         if !put.body.is_empty() {
             for Interval { partition, through, .. } in put.batch.origins().intervals() {
                 let position = Position { through: *through, moved: self.next_sequence, run: scope.run };
                 let key = (scope.name.to_string(), partition.clone());
-                move_position(&mut self.positions, key, position);
+                forgotten += move_position(&mut self.positions, key, position);
             }
         }
         if !put.body.is_empty() && !put.batch.is_empty() {
@@ -249,6 +250,7 @@ impl State {
         }
         self.submitted_bytes += put.body.len() as u64;
         self.submitted.push_back(put);
+        forgotten
     }
 
     /// What is waiting to be written, of one schema and about this many bytes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::warn;
 
 use super::compression::Compression;
 use super::fields::checksum;
@@ -58,7 +59,14 @@ impl<S: Storage> PutTransaction for FilePut<S> {
     ) -> Result<(), CommitError> {
         let verdict = self.shared.lock().judge(scope, &batch)?;
         let put = prepare(scope, batch, verdict, self.shared.compression, acknowledgement);
-        self.shared.lock().submit(scope, put);
+        let forgotten = self.shared.lock().submit(scope, put);
+        if forgotten > 0 {
+            warn!(
+                component = %self.shared.component,
+                "too many partitions of sources are known: the {forgotten} that moved longest ago are forgotten; \
+                 what is still there of them comes again when its source begins again"
+            );
+        }
         self.shared.work.notify_one();
         Ok(())
     }

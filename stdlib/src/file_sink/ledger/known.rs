@@ -8,8 +8,9 @@ use roaring::RoaringTreemap;
 use weir_runtime::batch::{Identities, Partition};
 
 /// The most partitions that are remembered. Of more, those are forgotten that have not moved for
-/// longest: files that were read long ago.
-const PARTITIONS_MAX: usize = 1 << 16;
+/// longest: files that were read long ago. More than any source has files at a time, since a file that is
+/// still there and forgotten is read again after a restart.
+const PARTITIONS_MAX: usize = 1 << 20;
 
 /// Positions of some rows.
 pub(in crate::file_sink) type Arrived = BTreeMap<Partition, RoaringTreemap>;
@@ -59,15 +60,31 @@ impl Known {
         extent.arrived.remove_range(..=extent.settled);
     }
 
-    /// Forgets partitions when there are too many; those of which not all is settled stay.
-    pub(super) fn forget(&mut self) {
+    /// Through which position everything of a partition has arrived, if anything is known of it.
+    pub(super) fn settled_of(&self, partition: &Partition) -> Option<u64> {
+        self.partitions.get(partition).map(|extent| extent.settled)
+    }
+
+    /// Forgets partitions when there are too many; those of which not all is settled stay. Says how many it forgot.
+    pub(super) fn forget(&mut self) -> usize {
         if self.partitions.len() <= PARTITIONS_MAX {
-            return;
+            return 0;
         }
-        let mut moved: Vec<u64> = self.partitions.values().map(|extent| extent.moved).collect();
-        let (_, oldest_kept, _) = moved.select_nth_unstable(PARTITIONS_MAX / 8);
-        let oldest_kept = *oldest_kept;
-        self.partitions.retain(|_, extent| extent.moved > oldest_kept || !extent.arrived.is_empty());
+        // Many at once, so that it is seldom gone through all of them; and no more, though a whole entry has
+        // moved all of them together.
+        let excess = self.partitions.len() - PARTITIONS_MAX / 8 * 7;
+        let settled = self.partitions.iter().filter(|(_, extent)| extent.arrived.is_empty());
+        let mut oldest: Vec<_> =
+            settled.map(|(partition, extent)| (extent.moved, partition.clone())).collect();
+        if oldest.len() > excess {
+            oldest.select_nth_unstable(excess);
+            oldest.truncate(excess);
+        }
+        let forgotten = oldest.len();
+        for (_, partition) in oldest {
+            self.partitions.remove(&partition);
+        }
+        forgotten
     }
 
     /// Whether any of these has arrived.
@@ -202,8 +219,8 @@ mod tests {
             known.add(&partition(&number.to_string()), 1, &set([]), number);
         }
         known.add(&partition("0"), 0, &set([5]), 0);
-        known.forget();
-        assert!(known.partitions.len() < PARTITIONS_MAX);
+        assert_eq!(known.forget(), PARTITIONS_MAX / 8 + 1);
+        assert_eq!(known.partitions.len(), PARTITIONS_MAX - PARTITIONS_MAX / 8);
         assert!(known.partitions.contains_key(&partition("0")), "not all of it is settled");
         assert!(!known.partitions.contains_key(&partition("1")));
         assert!(known.partitions.contains_key(&partition(&PARTITIONS_MAX.to_string())));

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use weir_runtime::Failure;
 
 use super::error::{FileError, Operation};
@@ -250,8 +250,8 @@ impl<F: FileSystem> Ledger<F> {
     /// # Errors
     /// When it could not be written.
     pub(super) async fn finish(&mut self, settled: &Settled) -> Result<(), LedgerError> {
-        let before = self.known.settled();
-        let is_news = settled.iter().any(|(partition, through)| before.get(partition) < Some(through));
+        let is_news =
+            settled.iter().any(|(partition, through)| self.known.settled_of(partition) < Some(*through));
         match is_news || self.next - self.whole > 1 {
             true => self.compact(settled).await,
             false => Ok(()),
@@ -311,9 +311,8 @@ impl<F: FileSystem> Ledger<F> {
         for (partition, positions) in &commit.arrived {
             known.add(partition, 0, positions, self.next);
         }
-        let before = self.known.settled();
         for (partition, through) in &commit.settled {
-            if before.get(partition) < Some(through) {
+            if self.known.settled_of(partition) < Some(*through) {
                 known.add(partition, *through, &nothing, self.next);
             }
         }
@@ -415,7 +414,15 @@ impl<F: FileSystem> Ledger<F> {
         for record in &entry.partitions {
             self.known.add(&record.partition, record.settled, &record.arrived, entry.number);
         }
-        self.known.forget();
+        let forgotten = self.known.forget();
+        if forgotten > 0 {
+            warn!(
+                component = &*self.component,
+                "too many partitions are known in {}: the {forgotten} that moved longest ago are forgotten; what \
+                 is still there of them is written again when its source begins again",
+                self.directory
+            );
+        }
     }
 }
 
