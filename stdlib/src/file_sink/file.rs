@@ -19,11 +19,11 @@ use crate::formats::{Encoded, Encoder, Formatting};
 /// How much one turn on a thread of the codecs' reads, at most, before others get theirs.
 const TURN_BYTES: u64 = 1024 * 1024;
 
-/// Less than this is kept back and written together with what comes next.
-const WRITE_BYTES: usize = 256 * 1024;
+/// Less than this stays with the encoder, and is written together with what comes next.
+pub(super) const WRITE_BYTES: usize = 256 * 1024;
 
-/// What all files together may keep back for their next turns, at most.
-const UNWRITTEN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What the last turns of all files together may keep back, to be written while the next ones work, at most.
+pub(super) const UNWRITTEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many files are closed at once: a close of HDFS waits for half a second, mostly.
 const CLOSING_FILES: usize = 16;

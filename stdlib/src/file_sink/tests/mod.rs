@@ -1,6 +1,7 @@
 //! The writer on a simulated file system.
 
 mod failures;
+mod keeping_back;
 mod ledger;
 mod rolling;
 
@@ -109,10 +110,19 @@ impl Rig {
 
     /// Puts a batch with an event for each place, numbered on through the test.
     async fn put(&mut self, places: &[&str]) {
+        self.put_long(places, 0).await;
+    }
+
+    /// The same, with zeros before the numbers, so that no body is shorter than this.
+    async fn put_long(&mut self, places: &[&str], length: usize) {
         let numbers = self.sent..self.sent + places.len() as u64;
         let origins = Origins::one(Partition::new("p"), numbers.start, numbers.end);
         self.sent = numbers.end;
-        let bodies = BinaryViewArray::from_iter_values(numbers.map(|number| number.to_string()));
+        let body = |number: u64| {
+            let digits = number.to_string();
+            "0".repeat(length.saturating_sub(digits.len())) + &digits
+        };
+        let bodies = BinaryViewArray::from_iter_values(numbers.map(body));
         let places_column = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
         let columns = vec![places_column, bodies.into()];
         let batch = Batch::new(Arc::new(schema()), columns, places.len(), origins).unwrap();
@@ -137,6 +147,11 @@ impl Rig {
     /// How many events are acknowledged.
     fn acknowledged(&self) -> u64 {
         self.sent - self.channel.fill().events as u64
+    }
+
+    /// How many bytes stand in files, complete or not.
+    fn written(&self) -> usize {
+        self.disk.paths().iter().map(|path| self.disk.bytes(path).len()).sum()
     }
 
     fn counter(&self, name: &str) -> u64 {
