@@ -6,8 +6,8 @@
 //! then its power is lost, with whatever was not synced, or only the agent is killed. At the end every line has to be
 //! there once, in the order of its file, under a name that its file had, and nothing else.
 //!
-//! `WEIR_HISTORIES` says how many histories are played, `WEIR_SEED` plays one again and tells what happens; with
-//! `WEIR_AIM` (`Within sink Rename entry`) with a stop in that place, as well as by chance.
+//! `WEIR_HISTORIES` says how many histories are played, from `WEIR_SEED` on. `WEIR_SEED` alone plays that one again and
+//! tells what happens; with `WEIR_AIM` (`Within sink Rename entry`) with a stop in that place, as well as by chance.
 
 mod account;
 mod script;
@@ -110,9 +110,9 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
 
 /// What is said of a history that went wrong.
 fn told(world: &World, seed: u64, way: Way, what: &str) -> String {
-    let deeds = match number("WEIR_SEED") {
-        Some(_) => format!("{:#?}\n", world.script.lock().unwrap().deeds),
-        None => String::new(),
+    let deeds = match (number("WEIR_SEED"), number("WEIR_HISTORIES")) {
+        (Some(_), None) => format!("{:#?}\n", world.script.lock().unwrap().deeds),
+        _ => String::new(),
     };
     format!("{deeds}WEIR_SEED={seed}, {way:?}, last stop at {}: {what}", world.machine.stopped_at())
 }
@@ -204,8 +204,9 @@ fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
 
 #[test]
 fn every_line_arrives_once_however_often_the_machine_stops() {
-    let seeds = number("WEIR_SEED").map(|seed| seed..seed + 1);
-    let seeds = seeds.unwrap_or(0..number("WEIR_HISTORIES").unwrap_or(HISTORIES));
+    let histories = number("WEIR_HISTORIES");
+    let seeds = number("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
+    let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES));
     let begin = seeds.start;
     if seeds.end - begin == 1 {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();

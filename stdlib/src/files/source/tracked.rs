@@ -43,6 +43,8 @@ pub(super) struct Tracked {
     /// As it was seen last.
     pub(super) stamp: Stamp,
     pub(super) phase: Phase,
+    /// It was looked into and is empty, as long as it does not change.
+    pub(super) is_empty: bool,
     /// Not there any more, under any name that matches.
     pub(super) gone_since: Option<Instant>,
     pub(super) text: Option<Box<Text>>,
@@ -95,6 +97,7 @@ impl Tracked {
             key: sighting.key,
             stamp: sighting.stamp,
             phase: Phase::New,
+            is_empty: false,
             gone_since: None,
             text: None,
             content: None,
@@ -122,6 +125,11 @@ impl Tracked {
         self.stamp = text.stamp;
         self.text = Some(text);
         (self.copy, self.waits) = (None, None);
+    }
+
+    /// Whether it may turn out to be any text that lay there before. An empty file is none of them.
+    fn may_be_any(&self) -> bool {
+        self.phase == Phase::New && !self.is_empty
     }
 
     pub(super) fn is_packed(&self) -> bool {
@@ -229,7 +237,7 @@ impl Files {
                 file.path.clone_from(&sighting.path);
             }
             if file.stamp != sighting.stamp {
-                (file.stamp, file.copy) = (sighting.stamp, None);
+                (file.stamp, file.copy, file.is_empty) = (sighting.stamp, None, false);
                 news.push(id);
             }
         }

@@ -92,10 +92,13 @@ impl Run<'_> {
                 (text, content)
             }
             Ok(Identified::Empty(stamp)) => {
-                return match &self.source.mode {
-                    FileMode::Complete { .. } => self.finish_empty(id, stamp).await,
-                    FileMode::Follow { .. } => Ok(()),
-                };
+                if matches!(self.source.mode, FileMode::Complete { .. }) {
+                    return self.finish_empty(id, stamp).await;
+                }
+                if let Some(file) = self.files.get(id) {
+                    (file.stamp, file.is_empty) = (stamp, true);
+                }
+                return Ok(());
             }
             Ok(Identified::Torn) => {
                 self.ends_too_early(id);

@@ -292,6 +292,22 @@ async fn a_log_that_was_packed_and_truncated_goes_on() {
 }
 
 #[tokio::test]
+async fn a_copy_does_not_wait_for_a_log_that_is_empty_now() {
+    for setting in settings() {
+        setting.write("a.log", "1\n2\n");
+        let setting = setting.after(2).await;
+        setting.append("a.log", "3\n");
+        setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
+        File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["3"]);
+        trial.append("a.log", "4\n");
+        assert_eq!(trial.lines(1).await, ["4"]);
+        trial.end().await.has_nothing_more().await;
+    }
+}
+
+#[tokio::test]
 async fn copies_at_rest_are_not_unpacked_again_after_a_restart() {
     let setting = Setting::new(follow("beginning")).with_positions();
     for name in ["a.log", "b.log", "c.log"] {

@@ -48,7 +48,8 @@ impl Tracked {
             kin.neighbours.push(Neighbour { id, text });
             // Another file may lie there by now.
             let known = self.remembered.as_ref().filter(|_| self.phase == Phase::New);
-            kin.ancestors.extend(known.and_then(|known| Ancestor::of_remembered(known, Some(id))));
+            let reader = self.may_be_any().then_some(id);
+            kin.ancestors.extend(known.and_then(|known| Ancestor::of_remembered(known, reader)));
         } else if let (Some(partition), Some(text)) = (self.partition(), &self.text) {
             let consumed = text.reading.running.so_far();
             kin.ancestors.extend(Ancestor::new(partition, consumed.through, Some(consumed), Some(id)));
@@ -87,7 +88,7 @@ impl Files {
     fn may_lie_at(&self, known: &Remembered) -> Option<FileId> {
         let key = known.copy.or_else(|| known.name().map(|name| name.key))?;
         let id = *self.by_key.get(&key)?;
-        self.all.get(&id).is_some_and(|file| file.phase == Phase::New).then_some(id)
+        self.all.get(&id).is_some_and(Tracked::may_be_any).then_some(id)
     }
 
     /// Whether an earlier run has found that the file is a copy, and it is one still. If so, it is clear
@@ -114,7 +115,7 @@ impl Files {
             let rests = self.all.get(&owner)?.partition().as_ref() == Some(&copy.partition);
             let remembered = self.remembered.get(&named.key).into_iter().flatten();
             let unidentified = remembered.into_iter().any(|known| known.partition == copy.partition.name())
-                && self.all.get(&owner)?.phase == Phase::New;
+                && self.all.get(&owner)?.may_be_any();
             (rests || unidentified).then_some(owner)
         });
         match owner.filter(|owner| *owner != id) {
@@ -129,7 +130,7 @@ impl Files {
     /// The file is a copy of what that other one brings.
     pub(in super::super) fn wait(&mut self, id: FileId, on: FileId) {
         let Some(other) = self.all.get(&on) else { return };
-        let (unidentified, partition) = (other.phase == Phase::New, other.partition());
+        let (unidentified, partition) = (other.may_be_any(), other.partition());
         let Some(file) = self.all.get_mut(&id) else { return };
         file.waits = Some(Waits { on, unidentified, stamp: file.stamp });
         file.copy = partition.map(|partition| CopyOf { partition, done: false }).or(file.copy.take());
@@ -150,17 +151,16 @@ impl Files {
 
     /// The copies that have waited for one of these, or for one that is known by now.
     pub(super) fn wake(&mut self, gone: &HashMap<FileId, Partition>) -> Vec<FileId> {
-        let is_new = |file: &Tracked| file.phase == Phase::New;
         let waiting: Vec<(FileId, Waits)> =
             self.all.iter().filter_map(|(id, file)| Some((*id, file.waits?))).collect();
         let mut woken = Vec::new();
         for (id, Waits { on, unidentified, stamp }) in waiting {
-            let brings = self.all.get(&on).map(|other| (is_new(other), other.partition()));
+            let brings = self.all.get(&on).map(|other| (other.may_be_any(), other.partition()));
             let Some(file) = self.all.get_mut(&id) else { continue };
-            if let Some((is_new, partition)) = brings {
+            if let Some((may_be_any, partition)) = brings {
                 let copy = partition.map(|partition| CopyOf { partition, done: false });
                 let another = file.copy.is_some() && copy.is_some() && file.copy != copy;
-                if !another && (is_new || !unidentified) {
+                if !another && (may_be_any || !unidentified) {
                     file.copy = file.copy.take().or(copy.filter(|_| file.stamp == stamp));
                     continue;
                 }
