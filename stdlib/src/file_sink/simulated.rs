@@ -16,6 +16,9 @@ use weir_runtime::storage::{Machine, Moment, Step};
 use super::error::Operation;
 use super::{Entry, FileSystem};
 
+/// Some calls to what is part of a machine take up to so long, so that later ones are done before them.
+const DELAY_MS_MAX: u64 = 20;
+
 #[derive(Clone, Default)]
 pub(crate) struct Simulated {
     state: Arc<Mutex<State>>,
@@ -291,7 +294,7 @@ impl Simulated {
         path: &str,
         changes: bool,
     ) -> Result<(MutexGuard<'_, State>, Extent), SimulatedError> {
-        let (delay, fails, extent) = {
+        let (delay, fails, extent, step) = {
             let mut state = self.lock();
             let step = state.machine.as_ref().map_or(Step::Goes, |machine| {
                 machine.step("sink", &format!("{operation:?}"), kind(path), changes)
@@ -308,12 +311,20 @@ impl Simulated {
                 }
             }
             let extent = if step == Step::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
-            (state.delay, state.fails_at == Some(call), extent)
+            let delay = match state.machine.is_some() && step == Step::Goes && state.below(4) == 0 {
+                true => Duration::from_millis(1 + state.below(DELAY_MS_MAX)),
+                false => state.delay,
+            };
+            (delay, state.fails_at == Some(call), extent, step)
         };
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        if fails { Err(SimulatedError("it was told to fail")) } else { Ok((self.lock(), extent)) }
+        let state = self.lock();
+        if state.machine.as_ref().is_some_and(|machine| step == Step::Goes && machine.is_down()) {
+            return Err(SimulatedError("the machine has stopped before it"));
+        }
+        if fails { Err(SimulatedError("it was told to fail")) } else { Ok((state, extent)) }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Members that come and go while records do.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::rig::{
-    Broker, Reading, assert_complete, committed, produce, repeated, source_settings, topic, unique,
+    Broker, PATIENCE, Reading, assert_complete, committed, produce, repeated, source_settings, topic, unique,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,13 +14,18 @@ async fn members_that_come_and_go_lose_nothing() {
     let _broker = Broker::shared().await;
     let (topic, group) = (topic("rebalance", 6).await, unique("group"));
     let settings = source_settings(&topic, &group, vec![]);
+    // Records go on coming until every member has had its part.
+    let enough = Arc::new(AtomicBool::new(false));
     let writing = {
-        let topic = topic.clone();
+        let (topic, enough) = (topic.clone(), enough.clone());
         tokio::spawn(async move {
-            for round in 0..60 {
-                produce(&topic, 6, round * 1000..(round + 1) * 1000).await;
+            let mut written = 0;
+            while !enough.load(Ordering::Relaxed) {
+                produce(&topic, 6, written..written + 6 * 200).await;
+                written += 6 * 200;
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
+            written
         })
     };
     let mut bodies = BTreeMap::new();
@@ -34,18 +41,18 @@ async fn members_that_come_and_go_lose_nothing() {
     third.wait_for(2_000).await;
     add(third.abort());
     add(first.stop().await);
-    writing.await.unwrap();
+    enough.store(true, Ordering::Relaxed);
+    let written = writing.await.unwrap();
     let last = Reading::start(&settings);
-    for _ in 0..300 {
-        if committed(&group, &topic, 6).await == [Some(10_000); 6] {
-            break;
-        }
+    let all = [Some(written as i64 / 6); 6];
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE && committed(&group, &topic, 6).await != all {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     add(second.stop().await);
     add(last.stop().await);
-    assert_eq!(committed(&group, &topic, 6).await, [Some(10_000); 6]);
-    assert_complete(&bodies, 0..60_000);
+    assert_eq!(committed(&group, &topic, 6).await, all);
+    assert_complete(&bodies, 0..written);
     println!("{} records came again", repeated(&bodies));
 }
 

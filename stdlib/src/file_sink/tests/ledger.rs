@@ -235,6 +235,33 @@ async fn a_second_writer_with_the_same_events_is_fenced() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_dead_writer_has_committed_is_no_leftover_to_another() {
+    let calls = calls_of_a_run(&Simulated::default()).await;
+    let mut named = 0;
+    for call in 0..calls {
+        let disk = Simulated::default();
+        // It knows the ledger as it was before the other one came and was killed.
+        let mut one = Rig::keeping(&disk);
+        one.sink.recover().await.unwrap();
+        disk.crash_at(disk.calls().len() + call, false);
+        // What it does last may fail without harm.
+        let _killed = run_to_the_end(&disk).await;
+        assert!(disk.has_crashed(), "it has fewer than {call} calls");
+        named += usize::from(
+            disk.calls()
+                .last()
+                .is_some_and(|(call, path)| *call == Operation::Rename && !path.starts_with(LEDGER)),
+        );
+        disk.kill();
+        one.end();
+        one.run().await.unwrap();
+        run_to_the_end(&disk).await.unwrap();
+        check(&disk, &format!("the other one was killed at {call}"));
+    }
+    assert!(named > 3, "{named} files were complete and without their final names");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_that_slept_through_a_removal_of_entries_commits_nothing() {
     let disk = Simulated::default();
     let mut slept = Rig::keeping(&disk);
