@@ -76,9 +76,13 @@ impl Trial {
 
     /// Waits until the file of positions says this.
     async fn saved(&self, what: &str) {
-        while !fs::read_to_string(self.path("state/positions.json")).is_ok_and(|text| text.contains(what)) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let positions = self.path("state/positions.json");
+        let saved = async {
+            while !fs::read_to_string(&positions).is_ok_and(|text| text.contains(what)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        awaited(what, saved).await;
     }
 }
 

@@ -27,6 +27,9 @@ use weir_runtime::{Clock, SystemClock};
 
 use super::*;
 
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A source that runs over a folder of its own, and the channel behind it.
 struct Trial {
     setting: Setting,
@@ -184,9 +187,15 @@ impl std::ops::Deref for Trial {
     }
 }
 
+/// Waits for what is sure to come.
+async fn awaited<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(PATIENCE, coming).await;
+    came.unwrap_or_else(|_elapsed| panic!("not within {PATIENCE:?}: {what}"))
+}
+
 impl Trial {
     async fn take(&mut self) -> Delivery {
-        match self.sink.take().await.unwrap() {
+        match awaited("events", self.sink.take()).await.unwrap() {
             Taken::Events(delivery) => delivery,
             other => panic!("events were expected, not {other:?}"),
         }
@@ -212,9 +221,12 @@ impl Trial {
 
     /// Waits until the source says that it has counted this much.
     async fn counted(&self, counter: &str, count: u64) {
-        while self.meter.counters().get(counter).copied().unwrap_or_default() < count {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let counted = async {
+            while self.meter.counters().get(counter).copied().unwrap_or_default() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        awaited(counter, counted).await;
     }
 
     /// Stops the source, and delivers what it has put.
