@@ -86,12 +86,18 @@ impl Class {
 
     /// Why a promise can't be kept with it, if it can't.
     fn breaks(self, delivery: Delivery) -> Option<&'static str> {
-        match delivery {
-            Delivery::BestEffort => None,
-            Delivery::AtLeastOnce => self.loses(),
-            Delivery::AtMostOnce => self.repeats(),
-            Delivery::ExactlyOnce => self.loses().or_else(|| self.repeats()),
-        }
+        let [no_loss, no_repeat] = rules_out(delivery);
+        self.loses().filter(|_| no_loss).or_else(|| self.repeats().filter(|_| no_repeat))
+    }
+}
+
+/// Whether a promise rules out that events are lost, and that they are repeated.
+fn rules_out(delivery: Delivery) -> [bool; 2] {
+    match delivery {
+        Delivery::BestEffort => [false, false],
+        Delivery::AtLeastOnce => [true, false],
+        Delivery::AtMostOnce => [false, true],
+        Delivery::ExactlyOnce => [true, true],
     }
 }
 
@@ -182,12 +188,8 @@ pub(crate) struct SetShortfall<'h> {
 
 impl SetShortfall<'_> {
     fn breaks(&self, delivery: Delivery) -> bool {
-        match delivery {
-            Delivery::BestEffort => false,
-            Delivery::AtLeastOnce => self.clause.loses,
-            Delivery::AtMostOnce => !self.clause.loses,
-            Delivery::ExactlyOnce => true,
-        }
+        let [no_loss, no_repeat] = rules_out(delivery);
+        if self.clause.loses { no_loss } else { no_repeat }
     }
 }
 

@@ -10,7 +10,6 @@
 mod acknowledgement;
 pub mod agent;
 pub mod batch;
-#[cfg(test)]
 mod chance;
 pub mod channel;
 mod clock;
@@ -27,6 +26,7 @@ pub mod storage;
 mod workers;
 
 pub use acknowledgement::Acknowledgement;
+pub use chance::Chance;
 pub use clock::{Clock, SystemClock};
 pub use drive::Drive;
 pub use failure::Failure;

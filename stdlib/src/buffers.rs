@@ -117,8 +117,17 @@ impl Buffers {
         }
     }
 
+    /// Runs this, and gives back what is not needed meanwhile.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.keep_few() => match never {},
+        }
+    }
+
     /// Gives back what is not needed, for as long as it is polled. It sleeps while nothing lies idle.
-    pub(crate) async fn keep_few(&self) -> Infallible {
+    async fn keep_few(&self) -> Infallible {
         loop {
             sleep(IDLE).await;
             let surplus = self.pool.lock().take_surplus();

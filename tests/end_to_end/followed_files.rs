@@ -185,11 +185,11 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
         if kill >= KILLS && !never {
             break;
         }
-        let traces = Traces::before(input.clone(), output.clone(), channel.clone());
+        let mut traces = Traces::before(input.clone(), output.clone(), channel.clone());
         let weir = Weir::run(&scene, flow, &settings);
         if kill % 3 == 2 {
             let work = || application.work(&arrived.numbers);
-            if weir.kill_at(moment, &traces, PATIENCE_FOR_A_MOMENT, work) {
+            if weir.kill_at(moment, &mut traces, PATIENCE_FOR_A_MOMENT, work) {
                 *met.entry(moment).or_default() += 1;
             }
         } else {

@@ -1,6 +1,5 @@
 //! Moments of a run at which a crash is worth a test, told from what lies on disk while the run is held.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::fs;
@@ -44,18 +43,18 @@ pub struct Traces {
     pub channel: Option<PathBuf>,
     entries_before: BTreeSet<PathBuf>,
     /// The last entry of the ledger that was looked at.
-    newest_entry: RefCell<Option<PathBuf>>,
+    newest_entry: Option<PathBuf>,
 }
 
 impl Traces {
     /// Takes note of what is there before a run.
     pub fn before(input: PathBuf, output: PathBuf, channel: Option<PathBuf>) -> Traces {
         let entries_before = entries(&output).into_iter().collect();
-        Traces { input, output, channel, entries_before, newest_entry: RefCell::default() }
+        Traces { input, output, channel, entries_before, newest_entry: None }
     }
 
     /// Whether a run that is held, with these files open, has come to this moment.
-    pub(crate) fn show(&self, moment: Moment, open: &[PathBuf]) -> bool {
+    pub(crate) fn show(&mut self, moment: Moment, open: &[PathBuf]) -> bool {
         match moment {
             Moment::Unsynced => {
                 let vouched = self.vouched();
@@ -67,10 +66,10 @@ impl Traces {
             Moment::LedgerWritten => {
                 // All of the output is looked through only when there is a new entry.
                 let newest = entries(&self.output).into_iter().max();
-                if newest.is_none() || *self.newest_entry.borrow() == newest {
+                if newest.is_none() || self.newest_entry == newest {
                     return false;
                 }
-                *self.newest_entry.borrow_mut() = newest;
+                self.newest_entry = newest;
                 let vouched = self.vouched();
                 unfinished(&self.output).iter().any(|file| vouched.iter().any(|entry| names(entry, file)))
             }

@@ -141,7 +141,7 @@ impl Weir {
     pub fn kill_at(
         mut self,
         moment: Moment,
-        traces: &Traces,
+        traces: &mut Traces,
         patience: Duration,
         mut meanwhile: impl FnMut(),
     ) -> bool {

@@ -107,7 +107,7 @@ impl Builder<'_> {
     }
 
     fn shortfall(&mut self, pair: Pair<'_, Rule>) -> Option<Shortfall> {
-        let (span, loses) = (self.span_of(&pair), pair.as_rule() == Rule::loses);
+        let loses = pair.as_rule() == Rule::loses;
         let (mut condition, mut because) = (None, None);
         for pair in pair.into_inner() {
             match pair.as_rule() {
@@ -116,7 +116,7 @@ impl Builder<'_> {
                 _ => {}
             }
         }
-        Some(Shortfall { span, loses, condition, because: because? })
+        Some(Shortfall { loses, condition, because: because? })
     }
 
     pub(super) fn variants(&mut self, pair: Pair<'_, Rule>) -> Vec<Variant> {

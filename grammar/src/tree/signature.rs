@@ -135,8 +135,6 @@ pub struct Requirement {
 /// `loses if CONDITION because "…"` or `repeats if CONDITION because "…"`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shortfall {
-    /// The whole clause.
-    pub span: Span,
     /// Whether events may be lost; else they may be repeated.
     pub loses: bool,
     /// When that is so, if not always.

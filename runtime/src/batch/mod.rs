@@ -1,6 +1,7 @@
 //! Batches: many events as columns, with the part of their source that they cover.
 
 mod column;
+mod forgetting;
 mod identity;
 mod origin;
 
@@ -12,6 +13,7 @@ use thiserror::Error;
 use weir_plan::BODY;
 
 pub use column::Column;
+pub use forgetting::{PARTITIONS_MAX, to_forget};
 pub use identity::Identities;
 pub use origin::{Interval, Origins, Partition};
 

@@ -120,16 +120,7 @@ impl Storage for Directory {
     }
 
     fn read_at(&self, file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut read = 0;
-        while read < buffer.len() {
-            match rustix::io::pread(file, &mut buffer[read..], offset + read as u64) {
-                Ok(0) => break,
-                Ok(more) => read += more,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(read)
+        read_at(file, offset, buffer)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -201,6 +192,23 @@ impl Storage for Directory {
     fn place(&self) -> String {
         self.path.display().to_string()
     }
+}
+
+/// Reads from a place in a file until the buffer is full or the file ends, and says how much.
+///
+/// # Errors
+/// When the disk fails.
+pub fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(read)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::io;
 
 use thiserror::Error;
 
-pub use directory::{Directory, DirectoryError};
+pub use directory::{Directory, DirectoryError, read_at};
 pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
 pub use simulated::{
     Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, Step, Toll,
@@ -126,6 +126,28 @@ pub trait Storage: Clone + Send + Sync + 'static {
 
     /// Where the directory is, for messages.
     fn place(&self) -> String;
+}
+
+/// Puts a new file in a file's place, in one act: there is always one of that name that is whole. `new` is what it
+/// is called meanwhile; `write` fills and syncs it.
+///
+/// # Errors
+/// When the disk is full or fails. Which of the two files is there, only the next look can say.
+pub fn replace<S: Storage>(
+    storage: &S,
+    new: &str,
+    name: &str,
+    write: impl FnOnce(&S::File) -> io::Result<()>,
+) -> io::Result<S::File> {
+    match storage.unlink(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = storage.create(new)?;
+    write(&file)?;
+    storage.rename(new, name)?;
+    storage.sync_directory()?;
+    Ok(file)
 }
 
 /// Whether an error says that there is no room left, which may pass.

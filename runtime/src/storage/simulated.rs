@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::chance::Chance;
 use files::{Change, Inode, SECTOR};
 use target::Target;
 
@@ -63,7 +64,7 @@ pub struct SimulatedFile {
 }
 
 struct Disk {
-    random: u64,
+    chance: Chance,
     /// What the running system sees.
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
@@ -118,7 +119,7 @@ impl SimulatedDisk {
     /// An empty disk of this many bytes. Whatever it does by chance follows from the seed.
     pub fn new(seed: u64, capacity: u64) -> SimulatedDisk {
         let disk = Disk {
-            random: seed,
+            chance: Chance(seed),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
@@ -249,7 +250,7 @@ impl SimulatedDisk {
 
     /// A number below `bound` from the disk's own chance.
     pub fn chance(&self, bound: u64) -> u64 {
-        self.lock_disk().below(bound)
+        self.lock_disk().chance.below(bound)
     }
 
     /// Does one call: `act` has the disk and is told whether the call is to fail half-way.
@@ -272,7 +273,7 @@ impl SimulatedDisk {
             Step::Stops(moment) => {
                 let happens = match moment {
                     Moment::Before => false,
-                    Moment::Within => disk.below(2) == 0,
+                    Moment::Within => disk.chance.below(2) == 0,
                     Moment::After => true,
                 };
                 if happens {
@@ -289,7 +290,7 @@ impl SimulatedDisk {
                 let lies = call == Call::Sync && fault == Fault::Fail;
                 match file {
                     Some(file) if lies => disk.fail_a_sync(file.inode),
-                    _ if disk.below(2) == 0 => {
+                    _ if disk.chance.below(2) == 0 => {
                         act(&mut disk).ok();
                     }
                     _ => {}
@@ -305,19 +306,6 @@ impl SimulatedDisk {
 }
 
 impl Disk {
-    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators").
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
     fn site(&self, call: Call, target: &Target<'_>) -> Site {
         let (name, offset) = match target {
             Target::Directory => ("", 0),
@@ -380,7 +368,7 @@ impl Disk {
     fn fail_a_sync(&mut self, inode: usize) {
         for sector in 0..self.inodes[inode].dirty.len() {
             if self.inodes[inode].dirty[sector] {
-                if self.below(2) == 0 {
+                if self.chance.below(2) == 0 {
                     self.inodes[inode].keep(sector);
                 }
                 self.inodes[inode].dirty[sector] = false;
@@ -391,7 +379,7 @@ impl Disk {
     fn lose_what_was_not_synced(&mut self) {
         let changes = std::mem::take(&mut self.changes);
         for change in changes {
-            if self.below(2) == 0 {
+            if self.chance.below(2) == 0 {
                 change.apply(&mut self.durable_names);
             }
         }
@@ -401,10 +389,10 @@ impl Disk {
                 if !self.inodes[number].dirty[sector] {
                     continue;
                 }
-                match self.below(5) {
+                match self.chance.below(5) {
                     0 | 1 => self.inodes[number].keep(sector),
                     2 => {
-                        let tear = self.below(SECTOR as u64) as usize;
+                        let tear = self.chance.below(SECTOR as u64) as usize;
                         self.inodes[number].tear(sector, tear);
                     }
                     _ => {}
@@ -412,7 +400,7 @@ impl Disk {
             }
             // A longer file that was not synced may have its length and not its content.
             let longer = self.inodes[number].seen.len() > self.inodes[number].durable.len();
-            let keep_length = longer && self.below(2) == 0;
+            let keep_length = longer && self.chance.below(2) == 0;
             self.inodes[number].restart(keep_length);
         }
     }

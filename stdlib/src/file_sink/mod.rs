@@ -284,11 +284,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
             totals: &mut self.totals,
         };
         let run = Run::new(setup, self.ledger.ledger.take());
-        let ledger = tokio::select! {
-            biased;
-            ran = run.run(port) => ran?,
-            never = self.workshop.buffers.keep_few() => match never {},
-        };
+        let ledger = self.workshop.buffers.during(run.run(port)).await?;
         if let Some(mut ledger) = ledger {
             ledger.finish(&port.settled()).await.map_err(LedgerError::failure)?;
             self.ledger.ledger = Some(ledger);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::sleep;
-use weir_runtime::Drive;
 use weir_runtime::storage::{Machine, Moment, Step};
+use weir_runtime::{Chance, Drive};
 
 use super::error::Operation;
 use super::{Entry, FileSystem};
@@ -43,7 +43,7 @@ struct State {
     writing_max: usize,
     /// What it is part of.
     machine: Option<Machine>,
-    random: u64,
+    chance: Chance,
     /// Renames that have not returned: from, to.
     in_doubt: Vec<(String, String)>,
     /// What was removed since its directory was last synced.
@@ -95,15 +95,6 @@ enum Extent {
 }
 
 impl State {
-    /// SplitMix64.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
     /// The names in this file's directory are on disk for sure.
     fn synced(&mut self, path: &str) {
         self.removed.retain(|(removed, _)| directory(removed) != directory(path));
@@ -114,7 +105,7 @@ impl State {
 
     fn lose_power(&mut self) {
         for (from, to) in std::mem::take(&mut self.in_doubt) {
-            if self.below(2) == 0
+            if self.chance.below(2) == 0
                 && !self.files.contains_key(&from)
                 && let Some(file) = self.files.remove(&to)
             {
@@ -122,15 +113,15 @@ impl State {
             }
         }
         for (path, file) in std::mem::take(&mut self.removed) {
-            if self.below(2) == 0 {
+            if self.chance.below(2) == 0 {
                 self.files.entry(path).or_insert(file);
             }
         }
         let unsure = self.files.iter().filter(|(_, file)| !file.closed || !file.named);
         let unsure: Vec<String> = unsure.map(|(path, _)| path.clone()).collect();
         for path in unsure {
-            let lost = self.below(2) == 0;
-            let keep = self.below(self.files[&path].bytes.len() as u64 + 1) as usize;
+            let lost = self.chance.below(2) == 0;
+            let keep = self.chance.below(self.files[&path].bytes.len() as u64 + 1) as usize;
             let Some(file) = self.files.get_mut(&path) else { continue };
             if !file.named && lost {
                 self.files.remove(&path);
@@ -168,7 +159,7 @@ fn kind(path: &str) -> &'static str {
 impl Simulated {
     /// An empty one in a machine. What is left to chance follows from the seed.
     pub(crate) fn within(machine: &Machine, seed: u64) -> Simulated {
-        let state = State { machine: Some(machine.clone()), random: seed, ..State::default() };
+        let state = State { machine: Some(machine.clone()), chance: Chance(seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -311,8 +302,8 @@ impl Simulated {
                 }
             }
             let extent = if step == Step::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
-            let delay = match state.machine.is_some() && step == Step::Goes && state.below(4) == 0 {
-                true => Duration::from_millis(1 + state.below(DELAY_MS_MAX)),
+            let delay = match state.machine.is_some() && step == Step::Goes && state.chance.below(4) == 0 {
+                true => Duration::from_millis(1 + state.chance.below(DELAY_MS_MAX)),
                 false => state.delay,
             };
             (delay, state.fails_at == Some(call), extent, step)
@@ -341,7 +332,7 @@ impl FileSystem for Simulated {
         if state.files.contains_key(path) {
             return Err(SimulatedError("it exists"));
         }
-        if extent == Extent::Part && state.below(2) == 0 {
+        if extent == Extent::Part && state.chance.below(2) == 0 {
             return Err(STOPPED);
         }
         let held = Some(state.boot);
@@ -355,7 +346,7 @@ impl FileSystem for Simulated {
         let (mut state, extent) = self.call(Operation::Write, &file.path, true).await?;
         let written = match extent {
             Extent::Whole => bytes.len(),
-            Extent::Part => state.below(bytes.len() as u64 + 1) as usize,
+            Extent::Part => state.chance.below(bytes.len() as u64 + 1) as usize,
         };
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
         stored.bytes.extend_from_slice(&bytes[..written]);
@@ -364,7 +355,7 @@ impl FileSystem for Simulated {
 
     async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
         let (mut state, extent) = self.call(Operation::Close, &file.path, true).await?;
-        if extent == Extent::Part && state.below(2) == 0 {
+        if extent == Extent::Part && state.chance.below(2) == 0 {
             return Err(STOPPED);
         }
         if std::mem::take(&mut file.open) {
@@ -403,7 +394,7 @@ impl FileSystem for Simulated {
 
     async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
         let (mut state, extent) = self.call(Operation::Remove, path, true).await?;
-        if extent == Extent::Part && state.below(2) == 0 {
+        if extent == Extent::Part && state.chance.below(2) == 0 {
             return Err(STOPPED);
         }
         if let Some(file) = state.files.remove(path) {

@@ -150,11 +150,7 @@ fn views(buffer: Buffer, ends: &[u32]) -> Result<BinaryViewArray, ArrowError> {
 impl Source for GenerateSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let buffers = self.buffers.clone();
-        tokio::select! {
-            biased;
-            ran = self.make_all(port) => ran,
-            never = buffers.keep_few() => match never {},
-        }
+        buffers.during(self.make_all(port)).await
     }
 
     fn keeps_exactly_once(&self) -> bool {

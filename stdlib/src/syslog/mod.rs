@@ -138,10 +138,7 @@ impl Source for SyslogSource {
         }
         let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
         let SourcePort { outlet, deliveries, .. } = port;
-        let result = tokio::select! {
-            result = gatherer.see_through(gathered, outlet, deliveries) => result,
-            never = self.terms.buffers.keep_few() => match never {},
-        };
+        let result = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries)).await;
         self.sequence = gatherer.sequence();
         result
     }

@@ -97,10 +97,7 @@ impl Source for TcpLinesSource {
         let (terms, stopping) = (self.terms.clone(), stop.clone());
         let serve = move |arrival| serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
         connections.spawn(listener.serve(stop, serve));
-        let result = tokio::select! {
-            result = gatherer.see_through(gathered, outlet, deliveries) => result,
-            never = self.terms.buffers.keep_few() => match never {},
-        };
+        let result = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries)).await;
         self.sequence = gatherer.sequence();
         result?;
         // Whoever does not take its answers is left behind.

@@ -21,14 +21,11 @@ use super::columns::decode_origins;
 use super::fields::{Fields, write_text};
 use super::record::{Kind, RecordHeader};
 use super::segment::Place;
-use crate::batch::Partition;
+use crate::batch::{PARTITIONS_MAX, Partition, to_forget};
 use crate::channel::Demand;
 
 /// A reader holds no put that is this far behind the newest that it has.
 pub(super) const WINDOW_MAX: u64 = 1 << 26;
-/// The most positions that are remembered; those that were moved longest ago are forgotten first. More than any
-/// source has files at a time, since a file that is still there and forgotten is read again after a restart.
-const POSITIONS_MAX: usize = 1 << 20;
 const READERS_MAX: usize = 1 << 10;
 const LOW_BYTES: usize = 24;
 const RUN_BYTES: usize = 16;
@@ -109,18 +106,12 @@ impl Amount {
 pub(super) fn move_position(positions: &mut Positions, key: (String, Partition), to: Position) -> usize {
     let before = positions.get(&key).map_or(0, |position| position.through);
     positions.insert(key, Position { through: to.through.max(before), ..to });
-    if positions.len() <= POSITIONS_MAX {
-        return 0;
-    }
-    // Many at once, so that it is seldom gone through all of them; and no more, though many moved with one put.
-    let excess = positions.len() - POSITIONS_MAX / 8 * 7;
-    let mut oldest: Vec<_> = positions.iter().map(|(key, position)| (position.moved, key.clone())).collect();
-    oldest.select_nth_unstable(excess);
-    oldest.truncate(excess);
-    for (_, key) in oldest {
-        positions.remove(&key);
-    }
-    excess
+    let moved = positions.iter().map(|(key, position)| (position.moved, key.clone()));
+    let oldest = to_forget(positions.len(), moved);
+    oldest.iter().for_each(|key| {
+        positions.remove(key);
+    });
+    oldest.len()
 }
 
 impl Image {
@@ -216,7 +207,7 @@ impl Image {
             image.readers.push(ReaderImage { name, demand, low, done });
         }
         let positions = fields.u32()? as usize;
-        if positions > POSITIONS_MAX {
+        if positions > PARTITIONS_MAX {
             return None;
         }
         for _ in 0..positions {
@@ -418,13 +409,13 @@ mod tests {
         let key = |name: usize| (String::new(), Partition::new(name.to_string()));
         let position = |moved| Position { through: 1, moved, run: 0 };
         // Many move with one put.
-        let all = (0..POSITIONS_MAX).map(|name| (key(name), position(name as u64 / 1_000)));
+        let all = (0..PARTITIONS_MAX).map(|name| (key(name), position(name as u64 / 1_000)));
         let mut positions: Positions = all.collect();
-        let moved = POSITIONS_MAX as u64;
-        let forgotten = move_position(&mut positions, key(POSITIONS_MAX), position(moved));
-        assert_eq!(forgotten, POSITIONS_MAX / 8 + 1);
-        assert_eq!(positions.len(), POSITIONS_MAX - POSITIONS_MAX / 8);
-        assert!(positions.values().all(|position| position.moved >= POSITIONS_MAX as u64 / 8 / 1_000));
-        assert!(positions.contains_key(&key(POSITIONS_MAX)));
+        let moved = PARTITIONS_MAX as u64;
+        let forgotten = move_position(&mut positions, key(PARTITIONS_MAX), position(moved));
+        assert_eq!(forgotten, PARTITIONS_MAX / 8 + 1);
+        assert_eq!(positions.len(), PARTITIONS_MAX - PARTITIONS_MAX / 8);
+        assert!(positions.values().all(|position| position.moved >= PARTITIONS_MAX as u64 / 8 / 1_000));
+        assert!(positions.contains_key(&key(PARTITIONS_MAX)));
     }
 }

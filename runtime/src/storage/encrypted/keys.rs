@@ -21,7 +21,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{Chance, SECTOR, copies};
-use crate::storage::{Access, Storage};
+use crate::storage::{Access, Storage, replace};
 
 /// The file with the data key.
 pub(super) const KEYS: &str = "keys";
@@ -213,18 +213,11 @@ impl DataKey {
         let mut wrapped = [0; WRAPPED];
         key.wrapping().wrap_key(&*self.bytes, &mut wrapped).expect("a wrapped key is eight bytes longer");
         content.extend_from_slice(&wrapped);
-        replace(storage, &copies::page(&content)).map_err(KeysError::io("writing"))
+        let page = copies::page(&content);
+        let written = replace(storage, KEYS_NEW, KEYS, |file| {
+            storage.write_at(file, 0, &[&page])?;
+            storage.sync(file)
+        });
+        written.map(drop).map_err(KeysError::io("writing"))
     }
-}
-
-fn replace<S: Storage>(storage: &S, page: &[u8]) -> io::Result<()> {
-    match storage.unlink(KEYS_NEW) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = storage.create(KEYS_NEW)?;
-    storage.write_at(&file, 0, &[page])?;
-    storage.sync(&file)?;
-    storage.rename(KEYS_NEW, KEYS)?;
-    storage.sync_directory()
 }

@@ -278,10 +278,8 @@ impl<T, R: Delivered> Lanes<T, R> {
         lane.file = Slot::None;
         // Without an order to close in the queue, all that is in it goes into the next file. With one, what is
         // active is what has come behind it.
-        #[cfg(weir_bug = "rows_forgotten_behind_a_full_file")]
-        let is_ordered = false;
-        #[cfg(not(weir_bug = "rows_forgotten_behind_a_full_file"))]
-        let is_ordered = lane.queue.iter().any(|item| matches!(item, Item::Close(_)));
+        let is_ordered = cfg!(not(weir_bug = "rows_forgotten_behind_a_full_file"))
+            && lane.queue.iter().any(|item| matches!(item, Item::Close(_)));
         if let Some(active) = lane.active.filter(|_| !is_ordered) {
             lane.active = match lane.queue.front() {
                 Some(Item::Rows(rows)) => {

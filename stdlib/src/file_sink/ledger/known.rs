@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use roaring::RoaringTreemap;
-use weir_runtime::batch::{Identities, Partition};
+use weir_runtime::batch::{Identities, Partition, to_forget};
 
-/// The most partitions that are remembered. Of more, those are forgotten that have not moved for
-/// longest: files that were read long ago. More than any source has files at a time, since a file that is
-/// still there and forgotten is read again after a restart.
-const PARTITIONS_MAX: usize = 1 << 20;
+use super::entry::Entry;
 
 /// Positions of some rows.
 pub(in crate::file_sink) type Arrived = BTreeMap<Partition, RoaringTreemap>;
@@ -65,26 +62,21 @@ impl Known {
         self.partitions.get(partition).map(|extent| extent.settled)
     }
 
+    /// Learns what an entry says. Says how many partitions it forgot, since there are too many.
+    pub(super) fn learn(&mut self, entry: &Entry) -> usize {
+        for record in &entry.partitions {
+            self.add(&record.partition, record.settled, &record.arrived, entry.number);
+        }
+        self.forget()
+    }
+
     /// Forgets partitions when there are too many; those of which not all is settled stay. Says how many it forgot.
     pub(super) fn forget(&mut self) -> usize {
-        if self.partitions.len() <= PARTITIONS_MAX {
-            return 0;
-        }
-        // Many at once, so that it is seldom gone through all of them; and no more, though a whole entry has
-        // moved all of them together.
-        let excess = self.partitions.len() - PARTITIONS_MAX / 8 * 7;
         let settled = self.partitions.iter().filter(|(_, extent)| extent.arrived.is_empty());
-        let mut oldest: Vec<_> =
-            settled.map(|(partition, extent)| (extent.moved, partition.clone())).collect();
-        if oldest.len() > excess {
-            oldest.select_nth_unstable(excess);
-            oldest.truncate(excess);
-        }
-        let forgotten = oldest.len();
-        for (_, partition) in oldest {
-            self.partitions.remove(&partition);
-        }
-        forgotten
+        let moved = settled.map(|(partition, extent)| (extent.moved, partition.clone()));
+        let oldest = to_forget(self.partitions.len(), moved);
+        oldest.iter().for_each(|partition| drop(self.partitions.remove(partition)));
+        oldest.len()
     }
 
     /// Whether any of these has arrived.
@@ -163,6 +155,8 @@ pub(in crate::file_sink) fn note(
 
 #[cfg(test)]
 mod tests {
+    use weir_runtime::batch::PARTITIONS_MAX;
+
     use super::*;
 
     fn partition(name: &str) -> Partition {

@@ -411,10 +411,7 @@ impl<F: FileSystem> Ledger<F> {
 
     fn learn(&mut self, entry: &Entry) {
         self.latest = self.latest.max(entry.latest);
-        for record in &entry.partitions {
-            self.known.add(&record.partition, record.settled, &record.arrived, entry.number);
-        }
-        let forgotten = self.known.forget();
+        let forgotten = self.known.learn(entry);
         if forgotten > 0 {
             warn!(
                 component = &*self.component,

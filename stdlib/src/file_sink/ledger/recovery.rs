@@ -111,9 +111,9 @@ pub(super) async fn rename<F: FileSystem>(files: &F, file: &FileRecord) -> Resul
 /// Makes a final name durable that is there already: whoever gave it may have been killed before that, and the
 /// entry that could do it again is about to go.
 async fn sync_name<F: FileSystem>(files: &F, complete: &str) -> Result<(), LedgerError> {
-    #[cfg(weir_bug = "given_name_not_synced")]
-    return Ok(());
-    #[cfg_attr(weir_bug = "given_name_not_synced", expect(unreachable_code))]
+    if cfg!(weir_bug = "given_name_not_synced") {
+        return Ok(());
+    }
     let there = files.length(complete).await.map_err(FileError::of(Operation::Read, complete))?.is_some();
     if there {
         files.sync_name(complete).await.map_err(FileError::of(Operation::Rename, complete))?;
@@ -149,10 +149,7 @@ impl<F: FileSystem> Ledger<F> {
         let (mut known, mut renamed) = (Known::default(), 0);
         let latest = entries.iter().map(|entry| entry.latest).max().unwrap_or(i64::MIN);
         for entry in &entries {
-            for record in &entry.partitions {
-                known.add(&record.partition, record.settled, &record.arrived, entry.number);
-            }
-            known.forget();
+            known.learn(entry);
             #[cfg(not(weir_bug = "recovery_renames_nothing"))]
             for file in &entry.files {
                 renamed += u64::from(rename(&*file_system, file).await?);

@@ -8,35 +8,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
-use rand_core::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use weir_runtime::Chance;
 
 use super::account::{Account, Story};
 use crate::files::source::room::simulated::{Handle, SimulatedRoom};
 
 /// Where the logs are.
 pub(super) const FOLDER: &str = "/logs";
-
-/// Chance that follows from a seed.
-pub(super) struct Chance(Xoshiro256PlusPlus);
-
-impl Chance {
-    pub(super) fn new(seed: u64) -> Chance {
-        Chance(Xoshiro256PlusPlus::seed_from_u64(seed))
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(super) fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-}
 
 /// A file that somebody has open and writes into.
 struct Pen {
@@ -87,7 +65,7 @@ impl Script {
     ) -> Script {
         let logs = (0..logs).map(|_| Log::default()).collect();
         let (stories, done) = (Vec::new(), Vec::new());
-        let (chance, room) = (Chance::new(seed), room.clone());
+        let (chance, room) = (Chance(seed), room.clone());
         Script { chance, room, logs, stories, deeds: done, left: deeds, packs_unread }
     }
 

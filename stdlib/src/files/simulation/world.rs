@@ -13,10 +13,10 @@ use weir_runtime::agent::{Agent, Ending, Stop};
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
 use weir_runtime::source::Source;
 use weir_runtime::storage::{Machine, Moment, SimulatedDisk};
-use weir_runtime::{Clock, Context, Drive, Failure, Registry};
+use weir_runtime::{Chance, Clock, Context, Drive, Failure, Registry};
 
 use super::account::{Account, Story};
-use super::script::{Chance, FOLDER, Script};
+use super::script::{FOLDER, Script};
 use crate::file_sink::FileSink;
 use crate::file_sink::simulated::Simulated;
 use crate::files::source::room::simulated::SimulatedRoom;
@@ -155,7 +155,7 @@ fn registry() -> Registry {
 impl World {
     /// A machine on which nothing has happened yet. Everything follows from the seed.
     pub(super) fn new(seed: u64, way: Way, logs: usize, deeds: usize) -> World {
-        let mut chance = Chance::new(seed);
+        let mut chance = Chance(seed);
         let machine = Machine::default();
         let disk = |chance: &mut Chance, name| {
             let disk = SimulatedDisk::new(chance.next(), u64::MAX);

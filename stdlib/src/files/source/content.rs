@@ -1,11 +1,12 @@
 //! The text of a file, as it is or unpacked.
 
 use std::io::{self, BufReader, ErrorKind, Read};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
 use super::identity::{HEAD_BYTES, State};
-use super::room::OpenFile;
+use super::room::{OpenFile, Room};
 
 /// How much of a packed file is read at once, before it is unpacked.
 const PACKED_READ_BYTES: usize = 64 << 10;
@@ -54,6 +55,11 @@ pub(super) struct Packed {
 }
 
 impl Content {
+    /// Opens a regular file.
+    pub(super) fn open(room: &dyn Room, path: &Path) -> io::Result<Content> {
+        room.open(path).map(Content::Plain)
+    }
+
     /// What the file is packed with, if it is.
     pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
         match self {

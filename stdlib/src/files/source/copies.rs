@@ -132,7 +132,7 @@ impl NeighbourText {
         match self {
             NeighbourText::Open(file) => Ok(Some(Content::Plain(file.again()?))),
             NeighbourText::At { path, key, packed } => {
-                let content = match room.open(path).map(Content::Plain) {
+                let content = match Content::open(room, path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     content => content?,
                 };

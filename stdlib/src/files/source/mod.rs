@@ -234,11 +234,7 @@ impl Multiline {
 impl Source for FilesSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let buffers = self.rules.buffers.clone();
-        tokio::select! {
-            biased;
-            ran = run::run(self, port) => ran.map_err(FilesError::into_failure),
-            never = buffers.keep_few() => match never {},
-        }
+        buffers.during(run::run(self, port)).await.map_err(FilesError::into_failure)
     }
 
     /// Also with packed copies: a copy goes on with the partition of what it was made of. But by a position alone

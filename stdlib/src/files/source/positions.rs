@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use weir_runtime::batch::Partition;
-use weir_runtime::storage::{Access, DirectoryError, LockError, Storage};
+use weir_runtime::storage::{Access, DirectoryError, LockError, Storage, replace};
 
 use super::consumed::Consumed;
 use super::identity::{Head, Key, Name, Stamp};
@@ -154,15 +154,11 @@ impl<S: Storage> Positions<S> {
         let saved = Saved { version: VERSION, files: &memory.files, copies: &memory.copies };
         let text = serde_json::to_vec(&saved)?;
         let new = format!("{}.new", self.name);
-        match self.directory.unlink(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let file = self.directory.create(&new)?;
-        self.directory.write_at(&file, 0, &[&text])?;
-        self.directory.sync(&file)?;
-        self.directory.rename(&new, &self.name)?;
-        self.directory.sync_directory()
+        let replaced = replace(&self.directory, &new, &self.name, |file| {
+            self.directory.write_at(file, 0, &[&text])?;
+            self.directory.sync(file)
+        });
+        replaced.map(drop)
     }
 }
 

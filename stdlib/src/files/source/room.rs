@@ -11,7 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use walkdir::WalkDir;
 use weir_runtime::Drive;
-use weir_runtime::storage::Directory;
+use weir_runtime::storage::{Directory, read_at};
 
 use super::discovery::{Seen, Sighting};
 use super::identity::State;
@@ -147,7 +147,7 @@ impl OpenFile for File {
 
     fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         if buffer.len() == bytes {
-            let length = read_some(self, buffer, position)?;
+            let length = read_at(self, position, buffer)?;
             buffer.truncate(length);
             return Ok(());
         }
@@ -174,17 +174,4 @@ impl OpenFile for File {
     fn again(&self) -> io::Result<Box<dyn OpenFile>> {
         Ok(Box::new(self.try_clone()?))
     }
-}
-
-fn read_some(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read_at(&mut buffer[length..], position + length as u64) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }

@@ -105,7 +105,7 @@ pub(super) struct Knowledge {
 
 /// Opens a file and finds out what it is.
 pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
-    let mut content = Content::Plain(rules.room.open(path)?);
+    let mut content = Content::open(&*rules.room, path)?;
     let State { key, stamp } = content.state()?;
     if key != knowledge.key {
         return Ok(Identified::Moved);
@@ -128,7 +128,7 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
         let Some(kin) = &knowledge.kin else { return Ok(Identified::Packed(head)) };
         match descent(&mut content, kin, rules.room.as_ref())? {
             Descent::Unknown if !rules.decompress => {
-                return recognise(Content::Plain(rules.room.open(path)?), None, stamp, knowledge, rules);
+                return recognise(Content::open(&*rules.room, path)?, None, stamp, knowledge, rules);
             }
             Descent::Unknown => {}
             Descent::Copies(id) => return Ok(Identified::Copies(id)),
@@ -213,7 +213,7 @@ fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp)
 
 /// A text of which nothing is wanted that is there now, but for a last line without its end.
 pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
-    let mut content = Content::Plain(rules.room.open(path)?);
+    let mut content = Content::open(&*rules.room, path)?;
     let state = content.state()?;
     let mut packing = content.packing()?;
     match packing {
@@ -306,7 +306,7 @@ impl Text {
         let closed = content.is_none();
         let mut content = match content {
             Some(content) => content,
-            None => Content::Plain(rules.room.open(path)?),
+            None => Content::open(&*rules.room, path)?,
         };
         let State { key, stamp } = content.state()?;
         if key != self.key {

@@ -10,7 +10,7 @@ use crate::channel::file::image::{Acknowledged, Low, ReaderImage};
 use crate::channel::file::record::{Kind, record_span};
 use crate::channel::file::segment::{PAGE, Place, page_up, segment_name};
 use crate::channel::file::superblock::{COPIES, SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
-use crate::storage::Storage;
+use crate::storage::{Storage, replace};
 
 /// The segment in reserve.
 pub(in crate::channel::file) const SPARE: &str = "spare";
@@ -220,15 +220,7 @@ pub(in crate::channel::file) fn replace_superblock<S: Storage>(
     storage: &S,
     superblock: &Superblock,
 ) -> io::Result<S::File> {
-    match storage.unlink(SUPERBLOCK_NEW) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = storage.create(SUPERBLOCK_NEW)?;
-    write_copies(storage, &file, superblock)?;
-    storage.rename(SUPERBLOCK_NEW, SUPERBLOCK)?;
-    storage.sync_directory()?;
-    Ok(file)
+    replace(storage, SUPERBLOCK_NEW, SUPERBLOCK, |file| write_copies(storage, file, superblock))
 }
 
 #[cfg(weir_bug = "position_saved_before_data")]

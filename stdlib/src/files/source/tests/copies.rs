@@ -278,14 +278,20 @@ async fn a_new_log_in_place_of_the_original_is_another_one() {
     }
 }
 
+/// A log of which two lines were read, and which was then packed with a third one and emptied.
+async fn packed_and_truncated(setting: Setting) -> Setting {
+    setting.write("a.log", "1\n2\n");
+    let setting = setting.after(2).await;
+    setting.append("a.log", "3\n");
+    setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
+    File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
+    setting
+}
+
 #[tokio::test]
 async fn a_log_that_was_packed_and_truncated_goes_on() {
     for setting in settings() {
-        setting.write("a.log", "1\n2\n");
-        let setting = setting.after(2).await;
-        setting.append("a.log", "3\n");
-        setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
-        File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
+        let setting = packed_and_truncated(setting).await;
         setting.append("a.log", "4\n");
         let mut trial = setting.begin().await;
         let mut lines = trial.lines(2).await;
@@ -298,11 +304,7 @@ async fn a_log_that_was_packed_and_truncated_goes_on() {
 #[tokio::test]
 async fn a_copy_does_not_wait_for_a_log_that_is_empty_now() {
     for setting in settings() {
-        setting.write("a.log", "1\n2\n");
-        let setting = setting.after(2).await;
-        setting.append("a.log", "3\n");
-        setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
-        File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
+        let setting = packed_and_truncated(setting).await;
         let mut trial = setting.begin().await;
         assert_eq!(trial.lines(1).await, ["3"]);
         trial.append("a.log", "4\n");
