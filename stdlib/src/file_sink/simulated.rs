@@ -372,7 +372,8 @@ impl FileSystem for Simulated {
         }
         let file = state.files.remove(from).ok_or(SimulatedError("it is gone"))?;
         state.files.insert(to.to_string(), file);
-        if extent == Extent::Part {
+        // Whoever crashes with it never hears of it.
+        if extent == Extent::Part || state.crashed {
             state.in_doubt.push((from.to_string(), to.to_string()));
             return Err(STOPPED);
         }

@@ -388,6 +388,7 @@ impl<F: FileSystem> Ledger<F> {
     /// Reads what other writers have added.
     async fn catch_up(&mut self) -> Result<(), LedgerError> {
         while let Some(entry) = recovery::read(&*self.file_system, &self.directory, self.next).await? {
+            recovery::sync_entry(&*self.file_system, &self.directory, entry.number).await?;
             let Ledger { component, directory, .. } = self;
             info!(
                 component = &**component,

@@ -131,19 +131,25 @@ async fn a_crash_at_every_call_loses_and_repeats_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_in_recovery_after_any_crash_loses_and_repeats_nothing() {
     let calls = calls_of_a_run(&Simulated::default()).await;
-    for first in (0..calls).step_by(3) {
+    let firsts = (0..calls).step_by(3).flat_map(|first| [(first, true), (first, false)]);
+    for (first, power_lost) in firsts {
         let mut second = 0;
         loop {
             let disk = Simulated::default();
             disk.crash_at(first, true);
             let _outcome = run_to_the_end(&disk).await;
-            disk.restart();
+            // Or only the agent is killed; then what it did last may be lost with the second crash.
+            if power_lost {
+                disk.restart()
+            } else {
+                disk.kill()
+            }
             disk.crash_at(second, second % 2 == 0);
             let _outcome = run_to_the_end(&disk).await;
             let crashed = disk.has_crashed();
             disk.restart();
             run_to_the_end(&disk).await.unwrap();
-            check(&disk, &format!("crash at {first}, then at {second}"));
+            check(&disk, &format!("crash at {first} (power lost: {power_lost}), then at {second}"));
             if !crashed {
                 break;
             }
