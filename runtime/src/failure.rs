@@ -1,7 +1,16 @@
 //! Failures of components: what went wrong, and whether trying again can help.
 
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
+
+/// Whether an error of the system is an outage, which may pass by itself, and so is worth another attempt.
+/// Everything else stays until somebody changes something.
+pub fn is_outage(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), StorageFull | QuotaExceeded | OutOfMemory | Interrupted | TimedOut | WouldBlock)
+        // Not stable as kinds: no descriptor is left in the process (EMFILE), in the system (ENFILE).
+        || matches!(error.raw_os_error(), Some(23 | 24))
+}
 
 /// Why a component stopped before it was told to.
 ///

@@ -13,6 +13,7 @@ pub mod batch;
 mod chance;
 pub mod channel;
 mod clock;
+mod descriptors;
 mod drive;
 mod failure;
 mod kernel;
@@ -28,8 +29,9 @@ mod workers;
 pub use acknowledgement::Acknowledgement;
 pub use chance::Chance;
 pub use clock::{Clock, SystemClock};
+pub use descriptors::{Descriptor, Descriptors, Purpose};
 pub use drive::Drive;
-pub use failure::Failure;
+pub use failure::{Failure, is_outage};
 pub use meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
 };

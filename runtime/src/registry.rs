@@ -8,6 +8,7 @@ use weir_plan::Settings;
 
 use crate::channel::Channel;
 use crate::clock::Clock;
+use crate::descriptors::Descriptors;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::sink::Sink;
@@ -28,6 +29,8 @@ pub struct Context {
     pub meter: Arc<Meter>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Where it gets file descriptors, of which the process has a limited number.
+    pub descriptors: Descriptors,
 }
 
 /// Makes a component from its settings, without touching the outside.

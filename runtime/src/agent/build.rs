@@ -11,6 +11,7 @@ use super::unbuilt::unbuilt;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
 use crate::clock::Clock;
+use crate::descriptors::Descriptors;
 use crate::meter::Meter;
 use crate::metrics::{Measured, Metrics};
 use crate::registry::{Context, Make, Registry};
@@ -95,6 +96,7 @@ impl Builder<'_> {
             exactly_once: self.promises_exactly_once(component),
             meter: Arc::new(Meter::default()),
             clock: self.clock.clone(),
+            descriptors: Descriptors::of_process(),
         }
     }
 
@@ -189,7 +191,7 @@ impl Builder<'_> {
         for component in &self.plan.sinks {
             let make = self.registry.sinks.get(component.kind.as_str());
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
-            let Some(Feeds { names, required, feeds }) = feeds.remove(&component.name) else {
+            let Some(Feeds { names, readers, required, feeds }) = feeds.remove(&component.name) else {
                 let name = component.name.as_str();
                 if !self.paths().any(|path| leads_to(&path.segment.to, name)) {
                     self.problems.push(format!("sink {name}: no path leads to it from a channel"));
@@ -203,6 +205,7 @@ impl Builder<'_> {
                 sink,
                 port,
                 channels: names.join(", "),
+                readers,
                 required_channels: required,
                 exactly_once: self.exactly_once.sinks.contains(&component.name),
                 meter,
@@ -222,7 +225,7 @@ impl Builder<'_> {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
             follow(&path.segment, &Way::default(), &mut |sink, Way { steps, demand, shared }| {
-                let Feeds { names, required, feeds } = feeds.entry(sink.to_string()).or_default();
+                let Feeds { names, readers, required, feeds } = feeds.entry(sink.to_string()).or_default();
                 // A durable channel knows its readers by name; those of one name share the events out.
                 let before = names.iter().filter(|before| *before == name).count();
                 let reader = shared.unwrap_or_else(|| sink.to_string());
@@ -231,6 +234,7 @@ impl Builder<'_> {
                 if demand == Demand::Required {
                     required.insert(name.clone());
                 }
+                readers.push((name.clone(), reader.clone()));
                 let reader = channel.reader(&reader, demand);
                 let sources = progress_into(name, sources);
                 feeds.push(Feed { reader, steps: steps.into(), meter: meter.clone(), sources });
@@ -245,6 +249,8 @@ impl Builder<'_> {
 struct Feeds {
     /// The channels, as often as they lead to it.
     names: Vec<String>,
+    /// Each of them with the name of the sink's reader there.
+    readers: Vec<(String, String)>,
     /// Those in which it is required.
     required: BTreeSet<String>,
     feeds: Vec<Feed>,

@@ -89,8 +89,13 @@ impl Agent {
     pub(super) async fn recover(&mut self) -> Result<(), (Arc<str>, Failure)> {
         let mut recovered = Vec::new();
         for sink in self.sinks.iter_mut().filter(|sink| sink.exactly_once) {
-            let positions = sink.sink.recover().await.map_err(|failure| (sink.name.clone(), failure))?;
-            recovered.push((sink.required_channels.clone(), positions));
+            let found = sink.sink.recover().await.map_err(|failure| (sink.name.clone(), failure))?;
+            for (channel, reader) in &sink.readers {
+                let Some(built) = self.channels.get(channel) else { continue };
+                let held = built.channel.hold_against(reader, &found);
+                held.map_err(|failure| (sink.name.clone(), failure))?;
+            }
+            recovered.push((sink.required_channels.clone(), found.settled));
         }
         for source in self.sources.iter().filter(|source| source.progress.is_some()) {
             let mut everywhere: Option<Positions> = None;

@@ -72,6 +72,8 @@ struct BuiltSink {
     port: SinkPort,
     /// The channels that it reads.
     channels: String,
+    /// Each channel that it reads, with the name by which that knows it.
+    readers: Vec<(String, String)>,
     /// Those that wait for it.
     required_channels: BTreeSet<String>,
     /// Whether a flow promises `exactly_once` to it.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow_array::{Array, BinaryViewArray, BooleanArray, cast::AsArray};
 use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
+use tokio::time::Instant;
 use weir_plan::BODY;
 
 pub use column::Column;
@@ -36,6 +37,16 @@ pub struct Batch {
     charged_bytes: u64,
     origins: Origins,
     identities: Option<Arc<Identities>>,
+    awaited: Option<Awaited>,
+}
+
+/// A peer of the source waits until the events have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// Since when.
+    pub since: Instant,
+    /// When it gives up.
+    pub until: Instant,
 }
 
 /// Columns that don't make a batch. This is a defect of the component that made them.
@@ -144,7 +155,8 @@ impl Batch {
                 payload_bytes += bytes;
             }
         }
-        Batch { schema, columns, rows, payload_bytes, charged_bytes, origins, identities }
+        let awaited = None;
+        Batch { schema, columns, rows, payload_bytes, charged_bytes, origins, identities, awaited }
     }
 
     /// The type of the events: one field for each column.
@@ -195,6 +207,17 @@ impl Batch {
         self.charged_bytes - self.rows as u64 * each_row
     }
 
+    /// Whether a peer of the source waits for the events to arrive. A volatile channel hands this on, and a
+    /// sink commits such events without waiting for others.
+    pub fn awaited(&self) -> Option<Awaited> {
+        self.awaited
+    }
+
+    /// The same events, with a peer that waits for them.
+    pub fn with_awaited(self, awaited: Option<Awaited>) -> Batch {
+        Batch { awaited, ..self }
+    }
+
     /// The bytes of the bodies and fields, without headers: what rates and reports count.
     pub fn payload_bytes(&self) -> u64 {
         self.payload_bytes
@@ -234,7 +257,8 @@ impl Batch {
     pub fn slice(&self, offset: usize, rows: usize) -> Batch {
         let columns = self.columns.iter().map(|column| column.slice(offset, rows)).collect();
         let identities = self.identities.as_ref().map(|identities| Arc::new(identities.slice(offset, rows)));
-        Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities)
+        let part = Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities);
+        part.with_awaited(self.awaited)
     }
 
     /// The same events with other origins.
@@ -257,7 +281,8 @@ impl Batch {
         let identities = self.identities.as_ref();
         let identities = identities.map(|identities| identities.filter(self.rows, &predicate)).transpose()?;
         let identities = identities.map(Arc::new);
-        Ok(Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities))
+        let kept = Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities);
+        Ok(kept.with_awaited(self.awaited))
     }
 
     /// The same events under a schema with some of the columns, or with more that are optional.
@@ -271,6 +296,7 @@ impl Batch {
         let names = self.schema.fields().iter().map(|field| field.name().as_str());
         let named = names.zip(self.columns.iter().cloned()).collect();
         let projected = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
+        let projected = projected.with_awaited(self.awaited);
         match &self.identities {
             Some(identities) => projected.with_identities(identities.as_ref().clone()),
             None => Ok(projected),
@@ -287,7 +313,8 @@ impl Batch {
             return self;
         }
         let columns = self.columns.iter().map(Column::compacted).collect();
-        Batch::trusted(self.schema, columns, self.rows, self.origins, self.identities)
+        let copied = Batch::trusted(self.schema, columns, self.rows, self.origins, self.identities);
+        copied.with_awaited(self.awaited)
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod file;
 mod hand;
+mod incarnation;
 mod memory;
 mod origins;
 
@@ -31,6 +32,7 @@ use crate::failure::Failure;
 use crate::meter::Reading;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};
+pub use incarnation::{Incarnation, Reached, Recovered};
 pub use memory::MemoryChannel;
 
 /// The bounds of a channel.
@@ -195,6 +197,26 @@ pub trait Channel: Send + Sync {
         None
     }
 
+    /// Under which incarnation the channel gives its events their numbers; none if it gives none.
+    fn incarnation(&self) -> Option<Incarnation> {
+        None
+    }
+
+    /// Whether the channel has, or had, this incarnation; `None` if it has none.
+    fn knows(&self, _incarnation: Incarnation) -> Option<bool> {
+        None
+    }
+
+    /// Compares what a sink has recovered with what the channel knows, before anything is put or taken.
+    /// `reader` is the name by which the sink reads the channel.
+    ///
+    /// # Errors
+    /// When one of both knows less than it should: it was cut, damaged, deleted or put back from a
+    /// backup. To go on would lose or repeat events without a word.
+    fn hold_against(&self, _reader: &str, _recovered: &Recovered) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Begins a put transaction: waits until there is room for this much. Requests are served
     /// in the order in which they came. Dropping the future gives up the place in the queue.
     ///
@@ -285,6 +307,16 @@ pub trait Reader: Send {
     fn settled(&self) -> BTreeMap<Partition, u64> {
         BTreeMap::new()
     }
+
+    /// The partition of the identities of a durable channel's events, and the incarnation under which
+    /// it numbers them now.
+    fn incarnation(&self) -> Option<(Partition, Incarnation)> {
+        None
+    }
+
+    /// Has a durable channel remember, with its next acknowledgements, how far the memory of the sink
+    /// behind this reader is ([`Recovered::mark`]).
+    fn keep_mark(&mut self, _mark: u64) {}
 
     /// How many events an optional reader has missed since this was last asked.
     fn take_skipped(&mut self) -> usize;

@@ -2,12 +2,11 @@
 
 mod port;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::batch::Partition;
+use crate::channel::Recovered;
 use crate::failure::Failure;
 
 pub(crate) use port::Feed;
@@ -37,14 +36,14 @@ pub trait Sink: Send {
     }
 
     /// Puts in order what an earlier run has left, where a flow through the sink promises
-    /// `exactly_once`: called once, before any source starts. What it gives back is what it was told
-    /// by [`SinkPort::settled`] and has stored with its data; sources that their channel can't tell go
-    /// on behind it.
+    /// `exactly_once`: called once, before any source starts. The settled positions that it gives back
+    /// are those that it was told by [`SinkPort::settled`] and has stored with its data; sources that
+    /// their channel can't tell go on behind them.
     ///
     /// # Errors
     /// When that is not possible; nothing is started then.
-    async fn recover(&mut self) -> Result<BTreeMap<Partition, u64>, Failure> {
-        Ok(BTreeMap::new())
+    async fn recover(&mut self) -> Result<Recovered, Failure> {
+        Ok(Recovered::default())
     }
 
     /// How long it waits before it is run again after a failure.

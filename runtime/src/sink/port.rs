@@ -10,7 +10,7 @@ use weir_plan::Step;
 
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Partition};
-use crate::channel::{Channel, Demand, Fill, Lease, Reader, Taken};
+use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{apply_steps, widened};
@@ -171,6 +171,17 @@ impl SinkPort {
             }
         }
         settled
+    }
+
+    /// For each partition that a durable channel numbers: the incarnation under which it does so now.
+    pub fn incarnations(&self) -> BTreeMap<Partition, Incarnation> {
+        self.feeds.iter().filter_map(|feed| feed.reader.incarnation()).collect()
+    }
+
+    /// Tells durable channels how far the sink's own memory is
+    /// ([`Recovered::mark`](crate::channel::Recovered::mark)). They hold it against that at the next start.
+    pub fn keep_mark(&mut self, mark: u64) {
+        self.feeds.iter_mut().for_each(|feed| feed.reader.keep_mark(mark));
     }
 
     /// Makes the port ready for another run of its sink.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Partition;
-use crate::channel::Channel;
+use crate::channel::{Channel, Incarnation};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{Segment, Target};
@@ -71,6 +71,7 @@ pub struct SourcePort {
     /// What the channels have of its positions.
     pub stored: Stored,
     wants_identities: bool,
+    segments: Arc<[Segment]>,
 }
 
 /// Through which position each partition is stored by every channel that a source must put into.
@@ -127,7 +128,31 @@ impl SourcePort {
         let outlet = Outlet::new(connection, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
-        (SourcePort { outlet, deliveries, stop, stored, wants_identities }, closed)
+        let segments = connection.segments.clone();
+        (SourcePort { outlet, deliveries, stop, stored, wants_identities, segments }, closed)
+    }
+
+    /// The durable channels that the source must put into, each with its present incarnation: to be stored
+    /// with what was delivered to them.
+    pub fn incarnations(&self) -> BTreeMap<Arc<str>, Incarnation> {
+        let known =
+            self.required().filter_map(|target| Some((target.name.clone(), target.channel.incarnation()?)));
+        known.collect()
+    }
+
+    /// The names of the channels behind that don't know the incarnation that was stored with what was
+    /// delivered to them: they were deleted since, or put back from a backup. A channel that the source
+    /// does not put into any more says nothing.
+    pub fn strangers(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
+        let forgotten = self.required().filter(|target| {
+            let incarnation = stored.get(&target.name);
+            incarnation.and_then(|incarnation| target.channel.knows(*incarnation)) == Some(false)
+        });
+        forgotten.map(|target| target.name.clone()).collect()
+    }
+
+    fn required(&self) -> impl Iterator<Item = &Target> {
+        self.segments.iter().flat_map(Segment::targets).filter(|target| !target.optional)
     }
 
     /// Whether the source has to say of its rows which events they are

@@ -224,6 +224,12 @@ impl Outlet {
         }
     }
 
+    /// The most bytes that one event may be charged ([`Batch::charged_bytes`] of a batch of it alone): a
+    /// larger one fits into no transaction of some channel behind. A source refuses it where it came from.
+    pub fn event_bytes_max(&self) -> u64 {
+        self.limits.byte_capacity
+    }
+
     /// Says that nothing more will be put, ever: the source has ended. The channels behind empty
     /// into their sinks when all their sources have.
     pub fn close(self) {

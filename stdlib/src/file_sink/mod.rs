@@ -26,7 +26,6 @@ mod run;
 pub(crate) mod simulated;
 mod totals;
 
-use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,7 +37,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weir_plan::Template;
-use weir_runtime::batch::Partition;
+use weir_runtime::channel::Recovered;
 use weir_runtime::sink::{Retry, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
@@ -266,9 +265,10 @@ impl<F: FileSystem> Sink for FileSink<F> {
         F::KNOWS_WRITERS_OF_CLOSED_FILES
     }
 
-    async fn recover(&mut self) -> Result<BTreeMap<Partition, u64>, Failure> {
+    async fn recover(&mut self) -> Result<Recovered, Failure> {
         self.recover_ledger().await?;
-        Ok(self.ledger.ledger.as_ref().map(|ledger| ledger.settled()).unwrap_or_default())
+        let settled = self.ledger.ledger.as_ref().map(|ledger| ledger.settled()).unwrap_or_default();
+        Ok(Recovered { settled, ..Recovered::default() })
     }
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {

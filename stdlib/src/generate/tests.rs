@@ -36,6 +36,7 @@ fn source(changes: &[(&str, Value)]) -> Box<dyn Source> {
         schema: Arc::new(schema),
         meter: Arc::default(),
         clock: Arc::new(SystemClock),
+        descriptors: weir_runtime::Descriptors::of_process(),
     };
     make(&Settings { values }, context).unwrap()
 }

@@ -49,6 +49,7 @@ pub(crate) fn context(component: &str, schema: SchemaRef, meter: &Arc<Meter>) ->
         schema,
         meter: meter.clone(),
         clock: Arc::new(SystemClock),
+        descriptors: weir_runtime::Descriptors::of_process(),
     }
 }
 

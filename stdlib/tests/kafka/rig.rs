@@ -181,6 +181,7 @@ pub(crate) fn context(component: &str, schema: SchemaRef) -> Context {
         schema,
         meter: Arc::default(),
         clock: Arc::new(SystemClock),
+        descriptors: weir_runtime::Descriptors::of_process(),
     }
 }
 

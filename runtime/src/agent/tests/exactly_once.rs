@@ -6,7 +6,7 @@ use arrow_array::BooleanArray;
 use super::*;
 use crate::batch::Identities;
 use crate::chance::Chance;
-use crate::channel::{Compression, FileChannel, FileChannelOptions, Overflow};
+use crate::channel::{Compression, FileChannel, FileChannelOptions, Overflow, Recovered};
 use crate::drive::Drive;
 use crate::sink::Delivery;
 use crate::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
@@ -194,8 +194,9 @@ impl Sink for Ledger {
         true
     }
 
-    async fn recover(&mut self) -> Result<BTreeMap<Partition, u64>, Failure> {
-        Ok(self.scene.store.lock().unwrap().settled.clone())
+    async fn recover(&mut self) -> Result<Recovered, Failure> {
+        let settled = self.scene.store.lock().unwrap().settled.clone();
+        Ok(Recovered { settled, ..Recovered::default() })
     }
 }
 

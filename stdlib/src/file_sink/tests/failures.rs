@@ -112,6 +112,7 @@ fn settings_that_can_not_work_are_refused() {
             schema: Arc::new(schema()),
             meter: Arc::default(),
             clock: Arc::new(SystemClock),
+            descriptors: weir_runtime::Descriptors::of_process(),
         };
         let failure = FileSink::new(settings, Simulated::default(), "", context).err().unwrap();
         assert!(failure.is_permanent());

@@ -95,6 +95,7 @@ impl Rig {
             schema: Arc::new(schema()),
             meter: meter.clone(),
             clock: Arc::new(SystemClock),
+            descriptors: weir_runtime::Descriptors::of_process(),
         };
         let sink = FileSink::new(settings(options), disk.clone(), "", context).unwrap();
         let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {

@@ -62,6 +62,7 @@ fn context(meter: Arc<Meter>) -> Context {
         exactly_once: false,
         meter,
         clock,
+        descriptors: weir_runtime::Descriptors::of_process(),
     }
 }
 

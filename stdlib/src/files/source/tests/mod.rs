@@ -162,6 +162,7 @@ impl Setting {
             schema: schema(),
             meter: meter.clone(),
             clock: self.clock.clone(),
+            descriptors: weir_runtime::Descriptors::of_process(),
         };
         make(&self.settings, context)
     }
