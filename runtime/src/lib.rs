@@ -31,7 +31,7 @@ pub use chance::Chance;
 pub use clock::{Clock, SystemClock};
 pub use descriptors::{Descriptor, Descriptors, Purpose};
 pub use drive::Drive;
-pub use failure::{Failure, is_outage};
+pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
 pub use meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
 };

@@ -99,7 +99,7 @@ impl Source for HttpSource {
             security: security.clone(),
         };
         let bounds = (*batch, *linger);
-        let known = self.settings.authentication.known().map_err(Failure::permanent)?;
+        let known = self.settings.authentication.known().map_err(Failure::unless_outage)?;
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
         let mut gatherer =
             Gatherer::new(self.schema(), &self.context.component, bounds, self.sequence, &port);

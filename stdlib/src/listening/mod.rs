@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_runtime::batch::Column;
-use weir_runtime::{Failure, Meter};
+use weir_runtime::{Failure, Meter, Remedy, remedy};
 
 pub(crate) use connection::Connection;
 pub(crate) use gathering::{Gatherer, Notice, Piece};
@@ -57,11 +57,16 @@ pub(crate) enum ListenError {
 }
 
 impl ListenError {
-    /// An address may become free; a certificate has to be put right.
+    /// An address may become free, and its name be found; a certificate has to be put right, and so has an
+    /// address that this process may not have.
     pub(crate) fn into_failure(self) -> Failure {
-        match self {
-            ListenError::Bind { .. } => Failure::transient(self),
-            _ => Failure::permanent(self),
+        match &self {
+            ListenError::Bind { source, .. } => match remedy(source) {
+                _ if source.kind() == io::ErrorKind::InvalidInput => Failure::permanent(self),
+                Some(Remedy::Waiting) | None => Failure::transient(self),
+                Some(Remedy::Repair | Remedy::None) => Failure::permanent(self),
+            },
+            _ => Failure::unless_outage(self),
         }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use weir_runtime::is_outage;
 
+/// The wait before input is read again that an outage kept from being read.
+const OUTAGE_WAIT: Duration = Duration::from_millis(100);
 /// How much is read at once.
 const READ_BYTES: usize = 64 << 10;
 /// So many readings may wait to be taken.
@@ -54,6 +58,10 @@ fn read_all(mut input: Box<dyn Read + Send>, sender: &Sender<io::Result<Vec<u8>>
             Ok(0) => return,
             Ok(read) => Ok(buffer[..read].to_vec()),
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if is_outage(&error) => {
+                std::thread::sleep(OUTAGE_WAIT);
+                continue;
+            }
             Err(error) => Err(error),
         };
         let failed = read.is_err();

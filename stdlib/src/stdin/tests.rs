@@ -111,6 +111,25 @@ async fn a_stop_does_not_wait_for_input_and_keeps_what_was_read() {
 }
 
 #[tokio::test]
+async fn input_is_read_on_after_an_outage() {
+    struct OutOfMemory(u8);
+    impl Read for OutOfMemory {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                1 => Err(io::ErrorKind::OutOfMemory.into()),
+                2 => (&mut buffer[..]).write(b"kept\n"),
+                _ => Ok(0),
+            }
+        }
+    }
+    let (input, _other) = UnixStream::pair().unwrap();
+    let mut source = Reading::from(Box::new(OutOfMemory(0)), input, 1, Duration::ZERO);
+    assert_eq!(source.lines(1).await, [b"kept"]);
+    source.trial.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn input_that_can_not_be_read_is_a_failure_for_good() {
     struct Broken;
     impl Read for Broken {

@@ -131,8 +131,8 @@ impl LedgerError {
             | LedgerError::Damaged { .. }
             | LedgerError::Changed { .. }
             | LedgerError::Unidentified => Failure::permanent(self),
-            LedgerError::File(_)
-            | LedgerError::Random(_)
+            LedgerError::File(_) => Failure::from(self),
+            LedgerError::Random(_)
             | LedgerError::Removed { .. }
             | LedgerError::Overlap { .. }
             | LedgerError::Overtaken { .. } => Failure::transient(self),

@@ -148,7 +148,7 @@ impl FilesError {
                 PositionsError::File { .. }
                 | PositionsError::Directory { .. }
                 | PositionsError::Locked { .. },
-            ) => Failure::transient(error),
+            ) => Failure::from(error),
             error => Failure::permanent(error),
         }
     }

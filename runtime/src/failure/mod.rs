@@ -1,0 +1,132 @@
+//! Failures of components: what went wrong, and whether trying again can help.
+
+mod system;
+
+use std::error::Error;
+use std::{fmt, io};
+
+pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
+
+/// Why a component stopped before it was told to.
+///
+/// Components have error enums of their own, which `?` turns into a failure. Where an error of the system lies
+/// beneath, the table of [`SYSTEM_ERRORS`] says whether another attempt can succeed. Every other error is
+/// transient unless its component knows better: the component is started again after a while, from what is
+/// not yet acknowledged.
+pub struct Failure {
+    permanent: bool,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// A failure that a later attempt may not meet: an outage, a full disk, a timeout.
+    pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure { permanent: false, error: error.into() }
+    }
+
+    /// A failure that every attempt would meet, until somebody changes something: it stops the
+    /// agent.
+    pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure { permanent: true, error: error.into() }
+    }
+
+    /// A permanent failure, unless an outage of the system is its cause: for what the program names and what
+    /// has to be there, such as a secret, a certificate or an address.
+    pub fn unless_outage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        let error = error.into();
+        let permanent = !system_error(&*error).is_some_and(is_outage);
+        Failure { permanent, error }
+    }
+
+    /// Whether trying again is of no use.
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let permanent = system_error(&error).and_then(remedy) == Some(Remedy::None);
+        Failure { permanent, error: Box::new(error) }
+    }
+}
+
+/// The first error of the system among an error and its causes.
+fn system_error<'error>(error: &'error (dyn Error + 'static)) -> Option<&'error io::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        cause = match error.downcast_ref::<io::Error>() {
+            // One that only wraps another error is passed over.
+            Some(found) => match found.get_ref() {
+                Some(inner) if remedy(found).is_none() => Some(inner),
+                _ => return Some(found),
+            },
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// The error and its causes, separated by colons.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let reason = error.to_string();
+            // Some libraries repeat the cause in the message of what it caused.
+            if !text.contains(&reason) {
+                text.push_str(": ");
+                text.push_str(&reason);
+            }
+            cause = error.source();
+        }
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure").field("permanent", &self.permanent).field("error", &self.error).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+    use thiserror::Error;
+
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("writing {path}")]
+    struct WriteError {
+        path: &'static str,
+        source: Box<dyn Error + Send + Sync>,
+    }
+
+    fn writing(source: impl Into<Box<dyn Error + Send + Sync>>) -> WriteError {
+        WriteError { path: "out", source: source.into() }
+    }
+
+    #[test]
+    fn the_table_decides_by_the_error_of_the_system_that_lies_beneath() {
+        for (number, retried, permanent_unless_outage) in
+            [(Errno::MFILE, true, false), (Errno::IO, true, true), (Errno::INVAL, false, true)]
+        {
+            let error = || io::Error::from(number);
+            let wrapped = || writing(io::Error::other(writing(error())));
+            assert_eq!(Failure::from(writing(error())).is_permanent(), !retried, "{number}");
+            assert_eq!(Failure::from(wrapped()).is_permanent(), !retried, "{number}");
+            assert_eq!(Failure::unless_outage(wrapped()).is_permanent(), permanent_unless_outage, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_the_table_does_not_know_is_tried_again() {
+        assert!(!Failure::from(writing("the peer is gone")).is_permanent());
+        assert!(!Failure::from(writing(io::Error::other("the peer is gone"))).is_permanent());
+        assert!(Failure::unless_outage(writing("no such secret")).is_permanent());
+        assert!(Failure::unless_outage("no such secret").is_permanent());
+    }
+}
