@@ -8,6 +8,7 @@ mod fix;
 mod fmt;
 mod graph;
 mod plan;
+mod process;
 mod program;
 mod run;
 
@@ -50,7 +51,9 @@ enum Command {
 const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    process::survive_file_size_limit();
+    match arguments.command {
         Command::Channel(arguments) => channel::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -29,7 +29,7 @@ mod workers;
 pub use acknowledgement::Acknowledgement;
 pub use chance::Chance;
 pub use clock::{Clock, SystemClock};
-pub use descriptors::{Descriptor, Descriptors, Purpose};
+pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose};
 pub use drive::Drive;
 pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
 pub use meter::{

@@ -20,6 +20,7 @@ use weir_runtime::{SystemClock, Workers};
 
 use crate::MISUSE;
 use crate::files::ProgramFiles;
+use crate::process::raise_descriptor_limit;
 use crate::program::{Colours, Params, compile, library, shown, tell};
 use log::LogFormat;
 
@@ -112,6 +113,7 @@ fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
 
 fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
     log::start(arguments.log, arguments.colours, arguments.quiet);
+    raise_descriptor_limit();
     let agent = match Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock)) {
         Ok(agent) => agent,
         Err(error) => {

@@ -96,7 +96,7 @@ impl Builder<'_> {
             exactly_once: self.promises_exactly_once(component),
             meter: Arc::new(Meter::default()),
             clock: self.clock.clone(),
-            descriptors: Descriptors::of_process(),
+            descriptors: Descriptors::of_process().of_component(component.name.as_str().into()),
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::agent::Role;
 use crate::channel::{Channel, Fill};
+use crate::descriptors::{DescriptorCounts, Descriptors};
 use crate::failure::Failure;
 use crate::meter::{Latencies, Meter, Phase, Reading};
 
@@ -72,6 +73,8 @@ pub struct Snapshot {
     pub started_at_seconds: f64,
     /// How long it has run.
     pub uptime_seconds: f64,
+    /// The file descriptors of the process.
+    pub descriptors: DescriptorCounts,
     /// Its components: sources, channels, sinks.
     pub components: Vec<ComponentSnapshot>,
 }
@@ -209,6 +212,7 @@ impl Metrics {
             version: env!("CARGO_PKG_VERSION"),
             started_at_seconds: seconds_of(self.inner.started_at),
             uptime_seconds: took.as_secs_f64(),
+            descriptors: Descriptors::of_process().counts(),
             components: self.inner.components.iter().map(|measured| measured.read(now)).collect(),
         }
     }

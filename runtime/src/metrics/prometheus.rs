@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::{ComponentSnapshot, Snapshot};
 use crate::agent::Role;
+use crate::descriptors::DescriptorCounts;
 use crate::meter::{BUCKET_BOUNDS_SECONDS, Latencies, Phase, Reading};
 
 /// What it is called when it is sent.
@@ -35,6 +36,7 @@ struct Measures(Snapshot);
 impl Collector for Measures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.agent(&mut encoder)?;
+        self.descriptors(&mut encoder)?;
         self.flow(&mut encoder)?;
         self.dropped(&mut encoder)?;
         self.channels(&mut encoder)?;
@@ -108,6 +110,32 @@ impl Measures {
         ] {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             family.encode_family(&labels(&[]))?.encode_gauge(value)?;
+        }
+        Ok(())
+    }
+
+    /// The file descriptors of the process, and which of its components have them.
+    fn descriptors(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let DescriptorCounts { limit, open, source_files, connections, sink_files } = self.0.descriptors;
+        let labels: Labels = vec![("program", self.0.program.to_string())];
+        let help = "How many file descriptors the process may have open";
+        let mut family = encoder.encode_descriptor("weir_descriptors_max", help, None, MetricType::Gauge)?;
+        family.encode_family(&labels)?.encode_gauge(&(limit as f64))?;
+        if let Some(open) = open {
+            let help = "How many file descriptors the process has open";
+            let mut family =
+                encoder.encode_descriptor("weir_descriptors_open", help, None, MetricType::Gauge)?;
+            family.encode_family(&labels)?.encode_gauge(&(open as f64))?;
+        }
+        let help = "How many file descriptors components have taken for files and connections";
+        let mut family =
+            encoder.encode_descriptor("weir_descriptors_taken", help, None, MetricType::Gauge)?;
+        for (purpose, taken) in
+            [("source_file", source_files), ("connection", connections), ("sink_file", sink_files)]
+        {
+            let mut labels = labels.clone();
+            labels.push(("purpose", purpose.to_owned()));
+            family.encode_family(&labels)?.encode_gauge(&(taken as f64))?;
         }
         Ok(())
     }

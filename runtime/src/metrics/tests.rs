@@ -124,6 +124,7 @@ async fn measures_are_text_for_prometheus_and_json() {
         format!("weir_component_state{{{sink},state=\"running\"}} 1"),
         format!("weir_component_files_closed_early_total{{{sink}}} 3"),
         format!("weir_component_xxh3{{{sink}}} {}", u64::MAX),
+        format!("weir_descriptors_max{{program=\"program\"}} {:?}", Descriptors::of_process().limit() as f64),
         "# EOF".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "no line {line} in\n{text}");
@@ -131,6 +132,7 @@ async fn measures_are_text_for_prometheus_and_json() {
     assert!(!text.contains(&format!("weir_processed_events_total{{{channel}")), "a channel has no steps");
     let json = get(address, "/metrics.json").await;
     let json: Value = serde_json::from_str(json.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert!(json["descriptors"]["open"].as_u64() > Some(0), "{json}");
     assert_eq!((&json["program"], &json["stage"]), (&"program".into(), &"running".into()));
     let channel = &json["components"][1];
     assert_eq!((&channel["role"], &channel["channel"]["events"]), (&"channel".into(), &30.into()));

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use weir_plan::{Settings, TemplatePart};
 use weir_runtime::sink::Sink;
-use weir_runtime::{Context, Failure};
+use weir_runtime::{Context, Failure, Purpose};
 
 use super::file_system::{Connection, Hdfs, HdfsError};
 use crate::file_sink::{FileSettings, FileSink};
@@ -54,6 +54,7 @@ enum HdfsSinkError {
 
 /// Makes a sink of files on HDFS.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    context.descriptors.expect(Purpose::SinkFile);
     let (own, files) = settings.split(&OWN_SETTINGS);
     let files: FileSettings = files.read().map_err(Failure::permanent)?;
     let settings: HdfsSettings = own.read().map_err(Failure::permanent)?;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
-use weir_runtime::{Context, Failure};
+use weir_runtime::{Context, Failure, Purpose};
 
 use crate::listening::{Arrival, Endpoint, Gatherer, Listener, Piece, ServerSecurity};
 use authentication::{Authentication, Known};
@@ -61,6 +61,7 @@ struct HttpSource {
 
 /// Makes a source of events over HTTP.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    context.descriptors.expect(Purpose::Connection);
     let settings = settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(HttpSource { context, settings, sequence: 0 }))
 }

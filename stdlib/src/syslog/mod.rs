@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use weir_plan::Settings;
 use weir_runtime::batch::{BatchError, Column};
 use weir_runtime::source::{Source, SourcePort};
-use weir_runtime::{Clock, Context, Failure, Meter};
+use weir_runtime::{Clock, Context, Failure, Meter, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::Span;
@@ -91,6 +91,9 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     let settings: SyslogSettings = settings.read().map_err(Failure::permanent)?;
     let zone =
         TimeZone::get(&settings.zone).map_err(|source| ZoneError { zone: settings.zone.clone(), source });
+    if matches!(settings.transport, Transport::Tcp { .. }) {
+        context.descriptors.expect(Purpose::Connection);
+    }
     let terms = Terms {
         component: context.component.clone(),
         meter: context.meter.clone(),

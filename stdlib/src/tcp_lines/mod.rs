@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
-use weir_runtime::{Clock, Context, Failure};
+use weir_runtime::{Clock, Context, Failure, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::{LineRules, LongLine};
@@ -51,6 +51,7 @@ struct TcpLinesSource {
 
 /// Makes a source of lines over TCP.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    context.descriptors.expect(Purpose::Connection);
     let settings: TcpLinesSettings = settings.read().map_err(Failure::permanent)?;
     let endpoint = Endpoint {
         component: context.component.clone(),

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 use weir_plan::Settings;
 use weir_runtime::sink::Sink;
-use weir_runtime::{Context, Failure};
+use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::file_sink::{Entry, FileSettings, FileSink, FileSystem};
@@ -21,6 +21,7 @@ const READ_BYTES: usize = 1024 * 1024;
 
 /// Makes a sink of local files.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    context.descriptors.expect(Purpose::SinkFile);
     let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(FileSink::new(settings, LocalFiles, "", context)?))
 }

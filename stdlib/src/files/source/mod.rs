@@ -41,7 +41,7 @@ use tokio::task::JoinError;
 use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
 use weir_runtime::source::{PutError, Source, SourcePort};
-use weir_runtime::{Context, Failure, Meter};
+use weir_runtime::{Context, Failure, Meter, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::{Grouping, LineRules, LongLine};
@@ -165,6 +165,7 @@ pub(super) fn make_in(
     settings: &Settings,
     context: Context,
 ) -> Result<Box<dyn Source>, Failure> {
+    context.descriptors.expect(Purpose::SourceFile);
     let settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(FilesSource::new(room, settings, context).map_err(Failure::permanent)?))
 }
