@@ -90,9 +90,20 @@ impl Agent {
         let mut recovered = Vec::new();
         for sink in self.sinks.iter_mut().filter(|sink| sink.exactly_once) {
             let found = sink.sink.recover().await.map_err(|failure| (sink.name.clone(), failure))?;
-            for (channel, reader) in &sink.readers {
-                let Some(built) = self.channels.get(channel) else { continue };
-                let held = built.channel.hold_against(reader, &found);
+            let channels = sink.readers.iter().filter_map(|(channel, reader)| {
+                let channel = &self.channels.get(channel)?.channel;
+                Some((channel, reader, channel.partition()))
+            });
+            let channels: Vec<_> = channels.collect();
+            for (channel, reader, own) in &channels {
+                let mut known = found.clone();
+                known.reached.retain(|partition, _| {
+                    let read = channels
+                        .iter()
+                        .any(|(_, _, partition_read)| partition_read.as_ref() == Some(partition));
+                    !read || own.as_ref() == Some(partition)
+                });
+                let held = channel.hold_against(reader, &known);
                 held.map_err(|failure| (sink.name.clone(), failure))?;
             }
             recovered.push((sink.required_channels.clone(), found.settled));

@@ -197,18 +197,25 @@ pub trait Channel: Send + Sync {
         None
     }
 
-    /// Under which incarnation the channel gives its events their numbers; none if it gives none.
+    /// What the numbers that an open durable channel gives its events are positions of.
+    fn partition(&self) -> Option<Partition> {
+        None
+    }
+
+    /// Under which incarnation the channel gave its events their numbers last; none if it gives none, or has
+    /// not given any. It changes with the first put of a run, and is on disk when it is said.
     fn incarnation(&self) -> Option<Incarnation> {
         None
     }
 
-    /// Whether the channel has, or had, this incarnation; `None` if it has none.
+    /// Whether the channel has, or had, this incarnation; `None` if it has none, or does not remember all.
     fn knows(&self, _incarnation: Incarnation) -> Option<bool> {
         None
     }
 
     /// Compares what a sink has recovered with what the channel knows, before anything is put or taken.
-    /// `reader` is the name by which the sink reads the channel.
+    /// `reader` is the name by which the sink reads the channel. Of partitions of other channels, `recovered`
+    /// has only those of channels that the sink does not read any more.
     ///
     /// # Errors
     /// When one of both knows less than it should: it was cut, damaged, deleted or put back from a

@@ -65,6 +65,19 @@ impl Directory {
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
         Ok(fs::openat(&*self.descriptor, name, flags | OFlags::CLOEXEC, mode)?.into())
     }
+
+    fn lock_file(&self, name: &str) -> Result<File, LockError> {
+        let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE)?;
+        match try_lock(&file)? {
+            true => Ok(file),
+            false => Err(LockError::Held { holder: holder(file) }),
+        }
+    }
+}
+
+fn leave_note(file: &mut File, note: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(note.as_bytes())
 }
 
 /// Makes a directory and its missing parents, and makes each name durable in its parent.
@@ -88,7 +101,7 @@ fn make_durably(path: &Path) -> Result<(), DirectoryError> {
 
 impl Storage for Directory {
     type File = File;
-    type Lock = File;
+    type Lock = DirectoryLock;
 
     fn create(&self, name: &str) -> io::Result<File> {
         self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
@@ -169,28 +182,61 @@ impl Storage for Directory {
         Ok(names)
     }
 
-    fn lock(&self, name: &str, note: &str) -> Result<File, LockError> {
-        let mut file = self.open_with(name, OFlags::RDWR | OFlags::CREATE)?;
-        match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                file.set_len(0)?;
-                file.write_all(note.as_bytes())?;
-                Ok(file)
+    fn lock(&self, name: &str, note: &str) -> Result<DirectoryLock, LockError> {
+        let mut file = self.lock_file(name)?;
+        // The file can be removed or replaced while somebody holds it; the directory can't.
+        let directory =
+            fs::openat(&*self.descriptor, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let directory = File::from(directory.map_err(io::Error::from)?);
+        let directory = match try_lock(&directory) {
+            Ok(true) => Some(directory),
+            Ok(false) => {
+                return Err(LockError::Held {
+                    holder: "another process, whose lock file is gone".to_owned(),
+                });
             }
-            Err(Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                let mut note = file.take(NOTE_BYTES_MAX);
-                if note.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
-                    holder = "another process".to_owned();
-                }
-                Err(LockError::Held { holder: holder.trim().to_owned() })
-            }
-            Err(error) => Err(LockError::Io(error.into())),
-        }
+            // Not every file system locks directories: NFS does not.
+            Err(_) => None,
+        };
+        leave_note(&mut file, note)?;
+        Ok(DirectoryLock { _file: file, _directory: directory })
+    }
+
+    fn lock_name(&self, name: &str, note: &str) -> Result<DirectoryLock, LockError> {
+        let mut file = self.lock_file(name)?;
+        leave_note(&mut file, note)?;
+        Ok(DirectoryLock { _file: file, _directory: None })
     }
 
     fn place(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+/// A directory that is taken for this process, as long as this is there.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+    /// The directory itself, where its file system can lock it.
+    _directory: Option<File>,
+}
+
+/// Locks a file for this process, unless somebody else holds it.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The note of whoever holds a lock.
+fn holder(file: File) -> String {
+    let mut holder = String::new();
+    let mut note = file.take(NOTE_BYTES_MAX);
+    match note.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+        true => "another process".to_owned(),
+        false => holder.trim().to_owned(),
     }
 }
 
@@ -254,6 +300,10 @@ mod tests {
         let held = storage.lock("lock", "the first").unwrap();
         let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
         assert_eq!(refused.to_string(), "it is in use by the first");
+        // Whoever removes the lock's file does not let a second one in.
+        storage.unlink("lock").unwrap();
+        let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
+        assert_eq!(refused.to_string(), "it is in use by another process, whose lock file is gone");
         drop(held);
         storage.lock("lock", "the second").unwrap();
     }

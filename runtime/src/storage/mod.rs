@@ -13,7 +13,7 @@ use std::io;
 
 use thiserror::Error;
 
-pub use directory::{Directory, DirectoryError, read_at};
+pub use directory::{Directory, DirectoryError, DirectoryLock, read_at};
 pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
 pub use simulated::{
     Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, Step, Toll,
@@ -123,6 +123,14 @@ pub trait Storage: Clone + Send + Sync + 'static {
     /// # Errors
     /// When somebody else has it, or the disk fails.
     fn lock(&self, name: &str, note: &str) -> Result<Self::Lock, LockError>;
+
+    /// Takes this name for this process alone, in a directory of which others may take other names.
+    ///
+    /// # Errors
+    /// When somebody else has it, or the disk fails.
+    fn lock_name(&self, name: &str, note: &str) -> Result<Self::Lock, LockError> {
+        self.lock(name, note)
+    }
 
     /// Where the directory is, for messages.
     fn place(&self) -> String;

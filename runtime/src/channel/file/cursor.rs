@@ -30,6 +30,9 @@ pub(super) struct Cursor {
     written_low: u64,
     /// At least so many events lie before that.
     settled: u64,
+    /// How far the memory of the sink behind it is, as it was told and as it was written down.
+    pub(super) mark: u64,
+    written_mark: u64,
     /// What is leased.
     pub(super) held: Fill,
     /// Events that went before an optional reader had them, not reported yet.
@@ -65,6 +68,8 @@ impl Cursor {
             fresh: RoaringTreemap::new(),
             written_low: 0,
             settled: 0,
+            mark: 0,
+            written_mark: 0,
             held: Fill::default(),
             skipped: 0,
         }
@@ -77,6 +82,8 @@ impl Cursor {
         self.events_before = events_before;
         self.settled = events_before;
         self.done_before = image.done.clone();
+        self.mark = image.mark;
+        self.written_mark = image.mark;
     }
 
     pub(super) fn is_required(&self) -> bool {
@@ -194,8 +201,10 @@ impl Cursor {
     /// What is to be written down, if anything is.
     pub(super) fn unwritten(&self, reader: usize) -> Option<Unsettled> {
         let low = self.low();
-        let changed = !self.fresh.is_empty() || low.sequence != self.written_low;
-        let acknowledged = changed.then(|| Acknowledged { reader, low, done: self.fresh.clone() });
+        let moved = !self.fresh.is_empty() || low.sequence != self.written_low;
+        let changed = moved || self.mark != self.written_mark;
+        let acknowledged =
+            changed.then(|| Acknowledged { reader, low, done: self.fresh.clone(), mark: self.mark });
         acknowledged.map(|acknowledged| Unsettled { acknowledged, events_before: self.events_before_low() })
     }
 
@@ -206,6 +215,7 @@ impl Cursor {
     pub(super) fn written(&mut self, Unsettled { acknowledged, events_before }: &Unsettled) {
         self.fresh -= &acknowledged.done;
         self.written_low = acknowledged.low.sequence;
+        self.written_mark = acknowledged.mark;
         self.settled = *events_before;
     }
 }

@@ -8,6 +8,7 @@ use super::log::{AppendError, Draft, Log};
 use super::record::Kind;
 use super::state::{State, Submitted, Unwritten};
 use crate::acknowledgement::Acknowledgement;
+use crate::channel::Incarnation;
 use crate::storage::Storage;
 
 /// About how much is written with one sync.
@@ -19,6 +20,8 @@ pub(super) struct Engine<S: Storage> {
     group_bytes: u64,
     /// Collected, and not written since the disk is full.
     group: Vec<Submitted>,
+    /// Under which the events of this run get their numbers, until the log says so.
+    incarnation: Option<Incarnation>,
 }
 
 /// What a turn came to.
@@ -39,7 +42,7 @@ pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl<S: Storage> Engine<S> {
     /// An engine for a log that was just opened, and a state that begins with it.
-    pub(super) fn new(log: Log<S>, state: &Mutex<State>) -> Engine<S> {
+    pub(super) fn new(log: Log<S>, incarnation: Incarnation, state: &Mutex<State>) -> Engine<S> {
         let mut guard = lock(state);
         guard.open(&log.image, log.uuid, |low| {
             let place = log.look_from(low);
@@ -47,7 +50,7 @@ impl<S: Storage> Engine<S> {
         });
         guard.settle_log(Arc::new(log.extents.clone()), log.used_bytes());
         drop(guard);
-        Engine { log, group_bytes: GROUP_BYTES, group: Vec::new() }
+        Engine { log, group_bytes: GROUP_BYTES, group: Vec::new(), incarnation: Some(incarnation) }
     }
 
     /// Writes what there is: puts, acknowledgements, and what follows from them.
@@ -127,13 +130,16 @@ impl<S: Storage> Engine<S> {
         unwritten: Option<&Unwritten>,
         turn: &mut Turn,
     ) -> Result<bool, AppendError> {
-        let Engine { log, group, .. } = self;
+        let Engine { log, group, incarnation, .. } = self;
         let Some(first) = group.first() else { return Ok(false) };
         let schema = first.batch.schema().clone();
         let acknowledged = unwritten.map(encode);
-        let bodies = group.iter().filter(|put| !put.body.is_empty());
-        let mut drafts: Vec<Draft<'_>> = bodies.map(draft).collect();
-        let durable = match drafts.is_empty() {
+        // The first numbers of a run come with its incarnation, in one write. A run that gives none has none.
+        let gives_numbers = group.iter().any(|put| put.sequence.is_some());
+        let life = incarnation.filter(|_| gives_numbers).map(Incarnation::bytes);
+        let mut drafts: Vec<Draft<'_>> = life.iter().map(|bytes| Draft::plain(Kind::Life, bytes)).collect();
+        drafts.extend(group.iter().filter(|put| !put.body.is_empty()).map(draft));
+        let mut durable = match drafts.is_empty() {
             // What is known already is done when what came before it is.
             true => log.durable(),
             false => {
@@ -144,6 +150,11 @@ impl<S: Storage> Engine<S> {
         let rode_along = !drafts.is_empty();
         drop(drafts);
         let mut guard = lock(state);
+        if life.is_some() {
+            durable.places.remove(0);
+            *incarnation = None;
+            guard.lives = log.image.lives.clone();
+        }
         // Readers must not see a put before they know the segment that it is in.
         guard.settle_log(Arc::new(log.extents.clone()), log.used_bytes());
         turn.durable = guard.publish(std::mem::take(group), &durable);

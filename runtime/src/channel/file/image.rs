@@ -3,15 +3,21 @@
 //!
 //! ```text
 //! acknowledge  u64 events and u64 charged bytes that nobody needs any more, u32 count, then for
-//!              each: u32 place of the reader in the checkpoint's list, low, runs
+//!              each: u32 place of the reader in the checkpoint's list, low, runs; then for each: u64 mark
 //! checkpoint   text owner, u64 events and u64 charged bytes held,
 //!              u32 readers, for each: text name, u8 1 if required, low, runs
 //!              u32 positions, for each: text scope, text partition, u64 through, u64 sequence
-//!              of the put that moved it
+//!              of the put that moved it,
+//!              16 bytes identity, u8 flags: 1 accepts strangers, for each reader: u64 mark, lives
+//! life         16 bytes incarnation of the events behind it
+//! lives        u8 1 if others were forgotten, u64 their highest number, u32 count, then for each:
+//!              16 bytes incarnation, u64 events put before it, u64 shift
 //! low          u64 sequence, u64 segment, u64 offset: the reader has all puts before the
 //!              sequence; the place is where to look for it
 //! runs         u32 count, then for each u64 first, u64 last: sequences that it has beyond
 //! ```
+//!
+//! In version 1 of the format there are no lives, and bodies end before the identity and the marks.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +25,17 @@ use roaring::RoaringTreemap;
 
 use super::columns::decode_origins;
 use super::fields::{Fields, write_text};
+use super::lives::Lives;
 use super::record::{Kind, RecordHeader};
-use super::segment::Place;
+use super::segment::{Place, Uuid};
 use crate::batch::{PARTITIONS_MAX, Partition, to_forget};
-use crate::channel::Demand;
+use crate::channel::{Demand, Incarnation};
 
 /// A reader holds no put that is this far behind the newest that it has.
 pub(super) const WINDOW_MAX: u64 = 1 << 26;
 const READERS_MAX: usize = 1 << 10;
 const LOW_BYTES: usize = 24;
+const ACCEPTS_STRANGERS: u8 = 1;
 const RUN_BYTES: usize = 16;
 
 /// The first put that a reader does not have, and where to look for it.
@@ -45,6 +53,8 @@ pub(super) struct ReaderImage {
     pub(super) low: Low,
     /// At `low` or beyond.
     pub(super) done: RoaringTreemap,
+    /// How far the memory of the sink behind it was at least.
+    pub(super) mark: u64,
 }
 
 /// How far a partition is stored.
@@ -80,6 +90,11 @@ pub(super) struct Image {
     pub(super) held: Amount,
     pub(super) readers: Vec<ReaderImage>,
     pub(super) positions: Positions,
+    /// By which others know the channel; that of its first log, if the image does not say it.
+    pub(super) identity: Option<Uuid>,
+    /// A sink that knows other channels may know nothing of this one.
+    pub(super) accepts_strangers: bool,
+    pub(super) lives: Lives,
 }
 
 /// What one reader has acknowledged since the last time.
@@ -88,6 +103,7 @@ pub(super) struct Acknowledged {
     pub(super) reader: usize,
     pub(super) low: Low,
     pub(super) done: RoaringTreemap,
+    pub(super) mark: u64,
 }
 
 impl Amount {
@@ -131,8 +147,19 @@ impl Image {
         match header.kind {
             Kind::Put => self.apply_put(header, body),
             Kind::Acknowledge => self.apply_acknowledged(body),
+            Kind::Life => {
+                let incarnation = Fields::new(body).uuid().filter(|bytes| bytes.len() == body.len());
+                let incarnation = incarnation.ok_or("the incarnation makes no sense")?;
+                self.lives.begin(Incarnation::from_bytes(incarnation), self.put.events);
+                Ok(())
+            }
             Kind::Checkpoint | Kind::Seal => Ok(()),
         }
+    }
+
+    /// The highest number that was given to an event.
+    pub(super) fn highest_number(&self) -> u64 {
+        self.lives.highest(self.put.events)
     }
 
     fn apply_put(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
@@ -158,8 +185,8 @@ impl Image {
         let (released, acknowledged) =
             decode_acknowledged(&mut fields, self).ok_or("the acknowledgements make no sense")?;
         self.held = self.held.checked_sub(released).ok_or("more was released than held")?;
-        for Acknowledged { reader, low, done } in acknowledged {
-            self.readers[reader].acknowledge(low, &done);
+        for acknowledged in &acknowledged {
+            self.readers[acknowledged.reader].acknowledge(acknowledged);
         }
         Ok(())
     }
@@ -171,7 +198,7 @@ impl Image {
         out.extend_from_slice(&self.held.events.to_le_bytes());
         out.extend_from_slice(&self.held.charged.to_le_bytes());
         out.extend_from_slice(&(self.readers.len() as u32).to_le_bytes());
-        for ReaderImage { name, demand, low, done } in &self.readers {
+        for ReaderImage { name, demand, low, done, .. } in &self.readers {
             write_text(&mut out, name);
             out.push(u8::from(*demand == Demand::Required));
             write_low(&mut out, *low);
@@ -184,6 +211,11 @@ impl Image {
             out.extend_from_slice(&through.to_le_bytes());
             out.extend_from_slice(&moved.to_le_bytes());
         }
+        out.extend_from_slice(&self.identity.unwrap_or_default());
+        out.push(u8::from(self.accepts_strangers));
+        self.readers.iter().for_each(|reader| out.extend_from_slice(&reader.mark.to_le_bytes()));
+        self.lives.encode(&mut out);
+        debug_assert!(self.lives.iter().all(|life| life.begins <= self.put.events));
         out
     }
 
@@ -204,7 +236,7 @@ impl Image {
             let demand = if fields.u8()? == 1 { Demand::Required } else { Demand::Optional };
             let low = read_low(&mut fields, next_sequence)?;
             let done = read_runs(&mut fields, low.sequence, next_sequence)?;
-            image.readers.push(ReaderImage { name, demand, low, done });
+            image.readers.push(ReaderImage { name, demand, low, done, mark: 0 });
         }
         let positions = fields.u32()? as usize;
         if positions > PARTITIONS_MAX {
@@ -215,13 +247,21 @@ impl Image {
             let position = Position { through: fields.u64()?, moved: fields.u64()?, run: 0 };
             image.positions.insert(key, position);
         }
+        if fields.left() > 0 {
+            image.identity = Some(fields.uuid()?);
+            image.accepts_strangers = fields.u8()? & ACCEPTS_STRANGERS != 0;
+            for reader in &mut image.readers {
+                reader.mark = fields.u64()?;
+            }
+            image.lives = Lives::decode(&mut fields, put.events)?;
+        }
         (fields.left() == 0).then_some(image)
     }
 }
 
 impl ReaderImage {
     pub(super) fn new(name: &str, demand: Demand, low: Low) -> ReaderImage {
-        ReaderImage { name: name.to_owned(), demand, low, done: RoaringTreemap::new() }
+        ReaderImage { name: name.to_owned(), demand, low, done: RoaringTreemap::new(), mark: 0 }
     }
 
     /// Whether the reader has this put.
@@ -229,10 +269,13 @@ impl ReaderImage {
         sequence < self.low.sequence || self.done.contains(sequence)
     }
 
-    fn acknowledge(&mut self, low: Low, done: &RoaringTreemap) {
+    fn acknowledge(&mut self, acknowledged: &Acknowledged) {
+        let Acknowledged { low, done, mark, .. } = acknowledged;
+        debug_assert!(self.low.sequence <= low.sequence, "a reader does not go back");
         self.done |= done;
         self.done.remove_range(..low.sequence);
-        self.low = low;
+        self.low = *low;
+        self.mark = self.mark.max(*mark);
     }
 }
 
@@ -242,11 +285,12 @@ pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[&Acknowledge
     out.extend_from_slice(&released.events.to_le_bytes());
     out.extend_from_slice(&released.charged.to_le_bytes());
     out.extend_from_slice(&(acknowledged.len() as u32).to_le_bytes());
-    for Acknowledged { reader, low, done } in acknowledged {
+    for Acknowledged { reader, low, done, .. } in acknowledged {
         out.extend_from_slice(&(*reader as u32).to_le_bytes());
         write_low(&mut out, *low);
         write_runs(&mut out, done);
     }
+    acknowledged.iter().for_each(|reader| out.extend_from_slice(&reader.mark.to_le_bytes()));
     out
 }
 
@@ -265,7 +309,12 @@ fn decode_acknowledged(fields: &mut Fields<'_>, image: &Image) -> Option<(Amount
         if low.sequence < before {
             return None;
         }
-        acknowledged.push(Acknowledged { reader, low, done });
+        acknowledged.push(Acknowledged { reader, low, done, mark: 0 });
+    }
+    if fields.left() > 0 {
+        for reader in &mut acknowledged {
+            reader.mark = fields.u64()?;
+        }
     }
     (fields.left() == 0).then_some((released, acknowledged))
 }
@@ -343,7 +392,11 @@ mod tests {
         let place = Place { segment: 3, offset: 4096 };
         let mut reader = ReaderImage::new("store", Demand::Required, Low { sequence: 90, place });
         reader.done.extend([92, 93, 95]);
+        reader.mark = 12;
         let optional = ReaderImage::new("watch", Demand::Optional, Low::default());
+        let mut lives = Lives::default();
+        lives.begin(Incarnation::from_bytes([1; 16]), 0);
+        lives.begin(Incarnation::from_bytes([2; 16]), 700);
         let position = |through| Position { through, moved: 40, run: 0 };
         Image {
             owner: "clicks/buffer".to_owned(),
@@ -355,6 +408,9 @@ mod tests {
                 (("in".to_owned(), Partition::new("t/0")), position(7)),
                 (("in#2".to_owned(), Partition::new("t/0")), position(9)),
             ]),
+            identity: Some([5; 16]),
+            accepts_strangers: true,
+            lives,
         }
     }
 
@@ -363,9 +419,24 @@ mod tests {
         let image = example();
         let body = image.encode();
         assert_eq!(Image::decode(&header(Kind::Checkpoint, &image), &body), Some(image.clone()));
-        for length in 0..body.len() {
+        let mut lives = Vec::new();
+        image.lives.encode(&mut lives);
+        let version_1 = body.len() - lives.len() - 16 - 1 - 2 * 8;
+        for length in (0..body.len()).filter(|length| *length != version_1) {
             assert_eq!(Image::decode(&header(Kind::Checkpoint, &image), &body[..length]), None);
         }
+        let old = Image::decode(&header(Kind::Checkpoint, &image), &body[..version_1]).unwrap();
+        assert_eq!((old.identity, old.lives, old.readers[0].mark), (None, Lives::default(), 0));
+    }
+
+    #[test]
+    fn a_life_begins_with_the_next_event() {
+        let mut image = example();
+        image.apply(&header(Kind::Life, &example()), &[3; 16]).unwrap();
+        assert_eq!(image.lives.last(), Some(Incarnation::from_bytes([3; 16])));
+        assert_eq!(image.lives.iter().last().map(|life| life.begins), Some(1_000));
+        example().apply(&header(Kind::Life, &example()), &[3; 15]).unwrap_err();
+        example().apply(&header(Kind::Life, &example()), &[3; 17]).unwrap_err();
     }
 
     #[test]
@@ -375,8 +446,12 @@ mod tests {
         let done = RoaringTreemap::from_iter([90, 91, 97]);
         let low = Low { sequence: 94, place };
         let released = Amount { events: 3, charged: 30 };
-        let body = encode_acknowledged(released, &[&Acknowledged { reader: 0, low, done }]);
+        let body = encode_acknowledged(released, &[&Acknowledged { reader: 0, low, done, mark: 15 }]);
+        // Version 1 has no marks.
+        let mut old = example();
+        old.apply(&header(Kind::Acknowledge, &example()), &body[..body.len() - 8]).unwrap();
         image.apply(&header(Kind::Acknowledge, &example()), &body).unwrap();
+        assert_eq!((old.readers[0].mark, image.readers[0].mark), (12, 15));
         assert_eq!(image.held, Amount { events: 7, charged: 470 });
         let reader = &image.readers[0];
         assert_eq!(reader.done, RoaringTreemap::from_iter([95, 97]));
@@ -390,6 +465,7 @@ mod tests {
             reader,
             low: low(sequence),
             done: done.iter().copied().collect(),
+            mark: 0,
         };
         let none = Amount::default();
         for (released, wrong) in [

@@ -7,16 +7,16 @@ use std::path::Path;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::claim::Claim;
 use super::columns;
 use super::encryption::{self, EncryptionError, Missing};
 use super::image::Position;
-use super::lock_note;
 use super::record::Kind;
-use super::recovery::{LOCK, advice};
+use super::recovery::{LOCK, advice, lock_note};
 use super::scan::{Damage, Scan, ScanError};
 use super::segment::{PAGE, Place, SegmentHeader, Uuid, segment_name};
 use super::superblock::{SUPERBLOCK, Superblock};
-use super::survey::{SurveyError, read_superblock, segments, survey};
+use super::survey::{LeftOut, SEGMENT_BYTES_LEAST, SurveyError, read_superblock, segments, survey};
 use crate::channel::Demand;
 use crate::storage::encrypted::chance;
 use crate::storage::{Directory, DirectoryError, Encrypted, Keys, LockError, Storage};
@@ -105,6 +105,10 @@ pub struct Torn {
     pub file: String,
     /// The byte in it.
     pub offset: u64,
+    /// How many bytes of it were written.
+    pub bytes: u64,
+    /// How many events it held, as far as can be read.
+    pub events: u64,
 }
 
 /// A segment of the log.
@@ -141,8 +145,13 @@ pub struct Inspection {
     pub segments: Vec<SegmentSummary>,
     /// Whether it was closed in order.
     pub closed: bool,
-    /// Where a crash has torn a write, which was never acknowledged.
+    /// The write at the end of a log that was not closed in order, if it can't be read whole: a crash has torn
+    /// it, and it was never acknowledged, or it was damaged since.
     pub torn: Option<Torn>,
+    /// The highest number that was given to an event.
+    pub highest_number: u64,
+    /// Under which incarnation numbers were given last.
+    pub incarnation: Option<String>,
 }
 
 /// What of a channel's log can be read.
@@ -239,7 +248,9 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
         positions: positions.collect(),
         segments: segments.collect(),
         closed: superblock.closed_at.is_some(),
-        torn: surveyed.torn.map(|place| Torn { file: segment_name(place.segment), offset: place.offset }),
+        torn: surveyed.torn.map(Torn::from),
+        highest_number: image.highest_number(),
+        incarnation: image.lives.last().map(|incarnation| incarnation.to_string()),
         owner: image.owner,
     })
 }
@@ -249,6 +260,8 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
     let refused = surveying(storage);
     let mut verification = Verification::default();
     let superblock = superblock_or_damage(storage, &mut verification.damages)?;
+    let mut claimed = Vec::new();
+    claim_or_damage(storage, &mut claimed)?;
     let log = LogFiles::find(storage, superblock).map_err(&refused)?;
     for index in 0..log.segments.len() {
         let walked = log.walk(index, &mut verification.damages, |record, schema| {
@@ -271,7 +284,26 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
             surveyed => drop(surveyed.map_err(&refused)?),
         }
     }
+    verification.damages.extend(claimed);
     Ok(verification)
+}
+
+/// What a sink has had and the channel does not have, as the last start found out.
+pub(super) fn claim_or_damage<S: Storage>(
+    storage: &S,
+    damages: &mut Vec<Damage>,
+) -> Result<Option<Claim>, InspectionError> {
+    match Claim::read(storage) {
+        Err(SurveyError::Damaged(damage)) => {
+            damages.push(damage);
+            Ok(None)
+        }
+        Err(error) => Err(surveying(storage)(error)),
+        Ok(claim) => {
+            damages.extend(claim.as_ref().map(Claim::damage));
+            Ok(claim)
+        }
+    }
 }
 
 /// The superblock, if it can be read.
@@ -351,6 +383,11 @@ impl<'a, S: Storage> LogFiles<'a, S> {
             }
             scan => scan?,
         };
+        match header {
+            Ok(header) => damages.extend(scan.cut_off(header)),
+            Err(damage) if scan.length() < SEGMENT_BYTES_LEAST => damages.push(damage.clone()),
+            Err(_) => {}
+        }
         // Without its header, a segment has the type of its neighbours.
         let neighbours = || self.segments.iter().filter_map(|(_, header)| header.as_ref().ok()).next_back();
         let Some(described) = header.as_ref().ok().or_else(neighbours) else { return Ok(()) };
@@ -371,10 +408,26 @@ impl<'a, S: Storage> LogFiles<'a, S> {
             used |= beyond.is_some();
             at = beyond.unwrap_or(scan.limit());
         }
-        if let (Err(damage), true) = (header, used) {
+        if let (Err(damage), true) = (header, used && scan.length() >= SEGMENT_BYTES_LEAST) {
             damages.push(damage.clone());
         }
         Ok(())
+    }
+}
+
+impl From<LeftOut> for Torn {
+    fn from(LeftOut { place, bytes, events }: LeftOut) -> Torn {
+        Torn { file: segment_name(place.segment), offset: place.offset, bytes, events }
+    }
+}
+
+impl fmt::Display for Torn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Torn { file, offset, bytes, events } = self;
+        write!(
+            f,
+            "the log ends before a write of {bytes} bytes ({events} events, as far as can be read) in {file}, byte {offset}, which is not whole: a crash has torn it, and nobody was told that it is safe, unless the disk has damaged it since"
+        )
     }
 }
 
@@ -385,8 +438,11 @@ impl fmt::Display for Inspection {
         writeln!(f, "{events} events in {puts} puts since it was made")?;
         let state = if self.closed { "it was closed in order" } else { "it was not closed in order" };
         writeln!(f, "{state}")?;
-        if let Some(Torn { file, offset }) = &self.torn {
-            writeln!(f, "a write was torn in {file}, byte {offset}; it was never acknowledged")?;
+        if let Some(torn) = &self.torn {
+            writeln!(f, "{torn}")?;
+        }
+        if let Some(incarnation) = &self.incarnation {
+            writeln!(f, "numbers were given up to {}, incarnation {incarnation}", self.highest_number)?;
         }
         for ReaderSummary { name, required, low, beyond } in &self.readers {
             let kind = if *required { "reader" } else { "optional reader" };

@@ -29,7 +29,7 @@ use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, p
 use super::superblock::Superblock;
 use crate::storage::{Storage, is_full};
 
-pub(super) use maintenance::{SPARE, replace_superblock, reserve_for, write_copies};
+pub(super) use maintenance::{SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies};
 
 /// How often a group is written again into a new segment before the channel gives up.
 const ATTEMPTS_MAX: usize = 3;
@@ -351,8 +351,15 @@ impl<S: Storage> Log<S> {
                 file
             }
             None => {
-                let file = self.storage.create(&name)?;
+                // Under its name it has its whole length always, so that a shorter one was cut.
+                match self.storage.unlink(SEGMENT_NEW) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+                let file = self.storage.create(SEGMENT_NEW)?;
                 self.storage.allocate(&file, header.file_bytes)?;
+                self.storage.sync(&file)?;
+                self.storage.rename(SEGMENT_NEW, &name)?;
                 file
             }
         };
@@ -367,6 +374,8 @@ impl<S: Storage> Log<S> {
     /// seem to end where it was tried.
     fn discard(&mut self, number: u64) -> Result<(), AppendError> {
         let what = "removing a segment that could not be made";
+        // It takes room, and means nothing.
+        self.storage.unlink(SEGMENT_NEW).ok();
         match self.storage.unlink(&segment_name(number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AppendError::of(what)(error)),
             _ => self.storage.sync_directory().map_err(AppendError::of(what)),

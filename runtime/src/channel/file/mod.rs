@@ -12,17 +12,21 @@
 //! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
 //! | `reading` | events back from disk |
 //! | `state`, `cursor` | what is reserved, submitted, visible, leased: plain data, no disk |
+//! | `lives`, `holding`, `claim` | who gave which numbers, and what others have had of them |
 //! | `engine` | one turn: from the state to the log and back |
 //! | this one | waiting and waking, for the agent |
 
+mod claim;
 mod columns;
 mod compression;
 mod cursor;
 mod encryption;
 mod engine;
 mod fields;
+mod holding;
 mod image;
 mod inspection;
+mod lives;
 mod log;
 mod reading;
 mod record;
@@ -45,19 +49,21 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tracing::info;
 
 use super::hand::Hand;
-use super::{Channel, Demand, Fill, Limits, Overflow, PutTransaction, Reader, ReserveError};
+use super::{
+    Channel, Demand, Fill, Incarnation, Limits, Overflow, PutTransaction, Reader, Recovered, ReserveError,
+};
 use crate::batch::Partition;
 use crate::drive::Drive;
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::storage::{Directory, Storage};
 use engine::Engine;
+use lives::drawn;
 use log::LogSizes;
 use record::BODY_BYTES_MAX;
-use recovery::{Found, Opening};
+use recovery::{Opening, lock_note, say_what_was_found};
 use state::State;
 use transactions::{FilePut, FileReader, Waiting};
 
@@ -88,6 +94,8 @@ const SEGMENTS_IN_RESERVE: u64 = 4;
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// The most bytes that are kept in memory for readers that keep up.
 const RECENT_BYTES_MAX: u64 = 64 << 20;
+/// What the name of a channel's partition begins with.
+const PARTITION_PREFIX: &str = "channel ";
 
 /// What a file channel is made with.
 #[derive(Debug, Clone)]
@@ -230,12 +238,7 @@ impl<S: Storage> FileChannel<S> {
         let FileChannelOptions { owner, schema, .. } = &self.options;
         let state = self.shared.lock();
         let readers = state.cursors.iter().map(|cursor| (cursor.name.clone(), cursor.demand)).collect();
-        let mut uuid = [0; 16];
-        // Without the system's chance, the time tells channels apart.
-        if getrandom::fill(&mut uuid).is_err() {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            uuid = now.map_or(0, |since| since.as_nanos()).to_le_bytes();
-        }
+        let uuid = drawn();
         let note = lock_note(owner);
         Opening { owner: owner.clone(), schema: schema.clone(), sizes: self.sizes, readers, uuid, note }
     }
@@ -246,8 +249,9 @@ impl<S: Storage> FileChannel<S> {
         let storage = (self.make_storage)()?;
         let place = storage.place();
         let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::permanent)?;
-        let partition = Partition::new(format!("channel {:032x}", u128::from_be_bytes(log.uuid)));
-        let engine = Engine::new(log, &self.shared.state);
+        let identity = log.image.identity.unwrap_or(log.uuid);
+        let partition = Partition::new(format!("{PARTITION_PREFIX}{:032x}", u128::from_be_bytes(identity)));
+        let engine = Engine::new(log, Incarnation::from_bytes(drawn()), &self.shared.state);
         self.shared.storage.set(storage).ok();
         self.shared.partition.set(partition).ok();
         say_what_was_found(&self.shared.component, &place, found);
@@ -284,32 +288,6 @@ fn start_writer<S: Storage>(
     let thread = std::thread::Builder::new().name("weir-log".to_owned());
     let thread = thread.spawn(move || timer.block_on(turning)).map_err(Failure::permanent)?;
     Ok(Writer::Thread(thread))
-}
-
-/// Who holds the lock: process and boot tell whether they are still there.
-fn lock_note(owner: &str) -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    format!("`{owner}`, process {}, boot {}", std::process::id(), boot.trim())
-}
-
-fn say_what_was_found(component: &str, place: &str, found: Found) {
-    let Found { made, events, scanned_bytes, scanned_records, torn } = found;
-    if made {
-        info!(component, "made a new channel in {place}");
-        return;
-    }
-    info!(
-        component,
-        "{place} holds {events} events; read {scanned_records} records ({scanned_bytes} bytes) since its last checkpoint"
-    );
-    if let Some(torn) = torn {
-        info!(
-            component,
-            "the last write was torn by a crash ({}, byte {}); it was never acknowledged",
-            segment::segment_name(torn.segment),
-            torn.offset
-        );
-    }
 }
 
 /// A panic of the writer was reported as the channel's failure.
@@ -422,6 +400,22 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         Some(self.shared.lock().stored(scope))
+    }
+
+    fn partition(&self) -> Option<Partition> {
+        self.shared.partition.get().cloned()
+    }
+
+    fn incarnation(&self) -> Option<Incarnation> {
+        self.shared.lock().lives.last()
+    }
+
+    fn knows(&self, incarnation: Incarnation) -> Option<bool> {
+        self.shared.lock().lives.know(incarnation)
+    }
+
+    fn hold_against(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
+        self.compare(reader, recovered)
     }
 
     async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   0  1  kind: 1 put, 2 acknowledge,          24  8  events put before it since the beginning
-//!         3 checkpoint, 4 seal                 32  8  charged bytes put before it
+//!         3 checkpoint, 4 seal, 5 life         32  8  charged bytes put before it
 //!   1  1  1 first of its group, 2 last of it   40  8  charged bytes of this put
 //!   2  2  zero                                 48  4  checksum of the header of the record before
 //!   4  4  length of the origins in the body    52  4  CRC-32C of the body
@@ -44,6 +44,8 @@ pub(super) enum Kind {
     Checkpoint,
     /// The log goes on in the next segment, which exists.
     Seal,
+    /// The numbers behind it are given under another incarnation.
+    Life,
 }
 
 /// What stands before a record's body.
@@ -72,6 +74,7 @@ impl RecordHeader {
             Kind::Acknowledge => 2,
             Kind::Checkpoint => 3,
             Kind::Seal => 4,
+            Kind::Life => 5,
         };
         out[0] = kind;
         out[1] = u8::from(self.first_of_group) | (u8::from(self.last_of_group) << 1);
@@ -102,6 +105,7 @@ impl RecordHeader {
             2 => Kind::Acknowledge,
             3 => Kind::Checkpoint,
             4 => Kind::Seal,
+            5 => Kind::Life,
             _ => return None,
         };
         let flags = fields.u8()?;

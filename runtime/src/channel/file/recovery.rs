@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use arrow_schema::{Schema, SchemaRef};
 use thiserror::Error;
+use tracing::{info, warn};
 
 use super::image::{Image, Low, ReaderImage};
+use super::inspection::Torn;
 use super::log::{
-    Active, Draft, Extent, Log, LogSizes, SPARE, replace_superblock, reserve_for, write_copies,
+    Active, Draft, Extent, Log, LogSizes, SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies,
 };
 use super::record::{Kind, record_span};
 use super::scan::Scan;
 use super::segment::{PAGE, Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::{SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
-use super::survey::{Survey, SurveyError, read_superblock, segments, survey};
+use super::survey::{LeftOut, Survey, SurveyError, read_superblock, segments, survey};
 use crate::channel::Demand;
 use crate::storage::{Access, LockError, Storage, is_full};
 
@@ -123,8 +125,8 @@ pub(super) struct Found {
     pub(super) events: u64,
     pub(super) scanned_bytes: u64,
     pub(super) scanned_records: u64,
-    /// A group that a crash has torn, and that was never acknowledged, is gone.
-    pub(super) torn: Option<Place>,
+    /// A group that can't be read whole and is left out.
+    pub(super) torn: Option<LeftOut>,
 }
 
 struct Opener<'a, S: Storage> {
@@ -174,6 +176,7 @@ impl<S: Storage> Opener<'_, S> {
             self.remove(&segment_name(number))?;
         }
         self.remove(SPARE)?;
+        self.remove(SEGMENT_NEW)?;
         self.remove(SUPERBLOCK_NEW)?;
         let Opening { owner, schema, sizes, readers, uuid, .. } = self.opening;
         let header = SegmentHeader {
@@ -189,7 +192,8 @@ impl<S: Storage> Opener<'_, S> {
         let begin = Place { segment: 0, offset: header_bytes(schema) };
         let low = Low { sequence: 0, place: begin };
         let readers = readers.iter().map(|(name, demand)| ReaderImage::new(name, *demand, low)).collect();
-        let image = Image { owner: owner.clone(), readers, ..Image::default() };
+        let identity = Some(*uuid);
+        let image = Image { owner: owner.clone(), readers, identity, ..Image::default() };
         let body = image.encode();
         let making = || self.io("making the channel");
         let file = self.storage.create(&segment_name(0)).map_err(making())?;
@@ -249,8 +253,11 @@ impl<S: Storage> Opener<'_, S> {
     }
 
     fn recover(&self, superblock: Superblock, lock: S::Lock) -> Result<(Log<S>, Found), OpenError> {
-        let surveyed = survey(self.storage, superblock).map_err(|error| self.survey(error))?;
+        let mut surveyed = survey(self.storage, superblock).map_err(|error| self.survey(error))?;
         self.check(&surveyed)?;
+        // A repair that could not find out the owner leaves it open.
+        surveyed.image.owner.clone_from(&self.opening.owner);
+        surveyed.image.identity.get_or_insert(superblock.uuid);
         let found = Found {
             made: false,
             events: surveyed.image.held.events,
@@ -261,6 +268,7 @@ impl<S: Storage> Opener<'_, S> {
         let recovering = || self.io("recovering the channel");
         // Names can be seen before they are safe.
         self.storage.sync_directory().map_err(recovering())?;
+        self.remove(SEGMENT_NEW)?;
         let (&number, _) = surveyed.extents.last_key_value().expect("a survey finds at least one");
         let file = self.storage.open(&segment_name(number), Access::Write).map_err(recovering())?;
         if let Some((begin, end)) = surveyed.unproven {
@@ -313,7 +321,7 @@ impl<S: Storage> Opener<'_, S> {
     fn check(&self, surveyed: &Survey) -> Result<(), OpenError> {
         let place = self.storage.place();
         let Opening { owner, schema, readers, .. } = self.opening;
-        if surveyed.image.owner != *owner {
+        if surveyed.image.owner != *owner && !surveyed.image.owner.is_empty() {
             let found = surveyed.image.owner.clone();
             return Err(OpenError::OtherPipeline { place, found, wanted: owner.clone() });
         }
@@ -416,5 +424,26 @@ fn widens(old: &Schema, new: &Schema) -> Result<(), String> {
     match added {
         Some(field) => Err(format!("they lack `{}`, which must not be null", field.name())),
         None => Ok(()),
+    }
+}
+
+/// Who holds the lock: process and boot tell whether they are still there.
+pub(super) fn lock_note(owner: &str) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("`{owner}`, process {}, boot {}", std::process::id(), boot.trim())
+}
+
+pub(super) fn say_what_was_found(component: &str, place: &str, found: Found) {
+    let Found { made, events, scanned_bytes, scanned_records, torn } = found;
+    if made {
+        info!(component, "made a new channel in {place}");
+        return;
+    }
+    info!(
+        component,
+        "{place} holds {events} events; read {scanned_records} records ({scanned_bytes} bytes) since its last checkpoint"
+    );
+    if let Some(torn) = torn.map(Torn::from) {
+        warn!(component, "{place}: {torn}");
     }
 }

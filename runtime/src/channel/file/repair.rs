@@ -7,19 +7,21 @@ use std::path::Path;
 
 use arrow_schema::SchemaRef;
 
+use super::claim::Claim;
 use super::image::{Amount, Image, Low};
 use super::inspection::{
-    InspectionError, LogFiles, encrypted_directory, lock, plain_directory, superblock_or_damage, surveying,
+    InspectionError, LogFiles, claim_or_damage, encrypted_directory, lock, plain_directory,
+    superblock_or_damage, surveying,
 };
-use super::lock_note;
-use super::log::{Active, AppendError, Draft, Extent, Log, LogSizes, replace_superblock};
+use super::lives::{Numbering, drawn};
+use super::log::{Active, AppendError, Draft, Extent, Log, LogSizes, SEGMENT_NEW, replace_superblock};
 use super::record::{Kind, RecordHeader};
-use super::recovery::{Opening, open};
+use super::recovery::{Opening, lock_note, open};
 use super::scan::{Damage, Record};
 use super::segment::{Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::{SUPERBLOCK_NEW, Superblock};
 use super::survey::{read_superblock, segments, survey};
-use crate::channel::Demand;
+use crate::channel::{Demand, Incarnation};
 use crate::storage::{Keys, Storage};
 
 /// A segment of a log that is written anew is at least so large.
@@ -52,14 +54,13 @@ pub struct Forgotten {
 /// Makes a channel usable again that has damage in it: everything that can be read is written anew,
 /// and takes the place of the old log in one act. Until then nothing is changed. There must be room
 /// for what waits in it. What lies unreadable is lost; positions are kept, so that sources don't put
-/// it again.
+/// it again. Events keep their numbers, and new ones get numbers beyond all that a sink may have seen.
 ///
 /// # Errors
 /// When the directory is in use, or the disk refuses.
 pub fn repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, InspectionError> {
-    let mut uuid = Uuid::default();
-    getrandom::fill(&mut uuid).ok();
-    repair_or_assess(path, keys, Some(uuid))
+    let new = New { uuid: drawn(), incarnation: Incarnation::from_bytes(drawn()) };
+    repair_or_assess(path, keys, Some(new))
 }
 
 /// Says what a [`repair`] would come to, and changes nothing.
@@ -70,10 +71,17 @@ pub fn assess_repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, Inspect
     repair_or_assess(path, keys, None)
 }
 
-fn repair_or_assess(path: &Path, keys: Option<&Keys>, uuid: Option<Uuid>) -> Result<Repair, InspectionError> {
+/// What chance gives to a log that is written anew.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct New {
+    pub(super) uuid: Uuid,
+    pub(super) incarnation: Incarnation,
+}
+
+fn repair_or_assess(path: &Path, keys: Option<&Keys>, new: Option<New>) -> Result<Repair, InspectionError> {
     match keys {
-        None => repair_on(&plain_directory(path)?, uuid),
-        Some(keys) => repair_on(&encrypted_directory(path, keys)?, uuid),
+        None => repair_on(&plain_directory(path)?, new),
+        Some(keys) => repair_on(&encrypted_directory(path, keys)?, new),
     }
 }
 
@@ -105,14 +113,17 @@ fn appending<S: Storage>(storage: &S) -> impl Fn(AppendError) -> InspectionError
     }
 }
 
-/// Repairs a log, which gets this identity; without one, it is only found out what that would come to.
-fn repair_on<S: Storage>(storage: &S, uuid: Option<Uuid>) -> Result<Repair, InspectionError> {
+/// Repairs a log; without anything new, it is only found out what that would come to.
+pub(super) fn repair_on<S: Storage>(storage: &S, new: Option<New>) -> Result<Repair, InspectionError> {
     let held = lock(storage)?;
     let refused = surveying(storage);
     let mut repair = Repair::default();
     let superblock = superblock_or_damage(storage, &mut repair.damages)?;
     let files = LogFiles::find(storage, superblock).map_err(&refused)?;
-    let salvage = Salvage::read(&files, &mut repair).map_err(&refused)?;
+    let mut salvage = Salvage::read(&files, &mut repair).map_err(&refused)?;
+    salvage.claim = claim_or_damage(storage, &mut repair.damages)?;
+    let through = salvage.claim.as_ref().map_or(0, |claim| claim.through);
+    repair.lost_events += through.saturating_sub(salvage.image.highest_number());
     if let Some(superblock) = superblock.filter(|_| repair.damages.is_empty()) {
         match survey(storage, superblock) {
             Ok(surveyed) => {
@@ -124,8 +135,8 @@ fn repair_on<S: Storage>(storage: &S, uuid: Option<Uuid>) -> Result<Repair, Insp
             Err(error) => return Err(refused(error)),
         }
     }
-    match uuid {
-        Some(uuid) => salvage.write(storage, &files, uuid, held, &mut repair)?,
+    match new {
+        Some(new) => salvage.write(storage, &files, new, held, &mut repair)?,
         None => {
             salvage.each_kept(storage, &files, |record, _| {
                 repair.kept_events += u64::from(record.header.rows);
@@ -133,13 +144,15 @@ fn repair_on<S: Storage>(storage: &S, uuid: Option<Uuid>) -> Result<Repair, Insp
             })?;
         }
     }
-    Ok(Repair { made: uuid.is_some(), ..repair })
+    Ok(Repair { made: new.is_some(), ..repair })
 }
 
 /// What can be known of a damaged log, apart from its events.
 struct Salvage {
     image: Image,
     schema: Option<SchemaRef>,
+    /// What a sink has had that is not there.
+    claim: Option<Claim>,
 }
 
 impl Salvage {
@@ -163,7 +176,7 @@ impl Salvage {
             })?;
         }
         let newest = files.segments.iter().rev().find_map(|(_, header)| header.as_ref().ok());
-        Ok(Salvage { image, schema: newest.map(|header| header.schema.clone()) })
+        Ok(Salvage { image, schema: newest.map(|header| header.schema.clone()), claim: None })
     }
 
     /// Visits each put that some reader may need, once.
@@ -199,18 +212,23 @@ impl Salvage {
 
     /// Writes a log anew with what nobody is sure to have, and puts it in the old one's place.
     fn write<S: Storage>(
-        self,
+        mut self,
         storage: &S,
         files: &LogFiles<'_, S>,
-        uuid: Uuid,
+        new: New,
         held: S::Lock,
         repair: &mut Repair,
     ) -> Result<(), InspectionError> {
+        if let Some(claim) = &self.claim {
+            self.image.accept(claim);
+        }
         let old = &self.image;
         let schema =
             self.schema.as_ref().ok_or_else(|| InspectionError::NoChannel { place: storage.place() })?;
         let failed = appending(storage);
-        let mut log = new_log(storage, uuid, old, schema, held)?;
+        let mut log = new_log(storage, new.uuid, old, schema, held)?;
+        let through = self.claim.as_ref().map_or(0, |claim| claim.through).max(old.highest_number());
+        let mut numbering = Numbering::new(&old.lives, new.incarnation, through);
         // By its new sequence, which readers have an event already.
         let mut had: Vec<Vec<u64>> = vec![Vec::new(); old.readers.len()];
         self.each_kept(storage, files, |record, schema| {
@@ -219,12 +237,16 @@ impl Salvage {
                 .zip(&old.readers)
                 .filter(|(_, reader)| reader.has(record.header.sequence))
                 .for_each(|(had, _)| had.push(sequence));
+            numbering.keep(record.header.events_before, log.image.put.events);
             log.append_puts(&[copy_of(&record.header, &record.body)], schema).map(|_| ())
         })?;
         for (reader, had) in log.image.readers.iter_mut().zip(had) {
             reader.done.extend(had);
         }
         log.image.positions = old.positions.clone();
+        log.image.identity = Some(old.identity.unwrap_or(files.uuid));
+        log.image.accepts_strangers = old.accepts_strangers;
+        log.image.lives = numbering.end(log.image.put.events);
         repair.kept_events = log.image.held.events;
         let durable =
             log.append_others(&[Draft::plain(Kind::Checkpoint, &log.image.encode())]).map_err(failed)?;
@@ -237,7 +259,18 @@ impl Salvage {
         };
         storage.sync_directory().map_err(refused)?;
         log.superblock_file = replace_superblock(storage, &superblock).map_err(refused)?;
+        Claim::remove(storage).map_err(refused)?;
         remove_before(storage, superblock.oldest)
+    }
+}
+
+impl Image {
+    /// Goes on without what a sink has had, and agrees with what it remembers.
+    fn accept(&mut self, claim: &Claim) {
+        self.lives.give_up(self.put.events, claim.through, claim.incarnation);
+        let readers = self.readers.iter_mut().filter(|reader| reader.name == claim.reader);
+        readers.for_each(|reader| reader.mark = claim.mark);
+        self.accepts_strangers = true;
     }
 }
 
@@ -299,13 +332,17 @@ fn new_log<S: Storage>(
         reader.low = Low { sequence: 0, place: begin };
         reader.done.clear();
     }
-    let file = storage.create(&segment_name(number)).map_err(refused)?;
-    storage.allocate(&file, file_bytes).map_err(refused)?;
-    storage.write_at(&file, 0, &[&header.encode()]).map_err(refused)?;
-    match storage.unlink(SUPERBLOCK_NEW) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(refused(error)),
-        _ => {}
+    for name in [SUPERBLOCK_NEW, SEGMENT_NEW] {
+        match storage.unlink(name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(refused(error)),
+            _ => {}
+        }
     }
+    let file = storage.create(SEGMENT_NEW).map_err(refused)?;
+    storage.allocate(&file, file_bytes).map_err(refused)?;
+    storage.sync(&file).map_err(refused)?;
+    storage.rename(SEGMENT_NEW, &segment_name(number)).map_err(refused)?;
+    storage.write_at(&file, 0, &[&header.encode()]).map_err(refused)?;
     let superblock = Superblock { uuid, generation: 1, checkpoint: begin, oldest: number, closed_at: None };
     Ok(Log {
         storage: storage.clone(),

@@ -63,6 +63,7 @@ pub(super) struct Scan<'a, S: Storage> {
     file: S::File,
     uuid: Uuid,
     number: u64,
+    length: u64,
     /// Nothing is read from here on.
     limit: u64,
     chunk: Buffer,
@@ -82,7 +83,25 @@ impl<'a, S: Storage> Scan<'a, S> {
         let length = storage.length(&file).map_err(refused)?;
         let limit = limit.unwrap_or(length).min(length);
         let chunk = Buffer::from_vec(Vec::<u8>::new());
-        Ok(Scan { storage, file, uuid, number, limit, chunk, chunk_at: 0 })
+        Ok(Scan { storage, file, uuid, number, length, limit, chunk, chunk_at: 0 })
+    }
+
+    /// The length of the file.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What of the file is missing that its header speaks of. A segment has its whole length before it has a
+    /// header, so no crash leaves it shorter.
+    pub(super) fn cut_off(&self, header: &SegmentHeader) -> Option<Damage> {
+        #[cfg(weir_bug = "cut_segment_believed")]
+        if true {
+            return None;
+        }
+        let (length, whole) = (self.length, header.file_bytes);
+        let place = Place { segment: self.number, offset: length };
+        let what = format!("the file is cut off: it has {length} bytes, and its header says {whole}");
+        (length < whole).then(|| Damage::at(place, what))
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -141,9 +160,31 @@ impl<'a, S: Storage> Scan<'a, S> {
         Ok(Some(Record { place, next, header, chain, body }))
     }
 
-    /// Whether the page that begins here was never written.
-    pub(super) fn is_blank(&mut self, offset: u64) -> Result<bool, ScanError> {
-        Ok(self.bytes(offset, PAGE)?.iter().all(|byte| *byte == 0))
+    /// Behind the last page from here on that was written to.
+    pub(super) fn written_end(&mut self, offset: u64) -> Result<u64, ScanError> {
+        let (mut at, mut end) = (offset, offset);
+        while at < self.limit {
+            let next = (at / PAGE + 1) * PAGE;
+            if self.bytes(at, next - at)?.iter().any(|byte| *byte != 0) {
+                end = next.min(self.limit);
+            }
+            at = next;
+        }
+        Ok(end)
+    }
+
+    /// How many events the records hold that follow each other from here on, as their headers say.
+    pub(super) fn events_from(&mut self, offset: u64) -> Result<u64, ScanError> {
+        let (mut at, mut events) = (offset, 0);
+        loop {
+            let bytes = self.bytes(at, RECORD_HEADER)?;
+            let place = Place { segment: self.number, offset: at };
+            let Some((header, _)) = RecordHeader::decode(&bytes, &self.uuid, place) else {
+                return Ok(events);
+            };
+            events += u64::from(header.rows);
+            at += header.span();
+        }
     }
 
     /// Whether a group begins in any page from here on: then everything before it was synced.

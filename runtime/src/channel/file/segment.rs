@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   0  8  magic `WEIRSEGM`             56  8  charged bytes put before it since the beginning
-//!   8  2  major version, 1             64  8  the segment before it; all ones for the first
+//!   8  2  major version, 2             64  8  the segment before it; all ones for the first
 //!  10  2  minor version, 0             72  8  where the log ends in the segment before it
 //!  12  4  feature bits, 0              80  4  checksum of the last record there
 //!  16 16  UUID of the channel          84  4  length of a wrapped key, 0
@@ -27,8 +27,10 @@ use super::fields::{Fields, checksum};
 /// Groups of records, and headers, begin at multiples of this many bytes, so that no write
 /// touches a page that an earlier sync has made safe.
 pub(super) const PAGE: u64 = 4096;
-/// The version of the format that this code reads and writes.
-pub(super) const MAJOR_VERSION: u16 = 1;
+/// The version of the format that this code writes.
+pub(super) const MAJOR_VERSION: u16 = 2;
+/// The oldest version that it reads. A directory of an older version is converted by the next checkpoint.
+pub(super) const OLDEST_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"WEIRSEGM";
 const FIXED: usize = 108;
 const CHECKSUM_AT: usize = 104;
@@ -166,7 +168,7 @@ impl SegmentHeader {
             return Err(HeaderFault::Damaged("the header does not have its checksum"));
         }
         let version = Fields::new(&bytes[8..]).u16().unwrap_or(0);
-        if version != MAJOR_VERSION {
+        if !(OLDEST_VERSION..=MAJOR_VERSION).contains(&version) {
             return Err(HeaderFault::Version(version));
         }
         SegmentHeader::fields(bytes).ok_or(HeaderFault::Damaged("the header makes no sense"))?

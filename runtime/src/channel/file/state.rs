@@ -16,6 +16,7 @@ use arrow_schema::SchemaRef;
 
 use super::cursor::{Cursor, Unsettled};
 use super::image::{Acknowledged, Amount, Image, Low, Position, Positions, move_position};
+use super::lives::Lives;
 use super::log::{Durable, Extent};
 use super::reading::{Item, Request};
 use super::segment::{Place, Uuid};
@@ -82,7 +83,11 @@ pub(super) struct State {
     pub(super) waiting: usize,
     next_sequence: u64,
     /// Put since the beginning.
-    events_put: u64,
+    pub(super) events_put: u64,
+    /// Of what is on disk.
+    pub(super) lives: Lives,
+    /// A sink that knows other channels may know nothing of this one.
+    pub(super) accepts_strangers: bool,
     submitted: VecDeque<Submitted>,
     /// Of what is submitted and not yet counted in `used_bytes`.
     submitted_bytes: u64,
@@ -120,6 +125,8 @@ impl State {
             waiting: 0,
             next_sequence: 0,
             events_put: 0,
+            lives: Lives::default(),
+            accepts_strangers: false,
             submitted: VecDeque::new(),
             submitted_bytes: 0,
             submitted_events: 0,
@@ -160,6 +167,8 @@ impl State {
         self.uuid = uuid;
         self.next_sequence = image.next_sequence;
         self.events_put = image.put.events;
+        self.lives = image.lives.clone();
+        self.accepts_strangers = image.accepts_strangers;
         self.durable = image.next_sequence;
         self.positions = image.positions.clone();
         self.held = Fill { events: image.held.events as usize, bytes: image.held.charged };

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   0  8  magic `WEIRSUPR`             48  8  offset of the checkpoint record there
-//!   8  2  major version, 1             56  8  the oldest segment that is needed
+//!   8  2  major version, 2             56  8  the oldest segment that is needed
 //!  10  2  minor version, 0             64  8  1 when the channel was closed cleanly, else 0
 //!  12  4  feature bits, 0              72  8  then the segment in which the log ends
 //!  16 16  UUID of the channel          80  8  and the offset behind its last record
@@ -15,7 +15,7 @@
 //! ```
 
 use super::fields::{Fields, checksum};
-use super::segment::{HeaderFault, MAJOR_VERSION, PAGE, Place, Uuid};
+use super::segment::{HeaderFault, MAJOR_VERSION, OLDEST_VERSION, PAGE, Place, Uuid};
 
 /// The superblock's file.
 pub(super) const SUPERBLOCK: &str = "superblock";
@@ -69,7 +69,7 @@ impl Superblock {
         }
         let mut fields = Fields::new(&summed[8..]);
         let version = fields.u16().unwrap_or(0);
-        if version != MAJOR_VERSION {
+        if !(OLDEST_VERSION..=MAJOR_VERSION).contains(&version) {
             return Err(HeaderFault::Version(version));
         }
         Superblock::fields(&mut fields).ok_or(damaged("it makes no sense"))?

@@ -16,6 +16,9 @@ use super::segment::{
 use super::superblock::{COPIES, SUPERBLOCK, Superblock};
 use crate::storage::{Access, Storage};
 
+/// No segment is shorter: it has a header and room for a group.
+pub(super) const SEGMENT_BYTES_LEAST: u64 = 2 * PAGE;
+
 /// Why a directory can't be read as a channel.
 #[derive(Debug, Error)]
 pub enum SurveyError {
@@ -35,7 +38,8 @@ pub enum SurveyError {
     NoSuperblock,
     /// Another version of Weir made it.
     #[error(
-        "{file} has version {found} of the format; this weir reads version {}",
+        "{file} has version {found} of the format; this weir reads versions {} to {}",
+        super::segment::OLDEST_VERSION,
         super::segment::MAJOR_VERSION
     )]
     Version {
@@ -94,14 +98,24 @@ pub(super) struct Survey {
     pub(super) chain: u32,
     /// The last group, if nothing proves that it was synced.
     pub(super) unproven: Option<(Place, Place)>,
-    /// Where a group was begun and not finished.
-    pub(super) torn: Option<Place>,
+    /// A group that was begun and can't be read whole.
+    pub(super) torn: Option<LeftOut>,
     /// Segments that are no part of the log.
     pub(super) strays: Vec<u64>,
     pub(super) next_number: u64,
     /// Read since the checkpoint.
     pub(super) scanned_bytes: u64,
     pub(super) scanned_records: u64,
+}
+
+/// What lies behind the end of a log that was not closed in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) place: Place,
+    /// Up to the last byte that was written.
+    pub(super) bytes: u64,
+    /// As far as headers can be read.
+    pub(super) events: u64,
 }
 
 /// The segments in a directory, in order.
@@ -209,7 +223,7 @@ impl Chain {
             if !all.contains(&number) {
                 return Err(missing(number).into());
             }
-            segments.push(header_of(storage, superblock.uuid, number)?);
+            segments.push(whole_header(storage, superblock.uuid, number)?);
         }
         segments.reverse();
         match segments.iter().any(|segment| segment.number == superblock.checkpoint.segment) {
@@ -237,6 +251,13 @@ pub(super) fn header_of<S: Storage>(
     Ok(header)
 }
 
+/// The same of a segment that is in use, so that its file is as long as it was made.
+fn whole_header<S: Storage>(storage: &S, uuid: Uuid, number: u64) -> Result<SegmentHeader, SurveyError> {
+    let header = header_of(storage, uuid, number)?;
+    let scan = Scan::open(storage, uuid, number, None).map_err(|error| SurveyError::scan(number, error))?;
+    scan.cut_off(&header).map_or(Ok(header), |damage| Err(damage.into()))
+}
+
 /// The header of a segment that has records; `None` if it was made and nothing came into it.
 fn used_header<S: Storage>(
     storage: &S,
@@ -248,14 +269,18 @@ fn used_header<S: Storage>(
     let mut scan = Scan::open(storage, superblock.uuid, number, None).map_err(failed)?;
     let header = match header_of(storage, superblock.uuid, number) {
         Err(SurveyError::Damaged(damage)) if number > superblock.checkpoint.segment => {
-            // A crash while it was made leaves no header, but no group behind it either.
-            return match scan.group_beyond(0).map_err(failed)? {
-                Some(_) => Err(damage.into()),
-                None => Ok(None),
+            // A crash while it was made leaves no header, but no group behind it either, and the whole length.
+            let cut_off = scan.length() < SEGMENT_BYTES_LEAST && cfg!(not(weir_bug = "cut_segment_believed"));
+            return match cut_off || scan.group_beyond(0).map_err(failed)?.is_some() {
+                true => Err(damage.into()),
+                false => Ok(None),
             };
         }
         header => header?,
     };
+    if let Some(damage) = scan.cut_off(&header) {
+        return Err(damage.into());
+    }
     let begin = header_bytes(&header.schema);
     let used = number == superblock.checkpoint.segment
         || scan.record(begin).map_err(failed)?.is_some()
@@ -280,7 +305,7 @@ struct Walk<'a, S: Storage> {
     end: Place,
     last_group: Option<(Place, Place)>,
     sealed: bool,
-    torn: Option<Place>,
+    torn: Option<LeftOut>,
     scanned_bytes: u64,
     scanned_records: u64,
 }
@@ -345,6 +370,12 @@ impl<'a, S: Storage> Walk<'a, S> {
         let failed = |error| SurveyError::scan(number, error);
         let mut scan = Scan::open(self.storage, self.superblock.uuid, number, known_end).map_err(failed)?;
         let mut at = begin;
+        if at == self.superblock.checkpoint.offset
+            && number == self.superblock.checkpoint.segment
+            && at >= known_end.unwrap_or(scan.limit())
+        {
+            return self.stop(&mut scan, at, None, known_end);
+        }
         let mut group: Vec<Record> = Vec::new();
         while at < known_end.unwrap_or(scan.limit()) {
             let record = scan.record(at).map_err(failed)?.filter(|record| self.follows(record, &group));
@@ -400,10 +431,10 @@ impl<'a, S: Storage> Walk<'a, S> {
         let failed = |error| SurveyError::scan(number, error);
         #[cfg(weir_bug = "flipped_bit_truncates")]
         if place != self.superblock.checkpoint {
-            self.torn = Some(place);
             return Ok(());
         }
-        let before_close = self.superblock.closed_at.is_some_and(|end| place < end);
+        let before_close = self.superblock.closed_at.is_some_and(|end| place < end)
+            && cfg!(not(weir_bug = "sealed_log_taken_for_torn"));
         if place == self.superblock.checkpoint {
             return Err(Damage::at(place, "the checkpoint can't be read").into());
         }
@@ -414,8 +445,11 @@ impl<'a, S: Storage> Walk<'a, S> {
             let what = format!("a record can't be read, although another follows at byte {later}");
             return Err(Damage::at(place, what).into());
         }
-        if group < at || !scan.is_blank(at).map_err(failed)? {
-            self.torn = Some(Place { segment: number, offset: group });
+        let end = scan.written_end(at).map_err(failed)?;
+        if group < at || end > at {
+            let events = scan.events_from(group).map_err(failed)?;
+            let place = Place { segment: number, offset: group };
+            self.torn = Some(LeftOut { place, bytes: end - group, events });
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
-use crate::channel::{CommitError, Fill, Lease, PutTransaction, Reader, Scope, Taken};
+use crate::channel::{CommitError, Fill, Incarnation, Lease, PutTransaction, Reader, Scope, Taken};
 use crate::failure::Failure;
 use crate::storage::Storage;
 
@@ -112,7 +112,8 @@ pub(super) struct FileReader<S: Storage> {
 impl<S: Storage> FileReader<S> {
     /// The lease of a put, whose events are known by their numbers in this channel.
     fn lease(&self, item: reading::Item) -> Taken<Lease> {
-        let identities = Identities::counting(self.shared.partition(), item.events_before + 1);
+        let before = self.shared.lock().lives.highest(item.events_before);
+        let identities = Identities::counting(self.shared.partition(), before + 1);
         let batch = item.batch.with_identities(identities).expect("every event has a number");
         self.hand.take(item.fill);
         let settle = LeaseSettle {
@@ -174,8 +175,20 @@ impl<S: Storage> Reader for FileReader<S> {
     }
 
     fn settled(&self) -> BTreeMap<Partition, u64> {
-        let settled = self.shared.lock().cursors[self.id].settled();
+        let state = self.shared.lock();
+        let settled = state.lives.highest(state.cursors[self.id].settled());
+        drop(state);
         BTreeMap::from([(self.shared.partition(), settled)])
+    }
+
+    fn incarnation(&self) -> Option<(Partition, Incarnation)> {
+        let incarnation = self.shared.lock().lives.last()?;
+        Some((self.shared.partition(), incarnation))
+    }
+
+    fn keep_mark(&mut self, mark: u64) {
+        let cursor = &mut self.shared.lock().cursors[self.id];
+        cursor.mark = cursor.mark.max(mark);
     }
 
     fn take_skipped(&mut self) -> usize {

@@ -134,7 +134,7 @@ impl<S: Storage> Positions<S> {
         };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let note = format!("the source of files, process {}", std::process::id());
-        let lock = match directory.lock(&format!("{name}.lock"), &note) {
+        let lock = match directory.lock_name(&format!("{name}.lock"), &note) {
             Ok(lock) => Mutex::new(lock),
             Err(LockError::Held { .. }) => return Err(PositionsError::Locked { path: path.to_path_buf() }),
             Err(LockError::Io(error)) => return Err(failed("locking")(error)),

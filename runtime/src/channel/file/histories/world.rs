@@ -22,7 +22,7 @@ use crate::channel::file::survey::SurveyError;
 use crate::channel::file::transactions::prepare;
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
-use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
+use crate::channel::{CommitError, Demand, Fill, Incarnation, Limits, Scope};
 use crate::storage::{Encrypted, Fired, Key, Keys, SimulatedDisk, Storage};
 
 pub(super) const PAGE: u64 = 4096;
@@ -212,7 +212,9 @@ impl<S: Mounted> World<S> {
         for (name, demand) in &readers {
             lock(&state).reader(name, *demand);
         }
-        let mut engine = Engine::new(log, &state);
+        let mut incarnation = [0; 16];
+        incarnation.fill_with(|| self.chance.next() as u8);
+        let mut engine = Engine::new(log, Incarnation::from_bytes(incarnation), &state);
         engine.set_group_bytes(self.group_bytes);
         let scopes = Scope::of_a_run(SCOPES.map(Arc::from));
         let stored = SCOPES.map(|scope| lock(&state).stored(scope).values().next().copied().unwrap_or(0));

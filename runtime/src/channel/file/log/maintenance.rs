@@ -15,6 +15,9 @@ use crate::storage::{Storage, replace};
 /// The segment in reserve.
 pub(in crate::channel::file) const SPARE: &str = "spare";
 
+/// A segment of another length that is about to get its name.
+pub(in crate::channel::file) const SEGMENT_NEW: &str = "segment.new";
+
 impl<S: Storage> Log<S> {
     /// Sees to it that there is a segment in reserve.
     ///

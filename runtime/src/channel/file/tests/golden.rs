@@ -1,13 +1,28 @@
-//! A directory that an earlier Weir has left: every later one must be able to go on with it.
+//! Directories that earlier versions of Weir have left: every later one must be able to go on with them.
 //!
-//! `GOLDEN=write` makes one of the present version, whose folder must then be committed. A folder that is
-//! there is never changed.
+//! `GOLDEN=write` makes those of the present version that are missing, whose folders must then be committed. A
+//! folder that is there is never changed.
 
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::storage::{Key, Keys};
 
 const SEGMENT: &str = "0000000000000000.segment";
+/// The length of the segment's file, and of the superblock's.
+const SEGMENT_BYTES: u64 = 64 << 10;
+const SUPERBLOCK_BYTES: u64 = 8 << 10;
+/// The page that an encrypted file begins with.
+const ENCRYPTION_BYTES: u64 = 4 << 10;
+
+/// How a directory was left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Closed in order.
+    Closed,
+    /// By a killed agent.
+    Killed,
+}
 
 fn golden(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(version)
@@ -18,12 +33,22 @@ fn golden_options(path: &Path) -> FileChannelOptions {
     FileChannelOptions { limits, ..options(path) }
 }
 
+fn keys() -> Keys {
+    Keys::only(Key::new([7; 32]))
+}
+
 /// Three puts, one in each form of compression; the second is acknowledged.
-async fn make(folder: &Path) {
+async fn make<S: Storage>(
+    folder: &Path,
+    to: &Path,
+    left: Left,
+    channel: impl Fn(FileChannelOptions) -> FileChannel<S>,
+) {
     for (round, compression) in
         [Compression::None, Compression::Lz4, Compression::Zstd].into_iter().enumerate()
     {
-        let mut open = open(FileChannelOptions { compression, ..golden_options(folder) }).await;
+        let options = FileChannelOptions { compression, ..golden_options(folder) };
+        let mut open = opened(channel(options)).await;
         let begin = round as u64 * 100;
         open.put_durably(begin..begin + 100).await;
         if round == 1 {
@@ -32,15 +57,19 @@ async fn make(folder: &Path) {
             second.acknowledgement.done();
             drop(first);
         }
+        if left == Left::Killed && round == 2 {
+            return store(folder, to);
+        }
         open.channel.shut().await.unwrap();
     }
+    store(folder, to);
 }
 
-/// The files without the zeros at their ends, which the segment's header makes up for.
+/// The files without the zeros at their ends, which `restore` makes up for.
 fn store(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for name in ["superblock", SEGMENT] {
-        let mut bytes = std::fs::read(from.join(name)).unwrap();
+    for name in ["superblock", SEGMENT, "keys"] {
+        let Ok(mut bytes) = std::fs::read(from.join(name)) else { continue };
         let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(end);
         std::fs::write(to.join(name), bytes).unwrap();
@@ -48,28 +77,44 @@ fn store(from: &Path, to: &Path) {
 }
 
 fn restore(from: &Path, to: &Path) {
-    for name in ["superblock", SEGMENT] {
-        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    let encrypted = from.join("keys").exists();
+    let page = if encrypted { ENCRYPTION_BYTES } else { 0 };
+    let files = [("superblock", SUPERBLOCK_BYTES + page), (SEGMENT, SEGMENT_BYTES + page), ("keys", 4 << 10)];
+    for (name, length) in files {
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+            let file = std::fs::OpenOptions::new().write(true).open(to.join(name)).unwrap();
+            file.set_len(length).unwrap();
+        }
     }
-    let segment = std::fs::OpenOptions::new().write(true).open(to.join(SEGMENT)).unwrap();
-    segment.set_len(64 << 10).unwrap();
-    let superblock = std::fs::OpenOptions::new().write(true).open(to.join("superblock")).unwrap();
-    superblock.set_len(2 << 12).unwrap();
 }
 
-#[tokio::test]
-async fn a_channel_of_version_1_is_gone_on_with() {
-    let folder = tempfile::tempdir().unwrap();
-    if std::env::var("GOLDEN").is_ok_and(|wish| wish == "write") && !golden("v1").exists() {
+/// Makes the directory if that is wished, and goes on with a copy of it.
+async fn go_on<S: Storage>(
+    version: &str,
+    left: Left,
+    keys: Option<&Keys>,
+    channel: impl Fn(FileChannelOptions) -> FileChannel<S>,
+) {
+    if std::env::var("GOLDEN").is_ok_and(|wish| wish == "write") && !golden(version).exists() {
         let made = tempfile::tempdir().unwrap();
-        make(made.path()).await;
-        store(made.path(), &golden("v1"));
+        make(made.path(), &golden(version), left, &channel).await;
     }
-    restore(&golden("v1"), folder.path());
-    let verified = verify(folder.path(), None).unwrap();
-    assert!(verified.damages.is_empty(), "{verified}");
-    let mut open = open(golden_options(folder.path())).await;
-    assert_eq!(open.channel.stored("in"), Some(BTreeMap::from([(Partition::new("p"), 300)])));
+    let folder = tempfile::tempdir().unwrap();
+    restore(&golden(version), folder.path());
+    let verified = verify(folder.path(), keys).unwrap();
+    assert!(verified.damages.is_empty(), "{version}: {verified}");
+    assert_eq!(inspect(folder.path(), keys).unwrap().closed, left == Left::Closed);
+    // Twice, since the first time may convert it.
+    for _ in 0..2 {
+        let mut open = opened(channel(golden_options(folder.path()))).await;
+        assert_eq!(open.channel.stored("in"), Some(BTreeMap::from([(Partition::new("p"), 300)])));
+        let leases = [open.lease().await, open.lease().await];
+        assert_eq!(leases.each_ref().map(bodies), [numbers(0..100), numbers(200..300)], "{version}");
+        drop(leases);
+        open.channel.shut().await.unwrap();
+    }
+    let mut open = opened(channel(golden_options(folder.path()))).await;
     for expected in [0..100, 200..300] {
         let lease = open.lease().await;
         assert_eq!(bodies(&lease), numbers(expected));
@@ -77,4 +122,27 @@ async fn a_channel_of_version_1_is_gone_on_with() {
     }
     open.put_durably(300..310).await;
     assert_eq!(bodies(&open.lease().await), numbers(300..310));
+    open.channel.shut().await.unwrap();
+    drop(open);
+    let verified = verify(folder.path(), keys).unwrap();
+    assert!(verified.damages.is_empty(), "{version}: {verified}");
+}
+
+async fn go_on_with_all(version: &str) {
+    let plain = |options| FileChannel::new(options).unwrap();
+    let secret = |options| FileChannel::encrypted(options, keys()).unwrap();
+    go_on(version, Left::Closed, None, plain).await;
+    go_on(&format!("{version}-killed"), Left::Killed, None, plain).await;
+    go_on(&format!("{version}-encrypted"), Left::Closed, Some(&keys()), secret).await;
+    go_on(&format!("{version}-encrypted-killed"), Left::Killed, Some(&keys()), secret).await;
+}
+
+#[tokio::test]
+async fn channels_of_version_1_are_gone_on_with() {
+    go_on_with_all("v1").await;
+}
+
+#[tokio::test]
+async fn channels_of_version_2_are_gone_on_with() {
+    go_on_with_all("v2").await;
 }

@@ -1,0 +1,159 @@
+//! The claim: what a sink says that it has had of a channel, and the channel does not have.
+//!
+//! The start that was refused because of it leaves it in the file `claim`, so that `weir channel` can show it,
+//! and a repair can accept the loss.
+//!
+//! ```text
+//!   0  8  magic `WEIRCLAM`             19 16  that incarnation, or zeros
+//!   8  2  version, 1                   35  8  how far the sink's memory is
+//!  10  8  the highest number that      43  .  text reader, text message
+//!         the sink has had              .  4  CRC-32C of the bytes before
+//!  18  1  1 if it had it under an       .  .  zeros to the page's end
+//!         incarnation
+//! ```
+
+use std::io;
+
+use super::fields::{Fields, checksum, write_text};
+use super::scan::Damage;
+use super::segment::page_up;
+use super::survey::SurveyError;
+use crate::channel::Incarnation;
+use crate::storage::{Access, Storage, replace};
+
+/// The file of the claim.
+pub(super) const CLAIM: &str = "claim";
+/// One that is about to take its place.
+const CLAIM_NEW: &str = "claim.new";
+const MAGIC: &[u8; 8] = b"WEIRCLAM";
+const VERSION: u16 = 1;
+/// The longest file.
+const CLAIM_BYTES_MAX: u64 = 1 << 16;
+/// The longest message.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// What a sink says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The name by which it reads the channel.
+    pub(super) reader: String,
+    /// The highest number that it has had.
+    pub(super) through: u64,
+    /// Under which incarnation.
+    pub(super) incarnation: Option<Incarnation>,
+    /// How far its own memory is.
+    pub(super) mark: u64,
+    /// What the start said.
+    pub(super) message: String,
+}
+
+impl Claim {
+    /// Leaves it in the directory.
+    pub(super) fn write<S: Storage>(&self, storage: &S) -> io::Result<()> {
+        let bytes = self.encode();
+        let write = |file: &S::File| {
+            storage.write_at(file, 0, &[&bytes])?;
+            storage.sync(file)
+        };
+        replace(storage, CLAIM_NEW, CLAIM, write).map(drop)
+    }
+
+    /// The claim in a directory.
+    pub(super) fn read<S: Storage>(storage: &S) -> Result<Option<Claim>, SurveyError> {
+        let failed = SurveyError::io(format!("reading {CLAIM}"));
+        let file = match storage.open(CLAIM, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+            Ok(file) => file,
+        };
+        let length = storage.length(&file).map(|length| length.min(CLAIM_BYTES_MAX));
+        let read = length.and_then(|length| {
+            let mut bytes = vec![0; length as usize];
+            let read = storage.read_at(&file, 0, &mut bytes)?;
+            bytes.truncate(read);
+            Ok(bytes)
+        });
+        let damage = || Damage { file: CLAIM.to_owned(), offset: 0, what: "it can't be read".to_owned() };
+        Claim::decode(&read.map_err(failed)?).ok_or_else(|| damage().into()).map(Some)
+    }
+
+    /// Takes it out of the directory, since it holds no more.
+    pub(super) fn remove<S: Storage>(storage: &S) -> io::Result<()> {
+        match storage.unlink(CLAIM) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| storage.sync_directory()),
+        }
+    }
+
+    /// What is missing, as a place that is damaged.
+    pub(super) fn damage(&self) -> Damage {
+        Damage { file: CLAIM.to_owned(), offset: 0, what: self.message.clone() }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.through.to_le_bytes());
+        out.push(u8::from(self.incarnation.is_some()));
+        out.extend_from_slice(&self.incarnation.map_or([0; 16], Incarnation::bytes));
+        out.extend_from_slice(&self.mark.to_le_bytes());
+        write_text(&mut out, &self.reader);
+        let mut end = self.message.len().min(MESSAGE_BYTES_MAX);
+        while !self.message.is_char_boundary(end) {
+            end -= 1;
+        }
+        write_text(&mut out, &self.message[..end]);
+        out.extend_from_slice(&checksum(&[&out]).to_le_bytes());
+        out.resize(page_up(out.len() as u64) as usize, 0);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Claim> {
+        let mut fields = Fields::new(bytes);
+        if fields.bytes(8)? != MAGIC || fields.u16()? != VERSION {
+            return None;
+        }
+        let through = fields.u64()?;
+        let incarnates = fields.u8()? == 1;
+        let incarnation = Incarnation::from_bytes(fields.uuid()?);
+        let mark = fields.u64()?;
+        let (reader, message) = (fields.text()?.to_owned(), fields.text()?.to_owned());
+        let summed = bytes.len() - fields.left();
+        let stored = fields.u32()?;
+        let claim = Claim { reader, through, incarnation: incarnates.then_some(incarnation), mark, message };
+        (stored == checksum(&[&bytes[..summed]])).then_some(claim)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::SimulatedDisk;
+
+    #[test]
+    fn it_is_read_as_it_was_written_and_any_flipped_bit_is_found() {
+        let disk = SimulatedDisk::new(1, u64::MAX);
+        let claim = Claim {
+            reader: "out".to_owned(),
+            through: 61_000,
+            incarnation: Some(Incarnation::from_bytes([7; 16])),
+            mark: 12,
+            message: "events are missing".to_owned(),
+        };
+        assert_eq!(Claim::read(&disk).unwrap(), None);
+        claim.write(&disk).unwrap();
+        assert_eq!(Claim::read(&disk).unwrap(), Some(claim.clone()));
+        let without = Claim { incarnation: None, message: "é".repeat(10_000), ..claim.clone() };
+        without.write(&disk).unwrap();
+        assert_eq!(Claim::read(&disk).unwrap().map(|claim| claim.message.len()), Some(MESSAGE_BYTES_MAX));
+        Claim::remove(&disk).unwrap();
+        Claim::remove(&disk).unwrap();
+        let bytes = claim.encode();
+        let summed = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        for bit in 0..summed * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Claim::decode(&flipped), None, "bit {bit}");
+        }
+    }
+}

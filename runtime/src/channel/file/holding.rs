@@ -1,0 +1,114 @@
+//! Holding a channel against what a sink behind it has recovered: one of both may have been cut, damaged,
+//! deleted, or put back from a backup.
+
+use thiserror::Error;
+use tracing::warn;
+
+use super::claim::Claim;
+use super::lives::Lacks;
+use super::{FileChannel, PARTITION_PREFIX};
+use crate::channel::{Incarnation, Reached, Recovered};
+use crate::failure::Failure;
+use crate::storage::Storage;
+
+/// One end knows less than the other says that it should.
+#[derive(Debug, Error)]
+enum Divergence {
+    #[error(
+        "reader {reader} has had the events of this channel up to number {through}, and {place} has them up to {after}: events {} to {through} ({} of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. {}",
+        after + 1,
+        through - after,
+        way_out(place, "the directory")
+    )]
+    Events { reader: String, place: String, after: u64, through: u64 },
+    #[error(
+        "reader {reader} has had events of this channel up to number {through}, some of them under the incarnation {incarnation}, which {place} does not know: what was put under that is missing in it, of the {highest} events that it has numbered. Its log was cut or damaged at its end, or was put back from a backup. {}",
+        way_out(place, "the directory")
+    )]
+    Life { reader: String, place: String, through: u64, incarnation: Incarnation, highest: u64 },
+    #[error(
+        "reader {reader} has committed {kept} times, as {place} knows, and remembers only {mark} of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. {}",
+        way_out(place, "the ledger")
+    )]
+    Mark { reader: String, place: String, kept: u64, mark: u64 },
+    #[error(
+        "reader {reader} has had events up to number {through} of {stranger}, and none of the channel in {place}: that directory was deleted, or is another one than before. {}",
+        way_out(place, "the directory")
+    )]
+    Stranger { reader: String, place: String, stranger: String, through: u64 },
+}
+
+fn way_out(place: &str, what: &str) -> String {
+    format!(
+        "Nothing was changed: put {what} back that belongs here, or go on without what is missing with `weir channel repair --accept-loss {place}`"
+    )
+}
+
+impl<S: Storage> FileChannel<S> {
+    /// See [`Channel::hold_against`](crate::channel::Channel::hold_against).
+    pub(super) fn compare(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
+        let (Some(storage), Some(partition)) = (self.shared.storage.get(), self.shared.partition.get())
+        else {
+            return Ok(());
+        };
+        let reached = recovered.reached.get(partition).copied();
+        let Some(divergence) = self.divergence(reader, reached, recovered, storage.place()) else {
+            // An earlier start may have been refused.
+            if let Err(error) = Claim::remove(storage) {
+                warn!(component = %self.shared.component, "removing a claim that holds no more: {error}");
+            }
+            return Ok(());
+        };
+        let claim = Claim {
+            reader: reader.to_owned(),
+            through: reached.map_or(0, |reached| reached.through),
+            incarnation: reached.and_then(|reached| reached.incarnation),
+            mark: recovered.mark,
+            message: divergence.to_string(),
+        };
+        if let Err(error) = claim.write(storage) {
+            let component = &self.shared.component;
+            warn!(component = %component, "writing down what is missing, for `weir channel repair`: {error}");
+        }
+        Err(Failure::permanent(divergence))
+    }
+
+    fn divergence(
+        &self,
+        reader: &str,
+        reached: Option<Reached>,
+        recovered: &Recovered,
+        place: String,
+    ) -> Option<Divergence> {
+        #[cfg(weir_bug = "numbers_given_twice")]
+        if true {
+            return None;
+        }
+        let state = self.shared.lock();
+        let reader = reader.to_owned();
+        let highest = state.lives.highest(state.events_put);
+        let lacks = reached.and_then(|Reached { through, incarnation }| {
+            state.lives.lacks(state.events_put, through, incarnation)
+        });
+        let incarnation = reached.and_then(|reached| reached.incarnation);
+        match (lacks, incarnation) {
+            (Some(Lacks::Events { after, through }), _) => {
+                return Some(Divergence::Events { reader, place, after, through });
+            }
+            (Some(Lacks::Life { through }), Some(incarnation)) => {
+                return Some(Divergence::Life { reader, place, through, incarnation, highest });
+            }
+            _ => {}
+        }
+        let kept = state.cursors.iter().find(|cursor| cursor.name == reader).map_or(0, |cursor| cursor.mark);
+        let mark = recovered.mark;
+        if mark < kept {
+            return Some(Divergence::Mark { reader, place, kept, mark });
+        }
+        let mut strangers =
+            recovered.reached.iter().filter(|(partition, _)| partition.name().starts_with(PARTITION_PREFIX));
+        let (stranger, far) = strangers.next().filter(|_| reached.is_none() && !state.accepts_strangers)?;
+        let stranger = stranger.name().to_owned();
+        Some(Divergence::Stranger { reader, place, stranger, through: far.through })
+    }
+}
