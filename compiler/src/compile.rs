@@ -7,6 +7,7 @@ use weir_grammar::tree::{self, ItemKind, Role};
 use weir_grammar::{FileId, Span};
 use weir_plan::{Component, Flow, Function, PLAN_VERSION, Plan, Settings};
 
+use crate::amounts;
 use crate::cycles;
 use crate::diagnostics::{Diagnostic, DuplicateName, NameOf, Severity, UnknownKind, UnreadableFile, Unused};
 use crate::flows::{ComponentIndex, Declared, Edge, FlowReader, in_words};
@@ -145,6 +146,7 @@ impl<'p> Program<'p> {
         resources::check(&components, diagnostics);
         let promises = promises_of(&flows, &edges, &components, self.library, diagnostics);
         let lowered = Lowering::new(&mut checker, &components, unknown).lower(&edges, &flows);
+        amounts::answers_in_time(&edges, &components, &mut checker);
         promises::orders_known(&promises, &edges, &lowered, &mut checker);
         let functions = checker.function_bodies(self.modules);
         self.unused_interceptors(&mut checker);

@@ -6,6 +6,7 @@
 //! This crate must not know any component by name, nor how plans are run. It opens no file and no
 //! connection: text arrives through [`SourceFiles`], the library as an argument.
 
+mod amounts;
 mod bodies;
 mod columns;
 mod compile;

@@ -5,7 +5,7 @@ use std::mem::take;
 use std::sync::Arc;
 
 use weir_grammar::tree::{
-    self, Expression, ExpressionKind, ItemKind, Name, Number, Requirement, Role, Shortfall, TypeName,
+    self, Amount, Expression, ExpressionKind, ItemKind, Name, Number, Requirement, Role, Shortfall, TypeName,
     TypeNameKind,
 };
 use weir_grammar::{Span, parse};
@@ -82,6 +82,7 @@ pub(crate) enum ParserClass {
 pub(crate) struct Group {
     pub(crate) settings: Vec<SettingSignature>,
     pub(crate) requires: Vec<Requirement>,
+    pub(crate) amounts: Vec<Amount>,
 }
 
 /// One setting.
@@ -360,7 +361,7 @@ impl Reader {
                 Err(unknown) => self.diagnostics.push(*unknown),
             }
         }
-        Group { settings, requires: signature.requires }
+        Group { settings, requires: signature.requires, amounts: signature.amounts }
     }
 
     fn columns(&mut self, columns: &[tree::Column]) -> Vec<ColumnSignature> {

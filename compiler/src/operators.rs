@@ -113,7 +113,10 @@ pub(crate) fn compute(operator: Arithmetic, left: &Value, right: &Value) -> Resu
         },
         (Value::Size(size), Value::Int(number)) => {
             let number = u64::try_from(*number).map_err(|_| "a size is never negative")?;
-            size.checked_mul(number).map(Value::Size).ok_or(LARGE)
+            match operator {
+                Arithmetic::Divide => size.checked_div(number).map(Value::Size).ok_or("it is divided by 0"),
+                _ => size.checked_mul(number).map(Value::Size).ok_or(LARGE),
+            }
         }
         (Value::Int(_), Value::Duration(_) | Value::Size(_)) => compute(operator, right, left),
         _ => Err("only events have such values"),
@@ -166,6 +169,7 @@ mod tests {
         assert_eq!(compute(Add, &int(2), &int(3)), Ok(int(5)));
         assert_eq!(compute(Divide, &int(1), &int(2)), Ok(Value::Float(0.5)));
         assert_eq!(compute(Multiply, &int(2), &Value::Size(3)), Ok(Value::Size(6)));
+        assert_eq!(compute(Divide, &Value::Size(6), &int(4)), Ok(Value::Size(1)));
         assert!(compute(Remainder, &int(1), &int(0)).is_err());
         assert!(compute(Add, &int(i64::MAX), &int(1)).is_err());
         assert!(compute(Subtract, &Value::Size(1), &Value::Size(2)).is_err());

@@ -8,7 +8,7 @@ use weir_plan::Value;
 
 use crate::diagnostics::{BrokenRequirement, RequiredSetting};
 use crate::library::{Group, SettingSignature};
-use crate::operators::{comparison, holds as ordered};
+use crate::operators::{arithmetic, comparison, compute, holds as ordered};
 use crate::settings::Checker;
 use crate::values::{compare, number_value};
 
@@ -73,11 +73,12 @@ impl Checker<'_> {
         let mut names = Vec::new();
         collect_names(&requirement.condition, &mut names);
         let settings = names.iter().filter_map(|name| {
-            let value = shown_value(values.get(*name)?);
-            let signature = group.settings.iter().find(|setting| &*setting.name.text == *name)?;
-            let own = given.get(*name).copied();
+            let value = shown_value(value_at(values, name)?);
+            let outer = outermost(name);
+            let signature = group.settings.iter().find(|setting| &*setting.name.text == outer)?;
+            let own = given.get(outer).copied();
             let default = signature.default.as_ref().map_or(signature.name.span, |default| default.span);
-            let name = (*name).to_owned();
+            let name = name.clone();
             Some(RequiredSetting { name, value, span: own.unwrap_or(default), default: own.is_none() })
         });
         BrokenRequirement {
@@ -109,21 +110,47 @@ impl Side<'_> {
     pub(crate) fn named_in(&self, condition: &Expression) -> Vec<RequiredSetting> {
         let mut names = Vec::new();
         collect_names(condition, &mut names);
-        names.into_iter().filter_map(|name| self.shown(name)).collect()
+        names.iter().filter_map(|name| self.shown(name)).collect()
     }
 
     fn shown(&self, name: &str) -> Option<RequiredSetting> {
-        let value = shown_value(self.values.get(name)?);
-        let signature: &SettingSignature =
-            self.group.settings.iter().find(|setting| &*setting.name.text == name)?;
-        let own = self.given.get(name).copied();
-        let name = format!("{}.{}", self.name, signature.name.text);
+        let value = shown_value(value_at(self.values, name)?);
+        let own = self.given.get(&*self.setting(name)?.name.text).copied();
+        let name = format!("{}.{name}", self.name);
         Some(RequiredSetting { name, value, span: own.unwrap_or(self.declared), default: own.is_none() })
     }
 }
 
+impl<'s> Side<'s> {
+    /// The setting of a name, or the one that the name is within.
+    pub(crate) fn setting(&self, name: &str) -> Option<&'s SettingSignature> {
+        self.group.settings.iter().find(|setting| &*setting.name.text == outermost(name))
+    }
+}
+
+/// The setting that a name such as `roll.age` is within.
+fn outermost(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(outer, _)| outer)
+}
+
+/// The value of a setting, or of one within it.
+fn value_at<'v>(values: &'v BTreeMap<String, Value>, name: &str) -> Option<&'v Value> {
+    match name.split_once('.') {
+        None => values.get(name),
+        Some((outer, inner)) => value_at(inner_values(values.get(outer)?)?, inner),
+    }
+}
+
+/// The settings within a value.
+fn inner_values(value: &Value) -> Option<&BTreeMap<String, Value>> {
+    match value {
+        Value::Record(values) | Value::Variant { settings: values, .. } => Some(values),
+        _ => None,
+    }
+}
+
 /// A value as a requirement shows it: variants are compared by their names.
-fn shown_value(value: &Value) -> String {
+pub(crate) fn shown_value(value: &Value) -> String {
     match value {
         Value::Variant { name, .. } => name.clone(),
         value => value.to_string(),
@@ -135,15 +162,24 @@ fn channel_settings<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
     crate::visit::parts(condition).into_iter().for_each(|part| channel_settings(part, names));
 }
 
-fn collect_names<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
-    if let ExpressionKind::Name(name) = &condition.kind
-        && !names.contains(&&**name)
-    {
-        names.push(name);
+/// The names of the settings that a condition mentions; those of a channel are shown beside.
+pub(crate) fn collect_names(condition: &Expression, names: &mut Vec<String>) {
+    if channel_setting(condition).is_some() {
+        return;
     }
-    // The settings of a channel are shown beside, not by their bare names.
-    if !matches!(condition.kind, ExpressionKind::Member(..)) {
-        crate::visit::parts(condition).into_iter().for_each(|part| collect_names(part, names));
+    match setting_name(condition) {
+        Some(name) if !names.contains(&name) => names.push(name),
+        Some(_) => {}
+        None => crate::visit::parts(condition).into_iter().for_each(|part| collect_names(part, names)),
+    }
+}
+
+/// The name of a setting, or of one within it: `roll.age`.
+fn setting_name(expression: &Expression) -> Option<String> {
+    match &expression.kind {
+        ExpressionKind::Name(name) => Some(name.to_string()),
+        ExpressionKind::Member(inner, name) => Some(format!("{}.{}", setting_name(inner)?, name.text)),
+        _ => None,
     }
 }
 
@@ -199,7 +235,8 @@ fn is_same(left: &Value, right: &Value) -> bool {
     }
 }
 
-fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Option<Value> {
+/// The value that settings give an expression; none if one of them is not known.
+pub(crate) fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Option<Value> {
     match &operand.kind {
         ExpressionKind::Name(name) => match values.get(&**name) {
             Some(value) => Some(value.clone()),
@@ -209,6 +246,14 @@ fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Opti
         ExpressionKind::Number(number) => Some(number_value(*number)),
         ExpressionKind::Bool(value) => Some(Value::Bool(*value)),
         ExpressionKind::Null => Some(Value::Null),
+        ExpressionKind::Paren(inner) => operand_value(inner, values),
+        ExpressionKind::Member(inner, name) => {
+            inner_values(&operand_value(inner, values)?)?.get(&*name.text).cloned()
+        }
+        ExpressionKind::Binary(operator, left, right) => {
+            let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);
+            compute(arithmetic(*operator)?, &left, &right).ok()
+        }
         _ => None,
     }
 }

@@ -1,10 +1,11 @@
 //! Settings against their signatures: unknown ones, missing ones, ranges and requirements.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, TypeName};
+use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, Range, TypeName};
 use weir_plan::Value;
 
 use crate::diagnostics::{Diagnostic, DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
@@ -100,6 +101,22 @@ fn exclusive(
         found.push(Exclusive { setting, value_type: value_type.clone(), value: value.clone(), apart, span });
     }
     found
+}
+
+/// Whether a value is in a range.
+pub(crate) fn is_within(range: &Range, value: &Value) -> bool {
+    let bound = |bound: &Expression| match &bound.kind {
+        ExpressionKind::Number(number) => Some(number_value(*number)),
+        _ => None,
+    };
+    let too_small = bound(&range.least).and_then(|least| compare(value, &least)) == Some(Ordering::Less);
+    let greatest = range.greatest.as_ref().and_then(bound).and_then(|greatest| compare(value, &greatest));
+    let too_large = match greatest {
+        Some(Ordering::Greater) => true,
+        Some(Ordering::Equal) => !range.inclusive,
+        _ => false,
+    };
+    !too_small && !too_large
 }
 
 /// A value that only one component may have.
@@ -287,19 +304,7 @@ impl<'c> Checker<'c> {
     /// Checks that a value is in its setting's range.
     pub(crate) fn range(&mut self, setting: &SettingSignature, value: &Value, span: Span) -> bool {
         let Some(range) = &setting.range else { return true };
-        let bound = |bound: &Expression| match &bound.kind {
-            ExpressionKind::Number(number) => Some(number_value(*number)),
-            _ => None,
-        };
-        use std::cmp::Ordering;
-        let too_small = bound(&range.least).and_then(|least| compare(value, &least)) == Some(Ordering::Less);
-        let greatest = range.greatest.as_ref().and_then(bound).and_then(|greatest| compare(value, &greatest));
-        let too_large = match greatest {
-            Some(Ordering::Greater) => true,
-            Some(Ordering::Equal) => !range.inclusive,
-            _ => false,
-        };
-        if too_small || too_large {
+        if !is_within(range, value) {
             let name = setting.name.text.to_string();
             let text = |bound: &Expression| self.files.text(bound.span).to_owned();
             let range_text = match (&range.greatest, range.inclusive) {

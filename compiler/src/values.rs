@@ -186,6 +186,15 @@ impl<'c> Checker<'c> {
             _ => Value::Null,
         };
         match (&*call.function.name.text, text) {
+            (of @ ("env" | "file"), Value::Text(name)) if name.is_empty() => {
+                let (reason, help) = match of {
+                    "env" => ("it names no environment variable", "name one: `secret env(\"NAME\")`"),
+                    _ => ("it names no file", "name one: `secret file(\"/path\")`"),
+                };
+                let (expected, reason, help) = ("Secret".to_owned(), reason.to_owned(), help.to_owned());
+                self.report(MalformedText { expected, text: name, reason, help, near: None, span });
+                None
+            }
             ("env", Value::Text(name)) => Some(Value::Secret(SecretReference::Environment(name))),
             ("file", Value::Text(path)) => Some(Value::Secret(SecretReference::File(path))),
             _ => {

@@ -19,6 +19,7 @@ mod dead_end;
 mod duplicate_entry;
 mod duplicate_name;
 mod empty_flow;
+mod held_too_long;
 mod hidden_field;
 mod hole_not_allowed;
 mod import_cycle;
@@ -50,6 +51,7 @@ mod out_of_range;
 mod overflow;
 mod param_without_value;
 mod plain_secret;
+mod put_too_large;
 mod rejects_again;
 mod several_readers;
 mod unbalanced_bracket;
@@ -91,6 +93,7 @@ pub use dead_end::DeadEnd;
 pub use duplicate_entry::DuplicateEntry;
 pub use duplicate_name::{DuplicateName, NameOf};
 pub use empty_flow::EmptyFlow;
+pub use held_too_long::HeldTooLong;
 pub use hidden_field::HiddenField;
 pub use hole_not_allowed::HoleNotAllowed;
 pub use import_cycle::ImportCycle;
@@ -122,6 +125,7 @@ pub use out_of_range::OutOfRange;
 pub use overflow::Overflow;
 pub use param_without_value::ParamWithoutValue;
 pub use plain_secret::PlainSecret;
+pub use put_too_large::{DefaultPutTooLarge, PutTooLarge, ShownAmount, TooLarge};
 pub use rejects_again::RejectsAgain;
 pub use several_readers::SeveralReaders;
 pub use unbalanced_bracket::UnbalancedBracket;
@@ -355,6 +359,8 @@ registry! {
     "E0406" Error MalformedRegex
     "E0407" Error Overflow
     "E0408" Error NotSet
+    "E0409" Error PutTooLarge
+    "E0410" Warning DefaultPutTooLarge
     // E05: events
     "E0501" Error NoSuchColumn
     "E0502" Error MergeClash
@@ -377,6 +383,7 @@ registry! {
     // E07: delivery
     "E0701" Error UnknownPromise
     "E0703" Error UnkeptPromise
+    "E0704" Warning HeldTooLong
     // E08: resources
     "E0801" Error UsedTwice
     // E09: security

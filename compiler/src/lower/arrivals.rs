@@ -60,6 +60,7 @@ impl Lowering<'_, '_> {
         let (own, channel) = (&self.components[own], &self.components[channel]);
         if let (Some(own), Some(channel)) = (own.side(), channel.side()) {
             self.checker.channel_requirements(&own, &channel);
+            self.checker.puts_fit(&own, &channel);
         }
     }
 
@@ -101,6 +102,7 @@ impl Lowering<'_, '_> {
         for component in [&self.components[from], &self.components[to]] {
             if let Some(own) = component.side() {
                 self.checker.channel_requirements(&own, &channel);
+                self.checker.puts_fit(&own, &channel);
             }
         }
         let event_type = self.event_types.id(columns);

@@ -86,7 +86,7 @@ impl CheckedComponent<'_> {
     }
 
     /// Its settings, for what is required between it and others.
-    pub(super) fn side(&self) -> Option<Side<'_>> {
+    pub(crate) fn side(&self) -> Option<Side<'_>> {
         let (group, values) = (&self.signature?.group, self.settings.as_ref()?);
         let (name, declared) = (&*self.declared.name, self.declared.span);
         Some(Side { group, values, given: &self.given, name, declared, implicit: false })

@@ -5,8 +5,8 @@ use pest::iterators::Pair;
 use super::Builder;
 use crate::Rule;
 use crate::tree::{
-    Column, Exclusive, Expression, ExpressionKind, Name, Parameter, Path, Range, Requirement, Setting,
-    Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Amount, AmountKind, Column, Exclusive, Expression, ExpressionKind, Name, Parameter, Path, Range,
+    Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 
 impl Builder<'_> {
@@ -22,6 +22,10 @@ impl Builder<'_> {
                 Rule::needs => signature.needs = Some(self.columns(pair)),
                 Rule::loses | Rule::repeats => signature.shortfalls.extend(self.shortfall(pair)),
                 Rule::requires => signature.requires.extend(self.requirement(pair)),
+                Rule::puts => signature.amounts.extend(self.amount(AmountKind::Puts, pair)),
+                Rule::takes => signature.amounts.extend(self.amount(AmountKind::Takes, pair)),
+                Rule::waits => signature.amounts.extend(self.amount(AmountKind::Waits, pair)),
+                Rule::holds => signature.amounts.extend(self.amount(AmountKind::Holds, pair)),
                 _ => {}
             }
         }
@@ -117,6 +121,19 @@ impl Builder<'_> {
             }
         }
         Some(Shortfall { loses, condition, because: because? })
+    }
+
+    fn amount(&mut self, kind: AmountKind, pair: Pair<'_, Rule>) -> Option<Amount> {
+        let (mut most, mut condition, mut because) = (None, None, None);
+        for pair in pair.into_inner() {
+            match pair.as_rule() {
+                Rule::expression if most.is_none() => most = Some(self.expression(pair)),
+                Rule::expression => condition = Some(self.expression(pair)),
+                Rule::because => because = self.because(pair),
+                _ => {}
+            }
+        }
+        Some(Amount { kind, most: most?, condition, because: because? })
     }
 
     pub(super) fn variants(&mut self, pair: Pair<'_, Rule>) -> Vec<Variant> {

@@ -25,8 +25,8 @@ pub use item::{
     Role, Schema,
 };
 pub use signature::{
-    Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range, Record, Requirement,
-    Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
+    Amount, AmountKind, Column, Enum, Exclusive, Extern, ExternFunction, ExternParser, Parameter, Range,
+    Record, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind, TypeParameter, Variant,
 };
 pub use test::{Act, ActKind, Fault, Test};
 

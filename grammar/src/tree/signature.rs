@@ -84,6 +84,8 @@ pub struct Signature {
     pub shortfalls: Vec<Shortfall>,
     /// The rules that hold between settings.
     pub requires: Vec<Requirement>,
+    /// What a component puts, takes, waits or holds at most.
+    pub amounts: Vec<Amount>,
 }
 
 /// `name: Type in RANGE = default`
@@ -141,6 +143,32 @@ pub struct Shortfall {
     pub condition: Option<Expression>,
     /// Why, for whoever relies on it.
     pub because: Because,
+}
+
+/// `puts EXPRESSION if CONDITION because "…"`, and the same with `takes`, `waits` and `holds`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amount {
+    /// What it is an amount of.
+    pub kind: AmountKind,
+    /// How much, from the settings.
+    pub most: Expression,
+    /// When that is so, if not always.
+    pub condition: Option<Expression>,
+    /// Why, for whoever meets the bound.
+    pub because: Because,
+}
+
+/// What an [`Amount`] bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmountKind {
+    /// `puts`: the bytes that a source puts as one whole.
+    Puts,
+    /// `takes`: the bytes that a channel takes in one transaction.
+    Takes,
+    /// `waits`: how long the peer of a source waits until its events are delivered.
+    Waits,
+    /// `holds`: how long a sink holds events before it delivers them.
+    Holds,
 }
 
 /// A type as it was written.

@@ -69,3 +69,34 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Chan
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+
+    use super::*;
+
+    #[test]
+    fn a_put_takes_what_the_signature_says() {
+        let signature = include_str!("file.flow");
+        assert!(signature.contains("takes byte_capacity * 3 / 8") && signature.contains("takes 256MiB"));
+        for byte_capacity in [16 << 20, (16 << 20) + 12_345, 512 << 20, 2 << 30, 4 << 30, 64 << 40] {
+            let keep_alive = Duration::from_secs(3);
+            let limits = Limits { capacity: 1_000, transaction_capacity: 1_000, byte_capacity, keep_alive };
+            let options = FileChannelOptions {
+                component: "log".into(),
+                owner: "test/log".to_owned(),
+                path: PathBuf::from("/nowhere"),
+                schema: Arc::new(Schema::empty()),
+                limits,
+                overflow: weir_runtime::channel::Overflow::Wait,
+                compression: Compression::None,
+                meter: Arc::default(),
+            };
+            let taken = FileChannel::new(options).unwrap().limits().byte_capacity;
+            let said = (byte_capacity * 3 / 8).min(256 << 20);
+            // Segments are whole pages, which leaves a little more.
+            assert!((said..said + (64 << 10)).contains(&taken), "{byte_capacity}: {taken}, not {said}");
+        }
+    }
+}

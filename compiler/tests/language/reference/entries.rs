@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    Column, ItemKind, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind,
+    Amount, AmountKind, Column, ItemKind, Requirement, Setting, Shortfall, Signature, TypeName, TypeNameKind,
 };
 
 use super::library::{Entry, Text, markdown, one_line};
@@ -142,7 +142,8 @@ fn signature(text: &Text, signature: &Signature) -> String {
             cell(&about)
         );
     }
-    if !signature.requires.is_empty() || !signature.shortfalls.is_empty() {
+    let Signature { requires, shortfalls, amounts, .. } = signature;
+    if !requires.is_empty() || !shortfalls.is_empty() || !amounts.is_empty() {
         table.push('\n');
     }
     for shortfall in &signature.shortfalls {
@@ -151,6 +152,9 @@ fn signature(text: &Text, signature: &Signature) -> String {
     for requirement in &signature.requires {
         let _ = writeln!(table, "- {}", required(text, requirement));
     }
+    for amount in &signature.amounts {
+        let _ = writeln!(table, "- {}", at_most(text, amount));
+    }
     table
 }
 
@@ -158,6 +162,18 @@ fn may(text: &Text, shortfall: &Shortfall) -> String {
     let what = if shortfall.loses { "lost" } else { "repeated" };
     let when = shortfall.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
     format!("Events may be {what}{}: {}.", when.unwrap_or_default(), shortfall.because.text)
+}
+
+fn at_most(text: &Text, amount: &Amount) -> String {
+    let what = match amount.kind {
+        AmountKind::Puts => "Puts at once at most",
+        AmountKind::Takes => "Takes at once at most",
+        AmountKind::Waits => "Waits for delivery for at most",
+        AmountKind::Holds => "May hold events for",
+    };
+    let when = amount.condition.as_ref().map(|condition| format!(" if `{}`", text.slice(condition.span)));
+    let (when, most) = (when.unwrap_or_default(), text.slice(amount.most.span));
+    format!("{what} `{most}`{when}: {}.", amount.because.text)
 }
 
 fn required(text: &Text, requirement: &Requirement) -> String {

@@ -1,0 +1,27 @@
+use super::put_too_large::labelled;
+use super::{Description, ShownAmount};
+
+/// A sink that holds events for longer than the peers of a source wait for them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldTooLong {
+    /// How long the source's peers wait.
+    pub waits: ShownAmount,
+    /// How long the sink holds events.
+    pub holds: ShownAmount,
+}
+
+impl HeldTooLong {
+    pub(super) fn describe(&self) -> Description {
+        let HeldTooLong { waits, holds } = self;
+        let message = format!(
+            "`{}` waits {} for its events to be delivered, but `{}` may hold them for {}",
+            waits.component, waits.most, holds.component, holds.most
+        );
+        let first = |amount: &ShownAmount| amount.settings.first().map(|setting| setting.name.clone());
+        let shorter = first(holds).map(|name| format!("set `{name}` to less than {}", waits.most));
+        let longer = first(waits).map(|name| format!("set `{name}` to more than {}", holds.most));
+        let durable = "lead the way through a durable channel, which answers as soon as it has the events";
+        let ways: Vec<String> = shorter.into_iter().chain(longer).chain([durable.to_owned()]).collect();
+        labelled(message, [waits, holds]).help(ways.join(", or "))
+    }
+}
