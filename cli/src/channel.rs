@@ -13,7 +13,7 @@ use weir_runtime::channel::file::{InspectionError, assess_repair, forget_reader,
 use weir_runtime::storage::{Key, Keys, NoKey};
 
 use crate::MISUSE;
-use crate::program::print;
+use crate::program::{print, tell};
 
 /// The arguments of `weir channel`.
 #[derive(Debug, clap::Args)]
@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
                     )
             );
             // With its causes.
-            eprintln!("weir: {}", Failure::permanent(error));
+            tell(format_args!("weir: {}", Failure::permanent(error)));
             if missing { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
@@ -147,7 +147,9 @@ fn carry_out(command: &Command) -> Result<bool, ChannelError> {
             let asks = !repair.made && !repair.damages.is_empty();
             if asks {
                 let path = path.display();
-                eprintln!("weir: nothing was changed: `weir channel repair --accept-loss {path}` does it");
+                tell(format_args!(
+                    "weir: nothing was changed: `weir channel repair --accept-loss {path}` does it"
+                ));
             }
             Ok(!asks)
         }

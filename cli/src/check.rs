@@ -9,7 +9,7 @@ use weir_compiler::{Compiled, Library, Severity, render};
 use crate::MISUSE;
 use crate::files::{STANDARD_INPUT, programs_in};
 use crate::fix::fix;
-use crate::program::{Colours, Format, Params, compile, library, print, shown};
+use crate::program::{Colours, Format, Params, compile, complain, library, print, shown, tell};
 
 /// The arguments of `weir check`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("weir: {error}");
+            tell(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -109,13 +109,13 @@ fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
     let taken = arguments.fix && arguments.paths.iter().any(|path| path == STANDARD_INPUT);
     match arguments.format {
         Format::Human => {
-            eprint!("{text}");
+            complain(&text);
             if let Some(first) = checked.iter().flat_map(|compiled| &compiled.diagnostics).next() {
-                eprintln!("`weir explain {}` says more, with a program that is right", first.code());
+                tell(format_args!("`weir explain {}` says more, with a program that is right", first.code()));
             }
-            eprintln!("{}", summary(checked.len(), errors, warnings));
+            tell(format_args!("{}", summary(checked.len(), errors, warnings)));
         }
-        _ if taken => eprint!("{text}"),
+        _ if taken => complain(&text),
         _ => print(&text),
     }
     // What machines read is one document.

@@ -6,7 +6,7 @@ use weir_compiler::Severity;
 use weir_compiler::diagnostics::{FAMILIES, REGISTRY, nearest_code, page, title};
 
 use crate::MISUSE;
-use crate::program::print;
+use crate::program::{print, tell};
 
 /// The arguments of `weir explain`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
                 Some(near) => format!("did you mean {near}?"),
                 None => "`weir explain` lists all codes".to_owned(),
             };
-            eprintln!("weir: there is no code {code}: {instead}");
+            tell(format_args!("weir: there is no code {code}: {instead}"));
             ExitCode::from(MISUSE)
         }
     }

@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use weir_compiler::{Compiled, Fixed, Library};
 
 use crate::files::{ProgramFiles, STANDARD_INPUT};
-use crate::program::{Params, print};
+use crate::program::{Params, print, tell};
 
 /// Makes every change that a program's diagnostics offer, says what it did, and gives back what there is to say
 /// about the program now. A program on standard input is printed instead.
@@ -27,7 +27,7 @@ pub(crate) fn fix(path: &str, library: &Library, params: &Params) -> Result<Comp
         print(texts.get(path).unwrap_or(&files.text));
     }
     for change in changes {
-        eprintln!("{}:{}: fixed {}: {}", change.file, change.line, change.code, change.title);
+        tell(format_args!("{}:{}: fixed {}: {}", change.file, change.line, change.code, change.title));
     }
     Ok(compiled)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::MISUSE;
 use crate::files::{ProgramFiles, STANDARD_INPUT, programs_in};
 use crate::fix::replace;
-use crate::program::{Colours, print, shown};
+use crate::program::{Colours, complain, print, shown, tell};
 
 /// The arguments of `weir fmt`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("weir: {error}");
+            tell(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -43,7 +43,7 @@ fn format(arguments: &Arguments) -> Result<bool, String> {
             Ok(formatted) => canonical &= put(program, &text, &formatted, arguments.check)?,
             Err(unreadable) => {
                 canonical = false;
-                eprint!("{}", shown(&unreadable.diagnostics, &unreadable.files, arguments.colours));
+                complain(&shown(&unreadable.diagnostics, &unreadable.files, arguments.colours));
             }
         }
     }

@@ -64,6 +64,11 @@ pub(crate) fn print(text: &str) {
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
+/// Writes text to standard error. That nobody reads it is nothing to fail for.
+pub(crate) fn complain(text: &str) {
+    let _nobody_reads_it = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Writes a line to standard error. That nobody reads it is nothing to fail for.
 pub(crate) fn tell(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");

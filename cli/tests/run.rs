@@ -141,7 +141,7 @@ fn metrics_are_answered_while_it_runs_and_a_signal_drains() {
 }
 
 /// Lines that are about the agent as a whole.
-const OF_THE_AGENT: [&str; 3] = ["a starts", "metrics are at", "stopping: sources read no more"];
+const OF_THE_AGENT: [&str; 4] = ["a starts", "metrics are at", "stopping: sources read no more", "SIG"];
 
 #[test]
 fn every_line_of_the_log_about_a_component_has_its_name() {
@@ -183,6 +183,69 @@ flow main {
         let named = event["component"].as_str().is_some_and(|name| names.contains(&name));
         assert!(named || of_the_agent, "{line}");
     }
+}
+
+#[test]
+fn a_terminal_that_is_closed_drains_however_often_that_is_said() {
+    let folder = folder_with(ENDLESS);
+    let mut child = command(&folder, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    await_line(&mut log, "a starts");
+    for _ in 0..3 {
+        signal(&child, "-HUP");
+    }
+    drop(log);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_quit_stops_at_once_and_in_order() {
+    let folder = folder_with(LINES);
+    let mut child = command(&folder, &[]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    await_line(&mut log, "a starts");
+    signal(&child, "-QUIT");
+    await_line(&mut log, "stopped at once");
+    await_line(&mut log, "a was stopped before everything was delivered");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_log_whose_reader_stands_still_holds_nothing_up() {
+    let folder = folder_with(ENDLESS);
+    let mut child = command(&folder, &["--for", "500ms"])
+        .env("WEIR_LOG", "trace")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The log stays unread until it has ended.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_output_that_nobody_reads_keeps_nothing_from_ending_and_loses_nobody_else_an_event() {
+    let program = "\
+source numbers = generate { content: numbered, rate: 20_000/s }
+channel buffer = memory {}
+sink kept = null {}
+sink look = stdout {}
+flow main { numbers -> buffer -> copy { kept, optional look } }
+";
+    let folder = folder_with(program);
+    let arguments = ["--for", "1s", "--drain", "1s"];
+    let mut child =
+        command(&folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = log_of(&mut child);
+    await_line(&mut log, "a has ended: everything that it took was delivered");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // The same when it has gone.
+    let mut child =
+        command(&folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut log = log_of(&mut child);
+    await_line(&mut log, "it is optional, the others go on without it");
+    await_line(&mut log, "look has failed, which it may: standard output was closed by its reader");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

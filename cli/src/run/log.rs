@@ -1,13 +1,16 @@
 //! The log on standard error, and the line below it that says how the run gets on.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::program::Colours;
+use super::output::Output;
+use crate::program::{Colours, tell};
 
 /// What is logged unless `WEIR_LOG` says otherwise: of the libraries only what they call an
 /// error, since components report in their own words.
@@ -27,12 +30,15 @@ pub(super) enum LogFormat {
 /// Standard error, whose last line may be one that changes: what is logged goes above it.
 pub(super) struct LogOutput {
     line: Mutex<String>,
+    output: Output,
 }
 
 /// Takes the cursor to the line's beginning, and what stands there away.
 const CLEAR: &[u8] = b"\r\x1b[K";
+/// How long the last lines may take to be written when the process ends.
+const FLUSH: Duration = Duration::from_secs(1);
 
-pub(super) static LOG: LogOutput = LogOutput { line: Mutex::new(String::new()) };
+pub(super) static LOG: LogOutput = LogOutput { line: Mutex::new(String::new()), output: Output::new() };
 
 impl LogOutput {
     fn line(&self) -> MutexGuard<'_, String> {
@@ -43,20 +49,35 @@ impl LogOutput {
     pub(super) fn show(&self, text: String) {
         let mut line = self.line();
         if !line.is_empty() || !text.is_empty() {
-            let _ = io::stderr().write_all(&[CLEAR, text.as_bytes()].concat());
+            self.output.push(&[CLEAR, text.as_bytes()]);
         }
         *line = text;
     }
+
+    /// Writes a line that is no part of the log.
+    pub(super) fn tell(&self, text: impl Display) {
+        self.put(format!("{text}\n").as_bytes());
+    }
+
+    /// Waits a moment for what is not yet written.
+    pub(super) fn flush(&self) {
+        self.output.flush(FLUSH);
+    }
+
+    fn put(&self, bytes: &[u8]) {
+        let line = self.line();
+        match line.is_empty() {
+            true => self.output.push(&[bytes]),
+            false => self.output.push(&[CLEAR, bytes, line.as_bytes()]),
+        };
+    }
 }
 
-/// Writes whole lines, which the log hands over at once. When nobody reads them any more, events go on.
+/// Writes whole lines, which the log hands over at once. Whoever reads them slowly, or not at all, holds no
+/// event up.
 impl Write for &LogOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let line = self.line();
-        let _ = match line.is_empty() {
-            true => io::stderr().write_all(bytes),
-            false => io::stderr().write_all(&[CLEAR, bytes, line.as_bytes()].concat()),
-        };
+        self.put(bytes);
         Ok(bytes.len())
     }
 
@@ -80,6 +101,9 @@ const LOG_QUIET: &str = "warn,hdfs_native=error";
 pub(super) fn start(format: LogFormat, colours: Colours, quiet: bool) {
     let default = if quiet { LOG_QUIET } else { LOG_DEFAULT };
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    if let Err(error) = LOG.output.start(io::stderr()) {
+        tell(format_args!("weir: the log has no thread of its own, events wait for its reader: {error}"));
+    }
     let human = match format {
         LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Human => true,

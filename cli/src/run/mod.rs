@@ -1,7 +1,9 @@
 //! `weir run`: carries out a program.
 
 mod log;
+mod output;
 mod progress;
+mod signals;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -10,19 +12,18 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::info;
 use weir_plan::Plan;
-use weir_runtime::agent::{Agent, Ending, Report, Stop};
+use weir_runtime::agent::{Agent, ComponentReport, Ending, Report, Stop};
 use weir_runtime::metrics::Server;
 use weir_runtime::{SystemClock, Workers};
 
 use crate::MISUSE;
 use crate::files::ProgramFiles;
 use crate::process::raise_descriptor_limit;
-use crate::program::{Colours, Params, compile, library, shown, tell};
-use log::LogFormat;
+use crate::program::{Colours, Params, compile, complain, library, shown, tell};
+use log::{LOG, LogFormat};
 
 /// Exit status of an agent that was stopped before all it had taken was delivered.
 const INCOMPLETE: u8 = 3;
@@ -90,7 +91,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match prepare(arguments) {
         Ok(None) => ExitCode::FAILURE,
-        Ok(Some(plan)) => execute(arguments, &plan),
+        Ok(Some(plan)) => {
+            log::start(arguments.log, arguments.colours, arguments.quiet);
+            let status = execute(arguments, &plan);
+            LOG.flush();
+            status
+        }
         Err(error) => {
             tell(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
@@ -107,20 +113,19 @@ fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
     }
     let library = library()?;
     let compiled = compile(path, &library, &arguments.params)?;
-    eprint!("{}", shown(&compiled.diagnostics, &compiled.files, arguments.colours));
+    complain(&shown(&compiled.diagnostics, &compiled.files, arguments.colours));
     Ok(compiled.plan)
 }
 
 fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
-    log::start(arguments.log, arguments.colours, arguments.quiet);
     raise_descriptor_limit();
     let agent = match Agent::build(plan, &weir_stdlib::registry(), Arc::new(SystemClock)) {
         Ok(agent) => agent,
         Err(error) => {
             for problem in &error.problems {
-                tell(format_args!("weir: {problem}"));
+                LOG.tell(format_args!("weir: {problem}"));
             }
-            tell(format_args!("weir: {} is not started", plan.program));
+            LOG.tell(format_args!("weir: {} is not started", plan.program));
             return ExitCode::FAILURE;
         }
     };
@@ -131,7 +136,7 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
         None => None,
         Some((_, Ok(server))) => Some(server),
         Some((address, Err(error))) => {
-            tell(format_args!("weir: --metrics {address}: {error}; {} is not started", plan.program));
+            LOG.tell(format_args!("weir: --metrics {address}: {error}; {} is not started", plan.program));
             return ExitCode::FAILURE;
         }
     };
@@ -145,7 +150,7 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
     match ended {
         Ok((report, ending)) => finish(arguments, &plan.program, &report, &ending),
         Err(error) => {
-            tell(format_args!("weir: the agent can't start: {error}"));
+            LOG.tell(format_args!("weir: the agent can't start: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -164,18 +169,7 @@ async fn run_agent(
     let (stop, program, metrics) = (Stop::default(), &plan.program, agent.metrics());
     // They end with the run.
     let mut beside = JoinSet::new();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let signals = stop.clone();
-    beside.spawn(async move {
-        // The first signal drains, the second stops at once; so does one while it drains anyway.
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if signals.drain.is_cancelled() { signals.now.cancel() } else { signals.drain.cancel() }
-        }
-    });
+    beside.spawn(signals::take(stop.clone())?);
     info!("{program} starts");
     if let Some(server) = server {
         info!("metrics are at http://{}/metrics", server.address()?);
@@ -210,33 +204,49 @@ async fn run_agent(
     Ok(ended)
 }
 
+/// What has failed although the agent has not.
+fn failed_optional<'report>(report: &'report Report, ending: &Ending) -> Vec<&'report ComponentReport> {
+    if matches!(ending, Ending::NotStarted { .. } | Ending::Failed { .. }) {
+        return Vec::new();
+    }
+    report.components.iter().filter(|component| component.failure.is_some()).collect()
+}
+
 /// Says what the run did, and how it ended.
 fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending) -> ExitCode {
     let started = !matches!(ending, Ending::NotStarted { .. });
     if !arguments.quiet && started {
-        tell(format_args!("\n{}", report.table(progress::width())));
+        LOG.tell(format_args!("\n{}", report.table(progress::width())));
+    }
+    let failed = failed_optional(report, ending);
+    for component in &failed {
+        let (name, failure) = (&component.name, component.failure.as_deref().unwrap_or_default());
+        LOG.tell(format_args!("{program}: {name} has failed, which it may: {failure}"));
     }
     match ending {
         Ending::Complete => {
             if !arguments.quiet {
-                tell(format_args!("{program} has ended: everything that it took was delivered"));
+                let but = if failed.is_empty() { "" } else { ", but for what these have missed" };
+                LOG.tell(format_args!("{program} has ended: everything that it took was delivered{but}"));
             }
             ExitCode::SUCCESS
         }
         Ending::Incomplete => {
-            tell(format_args!(
+            LOG.tell(format_args!(
                 "{program} was stopped before everything was delivered: what is missing comes again"
             ));
             ExitCode::from(INCOMPLETE)
         }
         Ending::NotStarted { component, failure } => {
-            tell(format_args!("weir: {component}: {failure}"));
-            tell(format_args!("weir: {program} is not started"));
+            LOG.tell(format_args!("weir: {component}: {failure}"));
+            LOG.tell(format_args!("weir: {program} is not started"));
             ExitCode::FAILURE
         }
         Ending::Failed { component, failure } => {
-            tell(format_args!("weir: {component}: {failure}"));
-            tell(format_args!("{program} has failed: what was not delivered comes again at the next start"));
+            LOG.tell(format_args!("weir: {component}: {failure}"));
+            LOG.tell(format_args!(
+                "{program} has failed: what was not delivered comes again at the next start"
+            ));
             ExitCode::FAILURE
         }
     }

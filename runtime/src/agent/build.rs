@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use weir_plan::{Component, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
+use super::required::required;
 use super::unbuilt::unbuilt;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
@@ -23,7 +24,8 @@ use crate::workers::Workers;
 /// Builds all, or says all that is wrong.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
     let exactly_once = ExactlyOnce::of(plan);
-    let mut builder = Builder { plan, registry, clock, exactly_once, problems: unbuilt(plan) };
+    let required = required(plan);
+    let mut builder = Builder { plan, registry, clock, exactly_once, required, problems: unbuilt(plan) };
     let channels = builder.channels();
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels, &sources);
@@ -53,20 +55,25 @@ fn measured(
         let of_it = plan.flows.iter().filter(|flow| flow.paths.iter().any(|path| passes(path, name)));
         of_it.map(|flow| flow.name.clone()).collect()
     };
-    let measured = |role, name: &str, kind: &String, meter: &Arc<Meter>, channel| Measured {
+    let measured = |role, name: &str, kind: &String, meter: &Arc<Meter>, optional, channel| Measured {
         role,
         name: name.into(),
         kind: kind.clone(),
         flows: flows(name),
         meter: meter.clone(),
+        optional,
         channel,
     };
-    let sources =
-        sources.iter().map(|built| measured(Role::Source, &built.name, &built.kind, &built.meter, None));
+    let sources = sources
+        .iter()
+        .map(|built| measured(Role::Source, &built.name, &built.kind, &built.meter, false, None));
     let channels = channels.iter().map(|(name, built)| {
-        measured(Role::Channel, name, &built.kind, &built.meter, Some(built.channel.clone()))
+        let channel = Some(built.channel.clone());
+        measured(Role::Channel, name, &built.kind, &built.meter, built.optional, channel)
     });
-    let sinks = sinks.iter().map(|built| measured(Role::Sink, &built.name, &built.kind, &built.meter, None));
+    let sinks = sinks
+        .iter()
+        .map(|built| measured(Role::Sink, &built.name, &built.kind, &built.meter, built.optional, None));
     Metrics::new(plan.program.as_str().into(), sources.chain(channels).chain(sinks).collect())
 }
 
@@ -75,6 +82,8 @@ struct Builder<'a> {
     registry: &'a Registry,
     clock: Arc<dyn Clock>,
     exactly_once: ExactlyOnce,
+    /// The channels and sinks without which the agent can't go on.
+    required: BTreeSet<String>,
     problems: Vec<String>,
 }
 
@@ -129,7 +138,8 @@ impl Builder<'_> {
             let make = self.registry.channels.get(component.kind.as_str());
             if let Some((channel, meter)) = self.make("channel", component, make) {
                 let schema = self.schema(component);
-                let built = BuiltChannel { kind: component.kind.clone(), schema, channel, meter };
+                let optional = !self.required.contains(&component.name);
+                let built = BuiltChannel { kind: component.kind.clone(), schema, channel, meter, optional };
                 channels.insert(component.name.clone(), built);
             }
         }
@@ -209,6 +219,7 @@ impl Builder<'_> {
                 required_channels: required,
                 exactly_once: self.exactly_once.sinks.contains(&component.name),
                 meter,
+                optional: !self.required.contains(&component.name),
             });
         }
         sinks

@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tracing::error;
 use weir_plan::{Delivery, Flow, Origin, Plan, Route, Segment as PlannedSegment};
 
-use super::{Agent, BuiltSink, BuiltSource, Segment, Target};
+use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Segment, Target};
 use crate::batch::Partition;
+use crate::channel::Recovered;
 use crate::failure::Failure;
 use crate::source::{Progress, least_of, scope_names};
 
@@ -88,26 +90,27 @@ impl Agent {
     /// Has sinks recover, and tells volatile channels what the sinks behind them have.
     pub(super) async fn recover(&mut self) -> Result<(), (Arc<str>, Failure)> {
         let mut recovered = Vec::new();
-        for sink in self.sinks.iter_mut().filter(|sink| sink.exactly_once) {
-            let found = sink.sink.recover().await.map_err(|failure| (sink.name.clone(), failure))?;
-            let channels = sink.readers.iter().filter_map(|(channel, reader)| {
-                let channel = &self.channels.get(channel)?.channel;
-                Some((channel, reader, channel.partition()))
-            });
-            let channels: Vec<_> = channels.collect();
-            for (channel, reader, own) in &channels {
-                let mut known = found.clone();
-                known.reached.retain(|partition, _| {
-                    let read = channels
-                        .iter()
-                        .any(|(_, _, partition_read)| partition_read.as_ref() == Some(partition));
-                    !read || own.as_ref() == Some(partition)
-                });
-                let held = channel.hold_against(reader, &known);
-                held.map_err(|failure| (sink.name.clone(), failure))?;
+        let mut sinks = Vec::with_capacity(self.sinks.len());
+        for mut sink in std::mem::take(&mut self.sinks) {
+            let found = match sink.exactly_once {
+                true => sink.recover(&self.channels).await,
+                false => Ok(Recovered::default()),
+            };
+            match found {
+                Ok(found) if sink.exactly_once => {
+                    recovered.push((sink.required_channels.clone(), found.settled));
+                }
+                Ok(_) => {}
+                Err(failure) if sink.optional => {
+                    sink.meter.failed(failure.to_string(), None);
+                    error!(component = %sink.name, "{failure}; it is optional, the others start without it");
+                    continue;
+                }
+                Err(failure) => return Err((sink.name, failure)),
             }
-            recovered.push((sink.required_channels.clone(), found.settled));
+            sinks.push(sink);
         }
+        self.sinks = sinks;
         for source in self.sources.iter().filter(|source| source.progress.is_some()) {
             let mut everywhere: Option<Positions> = None;
             for (target, scope, prefix) in source.volatile_ways() {
@@ -135,6 +138,25 @@ fn below(positions: &Positions, prefix: &str) -> Positions {
 }
 
 impl BuiltSink {
+    /// Has the sink recover, and its channels compare what it has with what they know.
+    async fn recover(&mut self, channels: &BTreeMap<String, BuiltChannel>) -> Result<Recovered, Failure> {
+        let found = self.sink.recover().await?;
+        let read = self.readers.iter().filter_map(|(channel, reader)| {
+            let channel = &channels.get(channel)?.channel;
+            Some((channel, reader, channel.partition()))
+        });
+        let read: Vec<_> = read.collect();
+        for (channel, reader, own) in &read {
+            let mut known = found.clone();
+            known.reached.retain(|partition, _| {
+                let is_read = read.iter().any(|(_, _, of_channel)| of_channel.as_ref() == Some(partition));
+                !is_read || own.as_ref() == Some(partition)
+            });
+            channel.hold_against(reader, &known)?;
+        }
+        Ok(found)
+    }
+
     /// Why the sink can't keep the promise, if it can't.
     pub(super) fn falls_short(&self) -> Option<String> {
         let short = self.exactly_once && !self.sink.keeps_exactly_once();

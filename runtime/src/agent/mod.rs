@@ -6,7 +6,9 @@
 mod build;
 mod exactly_once;
 mod report;
+mod required;
 mod supervise;
+mod tasks;
 mod unbuilt;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,6 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use thiserror::Error;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -34,6 +35,7 @@ use crate::workers::Workers;
 
 pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
 use supervise::{Gates, SinkTask, SourceTask};
+use tasks::{Member, Tasks};
 
 /// How long the others may go on committing once a component has failed for good.
 const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -63,6 +65,8 @@ struct BuiltChannel {
     schema: SchemaRef,
     channel: Arc<dyn Channel>,
     meter: Arc<Meter>,
+    /// Whether the agent goes on without it.
+    optional: bool,
 }
 
 struct BuiltSink {
@@ -79,6 +83,8 @@ struct BuiltSink {
     /// Whether a flow promises `exactly_once` to it.
     exactly_once: bool,
     meter: Arc<Meter>,
+    /// Whether the agent goes on without it.
+    optional: bool,
 }
 
 /// Why an agent did not start. Nothing of it runs then.
@@ -109,9 +115,9 @@ pub enum Ending {
     Complete,
     /// It was stopped, or ran out of time, before all was delivered.
     Incomplete,
-    /// A channel could not be opened, so nothing was started.
+    /// A channel could not be opened, or a sink not recover, so nothing was started.
     NotStarted {
-        /// The channel's name.
+        /// The component's name.
         component: Arc<str>,
         /// Why.
         failure: Failure,
@@ -123,12 +129,6 @@ pub enum Ending {
         /// Why.
         failure: Failure,
     },
-}
-
-/// What a component's task tells the agent when it ends.
-pub(crate) struct Ended {
-    component: Arc<str>,
-    result: Result<(), Failure>,
 }
 
 impl Agent {
@@ -187,7 +187,7 @@ impl Agent {
         let ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
         tasks.shutdown().await;
         watches.shutdown().await;
-        for (component, channel) in channels {
+        for (Member { component, .. }, channel) in channels {
             if let Err(failure) = channel.shut().await {
                 // A channel that has failed has stopped the agent already.
                 warn!(%component, "{failure}");
@@ -199,21 +199,26 @@ impl Agent {
 
     fn channels(&self) -> Vec<NamedChannel> {
         let channels = self.channels.iter();
-        channels.map(|(name, built)| (name.as_str().into(), built.channel.clone())).collect()
+        let named = channels.map(|(name, built)| {
+            (Member { component: name.as_str().into(), optional: built.optional }, built.channel.clone())
+        });
+        named.collect()
     }
 
     /// Starts a task for each sink and source, the sinks first.
-    fn spawn(self, stop: &Stop) -> JoinSet<Ended> {
-        let mut tasks = JoinSet::new();
+    fn spawn(self, stop: &Stop) -> Tasks {
+        let mut tasks = Tasks::default();
         let gates = Gates::new(&self.sources, &self.channels);
         for mut built in self.sinks {
             built.port.employ(&self.workers);
-            let task =
-                SinkTask { name: built.name, sink: built.sink, meter: built.meter, channels: built.channels };
-            tasks.spawn(task.run(built.port, stop.drain.clone()));
+            let BuiltSink { name, sink, meter, channels, optional, .. } = built;
+            let member = Member { component: name.clone(), optional };
+            let task = SinkTask { name, sink, meter, channels, optional };
+            tasks.spawn(member, task.run(built.port, stop.drain.clone()));
         }
         for built in self.sources {
             let gate = gates.of(&built.segments);
+            let member = Member { component: built.name.clone(), optional: false };
             let connection = Connection {
                 component: built.name,
                 segments: built.segments,
@@ -222,21 +227,27 @@ impl Agent {
                 workers: self.workers.clone(),
             };
             let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };
-            tasks.spawn(task.run(gate));
+            tasks.spawn(member, task.run(gate));
         }
         tasks
     }
 }
 
-type NamedChannel = (Arc<str>, Arc<dyn Channel>);
+type NamedChannel = (Member, Arc<dyn Channel>);
 
-/// Opens the channels, or says which one can't be.
+/// Opens the channels, or says which one can't be. One that is optional is closed instead: what is put into it
+/// is left out and counted.
 async fn open_all(metrics: &Metrics) -> Result<(), (Arc<str>, Failure)> {
-    for Measured { name, meter, channel, .. } in metrics.components() {
+    for Measured { name, meter, channel, optional, .. } in metrics.components() {
         let Some(channel) = channel else { continue };
         if let Err(failure) = channel.open().await {
             meter.failed(failure.to_string(), None);
-            return Err((name.clone(), failure));
+            if !optional {
+                return Err((name.clone(), failure));
+            }
+            error!(component = %name, "{failure}; it is optional, the others start without it");
+            channel.close();
+            continue;
         }
         // What was there before counts from now: nobody knows how old it is.
         meter.age.put(channel.fill().events, Instant::now());
@@ -246,18 +257,23 @@ async fn open_all(metrics: &Metrics) -> Result<(), (Arc<str>, Failure)> {
 }
 
 /// A task for each channel that ends when the channel can't go on.
-fn watch_all(channels: &[NamedChannel]) -> JoinSet<Ended> {
-    let mut watches = JoinSet::new();
-    for (component, channel) in channels.iter().cloned() {
-        watches.spawn(async move { Ended { component, result: Err(channel.failed().await) } });
+fn watch_all(channels: &[NamedChannel]) -> Tasks {
+    let mut watches = Tasks::default();
+    for (member, channel) in channels.iter().cloned() {
+        watches.spawn(member, async move {
+            let failure = channel.failed().await;
+            // Its sinks end, and what is put into it is left out.
+            channel.close();
+            Err(failure)
+        });
     }
     watches
 }
 
 /// Waits for the tasks, within the limits that a stop sets.
 async fn supervise_all(
-    tasks: &mut JoinSet<Ended>,
-    watches: &mut JoinSet<Ended>,
+    tasks: &mut Tasks,
+    watches: &mut Tasks,
     stop: &Stop,
     drain_limit: Duration,
     metrics: &Metrics,
@@ -266,12 +282,14 @@ async fn supervise_all(
     let mut failed = None;
     loop {
         let expiry = deadline.unwrap_or_else(Instant::now);
-        let ended = tokio::select! {
+        let (member, result) = tokio::select! {
+            biased;
+            // What ends the agent is heard of first.
+            Some(ended) = watches.join_next() => ended,
             ended = tasks.join_next() => match ended {
                 None => break,
                 Some(ended) => ended,
             },
-            Some(ended) = watches.join_next() => ended,
             () = stop.drain.cancelled(), if deadline.is_none() => {
                 info!("stopping: sources read no more, channels drain for at most {drain_limit:?}");
                 metrics.enter(Stage::Stopping);
@@ -284,32 +302,50 @@ async fn supervise_all(
             }
             () = sleep_until(expiry), if deadline.is_some() => {
                 if failed.is_none() {
-                    warn!("not drained within the limit: what was not committed comes again");
+                    say_what_is_left(tasks);
                 }
                 break;
             }
         };
-        if let Err((component, failure)) = outcome(ended) {
-            error!(%component, "{failure}; the agent stops, what was not committed comes again");
-            metrics.note_failure(&component, &failure);
-            failed.get_or_insert((component, failure));
-            deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
+        if let Err(failure) = result {
+            metrics.note_failure(&member.component, &failure);
+            if let Some(failure) = fails_the_agent(&member, failure) {
+                failed.get_or_insert((member.component, failure));
+                deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
+                stop.drain.cancel();
+            }
+        }
+        if tasks.are_optional() && !tasks.is_empty() {
+            // All that had to be done is done; they may end in order, and no longer be tried again.
             stop.drain.cancel();
         }
     }
     match failed {
         Some((component, failure)) => Ending::Failed { component, failure },
-        None if tasks.is_empty() => Ending::Complete,
+        None if tasks.are_optional() => Ending::Complete,
         None => Ending::Incomplete,
     }
 }
 
-fn outcome(ended: Result<Ended, tokio::task::JoinError>) -> Result<(), (Arc<str>, Failure)> {
-    match ended {
-        Ok(Ended { result: Ok(()), .. }) => Ok(()),
-        Ok(Ended { component, result: Err(failure) }) => Err((component, failure)),
-        // A panic is a defect of a component; the message and place are on standard error.
-        Err(panicked) => Err(("agent".into(), Failure::permanent(panicked))),
+/// Says that a component has failed for good. Gives the failure back if the agent can't do without it.
+fn fails_the_agent(member: &Member, failure: Failure) -> Option<Failure> {
+    let component = &member.component;
+    if member.optional {
+        error!(%component, "{failure}; it is optional, the others go on without it");
+        return None;
+    }
+    error!(%component, "{failure}; the agent stops, what was not committed comes again");
+    Some(failure)
+}
+
+/// Names what has not ended within the limit.
+fn say_what_is_left(tasks: &Tasks) {
+    let names = tasks.names();
+    match tasks.are_optional() {
+        true => {
+            warn!("not drained within the limit: {names}, which may fail: it misses what it did not take")
+        }
+        false => warn!("not drained within the limit: {names}; what was not committed comes again"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::meter::Reading;
+use crate::meter::{Phase, Reading};
 use crate::metrics::{ComponentSnapshot, Metrics};
 
 /// What a component is for.
@@ -44,6 +44,8 @@ pub struct ComponentReport {
     pub restarts: u64,
     /// What it says about itself, in order.
     pub notes: Vec<String>,
+    /// Why it has failed for good, if it has.
+    pub failure: Option<String>,
 }
 
 /// What a run did, component by component, sources first.
@@ -61,6 +63,8 @@ impl From<ComponentSnapshot> for ComponentReport {
             snapshot;
         let counters = snapshot.counters.iter().map(|(counter, value)| format!("{counter}: {value}"));
         let notes = snapshot.notes.iter().map(|(key, text)| format!("{key}: {text}"));
+        let failed = snapshot.phase == Phase::Failed;
+        let failure = snapshot.last_error.filter(|_| failed).map(|error| error.message);
         ComponentReport {
             name,
             kind,
@@ -72,6 +76,7 @@ impl From<ComponentSnapshot> for ComponentReport {
             held: snapshot.channel.map_or(0, |channel| channel.events),
             restarts,
             notes: notes.chain(counters).collect(),
+            failure,
         }
     }
 }
@@ -243,6 +248,7 @@ mod tests {
             held: if role == Role::Channel { 1_000 } else { 0 },
             restarts: 0,
             notes: Vec::new(),
+            failure: None,
         };
         let mut components = vec![
             component(Role::Source, "in", 2_000_000),

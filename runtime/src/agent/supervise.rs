@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{BuiltChannel, BuiltSource, Ended};
+use super::{BuiltChannel, BuiltSource};
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::meter::{Meter, Phase};
@@ -116,12 +116,7 @@ pub(super) struct SourceTask {
 
 impl SourceTask {
     /// Runs the source until it has ended, or is to stop, or fails for good.
-    pub(super) async fn run(mut self, open: Open) -> Ended {
-        let result = self.supervise(open).await;
-        Ended { component: self.connection.component, result }
-    }
-
-    async fn supervise(&mut self, open: Open) -> Result<(), Failure> {
+    pub(super) async fn run(mut self, open: Open) -> Result<(), Failure> {
         let mut open = Some(open);
         let mut waits = Waits::new(Retry::default());
         loop {
@@ -176,6 +171,8 @@ pub(super) struct SinkTask {
     pub(super) meter: Arc<Meter>,
     /// The channels that it reads, for messages.
     pub(super) channels: String,
+    /// Whether the agent goes on, and ends, without it.
+    pub(super) optional: bool,
 }
 
 /// A sink that ended while it still held events.
@@ -187,17 +184,12 @@ struct Unfinished {
 
 impl SinkTask {
     /// Runs the sink until its channels have ended, or it fails for good.
-    pub(super) async fn run(mut self, mut port: SinkPort, stop: CancellationToken) -> Ended {
-        let result = self.supervise(&mut port, &stop).await;
-        Ended { component: self.name, result }
-    }
-
-    async fn supervise(&mut self, port: &mut SinkPort, stop: &CancellationToken) -> Result<(), Failure> {
+    pub(super) async fn run(mut self, mut port: SinkPort, stop: CancellationToken) -> Result<(), Failure> {
         let mut waits = Waits::new(self.sink.retry());
         loop {
             port.reset();
             self.meter.enter(Phase::Running);
-            let result = self.sink.run(port).await;
+            let result = self.sink.run(&mut port).await;
             let events = port.held().events;
             let failure = match result {
                 Ok(()) if events == 0 => {
@@ -212,13 +204,17 @@ impl SinkTask {
                 return Err(failure);
             }
             let Some(wait) = waits.next(&self.meter) else { return Err(failure) };
-            let SinkTask { name, channels, .. } = &*self;
+            let SinkTask { name, channels, .. } = &self;
             warn!(
                 component = %name,
                 "{failure}; its events stay in {channels} and are given out again, next try in {wait:.1?}"
             );
             self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
-            sleep(wait).await;
+            tokio::select! {
+                () = sleep(wait) => {}
+                // No stop waits for one that is optional and fails.
+                () = stop.cancelled(), if self.optional => return Err(failure),
+            }
             if !stop.is_cancelled() {
                 info!(component = %self.name, "trying again");
             }

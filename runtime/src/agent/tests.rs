@@ -12,6 +12,7 @@ use weir_plan::{
 
 mod condition;
 mod exactly_once;
+mod optional;
 
 use super::*;
 use crate::batch::{Batch, Origins, Partition};

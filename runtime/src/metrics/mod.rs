@@ -28,6 +28,8 @@ pub(crate) struct Measured {
     pub(crate) kind: String,
     pub(crate) flows: Vec<String>,
     pub(crate) meter: Arc<Meter>,
+    /// Whether the agent goes on without it.
+    pub(crate) optional: bool,
     /// A channel itself.
     pub(crate) channel: Option<Arc<dyn Channel>>,
 }
@@ -90,6 +92,8 @@ pub struct ComponentSnapshot {
     pub kind: String,
     /// The flows that it is part of.
     pub flows: Vec<String>,
+    /// Whether the agent goes on without it.
+    pub optional: bool,
     /// What it is doing.
     pub phase: Phase,
     /// How often it was started again.
@@ -218,13 +222,13 @@ impl Metrics {
     }
 
     /// What keeps the agent from being ready: that all channels are open, and that all sources and
-    /// sinks run or have ended in order. Nothing, when it is ready.
+    /// sinks run or have ended in order, those that may fail left aside. Nothing, when it is ready.
     pub fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.stage() == Stage::Stopping {
             reasons.push("the agent is stopping".to_owned());
         }
-        for Measured { role, name, meter, .. } in &self.inner.components {
+        for Measured { role, name, meter, .. } in self.inner.required() {
             let condition = meter.condition();
             let error = condition.last_error.map_or_else(String::new, |error| format!(": {}", error.message));
             match condition.phase {
@@ -239,10 +243,10 @@ impl Metrics {
         reasons
     }
 
-    /// What has failed for good. Nothing, while the agent is healthy.
+    /// What has failed for good, and may not. Nothing, while the agent is healthy.
     pub fn unhealthy(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        for Measured { role, name, meter, .. } in &self.inner.components {
+        for Measured { role, name, meter, .. } in self.inner.required() {
             let condition = meter.condition();
             if condition.phase == Phase::Failed {
                 let error = condition.last_error.map_or_else(String::new, |error| error.message);
@@ -254,7 +258,7 @@ impl Metrics {
 
     /// Waits until nothing has moved for so long, and nothing could: no component has failed and
     /// waits for its next try, and no channel holds an event that a sink has not taken. What sinks
-    /// hold (in open files, say) they have: a drain commits it.
+    /// hold (in open files, say) they have: a drain commits it. What is optional keeps nothing waiting.
     pub async fn idle(&self, quiet: Duration) {
         loop {
             let now = Instant::now();
@@ -266,11 +270,18 @@ impl Metrics {
                 sleep_until(due).await;
                 continue;
             }
-            if !self.inner.components.iter().any(Measured::is_busy) {
+            if !self.inner.required().any(Measured::is_busy) {
                 return;
             }
             sleep_until(now + quiet).await;
         }
+    }
+}
+
+impl Inner {
+    /// The components that the agent can't go on without.
+    fn required(&self) -> impl Iterator<Item = &Measured> {
+        self.components.iter().filter(|measured| !measured.optional)
     }
 }
 
@@ -282,7 +293,7 @@ impl Measured {
     }
 
     fn read(&self, now: Instant) -> ComponentSnapshot {
-        let Measured { role, name, kind, flows, meter, channel } = self;
+        let Measured { role, name, kind, flows, meter, optional, channel } = self;
         let condition = meter.condition();
         let next_try = condition.next_try.map(|at| at.saturating_duration_since(now).as_secs_f64());
         ComponentSnapshot {
@@ -290,6 +301,7 @@ impl Measured {
             name: name.clone(),
             kind: kind.clone(),
             flows: flows.clone(),
+            optional: *optional,
             phase: condition.phase,
             restarts: meter.restarts(),
             last_error: condition

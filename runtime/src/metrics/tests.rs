@@ -42,6 +42,7 @@ fn scene() -> Scene {
         kind: "some".to_owned(),
         flows: vec!["main".to_owned()],
         meter: meter.clone(),
+        optional: false,
         channel,
     };
     let components = vec![

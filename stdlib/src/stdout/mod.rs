@@ -1,17 +1,19 @@
 //! The sink to standard output.
 
-use std::io::ErrorKind;
+mod writing;
+
+use std::io;
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::io::{AsyncWriteExt, Stdout, stdout};
 use weir_plan::Settings;
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
 use crate::types::Allowed;
+use writing::Writing;
 
 /// The one of the formats that this version writes.
 #[derive(Deserialize)]
@@ -28,7 +30,8 @@ struct StdoutSettings {
 
 /// Writes bodies to standard output, one line each.
 struct StdoutSink {
-    output: Stdout,
+    /// A thread begins to write when the sink runs for the first time.
+    output: Option<Writing>,
     /// The lines of one batch; kept for its memory.
     lines: Vec<u8>,
 }
@@ -37,23 +40,47 @@ struct StdoutSink {
 enum StdoutError {
     #[error("standard output was closed by its reader")]
     Closed,
+    #[error("beginning to write to standard output")]
+    Thread(#[source] io::Error),
     #[error("writing to standard output")]
-    Write(#[source] std::io::Error),
+    Write(#[source] io::Error),
+}
+
+impl StdoutError {
+    fn writing(error: io::Error) -> StdoutError {
+        use rustix::io::Errno;
+        // A pipe whose reader has gone, and a terminal that was closed, don't come back.
+        match Errno::from_io_error(&error) {
+            Some(Errno::PIPE | Errno::IO | Errno::NXIO | Errno::BADF) => StdoutError::Closed,
+            _ => StdoutError::Write(error),
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        match self {
+            StdoutError::Closed => Failure::permanent(self),
+            _ => Failure::from(self),
+        }
+    }
 }
 
 /// Makes a sink to standard output.
 pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Box<dyn Sink>, Failure> {
     let StdoutSettings { format: Format::Text, allow: None | Some(Allowed::Sensitive) } =
         settings.read().map_err(Failure::permanent)?;
-    Ok(Box::new(StdoutSink { output: stdout(), lines: Vec::new() }))
+    Ok(Box::new(StdoutSink { output: None, lines: Vec::new() }))
 }
 
 #[async_trait]
 impl Sink for StdoutSink {
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        if self.output.is_none() {
+            let output = Writing::begin(io::stdout()).map_err(StdoutError::Thread);
+            self.output = Some(output.map_err(StdoutError::into_failure)?);
+        }
         loop {
             match port.take().await? {
-                Taken::Events(delivery) => self.write(delivery).await?,
+                Taken::Events(delivery) => self.write(delivery).await.map_err(StdoutError::into_failure)?,
                 // Nothing is held beyond the batch at hand.
                 Taken::Pressure => {}
                 Taken::End => return Ok(()),
@@ -63,25 +90,19 @@ impl Sink for StdoutSink {
 }
 
 impl StdoutSink {
-    async fn write(&mut self, delivery: Delivery) -> Result<(), Failure> {
-        self.lines.clear();
+    async fn write(&mut self, delivery: Delivery) -> Result<(), StdoutError> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
         for body in delivery.batch.bodies().into_iter().flatten().flatten() {
-            self.lines.extend_from_slice(body);
-            self.lines.push(b'\n');
+            lines.extend_from_slice(body);
+            lines.push(b'\n');
         }
-        let written = async {
-            self.output.write_all(&self.lines).await?;
-            self.output.flush().await
-        };
-        match written.await {
-            Ok(()) => {
-                delivery.acknowledgement.done();
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Err(Failure::permanent(StdoutError::Closed))
-            }
-            Err(error) => Err(StdoutError::Write(error).into()),
-        }
+        self.lines = output.write(lines).await.map_err(StdoutError::writing)?;
+        delivery.acknowledgement.done();
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Which components an agent can't do without.
+
+use std::collections::BTreeSet;
+
+use weir_plan::{Origin, Plan, Route, Segment};
+
+/// The channels and sinks to which a way leads that is nowhere optional. All others may fail without failing
+/// anything: events reach them through an `optional` branch alone.
+pub(super) fn required(plan: &Plan) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for path in plan.flows.iter().flat_map(|flow| &flow.paths) {
+            let begins = match &path.from {
+                Origin::Source(_) | Origin::Rejects(_) => true,
+                Origin::Channel(name) => found.contains(name),
+            };
+            if begins {
+                follow(&path.segment, &mut found);
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
+fn follow(segment: &Segment, found: &mut BTreeSet<String>) {
+    match &segment.to {
+        Route::Channel(name) | Route::Sink(name) => {
+            found.insert(name.clone());
+        }
+        Route::Copy(branches) => {
+            let required = branches.iter().filter(|branch| !branch.optional);
+            required.for_each(|branch| follow(&branch.segment, found));
+        }
+        Route::Match(cases) => cases.iter().for_each(|case| follow(&case.segment, found)),
+        Route::Balance { segments, .. } | Route::Failover(segments) => {
+            segments.iter().for_each(|segment| follow(segment, found));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::BinaryViewArray;
+use arrow_schema::{DataType, Field, Schema};
+use tokio::sync::oneshot;
+use weir_runtime::batch::{Batch, Origins};
+use weir_runtime::channel::{Channel, Limits, MemoryChannel};
+use weir_runtime::source::SourcePort;
+
+use super::*;
+
+/// A line that is longer than what a socket holds.
+const LINE_BYTES: usize = 8 << 20;
+
+/// A sink that writes one long line into a socket.
+async fn write_into(output: UnixStream, begun: oneshot::Sender<()>) -> Result<(), Failure> {
+    let limits = Limits {
+        capacity: 10,
+        transaction_capacity: 10,
+        byte_capacity: 1 << 26,
+        keep_alive: Duration::from_secs(3),
+    };
+    let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits));
+    let mut port = SinkPort::reading(channel.as_ref());
+    let mut outlet = SourcePort::into_channel(channel.clone()).outlet;
+    let line = vec![b'x'; LINE_BYTES];
+    let bodies = BinaryViewArray::from_iter_values([&line]);
+    let schema = Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]));
+    let batch = Batch::new(schema, vec![bodies.into()], 1, Origins::default()).unwrap();
+    outlet.put(batch).await.unwrap();
+    outlet.close();
+    channel.close();
+    let mut sink = StdoutSink { output: Some(Writing::begin(output).unwrap()), lines: Vec::new() };
+    begun.send(()).unwrap();
+    sink.run(&mut port).await
+}
+
+#[test]
+fn a_reader_that_stands_still_keeps_nothing_from_ending() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (mut reader, output) = UnixStream::pair().unwrap();
+    let (begun, begins) = oneshot::channel();
+    runtime.spawn(write_into(output, begun));
+    begins.blocking_recv().unwrap();
+    let mut first = [0; 1];
+    reader.read_exact(&mut first).unwrap();
+    // It would wait for a thread of the runtime that writes.
+    drop(runtime);
+    // The line is longer than what was read, and is not given up half-way.
+    let mut rest = vec![0; LINE_BYTES];
+    reader.read_exact(&mut rest).unwrap();
+    assert_eq!(rest.last(), Some(&b'\n'));
+}
+
+#[tokio::test]
+async fn a_reader_that_has_gone_is_a_failure_for_good() {
+    let (reader, output) = UnixStream::pair().unwrap();
+    drop(reader);
+    let (begun, _begins) = oneshot::channel();
+    let failure = write_into(output, begun).await.unwrap_err();
+    assert!(failure.is_permanent());
+    assert_eq!(failure.to_string(), "standard output was closed by its reader");
+}
