@@ -2,7 +2,8 @@
 //!
 //! | module | |
 //! | --- | --- |
-//! | `discovery`, `watching` | which files match, and being told when something happens |
+//! | `patterns`, `discovery` | what the paths match, and the files that match now |
+//! | `watching` | being told when something happens |
 //! | `identity` | which file this is, whatever it is called: names of partitions |
 //! | `tracked` | all files that are known, with what is put and delivered of each |
 //! | `text`, `content`, `consumed` | one file: opened, unpacked, known again, checked |
@@ -19,6 +20,7 @@ mod content;
 mod copies;
 mod discovery;
 mod identity;
+mod patterns;
 mod positions;
 mod putting_away;
 mod reading;
@@ -47,6 +49,7 @@ use crate::buffers::Buffers;
 use crate::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
 use discovery::Discovery;
+use patterns::Patterns;
 use positions::{KeepPositions, Memory, PositionsError};
 use room::{LocalRoom, Room};
 use text::TextRules;
@@ -123,6 +126,8 @@ struct FilesSource {
 enum FilesError {
     #[error("the glob `{glob}` can't be used")]
     Glob { glob: String, source: globset::Error },
+    #[error("the glob `{glob}` has more than {most} combinations of its alternatives")]
+    Alternatives { glob: String, most: usize },
     #[error("the pattern of `multiline` can't be used")]
     Pattern(#[from] regex::Error),
     #[error("the suffix for files that are done must not be empty")]
@@ -183,7 +188,9 @@ impl FilesSource {
             FileMode::Complete { after: After::Rename { suffix } } => Some(suffix.as_str()),
             FileMode::Complete { .. } | FileMode::Follow { .. } => None,
         };
-        let discovery = Discovery::new(room.clone(), settings.paths, suffix, context.component.clone())?;
+        let complete = matches!(settings.mode, FileMode::Complete { .. });
+        let patterns = Patterns::new(settings.paths, complete, suffix)?;
+        let discovery = Discovery::new(room.clone(), patterns, context.component.clone(), &context.meter);
         let (grouping, pause) = match settings.multiline {
             None => (None, None),
             Some(multiline) => {

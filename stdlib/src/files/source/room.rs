@@ -9,17 +9,19 @@ use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
-use walkdir::WalkDir;
 use weir_runtime::Drive;
 use weir_runtime::storage::{Directory, read_at};
 
-use super::discovery::{Seen, Sighting};
+use super::discovery::Seen;
 use super::identity::State;
+use super::patterns::Patterns;
 use super::positions::{KeepPositions, Memory, Positions, PositionsError};
 use super::watching::Watcher;
+use walking::Walk;
 
 #[cfg(test)]
 pub(in crate::files) mod simulated;
+mod walking;
 
 /// Where positions are kept, and what was kept there; nothing if nothing ever was.
 pub(in crate::files) type OpenPositions = (Arc<dyn KeepPositions>, Option<Memory>);
@@ -31,11 +33,11 @@ pub(in crate::files) trait Room: Debug + Send + Sync {
     /// Where all this is waited for.
     fn drive(&self) -> Drive;
 
-    /// Looks through everything below a root, and notes the regular files with a wanted path.
-    fn walk(&self, root: &Path, wanted: &dyn Fn(&Path) -> bool, seen: &mut Seen);
+    /// Notes the regular files that are wanted, and the directories in which they may appear.
+    fn walk(&self, patterns: &Patterns, seen: &mut Seen);
 
-    /// Tells of what happens between two looks, if it can.
-    fn watcher(&self, component: Arc<str>) -> Watcher;
+    /// Tells of what happens to what is wanted between two looks, if it can.
+    fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher;
 
     /// Opens a regular file.
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
@@ -78,34 +80,12 @@ impl Room for LocalRoom {
         Drive::Threads
     }
 
-    fn walk(&self, root: &Path, wanted: &dyn Fn(&Path) -> bool, seen: &mut Seen) {
-        for entry in WalkDir::new(root).follow_links(true) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    seen.note(&error);
-                    continue;
-                }
-            };
-            let path = entry.path();
-            if entry.file_type().is_dir() {
-                seen.directories.push(path.to_path_buf());
-            }
-            if !entry.file_type().is_file() || !wanted(path) {
-                continue;
-            }
-            match entry.metadata() {
-                Ok(metadata) => {
-                    let State { key, stamp } = State::of(&metadata);
-                    seen.files.push(Sighting { path: path.to_path_buf(), key, stamp });
-                }
-                Err(error) => seen.note(&error),
-            }
-        }
+    fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
+        Walk::new(patterns, seen).run();
     }
 
-    fn watcher(&self, component: Arc<str>) -> Watcher {
-        Watcher::new(component)
+    fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+        Watcher::new(component, patterns)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {

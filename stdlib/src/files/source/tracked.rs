@@ -10,7 +10,7 @@ use weir_runtime::batch::Partition;
 
 use super::consumed::{Consumed, Marks};
 use super::content::Content;
-use super::discovery::Sighting;
+use super::discovery::{Seen, Sighting};
 use super::identity::{Key, Name, Stamp};
 use super::positions::{Copied, Memory, Remembered};
 use super::text::{Knowledge, Text};
@@ -204,11 +204,11 @@ impl Files {
     }
 
     /// Takes note of what a look has seen. Gives back the files that are new or have changed.
-    pub(super) fn see(&mut self, seen: &[Sighting], resting: bool, now: Instant) -> Vec<FileId> {
+    pub(super) fn see(&mut self, seen: &Seen, resting: bool, now: Instant) -> Vec<FileId> {
         let mut news = Vec::new();
         self.by_path.clear();
-        let mut there = HashSet::with_capacity(seen.len());
-        for sighting in seen {
+        let mut there = HashSet::with_capacity(seen.files.len());
+        for sighting in &seen.files {
             let id = match self.by_key.get(&sighting.key) {
                 Some(&id) => id,
                 None => {
@@ -243,7 +243,8 @@ impl Files {
             }
         }
         for (id, file) in &mut self.all {
-            if !there.contains(id) {
+            // What could not be looked at may well be there.
+            if !there.contains(id) && !seen.is_unknown(&file.path) {
                 file.gone_since.get_or_insert(now);
             }
         }
@@ -431,12 +432,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_directory_can_t_be_looked_into_has_not_gone() {
+        let mut files = Files::default();
+        let stamp = Stamp { length: 4, modified: 0 };
+        let key = Key { device: 1, inode: 7, birth: 0 };
+        let sighting = Sighting { path: PathBuf::from("/in/a.log"), key, stamp };
+        let seen = Seen { files: vec![sighting], ..Seen::default() };
+        let id = files.see(&seen, true, Instant::now())[0];
+        let mut seen = Seen::default();
+        seen.note(Path::new("/in"), &"too many open files", true);
+        files.see(&seen, true, Instant::now());
+        assert!(files.get(id).unwrap().gone_since.is_none());
+        files.see(&Seen::default(), true, Instant::now());
+        assert!(files.get(id).unwrap().gone_since.is_some());
+    }
+
+    #[test]
     fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
         let earlier = (0..GONE_MAX as u32 + 50).map(|generation| remembered(&name(7, generation)));
         let mut files = Files::new(Memory { files: earlier.collect(), copies: Vec::new() });
         let stamp = Stamp { length: 4, modified: 0 };
         let key = Key { device: 1, inode: 7, birth: 0 };
-        let seen = [Sighting { path: PathBuf::from("/a.log"), key, stamp }];
+        let sighting = Sighting { path: PathBuf::from("/a.log"), key, stamp };
+        let seen = Seen { files: vec![sighting], ..Seen::default() };
         let news = files.see(&seen, true, Instant::now());
         files.let_go_of_absent();
         files.name(news[0], &name(7, u32::MAX));

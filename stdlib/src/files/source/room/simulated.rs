@@ -17,6 +17,7 @@ use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
 use super::{OpenFile, OpenPositions, Room};
 use crate::files::source::discovery::{Seen, Sighting};
 use crate::files::source::identity::{Key, Stamp, State};
+use crate::files::source::patterns::Patterns;
 use crate::files::source::positions::{Positions, PositionsError};
 use crate::files::source::watching::Watcher;
 
@@ -190,9 +191,9 @@ impl Room for SimulatedRoom {
         Drive::Inline
     }
 
-    fn walk(&self, root: &Path, wanted: &dyn Fn(&Path) -> bool, seen: &mut Seen) {
+    fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
         let paths: Vec<PathBuf> = self.lock().names.keys().cloned().collect();
-        for path in paths.into_iter().filter(|path| path.starts_with(root) && wanted(path)) {
+        for path in paths.into_iter().filter(|path| patterns.judge(path).file) {
             // As through a real directory, it takes its time.
             self.interrupt();
             let files = self.lock();
@@ -202,8 +203,8 @@ impl Room for SimulatedRoom {
         }
     }
 
-    fn watcher(&self, component: Arc<str>) -> Watcher {
-        Watcher::silent(component)
+    fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+        Watcher::silent(component, patterns)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {

@@ -10,7 +10,9 @@ use super::super::text::{Text, at_its_end};
 use super::super::tracked::{FileId, Phase};
 use super::super::watching::News;
 use super::super::{After, FileMode, FileStart, FilesError};
-use super::{BEGAN, GONE_OPEN, LOOKS_APART, RETRY, Run};
+use super::{
+    BEGAN, GONE_OPEN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_UNTOLD, RETRY, Run,
+};
 
 /// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
 const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
@@ -29,7 +31,7 @@ impl Run<'_> {
             }
         }
         if let (true, Some((when, took))) = (unknown, self.looked) {
-            self.next_look = self.next_look.min(when + (10 * took).max(LOOKS_APART));
+            self.next_look = self.next_look.min(when + (LOOKS_APART_UNTOLD * took).max(LOOKS_APART));
         }
     }
 
@@ -41,23 +43,31 @@ impl Run<'_> {
         let begin = Instant::now();
         let mut seen = self.source.discovery.look().await?;
         let now = Instant::now();
-        self.next_look = now + self.source.poll;
-        let first = self.looked.replace((now, now - begin)).is_none();
+        let first = self.looked.is_none();
         // Before anything is read, so that nothing is missed between.
-        self.watcher.watch(std::mem::take(&mut seen.directories));
+        let all_watched = self.watcher.watch(std::mem::take(&mut seen.directories));
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
-        let mut news = self.files.see(&seen.files, keeps, now);
+        let mut news = self.files.see(&seen, keeps, now);
         // Originals before their copies: a copy is known by what is known of its original.
         news.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_packed_name(&file.path)));
-        if first {
+        let mut took = begin.elapsed();
+        if self.absent_unknown && seen.unlooked.is_empty() {
+            self.absent_unknown = false;
             self.files.let_go_of_absent();
+        }
+        if first {
             self.begin(&news, outlet, deliveries).await?;
         }
         for id in news {
             self.changed(id);
         }
+        let rest = Instant::now();
         self.visit_the_gone(now);
         self.files.prune().into_iter().for_each(|id| self.enqueue(id));
+        took += rest.elapsed();
+        let apart = if all_watched && seen.all_told { LOOKS_APART_TOLD } else { LOOKS_APART_UNTOLD };
+        self.looked = Some((Instant::now(), took));
+        self.next_look = Instant::now() + self.source.poll.max((apart * took).min(LOOKS_APART_MAX));
         Ok(())
     }
 

@@ -33,8 +33,14 @@ const GONE_OPEN: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(30);
 /// A copy that changes while it waits for its original is looked into once in so many looks.
 const COPY_LOOKS: u32 = 10;
-/// Two looks are at least this far apart, and ten times as far as one of them takes.
+/// Two looks are at least this far apart.
 const LOOKS_APART: Duration = Duration::from_millis(20);
+/// A pause between two looks is so many times as long as a look takes.
+const LOOKS_APART_UNTOLD: u32 = 20;
+/// The same where the system tells of all that happens, so that a look only finds what it did not tell of.
+const LOOKS_APART_TOLD: u32 = 100;
+/// A look that takes long puts the next one off by no more than this.
+const LOOKS_APART_MAX: Duration = Duration::from_secs(60);
 /// Positions are saved at most a tenth of the time: a pause is so many times as long as what it follows.
 const SAVES_APART: u32 = 9;
 /// What is wrong with a packed file that was cut off.
@@ -56,6 +62,8 @@ struct Run<'a> {
     due: BTreeSet<(Instant, FileId)>,
     next_look: Instant,
     looked: Option<(Instant, Duration)>,
+    /// Whether it is still unknown which files of earlier runs are not there any more.
+    absent_unknown: bool,
     turns: u64,
     saving: Option<JoinHandle<Result<(), PositionsError>>>,
     /// When what is being saved, or was saved last, was begun to be.
@@ -86,13 +94,14 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
     let mut run = Run {
         stop: stop.clone(),
         files: Files::new(remembered),
-        watcher: source.rules.room.watcher(source.component.clone()),
+        watcher: source.rules.room.watcher(source.component.clone(), source.discovery.patterns()),
         source,
         open: HashSet::new(),
         queue: VecDeque::new(),
         due: BTreeSet::new(),
         next_look: now,
         looked: None,
+        absent_unknown: true,
         turns: 0,
         saving: None,
         saving_since: now,
