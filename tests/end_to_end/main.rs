@@ -8,6 +8,7 @@ mod followed_files;
 mod foreign_readers;
 mod generate_to_kafka;
 mod idle_connections;
+mod injected_errors;
 mod kafka_to_hdfs;
 mod local_files;
 mod outages;

@@ -48,7 +48,7 @@ impl Weir {
     ///
     /// The first run of a scene logs to `weir-1.log` there, the next one to `weir-2.log`.
     pub fn run(scene: &Scene, flow: &str, settings: &[(&str, String)]) -> Weir {
-        Weir::start(scene, Command::new(binary()), flow, settings)
+        Weir::start(scene, Command::new(binary()), flow, settings, &[])
     }
 
     /// The same, with a file system of its own on a folder of the scene, which is so large (`24m`) and is gone with
@@ -64,17 +64,41 @@ impl Weir {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh", size]);
         command.arg(scene.folder().join(folder)).arg(binary());
-        Weir::start(scene, command, flow, settings)
+        Weir::start(scene, command, flow, settings, &[])
     }
 
-    fn start(scene: &Scene, mut command: Command, flow: &str, settings: &[(&str, String)]) -> Weir {
+    /// The same, started by another program: the words of `starter`, and behind them the binary with its arguments.
+    /// `options` are further ones of `weir run`.
+    pub fn run_by(
+        scene: &Scene,
+        starter: &[&str],
+        flow: &str,
+        settings: &[(&str, String)],
+        options: &[&str],
+    ) -> Weir {
+        let mut words = starter.iter();
+        let mut command = Command::new(words.next().map_or(binary().as_os_str(), OsStr::new));
+        command.args(words);
+        if !starter.is_empty() {
+            command.arg(binary());
+        }
+        Weir::start(scene, command, flow, settings, options)
+    }
+
+    fn start(
+        scene: &Scene,
+        mut command: Command,
+        flow: &str,
+        settings: &[(&str, String)],
+        options: &[&str],
+    ) -> Weir {
         let log = (1..).map(|n| scene.folder().join(format!("weir-{n}.log"))).find(|path| !path.exists());
         let log = log.expect("there is a number that is free");
         let output =
             File::create(&log).unwrap_or_else(|error| panic!("can't make {}: {error}", log.display()));
         let errors =
             output.try_clone().unwrap_or_else(|error| panic!("can't share {}: {error}", log.display()));
-        command.arg("run").arg(repository().join(flow));
+        command.arg("run").arg(repository().join(flow)).args(options);
         for (name, value) in settings {
             command.arg("--set").arg(format!("{name}={value}"));
         }
@@ -117,10 +141,19 @@ impl Weir {
 
     /// How much memory it has, in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that it has had, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
         kibibytes.unwrap_or_else(|| panic!("{path} does not say how much memory weir has")) << 10
     }
@@ -215,6 +248,21 @@ impl Weir {
     /// Waits for the end of a run that ends by itself.
     pub fn finish(mut self) -> Ending {
         self.ending("weir ends by itself")
+    }
+
+    /// Waits for so long for the end of a run that ends by itself; none if it does not, and is killed.
+    pub fn finish_within(mut self, patience: Duration) -> Option<Ending> {
+        let begin = Instant::now();
+        loop {
+            let ended = self.child.try_wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"));
+            if let Some(status) = ended {
+                return Some(Ending { status, log: self.log_text(), path: self.log.clone() });
+            }
+            if begin.elapsed() >= patience {
+                return None;
+            }
+            sleep(Duration::from_millis(20));
+        }
     }
 
     fn ending(&mut self, what: &str) -> Ending {

@@ -1,0 +1,277 @@
+//! Errors of system calls, injected by `strace` into the real binary: at random calls, of every kind that it makes.
+//!
+//! Whatever fails, the run comes to a clear end, and a run without errors behind it brings every line once. More than the
+//! few of a normal run, and the one that failed again:
+//!
+//! ```sh
+//! WEIR_INJECTIONS=300 cargo test -p weir-tests --test end_to_end injected_errors -- --nocapture
+//! WEIR_INJECTIONS=1 WEIR_SEED=7 cargo test -p weir-tests --test end_to_end injected_errors -- --nocapture
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use weir_tests::{Ending, Scene, Weir, lines_of, say, visible_files, wait_until};
+
+/// How many runs with an error each normal run of the tests makes.
+const INJECTIONS: u64 = 10;
+const FILES: usize = 3;
+const LINES: usize = 1_200;
+/// A run that has not ended by then hangs: it is told to stop long before.
+const HANGS: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// System calls and the errors that the kernel may give them.
+///
+/// Left out are calls of the allocator and of locks (`mmap`, `futex`), which can't fail in a way that a program could
+/// deal with, and errors that Rust's library takes for impossible (`close` of a directory with EIO).
+const FAILING: [(&[&str], &[&str]); 9] = [
+    (&["open", "openat"], &["EIO", "EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EACCES", "EINTR", "ENOMEM"]),
+    (&["read", "pread64", "readv", "preadv", "preadv2"], &["EIO", "EINTR"]),
+    (&["write", "pwrite64", "writev", "pwritev", "pwritev2"], &["EIO", "ENOSPC", "EDQUOT", "EFBIG", "EINTR"]),
+    (&["fsync", "fdatasync", "sync_file_range"], &["EIO", "ENOSPC", "EDQUOT", "EINTR"]),
+    (
+        &[
+            "rename",
+            "renameat",
+            "renameat2",
+            "link",
+            "linkat",
+            "unlink",
+            "unlinkat",
+            "mkdir",
+            "mkdirat",
+            "rmdir",
+            "utimensat",
+            "fchmod",
+        ],
+        &["EIO", "ENOSPC", "EDQUOT", "EACCES", "ENOMEM"],
+    ),
+    (&["ftruncate", "fallocate"], &["EIO", "ENOSPC", "EDQUOT", "EINTR", "EFBIG"]),
+    (
+        &[
+            "stat",
+            "fstat",
+            "lstat",
+            "newfstatat",
+            "statx",
+            "getdents64",
+            "lseek",
+            "readlink",
+            "readlinkat",
+            "access",
+            "faccessat2",
+            "statfs",
+            "fstatfs",
+            "flock",
+        ],
+        &["EIO", "ENOMEM", "EINTR"],
+    ),
+    (&["inotify_init1", "inotify_add_watch"], &["EMFILE", "ENOSPC", "ENOMEM"]),
+    (&["close", "epoll_wait", "epoll_pwait", "poll", "clock_nanosleep"], &["EINTR"]),
+];
+
+/// What is injected in one run.
+struct Injection {
+    call: String,
+    error: &'static str,
+    /// At which calls of a thread, as `strace` counts them.
+    when: String,
+}
+
+/// One pipeline from files into files.
+struct Pipeline {
+    scene: Scene,
+    program: String,
+    lines: Vec<String>,
+}
+
+impl Pipeline {
+    /// Writes the input and the program, both chosen by chance.
+    fn new(name: &str, chance: &mut StdRng) -> Pipeline {
+        let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
+        let input = scene.folder().join("in");
+        fs::create_dir(&input).expect("the scene is empty");
+        let mut lines = Vec::new();
+        for file in 0..FILES {
+            let own: Vec<String> =
+                (0..LINES).map(|line| format!("{file}-{line:05} {}", "x".repeat(line % 97))).collect();
+            fs::write(input.join(format!("{file}.log")), own.join("\n") + "\n").expect("the folder is there");
+            lines.extend(own);
+        }
+        let mode =
+            ["follow {}", "complete {}", "complete { after: rename {} }", "complete { after: delete }"];
+        let mode = mode.choose(chance).expect("there are some");
+        let compress = ["none", "gzip", "zstd"].choose(chance).expect("there are some");
+        let (positions, channel) = match chance.random_bool(0.5) {
+            true => ("", format!("file {{ path: \"{}\", byte_capacity: 16MiB }}", scene.path("channel"))),
+            false => {
+                let channel = "memory { capacity: 2_000, transaction_capacity: 500 }".to_owned();
+                ("  positions: \"positions\"\n", channel)
+            }
+        };
+        let (from, to) = (scene.path("in/*.log"), scene.path("out"));
+        let program = format!(
+            "source logs = files {{\n  paths: [\"{from}\"]\n  mode: {mode}\n  batch: 50\n  poll: 50ms\n{positions}}}\n\
+             channel buffer = {channel}\n\
+             sink out = files {{ path: \"{to}\", compress: {compress}, roll: {{ count: 700, age: 1s }} }}\n\
+             flow main delivers exactly_once {{ logs -> buffer -> out }}\n"
+        );
+        fs::write(scene.folder().join("moved.flow"), &program).expect("the folder is there");
+        lines.sort_unstable();
+        Pipeline { scene, program, lines }
+    }
+
+    fn start(&self, starter: &[&str]) -> Weir {
+        let options = ["--until-idle=1s", "--for", "20s", "--drain", "5s"];
+        Weir::run_by(&self.scene, starter, &self.scene.path("moved.flow"), &[], &options)
+    }
+
+    /// How often each call is made by the thread that makes it most often, in a run without errors.
+    fn calls(&self) -> BTreeMap<String, usize> {
+        let trace = self.scene.path("calls");
+        self.start(&["strace", "-D", "-f", "-q", "-o", &trace]).finish().assert_success();
+        let mut threads: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for line in traced(Path::new(&trace)).lines() {
+            let Some((thread, call)) = line.split_once(' ') else { continue };
+            if let Some((name, _)) = call.trim_start().split_once('(') {
+                *threads.entry((thread.to_owned(), name.to_owned())).or_default() += 1;
+            }
+        }
+        let mut calls: BTreeMap<String, usize> = BTreeMap::new();
+        for ((_, name), times) in threads {
+            let most = calls.entry(name).or_default();
+            *most = times.max(*most);
+        }
+        calls
+    }
+
+    /// Runs with an error; none if no call was hit, or only one that stands for nothing outside of the process.
+    fn run_with(&self, injection: &Injection) -> Option<Result<Ending, String>> {
+        let Injection { call, error, when } = injection;
+        let trace = self.scene.path("trace");
+        let (shown, injected) = (format!("trace={call}"), format!("inject={call}:error={error}:when={when}"));
+        let run = self.start(&["strace", "-D", "-f", "-y", "-o", &trace, "-e", &shown, "-e", &injected]);
+        let Some(ending) = run.finish_within(HANGS) else { return Some(Err("it hangs".to_owned())) };
+        let text = traced(Path::new(&trace));
+        let hits: Vec<&str> = text.lines().filter(|line| line.contains("(INJECTED)")).collect();
+        // The agent wakes its own threads by an eventfd, which the kernel never fails.
+        let own = hits.iter().any(|line| line.contains("anon_inode:[event"));
+        (!hits.is_empty() && !own).then_some(Ok(ending))
+    }
+
+    /// What is wrong after a run with an error and one without.
+    fn judge(&self, ending: &Ending) -> Result<(), String> {
+        let said = ending.log.contains("ERROR") || ending.log.contains("error");
+        match ending.status.code() {
+            _ if ending.log.contains("panicked") => return Err("it panicked".to_owned()),
+            Some(0 | 3) => {}
+            // The loader of programs can fail as well, before there is an agent.
+            Some(1 | 127) if said => {}
+            code => return Err(format!("it ended with {code:?} ({})", ending.status)),
+        }
+        let clean = self.start(&[]).finish();
+        if !clean.status.success() || clean.log.contains("panicked") {
+            return Err(format!("the next run ended with {}", clean.status));
+        }
+        let out = self.scene.folder().join("out");
+        let found = lines_of(&visible_files(&out)).into_iter().map(String::from_utf8);
+        let mut found: Vec<String> = found.map(|line| line.expect("lines are text")).collect();
+        found.sort_unstable();
+        let twice = found.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let missing = self.lines.iter().filter(|line| found.binary_search(line).is_err()).count();
+        match (missing, twice, found.len() == self.lines.len()) {
+            (0, 0, true) => Ok(()),
+            _ => Err(format!("{missing} lines are lost, {twice} are there twice, of {}", self.lines.len())),
+        }
+    }
+}
+
+/// The text of a trace that has been written to its end.
+fn traced(trace: &Path) -> String {
+    wait_until("strace writes its trace", PATIENCE, || {
+        let text = String::from_utf8_lossy(&fs::read(trace).ok()?).into_owned();
+        let last = text.lines().next_back()?;
+        // The last line is that of the thread that began, which may be the only one.
+        let ended = last.contains("+++ exited") || last.contains("+++ killed");
+        ended.then_some(text)
+    })
+}
+
+/// An error for one of the calls that are made.
+fn injection(calls: &BTreeMap<String, usize>, chance: &mut StdRng) -> Injection {
+    let made: Vec<(&String, &usize, &[&'static str])> = calls
+        .iter()
+        .filter_map(|(call, times)| {
+            let (_, errors) = FAILING.iter().find(|(names, _)| names.contains(&call.as_str()))?;
+            Some((call, times, *errors))
+        })
+        .collect();
+    let (call, times, errors) = made.choose(chance).expect("the agent makes system calls");
+    let error = errors.choose(chance).expect("each call has errors");
+    let first = chance.random_range(1..=**times);
+    let when = match chance.random_range(0..8) {
+        0..4 => first.to_string(),
+        4..7 => format!("{first}..{}", first + chance.random_range(1..5)),
+        // Whoever is interrupted calls again, so that it can't go on for ever.
+        _ if *error == "EINTR" => first.to_string(),
+        _ => format!("{first}+"),
+    };
+    Injection { call: (*call).clone(), error, when }
+}
+
+/// The exit status, and where it is not 0 the last error that was said.
+fn how_it_ended(ending: &Ending) -> String {
+    let status = ending.status.to_string();
+    let last = ending.log.lines().rev().find(|line| line.contains("ERROR") || line.contains("error"));
+    last.filter(|_| !ending.status.success()).map_or(status.clone(), |line| format!("{status} ({line})"))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+#[test]
+fn no_failing_call_loses_or_repeats_a_line() {
+    let name = "no_failing_call_loses_or_repeats_a_line";
+    let runs = number("WEIR_INJECTIONS").unwrap_or(INJECTIONS);
+    let first = number("WEIR_SEED").unwrap_or(1);
+    let mut failures = Vec::new();
+    for seed in first..first + runs {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let folder = format!("{name}/{seed}");
+        let whole = Pipeline::new(&folder, &mut chance.clone());
+        let calls = whole.calls();
+        // Not every call that is drawn comes to pass: another one is drawn until one has.
+        let failed = loop {
+            let pipeline = Pipeline::new(&folder, &mut chance.clone());
+            let injection = injection(&calls, &mut chance);
+            let Some(ended) = pipeline.run_with(&injection) else { continue };
+            let Injection { call, error, when } = injection;
+            let what = format!("seed {seed}: {error} at {call} {when}");
+            let exit = ended.as_ref().map(how_it_ended).unwrap_or_default();
+            match ended.and_then(|ending| pipeline.judge(&ending)) {
+                Ok(()) => {
+                    say(name, format!("{what}: {exit}"));
+                    break None;
+                }
+                Err(wrong) => {
+                    say(name, format!("{what}: {exit}, but {wrong}"));
+                    break Some(format!("{what}: {wrong}\n{}", pipeline.program));
+                }
+            }
+        };
+        match failed {
+            Some(failed) => failures.push(failed),
+            None => fs::remove_dir_all(whole.scene.folder()).expect("it is there"),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {runs} runs:\n{}", failures.len(), failures.join("\n"));
+}
