@@ -12,6 +12,9 @@ use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::FilterPredicate;
 
+/// The width of one view (Arrow's columnar format, "Variable-size Binary View Layout").
+pub(super) const VIEW_BYTES: u64 = 16;
+
 /// A column of a batch.
 ///
 /// A header that is the same for all events of a batch is stored once.
@@ -98,6 +101,16 @@ impl Column {
         bytes_used(self.values())
     }
 
+    /// The bytes of the views by which text and bytes refer to their buffers, entries of maps included. An entry
+    /// of a map with a name of one letter takes 32 of them, which is far more than the entry itself.
+    pub(super) fn view_bytes(&self) -> u64 {
+        match self {
+            // One value for all events costs its own bytes and no view for each event.
+            Column::Constant(scalar) if !scalar.get().0.data_type().is_nested() => 0,
+            _ => views_bytes(self.values()),
+        }
+    }
+
     /// The bytes that the column keeps alive, whether or not an event uses them.
     pub(super) fn bytes_retained(&self) -> u64 {
         fn buffers<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
@@ -128,6 +141,22 @@ impl Column {
             Column::Constant(_) => Column::Constant(Scalar::new(compacted)),
             Column::Array(_) => Column::Array(compacted),
         }
+    }
+}
+
+/// The bytes of the views in an array, of entries of maps as well.
+fn views_bytes(values: &dyn Array) -> u64 {
+    match values.data_type() {
+        DataType::BinaryView | DataType::Utf8View => values.len() as u64 * VIEW_BYTES,
+        DataType::Map(..) => {
+            let maps = values.as_map();
+            let offsets = maps.value_offsets();
+            let entries = (offsets[maps.len()] - offsets[0]) as u64;
+            let is_view = |data_type: &DataType| matches!(data_type, DataType::BinaryView | DataType::Utf8View);
+            let viewed = [maps.keys(), maps.values()].into_iter().filter(|array| is_view(array.data_type()));
+            entries * viewed.count() as u64 * VIEW_BYTES
+        }
+        _ => 0,
     }
 }
 
@@ -178,8 +207,8 @@ impl From<Int64Array> for Column {
     }
 }
 
-/// The length of a view is its lowest four bytes, whether the value is inlined or not (Arrow's
-/// columnar format, "Variable-size Binary View Layout"). The views of nulls are empty.
+/// The length of a view is its lowest four bytes, whether the value is inlined or not. The views of nulls are
+/// empty.
 fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
     array.views().iter().map(|view| u64::from(*view as u32)).sum()
 }

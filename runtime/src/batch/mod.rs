@@ -18,8 +18,8 @@ pub use forgetting::{PARTITIONS_MAX, to_forget};
 pub use identity::Identities;
 pub use origin::{Interval, Origins, Partition};
 
-/// What each event is charged beyond the bytes of its values: the width of one view.
-const ROW_BYTES: u64 = 16;
+/// What each event is charged beyond the bytes of its columns: the view of its body.
+const ROW_BYTES: u64 = column::VIEW_BYTES;
 
 /// A batch retains at most this many times the bytes that it uses; beyond, it is copied together.
 const RETAINED_TIMES_MAX: u64 = 2;
@@ -151,6 +151,9 @@ impl Batch {
         for (field, column) in schema.fields().iter().zip(columns.iter()) {
             let bytes = column.bytes_used();
             charged_bytes += bytes;
+            if field.name() != BODY {
+                charged_bytes += column.view_bytes();
+            }
             if !field.name().starts_with(weir_plan::HEADER_SIGIL) {
                 payload_bytes += bytes;
             }
@@ -223,8 +226,9 @@ impl Batch {
         self.payload_bytes
     }
 
-    /// What the batch is charged against a channel's `byte_capacity`: the bytes of all its
-    /// values and 16 for each event.
+    /// What the batch is charged against a channel's `byte_capacity`, which is about what it costs in memory: the
+    /// bytes of all its values, 16 for each event, and 16 for each text in another column than the body, names and
+    /// values of maps included. A value that all events share counts once.
     pub fn charged_bytes(&self) -> u64 {
         self.charged_bytes
     }

@@ -1,4 +1,5 @@
-use arrow_array::Int64Array;
+use arrow_array::builder::{MapBuilder, StringViewBuilder};
+use arrow_array::{ArrayRef, Int64Array, Scalar, StringViewArray};
 use arrow_schema::{DataType, Field, Schema};
 
 use super::*;
@@ -22,6 +23,51 @@ fn payload_and_charge_count_what_the_events_hold() {
     let batch = example();
     assert_eq!(batch.payload_bytes(), 1 + 2 + 32);
     assert_eq!(batch.charged_bytes(), 35 + 3 * 8 + 5 + 3 * 16);
+}
+
+/// A column of maps from text to text.
+fn maps(rows: &[&[(&str, &str)]]) -> ArrayRef {
+    let mut builder = MapBuilder::new(None, StringViewBuilder::new(), StringViewBuilder::new());
+    for entries in rows {
+        for (name, value) in *entries {
+            builder.keys().append_value(name);
+            builder.values().append_value(value);
+        }
+        builder.append(true).unwrap();
+    }
+    Arc::new(builder.finish())
+}
+
+fn with_headers(column: Column, rows: usize) -> Batch {
+    let field = Field::new("@headers", column.data_type().clone(), false);
+    let schema = Arc::new(Schema::new(vec![field]));
+    Batch::new(schema, vec![column], rows, Origins::default()).unwrap()
+}
+
+#[test]
+fn maps_are_charged_for_each_entry_and_shared_ones_once() {
+    let short: Vec<(String, String)> = (0..1_000).map(|n| (n.to_string(), String::new())).collect();
+    let short: Vec<(&str, &str)> = short.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let text: u64 = short.iter().map(|(name, _)| name.len() as u64).sum();
+    let own = with_headers(Column::Array(maps(&[&short, &short, &[]])), 3);
+    assert_eq!(own.charged_bytes(), 2 * (text + 1_000 * 32) + 3 * 4 + 3 * 16);
+    let memory = own.columns[0].values().get_array_memory_size() as u64;
+    assert!(memory <= 2 * own.charged_bytes(), "it costs {memory} bytes");
+    assert_eq!(own.slice(1, 1).charged_bytes(), text + 1_000 * 32 + 4 + 16);
+    let shared = with_headers(Column::Constant(Scalar::new(maps(&[&short]))), 4_096);
+    assert_eq!(shared.charged_bytes(), text + 1_000 * 32 + 4 + 4_096 * 16);
+}
+
+#[test]
+fn texts_beside_the_body_are_charged_for_their_views() {
+    let schema = Schema::new(vec![
+        Field::new("name", DataType::Utf8View, true),
+        Field::new("body", DataType::BinaryView, false),
+    ]);
+    let names: ArrayRef = Arc::new(StringViewArray::from(vec![None, Some("x")]));
+    let bodies = BinaryViewArray::from_iter_values(["", "yy"]).into();
+    let batch = Batch::new(Arc::new(schema), vec![Column::Array(names), bodies], 2, Origins::default());
+    assert_eq!(batch.unwrap().charged_bytes(), 3 + 2 * 16 + 2 * 16);
 }
 
 #[test]
