@@ -1,60 +1,70 @@
 //! Messages on a connection (RFC 6587): counted, or ended with a line feed.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 use crate::lines::Span;
 
 /// More digits make no length of a message.
 const DIGITS_MAX: usize = 9;
 
-/// What has come of a connection, and where in it the messages are.
+/// How far the messages of a connection are understood.
 #[derive(Debug)]
 pub(super) struct Frames {
     message_bytes_max: usize,
-    /// What has come and is in no message yet.
-    pub(super) kept: Vec<u8>,
     /// What is still to come of a message that is too long.
     skip: Skip,
+    /// In the message that is not complete yet, its end was looked for up to here.
+    searched: usize,
+    /// How many bytes were looked at to find messages' ends.
+    #[cfg(test)]
+    scanned: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Skip {
     Nothing,
+    /// So many bytes, of a message that was counted.
     Bytes(usize),
-    Line,
+    /// Through the end of a message that was not.
+    Ended,
 }
 
 /// Some messages, and how many of them were cut.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
-    pub(super) buffer: Vec<u8>,
     pub(super) spans: Vec<Span>,
+    /// So many bytes of the text are done with.
+    pub(super) used: usize,
     pub(super) too_long: u64,
 }
 
 impl Frames {
     pub(super) fn new(message_bytes_max: usize) -> Frames {
-        Frames { message_bytes_max, kept: Vec::new(), skip: Skip::Nothing }
+        Frames {
+            message_bytes_max,
+            skip: Skip::Nothing,
+            searched: 0,
+            #[cfg(test)]
+            scanned: 0,
+        }
     }
 
-    /// The messages that are complete, at most so many; what is left is kept. At the end of the
-    /// connection a last message needs no end.
-    pub(super) fn messages(&mut self, ends: bool, events_max: usize) -> Messages {
+    /// The messages in `text` that are complete, at most so many. What is not used has to come again, with what
+    /// has come since behind it. At the end of the connection a last message needs no end.
+    pub(super) fn messages(&mut self, text: &[u8], ends: bool, events_max: usize) -> Messages {
         let mut messages = Messages::default();
-        let mut begin = 0;
-        while begin < self.kept.len() && messages.spans.len() < events_max {
-            let Some(behind) = self.next(begin, ends, &mut messages) else { break };
-            begin = behind;
+        while messages.used < text.len() && messages.spans.len() < events_max {
+            let Some(behind) = self.next(text, ends, &mut messages) else { break };
+            messages.used = behind;
+            self.searched = 0;
         }
-        let rest = self.kept[begin..].to_vec();
-        messages.buffer = std::mem::replace(&mut self.kept, rest);
-        messages.buffer.truncate(begin);
         messages
     }
 
-    /// Takes the message at `begin`, and gives back where the next one begins.
-    fn next(&mut self, begin: usize, ends: bool, messages: &mut Messages) -> Option<usize> {
-        let text = &self.kept[begin..];
+    /// Takes the message behind what is used, and gives back where the next one begins.
+    fn next(&mut self, all: &[u8], ends: bool, messages: &mut Messages) -> Option<usize> {
+        let begin = messages.used;
+        let text = &all[begin..];
         match self.skip {
             Skip::Nothing => {}
             Skip::Bytes(count) => {
@@ -62,12 +72,12 @@ impl Frames {
                 self.skip = if skipped < count { Skip::Bytes(count - skipped) } else { Skip::Nothing };
                 return Some(begin + skipped);
             }
-            Skip::Line => {
-                let end = memchr(b'\n', text);
+            Skip::Ended => {
+                let end = self.end(text);
                 if end.is_some() {
                     self.skip = Skip::Nothing;
                 }
-                return Some(end.map_or(self.kept.len(), |end| begin + end + 1));
+                return Some(end.map_or(all.len(), |end| begin + end + 1));
             }
         }
         match counted(text) {
@@ -75,10 +85,10 @@ impl Frames {
             Counted::Length { digits, length } => {
                 let first = begin + digits + 1;
                 let wanted = length.min(self.message_bytes_max);
-                if self.kept.len() - first < wanted && !ends {
+                if all.len() - first < wanted && !ends {
                     return None;
                 }
-                let taken = wanted.min(self.kept.len() - first);
+                let taken = wanted.min(all.len() - first);
                 messages.add(first, taken);
                 if length > self.message_bytes_max {
                     messages.too_long += 1;
@@ -86,21 +96,23 @@ impl Frames {
                 }
                 Some(first + taken)
             }
-            Counted::No | Counted::Wait => self.line(begin, ends, messages),
+            Counted::No | Counted::Wait => self.ended(begin, text, ends, messages),
         }
     }
 
     /// A message that ends with a line feed, or a zero as some write it.
-    fn line(&mut self, begin: usize, ends: bool, messages: &mut Messages) -> Option<usize> {
-        let text = &self.kept[begin..];
-        let (length, behind) = match memchr2(b'\n', 0, text) {
+    fn ended(&mut self, begin: usize, text: &[u8], ends: bool, messages: &mut Messages) -> Option<usize> {
+        let (length, behind) = match self.end(text) {
             Some(end) => (end, end + 1),
             None if ends => (text.len(), text.len()),
             None if text.len() > self.message_bytes_max => {
-                self.skip = Skip::Line;
+                self.skip = Skip::Ended;
                 (text.len(), text.len())
             }
-            None => return None,
+            None => {
+                self.searched = text.len();
+                return None;
+            }
         };
         if length > self.message_bytes_max {
             messages.too_long += 1;
@@ -112,6 +124,16 @@ impl Frames {
             messages.add(begin, text.len());
         }
         Some(begin + behind)
+    }
+
+    /// Where a message ends that is not counted, whether it is taken or skipped.
+    fn end(&mut self, text: &[u8]) -> Option<usize> {
+        let end = memchr2(b'\n', 0, &text[self.searched..]).map(|end| self.searched + end);
+        #[cfg(test)]
+        {
+            self.scanned += end.unwrap_or(text.len()) - self.searched;
+        }
+        end
     }
 }
 
@@ -158,25 +180,27 @@ mod tests {
     /// The messages of what comes in pieces of this length.
     fn messages(text: &[u8], piece: usize) -> (Vec<String>, u64) {
         let mut frames = Frames::new(20);
-        let (mut found, mut too_long) = (Vec::new(), 0);
+        let (mut found, mut too_long, mut kept) = (Vec::new(), 0, Vec::new());
         for end in [false, true] {
             let pieces: Vec<&[u8]> = if end { vec![b""] } else { text.chunks(piece).collect() };
             for piece in pieces {
-                frames.kept.extend_from_slice(piece);
+                kept.extend_from_slice(piece);
                 loop {
-                    let messages = frames.messages(end, 2);
+                    let messages = frames.messages(&kept, end, 2);
                     too_long += messages.too_long;
                     for span in &messages.spans {
-                        let text = &messages.buffer[span.begin as usize..][..span.length as usize];
+                        let text = &kept[span.begin as usize..][..span.length as usize];
                         found.push(String::from_utf8_lossy(text).into_owned());
                     }
-                    if messages.buffer.is_empty() {
+                    if messages.used == 0 {
                         break;
                     }
+                    kept.drain(..messages.used);
                 }
-                assert!(frames.kept.len() <= 20 + piece.len() + DIGITS_MAX + 1, "what is kept is bounded");
+                assert!(kept.len() <= 20 + piece.len() + DIGITS_MAX + 1, "what is kept is bounded");
             }
         }
+        assert!(frames.scanned <= text.len(), "each byte is looked at once");
         (found, too_long)
     }
 
@@ -196,6 +220,22 @@ mod tests {
             let (found, too_long) = messages(&text, piece);
             assert_eq!(found, ["a".repeat(20), "b".repeat(20), "<2>".to_string()], "{piece}");
             assert_eq!(too_long, 2);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_ends_where_the_others_end() {
+        for piece in [1, 7, 21, 1000] {
+            for end in [0, b'\n'] {
+                let text = [&b"<1>first"[..], &[end], &[b'l'; 50], &[end], b"<2>after", &[end]].concat();
+                let (found, too_long) = messages(&text, piece);
+                assert_eq!(
+                    found,
+                    ["<1>first".to_string(), "l".repeat(20), "<2>after".to_string()],
+                    "{piece}"
+                );
+                assert_eq!(too_long, 1);
+            }
         }
     }
 

@@ -5,12 +5,14 @@ mod header;
 mod tcp;
 mod udp;
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::Int64Array;
 use arrow_array::builder::StringViewBuilder;
+use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
@@ -34,7 +36,7 @@ const PIECES_MAX: usize = 16;
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Transport {
-    Udp,
+    Udp { receive_buffer: usize, receivers: usize },
     Tcp { security: ServerSecurity, max_connections: usize, idle: Option<Duration> },
 }
 
@@ -54,6 +56,10 @@ struct ZoneError {
     zone: String,
     source: jiff::Error,
 }
+
+#[derive(Debug, Error)]
+#[error("receiving datagrams")]
+struct ReceiveError(#[source] io::Error);
 
 struct SyslogSource {
     context: Context,
@@ -75,16 +81,9 @@ struct Terms {
     idle: Option<Duration>,
 }
 
-/// What the first parts of messages say.
-struct Headers(Vec<Told>);
-
-/// What one message says.
-struct Told {
-    priority: Option<i64>,
-    time: i64,
-    /// Where the sender stands in the piece's buffer, and its length.
-    sender: Option<(usize, usize)>,
-}
+/// What is needed to read the first parts of messages. That is done when a batch is made of them, so that receiving
+/// goes on meanwhile.
+struct Headers(Arc<Terms>);
 
 /// Makes a source of syslog messages.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
@@ -104,7 +103,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
         events_max: settings.batch,
         idle: match settings.transport {
             Transport::Tcp { idle, .. } => idle,
-            Transport::Udp => None,
+            Transport::Udp { .. } => None,
         },
     };
     Ok(Box::new(SyslogSource { context, settings, terms: Arc::new(terms), sequence: 0 }))
@@ -117,12 +116,17 @@ impl Source for SyslogSource {
         let Context { component, meter, schema, .. } = &self.context;
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         // Dropped with the run, it ends whoever receives.
-        let mut receiving = JoinSet::new();
+        let mut receiving: JoinSet<io::Result<()>> = JoinSet::new();
         let (terms, stop) = (self.terms.clone(), port.stop.clone());
         match transport {
-            Transport::Udp => {
-                let socket = udp::bind(bind, meter).await.map_err(|error| error.into_failure())?;
-                receiving.spawn(udp::receive(socket, terms, pieces, stop));
+            Transport::Udp { receive_buffer, receivers } => {
+                let room = udp::Room::new(component, meter, *receive_buffer);
+                let sockets = udp::bind(bind, *receivers, &room).await;
+                for socket in sockets.map_err(|error| error.into_failure())? {
+                    let receiver = udp::Receiver::new(socket, *receive_buffer, terms.clone());
+                    receiving.spawn(receiver.receive(pieces.clone(), stop.clone()));
+                }
+                drop(pieces);
             }
             Transport::Tcp { security, max_connections, .. } => {
                 let endpoint = Endpoint {
@@ -136,31 +140,41 @@ impl Source for SyslogSource {
                 let stopping = stop.clone();
                 let serve =
                     move |arrival| tcp::serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
-                receiving.spawn(listener.serve(stop, serve));
+                receiving.spawn(async move {
+                    listener.serve(stop, serve).await;
+                    Ok(())
+                });
             }
         }
         let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
         let SourcePort { outlet, deliveries, .. } = port;
-        let result = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries)).await;
+        let handed_on = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries));
+        let result = tokio::select! {
+            result = handed_on => result,
+            error = first_error(&mut receiving) => Err(Failure::transient(ReceiveError(error))),
+        };
         self.sequence = gatherer.sequence();
         result
     }
 }
 
 impl Terms {
-    /// Messages from one client, with what their first parts say.
-    fn piece(&self, buffer: Vec<u8>, spans: Vec<Span>, client: IpAddr) -> Piece<Headers> {
-        let now = self.clock.now();
-        let told = spans.iter().map(|span| {
-            let begin = span.begin as usize;
-            let message = &buffer[begin..begin + span.length as usize];
-            let Header { priority, time, sender } = header(message, &self.zone, now);
-            let place = |name: &str| (name.as_ptr() as usize - buffer.as_ptr() as usize, name.len());
-            Told { priority, time: time.unwrap_or(now), sender: sender.map(place) }
-        });
-        let notice = Headers(told.collect());
-        Piece { buffer: self.buffers.share(buffer), spans, client, time: now, notice }
+    /// Messages from one client.
+    fn piece(self: &Arc<Terms>, buffer: Buffer, spans: Vec<Span>, client: IpAddr) -> Piece<Headers> {
+        Piece { buffer, spans, client, time: self.clock.now(), notice: Headers(self.clone()) }
     }
+}
+
+/// Why one of the tasks that receive has ended early; never if none does.
+async fn first_error(receiving: &mut JoinSet<io::Result<()>>) -> io::Error {
+    while let Some(ended) = receiving.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return io::Error::other(error),
+        }
+    }
+    std::future::pending().await
 }
 
 impl Notice for Headers {
@@ -171,18 +185,22 @@ impl Notice for Headers {
         pieces: &[Piece<Headers>],
         _schema: &SchemaRef,
     ) -> Result<Vec<(&'static str, Column)>, BatchError> {
-        let told = || pieces.iter().flat_map(|piece| &piece.notice.0);
-        let mut senders = StringViewBuilder::new();
-        for Piece { buffer, notice, .. } in pieces {
-            for told in &notice.0 {
-                let name = told.sender.and_then(|(begin, length)| buffer.get(begin..begin + length));
-                senders.append_option(name.and_then(|name| std::str::from_utf8(name).ok()));
+        let rows = pieces.iter().map(|piece| piece.spans.len()).sum();
+        let (mut times, mut priorities) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut senders = StringViewBuilder::with_capacity(rows);
+        for Piece { buffer, spans, time: now, notice: Headers(terms), .. } in pieces {
+            for span in spans {
+                let message = &buffer[span.begin as usize..][..span.length as usize];
+                let Header { priority, time, sender } = header(message, &terms.zone, *now);
+                times.push(time.unwrap_or(*now));
+                priorities.push(priority);
+                senders.append_option(sender);
             }
         }
-        let facilities = told().map(|told| told.priority.map(|priority| priority / 8));
-        let severities = told().map(|told| told.priority.map(|priority| priority % 8));
+        let facilities = priorities.iter().map(|priority| priority.map(|priority| priority / 8));
+        let severities = priorities.iter().map(|priority| priority.map(|priority| priority % 8));
         Ok(vec![
-            ("@timestamp", Column::times(told().map(|told| told.time).collect())),
+            ("@timestamp", Column::times(times)),
             ("@facility", facilities.collect::<Int64Array>().into()),
             ("@severity", severities.collect::<Int64Array>().into()),
             ("@sender", Column::Array(Arc::new(senders.finish()))),

@@ -15,6 +15,10 @@ struct Listening {
     trial: Trial,
 }
 
+fn udp(receivers: i64) -> Value {
+    variant("udp", &[("receive_buffer", Value::Size(1 << 20)), ("receivers", Value::Int(receivers))])
+}
+
 fn tcp() -> Value {
     tcp_with(variant("plaintext", &[]))
 }
@@ -76,7 +80,7 @@ impl Listening {
 
 #[tokio::test]
 async fn each_datagram_is_a_message() {
-    let mut source = Listening::begin(variant("udp", &[])).await;
+    let mut source = Listening::begin(udp(1)).await;
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let messages = ["<34>1 2003-10-11T22:14:15Z web-1 su - - - one", "<13>two\n", "three\0"];
     for message in messages.iter().chain([&"", &"\n"]) {
@@ -86,6 +90,25 @@ async fn each_datagram_is_a_message() {
     client.send_to(&[b'x'; 2_000], &source.address).await.unwrap();
     assert_eq!(source.bodies(1).await, ["x".repeat(480)]);
     assert_eq!(source.trial.meter.counters()["long_messages"], 1);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn several_receivers_share_an_address() {
+    let mut source = Listening::begin(udp(4)).await;
+    let mut expected = Vec::new();
+    for client in 0..20 {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for number in 0..5 {
+            let message = format!("<1>{number} of {client}");
+            socket.send_to(message.as_bytes(), &source.address).await.unwrap();
+            expected.push(message);
+        }
+    }
+    let mut found = source.bodies(100).await;
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
     source.end().await;
 }
 
@@ -157,6 +180,17 @@ async fn an_endless_message_is_cut_and_never_kept() {
     client.write_all(b"\nnext\n").await.unwrap();
     assert_eq!(source.bodies(2).await, ["x".repeat(480), "next".to_string()]);
     source.end().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_half_there_does_not_hold_up_a_stop() {
+    let mut source = Listening::begin(tcp()).await;
+    let mut client = TcpStream::connect(&source.address).await.unwrap();
+    client.write_all(b"<1>whole\n<2>hal").await.unwrap();
+    assert_eq!(source.bodies(1).await, ["<1>whole"]);
+    let meter = source.trial.meter.clone();
+    source.end().await;
+    assert_eq!(meter.counters()["unfinished_messages"], 1);
 }
 
 #[test]
