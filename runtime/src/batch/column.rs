@@ -111,6 +111,15 @@ impl Column {
         }
     }
 
+    /// The bytes of the one value that all events share, which each takes up where it is written by itself; 0 if
+    /// each event has its own.
+    pub fn shared_bytes(&self) -> u64 {
+        match self {
+            Column::Constant(_) => self.bytes_used() + self.view_bytes(),
+            Column::Array(_) => 0,
+        }
+    }
+
     /// The bytes that the column keeps alive, whether or not an event uses them.
     pub(super) fn bytes_retained(&self) -> u64 {
         fn buffers<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
@@ -152,7 +161,8 @@ fn views_bytes(values: &dyn Array) -> u64 {
             let maps = values.as_map();
             let offsets = maps.value_offsets();
             let entries = (offsets[maps.len()] - offsets[0]) as u64;
-            let is_view = |data_type: &DataType| matches!(data_type, DataType::BinaryView | DataType::Utf8View);
+            let is_view =
+                |data_type: &DataType| matches!(data_type, DataType::BinaryView | DataType::Utf8View);
             let viewed = [maps.keys(), maps.values()].into_iter().filter(|array| is_view(array.data_type()));
             entries * viewed.count() as u64 * VIEW_BYTES
         }

@@ -29,8 +29,8 @@ pub(super) struct Rows {
     batch: Batch,
     /// Which of the batch's, in order.
     ranges: Vec<Range<u32>>,
-    /// Those rows as the file's format wants them; made when the first is encoded.
-    gathered: Option<Gathered>,
+    /// Some of those rows as the file's format wants them; made when the first of them is encoded.
+    gathered: Option<Part>,
     /// How many of them are encoded.
     next: usize,
     /// How many are not.
@@ -41,6 +41,32 @@ pub(super) struct Rows {
     pub(super) delivery: u64,
     /// About what they take up.
     pub(super) bytes: u64,
+}
+
+/// Rows that are ready to be encoded.
+struct Part {
+    rows: Gathered,
+    /// The first of them, and the one behind the last, among all rows of the ranges.
+    begin: usize,
+    end: usize,
+}
+
+/// Of all the rows of these ranges, those at these places.
+fn part_of(ranges: &[Range<u32>], places: Range<usize>) -> Vec<Range<u32>> {
+    let (mut skipped, mut wanted) = (places.start, places.len());
+    let mut part = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let passed = skipped.min(range.len());
+        skipped -= passed;
+        let taken = wanted.min(range.len() - passed);
+        wanted -= taken;
+        if taken > 0 {
+            // Rows of a batch are counted in 32 bits.
+            let begin = range.start + passed as u32;
+            part.push(begin..begin + taken as u32);
+        }
+    }
+    part
 }
 
 impl Rows {
@@ -60,12 +86,18 @@ impl Rows {
         most: u64,
         size_max: u64,
     ) -> io::Result<u64> {
-        let gathered = match &mut self.gathered {
-            Some(gathered) => gathered,
-            none => none.insert(formatting.gather(&self.batch, &self.ranges)?),
+        let part = match &mut self.gathered {
+            Some(part) if self.next < part.end => part,
+            gathered => {
+                let begin = self.next;
+                let end = begin + self.left.min(formatting.rows_at_once(&self.batch));
+                let rows = formatting.gather(&self.batch, &part_of(&self.ranges, begin..end))?;
+                gathered.insert(Part { rows, begin, end })
+            }
         };
-        let most = self.left.min(usize::try_from(most).unwrap_or(usize::MAX));
-        let taken = encoder.append(gathered, self.next..self.next + most, size_max)?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(part.end - self.next);
+        let first = self.next - part.begin;
+        let taken = encoder.append(&part.rows, first..first + most, size_max)?;
         self.next += taken;
         self.left -= taken;
         Ok(taken as u64)
@@ -157,4 +189,78 @@ fn ranges_by_directory(path: &Bound<'_>, chosen: &[Range<u32>]) -> Vec<(String, 
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use arrow_array::cast::AsArray;
+    use arrow_array::{BinaryViewArray, Scalar, StringViewArray};
+    use arrow_schema::{DataType, Field, Schema};
+    use weir_plan::Template;
+    use weir_runtime::batch::{Column, Origins};
+    use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
+    use weir_runtime::sink::SinkPort;
+    use weir_runtime::source::SourcePort;
+
+    use super::*;
+    use crate::buffers::Buffers;
+    use crate::formats::{Compression, Format};
+
+    #[test]
+    fn a_part_is_of_the_rows_at_its_places() {
+        let ranges = [2..5, 7..8, 10..20];
+        assert_eq!(part_of(&ranges, 0..14), ranges);
+        assert_eq!(part_of(&ranges, 1..4), [3..5, 7..8]);
+        assert_eq!(part_of(&ranges, 4..6), [10..12]);
+        assert_eq!(part_of(&ranges, 3..3), []);
+    }
+
+    #[tokio::test]
+    async fn what_many_rows_share_is_repeated_in_a_part_of_them_at_a_time() {
+        let schema = Schema::new(vec![
+            Field::new("@shared", DataType::Utf8View, false),
+            Field::new("body", DataType::BinaryView, false),
+        ]);
+        let shared: arrow_array::ArrayRef = Arc::new(StringViewArray::from(vec!["x".repeat(60_000)]));
+        let bodies: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
+        let columns =
+            vec![Column::Constant(Scalar::new(shared)), BinaryViewArray::from_iter_values(&bodies).into()];
+        let batch = Batch::new(Arc::new(schema), columns, 1_000, Origins::default()).unwrap();
+        let format = Format::Avro { headers: vec!["shared".to_string()] };
+        let formatting = Formatting::new(format, Compression::None, batch.schema()).unwrap();
+        assert!((100..200).contains(&formatting.rows_at_once(&batch)));
+        let renderer = Renderer::new(&Template { parts: Vec::new() }, "UTC").unwrap();
+        let limits = Limits {
+            capacity: 1_000,
+            transaction_capacity: 1_000,
+            byte_capacity: 1 << 20,
+            keep_alive: Duration::from_secs(3),
+        };
+        let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits));
+        let mut sink = SinkPort::reading(channel.as_ref());
+        SourcePort::into_channel(channel).outlet.put(batch).await.unwrap();
+        let Taken::Events(delivery) = sink.take().await.unwrap() else { panic!("events were expected") };
+        let sorted = by_directory(&renderer, delivery, 1, None).unwrap();
+        let (_, mut rows) = sorted.directories.into_iter().next().unwrap();
+        let mut encoder = formatting.encoder().unwrap();
+        let mut written = Vec::new();
+        while rows.left() > 0 {
+            rows.encode(&formatting, &mut encoder, u64::MAX, u64::MAX).unwrap();
+            written.append(&mut encoder.take_output(0, &Buffers::default()).unwrap());
+            assert!(encoder.size() - written.len() as u64 <= 9 << 20, "what is encoded at once is bounded");
+        }
+        written.append(&mut encoder.finish().unwrap().rest);
+        let read = arrow_avro::reader::ReaderBuilder::new().build(std::io::Cursor::new(written)).unwrap();
+        let read = read.flat_map(|batch| {
+            let batch = batch.unwrap();
+            let bodies = batch.column_by_name("body").unwrap().as_binary::<i32>().clone();
+            (0..bodies.len())
+                .map(move |row| String::from_utf8(bodies.value(row).to_vec()).unwrap())
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(read.collect::<Vec<_>>(), bodies);
+    }
 }

@@ -94,6 +94,12 @@ impl Columns {
         &self.schema
     }
 
+    /// About how many bytes a row takes up once what all rows share is repeated in each.
+    pub(super) fn row_bytes(&self, batch: &Batch) -> u64 {
+        let shared = self.names.iter().filter_map(|name| batch.column(name)).map(Column::shared_bytes);
+        batch.charged_bytes() / batch.rows().max(1) as u64 + shared.sum::<u64>()
+    }
+
     /// The rows of these ranges.
     ///
     /// # Errors

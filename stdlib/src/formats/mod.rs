@@ -34,6 +34,9 @@ use parquet::ParquetFile;
 use sequence_file::SequenceFile;
 use stream::{Rows, Stream};
 
+/// About how many bytes of rows are gathered at once.
+const GATHERED_BYTES_MAX: usize = 8 << 20;
+
 /// What a file holds: the settings of `Format` in `formats.flow`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -192,8 +195,16 @@ impl Formatting {
     /// When the batch is not of the type that this was made for.
     pub(crate) fn gather(&self, batch: &Batch, ranges: &[Range<u32>]) -> io::Result<Gathered> {
         let gathered = self.columns.gather(batch, ranges).map_err(io::Error::other)?;
-        let row_bytes = usize::try_from(batch.charged_bytes()).unwrap_or(usize::MAX) / batch.rows().max(1);
-        Ok(Gathered { batch: gathered, row_bytes })
+        Ok(Gathered { batch: gathered, row_bytes: self.row_bytes(batch) })
+    }
+
+    /// How many rows are gathered at once: what they share is repeated then, so memory bounds them.
+    pub(crate) fn rows_at_once(&self, batch: &Batch) -> usize {
+        (GATHERED_BYTES_MAX / self.row_bytes(batch).max(1)).max(1)
+    }
+
+    fn row_bytes(&self, batch: &Batch) -> usize {
+        usize::try_from(self.columns.row_bytes(batch)).unwrap_or(usize::MAX)
     }
 }
 
