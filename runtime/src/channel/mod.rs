@@ -202,6 +202,11 @@ pub trait Channel: Send + Sync {
         None
     }
 
+    /// Where on this machine the channel keeps its events, as an absolute path; none if it keeps them in memory.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
     /// Under which incarnation the channel gave its events their numbers last; none if it gives none, or has
     /// not given any. It changes with the first put of a run, and is on disk when it is said.
     fn incarnation(&self) -> Option<Incarnation> {

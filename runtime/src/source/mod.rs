@@ -1,5 +1,6 @@
 //! Sources: what brings events in, and how they learn that events have been delivered.
 
+mod behind;
 mod outlet;
 mod progress;
 
@@ -18,6 +19,7 @@ use crate::workers::Workers;
 pub(crate) use outlet::scope_names;
 pub(crate) use progress::Progress;
 
+pub use behind::Behind;
 pub use outlet::{Outlet, PutError};
 pub use progress::{Delivered, Deliveries};
 
@@ -71,7 +73,7 @@ pub struct SourcePort {
     /// What the channels have of its positions.
     pub stored: Stored,
     wants_identities: bool,
-    segments: Arc<[Segment]>,
+    behind: Behind,
 }
 
 /// Through which position each partition is stored by every channel that a source must put into.
@@ -128,31 +130,25 @@ impl SourcePort {
         let outlet = Outlet::new(connection, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
-        let segments = connection.segments.clone();
-        (SourcePort { outlet, deliveries, stop, stored, wants_identities, segments }, closed)
+        let behind = Behind::of(connection);
+        (SourcePort { outlet, deliveries, stop, stored, wants_identities, behind }, closed)
     }
 
     /// The durable channels that the source must put into, each with its present incarnation: to be stored
     /// with what was delivered to them.
     pub fn incarnations(&self) -> BTreeMap<Arc<str>, Incarnation> {
-        let known =
-            self.required().filter_map(|target| Some((target.name.clone(), target.channel.incarnation()?)));
-        known.collect()
+        self.behind.incarnations()
     }
 
     /// The names of the channels behind that don't know the incarnation that was stored with what was
-    /// delivered to them: they were deleted since, or put back from a backup. A channel that the source
-    /// does not put into any more says nothing.
+    /// delivered to them ([`Behind::strangers`]).
     pub fn strangers(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
-        let forgotten = self.required().filter(|target| {
-            let incarnation = stored.get(&target.name);
-            incarnation.and_then(|incarnation| target.channel.knows(*incarnation)) == Some(false)
-        });
-        forgotten.map(|target| target.name.clone()).collect()
+        self.behind.strangers(stored)
     }
 
-    fn required(&self) -> impl Iterator<Item = &Target> {
-        self.segments.iter().flat_map(Segment::targets).filter(|target| !target.optional)
+    /// The channels that the source must put into.
+    pub fn behind(&self) -> &Behind {
+        &self.behind
     }
 
     /// Whether the source has to say of its rows which events they are

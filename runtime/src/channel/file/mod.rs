@@ -398,6 +398,13 @@ impl<S: Storage> Channel for FileChannel<S> {
         true
     }
 
+    fn place(&self) -> Option<String> {
+        let path = &self.options.path;
+        // A directory that is named another way is the same one.
+        let real = path.canonicalize().or_else(|_| std::path::absolute(path)).ok()?;
+        Some(real.to_string_lossy().into_owned())
+    }
+
     fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         Some(self.shared.lock().stored(scope))
     }

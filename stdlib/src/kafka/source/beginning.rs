@@ -19,6 +19,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
+use super::channels::{Named, named};
 use super::member::Member;
 use super::positions::{Beginning, TopicPartition};
 
@@ -28,8 +29,12 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait before a question is asked again.
 const QUESTION_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a commit's metadata begins with, before the number of partitions.
-const NOTE_PREFIX: &str = "weir partitions=";
+/// What a commit's metadata begins with.
+const NOTE_PREFIX: &str = "weir ";
+/// Before how many partitions the topic had.
+const PARTITIONS: &str = "partitions=";
+/// Before the channels that what was committed was delivered to.
+const CHANNELS: &str = "channels=";
 
 /// Where a consumer group begins that has no committed offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,11 +44,12 @@ pub(super) enum Start {
     Newest,
 }
 
-/// Finds where each of these partitions begins. Blocks for as long as the member may be silent.
+/// Finds where each of these partitions begins, and which channels the group's commit of it names. Blocks for as
+/// long as the member may be silent.
 pub(super) fn beginnings(
     consumer: &BaseConsumer<Member>,
     partitions: &TopicPartitionList,
-) -> KafkaResult<Vec<Beginning>> {
+) -> KafkaResult<Vec<Found>> {
     let look_up = LookUp { consumer, member: consumer.context() };
     let committed = look_up.committed(partitions)?;
     let partitions_at_start = match look_up.member.start() {
@@ -51,6 +57,41 @@ pub(super) fn beginnings(
         Start::Newest => look_up.partitions_at_start(&committed)?,
     };
     committed.iter().map(|known| look_up.beginning(known, &partitions_at_start)).collect()
+}
+
+/// A beginning that was looked up.
+pub(super) struct Found {
+    pub(super) partition: TopicPartition,
+    /// The first offset to read.
+    pub(super) offset: u64,
+    /// Whether the group has committed it.
+    pub(super) committed: bool,
+    /// The channels that the commit names.
+    pub(super) channels: Named,
+    /// How many partitions its topic had when the group began, where that matters.
+    partitions_at_start: Option<i32>,
+}
+
+impl Found {
+    /// The beginning, after the channels behind have been asked: `stored` says that they have what the group has
+    /// committed. They are these now.
+    pub(super) fn into_beginning(self, stored: bool, channels: &Named) -> Beginning {
+        let Found { partition, offset, committed, channels: named, partitions_at_start } = self;
+        // A channel remembers only so many of its incarnations, so a later one takes the place of an older.
+        let is_older = stored && named != *channels;
+        Beginning { partition, offset, committed: committed && !is_older, partitions_at_start, stored }
+    }
+}
+
+/// The metadata of a commit.
+pub(super) fn note(partitions_at_start: Option<i32>, channels: &str) -> String {
+    let partitions = partitions_at_start.map(|count| format!("{PARTITIONS}{count}"));
+    let channels = (!channels.is_empty()).then(|| format!("{CHANNELS}{channels}"));
+    let parts: Vec<String> = partitions.into_iter().chain(channels).collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("{NOTE_PREFIX}{}", parts.join(" ")),
+    }
 }
 
 struct LookUp<'a> {
@@ -65,26 +106,23 @@ struct Committed {
     offset: Option<u64>,
     /// How many partitions its topic had when the group began, if the commit says so.
     partitions_at_start: Option<i32>,
+    channels: Named,
 }
 
 impl LookUp<'_> {
-    fn beginning(
-        &self,
-        known: &Committed,
-        partitions_at_start: &HashMap<&str, i32>,
-    ) -> KafkaResult<Beginning> {
-        let at_start = partitions_at_start.get(&*known.partition.topic);
-        let note = at_start.map(|count| format!("{NOTE_PREFIX}{count}")).unwrap_or_default().into();
+    fn beginning(&self, known: &Committed, partitions_at_start: &HashMap<&str, i32>) -> KafkaResult<Found> {
+        let partitions_at_start = partitions_at_start.get(&*known.partition.topic).copied();
         let partition = known.partition.clone();
         if let Some(offset) = known.offset {
-            return Ok(Beginning { partition, offset, committed: true, note });
+            let channels = known.channels.clone();
+            return Ok(Found { partition, offset, committed: true, channels, partitions_at_start });
         }
         let watermarks =
             |timeout| self.consumer.fetch_watermarks(&partition.topic, partition.number, timeout);
         let (oldest, newest) = self.patiently(watermarks)?;
-        let skips = at_start.is_some_and(|count| partition.number < *count);
+        let skips = partitions_at_start.is_some_and(|count| partition.number < count);
         let offset = u64::try_from(if skips { newest } else { oldest }).unwrap_or(0);
-        Ok(Beginning { partition, offset, committed: false, note })
+        Ok(Found { partition, offset, committed: false, channels: Vec::new(), partitions_at_start })
     }
 
     fn committed(&self, partitions: &TopicPartitionList) -> KafkaResult<Vec<Committed>> {
@@ -100,10 +138,12 @@ impl LookUp<'_> {
                     Offset::Offset(offset) => u64::try_from(offset).ok(),
                     _ => None,
                 };
+                let note = offset.map_or("", |_| element.metadata());
                 Ok(Committed {
                     partition: TopicPartition::new(element.topic(), element.partition()),
                     offset,
-                    partitions_at_start: offset.and_then(|_| partitions_of_note(element.metadata())),
+                    partitions_at_start: partitions_of_note(note),
+                    channels: named(part_of_note(note, CHANNELS).unwrap_or_default()),
                 })
             });
             known.collect()
@@ -160,8 +200,12 @@ fn may_pass(error: &KafkaError) -> bool {
     !error.rdkafka_error_code().is_some_and(super::error::is_refusal)
 }
 
+fn part_of_note<'n>(note: &'n str, prefix: &str) -> Option<&'n str> {
+    note.strip_prefix(NOTE_PREFIX)?.split(' ').find_map(|part| part.strip_prefix(prefix))
+}
+
 fn partitions_of_note(note: &str) -> Option<i32> {
-    note.strip_prefix(NOTE_PREFIX)?.parse().ok()
+    part_of_note(note, PARTITIONS)?.parse().ok()
 }
 
 /// How many partitions a topic had when the group began, from what is committed for all of the
@@ -180,7 +224,19 @@ mod tests {
 
     fn known(number: i32, offset: Option<u64>, note: &str) -> Committed {
         let partition = TopicPartition::new("logs", number);
-        Committed { partition, offset, partitions_at_start: partitions_of_note(note) }
+        let channels = Vec::new();
+        Committed { partition, offset, partitions_at_start: partitions_of_note(note), channels }
+    }
+
+    #[test]
+    fn a_note_says_what_it_was_made_of() {
+        let list = "0000000000000007:0102030405060708090a0b0c0d0e0f10";
+        for (partitions, channels) in [(None, ""), (Some(4), ""), (None, list), (Some(4), list)] {
+            let note = note(partitions, channels);
+            assert_eq!(partitions_of_note(&note), partitions, "{note}");
+            assert_eq!(part_of_note(&note, CHANNELS).unwrap_or_default(), channels, "{note}");
+        }
+        assert_eq!(note(Some(4), ""), "weir partitions=4", "as earlier versions have written it");
     }
 
     #[test]

@@ -46,6 +46,37 @@ pub(super) enum SourceError {
          offsets to say where it shall begin (kafka-consumer-groups --reset-offsets), or use another group"
     )]
     SomeOffsetGone { component: String, group: String },
+    /// A channel behind is not the one that the group's records were delivered to.
+    #[error(
+        "source {component}: group {group} has committed offset {offset} of {topic}/{partition} when its records were in {channels}, \
+         which does not know of that: the channel was deleted since, or put back from an older copy, so records before this offset \
+         that no sink had yet are missing. Nothing was skipped: put the channel's directory back, or set the group's offset to say \
+         where it shall go on (kafka-consumer-groups --reset-offsets, --to-current to accept the loss)"
+    )]
+    StrangeChannel {
+        component: String,
+        group: String,
+        topic: String,
+        partition: i32,
+        offset: u64,
+        channels: String,
+    },
+    /// A channel behind has not got what was delivered to it.
+    #[error(
+        "source {component}: group {group} has committed offset {offset} of {topic}/{partition}, but channel {channel} has stored its \
+         records only up to offset {through}: the channel was put back from an older copy, or has lost its end. Nothing was skipped: \
+         put the channel's directory back, or set the group's offset to say where it shall go on (kafka-consumer-groups --reset-offsets: \
+         --to-offset {through} reads what is missing again, --to-current accepts the loss)"
+    )]
+    ChannelHasLess {
+        component: String,
+        group: String,
+        topic: String,
+        partition: i32,
+        offset: u64,
+        channel: String,
+        through: u64,
+    },
     /// The broker does not let it.
     #[error(
         "source {component}: the broker refuses group {group} or its topics: {code}; offsets stay where they are"
@@ -91,6 +122,8 @@ impl SourceError {
             SourceError::Client { .. }
             | SourceError::OffsetGone { .. }
             | SourceError::SomeOffsetGone { .. }
+            | SourceError::StrangeChannel { .. }
+            | SourceError::ChannelHasLess { .. }
             | SourceError::Refused { .. }
             | SourceError::Unreadable { .. }
             | SourceError::Batch { .. }

@@ -1,5 +1,6 @@
 //! The headers that producers gave their records, as one column of maps.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,6 +10,12 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
 use rdkafka::message::{BorrowedHeaders, Headers};
 use weir_runtime::batch::{BatchError, Column};
+
+/// A record of more headers than this is looked through with a table: comparing all with all takes too long.
+const COMPARED_MAX: usize = 16;
+
+/// What a header takes up beside its text: the views of its name and its value.
+const VIEWS_BYTES: usize = 32;
 
 /// The column that holds them.
 pub(super) const HEADERS: &str = "headers";
@@ -64,23 +71,36 @@ impl HeaderRows {
         }
     }
 
-    /// How many bytes there are of names and values.
+    /// How many bytes names and values take up, with the views of each.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Adds the headers of one record; of those of one name the last.
     pub(super) fn push(&mut self, headers: &[(&str, &str)]) {
-        for (place, (name, value)) in headers.iter().enumerate() {
-            if headers[place + 1..].iter().any(|(later, _)| later == name) {
-                continue;
+        if headers.len() <= COMPARED_MAX {
+            for (place, header) in headers.iter().enumerate() {
+                if !headers[place + 1..].iter().any(|(later, _)| *later == header.0) {
+                    self.push_one(header);
+                }
             }
-            self.names.append_value(name);
-            self.values.append_value(value);
-            self.bytes += name.len() + value.len();
+        } else {
+            let last: HashMap<&str, usize> =
+                headers.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
+            for (place, header) in headers.iter().enumerate() {
+                if last.get(header.0) == Some(&place) {
+                    self.push_one(header);
+                }
+            }
         }
         // A batch's bytes are bounded far below, and so are its headers.
         self.ends.push(self.names.len() as i32);
+    }
+
+    fn push_one(&mut self, (name, value): &(&str, &str)) {
+        self.names.append_value(name);
+        self.values.append_value(value);
+        self.bytes += name.len() + value.len() + VIEWS_BYTES;
     }
 
     /// The column; there are no rows afterwards.
@@ -91,5 +111,41 @@ impl HeaderRows {
         let ends = OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(&mut self.ends, vec![0])));
         let maps = MapArray::try_new(self.entries.clone(), ends, entries, None, false)?;
         Ok(Column::Array(Arc::new(maps)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_schema::Field;
+
+    use super::*;
+
+    fn rows() -> HeaderRows {
+        let text = |name| Field::new(name, DataType::Utf8View, false);
+        let entries = Field::new_struct("entries", vec![text("key"), text("value")], false);
+        HeaderRows::new(&DataType::Map(Arc::new(entries), false)).unwrap()
+    }
+
+    #[test]
+    fn of_one_name_the_last_header_is_taken_however_many_there_are() {
+        for count in [3, COMPARED_MAX, COMPARED_MAX + 1, 100_000] {
+            let names: Vec<String> =
+                (0..count).map(|number| format!("n{}", number % (count / 2 + 1))).collect();
+            let values: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+            let headers: Vec<(&str, &str)> =
+                names.iter().zip(&values).map(|(name, value)| (&**name, &**value)).collect();
+            let mut rows = rows();
+            rows.push(&headers);
+            let text: usize =
+                headers[count - (count / 2 + 1)..].iter().map(|(name, value)| name.len() + value.len()).sum();
+            assert_eq!(rows.bytes(), text + (count / 2 + 1) * VIEWS_BYTES);
+            let column = rows.take().unwrap();
+            let maps = column.values().as_map();
+            assert_eq!(maps.keys().len(), count / 2 + 1);
+            let first = maps.values().as_string_view().value(0);
+            assert_eq!(first, (count - (count / 2 + 1)).to_string());
+        }
     }
 }

@@ -15,7 +15,8 @@ use tracing::{debug, info, warn};
 use weir_runtime::source::Delivered;
 
 use super::KafkaSourceSettings;
-use super::beginning::{Start, beginnings};
+use super::beginning::{Found, Start, beginnings, note};
+use super::channels::{Channels, Disagreement, list};
 use super::error::{SourceError, is_refusal};
 use super::positions::{Beginning, Commit, Positions, TopicPartition};
 use crate::kafka::connection::Connection;
@@ -43,6 +44,8 @@ pub(super) struct Member {
     topics: Vec<String>,
     start: Start,
     patience: Duration,
+    /// The durable channels behind.
+    channels: Channels,
     /// Topics that did not exist at some time since the start.
     absent: Mutex<BTreeSet<String>>,
     positions: Mutex<Positions>,
@@ -62,7 +65,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Member {
-    pub(super) fn new(component: &Arc<str>, settings: &KafkaSourceSettings) -> Member {
+    pub(super) fn new(component: &Arc<str>, settings: &KafkaSourceSettings, channels: Channels) -> Member {
         let meanwhile = "offsets stay where they are";
         Member {
             connection: Connection::new("source", component, &settings.brokers, meanwhile),
@@ -70,6 +73,7 @@ impl Member {
             topics: settings.topics.clone(),
             start: settings.start,
             patience: settings.session_timeout / 2,
+            channels,
             absent: Mutex::default(),
             positions: Mutex::default(),
             changes: Mutex::default(),
@@ -160,7 +164,7 @@ impl Member {
             return;
         }
         debug!(component = %self.connection.component(), ?due, "commits");
-        if let Err(error) = consumer.commit(&commit_list(&due), CommitMode::Async) {
+        if let Err(error) = consumer.commit(&self.commit_list(&due), CommitMode::Async) {
             self.not_committed(&error.to_string());
         }
     }
@@ -169,11 +173,26 @@ impl Member {
     pub(super) fn commit_now(&self, consumer: &BaseConsumer<Member>, partitions: &[TopicPartition]) {
         let commits = lock(&self.positions).unconfirmed(partitions);
         if !commits.is_empty() {
-            match consumer.commit(&commit_list(&commits), CommitMode::Sync) {
+            match consumer.commit(&self.commit_list(&commits), CommitMode::Sync) {
                 Ok(()) => lock(&self.positions).committed(&commits),
                 Err(error) => self.not_committed(&error.to_string()),
             }
         }
+    }
+
+    fn commit_list(&self, commits: &[Commit]) -> TopicPartitionList {
+        let channels = list(&self.channels.named());
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for Commit { partition, offset, partitions_at_start, stored } in commits {
+            let note = note(*partitions_at_start, if *stored { &channels } else { "" });
+            let mut element = list.add_partition(&partition.topic, partition.number);
+            if !note.is_empty() {
+                element.set_metadata(&*note);
+            }
+            // It can't fail: what is refused is an offset that is no number.
+            let _number = element.set_offset(Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX)));
+        }
+        list
     }
 
     fn not_committed(&self, reason: &str) {
@@ -216,7 +235,9 @@ impl Member {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Member>, list: &TopicPartitionList) -> Result<(), SourceError> {
-        let beginnings = beginnings(consumer, list).map_err(|error| self.no_beginning(error))?;
+        let found = beginnings(consumer, list).map_err(|error| self.no_beginning(error))?;
+        let beginnings = found.into_iter().map(|found| self.agreed(found));
+        let beginnings = beginnings.collect::<Result<Vec<Beginning>, SourceError>>()?;
         let mut begun = TopicPartitionList::with_capacity(beginnings.len());
         for beginning in &beginnings {
             let TopicPartition { topic, number } = &beginning.partition;
@@ -237,6 +258,33 @@ impl Member {
             self.pause(consumer, true);
         }
         Ok(())
+    }
+
+    /// A beginning that the channels behind have nothing to say against.
+    fn agreed(&self, found: Found) -> Result<Beginning, SourceError> {
+        let TopicPartition { topic, number } = &found.partition;
+        let judged = self.channels.judge(&found.partition.partition(), found.offset, &found.channels);
+        let (component, group, topic) = (self.component(), self.group(), topic.to_string());
+        let (partition, offset) = (*number, found.offset);
+        match judged {
+            Ok(stored) => Ok(found.into_beginning(stored, &self.channels.named())),
+            Err(Disagreement::Strange(channels)) => {
+                let channels = channels.join(", ");
+                Err(SourceError::StrangeChannel { component, group, topic, partition, offset, channels })
+            }
+            Err(Disagreement::Less { channel, through }) => {
+                let channel = channel.to_string();
+                Err(SourceError::ChannelHasLess {
+                    component,
+                    group,
+                    topic,
+                    partition,
+                    offset,
+                    channel,
+                    through,
+                })
+            }
+        }
     }
 
     fn no_beginning(&self, error: KafkaError) -> SourceError {
@@ -354,19 +402,6 @@ fn list_of(partitions: &[TopicPartition]) -> TopicPartitionList {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for TopicPartition { topic, number } in partitions {
         list.add_partition(topic, *number);
-    }
-    list
-}
-
-fn commit_list(commits: &[Commit]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(commits.len());
-    for Commit { partition, offset, note } in commits {
-        let mut element = list.add_partition(&partition.topic, partition.number);
-        if !note.is_empty() {
-            element.set_metadata(&**note);
-        }
-        // It can't fail: what is refused is an offset that is no number.
-        let _number = element.set_offset(Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX)));
     }
     list
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod beginning;
+mod channels;
 mod error;
 mod gathering;
 mod headers;
@@ -34,6 +35,7 @@ use weir_runtime::{Context, Failure};
 
 use super::connection::{Security, client_config, milliseconds};
 use beginning::Start;
+use channels::Channels;
 use error::SourceError;
 use gathering::Gathering;
 use member::Member;
@@ -122,9 +124,9 @@ impl KafkaSource {
     }
 
     /// Joins the group, on a thread of its own.
-    fn join(&self) -> Result<(Polling, mpsc::Receiver<Batch>), SourceError> {
+    fn join(&self, channels: Channels) -> Result<(Polling, mpsc::Receiver<Batch>), SourceError> {
         let component = self.context.component.to_string();
-        let member = Member::new(&self.context.component, &self.settings);
+        let member = Member::new(&self.context.component, &self.settings, channels);
         let gathering = self.gathering()?;
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let config = self.settings.client_config();
@@ -198,7 +200,8 @@ impl Drop for Polling {
 #[async_trait]
 impl Source for KafkaSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
-        let (mut polling, batches) = self.join().map_err(SourceError::into_failure)?;
+        let channels = Channels::new(port.behind().clone(), &crate::listening::host());
+        let (mut polling, batches) = self.join(channels).map_err(SourceError::into_failure)?;
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let member = polling.member.clone();
         let thread = polling.thread.clone();

@@ -33,11 +33,13 @@ pub(super) struct Beginning {
     pub(super) partition: TopicPartition,
     /// The first offset to read.
     pub(super) offset: u64,
-    /// Whether the group has committed it; if not, it has to, so that the next start does not
-    /// choose again.
+    /// Whether the group has committed it as it would be committed now; if not, it has to, so that the next start
+    /// does not choose again.
     pub(super) committed: bool,
-    /// What goes along with every commit of this partition.
-    pub(super) note: Arc<str>,
+    /// How many partitions its topic had when the group began, where that matters: it goes along with every commit.
+    pub(super) partitions_at_start: Option<i32>,
+    /// The durable channels behind are known to have everything before it.
+    pub(super) stored: bool,
 }
 
 /// An offset to be committed.
@@ -45,7 +47,9 @@ pub(super) struct Beginning {
 pub(super) struct Commit {
     pub(super) partition: TopicPartition,
     pub(super) offset: u64,
-    pub(super) note: Arc<str>,
+    pub(super) partitions_at_start: Option<i32>,
+    /// The durable channels behind have everything before it: they are named.
+    pub(super) stored: bool,
 }
 
 /// What a member owns, and how far it is delivered and committed.
@@ -57,12 +61,15 @@ pub(super) struct Positions {
 #[derive(Debug)]
 struct Owned {
     partition: TopicPartition,
+    begun: u64,
     delivered: u64,
     /// What the broker is known to have; nothing where the group had nothing.
     committed: Option<u64>,
     /// What was last sent to the broker.
     requested: Option<u64>,
-    note: Arc<str>,
+    partitions_at_start: Option<i32>,
+    /// The channels have everything before the beginning.
+    stored: bool,
 }
 
 impl Positions {
@@ -71,10 +78,12 @@ impl Positions {
         let committed = beginning.committed.then_some(beginning.offset);
         let owned = Owned {
             partition: beginning.partition.clone(),
+            begun: beginning.offset,
             delivered: beginning.offset,
             committed,
             requested: committed,
-            note: beginning.note.clone(),
+            partitions_at_start: beginning.partitions_at_start,
+            stored: beginning.stored,
         };
         self.owned.insert(beginning.partition.partition(), owned);
     }
@@ -137,7 +146,12 @@ impl Positions {
 
 impl Owned {
     fn commit(&self) -> Commit {
-        Commit { partition: self.partition.clone(), offset: self.delivered, note: self.note.clone() }
+        Commit {
+            partition: self.partition.clone(),
+            offset: self.delivered,
+            partitions_at_start: self.partitions_at_start,
+            stored: self.stored || self.delivered > self.begun,
+        }
     }
 }
 
@@ -150,7 +164,13 @@ mod tests {
     }
 
     fn begin(number: i32, offset: u64, committed: bool) -> Beginning {
-        Beginning { partition: partition(number), offset, committed, note: "".into() }
+        Beginning {
+            partition: partition(number),
+            offset,
+            committed,
+            partitions_at_start: None,
+            stored: false,
+        }
     }
 
     fn delivered(positions: &mut Positions, number: i32, through: u64) {
@@ -180,7 +200,11 @@ mod tests {
     fn a_beginning_that_the_group_did_not_have_is_committed() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 700, false));
-        assert_eq!(offsets(positions.take_due()), [(0, 700)]);
+        let due = positions.take_due();
+        assert!(!due[0].stored, "no channel has what is before it");
+        assert_eq!(offsets(due), [(0, 700)]);
+        delivered(&mut positions, 0, 701);
+        assert!(positions.take_due()[0].stored);
     }
 
     #[test]

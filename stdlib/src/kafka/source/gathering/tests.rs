@@ -17,7 +17,7 @@ fn schema() -> SchemaRef {
 
 fn begin(topic: &str, number: i32, offset: u64) -> Beginning {
     let partition = TopicPartition::new(topic, number);
-    Beginning { partition, offset, committed: true, note: "".into() }
+    Beginning { partition, offset, committed: true, partitions_at_start: None, stored: false }
 }
 
 fn gathering(batch: usize, beginnings: &[Beginning]) -> Gathering {

@@ -1,0 +1,69 @@
+//! The durable channels behind a source: what they know is held against what somebody else knows who stores
+//! positions of the source, as the consumer group of a Kafka source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Connection, scope_names};
+use crate::batch::Partition;
+use crate::channel::Incarnation;
+use crate::route::{Segment, Target};
+
+/// The channels that a source must put into.
+#[derive(Clone)]
+pub struct Behind {
+    component: Arc<str>,
+    segments: Arc<[Segment]>,
+}
+
+impl Behind {
+    pub(super) fn of(connection: &Connection) -> Behind {
+        Behind { component: connection.component.clone(), segments: connection.segments.clone() }
+    }
+
+    /// Those that are durable and were ever put into, each with its last incarnation: to be stored with what was
+    /// delivered to them.
+    pub fn incarnations(&self) -> BTreeMap<Arc<str>, Incarnation> {
+        let durable =
+            self.required().filter_map(|target| Some((target.name.clone(), target.channel.incarnation()?)));
+        durable.collect()
+    }
+
+    /// Where on this machine each durable one is kept.
+    pub fn places(&self) -> BTreeMap<Arc<str>, String> {
+        let kept = self.required().filter_map(|target| Some((target.name.clone(), target.channel.place()?)));
+        kept.collect()
+    }
+
+    /// The names of those that don't know the incarnation that was stored with what was delivered to them: they
+    /// were deleted since, or put back from a backup. A channel that the source does not put into any more says
+    /// nothing.
+    pub fn strangers(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
+        let forgotten = self.required().filter(|target| {
+            let incarnation = stored.get(&target.name);
+            incarnation.and_then(|incarnation| target.channel.knows(*incarnation)) == Some(false)
+        });
+        forgotten.map(|target| target.name.clone()).collect()
+    }
+
+    /// Through which position of a partition each durable channel has stored everything by now; 0 if nothing.
+    pub fn stored_through(&self, partition: &Partition) -> BTreeMap<Arc<str>, u64> {
+        let mut least = BTreeMap::new();
+        let scopes = scope_names(&self.component, &self.segments);
+        let targets = self.segments.iter().flat_map(Segment::targets).zip(scopes);
+        for (target, scope) in targets.filter(|(target, _)| !target.optional) {
+            if target.channel.place().is_none() {
+                continue;
+            }
+            let stored = target.channel.stored(&scope).unwrap_or_default();
+            let through = stored.get(partition).copied().unwrap_or(0);
+            let known = least.entry(target.name.clone()).or_insert(through);
+            *known = through.min(*known);
+        }
+        least
+    }
+
+    fn required(&self) -> impl Iterator<Item = &Target> {
+        self.segments.iter().flat_map(Segment::targets).filter(|target| !target.optional)
+    }
+}
