@@ -197,7 +197,7 @@ mod tests {
     use std::time::Duration;
 
     use arrow_array::cast::AsArray;
-    use arrow_array::{BinaryViewArray, Scalar, StringViewArray};
+    use arrow_array::{Array, BinaryViewArray, Scalar, StringViewArray};
     use arrow_schema::{DataType, Field, Schema};
     use weir_plan::Template;
     use weir_runtime::batch::{Column, Origins};
