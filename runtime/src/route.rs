@@ -169,6 +169,12 @@ pub(crate) fn apply_steps(steps: &[PlannedStep], batch: &Batch, meter: &Meter) -
 }
 
 impl Put {
+    /// Whether it fits into one transaction of its channel.
+    pub(crate) fn fits(&self) -> bool {
+        let (room, limits) = (Fill::of(&self.batch), self.target.channel.limits());
+        room.events <= limits.transaction_capacity && room.bytes <= limits.byte_capacity
+    }
+
     /// Puts and commits into the room that was reserved.
     pub(crate) fn commit(
         self,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::identity::Identities;
+
 /// A partition of a source: a sequence of events with positions that only grow.
 ///
 /// Its name must not come back with another meaning: topic and number, or a file's device,
@@ -61,5 +63,27 @@ impl Origins {
     /// The intervals.
     pub fn intervals(&self) -> &[Interval] {
         &self.0
+    }
+
+    /// Takes away what the first rows cover that say which events they are; what lies between them and the
+    /// others stays.
+    pub(crate) fn take_through(&mut self, identities: &Identities, rows: usize) -> Origins {
+        let mut last: Vec<Option<u64>> = vec![None; identities.partitions().len()];
+        for row in 0..rows {
+            last[identities.partition_of(row)] = Some(identities.position_of(row));
+        }
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        for interval in self.intervals() {
+            let place = identities.partitions().iter().position(|partition| *partition == interval.partition);
+            let through = place.and_then(|place| last[place]).filter(|through| *through > interval.after);
+            let through = through.map(|through| through.min(interval.through));
+            taken.extend(through.map(|through| Interval { through, ..interval.clone() }));
+            let after = through.unwrap_or(interval.after);
+            if after < interval.through {
+                left.push(Interval { after, ..interval.clone() });
+            }
+        }
+        *self = Origins::new(left);
+        Origins::new(taken)
     }
 }

@@ -28,6 +28,18 @@ pub enum PutError {
         /// Why.
         error: ReserveError,
     },
+    /// A single event fits into no transaction of a channel. Nothing of it was put, and of its batch what
+    /// comes before it may have been. Whoever has its source puts the batch again without it, refuses it, or
+    /// sets it aside.
+    #[error("channel {channel}: an event of {bytes} bytes fits into no transaction, which holds {bound}")]
+    TooLarge {
+        /// The channel's name.
+        channel: String,
+        /// What the event is charged there, with what the channel's type adds to it.
+        bytes: u64,
+        /// The most that a transaction may be charged.
+        bound: u64,
+    },
     /// A durable channel refused to leave a hole.
     #[error("channel {channel}: {error}")]
     Hole {
@@ -53,7 +65,10 @@ impl PutError {
             PutError::Channel { error: ReserveError::Closed, .. } | PutError::Hole { .. } => {
                 Failure::transient(self)
             }
-            PutError::Channel { .. } | PutError::Step(_) | PutError::Worker(_) => Failure::permanent(self),
+            PutError::Channel { .. }
+            | PutError::TooLarge { .. }
+            | PutError::Step(_)
+            | PutError::Worker(_) => Failure::permanent(self),
         }
     }
 }
@@ -99,8 +114,8 @@ impl Outlet {
     /// reported as done, although some of its parts may arrive.
     ///
     /// # Errors
-    /// When a step fails on the batch, an event is larger than a channel, or the channels are
-    /// closed.
+    /// When a step fails on the batch, an event is larger than a channel ([`PutError::TooLarge`]), or the
+    /// channels are closed.
     pub async fn put(&mut self, batch: Batch) -> Result<(), PutError> {
         let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
         self.meter.received.add(rows, bytes);
@@ -111,16 +126,35 @@ impl Outlet {
         // The batch keeps one share until all its parts are put; what the steps have dropped is
         // delivered by being dropped, so that an empty batch is done when its turn comes.
         let mut whole = self.progress.begin(&origins, rows, bytes);
-        for part in with_their_origins(parts) {
-            self.put_part(&part, &mut whole).await?;
+        let mut parts = with_their_origins(parts);
+        parts.reverse();
+        while let Some(part) = parts.pop() {
+            if let Some([first, second]) = self.put_part(&part, &mut whole).await? {
+                parts.extend([second, first]);
+            }
         }
         self.meter.put.record(begun.elapsed());
         whole.done();
         Ok(())
     }
 
-    async fn put_part(&mut self, part: &Batch, whole: &mut Acknowledgement) -> Result<(), PutError> {
+    /// Puts a part, or gives its halves back: a channel's type may add to it what makes it too large.
+    async fn put_part(
+        &mut self,
+        part: &Batch,
+        whole: &mut Acknowledgement,
+    ) -> Result<Option<[Batch; 2]>, PutError> {
         let puts = self.apply_steps(part).await?;
+        if let Some(put) = puts.iter().find(|put| !put.target.optional && !put.fits()) {
+            if part.rows() > 1 {
+                return Ok(Some(halves(part)));
+            }
+            return Err(PutError::TooLarge {
+                channel: put.target.name.to_string(),
+                bytes: put.batch.charged_bytes(),
+                bound: put.target.channel.limits().byte_capacity,
+            });
+        }
         puts.iter().for_each(|put| self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes()));
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
         puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
@@ -139,7 +173,7 @@ impl Outlet {
             }
         }
         optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
-        Ok(())
+        Ok(None)
     }
 
     /// What becomes of a batch on its ways, a put for each channel. Steps are the workers' business; without
@@ -169,14 +203,7 @@ impl Outlet {
         scope: &Scope,
     ) -> Result<Option<(Put, Box<dyn PutTransaction>)>, PutError> {
         let Put { target, batch } = &put;
-        let (room, limits) = (Fill::of(batch), target.channel.limits());
-        if room.events > limits.transaction_capacity || room.bytes > limits.byte_capacity {
-            // It is refused with a reason, not dropped because of what happens to lie in the channel.
-            let put = [(put, scope)];
-            let transaction = self.reserve(&put).await?.pop();
-            let [(put, _)] = put;
-            return Ok(transaction.map(|transaction| (put, transaction)));
-        }
+        let room = Fill::of(batch);
         let (transaction, dropped) = match target.channel.overflow() {
             Overflow::DropOldest => target.channel.displace(room),
             Overflow::DropNewest | Overflow::Wait => (target.channel.try_reserve(room), Reading::default()),
@@ -285,7 +312,7 @@ fn narrower(one: Limits, other: Limits) -> Limits {
 }
 
 /// Cuts a batch into parts that fit into a transaction each. A single event that is too large
-/// stays as it is: the channel refuses it with a message.
+/// stays as it is.
 fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     let fits = batch.rows() <= limits.transaction_capacity && batch.charged_bytes() <= limits.byte_capacity;
     if fits || batch.rows() <= 1 {
@@ -297,10 +324,19 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     split(batch.slice(half, batch.rows() - half), limits, parts);
 }
 
+/// The two halves of a part with the origins that each covers.
+fn halves(part: &Batch) -> [Batch; 2] {
+    let half = part.rows() / 2;
+    let halves = vec![part.slice(0, half), part.slice(half, part.rows() - half)];
+    let halves: Result<[Batch; 2], _> = with_their_origins(halves).try_into();
+    halves.expect("two parts stay two")
+}
+
 /// The parts of one batch with the origins that each covers.
 ///
-/// Rows do not say which position is theirs, unless there is one for each. Without that the last
-/// part covers all: once it is stored, all parts are.
+/// Rows that say which events they are say what their part covers. Rows of which there is one for each
+/// position do so, too. Without either the last part covers all: once it is stored, all parts are, and a part
+/// that is put again after a crash comes twice.
 fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
     let count = parts.len();
     let rows: usize = parts.iter().map(Batch::rows).sum();
@@ -309,15 +345,19 @@ fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
         [one] if one.through - one.after == rows as u64 => Some(one.clone()),
         _ => None,
     };
+    let mut rest = first.origins().clone();
     let mut begin = 0;
     let parts = parts.into_iter().enumerate().map(|(number, part)| {
         let rows = part.rows() as u64;
-        let origins = match &dense {
-            Some(Interval { partition, after, .. }) => {
+        let last = number + 1 == count;
+        let origins = match (&dense, part.identities()) {
+            (Some(Interval { partition, after, .. }), _) => {
                 Origins::one(partition.clone(), after + begin, after + begin + rows)
             }
-            None if number + 1 == count => part.origins().clone(),
-            None => Origins::default(),
+            (None, Some(identities)) if !last => rest.take_through(identities, part.rows()),
+            (None, Some(_)) => std::mem::take(&mut rest),
+            (None, None) if last => part.origins().clone(),
+            (None, None) => Origins::default(),
         };
         begin += rows;
         part.with_origins(origins)

@@ -242,6 +242,44 @@ impl SimulatedDisk {
         }
     }
 
+    /// Cuts a file for good.
+    pub fn cut(&self, name: &str, length: u64) {
+        let mut disk = self.lock_disk();
+        let Some(&inode) = disk.names.get(name) else { return };
+        disk.inodes[inode].cut(length as usize);
+    }
+
+    /// Fills a part of a file with zeros for good.
+    pub fn wipe(&self, name: &str, offset: u64, bytes: u64) {
+        let mut disk = self.lock_disk();
+        let Some(&inode) = disk.names.get(name) else { return };
+        let Inode { seen, durable, .. } = &mut disk.inodes[inode];
+        for content in [seen, durable] {
+            let end = (offset + bytes).min(content.len() as u64);
+            content[offset.min(end) as usize..end as usize].fill(0);
+        }
+    }
+
+    /// A copy of all files, as somebody makes it while the machine runs.
+    pub fn backup(&self) -> BTreeMap<String, Vec<u8>> {
+        let disk = self.lock_disk();
+        let content = |inode: &usize| disk.inodes[*inode].seen.clone();
+        disk.names.iter().map(|(name, inode)| (name.clone(), content(inode))).collect()
+    }
+
+    /// Puts a copy in the place of all files, for good.
+    pub fn put_back(&self, backup: &BTreeMap<String, Vec<u8>>) {
+        let mut disk = self.lock_disk();
+        disk.names.clear();
+        for (name, content) in backup {
+            let inode = disk.inodes.len();
+            disk.inodes.push(Inode::holding(content.clone()));
+            disk.names.insert(name.clone(), inode);
+        }
+        disk.changes.clear();
+        disk.durable_names = disk.names.clone();
+    }
+
     /// What a file holds now.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.lock_disk();

@@ -27,7 +27,8 @@ use super::image::Image;
 use super::record::{Kind, RECORD_HEADER, RecordHeader, record_span};
 use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::Superblock;
-use crate::storage::{Storage, is_full};
+use crate::failure::is_outage;
+use crate::storage::Storage;
 
 pub(super) use maintenance::{SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies};
 
@@ -47,7 +48,7 @@ pub(super) struct LogSizes {
 /// Why something could not be written.
 #[derive(Debug, Error)]
 pub(super) enum AppendError {
-    /// The disk is full: it can be tried again.
+    /// The disk is full, or the system has run out of something else: it can be tried again.
     #[error("{what}")]
     Full { what: &'static str, source: io::Error },
     /// The disk has failed, again and again.
@@ -60,7 +61,7 @@ pub(super) enum AppendError {
 
 impl AppendError {
     fn of(what: &'static str) -> impl Fn(io::Error) -> AppendError {
-        move |source| match is_full(&source) {
+        move |source| match is_outage(&source) {
             true => AppendError::Full { what, source },
             false => AppendError::Failed { what, source },
         }
@@ -219,7 +220,7 @@ impl<S: Storage> Log<S> {
                 Err(WriteError::Io(source)) => source,
             };
             let file = segment_name(self.active.number);
-            if is_full(&source) || attempts == ATTEMPTS_MAX {
+            if is_outage(&source) || attempts == ATTEMPTS_MAX {
                 return Err(AppendError::of("writing to the log")(source));
             }
             attempts += 1;
@@ -324,7 +325,7 @@ impl<S: Storage> Log<S> {
                 Err(source) => {
                     self.discard(header.number)?;
                     attempts += 1;
-                    if is_full(&source) || attempts > ATTEMPTS_MAX {
+                    if is_outage(&source) || attempts > ATTEMPTS_MAX {
                         return Err(AppendError::of("making a segment")(source));
                     }
                 }

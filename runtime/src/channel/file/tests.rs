@@ -12,6 +12,7 @@ use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
 
 mod encryption;
 mod golden;
+mod holding;
 mod tools;
 
 fn schema() -> SchemaRef {

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::compression::Compression;
 use super::fields::checksum;
 use super::reading::{self, load};
 use super::state::{ReaderId, Submitted, Take};
+use super::survey::SurveyError;
+use super::writer::RETRY;
 use super::{Shared, columns};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Incarnation, Lease, PutTransaction, Reader, Scope, Taken};
-use crate::failure::Failure;
+use crate::failure::{Failure, is_outage};
 use crate::storage::Storage;
 
 /// A put that waits for room, known to the readers and the writer.
@@ -134,6 +137,12 @@ impl<S: Storage> FileReader<S> {
             Ok(Ok(items)) => {
                 let item = self.shared.lock().loaded(self.id, items)?;
                 Some(self.lease(item))
+            }
+            Ok(Err(SurveyError::Io { what, source })) if is_outage(&source) => {
+                self.shared.meter.count("read_outages", 1);
+                warn!(component = %self.shared.component, "{what}: {source}; it is tried again");
+                sleep(RETRY).await;
+                None
             }
             Ok(Err(error)) => {
                 // With its causes.

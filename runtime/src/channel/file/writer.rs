@@ -14,8 +14,8 @@ use crate::storage::Storage;
 
 /// Acknowledgements alone wait so long for puts to ride with.
 const LINGER: Duration = Duration::from_millis(50);
-/// How often a full disk is tried again, if nothing happens here.
-const RETRY: Duration = Duration::from_millis(250);
+/// How often a full disk, or another outage, is tried again, if nothing happens here.
+pub(super) const RETRY: Duration = Duration::from_millis(250);
 
 /// Writes until the channel is shut or fails.
 pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, place: &str) {

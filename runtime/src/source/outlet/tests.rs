@@ -3,9 +3,12 @@ use std::time::Duration;
 use arrow_array::BinaryViewArray;
 use arrow_schema::{DataType, Field, Schema};
 use tokio::time::Instant;
+use weir_plan::{
+    Action, Comparison, EventTypeId, Expression, Operation, Route, Segment as PlannedSegment, Step, Value,
+};
 
 use super::*;
-use crate::batch::{Origins, Partition};
+use crate::batch::{Identities, Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
 use crate::route::Target;
 use crate::source::{Connection, Deliveries, SourcePort};
@@ -104,8 +107,93 @@ async fn parts_keep_to_the_bytes_too() {
 async fn an_event_larger_than_a_channel_is_an_error_that_names_it() {
     let (mut outlet, _deliveries, _readers, _) = outlet(&[limits(10, 40)]);
     let body = "x".repeat(25);
+    assert_eq!(outlet.event_bytes_max(), 40);
     let error = outlet.put(batch(&["a", &body], 2)).await.unwrap_err();
-    assert_eq!(error.to_string(), "channel buffer: 41 bytes can never fit into a channel that holds 40");
+    let expected = "channel buffer: an event of 41 bytes fits into no transaction, which holds 40";
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(error, PutError::TooLarge { bytes: 41, bound: 40, .. }), "sources can tell it");
+}
+
+/// Rows of two partitions that stand at these positions, of which the batch covers more.
+fn mixed(rows: &[(u32, u64)], through: [u64; 2]) -> Batch {
+    let partitions = ["p", "q"].map(Partition::new);
+    let intervals = partitions.iter().zip(through).map(|(partition, through)| Interval {
+        partition: partition.clone(),
+        after: 0,
+        through,
+    });
+    let (of, positions) = rows.iter().copied().unzip();
+    let identities = Identities::of_several(partitions.to_vec(), of, positions);
+    let batch = batch(&vec!["x"; rows.len()], rows.len() as u64);
+    batch.with_origins(Origins::new(intervals.collect())).with_identities(identities).unwrap()
+}
+
+#[test]
+fn parts_cover_what_their_rows_say() {
+    let whole = mixed(&[(0, 10), (1, 5), (0, 30), (0, 40), (1, 9)], [50, 20]);
+    let mut parts = Vec::new();
+    split(whole.clone(), limits(2, 10_000), &mut parts);
+    let parts = with_their_origins(parts);
+    let covered: Vec<Vec<(&str, u64, u64)>> = parts
+        .iter()
+        .map(|part| {
+            let intervals = part.origins().intervals().iter();
+            intervals.map(|one| (one.partition.name(), one.after, one.through)).collect()
+        })
+        .collect();
+    let expected = [vec![("p", 0, 10), ("q", 0, 5)], vec![("p", 10, 30)], vec![("p", 30, 50), ("q", 5, 20)]];
+    assert_eq!(covered, expected);
+    assert_eq!(parts.iter().map(Batch::rows).collect::<Vec<_>>(), [2, 1, 2]);
+}
+
+/// Keeps the events with this body.
+fn keep_body(body: &str) -> Step {
+    let operand =
+        |operation| Box::new(Expression { data_type: DataType::BinaryView, nullable: false, operation });
+    let operation = Operation::Compare(
+        Comparison::Equal,
+        operand(Operation::Column("body".into())),
+        operand(Operation::Literal(Value::Text(body.into()))),
+    );
+    let condition = Expression { data_type: DataType::Boolean, nullable: false, operation };
+    Step {
+        label: "keep if body".into(),
+        action: Action::Keep(condition),
+        on_failure: None,
+        event_type: EventTypeId(0),
+    }
+}
+
+#[tokio::test]
+async fn what_steps_make_too_large_is_put_in_halves() {
+    // Rows that count themselves take 17 bytes each; what a filter leaves of them says each number, and takes 25.
+    let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits(10, 90)));
+    let mut reader = channel.reader("sink", Demand::Required);
+    let name: Arc<str> = "buffer".into();
+    let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
+    let planned = PlannedSegment { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
+    let segment = Segment::connect(&planned, false, &mut |_, _| Some(target.clone())).unwrap();
+    let connection = Connection {
+        component: "in".into(),
+        segments: [segment].into(),
+        meter: Arc::default(),
+        progress: None,
+        workers: Workers::none(),
+    };
+    let (mut port, _) = SourcePort::new(&connection, CancellationToken::new());
+    let counted = batch(&["x", "x", "x", "x", "y"], 5);
+    let counted = counted.with_identities(Identities::counting(Partition::new("p"), 1)).unwrap();
+    assert_eq!(counted.charged_bytes(), 85);
+    let putting = tokio::spawn(async move { port.outlet.put(counted).await });
+    let mut covered = Vec::new();
+    for _ in 0..2 {
+        let part = lease(&mut reader).await;
+        assert_eq!(part.batch.rows(), 2);
+        covered.extend(part.batch.origins().intervals().iter().map(|one| (one.after, one.through)));
+        part.acknowledgement.done();
+    }
+    assert_eq!(covered, [(0, 2), (2, 5)]);
+    putting.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +274,7 @@ async fn an_event_that_can_never_fit_is_an_error_and_not_dropped() {
         let (mut outlet, _deliveries, mut readers, meter) = overflowing(overflow);
         outlet.put(batch(&["a"], 1)).await.unwrap();
         let error = outlet.put(batch(&["x".repeat(20_000).as_str()], 2)).await.unwrap_err();
-        assert!(error.to_string().contains("can never fit"), "{error}");
+        assert!(matches!(error, PutError::TooLarge { .. }), "{error}");
         assert_eq!(meter.dropped(), Reading::default());
         assert_eq!(bodies_left(&mut readers[0], 1).await, ["a"]);
     }

@@ -38,6 +38,19 @@ impl Change {
 }
 
 impl Inode {
+    /// A file that holds this for sure.
+    pub(super) fn holding(content: Vec<u8>) -> Inode {
+        let dirty = vec![false; content.len().div_ceil(SECTOR)];
+        Inode { seen: content.clone(), durable: content, dirty }
+    }
+
+    /// Makes it shorter for good.
+    pub(super) fn cut(&mut self, length: usize) {
+        self.seen.truncate(length);
+        self.durable.truncate(length);
+        self.dirty.truncate(length.div_ceil(SECTOR));
+    }
+
     pub(super) fn resize(&mut self, length: usize) {
         if self.seen.len() < length {
             self.seen.resize(length, 0);

@@ -1,7 +1,9 @@
 //! Random histories of a channel on a disk that crashes, tears, fills, fails, lies and rots,
 //! beside a model. `WEIR_HISTORIES` says how many (100,000 by default), `WEIR_SEED` plays one again.
 
+mod harm;
 mod model;
+mod mounted;
 mod world;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,8 @@ use std::sync::Mutex;
 
 use crate::storage::{Call, Encrypted, Fault, Fired, SimulatedDisk, Site};
 use model::READERS;
-use world::{Mounted, PAGE, World};
+use mounted::Mounted;
+use world::{PAGE, World};
 
 const HISTORIES: u64 = 100_000;
 const SITES: [Call; 11] = [
@@ -45,6 +48,8 @@ fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
     world.drain();
     if world.chance.one_in(3) {
         rot(&mut world);
+    } else if world.chance.one_in(3) {
+        harm::harm(&mut world);
     } else {
         world.close();
         world.start();

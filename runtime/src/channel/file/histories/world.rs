@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use arrow_array::BinaryViewArray;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
+use super::harm::Ledger;
 use super::model::{Event, Model, READERS, REQUIRED, SCOPES, SOURCES};
+use super::mounted::Mounted;
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins, Partition};
 use crate::chance::Chance;
 use crate::channel::file::Compression;
-use crate::channel::file::encryption::{EncryptionError, Missing, encrypted};
+use crate::channel::file::encryption::EncryptionError;
 use crate::channel::file::engine::{Engine, lock};
 use crate::channel::file::log::LogSizes;
 use crate::channel::file::reading::{Item, load};
@@ -23,57 +25,20 @@ use crate::channel::file::transactions::prepare;
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Incarnation, Limits, Scope};
-use crate::storage::{Encrypted, Fired, Key, Keys, SimulatedDisk, Storage};
+use crate::storage::{Fired, SimulatedDisk, Storage};
 
 pub(super) const PAGE: u64 = 4096;
 const SEGMENT_PAGES: u64 = 8;
 const CAPACITY_SEGMENTS: u64 = 6;
 
-/// How the channel's storage lies on the disk.
-pub(super) trait Mounted: Storage {
-    /// What stands before the first byte of each file.
-    const HEADER: u64;
-    /// The most bytes that a directory takes beside the log.
-    const BESIDE: u64;
-
-    /// Gets at the storage, after a start.
-    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError>;
-}
-
-impl Mounted for SimulatedDisk {
-    const HEADER: u64 = 0;
-    const BESIDE: u64 = 0;
-
-    fn mount(disk: &SimulatedDisk, _chance: &mut Chance) -> Result<SimulatedDisk, EncryptionError> {
-        Ok(disk.clone())
-    }
-}
-
-impl Mounted for Encrypted<SimulatedDisk> {
-    const HEADER: u64 = PAGE;
-    const BESIDE: u64 = 20 * PAGE;
-
-    /// The master key is another one now and then.
-    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError> {
-        let numbers = Mutex::new(Chance(chance.next()));
-        let fill = move |bytes: &mut [u8]| {
-            bytes.fill_with(|| numbers.lock().unwrap().next() as u8);
-            Ok(())
-        };
-        let [one, other] = [1, 2].map(|byte| Key::new([byte; 32]));
-        let (key, former) = if chance.one_in(3) { (one, other) } else { (other, one) };
-        disk.set_phase("keys");
-        encrypted(disk.clone(), &Keys { key, former: vec![former] }, Missing::Make, Arc::new(fill))
-    }
-}
-
 /// A running channel.
-struct Live<S: Storage> {
+pub(super) struct Live<S: Storage> {
     storage: S,
-    state: Arc<Mutex<State>>,
+    pub(super) state: Arc<Mutex<State>>,
     engine: Engine<S>,
     scopes: Vec<Scope>,
-    leases: [BTreeMap<u64, (Vec<Event>, Fill)>; READERS.len()],
+    /// By its sequence: the number of the first event, the events, and what they take.
+    leases: [BTreeMap<u64, (u64, Vec<Event>, Fill)>; READERS.len()],
     hands: [Hand; READERS.len()],
 }
 
@@ -96,13 +61,17 @@ pub(super) struct World<S: Storage> {
     pub(super) disk: SimulatedDisk,
     pub(super) chance: Chance,
     pub(super) model: Model,
-    live: Option<Live<S>>,
+    pub(super) live: Option<Live<S>>,
     told: Told,
     recent_bytes: u64,
     group_bytes: u64,
     /// A bit was flipped: damage may be reported, and what was found is kept.
     pub(super) flipped: bool,
     pub(super) damage: Option<String>,
+    /// Something was harmed from outside: the model holds no more.
+    pub(super) harmed: bool,
+    /// What the sink behind the first reader remembers.
+    pub(super) ledger: Ledger,
     /// The faults that have happened.
     pub(super) faults: Vec<Fired>,
 }
@@ -143,6 +112,8 @@ impl<S: Mounted> World<S> {
             chance,
             flipped: false,
             damage: None,
+            harmed: false,
+            ledger: Ledger::default(),
             faults: Vec::new(),
         }
     }
@@ -168,7 +139,11 @@ impl<S: Mounted> World<S> {
                 }
             }
             match self.try_to_start() {
-                Ok(()) => return,
+                Ok(()) => {
+                    let claim = self.claim();
+                    assert!(self.flipped || claim.is_none(), "the sink is refused: {claim:?}");
+                    return;
+                }
                 Err(OpenError::Survey { error: SurveyError::Damaged(damage), .. }) if self.flipped => {
                     self.damage = Some(damage.to_string());
                     return;
@@ -188,7 +163,7 @@ impl<S: Mounted> World<S> {
         panic!("it does not open");
     }
 
-    fn try_to_start(&mut self) -> Result<(), OpenError> {
+    pub(super) fn try_to_start(&mut self) -> Result<(), OpenError> {
         let mounted = S::mount(&self.disk, &mut self.chance).map_err(|error| match error {
             EncryptionError::Io { place, what, source } => OpenError::Io { place, what, source },
             error => panic!("mounting: {error}"),
@@ -218,10 +193,14 @@ impl<S: Mounted> World<S> {
         engine.set_group_bytes(self.group_bytes);
         let scopes = Scope::of_a_run(SCOPES.map(Arc::from));
         let stored = SCOPES.map(|scope| lock(&state).stored(scope).values().next().copied().unwrap_or(0));
-        self.model.restart(stored);
-        let held = lock(&state).fill().events;
-        let (fewest, most) = self.model.held();
-        assert!((fewest..=most).contains(&held), "{held} events are held, not {fewest} to {most}");
+        if self.harmed {
+            (self.model.next, self.model.committed) = (stored, stored);
+        } else {
+            self.model.restart(stored);
+            let held = lock(&state).fill().events;
+            let (fewest, most) = self.model.held();
+            assert!((fewest..=most).contains(&held), "{held} events are held, not {fewest} to {most}");
+        }
         self.live = Some(Live {
             storage,
             state,
@@ -257,15 +236,22 @@ impl<S: Mounted> World<S> {
 
     /// Ends the channel cleanly.
     pub(super) fn close(&mut self) {
-        let Some(live) = self.live.take() else { return };
+        self.close_in_order();
+    }
+
+    /// Ends the channel cleanly, and says whether it has ended so.
+    pub(super) fn close_in_order(&mut self) -> bool {
+        let Some(live) = self.live.take() else { return false };
         let Live { state, engine, .. } = live;
         self.disk.set_phase("close");
         let closed = engine.close(&state);
         self.hear();
-        if closed.is_ok() && !self.disk.has_crashed() {
+        let in_order = closed.is_ok() && !self.disk.has_crashed();
+        if in_order {
             self.model.closed();
         }
         self.disk.kill_unless_crashed();
+        in_order
     }
 
     /// What puts were told since the last time.
@@ -336,7 +322,7 @@ impl<S: Mounted> World<S> {
             assert!(fault, "the log fails without a fault: {failure:?}");
             return false;
         }
-        let used = self.disk.used();
+        let used = if self.harmed { 0 } else { self.disk.used() };
         let bound = (CAPACITY_SEGMENTS + 5) * SEGMENT_PAGES * PAGE + S::BESIDE;
         assert!(used <= bound, "{used} bytes on disk, {bound} at most");
         true
@@ -363,7 +349,7 @@ impl<S: Mounted> World<S> {
                             }
                         }
                         Err(SurveyError::Damaged(damage)) => {
-                            assert!(self.flipped, "{damage}");
+                            assert!(self.flipped || self.harmed, "{damage}");
                             self.damage = Some(damage.to_string());
                             self.live = None;
                             return false;
@@ -388,10 +374,16 @@ impl<S: Mounted> World<S> {
     fn leased(&mut self, reader: usize, item: &Item) {
         let events = events(&item.batch);
         assert_eq!(item.fill, Fill::of(&item.batch));
-        self.model.leased(reader, item.sequence, &events);
+        if !self.harmed {
+            self.model.leased(reader, item.sequence, &events);
+        }
         let live = self.live.as_mut().expect("it has just leased");
+        let first = lock(&live.state).lives.highest(item.events_before) + 1;
+        if reader == 0 {
+            (first..).zip(&events).for_each(|(number, event)| self.ledger.check(number, *event));
+        }
         live.hands[reader].take(item.fill);
-        live.leases[reader].insert(item.sequence, (events, item.fill));
+        live.leases[reader].insert(item.sequence, (first, events, item.fill));
     }
 
     /// A reader settles one of its leases, any of them.
@@ -400,9 +392,16 @@ impl<S: Mounted> World<S> {
         let leases = &mut live.leases[reader];
         let index = self.chance.below(leases.len() as u64) as usize;
         let Some(sequence) = leases.keys().nth(index).copied() else { return };
-        let (events, fill) = leases.remove(&sequence).expect("it was just there");
+        let (first, events, fill) = leases.remove(&sequence).expect("it was just there");
         live.hands[reader].give_back(fill);
         if done {
+            if reader == 0 {
+                self.ledger.arrived.extend((first..).zip(events.iter().copied()));
+                self.ledger.mark += 1;
+                let mut state = lock(&live.state);
+                self.ledger.incarnation = state.lives.last();
+                state.cursors[0].mark = self.ledger.mark;
+            }
             lock(&live.state).acknowledge(reader, sequence);
             self.model.readers[reader].acknowledge(events);
         } else {

@@ -1,0 +1,223 @@
+//! Harm from outside: a log that is cut, damaged at its end, or put back from a backup, and a sink whose ledger
+//! is. Whoever goes on after that never takes one event for another, and never without a word.
+
+use std::collections::BTreeMap;
+
+use super::model::{Event, READERS};
+use super::mounted::Mounted;
+use super::world::{PAGE, World};
+use crate::channel::Incarnation;
+use crate::channel::file::claim::Claim;
+use crate::channel::file::engine::lock;
+use crate::channel::file::recovery::OpenError;
+use crate::channel::file::repair::{New, repair_on};
+use crate::channel::file::survey::SurveyError;
+
+/// What a sink remembers of the channel.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ledger {
+    /// By its number, which event has arrived.
+    pub(super) arrived: BTreeMap<u64, Event>,
+    /// The incarnation that the channel had when the last ones arrived.
+    pub(super) incarnation: Option<Incarnation>,
+    /// How often it has committed.
+    pub(super) mark: u64,
+}
+
+impl Ledger {
+    /// The highest number that has arrived.
+    pub(super) fn through(&self) -> Option<u64> {
+        self.arrived.last_key_value().map(|(number, _)| *number)
+    }
+
+    /// A number that arrives again is the same event.
+    pub(super) fn check(&self, number: u64, event: Event) {
+        let before = self.arrived.get(&number);
+        assert!(
+            before.is_none_or(|before| *before == event),
+            "number {number} was {before:?} and is {event:?}: it is left out as arrived"
+        );
+    }
+}
+
+/// How a start ends after some harm.
+enum Started {
+    Open,
+    /// The channel says which file is damaged.
+    Damaged(String),
+    /// The sink knows more than the channel, or less.
+    Refused(Claim),
+}
+
+/// Does some harm, and starts again.
+pub(super) fn harm<S: Mounted>(world: &mut World<S>) {
+    for _ in 0..3 {
+        work(world);
+    }
+    world.note_fault();
+    if world.disk.has_crashed() {
+        return;
+    }
+    match world.chance.below(4) {
+        0 => cut(world),
+        1 => damage_the_last_group(world),
+        2 => put_the_channel_back(world),
+        _ => put_the_ledger_back(world),
+    }
+}
+
+/// Some puts, turns and deliveries.
+fn work<S: Mounted>(world: &mut World<S>) {
+    world.put();
+    world.turn();
+    if world.chance.one_in(2) && world.take(0) {
+        world.settle(0, true);
+    }
+}
+
+/// A segment of the log loses its end: that is damage, wherever it ends.
+fn cut<S: Mounted>(world: &mut World<S>) {
+    let Some((name, _)) = world.log_end() else { return };
+    end(world);
+    let Some(content) = world.disk.content(&name) else { return };
+    let length = match world.chance.below(3) {
+        0 => world.chance.below(3 * PAGE).min(content.len() as u64 - 1),
+        1 => content.len() as u64 - 1 - world.chance.below(PAGE),
+        _ => world.chance.below(content.len() as u64),
+    };
+    world.harmed = true;
+    world.disk.cut(&name, length);
+    match world.start_after_harm() {
+        Started::Damaged(damage) => assert!(damage.starts_with(&name), "{damage} does not name {name}"),
+        Started::Open => panic!("{name} was cut to {length} of {} bytes and nobody noticed", content.len()),
+        // The sink may be asked about a log that lost its end.
+        Started::Refused(_) => panic!("{name} was cut to {length} bytes, and only the sink noticed"),
+    }
+}
+
+/// The last group loses a bit or a page. Of a log that was closed in order, that is damage. Else the log ends
+/// before it, and what the sink has had of it is missing.
+fn damage_the_last_group<S: Mounted>(world: &mut World<S>) {
+    let Some((name, before)) = world.log_end() else { return };
+    work(world);
+    let Some((same, after)) = world.log_end() else { return };
+    if name != same || before == after {
+        return;
+    }
+    let sealed = end(world);
+    let at = before + world.chance.below(after - before);
+    world.harmed = true;
+    match world.chance.one_in(2) {
+        true => world.disk.flip(&name, S::HEADER + at, world.chance.below(8) as u8),
+        false => world.disk.wipe(&name, S::HEADER + at / PAGE * PAGE, PAGE),
+    }
+    go_on(world, sealed.then_some(&*name));
+}
+
+/// The channel's directory is put back as it was before more was put and delivered.
+fn put_the_channel_back<S: Mounted>(world: &mut World<S>) {
+    let backup = world.disk.backup();
+    let puts = 1 + world.chance.below(4);
+    for _ in 0..puts {
+        work(world);
+    }
+    end(world);
+    world.harmed = true;
+    world.disk.put_back(&backup);
+    go_on(world, None);
+}
+
+/// The sink's ledger is put back, or deleted: it comes with less than what the channel knows that it had.
+fn put_the_ledger_back<S: Mounted>(world: &mut World<S>) {
+    let backup = if world.chance.one_in(2) { world.ledger.clone() } else { Ledger::default() };
+    work(world);
+    work(world);
+    end(world);
+    world.harmed = true;
+    world.ledger = backup;
+    go_on(world, None);
+}
+
+/// Ends the channel in order, or kills it. Says whether it is sealed.
+fn end<S: Mounted>(world: &mut World<S>) -> bool {
+    let close = world.chance.one_in(2);
+    let closed = close && world.close_in_order();
+    world.note_fault();
+    if !close {
+        world.kill();
+    }
+    closed
+}
+
+/// Starts, with a repair where the start is refused. Damage to what was closed in order is always said.
+fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
+    match world.start_after_harm() {
+        // Zeros may be what was there before.
+        Started::Damaged(_) => return,
+        Started::Open => world.check_settled(),
+        Started::Refused(claim) => {
+            assert!(damaged.is_none(), "{damaged:?} was closed in order, and only the sink noticed");
+            let storage = world.storage();
+            claim.write(&storage).unwrap();
+            let mut incarnation = [0; 16];
+            incarnation.fill_with(|| world.chance.next() as u8);
+            let incarnation = Incarnation::from_bytes(incarnation);
+            let repair = repair_on(&storage, Some(New { uuid: [8; 16], incarnation })).unwrap();
+            assert!(repair.made && repair.damages.len() == 1, "{repair}");
+            let started = world.start_after_harm();
+            assert!(matches!(started, Started::Open), "it goes on after a repair");
+        }
+    }
+    // What comes now is taken for nothing else.
+    for _ in 0..6 {
+        work(world);
+    }
+    while world.take(0) {
+        world.settle(0, true);
+    }
+}
+
+impl<S: Mounted> World<S> {
+    /// Starts the process after some harm.
+    fn start_after_harm(&mut self) -> Started {
+        self.live = None;
+        self.make_room();
+        match self.try_to_start() {
+            Ok(()) => {}
+            Err(OpenError::Survey { error: SurveyError::Damaged(damage), .. }) => {
+                return Started::Damaged(damage.to_string());
+            }
+            Err(error) => panic!("opening after harm: {error}"),
+        }
+        let Some(claim) = self.claim() else { return Started::Open };
+        self.kill();
+        Started::Refused(claim)
+    }
+
+    /// What the sink says to a channel that lacks what it has had, or that knows more of it than it does.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        let state = lock(&self.live.as_ref()?.state);
+        let Ledger { incarnation, mark, .. } = self.ledger;
+        let through = self.ledger.through().unwrap_or(0);
+        let lacks =
+            state.lives.lacks(state.events_put, through, incarnation).map(|lacks| format!("{lacks:?}"));
+        let kept = state.cursors[0].mark;
+        let forgets = (mark < kept).then(|| format!("{mark} of {kept} commits"));
+        let message = lacks.or(forgets)?;
+        Some(Claim { reader: READERS[0].to_owned(), through, incarnation, mark, message })
+    }
+
+    /// The storage of a channel that does not run.
+    fn storage(&mut self) -> S {
+        S::mount(&self.disk, &mut self.chance).map_err(|error| error.to_string()).unwrap()
+    }
+
+    /// The sink has what the channel never gives out again.
+    fn check_settled(&self) {
+        let Some(live) = &self.live else { return };
+        let state = lock(&live.state);
+        let settled = state.lives.highest(state.cursors[0].settled());
+        let lost = (1..=settled).find(|number| !self.ledger.arrived.contains_key(number));
+        assert_eq!(lost, None, "the sink lacks a number of {settled} that are settled");
+    }
+}

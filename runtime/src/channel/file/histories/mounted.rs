@@ -1,0 +1,46 @@
+//! How the channel's storage lies on the disk: as it is, or encrypted.
+
+use std::sync::{Arc, Mutex};
+
+use crate::chance::Chance;
+use crate::channel::file::encryption::{EncryptionError, Missing, encrypted};
+use crate::channel::file::segment::PAGE;
+use crate::storage::{Encrypted, Key, Keys, SimulatedDisk, Storage};
+
+/// How the channel's storage lies on the disk.
+pub(super) trait Mounted: Storage {
+    /// What stands before the first byte of each file.
+    const HEADER: u64;
+    /// The most bytes that a directory takes beside the log.
+    const BESIDE: u64;
+
+    /// Gets at the storage, after a start.
+    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError>;
+}
+
+impl Mounted for SimulatedDisk {
+    const HEADER: u64 = 0;
+    const BESIDE: u64 = 0;
+
+    fn mount(disk: &SimulatedDisk, _chance: &mut Chance) -> Result<SimulatedDisk, EncryptionError> {
+        Ok(disk.clone())
+    }
+}
+
+impl Mounted for Encrypted<SimulatedDisk> {
+    const HEADER: u64 = PAGE;
+    const BESIDE: u64 = 20 * PAGE;
+
+    /// The master key is another one now and then.
+    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError> {
+        let numbers = Mutex::new(Chance(chance.next()));
+        let fill = move |bytes: &mut [u8]| {
+            bytes.fill_with(|| numbers.lock().unwrap().next() as u8);
+            Ok(())
+        };
+        let [one, other] = [1, 2].map(|byte| Key::new([byte; 32]));
+        let (key, former) = if chance.one_in(3) { (one, other) } else { (other, one) };
+        disk.set_phase("keys");
+        encrypted(disk.clone(), &Keys { key, former: vec![former] }, Missing::Make, Arc::new(fill))
+    }
+}

@@ -1,0 +1,226 @@
+//! A channel and a sink, one of which knows less than it should.
+
+use std::path::Path;
+
+use super::*;
+use crate::channel::Reached;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::remove_dir_all(to).ok();
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+impl Open {
+    /// Takes what comes next as a sink does that keeps identities, and says what it then knows.
+    async fn deliver(&mut self, mark: u64) -> Recovered {
+        let lease = self.lease().await;
+        let (partition, incarnation) = self.reader.incarnation().unwrap();
+        let identities = lease.batch.identities().unwrap();
+        assert_eq!(identities.partitions(), std::slice::from_ref(&partition));
+        let through = identities.position_of(lease.batch.rows() - 1);
+        self.reader.keep_mark(mark);
+        lease.acknowledgement.done();
+        let reached = Reached { through, incarnation: Some(incarnation) };
+        Recovered { reached: BTreeMap::from([(partition, reached)]), mark, ..Recovered::default() }
+    }
+
+    /// What the start says to this sink, with the folder's name as `DIR`.
+    fn refusal(&self, recovered: &Recovered) -> String {
+        let refused = self.channel.hold_against("sink", recovered).unwrap_err().to_string();
+        let incarnation = recovered.reached.values().next().and_then(|reached| reached.incarnation);
+        let incarnation = incarnation.map_or("none".to_owned(), |incarnation| incarnation.to_string());
+        refused.replace(&folder_name(&self.channel), "DIR").replace(&incarnation, "INCARNATION")
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_gives_no_numbers_has_no_incarnation_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(options(folder.path())).await;
+    assert_eq!(first.channel.incarnation(), None);
+    first.put_durably(0..10).await;
+    let incarnation = first.channel.incarnation().unwrap();
+    assert_eq!(
+        first.reader.incarnation(),
+        first.channel.partition().map(|partition| (partition, incarnation))
+    );
+    drop(first);
+    for _ in 0..3 {
+        let again = open(options(folder.path())).await;
+        assert_eq!(again.channel.incarnation(), Some(incarnation));
+    }
+    let next = open(options(folder.path())).await;
+    next.put_durably(10..20).await;
+    let other = next.channel.incarnation().unwrap();
+    assert!(other != incarnation);
+    assert_eq!([other, incarnation].map(|known| next.channel.knows(known)), [Some(true); 2]);
+    assert_eq!(next.channel.knows(Incarnation::from_bytes([1; 16])), Some(false));
+}
+
+#[tokio::test]
+async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
+    let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    let early = first.deliver(1).await;
+    first.put_durably(10..15).await;
+    first.channel.shut().await.unwrap();
+    drop(first);
+    copy(folder.path(), backup.path());
+    let mut second = open(options(folder.path())).await;
+    second.channel.hold_against("sink", &early).unwrap();
+    second.put_durably(15..30).await;
+    second.deliver(2).await;
+    let late = second.deliver(3).await;
+    drop(second);
+    copy(backup.path(), folder.path());
+    let third = open(options(folder.path())).await;
+    insta::assert_snapshot!(third.refusal(&late), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 15: events 16 to 30 (15 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. Nothing was changed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    // Nobody was harmed by the start that was refused.
+    third.channel.hold_against("sink", &early).unwrap();
+    third.refusal(&late);
+    drop(third);
+    let verification = verify(folder.path(), None).unwrap();
+    assert_eq!(verification.damages[0].file, claim::CLAIM);
+    let repair = repair(folder.path(), None).unwrap();
+    assert_eq!((repair.made, repair.lost_events, repair.kept_events), (true, 15, 5));
+    assert_eq!(verify(folder.path(), None).unwrap().damages, []);
+    let mut fourth = open(options(folder.path())).await;
+    fourth.channel.hold_against("sink", &late).unwrap();
+    // What waited has its numbers still, and what comes now has some that the sink has never seen.
+    assert_eq!(fourth.deliver(4).await.reached.values().next().unwrap().through, 15);
+    fourth.put_durably(15..20).await;
+    let last = fourth.deliver(5).await;
+    assert_eq!(last.reached.values().next().unwrap().through, 35);
+    drop(fourth);
+    open(options(folder.path())).await.channel.hold_against("sink", &last).unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_last_group_is_refused_and_says_what_it_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    first.put_durably(10..30).await;
+    first.deliver(1).await;
+    let known = first.deliver(2).await;
+    // As a kill leaves it.
+    let killed = tempfile::tempdir().unwrap();
+    copy(folder.path(), killed.path());
+    let name = killed.path().join(segment::segment_name(0));
+    let mut bytes = std::fs::read(&name).unwrap();
+    let body = bytes.windows(2).rposition(|two| two == b"29").unwrap();
+    bytes[body] ^= 1;
+    std::fs::write(&name, bytes).unwrap();
+    let torn = inspect(killed.path(), None).unwrap().torn.unwrap();
+    assert_eq!((torn.events, torn.bytes % segment::PAGE), (20, 0));
+    let second = open(options(killed.path())).await;
+    insta::assert_snapshot!(second.refusal(&known), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 10: events 11 to 30 (20 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. Nothing was changed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_deleted_or_put_back_is_refused_until_it_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    first.put_durably(10..20).await;
+    let early = first.deliver(1).await;
+    let late = first.deliver(2).await;
+    first.channel.shut().await.unwrap();
+    drop(first);
+    let second = open(options(folder.path())).await;
+    second.channel.hold_against("sink", &late).unwrap();
+    insta::assert_snapshot!(second.refusal(&Recovered::default()), @"reader sink has committed 2 times, as DIR knows, and remembers only 0 of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. Nothing was changed: put the ledger back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    assert!(second.refusal(&early).contains("remembers only 1 of them"));
+    second.refusal(&Recovered::default());
+    drop(second);
+    repair(folder.path(), None).unwrap();
+    let third = open(options(folder.path())).await;
+    third.channel.hold_against("sink", &Recovered::default()).unwrap();
+}
+
+#[tokio::test]
+async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    let mut known = first.deliver(1).await;
+    let second = open(options(other.path())).await;
+    let partition = first.channel.partition().unwrap().name().to_owned();
+    insta::assert_snapshot!(second.refusal(&known).replace(&partition, "channel OLD"), @"reader sink has had events up to number 10 of channel OLD, and none of the channel in DIR: that directory was deleted, or is another one than before. Nothing was changed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    drop(second);
+    repair(other.path(), None).unwrap();
+    let third = open(options(other.path())).await;
+    third.channel.hold_against("sink", &known).unwrap();
+    // Partitions of volatile channels are no channels that are missing.
+    let (_, reached) = known.reached.pop_first().unwrap();
+    known.reached.insert(Partition::new("buffer/in/p"), reached);
+    drop(third);
+    let fresh = tempfile::tempdir().unwrap();
+    open(options(fresh.path())).await.channel.hold_against("sink", &known).unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_a_log_that_was_closed_in_order_is_never_taken_for_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let open_one = open(options(folder.path())).await;
+    open_one.put_durably(0..10).await;
+    open_one.channel.shut().await.unwrap();
+    drop(open_one);
+    let storage = Directory::open(folder.path()).unwrap();
+    let end = survey::read_superblock(&storage).unwrap().unwrap().closed_at.unwrap();
+    let name = folder.path().join(segment::segment_name(end.segment));
+    let mut bytes = std::fs::read(&name).unwrap();
+    let last_page = (end.offset - segment::PAGE) as usize;
+    bytes[last_page..last_page + segment::PAGE as usize].fill(0);
+    std::fs::write(&name, bytes).unwrap();
+    let damages = verify(folder.path(), None).unwrap().damages;
+    assert_eq!(damages.len(), 1, "{damages:?}");
+    let channel = FileChannel::new(options(folder.path())).unwrap();
+    let _reader = channel.reader("sink", Demand::Required);
+    let refused = channel.open().await.unwrap_err().to_string();
+    assert!(refused.contains("0000000000000000.segment, byte "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_segment_that_is_shorter_than_it_was_made_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let open_one = open(options(folder.path())).await;
+    for round in 0..5 {
+        open_one.put_durably(round * 10..round * 10 + 10).await;
+    }
+    drop(open_one);
+    let name = folder.path().join(segment::segment_name(0));
+    let whole = std::fs::read(&name).unwrap();
+    for length in [whole.len() - 1, 20_000, 5_000, 4_096, 100, 0] {
+        std::fs::write(&name, &whole[..length]).unwrap();
+        let verification = verify(folder.path(), None).unwrap();
+        assert!(!verification.damages.is_empty(), "cut to {length} bytes");
+        let channel = FileChannel::new(options(folder.path())).unwrap();
+        let _reader = channel.reader("sink", Demand::Required);
+        let refused = channel.open().await.unwrap_err().to_string();
+        assert!(refused.contains("0000000000000000.segment, byte "), "cut to {length} bytes: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_repair_without_any_checkpoint_leaves_a_directory_for_whoever_opens_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    drop(first);
+    // The checkpoint is the first record.
+    let name = folder.path().join(segment::segment_name(0));
+    let mut bytes = std::fs::read(&name).unwrap();
+    bytes[4_096 + 70] ^= 1;
+    std::fs::write(&name, bytes).unwrap();
+    assert!(repair(folder.path(), None).unwrap().made);
+    let mut second = open(options(folder.path())).await;
+    assert_eq!(bodies(&second.lease().await), numbers(0..10));
+    second.channel.shut().await.unwrap();
+    drop(second);
+    assert_eq!(inspect(folder.path(), None).unwrap().owner, "test/buffer");
+}
