@@ -104,11 +104,13 @@ impl Measured<'_> {
 
     fn shown(&self, side: &Side<'_>) -> ShownAmount {
         let mut settings = side.named_in(&self.amount.most);
+        let setting = settings.first().map(|setting| setting.name.clone());
         settings.extend(self.amount.condition.iter().flat_map(|condition| side.named_in(condition)));
         ShownAmount {
             component: side.name.to_owned(),
             declared: side.declared,
             most: shown_value(&self.most),
+            setting,
             settings,
             because: self.amount.because.text.clone(),
             because_span: self.amount.because.span,

@@ -17,11 +17,10 @@ impl HeldTooLong {
             "`{}` waits {} for its events to be delivered, but `{}` may hold them for {}",
             waits.component, waits.most, holds.component, holds.most
         );
-        let first = |amount: &ShownAmount| amount.settings.first().map(|setting| setting.name.clone());
-        let shorter = first(holds).map(|name| format!("set `{name}` to less than {}", waits.most));
-        let longer = first(waits).map(|name| format!("set `{name}` to more than {}", holds.most));
+        let shorter = holds.setting.iter().map(|name| format!("set `{name}` to less than {}", waits.most));
+        let longer = waits.setting.iter().map(|name| format!("set `{name}` to more than {}", holds.most));
         let durable = "lead the way through a durable channel, which answers as soon as it has the events";
-        let ways: Vec<String> = shorter.into_iter().chain(longer).chain([durable.to_owned()]).collect();
+        let ways: Vec<String> = shorter.chain(longer).chain([durable.to_owned()]).collect();
         labelled(message, [waits, holds]).help(ways.join(", or "))
     }
 }

@@ -35,7 +35,9 @@ pub struct ShownAmount {
     pub declared: Span,
     /// How much.
     pub most: String,
-    /// The settings that it follows from.
+    /// The setting that it is computed from.
+    pub setting: Option<String>,
+    /// That setting and those that its clause depends on.
     pub settings: Vec<RequiredSetting>,
     /// Why, as the signature says it.
     pub because: String,
