@@ -33,6 +33,10 @@ pub(crate) enum Operation {
     Rename,
     /// Removes a file.
     Remove,
+    /// Makes durable what was written so far.
+    Sync,
+    /// Cuts off what is not committed.
+    Cut,
     /// Looks into a directory.
     List,
     /// Reads.
@@ -48,6 +52,8 @@ impl fmt::Display for Operation {
             Operation::Close => "closing",
             Operation::Rename => "giving its final name to",
             Operation::Remove => "removing",
+            Operation::Sync => "syncing",
+            Operation::Cut => "cutting off the uncommitted end of",
             Operation::List => "listing",
             Operation::Read => "reading",
         })

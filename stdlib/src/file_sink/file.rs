@@ -5,13 +5,13 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use weir_runtime::{Acknowledgement, Clock};
+use weir_runtime::{Acknowledgement, Clock, Descriptor};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
-use super::ledger::{Arrived, FileRecord};
-use super::names::{FileNames, FilePaths};
+use super::ledger::{Arrived, FileRecord, FileState};
+use super::names::{FileNames, FilePaths, below};
 use super::rows::Rows;
 use crate::buffers::Buffers;
 use crate::formats::{Encoded, Encoder, Formatting};
@@ -40,6 +40,8 @@ pub(super) struct Full {
 /// What all files of a sink have in common; it makes, fills and closes them.
 pub(super) struct Workshop<F: FileSystem> {
     pub(super) file_system: Arc<F>,
+    /// The directory that all files are under.
+    pub(super) root: String,
     pub(super) names: FileNames,
     pub(super) formatting: Arc<Formatting>,
     pub(super) full: Full,
@@ -65,6 +67,10 @@ pub(super) struct OpenFile<F: FileSystem> {
     file: F::File,
     content: Content,
     unwritten: Unwritten,
+    /// Whether its beginning was made durable, to be committed.
+    has_durable_part: bool,
+    /// Its part of the process's budget; none if the sink could have no file open otherwise.
+    descriptor: Option<Descriptor>,
 }
 
 /// What the last turn has made, to be written while the next one works or the file is closed.
@@ -80,44 +86,68 @@ impl<F: FileSystem> OpenFile<F> {
     pub(super) fn directory(&self) -> &str {
         self.paths.complete.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
+
+    /// Whether an entry of the ledger may name it already.
+    pub(super) fn has_durable_part(&self) -> bool {
+        self.has_durable_part
+    }
+
+    /// Whether somebody waits for rows in it.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.content.shares.is_empty()
+    }
 }
 
 /// What is in a file, and who waits for it.
 struct Content {
     encoder: Encoder,
     events: u64,
+    /// Of the rows that are not made durable yet.
     shares: Vec<Acknowledgement>,
-    /// For a ledger: which events are in it, and the checksum of what was written.
-    arrived: Option<Box<(Arrived, Xxh3Default)>>,
+    /// For exactly once: which events these rows are.
+    arrived: Option<Arrived>,
+    /// The checksum of what was written.
+    sum: Box<Xxh3Default>,
 }
 
-impl Content {
-    /// Takes bytes into the checksum.
-    fn sum(&mut self, bytes: &[u8]) {
-        if let Some(arrived) = &mut self.arrived {
-            arrived.1.update(bytes);
-        }
-    }
+/// What is durable of a file and in no entry yet.
+pub(super) struct Durable {
+    pub(super) record: FileRecord,
+    /// Which events became durable with it.
+    pub(super) arrived: Arrived,
+    pub(super) shares: Vec<Acknowledgement>,
 }
 
 /// A file that is written and synced, and still has its temporary name.
 pub(super) struct ClosedFile<F: FileSystem> {
     /// Kept as a sign to others that the file is not left over.
     file: F::File,
-    pub(super) record: FileRecord,
-    /// Which events are in it.
-    pub(super) arrived: Arrived,
-    shares: Vec<Acknowledgement>,
+    paths: FilePaths,
+    pub(super) durable: Durable,
     events: u64,
     breaks: u64,
+    _descriptor: Option<Descriptor>,
+}
+
+/// What rows are to be appended to.
+pub(super) enum Target<F: FileSystem> {
+    /// A file that is there.
+    Open(OpenFile<F>),
+    /// A new one, with its part of the budget of descriptors.
+    New(Option<Descriptor>),
 }
 
 /// What has become of rows that were to be appended.
-pub(super) struct Appended<F: FileSystem> {
-    pub(super) file: OpenFile<F>,
-    /// The file has reached its size or count; `rest` belongs into the next.
-    pub(super) is_full: bool,
-    pub(super) rest: VecDeque<Rows>,
+pub(super) enum Appended<F: FileSystem> {
+    /// They are in the file.
+    Into {
+        file: OpenFile<F>,
+        /// The file has reached its size or count; `rest` belongs into the next.
+        is_full: bool,
+        rest: VecDeque<Rows>,
+    },
+    /// No file could be made for them, since no descriptor is left.
+    NoDescriptor(VecDeque<Rows>, FileError),
 }
 
 /// A file that has its final name. Its events are acknowledged.
@@ -166,18 +196,28 @@ impl<F: FileSystem> Workshop<F> {
         Ok(())
     }
 
-    async fn create(&self, directory: &str) -> Result<OpenFile<F>, FileError> {
+    async fn create(
+        &self,
+        directory: &str,
+        descriptor: Option<Descriptor>,
+    ) -> Result<OpenFile<F>, (FileError, bool)> {
         let paths = self.names.next(directory, self.clock.now());
         let path = &paths.temporary;
-        let encoder = self.formatting.encoder().map_err(FileError::of(Operation::Encode, path))?;
+        let encoder = self.formatting.encoder();
+        let encoder = encoder.map_err(|error| (FileError::of(Operation::Encode, path)(error), false))?;
         self.temporary().insert(path.clone());
-        let file = self.file_system.create_new(path).await.map_err(FileError::of(Operation::Create, path))?;
-        let arrived = self.exactly_once.then(Box::default);
-        let content = Content { encoder, events: 0, shares: Vec::new(), arrived };
-        Ok(OpenFile { paths, file, content, unwritten: Unwritten::default() })
+        let made = self.file_system.create_new(path).await;
+        let file = made.map_err(|error| {
+            let out_of_descriptors = F::is_out_of_descriptors(&error);
+            (FileError::of(Operation::Create, path)(error), out_of_descriptors)
+        })?;
+        let arrived = self.exactly_once.then(Arrived::default);
+        let content = Content { encoder, events: 0, shares: Vec::new(), arrived, sum: Box::default() };
+        let unwritten = Unwritten::default();
+        Ok(OpenFile { paths, file, content, unwritten, has_durable_part: false, descriptor })
     }
 
-    /// Appends rows to a file, a new one if there is none, until it is full.
+    /// Appends rows to a file until it is full.
     ///
     /// While one part is written, the next is already being encoded; so what the last turn has made may not be
     /// written yet.
@@ -187,28 +227,36 @@ impl<F: FileSystem> Workshop<F> {
     pub(super) async fn append(
         &self,
         directory: &str,
-        file: Option<OpenFile<F>>,
+        target: Target<F>,
         mut rows: VecDeque<Rows>,
     ) -> Result<Appended<F>, FileError> {
-        let OpenFile { paths, mut file, mut content, mut unwritten } = match file {
-            Some(file) => file,
-            None => self.create(directory).await?,
+        let mut open = match target {
+            Target::Open(file) => file,
+            Target::New(descriptor) => match self.create(directory, descriptor).await {
+                Ok(file) => file,
+                Err((error, true)) => return Ok(Appended::NoDescriptor(rows, error)),
+                Err((error, false)) => return Err(error),
+            },
         };
-        let path = &paths.temporary;
         loop {
+            let OpenFile { paths, mut file, content, unwritten, has_durable_part, descriptor } = open;
+            let path = &paths.temporary;
             let turn = Turn { content, rows, is_full: false, output: Vec::new() };
             let (encoded, written) =
                 tokio::join!(self.encode(turn), self.write(&mut file, path, unwritten.bytes));
             written?;
-            let turn = encoded.map_err(FileError::of(Operation::Encode, path))?;
-            (content, rows) = (turn.content, turn.rows);
-            let is_last = turn.is_full || rows.is_empty();
-            unwritten = Unwritten { bytes: turn.output, _part: None };
+            let Turn { content, rows: rest, is_full, output } =
+                encoded.map_err(FileError::of(Operation::Encode, path))?;
+            let is_last = is_full || rest.is_empty();
+            let unwritten = match is_last {
+                true => self.keep_back(output, &mut file, path).await?,
+                false => Unwritten { bytes: output, _part: None },
+            };
+            open = OpenFile { paths, file, content, unwritten, has_durable_part, descriptor };
             if is_last {
-                let unwritten = self.keep_back(unwritten.bytes, &mut file, path).await?;
-                let file = OpenFile { paths, file, content, unwritten };
-                return Ok(Appended { file, is_full: turn.is_full, rest: rows });
+                return Ok(Appended::Into { file: open, is_full, rest });
             }
+            rows = rest;
         }
     }
 
@@ -258,23 +306,66 @@ impl<F: FileSystem> Workshop<F> {
             .map_err(FileError::of(Operation::Write, path))
     }
 
+    /// Makes durable what is in a file, in a way that the file can be cut behind it, and gives the file back.
+    ///
+    /// # Errors
+    /// When that fails. All the rows in the file that are not committed come again.
+    pub(super) async fn sync(&self, open: OpenFile<F>) -> Result<(OpenFile<F>, Durable), FileError> {
+        let OpenFile { paths, mut file, mut content, unwritten, has_durable_part, descriptor } = open;
+        let path = &paths.temporary;
+        let buffers = self.buffers.clone();
+        let ending = self.on_a_codec_thread(move || {
+            content.encoder.end_part()?;
+            let output = content.encoder.take_output(0, &buffers)?;
+            content.sum.update(&output);
+            Ok((content, output))
+        });
+        let (ended, written) = tokio::join!(ending, self.write(&mut file, path, unwritten.bytes));
+        written?;
+        let (mut content, output) = ended.map_err(FileError::of(Operation::Encode, path))?;
+        self.write(&mut file, path, output).await?;
+        self.file_system.sync(&mut file).await.map_err(FileError::of(Operation::Sync, path))?;
+        if !has_durable_part {
+            self.sync_temporary_name(path).await?;
+        }
+        let durable = Durable {
+            record: self.record(&paths, content.encoder.size(), content.sum.digest(), FileState::Open),
+            arrived: content.arrived.as_mut().map(std::mem::take).unwrap_or_default(),
+            shares: std::mem::take(&mut content.shares),
+        };
+        let unwritten = Unwritten::default();
+        Ok((OpenFile { paths, file, content, unwritten, has_durable_part: true, descriptor }, durable))
+    }
+
+    /// An entry of the ledger is going to name the file, and whoever reads it believes that a file with neither
+    /// name was taken away.
+    async fn sync_temporary_name(&self, path: &str) -> Result<(), FileError> {
+        if cfg!(weir_bug = "temporary_name_not_synced") {
+            return Ok(());
+        }
+        self.file_system.sync_name(path).await.map_err(FileError::of(Operation::Close, path))
+    }
+
+    fn record(&self, paths: &FilePaths, length: u64, checksum: u64, state: FileState) -> FileRecord {
+        let name = |path: &str| below(&self.root, path).unwrap_or(path).to_string();
+        let (temporary, complete) = (name(&paths.temporary), name(&paths.complete));
+        FileRecord { temporary, complete, length, checksum, state }
+    }
+
     /// Closes a file: its last bytes, and a sync. It keeps its temporary name.
     ///
     /// # Errors
-    /// When one of these fails. All the rows in the file come again.
+    /// When one of these fails. All the rows in the file that are not committed come again.
     pub(super) async fn close(&self, file: OpenFile<F>) -> Result<ClosedFile<F>, FileError> {
-        let OpenFile { paths, mut file, content, unwritten } = file;
+        let OpenFile { paths, mut file, content, unwritten, has_durable_part, descriptor } = file;
         let path = &paths.temporary;
-        let Content { encoder, events, shares, arrived } = content;
+        let Content { encoder, events, shares, arrived, mut sum } = content;
         let _permit = self.closing.acquire().await.map_err(FileError::of(Operation::Close, path))?;
         let finish = self.on_a_codec_thread(move || encoder.finish());
         let (finished, written) = tokio::join!(finish, self.write(&mut file, path, unwritten.bytes));
         written?;
         let Encoded { rest, size, breaks } = finished.map_err(FileError::of(Operation::Encode, path))?;
-        let (arrived, mut sum) = *arrived.unwrap_or_default();
-        if self.exactly_once {
-            sum.update(&rest);
-        }
+        sum.update(&rest);
         self.write(&mut file, path, rest).await?;
         self.file_system.close(&mut file).await.map_err(FileError::of(Operation::Close, path))?;
         #[cfg(weir_bug = "acknowledged_before_entry")]
@@ -282,36 +373,36 @@ impl<F: FileSystem> Workshop<F> {
             shares.into_iter().for_each(Acknowledgement::done);
             Vec::new()
         };
-        if self.exactly_once && cfg!(not(weir_bug = "temporary_name_not_synced")) {
-            // The ledger is going to name it, and believes that a file with neither name was taken away.
-            self.file_system.sync_name(path).await.map_err(FileError::of(Operation::Close, path))?;
+        if self.exactly_once && !has_durable_part {
+            self.sync_temporary_name(path).await?;
         }
-        let FilePaths { temporary, complete } = paths;
-        let record = FileRecord { temporary, complete, length: size, checksum: sum.digest() };
-        Ok(ClosedFile { file, record, arrived, shares, events, breaks })
+        let record = self.record(&paths, size, sum.digest(), FileState::Complete);
+        let durable = Durable { record, arrived: arrived.unwrap_or_default(), shares };
+        Ok(ClosedFile { file, paths, durable, events, breaks, _descriptor: descriptor })
     }
 
     /// Gives a closed file its final name, and then acknowledges its events.
     ///
     /// # Errors
-    /// When that fails. Without a ledger, all the rows in the file come again.
+    /// When that fails. Without an entry in a ledger, all the rows in the file come again.
     pub(super) async fn publish(&self, closed: ClosedFile<F>) -> Result<Completed, FileError> {
-        let ClosedFile { file, record, shares, events, breaks, .. } = closed;
-        let FileRecord { temporary, complete, length, .. } = record;
+        let ClosedFile { file, paths, durable, events, breaks, _descriptor } = closed;
+        let FilePaths { temporary, complete } = paths;
+        let _permit = self.closing.acquire().await.map_err(FileError::of(Operation::Rename, &temporary))?;
         let renamed = self.file_system.rename_no_replace(&temporary, &complete).await;
         #[cfg(weir_bug = "renamed_before_entry")]
         let renamed = renamed.or(Ok::<(), F::Error>(()));
         renamed.map_err(FileError::of(Operation::Rename, &temporary))?;
         drop(file);
         self.temporary().remove(&temporary);
-        shares.into_iter().for_each(Acknowledgement::done);
-        Ok(Completed { path: complete, events, size: length, breaks })
+        durable.shares.into_iter().for_each(Acknowledgement::done);
+        Ok(Completed { path: complete, events, size: durable.record.length, breaks })
     }
 }
 
 impl Turn {
     fn run(mut self, full: Full, formatting: &Formatting, buffers: &Buffers) -> io::Result<Turn> {
-        let Content { encoder, events, shares, arrived } = &mut self.content;
+        let Content { encoder, events, shares, arrived, sum } = &mut self.content;
         let mut worked = 0;
         while let Some(rows) = self.rows.front_mut()
             && worked < TURN_BYTES
@@ -319,7 +410,7 @@ impl Turn {
             let bytes_per_row = rows.bytes / rows.left().max(1) as u64;
             let taken = rows.encode(formatting, encoder, full.events - *events, full.size)?;
             if let Some(arrived) = arrived {
-                rows.note_encoded(taken, &mut arrived.0);
+                rows.note_encoded(taken, arrived);
             }
             let bytes = bytes_per_row * taken;
             rows.bytes -= bytes.min(rows.bytes);
@@ -338,7 +429,7 @@ impl Turn {
             }
         }
         self.output = encoder.take_output(WRITE_BYTES, buffers)?;
-        self.content.sum(&self.output);
+        sum.update(&self.output);
         Ok(self)
     }
 }

@@ -15,6 +15,9 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// Whether [`FileSystem::is_abandoned`] knows the writer of a file that is closed and has not got
     /// its final name: without, another agent might remove it between the two, and no ledger helps.
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool;
+    /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] do what they say, so that a file can be committed
+    /// while it stays open.
+    const COMMITS_OPEN_FILES: bool;
     /// Where what computes for long is done.
     const DRIVE: Drive = Drive::Threads;
 
@@ -22,6 +25,9 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     type File: Send + 'static;
     /// What goes wrong.
     type Error: Error + Send + Sync + 'static;
+
+    /// Whether this says that no more files can be open at once.
+    fn is_out_of_descriptors(error: &Self::Error) -> bool;
 
     /// Makes a file that must not exist yet, and the directories that it is in.
     fn create_new(&self, path: &str) -> impl Future<Output = Result<Self::File, Self::Error>> + Send;
@@ -32,6 +38,9 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
         file: &mut Self::File,
         bytes: Bytes,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Makes all that was written durable; more may be written. About the file's name as [`FileSystem::close`].
+    fn sync(&self, file: &mut Self::File) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Makes all that was written durable, and writes no more. The file's name need not be durable before
     /// [`FileSystem::sync_name`] or a rename in its directory.
@@ -54,14 +63,17 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// writer that holds on to its closed file is still its writer, where the file system can tell.
     fn is_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
+    /// Cuts a file to a length, durably; an error if somebody writes it.
+    fn cut(&self, path: &str, length: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// What is in a small file; nothing if it is not there.
     fn read(&self, path: &str) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
 
     /// The length of a file; nothing if it is not there.
     fn length(&self, path: &str) -> impl Future<Output = Result<Option<u64>, Self::Error>> + Send;
 
-    /// XXH3 (64 bits) of what is in a file.
-    fn checksum(&self, path: &str) -> impl Future<Output = Result<u64, Self::Error>> + Send;
+    /// XXH3 (64 bits) of a file's first `length` bytes, or of all where it is shorter.
+    fn checksum(&self, path: &str, length: u64) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 
     /// What is in a directory; nothing if it does not exist.
     fn list(&self, directory: &str) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;

@@ -1,24 +1,27 @@
-//! Files on their way from their last row to their final name.
+//! Files, and beginnings of files, on their way from their last row to their acknowledgement.
 //!
-//! Without a ledger a file is closed and renamed. With one, files that are closed wait for an entry,
-//! which takes all that are there: while one is written, the next ones gather. Files of a directory
-//! are committed in their order, so that no crash leaves a later one without an earlier one: what
-//! comes again then is put behind all that is there, in the order of its partition.
+//! Without a ledger a file is closed and renamed. With one, what is durable waits for an entry, which takes all
+//! that is there: while one is written, the next gather. What a directory has is committed in its order, so that
+//! no crash leaves something later without something earlier: what comes again then is put behind all that is
+//! there, in the order of its partition.
+//!
+//! Where `exactly_once` is promised, every file has an entry; otherwise only a file that was committed while it
+//! was open, so that its length is known after a kill.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
-use weir_runtime::Failure;
+use weir_runtime::{Acknowledgement, Failure};
 
 use super::error::FileError;
-use super::file::{ClosedFile, Completed, OpenFile, Workshop};
+use super::file::{ClosedFile, Completed, Durable, OpenFile, Workshop};
 use super::file_system::FileSystem;
-use super::lanes::Close;
-use super::ledger::{Commit, Known, Ledger, LedgerError, Settled};
+use super::lanes::{Close, Reason};
+use super::ledger::{Commit, Incarnations, Known, Ledger, LedgerError, Settled};
 
-/// A file's place in the order in which files were given here.
-type Ticket = u64;
+/// A place in the order in which commits were asked for here.
+pub(super) type Ticket = u64;
 
 /// Files that are being finished, and the ledger that does it.
 pub(super) struct Finishing<F: FileSystem> {
@@ -27,9 +30,9 @@ pub(super) struct Finishing<F: FileSystem> {
     /// How many files are here.
     files: usize,
     ledger: Option<Keeper<F>>,
-    /// Closed, and in no entry yet.
-    closed: BTreeMap<Ticket, Waiting<F>>,
-    /// The files of each directory that are in no entry yet, in their order.
+    /// Durable, and in no entry yet.
+    waiting: BTreeMap<Ticket, Waiting<F>>,
+    /// What each directory has that is in no entry yet, in its order.
     order: HashMap<Arc<str>, VecDeque<Ticket>>,
     next: Ticket,
     /// Files of each entry that have no final name yet.
@@ -48,24 +51,54 @@ enum Keeper<F> {
 
 struct Waiting<F: FileSystem> {
     directory: Arc<str>,
-    close: Close,
-    file: ClosedFile<F>,
+    part: Part<F>,
+}
+
+/// What an entry commits.
+enum Part<F: FileSystem> {
+    /// A file that is closed.
+    File(Close, Box<ClosedFile<F>>),
+    /// What is durable of a file that stays open.
+    Beginning(Reason, Durable),
+}
+
+impl<F: FileSystem> Part<F> {
+    fn durable(&mut self) -> &mut Durable {
+        match self {
+            Part::File(_, file) => &mut file.durable,
+            Part::Beginning(_, durable) => durable,
+        }
+    }
 }
 
 /// What a task comes back with.
 enum Outcome<F: FileSystem> {
     Closed(Ticket, Waiting<F>),
-    Committed(Box<Ledger<F>>, u64, Vec<Waiting<F>>),
+    Committed(Box<Ledger<F>>, u64, Vec<Part<F>>),
     Completed(Option<u64>, Close, Completed),
     Failed(Failure),
 }
 
-/// What has come of a file.
+/// What has come of what was given here.
 pub(super) enum Finished {
-    /// It has its final name, and its events are acknowledged.
+    /// A file has its final name, and its events are acknowledged.
     File(Close, Completed),
-    /// Something on the way: other writers of the ledger have added to it, if so.
-    Step { others_changed: bool },
+    /// A file is closed and waits for an entry.
+    Closed,
+    /// An entry was created.
+    Entry(Created),
+}
+
+/// What an entry has done.
+#[derive(Debug, Default)]
+pub(super) struct Created {
+    /// Its number.
+    pub(super) number: u64,
+    /// Other writers of the ledger have added to it meanwhile.
+    pub(super) others_changed: bool,
+    /// How many beginnings of files it has committed, and acknowledged, for each of the reasons.
+    pub(super) for_peers: usize,
+    pub(super) for_room: usize,
 }
 
 impl<F: FileSystem> Finishing<F> {
@@ -75,7 +108,7 @@ impl<F: FileSystem> Finishing<F> {
             tasks: JoinSet::new(),
             files: 0,
             ledger: ledger.map(Keeper::Idle),
-            closed: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             order: HashMap::new(),
             next: 0,
             unnamed: HashMap::new(),
@@ -103,13 +136,32 @@ impl<F: FileSystem> Finishing<F> {
         Some(ledger)
     }
 
+    /// The next place in the order of a file's directory.
+    pub(super) fn ticket(&mut self, file: &OpenFile<F>) -> Ticket {
+        let ticket = self.next;
+        self.next += 1;
+        let directory: Arc<str> = file.directory().into();
+        self.order.entry(directory).or_default().push_back(ticket);
+        ticket
+    }
+
+    /// Takes what is durable of an open file, in the place of its ticket.
+    pub(super) fn add_beginning(
+        &mut self,
+        ticket: Ticket,
+        file: &OpenFile<F>,
+        reason: Reason,
+        durable: Durable,
+    ) {
+        let waiting = Waiting { directory: file.directory().into(), part: Part::Beginning(reason, durable) };
+        self.waiting.insert(ticket, waiting);
+    }
+
     /// Begins to finish a file.
     pub(super) fn add(&mut self, file: OpenFile<F>, close: Close) {
-        let directory: Arc<str> = file.directory().into();
         self.files += 1;
-        let (workshop, ticket) = (self.workshop.clone(), self.next);
-        self.next += 1;
-        if self.ledger.is_none() {
+        let workshop = self.workshop.clone();
+        if !workshop.exactly_once && !file.has_durable_part() {
             self.tasks.spawn(async move {
                 let completed = async { workshop.publish(workshop.close(file).await?).await };
                 let completed: Result<Completed, FileError> = completed.await;
@@ -117,11 +169,12 @@ impl<F: FileSystem> Finishing<F> {
             });
             return;
         }
-        self.order.entry(directory.clone()).or_default().push_back(ticket);
+        let ticket = self.ticket(&file);
+        let directory: Arc<str> = file.directory().into();
         self.tasks.spawn(async move {
             let closed = workshop.close(file).await;
             closed.map_or_else(Outcome::failed, |file| {
-                Outcome::Closed(ticket, Waiting { directory, close, file })
+                Outcome::Closed(ticket, Waiting { directory, part: Part::File(close, Box::new(file)) })
             })
         });
     }
@@ -139,16 +192,10 @@ impl<F: FileSystem> Finishing<F> {
         match joined? {
             Outcome::Failed(failure) => Err(failure),
             Outcome::Closed(ticket, waiting) => {
-                self.closed.insert(ticket, waiting);
-                Ok(Finished::Step { others_changed: false })
+                self.waiting.insert(ticket, waiting);
+                Ok(Finished::Closed)
             }
-            Outcome::Committed(mut ledger, number, files) => {
-                let others_changed = ledger.take_others_changed();
-                self.ledger = Some(Keeper::Idle(ledger));
-                self.unnamed.insert(number, files.len());
-                files.into_iter().for_each(|waiting| self.publish(number, waiting));
-                Ok(Finished::Step { others_changed })
-            }
+            Outcome::Committed(ledger, number, parts) => Ok(self.committed(ledger, number, parts)),
             Outcome::Completed(entry, close, completed) => {
                 self.files -= 1;
                 if let Some(number) = entry {
@@ -159,10 +206,35 @@ impl<F: FileSystem> Finishing<F> {
         }
     }
 
-    fn publish(&mut self, number: u64, waiting: Waiting<F>) {
+    fn committed(&mut self, mut ledger: Box<Ledger<F>>, number: u64, parts: Vec<Part<F>>) -> Finished {
+        let others_changed = ledger.take_others_changed();
+        self.ledger = Some(Keeper::Idle(ledger));
+        let mut created = Created { number, others_changed, ..Created::default() };
+        let mut files = 0;
+        for part in parts {
+            match part {
+                Part::File(close, file) => {
+                    files += 1;
+                    self.publish(number, close, *file);
+                }
+                Part::Beginning(reason, durable) => {
+                    durable.shares.into_iter().for_each(Acknowledgement::done);
+                    match reason {
+                        Reason::Peers => created.for_peers += 1,
+                        Reason::Room => created.for_room += 1,
+                    }
+                }
+            }
+        }
+        if files > 0 {
+            self.unnamed.insert(number, files);
+        }
+        Finished::Entry(created)
+    }
+
+    fn publish(&mut self, number: u64, close: Close, file: ClosedFile<F>) {
         let workshop = self.workshop.clone();
         self.tasks.spawn(async move {
-            let Waiting { close, file, .. } = waiting;
             let completed = workshop.publish(file).await;
             completed
                 .map_or_else(Outcome::failed, |completed| Outcome::Completed(Some(number), close, completed))
@@ -181,10 +253,10 @@ impl<F: FileSystem> Finishing<F> {
         }
     }
 
-    /// Whether files wait for an entry that can be written now.
+    /// Whether something waits for an entry that can be written now.
     pub(super) fn can_commit(&self) -> bool {
         matches!(self.ledger, Some(Keeper::Idle(_)))
-            && self.closed.iter().any(|(ticket, waiting)| self.is_first(*ticket, &waiting.directory))
+            && self.waiting.iter().any(|(ticket, waiting)| self.is_first(*ticket, &waiting.directory))
     }
 
     fn is_first(&self, ticket: Ticket, directory: &str) -> bool {
@@ -192,15 +264,13 @@ impl<F: FileSystem> Finishing<F> {
             || self.order.get(directory).and_then(VecDeque::front) == Some(&ticket)
     }
 
-    /// Begins to write an entry with all files whose turn it is.
-    pub(super) fn commit(&mut self, settled: Settled) {
-        let Some(Keeper::Idle(mut ledger)) = self.ledger.replace(Keeper::AtWork) else { return };
-        self.named.drain(..).for_each(|number| ledger.renamed(number));
-        let mut files = Vec::new();
-        let tickets: Vec<Ticket> = self.closed.keys().copied().collect();
+    /// Takes everything whose turn it is.
+    fn take_first(&mut self) -> Vec<Part<F>> {
+        let mut parts = Vec::new();
+        let tickets: Vec<Ticket> = self.waiting.keys().copied().collect();
         for ticket in tickets {
-            if self.is_first(ticket, &self.closed[&ticket].directory)
-                && let Some(waiting) = self.closed.remove(&ticket)
+            if self.is_first(ticket, &self.waiting[&ticket].directory)
+                && let Some(waiting) = self.waiting.remove(&ticket)
             {
                 if let Some(order) = self.order.get_mut(&waiting.directory) {
                     order.pop_front();
@@ -208,20 +278,32 @@ impl<F: FileSystem> Finishing<F> {
                         self.order.remove(&waiting.directory);
                     }
                 }
-                files.push(waiting);
+                parts.push(waiting.part);
             }
         }
+        parts
+    }
+
+    /// Begins to write an entry with everything whose turn it is.
+    pub(super) fn commit(&mut self, settled: Settled, incarnations: &Incarnations) {
+        let Some(Keeper::Idle(mut ledger)) = self.ledger.replace(Keeper::AtWork) else { return };
+        self.named.drain(..).for_each(|number| ledger.renamed(number));
+        let mut parts = self.take_first();
         let latest = self.workshop.names.latest();
-        let mut commit = Commit { settled, latest, ..Commit::default() };
-        for Waiting { file, .. } in &mut files {
-            commit.files.push(file.record.clone());
-            for (partition, positions) in std::mem::take(&mut file.arrived) {
+        let mut commit = Commit { latest, ..Commit::default() };
+        if self.workshop.exactly_once {
+            (commit.settled, commit.incarnations) = (settled, incarnations.clone());
+        }
+        for part in &mut parts {
+            let durable = part.durable();
+            commit.files.push(durable.record.clone());
+            for (partition, positions) in std::mem::take(&mut durable.arrived) {
                 *commit.arrived.entry(partition).or_default() |= positions;
             }
         }
         self.tasks.spawn(async move {
             match ledger.commit(&commit).await {
-                Ok(number) => Outcome::Committed(ledger, number, files),
+                Ok(number) => Outcome::Committed(ledger, number, parts),
                 Err(error) => Outcome::Failed(LedgerError::failure(error)),
             }
         });

@@ -19,13 +19,11 @@ use super::error::{FileError, Operation};
 use super::file::Workshop;
 use super::file_system::FileSystem;
 use super::ledger::named_files;
-use super::names::join;
+use super::names::{file_name, join};
+use super::walk::Walk;
 
-/// Directories looked into; those changed last come first.
-const DIRECTORIES_MAX: usize = 1_000;
-
-/// How deep below the first.
-const DEPTH_MAX: usize = 16;
+/// So many leftovers are removed together. The ledger is read once for that.
+const TOGETHER: usize = 1_000;
 
 /// Files that still had a writer are looked at again after this; HDFS gives up the lease of a
 /// writer that has died after 60 s.
@@ -41,6 +39,8 @@ pub(super) struct Sweep<F: FileSystem> {
     pub(super) workshop: Arc<Workshop<F>>,
     pub(super) meter: Arc<Meter>,
     pub(super) root: String,
+    /// How deep below it the path leads.
+    pub(super) depth: usize,
     /// The directory of the ledger, if the sink keeps one.
     pub(super) ledger: Option<String>,
 }
@@ -56,8 +56,8 @@ pub(super) enum Rest {
 impl<F: FileSystem> Sweep<F> {
     /// The first look.
     pub(super) async fn look(&self) -> Rest {
-        match self.find().await {
-            Ok(found) => Rest::Written(self.remove(found).await),
+        match self.find_and_remove().await {
+            Ok(written) => Rest::Written(written),
             Err(error) => {
                 let error = Failure::from(error);
                 warn!(
@@ -92,30 +92,19 @@ impl<F: FileSystem> Sweep<F> {
         }
     }
 
-    async fn find(&self) -> Result<Vec<String>, FileError> {
-        let mut found = Vec::new();
-        // The last is looked into next.
-        let mut directories = vec![(self.root.clone(), 0)];
-        let mut looked_into = 0;
-        while let Some((directory, depth)) = directories.pop() {
-            if looked_into == DIRECTORIES_MAX {
-                let component = &*self.component;
-                info!(component, "looked for leftovers in the {DIRECTORIES_MAX} directories changed last");
-                break;
-            }
-            looked_into += 1;
-            let list = self.workshop.file_system.list(&directory).await;
-            let mut entries = list.map_err(FileError::of(Operation::List, &directory))?;
-            entries.sort_by(|a, b| (a.modified_ms, &a.name).cmp(&(b.modified_ms, &b.name)));
-            for entry in entries {
-                if entry.is_directory && depth < DEPTH_MAX {
-                    directories.push((join(&directory, &entry.name), depth + 1));
-                } else if self.workshop.names.is_left_over(&entry.name) {
-                    found.push(join(&directory, &entry.name));
-                }
+    /// Looks into all directories. Returns what is still being written.
+    async fn find_and_remove(&self) -> Result<Vec<String>, FileError> {
+        let (mut found, mut written) = (Vec::new(), Vec::new());
+        let mut walk = Walk::below(&self.root, self.depth);
+        while let Some((directory, files)) = walk.next(&*self.workshop.file_system).await? {
+            let left = files.iter().filter(|file| self.workshop.names.is_left_over(&file.name));
+            found.extend(left.map(|file| join(&directory, &file.name)));
+            if found.len() >= TOGETHER {
+                written.append(&mut self.remove(std::mem::take(&mut found)).await);
             }
         }
-        Ok(found)
+        written.append(&mut self.remove(found).await);
+        Ok(written)
     }
 
     /// Those of these files that no entry of the ledger names. Asked when their writers are known to be
@@ -125,8 +114,8 @@ impl<F: FileSystem> Sweep<F> {
             return paths;
         }
         if let (Some(directory), false) = (&self.ledger, paths.is_empty()) {
-            match named_files(&*self.workshop.file_system, directory).await {
-                Ok(named) => paths.retain(|path| !named.contains(path)),
+            match named_files(&*self.workshop.file_system, &self.root, directory).await {
+                Ok(named) => paths.retain(|path| !named.contains(file_name(path))),
                 Err(error) => {
                     self.stays(error.failure());
                     paths.clear();

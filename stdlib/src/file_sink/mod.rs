@@ -10,6 +10,9 @@
 //! Where `exactly_once` is promised, the [`ledger`] says between the sync and the name which events
 //! are in the file.
 //!
+//! Where somebody waits for his events, or the channel needs room, what is in a file is committed while the file
+//! stays open: it is synced, and the ledger says up to which length it counts.
+//!
 //! This module must not know where files are (a [`FileSystem`] is handed in).
 
 mod error;
@@ -25,6 +28,7 @@ mod run;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod totals;
+mod walk;
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
@@ -45,9 +49,10 @@ use file::{Full, Workshop};
 use lanes::Due;
 use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
-use names::{FileNames, InUse};
+use names::{FileNames, InUse, join};
 use run::{Run, Setup, clear_away};
 use totals::Totals;
+use walk::Walk;
 
 use crate::buffers::Buffers;
 use crate::formats::{Compression, Format, FormatError, Formatting};
@@ -57,6 +62,9 @@ pub(crate) use file_system::{Entry, FileSystem};
 
 /// The longest prefix of names, in bytes; file systems allow names of 255.
 const PREFIX_BYTES_MAX: usize = 80;
+
+/// How often a ledger is read again because other writers go on before it is begun.
+const READS_MAX: usize = 5;
 
 /// How long the end of a run waits for the first look for leftovers.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
@@ -118,6 +126,8 @@ enum FileSinkError {
     Format(#[from] FormatError),
     #[error("the machine has no random numbers to name files by: {0}")]
     Random(getrandom::Error),
+    #[error("other writers of the sink's ledger go on faster than it can be read")]
+    Overtaken,
     #[error("`path` is empty")]
     EmptyPath,
     #[error(
@@ -133,6 +143,8 @@ pub(crate) struct FileSink<F: FileSystem> {
     path: Renderer,
     due: Due,
     max_open: usize,
+    /// Whether files can be committed while they are open.
+    commits_open: bool,
     retry: Retry,
     workshop: Arc<Workshop<F>>,
     totals: Totals,
@@ -144,7 +156,7 @@ pub(crate) struct FileSink<F: FileSystem> {
 struct Keeping<F: FileSystem> {
     /// Where it is; none if the sink keeps none.
     directory: Option<String>,
-    /// None before it is recovered, and after a run that failed.
+    /// None before it is read, and after a run that failed.
     ledger: Option<Box<Ledger<F>>>,
 }
 
@@ -183,10 +195,14 @@ impl<F: FileSystem> FileSink<F> {
         let cores = u32::try_from(cores).unwrap_or(1);
         let formatting = Formatting::new(format, compress, &context.schema).map_err(FileSinkError::Format);
         let formatting = formatting.map_err(Failure::permanent)?;
+        let commits_open = F::COMMITS_OPEN_FILES && formatting.has_parts();
         let Context { program, component, .. } = &context;
-        let names = FileNames::new(&prefix, formatting.extension(), in_use, program, component);
+        let root = root(&path).to_string();
+        let owner = (&**program, &**component);
+        let names = FileNames::new(&prefix, formatting.extension(), in_use, owner, context.exactly_once);
         let workshop = Workshop {
             file_system: Arc::new(file_system),
+            root: root.clone(),
             names: names.map_err(FileSinkError::Random).map_err(Failure::permanent)?,
             formatting: Arc::new(formatting),
             full: Full { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
@@ -199,13 +215,15 @@ impl<F: FileSystem> FileSink<F> {
             buffers: Buffers::default(),
             temporary: Mutex::default(),
         };
-        let root = root(&path).to_string();
+        // Also where files are not committed open now: an earlier run may have left some.
+        let keeps_ledger = context.exactly_once || F::COMMITS_OPEN_FILES;
         Ok(FileSink {
             totals: Totals::under(&format!("{place}{root}")),
             ledger: Keeping {
-                directory: context.exactly_once.then(|| ledger::directory(&root, program, component)),
+                directory: keeps_ledger.then(|| ledger::directory(&root, program, component)),
                 ledger: None,
             },
+            commits_open,
             sweep: Sweeping::Before { root },
             workshop: Arc::new(workshop),
             due: Due { age: roll.age, idle: roll.idle },
@@ -216,31 +234,95 @@ impl<F: FileSystem> FileSink<F> {
         })
     }
 
-    /// Reads the ledger, if there is to be one and it is not at hand, and does the renames that it
-    /// names: what a crash or a failed run has left.
-    async fn recover_ledger(&mut self) -> Result<(), Failure> {
+    /// Reads the ledger, if there is to be one and it is not at hand. Changes nothing.
+    async fn read_ledger(&mut self) -> Result<(), Failure> {
         let Keeping { directory: Some(directory), ledger: None } = &self.ledger else { return Ok(()) };
-        let Workshop { file_system, names, .. } = &*self.workshop;
+        let Workshop { file_system, root, names, .. } = &*self.workshop;
         let component = self.context.component.clone();
         let ledger =
-            Ledger::recover(file_system.clone(), component, directory.clone(), names.instance()).await;
-        let ledger = ledger.map_err(LedgerError::failure)?;
+            Ledger::read(file_system.clone(), component, root.clone(), directory.clone(), names.instance());
+        let ledger = ledger.await.map_err(LedgerError::failure)?;
         names.begin_behind(ledger.latest());
         self.ledger.ledger = Some(Box::new(ledger));
         Ok(())
+    }
+
+    /// Completes what a crash or a failed run has left, as the ledger says, and begins to write it; where nothing
+    /// is promised with the first file that is committed open.
+    async fn begin_ledger(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        for _ in 0..READS_MAX {
+            self.read_ledger().await?;
+            let Some(ledger) = &mut self.ledger.ledger else { return Ok(()) };
+            if !self.context.exactly_once && ledger.mark() == 0 {
+                return Ok(());
+            }
+            match ledger.begin().await {
+                Ok(()) => {
+                    let mark = ledger.mark();
+                    if self.context.exactly_once {
+                        port.keep_mark(mark);
+                    }
+                    return Ok(());
+                }
+                // Another writer has gone on since it was read.
+                Err(LedgerError::Overtaken { .. }) => self.ledger.ledger = None,
+                Err(error) => {
+                    self.ledger.ledger = None;
+                    return Err(error.failure());
+                }
+            }
+        }
+        Err(Failure::transient(FileSinkError::Overtaken))
+    }
+
+    /// Behind a channel in memory nobody else knows how far the ledger has been: the sink's files tell whether it
+    /// was put back from a backup, or deleted. A durable channel tells better.
+    ///
+    /// # Errors
+    /// When there is a complete file of this sink that is later than what the ledger knows.
+    async fn hold_against_files(&mut self, is_numbered: bool) -> Result<(), Failure> {
+        let is_first_run = matches!(self.sweep, Sweeping::Before { .. });
+        if !self.context.exactly_once || !is_first_run || is_numbered {
+            return Ok(());
+        }
+        let Workshop { file_system, root, names, .. } = &*self.workshop;
+        let mut walk = Walk::below(root, self.path.depth());
+        let mut newest = None;
+        while let Some((directory, files)) = walk.next(&**file_system).await? {
+            let own = files.iter().filter_map(|file| Some((names.time_of_own(&file.name)?, &file.name)));
+            let own = own.max().map(|(time, name)| (time, join(&directory, name)));
+            newest = newest.max(own);
+        }
+        let Some((time, path)) = newest else { return Ok(()) };
+        self.read_ledger().await?;
+        if self.ledger.ledger.as_ref().is_none_or(|ledger| ledger.latest() >= time) {
+            return Ok(());
+        }
+        // Another agent may have completed it since the ledger was read.
+        self.ledger.ledger = None;
+        self.read_ledger().await?;
+        let (Some(ledger), Some(directory)) = (&self.ledger.ledger, &self.ledger.directory) else {
+            return Ok(());
+        };
+        if ledger.latest() >= time || cfg!(weir_bug = "ledger_put_back_believed") {
+            return Ok(());
+        }
+        let (directory, root) = (directory.clone(), self.workshop.root.clone());
+        Err(LedgerError::Behind { directory, path, root }.failure())
     }
 
     /// Before the first run leftovers of other agents are looked for, before a further one what
     /// the last has left.
     async fn clear_up(&mut self) {
         let Sweeping::Before { root } = &self.sweep else {
-            return clear_away(&self.context.component, &self.workshop).await;
+            return clear_away(&self.context.component, &self.workshop, self.ledger.ledger.as_deref()).await;
         };
         let sweep = Sweep {
             component: self.context.component.clone(),
             workshop: self.workshop.clone(),
             meter: self.context.meter.clone(),
             root: root.clone(),
+            depth: self.path.depth(),
             ledger: self.ledger.directory.clone(),
         };
         let (looked, first_look) = oneshot::channel();
@@ -266,19 +348,22 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     async fn recover(&mut self) -> Result<Recovered, Failure> {
-        self.recover_ledger().await?;
-        let settled = self.ledger.ledger.as_ref().map(|ledger| ledger.settled()).unwrap_or_default();
-        Ok(Recovered { settled, ..Recovered::default() })
+        self.read_ledger().await?;
+        let Some(ledger) = &self.ledger.ledger else { return Ok(Recovered::default()) };
+        Ok(Recovered { settled: ledger.settled(), reached: ledger.reached(), mark: ledger.mark() })
     }
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
-        self.recover_ledger().await?;
+        self.hold_against_files(!port.incarnations().is_empty()).await?;
+        self.begin_ledger(port).await?;
         self.clear_up().await;
         let setup = Setup {
             component: &self.context.component,
             path: &self.path,
             due: self.due,
             max_open: self.max_open,
+            commits_open: self.commits_open,
+            descriptors: &self.context.descriptors,
             workshop: &self.workshop,
             meter: &self.context.meter,
             totals: &mut self.totals,
@@ -286,7 +371,11 @@ impl<F: FileSystem> Sink for FileSink<F> {
         let run = Run::new(setup, self.ledger.ledger.take());
         let ledger = self.workshop.buffers.during(run.run(port)).await?;
         if let Some(mut ledger) = ledger {
-            ledger.finish(&port.settled()).await.map_err(LedgerError::failure)?;
+            let settled = if self.context.exactly_once { port.settled() } else { Default::default() };
+            ledger.finish(&settled).await.map_err(LedgerError::failure)?;
+            if self.context.exactly_once {
+                port.keep_mark(ledger.mark());
+            }
             self.ledger.ledger = Some(ledger);
         }
         if let Sweeping::Begun { first_look, .. } = &mut self.sweep

@@ -9,9 +9,10 @@
 //!                                        format
 //! ```
 //!
-//! The instance is drawn at random when the sink is made, so that neither an earlier run of the
-//! agent nor an agent on another machine uses the same names. Program and sink tell whose a
-//! file is that was left behind; whatever could be mistaken in them is percent-encoded.
+//! The instance is made when the sink is: 16 bits at random, so that neither an earlier run of the
+//! agent nor an agent on another machine uses the same names, and 16 that follow from these, program and sink,
+//! by which the sink knows its own complete files. In the name of a file that was left behind program and sink
+//! stand themselves; whatever could be mistaken in them is percent-encoded.
 //!
 //! The names of one instance sort in the order in which its files were begun: a clock that goes
 //! backwards does not take the time in the names with it.
@@ -20,10 +21,16 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The unit of the times in names, in microseconds.
 const SECOND: i64 = 1_000_000;
+
+/// How times are written in names.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
 
 /// What a temporary name ends in.
 const TEMPORARY: &str = ".tmp";
@@ -33,6 +40,8 @@ const TEMPORARY: &str = ".tmp";
 pub(super) struct FileNames {
     prefix: String,
     instance: u32,
+    /// Whose files these are.
+    owner: String,
     extension: String,
     in_use: InUse,
     /// `.program.sink.tmp`
@@ -62,7 +71,8 @@ pub(super) struct FilePaths {
 }
 
 impl FileNames {
-    /// Names that begin with `prefix` and end in `extension`, of this program's sink.
+    /// Names that begin with `prefix` and end in `extension`, of this program's sink. Files of which a ledger
+    /// knows all bear another sign than those that a sink without that promise has written.
     ///
     /// # Errors
     /// When the machine has no random numbers.
@@ -70,13 +80,16 @@ impl FileNames {
         prefix: &str,
         extension: &str,
         in_use: InUse,
-        program: &str,
-        sink: &str,
+        (program, sink): (&str, &str),
+        exactly_once: bool,
     ) -> Result<FileNames, getrandom::Error> {
-        let instance = getrandom::u32()?;
+        let owner = format!("{}.{}.{exactly_once}", word(program), word(sink));
+        // The lower half of it is drawn.
+        let drawn = getrandom::u32()? as u16;
         Ok(FileNames {
             prefix: prefix.to_string(),
-            instance,
+            instance: instance_of(&owner, drawn),
+            owner,
             extension: extension.to_string(),
             in_use,
             marker: format!(".{}.{}{TEMPORARY}", word(program), word(sink)),
@@ -90,7 +103,7 @@ impl FileNames {
         let FileNames { prefix, instance, extension, marker, next, .. } = self;
         let number = next.fetch_add(1, Ordering::Relaxed);
         let begun = self.latest.fetch_max(begun, Ordering::Relaxed).max(begun);
-        let begun = Timestamp::from_microsecond(begun).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ");
+        let begun = Timestamp::from_microsecond(begun).unwrap_or_default().strftime(TIME);
         let name = format!("{prefix}-{begun}-{instance:08x}-{number:06}{extension}");
         let dot = if self.in_use == InUse::Dot { "." } else { "" };
         FilePaths {
@@ -114,11 +127,32 @@ impl FileNames {
         self.instance
     }
 
+    /// The time in the name of a complete file of this sink, in microseconds; none if it is another's.
+    pub(super) fn time_of_own(&self, name: &str) -> Option<i64> {
+        let mut parts = name.rsplitn(4, '-');
+        let (number, instance, time) = (parts.next()?, parts.next()?, parts.next()?);
+        let digits = number.split('.').next()?;
+        let is_number = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let instance = (instance.len() == 8).then(|| u32::from_str_radix(instance, 16).ok())??;
+        let is_own = instance == instance_of(&self.owner, (instance >> 16) as u16);
+        if !is_number || !is_own || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
+            return None;
+        }
+        let time = DateTime::strptime(TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(time.timestamp().as_microsecond())
+    }
+
     /// Whether an earlier instance of this sink, here or elsewhere, wrote a file of this name.
     pub(super) fn is_left_over(&self, name: &str) -> bool {
         let own = format!("-{:08x}-", self.instance);
         name.ends_with(&self.marker) && !name.contains(&own)
     }
+}
+
+/// An instance of this owner, with what was drawn for it.
+fn instance_of(owner: &str, drawn: u16) -> u32 {
+    let sign = xxh3_64_with_seed(owner.as_bytes(), u64::from(drawn)) as u16;
+    u32::from(drawn) << 16 | u32::from(sign)
 }
 
 /// A path in a directory.
@@ -128,6 +162,21 @@ pub(super) fn join(directory: &str, name: &str) -> String {
         root if root.ends_with('/') => format!("{root}{name}"),
         directory => format!("{directory}/{name}"),
     }
+}
+
+/// What of a path lies below a directory; none if it does not lie there.
+pub(super) fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+    let rest = match directory {
+        "" | "." => path.strip_prefix("./").unwrap_or(path),
+        root if root.ends_with('/') => path.strip_prefix(root)?,
+        directory => path.strip_prefix(directory)?.strip_prefix('/')?,
+    };
+    (!rest.is_empty() && !rest.starts_with('/')).then_some(rest)
+}
+
+/// The last part of a path.
+pub(super) fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// A name without the dots and other signs that could make two markers look alike.
@@ -151,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_name_tells_when_by_whom_and_in_which_order() {
-        let names = FileNames::new("events", ".txt.gz", InUse::Dot, "shop", "lake").unwrap();
+        let names = FileNames::new("events", ".txt.gz", InUse::Dot, ("shop", "lake"), false).unwrap();
         let instance = format!("{:08x}", names.instance);
         let begun = 1_767_268_800_000_000;
         names.next("/lake", begun);
@@ -163,31 +212,56 @@ mod tests {
 
     #[test]
     fn names_sort_in_their_order_though_the_clock_goes_backwards() {
-        let names = FileNames::new("events", ".txt", InUse::Tmp, "shop", "lake").unwrap();
+        let names = FileNames::new("events", ".txt", InUse::Tmp, ("shop", "lake"), false).unwrap();
         let begun = 1_767_268_800_000_000;
         let in_order = [begun, begun + 1_000_000, begun - 3_600_000_000, begun + 500_000, begun + 9_000_000]
             .map(|begun| names.next("", begun));
         assert!(in_order.is_sorted_by(|a, b| a.complete < b.complete), "{in_order:?}");
         let FilePaths { temporary, complete } = &in_order[0];
         assert_eq!(*temporary, format!("{complete}.shop.lake.tmp"));
-        assert!(FileNames::new("x", ".avro", InUse::Dot, "shop", "lake").unwrap().is_left_over(temporary));
+        assert!(
+            FileNames::new("x", ".avro", InUse::Dot, ("shop", "lake"), false)
+                .unwrap()
+                .is_left_over(temporary)
+        );
     }
 
     #[test]
     fn only_the_same_sinks_files_of_another_instance_are_left_over() {
         let file_name = |names: &FileNames| names.next("", 0).temporary;
-        let mine = FileNames::new("events", ".txt", InUse::Dot, "shop", "lake").unwrap();
-        let earlier = FileNames::new("other-prefix", ".txt.gz", InUse::Dot, "shop", "lake").unwrap();
+        let mine = FileNames::new("events", ".txt", InUse::Dot, ("shop", "lake"), false).unwrap();
+        let earlier = FileNames::new("other-prefix", ".txt.gz", InUse::Dot, ("shop", "lake"), false).unwrap();
         assert!(mine.is_left_over(&file_name(&earlier)));
         assert!(!mine.is_left_over(&file_name(&mine)));
         assert!(!mine.is_left_over(&earlier.next("", 0).complete));
         for (program, sink) in
             [("shop", "pond"), ("my.shop", "lake"), ("shop.lake", "lake"), ("a", "shop.lake")]
         {
-            let other = FileNames::new("events", ".txt", InUse::Dot, program, sink).unwrap();
+            let other = FileNames::new("events", ".txt", InUse::Dot, (program, sink), false).unwrap();
             assert!(!mine.is_left_over(&file_name(&other)), "{program} {sink}");
         }
         assert!(!mine.is_left_over(".something.tmp"));
+    }
+
+    #[test]
+    fn a_sink_knows_its_own_complete_files_and_when_they_were_begun() {
+        let begun = 1_767_268_800_000_000;
+        let names = |sink, exactly_once| {
+            FileNames::new("my-events", ".txt.gz", InUse::Tmp, ("shop", sink), exactly_once).unwrap()
+        };
+        let (mine, earlier) = (names("lake", true), names("lake", true));
+        let FilePaths { temporary, complete } = earlier.next("", begun);
+        assert_eq!(mine.time_of_own(&complete), Some(begun));
+        assert_eq!(mine.time_of_own(&temporary), None);
+        // One of 65,536 strangers looks like an own file.
+        let strangers = (0..8).map(|_| names("pond", true)).chain((0..8).map(|_| names("lake", false)));
+        let taken = strangers.filter(|names| mine.time_of_own(&names.next("", begun).complete).is_some());
+        assert!(taken.count() < 3);
+        for name in
+            ["", "events", "a-b-c-d", "events-20260101T120000Z-9f3c51d2-000001.txt-", "-----", "é-é-é-é"]
+        {
+            assert_eq!(mine.time_of_own(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -195,5 +269,18 @@ mod tests {
         assert_eq!(join("/", "a"), "/a");
         assert_eq!(join("/lake", "a"), "/lake/a");
         assert_eq!(join("", "a"), "a");
+    }
+
+    #[test]
+    fn what_lies_below_a_directory_is_told_from_what_does_not() {
+        for directory in ["/", "/lake", "lake", ".", "", "./lake"] {
+            let path = join(&join(directory, "a"), "b");
+            assert_eq!(below(directory, &path), Some("a/b"), "{directory}");
+        }
+        for (directory, path) in
+            [("/lake", "/lake2/a"), ("/lake", "/lake"), (".", "/lake/a"), ("lake", "/lake/a")]
+        {
+            assert_eq!(below(directory, path), None, "{directory} {path}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 use weir_runtime::Acknowledgement;
-use weir_runtime::batch::Batch;
+use weir_runtime::batch::{Awaited, Batch};
 use weir_runtime::sink::Delivery;
 
 use super::ledger::{Arrived, Known, LedgerError, note};
@@ -70,6 +70,11 @@ fn part_of(ranges: &[Range<u32>], places: Range<usize>) -> Vec<Range<u32>> {
 }
 
 impl Rows {
+    /// Whether a peer of the source waits for them.
+    pub(super) fn awaited(&self) -> Option<Awaited> {
+        self.batch.awaited()
+    }
+
     /// How many rows are left to be encoded.
     pub(super) fn left(&self) -> usize {
         self.left

@@ -28,8 +28,10 @@ impl Totals {
         self.breaks += completed.breaks;
         meter.count("files_written", 1);
         meter.count("bytes_written", completed.size);
-        if close == Close::Early {
-            meter.count("files_closed_early", 1);
+        match close {
+            Close::Due => {}
+            Close::Early => meter.count("files_closed_early", 1),
+            Close::Peers => meter.count("files_closed_for_peers", 1),
         }
         let files = if self.files == 1 { "file" } else { "files" };
         meter.note("wrote", format!("{} {files}, {}, under {}", self.files, size(self.bytes), self.root));

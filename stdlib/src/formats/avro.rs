@@ -119,7 +119,11 @@ impl AvroFile {
         }
     }
 
-    fn write_block(&mut self) -> io::Result<()> {
+    /// Writes a block of what is gathered: a reader can end behind it.
+    ///
+    /// # Errors
+    /// As [`AvroFile::append`].
+    pub(super) fn write_block(&mut self) -> io::Result<()> {
         if self.gathered.is_empty() {
             return Ok(());
         }

@@ -168,6 +168,12 @@ impl Formatting {
         &self.extension
     }
 
+    /// Whether a file can be cut behind any of its rows ([`Encoder::end_part`]) and still be read. A Parquet file
+    /// has its index at its end.
+    pub(crate) fn has_parts(&self) -> bool {
+        !matches!(self.kind, Kind::Parquet { .. })
+    }
+
     /// The beginning of a file.
     ///
     /// # Errors
@@ -320,6 +326,21 @@ impl Encoder {
         };
         self.taken += output.len() as u64;
         Ok(output)
+    }
+
+    /// Has all rows so far come out, in a way that a file that ends there can be read. Says whether the format
+    /// can do that ([`Formatting::has_parts`]).
+    ///
+    /// # Errors
+    /// When the codec fails.
+    pub(crate) fn end_part(&mut self) -> io::Result<bool> {
+        match &mut self.content {
+            Content::Stream(stream) => stream.end_part()?,
+            Content::SequenceFile(file) => file.write_block()?,
+            Content::Avro(file) => file.write_block()?,
+            Content::Parquet(_) => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Ends the file.

@@ -116,7 +116,11 @@ impl SequenceFile {
         self.since_sync = 0;
     }
 
-    fn write_block(&mut self) -> io::Result<()> {
+    /// Writes a block of what is gathered: a reader can end behind it.
+    ///
+    /// # Errors
+    /// When the codec fails.
+    pub(super) fn write_block(&mut self) -> io::Result<()> {
         if self.records == 0 {
             return Ok(());
         }

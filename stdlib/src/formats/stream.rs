@@ -113,6 +113,15 @@ impl Stream {
         Ok(take(self.compressor.output_mut(), buffers))
     }
 
+    /// Has all rows so far come out, in a way that a reader of the file can end there.
+    ///
+    /// # Errors
+    /// When the compressor fails.
+    pub(super) fn end_part(&mut self) -> io::Result<()> {
+        self.pass_on()?;
+        self.compressor.end_frame()
+    }
+
     /// Ends the file and gives the rest of the output, and how many line breaks were within bodies.
     ///
     /// # Errors

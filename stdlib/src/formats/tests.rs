@@ -101,6 +101,51 @@ fn every_line_comes_back_through_every_codec() {
     }
 }
 
+/// A reader that reads all frames that follow each other.
+fn all_frames(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match compression {
+        Compression::Gzip => drop(flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
+        Compression::Bzip2 => drop(bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
+        Compression::Lz4 => {
+            // It ends a read with each frame.
+            let mut decoder = lz4_flex::frame::FrameDecoder::new(bytes);
+            while decoder.read_to_end(&mut plain).unwrap() > 0 {}
+        }
+        _ => plain = decompressed(compression, bytes),
+    }
+    plain
+}
+
+#[test]
+fn a_file_can_be_cut_behind_each_of_its_parts() {
+    let lines: Vec<String> = (0..3_000).map(|number| format!("line {number} {}", number * 7919)).collect();
+    let batch = bodies(&lines);
+    let buffers = Buffers::default();
+    for compression in ALL {
+        let formatting = Formatting::new(Format::Text, compression, batch.schema()).unwrap();
+        let gathered = formatting.gather(&batch, &all(&batch)).unwrap();
+        let mut encoder = formatting.encoder().unwrap();
+        let (mut bytes, mut next) = (Vec::new(), 0);
+        for end in [1, 2, 700, 700, 3_000] {
+            while next < end {
+                next += encoder.append(&gathered, next..end, u64::MAX).unwrap();
+            }
+            assert!(formatting.has_parts() && encoder.end_part().unwrap());
+            bytes.append(&mut encoder.take_output(0, &buffers).unwrap());
+            assert_eq!(encoder.size(), bytes.len() as u64);
+            let expected = lines[..end].join("\n") + "\n";
+            assert!(all_frames(compression, &bytes) == expected.as_bytes(), "{compression:?} to {end}");
+        }
+        let encoded = encoder.finish().unwrap();
+        assert!(encoded.rest.is_empty(), "{compression:?} has nothing more to say");
+        assert_eq!((encoded.size, encoded.breaks), (bytes.len() as u64, 0));
+    }
+    let parquet = Format::Parquet { row_group: 100, headers: Vec::new() };
+    let formatting = Formatting::new(parquet, Compression::None, batch.schema()).unwrap();
+    assert!(!formatting.has_parts() && !formatting.encoder().unwrap().end_part().unwrap());
+}
+
 #[test]
 fn line_breaks_in_bodies_are_counted_in_text_alone() {
     let mut lines = vec!["a"; 50_000];

@@ -65,6 +65,9 @@ pub(super) enum HdfsError {
     /// A file that can't be written any further.
     #[error("an earlier write was given up half-way")]
     GivenUp,
+    /// The sink does not ask for it.
+    #[error("a file on HDFS is committed when it is closed, and not before")]
+    OpenFile,
     /// No thread to check the settings on.
     #[error(transparent)]
     Runtime(#[from] std::io::Error),
@@ -215,8 +218,14 @@ impl Drop for HdfsFile {
 impl FileSystem for Hdfs {
     /// The lease ends when the file is closed.
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool = false;
+    const COMMITS_OPEN_FILES: bool = false;
     type File = HdfsFile;
     type Error = HdfsError;
+
+    /// A file on HDFS is a few connections; none that is missing closes another file.
+    fn is_out_of_descriptors(_error: &HdfsError) -> bool {
+        false
+    }
 
     async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {
         // The NameNode makes the directories.
@@ -227,6 +236,10 @@ impl FileSystem for Hdfs {
     async fn write(&self, file: &mut HdfsFile, bytes: Bytes) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
         self.answer(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop).map_err(of_a_write)
+    }
+
+    async fn sync(&self, _file: &mut HdfsFile) -> Result<(), HdfsError> {
+        Err(HdfsError::OpenFile)
     }
 
     async fn close(&self, file: &mut HdfsFile) -> Result<(), HdfsError> {
@@ -269,6 +282,10 @@ impl FileSystem for Hdfs {
         Ok(true)
     }
 
+    async fn cut(&self, _path: &str, _length: u64) -> Result<(), HdfsError> {
+        Err(HdfsError::OpenFile)
+    }
+
     async fn read(&self, path: &str) -> Result<Option<Bytes>, HdfsError> {
         let mut reader = match self.answer(CALL_PATIENCE, self.client()?.read(path)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(None),
@@ -282,15 +299,17 @@ impl FileSystem for Hdfs {
         Ok(self.status(path).await?.map(|status| status.length as u64))
     }
 
-    async fn checksum(&self, path: &str) -> Result<u64, HdfsError> {
+    async fn checksum(&self, path: &str, length: u64) -> Result<u64, HdfsError> {
         let mut reader = self.answer(CALL_PATIENCE, self.client()?.read(path)).await?;
-        let mut sum = Xxh3Default::new();
+        let (mut sum, mut left) = (Xxh3Default::new(), length);
         loop {
-            let bytes = self.answer(WRITE_PATIENCE, reader.read_bytes(READ_BYTES)).await?;
-            if bytes.is_empty() {
+            let most = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
+            let bytes = self.answer(WRITE_PATIENCE, reader.read_bytes(most)).await?;
+            if bytes.is_empty() || most == 0 {
                 return Ok(sum.digest());
             }
             sum.update(&bytes);
+            left -= bytes.len() as u64;
         }
     }
 

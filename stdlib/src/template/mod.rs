@@ -176,6 +176,18 @@ impl Renderer {
         self.parts.iter().any(|part| matches!(part, Part::Hole { .. }))
     }
 
+    /// How many directories a path leads through at most, if no value adds one: which none can
+    /// ([`Renderer::for_path`]), but the program's own text and its time patterns.
+    pub(crate) fn depth(&self) -> usize {
+        let slashes = |text: &str| text.matches('/').count();
+        let depth = |part: &Part| match part {
+            Part::Text(text) => slashes(text),
+            Part::Hole { format: Format::Time(pattern), .. } => slashes(&pattern.example()),
+            Part::Hole { .. } => 0,
+        };
+        1 + self.parts.iter().map(depth).sum::<usize>()
+    }
+
     /// The text that the program itself puts into every rendering: its own words, and what its
     /// time patterns write for some time. For checks at the start, before there is an event.
     #[cfg(feature = "hdfs")]

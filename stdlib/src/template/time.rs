@@ -57,7 +57,6 @@ impl TimePattern {
     }
 
     /// The text of some time.
-    #[cfg(feature = "hdfs")]
     pub(super) fn example(&self) -> String {
         TimeText::default().at(0, self).to_string()
     }

@@ -1,17 +1,23 @@
 //! Entries of the ledger, byte by byte; docs/ledger-format.md says what they are for.
 //!
 //! ```text
-//! entry      "WEIRLEDG", u16 version 1, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
-//!            u32 partitions, for each: text name, u64 settled, set arrived,
-//!            u32 files, for each: text temporary, text complete, u64 length, u64 checksum,
+//! entry      "WEIRLEDG", u16 version 2, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
+//!            u32 partitions, for each: text name, u64 settled, set arrived, 16 bytes incarnation,
+//!            u32 files, for each: text temporary, text complete, u64 length, u64 checksum, u8 state,
 //!            u32 CRC-32C of all bytes before
 //! kind       1 step: what is new. 2 whole: all that is known; entries before it are not needed
 //! latest     the latest time in a file's name, in microseconds: later names sort behind it
 //! settled    everything of the partition through this position has arrived; 0 says nothing
 //! text       u32 length, UTF-8
 //! set        u32 length, positions as a RoaringTreemap in its portable format
-//! checksum   XXH3 (64 bits) of the file's bytes
+//! incarnation which life of a durable channel numbered the partition; zeros if none did
+//! temporary, complete   names below the ledger's root
+//! checksum   XXH3 (64 bits) of the file's first `length` bytes
+//! state      1 complete: the file ends at `length`. 2 open: more may be behind, which is not committed
 //! ```
+//!
+//! Version 1 lacks `incarnation` and `state`, all of its files are complete, and its names are paths as the
+//! agent spelled them, with the root as it was then.
 //!
 //! Numbers are little-endian. The format is binary since most of it are the sets, whose portable
 //! format is; a file of ten million events is a few bytes to some megabytes, as its positions are
@@ -22,9 +28,11 @@ use std::io::Read;
 use crc_fast::{CrcAlgorithm, checksum};
 use roaring::RoaringTreemap;
 use weir_runtime::batch::Partition;
+use weir_runtime::channel::Incarnation;
 
 const MAGIC: &[u8; 8] = b"WEIRLEDG";
-const VERSION: u16 = 1;
+/// The version that is written.
+pub(super) const VERSION: u16 = 2;
 /// Magic, version, kind, instance, number, nonce, latest.
 const HEADER_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 4;
@@ -38,17 +46,27 @@ pub(super) enum Kind {
     Whole = 2,
 }
 
-/// A file that is complete by this entry.
+/// How much of a file an entry commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::file_sink) enum FileState {
+    /// All of it: only its final name may be missing.
+    Complete = 1,
+    /// Its beginning: more may have been written behind, which is not committed.
+    Open = 2,
+}
+
+/// What an entry commits of a file. Names are those below the ledger's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::file_sink) struct FileRecord {
     /// Its name until it is renamed.
     pub(in crate::file_sink) temporary: String,
     /// Its final name.
     pub(in crate::file_sink) complete: String,
-    /// Its length in bytes.
+    /// How many of its bytes are committed.
     pub(in crate::file_sink) length: u64,
-    /// XXH3 of its bytes.
+    /// XXH3 of these bytes.
     pub(in crate::file_sink) checksum: u64,
+    pub(in crate::file_sink) state: FileState,
 }
 
 /// What an entry says of a partition.
@@ -57,11 +75,15 @@ pub(super) struct PartitionRecord {
     pub(super) partition: Partition,
     pub(super) settled: u64,
     pub(super) arrived: RoaringTreemap,
+    /// Of the durable channel that numbered it.
+    pub(super) incarnation: Option<Incarnation>,
 }
 
 /// One entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
+    /// The version of the format that it was read from.
+    pub(super) version: u16,
     pub(super) kind: Kind,
     /// The number of its writer's start.
     pub(super) instance: u32,
@@ -76,6 +98,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The bytes of an entry of the present version.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(MAGIC);
@@ -86,18 +109,20 @@ impl Entry {
         bytes.extend(self.nonce.to_le_bytes());
         bytes.extend(self.latest.to_le_bytes());
         bytes.extend((self.partitions.len() as u32).to_le_bytes());
-        for PartitionRecord { partition, settled, arrived } in &self.partitions {
+        for PartitionRecord { partition, settled, arrived, incarnation } in &self.partitions {
             write_text(partition.name(), &mut bytes);
             bytes.extend(settled.to_le_bytes());
             bytes.extend((arrived.serialized_size() as u32).to_le_bytes());
             arrived.serialize_into(&mut bytes).expect("writing into memory does not fail");
+            bytes.extend(incarnation.map_or([0; 16], Incarnation::bytes));
         }
         bytes.extend((self.files.len() as u32).to_le_bytes());
-        for FileRecord { temporary, complete, length, checksum } in &self.files {
+        for FileRecord { temporary, complete, length, checksum, state } in &self.files {
             write_text(temporary, &mut bytes);
             write_text(complete, &mut bytes);
             bytes.extend(length.to_le_bytes());
             bytes.extend(checksum.to_le_bytes());
+            bytes.push(*state as u8);
         }
         bytes.extend(crc(&bytes).to_le_bytes());
         bytes
@@ -111,16 +136,35 @@ impl Entry {
         if !body.starts_with(MAGIC) {
             return Err("it is no entry of a ledger");
         }
-        if body[8..10] != VERSION.to_le_bytes() {
-            return Err("another version of Weir has written it");
+        let version = u16::from_le_bytes([body[8], body[9]]);
+        if !(1..=VERSION).contains(&version) {
+            return Err("a later version of Weir has written it");
         }
         if crc(body).to_le_bytes() != sum {
             return Err("its checksum is wrong");
         }
-        Entry::decode_body(&body[10..]).ok_or("it makes no sense")
+        let entry = Entry::decode_body(&body[10..], version).ok_or("it makes no sense")?;
+        entry.fault().map_or(Ok(entry), Err)
     }
 
-    fn decode_body(mut bytes: &[u8]) -> Option<Entry> {
+    /// What can't be right in it, whoever has written it.
+    fn fault(&self) -> Option<&'static str> {
+        if self.number == 0 {
+            return Some("its number is 0");
+        }
+        let overlaps =
+            |record: &PartitionRecord| record.arrived.min().is_some_and(|min| min <= record.settled);
+        if self.partitions.iter().any(overlaps) {
+            return Some("a position is settled and is still listed as arrived");
+        }
+        let is_below = |name: &str| self.version == 1 || !(name.is_empty() || name.starts_with('/'));
+        let is_right = |file: &FileRecord| {
+            file.temporary != file.complete && is_below(&file.temporary) && is_below(&file.complete)
+        };
+        (!self.files.iter().all(is_right)).then_some("a file's name is not one below the ledger's root")
+    }
+
+    fn decode_body(mut bytes: &[u8], version: u16) -> Option<Entry> {
         let from = &mut bytes;
         let kind = match u16::from_le_bytes(read(from)?) {
             1 => Kind::Step,
@@ -136,7 +180,9 @@ impl Entry {
             let partition = Partition::new(read_text(from)?);
             let settled = u64::from_le_bytes(read(from)?);
             let arrived = RoaringTreemap::deserialize_from(read_sized(from)?).ok()?;
-            partitions.push(PartitionRecord { partition, settled, arrived });
+            let incarnation = if version == 1 { [0; 16] } else { read(from)? };
+            let incarnation = (incarnation != [0; 16]).then(|| Incarnation::from_bytes(incarnation));
+            partitions.push(PartitionRecord { partition, settled, arrived, incarnation });
         }
         let mut files = Vec::new();
         for _ in 0..u32::from_le_bytes(read(from)?) {
@@ -145,9 +191,23 @@ impl Entry {
                 complete: read_text(from)?,
                 length: u64::from_le_bytes(read(from)?),
                 checksum: u64::from_le_bytes(read(from)?),
+                state: match if version == 1 { [1] } else { read(from)? } {
+                    [1] => FileState::Complete,
+                    [2] => FileState::Open,
+                    _ => return None,
+                },
             });
         }
-        bytes.is_empty().then_some(Entry { kind, instance, number, nonce, latest, partitions, files })
+        bytes.is_empty().then_some(Entry {
+            version,
+            kind,
+            instance,
+            number,
+            nonce,
+            latest,
+            partitions,
+            files,
+        })
     }
 }
 
@@ -187,33 +247,65 @@ mod tests {
             partition: Partition::new(name),
             settled,
             arrived: arrived.iter().copied().collect(),
+            incarnation: None,
         };
+        let file = |name: &str, state| FileRecord {
+            temporary: format!("a/.{name}.shop.lake.tmp"),
+            complete: format!("a/{name}"),
+            length: 1_234,
+            checksum: 0xfeed_beef,
+            state,
+        };
+        let incarnation = Some(Incarnation::from_bytes(*b"an incarnation 1"));
         Entry {
+            version: VERSION,
             kind: Kind::Step,
             instance: 0x9f3c_51d2,
             number: 17,
             nonce: 0x0123_4567_89ab_cdef,
             latest: 1_767_268_800_000_000,
-            partitions: vec![partition("buffer", 4, &[7, 8, 9]), partition("clicks/0", 0, &[1 << 40])],
-            files: vec![FileRecord {
-                temporary: "/lake/a/.events-1.txt.shop.lake.tmp".into(),
-                complete: "/lake/a/events-1.txt".into(),
-                length: 1_234,
-                checksum: 0xfeed_beef,
-            }],
+            partitions: vec![
+                PartitionRecord { incarnation, ..partition("buffer", 4, &[7, 8, 9]) },
+                partition("clicks/0", 0, &[1 << 40]),
+            ],
+            files: vec![file("events-1.txt", FileState::Complete), file("events-2.txt", FileState::Open)],
         }
     }
 
-    /// The bytes of version 1: they may never change, or earlier ledgers could not be read.
+    /// The bytes of version 2: they may never change, or earlier ledgers could not be read.
     #[test]
-    fn an_entry_of_version_1_is_read_and_written_as_ever() {
-        let golden = include_bytes!("golden/entry-1.ledger");
+    fn an_entry_of_version_2_is_read_and_written_as_ever() {
+        let golden = include_bytes!("golden/entry-2.ledger");
         if std::env::var_os("GOLDEN").is_some_and(|golden| golden == "write") {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/file_sink/ledger/golden/entry-1.ledger");
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/file_sink/ledger/golden/entry-2.ledger");
             std::fs::write(path, example().encode()).unwrap();
         }
         assert_eq!(Entry::decode(golden), Ok(example()));
         assert_eq!(example().encode(), golden);
+    }
+
+    #[test]
+    fn an_entry_of_version_1_is_read() {
+        let mut expected = Entry { version: 1, ..example() };
+        expected.partitions.iter_mut().for_each(|record| record.incarnation = None);
+        expected.files.truncate(1);
+        expected.files[0].temporary = "/lake/a/.events-1.txt.shop.lake.tmp".into();
+        expected.files[0].complete = "/lake/a/events-1.txt".into();
+        assert_eq!(Entry::decode(include_bytes!("golden/entry-1.ledger")), Ok(expected));
+    }
+
+    #[test]
+    fn what_no_writer_writes_is_refused() {
+        let refused = |change: fn(&mut Entry)| {
+            let mut entry = example();
+            change(&mut entry);
+            Entry::decode(&entry.encode()).unwrap_err()
+        };
+        assert!(refused(|entry| entry.number = 0).contains("number is 0"));
+        assert!(refused(|entry| entry.files[0].temporary = "/etc/passwd".into()).contains("root"));
+        assert!(refused(|entry| entry.files[1].complete = String::new()).contains("root"));
+        let settled = refused(|entry| entry.partitions[0].settled = 7);
+        assert!(settled.contains("settled"), "{settled}");
     }
 
     #[test]

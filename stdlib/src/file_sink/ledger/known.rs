@@ -6,8 +6,9 @@ use std::ops::Range;
 
 use roaring::RoaringTreemap;
 use weir_runtime::batch::{Identities, Partition, to_forget};
+use weir_runtime::channel::{Incarnation, Reached};
 
-use super::entry::Entry;
+use super::entry::{Entry, PartitionRecord};
 
 /// Positions of some rows.
 pub(in crate::file_sink) type Arrived = BTreeMap<Partition, RoaringTreemap>;
@@ -28,6 +29,8 @@ pub(super) struct Extent {
     pub(super) settled: u64,
     /// And these beyond.
     pub(super) arrived: RoaringTreemap,
+    /// Of the durable channel that numbered it last.
+    pub(super) incarnation: Option<Incarnation>,
     /// The number of the entry that said so last.
     pub(super) moved: u64,
 }
@@ -57,6 +60,29 @@ impl Known {
         extent.arrived.remove_range(..=extent.settled);
     }
 
+    /// How far each partition has been, and whose numbers these are.
+    pub(in crate::file_sink) fn reached(&self) -> BTreeMap<Partition, Reached> {
+        let reached = self.partitions.iter().map(|(partition, extent)| {
+            let through = extent.arrived.max().unwrap_or_default().max(extent.settled);
+            (partition.clone(), Reached { through, incarnation: extent.incarnation })
+        });
+        reached.collect()
+    }
+
+    /// Notes which life of a durable channel numbers a partition of which something is known.
+    pub(super) fn numbered_by(&mut self, partition: &Partition, incarnation: Option<Incarnation>) {
+        if let (Some(extent), Some(_)) = (self.partitions.get_mut(partition), incarnation) {
+            extent.incarnation = incarnation;
+        }
+    }
+
+    /// Adds what a record of the entry with this number says.
+    pub(super) fn add_record(&mut self, record: &PartitionRecord, number: u64) {
+        let PartitionRecord { partition, settled, arrived, incarnation } = record;
+        self.add(partition, *settled, arrived, number);
+        self.numbered_by(partition, *incarnation);
+    }
+
     /// Through which position everything of a partition has arrived, if anything is known of it.
     pub(super) fn settled_of(&self, partition: &Partition) -> Option<u64> {
         self.partitions.get(partition).map(|extent| extent.settled)
@@ -64,9 +90,7 @@ impl Known {
 
     /// Learns what an entry says. Says how many partitions it forgot, since there are too many.
     pub(super) fn learn(&mut self, entry: &Entry) -> usize {
-        for record in &entry.partitions {
-            self.add(&record.partition, record.settled, &record.arrived, entry.number);
-        }
+        entry.partitions.iter().for_each(|record| self.add_record(record, entry.number));
         self.forget()
     }
 

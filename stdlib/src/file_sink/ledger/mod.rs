@@ -19,32 +19,41 @@
 //! slept through that could create a number that was removed: so it looks, having created it, whether
 //! the one before is there, before it renames anything. The lowest are removed first.
 //!
-//! Recovery ends with such an entry, before anything is removed that no entry names: a commit of an
-//! earlier run that is still on its way finds its number taken.
+//! A file may also be committed while it is open, up to a length: later entries of it replace earlier ones.
+//! Whoever finds that its writer has gone cuts it to the length that was committed last and gives it its final
+//! name ([`completing`]).
+//!
+//! Reading changes nothing ([`Ledger::read`]), so that what was read can be compared with what the channel knows.
+//! Then the ledger is begun ([`Ledger::begin`]) with an entry that says all, before anything is removed or cut:
+//! a commit of an earlier run that is still on its way finds its number taken.
 //!
 //! docs/ledger-format.md has the whole of it, [`entry`] the bytes.
 
+mod completing;
 mod entry;
+mod error;
 mod known;
 mod recovery;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thiserror::Error;
 use tracing::{debug, info, warn};
-use weir_runtime::Failure;
+use weir_runtime::batch::Partition;
+use weir_runtime::channel::{Incarnation, Reached};
 
 use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
 use super::names::{join, word};
-pub(super) use entry::FileRecord;
-use entry::{Entry, Kind, PartitionRecord};
+use entry::{Entry, Kind, PartitionRecord, VERSION};
+pub(super) use entry::{FileRecord, FileState};
+pub(super) use error::LedgerError;
+use known::Extent;
 pub(super) use known::{Arrived, Known, Settled, note};
 pub(super) use recovery::named_files;
 
 /// The folder of ledgers within the sink's root.
-const FOLDER: &str = ".weir";
+pub(super) const FOLDER: &str = ".weir";
 
 /// What the name of an entry ends in.
 const ENTRY: &str = ".entry";
@@ -55,96 +64,16 @@ const STEPS_MAX: u64 = 64;
 /// How often an entry is tried under the next number because another writer was faster.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// Why the ledger can't go on.
-#[derive(Debug, Error)]
-pub(super) enum LedgerError {
-    /// An operation failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// No random numbers.
-    #[error("the machine has no random numbers: {0}")]
-    Random(getrandom::Error),
-    /// Another writer has some of the rows.
-    #[error(
-        "another writer of {directory} has written some of these events meanwhile: the files are written again without them"
-    )]
-    Overlap {
-        /// The ledger's directory.
-        directory: String,
-    },
-    /// Another writer went on before this one could look.
-    #[error("another writer of {directory} has gone on meanwhile: what is in it is read again")]
-    Overtaken {
-        /// The ledger's directory.
-        directory: String,
-    },
-    /// Somebody has removed what was being worked on.
-    #[error("{path} was removed under way: its events are written again")]
-    Removed {
-        /// What is not there any more.
-        path: String,
-    },
-    /// Somebody has removed entries.
-    #[error(
-        "entries before {number} are missing in {directory}: without them nobody knows which events have arrived; put them back, or remove the directory to begin anew, after which some events may be written twice"
-    )]
-    Missing {
-        /// The first entry that is there.
-        number: u64,
-        /// The ledger's directory.
-        directory: String,
-    },
-    /// An entry can't be read.
-    #[error(
-        "{path} is damaged: {what}; put back a copy, or remove the directory to begin anew, after which some events may be written twice"
-    )]
-    Damaged {
-        /// The entry.
-        path: String,
-        /// In which way.
-        what: &'static str,
-    },
-    /// A file that is committed is not the one that was written.
-    #[error(
-        "{path} is not as it was written: the ledger says {length} bytes with the checksum {checksum:016x}; put back a copy as {complete}"
-    )]
-    Changed {
-        /// Where it is.
-        path: String,
-        /// What it would be called.
-        complete: String,
-        /// What it was.
-        length: u64,
-        /// Of what it was.
-        checksum: u64,
-    },
-    /// The core gave events without identities.
-    #[error("events came that do not say which they are, although `exactly_once` is promised")]
-    Unidentified,
-}
+/// What says of a channel in which life it numbers a partition.
+pub(super) type Incarnations = BTreeMap<Partition, Incarnation>;
 
-impl LedgerError {
-    /// What it means for the sink: what no attempt can mend is permanent.
-    pub(super) fn failure(self) -> Failure {
-        match self {
-            LedgerError::Missing { .. }
-            | LedgerError::Damaged { .. }
-            | LedgerError::Changed { .. }
-            | LedgerError::Unidentified => Failure::permanent(self),
-            LedgerError::File(_) => Failure::from(self),
-            LedgerError::Random(_)
-            | LedgerError::Removed { .. }
-            | LedgerError::Overlap { .. }
-            | LedgerError::Overtaken { .. } => Failure::transient(self),
-        }
-    }
-}
-
-/// One sink's ledger, read and ready to be written.
+/// One sink's ledger.
 pub(super) struct Ledger<F> {
     file_system: Arc<F>,
     /// The sink's name, for messages.
     component: Arc<str>,
+    /// What the names of files are below of.
+    root: String,
     directory: String,
     instance: u32,
     /// The number of the next entry.
@@ -160,21 +89,26 @@ pub(super) struct Ledger<F> {
     others: Known,
     /// Whether others have added to it since it was last asked for.
     others_changed: bool,
-    /// Files of this writer's entries that are not renamed yet.
+    /// Files of this writer's entries that are complete and not renamed yet.
     unrenamed: BTreeMap<u64, Vec<FileRecord>>,
-    /// Files of other writers' entries since the last whole one.
-    foreign: Vec<FileRecord>,
+    /// This writer's files that are committed up to a length, by their temporary names.
+    open: BTreeMap<String, FileRecord>,
+    /// Files that earlier runs or other writers have committed and that may lack their final names, likewise.
+    foreign: BTreeMap<String, FileRecord>,
+    begun: bool,
 }
 
 /// Files that are committed together.
 #[derive(Debug, Default)]
 pub(super) struct Commit {
-    /// They are synced under their temporary names.
+    /// They are synced under their temporary names. Of several records of a file the last counts.
     pub(super) files: Vec<FileRecord>,
-    /// What is in them.
+    /// What is in them and was in no earlier entry.
     pub(super) arrived: Arrived,
     /// What the channel says.
     pub(super) settled: Settled,
+    /// Which lives of durable channels have numbered what has arrived.
+    pub(super) incarnations: Incarnations,
     /// The latest time in the name of a file.
     pub(super) latest: i64,
 }
@@ -216,31 +150,61 @@ impl<F: FileSystem> Ledger<F> {
         self.known.settled()
     }
 
-    /// Commits files that are synced under their temporary names. Then they may be renamed, and not
-    /// before. Gives the number to say so by.
+    /// How far each partition has been.
+    pub(super) fn reached(&self) -> BTreeMap<Partition, Reached> {
+        self.known.reached()
+    }
+
+    /// The number of the last entry; 0 if there is none.
+    pub(super) fn mark(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Whether this is the temporary name of a file that is committed and may lack its final name.
+    pub(super) fn names(&self, temporary: &str) -> bool {
+        let complete = || self.unrenamed.values().flatten().any(|file| file.temporary == temporary);
+        self.open.contains_key(temporary) || self.foreign.contains_key(temporary) || complete()
+    }
+
+    /// Commits files, or their beginnings, that are synced under their temporary names. Then complete ones may
+    /// be renamed, and not before. Gives the entry's number, to say so by.
     ///
     /// # Errors
     /// When they are not committed, or nobody can know yet: the ledger has to be recovered.
     pub(super) async fn commit(&mut self, commit: &Commit) -> Result<u64, LedgerError> {
-        for FileRecord { temporary, length, .. } in &commit.files {
-            let found = self.file_system.length(temporary).await;
-            if found.map_err(FileError::of(Operation::Read, temporary))? != Some(*length) {
-                return Err(LedgerError::Removed { path: temporary.clone() });
+        for FileRecord { temporary, length, state, .. } in &commit.files {
+            let path = join(&self.root, temporary);
+            let found = self.file_system.length(&path).await;
+            let found = found.map_err(FileError::of(Operation::Read, &path))?;
+            let is_there = found.is_some_and(|found| match state {
+                FileState::Complete => found == *length,
+                FileState::Open => found >= *length,
+            });
+            if !is_there {
+                return Err(LedgerError::Removed { path });
             }
         }
         #[cfg(weir_bug = "renamed_before_entry")]
-        for file in &commit.files {
-            recovery::rename(&*self.file_system, file).await?;
+        for file in commit.files.iter().filter(|file| file.state == FileState::Complete) {
+            completing::rename(&*self.file_system, &self.root, file).await?;
         }
         let number = self.create(Kind::Step, commit).await?;
-        self.unrenamed.insert(number, commit.files.clone());
+        for file in &commit.files {
+            match file.state {
+                FileState::Open => drop(self.open.insert(file.temporary.clone(), file.clone())),
+                FileState::Complete => {
+                    self.open.remove(&file.temporary);
+                    self.unrenamed.entry(number).or_default().push(file.clone());
+                }
+            }
+        }
         if self.next - self.whole > STEPS_MAX {
             self.compact(&Settled::new()).await?;
         }
         Ok(number)
     }
 
-    /// Says that the files of an entry have their final names.
+    /// Says that the complete files of an entry have their final names.
     pub(super) fn renamed(&mut self, number: u64) {
         self.unrenamed.remove(&number);
     }
@@ -260,15 +224,12 @@ impl<F: FileSystem> Ledger<F> {
 
     /// Creates an entry that says all, and removes those before it.
     async fn compact(&mut self, settled: &Settled) -> Result<(), LedgerError> {
-        // Who has written these may have died before the renames.
-        for file in std::mem::take(&mut self.foreign) {
-            recovery::rename(&*self.file_system, &file).await?;
-        }
+        self.rename_complete().await?;
         let commit = Commit { settled: settled.clone(), ..Commit::default() };
         let number = self.create(Kind::Whole, &commit).await?;
         self.whole = number;
         self.remove_before(number).await;
-        Ok(())
+        self.complete_open().await
     }
 
     /// Removes the entries before this one, the lowest first, as far as that goes.
@@ -316,17 +277,23 @@ impl<F: FileSystem> Ledger<F> {
                 known.add(partition, *through, &nothing, self.next);
             }
         }
+        for (partition, incarnation) in &commit.incarnations {
+            known.numbered_by(partition, Some(*incarnation));
+        }
         known.forget();
         let partitions = known.extents().map(|(partition, extent)| {
             let mut arrived = extent.arrived.clone();
             arrived.optimize();
-            PartitionRecord { partition: partition.clone(), settled: extent.settled, arrived }
+            let Extent { settled, incarnation, .. } = *extent;
+            PartitionRecord { partition: partition.clone(), settled, arrived, incarnation }
         });
+        let unnamed = || self.unrenamed.values().flatten().chain(self.open.values());
         let files = match kind {
             Kind::Step => commit.files.clone(),
-            Kind::Whole => self.unrenamed.values().flatten().cloned().collect(),
+            Kind::Whole => unnamed().chain(self.foreign.values()).cloned().collect(),
         };
         Ok(Entry {
+            version: VERSION,
             kind,
             instance: self.instance,
             number: self.next,
@@ -342,6 +309,12 @@ impl<F: FileSystem> Ledger<F> {
         let path = join(&self.directory, &entry_name(entry.number));
         let temporary = join(&self.directory, &format!(".{:020}-{:016x}.tmp", entry.number, entry.nonce));
         let (bytes, files) = (entry.encode(), &*self.file_system);
+        // An entry that can't be read would take all that the ledger knows with it.
+        match Entry::decode(&bytes) {
+            Ok(read) if read == *entry => {}
+            Ok(_) => return Err(LedgerError::Unreadable { path, what: "it would say something else" }),
+            Err(what) => return Err(LedgerError::Unreadable { path, what }),
+        }
         let create = files.create_new(&temporary).await;
         let mut file = create.map_err(FileError::of(Operation::Create, &temporary))?;
         let written = files.write(&mut file, bytes.clone().into()).await;
@@ -387,23 +360,25 @@ impl<F: FileSystem> Ledger<F> {
 
     /// Reads what other writers have added.
     async fn catch_up(&mut self) -> Result<(), LedgerError> {
-        while let Some(entry) = recovery::read(&*self.file_system, &self.directory, self.next).await? {
+        while let Some(entry) =
+            recovery::read(&*self.file_system, &self.root, &self.directory, self.next).await?
+        {
             recovery::sync_entry(&*self.file_system, &self.directory, entry.number).await?;
             let Ledger { component, directory, .. } = self;
             info!(
                 component = &**component,
-                "another writer ({:08x}) of {directory} has added entry {}; its events are left out here",
+                "another writer ({:08x}) of {directory} has added entry {}; events that it names are left out here",
                 entry.instance,
                 entry.number
             );
-            for record in &entry.partitions {
-                self.others.add(&record.partition, record.settled, &record.arrived, entry.number);
-            }
+            entry.partitions.iter().for_each(|record| self.others.add_record(record, entry.number));
             self.others_changed = true;
             if entry.kind == Kind::Whole {
                 self.whole = entry.number;
             }
-            self.foreign.extend_from_slice(&entry.files);
+            // Of its own files this writer knows more than an entry of another that repeats what it read of them.
+            let foreign = entry.files.iter().filter(|file| !self.open.contains_key(&file.temporary));
+            self.foreign.extend(foreign.map(|file| (file.temporary.clone(), file.clone())));
             self.learn(&entry);
             self.next += 1;
         }

@@ -1,23 +1,22 @@
-//! Reading a ledger, and doing what it says was begun.
+//! Reading a ledger, and beginning to write it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use tracing::info;
 
 use super::entry::{Entry, Kind};
 use super::known::Known;
 use super::{FileRecord, Ledger, LedgerError, Settled, entry_name, numbers};
 use crate::file_sink::error::{FileError, Operation};
 use crate::file_sink::file_system::FileSystem;
-use crate::file_sink::names::join;
+use crate::file_sink::names::{below, file_name, join};
 
 /// What an entry's temporary name ends in.
 const TEMPORARY: &str = ".tmp";
 
-/// Reads the entry of this number; none if it is not there.
+/// Reads the entry of this number; none if it is not there. Its files' names are below the root.
 pub(super) async fn read<F: FileSystem>(
     files: &F,
+    root: &str,
     directory: &str,
     number: u64,
 ) -> Result<Option<Entry>, LedgerError> {
@@ -28,17 +27,63 @@ pub(super) async fn read<F: FileSystem>(
         true => Ok(entry),
         false => Err("it is another entry under this name"),
     });
-    entry.map(Some).map_err(|what| LedgerError::Damaged { path, what })
+    let mut entry = entry.map_err(|what| LedgerError::Damaged { path, what })?;
+    if entry.version == 1 {
+        for file in &mut entry.files {
+            place_below(files, root, file).await?;
+        }
+    }
+    Ok(Some(entry))
+}
+
+/// Makes the names of a file in an entry of version 1 names below the root. The entry holds the path as it was
+/// spelled then: the root may be called otherwise now. Names of files are never used twice, so the file is where
+/// an end of its path leads to from the root.
+async fn place_below<F: FileSystem>(files: &F, root: &str, file: &mut FileRecord) -> Result<(), LedgerError> {
+    let directory = |path: &str| path.rsplit_once('/').map_or("", |(directory, _)| directory).to_string();
+    let as_it_was = below(root, &file.complete).map(&directory);
+    let path = directory(&file.complete);
+    let mut ends: Vec<&str> = as_it_was.iter().map(String::as_str).collect();
+    let mut end = path.trim_start_matches('/');
+    loop {
+        ends.push(end);
+        match end.split_once('/') {
+            Some((_, rest)) => end = rest,
+            None if end.is_empty() => break,
+            None => end = "",
+        }
+    }
+    // One that is nowhere has been taken away, and it does not matter where from.
+    let mut place = ends[0];
+    for end in &ends {
+        let names = [&file.temporary, &file.complete].map(|path| join(end, file_name(path)));
+        let mut found = false;
+        for path in names.map(|name| join(root, &name)) {
+            let length = files.length(&path).await.map_err(FileError::of(Operation::Read, &path))?;
+            found |= length.is_some();
+        }
+        if found {
+            place = end;
+            break;
+        }
+    }
+    file.temporary = join(place, file_name(&file.temporary));
+    file.complete = join(place, file_name(&file.complete));
+    Ok(())
 }
 
 /// The entries that count, the oldest first: from the last that says all, or from the first of all.
-async fn read_all<F: FileSystem>(files: &F, directory: &str) -> Result<(Vec<Entry>, u64), LedgerError> {
+async fn read_all<F: FileSystem>(
+    files: &F,
+    root: &str,
+    directory: &str,
+) -> Result<(Vec<Entry>, u64), LedgerError> {
     loop {
         let numbers = numbers(files, directory).await?;
         let Some((lowest, highest)) = numbers.first().copied().zip(numbers.last().copied()) else {
             return Ok((Vec::new(), 1));
         };
-        match read_down(files, directory, highest).await? {
+        match read_down(files, root, directory, highest).await? {
             Some(entries) => return Ok((entries, lowest)),
             // Another writer has made a whole one and removed others between listing and reading.
             None if numbers_moved(files, directory, highest).await? => {}
@@ -57,12 +102,13 @@ async fn numbers_moved<F: FileSystem>(files: &F, directory: &str, highest: u64) 
 /// Reads from this number down to the last entry that says all; none if one is missing on the way.
 async fn read_down<F: FileSystem>(
     files: &F,
+    root: &str,
     directory: &str,
     highest: u64,
 ) -> Result<Option<Vec<Entry>>, LedgerError> {
     let mut entries = Vec::new();
     for number in (1..=highest).rev() {
-        let Some(entry) = read(files, directory, number).await? else { return Ok(None) };
+        let Some(entry) = read(files, root, directory, number).await? else { return Ok(None) };
         let is_whole = entry.kind == Kind::Whole;
         entries.push(entry);
         if is_whole {
@@ -71,54 +117,6 @@ async fn read_down<F: FileSystem>(
     }
     entries.reverse();
     Ok(Some(entries))
-}
-
-/// Gives a committed file its final name, if it has not got it yet.
-///
-/// A file that has neither name had its final one, and somebody has taken it away since: that is what
-/// files are for.
-pub(super) async fn rename<F: FileSystem>(files: &F, file: &FileRecord) -> Result<bool, LedgerError> {
-    let FileRecord { temporary, complete, length, checksum } = file;
-    let found = files.length(temporary).await.map_err(FileError::of(Operation::Read, temporary))?;
-    let Some(found) = found else {
-        sync_name(files, complete).await?;
-        return Ok(false);
-    };
-    let same = found == *length
-        && files.checksum(temporary).await.map_err(FileError::of(Operation::Read, temporary))? == *checksum;
-    if !same {
-        return Err(LedgerError::Changed {
-            path: temporary.clone(),
-            complete: complete.clone(),
-            length: *length,
-            checksum: *checksum,
-        });
-    }
-    let renamed = files.rename_no_replace(temporary, complete).await;
-    match renamed {
-        Ok(()) => Ok(true),
-        // Its writer, or an earlier attempt whose answer was lost, was faster.
-        Err(error) => match files.length(temporary).await {
-            Ok(None) => {
-                sync_name(files, complete).await?;
-                Ok(true)
-            }
-            Ok(Some(_)) | Err(_) => Err(FileError::of(Operation::Rename, temporary)(error).into()),
-        },
-    }
-}
-
-/// Makes a final name durable that is there already: whoever gave it may have been killed before that, and the
-/// entry that could do it again is about to go.
-async fn sync_name<F: FileSystem>(files: &F, complete: &str) -> Result<(), LedgerError> {
-    if cfg!(weir_bug = "given_name_not_synced") {
-        return Ok(());
-    }
-    let there = files.length(complete).await.map_err(FileError::of(Operation::Read, complete))?.is_some();
-    if there {
-        files.sync_name(complete).await.map_err(FileError::of(Operation::Rename, complete))?;
-    }
-    Ok(())
 }
 
 /// Makes the names of the entries that can be seen durable, before anything is done that rests on them: whoever wrote
@@ -135,55 +133,50 @@ pub(super) async fn sync_entry<F: FileSystem>(
     Ok(files.sync_name(&path).await.map_err(FileError::of(Operation::Rename, &path))?)
 }
 
-/// The temporary names of the files that entries name, as the ledger stands now.
+/// The temporary names, without their directories, of the files that entries name, as the ledger stands now.
 ///
 /// # Errors
 /// When it can't be read.
 pub(in crate::file_sink) async fn named_files<F: FileSystem>(
     files: &F,
+    root: &str,
     directory: &str,
 ) -> Result<BTreeSet<String>, LedgerError> {
-    let (entries, _) = read_all(files, directory).await?;
-    Ok(entries.into_iter().flat_map(|entry| entry.files).map(|file| file.temporary).collect())
+    let (entries, _) = read_all(files, root, directory).await?;
+    let named = entries.iter().flat_map(|entry| &entry.files);
+    Ok(named.map(|file| file_name(&file.temporary).to_string()).collect())
 }
 
 impl<F: FileSystem> Ledger<F> {
-    /// Reads a ledger, and does the renames that it names and that are not done. Where there is none,
-    /// it begins with the first commit.
+    /// Reads the ledger below this root, or finds that there is none yet. Nothing is changed.
     ///
     /// # Errors
-    /// When it can't be read, is damaged or not whole, or a rename fails.
-    pub(in crate::file_sink) async fn recover(
+    /// When it can't be read, is damaged or not whole.
+    pub(in crate::file_sink) async fn read(
         file_system: Arc<F>,
         component: Arc<str>,
+        root: String,
         directory: String,
         instance: u32,
     ) -> Result<Ledger<F>, LedgerError> {
-        let (entries, first) = read_all(&*file_system, &directory).await?;
+        let (entries, first) = read_all(&*file_system, &root, &directory).await?;
         if let Some(last) = entries.last() {
             sync_entry(&*file_system, &directory, last.number).await?;
         }
-        let (mut known, mut renamed) = (Known::default(), 0);
-        let latest = entries.iter().map(|entry| entry.latest).max().unwrap_or(i64::MIN);
+        let mut known = Known::default();
         for entry in &entries {
             known.learn(entry);
-            #[cfg(not(weir_bug = "recovery_renames_nothing"))]
-            for file in &entry.files {
-                renamed += u64::from(rename(&*file_system, file).await?);
-            }
         }
-        if renamed > 0 {
-            info!(
-                component = &*component,
-                "gave {renamed} files their final names that an earlier run had completed"
-            );
-        }
-        remove_temporary(&*file_system, &directory).await?;
+        let latest = entries.iter().map(|entry| entry.latest).max().unwrap_or(i64::MIN);
         let whole = entries.iter().find(|entry| entry.kind == Kind::Whole).map_or(0, |entry| entry.number);
         let next = entries.last().map_or(1, |entry| entry.number + 1);
-        let mut ledger = Ledger {
+        let files = entries.into_iter().flat_map(|entry| entry.files);
+        // What later entries say of a file counts.
+        let foreign = files.map(|file| (file.temporary.clone(), file)).collect();
+        Ok(Ledger {
             file_system,
             component,
+            root,
             directory,
             instance,
             next,
@@ -193,12 +186,28 @@ impl<F: FileSystem> Ledger<F> {
             known,
             latest,
             others_changed: false,
-            unrenamed: Default::default(),
-            foreign: Vec::new(),
-        };
+            unrenamed: BTreeMap::new(),
+            open: BTreeMap::new(),
+            foreign,
+            begun: false,
+        })
+    }
+
+    /// Does the renames that the ledger names and that are not done, completes the files that were left open, and
+    /// writes an entry that says all.
+    ///
+    /// # Errors
+    /// When one of these fails.
+    pub(in crate::file_sink) async fn begin(&mut self) -> Result<(), LedgerError> {
+        if self.begun {
+            return Ok(());
+        }
+        self.rename_complete().await?;
+        remove_temporary(&*self.file_system, &self.directory).await?;
         // A commit of an earlier run that is still on its way finds its number taken, and names nothing.
-        ledger.compact(&Settled::new()).await?;
-        Ok(ledger)
+        self.compact(&Settled::new()).await?;
+        self.begun = true;
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Exactly once: a crash at every call, and again in recovery; a second writer; answers that are lost.
 
+mod renamed;
+
 use weir_runtime::batch::Identities;
 
 use super::super::error::Operation;
@@ -38,7 +40,9 @@ impl Rig {
     async fn send(&mut self, events: std::ops::Range<u64>) {
         let numbers: Vec<u64> = events.collect();
         self.sent += numbers.len() as u64;
-        for chunk in numbers.chunks(5) {
+        for (number, chunk) in numbers.chunks(5).enumerate() {
+            // Peers wait for every other batch: its files are committed while they stay open.
+            self.awaited = number % 2 == 1;
             let places: Vec<&str> = chunk.iter().map(|event| PLACES[*event as usize]).collect();
             let bodies = BinaryViewArray::from_iter_values(chunk.iter().map(u64::to_string));
             let places = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
@@ -49,8 +53,15 @@ impl Rig {
                 chunk.iter().map(|event| partition(*event) as u32).collect(),
                 chunk.iter().map(|event| position(*event)).collect(),
             );
-            self.outlet.as_mut().unwrap().put(batch.with_identities(identities).unwrap()).await.unwrap();
+            let batch = batch.with_identities(identities).unwrap().with_awaited(self.waiting());
+            self.outlet.as_mut().unwrap().put(batch).await.unwrap();
         }
+    }
+
+    /// Does what a first run does before it takes anything.
+    async fn begin(&mut self) {
+        self.sink.begin_ledger(&mut self.port).await.unwrap();
+        self.sink.clear_up().await;
     }
 
     async fn send_all(&mut self) {
@@ -60,11 +71,15 @@ impl Rig {
 
 /// Everything is there once, and in each directory in the order of its partition.
 fn check(disk: &Simulated, context: &str) {
+    check_under("/lake", disk, context);
+}
+
+fn check_under(root: &str, disk: &Simulated, context: &str) {
     let mut seen = vec![0; PLACES.len()];
     let mut last: BTreeMap<(String, usize), u64> = BTreeMap::new();
     for (place, events) in disk.complete() {
         for event in events {
-            assert_eq!(place, format!("/lake/{}", PLACES[event as usize]), "{context}");
+            assert_eq!(place, format!("{root}/{}", PLACES[event as usize]), "{context}");
             seen[event as usize] += 1;
             let before = last.insert((place.clone(), partition(event)), event);
             assert!(before < Some(event), "{event} behind {before:?} in {place}: {context}");
@@ -76,7 +91,11 @@ fn check(disk: &Simulated, context: &str) {
 
 /// Runs an agent to its end: recovery, then all events again.
 async fn run_to_the_end(disk: &Simulated) -> Result<(), Failure> {
-    let mut rig = Rig::keeping(disk);
+    run_to_the_end_under("/lake", disk).await
+}
+
+async fn run_to_the_end_under(root: &'static str, disk: &Simulated) -> Result<(), Failure> {
+    let mut rig = Rig::promising(disk.clone(), &Options { root, ..options() }, true);
     rig.sink.recover().await?;
     rig.send_all().await;
     rig.end();
@@ -224,6 +243,7 @@ async fn a_second_writer_with_the_same_events_is_fenced() {
     slept.run_for(Duration::from_secs(1)).await.unwrap();
     let mut slept_again = Rig::keeping(&disk);
     slept_again.sink.recover().await.unwrap();
+    slept_again.begin().await;
     slept_again.send_all().await;
     // Another agent takes over and delivers all.
     run_to_the_end(&disk).await.unwrap();
@@ -272,6 +292,7 @@ async fn a_writer_that_slept_through_a_removal_of_entries_commits_nothing() {
     let disk = Simulated::default();
     let mut slept = Rig::keeping(&disk);
     slept.sink.recover().await.unwrap();
+    slept.begin().await;
     slept.send(0..10).await;
     for _ in 0..3 {
         run_to_the_end(&disk).await.unwrap();

@@ -1,5 +1,7 @@
 //! The writer on a simulated file system.
 
+mod committing;
+mod descriptors;
 mod failures;
 mod keeping_back;
 mod ledger;
@@ -9,11 +11,12 @@ use std::collections::BTreeMap;
 
 use arrow_array::{BinaryViewArray, StringViewArray};
 use arrow_schema::{DataType, Field, Schema};
+use tokio::time::Instant;
 use weir_plan::{Hole, HoleFormat, Settings, TemplatePart, Value};
-use weir_runtime::batch::{Batch, Column, Origins, Partition};
+use weir_runtime::batch::{Awaited, Batch, Column, Origins, Partition};
 use weir_runtime::channel::{Channel, Limits, MemoryChannel};
 use weir_runtime::source::{Deliveries, Outlet, SourcePort};
-use weir_runtime::{Meter, SystemClock};
+use weir_runtime::{Descriptors, Meter, SystemClock};
 
 use super::simulated::Simulated;
 use super::*;
@@ -28,6 +31,8 @@ struct Rig {
     deliveries: Deliveries,
     meter: Arc<Meter>,
     sent: u64,
+    /// Whether peers wait for what is put from now on.
+    awaited: bool,
 }
 
 /// The settings of a test; the rest are defaults.
@@ -38,28 +43,46 @@ struct Options {
     age: Duration,
     max_open: i64,
     capacity: usize,
+    root: &'static str,
+    parquet: bool,
+    /// The process's limit of open files.
+    descriptors: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        let age = Duration::from_secs(300);
-        Options { size: 1 << 27, count: None, age, max_open: 100, capacity: 1_000_000 }
+        Options {
+            size: 1 << 27,
+            count: None,
+            age: Duration::from_secs(300),
+            max_open: 100,
+            capacity: 1_000_000,
+            root: "/lake",
+            parquet: false,
+            descriptors: 1_000_000,
+        }
     }
 }
 
 fn settings(options: &Options) -> FileSettings {
     let hole = Hole { column: "@place".to_string(), format: HoleFormat::Plain };
-    let parts = vec![TemplatePart::Text("/lake/".to_string()), TemplatePart::Hole(hole)];
+    let parts = vec![TemplatePart::Text(format!("{}/", options.root)), TemplatePart::Hole(hole)];
     let roll = [
         ("size", Value::Size(options.size)),
         ("age", Value::Duration(options.age)),
         ("count", options.count.map_or(Value::Null, Value::Int)),
     ];
     let variant = |name: &str| Value::Variant { name: name.to_string(), settings: BTreeMap::new() };
+    let parquet = [("row_group", Value::Int(1_000)), ("headers", Value::List(Vec::new()))];
+    let parquet = parquet.map(|(name, value)| (name.to_string(), value)).into();
+    let format = match options.parquet {
+        true => Value::Variant { name: "parquet".to_string(), settings: parquet },
+        false => variant("text"),
+    };
     let values = [
         ("path", Value::Template(Template { parts })),
         ("prefix", Value::Text("events".to_string())),
-        ("format", variant("text")),
+        ("format", format),
         ("compress", variant("none")),
         ("roll", Value::Record(roll.map(|(name, value)| (name.to_string(), value)).into())),
         ("zone", Value::Text("UTC".to_string())),
@@ -95,7 +118,7 @@ impl Rig {
             schema: Arc::new(schema()),
             meter: meter.clone(),
             clock: Arc::new(SystemClock),
-            descriptors: weir_runtime::Descriptors::of_process(),
+            descriptors: Descriptors::with_limit(options.descriptors),
         };
         let sink = FileSink::new(settings(options), disk.clone(), "", context).unwrap();
         let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
@@ -106,7 +129,7 @@ impl Rig {
         }));
         let port = SinkPort::reading(&*channel);
         let SourcePort { outlet, deliveries, .. } = SourcePort::into_channel(channel.clone());
-        Rig { disk, sink, port, channel, outlet: Some(outlet), deliveries, meter, sent: 0 }
+        Rig { disk, sink, port, channel, outlet: Some(outlet), deliveries, meter, sent: 0, awaited: false }
     }
 
     /// Puts a batch with an event for each place, numbered on through the test.
@@ -127,7 +150,14 @@ impl Rig {
         let places_column = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
         let columns = vec![places_column, bodies.into()];
         let batch = Batch::new(Arc::new(schema()), columns, places.len(), origins).unwrap();
+        let batch = batch.with_awaited(self.waiting());
         self.outlet.as_mut().unwrap().put(batch).await.unwrap();
+    }
+
+    /// How long peers wait for what is put now.
+    fn waiting(&self) -> Option<Awaited> {
+        let since = Instant::now();
+        self.awaited.then(|| Awaited { since, until: since + Duration::from_secs(30) })
     }
 
     /// Says that nothing more is put.

@@ -117,10 +117,10 @@ async fn the_file_unused_for_longest_is_closed_for_another() {
     assert_eq!(rig.counter("files_closed_early"), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_channel_smaller_than_a_file_does_not_stand_still() {
+/// Puts 1,000 events for five directories through a channel of 100.
+async fn through_a_small_channel(options: Options) -> Rig {
     let places = ["a", "b", "c", "d", "e"];
-    let mut rig = Rig::new(&Options { capacity: 100, ..Options::default() });
+    let mut rig = Rig::new(&Options { capacity: 100, ..options });
     rig.disk.take(Duration::from_millis(10));
     let mut outlet = rig.outlet.take().unwrap();
     let began = tokio::time::Instant::now();
@@ -136,8 +136,22 @@ async fn a_channel_smaller_than_a_file_does_not_stand_still() {
     };
     let (outcome, ()) = tokio::join!(rig.sink.run(&mut rig.port), feeder);
     outcome.unwrap();
-    assert_eq!(rig.disk.events(), (0..500).collect::<Vec<_>>());
     assert_eq!(rig.channel.fill().events, 0);
-    assert!(rig.counter("files_closed_early") > 0);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_smaller_than_a_file_makes_no_more_files() {
+    let rig = through_a_small_channel(Options::default()).await;
+    assert_eq!(rig.disk.events(), (0..500).collect::<Vec<_>>());
+    assert_eq!(rig.disk.complete().len(), 5, "a file for each directory");
+    assert_eq!(rig.counter("files_closed_early"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_smaller_than_a_file_that_can_not_be_committed_open_does_not_stand_still() {
+    let rig = through_a_small_channel(Options { parquet: true, ..Options::default() }).await;
+    assert!(rig.counter("files_closed_early") > 0);
+    assert!(!rig.disk.has_temporary());
 }

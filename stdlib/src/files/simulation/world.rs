@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 use weir_compiler::{Library, Options};
-use weir_plan::{Plan, Settings};
+use weir_plan::{Plan, Settings, TemplatePart};
 use weir_runtime::agent::{Agent, Ending, Stop};
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
 use weir_runtime::source::Source;
@@ -17,8 +18,8 @@ use weir_runtime::{Chance, Clock, Context, Drive, Failure, Registry};
 
 use super::account::{Account, Story};
 use super::script::{FOLDER, Script};
-use crate::file_sink::FileSink;
 use crate::file_sink::simulated::Simulated;
+use crate::file_sink::{FileSettings, FileSink};
 use crate::files::source::room::simulated::SimulatedRoom;
 
 /// How long it may take until everything has arrived once nothing stops any more.
@@ -70,7 +71,7 @@ impl Way {
         let positions = if self.positions { "positions: \"/state/positions.json\"" } else { "" };
         let channel = match self.durable {
             true => "file { path: \"/channel\", transaction_capacity: 100 }",
-            false => "memory { capacity: 300, transaction_capacity: 100 }",
+            false => "memory { capacity: 60, transaction_capacity: 40 }",
         };
         let mode = match self.mode {
             Mode::Follow => "follow",
@@ -117,6 +118,10 @@ pub(super) struct World {
     positions: SimulatedDisk,
     room: SimulatedRoom,
     output: Simulated,
+    /// How often the directory of the output was renamed.
+    renamed: Arc<AtomicU64>,
+    /// The most events in the durable channel: where there are few, files are committed while they are open.
+    capacity: usize,
     pub(super) script: Arc<Mutex<Script>>,
     clock: Arc<VirtualClock>,
 }
@@ -147,7 +152,8 @@ fn registry() -> Registry {
         .channel("memory", crate::memory::make)
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {
-            let settings = settings.read().map_err(Failure::permanent)?;
+            let mut settings: FileSettings = settings.read().map_err(Failure::permanent)?;
+            settings.path.parts[0] = TemplatePart::Text(format!("{}/", here().root()));
             Ok(Box::new(FileSink::new(settings, here().output, "", context)?))
         })
 }
@@ -165,6 +171,7 @@ impl World {
         let (channel, positions) = (disk(&mut chance, "channel"), disk(&mut chance, "positions"));
         let room = SimulatedRoom::new(&machine, &positions, chance.one_in(2));
         let output = Simulated::within(&machine, chance.next());
+        let capacity = if chance.one_in(2) { 120 } else { 10_000 };
         let logs = if way.mode == Mode::Follow { logs } else { 0 };
         let script = Script::new(chance.next(), &room, logs, deeds, way.positions);
         let world = World {
@@ -175,6 +182,8 @@ impl World {
             positions,
             room,
             output,
+            renamed: Arc::default(),
+            capacity,
             script: Arc::new(Mutex::new(script)),
             clock: Arc::new(VirtualClock(Instant::now())),
         };
@@ -190,7 +199,7 @@ impl World {
 
     fn file_channel(&self, context: Context) -> Result<FileChannel<SimulatedDisk>, Failure> {
         let limits = Limits {
-            capacity: 10_000,
+            capacity: self.capacity,
             transaction_capacity: 100,
             byte_capacity: CHANNEL_BYTES,
             keep_alive: Duration::from_secs(3),
@@ -208,6 +217,11 @@ impl World {
         let disk = self.channel.clone();
         FileChannel::on(options, Drive::Inline, Box::new(move || Ok(disk.clone())))
             .map_err(Failure::permanent)
+    }
+
+    /// The directory of the output.
+    fn root(&self) -> String {
+        format!("/out-{}", self.renamed.load(Ordering::Relaxed))
     }
 
     /// Something may happen to the logs.
@@ -273,6 +287,12 @@ impl World {
             self.output.restart()
         } else {
             self.output.kill()
+        }
+        if self.chance.lock().unwrap().one_in(4) {
+            let from = self.root();
+            self.renamed.fetch_add(1, Ordering::Relaxed);
+            self.output.move_directory(&from, &self.root());
+            self.script.lock().unwrap().note(format!("{from} is renamed to {}", self.root()));
         }
         self.machine.start();
     }

@@ -38,8 +38,14 @@ struct LocalFile(Option<File>);
 impl FileSystem for LocalFiles {
     /// The lock is held until the file is renamed.
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
+    const COMMITS_OPEN_FILES: bool = true;
     type File = LocalFile;
     type Error = io::Error;
+
+    fn is_out_of_descriptors(error: &io::Error) -> bool {
+        let errno = Errno::from_io_error(error);
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+    }
 
     async fn create_new(&self, path: &str) -> io::Result<LocalFile> {
         let path = PathBuf::from(path);
@@ -63,6 +69,12 @@ impl FileSystem for LocalFiles {
     async fn write(&self, file: &mut LocalFile, bytes: Bytes) -> io::Result<()> {
         let mut open = file.0.take().ok_or_else(given_up)?;
         file.0 = Some(blocking(move || open.write_all(&bytes).map(|()| open)).await?);
+        Ok(())
+    }
+
+    async fn sync(&self, file: &mut LocalFile) -> io::Result<()> {
+        let open = file.0.take().ok_or_else(given_up)?;
+        file.0 = Some(blocking(move || open.sync_data().map(|()| open)).await?);
         Ok(())
     }
 
@@ -107,6 +119,18 @@ impl FileSystem for LocalFiles {
         .await
     }
 
+    async fn cut(&self, path: &str, length: u64) -> io::Result<()> {
+        let path = PathBuf::from(path);
+        blocking(move || {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            // It is held while it is cut.
+            file.try_lock()?;
+            file.set_len(length)?;
+            file.sync_all()
+        })
+        .await
+    }
+
     async fn read(&self, path: &str) -> io::Result<Option<Bytes>> {
         let path = PathBuf::from(path);
         blocking(move || if_there(std::fs::read(path).map(Bytes::from))).await
@@ -117,10 +141,10 @@ impl FileSystem for LocalFiles {
         blocking(move || if_there(std::fs::metadata(path).map(|metadata| metadata.len()))).await
     }
 
-    async fn checksum(&self, path: &str) -> io::Result<u64> {
+    async fn checksum(&self, path: &str, length: u64) -> io::Result<u64> {
         let path = PathBuf::from(path);
         blocking(move || {
-            let (mut file, mut sum) = (File::open(path)?, Xxh3Default::new());
+            let (mut file, mut sum) = (File::open(path)?.take(length), Xxh3Default::new());
             let mut bytes = vec![0; READ_BYTES];
             loop {
                 match file.read(&mut bytes)? {
@@ -204,7 +228,9 @@ fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
 
 fn list(directory: &Path) -> io::Result<Vec<Entry>> {
     let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         entries => entries?,
     };
     let mut found = Vec::new();

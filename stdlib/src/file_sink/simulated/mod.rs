@@ -4,17 +4,17 @@
 //! that had not returned has happened or not, and what was removed is there again or not. When only the agent is
 //! killed, nothing is lost but its locks.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::sleep;
+use weir_runtime::Chance;
 use weir_runtime::storage::{Machine, Moment, Step};
-use weir_runtime::{Chance, Drive};
 
 use super::error::Operation;
-use super::{Entry, FileSystem};
 
 /// Some calls to what is part of a machine take up to so long, so that later ones are done before them.
 const DELAY_MS_MAX: u64 = 20;
@@ -48,11 +48,16 @@ struct State {
     in_doubt: Vec<(String, String)>,
     /// What was removed since its directory was last synced.
     removed: Vec<(String, File)>,
+    /// How many files may be open at once, and how many are.
+    descriptors: Option<usize>,
+    open: usize,
 }
 
 #[derive(Default, Clone)]
 struct File {
     bytes: Vec<u8>,
+    /// So many of the bytes are on disk for sure.
+    synced: usize,
     closed: bool,
     /// The boot in which somebody has it open.
     held: Option<u64>,
@@ -74,6 +79,7 @@ pub(crate) struct Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let mut state = self.disk.lock();
+        state.open -= 1;
         if self.open {
             state.writing -= 1;
         }
@@ -121,7 +127,8 @@ impl State {
         let unsure: Vec<String> = unsure.map(|(path, _)| path.clone()).collect();
         for path in unsure {
             let lost = self.chance.below(2) == 0;
-            let keep = self.chance.below(self.files[&path].bytes.len() as u64 + 1) as usize;
+            let File { bytes, synced, .. } = &self.files[&path];
+            let keep = synced + self.chance.below((bytes.len() - synced) as u64 + 1) as usize;
             let Some(file) = self.files.get_mut(&path) else { continue };
             if !file.named && lost {
                 self.files.remove(&path);
@@ -211,10 +218,39 @@ impl Simulated {
         let mut state = self.lock();
         match bytes {
             Some(bytes) => {
-                state.files.insert(path.to_string(), File { bytes, closed: true, held: None, named: true });
+                let synced = bytes.len();
+                let file = File { bytes, synced, closed: true, held: None, named: true };
+                state.files.insert(path.to_string(), file);
             }
             None => drop(state.files.remove(path)),
         }
+    }
+
+    /// No more files than this can be held at once.
+    pub(crate) fn give_descriptors(&self, descriptors: usize) {
+        self.lock().descriptors = Some(descriptors);
+    }
+
+    /// Gives a directory, with all that is in it, another name. No machine runs.
+    pub(crate) fn move_directory(&self, from: &str, to: &str) {
+        let mut state = self.lock();
+        let moved = |path: String| {
+            let below = path.strip_prefix(from).filter(|below| below.starts_with('/'));
+            below.map(|below| format!("{to}{below}")).unwrap_or(path)
+        };
+        let files = std::mem::take(&mut state.files).into_iter();
+        state.files = files.map(|(path, file)| (moved(path), file)).collect();
+        let in_doubt = std::mem::take(&mut state.in_doubt).into_iter();
+        state.in_doubt = in_doubt.map(|(from, to)| (moved(from), moved(to))).collect();
+        let removed = std::mem::take(&mut state.removed).into_iter();
+        state.removed = removed.map(|(path, file)| (moved(path), file)).collect();
+    }
+
+    /// Puts the files of one directory back to what they were; none that were not there stay.
+    pub(crate) fn put_back(&self, directory: &str, files: Vec<(String, Vec<u8>)>) {
+        let there = self.paths().into_iter().filter(|path| path.starts_with(directory));
+        there.for_each(|path| self.replace(&path, None));
+        files.into_iter().for_each(|(path, bytes)| self.replace(&path, Some(bytes)));
     }
 
     pub(crate) fn take(&self, delay: Duration) {
@@ -233,7 +269,8 @@ impl Simulated {
     pub(crate) fn put(&self, path: &str, closed: bool) {
         let mut state = self.lock();
         let held = (!closed).then_some(state.boot);
-        state.files.insert(path.to_string(), File { bytes: Vec::new(), closed, held, named: true });
+        let file = File { bytes: Vec::new(), synced: 0, closed, held, named: true };
+        state.files.insert(path.to_string(), file);
     }
 
     /// The paths of all files.
@@ -259,7 +296,8 @@ impl Simulated {
         let complete = state.files.iter().filter(|(path, _)| !Simulated::is_temporary(path));
         let complete = complete.filter(|(path, _)| !path.contains("/.weir/"));
         let read = complete.map(|(path, file)| {
-            assert!(file.closed, "{path} is complete but not closed");
+            let is_synced = file.closed || file.synced == file.bytes.len();
+            assert!(is_synced, "{path} is complete and not on disk");
             let text = String::from_utf8(file.bytes.clone()).unwrap();
             let lines = text.lines().map(|line| line.parse().unwrap()).collect();
             (path.rsplit_once('/').unwrap().0.to_string(), lines)
@@ -316,129 +354,5 @@ impl Simulated {
             return Err(SimulatedError("the machine has stopped before it"));
         }
         if fails { Err(SimulatedError("it was told to fail")) } else { Ok((state, extent)) }
-    }
-}
-
-const STOPPED: SimulatedError = SimulatedError("the machine has stopped within it");
-
-impl FileSystem for Simulated {
-    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
-    const DRIVE: Drive = Drive::Inline;
-    type File = Writer;
-    type Error = SimulatedError;
-
-    async fn create_new(&self, path: &str) -> Result<Writer, SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Create, path, true).await?;
-        if state.files.contains_key(path) {
-            return Err(SimulatedError("it exists"));
-        }
-        if extent == Extent::Part && state.chance.below(2) == 0 {
-            return Err(STOPPED);
-        }
-        let held = Some(state.boot);
-        state.files.insert(path.to_string(), File { held, ..File::default() });
-        state.writing += 1;
-        state.writing_max = state.writing_max.max(state.writing);
-        Ok(Writer { path: path.to_string(), disk: self.clone(), open: true })
-    }
-
-    async fn write(&self, file: &mut Writer, bytes: Bytes) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Write, &file.path, true).await?;
-        let written = match extent {
-            Extent::Whole => bytes.len(),
-            Extent::Part => state.chance.below(bytes.len() as u64 + 1) as usize,
-        };
-        let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
-        stored.bytes.extend_from_slice(&bytes[..written]);
-        if extent == Extent::Whole { Ok(()) } else { Err(STOPPED) }
-    }
-
-    async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Close, &file.path, true).await?;
-        if extent == Extent::Part && state.chance.below(2) == 0 {
-            return Err(STOPPED);
-        }
-        if std::mem::take(&mut file.open) {
-            state.writing -= 1;
-        }
-        state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?.closed = true;
-        Ok(())
-    }
-
-    async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Rename, from, true).await?;
-        if state.files.contains_key(to) {
-            return Err(SimulatedError("it exists"));
-        }
-        let file = state.files.remove(from).ok_or(SimulatedError("it is gone"))?;
-        state.files.insert(to.to_string(), file);
-        // Whoever crashes with it never hears of it.
-        if extent == Extent::Part || state.crashed {
-            state.in_doubt.push((from.to_string(), to.to_string()));
-            return Err(STOPPED);
-        }
-        state.synced(to);
-        match state.answer_lost_at == Some(state.calls.len() - 1) {
-            true => Err(SimulatedError("the answer was lost")),
-            false => Ok(()),
-        }
-    }
-
-    async fn sync_name(&self, path: &str) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Rename, path, true).await?;
-        if extent == Extent::Part {
-            return Err(STOPPED);
-        }
-        state.synced(path);
-        Ok(())
-    }
-
-    async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Remove, path, true).await?;
-        if extent == Extent::Part && state.chance.below(2) == 0 {
-            return Err(STOPPED);
-        }
-        if let Some(file) = state.files.remove(path) {
-            state.removed.push((path.to_string(), file));
-        }
-        Ok(())
-    }
-
-    async fn is_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
-        let (state, _) = self.call(Operation::Remove, path, false).await?;
-        Ok(state.files.get(path).is_none_or(|file| file.held != Some(state.boot)))
-    }
-
-    async fn read(&self, path: &str) -> Result<Option<Bytes>, SimulatedError> {
-        let (state, _) = self.call(Operation::Read, path, false).await?;
-        Ok(state.files.get(path).map(|file| file.bytes.clone().into()))
-    }
-
-    async fn length(&self, path: &str) -> Result<Option<u64>, SimulatedError> {
-        let (state, _) = self.call(Operation::Read, path, false).await?;
-        Ok(state.files.get(path).map(|file| file.bytes.len() as u64))
-    }
-
-    async fn checksum(&self, path: &str) -> Result<u64, SimulatedError> {
-        let (state, _) = self.call(Operation::Read, path, false).await?;
-        let file = state.files.get(path).ok_or(SimulatedError("it is gone"))?;
-        Ok(xxhash_rust::xxh3::xxh3_64(&file.bytes))
-    }
-
-    async fn list(&self, directory: &str) -> Result<Vec<Entry>, SimulatedError> {
-        let (state, _) = self.call(Operation::List, directory, false).await?;
-        let inside = format!("{directory}/");
-        let mut entries: Vec<Entry> = Vec::new();
-        for path in state.files.keys() {
-            let Some(rest) = path.strip_prefix(&inside) else { continue };
-            let (name, is_directory) = match rest.split_once('/') {
-                Some((directory, _)) => (directory.to_string(), true),
-                None => (rest.to_string(), false),
-            };
-            if entries.last().is_none_or(|last| last.name != name) {
-                entries.push(Entry { name, is_directory, modified_ms: 0 });
-            }
-        }
-        Ok(entries)
     }
 }
