@@ -236,15 +236,6 @@ impl<'a, F: FileSystem> Run<'a, F> {
     fn park(&mut self, lane: LaneId, rows: VecDeque<Rows>) {
         self.lanes.park(lane, rows);
         self.lanes.lower_open_max();
-        if !self.warned.descriptors {
-            self.warned.descriptors = true;
-            warn!(
-                component = self.setup.component,
-                limit = self.setup.descriptors.limit(),
-                "no descriptor is left for another file: those unused for longest are closed early; raise the \
-                 limit of open files (`ulimit -n`, `LimitNOFILE=`), or give `path` fewer directories"
-            );
-        }
         if self.finishing.files() == 0 && self.lanes.close_one_that_is_open() {
             self.early += 1;
         }
@@ -281,6 +272,7 @@ impl<'a, F: FileSystem> Run<'a, F> {
                 }
                 Appended::NoDescriptor(rows, error) => {
                     self.park(lane, rows);
+                    self.warn_of_descriptors(&error);
                     let is_alone = self.lanes.open() == 0 && self.finishing.files() == 0;
                     // It has to wait for somebody else in the process.
                     if is_alone && was_alone {
@@ -370,6 +362,18 @@ impl<'a, F: FileSystem> Run<'a, F> {
                 "events go to more directories at once than files may be open: those unused for longest \
                  are closed early; raise `max_open`, and the limit of open files if that is lower, or give \
                  `path` fewer directories"
+            );
+        }
+    }
+
+    fn warn_of_descriptors(&mut self, error: &FileError) {
+        if !self.warned.descriptors {
+            self.warned.descriptors = true;
+            warn!(
+                component = self.setup.component,
+                limit = self.setup.descriptors.limit(),
+                "{error}: {}: files unused for longest are closed early so that others can be written",
+                error.source
             );
         }
     }
