@@ -281,7 +281,8 @@ impl<F: FileSystem> FileSink<F> {
     /// # Errors
     /// When there is a complete file of this sink that is later than what the ledger knows.
     async fn hold_against_files(&mut self, is_numbered: bool) -> Result<(), Failure> {
-        let is_first_run = matches!(self.sweep, Sweeping::Before { .. });
+        let is_begun = self.ledger.ledger.as_ref().is_some_and(|ledger| ledger.is_begun());
+        let is_first_run = matches!(self.sweep, Sweeping::Before { .. }) && !is_begun;
         if !self.context.exactly_once || !is_first_run || is_numbered {
             return Ok(());
         }

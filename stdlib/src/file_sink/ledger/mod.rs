@@ -155,6 +155,11 @@ impl<F: FileSystem> Ledger<F> {
         self.known.reached()
     }
 
+    /// Whether this writer has begun it ([`Ledger::begin`]).
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
     /// The number of the last entry; 0 if there is none.
     pub(super) fn mark(&self) -> u64 {
         self.next - 1

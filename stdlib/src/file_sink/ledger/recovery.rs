@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Kind};
 use super::known::Known;
-use super::{FileRecord, Ledger, LedgerError, Settled, entry_name, numbers};
+use super::{FileRecord, FileState, Ledger, LedgerError, Settled, entry_name, numbers};
 use crate::file_sink::error::{FileError, Operation};
 use crate::file_sink::file_system::FileSystem;
 use crate::file_sink::names::{below, file_name, join};
@@ -28,7 +28,7 @@ pub(super) async fn read<F: FileSystem>(
         false => Err("it is another entry under this name"),
     });
     let mut entry = entry.map_err(|what| LedgerError::Damaged { path, what })?;
-    if entry.version == 1 {
+    if entry.version == 1 && cfg!(not(weir_bug = "old_root_believed")) {
         for file in &mut entry.files {
             place_below(files, root, file).await?;
         }
@@ -144,6 +144,8 @@ pub(in crate::file_sink) async fn named_files<F: FileSystem>(
 ) -> Result<BTreeSet<String>, LedgerError> {
     let (entries, _) = read_all(files, root, directory).await?;
     let named = entries.iter().flat_map(|entry| &entry.files);
+    let named =
+        named.filter(|file| file.state == FileState::Complete || cfg!(not(weir_bug = "open_files_unnamed")));
     Ok(named.map(|file| file_name(&file.temporary).to_string()).collect())
 }
 

@@ -58,10 +58,10 @@ impl Rig {
         }
     }
 
-    /// Does what a first run does before it takes anything.
+    /// Begins the ledger, as the first run does before it takes anything.
     async fn begin(&mut self) {
+        self.sink.recover().await.unwrap();
         self.sink.begin_ledger(&mut self.port).await.unwrap();
-        self.sink.clear_up().await;
     }
 
     async fn send_all(&mut self) {
@@ -242,7 +242,6 @@ async fn a_second_writer_with_the_same_events_is_fenced() {
     // It has open files with events, and commits some, when it falls asleep.
     slept.run_for(Duration::from_secs(1)).await.unwrap();
     let mut slept_again = Rig::keeping(&disk);
-    slept_again.sink.recover().await.unwrap();
     slept_again.begin().await;
     slept_again.send_all().await;
     // Another agent takes over and delivers all.
@@ -268,7 +267,7 @@ async fn what_a_dead_writer_has_committed_is_no_leftover_to_another() {
         let disk = Simulated::default();
         // It knows the ledger as it was before the other one came and was killed.
         let mut one = Rig::keeping(&disk);
-        one.sink.recover().await.unwrap();
+        one.begin().await;
         disk.crash_at(disk.calls().len() + call, false);
         // What it does last may fail without harm.
         let _killed = run_to_the_end(&disk).await;
@@ -291,7 +290,6 @@ async fn what_a_dead_writer_has_committed_is_no_leftover_to_another() {
 async fn a_writer_that_slept_through_a_removal_of_entries_commits_nothing() {
     let disk = Simulated::default();
     let mut slept = Rig::keeping(&disk);
-    slept.sink.recover().await.unwrap();
     slept.begin().await;
     slept.send(0..10).await;
     for _ in 0..3 {
