@@ -3,6 +3,7 @@
 // A test that can't run the command has failed.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -104,9 +105,80 @@ fn a_port_in_use_keeps_it_from_starting() {
     let folder = folder_with(ENDLESS);
     let ended = run(&folder, &["--metrics", &address]);
     let expected =
-        format!("weir: --metrics {address}: Address already in use (os error 98); a is not started\n");
+        format!("weir: --metrics {address}: Address already in use (os error 98)\nweir: a is not started\n");
     assert_eq!((ended.status, ended.error), (1, expected));
     assert!(!folder.path().join("channel").exists(), "nothing was touched");
+}
+
+/// An address of this machine that nobody listens on.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// A program that lacks a secret, a certificate, an address, two directories, and one that may be lacking.
+fn lacking(web: &str, lines: &str) -> String {
+    format!(
+        "\
+source web = http {{
+  bind: \"{web}\"
+  authentication: bearer {{ token: secret env(\"WEIR_TEST_NO_SUCH_SECRET\") }}
+  security: tls {{ cert: \"no.pem\", key: \"no.key\" }}
+}}
+source lines = tcp_lines {{ bind: \"{lines}\" }}
+source logs = files {{ paths: [\"logs/*.log\"], positions: \"file/positions\" }}
+channel buffer = file {{ path: \"file/channel\", byte_capacity: 64MiB }}
+sink out = files {{ path: \"file/out\" }}
+flow main delivers best_effort {{
+  web -> buffer
+  lines -> buffer
+  logs -> buffer -> out
+}}
+"
+    )
+}
+
+#[test]
+fn a_check_tries_what_is_needed_and_says_all_that_is_wrong() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = folder_with(&lacking(&free_address(), &address));
+    fs::write(folder.path().join("file"), "in the way").unwrap();
+    let wrong = [
+        " can't be used: I/O error: No such file or directory",
+        "source web: the environment variable WEIR_TEST_NO_SUCH_SECRET has no secret",
+        &format!("source lines: can't listen on {address}: Address already in use"),
+        "source logs: no file can be made in file: Not a directory",
+        "channel buffer: no file can be made in file: Not a directory",
+        "sink out: no file can be made in file: Not a directory",
+    ];
+    let checked = run(&folder, &["--check-only"]);
+    assert_eq!(checked.status, 1, "{}", checked.error);
+    for part in wrong {
+        assert!(checked.error.contains(part), "{part}\n{}", checked.error);
+    }
+    // The same at a start, before anything runs.
+    let started = run(&folder, &[]);
+    assert_eq!(started.status, 1, "{}", started.error);
+    for part in wrong {
+        let text = part.rsplit(": ").next().unwrap();
+        assert!(started.error.contains(text), "{text}\n{}", started.error);
+    }
+    assert!(started.error.ends_with("weir: a is not started\n"), "{}", started.error);
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<BTreeSet<_>>(), ["a.flow".into(), "file".into()].into());
+}
+
+#[test]
+fn a_check_of_a_program_that_could_run_leaves_nothing() {
+    let folder = folder_with(&lacking(&free_address(), &free_address()).replace(
+        "  authentication: bearer { token: secret env(\"WEIR_TEST_NO_SUCH_SECRET\") }
+  security: tls { cert: \"no.pem\", key: \"no.key\" }
+",
+        "",
+    ));
+    let checked = run(&folder, &["--check-only", "--metrics", "127.0.0.1:0"]);
+    assert_eq!((checked.status, checked.error.as_str()), (0, ""));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "only the program");
 }
 
 fn get(address: &str, path: &str) -> String {

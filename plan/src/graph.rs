@@ -323,13 +323,17 @@ pub enum PlanError {
         /// The version that the plan names.
         found: u32,
     },
+    /// The plan contradicts itself.
+    #[error("the plan has faults: {}", .0.join("; "))]
+    Faults(Vec<String>),
 }
 
 impl Plan {
     /// Reads a plan from its JSON text.
     ///
     /// # Errors
-    /// When the text is not a plan, or a plan of another version than [`PLAN_VERSION`].
+    /// When the text is not a plan, a plan of another version than [`PLAN_VERSION`], or one with
+    /// [faults](Plan::faults).
     pub fn from_json(text: &str) -> Result<Plan, PlanError> {
         #[derive(Deserialize)]
         struct Version {
@@ -339,13 +343,17 @@ impl Plan {
         if version != PLAN_VERSION {
             return Err(PlanError::Version { found: version });
         }
-        Ok(serde_json::from_str(text)?)
+        let plan: Plan = serde_json::from_str(text)?;
+        match plan.faults() {
+            faults if faults.is_empty() => Ok(plan),
+            faults => Err(PlanError::Faults(faults)),
+        }
     }
 
     /// The event type with this index.
     ///
     /// # Panics
-    /// When the index is of another plan.
+    /// When the index is of another plan, or the plan has [faults](Plan::faults).
     pub fn event_type(&self, id: EventTypeId) -> &EventType {
         &self.event_types[id.0 as usize]
     }

@@ -12,6 +12,7 @@ mod display;
 mod drawing;
 mod event;
 mod expression;
+mod faults;
 mod graph;
 mod settings;
 mod value;

@@ -13,9 +13,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 use weir_plan::Plan;
-use weir_runtime::agent::{Agent, ComponentReport, Ending, Report, Stop};
+use weir_runtime::agent::{Agent, ComponentReport, Ending, Problem, Report, Stop};
 use weir_runtime::metrics::Server;
 use weir_runtime::{SystemClock, Workers};
 
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// The program (.flow), a compiled plan (.json), or - for a program on standard input
     #[arg(value_name = "FILE")]
     path: String,
-    /// Build everything and stop before anything runs
+    /// Build everything, try what it needs outside (secrets, certificates, addresses, directories) without taking it, and stop before anything runs
     #[arg(long)]
     check_only: bool,
     /// How long channels may empty into sinks after SIGTERM or SIGINT
@@ -129,26 +129,16 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if arguments.check_only {
-        return ExitCode::SUCCESS;
-    }
-    let server = match arguments.metrics.map(|address| (address, Server::bind(address))) {
-        None => None,
-        Some((_, Ok(server))) => Some(server),
-        Some((address, Err(error))) => {
-            LOG.tell(format_args!("weir: --metrics {address}: {error}; {} is not started", plan.program));
-            return ExitCode::FAILURE;
-        }
-    };
     let agent = if arguments.drain_only { agent.drain_only() } else { agent };
     let ended = worker_threads().and_then(|runtime| {
         let agent = agent.with_workers(Workers::one_each_core()?);
-        let ended = runtime.block_on(run_agent(agent, plan, arguments, server));
+        let ended = runtime.block_on(probe_and_run(agent, plan, arguments));
         runtime.shutdown_timeout(THREADS_END);
         ended
     });
     match ended {
-        Ok((report, ending)) => finish(arguments, &plan.program, &report, &ending),
+        Ok(Ok((report, ending))) => finish(arguments, &plan.program, &report, &ending),
+        Ok(Err(status)) => status,
         Err(error) => {
             LOG.tell(format_args!("weir: the agent can't start: {error}"));
             ExitCode::FAILURE
@@ -158,6 +148,41 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
 
 fn worker_threads() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_name("weir").build()
+}
+
+/// Tries all that the program needs outside, says all that is wrong, and runs it unless it is only to be
+/// checked or can't start.
+async fn probe_and_run(
+    mut agent: Agent,
+    plan: &Plan,
+    arguments: &Arguments,
+) -> std::io::Result<Result<(Report, Ending), ExitCode>> {
+    let (server, mut wrong) = match arguments.metrics.map(|address| (address, Server::bind(address))) {
+        None => (None, Vec::new()),
+        Some((_, Ok(server))) => (Some(server), Vec::new()),
+        Some((address, Err(error))) => (None, vec![format!("--metrics {address}: {error}")]),
+    };
+    for problem in agent.probe().await {
+        let Problem { component, failure, optional, .. } = &problem;
+        if arguments.check_only || problem.keeps_from_starting() {
+            wrong.push(problem.to_string());
+        } else if *optional {
+            warn!(%component, "{failure}; it is optional, the others start all the same");
+        } else {
+            warn!(%component, "{failure}; it is tried again until that is put right");
+        }
+    }
+    for problem in &wrong {
+        LOG.tell(format_args!("weir: {problem}"));
+    }
+    if !wrong.is_empty() {
+        LOG.tell(format_args!("weir: {} is not started", plan.program));
+        return Ok(Err(ExitCode::FAILURE));
+    }
+    if arguments.check_only {
+        return Ok(Err(ExitCode::SUCCESS));
+    }
+    run_agent(agent, plan, arguments, server).await.map(Ok)
 }
 
 async fn run_agent(
@@ -176,7 +201,7 @@ async fn run_agent(
         let answering = server.run(metrics.clone());
         beside.spawn(async move {
             if let Err(error) = answering.await {
-                tracing::warn!("metrics are no longer answered: {error}; events go on");
+                warn!("metrics are no longer answered: {error}; events go on");
             }
         });
     }

@@ -1,6 +1,7 @@
 //! From a plan to components that are connected and not yet running.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -23,6 +24,10 @@ use crate::workers::Workers;
 
 /// Builds all, or says all that is wrong.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
+    let faults = plan.faults();
+    if !faults.is_empty() {
+        return Err(StartError { problems: faults });
+    }
     let exactly_once = ExactlyOnce::of(plan);
     let required = required(plan);
     let mut builder = Builder { plan, registry, clock, exactly_once, required, problems: unbuilt(plan) };
@@ -123,13 +128,14 @@ impl Builder<'_> {
         };
         let context = self.context(component);
         let meter = context.meter.clone();
-        match make(&component.settings, context) {
-            Ok(made) => Some((made, meter)),
-            Err(failure) => {
-                self.problems.push(format!("{role} {name}: {failure}"));
-                None
-            }
+        // Settings that the checker would have refused, in a plan that was written by hand, may be a panic.
+        let made = catch_unwind(AssertUnwindSafe(|| make(&component.settings, context)));
+        match made {
+            Ok(Ok(made)) => return Some((made, meter)),
+            Ok(Err(failure)) => self.problems.push(format!("{role} {name}: {failure}")),
+            Err(_panic) => self.problems.push(format!("{role} {name}: its settings can't be worked with")),
         }
+        None
     }
 
     fn channels(&mut self) -> BTreeMap<String, BuiltChannel> {

@@ -5,6 +5,7 @@
 
 mod build;
 mod exactly_once;
+mod probe;
 mod report;
 mod required;
 mod supervise;
@@ -33,6 +34,7 @@ use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Progress, Source};
 use crate::workers::Workers;
 
+pub use probe::Problem;
 pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
 use supervise::{Gates, SinkTask, SourceTask};
 use tasks::{Member, Tasks};
@@ -132,7 +134,8 @@ pub enum Ending {
 }
 
 impl Agent {
-    /// Builds every component of a plan, without starting any and without touching the outside.
+    /// Builds every component of a plan, without starting any and without touching the outside; [`Agent::probe`]
+    /// does that.
     ///
     /// # Errors
     /// When the plan asks for what this version can't carry out, or a component refuses its

@@ -153,6 +153,12 @@ pub trait Channel: Send + Sync {
     /// The bounds of one transaction, and of the channel.
     fn limits(&self) -> Limits;
 
+    /// Tries what the channel needs outside, and takes and leaves nothing: called before it is opened. Gives
+    /// back all that is wrong. What is permanent keeps the agent from starting.
+    async fn probe(&self) -> Vec<Failure> {
+        Vec::new()
+    }
+
     /// Makes the channel ready, once, before anything is put or taken and after its readers were
     /// added. A durable channel brings back what it holds.
     ///

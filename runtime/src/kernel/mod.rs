@@ -18,18 +18,17 @@ use crate::batch::{Batch, BatchError, Column};
 /// # Errors
 /// When the condition does not fit the batch's columns.
 pub(crate) fn keep(condition: &Expression, batch: &Batch) -> Result<Batch, BatchError> {
-    let kept = match evaluate(condition, batch)? {
-        Column::Array(array) => batch.filter(array.as_boolean())?,
-        constant => match is_true(constant.values()) {
-            true => batch.clone(),
-            false => batch.filter(&BooleanArray::from(vec![false; batch.rows()]))?,
-        },
+    let truth = evaluate(condition, batch)?;
+    let Some(truths) = truth.values().as_boolean_opt() else {
+        let found = truth.data_type();
+        return Err(ArrowError::SchemaError(format!("{found} where a truth is expected")).into());
+    };
+    let kept = match &truth {
+        Column::Array(_) => batch.filter(truths)?,
+        Column::Constant(_) if truths.is_valid(0) && truths.value(0) => batch.clone(),
+        Column::Constant(_) => batch.filter(&BooleanArray::from(vec![false; batch.rows()]))?,
     };
     Ok(kept)
-}
-
-fn is_true(values: &dyn Array) -> bool {
-    values.as_boolean_opt().is_some_and(|values| values.is_valid(0) && values.value(0))
 }
 
 /// Evaluates an expression: to a constant where all its operands are.

@@ -37,6 +37,14 @@ fn partition(comparison: Comparison, value: i64) -> Expression {
     truth(Operation::Compare(comparison, column, value))
 }
 
+#[test]
+fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
+    for column in ["body", "@host", "@partition"] {
+        let error = keep(&truth(Operation::Column(column.into())), &batch()).unwrap_err();
+        assert!(error.to_string().contains("where a truth is expected"), "{error}");
+    }
+}
+
 fn kept(condition: Expression) -> Vec<String> {
     let kept = keep(&condition, &batch()).unwrap();
     let bodies = kept.bodies().unwrap().iter().flatten();

@@ -29,6 +29,13 @@ pub trait Sink: Send {
     /// When the sink can't go on. It is run again after a while, and gets its events again.
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure>;
 
+    /// Tries what the sink needs outside, such as secrets, certificates and directories, and takes and leaves
+    /// nothing: called before anything runs. Gives back all that is wrong. What is permanent keeps the agent
+    /// from starting.
+    async fn probe(&mut self) -> Vec<Failure> {
+        Vec::new()
+    }
+
     /// Whether the sink keeps its part of `exactly_once`: it stores with its data which events they are,
     /// as one act, and takes none of them twice.
     fn keeps_exactly_once(&self) -> bool {

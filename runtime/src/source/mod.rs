@@ -39,6 +39,13 @@ pub trait Source: Send {
     /// behind what it has committed outside.
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure>;
 
+    /// Tries what the source needs outside, such as secrets, certificates, addresses and files, and takes and
+    /// leaves nothing: called before anything runs. Gives back all that is wrong. What is permanent keeps the
+    /// agent from starting.
+    async fn probe(&mut self) -> Vec<Failure> {
+        Vec::new()
+    }
+
     /// Whether the source keeps its part of `exactly_once`: it goes on exactly behind what its port
     /// says is stored, and its rows say which events they are.
     fn keeps_exactly_once(&self) -> bool {

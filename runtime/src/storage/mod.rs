@@ -8,6 +8,7 @@
 mod directory;
 pub(crate) mod encrypted;
 mod simulated;
+mod writable;
 
 use std::io;
 
@@ -18,6 +19,7 @@ pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
 pub use simulated::{
     Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, Step, Toll,
 };
+pub use writable::{NotWritable, probe};
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

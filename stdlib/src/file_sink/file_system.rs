@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::Future;
 
 use bytes::Bytes;
-use weir_runtime::Drive;
+use weir_runtime::{Drive, Failure};
 
 /// What the writer needs of a file system. Paths are joined with `/`.
 ///
@@ -28,6 +28,11 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
 
     /// Whether this says that no more files can be open at once.
     fn is_out_of_descriptors(error: &Self::Error) -> bool;
+
+    /// Why no files can be made in a directory, tried without leaving any; nothing where that is not known.
+    fn probe(&self, _directory: &str) -> impl Future<Output = Option<Failure>> + Send {
+        std::future::ready(None)
+    }
 
     /// Makes a file that must not exist yet, and the directories that it is in.
     fn create_new(&self, path: &str) -> impl Future<Output = Result<Self::File, Self::Error>> + Send;

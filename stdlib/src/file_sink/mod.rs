@@ -348,6 +348,10 @@ impl<F: FileSystem> Sink for FileSink<F> {
         F::KNOWS_WRITERS_OF_CLOSED_FILES
     }
 
+    async fn probe(&mut self) -> Vec<Failure> {
+        self.workshop.file_system.probe(root(&self.path)).await.into_iter().collect()
+    }
+
     async fn recover(&mut self) -> Result<Recovered, Failure> {
         self.read_ledger().await?;
         let Some(ledger) = &self.ledger.ledger else { return Ok(Recovered::default()) };

@@ -22,7 +22,7 @@ use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Context, Failure, Purpose};
 
-use crate::listening::{Arrival, Endpoint, Gatherer, Listener, Piece, ServerSecurity};
+use crate::listening::{self, Arrival, Endpoint, Gatherer, Listener, Piece, ServerSecurity};
 use authentication::{Authentication, Known};
 use events::Format;
 use request::{Service, Waiting, answer};
@@ -90,6 +90,13 @@ impl HttpSource {
 
 #[async_trait]
 impl Source for HttpSource {
+    async fn probe(&mut self) -> Vec<Failure> {
+        let HttpSettings { bind, security, authentication, .. } = &self.settings;
+        let mut found = listening::probe(bind, security).await;
+        found.extend(authentication.known().err().map(Failure::unless_outage));
+        found
+    }
+
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let HttpSettings { bind, max_requests, security, batch, linger, .. } = &self.settings;
         let endpoint = Endpoint {

@@ -71,6 +71,17 @@ impl ListenError {
     }
 }
 
+/// Why a source can't listen there, tried without taking anything.
+pub(crate) async fn probe(bind: &str, security: &ServerSecurity) -> Vec<Failure> {
+    let tls = match security {
+        ServerSecurity::Plaintext => None,
+        ServerSecurity::Tls { cert, key, ca } => tls::acceptor(cert, key, ca.as_deref()).err(),
+    };
+    let bound = TcpListener::bind(bind).await.err();
+    let bound = bound.map(|source| ListenError::Bind { address: bind.to_owned(), source });
+    tls.into_iter().chain(bound).map(ListenError::into_failure).collect()
+}
+
 /// Where a source listens, and how many may be connected.
 #[derive(Clone)]
 pub(crate) struct Endpoint {

@@ -27,7 +27,7 @@ use weir_runtime::{Clock, Context, Failure, Meter, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::Span;
-use crate::listening::{Endpoint, Gatherer, Listener, Notice, Piece, ServerSecurity};
+use crate::listening::{self, Endpoint, Gatherer, ListenError, Listener, Notice, Piece, ServerSecurity};
 use header::{Header, header};
 
 /// Pieces that have come and wait for a batch.
@@ -111,6 +111,18 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
 
 #[async_trait]
 impl Source for SyslogSource {
+    async fn probe(&mut self) -> Vec<Failure> {
+        let SyslogSettings { bind, transport, .. } = &self.settings;
+        match transport {
+            Transport::Tcp { security, .. } => listening::probe(bind, security).await,
+            Transport::Udp { .. } => {
+                let bound = tokio::net::UdpSocket::bind(bind).await.err();
+                let refused = bound.map(|source| ListenError::Bind { address: bind.clone(), source });
+                refused.into_iter().map(ListenError::into_failure).collect()
+            }
+        }
+    }
+
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let SyslogSettings { bind, transport, batch, linger, .. } = &self.settings;
         let Context { component, meter, schema, .. } = &self.context;

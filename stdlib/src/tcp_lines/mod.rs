@@ -17,7 +17,7 @@ use weir_runtime::{Clock, Context, Failure, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::{LineRules, LongLine};
-use crate::listening::{Endpoint, Gatherer, Listener, ServerSecurity};
+use crate::listening::{self, Endpoint, Gatherer, Listener, ServerSecurity};
 use client::{Terms, serve};
 
 /// Pieces that connections have read and that wait for a batch: each has at most what one read brings
@@ -85,6 +85,10 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
 
 #[async_trait]
 impl Source for TcpLinesSource {
+    async fn probe(&mut self) -> Vec<Failure> {
+        listening::probe(&self.endpoint.bind, &self.endpoint.security).await
+    }
+
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let listener = Listener::bind(self.endpoint.clone()).await;
         let listener = listener.map_err(|error| error.into_failure())?;

@@ -58,7 +58,7 @@ use crate::batch::Partition;
 use crate::drive::Drive;
 use crate::failure::Failure;
 use crate::meter::Meter;
-use crate::storage::{Directory, Storage};
+use crate::storage::{self, Directory, Storage};
 use engine::Engine;
 use lives::drawn;
 use log::LogSizes;
@@ -356,6 +356,15 @@ impl<S: Storage> Shared<S> {
 impl<S: Storage> Channel for FileChannel<S> {
     fn limits(&self) -> Limits {
         self.shared.limits()
+    }
+
+    async fn probe(&self) -> Vec<Failure> {
+        if self.drive == Drive::Inline {
+            // A simulated storage has no directory.
+            return Vec::new();
+        }
+        let tried = storage::probe(&self.options.path).await;
+        tried.err().map(Failure::unless_outage).into_iter().collect()
     }
 
     async fn open(&self) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 use weir_plan::Settings;
 use weir_runtime::sink::Sink;
+use weir_runtime::storage::probe;
 use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -45,6 +46,10 @@ impl FileSystem for LocalFiles {
     fn is_out_of_descriptors(error: &io::Error) -> bool {
         let errno = Errno::from_io_error(error);
         matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+    }
+
+    async fn probe(&self, directory: &str) -> Option<Failure> {
+        probe(Path::new(directory)).await.err().map(Failure::from)
     }
 
     async fn create_new(&self, path: &str) -> io::Result<LocalFile> {

@@ -30,7 +30,7 @@ mod text;
 mod tracked;
 mod watching;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ use tokio::task::JoinError;
 use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
 use weir_runtime::source::{PutError, Source, SourcePort};
+use weir_runtime::storage::probe;
 use weir_runtime::{Context, Failure, Meter, Purpose};
 
 use crate::buffers::Buffers;
@@ -243,6 +244,12 @@ impl Source for FilesSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let buffers = self.rules.buffers.clone();
         buffers.during(run::run(self, port)).await.map_err(FilesError::into_failure)
+    }
+
+    async fn probe(&mut self) -> Vec<Failure> {
+        let Some(positions) = &self.positions_path else { return Vec::new() };
+        let directory = positions.parent().unwrap_or(Path::new("."));
+        probe(directory).await.err().map(Failure::from).into_iter().collect()
     }
 
     /// Also with packed copies: a copy goes on with the partition of what it was made of. But by a position alone
