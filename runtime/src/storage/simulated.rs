@@ -48,6 +48,8 @@ pub enum Fault {
     Fail,
     /// The call fails since the disk is full; only that of calls that need room.
     Full,
+    /// The call fails since the process has no descriptor left; only that of calls that open a file.
+    Descriptors,
 }
 
 /// A simulated disk with one directory. Clones are the same disk.
@@ -323,6 +325,7 @@ impl SimulatedDisk {
         match due {
             None => act(&mut disk),
             Some(Fault::Full) => Err(ErrorKind::StorageFull.into()),
+            Some(Fault::Descriptors) => Err(rustix::io::Errno::MFILE.into()),
             Some(fault) => {
                 // What fails has happened or not; a sync of a file has its own way to fail.
                 let lies = call == Call::Sync && fault == Fault::Fail;
@@ -372,7 +375,13 @@ impl Disk {
         let needs_room = matches!(call, Call::Create | Call::Write | Call::Allocate);
         let fits = planned.call.is_none_or(|wanted| wanted == call)
             && planned.object.is_none_or(|wanted| wanted == site.object);
-        if !fits || (planned.fault == Fault::Full && !needs_room) {
+        let opens = matches!(call, Call::Create | Call::Open);
+        let applies = match planned.fault {
+            Fault::Full => needs_room,
+            Fault::Descriptors => opens,
+            Fault::Crash | Fault::Fail => true,
+        };
+        if !fits || !applies {
             return None;
         }
         if planned.skip > 0 {

@@ -13,6 +13,7 @@ use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
 mod encryption;
 mod golden;
 mod holding;
+mod outages;
 mod tools;
 
 fn schema() -> SchemaRef {

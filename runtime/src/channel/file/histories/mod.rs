@@ -128,7 +128,8 @@ fn restart<S: Mounted>(world: &mut World<S>) {
 }
 
 fn plan_a_fault<S: Mounted>(world: &mut World<S>) {
-    let fault = world.chance.among(&[Fault::Crash, Fault::Crash, Fault::Fail, Fault::Full]);
+    let faults = [Fault::Crash, Fault::Crash, Fault::Fail, Fault::Full, Fault::Descriptors];
+    let fault = world.chance.among(&faults);
     let (call, skip) = match world.chance.one_in(2) {
         true => (None, world.chance.below(40)),
         false => (Some(world.chance.among(&SITES)), world.chance.below(4)),

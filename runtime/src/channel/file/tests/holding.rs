@@ -186,6 +186,35 @@ async fn the_end_of_a_log_that_was_closed_in_order_is_never_taken_for_torn() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_closed_without_room_for_a_checkpoint_has_no_torn_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let open_one = open(options(folder.path())).await;
+    open_one.put_durably(0..10).await;
+    open_one.put_durably(10..20).await;
+    let killed = tempfile::tempdir().unwrap();
+    copy(folder.path(), killed.path());
+    let storage = Directory::open(killed.path()).unwrap();
+    let superblock = survey::read_superblock(&storage).unwrap().unwrap();
+    let found = survey::survey(&storage, superblock).unwrap();
+    let (segment, end) =
+        found.extents.last_key_value().map(|(number, extent)| (*number, extent.end)).unwrap();
+    // What the end writes down when the disk is full.
+    let closed_at = Some(segment::Place { segment, offset: end });
+    let generation = superblock.generation + 1;
+    let closed = superblock::Superblock { closed_at, generation, ..superblock };
+    log::replace_superblock(&storage, &closed).unwrap();
+    let name = killed.path().join(segment::segment_name(segment));
+    let mut bytes = std::fs::read(&name).unwrap();
+    bytes[end as usize - segment::PAGE as usize + 70] ^= 1;
+    std::fs::write(&name, bytes).unwrap();
+    assert_eq!(verify(killed.path(), None).unwrap().damages.len(), 1);
+    let channel = FileChannel::new(options(killed.path())).unwrap();
+    let _reader = channel.reader("sink", Demand::Required);
+    let refused = channel.open().await.unwrap_err().to_string();
+    assert!(refused.contains("a record can't be read, and it was on disk once"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_segment_that_is_shorter_than_it_was_made_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let open_one = open(options(folder.path())).await;
