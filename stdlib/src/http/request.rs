@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -179,14 +179,23 @@ impl Service {
     }
 
     async fn read(&self, body: Incoming) -> Result<Vec<u8>, Refusal> {
-        let collected = Limited::new(body, self.body_bytes_max).collect().await;
-        match collected {
-            Ok(collected) => Ok(collected.to_bytes().into()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Refusal::too_long(self.body_bytes_max))
+        // A body may come in pieces of a byte each, so they are not kept as such.
+        let (mut body, mut bytes) = (Limited::new(body, self.body_bytes_max), Vec::new());
+        while let Some(frame) = body.frame().await {
+            match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => bytes.extend_from_slice(&data),
+                // Headers behind the body.
+                Ok(Err(_trailers)) => {}
+                Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                    return Err(Refusal::too_long(self.body_bytes_max));
+                }
+                Err(error) => {
+                    let message = format!("the body ends early: {error}");
+                    return Err(Refusal::new(StatusCode::BAD_REQUEST, message));
+                }
             }
-            Err(error) => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body ends early: {error}"))),
         }
+        Ok(bytes)
     }
 
     /// The events of a body. A long one takes a while, which other connections don't wait for.

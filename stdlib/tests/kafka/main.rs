@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 #![allow(clippy::print_stdout, reason = "how many records came again is worth a look")]
 
+mod durable;
 mod headers;
 mod outage;
 mod rebalance;

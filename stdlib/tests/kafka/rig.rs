@@ -266,10 +266,22 @@ impl Reading {
 
     pub(crate) fn start_with(settings: &Settings, capacity: usize) -> Reading {
         let channel = channel(capacity);
+        let sink = SinkPort::reading(&*channel);
+        Reading::begin(settings, channel, sink)
+    }
+
+    /// Runs into a channel of its own, which is opened first.
+    pub(crate) async fn start_into(settings: &Settings, channel: Arc<dyn Channel>) -> Reading {
+        let sink = SinkPort::reading(&*channel);
+        channel.open().await.unwrap();
+        Reading::begin(settings, channel, sink)
+    }
+
+    fn begin(settings: &Settings, channel: Arc<dyn Channel>, sink: SinkPort) -> Reading {
         let mut source = weir_stdlib::kafka::make_source(settings, context("in", schema())).unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let (gate, open) = watch::channel(usize::MAX);
-        tokio::spawn(collect(SinkPort::reading(&*channel), seen.clone(), open));
+        tokio::spawn(collect(sink, seen.clone(), open));
         let port = SourcePort::into_channel(channel.clone());
         let stop = port.stop.clone();
         let task = tokio::spawn(async move { source.run(port).await });
