@@ -315,6 +315,11 @@ impl Reading {
         missing(&self.seen.lock().unwrap().bodies, numbers).is_empty()
     }
 
+    pub(crate) fn has_each(&self, numbers: &[usize]) -> bool {
+        let seen = self.seen.lock().unwrap();
+        numbers.iter().all(|number| seen.bodies.contains_key(&body(*number)))
+    }
+
     pub(crate) async fn wait_for(&self, count: usize) {
         let begin = Instant::now();
         while self.count() < count {
