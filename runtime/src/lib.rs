@@ -21,6 +21,7 @@ mod meter;
 pub mod metrics;
 mod registry;
 mod route;
+mod said;
 pub mod sink;
 pub mod source;
 pub mod storage;
@@ -36,4 +37,5 @@ pub use meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
 };
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
+pub use said::{Said, Unsaid};
 pub use workers::{Lane, WorkerPanicked, Workers};

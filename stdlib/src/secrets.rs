@@ -14,10 +14,19 @@ pub(crate) enum SecretError {
     Environment { name: String, source: VarError },
     #[error("the secret {} can't be read", path.display())]
     File { path: PathBuf, source: io::Error },
+    #[error("the secret in {place} is empty")]
+    Empty { place: String },
 }
 
-/// Reads a secret. A file's last newline is no part of it.
+/// Reads a secret. A file's last newline is no part of it. An empty one is an error: it would let everybody in.
 pub(crate) fn read(reference: &SecretReference) -> Result<String, SecretError> {
+    match kept(reference)? {
+        secret if secret.trim().is_empty() => Err(SecretError::Empty { place: place(reference) }),
+        secret => Ok(secret),
+    }
+}
+
+fn kept(reference: &SecretReference) -> Result<String, SecretError> {
     match reference {
         SecretReference::Environment(name) => {
             std::env::var(name).map_err(|source| SecretError::Environment { name: name.clone(), source })
@@ -35,5 +44,24 @@ pub(crate) fn place(reference: &SecretReference) -> String {
     match reference {
         SecretReference::Environment(name) => format!("the environment variable {name}"),
         SecretReference::File(path) => format!("the file {path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_empty_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_string_lossy().into_owned();
+        let reference = SecretReference::File(path.clone());
+        for empty in ["", "\n", " \r\n"] {
+            std::fs::write(&path, empty).unwrap();
+            let error = read(&reference).unwrap_err();
+            assert_eq!(error.to_string(), format!("the secret in the file {path} is empty"));
+        }
+        std::fs::write(&path, "open sesame\n").unwrap();
+        assert_eq!(read(&reference).unwrap(), "open sesame");
     }
 }

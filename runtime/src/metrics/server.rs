@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,13 +16,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::{Metrics, prometheus};
 
-/// As many requests are answered at once; others wait to be accepted.
-const CONNECTIONS_MAX: usize = 16;
+/// So many connections are open at once. For one more, the one that has been silent for longest is closed, so that
+/// whoever asks is answered at once.
+const CONNECTIONS_MAX: usize = 32;
 /// A request's headers take at most this much.
 const HEADER_BYTES_MAX: usize = 16 << 10;
 /// They arrive within this time.
@@ -61,26 +63,60 @@ impl Server {
     /// When the port can't be listened to.
     pub async fn run(self, metrics: Metrics) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut guests = Guests::default();
         loop {
-            let Ok(place) = free.clone().acquire_owned().await else { return Ok(()) };
             // A connection that is gone already is no reason to stop, nor is a lack of descriptors.
             let Ok((stream, _)) = listener.accept().await else {
+                guests.dismiss_one();
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let metrics = metrics.clone();
-            tokio::spawn(async move {
-                serve(stream, metrics).await;
-                drop(place);
-            });
+            guests.make_room();
+            let (metrics, has_asked) = (metrics.clone(), Arc::new(AtomicBool::new(false)));
+            let task = tokio::spawn(serve(stream, metrics, has_asked.clone())).abort_handle();
+            guests.0.push(Guest { task, has_asked });
         }
     }
 }
 
+/// The connections that are open, the oldest first.
+#[derive(Default)]
+struct Guests(Vec<Guest>);
+
+struct Guest {
+    task: AbortHandle,
+    /// Its request has come.
+    has_asked: Arc<AtomicBool>,
+}
+
+impl Guests {
+    /// Makes room for one more.
+    fn make_room(&mut self) {
+        self.0.retain(|guest| !guest.task.is_finished());
+        if self.0.len() >= CONNECTIONS_MAX {
+            self.dismiss_one();
+        }
+    }
+
+    /// Closes the oldest connection on which no request has come; if there is none, the oldest.
+    fn dismiss_one(&mut self) {
+        let silent = self.0.iter().position(|guest| !guest.has_asked.load(Ordering::Relaxed));
+        if !self.0.is_empty() {
+            self.0.remove(silent.unwrap_or(0)).task.abort();
+        }
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|guest| guest.task.abort());
+    }
+}
+
 /// One request and its answer.
-async fn serve(stream: TcpStream, metrics: Metrics) {
+async fn serve(stream: TcpStream, metrics: Metrics, has_asked: Arc<AtomicBool>) {
     let service = service_fn(move |request: Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         let answer = answer(&request, &metrics);
         async move { Ok::<_, Infallible>(answer) }
     });

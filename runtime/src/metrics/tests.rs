@@ -240,3 +240,20 @@ async fn an_agent_with_events_that_nobody_has_taken_is_not_idle() {
     scene.sink.failed("no".to_owned(), Some(Instant::now() + long));
     assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_err(), "the sink will try again");
 }
+
+#[tokio::test]
+async fn silent_connections_do_not_delay_an_answer() {
+    let scene = scene();
+    let address = scene.serve().await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /health HTTP/1.1\r\n").await.unwrap();
+        silent.push(stream);
+    }
+    tokio::time::pause();
+    let begun = Instant::now();
+    let answer = get(address, "/health").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}

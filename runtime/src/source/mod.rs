@@ -164,6 +164,11 @@ impl SourcePort {
         self.wants_identities
     }
 
+    /// Cancelled when the source has closed its outlet: nothing more comes from it.
+    pub fn closed(&self) -> CancellationToken {
+        self.outlet.closed()
+    }
+
     /// A port into one channel: a source on its own, without an agent.
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let name = "channel".into();

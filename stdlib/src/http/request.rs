@@ -16,18 +16,21 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
-use weir_runtime::batch::{BatchError, Column};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::{Clock, Meter};
 
 use super::authentication::Known;
 use super::events::{BodyError, Events, Format};
-use crate::listening::{Notice, Piece, TextMaps};
+use crate::listening::{Notice, Piece, Room, STOP_GRACE, TextMaps};
 
 /// After so many seconds a client may try again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// A body of at most so many bytes is understood at once.
 const SHORT_BODY_BYTES: usize = 64 << 10;
+/// What an entry of the headers takes in memory beside its text.
+const ENTRY_BYTES: usize = 32;
 /// The column of headers.
 const HEADERS: &str = "headers";
 
@@ -38,18 +41,24 @@ pub(super) struct Service {
     pub(super) path: Arc<str>,
     pub(super) format: Format,
     pub(super) body_bytes_max: usize,
+    /// What the channels behind take as one unit.
+    pub(super) room: Room,
     pub(super) events_max: usize,
     /// How long a request may take, from its head to its answer.
     pub(super) patience: Duration,
     pub(super) places: Semaphore,
     pub(super) known: Known,
-    pub(super) pieces: mpsc::Sender<Piece<Waiting>>,
+    /// Where events go, until the source is stopped. Whoever reads a request holds a sender, and the source
+    /// puts what comes until there is none.
+    pub(super) pieces: mpsc::WeakSender<Piece<Waiting>>,
+    pub(super) stop: CancellationToken,
 }
 
 /// A request whose events are on their way.
 pub(super) struct Waiting {
     done: oneshot::Sender<()>,
     path: Arc<str>,
+    awaited: Awaited,
     /// Of each event, or one for all.
     headers: Vec<Vec<(String, String)>>,
 }
@@ -60,6 +69,20 @@ impl Notice for Waiting {
         let _: Result<(), ()> = self.done.send(());
     }
 
+    fn awaited(&self) -> Option<Awaited> {
+        Some(self.awaited)
+    }
+
+    fn column_bytes(&self, rows: usize) -> usize {
+        let entry = |(name, value): &(String, String)| ENTRY_BYTES + name.len() + value.len();
+        let bytes: usize = self.headers.iter().flatten().map(entry).sum();
+        if self.headers.len() == 1 { rows * bytes } else { bytes }
+    }
+
+    fn shares_columns(&self, other: &Waiting) -> bool {
+        self.headers.len() == 1 && self.headers == other.headers
+    }
+
     fn columns(
         pieces: &[Piece<Waiting>],
         schema: &SchemaRef,
@@ -68,15 +91,23 @@ impl Notice for Waiting {
         let path = pieces.first().map_or("", |piece| &*piece.notice.path);
         let mut columns = vec![("@path", Column::constant_text(path))];
         let Ok(field) = schema.field_with_name(HEADERS) else { return Ok(columns) };
-        if let Some(mut maps) = TextMaps::new(field.data_type()) {
+        let Some(mut maps) = TextMaps::new(field.data_type()) else { return Ok(columns) };
+        let shared = pieces
+            .first()
+            .filter(|first| pieces.iter().all(|piece| first.notice.shares_columns(&piece.notice)));
+        let column = if let Some(Piece { notice, .. }) = shared {
+            maps.push(notice.headers.first().map_or(&[], Vec::as_slice));
+            maps.constant()?
+        } else {
             for Piece { spans, notice, .. } in pieces {
                 for row in 0..spans.len() {
                     let of = if notice.headers.len() == 1 { 0 } else { row };
                     maps.push(notice.headers.get(of).map_or(&[], Vec::as_slice));
                 }
             }
-            columns.push((HEADERS, maps.finish()?));
-        }
+            maps.finish()?
+        };
+        columns.push((HEADERS, column));
         Ok(columns)
     }
 }
@@ -90,6 +121,11 @@ struct Refusal {
 impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
         Refusal { status, message: message.into() }
+    }
+
+    fn stopping() -> Refusal {
+        let message = "the source is being stopped; nothing of the request was taken";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
     fn too_long(bytes_max: usize) -> Refusal {
@@ -127,28 +163,37 @@ pub(super) async fn answer(
 
 impl Service {
     async fn take(self: &Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Result<(), Refusal> {
-        let until = Instant::now() + self.patience;
+        let since = Instant::now();
+        let awaited = Awaited { since, until: since + self.patience };
         self.check(&request)?;
+        let Some(pieces) = self.pieces.upgrade() else { return Err(Refusal::stopping()) };
         let Ok(_place) = self.places.try_acquire() else {
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "there are too many requests at once"));
         };
         let (head, body) = request.into_parts();
-        let body = match timeout_at(until, self.read(body)).await {
-            Ok(body) => body?,
-            Err(_elapsed) => {
-                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"));
-            }
+        let body = tokio::select! {
+            biased;
+            body = timeout_at(awaited.until, self.read(body)) => body.unwrap_or_else(|_elapsed| {
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"))
+            })?,
+            () = self.stopped_for(STOP_GRACE) => return Err(Refusal::stopping()),
         };
         let events = self.clone().understood(body, head.headers.get(CONTENT_ENCODING).cloned()).await?;
         if events.spans.is_empty() {
             return Ok(());
         }
-        let (piece, done) = self.piece(client, events, &head.headers);
+        let (piece, done) = self.piece(client, events, &head.headers, awaited);
+        if !self.room.holds(&piece) {
+            let message = "the request is larger than what the channels behind take as one unit";
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
         let committed = async {
-            self.pieces.send(piece).await.ok()?;
+            pieces.send(piece).await.ok()?;
+            // A stopped source closes its outlet when nobody holds a sender, and sinks commit then.
+            drop(pieces);
             done.await.ok()
         };
-        match timeout_at(until, committed).await {
+        match timeout_at(awaited.until, committed).await {
             Ok(Some(())) => Ok(()),
             Ok(None) => {
                 let message = "the source has stopped before the events were committed; they may still be";
@@ -159,6 +204,12 @@ impl Service {
                 Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message))
             }
         }
+    }
+
+    /// Returns this long after the source was stopped.
+    async fn stopped_for(&self, grace: Duration) {
+        self.stop.cancelled().await;
+        sleep(grace).await;
     }
 
     /// Refuses what its head shows to be wrong.
@@ -252,13 +303,14 @@ impl Service {
         client: IpAddr,
         events: Events,
         headers: &HeaderMap,
+        awaited: Awaited,
     ) -> (Piece<Waiting>, oneshot::Receiver<()>) {
         let headers = match events.headers {
             Some(headers) => headers.into_iter().map(|headers| headers.into_iter().collect()).collect(),
             None => vec![shown(headers)],
         };
         let (done, waiting) = oneshot::channel();
-        let notice = Waiting { done, path: self.path.clone(), headers };
+        let notice = Waiting { done, path: self.path.clone(), awaited, headers };
         let time = self.clock.now();
         (Piece { buffer: events.buffer, spans: events.spans, client, time, notice }, waiting)
     }

@@ -6,8 +6,10 @@ use std::io::Write;
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use weir_plan::Value;
-use weir_runtime::Meter;
+use weir_runtime::batch::Column;
+use weir_runtime::{Descriptors, Meter, Purpose};
 
 use super::*;
 use crate::trial::tls::Holder;
@@ -38,6 +40,11 @@ fn schema() -> SchemaRef {
 
 impl Listening {
     async fn begin(changes: &[(&str, Value)]) -> Listening {
+        Listening::within(1 << 26, Descriptors::of_process(), changes).await
+    }
+
+    /// With a channel of so many bytes behind it, and these descriptors.
+    async fn within(byte_capacity: u64, descriptors: Descriptors, changes: &[(&str, Value)]) -> Listening {
         let settings = [
             ("bind", Value::Text("127.0.0.1:0".into())),
             ("path", Value::Text("/events".into())),
@@ -51,8 +58,9 @@ impl Listening {
             ("authentication", variant("none", &[])),
         ];
         let meter = Arc::new(Meter::default());
-        let source = make(&changed(&settings, changes), context("web", schema(), &meter)).unwrap();
-        let trial = Trial::of(source, meter, 100);
+        let context = Context { descriptors, ..context("web", schema(), &meter) };
+        let source = make(&changed(&settings, changes), context).unwrap();
+        let trial = Trial::within(source, meter, 100, byte_capacity);
         Listening { address: trial.address().await, trial }
     }
 
@@ -82,6 +90,12 @@ impl Listening {
         let bodies = bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect();
         delivery.acknowledgement.done();
         bodies
+    }
+
+    async fn counted(&self, counter: &str, count: u64) {
+        while self.trial.meter.counters().get(counter).copied().unwrap_or_default() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn end(self) {
@@ -281,12 +295,15 @@ async fn nonsense_instead_of_a_request_harms_nobody() {
     source.end().await;
 }
 
+/// The sink commits when the channel is drained, the channel is drained when the source has closed its outlet,
+/// and the client is answered when the sink has committed.
 #[tokio::test]
-async fn a_stop_waits_for_requests_that_are_under_way() {
+async fn requests_under_way_at_a_stop_are_answered_by_a_sink_that_commits_at_the_end() {
     let mut source = Listening::begin(&[]).await;
     let stream = source.post(b"one\n").await;
     let delivery = source.trial.take().await;
     source.trial.stop.cancel();
+    source.trial.drained().await;
     delivery.acknowledgement.done();
     assert_eq!(answer_of(stream).await.0, 200);
     source.trial.running.await.unwrap().unwrap();
@@ -294,9 +311,107 @@ async fn a_stop_waits_for_requests_that_are_under_way() {
 }
 
 #[tokio::test]
+async fn what_clients_have_only_begun_to_send_holds_up_a_stop_for_a_second_at_most() {
+    let source = Listening::begin(&[]).await;
+    let head = "POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n";
+    let mut half_head = TcpStream::connect(&source.address).await.unwrap();
+    half_head.write_all(head.as_bytes()).await.unwrap();
+    let mut half_body = TcpStream::connect(&source.address).await.unwrap();
+    half_body.write_all(format!("{head}\r\nhalf").as_bytes()).await.unwrap();
+    let _silent = TcpStream::connect(&source.address).await.unwrap();
+    source.counted("requests", 1).await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    source.trial.stop.cancel();
+    source.trial.running.await.unwrap().unwrap();
+    assert!(begun.elapsed() < 2 * STOP_GRACE, "{:?}", begun.elapsed());
+    let (status, answer) = answer_of(half_body).await;
+    assert_eq!(status, 503);
+    assert!(answer.contains("retry-after: 1"), "{answer}");
+    assert_eq!(half_head.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
+}
+
+#[tokio::test]
+async fn a_batch_says_until_when_its_clients_wait() {
+    let mut source = Listening::begin(&[]).await;
+    let stream = source.post(b"one\n").await;
+    let delivery = source.trial.take().await;
+    let awaited = delivery.batch.awaited().expect("a client waits");
+    assert_eq!(awaited.until - awaited.since, Duration::from_secs(30));
+    delivery.acknowledgement.done();
+    assert_eq!(answer_of(stream).await.0, 200);
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_request_that_the_channel_does_not_take_as_one_unit_is_refused_and_others_go_on() {
+    let mut source = Listening::within(8_000, Descriptors::of_process(), &[]).await;
+    let (one_event, many_events) =
+        (vec![b'x'; 9_000], format!("{}\n", "x".repeat(60)).repeat(100).into_bytes());
+    for body in [one_event, many_events] {
+        assert_eq!(source.refused("POST /events HTTP/1.1", &body).await.0, 413);
+    }
+    for body in [vec![b'x'; 6_000], b"x\n".repeat(50)] {
+        let stream = source.post(&body).await;
+        let delivery = source.trial.take().await;
+        assert!(delivery.batch.charged_bytes() <= 8_000);
+        delivery.acknowledgement.done();
+        assert_eq!(answer_of(stream).await.0, 200);
+    }
+    source.end().await;
+}
+
+#[tokio::test]
+async fn headers_of_a_request_are_stored_once_for_all_its_events() {
+    let mut source = Listening::begin(&[("linger", Value::Duration(Duration::from_millis(500)))]).await;
+    let body = b"x\n".repeat(50);
+    let mut streams = Vec::new();
+    for letter in ["a", "b"] {
+        let head = format!("POST /events HTTP/1.1\r\nx-{}: {}", letter.repeat(20_000), letter.repeat(20_000));
+        streams.push(source.send(&head, &body).await);
+    }
+    // Stored for each event they would be four megabytes, so that both requests can't be in one batch either.
+    for stream in streams {
+        let delivery = source.trial.take().await;
+        assert_eq!(delivery.batch.rows(), 50);
+        assert!(matches!(delivery.batch.column("headers"), Some(Column::Constant(_))));
+        let charged = delivery.batch.charged_bytes();
+        assert!((40_000..60_000).contains(&charged), "{charged}");
+        delivery.acknowledgement.done();
+        assert_eq!(answer_of(stream).await.0, 200);
+    }
+    source.end().await;
+}
+
+#[tokio::test]
+async fn silent_connections_make_room_for_others_when_descriptors_are_used_up() {
+    let descriptors = Descriptors::with_limit(20);
+    let connections_max = descriptors.of_component("web".into()).share(Purpose::Connection);
+    let mut source = Listening::within(1 << 20, descriptors, &[]).await;
+    let mut silent = Vec::new();
+    for number in 0..connections_max + 5 {
+        let mut stream = TcpStream::connect(&source.address).await.unwrap();
+        if number % 2 == 0 {
+            stream.write_all(b"POST /events HTTP/1.1\r\n").await.unwrap();
+        }
+        silent.push(stream);
+    }
+    tokio::time::pause();
+    let begun = Instant::now();
+    let stream = source.post(b"one\n").await;
+    assert_eq!(source.bodies().await, ["one"]);
+    assert_eq!(answer_of(stream).await.0, 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(source.trial.meter.counters()["connections_dismissed"] > 0);
+    assert_eq!(source.trial.meter.counters().get("connections_refused"), None);
+    source.end().await;
+}
+
+#[tokio::test]
 async fn requests_are_encrypted_where_that_is_wanted() {
     let server = Holder::new();
     let mut source = Listening::begin(&[("security", server.security(None))]).await;
+    assert!(source.trial.meter.gauges().contains_key("certificate_ends_timestamp_seconds"));
     let plain = source.post(b"not encrypted\n").await;
     let mut unanswered = Vec::new();
     let _reset = { plain }.read_to_end(&mut unanswered).await;

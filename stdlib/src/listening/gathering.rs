@@ -15,20 +15,42 @@ use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 use weir_runtime::Failure;
-use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
+use weir_runtime::batch::{Awaited, Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
 
 use super::addresses;
 use crate::due::until;
 use crate::lines::Span;
 
-/// A batch's bodies take about this much at most.
+/// A batch's bodies take about this much at most, and so do the columns that only one kind of source has.
 const BATCH_BYTES_MAX: usize = 1 << 20;
+/// What each event is charged beyond its body and the columns of its kind of source, at most: a view, an address,
+/// a time, and which event it is.
+const EVENT_BYTES: usize = 56;
+/// The same for events that all come from one address.
+const EVENT_BYTES_OF_ONE: usize = 40;
+/// What a batch is charged for the values that all its events share, at most.
+const SHARED_BYTES: usize = 1024;
 
 /// What stands by some events until they are delivered.
 pub(crate) trait Notice: Send {
     /// Tells whom it concerns.
     fn delivered(self);
+
+    /// Since when a peer waits for the delivery, and until when; none if nobody does.
+    fn awaited(&self) -> Option<Awaited> {
+        None
+    }
+
+    /// The bytes of the columns that only this kind of source has for so many events, if each has its own values.
+    fn column_bytes(&self, _rows: usize) -> usize {
+        0
+    }
+
+    /// Whether these columns are the same for all events of both.
+    fn shares_columns(&self, _other: &Self) -> bool {
+        false
+    }
 
     /// The columns that only this kind of source has, in a batch of this type.
     fn columns(pieces: &[Piece<Self>], schema: &SchemaRef) -> Result<Vec<(&'static str, Column)>, BatchError>
@@ -48,6 +70,84 @@ pub(crate) struct Piece<Notice> {
     pub(crate) notice: Notice,
 }
 
+/// How much is put as one unit: what one transaction of each channel behind takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    bytes_max: usize,
+}
+
+impl Room {
+    /// That of the channels behind this port.
+    pub(crate) fn of(port: &SourcePort) -> Room {
+        Room { bytes_max: usize::try_from(port.outlet.event_bytes_max()).unwrap_or(usize::MAX) }
+    }
+
+    /// The longest body of an event that has little beside it.
+    pub(crate) fn body_bytes_max(self) -> usize {
+        self.bytes_max.saturating_sub(SHARED_BYTES + EVENT_BYTES).max(1)
+    }
+
+    /// Whether the events of a piece can be put as one unit.
+    pub(crate) fn holds<N: Notice>(self, piece: &Piece<N>) -> bool {
+        let rows = piece.spans.len();
+        let shares = piece.notice.shares_columns(&piece.notice);
+        let columns = piece.notice.column_bytes(if shares { 1 } else { rows });
+        self.has(piece.buffer.len() + rows * EVENT_BYTES_OF_ONE + columns)
+    }
+
+    fn has(self, bytes: usize) -> bool {
+        bytes + SHARED_BYTES <= self.bytes_max
+    }
+}
+
+impl<N> Piece<N> {
+    /// What its events are charged at most, without the columns that only one kind of source has.
+    fn bytes(&self) -> usize {
+        self.buffer.len() + self.spans.len() * EVENT_BYTES
+    }
+}
+
+/// What a batch has so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Measure {
+    rows: usize,
+    /// The bodies' buffers.
+    buffers: usize,
+    /// What the events are charged without the columns that only one kind of source has.
+    charged: usize,
+    /// These columns, if each event has its own values.
+    columns: usize,
+    /// The same for one event, if all share their values.
+    shared: Option<usize>,
+}
+
+impl Measure {
+    /// That of a batch with one more piece.
+    fn with<N: Notice>(self, before: Option<&Piece<N>>, piece: &Piece<N>) -> Measure {
+        let rows = piece.spans.len();
+        let shares = match before {
+            None => piece.notice.shares_columns(&piece.notice),
+            Some(before) => self.shared.is_some() && before.notice.shares_columns(&piece.notice),
+        };
+        Measure {
+            rows: self.rows + rows,
+            buffers: self.buffers + piece.buffer.len(),
+            charged: self.charged + piece.bytes(),
+            columns: self.columns + piece.notice.column_bytes(rows),
+            shared: shares.then(|| piece.notice.column_bytes(1)),
+        }
+    }
+
+    /// Whether this is a batch of at most so many events that is put as one unit.
+    fn fits(self, rows_max: usize, room: Room) -> bool {
+        let columns = self.shared.unwrap_or(self.columns);
+        self.rows <= rows_max
+            && self.buffers <= BATCH_BYTES_MAX
+            && columns <= BATCH_BYTES_MAX
+            && room.has(self.charged + columns)
+    }
+}
+
 /// What could not be made of pieces, or put.
 #[derive(Debug, Error)]
 enum GatherError {
@@ -62,6 +162,9 @@ enum GatherError {
 impl GatherError {
     fn into_failure(self) -> Failure {
         match self {
+            // The steps have made an event larger than the channels take. Peers are not told that it has arrived, and
+            // the source goes on with what they send next.
+            GatherError::Put(error @ PutError::TooLarge { .. }) => Failure::transient(error),
             GatherError::Put(error) => error.into_failure(),
             error => Failure::permanent(error),
         }
@@ -76,9 +179,9 @@ pub(crate) struct Gatherer<Notice> {
     rows_max: usize,
     linger: Duration,
     identities: bool,
+    room: Room,
     pieces: Vec<Piece<Notice>>,
-    rows: usize,
-    bytes: usize,
+    measure: Measure,
     /// When the first of the pieces came.
     since: Option<Instant>,
     /// The number of the last event that was put.
@@ -104,9 +207,9 @@ impl<N: Notice> Gatherer<N> {
             rows_max,
             linger,
             identities: port.wants_identities(),
+            room: Room::of(port),
             pieces: Vec::new(),
-            rows: 0,
-            bytes: 0,
+            measure: Measure::default(),
             since: None,
             sequence: sequence.max(stored),
             under_way: VecDeque::new(),
@@ -120,11 +223,12 @@ impl<N: Notice> Gatherer<N> {
 
     /// Adds a piece. Gives back a batch if there was no room for it in the present one.
     fn add(&mut self, piece: Piece<N>) -> Result<Option<Batch>, GatherError> {
-        let full = self.rows + piece.spans.len() > self.rows_max
-            || self.bytes + piece.buffer.len() > BATCH_BYTES_MAX;
-        let batch = if full { self.take()? } else { None };
-        self.rows += piece.spans.len();
-        self.bytes += piece.buffer.len();
+        let mut measure = self.measure.with(self.pieces.last(), &piece);
+        let batch = if measure.fits(self.rows_max, self.room) { None } else { self.take()? };
+        if self.pieces.is_empty() {
+            measure = Measure::default().with(None, &piece);
+        }
+        self.measure = measure;
         self.since.get_or_insert_with(Instant::now);
         self.pieces.push(piece);
         Ok(batch)
@@ -133,14 +237,14 @@ impl<N: Notice> Gatherer<N> {
     /// When the present batch has waited for long enough.
     fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        Some(if self.rows >= self.rows_max { since } else { since + self.linger })
+        Some(if self.measure.rows >= self.rows_max { since } else { since + self.linger })
     }
 
     /// What has been gathered.
     fn take(&mut self) -> Result<Option<Batch>, GatherError> {
         let pieces = std::mem::take(&mut self.pieces);
-        let rows = std::mem::take(&mut self.rows);
-        (self.bytes, self.since) = (0, None);
+        let rows = std::mem::take(&mut self.measure).rows;
+        self.since = None;
         if rows == 0 {
             return Ok(None);
         }
@@ -160,7 +264,8 @@ impl<N: Notice> Gatherer<N> {
         let after = self.sequence;
         self.sequence += rows as u64;
         let origins = Origins::one(self.partition.clone(), after, self.sequence);
-        let mut batch = Batch::assemble(&self.schema, named, rows, origins)?;
+        let awaited = pieces.iter().filter_map(|piece| piece.notice.awaited()).reduce(both);
+        let mut batch = Batch::assemble(&self.schema, named, rows, origins)?.with_awaited(awaited);
         if self.identities {
             batch = batch.with_identities(Identities::counting(self.partition.clone(), after + 1))?;
         }
@@ -247,6 +352,11 @@ impl<N: Notice> Gatherer<N> {
             }
         }
     }
+}
+
+/// Two peers wait: since the earlier time, until the earlier one.
+fn both(one: Awaited, other: Awaited) -> Awaited {
+    Awaited { since: one.since.min(other.since), until: one.until.min(other.until) }
 }
 
 fn bodies<Notice>(pieces: &[Piece<Notice>], rows: usize) -> Result<BinaryViewArray, ArrowError> {

@@ -1,14 +1,19 @@
 //! What sources that listen have in common: an address, a bound of connections, TLS, and the columns
 //! that say who has sent an event.
 
+mod certificate;
 mod connection;
 mod gathering;
+mod places;
 mod text_maps;
 mod tls;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +21,7 @@ use arrow_array::{ArrayRef, FixedSizeBinaryArray, Scalar};
 use arrow_schema::ArrowError;
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -24,16 +29,25 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_runtime::batch::Column;
-use weir_runtime::{Failure, Meter, Remedy, remedy};
+use weir_runtime::{Clock, Context, Descriptor, Descriptors, Failure, Meter, Purpose, Remedy, Said, remedy};
 
+use certificate::Validity;
 pub(crate) use connection::Connection;
-pub(crate) use gathering::{Gatherer, Notice, Piece};
+pub(crate) use gathering::{Gatherer, Notice, Piece, Room};
+use places::Places;
+pub(crate) use places::{Guest, Place, UnderWay};
 pub(crate) use text_maps::TextMaps;
 
+/// How long a stopped source waits for the rest of what a client has begun to send, and for clients to take
+/// their last answers.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may take to agree on a protection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The wait when the system has no descriptor for a connection.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// The wait until it is looked again for a descriptor for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client that is to leave may take for it.
+const LEAVE: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The enum `ServerSecurity` of the signatures.
 #[derive(Debug, Clone, Deserialize)]
@@ -87,25 +101,59 @@ pub(crate) async fn probe(bind: &str, security: &ServerSecurity) -> Vec<Failure>
 pub(crate) struct Endpoint {
     pub(crate) component: Arc<str>,
     pub(crate) meter: Arc<Meter>,
+    clock: Arc<dyn Clock>,
+    descriptors: Descriptors,
     pub(crate) bind: String,
     pub(crate) connections_max: usize,
+    /// Who has been quiet for so long leaves when somebody else finds no place.
+    pub(crate) quiet_after: Duration,
     pub(crate) security: ServerSecurity,
+}
+
+impl Endpoint {
+    /// Where a component of this context listens. Clients that nobody acknowledges anything keep their places for
+    /// a minute of silence, since what they send when they lose it is lost.
+    pub(crate) fn new(
+        context: &Context,
+        bind: &str,
+        connections_max: usize,
+        security: &ServerSecurity,
+    ) -> Endpoint {
+        Endpoint {
+            component: context.component.clone(),
+            meter: context.meter.clone(),
+            clock: context.clock.clone(),
+            descriptors: context.descriptors.clone(),
+            bind: bind.to_owned(),
+            connections_max,
+            quiet_after: Duration::from_secs(60),
+            security: security.clone(),
+        }
+    }
+
+    /// The same for clients that send again what was not acknowledged.
+    pub(crate) fn acknowledging(self) -> Endpoint {
+        Endpoint { quiet_after: Duration::from_secs(1), ..self }
+    }
 }
 
 /// Takes connections.
 pub(crate) struct Listener {
     endpoint: Endpoint,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    places: Arc<Semaphore>,
+    tls: Option<(TlsAcceptor, Option<Validity>)>,
+    permits: Arc<Semaphore>,
+    places: Arc<Places>,
+    refused: Said,
+    failing: Said,
 }
 
 /// A client that has come, not yet protected.
 pub(crate) struct Arrival {
-    stream: tokio::net::TcpStream,
+    stream: TcpStream,
     tls: Option<TlsAcceptor>,
     pub(crate) client: IpAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Listener {
@@ -124,35 +172,99 @@ impl Listener {
         if let Ok(address) = listener.local_addr() {
             endpoint.meter.note("listens on", address.to_string());
         }
-        let places = Arc::new(Semaphore::new(endpoint.connections_max));
-        Ok(Listener { endpoint, listener, tls, places })
+        Ok(Listener {
+            listener,
+            tls,
+            permits: Arc::new(Semaphore::new(endpoint.connections_max)),
+            places: Places::new(endpoint.quiet_after),
+            endpoint,
+            refused: Said::default(),
+            failing: Said::default(),
+        })
     }
 
-    /// The next client. One that is too many is closed at once, and counted.
+    /// The next client. One that is too many is closed at once, and counted. While the process has no descriptor
+    /// left for it, it waits.
     async fn accept(&self) -> Arrival {
+        let Endpoint { component, meter, .. } = &self.endpoint;
         loop {
             let (stream, address) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // The client has gone meanwhile, or there are no descriptors: others go on.
-                    debug!(component = %self.endpoint.component, "can't accept a connection: {error}");
-                    self.endpoint.meter.count("connections_failed", 1);
-                    sleep(OUT_OF_DESCRIPTORS).await;
+                    meter.count("connections_failed", 1);
+                    if let Some(more) = self.failing.again() {
+                        warn!(component = %component, "can't accept a connection: {error}{more}");
+                    }
+                    // Without a descriptor or memory the client waits in the system's queue.
+                    if !is_of_the_client(&error) {
+                        self.dismiss_one();
+                        sleep(PAUSE).await;
+                    }
                     continue;
                 }
             };
-            self.endpoint.meter.count("connections", 1);
-            let Ok(place) = self.places.clone().try_acquire_owned() else {
-                self.endpoint.meter.count("connections_refused", 1);
-                warn!(
-                    component = %self.endpoint.component,
-                    "{address} is closed: there are {} connections already", self.endpoint.connections_max
-                );
+            meter.count("connections", 1);
+            let Some(permit) = self.permit().await else {
+                meter.count("connections_refused", 1);
+                if let Some(more) = self.refused.again() {
+                    let bound = self.endpoint.connections_max;
+                    warn!(component = %component, "{address} is closed: there are {bound} connections already{more}");
+                }
                 continue;
             };
+            let client = canonical(address);
+            let descriptor = self.descriptor().await;
             // Without it answers wait for others; an error only makes them slower.
             let _: io::Result<()> = stream.set_nodelay(true);
-            return Arrival { stream, tls: self.tls.clone(), client: canonical(address), place };
+            let tls = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
+            return Arrival { stream, tls, client, place: self.places.give(client, permit, descriptor) };
+        }
+    }
+
+    /// One of the connections that the settings allow; none if all are taken by clients that are not quiet.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        if !self.dismiss_one() {
+            return None;
+        }
+        timeout(LEAVE, self.permits.clone().acquire_owned()).await.ok()?.ok()
+    }
+
+    /// A descriptor for a client that has come. Quiet clients leave for it.
+    async fn descriptor(&self) -> Descriptor {
+        let descriptors = &self.endpoint.descriptors;
+        if let Some(descriptor) = descriptors.try_take(Purpose::Connection) {
+            return descriptor;
+        }
+        let mut waiting = pin!(descriptors.take(Purpose::Connection));
+        loop {
+            self.dismiss_one();
+            tokio::select! {
+                descriptor = &mut waiting => return descriptor,
+                () = sleep(PAUSE) => {}
+            }
+        }
+    }
+
+    fn dismiss_one(&self) -> bool {
+        let dismissed = self.places.dismiss_one();
+        if dismissed {
+            self.endpoint.meter.count("connections_dismissed", 1);
+        }
+        dismissed
+    }
+
+    /// Says when the certificate ends, now and each day.
+    async fn watch_certificate(&self) -> Infallible {
+        let Endpoint { component, meter, clock, security, .. } = &self.endpoint;
+        let (Some((_, Some(validity))), ServerSecurity::Tls { cert, .. }) = (&self.tls, security) else {
+            return pending().await;
+        };
+        loop {
+            validity.show(component, &cert.display().to_string(), meter, clock);
+            sleep(DAY).await;
         }
     }
 
@@ -162,19 +274,42 @@ impl Listener {
         Served: Future<Output = ()> + Send + 'static,
     {
         let mut clients = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                arrival = self.accept() => {
-                    clients.spawn(serve(arrival));
-                }
-                Some(_ended) = clients.join_next() => {}
-            }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            never = self.serve_all(&mut clients, &serve) => match never {},
+            never = self.watch_certificate() => match never {},
         }
         // What brings no more pieces lets the source end.
         drop((self, serve));
         while clients.join_next().await.is_some() {}
     }
+
+    async fn serve_all<Served>(
+        &self,
+        clients: &mut JoinSet<()>,
+        serve: impl Fn(Arrival) -> Served,
+    ) -> Infallible
+    where
+        Served: Future<Output = ()> + Send + 'static,
+    {
+        loop {
+            // A client that has come may wait for its place: it is not dropped because another one ends.
+            let mut accepting = pin!(self.accept());
+            let arrival = loop {
+                tokio::select! {
+                    arrival = &mut accepting => break arrival,
+                    Some(_ended) = clients.join_next() => {}
+                }
+            };
+            clients.spawn(serve(arrival));
+        }
+    }
+}
+
+/// Whether a client that could not be accepted has gone meanwhile.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
 }
 
 fn canonical(address: SocketAddr) -> IpAddr {
@@ -186,11 +321,18 @@ impl Arrival {
     ///
     /// # Errors
     /// When the client does not.
-    pub(crate) async fn protect(self) -> io::Result<(Connection, OwnedSemaphorePermit)> {
+    async fn protect(self) -> io::Result<(Connection, Place)> {
         let Arrival { stream, tls, place, .. } = self;
         let connection = match tls {
             None => Connection::Plain(stream),
-            Some(tls) => Connection::Tls(Box::new(timeout(HANDSHAKE, tls.accept(stream)).await??)),
+            Some(tls) => {
+                let guest = place.guest().clone();
+                let agreed = tokio::select! {
+                    agreed = timeout(HANDSHAKE, tls.accept(stream)) => agreed??,
+                    () = guest.has_to_leave() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                };
+                Connection::Tls(Box::new(agreed))
+            }
         };
         Ok((connection, place))
     }
@@ -201,7 +343,7 @@ impl Arrival {
         stop: &CancellationToken,
         component: &str,
         meter: &Meter,
-    ) -> Option<(Connection, OwnedSemaphorePermit)> {
+    ) -> Option<(Connection, Place)> {
         let client = self.client;
         let protected = tokio::select! {
             () = stop.cancelled() => return None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{ArrayBuilder, StringViewBuilder};
-use arrow_array::{ArrayRef, MapArray, StructArray};
+use arrow_array::{ArrayRef, MapArray, Scalar, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
 use weir_runtime::batch::{BatchError, Column};
@@ -28,8 +28,8 @@ impl TextMaps {
         is_text.then(|| TextMaps {
             entries: entries.clone(),
             fields: fields.clone(),
-            names: StringViewBuilder::new(),
-            // Requests bring the same values again and again.
+            // Requests bring the same names and values again and again.
+            names: StringViewBuilder::new().with_deduplicate_strings(),
             values: StringViewBuilder::new().with_deduplicate_strings(),
             ends: vec![0],
         })
@@ -45,12 +45,21 @@ impl TextMaps {
         self.ends.push(self.names.len() as i32);
     }
 
-    /// The column.
-    pub(crate) fn finish(mut self) -> Result<Column, BatchError> {
+    /// A column of which each row is the one that was added.
+    pub(crate) fn constant(self) -> Result<Column, BatchError> {
+        Ok(Column::Constant(Scalar::new(self.maps()?)))
+    }
+
+    /// The column of the rows that were added.
+    pub(crate) fn finish(self) -> Result<Column, BatchError> {
+        Ok(Column::Array(self.maps()?))
+    }
+
+    fn maps(mut self) -> Result<ArrayRef, BatchError> {
         let columns: Vec<ArrayRef> = vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())];
         let entries = StructArray::try_new(self.fields, columns, None)?;
         let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         let maps = MapArray::try_new(self.entries, ends, entries, None, false)?;
-        Ok(Column::Array(Arc::new(maps)))
+        Ok(Arc::new(maps))
     }
 }

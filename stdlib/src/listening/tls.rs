@@ -11,10 +11,15 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::ListenError;
+use super::certificate::Validity;
 
 /// What protects connections with this certificate; with `ca`, only clients whose certificate is of
-/// one of these authorities are let in.
-pub(super) fn acceptor(cert: &Path, key: &Path, ca: Option<&Path>) -> Result<TlsAcceptor, ListenError> {
+/// one of these authorities are let in. With it comes from when until when the certificate is valid.
+pub(super) fn acceptor(
+    cert: &Path,
+    key: &Path,
+    ca: Option<&Path>,
+) -> Result<(TlsAcceptor, Option<Validity>), ListenError> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -35,8 +40,10 @@ pub(super) fn acceptor(cert: &Path, key: &Path, ca: Option<&Path>) -> Result<Tls
         path: key.to_path_buf(),
         source,
     })?;
-    let config = builder.with_single_cert(certificates("certificate", cert)?, private)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    let chain = certificates("certificate", cert)?;
+    let validity = chain.first().and_then(Validity::of);
+    let config = builder.with_single_cert(chain, private)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), validity))
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ListenError> {

@@ -62,6 +62,11 @@ impl Lines {
         }
     }
 
+    /// Takes a line for too long from so many bytes on, if that is less than it was.
+    pub(super) fn shorten(&mut self, line_bytes_max: usize) {
+        self.rules.line_bytes_max = self.rules.line_bytes_max.min(line_bytes_max);
+    }
+
     pub(super) fn rules(&self) -> LineRules {
         self.rules
     }

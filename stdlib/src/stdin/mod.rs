@@ -20,8 +20,9 @@ use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::{Batch, BatchError, Column, Origins};
 use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
-use weir_runtime::{Clock, Context, Failure, Meter};
+use weir_runtime::{Clock, Context, Failure, Meter, Said};
 
+use crate::listening::Room;
 use lines::{Line, LineRules, Lines, LongLine};
 use reading::{StandardInput, read_in_a_thread};
 
@@ -46,6 +47,8 @@ struct LinesSource {
     batch: usize,
     linger: Duration,
     lines: Lines,
+    /// The warnings of lines that are too long.
+    long_lines: Said,
     /// What is read; a thread begins to read when the source runs for the first time.
     input: Input,
 }
@@ -86,6 +89,7 @@ impl LinesSource {
             batch,
             linger,
             lines: Lines::new(LineRules { line_bytes_max: max_line, long_lines }),
+            long_lines: Said::default(),
             input: Input::Unopened(input),
         }
     }
@@ -168,7 +172,12 @@ impl LinesSource {
                 LongLine::Truncate => "cut off there",
                 LongLine::Skip => "left out",
             };
-            warn!(component = %self.component, "{too_long} lines are longer than {bound} bytes and are {done}");
+            if let Some(more) = self.long_lines.again() {
+                warn!(
+                    component = %self.component,
+                    "{too_long} lines are longer than {bound} bytes and are {done}{more}"
+                );
+            }
         }
         let (buffer, lines) = self.lines.take();
         let buffer = Buffer::from_vec(buffer);
@@ -206,6 +215,8 @@ fn bodies(buffer: &Buffer, lines: &[Line]) -> Result<BinaryViewArray, ArrowError
 impl Source for LinesSource {
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         self.open().map_err(Failure::permanent)?;
+        // A line that does not fit into the channels behind would stop the agent.
+        self.lines.shorten(Room::of(&port).body_bytes_max());
         self.read(&mut port).await?;
         port.outlet.close();
         while port.deliveries.next().await.is_some() {}

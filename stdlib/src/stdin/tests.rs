@@ -143,3 +143,19 @@ async fn input_that_can_not_be_read_is_a_failure_for_good() {
     assert!(failure.is_permanent());
     assert!(failure.to_string().starts_with("reading standard input"), "{failure}");
 }
+
+#[tokio::test]
+async fn a_line_that_the_channel_does_not_take_is_too_long() {
+    let (mut input, read) = UnixStream::pair().unwrap();
+    let meter = Arc::new(Meter::default());
+    let (long_lines, linger) = (LongLine::Truncate, Duration::from_millis(1));
+    let settings = StdinSettings { max_line: 1 << 20, long_lines, batch: 10, linger };
+    let source = LinesSource::new(settings, context("lines", schema(), &meter), Box::new(read));
+    let trial = Trial::within(Box::new(source), meter, 10_000, 10_000);
+    input.write_all(&[[b'x'; 20_000].as_slice(), b"\nnext\n"].concat()).unwrap();
+    let mut source = Reading { input, trial };
+    let lines = source.lines(2).await;
+    assert!((8_000..10_000).contains(&lines[0].len()), "{}", lines[0].len());
+    assert_eq!(lines[1], b"next");
+    assert_eq!(source.trial.meter.counters()["long_lines"], 1);
+}

@@ -27,7 +27,9 @@ use weir_runtime::{Clock, Context, Failure, Meter, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::Span;
-use crate::listening::{self, Endpoint, Gatherer, ListenError, Listener, Notice, Piece, ServerSecurity};
+use crate::listening::{
+    self, Endpoint, Gatherer, ListenError, Listener, Notice, Piece, Room, ServerSecurity,
+};
 use header::{Header, header};
 
 /// Pieces that have come and wait for a batch.
@@ -70,6 +72,7 @@ struct SyslogSource {
 }
 
 /// What holds for every message.
+#[derive(Clone)]
 struct Terms {
     component: Arc<str>,
     meter: Arc<Meter>,
@@ -129,7 +132,10 @@ impl Source for SyslogSource {
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         // Dropped with the run, it ends whoever receives.
         let mut receiving: JoinSet<io::Result<()>> = JoinSet::new();
-        let (terms, stop) = (self.terms.clone(), port.stop.clone());
+        // What does not fit into the channels behind is too long.
+        let message_bytes_max = self.terms.message_bytes_max.min(Room::of(&port).body_bytes_max());
+        let terms = Arc::new(Terms { message_bytes_max, ..Terms::clone(&self.terms) });
+        let stop = port.stop.clone();
         match transport {
             Transport::Udp { receive_buffer, receivers } => {
                 let room = udp::Room::new(component, meter, *receive_buffer);
@@ -141,13 +147,7 @@ impl Source for SyslogSource {
                 drop(pieces);
             }
             Transport::Tcp { security, max_connections, .. } => {
-                let endpoint = Endpoint {
-                    component: component.clone(),
-                    meter: meter.clone(),
-                    bind: bind.clone(),
-                    connections_max: *max_connections,
-                    security: security.clone(),
-                };
+                let endpoint = Endpoint::new(&self.context, bind, *max_connections, security);
                 let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
                 let stopping = stop.clone();
                 let serve =

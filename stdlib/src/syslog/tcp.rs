@@ -13,7 +13,7 @@ use tracing::debug;
 use super::framing::{Frames, Messages};
 use super::{Headers, Terms};
 use crate::due::until;
-use crate::listening::{Arrival, Connection, Piece};
+use crate::listening::{Arrival, Connection, Guest, Piece};
 
 /// Reads a client's messages until it or the source ends.
 pub(super) async fn serve(
@@ -24,8 +24,9 @@ pub(super) async fn serve(
 ) {
     let client = arrival.client;
     let protected = arrival.protect_until(&stop, &terms.component, &terms.meter).await;
-    let Some((connection, _place)) = protected else { return };
-    if let Err(error) = read(connection, client, &terms, &pieces, &stop).await {
+    let Some((connection, place)) = protected else { return };
+    let from = (client, place.guest());
+    if let Err(error) = read(connection, from, &terms, &pieces, &stop).await {
         terms.meter.count("connections_failed", 1);
         debug!(component = %terms.component, "the connection of {client} has ended: {error}");
     }
@@ -33,7 +34,7 @@ pub(super) async fn serve(
 
 async fn read(
     mut connection: Connection,
-    client: IpAddr,
+    (client, guest): (IpAddr, &Arc<Guest>),
     terms: &Arc<Terms>,
     pieces: &mpsc::Sender<Piece<Headers>>,
     stop: &CancellationToken,
@@ -49,6 +50,10 @@ async fn read(
                 terms.unfinished(&kept, client);
                 return Ok(());
             }
+            () = guest.has_to_leave() => {
+                terms.unfinished(&kept, client);
+                return Ok(());
+            }
             read = connection.read_onto(&mut kept, &terms.buffers) => {
                 read.inspect_err(|_broken| terms.unfinished(&kept, client))?
             }
@@ -59,7 +64,7 @@ async fn read(
             }
         };
         let ends = read == 0;
-        if terms.hand_on(&mut frames, &mut kept, ends, client, pieces).await.is_err() || ends {
+        if terms.hand_on(&mut frames, &mut kept, ends, (client, guest), pieces).await.is_err() || ends {
             return Ok(());
         }
     }
@@ -73,13 +78,15 @@ impl Terms {
         frames: &mut Frames,
         kept: &mut Vec<u8>,
         ends: bool,
-        client: IpAddr,
+        (client, guest): (IpAddr, &Arc<Guest>),
         pieces: &mpsc::Sender<Piece<Headers>>,
     ) -> Result<(), SendError<Piece<Headers>>> {
         let mut messages = frames.messages(kept, ends, self.events_max);
         if messages.used == 0 {
             return Ok(());
         }
+        // A client that waits for room in the channels is not quiet.
+        let _sending = guest.begin();
         let mut rest = self.buffers.share(std::mem::take(kept));
         while messages.used > 0 {
             let Messages { spans, used, too_long } = messages;

@@ -12,18 +12,28 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use weir_runtime::batch::{BatchError, Column};
+use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::{Clock, Meter};
 
 use crate::buffers::Buffers;
 use crate::due::until;
 use crate::lines::{Ending, LineRules, LongLine};
-use crate::listening::{Arrival, Connection, Notice, Piece};
+use crate::listening::{Arrival, Connection, Guest, Notice, Piece, UnderWay};
 
 /// What each line is answered with, as Flume does.
 const ANSWER: &[u8] = b"OK\n";
-/// So many answers are written at once.
-const ANSWERS_MAX: usize = 1024;
+/// As many answers as are written at once.
+static ANSWERS: [u8; 1024 * ANSWER.len()] = {
+    let mut answers = [0; 1024 * ANSWER.len()];
+    let mut place = 0;
+    while place < answers.len() {
+        answers[place] = ANSWER[place % ANSWER.len()];
+        place += 1;
+    }
+    answers
+};
+/// How long a client is thought to wait for an answer: sinks that can't commit sooner are done by then.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What holds for every client.
 pub(super) struct Terms {
@@ -40,6 +50,7 @@ pub(super) struct Terms {
 /// What a client is owed for some of its lines.
 pub(super) struct Owed {
     lines: usize,
+    since: Instant,
     account: Arc<Account>,
 }
 
@@ -49,6 +60,11 @@ impl Notice for Option<Owed> {
             owed.account.due.fetch_add(owed.lines, Ordering::AcqRel);
             owed.account.changed.notify_one();
         }
+    }
+
+    fn awaited(&self) -> Option<Awaited> {
+        let since = self.as_ref()?.since;
+        Some(Awaited { since, until: since + PATIENCE })
     }
 
     fn columns(
@@ -66,15 +82,59 @@ struct Account {
     changed: Notify,
 }
 
+/// The answers that are due and not yet with the client.
+#[derive(Default)]
+struct Answers {
+    /// What is not yet written; its end is the end of an answer.
+    due_bytes: usize,
+    /// Something was written and may still be here.
+    unflushed: bool,
+}
+
+impl Answers {
+    fn are_left(&self) -> bool {
+        self.due_bytes > 0 || self.unflushed
+    }
+
+    /// Writes some of them, or flushes when all are written. Dropping the future loses none.
+    async fn write(&mut self, connection: &mut Connection) -> io::Result<()> {
+        if self.due_bytes == 0 {
+            connection.flush().await?;
+            self.unflushed = false;
+            return Ok(());
+        }
+        let begin = (ANSWER.len() - self.due_bytes % ANSWER.len()) % ANSWER.len();
+        let count = self.due_bytes.min(ANSWERS.len() - begin);
+        let written = connection.write(&ANSWERS[begin..begin + count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.due_bytes -= written;
+        self.unflushed = true;
+        Ok(())
+    }
+}
+
+/// What a client's turn was.
+enum Turn {
+    Wrote,
+    /// So many bytes; none at the connection's end.
+    Read(usize),
+}
+
 /// A client that is connected.
 struct Client {
     connection: Connection,
     arrival: std::net::IpAddr,
     terms: Arc<Terms>,
     pieces: mpsc::Sender<Piece<Option<Owed>>>,
+    guest: Arc<Guest>,
+    /// While lines are not yet delivered.
+    under_way: Option<UnderWay>,
     account: Arc<Account>,
-    /// Lines that are read and not yet answered.
-    unanswered: usize,
+    /// Lines that are read and whose events are not yet delivered.
+    undelivered: usize,
+    answers: Answers,
     /// What has come of a line that has no end yet.
     kept: Vec<u8>,
     /// In `kept` there is no line's end before this.
@@ -93,14 +153,17 @@ pub(super) async fn serve(
     let address = arrival.client;
     let component = terms.component.clone();
     let protected = arrival.protect_until(&stop, &component, &terms.meter).await;
-    let Some((connection, _place)) = protected else { return };
+    let Some((connection, place)) = protected else { return };
     let client = Client {
         connection,
         arrival: address,
         terms,
         pieces,
+        guest: place.guest().clone(),
+        under_way: None,
         account: Arc::default(),
-        unanswered: 0,
+        undelivered: 0,
+        answers: Answers::default(),
         kept: Vec::new(),
         searched: 0,
         skipping: false,
@@ -112,19 +175,22 @@ pub(super) async fn serve(
 
 impl Client {
     async fn run(mut self, stop: &CancellationToken) -> io::Result<()> {
+        let (account, guest) = (self.account.clone(), self.guest.clone());
         let mut open = true;
         while open {
             let silent_until = self.terms.idle.map(|idle| Instant::now() + idle);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => open = false,
-                () = self.account.changed.notified(), if self.terms.answers => self.answer().await?,
-                read = self.connection.read_onto(&mut self.kept, &self.terms.buffers) => match read? {
-                    0 => {
+                () = guest.has_to_leave() => return Ok(()),
+                () = account.changed.notified() => self.settle(),
+                turn = self.turn() => match turn? {
+                    Turn::Wrote => {}
+                    Turn::Read(0) => {
                         self.hand_on(Ending::End).await?;
                         open = false;
                     }
-                    _ => self.hand_on(Ending::Open).await?,
+                    Turn::Read(_) => self.hand_on(Ending::Open).await?,
                 },
                 () = until(silent_until) => {
                     self.terms.meter.count("connections_idle", 1);
@@ -135,22 +201,38 @@ impl Client {
         // Nothing more comes from here: the source need not wait for this client.
         let (nobody, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.pieces, nobody));
-        while self.terms.answers && self.unanswered > 0 {
-            self.account.changed.notified().await;
-            self.answer().await?;
+        while self.undelivered > 0 || self.answers.are_left() {
+            tokio::select! {
+                biased;
+                () = guest.has_to_leave() => return Ok(()),
+                () = account.changed.notified() => self.settle(),
+                written = self.answers.write(&mut self.connection), if self.answers.are_left() => written?,
+            }
         }
-        self.connection.shutdown().await
+        tokio::select! {
+            () = guest.has_to_leave() => Ok(()),
+            done = self.connection.shutdown() => done,
+        }
     }
 
-    async fn answer(&mut self) -> io::Result<()> {
-        let mut due = self.account.due.swap(0, Ordering::AcqRel);
-        self.unanswered -= due.min(self.unanswered);
-        while due > 0 {
-            let count = due.min(ANSWERS_MAX);
-            self.connection.write_all(&ANSWER.repeat(count)).await?;
-            due -= count;
+    /// Writes answers that are due, or else reads: a client that does not take its answers is not heard.
+    /// Dropping the future loses nothing.
+    async fn turn(&mut self) -> io::Result<Turn> {
+        if self.answers.are_left() {
+            self.answers.write(&mut self.connection).await?;
+            return Ok(Turn::Wrote);
         }
-        self.connection.flush().await
+        Ok(Turn::Read(self.connection.read_onto(&mut self.kept, &self.terms.buffers).await?))
+    }
+
+    /// Notes the answers that have become due.
+    fn settle(&mut self) {
+        let delivered = self.account.due.swap(0, Ordering::AcqRel);
+        self.undelivered -= delivered.min(self.undelivered);
+        if self.undelivered == 0 {
+            self.under_way = None;
+        }
+        self.answers.due_bytes += delivered * ANSWER.len();
     }
 
     /// Hands on the lines that are complete.
@@ -203,6 +285,8 @@ impl Client {
     async fn send(&mut self, lines: Vec<u8>, ending: Ending) -> io::Result<()> {
         let mut rest = self.terms.buffers.share(lines);
         let time = self.terms.clock.now();
+        // A client that waits for room in the channels is not quiet.
+        let _sending = self.guest.begin();
         while !rest.is_empty() {
             let split = self.terms.rules.split(&rest, 0, ending, self.terms.events_max);
             if split.too_long > 0 {
@@ -211,9 +295,11 @@ impl Client {
             let buffer = rest.clone();
             rest = rest.slice(split.consumed);
             let lines = split.spans.len();
-            self.unanswered += lines;
-            let owed = Owed { lines, account: self.account.clone() };
-            let notice = self.terms.answers.then_some(owed);
+            let notice = self.terms.answers.then(|| {
+                self.undelivered += lines;
+                self.under_way.get_or_insert_with(|| self.guest.begin());
+                Owed { lines, since: Instant::now(), account: self.account.clone() }
+            });
             let piece = Piece { buffer, spans: split.spans, client: self.arrival, time, notice };
             if self.pieces.send(piece).await.is_err() {
                 return Err(io::Error::other("the source has ended"));

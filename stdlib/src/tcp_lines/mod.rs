@@ -5,26 +5,24 @@ mod client;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::source::{Source, SourcePort};
-use weir_runtime::{Clock, Context, Failure, Purpose};
+use weir_runtime::{Context, Failure, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::{LineRules, LongLine};
-use crate::listening::{self, Endpoint, Gatherer, Listener, ServerSecurity};
+use crate::listening::{self, Endpoint, Gatherer, Listener, Room, STOP_GRACE, ServerSecurity};
 use client::{Terms, serve};
 
 /// Pieces that connections have read and that wait for a batch: each has at most what one read brings
 /// and the line that it ends.
 const PIECES_MAX: usize = 16;
-/// How long clients may take to get their last answers when the source ends.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 struct TcpLinesSettings {
@@ -40,11 +38,9 @@ struct TcpLinesSettings {
 }
 
 struct TcpLinesSource {
-    schema: SchemaRef,
-    endpoint: Endpoint,
-    terms: Arc<Terms>,
-    batch: usize,
-    linger: Duration,
+    context: Context,
+    settings: TcpLinesSettings,
+    buffers: Buffers,
     /// The number of the last event of all runs.
     sequence: u64,
 }
@@ -52,61 +48,60 @@ struct TcpLinesSource {
 /// Makes a source of lines over TCP.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::Connection);
-    let settings: TcpLinesSettings = settings.read().map_err(Failure::permanent)?;
-    let endpoint = Endpoint {
-        component: context.component.clone(),
-        meter: context.meter.clone(),
-        bind: settings.bind,
-        connections_max: settings.max_connections,
-        security: settings.security,
-    };
-    let rules =
-        LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping: None };
-    let clock: Arc<dyn Clock> = context.clock.clone();
-    let terms = Terms {
-        component: context.component,
-        meter: context.meter,
-        clock,
-        buffers: Buffers::default(),
-        rules,
-        events_max: settings.batch,
-        answers: settings.ack,
-        idle: settings.idle,
-    };
-    Ok(Box::new(TcpLinesSource {
-        schema: context.schema,
-        endpoint,
-        terms: Arc::new(terms),
-        batch: settings.batch,
-        linger: settings.linger,
-        sequence: 0,
-    }))
+    let settings = settings.read().map_err(Failure::permanent)?;
+    Ok(Box::new(TcpLinesSource { context, settings, buffers: Buffers::default(), sequence: 0 }))
+}
+
+impl TcpLinesSource {
+    /// What holds for every client of a run. A line that does not fit into the channels behind is too long.
+    fn terms(&self, room: Room) -> Terms {
+        let TcpLinesSettings { max_line, long_lines, ack, idle, batch, .. } = &self.settings;
+        let line_bytes_max = (*max_line).min(room.body_bytes_max());
+        if line_bytes_max < *max_line {
+            warn!(
+                component = %self.context.component,
+                "lines longer than {line_bytes_max} bytes are too long: the channels behind take no more at once"
+            );
+        }
+        Terms {
+            component: self.context.component.clone(),
+            meter: self.context.meter.clone(),
+            clock: self.context.clock.clone(),
+            buffers: self.buffers.clone(),
+            rules: LineRules { line_bytes_max, long_lines: *long_lines, grouping: None },
+            events_max: *batch,
+            answers: *ack,
+            idle: *idle,
+        }
+    }
 }
 
 #[async_trait]
 impl Source for TcpLinesSource {
     async fn probe(&mut self) -> Vec<Failure> {
-        listening::probe(&self.endpoint.bind, &self.endpoint.security).await
+        listening::probe(&self.settings.bind, &self.settings.security).await
     }
 
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
-        let listener = Listener::bind(self.endpoint.clone()).await;
-        let listener = listener.map_err(|error| error.into_failure())?;
-        let bounds = (self.batch, self.linger);
-        let mut gatherer =
-            Gatherer::new(self.schema.clone(), &self.endpoint.component, bounds, self.sequence, &port);
+        let TcpLinesSettings { bind, max_connections, ack, batch, linger, security, .. } = &self.settings;
+        let Context { component, schema, .. } = &self.context;
+        let endpoint = Endpoint::new(&self.context, bind, *max_connections, security);
+        let endpoint = if *ack { endpoint.acknowledging() } else { endpoint };
+        let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
+        let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
+        let terms = Arc::new(self.terms(Room::of(&port)));
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         // Dropped with the run, it ends all connections.
         let mut connections = JoinSet::new();
-        let (terms, stopping) = (self.terms.clone(), stop.clone());
+        let stopping = stop.clone();
         let serve = move |arrival| serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
         connections.spawn(listener.serve(stop, serve));
-        let result = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries)).await;
+        let result = self.buffers.during(gatherer.see_through(gathered, outlet, deliveries)).await;
         self.sequence = gatherer.sequence();
         result?;
         // Whoever does not take its answers is left behind.
-        let _farewell = timeout(FAREWELL, connections.join_next()).await;
+        let _farewell = timeout(STOP_GRACE, connections.join_next()).await;
         Ok(())
     }
 }

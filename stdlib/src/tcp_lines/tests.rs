@@ -1,10 +1,12 @@
 //! The source with real sockets on the loopback, and a memory channel behind it.
 
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use weir_plan::Value;
 use weir_runtime::Meter;
+use weir_runtime::channel::Taken;
 
 use super::*;
 use crate::trial::tls::Holder;
@@ -117,6 +119,46 @@ async fn a_client_that_has_said_all_still_gets_its_answers() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_take_its_answers_does_not_hold_up_a_stop() {
+    let changes = [("ack", Value::Bool(true)), ("batch", Value::Int(1_000))];
+    let Listening { address, trial } = Listening::begin(&changes).await;
+    let Trial { stop, mut sink, running, .. } = trial;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2_048).unwrap();
+    let mut client = socket.connect(address.parse().unwrap()).await.unwrap();
+    let delivered = tokio::spawn(async move {
+        while let Taken::Events(delivery) = sink.take().await.unwrap() {
+            assert!(delivery.batch.awaited().is_some());
+            delivery.acknowledgement.done();
+        }
+    });
+    tokio::time::pause();
+    // Time passes when nobody can go on: both sides' buffers are full of answers and lines.
+    let write = async { while client.write_all(&[b'\n'; 10_000]).await.is_ok() {} };
+    assert!(tokio::time::timeout(Duration::from_secs(1), write).await.is_err());
+    let begun = Instant::now();
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert!(begun.elapsed() < 2 * STOP_GRACE, "{:?}", begun.elapsed());
+    delivered.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_answers_late_gets_all_of_them() {
+    const LINES: usize = 300_000;
+    let changes = [("ack", Value::Bool(true)), ("batch", Value::Int(1_000))];
+    let mut source = Listening::begin(&changes).await;
+    let (mut answers, mut lines) = source.connect().await.into_split();
+    let write = tokio::spawn(async move { lines.write_all(&[b'\n'; LINES]).await.unwrap() });
+    source.lines(LINES).await;
+    write.await.unwrap();
+    let mut taken = vec![0; LINES * 3];
+    answers.read_exact(&mut taken).await.unwrap();
+    assert!(taken.chunks(3).all(|answer| answer == b"OK\n"));
+    source.end().await;
+}
+
+#[tokio::test]
 async fn an_endless_line_is_cut_and_never_kept() {
     let mut source = Listening::begin(&[]).await;
     let mut client = source.connect().await;
@@ -125,6 +167,22 @@ async fn an_endless_line_is_cut_and_never_kept() {
     }
     client.write_all(b"\nnext\n").await.unwrap();
     assert_eq!(source.lines(2).await, ["x".repeat(64), "next".to_string()]);
+    source.counted("long_lines", 1).await;
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_line_that_the_channel_does_not_take_is_too_long() {
+    let meter = Arc::new(Meter::default());
+    let settings = changed(&settings(), &[("max_line", Value::Size(1 << 20))]);
+    let source = make(&settings, context("lines", schema(), &meter)).unwrap();
+    let trial = Trial::within(source, meter, 1_000, 10_000);
+    let mut source = Listening { address: trial.address().await, trial };
+    let mut client = source.connect().await;
+    client.write_all(&[[b'x'; 20_000].as_slice(), b"\nnext\n"].concat()).await.unwrap();
+    let lines = source.lines(2).await;
+    assert!((8_000..10_000).contains(&lines[0].len()), "{}", lines[0].len());
+    assert_eq!(lines[1], "next");
     source.counted("long_lines", 1).await;
     source.end().await;
 }

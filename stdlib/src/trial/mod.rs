@@ -55,16 +55,30 @@ pub(crate) fn context(component: &str, schema: SchemaRef, meter: &Arc<Meter>) ->
 
 impl Trial {
     /// Runs a source that counts in this meter into a channel of so many events.
-    pub(crate) fn of(mut source: Box<dyn Source>, meter: Arc<Meter>, capacity: usize) -> Trial {
+    pub(crate) fn of(source: Box<dyn Source>, meter: Arc<Meter>, capacity: usize) -> Trial {
+        Trial::within(source, meter, capacity, 1 << 26)
+    }
+
+    /// The same, into a channel of so many bytes. The channel is closed when the source has closed its outlet.
+    pub(crate) fn within(
+        mut source: Box<dyn Source>,
+        meter: Arc<Meter>,
+        capacity: usize,
+        byte_capacity: u64,
+    ) -> Trial {
         let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
             capacity,
             transaction_capacity: capacity,
-            byte_capacity: 1 << 26,
+            byte_capacity,
             keep_alive: Duration::from_secs(3),
         }));
         let sink = SinkPort::reading(channel.as_ref());
-        let port = SourcePort::into_channel(channel);
-        let stop = port.stop.clone();
+        let port = SourcePort::into_channel(channel.clone());
+        let (stop, closed) = (port.stop.clone(), port.closed());
+        tokio::spawn(async move {
+            closed.cancelled().await;
+            channel.close();
+        });
         let running = tokio::spawn(async move { source.run(port).await });
         Trial { stop, sink, meter, running }
     }
@@ -76,6 +90,14 @@ impl Trial {
                 return address.clone();
             }
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the source has closed its outlet and nothing is left to take.
+    pub(crate) async fn drained(&mut self) {
+        match self.sink.take().await.unwrap() {
+            Taken::End => {}
+            other => panic!("the end was expected, not {other:?}"),
         }
     }
 
