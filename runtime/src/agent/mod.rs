@@ -222,11 +222,16 @@ impl Agent {
         for built in self.sources {
             let gate = gates.of(&built.segments);
             let member = Member { component: built.name.clone(), optional: false };
+            let meter = built.meter;
+            let required = |target: &&Target| !target.optional;
+            let mut targets = built.segments.iter().flat_map(Segment::targets).filter(required);
+            let durable = targets.all(|target| target.channel.is_durable());
             let connection = Connection {
                 component: built.name,
+                wants_identities: built.progress.is_some(),
+                progress: built.progress.or_else(|| durable.then(|| Progress::through_runs(meter.clone()))),
                 segments: built.segments,
-                meter: built.meter,
-                progress: built.progress,
+                meter,
                 workers: self.workers.clone(),
             };
             let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };

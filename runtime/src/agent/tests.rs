@@ -46,7 +46,7 @@ impl Source for Numbers {
         port.outlet.close();
         while let Some(delivered) = port.deliveries.next().await {
             for (_, through) in delivered.positions() {
-                *self.delivered.lock().unwrap() = through;
+                *self.delivered.lock().unwrap() = through.position();
             }
         }
         Ok(())

@@ -224,6 +224,13 @@ pub trait Channel: Send + Sync {
         None
     }
 
+    /// For each reader of a volatile channel whose sink keeps a memory, how far that is
+    /// ([`Recovered::mark`]): it remembers what [`Channel::hold_against`] and [`Reader::keep_mark`] have told
+    /// it, for sources that outlast it.
+    fn marks(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
     /// Compares what a sink has recovered with what the channel knows, before anything is put or taken.
     /// `reader` is the name by which the sink reads the channel. Of partitions of other channels, `recovered`
     /// has only those of channels that the sink does not read any more.

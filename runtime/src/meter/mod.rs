@@ -92,6 +92,7 @@ pub struct Meter {
     counters: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<BTreeMap<&'static str, Gauge>>,
     notes: Mutex<BTreeMap<&'static str, String>>,
+    held_back: AtomicU64,
 }
 
 impl Default for Meter {
@@ -112,6 +113,7 @@ impl Default for Meter {
             counters: Mutex::default(),
             gauges: Mutex::default(),
             notes: Mutex::default(),
+            held_back: AtomicU64::default(),
         }
     }
 }
@@ -141,6 +143,17 @@ impl Meter {
     pub fn gauges(&self) -> BTreeMap<&'static str, u64> {
         let gauges = lock(&self.gauges);
         gauges.iter().map(|(name, gauge)| (*name, gauge.0.load(Ordering::Relaxed))).collect()
+    }
+
+    /// Says in how many places the component holds something back that it will hand on by itself, such as an
+    /// event that waits for further lines. It is not idle before that is 0.
+    pub fn hold_back(&self, places: u64) {
+        self.held_back.store(places, Ordering::Relaxed);
+    }
+
+    /// Whether it holds something back.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.held_back.load(Ordering::Relaxed) > 0
     }
 
     /// Leaves a line for the closing report, such as `("wrote", "24 files under /lake")`; a

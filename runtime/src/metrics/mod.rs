@@ -257,7 +257,7 @@ impl Metrics {
     }
 
     /// Waits until nothing has moved for so long, and nothing could: no component has failed and
-    /// waits for its next try, and no channel holds an event that a sink has not taken. What sinks
+    /// waits for its next try or holds something back, and no channel holds an event that a sink has not taken. What sinks
     /// hold (in open files, say) they have: a drain commits it. What is optional keeps nothing waiting.
     pub async fn idle(&self, quiet: Duration) {
         loop {
@@ -289,7 +289,7 @@ impl Measured {
     /// Whether something is still to come although nothing moves.
     fn is_busy(&self) -> bool {
         let waits = matches!(self.meter.condition().phase, Phase::Starting | Phase::BackingOff);
-        waits || self.channel.as_ref().is_some_and(|channel| channel.has_waiting())
+        waits || self.meter.holds_back() || self.channel.as_ref().is_some_and(|channel| channel.has_waiting())
     }
 
     fn read(&self, now: Instant) -> ComponentSnapshot {

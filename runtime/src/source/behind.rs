@@ -1,10 +1,10 @@
-//! The durable channels behind a source: what they know is held against what somebody else knows who stores
+//! The channels behind a source: what they know is held against what somebody else knows who stores
 //! positions of the source, as the consumer group of a Kafka source.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Connection, scope_names};
+use super::{Connection, Given, scope_names};
 use crate::batch::Partition;
 use crate::channel::Incarnation;
 use crate::route::{Segment, Target};
@@ -61,6 +61,25 @@ impl Behind {
             *known = through.min(*known);
         }
         least
+    }
+
+    /// For each channel in memory, how far the memories of the sinks behind it are, by the names of its
+    /// readers ([`Recovered::mark`](crate::channel::Recovered::mark)); without channels whose sinks have none.
+    pub fn marks(&self) -> BTreeMap<Arc<str>, BTreeMap<String, u64>> {
+        let marks = self.required().map(|target| (target.name.clone(), target.channel.marks()));
+        marks.filter(|(_, marks)| !marks.is_empty()).collect()
+    }
+
+    /// What this channel was given, the least of all ways into it; `None` if there is no such channel behind,
+    /// or it does not know.
+    pub fn stored_by(&self, channel: &str) -> Option<Given> {
+        let scopes = scope_names(&self.component, &self.segments);
+        let targets = self.segments.iter().flat_map(Segment::targets).zip(scopes);
+        let ways = targets.filter(|(target, _)| !target.optional && &*target.name == channel);
+        let stored = ways.map(|(target, scope)| target.channel.stored(&scope));
+        let least: Option<BTreeMap<Partition, u64>> =
+            stored.reduce(|one, other| Some(least_of(one?, &other?))).flatten();
+        least.map(Given::from)
     }
 
     fn required(&self) -> impl Iterator<Item = &Target> {

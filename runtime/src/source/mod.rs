@@ -2,6 +2,7 @@
 
 mod behind;
 mod outlet;
+mod positions;
 mod progress;
 
 use std::collections::BTreeMap;
@@ -10,17 +11,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::Partition;
 use crate::channel::{Channel, Incarnation};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::route::{Segment, Target};
 use crate::workers::Workers;
 pub(crate) use outlet::scope_names;
+pub(crate) use positions::least_of;
 pub(crate) use progress::Progress;
 
 pub use behind::Behind;
 pub use outlet::{Outlet, PutError};
+pub use positions::{DeliveredThrough, Given, GivenThrough};
 pub use progress::{Delivered, Deliveries};
 
 /// A component that events come from.
@@ -47,7 +49,7 @@ pub trait Source: Send {
     }
 
     /// Whether the source keeps its part of `exactly_once`: it goes on exactly behind what its port
-    /// says is stored, and its rows say which events they are.
+    /// says was given, and its rows say which events they are.
     fn keeps_exactly_once(&self) -> bool {
         false
     }
@@ -63,8 +65,10 @@ pub(crate) struct Connection {
     pub(crate) component: Arc<str>,
     pub(crate) segments: Arc<[Segment]>,
     pub(crate) meter: Arc<Meter>,
-    /// There when a flow through the source promises `exactly_once`; each run has its own without.
+    /// There when all channels behind know its positions; each run has its own without.
     pub(crate) progress: Option<Arc<Progress>>,
+    /// Whether a flow through the source promises `exactly_once`.
+    pub(crate) wants_identities: bool,
     /// Who applies the steps.
     pub(crate) workers: Workers,
 }
@@ -77,72 +81,31 @@ pub struct SourcePort {
     pub deliveries: Deliveries,
     /// Cancelled when it shall read no more.
     pub stop: CancellationToken,
-    /// What the channels have of its positions.
-    pub stored: Stored,
+    /// Through which positions the channels were given its partitions: where reading goes on.
+    pub given: Given,
+    /// What of it is known to be delivered at the beginning of the run. Further positions are told by
+    /// `deliveries`.
+    pub delivered: Delivered,
     wants_identities: bool,
     behind: Behind,
-}
-
-/// Through which position each partition is stored by every channel that a source must put into.
-///
-/// A source that has no memory of its own goes on behind these. Empty when one of the channels does
-/// not know positions: then only what was delivered counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stored {
-    positions: BTreeMap<Partition, u64>,
-}
-
-impl Stored {
-    /// The position behind which the partition goes on; `None` if it was never put.
-    pub fn through(&self, partition: &Partition) -> Option<u64> {
-        self.positions.get(partition).copied()
-    }
-
-    /// All of them.
-    pub fn positions(&self) -> impl Iterator<Item = (&Partition, u64)> {
-        self.positions.iter().map(|(partition, through)| (partition, *through))
-    }
-
-    /// The least that all channels behind these segments have.
-    fn of(component: &str, segments: &[Segment]) -> Stored {
-        let names = outlet::scope_names(component, segments);
-        let targets = segments.iter().flat_map(Segment::targets).zip(names);
-        let required = targets.filter(|(target, _)| !target.optional);
-        let all = required.map(|(target, scope)| target.channel.stored(&scope));
-        let least = all.reduce(|one, other| Some(least_of(one?, &other?)));
-        Stored { positions: least.flatten().unwrap_or_default() }
-    }
-}
-
-/// What both have.
-pub(crate) fn least_of(
-    one: BTreeMap<Partition, u64>,
-    other: &BTreeMap<Partition, u64>,
-) -> BTreeMap<Partition, u64> {
-    let both = one.into_iter().filter_map(|(partition, through)| {
-        let least = through.min(*other.get(&partition)?);
-        Some((partition, least))
-    });
-    both.collect()
 }
 
 impl SourcePort {
     /// A port for the next run of a source, and a token that is cancelled when its outlet is closed.
     pub(crate) fn new(connection: &Connection, stop: CancellationToken) -> (SourcePort, CancellationToken) {
+        let wants_identities = connection.wants_identities;
         let progress = connection.progress.clone();
-        let wants_identities = progress.is_some();
         let progress = progress.unwrap_or_else(|| Progress::new(connection.meter.clone()));
-        progress.begin_run();
-        let stored = Stored::of(&connection.component, &connection.segments);
+        let given = Given::of(&connection.component, &connection.segments);
+        let delivered = progress.begin_run(&given);
         let outlet = Outlet::new(connection, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
         let behind = Behind::of(connection);
-        (SourcePort { outlet, deliveries, stop, stored, wants_identities, behind }, closed)
+        (SourcePort { outlet, deliveries, stop, given, delivered, wants_identities, behind }, closed)
     }
 
-    /// The durable channels that the source must put into, each with its present incarnation: to be stored
-    /// with what was delivered to them.
+    /// The durable channels behind, each with its present incarnation ([`Behind::incarnations`]).
     pub fn incarnations(&self) -> BTreeMap<Arc<str>, Incarnation> {
         self.behind.incarnations()
     }
@@ -179,6 +142,7 @@ impl SourcePort {
             segments,
             meter: Arc::default(),
             progress: None,
+            wants_identities: false,
             workers: Workers::none(),
         };
         SourcePort::new(&connection, CancellationToken::new()).0

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::positions::{DeliveredThrough, Given};
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Origins, Partition};
 use crate::meter::Meter;
@@ -21,8 +22,9 @@ pub struct Delivered {
 
 impl Delivered {
     /// For each partition that moved, the position through which all is done.
-    pub fn positions(&self) -> impl Iterator<Item = (&Partition, u64)> {
-        self.positions.iter().map(|(partition, through)| (partition, *through))
+    pub fn positions(&self) -> impl Iterator<Item = (&Partition, DeliveredThrough)> {
+        let positions = self.positions.iter();
+        positions.map(|(partition, through)| (partition, DeliveredThrough::new(*through)))
     }
 }
 
@@ -40,6 +42,9 @@ struct State {
     first_of_run: u64,
     /// Through which position each partition is done, where that is kept.
     settled: Option<BTreeMap<Partition, u64>>,
+    /// Through which position each partition is delivered, since before the first run; where the channels
+    /// know positions.
+    delivered: Option<BTreeMap<Partition, u64>>,
     /// Puts that are neither done nor failed.
     in_flight: usize,
     /// What was put of each partition, in order, and is not yet reported as done.
@@ -74,14 +79,20 @@ impl Progress {
         self.lock().settled = Some(positions);
     }
 
-    /// Another run begins: what failed of earlier ones is put again, as far as the channels lack it.
-    pub(crate) fn begin_run(&self) {
+    /// Another run begins: what failed of earlier ones is put again, as far as the channels lack it. Gives
+    /// back what is delivered. Before the first run that is what the channels have.
+    pub(crate) fn begin_run(&self, given: &Given) -> Delivered {
         let mut state = self.lock();
         state.closed = false;
         state.first_of_run = state.next_put;
+        if state.delivered.is_none() {
+            state.delivered = given.as_delivered().cloned();
+        }
         state.remove_failed();
+        let positions = state.delivered.clone().unwrap_or_default();
         drop(state);
         self.changed.notify_one();
+        Delivered { positions }
     }
 
     /// Through which position each partition is done.
@@ -138,9 +149,9 @@ impl State {
         while let Some(first) = pending.pop_front_if(|first| first.done) {
             let moved = self.moved.entry(partition.clone()).or_default();
             *moved = first.through.max(*moved);
-            if let Some(settled) = &mut self.settled {
-                let settled = settled.entry(partition.clone()).or_default();
-                *settled = first.through.max(*settled);
+            for kept in [&mut self.settled, &mut self.delivered].into_iter().flatten() {
+                let kept = kept.entry(partition.clone()).or_default();
+                *kept = first.through.max(*kept);
             }
         }
         if pending.is_empty() {
@@ -221,7 +232,7 @@ mod tests {
     }
 
     fn positions(delivered: Option<Delivered>) -> Vec<u64> {
-        delivered.unwrap().positions().map(|(_, through)| through).collect()
+        delivered.unwrap().positions().map(|(_, through)| through.position()).collect()
     }
 
     #[tokio::test]
@@ -266,7 +277,8 @@ mod tests {
         let both = Origins::new(vec![interval("a", 5, 6), interval("b", 0, 7)]);
         progress.begin(&both, 8, 0).done();
         let delivered = deliveries.next().await.unwrap();
-        let moved: Vec<_> = delivered.positions().map(|(name, through)| (name.name(), through)).collect();
+        let moved: Vec<_> =
+            delivered.positions().map(|(name, through)| (name.name(), through.position())).collect();
         assert_eq!(moved, [("b", 7)]);
     }
 }

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep_until};
 use weir_plan::Settings;
 use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
-use weir_runtime::source::{PutError, Source, SourcePort};
+use weir_runtime::source::{Delivered, DeliveredThrough, PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
 use crate::buffers::Buffers;
@@ -51,7 +51,7 @@ struct GenerateSource {
     times: Times,
     buffers: Buffers,
     /// Through which number everything is delivered: where another run begins.
-    delivered: u64,
+    delivered: DeliveredThrough,
 }
 
 /// When each event happens, in microseconds.
@@ -96,7 +96,7 @@ impl GenerateSource {
             batch,
             times: Times { start, every },
             buffers: Buffers::default(),
-            delivered: 0,
+            delivered: DeliveredThrough::default(),
         })
     }
 
@@ -161,7 +161,8 @@ impl Source for GenerateSource {
 impl GenerateSource {
     async fn make_all(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         // What durable channels have is not made again, even if this process never heard of it.
-        let mut after = self.delivered.max(port.stored.through(&self.partition).unwrap_or(0));
+        let mut after = self.delivered.max(delivered_of(&port.delivered)).position();
+        after = after.max(port.given.through(&self.partition).map_or(0, |given| given.position()));
         let identities = port.wants_identities();
         let mut pace = self.rate.map(|rate| Pace::new(rate, after));
         while after < self.last && !port.stop.is_cancelled() {
@@ -186,11 +187,15 @@ impl GenerateSource {
         }
         port.outlet.close();
         while let Some(delivered) = port.deliveries.next().await {
-            self.delivered =
-                delivered.positions().map(|(_, through)| through).max().unwrap_or(self.delivered);
+            self.delivered = self.delivered.max(delivered_of(&delivered));
         }
         Ok(())
     }
+}
+
+/// How far the only partition is delivered.
+fn delivered_of(delivered: &Delivered) -> DeliveredThrough {
+    delivered.positions().map(|(_, through)| through).max().unwrap_or_default()
 }
 
 /// Keeps to a rate.

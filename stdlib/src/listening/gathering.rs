@@ -199,7 +199,7 @@ impl<N: Notice> Gatherer<N> {
         port: &SourcePort,
     ) -> Gatherer<N> {
         let partition = Partition::new(component);
-        let stored = port.stored.through(&partition).unwrap_or(0);
+        let given = port.given.through(&partition).map_or(0, |given| given.position());
         Gatherer {
             schema,
             partition,
@@ -211,7 +211,7 @@ impl<N: Notice> Gatherer<N> {
             pieces: Vec::new(),
             measure: Measure::default(),
             since: None,
-            sequence: sequence.max(stored),
+            sequence: sequence.max(given),
             under_way: VecDeque::new(),
         }
     }
@@ -276,7 +276,7 @@ impl<N: Notice> Gatherer<N> {
 
     /// Tells whom it concerns what is delivered.
     pub(crate) fn deliver(&mut self, delivered: &Delivered) {
-        let through = delivered.positions().map(|(_, through)| through).max().unwrap_or(0);
+        let through = delivered.positions().map(|(_, through)| through.position()).max().unwrap_or(0);
         while let Some((_, notices)) = self.under_way.pop_front_if(|(last, _)| *last <= through) {
             notices.into_iter().for_each(Notice::delivered);
         }

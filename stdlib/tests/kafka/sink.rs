@@ -61,7 +61,7 @@ pub(crate) async fn write(settings: &Settings, batches: Vec<Batch>) -> (Result<(
     let mut through = 0;
     if ended.is_ok() {
         while let Some(delivered) = deliveries.next().await {
-            through = delivered.positions().map(|(_, through)| through).max().unwrap_or(through);
+            through = delivered.positions().map(|(_, through)| through.position()).max().unwrap_or(through);
         }
     }
     (ended, through)

@@ -101,7 +101,8 @@ impl Positions {
 impl Source for Positions {
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         assert!(port.wants_identities());
-        let mut after = partitions().map(|partition| port.stored.through(&partition).unwrap_or(0));
+        let mut after =
+            partitions().map(|partition| port.given.through(&partition).map_or(0, |given| given.position()));
         while after != [self.count; 2] && !port.stop.is_cancelled() {
             let mut through = after;
             for through in &mut through {

@@ -11,11 +11,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::hand::Hand;
 use super::{
-    Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, ReserveError, Scope,
-    Taken,
+    Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, Recovered,
+    ReserveError, Scope, Taken,
 };
 use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Partition};
+use crate::failure::Failure;
 use crate::meter::Reading;
 use positions::Positions;
 use state::{ReaderId, State};
@@ -37,6 +38,8 @@ struct Shared {
     byte_room: Arc<Semaphore>,
     state: Mutex<State<Room>>,
     positions: Mutex<Positions>,
+    /// How far the memories of the sinks behind are, by their readers.
+    marks: Mutex<BTreeMap<String, u64>>,
     /// Told when something has become visible, or the channel was closed.
     changed: Notify,
 }
@@ -64,6 +67,7 @@ impl MemoryChannel {
                 byte_room: Arc::new(Semaphore::new(byte_permits.min(Semaphore::MAX_PERMITS))),
                 state: Mutex::new(State::new()),
                 positions: Mutex::default(),
+                marks: Mutex::default(),
                 changed: Notify::new(),
             }),
         }
@@ -110,6 +114,18 @@ impl Shared {
         self.permits(room).is_ok() && room.events <= events && room.bytes <= bytes
     }
 
+    fn marks(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_mark(&self, reader: &str, mark: u64) {
+        let mut marks = self.marks();
+        match marks.get_mut(reader) {
+            Some(before) => *before = mark.max(*before),
+            None => drop(marks.insert(reader.to_owned(), mark)),
+        }
+    }
+
     fn transaction(self: &Arc<Self>, room: Room) -> Box<dyn PutTransaction> {
         Box::new(MemoryPut { shared: self.clone(), room })
     }
@@ -144,7 +160,12 @@ impl Channel for MemoryChannel {
 
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
         let id = self.shared.lock().reader(name, demand);
-        Box::new(MemoryReader { shared: self.shared.clone(), id, hand: Hand::default() })
+        Box::new(MemoryReader {
+            shared: self.shared.clone(),
+            name: name.to_owned(),
+            id,
+            hand: Hand::default(),
+        })
     }
 
     fn overflow(&self) -> Overflow {
@@ -178,6 +199,15 @@ impl Channel for MemoryChannel {
 
     fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
         self.shared.positions().stored(scope)
+    }
+
+    fn marks(&self) -> BTreeMap<String, u64> {
+        self.shared.marks().clone()
+    }
+
+    fn hold_against(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
+        self.shared.keep_mark(reader, recovered.mark);
+        Ok(())
     }
 
     fn close(&self) {
@@ -242,6 +272,7 @@ impl PutTransaction for MemoryPut {
 
 struct MemoryReader {
     shared: Arc<Shared>,
+    name: String,
     id: ReaderId,
     hand: Hand,
 }
@@ -276,6 +307,10 @@ impl Reader for MemoryReader {
 
     fn held(&self) -> Fill {
         self.hand.fill()
+    }
+
+    fn keep_mark(&mut self, mark: u64) {
+        self.shared.keep_mark(&self.name, mark);
     }
 
     fn take_skipped(&mut self) -> usize {

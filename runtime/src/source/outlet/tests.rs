@@ -48,6 +48,7 @@ fn outlet_into(
         segments: segments.into(),
         meter: meter.clone(),
         progress: None,
+        wants_identities: false,
         workers: Workers::none(),
     };
     let (port, _) = SourcePort::new(&connection, CancellationToken::new());
@@ -73,7 +74,7 @@ async fn lease(reader: &mut Box<dyn Reader>) -> Lease {
 
 async fn delivered(deliveries: &mut Deliveries) -> u64 {
     let delivered = deliveries.next().await.unwrap();
-    delivered.positions().map(|(_, through)| through).max().unwrap()
+    delivered.positions().map(|(_, through)| through.position()).max().unwrap()
 }
 
 #[tokio::test]

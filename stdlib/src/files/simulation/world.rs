@@ -13,10 +13,11 @@ use weir_plan::{Plan, Settings, TemplatePart};
 use weir_runtime::agent::{Agent, Ending, Stop};
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
 use weir_runtime::source::Source;
-use weir_runtime::storage::{Machine, Moment, SimulatedDisk};
+use weir_runtime::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use weir_runtime::{Chance, Clock, Context, Drive, Failure, Registry};
 
 use super::account::{Account, Story};
+use super::refusing::Refusing;
 use super::script::{FOLDER, Script};
 use crate::file_sink::simulated::Simulated;
 use crate::file_sink::{FileSettings, FileSink};
@@ -26,6 +27,9 @@ use crate::files::source::room::simulated::SimulatedRoom;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The most that the channel takes on its disk.
 const CHANNEL_BYTES: u64 = 1 << 20;
+
+/// One of so many calls that the source makes to its files fails.
+const CALLS_FAIL_ONE_IN: u64 = 150;
 
 /// Where the machine stops, and when.
 pub(super) type Aim = (String, Moment);
@@ -149,7 +153,10 @@ fn registry() -> Registry {
     }
     Registry::default()
         .source("files", source)
-        .channel("memory", crate::memory::make)
+        .channel("memory", |settings, context| {
+            let channel = crate::memory::make(settings, context)?;
+            Ok(Arc::new(Refusing { channel, chance: here().chance }) as Arc<dyn Channel>)
+        })
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {
             let mut settings: FileSettings = settings.read().map_err(Failure::permanent)?;
@@ -161,6 +168,8 @@ fn registry() -> Registry {
 impl World {
     /// A machine on which nothing has happened yet. Everything follows from the seed.
     pub(super) fn new(seed: u64, way: Way, logs: usize, deeds: usize) -> World {
+        // How long components wait before they begin again follows from it, too.
+        fastrand::seed(seed);
         let mut chance = Chance(seed);
         let machine = Machine::default();
         let disk = |chance: &mut Chance, name| {
@@ -193,6 +202,14 @@ impl World {
             if meddling.chance.lock().unwrap().one_in(12) {
                 meddling.act();
             }
+        })));
+        let troubled = world.clone();
+        world.room.trouble_by(Some(Arc::new(move || {
+            // EMFILE, ENFILE, EDQUOT: descriptors or room are missing, which passes.
+            const OUTAGES: [i32; 3] = [24, 23, 122];
+            let mut chance = troubled.chance.lock().unwrap();
+            let fails = chance.one_in(CALLS_FAIL_ONE_IN);
+            fails.then(|| std::io::Error::from_raw_os_error(OUTAGES[chance.below(3) as usize]))
         })));
         world
     }
@@ -300,11 +317,12 @@ impl World {
     /// The last agent goes on until everything has arrived, and ends.
     pub(super) async fn finish(&self) -> Result<(), String> {
         self.script.lock().unwrap().end();
+        self.positions.set_capacity(u64::MAX);
         let stop = Stop::default();
         let arrival = async {
             let everything = timeout(PATIENCE, self.everything()).await;
-            // What is empty brings nothing, and is still looked at.
-            sleep(Duration::from_secs(1)).await;
+            // What is empty brings nothing, and is still looked at; what could not be put away is tried again.
+            sleep(Duration::from_secs(5)).await;
             stop.drain.cancel();
             everything.is_ok()
         };
@@ -325,6 +343,32 @@ impl World {
         match ending {
             Some(Ending::Complete) => self.is_tidy(),
             ending => Err(format!("the last agent ended as {ending:?}")),
+        }
+    }
+
+    /// In its next life, the agent may find that the file of positions can't be read or written: at some calls, or
+    /// not at all since its disk is full.
+    pub(super) fn trouble_positions(&self) {
+        const CALLS: [Call; 8] = [
+            Call::Open,
+            Call::Read,
+            Call::Unlink,
+            Call::Create,
+            Call::Write,
+            Call::Sync,
+            Call::Rename,
+            Call::SyncDirectory,
+        ];
+        let mut chance = self.chance.lock().unwrap();
+        self.positions.set_capacity(if chance.one_in(6) { 0 } else { u64::MAX });
+        if chance.one_in(2) {
+            return;
+        }
+        let long = chance.one_in(3);
+        for _fault in 0..=chance.below(if long { 60 } else { 3 }) {
+            let call = CALLS[chance.below(CALLS.len() as u64) as usize];
+            let fault = if chance.one_in(3) { Fault::Full } else { Fault::Fail };
+            self.positions.plan(Some(call), chance.below(3), fault);
         }
     }
 
@@ -378,6 +422,7 @@ pub(super) fn simulate<T>(future: impl Future<Output = T>) -> T {
         if let Some(world) = here.borrow_mut().take() {
             // They hold each other.
             world.room.interrupt_by(None);
+            world.room.trouble_by(None);
         }
     });
     outcome

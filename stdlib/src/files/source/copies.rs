@@ -15,6 +15,7 @@ use super::content::Content;
 use super::identity::{Head, Key, Name};
 use super::positions::Remembered;
 use super::room::{OpenFile, Room};
+use super::text::Begun;
 use super::tracked::FileId;
 
 /// How much of two texts is compared at once.
@@ -25,7 +26,7 @@ const COMPARED_BYTES: usize = 256 << 10;
 pub(super) struct Kin {
     pub(super) ancestors: Vec<Ancestor>,
     pub(super) neighbours: Vec<Neighbour>,
-    /// The file was found to be a copy of this before, of which everything before the position was read.
+    /// The file was found to be a copy of this before, of which everything before the position is delivered.
     pub(super) copy_of: Option<(Partition, u64)>,
     /// Whether files grow, so that an original may be longer than its copy.
     pub(super) grow: bool,
@@ -39,6 +40,8 @@ pub(super) struct Ancestor {
     known: Vec<Consumed>,
     /// Where reading goes on.
     position: u64,
+    /// What is delivered of it.
+    begun: Begun,
     /// Who may still bring more of it.
     reader: Option<FileId>,
 }
@@ -74,7 +77,7 @@ pub(super) enum Descent {
     /// A copy of what was read beyond its end.
     Done(Partition),
     /// A copy of what has gone. It is read on from here, under this name.
-    From(Running, Partition),
+    From(Running, Partition, Begun),
 }
 
 impl Ancestor {
@@ -92,11 +95,14 @@ impl Ancestor {
         let first = partition.name().parse::<Name>().ok().and_then(|name| name.first);
         let first = first.filter(|first| !consumed.is_some_and(|consumed| covers(consumed, first)));
         let known: Vec<Consumed> = first.into_iter().chain(consumed).collect();
-        (!known.is_empty()).then_some(Ancestor { partition, known, position, reader })
+        let begun = Begun::default();
+        (!known.is_empty()).then_some(Ancestor { partition, known, position, begun, reader })
     }
 
     pub(super) fn of_remembered(known: &Remembered, reader: Option<FileId>) -> Option<Ancestor> {
-        Ancestor::new(Partition::new(known.partition.clone()), known.position, known.consumed, reader)
+        let (partition, position) = (Partition::new(known.partition.clone()), known.reads_on_at());
+        let ancestor = Ancestor::new(partition, position, known.consumed, reader)?;
+        Some(Ancestor { begun: Begun::of(known), ..ancestor })
     }
 
     /// How much of the text is known.
@@ -164,7 +170,7 @@ pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::
         && ancestor.reader.is_none()
         && ends_at(content, ancestor.position)?
     {
-        return Ok(Descent::From(running.clone(), ancestor.partition.clone()));
+        return Ok(Descent::From(running.clone(), ancestor.partition.clone(), ancestor.begun));
     }
     for neighbour in &kin.neighbours {
         let Some(mut other) = neighbour.text.content(room)? else { return Ok(Descent::Unsure) };
@@ -174,7 +180,9 @@ pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::
     }
     match (found, &kin.copy_of) {
         (Some((Ancestor { reader: Some(reader), .. }, _)), _) => Ok(Descent::Copies(*reader)),
-        (Some((ancestor, running)), _) => Ok(Descent::From(running, ancestor.partition.clone())),
+        (Some((ancestor, running)), _) => {
+            Ok(Descent::From(running, ancestor.partition.clone(), ancestor.begun))
+        }
         (None, _) if is_torn => Ok(Descent::Unfinished),
         (None, Some((partition, position))) if ends_at(content, *position)? => {
             Ok(Descent::Done(partition.clone()))
@@ -258,7 +266,8 @@ mod tests {
             let mut content = plain.unpacked(packing).unwrap();
             let ancestor = Ancestor::new(name.partition(), position, None, None).unwrap();
             let kin = Kin { ancestors: vec![ancestor], ..Kin::default() };
-            let Descent::From(running, partition) = descent(&mut content, &kin, &LocalRoom).unwrap() else {
+            let Descent::From(running, partition, _) = descent(&mut content, &kin, &LocalRoom).unwrap()
+            else {
                 panic!("at {position}");
             };
             assert_eq!((running.through(), partition), (position, name.partition()));

@@ -9,6 +9,7 @@
 //! | `text`, `content`, `consumed` | one file: opened, unpacked, known again, checked |
 //! | `copies` | what a packed file is a copy of |
 //! | `reading`, `lines` | its text becomes events |
+//! | `rests` | last lines without their ends, for when their file has gone |
 //! | `batches` | events become batches |
 //! | `room` | where all this happens: this machine's files, or simulated ones |
 //! | `positions` | what outlasts the agent |
@@ -24,6 +25,7 @@ mod patterns;
 mod positions;
 mod putting_away;
 mod reading;
+mod rests;
 pub(super) mod room;
 mod run;
 mod text;
@@ -44,7 +46,7 @@ use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
 use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::storage::probe;
-use weir_runtime::{Context, Failure, Meter, Purpose};
+use weir_runtime::{Context, Descriptors, Failure, Meter, Purpose};
 
 use crate::buffers::Buffers;
 use crate::lines::{Grouping, LineRules, LongLine};
@@ -52,6 +54,7 @@ use batches::Batches;
 use discovery::Discovery;
 use patterns::Patterns;
 use positions::{KeepPositions, Memory, PositionsError};
+use rests::Rests;
 use room::{LocalRoom, Room};
 use text::TextRules;
 
@@ -106,6 +109,7 @@ struct FilesSettings {
 struct FilesSource {
     component: Arc<str>,
     meter: Arc<Meter>,
+    descriptors: Descriptors,
     batches: Batches,
     discovery: Discovery,
     mode: FileMode,
@@ -209,10 +213,12 @@ impl FilesSource {
             follow: matches!(settings.mode, FileMode::Follow { .. }),
             decompress: settings.decompress,
             room,
+            rests: Rests::default(),
         };
         Ok(FilesSource {
             component: context.component.clone(),
             meter: context.meter.clone(),
+            descriptors: context.descriptors.clone(),
             batches: Batches::new(&context, buffers),
             discovery,
             mode: settings.mode,

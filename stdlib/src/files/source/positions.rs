@@ -1,9 +1,11 @@
 //! The file of positions: how far each file was delivered, and what it looked like.
 //!
-//! It is JSON, an entry for each file, and only ever replaced as a whole: written under another name,
-//! synced, renamed, and its directory synced. What stands in it was delivered before it was written,
-//! so whatever a crash leaves there is true, if not the latest. A lock beside it keeps a second agent
-//! away.
+//! It is only ever replaced as a whole: written under another name, synced, renamed, and its directory
+//! synced. What stands in it was delivered before it was written, so whatever a crash leaves there is true,
+//! if not the latest. A lock beside it keeps a second agent away. How it is written says [`format`].
+
+mod ends;
+mod format;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,13 +14,17 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use weir_runtime::batch::Partition;
+use weir_runtime::source::{DeliveredThrough, GivenThrough};
 use weir_runtime::storage::{Access, DirectoryError, LockError, Storage, replace};
 
 use super::consumed::Consumed;
 use super::identity::{Head, Key, Name, Stamp};
+pub(super) use ends::{Ends, LessKnown};
+use format::FormatError;
 
-/// The version of the format. Version 1 knew no copies, and other names of partitions.
-const VERSION: u32 = 2;
+/// What is appended to the name of the positions for the file by which it is accepted that the ends behind
+/// know less.
+pub(super) const ACCEPT_SUFFIX: &str = ".accept";
 
 /// A file, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +34,10 @@ pub(super) struct Remembered {
     /// Where it was seen last, for whoever reads this.
     pub(super) path: String,
     /// Up to here it was delivered.
-    pub(super) position: u64,
+    pub(super) position: DeliveredThrough,
+    /// Up to here the channels of this process were given it. They may lose it, so it is not saved.
+    #[serde(skip)]
+    pub(super) given: Option<GivenThrough>,
     /// How its text begins, as far as was known.
     pub(super) head: Head,
     /// The hash of what was delivered.
@@ -60,36 +69,48 @@ pub(super) struct Copied {
 pub(in crate::files) struct Memory {
     pub(super) files: Vec<Remembered>,
     pub(super) copies: Vec<Copied>,
+    /// Who has what was delivered.
+    pub(super) ends: Ends,
 }
 
 impl Remembered {
-    /// What the position alone says that a channel has stored.
-    pub(super) fn stored(partition: &Partition, position: u64) -> Option<Remembered> {
-        let Name { head, .. } = partition.name().parse().ok()?;
-        let (partition, path) = (partition.name().to_string(), String::new());
-        let (consumed, rest, copy) = (None, None, None);
-        Some(Remembered { partition, path, position, head, consumed, rest, copy, packed: false })
+    /// Nothing but the name of a partition.
+    pub(super) fn named(partition: &Partition, name: Name) -> Remembered {
+        Remembered {
+            partition: partition.name().to_string(),
+            path: String::new(),
+            position: DeliveredThrough::default(),
+            given: None,
+            head: name.head,
+            consumed: None,
+            rest: None,
+            copy: None,
+            packed: false,
+        }
     }
 
     /// The parts of its partition's name, if that is a file's.
     pub(super) fn name(&self) -> Option<Name> {
         self.partition.parse().ok()
     }
-}
 
-#[derive(Deserialize)]
-struct Loaded {
-    version: u32,
-    files: Vec<Remembered>,
-    #[serde(default)]
-    copies: Vec<Copied>,
-}
+    /// Where reading goes on.
+    pub(super) fn reads_on_at(&self) -> u64 {
+        let position = self.position.position();
+        self.given.map_or(position, |given| given.position().max(position))
+    }
 
-#[derive(Serialize)]
-struct Saved<'a> {
-    version: u32,
-    files: &'a [Remembered],
-    copies: &'a [Copied],
+    /// What can't be so, if anything.
+    fn contradiction(&self) -> Option<&'static str> {
+        let position = self.position.position();
+        if self.consumed.is_some_and(|part| part.base > part.through) {
+            return Some("what was hashed ends before it begins");
+        }
+        if self.consumed.is_some_and(|part| part.through > position) {
+            return Some("its position lies before the end of what was hashed");
+        }
+        None
+    }
 }
 
 /// Positions that can't be kept.
@@ -105,15 +126,26 @@ pub(in crate::files) enum PositionsError {
         "the positions {} can't be understood; put back what was there, or remove the file to begin anew",
         path.display()
     )]
-    Format { path: PathBuf, source: serde_json::Error },
-    #[error("the positions {} have version {version}, and this version of Weir knows {VERSION}", path.display())]
-    Version { path: PathBuf, version: u32 },
+    Format { path: PathBuf, source: FormatError },
+    #[error(
+        "{lack}: the positions {path} were delivered to more. Put back what belongs to these positions; or remove \
+         {path}, then what is missing is read again, and what arrived may arrive twice; or make the empty file \
+         {path}{ACCEPT_SUFFIX}, then the source goes on behind the positions without it",
+        path = path.display()
+    )]
+    LessKnown { path: PathBuf, lack: LessKnown },
 }
 
 /// Keeps positions, and others away while it lives.
 pub(in crate::files) trait KeepPositions: Send + Sync {
     /// Replaces what is there. It blocks until that is on disk.
     fn save(&self, memory: &Memory) -> Result<(), PositionsError>;
+
+    /// Whether somebody has accepted that the ends behind know less. It blocks.
+    fn is_accepted(&self) -> Result<bool, PositionsError>;
+
+    /// That was taken note of: it does not count again. It blocks.
+    fn forget_acceptance(&self) -> Result<(), PositionsError>;
 }
 
 /// A file of positions in a directory; locked while it lives.
@@ -142,17 +174,13 @@ impl<S: Storage> Positions<S> {
         let text = read(&directory, &name).map_err(failed("reading"))?;
         let positions = Positions { directory, name, path: path.to_path_buf(), _lock: lock };
         let Some(text) = text else { return Ok((positions, None)) };
-        let loaded: Loaded = serde_json::from_slice(&text)
+        let memory = format::read(&text)
             .map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
-        match loaded.version {
-            1..=VERSION => Ok((positions, Some(Memory { files: loaded.files, copies: loaded.copies }))),
-            version => Err(PositionsError::Version { path: path.to_path_buf(), version }),
-        }
+        Ok((positions, Some(memory)))
     }
 
     fn replace(&self, memory: &Memory) -> io::Result<()> {
-        let saved = Saved { version: VERSION, files: &memory.files, copies: &memory.copies };
-        let text = serde_json::to_vec(&saved)?;
+        let text = format::write(memory)?;
         let new = format!("{}.new", self.name);
         let replaced = replace(&self.directory, &new, &self.name, |file| {
             self.directory.write_at(file, 0, &[&text])?;
@@ -160,14 +188,32 @@ impl<S: Storage> Positions<S> {
         });
         replaced.map(drop)
     }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> PositionsError {
+        PositionsError::File { action, path: self.path.clone(), source }
+    }
 }
 
 impl<S: Storage> KeepPositions for Positions<S> {
     fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
-        self.replace(memory).map_err(|source| {
-            let path = self.path.clone();
-            PositionsError::File { action: "writing", path, source }
-        })
+        self.replace(memory).map_err(|source| self.failed("writing", source))
+    }
+
+    fn is_accepted(&self) -> Result<bool, PositionsError> {
+        match self.directory.open(&format!("{}{ACCEPT_SUFFIX}", self.name), Access::Read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed("looking for the acceptance beside", error)),
+        }
+    }
+
+    fn forget_acceptance(&self) -> Result<(), PositionsError> {
+        match self.directory.unlink(&format!("{}{ACCEPT_SUFFIX}", self.name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("removing the acceptance beside", error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -185,75 +231,4 @@ fn read<S: Storage>(directory: &S, name: &str) -> io::Result<Option<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::room::{LocalRoom, OpenPositions, Room};
-    use super::*;
-
-    fn open(path: &Path) -> Result<OpenPositions, PositionsError> {
-        LocalRoom.positions(path)
-    }
-
-    fn remembered(position: u64) -> Remembered {
-        let head = Head::of(b"one\n");
-        let consumed = Some(Consumed { base: 0, through: position, digest: u64::MAX });
-        let rest = Some(Stamp { length: position, modified: 1_795_391_036_913_788_252 });
-        let (partition, path) = ("1-2-3-4-5-0".into(), "/var/log/a.log".into());
-        Remembered { partition, path, position, head, consumed, rest, copy: None, packed: false }
-    }
-
-    fn memory(position: u64) -> Memory {
-        let key = Key { device: 1, inode: 2, birth: 3 };
-        let copied = remembered(position);
-        let stamp = copied.rest.unwrap();
-        let partition = copied.partition.clone();
-        let copy = Copied { key, stamp, partition, done: true };
-        let packed = Remembered { copy: Some(key), packed: true, ..copied.clone() };
-        Memory { files: vec![copied, packed], copies: vec![copy] }
-    }
-
-    #[test]
-    fn what_was_saved_is_there_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("deep/positions.json");
-        let (positions, loaded) = open(&path).unwrap();
-        assert_eq!(loaded, None);
-        for position in [1, 7] {
-            positions.save(&memory(position)).unwrap();
-        }
-        drop(positions);
-        assert_eq!(open(&path).unwrap().1, Some(memory(7)));
-    }
-
-    #[test]
-    fn what_the_first_version_has_saved_is_understood() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("positions.json");
-        let saved = concat!(
-            r#"{"version":1,"files":[{"partition":"1-2-3-4-5-0","path":"/var/log/a.log","position":7,"#,
-            r#""head":{"length":4,"hash":1},"consumed":{"base":0,"through":7,"digest":5},"#,
-            r#""rest":{"length":7,"modified":9}}]}"#
-        );
-        std::fs::write(&path, saved).unwrap();
-        let memory = open(&path).unwrap().1.unwrap();
-        let [known] = memory.files.as_slice() else { panic!("{memory:?}") };
-        assert_eq!((known.position, known.copy, known.packed, memory.copies), (7, None, false, Vec::new()));
-    }
-
-    #[test]
-    fn a_second_agent_is_kept_away() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("positions.json");
-        let _first = open(&path).unwrap();
-        assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
-    }
-
-    #[test]
-    fn what_is_not_understood_is_never_passed_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("positions.json");
-        std::fs::write(&path, "{\"version\": 1, \"files\": [").unwrap();
-        assert!(matches!(open(&path), Err(PositionsError::Format { .. })));
-        std::fs::write(&path, "{\"version\": 9, \"files\": []}").unwrap();
-        assert!(matches!(open(&path), Err(PositionsError::Version { version: 9, .. })));
-    }
-}
+mod tests;

@@ -1,11 +1,23 @@
 //! What happens to a complete file once all its events are delivered.
+//!
+//! The path may name another file by now: whoever writes it may rename a new one onto it at any time. So the
+//! file is renamed first, to a hidden name of its own that says which file was delivered. Only what then lies
+//! under that name is looked at, and deleted or given its final name if it is that file; if not, it is put
+//! back unread. What a crash leaves under such a name is treated likewise at the next start.
 
-use std::io;
-use std::path::Path;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use weir_runtime::is_outage;
 
 use super::After;
-use super::identity::State;
+use super::identity::{Key, Stamp, State};
 use super::room::Room;
+
+/// What the hidden names end with.
+const AWAY: &str = ".weir-away";
 
 impl After {
     /// Keeps, renames or deletes the file, if it is still the one at the path. It blocks.
@@ -13,17 +25,163 @@ impl After {
         if *self == After::Keep {
             return Ok(());
         }
-        if room.state(path)? != state {
-            return Err(io::Error::other("it has changed"));
+        let hidden = hidden(path, state);
+        match room.state(path) {
+            Ok(found) if found == state => room.rename_no_replace(path, &hidden)?,
+            // An attempt that failed may have renamed it already.
+            found if room.state(&hidden).is_err() => return found.and_then(|_| Err(has_changed())),
+            _ => {}
         }
-        match self {
-            After::Keep => Ok(()),
+        self.end(room, path, &hidden, state)
+    }
+
+    /// Deletes what was renamed away or gives it its final name, or puts it back.
+    fn end(&self, room: &dyn Room, path: &Path, hidden: &Path, state: State) -> io::Result<()> {
+        if room.state(hidden)? != state {
+            put_back(room, hidden, path)?;
+            return Err(has_changed());
+        }
+        let ended = match self {
+            After::Keep => put_back(room, hidden, path),
             After::Rename { suffix } => {
                 let mut name = path.to_path_buf().into_os_string();
                 name.push(suffix);
-                room.rename_no_replace(path, Path::new(&name))
+                room.rename_no_replace(hidden, Path::new(&name))
             }
-            After::Delete => room.remove(path),
+            After::Delete => room.remove(hidden),
+        };
+        ended.or_else(|error| {
+            // The file is there, whatever it is called.
+            put_back(room, hidden, path)?;
+            Err(error)
+        })
+    }
+
+    /// Ends what a crash has left in a directory. Gives back each path with what could not be done. It blocks.
+    pub(super) fn end_leftovers(&self, room: &dyn Room, directory: &Path) -> Vec<(PathBuf, io::Error)> {
+        let mut failed = Vec::new();
+        if *self == After::Keep {
+            return failed;
+        }
+        let names = match room.names(directory) {
+            Ok(names) => names,
+            Err(error) if is_outage(&error) => return vec![(directory.to_path_buf(), error)],
+            Err(_gone_or_not_ours) => return failed,
+        };
+        for name in names {
+            let Some((path, state)) = delivered(directory, &name) else { continue };
+            let hidden = directory.join(&name);
+            match self.end(room, &path, &hidden, state) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => failed.push((path, error)),
+            }
+        }
+        failed
+    }
+}
+
+fn has_changed() -> io::Error {
+    io::Error::other("it has changed")
+}
+
+/// Gives what was renamed away its name again; or a name beside it, if another file has that by now.
+fn put_back(room: &dyn Room, hidden: &Path, path: &Path) -> io::Result<()> {
+    match room.rename_no_replace(hidden, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        put_back => return put_back,
+    }
+    for number in 1..100 {
+        let mut name = OsString::from(path.file_stem().unwrap_or_default());
+        name.push(format!("-{number}"));
+        if let Some(extension) = path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        match room.rename_no_replace(hidden, &path.with_file_name(name)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            put_back => return put_back,
+        }
+    }
+    Err(io::Error::other(format!("a file that took its place lies under {}", hidden.display())))
+}
+
+/// The name for a file while it is put away. It says which file was delivered.
+fn hidden(path: &Path, State { key, stamp }: State) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{key}.{}.{}{AWAY}", stamp.length, stamp.modified));
+    path.with_file_name(name)
+}
+
+/// The path of the file that was put away under such a name, and which file was delivered.
+fn delivered(directory: &Path, name: &OsString) -> Option<(PathBuf, State)> {
+    let name = name.as_bytes().strip_prefix(b".")?.strip_suffix(AWAY.as_bytes())?;
+    let mut parts = name.rsplitn(4, |byte| *byte == b'.');
+    let mut text = || std::str::from_utf8(parts.next()?).ok();
+    let (modified, length, key) = (text()?.parse().ok()?, text()?.parse().ok()?, text()?);
+    let mut numbers = key.split('-').map(|part| u64::from_str_radix(part, 16).ok());
+    let (device, inode, birth) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    let path = directory.join(OsString::from_vec(parts.next()?.to_vec()));
+    let state = State { key: Key { device, inode, birth }, stamp: Stamp { length, modified } };
+    numbers.next().is_none().then_some((path, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::room::LocalRoom;
+    use super::*;
+
+    #[test]
+    fn a_file_that_took_the_place_of_the_delivered_one_is_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.b.log");
+        for after in [After::Delete, After::Rename { suffix: ".done".into() }] {
+            fs::write(&path, "old").unwrap();
+            let old = LocalRoom.state(&path).unwrap();
+            // As if it had been renamed onto the path just after that was looked at.
+            fs::write(folder.path().join("new"), "new lines").unwrap();
+            fs::rename(folder.path().join("new"), &path).unwrap();
+            let hidden = hidden(&path, old);
+            LocalRoom.rename_no_replace(&path, &hidden).unwrap();
+            assert!(after.end(&LocalRoom, &path, &hidden, old).is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), "new lines");
+            // And yet another one has the name by then.
+            LocalRoom.rename_no_replace(&path, &hidden).unwrap();
+            fs::write(&path, "newest").unwrap();
+            assert!(after.end(&LocalRoom, &path, &hidden, old).is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), "newest");
+            let beside = folder.path().join("a.b-1.log");
+            assert_eq!(fs::read_to_string(&beside).unwrap(), "new lines");
+            fs::remove_file(beside).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_crash_leaves_is_deleted_or_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (done, unread) = (folder.path().join("done.log"), folder.path().join("unread.log"));
+        fs::write(&done, "delivered").unwrap();
+        let state = LocalRoom.state(&done).unwrap();
+        fs::rename(&done, hidden(&done, state)).unwrap();
+        fs::write(&unread, "unread").unwrap();
+        fs::rename(&unread, hidden(&unread, state)).unwrap();
+        let failed = After::Delete.end_leftovers(&LocalRoom, folder.path());
+        assert_eq!(failed.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&unread]);
+        assert_eq!(LocalRoom.names(folder.path()).unwrap(), ["unread.log"]);
+    }
+
+    #[test]
+    fn a_hidden_name_says_which_file_was_delivered() {
+        let key = Key { device: 0xfe01, inode: 7, birth: 9 };
+        let state = State { key, stamp: Stamp { length: 12, modified: -3 } };
+        let path = Path::new("/in/a.b.log");
+        let name = hidden(path, state).file_name().unwrap().to_os_string();
+        assert_eq!(delivered(Path::new("/in"), &name), Some((path.to_path_buf(), state)));
+        for other in [".a.log", "a.weir-away", ".weir-away", ".a.log.1-2.3.4.weir-away"] {
+            assert_eq!(delivered(Path::new("/in"), &other.into()), None, "{other}");
         }
     }
 }

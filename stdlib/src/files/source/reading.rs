@@ -13,6 +13,8 @@ use crate::lines::{Ending, LineRules, Span, Split};
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// And at least.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// The longest end of a text without a line's end that is kept in memory.
+const REST_BYTES_MAX: usize = 64 << 10;
 
 /// Some events of a text.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub(super) struct Chunk {
     pub(super) at_end: bool,
     /// The text that was seen, up to here; behind `next` there is no line's end before it.
     pub(super) seen: u64,
+    /// What waits behind `next` for further text, unless that is a lot.
+    pub(super) rest: Vec<u8>,
 }
 
 /// Reads a text event by event, without holding more of it than is asked for.
@@ -89,6 +93,10 @@ impl Reading {
             }
             let seen = self.position + buffer.len() as u64;
             let at_end = at_end && (consumed == buffer.len() || spans.len() < events_max);
+            let rest = match buffer.len() - consumed {
+                waiting if at_end && waiting <= REST_BYTES_MAX => buffer[consumed..].to_vec(),
+                _ => Vec::new(),
+            };
             buffer.truncate(consumed);
             buffers.fit(&mut buffer);
             self.event_bytes = consumed.checked_div(spans.len()).unwrap_or(self.event_bytes).max(1);
@@ -96,7 +104,7 @@ impl Reading {
             let after = self.position;
             let next = after + consumed as u64;
             (self.position, self.scanned) = (next, next);
-            return Ok(Chunk { buffer, spans, after, next, too_long, at_end, seen });
+            return Ok(Chunk { buffer, spans, after, next, too_long, at_end, seen, rest });
         }
     }
 
@@ -135,7 +143,7 @@ impl Reading {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter"));
         }
         (self.position, self.scanned) = (next, next);
-        Ok(Chunk { buffer, spans, after, next, too_long, at_end: false, seen: next })
+        Ok(Chunk { buffer, spans, after, next, too_long, seen: next, ..Chunk::default() })
     }
 }
 

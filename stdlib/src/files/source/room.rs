@@ -1,5 +1,6 @@
 //! The seam between the source and where its files are: this machine, or a test's memory.
 
+use std::ffi::OsString;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -44,6 +45,9 @@ pub(in crate::files) trait Room: Debug + Send + Sync {
 
     /// Which file is at a path, and in what state it is.
     fn state(&self, path: &Path) -> io::Result<State>;
+
+    /// The names in a directory.
+    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>>;
 
     /// Gives a file another name; an error if there is such a file.
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -100,6 +104,10 @@ impl Room for LocalRoom {
 
     fn state(&self, path: &Path) -> io::Result<State> {
         Ok(State::of(&std::fs::metadata(path)?))
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        std::fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weir_runtime::batch::Partition;
+use weir_runtime::source::DeliveredThrough;
 
-use super::consumed::Running;
+use super::consumed::{Consumed, Running};
 use super::content::{Content, Packing};
 use super::copies::{Descent, Kin, descent, may_be};
 use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp, State};
 use super::positions::Remembered;
 use super::reading::{Chunk, Reading};
+use super::rests::{Rest, Rests};
 use super::room::Room;
 use super::tracked::FileId;
 use crate::buffers::Buffers;
-use crate::lines::{Ending, LineRules};
+use crate::lines::{Ending, LineRules, Split};
 
 /// So many bytes before the position are looked at again before an idle file is read on.
 const TAIL_BYTES: usize = 32;
@@ -34,6 +36,8 @@ pub(super) struct TextRules {
     pub(super) decompress: bool,
     /// Where their files are.
     pub(super) room: Arc<dyn Room>,
+    /// Where last lines without their ends are kept.
+    pub(super) rests: Rests,
 }
 
 /// What is known of a text.
@@ -53,6 +57,8 @@ pub(super) struct Text {
     pub(super) stamp: Stamp,
     /// Whether it was read to its end then.
     pub(super) at_rest: bool,
+    /// What waits behind the position for a line's end.
+    pub(super) rest: Option<Rest>,
 }
 
 /// What a turn at a file has brought.
@@ -68,10 +74,24 @@ pub(super) enum Outcome {
     Torn,
 }
 
+/// What is known to be delivered of a text before it is read on. It may be less than channels were given, and
+/// reading goes on behind those.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub(super) delivered: DeliveredThrough,
+    pub(super) consumed: Option<Consumed>,
+}
+
+impl Begun {
+    pub(super) fn of(known: &Remembered) -> Begun {
+        Begun { delivered: known.position, consumed: known.consumed }
+    }
+}
+
 /// What a file has turned out to be.
 pub(super) enum Identified {
     /// A text to be read from its position on.
-    Text(Box<Text>, Content),
+    Text(Box<Text>, Content, Begun),
     /// The same, after what was known of the file has turned out to be gone.
     Anew(Box<Text>, Content, &'static str),
     /// There is no text yet, and in a file that is complete there never will be.
@@ -135,10 +155,10 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
             Descent::Done(partition) => return Ok(Identified::Done(partition)),
             Descent::Unfinished => return Ok(Identified::Torn),
             Descent::Unsure => return Ok(Identified::Undecided),
-            Descent::From(running, partition) => {
+            Descent::From(running, partition, begun) => {
                 let mut text = Text::new(key, 0, Head::of(&head), Some(packing), stamp, running);
                 text.partition = Some(partition);
-                return Ok(Identified::Text(Box::new(text), content));
+                return Ok(Identified::Text(Box::new(text), content, begun));
             }
         }
     }
@@ -167,14 +187,14 @@ fn recognise(
         let text = text(next_generation, Running::new(0));
         return Ok(match generations.iter().any(|(name, _)| name.head.length > 0) {
             true => Identified::Anew(text, content, "it begins with another text than it did"),
-            false => Identified::Text(text, content),
+            false => Identified::Text(text, content, Begun::default()),
         });
     };
     match resumed(&mut content, known, packing.is_none(), stamp)? {
         Resumed::Running(running) => {
             let mut text = text(name.generation, running);
             text.partition = Some(Partition::new(known.partition.clone()));
-            Ok(Identified::Text(text, content))
+            Ok(Identified::Text(text, content, Begun::of(known)))
         }
         Resumed::Shorter if content.is_torn() => Ok(Identified::Torn),
         Resumed::Shorter if rules.follow => {
@@ -193,19 +213,20 @@ enum Resumed {
 
 /// Goes on with a text behind what is remembered of it, if that is still there.
 fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
-    if plain && stamp.length < known.position {
+    let position = known.reads_on_at();
+    if plain && stamp.length < position {
         return Ok(Resumed::Shorter);
     }
-    let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= known.position) else {
-        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= known.position);
+    let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= position) else {
+        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= position);
         let same = first.map_or(Ok(true), |first| first.is_in(content))?;
-        return Ok(if same { Resumed::Running(Running::new(known.position)) } else { Resumed::Changed });
+        return Ok(if same { Resumed::Running(Running::new(position)) } else { Resumed::Changed });
     };
     let mut running = Running::new(consumed.base);
     if !running.read_through(content, consumed.through)? || running.so_far() != consumed {
         return Ok(Resumed::Changed);
     }
-    match running.read_through(content, known.position)? {
+    match running.read_through(content, position)? {
         true => Ok(Resumed::Running(running)),
         false => Ok(Resumed::Shorter),
     }
@@ -275,6 +296,7 @@ impl Text {
             tail: Vec::new(),
             stamp,
             at_rest: false,
+            rest: None,
         }
     }
 
@@ -296,7 +318,25 @@ impl Text {
     }
 
     /// Reads on, if what was read is still there.
+    ///
+    /// # Errors
+    /// When a call fails. The text is then what it was, so that nothing that was read is passed over.
     pub(super) fn turn(
+        &mut self,
+        path: &Path,
+        content: Option<Content>,
+        rules: &TextRules,
+        ending: Ending,
+    ) -> io::Result<(Content, Outcome)> {
+        let before = self.clone();
+        let turned = self.try_turn(path, content, rules, ending);
+        if turned.is_err() && cfg!(not(weir_bug = "failed_call_passes_over_lines")) {
+            *self = before;
+        }
+        turned
+    }
+
+    fn try_turn(
         &mut self,
         path: &Path,
         content: Option<Content>,
@@ -332,9 +372,11 @@ impl Text {
             ending = Ending::End;
         }
         self.stamp = stamp;
-        let chunk =
+        self.rest = None;
+        let mut chunk =
             self.reading.turn(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
         self.at_rest = chunk.at_end;
+        self.rest = rules.rests.keep(std::mem::take(&mut chunk.rest));
         if !rules.follow && chunk.at_end {
             if content.is_torn() {
                 return Ok((content, Outcome::Torn));
@@ -399,6 +441,18 @@ impl Text {
             true => Outcome::Changed,
             false => Outcome::Rewritten("it begins with another text than it did"),
         }))
+    }
+
+    /// What waited for a line's end that will never come, as events.
+    pub(super) fn end_of_rest(&mut self, rules: &TextRules) -> Option<Chunk> {
+        let rest = self.rest.take()?;
+        let (buffer, after) = (rest.text().to_vec(), self.reading.position);
+        let Split { spans, too_long, .. } = rules.lines.split(&buffer, after, Ending::End, usize::MAX);
+        let next = after + buffer.len() as u64;
+        self.reading.running.add(&buffer);
+        (self.reading.position, self.reading.scanned) = (next, next);
+        self.name();
+        Some(Chunk { buffer, spans, after, next, too_long, at_end: true, seen: next, rest: Vec::new() })
     }
 
     /// The same file, begun anew. `None`: it is packed now, and what it is has to be found out.

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 use weir_runtime::batch::Partition;
+use weir_runtime::source::DeliveredThrough;
 
 use super::consumed::{Consumed, Marks};
 use super::content::Content;
 use super::discovery::{Seen, Sighting};
 use super::identity::{Key, Name, Stamp};
-use super::positions::{Copied, Memory, Remembered};
-use super::text::{Knowledge, Text};
+use super::positions::{Copied, Ends, Memory, Remembered};
+use super::text::{Begun, Knowledge, Text};
 
 /// So many files that have gone are remembered, so that a packed copy of one is known.
 const GONE_MAX: usize = 10_000;
@@ -56,9 +57,11 @@ pub(super) struct Tracked {
     pub(super) due: Option<Instant>,
     /// Where events of several lines wait for further ones: how much text there was, and since when.
     pub(super) pending: Option<(u64, Instant)>,
+    /// It has gone, and what is there of its last line is handed on.
+    pub(super) is_let_go: bool,
     /// Put and not delivered.
     pub(super) marks: Marks,
-    pub(super) delivered: u64,
+    pub(super) delivered: DeliveredThrough,
     delivered_hash: Option<Consumed>,
     /// What is remembered of it, while it rests.
     remembered: Option<Remembered>,
@@ -70,8 +73,8 @@ pub(super) struct Tracked {
     waits: Option<Waits>,
     /// Where the text of a complete file ends, once it is read.
     pub(super) end: Option<u64>,
-    /// Why it could not be read, and when.
-    pub(super) failure: Option<(String, Instant)>,
+    /// It could not be read, and is tried again then.
+    pub(super) retry_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,23 +108,28 @@ impl Tracked {
             queued: false,
             due: None,
             pending: None,
+            is_let_go: false,
             marks: Marks::default(),
-            delivered: 0,
+            delivered: DeliveredThrough::default(),
             delivered_hash: None,
             remembered: None,
             generation_min: 0,
             copy: None,
             waits: None,
             end: None,
-            failure: None,
+            retry_at: None,
         }
     }
 
-    /// Begins to read a text, of which everything before its position is delivered.
-    pub(super) fn begin(&mut self, text: Box<Text>) {
+    /// Begins to read a text. What channels were given of it before counts as put, and no more.
+    pub(super) fn begin(&mut self, text: Box<Text>, begun: Begun) {
         self.phase = Phase::Reading;
-        self.delivered = text.reading.position;
-        self.delivered_hash = Some(text.reading.running.so_far());
+        (self.delivered, self.delivered_hash) = (begun.delivered, begun.consumed);
+        let put = text.reading.running.so_far();
+        match text.reading.position > begun.delivered.position() {
+            true => self.marks.push(put),
+            false => self.delivered_hash = Some(put),
+        }
         self.stamp = text.stamp;
         self.text = Some(text);
         (self.copy, self.waits) = (None, None);
@@ -133,6 +141,11 @@ impl Tracked {
         self.phase == Phase::New && !is_none
     }
 
+    /// Whether it has a last line that waits for its end.
+    pub(super) fn rest_waits(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.rest.is_some())
+    }
+
     pub(super) fn is_packed(&self) -> bool {
         self.text.as_ref().is_some_and(|text| text.is_packed())
     }
@@ -141,14 +154,17 @@ impl Tracked {
     fn remember(&self) -> Option<Remembered> {
         let Some(text) = &self.text else { return self.remembered.clone() };
         let partition = text.partition.as_ref()?;
-        let all = text.at_rest && self.delivered == text.reading.position && self.phase != Phase::SetAside;
+        let all = text.at_rest
+            && self.delivered.position() == text.reading.position
+            && self.phase != Phase::SetAside;
         let position = self.delivered;
         #[cfg(weir_bug = "position_saved_when_read")]
-        let position = text.reading.position.max(position);
+        let position = DeliveredThrough::not_wanted_before(text.reading.position).max(position);
         Some(Remembered {
             partition: partition.name().to_string(),
             path: self.path.to_string_lossy().into_owned(),
             position,
+            given: None,
             head: text.head,
             consumed: self.delivered_hash,
             rest: all.then_some(text.stamp),
@@ -345,14 +361,32 @@ impl Files {
     }
 
     /// Everything before this position of the partition is delivered. Gives back the file.
-    pub(super) fn deliver(&mut self, partition: &Partition, through: u64) -> Option<FileId> {
-        let id = self.of_partition(partition)?;
+    pub(super) fn deliver(&mut self, partition: &Partition, through: DeliveredThrough) -> Option<FileId> {
+        let Some(id) = self.of_partition(partition) else {
+            self.deliver_remembered(partition, through);
+            return None;
+        };
         let file = self.all.get_mut(&id)?;
-        file.delivered = through;
-        if let Some(hash) = file.marks.deliver(through) {
+        file.delivered = through.max(file.delivered);
+        if let Some(hash) = file.marks.deliver(through.position()) {
             file.delivered_hash = Some(hash);
         }
         Some(id)
+    }
+
+    /// An earlier run has put what is delivered now, and the file was not looked into again yet.
+    fn deliver_remembered(&mut self, partition: &Partition, through: DeliveredThrough) {
+        let Ok(name) = partition.name().parse::<Name>() else { return };
+        let is_it = |known: &&mut Remembered| known.partition == partition.name();
+        let at_its_place = self.remembered.get_mut(&name.key).and_then(|all| all.iter_mut().find(is_it));
+        let known = match at_its_place {
+            Some(known) => Some(known),
+            // It was read on from a copy.
+            None => self.remembered.values_mut().flatten().find(is_it),
+        };
+        if let Some(known) = known {
+            known.position = through.max(known.position);
+        }
     }
 
     /// Lets go of files that have gone and of which nothing is under way; remembers them, within a bound.
@@ -362,7 +396,9 @@ impl Files {
             .all
             .iter()
             .filter(|(_, file)| {
-                file.gone_since.is_some() && file.content.is_none() && file.marks.is_empty() && !file.queued
+                let waits = file.phase == Phase::Reading && file.rest_waits();
+                let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
+                file.gone_since.is_some() && is_idle
             })
             .map(|(id, _)| *id)
             .collect();
@@ -404,7 +440,7 @@ impl Files {
         let tracked = self.all.values().filter_map(Tracked::remember);
         let files = tracked.chain(self.remembered.values().flatten().cloned()).collect();
         let copies = self.all.values().filter_map(Tracked::copied).chain(self.copies.values().cloned());
-        Memory { files, copies: copies.collect() }
+        Memory { files, copies: copies.collect(), ends: Ends::default() }
     }
 }
 
@@ -419,13 +455,14 @@ mod tests {
     }
 
     fn remembered(partition: &Partition) -> Remembered {
-        Remembered::stored(partition, 4).unwrap()
+        let name = partition.name().parse().unwrap();
+        Remembered { position: DeliveredThrough::not_wanted_before(4), ..Remembered::named(partition, name) }
     }
 
     #[test]
     fn of_the_files_that_have_gone_the_last_are_remembered() {
         let all = (0..GONE_MAX as u64 + 50).map(|inode| remembered(&name(inode, 0)));
-        let mut files = Files::new(Memory { files: all.collect(), copies: Vec::new() });
+        let mut files = Files::new(Memory { files: all.collect(), ..Memory::default() });
         files.let_go_of_absent();
         files.prune();
         assert_eq!(files.remember().files.len(), GONE_MAX);
@@ -450,7 +487,7 @@ mod tests {
     #[test]
     fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
         let earlier = (0..GONE_MAX as u32 + 50).map(|generation| remembered(&name(7, generation)));
-        let mut files = Files::new(Memory { files: earlier.collect(), copies: Vec::new() });
+        let mut files = Files::new(Memory { files: earlier.collect(), ..Memory::default() });
         let stamp = Stamp { length: 4, modified: 0 };
         let key = Key { device: 1, inode: 7, birth: 0 };
         let sighting = Sighting { path: PathBuf::from("/a.log"), key, stamp };

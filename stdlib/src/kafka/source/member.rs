@@ -123,7 +123,7 @@ impl Member {
     pub(super) fn delivered(&self, delivered: &Delivered) {
         let mut positions = lock(&self.positions);
         for (partition, through) in delivered.positions() {
-            positions.delivered(partition, through);
+            positions.delivered(partition, through.position());
         }
     }
 

@@ -4,6 +4,7 @@
 //! real file systems. Before each call that the source makes, whoever writes the files may do something.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -40,11 +41,15 @@ pub(in crate::files) struct Inode {
 /// What is done before each call of the source.
 pub(in crate::files) type Interruption = Arc<dyn Fn() + Send + Sync>;
 
+/// What makes calls of the source fail: is asked for an error before each.
+pub(in crate::files) type Trouble = Arc<dyn Fn() -> Option<io::Error> + Send + Sync>;
+
 /// Some files, and a disk for positions. Clones are the same files.
 #[derive(Clone)]
 pub(in crate::files) struct SimulatedRoom {
     files: Arc<Mutex<Files>>,
     interruption: Arc<Mutex<Option<Interruption>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
     positions: SimulatedDisk,
     machine: Machine,
 }
@@ -116,6 +121,7 @@ impl SimulatedRoom {
         SimulatedRoom {
             files: Arc::new(Mutex::new(files)),
             interruption: Arc::default(),
+            trouble: Arc::default(),
             positions: positions.clone(),
             machine: machine.clone(),
         }
@@ -128,6 +134,18 @@ impl SimulatedRoom {
     /// Has this done before each call of the source.
     pub(in crate::files) fn interrupt_by(&self, interruption: Option<Interruption>) {
         *self.interruption.lock().unwrap() = interruption;
+    }
+
+    /// Has calls of the source fail.
+    pub(in crate::files) fn trouble_by(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+
+    /// A call of the source begins.
+    fn begin(&self) -> io::Result<()> {
+        self.interrupt();
+        let trouble = self.trouble.lock().unwrap().clone();
+        trouble.and_then(|trouble| trouble()).map_or(Ok(()), Err)
     }
 
     fn interrupt(&self) {
@@ -177,7 +195,7 @@ impl SimulatedRoom {
     }
 
     fn act(&self, what: &str, act: impl FnOnce(&mut Files) -> io::Result<()>) -> io::Result<()> {
-        self.interrupt();
+        self.begin()?;
         let step = self.machine.step("source", what, "file", true);
         if matches!(step, Step::Down | Step::Stops(Moment::Before)) {
             return Err(io::Error::other("the machine is down"));
@@ -193,6 +211,9 @@ impl Room for SimulatedRoom {
 
     fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
         let paths: Vec<PathBuf> = self.lock().names.keys().cloned().collect();
+        seen.directories.extend(paths.iter().filter_map(|path| path.parent()).map(Path::to_path_buf));
+        seen.directories.sort();
+        seen.directories.dedup();
         for path in paths.into_iter().filter(|path| patterns.judge(path).file) {
             // As through a real directory, it takes its time.
             self.interrupt();
@@ -208,16 +229,23 @@ impl Room for SimulatedRoom {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        self.interrupt();
+        self.begin()?;
         let handle = self.lock().names.get(path).cloned().ok_or_else(missing)?;
         Ok(Box::new(Opened { handle, room: self.clone() }))
     }
 
     fn state(&self, path: &Path) -> io::Result<State> {
-        self.interrupt();
+        self.begin()?;
         let files = self.lock();
         let handle = files.names.get(path).ok_or_else(missing)?;
         Ok(lock(handle).state())
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.begin()?;
+        let files = self.lock();
+        let inside = files.names.keys().filter(|path| path.parent() == Some(directory));
+        Ok(inside.filter_map(|path| path.file_name().map(OsString::from)).collect())
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -250,12 +278,12 @@ struct Opened {
 
 impl OpenFile for Opened {
     fn state(&self) -> io::Result<State> {
-        self.room.interrupt();
+        self.room.begin()?;
         Ok(lock(&self.handle).state())
     }
 
     fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
-        self.room.interrupt();
+        self.room.begin()?;
         let inode = lock(&self.handle);
         let begin = (position as usize).min(inode.bytes.len());
         let end = begin.saturating_add(bytes).min(inode.bytes.len());
@@ -272,6 +300,7 @@ impl OpenFile for Opened {
     }
 
     fn again(&self) -> io::Result<Box<dyn OpenFile>> {
+        self.room.begin()?;
         Ok(Box::new(Opened { handle: self.handle.clone(), room: self.room.clone() }))
     }
 }

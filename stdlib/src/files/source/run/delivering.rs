@@ -1,30 +1,31 @@
 //! What is delivered: remembered, saved, and complete files put away.
 
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, warn};
+use weir_runtime::is_outage;
 use weir_runtime::source::Delivered;
 
 use super::super::identity::{Stamp, State};
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
-use super::{Run, SAVES_APART, finished};
+use super::{OUTAGE_RETRY, Run};
 
 impl Run<'_> {
     pub(super) async fn deliver(&mut self, delivered: Delivered) -> Result<(), FilesError> {
-        self.unsaved = true;
+        self.has_delivered = true;
         for (partition, through) in delivered.positions() {
             if let Some(id) = self.files.deliver(partition, through) {
                 self.finish(id).await?;
             }
         }
-        self.save();
+        self.save_soon();
         Ok(())
     }
 
     /// Does what is wanted with a complete file that is delivered whole.
     pub(super) async fn finish(&mut self, id: FileId) -> Result<(), FilesError> {
         let Some(file) = self.files.get(id) else { return Ok(()) };
-        if file.phase != Phase::Finished || file.end.is_none_or(|end| file.delivered < end) {
+        if file.phase != Phase::Finished || file.end.is_none_or(|end| file.delivered.position() < end) {
             return Ok(());
         }
         let stamp = file.text.as_ref().map_or(file.stamp, |text| text.stamp);
@@ -50,49 +51,16 @@ impl Run<'_> {
         };
         match away {
             Ok(()) => self.source.meter.count("files_delivered", 1),
+            Err(error) if is_outage(&error) => {
+                let component = &self.source.component;
+                warn!(component = %component, "putting {} away: {error}; it is tried again in {OUTAGE_RETRY:?}", path.display());
+                self.enqueue_at(id, Instant::now() + OUTAGE_RETRY);
+            }
             Err(error) => {
                 let component = &self.source.component;
                 error!(component = %component, "{} is delivered and can't be put away: {error}; it stays", path.display());
                 self.source.meter.count("files_not_put_away", 1);
             }
-        }
-        Ok(())
-    }
-
-    /// When what was delivered is to be saved next, if something is to be.
-    pub(super) fn save_due(&self) -> Option<Instant> {
-        let wanted = self.unsaved && self.saving.is_none() && self.source.positions.is_some();
-        wanted.then_some(self.next_save)
-    }
-
-    /// Saves what was delivered, unless that is under way or was done just now: then afterwards.
-    pub(super) fn save(&mut self) {
-        let Some(positions) = &self.source.positions else { return };
-        if self.save_due().is_some_and(|due| due <= Instant::now()) {
-            self.saving_since = Instant::now();
-            let (positions, memory) = (positions.clone(), self.files.remember());
-            self.unsaved = false;
-            self.saving = Some(self.room().drive().begin(move || positions.save(&memory)));
-        }
-    }
-
-    /// Something was saved.
-    pub(super) fn saved(&mut self, saved: Result<(), FilesError>) -> Result<(), FilesError> {
-        saved?;
-        self.next_save = Instant::now() + SAVES_APART * self.saving_since.elapsed();
-        self.save();
-        Ok(())
-    }
-
-    pub(super) async fn save_the_last(&mut self) -> Result<(), FilesError> {
-        if self.saving.is_some() {
-            finished(&mut self.saving).await?;
-        }
-        self.next_save = Instant::now();
-        self.save();
-        if self.saving.is_some() {
-            finished(&mut self.saving).await?;
-            info!(component = %self.source.component, "positions are saved");
         }
         Ok(())
     }

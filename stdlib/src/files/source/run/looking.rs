@@ -1,17 +1,19 @@
 //! Looking for files, and hearing of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 use weir_runtime::batch::Partition;
-use weir_runtime::source::{Deliveries, Outlet};
+use weir_runtime::is_outage;
+use weir_runtime::source::{DeliveredThrough, Deliveries, Outlet};
 
-use super::super::text::{Text, at_its_end};
+use super::super::text::{Begun, Text, at_its_end};
 use super::super::tracked::{FileId, Phase};
 use super::super::watching::News;
 use super::super::{After, FileMode, FileStart, FilesError};
 use super::{
-    BEGAN, GONE_OPEN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_UNTOLD, RETRY, Run,
+    BEGAN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_UNTOLD, OUTAGE_RETRY, Run,
 };
 
 /// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
@@ -44,6 +46,9 @@ impl Run<'_> {
         let mut seen = self.source.discovery.look().await?;
         let now = Instant::now();
         let first = self.looked.is_none();
+        if first && self.end_leftovers(&seen.directories).await? {
+            seen = self.source.discovery.look().await?;
+        }
         // Before anything is read, so that nothing is missed between.
         let all_watched = self.watcher.watch(std::mem::take(&mut seen.directories));
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
@@ -62,13 +67,41 @@ impl Run<'_> {
             self.changed(id);
         }
         let rest = Instant::now();
-        self.visit_the_gone(now);
+        self.visit_the_gone(now, outlet, deliveries).await?;
+        self.forget_closed();
         self.files.prune().into_iter().for_each(|id| self.enqueue(id));
         took += rest.elapsed();
         let apart = if all_watched && seen.all_told { LOOKS_APART_TOLD } else { LOOKS_APART_UNTOLD };
         self.looked = Some((Instant::now(), took));
         self.next_look = Instant::now() + self.source.poll.max((apart * took).min(LOOKS_APART_MAX));
         Ok(())
+    }
+
+    /// Ends what a crash has left of putting files away. Gives back whether the directories are to be looked
+    /// through again.
+    async fn end_leftovers(&mut self, directories: &[PathBuf]) -> Result<bool, FilesError> {
+        let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(false) };
+        if after == After::Keep {
+            return Ok(false);
+        }
+        let mut any = false;
+        loop {
+            let (after, room, directories) = (after.clone(), self.room(), directories.to_vec());
+            let ended = room.drive().run(move || {
+                let all = directories.iter().flat_map(|directory| after.end_leftovers(&*room, directory));
+                all.collect::<Vec<_>>()
+            });
+            let failed = ended.await?;
+            for (path, error) in &failed {
+                let component = &self.source.component;
+                warn!(component = %component, "what was left of putting {} away: {error}", path.display());
+            }
+            any |= !failed.is_empty();
+            if !failed.iter().any(|(_, error)| is_outage(error)) || self.stop.is_cancelled() {
+                return Ok(any);
+            }
+            sleep(OUTAGE_RETRY).await;
+        }
     }
 
     /// In the first run of all, marks the ends of what is there, if only what comes later is wanted.
@@ -85,7 +118,18 @@ impl Run<'_> {
             for &id in news {
                 let Some(file) = self.files.get(id) else { continue };
                 let (path, key, rules) = (file.path.clone(), file.key, self.source.rules.clone());
-                let found = self.room().drive().run(move || at_its_end(&path, key, &rules)).await?;
+                let found = loop {
+                    let (path, rules) = (path.clone(), rules.clone());
+                    let found = self.room().drive().run(move || at_its_end(&path, key, &rules)).await?;
+                    match found {
+                        // Later, its end would be another one.
+                        Err(error) if is_outage(&error) && !self.stop.is_cancelled() => {
+                            self.fail(id, &error);
+                            sleep(OUTAGE_RETRY).await;
+                        }
+                        found => break found,
+                    }
+                };
                 match found {
                     Ok(Some(text)) => self.begin_at_its_end(id, text, outlet, deliveries).await?,
                     // There is nothing in it yet.
@@ -109,7 +153,9 @@ impl Run<'_> {
         let position = text.reading.position;
         let partition = (position > 0).then(|| text.name());
         if let Some(file) = self.files.get(id) {
-            file.begin(text);
+            // Nothing before its end is wanted.
+            let delivered = DeliveredThrough::not_wanted_before(position);
+            file.begin(text, Begun { delivered, consumed: None });
         }
         if let Some(partition) = partition {
             self.files.name(id, &partition);
@@ -125,7 +171,7 @@ impl Run<'_> {
         let Some(file) = self.files.get(id) else { return };
         match file.phase {
             Phase::New | Phase::Reading => {
-                file.failure = None;
+                file.retry_at = None;
                 self.grown(id);
             }
             Phase::Resting => {
@@ -135,33 +181,5 @@ impl Run<'_> {
             Phase::Finished if file.end.is_some() => self.set_aside(id, "has changed after it was read"),
             Phase::Finished | Phase::SetAside => {}
         }
-    }
-
-    /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
-    fn visit_the_gone(&mut self, now: Instant) {
-        let mut again = Vec::new();
-        // What waits for further lines is put before the file is closed.
-        let pause = self.source.pause.unwrap_or_default();
-        for (id, file) in self.files.iter() {
-            if file.failure.as_ref().is_some_and(|(_, when)| now.duration_since(*when) >= RETRY) {
-                file.failure = None;
-                again.push(id);
-            }
-            let Some(since) = file.gone_since else { continue };
-            let Some(state) = file.content.as_ref().and_then(|content| content.state().ok()) else {
-                continue;
-            };
-            let at_rest = file
-                .text
-                .as_ref()
-                .is_some_and(|text| text.at_rest && text.stamp.length == state.stamp.length);
-            if !at_rest && file.phase == Phase::Reading {
-                file.gone_since = Some(now);
-                again.push(id);
-            } else if now.duration_since(since) >= GONE_OPEN + pause || file.phase != Phase::Reading {
-                file.content = None;
-            }
-        }
-        again.into_iter().for_each(|id| self.enqueue(id));
     }
 }

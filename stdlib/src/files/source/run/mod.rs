@@ -1,36 +1,44 @@
 //! The loop: look, read, put, and learn what was delivered.
 
 mod delivering;
+mod letting_go;
 mod looking;
+mod opening;
+mod saving;
 mod setting_aside;
+mod too_large;
 mod turns;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use weir_runtime::source::{Delivered, Deliveries, Outlet, SourcePort, Stored};
+use tracing::warn;
+use weir_runtime::batch::Partition;
+#[cfg(weir_bug = "given_taken_for_delivered")]
+use weir_runtime::source::DeliveredThrough;
+use weir_runtime::source::{Behind, Delivered, Deliveries, Outlet, SourcePort};
 
-use super::positions::{Memory, PositionsError, Remembered};
+use super::positions::{Ends, KeepPositions, Memory, PositionsError, Remembered};
 use super::room::Room;
 use super::tracked::{FileId, Files, Phase};
 use super::watching::{News, Watcher};
 use super::{FilesError, FilesSource};
 use crate::due::until;
+use saving::Saves;
+use weir_runtime::Descriptor;
 
-/// The most files that are open at once; for another, the one unused for longest is closed.
-const OPEN_MAX: usize = 512;
 /// The most packed files that are read at once: each holds what its unpacking needs.
 const PACKED_MAX: usize = 8;
 /// A file that has gone is kept open for so long after its last growth, since its writer may go on.
 const GONE_OPEN: Duration = Duration::from_secs(60);
 /// A file that could not be read is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
+/// What fails because of an outage is tried again after so long.
+const OUTAGE_RETRY: Duration = Duration::from_secs(1);
 /// A copy that changes while it waits for its original is looked into once in so many looks.
 const COPY_LOOKS: u32 = 10;
 /// Two looks are at least this far apart.
@@ -41,8 +49,6 @@ const LOOKS_APART_UNTOLD: u32 = 20;
 const LOOKS_APART_TOLD: u32 = 100;
 /// A look that takes long puts the next one off by no more than this.
 const LOOKS_APART_MAX: Duration = Duration::from_secs(60);
-/// Positions are saved at most a tenth of the time: a pause is so many times as long as what it follows.
-const SAVES_APART: u32 = 9;
 /// What is wrong with a packed file that was cut off.
 const ENDS_WITHIN: &str = "ends within what was packed";
 /// The partition whose position says that the source has run before.
@@ -54,7 +60,9 @@ struct Run<'a> {
     stop: CancellationToken,
     files: Files,
     /// Files that are open, and perhaps some that no longer are.
-    open: HashSet<FileId>,
+    open: HashMap<FileId, Descriptor>,
+    /// Files of which something is held back until more is written to them, or time has passed.
+    waits_for_more: HashSet<FileId>,
     watcher: Watcher,
     /// Files with something to be read, each in its turn.
     queue: VecDeque<FileId>,
@@ -65,13 +73,15 @@ struct Run<'a> {
     /// Whether it is still unknown which files of earlier runs are not there any more.
     absent_unknown: bool,
     turns: u64,
-    saving: Option<JoinHandle<Result<(), PositionsError>>>,
-    /// When what is being saved, or was saved last, was begun to be.
-    saving_since: Instant,
-    /// Before this nothing is saved again.
-    next_save: Instant,
-    /// Whether something was delivered that is not saved.
-    unsaved: bool,
+    saves: Saves,
+    /// The channels behind.
+    channels: Behind,
+    /// Who had what was delivered before this run.
+    ends: Ends,
+    /// Whether something was delivered in this run.
+    has_delivered: bool,
+    /// Whether files could not be read because of an outage, which was said.
+    outage: bool,
 }
 
 /// What the loop goes on with.
@@ -88,25 +98,27 @@ enum Event {
 /// Runs the source until it is told to stop.
 pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<(), FilesError> {
     source.batches.identities = port.wants_identities();
-    let SourcePort { mut outlet, mut deliveries, stop, stored, .. } = port;
-    let remembered = remember(source, &stored)?;
-    let now = Instant::now();
+    let remembered = remember(source, &port)?;
+    let SourcePort { mut outlet, mut deliveries, stop, channels, .. } = port;
+    let (now, ends) = (Instant::now(), remembered.ends.clone());
     let mut run = Run {
         stop: stop.clone(),
         files: Files::new(remembered),
         watcher: source.rules.room.watcher(source.component.clone(), source.discovery.patterns()),
         source,
-        open: HashSet::new(),
+        open: HashMap::new(),
+        waits_for_more: HashSet::new(),
         queue: VecDeque::new(),
         due: BTreeSet::new(),
         next_look: now,
         looked: None,
         absent_unknown: true,
         turns: 0,
-        saving: None,
-        saving_since: now,
-        next_save: now,
-        unsaved: false,
+        saves: Saves::new(now),
+        channels,
+        ends,
+        has_delivered: false,
+        outage: false,
     };
     let result = async {
         loop {
@@ -116,9 +128,14 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
                 event = run.next(&mut deliveries) => event,
             };
             run.handle(event, &mut outlet, &mut deliveries).await?;
+            run.source.meter.hold_back(run.waits_for_more.len() as u64);
         }
     }
     .await;
+    let result = match result {
+        Ok(()) => run.let_go_of_all(&mut outlet, &mut deliveries).await,
+        failed => failed,
+    };
     if result.is_ok() {
         outlet.close();
         while let Some(delivered) = deliveries.next().await {
@@ -126,32 +143,69 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         }
     }
     let saved = run.save_the_last().await;
-    run.source.remembered = run.files.remember();
+    run.source.remembered = run.memory();
     result.and(saved)
 }
 
-/// What is known from before: the most that the channels, the file of positions and this process say.
-fn remember(source: &mut FilesSource, stored: &Stored) -> Result<Memory, FilesError> {
+/// What is known from before: what this process and the file of positions say, and what the channels add. What
+/// they were given and what is delivered stay apart.
+fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, FilesError> {
     let mut memory = std::mem::take(&mut source.remembered);
     if let (Some(path), None) = (&source.positions_path, &source.positions) {
         let (positions, loaded) = source.rules.room.positions(path)?;
+        let is_first = loaded.is_none();
+        memory = hold_against_ends(source, &*positions, loaded.unwrap_or_default(), port)?;
         source.positions = Some(positions);
-        source.first_run &= loaded.is_none();
-        let loaded = loaded.unwrap_or_default();
-        memory.files.extend(loaded.files);
-        memory.copies.extend(loaded.copies);
+        source.first_run &= is_first;
     }
-    source.first_run &= stored.positions().next().is_none();
+    source.first_run &= port.given.positions().next().is_none();
     let places = memory.files.iter().enumerate();
-    let places: HashMap<String, usize> = places.map(|(at, known)| (known.partition.clone(), at)).collect();
-    for (partition, position) in stored.positions() {
-        match places.get(partition.name()).map(|at| &mut memory.files[*at]) {
-            Some(known) if known.position < position => (known.position, known.rest) = (position, None),
-            Some(_) => {}
-            None => memory.files.extend(Remembered::stored(partition, position)),
-        }
+    let mut places: HashMap<String, usize> =
+        places.map(|(at, known)| (known.partition.clone(), at)).collect();
+    let mut change = |partition: &Partition, change: &dyn Fn(&mut Remembered)| {
+        let at = places.get(partition.name()).copied().or_else(|| {
+            let name = partition.name().parse().ok()?;
+            memory.files.push(Remembered::named(partition, name));
+            places.insert(partition.name().to_owned(), memory.files.len() - 1);
+            Some(memory.files.len() - 1)
+        });
+        at.into_iter().for_each(|at| change(&mut memory.files[at]));
+    };
+    for (partition, given) in port.given.positions() {
+        change(partition, &|known| {
+            if given.position() > known.reads_on_at() {
+                known.rest = None;
+            }
+            known.given = Some(given);
+            #[cfg(weir_bug = "given_taken_for_delivered")]
+            let position = DeliveredThrough::not_wanted_before(given.position());
+            #[cfg(weir_bug = "given_taken_for_delivered")]
+            (known.position = position.max(known.position));
+        });
+    }
+    for (partition, delivered) in port.delivered.positions() {
+        change(partition, &|known| known.position = delivered.max(known.position));
     }
     Ok(memory)
+}
+
+/// Refuses positions that were delivered to ends which know less now, unless somebody has accepted that.
+fn hold_against_ends(
+    source: &FilesSource,
+    positions: &dyn KeepPositions,
+    mut loaded: Memory,
+    port: &SourcePort,
+) -> Result<Memory, FilesError> {
+    let Some(lack) = loaded.ends.lack(&loaded.files, &port.channels) else { return Ok(loaded) };
+    if !positions.is_accepted()? {
+        let path = source.positions_path.clone().unwrap_or_default();
+        return Err(PositionsError::LessKnown { path, lack }.into());
+    }
+    warn!(component = %source.component, "{lack}: that is accepted, the source goes on behind its positions");
+    loaded.ends = Ends::default();
+    positions.save(&loaded)?;
+    positions.forget_acceptance()?;
+    Ok(loaded)
 }
 
 impl Run<'_> {
@@ -162,7 +216,7 @@ impl Run<'_> {
         tokio::select! {
             biased;
             delivered = deliveries.next() => Event::Delivered(delivered),
-            saved = finished(&mut self.saving) => Event::Saved(saved),
+            saved = self.saves.finished() => Event::Saved(saved),
             () = until(save) => Event::Save,
             () = sleep_until(self.next_look) => Event::Look,
             () = until(due) => Event::Due,
@@ -217,7 +271,7 @@ impl Run<'_> {
     fn enqueue(&mut self, id: FileId) {
         if let Some(file) = self.files.get(id)
             && !file.queued
-            && matches!(file.phase, Phase::New | Phase::Reading)
+            && matches!(file.phase, Phase::New | Phase::Reading | Phase::Finished)
         {
             file.queued = true;
             self.queue.push_back(id);
@@ -239,6 +293,7 @@ impl Run<'_> {
         match self.source.linger {
             Some(linger) if !enough => {
                 self.enqueue_at(id, Instant::now() + linger);
+                self.waits_for_more.insert(id);
             }
             _ => self.enqueue(id),
         }
@@ -261,19 +316,4 @@ impl Run<'_> {
 
 fn file_path(files: &mut Files, id: FileId) -> PathBuf {
     files.get(id).map(|file| file.path.clone()).unwrap_or_default()
-}
-
-/// Waits until what is being saved is saved; for ever if nothing is.
-fn finished(
-    saving: &mut Option<JoinHandle<Result<(), PositionsError>>>,
-) -> impl Future<Output = Result<(), FilesError>> + '_ {
-    std::future::poll_fn(move |context| {
-        let Some(handle) = saving else { return std::task::Poll::Pending };
-        let done = std::task::ready!(std::pin::Pin::new(handle).poll(context));
-        *saving = None;
-        std::task::Poll::Ready(match done {
-            Ok(saved) => saved.map_err(FilesError::from),
-            Err(error) => Err(FilesError::from(error)),
-        })
-    })
 }

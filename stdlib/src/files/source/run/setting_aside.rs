@@ -1,10 +1,13 @@
 //! Files with which something is wrong.
 
+use std::io::{self, ErrorKind};
+
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, info, warn};
+use weir_runtime::is_outage;
 
 use super::super::tracked::{FileId, Phase};
-use super::{LOOKS_APART, RETRY, Run};
+use super::{LOOKS_APART, OUTAGE_RETRY, RETRY, Run};
 
 impl Run<'_> {
     pub(super) fn set_aside(&mut self, id: FileId, why: &str) {
@@ -19,24 +22,40 @@ impl Run<'_> {
     }
 
     /// A file that can't be read is tried again when it changes, or after a while.
-    pub(super) fn fail(&mut self, id: FileId, error: &std::io::Error) {
+    pub(super) fn fail(&mut self, id: FileId, error: &io::Error) {
         let Some(file) = self.files.get(id) else { return };
         file.content = None;
-        let path = file.path.clone();
-        file.failure = Some((error.to_string(), Instant::now()));
-        if error.kind() == std::io::ErrorKind::NotFound {
+        if error.kind() == ErrorKind::NotFound {
             // It has gone, or has another name now: the next look will say.
             self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
-            if let Some(file) = self.files.get(id) {
-                file.failure = None;
-            }
             return;
         }
-        error!(
-            component = %self.source.component,
-            "can't read {}: {error}; it is set aside for {RETRY:?}, the source goes on with others",
-            path.display()
-        );
-        self.source.meter.count("files_set_aside", 1);
+        let wait = if is_outage(error) { OUTAGE_RETRY } else { RETRY };
+        file.retry_at = Some(Instant::now() + wait);
+        let component = &self.source.component;
+        if !is_outage(error) {
+            error!(
+                component = %component,
+                "can't read {}: {error}; it is set aside for {RETRY:?}, the source goes on with others",
+                file.path.display()
+            );
+            self.source.meter.count("files_set_aside", 1);
+            return;
+        }
+        self.source.meter.count("files_not_read_for_an_outage", 1);
+        if !std::mem::replace(&mut self.outage, true) {
+            warn!(
+                component = %component,
+                "can't read {}: {error}; this passes by itself, files are tried again every {OUTAGE_RETRY:?}",
+                file.path.display()
+            );
+        }
+    }
+
+    /// A file was read.
+    pub(super) fn outage_is_over(&mut self) {
+        if std::mem::replace(&mut self.outage, false) {
+            info!(component = %self.source.component, "files can be read again");
+        }
     }
 }

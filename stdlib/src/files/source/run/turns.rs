@@ -11,11 +11,13 @@ use weir_runtime::source::{Deliveries, Outlet};
 
 use super::super::content::Content;
 use super::super::reading::Chunk;
-use super::super::text::{Identified, Knowledge, Outcome, Text, identify};
+use super::super::text::{Begun, Identified, Knowledge, Outcome, Text, identify};
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
 use super::looking::has_packed_name;
-use super::{ENDS_WITHIN, LOOKS_APART, OPEN_MAX, PACKED_MAX, Run, file_path, finished};
+use super::opening::DESCRIPTOR_RETRY;
+use super::too_large::large;
+use super::{ENDS_WITHIN, LOOKS_APART, PACKED_MAX, Run, file_path};
 use crate::due::until;
 use crate::lines::Ending;
 
@@ -37,9 +39,16 @@ impl Run<'_> {
         let turns = self.turns;
         let Some(file) = self.files.get(id) else { return Ok(()) };
         (file.queued, file.used) = (false, turns);
-        if file.failure.is_some() {
+        let needs_room = file.content.is_none() && matches!(file.phase, Phase::New | Phase::Reading);
+        self.waits_for_more.remove(&id);
+        if file.retry_at.is_some() {
             return Ok(());
         }
+        if needs_room && !self.make_room(id) {
+            self.enqueue_at(id, Instant::now() + DESCRIPTOR_RETRY);
+            return Ok(());
+        }
+        let Some(file) = self.files.get(id) else { return Ok(()) };
         let (phase, packed_and_closed) = (file.phase, file.is_packed() && file.content.is_none());
         match phase {
             Phase::New => self.identify(id).await,
@@ -48,7 +57,8 @@ impl Run<'_> {
                 Ok(())
             }
             Phase::Reading => self.read(id, outlet, deliveries).await,
-            Phase::Resting | Phase::Finished | Phase::SetAside => Ok(()),
+            Phase::Finished => self.finish(id).await,
+            Phase::Resting | Phase::SetAside => Ok(()),
         }
     }
 
@@ -56,7 +66,7 @@ impl Run<'_> {
         let files = &mut self.files;
         let packed =
             |id: &&FileId| files.get(**id).is_some_and(|file| file.is_packed() && file.content.is_some());
-        self.open.iter().filter(packed).count()
+        self.open.keys().filter(packed).count()
     }
 
     /// Looks into a file; if it is packed, at what it may be a copy of as well.
@@ -83,13 +93,13 @@ impl Run<'_> {
         }
         let Some(identified) = self.look_into(id).await? else { return Ok(()) };
         let component = self.source.component.clone();
-        let (text, content) = match identified {
-            Ok(Identified::Text(text, content)) => (text, content),
+        let (text, content, begun) = match identified {
+            Ok(Identified::Text(text, content, begun)) => (text, content, begun),
             Ok(Identified::Anew(text, content, why)) => {
                 let path = file_path(&mut self.files, id);
                 warn!(component = %component, "{} is read from its beginning: {why}", path.display());
                 self.source.meter.count("files_begun_anew", 1);
-                (text, content)
+                (text, content, Begun::default())
             }
             Ok(Identified::Empty(stamp)) => {
                 if matches!(self.source.mode, FileMode::Complete { .. }) {
@@ -106,14 +116,12 @@ impl Run<'_> {
             }
             Ok(Identified::Copies(other)) => {
                 self.files.wait(id, other);
-                self.unsaved = true;
-                self.save();
+                self.save_soon();
                 return Ok(());
             }
             Ok(Identified::Done(partition)) => {
                 self.files.is_done(id, partition);
-                self.unsaved = true;
-                self.save();
+                self.save_soon();
                 return Ok(());
             }
             // The next look finds out where they are now, and the copy when the other is done.
@@ -135,10 +143,9 @@ impl Run<'_> {
             Some(partition) => self.files.name(id, partition),
             None => drop(self.files.let_go_of_earlier(id, None)),
         }
-        self.make_room(id);
         if let Some(file) = self.files.get(id) {
             debug!(component = %component, path = %file.path.display(), from = text.reading.position, "begins");
-            file.begin(text);
+            file.begin(text, begun);
             file.content = Some(content);
         }
         self.enqueue(id);
@@ -158,26 +165,6 @@ impl Run<'_> {
         }
     }
 
-    /// The file is about to be opened: closes those that were unused for longest, if too many are.
-    pub(super) fn make_room(&mut self, id: FileId) {
-        if self.open.len() >= OPEN_MAX {
-            let files = &mut self.files;
-            self.open.retain(|id| files.get(*id).is_some_and(|file| file.content.is_some()));
-            let mut open: Vec<(u64, FileId)> =
-                self.open.iter().filter_map(|id| files.get(*id).map(|file| (file.used, *id))).collect();
-            open.sort_unstable();
-            // Several at once, so that it is seldom looked for.
-            let surplus = (open.len() + OPEN_MAX / 8).saturating_sub(OPEN_MAX);
-            for (_, id) in open.into_iter().take(surplus) {
-                self.open.remove(&id);
-                if let Some(file) = files.get(id) {
-                    file.content = None;
-                }
-            }
-        }
-        self.open.insert(id);
-    }
-
     /// Reads some of a file and puts it. While a part is put, the next is already read.
     async fn read(
         &mut self,
@@ -186,17 +173,14 @@ impl Run<'_> {
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
         let ending = self.ending(id);
-        let needs_room = self.files.get(id).is_some_and(|file| file.content.is_none());
-        if needs_room {
-            self.make_room(id);
-        }
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let Some(text) = file.text.take() else { return Ok(()) };
         let (path, content) = (file.path.clone(), file.content.take());
         let mut reading = self.begin_to_read(text, path, content, ending);
         for part in 1.. {
             let (text, read) = reading.await?;
-            let Some((chunk, partition, content)) = self.take_up(id, text, read).await? else {
+            let Some((chunk, partition, content)) = self.take_up(id, text, read, outlet, deliveries).await?
+            else {
                 return Ok(());
             };
             let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_look;
@@ -243,24 +227,33 @@ impl Run<'_> {
         id: FileId,
         text: Box<Text>,
         read: ReadOutcome,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
     ) -> Result<Option<(Chunk, Option<Partition>, Option<Content>)>, FilesError> {
-        let Some(file) = self.files.get(id) else { return Ok(None) };
         let (content, outcome) = match read {
             Ok((content, Outcome::Rewritten(why))) => {
-                self.rewritten(id, text, content, why).await?;
+                if let Some(file) = self.files.get(id) {
+                    file.text = Some(text);
+                }
+                self.hand_on_rest(id, outlet, deliveries).await?;
+                self.rewritten(id, content, why).await?;
                 return Ok(None);
             }
             Ok((content, outcome)) => {
+                self.outage_is_over();
                 // Of a packed text that is read, nothing is kept but where it ends.
                 let done = text.is_packed() && text.at_rest;
                 ((!done).then_some(content), outcome)
             }
             Err(error) => {
-                file.text = Some(text);
+                if let Some(file) = self.files.get(id) {
+                    file.text = Some(text);
+                }
                 self.fail(id, &error);
                 return Ok(None);
             }
         };
+        let Some(file) = self.files.get(id) else { return Ok(None) };
         file.stamp = text.stamp;
         let partition = text.partition.clone();
         if let Outcome::Read(chunk) = &outcome
@@ -288,13 +281,9 @@ impl Run<'_> {
     }
 
     /// What was read of the file is not there any more.
-    async fn rewritten(
-        &mut self,
-        id: FileId,
-        text: Box<Text>,
-        content: Content,
-        why: &str,
-    ) -> Result<(), FilesError> {
+    async fn rewritten(&mut self, id: FileId, content: Content, why: &str) -> Result<(), FilesError> {
+        let text = self.files.get(id).and_then(|file| file.text.take());
+        let Some(text) = text else { return Ok(()) };
         let (text, anew) = self
             .room()
             .drive()
@@ -318,6 +307,9 @@ impl Run<'_> {
         if matches!(self.source.mode, FileMode::Complete { .. }) {
             return Ending::End;
         }
+        if self.files.get(id).is_some_and(|file| file.is_let_go) {
+            return Ending::End;
+        }
         let pending = self.files.get(id).and_then(|file| file.pending);
         match (pending, self.source.pause) {
             (Some((_, since)), Some(pause)) if since.elapsed() >= pause => Ending::Pause,
@@ -329,22 +321,25 @@ impl Run<'_> {
         let path = file_path(&mut self.files, id);
         warn!(
             component = %self.source.component,
-            "{} is read from its beginning: {why}; what was written before that and not read is lost",
+            "{} is read from its beginning: {why}; what was written since it was read last is lost",
             path.display()
         );
         self.source.meter.count("files_begun_anew", 1);
         if let Some(new) = self.files.renew(id, Instant::now()) {
             if let (Some(file), Some((text, content))) = (self.files.get(new), anew) {
-                file.begin(Box::new(text));
+                file.begin(Box::new(text), Begun::default());
                 file.content = Some(content);
-                self.make_room(new);
+                // It is the same open file.
+                if let Some(descriptor) = self.open.remove(&id) {
+                    self.open.insert(new, descriptor);
+                }
             }
             self.enqueue(new);
         }
     }
 
     /// Puts what a turn has brought, and says when the file's next turn is. Gives back whether all of it is put.
-    async fn put(
+    pub(super) async fn put(
         &mut self,
         id: FileId,
         chunk: Chunk,
@@ -366,7 +361,13 @@ impl Run<'_> {
             && chunk.next > chunk.after
         {
             self.files.name(id, &partition);
+            let (most, after) = (outlet.event_bytes_max(), chunk.after);
+            let large = large(&chunk.spans, most);
             let batch = self.source.batches.of(chunk, &path, &partition)?;
+            let batch = match large.is_empty() {
+                true => batch,
+                false => self.without_too_large(batch, &large, most, &path, after)?,
+            };
             is_put = self.put_batch(batch, outlet, deliveries).await?;
         }
         if at_end && matches!(self.source.mode, FileMode::Complete { .. }) {
@@ -390,6 +391,7 @@ impl Run<'_> {
                 // What still waits after that is a line without its end.
                 if since.elapsed() < pause {
                     self.enqueue_at(id, since + pause);
+                    self.waits_for_more.insert(id);
                 }
             }
             None => file.pending = None,
@@ -417,7 +419,7 @@ impl Run<'_> {
                 // What is not put is read again in the next run.
                 () = stop.cancelled() => return Ok(false),
                 Some(delivered) = deliveries.next() => self.deliver(delivered).await?,
-                saved = finished(&mut self.saving) => self.saved(saved)?,
+                saved = self.saves.finished() => self.saved(saved)?,
                 () = until(save) => self.save(),
             }
         }

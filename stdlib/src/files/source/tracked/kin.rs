@@ -79,7 +79,7 @@ impl Files {
         kin.copy_of = self.all.get(&id).and_then(|file| file.copy.as_ref()).and_then(|copy| {
             let all = self.remembered.values().flatten();
             let known = all.into_iter().find(|known| known.partition == copy.partition.name())?;
-            Some((copy.partition.clone(), known.position))
+            Some((copy.partition.clone(), known.position.position()))
         });
         kin
     }

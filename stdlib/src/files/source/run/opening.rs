@@ -1,0 +1,69 @@
+//! How many files are open at once: each has a descriptor of the process's budget.
+
+use std::time::Duration;
+
+use weir_runtime::Purpose;
+
+use super::super::tracked::{FileId, Phase, Tracked};
+use super::Run;
+
+/// The most files that are open at once; for another, the one unused for longest is closed.
+const OPEN_MAX: usize = 512;
+/// A file for which there is no descriptor has its next turn after so long.
+pub(super) const DESCRIPTOR_RETRY: Duration = Duration::from_millis(100);
+
+impl Run<'_> {
+    /// The file is about to be opened. Closes those that were unused for longest if too many are. Gives back
+    /// whether there is a descriptor for it.
+    pub(super) fn make_room(&mut self, id: FileId) -> bool {
+        if self.open.contains_key(&id) {
+            return true;
+        }
+        if self.open.len() >= OPEN_MAX {
+            self.close_unused();
+        }
+        let take = |run: &mut Self| run.source.descriptors.try_take(Purpose::SourceFile);
+        let descriptor = take(self).or_else(|| {
+            self.close_unused();
+            take(self)
+        });
+        descriptor.map(|descriptor| self.open.insert(id, descriptor)).is_some()
+    }
+
+    /// Gives the descriptors of files back that are closed.
+    pub(super) fn forget_closed(&mut self) {
+        let files = &mut self.files;
+        self.open.retain(|id, _| files.get(*id).is_some_and(|file| file.content.is_some() || file.queued));
+    }
+
+    /// Closes an eighth of the files that are open: those with nothing to be read that were unused for longest.
+    fn close_unused(&mut self) {
+        self.forget_closed();
+        let files = &mut self.files;
+        let mut unused: Vec<(u64, FileId)> = self
+            .open
+            .keys()
+            .filter_map(|id| files.get(*id).filter(|file| may_be_closed(file)).map(|file| (file.used, *id)))
+            .collect();
+        unused.sort_unstable();
+        // Several at once, so that it is seldom looked for.
+        for (_, id) in unused.into_iter().take(self.open.len() / 8 + 1) {
+            self.open.remove(&id);
+            if let Some(file) = files.get(id) {
+                file.content = None;
+            }
+        }
+    }
+}
+
+/// Whether nothing is lost by closing the file: it is there to be opened again, or was read.
+fn may_be_closed(file: &Tracked) -> bool {
+    let is_read = |length: u64| {
+        let text = file.text.as_ref();
+        text.is_none_or(|text| text.at_rest && (text.rest.is_some() || length <= text.reading.position))
+    };
+    let state = || file.content.as_ref().and_then(|content| content.state().ok());
+    file.gone_since.is_none()
+        || file.phase != Phase::Reading
+        || state().is_none_or(|state| file.is_packed() || is_read(state.stamp.length))
+}
