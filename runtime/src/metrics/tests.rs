@@ -257,3 +257,14 @@ async fn silent_connections_do_not_delay_an_answer() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_whose_source_holds_something_back_is_not_idle() {
+    let scene = scene();
+    let quiet = Duration::from_secs(1);
+    scene.source.hold_back(1);
+    let long = Duration::from_secs(3600);
+    assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_err());
+    scene.source.hold_back(0);
+    assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_ok());
+}

@@ -50,6 +50,9 @@ pub(super) struct Remembered {
     /// Whether it was packed when it was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) packed: bool,
+    /// What lies before the position was not wanted, and channels were not heard to know that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) unconfirmed: bool,
 }
 
 /// A packed file that was found to be a copy of one that another file brings, or has brought.
@@ -86,6 +89,7 @@ impl Remembered {
             rest: None,
             copy: None,
             packed: false,
+            unconfirmed: false,
         }
     }
 

@@ -3,11 +3,13 @@
 mod kin;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::consumed::{Consumed, Marks};
 use super::content::Content;
@@ -63,14 +65,16 @@ pub(super) struct Tracked {
     pub(super) marks: Marks,
     pub(super) delivered: DeliveredThrough,
     delivered_hash: Option<Consumed>,
+    /// Whether it is not known by channels where it begins.
+    pub(super) unconfirmed: bool,
     /// What is remembered of it, while it rests.
-    remembered: Option<Remembered>,
+    remembered: Option<Box<Remembered>>,
     /// Which generation it has at least, since others were read from the same file.
     generation_min: u32,
     /// What it was found to be a copy of, as it is now.
     copy: Option<CopyOf>,
     /// The file that brings what this one is a copy of.
-    waits: Option<Waits>,
+    waits: Option<Box<Waits>>,
     /// Where the text of a complete file ends, once it is read.
     pub(super) end: Option<u64>,
     /// It could not be read, and is tried again then.
@@ -112,6 +116,7 @@ impl Tracked {
             marks: Marks::default(),
             delivered: DeliveredThrough::default(),
             delivered_hash: None,
+            unconfirmed: false,
             remembered: None,
             generation_min: 0,
             copy: None,
@@ -152,7 +157,7 @@ impl Tracked {
 
     /// What has to be known of it after a restart.
     fn remember(&self) -> Option<Remembered> {
-        let Some(text) = &self.text else { return self.remembered.clone() };
+        let Some(text) = &self.text else { return self.remembered.as_deref().cloned() };
         let partition = text.partition.as_ref()?;
         let all = text.at_rest
             && self.delivered.position() == text.reading.position
@@ -170,16 +175,23 @@ impl Tracked {
             rest: all.then_some(text.stamp),
             copy: text.is_copy().then_some(self.key),
             packed: text.is_packed(),
+            unconfirmed: self.unconfirmed,
         })
     }
+}
+
+fn hash(path: &Path) -> u64 {
+    xxh3_64(path.as_os_str().as_bytes())
 }
 
 /// All files.
 #[derive(Default)]
 pub(super) struct Files {
-    all: BTreeMap<FileId, Tracked>,
+    /// Each in its place, since the tree's nodes have room that is not used.
+    all: BTreeMap<FileId, Box<Tracked>>,
     by_key: HashMap<Key, FileId>,
-    by_path: HashMap<PathBuf, FileId>,
+    /// By the hash of its path, which the file itself has.
+    by_path: HashMap<u64, FileId>,
     by_partition: HashMap<Partition, FileId>,
     next: FileId,
     /// Known, and not among those above.
@@ -204,11 +216,12 @@ impl Files {
     }
 
     pub(super) fn get(&mut self, id: FileId) -> Option<&mut Tracked> {
-        self.all.get_mut(&id)
+        self.all.get_mut(&id).map(|file| &mut **file)
     }
 
     pub(super) fn of_path(&self, path: &Path) -> Option<FileId> {
-        self.by_path.get(path).copied()
+        let id = *self.by_path.get(&hash(path))?;
+        self.all.get(&id).filter(|file| file.path == path).map(|_| id)
     }
 
     pub(super) fn of_partition(&self, partition: &Partition) -> Option<FileId> {
@@ -216,7 +229,7 @@ impl Files {
     }
 
     pub(super) fn iter(&mut self) -> impl Iterator<Item = (FileId, &mut Tracked)> {
-        self.all.iter_mut().map(|(id, file)| (*id, file))
+        self.all.iter_mut().map(|(id, file)| (*id, &mut **file))
     }
 
     /// Takes note of what a look has seen. Gives back the files that are new or have changed.
@@ -230,7 +243,7 @@ impl Files {
                 None => {
                     let id = self.add(Tracked::new(sighting));
                     if self.was_copy(id, resting) {
-                        self.by_path.insert(sighting.path.clone(), id);
+                        self.by_path.insert(hash(&sighting.path), id);
                         there.insert(id);
                         continue;
                     }
@@ -247,7 +260,7 @@ impl Files {
                 }
             };
             there.insert(id);
-            self.by_path.insert(sighting.path.clone(), id);
+            self.by_path.insert(hash(&sighting.path), id);
             let Some(file) = self.all.get_mut(&id) else { continue };
             file.gone_since = None;
             if file.path != sighting.path {
@@ -270,7 +283,7 @@ impl Files {
     fn rest(&mut self, id: FileId, known: Remembered) {
         if let Some(file) = self.all.get_mut(&id) {
             (file.phase, file.delivered) = (Phase::Resting, known.position);
-            file.remembered = Some(known);
+            file.remembered = Some(Box::new(known));
         }
     }
 
@@ -278,7 +291,7 @@ impl Files {
         let id = self.next;
         self.next += 1;
         self.by_key.insert(file.key, id);
-        self.all.insert(id, file);
+        self.all.insert(id, Box::new(file));
         id
     }
 
@@ -290,7 +303,7 @@ impl Files {
         let sighting = Sighting { path: old.path.clone(), key: old.key, stamp: old.stamp };
         let generation_min = old.text.as_ref().map_or(0, |text| text.generation + 1).max(old.generation_min);
         let id = self.add(Tracked { generation_min, ..Tracked::new(&sighting) });
-        self.by_path.insert(sighting.path, id);
+        self.by_path.insert(hash(&sighting.path), id);
         Some(id)
     }
 
@@ -299,7 +312,7 @@ impl Files {
         let file = self.all.get(&id)?;
         let (key, mut generation_min) = (file.key, file.generation_min);
         let mut remembered = self.remembered.get(&key).cloned().unwrap_or_default();
-        remembered.extend(file.remembered.clone());
+        remembered.extend(file.remembered.as_deref().cloned());
         if generation_min > 0 {
             // It is none of those that were there before.
             let names = remembered.drain(..).filter_map(|known| known.name());
@@ -324,7 +337,7 @@ impl Files {
         let (key, before) = (file.key, file.remembered.take());
         let before = before.filter(|before| now.is_none_or(|now| before.partition != now.name()));
         if let Some(before) = before {
-            self.remembered.entry(key).or_default().push(before);
+            self.remembered.entry(key).or_default().push(*before);
         }
         Some(key)
     }
@@ -367,7 +380,7 @@ impl Files {
             return None;
         };
         let file = self.all.get_mut(&id)?;
-        file.delivered = through.max(file.delivered);
+        (file.delivered, file.unconfirmed) = (through.max(file.delivered), false);
         if let Some(hash) = file.marks.deliver(through.position()) {
             file.delivered_hash = Some(hash);
         }
@@ -396,7 +409,7 @@ impl Files {
             .all
             .iter()
             .filter(|(_, file)| {
-                let waits = file.phase == Phase::Reading && file.rest_waits();
+                let waits = file.due.is_some() || file.phase == Phase::Reading && file.rest_waits();
                 let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
                 file.gone_since.is_some() && is_idle
             })
@@ -437,65 +450,12 @@ impl Files {
 
     /// What has to be known of all of them after a restart.
     pub(super) fn remember(&self) -> Memory {
-        let tracked = self.all.values().filter_map(Tracked::remember);
+        let tracked = self.all.values().filter_map(|file| file.remember());
         let files = tracked.chain(self.remembered.values().flatten().cloned()).collect();
-        let copies = self.all.values().filter_map(Tracked::copied).chain(self.copies.values().cloned());
+        let copies = self.all.values().filter_map(|file| file.copied()).chain(self.copies.values().cloned());
         Memory { files, copies: copies.collect(), ends: Ends::default() }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::identity::Head;
-    use super::*;
-
-    fn name(inode: u64, generation: u32) -> Partition {
-        let key = Key { device: 1, inode, birth: 0 };
-        Name { key, head: Head::of(b"one\n"), generation, first: None }.partition()
-    }
-
-    fn remembered(partition: &Partition) -> Remembered {
-        let name = partition.name().parse().unwrap();
-        Remembered { position: DeliveredThrough::not_wanted_before(4), ..Remembered::named(partition, name) }
-    }
-
-    #[test]
-    fn of_the_files_that_have_gone_the_last_are_remembered() {
-        let all = (0..GONE_MAX as u64 + 50).map(|inode| remembered(&name(inode, 0)));
-        let mut files = Files::new(Memory { files: all.collect(), ..Memory::default() });
-        files.let_go_of_absent();
-        files.prune();
-        assert_eq!(files.remember().files.len(), GONE_MAX);
-    }
-
-    #[test]
-    fn a_file_whose_directory_can_t_be_looked_into_has_not_gone() {
-        let mut files = Files::default();
-        let stamp = Stamp { length: 4, modified: 0 };
-        let key = Key { device: 1, inode: 7, birth: 0 };
-        let sighting = Sighting { path: PathBuf::from("/in/a.log"), key, stamp };
-        let seen = Seen { files: vec![sighting], ..Seen::default() };
-        let id = files.see(&seen, true, Instant::now())[0];
-        let mut seen = Seen::default();
-        seen.note(Path::new("/in"), &"too many open files", true);
-        files.see(&seen, true, Instant::now());
-        assert!(files.get(id).unwrap().gone_since.is_none());
-        files.see(&Seen::default(), true, Instant::now());
-        assert!(files.get(id).unwrap().gone_since.is_some());
-    }
-
-    #[test]
-    fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
-        let earlier = (0..GONE_MAX as u32 + 50).map(|generation| remembered(&name(7, generation)));
-        let mut files = Files::new(Memory { files: earlier.collect(), ..Memory::default() });
-        let stamp = Stamp { length: 4, modified: 0 };
-        let key = Key { device: 1, inode: 7, birth: 0 };
-        let sighting = Sighting { path: PathBuf::from("/a.log"), key, stamp };
-        let seen = Seen { files: vec![sighting], ..Seen::default() };
-        let news = files.see(&seen, true, Instant::now());
-        files.let_go_of_absent();
-        files.name(news[0], &name(7, u32::MAX));
-        files.prune();
-        assert_eq!(files.remember().files.len(), GONE_MAX);
-    }
-}
+mod tests;

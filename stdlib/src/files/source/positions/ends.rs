@@ -73,7 +73,7 @@ impl Ends {
         }
         for channel in self.channels.keys() {
             let Some(stored) = behind.stored_by(channel) else { continue };
-            for known in files {
+            for known in files.iter().filter(|known| !known.unconfirmed) {
                 let delivered = known.position.position();
                 let stored = stored.through(&Partition::new(known.partition.clone()));
                 let stored = stored.map_or(0, |given| given.position());

@@ -77,6 +77,15 @@ fn what_earlier_versions_have_saved_is_understood() {
     assert_eq!(memory.ends, Ends::default());
 }
 
+/// What this version writes. When it has to change, the version has to as well, and this one is still read.
+#[test]
+fn the_present_version_is_written_as_it_always_was() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/files/source/positions/golden-3.json");
+    let golden = std::fs::read_to_string(golden).unwrap();
+    assert_eq!(String::from_utf8(format::write(&memory(7)).unwrap()).unwrap(), golden);
+    assert_eq!(format::read(golden.as_bytes()).unwrap(), memory(7));
+}
+
 #[test]
 fn a_second_agent_is_kept_away() {
     let folder = tempfile::tempdir().unwrap();

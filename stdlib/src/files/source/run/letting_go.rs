@@ -88,7 +88,7 @@ impl Run<'_> {
         // through may be missed once.
         for _look in 0..LOOKS {
             let seen = self.source.discovery.look().await?;
-            self.files.see(&seen.files, true, Instant::now());
+            self.files.see(&seen, true, Instant::now());
             if !self.files.iter().any(|(_, file)| file.gone_since.is_some() && holds(file)) {
                 return Ok(());
             }

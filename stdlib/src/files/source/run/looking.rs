@@ -12,9 +12,7 @@ use super::super::text::{Begun, Text, at_its_end};
 use super::super::tracked::{FileId, Phase};
 use super::super::watching::News;
 use super::super::{After, FileMode, FileStart, FilesError};
-use super::{
-    BEGAN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_UNTOLD, OUTAGE_RETRY, Run,
-};
+use super::{BEGAN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_UNTOLD, OUTAGE_RETRY, Run};
 
 /// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
 const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
@@ -156,6 +154,7 @@ impl Run<'_> {
             // Nothing before its end is wanted.
             let delivered = DeliveredThrough::not_wanted_before(position);
             file.begin(text, Begun { delivered, consumed: None });
+            file.unconfirmed = true;
         }
         if let Some(partition) = partition {
             self.files.name(id, &partition);

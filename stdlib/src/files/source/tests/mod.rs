@@ -3,7 +3,9 @@
 mod bad_input;
 mod complete;
 mod copies;
+mod ends;
 mod follow;
+mod gone;
 mod packed;
 mod replaced;
 mod restart;
@@ -46,6 +48,9 @@ struct Setting {
     settings: Settings,
     durable: bool,
     clock: Arc<dyn Clock>,
+    descriptors: Descriptors,
+    /// The `byte_capacity` of a channel in memory.
+    channel_bytes: u64,
 }
 
 fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
@@ -91,7 +96,14 @@ impl Setting {
         ]);
         let settings =
             Settings { values: values.into_iter().map(|(name, value)| (name.to_string(), value)).collect() };
-        Setting { folder, settings, durable: false, clock: Arc::new(SystemClock) }
+        Setting {
+            folder,
+            settings,
+            durable: false,
+            clock: Arc::new(SystemClock),
+            descriptors: Descriptors::of_process(),
+            channel_bytes: 1 << 26,
+        }
     }
 
     /// With this setting as well.
@@ -139,7 +151,7 @@ impl Setting {
             keep_alive: Duration::from_secs(3),
         };
         if !self.durable {
-            return Arc::new(MemoryChannel::new(Limits { byte_capacity: 1 << 26, ..limits }));
+            return Arc::new(MemoryChannel::new(Limits { byte_capacity: self.channel_bytes, ..limits }));
         }
         let options = FileChannelOptions {
             component: "buffer".into(),
@@ -162,17 +174,23 @@ impl Setting {
             schema: schema(),
             meter: meter.clone(),
             clock: self.clock.clone(),
-            descriptors: weir_runtime::Descriptors::of_process(),
+            descriptors: self.descriptors.clone(),
         };
         make(&self.settings, context)
     }
 
     async fn begin(self) -> Trial {
+        self.begin_behind(|_| ()).await
+    }
+
+    /// The same, after something was done with the channel.
+    async fn begin_behind(self, prepare: impl FnOnce(&dyn Channel)) -> Trial {
         let meter = Arc::new(Meter::default());
         let mut source = self.source(&meter).unwrap();
         let channel = self.channel();
         let sink = SinkPort::reading(channel.as_ref());
         channel.open().await.unwrap();
+        prepare(&*channel);
         let port = SourcePort::into_channel(channel.clone());
         let stop = port.stop.clone();
         let running = tokio::spawn(async move { source.run(port).await });

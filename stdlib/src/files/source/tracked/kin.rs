@@ -47,7 +47,7 @@ impl Tracked {
         if let Some(text) = text {
             kin.neighbours.push(Neighbour { id, text });
             // Another file may lie there by now.
-            let known = self.remembered.as_ref().filter(|_| self.phase == Phase::New);
+            let known = self.remembered.as_deref().filter(|_| self.phase == Phase::New);
             let reader = self.may_be_any().then_some(id);
             kin.ancestors.extend(known.and_then(|known| Ancestor::of_remembered(known, reader)));
         } else if let (Some(partition), Some(text)) = (self.partition(), &self.text) {
@@ -88,7 +88,7 @@ impl Files {
     fn may_lie_at(&self, known: &Remembered) -> Option<FileId> {
         let key = known.copy.or_else(|| known.name().map(|name| name.key))?;
         let id = *self.by_key.get(&key)?;
-        self.all.get(&id).is_some_and(Tracked::may_be_any).then_some(id)
+        self.all.get(&id).is_some_and(|file| file.may_be_any()).then_some(id)
     }
 
     /// Whether an earlier run has found that the file is a copy, and it is one still. If so, it is clear
@@ -132,7 +132,7 @@ impl Files {
         let Some(other) = self.all.get(&on) else { return };
         let (unidentified, partition) = (other.may_be_any(), other.partition());
         let Some(file) = self.all.get_mut(&id) else { return };
-        file.waits = Some(Waits { on, unidentified, stamp: file.stamp });
+        file.waits = Some(Box::new(Waits { on, unidentified, stamp: file.stamp }));
         file.copy = partition.map(|partition| CopyOf { partition, done: false }).or(file.copy.take());
     }
 
@@ -152,7 +152,7 @@ impl Files {
     /// The copies that have waited for one of these, or for one that is known by now.
     pub(super) fn wake(&mut self, gone: &HashMap<FileId, Partition>) -> Vec<FileId> {
         let waiting: Vec<(FileId, Waits)> =
-            self.all.iter().filter_map(|(id, file)| Some((*id, file.waits?))).collect();
+            self.all.iter().filter_map(|(id, file)| Some((*id, **file.waits.as_ref()?))).collect();
         let mut woken = Vec::new();
         for (id, Waits { on, unidentified, stamp }) in waiting {
             let brings = self.all.get(&on).map(|other| (other.may_be_any(), other.partition()));

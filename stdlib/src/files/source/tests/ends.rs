@@ -1,0 +1,152 @@
+//! The ends behind the source: positions that can't be saved, ends that know less, and events that no channel takes.
+
+use weir_runtime::channel::Recovered;
+
+use super::*;
+
+async fn fails_with(setting: Setting, what: &str) -> Setting {
+    let Trial { setting, running, channel, .. } = setting.begin().await;
+    let failure = awaited(what, running).await.unwrap().unwrap_err();
+    assert!(failure.is_permanent() && failure.to_string().contains(what), "{failure}");
+    channel.close();
+    channel.shut().await.unwrap();
+    setting
+}
+
+#[tokio::test]
+async fn positions_that_cant_be_saved_hold_nothing_up_and_are_saved_as_soon_as_they_can() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    setting.write("a.log", "1\n2\n");
+    // Nothing can be written in the place of a directory.
+    fs::create_dir_all(setting.path("state/positions.json.new")).unwrap();
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    trial.counted("positions_not_saved", 2).await;
+    trial.append("a.log", "3\n");
+    assert_eq!(trial.lines(1).await, ["3"]);
+    fs::remove_dir(trial.path("state/positions.json.new")).unwrap();
+    let path = trial.path("state/positions.json");
+    let saved = async {
+        while !fs::read_to_string(&path).is_ok_and(|text| text.contains("\"position\":6")) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    awaited("positions that are saved", saved).await;
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn positions_are_saved_at_the_end_although_they_could_not_be_before() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    setting.write("a.log", "1\n2\n");
+    fs::create_dir_all(setting.path("state/positions.json.new")).unwrap();
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    trial.counted("positions_not_saved", 1).await;
+    fs::remove_dir(trial.path("state/positions.json.new")).unwrap();
+    let setting = trial.end().await;
+    setting.append("a.log", "3\n");
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["3"]);
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_was_deleted_is_missed_until_somebody_accepts_it() {
+    let setting = Setting::new(follow("beginning")).with_positions().with_durable_channel();
+    setting.write("a.log", "1\n2\n");
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    let setting = trial.end().await;
+    setting.append("a.log", "3\n");
+    fs::remove_dir_all(setting.path("channel")).unwrap();
+    let setting = fails_with(setting, "channel channel is not the one that had the events").await;
+    setting.write("state/positions.json.accept", "");
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["3"]);
+    assert!(!trial.path("state/positions.json.accept").exists(), "it counts once");
+    // From now on it is known.
+    let setting = trial.end().await;
+    let mut trial = setting.begin().await;
+    trial.append("a.log", "4\n");
+    assert_eq!(trial.lines(1).await, ["4"]);
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_channel_is_noticed() {
+    let setting = Setting::new(follow("beginning")).with_positions().with_durable_channel();
+    setting.write("a.log", "1\n2\n");
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    let setting = trial.end().await;
+    let (now, older) = (setting.path("channel"), setting.path("older"));
+    fs::create_dir(&older).unwrap();
+    for entry in fs::read_dir(&now).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), older.join(entry.file_name())).unwrap();
+    }
+    setting.append("a.log", "3\n");
+    let mut trial = setting.begin().await;
+    trial.lines(1).await;
+    let setting = trial.end().await;
+    fs::remove_dir_all(&now).unwrap();
+    fs::rename(&older, &now).unwrap();
+    fails_with(setting, "put back from a backup").await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_put_back_is_noticed_behind_a_channel_in_memory() {
+    let setting = Setting::new(follow("beginning")).with_positions();
+    setting.write("a.log", "1\n2\n");
+    let mark = |mark| Recovered { mark, ..Recovered::default() };
+    let mut trial = setting.begin_behind(|channel| channel.hold_against("out", &mark(7)).unwrap()).await;
+    trial.lines(2).await;
+    let setting = trial.end().await;
+    let mut setting = setting;
+    for (now, message) in [(6, "ends with entry 6, and had entry 7"), (0, "the ledger was deleted")] {
+        let trial = setting.begin_behind(|channel| channel.hold_against("out", &mark(now)).unwrap()).await;
+        let failure = awaited(message, trial.running).await.unwrap().unwrap_err();
+        assert!(failure.is_permanent() && failure.to_string().contains(message), "{failure}");
+        setting = trial.setting;
+    }
+    let trial = setting.begin_behind(|channel| channel.hold_against("out", &mark(8)).unwrap()).await;
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_larger_than_the_channel_is_left_out_and_the_others_go_on() {
+    let mut setting = Setting::new(follow("beginning")).with_positions();
+    setting.channel_bytes = 64 << 10;
+    let long = "x".repeat(100_000);
+    setting.write("a.log", format!("1\n{long}\n2\n"));
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(2).await, ["1", "2"]);
+    assert_eq!(trial.meter.counters()["events_too_large"], 1);
+    let setting = trial.end().await;
+    // It does not come again.
+    setting.append("a.log", "3\n");
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["3"]);
+    assert!(!trial.meter.counters().contains_key("events_too_large"));
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn more_files_than_there_are_descriptors_are_all_followed() {
+    let mut setting = Setting::new(follow("beginning"));
+    setting.descriptors = weir_runtime::Descriptors::with_limit(60);
+    for number in 0..100 {
+        setting.write(&format!("{number}.log"), format!("{number} first\n"));
+    }
+    let mut trial = setting.begin().await;
+    let mut lines = trial.lines(100).await;
+    for number in 0..100 {
+        trial.append(&format!("{number}.log"), format!("{number} second\n"));
+    }
+    lines.extend(trial.lines(100).await);
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 200);
+    trial.end().await;
+}

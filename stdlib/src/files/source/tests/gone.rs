@@ -1,0 +1,68 @@
+//! Last lines without their ends, of files that have gone.
+
+use super::*;
+
+/// The lines that come although the source is stopped.
+async fn stopped(trial: Trial) -> Vec<String> {
+    let Trial { stop, mut sink, channel, running, setting: _setting, .. } = trial;
+    stop.cancel();
+    let ended = async {
+        running.await.unwrap().unwrap();
+        channel.close();
+    };
+    let taking = async {
+        let mut lines = Vec::new();
+        while let Taken::Events(Delivery { batch, acknowledgement }) = sink.take().await.unwrap() {
+            let bodies = batch.bodies().unwrap().iter().flatten();
+            lines.extend(bodies.map(|body| String::from_utf8_lossy(body).into_owned()));
+            acknowledgement.done();
+        }
+        lines
+    };
+    let ((), lines) = awaited("the end", async { tokio::join!(ended, taking) }).await;
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_words_of_a_file_that_was_rotated_away_arrive() {
+    for gone in [true, false] {
+        let setting = Setting::new(follow("beginning"));
+        setting.write("a.log", "one\npanic: the last words");
+        let mut trial = setting.begin().await;
+        assert_eq!(trial.lines(1).await, ["one"]);
+        match gone {
+            true => fs::remove_file(trial.path("a.log")).unwrap(),
+            false => trial.rename("a.log", "elsewhere"),
+        }
+        trial.write("a.log", "new\n");
+        assert_eq!(trial.lines(1).await, ["new"]);
+        // Its writer may go on for a minute.
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert_eq!(trial.lines(1).await, ["panic: the last words"]);
+        trial.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_file_that_has_gone_arrive_at_a_stop() {
+    let setting = Setting::new(follow("beginning"));
+    setting.write("a.log", "1\nlast");
+    setting.write("b.log", "2\nthis one is still there");
+    let mut trial = setting.begin().await;
+    trial.lines(2).await;
+    trial.append("a.log", " words");
+    trial.rename("a.log", "elsewhere");
+    assert_eq!(stopped(trial).await, ["last words"]);
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_file_that_was_truncated_arrive() {
+    let setting = Setting::new(follow("beginning"));
+    setting.write("a.log", "1\nlast words");
+    let mut trial = setting.begin().await;
+    trial.lines(1).await;
+    OpenOptions::new().write(true).open(trial.path("a.log")).unwrap().set_len(0).unwrap();
+    trial.append("a.log", "anew\n");
+    assert_eq!(trial.lines(2).await, ["last words", "anew"]);
+    trial.end().await;
+}
