@@ -3,7 +3,7 @@
 //! Inodes are used again, the lowest first, once nobody has them open. Times of changes are as coarse as those of
 //! real file systems. Before each call that the source makes, whoever writes the files may do something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -16,7 +16,7 @@ use weir_runtime::Drive;
 use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
 
 use super::{OpenFile, OpenPositions, Room};
-use crate::files::source::discovery::{Seen, Sighting};
+use crate::files::source::discovery::{Directory, Seen, Sighting};
 use crate::files::source::identity::{Key, Stamp, State};
 use crate::files::source::patterns::Patterns;
 use crate::files::source::positions::{Positions, PositionsError};
@@ -211,9 +211,9 @@ impl Room for SimulatedRoom {
 
     fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
         let paths: Vec<PathBuf> = self.lock().names.keys().cloned().collect();
-        seen.directories.extend(paths.iter().filter_map(|path| path.parent()).map(Path::to_path_buf));
-        seen.directories.sort();
-        seen.directories.dedup();
+        let parents: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        let directory = |path: &Path| Directory { path: path.to_path_buf(), device: DEVICE, inode: 0 };
+        seen.directories.extend(parents.into_iter().map(directory));
         for path in paths.into_iter().filter(|path| patterns.judge(path).file) {
             // As through a real directory, it takes its time.
             self.interrupt();

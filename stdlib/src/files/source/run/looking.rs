@@ -44,7 +44,8 @@ impl Run<'_> {
         let mut seen = self.source.discovery.look().await?;
         let now = Instant::now();
         let first = self.looked.is_none();
-        if first && self.end_leftovers(&seen.directories).await? {
+        let directories = seen.directories.iter().map(|directory| directory.path.clone());
+        if first && self.end_leftovers(directories.collect()).await? {
             seen = self.source.discovery.look().await?;
         }
         // Before anything is read, so that nothing is missed between.
@@ -77,14 +78,14 @@ impl Run<'_> {
 
     /// Ends what a crash has left of putting files away. Gives back whether the directories are to be looked
     /// through again.
-    async fn end_leftovers(&mut self, directories: &[PathBuf]) -> Result<bool, FilesError> {
+    async fn end_leftovers(&mut self, directories: Vec<PathBuf>) -> Result<bool, FilesError> {
         let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(false) };
         if after == After::Keep {
             return Ok(false);
         }
         let mut any = false;
         loop {
-            let (after, room, directories) = (after.clone(), self.room(), directories.to_vec());
+            let (after, room, directories) = (after.clone(), self.room(), directories.clone());
             let ended = room.drive().run(move || {
                 let all = directories.iter().flat_map(|directory| after.end_leftovers(&*room, directory));
                 all.collect::<Vec<_>>()
