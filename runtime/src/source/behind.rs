@@ -70,16 +70,22 @@ impl Behind {
         marks.filter(|(_, marks)| !marks.is_empty()).collect()
     }
 
-    /// What this channel was given, the least of all ways into it; `None` if there is no such channel behind,
-    /// or it does not know.
+    /// What this channel was given, the most of all ways into it, since one of them may be new; `None` if there
+    /// is no such channel behind, or it does not know.
     pub fn stored_by(&self, channel: &str) -> Option<Given> {
         let scopes = scope_names(&self.component, &self.segments);
         let targets = self.segments.iter().flat_map(Segment::targets).zip(scopes);
         let ways = targets.filter(|(target, _)| !target.optional && &*target.name == channel);
         let stored = ways.map(|(target, scope)| target.channel.stored(&scope));
-        let least: Option<BTreeMap<Partition, u64>> =
-            stored.reduce(|one, other| Some(least_of(one?, &other?))).flatten();
-        least.map(Given::from)
+        let most: Option<BTreeMap<Partition, u64>> = stored.fold(None, |most, stored| {
+            let mut most = most.unwrap_or_default();
+            for (partition, through) in stored? {
+                let known = most.entry(partition).or_default();
+                *known = through.max(*known);
+            }
+            Some(most)
+        });
+        most.map(Given::from)
     }
 
     fn required(&self) -> impl Iterator<Item = &Target> {

@@ -75,7 +75,7 @@ struct Run<'a> {
     turns: u64,
     saves: Saves,
     /// The channels behind.
-    channels: Behind,
+    behind: Behind,
     /// Who had what was delivered before this run.
     ends: Ends,
     /// Whether something was delivered in this run.
@@ -99,7 +99,8 @@ enum Event {
 pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<(), FilesError> {
     source.batches.identities = port.wants_identities();
     let remembered = remember(source, &port)?;
-    let SourcePort { mut outlet, mut deliveries, stop, channels, .. } = port;
+    let behind = port.behind().clone();
+    let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
     let (now, ends) = (Instant::now(), remembered.ends.clone());
     let mut run = Run {
         stop: stop.clone(),
@@ -115,7 +116,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         absent_unknown: true,
         turns: 0,
         saves: Saves::new(now),
-        channels,
+        behind,
         ends,
         has_delivered: false,
         outage: false,
@@ -196,7 +197,7 @@ fn hold_against_ends(
     mut loaded: Memory,
     port: &SourcePort,
 ) -> Result<Memory, FilesError> {
-    let Some(lack) = loaded.ends.lack(&loaded.files, &port.channels) else { return Ok(loaded) };
+    let Some(lack) = loaded.ends.lack(&loaded.files, port.behind()) else { return Ok(loaded) };
     if !positions.is_accepted()? {
         let path = source.positions_path.clone().unwrap_or_default();
         return Err(PositionsError::LessKnown { path, lack }.into());

@@ -56,7 +56,7 @@ impl Run<'_> {
     pub(super) fn memory(&self) -> Memory {
         let mut memory = self.files.remember();
         // An end knows of this run once something was delivered to it.
-        memory.ends = if self.has_delivered { Ends::of(&self.channels) } else { self.ends.clone() };
+        memory.ends = if self.has_delivered { Ends::of(&self.behind) } else { self.ends.clone() };
         memory
     }
 
