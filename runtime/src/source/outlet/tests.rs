@@ -179,6 +179,7 @@ async fn what_steps_make_too_large_is_put_in_halves() {
         segments: [segment].into(),
         meter: Arc::default(),
         progress: None,
+        wants_identities: false,
         workers: Workers::none(),
     };
     let (mut port, _) = SourcePort::new(&connection, CancellationToken::new());
