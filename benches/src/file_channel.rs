@@ -117,7 +117,7 @@ async fn put(
             after += ROWS as u64;
         }
         let Some(delivered) = deliveries.next().await else { break };
-        done = delivered.positions().map(|(_, through)| through).max().unwrap_or(done);
+        done = delivered.positions().map(|(_, through)| through.position()).max().unwrap_or(done);
     }
     outlet.close();
     Ok(())
