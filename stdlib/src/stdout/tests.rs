@@ -40,7 +40,8 @@ async fn write_into(output: UnixStream, begun: oneshot::Sender<()>) -> Result<()
 
 #[test]
 fn a_reader_that_stands_still_keeps_nothing_from_ending() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let (mut reader, output) = UnixStream::pair().unwrap();
     let (begun, begins) = oneshot::channel();
     runtime.spawn(write_into(output, begun));
