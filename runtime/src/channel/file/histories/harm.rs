@@ -158,6 +158,7 @@ fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
         Started::Refused(claim) => {
             assert!(damaged.is_none(), "{damaged:?} was closed in order, and only the sink noticed");
             let storage = world.storage();
+            world.disk.set_phase("repair");
             claim.write(&storage).unwrap();
             let mut incarnation = [0; 16];
             incarnation.fill_with(|| world.chance.next() as u8);

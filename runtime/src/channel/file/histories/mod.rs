@@ -267,7 +267,8 @@ fn check_coverage(coverage: &Coverage, histories: u64) {
     );
     let mut empty = Vec::new();
     for (Site { phase, call, object, at_beginning }, counts) in coverage {
-        if *phase == "flip" {
+        // Nothing goes wrong while a test does harm, or repairs it.
+        if matches!(*phase, "flip" | "repair") {
             continue;
         }
         let needs_room = matches!(call, Call::Create | Call::Write | Call::Allocate);
