@@ -130,6 +130,10 @@ pub(super) struct ClosedFile<F: FileSystem> {
 }
 
 /// What rows are to be appended to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once for each append, where a box would be an allocation"
+)]
 pub(super) enum Target<F: FileSystem> {
     /// A file that is there.
     Open(OpenFile<F>),
@@ -138,6 +142,10 @@ pub(super) enum Target<F: FileSystem> {
 }
 
 /// What has become of rows that were to be appended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once for each append, where a box would be an allocation"
+)]
 pub(super) enum Appended<F: FileSystem> {
     /// They are in the file.
     Into {

@@ -179,7 +179,8 @@ impl Formatting {
     /// # Errors
     /// When the codec can't be set up.
     pub(crate) fn encoder(&self) -> io::Result<Encoder> {
-        let stream = |rows| Stream::new(rows, self.compression).map(Content::Stream);
+        let stream =
+            |rows| Stream::new(rows, self.compression).map(|stream| Content::Stream(Box::new(stream)));
         let content = match &self.kind {
             Kind::Text => stream(Rows::Text)?,
             Kind::Raw => stream(Rows::Raw)?,
@@ -236,7 +237,7 @@ pub(crate) struct Encoder {
 }
 
 enum Content {
-    Stream(Stream),
+    Stream(Box<Stream>),
     SequenceFile(SequenceFile),
     Avro(Box<AvroFile>),
     Parquet(Box<ParquetFile>),

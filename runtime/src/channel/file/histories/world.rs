@@ -31,14 +31,16 @@ pub(super) const PAGE: u64 = 4096;
 const SEGMENT_PAGES: u64 = 8;
 const CAPACITY_SEGMENTS: u64 = 6;
 
+/// The leases of a reader by their sequence: the number of the first event, the events, and their size.
+type Leases = BTreeMap<u64, (u64, Vec<Event>, Fill)>;
+
 /// A running channel.
 pub(super) struct Live<S: Storage> {
     storage: S,
     pub(super) state: Arc<Mutex<State>>,
     engine: Engine<S>,
     scopes: Vec<Scope>,
-    /// By its sequence: the number of the first event, the events, and what they take.
-    leases: [BTreeMap<u64, (u64, Vec<Event>, Fill)>; READERS.len()],
+    leases: [Leases; READERS.len()],
     hands: [Hand; READERS.len()],
 }
 
