@@ -97,12 +97,14 @@ async fn send(rig: &mut Rig) {
 
 /// The events that the channel does not give out again.
 async fn acknowledged(rig: &mut Rig) -> Vec<u64> {
-    let mut left = Vec::new();
-    while let Ok(Ok(Taken::Events(Delivery { batch, .. }))) =
+    // What is let go of is given out again.
+    let (mut left, mut held) = (Vec::new(), Vec::new());
+    while let Ok(Ok(Taken::Events(Delivery { batch, acknowledgement }))) =
         timeout(Duration::from_millis(1), rig.port.take()).await
     {
         let bodies = batch.column("body").unwrap().values();
         let numbers = bodies.as_binary_view().iter().flatten();
+        held.push(acknowledgement);
         left.extend(numbers.map(|body| str::from_utf8(body).unwrap().parse::<u64>().unwrap()));
     }
     (0..SENT).filter(|event| !left.contains(event)).collect()
