@@ -4,6 +4,7 @@
 
 mod durable_channel;
 mod exactly_once;
+mod flood;
 mod followed_files;
 mod foreign_readers;
 mod generate_to_kafka;
