@@ -260,7 +260,7 @@ fn is_unfinished(name: &[u8]) -> bool {
         let at = name.len().checked_sub(end.len());
         at.is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(end.as_bytes()))
     };
-    UNFINISHED_ENDS.iter().any(|end| ends_in(end))
+    UNFINISHED_ENDS.iter().any(ends_in)
 }
 
 /// Writes a pattern once for each combination of its alternatives. False if there are too many.
