@@ -89,6 +89,7 @@ impl Scene {
     fn without_what_differs(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (pattern, instead) in [
+            (r"incarnation [0-9a-f]{32}", "incarnation [identity]"),
             (r"process \d+, boot [-0-9a-f]+", "process [number], boot [identity]"),
             (r"[0-9a-f]{16}\.segment", "[segment]"),
             (r"(\[segment\]: from put [1-9].*\n)+", "[more segments]\n"),
@@ -241,7 +242,7 @@ fn a_directory_of_a_newer_version_is_left_alone() {
     let path = scene.path("channel/superblock");
     let mut bytes = fs::read(&path).unwrap();
     for copy in [0, 4096] {
-        bytes[copy + 8] = 2;
+        bytes[copy + 8] = 3;
         let checksum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes[copy..copy + 88]);
         bytes[copy + 88..copy + 92].copy_from_slice(&(checksum as u32).to_le_bytes());
     }
