@@ -17,7 +17,8 @@ pub enum Moment {
     LedgerWritten,
     /// A new segment of the channel's log is made, and nothing stands in it.
     SegmentRoll,
-    /// What the run before has left is being put in order, and no input is open yet.
+    /// What the run before has left is being put in order: no input is open yet, or, without a channel on disk,
+    /// the ledger has its first entry of this run.
     Recovery,
 }
 
@@ -75,11 +76,14 @@ impl Traces {
             }
             Moment::SegmentRoll => self.channel.as_deref().is_some_and(newest_segment_is_empty),
             Moment::Recovery => {
-                let begun = match &self.channel {
-                    Some(channel) => open.iter().any(|file| file.starts_with(channel)),
-                    None => entries(&self.output).iter().any(|entry| !self.entries_before.contains(entry)),
-                };
-                begun && !open.iter().any(|file| file.starts_with(&self.input))
+                let is_new = |entry: &&PathBuf| !self.entries_before.contains(*entry);
+                match &self.channel {
+                    Some(channel) => {
+                        let begun = open.iter().any(|file| file.starts_with(channel));
+                        begun && !open.iter().any(|file| file.starts_with(&self.input))
+                    }
+                    None => entries(&self.output).iter().filter(is_new).count() == 1,
+                }
             }
         }
     }

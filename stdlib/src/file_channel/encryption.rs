@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused_without_being_shown() {
         let expected = "the key in `encrypt`, from the file KEY: a key is 32 bytes as 64 hexadecimal digits or as Base64, as `openssl rand -hex 32` makes it; this is something else";
-        for wrong in ["", "swordfish", &"0".repeat(63), &"A".repeat(40)] {
+        assert_eq!(refusal(""), "the key in `encrypt`: the secret in the file KEY is empty");
+        for wrong in ["swordfish", &"0".repeat(63), &"A".repeat(40)] {
             assert_eq!(refusal(wrong), expected);
         }
     }

@@ -285,14 +285,14 @@ impl<F: FileSystem> Finishing<F> {
     }
 
     /// Begins to write an entry with everything whose turn it is.
-    pub(super) fn commit(&mut self, settled: Settled, incarnations: &Incarnations) {
+    pub(super) fn commit(&mut self, settled: Settled, incarnations: Incarnations) {
         let Some(Keeper::Idle(mut ledger)) = self.ledger.replace(Keeper::AtWork) else { return };
         self.named.drain(..).for_each(|number| ledger.renamed(number));
         let mut parts = self.take_first();
         let latest = self.workshop.names.latest();
         let mut commit = Commit { latest, ..Commit::default() };
         if self.workshop.exactly_once {
-            (commit.settled, commit.incarnations) = (settled, incarnations.clone());
+            (commit.settled, commit.incarnations) = (settled, incarnations);
         }
         for part in &mut parts {
             let durable = part.durable();

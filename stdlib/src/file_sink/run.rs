@@ -18,7 +18,7 @@ use super::file::{Appended, Completed, Durable, OpenFile, Target, Workshop};
 use super::file_system::FileSystem;
 use super::finishing::{Created, Finished, Finishing, Ticket};
 use super::lanes::{Close, Delivered, Due, LaneId, Lanes, Reason, Work};
-use super::ledger::{Incarnations, Known, Ledger};
+use super::ledger::{Known, Ledger};
 use super::names::below;
 use super::rows::{self, Rows, Sorted};
 use super::totals::Totals;
@@ -65,7 +65,6 @@ pub(super) struct Run<'a, F: FileSystem> {
     open_max: usize,
     working: JoinSet<Done<F>>,
     finishing: Finishing<F>,
-    incarnations: Incarnations,
     /// Rows that have arrived before and are left out, where there is a ledger.
     arrived: Option<Known>,
     deliveries: u64,
@@ -109,7 +108,6 @@ impl<'a, F: FileSystem> Run<'a, F> {
             lanes: Lanes::new(open_max, setup.commits_open),
             open_max,
             working: JoinSet::new(),
-            incarnations: Incarnations::new(),
             arrived: finishing.others().filter(|_| setup.workshop.exactly_once),
             setup,
             finishing,
@@ -128,7 +126,6 @@ impl<'a, F: FileSystem> Run<'a, F> {
     /// # Errors
     /// When one file fails, or the ledger does. What is in files that are not complete comes again.
     pub(super) async fn run(mut self, port: &mut SinkPort) -> Result<Option<Box<Ledger<F>>>, Failure> {
-        self.incarnations = port.incarnations();
         match self.work(port).await {
             Ok(()) => Ok(self.finishing.take_ledger()),
             Err(failure) => {
@@ -143,7 +140,8 @@ impl<'a, F: FileSystem> Run<'a, F> {
         loop {
             self.start_work();
             if self.finishing.can_commit() {
-                self.finishing.commit(port.settled(), &self.incarnations);
+                // A channel takes another incarnation with the first event of a run: they are those of now.
+                self.finishing.commit(port.settled(), port.incarnations());
             }
             if ended && self.lanes.is_empty() && self.finishing.files() == 0 {
                 return Ok(());

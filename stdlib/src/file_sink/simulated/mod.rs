@@ -278,7 +278,7 @@ impl Simulated {
         self.lock().files.keys().cloned().collect()
     }
 
-    fn is_temporary(path: &str) -> bool {
+    pub(crate) fn is_temporary(path: &str) -> bool {
         path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
     }
 

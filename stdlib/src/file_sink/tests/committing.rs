@@ -84,15 +84,18 @@ fn check(disk: &Simulated, acknowledged: &[u64], context: &str) {
 const SENT: u64 = 24;
 
 fn options() -> Options {
-    Options { count: Some(7), max_open: 2, ..Options::default() }
+    Options { count: Some(7), ..Options::default() }
 }
 
-async fn send(rig: &mut Rig) {
+/// Puts a batch, lets the sink commit what peers wait for, and so on; at last files are closed by their age.
+async fn send_and_run(rig: &mut Rig) -> Result<(), Failure> {
     for number in 0..SENT / 4 {
         rig.awaited = number % 2 == 0;
         // Numbers of one length: half of one would be another.
         rig.put(&["a", "b", "a", "c"]).await;
+        rig.run_for(Duration::from_secs(1)).await?;
     }
+    rig.run_for(Duration::from_secs(400)).await
 }
 
 /// The events that the channel does not give out again.
@@ -107,15 +110,14 @@ async fn acknowledged(rig: &mut Rig) -> Vec<u64> {
         held.push(acknowledgement);
         left.extend(numbers.map(|body| str::from_utf8(body).unwrap().parse::<u64>().unwrap()));
     }
-    (0..SENT).filter(|event| !left.contains(event)).collect()
+    (0..rig.sent).filter(|event| !left.contains(event)).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_every_call_loses_nothing_that_was_acknowledged_and_leaves_nothing_half() {
     let calls = {
         let mut rig = Rig::new(&options());
-        send(&mut rig).await;
-        rig.run_for(Duration::from_secs(400)).await.unwrap();
+        send_and_run(&mut rig).await.unwrap();
         assert_eq!(rig.acknowledged(), SENT);
         rig.disk.calls().len()
     };
@@ -126,8 +128,7 @@ async fn a_crash_at_every_call_loses_nothing_that_was_acknowledged_and_leaves_no
             let disk = Simulated::default();
             let mut rig = Rig::on(disk.clone(), &options());
             disk.crash_at(call, happens);
-            send(&mut rig).await;
-            let _crashed = rig.run_for(Duration::from_secs(400)).await;
+            let _crashed = send_and_run(&mut rig).await;
             let acknowledged = acknowledged(&mut rig).await;
             let complete = disk.events();
             open += usize::from(acknowledged.iter().any(|event| !complete.contains(event)));
@@ -142,7 +143,10 @@ async fn a_crash_at_every_call_loses_nothing_that_was_acknowledged_and_leaves_no
             next.end();
             next.run().await.unwrap_or_else(|failure| panic!("{failure}: {context}"));
             check(&disk, &acknowledged, &context);
-            assert!(!disk.has_temporary(), "{:?}: {context}", disk.paths());
+            // An entry of the ledger that was not created goes when the sink begins its ledger again.
+            let half = disk.paths().into_iter().filter(|path| Simulated::is_temporary(path));
+            let half: Vec<String> = half.filter(|path| !path.contains("/.weir/")).collect();
+            assert!(half.is_empty(), "{half:?}: {context}");
         }
     }
     assert!(open > 20, "{open} times something was committed in an open file");

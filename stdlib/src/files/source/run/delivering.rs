@@ -6,7 +6,7 @@ use weir_runtime::is_outage;
 use weir_runtime::source::Delivered;
 
 use super::super::identity::{Stamp, State};
-use super::super::tracked::{FileId, Phase};
+use super::super::tracked::{Away, FileId, Phase};
 use super::super::{FileMode, FilesError};
 use super::{OUTAGE_RETRY, Run};
 
@@ -28,7 +28,11 @@ impl Run<'_> {
         if file.phase != Phase::Finished || file.end.is_none_or(|end| file.delivered.position() < end) {
             return Ok(());
         }
-        let stamp = file.text.as_ref().map_or(file.stamp, |text| text.stamp);
+        let stamp = match file.away {
+            Away::Done => return Ok(()),
+            Away::Begun(stamp) => stamp,
+            Away::No => file.text.as_ref().map_or(file.stamp, |text| text.stamp),
+        };
         self.put_away(id, stamp).await
     }
 
@@ -49,12 +53,16 @@ impl Run<'_> {
             let (room, path) = (self.room(), path.clone());
             room.drive().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
         };
+        let outage = away.as_ref().is_err_and(is_outage);
+        if let Some(file) = self.files.get(id) {
+            file.away = if outage { Away::Begun(stamp) } else { Away::Done };
+        }
         match away {
             Ok(()) => self.source.meter.count("files_delivered", 1),
-            Err(error) if is_outage(&error) => {
+            Err(error) if outage => {
                 let component = &self.source.component;
                 warn!(component = %component, "putting {} away: {error}; it is tried again in {OUTAGE_RETRY:?}", path.display());
-                self.enqueue_at(id, Instant::now() + OUTAGE_RETRY);
+                self.try_again_at(id, Instant::now() + OUTAGE_RETRY);
             }
             Err(error) => {
                 let component = &self.source.component;

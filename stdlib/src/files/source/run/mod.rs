@@ -250,6 +250,7 @@ impl Run<'_> {
                     && when <= Instant::now()
                 {
                     self.due.pop_first();
+                    self.waits_for_more.remove(&id);
                     if let Some(file) = self.files.get(id) {
                         file.due = None;
                     }
@@ -298,6 +299,12 @@ impl Run<'_> {
             }
             _ => self.enqueue(id),
         }
+    }
+
+    /// Tries again what an outage has kept from being done with a file. The source is not idle until then.
+    fn try_again_at(&mut self, id: FileId, when: Instant) {
+        self.enqueue_at(id, when);
+        self.waits_for_more.insert(id);
     }
 
     /// Gives the file a turn at that time, if it has none before.

@@ -30,10 +30,9 @@ impl Run<'_> {
             self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
             return;
         }
-        let wait = if is_outage(error) { OUTAGE_RETRY } else { RETRY };
-        file.retry_at = Some(Instant::now() + wait);
-        let component = &self.source.component;
         if !is_outage(error) {
+            file.retry_at = Some(Instant::now() + RETRY);
+            let component = &self.source.component;
             error!(
                 component = %component,
                 "can't read {}: {error}; it is set aside for {RETRY:?}, the source goes on with others",
@@ -42,12 +41,15 @@ impl Run<'_> {
             self.source.meter.count("files_set_aside", 1);
             return;
         }
+        let path = file.path.clone();
+        self.try_again_at(id, Instant::now() + OUTAGE_RETRY);
         self.source.meter.count("files_not_read_for_an_outage", 1);
         if !std::mem::replace(&mut self.outage, true) {
+            let component = &self.source.component;
             warn!(
                 component = %component,
                 "can't read {}: {error}; this passes by itself, files are tried again every {OUTAGE_RETRY:?}",
-                file.path.display()
+                path.display()
             );
         }
     }
