@@ -1,4 +1,4 @@
-//! What is set up for the whole process before a command begins.
+//! The set-up of the whole process before a command begins.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

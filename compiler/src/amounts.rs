@@ -42,7 +42,7 @@ impl Checker<'_> {
         let implicit = channel.implicit;
         let (put, taken) = (put.shown(source), taken.shown(channel));
         let too_large = TooLarge { put, taken, lower, raise, implicit };
-        // What the library chose must not make a program wrong.
+        // A default of the library must not make a program wrong.
         match written {
             true => self.report(PutTooLarge(too_large)),
             false => self.report(DefaultPutTooLarge(too_large)),

@@ -229,7 +229,7 @@ async fn run_agent(
     Ok(ended)
 }
 
-/// What has failed although the agent has not.
+/// The components that have failed although the agent has not.
 fn failed_optional<'report>(report: &'report Report, ending: &Ending) -> Vec<&'report ComponentReport> {
     if matches!(ending, Ending::NotStarted { .. } | Ending::Failed { .. }) {
         return Vec::new();

@@ -152,7 +152,7 @@ mod tests {
         let (output, reader) = output();
         let line = vec![b'x'; 1 << 10];
         let kept = (0..4 << 10).filter(|_| output.push(&[&line])).count();
-        // What fits, and what the thread has taken meanwhile.
+        // The lines that fit, and those that the thread has taken meanwhile.
         assert!((1 << 10..=2 << 10).contains(&kept), "{kept}");
         output.flush(Duration::ZERO);
         let mut read = 0;

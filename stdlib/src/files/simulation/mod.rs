@@ -6,7 +6,7 @@
 //! then its power is lost, with whatever was not synced, or only the agent is killed. At the end every line has to be
 //! there once, in the order of its file, under a name that its file had, and nothing else. Besides, the source's own
 //! calls fail, saving positions for a while or for the whole life of an agent; and a channel in memory refuses puts,
-//! so that the source begins again.
+//! so that the source begins again (not where packed logs are followed).
 //!
 //! `WEIR_HISTORIES` says how many histories are played, from `WEIR_SEED` on. `WEIR_SEED` alone plays that one again and
 //! tells what happens; with `WEIR_AIM` (`Within sink Rename entry`) with a stop in that place, as well as by chance.
