@@ -1,18 +1,19 @@
 //! Names of files.
 //!
 //! ```text
-//! events-20260101T120000Z-9f3c51d2-000017.txt.gz                      when it is complete
-//! .events-20260101T120000Z-9f3c51d2-000017.txt.gz.shop.lake.tmp       while it is written,
-//!                                        without the dot for `in_use: tmp`
-//! └┬┘    └──────┬───────┘ └──┬───┘ └─┬──┘└──┬───┘└─┬─┘└─┬┘
-//! prefix    begun, UTC    instance  number   │   program sink
-//!                                        format
+//! events-20260101T120000Z-9f3c51d2a07b-000017.txt.gz                      when it is complete
+//! .events-20260101T120000Z-9f3c51d2a07b-000017.txt.gz.shop.lake.tmp       while it is written,
+//!                                            without the dot for `in_use: tmp`
+//! └┬┘    └──────┬───────┘ └────┬─────┘ └─┬──┘└──┬───┘└─┬─┘└─┬┘
+//! prefix    begun, UTC      instance   number   │   program sink
+//!                                            format
 //! ```
 //!
-//! The instance is made when the sink is: 16 bits at random, so that neither an earlier run of the
+//! The instance is made when the sink is: 32 bits at random, so that neither an earlier run of the
 //! agent nor an agent on another machine uses the same names, and 16 that follow from these, program and sink,
-//! by which the sink knows its own complete files. In the name of a file that was left behind program and sink
-//! stand themselves; whatever could be mistaken in them is percent-encoded.
+//! by which the sink knows its own complete files. Earlier versions drew 16 bits and wrote 8 digits. In the name of
+//! a file that was left behind program and sink stand themselves; whatever could be mistaken in them is
+//! percent-encoded.
 //!
 //! The names of one instance sort in the order in which its files were begun: a clock that goes
 //! backwards does not take the time in the names with it.
@@ -39,7 +40,10 @@ const TEMPORARY: &str = ".tmp";
 #[derive(Debug)]
 pub(super) struct FileNames {
     prefix: String,
-    instance: u32,
+    /// The random number of this start.
+    drawn: u32,
+    /// What names of this start's files show: the random number and the owner's sign, in hexadecimal digits.
+    instance: String,
     /// Whose files these are.
     owner: String,
     extension: String,
@@ -84,11 +88,11 @@ impl FileNames {
         exactly_once: bool,
     ) -> Result<FileNames, getrandom::Error> {
         let owner = format!("{}.{}.{exactly_once}", word(program), word(sink));
-        // The lower half of it is drawn.
-        let drawn = getrandom::u32()? as u16;
+        let drawn = getrandom::u32()?;
         Ok(FileNames {
             prefix: prefix.to_string(),
-            instance: instance_of(&owner, drawn),
+            drawn,
+            instance: format!("{drawn:08x}{:04x}", sign(&owner, drawn)),
             owner,
             extension: extension.to_string(),
             in_use,
@@ -104,7 +108,7 @@ impl FileNames {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let begun = self.latest.fetch_max(begun, Ordering::Relaxed).max(begun);
         let begun = Timestamp::from_microsecond(begun).unwrap_or_default().strftime(TIME);
-        let name = format!("{prefix}-{begun}-{instance:08x}-{number:06}{extension}");
+        let name = format!("{prefix}-{begun}-{instance}-{number:06}{extension}");
         let dot = if self.in_use == InUse::Dot { "." } else { "" };
         FilePaths {
             temporary: join(directory, &format!("{dot}{name}{marker}")),
@@ -124,7 +128,7 @@ impl FileNames {
 
     /// The random number of this start.
     pub(super) fn instance(&self) -> u32 {
-        self.instance
+        self.drawn
     }
 
     /// The time in the name of a complete file of this sink, in microseconds; none if it is another's.
@@ -133,8 +137,11 @@ impl FileNames {
         let (number, instance, time) = (parts.next()?, parts.next()?, parts.next()?);
         let digits = number.split('.').next()?;
         let is_number = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let instance = (instance.len() == 8).then(|| u32::from_str_radix(instance, 16).ok())??;
-        let is_own = instance == instance_of(&self.owner, (instance >> 16) as u16);
+        // Earlier versions drew four digits.
+        let (drawn, own) =
+            matches!(instance.len(), 8 | 12).then(|| instance.split_at_checked(instance.len() - 4))??;
+        let (drawn, own) = (u32::from_str_radix(drawn, 16).ok()?, u16::from_str_radix(own, 16).ok()?);
+        let is_own = own == sign(&self.owner, drawn);
         if !is_number || !is_own || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
             return None;
         }
@@ -144,15 +151,14 @@ impl FileNames {
 
     /// Whether an earlier instance of this sink, here or elsewhere, wrote a file of this name.
     pub(super) fn is_left_over(&self, name: &str) -> bool {
-        let own = format!("-{:08x}-", self.instance);
+        let own = format!("-{}-", self.instance);
         name.ends_with(&self.marker) && !name.contains(&own)
     }
 }
 
-/// An instance of this owner, with what was drawn for it.
-fn instance_of(owner: &str, drawn: u16) -> u32 {
-    let sign = xxh3_64_with_seed(owner.as_bytes(), u64::from(drawn)) as u16;
-    u32::from(drawn) << 16 | u32::from(sign)
+/// The sign by which an owner knows the names with this random number as its own.
+fn sign(owner: &str, drawn: u32) -> u16 {
+    xxh3_64_with_seed(owner.as_bytes(), u64::from(drawn)) as u16
 }
 
 /// A path in a directory.
@@ -201,7 +207,8 @@ mod tests {
     #[test]
     fn a_name_tells_when_by_whom_and_in_which_order() {
         let names = FileNames::new("events", ".txt.gz", InUse::Dot, ("shop", "lake"), false).unwrap();
-        let instance = format!("{:08x}", names.instance);
+        let instance = &names.instance;
+        assert_eq!(instance.len(), 12);
         let begun = 1_767_268_800_000_000;
         names.next("/lake", begun);
         let paths = names.next("/lake/2026", begun);
@@ -253,6 +260,11 @@ mod tests {
         let FilePaths { temporary, complete } = earlier.next("", begun);
         assert_eq!(mine.time_of_own(&complete), Some(begun));
         assert_eq!(mine.time_of_own(&temporary), None);
+        // As an earlier version has named its files, with 16 random bits.
+        let drawn = 0x9f3c;
+        let instance = format!("{drawn:04x}{:04x}", sign(&mine.owner, drawn));
+        let complete = format!("my-events-20260101T120000Z-{instance}-000001.txt");
+        assert_eq!(mine.time_of_own(&complete), Some(begun));
         // One of 65,536 strangers looks like an own file.
         let strangers = (0..8).map(|_| names("pond", true)).chain((0..8).map(|_| names("lake", false)));
         let taken = strangers.filter(|names| mine.time_of_own(&names.next("", begun).complete).is_some());
