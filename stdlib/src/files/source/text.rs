@@ -415,7 +415,10 @@ impl Text {
             return Ok((stamp != self.stamp).then_some(Outcome::Changed));
         }
         let position = self.reading.position;
-        if position == 0 || (self.is_packed() && !closed) {
+        if position == 0 {
+            return self.changed_before_it_was_read(content);
+        }
+        if self.is_packed() && !closed {
             return Ok(None);
         }
         let so_far = self.reading.running.so_far();
@@ -443,6 +446,20 @@ impl Text {
         }))
     }
 
+    /// The same while nothing of it was read: a file that has come to lie there since is read under its own head,
+    /// or else it is taken for another one as soon as its head is looked at.
+    fn changed_before_it_was_read(&mut self, content: &mut Content) -> io::Result<Option<Outcome>> {
+        let head = content.head()?;
+        if self.head.begins(&head) || cfg!(weir_bug = "head_of_an_earlier_file") {
+            return Ok(None);
+        }
+        if self.partition.is_some() || self.is_packed() {
+            return Ok(Some(Outcome::Rewritten("it begins with another text than it did")));
+        }
+        self.head = Head::of(&head);
+        Ok(None)
+    }
+
     /// What waited for a line's end that will never come, as events.
     pub(super) fn end_of_rest(&mut self, rules: &TextRules) -> Option<Chunk> {
         let rest = self.rest.take()?;
@@ -467,3 +484,6 @@ impl Text {
         Ok(Some((text, content)))
     }
 }
+
+#[cfg(test)]
+mod tests;
