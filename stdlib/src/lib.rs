@@ -12,6 +12,8 @@ mod formats;
 mod generate;
 #[cfg(feature = "hdfs")]
 mod hdfs;
+#[cfg(test)]
+mod hostile_plans;
 mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;

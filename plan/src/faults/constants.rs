@@ -1,0 +1,34 @@
+//! Whether a constant is one of the type that it is said to have.
+
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::Value;
+
+/// Whether a value can be a constant of this type. `nullable` says whether it may be null.
+pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool {
+    match (value, data_type) {
+        (Value::Null, _) => nullable,
+        (Value::Bool(_), DataType::Boolean)
+        | (Value::Int(_), DataType::Int64 | DataType::Timestamp(..))
+        | (Value::Text(_), DataType::Utf8View | DataType::BinaryView | DataType::Decimal128(..))
+        | (Value::Size(_), DataType::UInt64) => true,
+        (Value::Float(number), DataType::Float64) => number.is_finite(),
+        (Value::Text(text), DataType::FixedSizeBinary(16)) => text.parse::<std::net::IpAddr>().is_ok(),
+        (Value::Duration(duration), DataType::Duration(TimeUnit::Microsecond)) => {
+            i64::try_from(duration.as_micros()).is_ok()
+        }
+        (Value::List(values), DataType::List(item)) => {
+            values.iter().all(|value| fits(value, item.data_type(), item.is_nullable()))
+        }
+        (Value::Record(values), DataType::Struct(fields)) => fields.iter().all(|field| {
+            let value = values.get(field.name()).unwrap_or(&Value::Null);
+            fits(value, field.data_type(), field.is_nullable())
+        }),
+        _ => false,
+    }
+}
+
+/// Whether a number says how often something may happen: it is one, and more than none.
+pub(super) fn is_rate(value: &Value) -> bool {
+    matches!(value, Value::EventRate(rate) | Value::ByteRate(rate) if rate.is_finite() && *rate > 0.0)
+}

@@ -1,0 +1,304 @@
+//! Expressions: each operand has the type that its operation takes, and every name is there.
+
+use arrow_schema::{DataType, Schema};
+
+use super::constants::fits;
+use super::{Faults, Place, data_type, is_same};
+use crate::{Expression, Function, MatchArm, Operation, Pattern};
+
+/// What the names of an expression mean.
+pub(super) struct Scope<'a> {
+    /// The columns of the events; none within a function, which has locals only. Of events whose type is not
+    /// known here, any column may be named.
+    pub(super) columns: Columns<'a>,
+    /// The types of the locals so far. A parameter's type is known once it was used.
+    pub(super) locals: Vec<Option<DataType>>,
+    /// The functions that may be called: in a function, those before it.
+    pub(super) functions: &'a [Signature],
+}
+
+/// The columns that an expression may name.
+#[derive(Clone, Copy)]
+pub(super) enum Columns<'a> {
+    Of(&'a Schema),
+    Any,
+    None,
+}
+
+/// What the calls of a function have to fit.
+pub(super) struct Signature {
+    /// The types of its parameters, where they are used.
+    parameters: Vec<Option<DataType>>,
+    result: DataType,
+}
+
+/// The functions of the plan.
+pub(super) struct Functions {
+    pub(super) signatures: Vec<Signature>,
+}
+
+/// A function may be larger than this; a plan with more parameters than that was not made by the compiler.
+const PARAMETERS_MAX: u32 = 1_000;
+
+impl Functions {
+    pub(super) fn check(functions: &[Function], faults: &mut Faults) -> Functions {
+        let mut checked = Functions { signatures: Vec::new() };
+        for (index, Function { name, parameters, lets, result }) in functions.iter().enumerate() {
+            let place = Place::new(format!("functions[{index}]"), format!("function {name}"));
+            faults.name(&place, name);
+            if *parameters > PARAMETERS_MAX {
+                faults.add(&place, format!("it has {parameters} parameters, more than {PARAMETERS_MAX}"));
+                return checked;
+            }
+            let locals = vec![None; *parameters as usize];
+            let mut scope = Scope { columns: Columns::None, locals, functions: &checked.signatures };
+            for (at, value) in lets.iter().enumerate() {
+                scope.check(&place.part(format!("lets[{at}]")), value, faults);
+                scope.locals.push(Some(value.data_type.clone()));
+            }
+            scope.check(&place.part("result"), result, faults);
+            let mut parameter_types = scope.locals;
+            parameter_types.truncate(*parameters as usize);
+            let result = result.data_type.clone();
+            checked.signatures.push(Signature { parameters: parameter_types, result });
+        }
+        checked
+    }
+}
+
+impl Scope<'_> {
+    /// A condition is true or false.
+    pub(super) fn condition(&mut self, place: &Place, condition: &Expression, faults: &mut Faults) {
+        if condition.data_type != DataType::Boolean {
+            let found = crate::type_name(&condition.data_type);
+            faults.add(place, format!("its condition is {found}, not Bool"));
+        }
+        self.check(place, condition, faults);
+    }
+
+    pub(super) fn check(&mut self, place: &Place, expression: &Expression, faults: &mut Faults) {
+        data_type(place, &expression.data_type, faults);
+        if let Err(fault) = self.names(expression).and_then(|()| operands(expression)) {
+            faults.add(place, fault);
+        }
+        let mut parts = Vec::new();
+        each_part(&expression.operation, &mut |part| parts.push(part));
+        parts.into_iter().for_each(|part| self.check(place, part, faults));
+    }
+
+    /// What the expression names is there, with the type that it says.
+    fn names(&mut self, expression: &Expression) -> Result<(), String> {
+        let Expression { data_type, operation, .. } = expression;
+        match operation {
+            Operation::Column(name) => {
+                let found = match self.columns {
+                    Columns::Any => return Ok(()),
+                    Columns::None => None,
+                    Columns::Of(schema) => schema.field_with_name(name).ok().map(|field| field.data_type()),
+                };
+                match found {
+                    None => Err(format!("there is no column {name} in the events here")),
+                    Some(found) => same(&format!("the column {name}"), found, data_type),
+                }
+            }
+            Operation::Local(number) => match self.locals.get_mut(*number as usize) {
+                None => Err(format!("there is no value {number} that was computed before")),
+                Some(Some(found)) => same(&format!("the value {number}"), found, data_type),
+                Some(unknown) => {
+                    *unknown = Some(data_type.clone());
+                    Ok(())
+                }
+            },
+            Operation::Apply { function, arguments } => {
+                let Some(Signature { parameters, result }) = self.functions.get(*function as usize) else {
+                    return Err(format!("there is no function {function} before this place"));
+                };
+                if parameters.len() != arguments.len() {
+                    let (wanted, given) = (parameters.len(), arguments.len());
+                    return Err(format!(
+                        "the function {function} takes {wanted} values, and is given {given}"
+                    ));
+                }
+                for (wanted, argument) in parameters.iter().zip(arguments) {
+                    if let Some(wanted) = wanted {
+                        same("what the function is given", &argument.data_type, wanted)?;
+                    }
+                }
+                same("the function's result", result, data_type)
+            }
+            Operation::Call { function, .. } if function.is_empty() => {
+                Err("a function without a name is called".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn same(what: &str, found: &DataType, wanted: &DataType) -> Result<(), String> {
+    match is_same(found, wanted) {
+        true => Ok(()),
+        false => {
+            let (found, wanted) = (crate::type_name(found), crate::type_name(wanted));
+            Err(format!("{what} is {found}, not {wanted}"))
+        }
+    }
+}
+
+/// Whether the operands fit the operation, and the operation its result.
+fn operands(expression: &Expression) -> Result<(), String> {
+    let result = &expression.data_type;
+    let truth = |what: &str| same(what, result, &DataType::Boolean);
+    let is_text =
+        |operand: &Expression| matches!(operand.data_type, DataType::Utf8View | DataType::BinaryView);
+    match &expression.operation {
+        Operation::Literal(value) => match fits(value, result, expression.nullable) {
+            true => Ok(()),
+            false => Err(format!("the constant {value:?} is no {}", crate::type_name(result))),
+        },
+        Operation::Not(operand) => {
+            truth("not")?;
+            same("what is negated", &operand.data_type, &DataType::Boolean)
+        }
+        Operation::And(left, right) | Operation::Or(left, right) => {
+            truth("and, or")?;
+            [left, right]
+                .iter()
+                .try_for_each(|side| same("a side of and, or", &side.data_type, &DataType::Boolean))
+        }
+        Operation::Compare(_, left, right) => {
+            truth("a comparison")?;
+            same("what is compared", &right.data_type, &left.data_type)
+        }
+        Operation::IsNull(_) => truth("is null"),
+        Operation::IsEmpty(operand) => {
+            truth("is empty")?;
+            let has_items =
+                is_text(operand) || matches!(operand.data_type, DataType::List(_) | DataType::Map(..));
+            has_items.then_some(()).ok_or_else(|| "only what has items can be empty".to_owned())
+        }
+        Operation::Negate(operand) => same("what is negated", &operand.data_type, result),
+        Operation::Coalesce(left, right) | Operation::Otherwise(left, right) => {
+            [left, right].iter().try_for_each(|side| same("one of two values", &side.data_type, result))
+        }
+        Operation::OneOf(operand, values) => {
+            truth("is one of")?;
+            constants(values.iter(), operand)
+        }
+        Operation::Between(operand, least, most) => {
+            truth("is between")?;
+            [least, most].iter().try_for_each(|bound| same("a bound", &bound.data_type, &operand.data_type))
+        }
+        Operation::Contains(list, item) => {
+            truth("contains")?;
+            match &list.data_type {
+                DataType::List(items) => same("what is looked for", &item.data_type, items.data_type()),
+                other => Err(format!("{} has no items", crate::type_name(other))),
+            }
+        }
+        Operation::Matches(operand, _) => {
+            truth("matches")?;
+            is_text(operand).then_some(()).ok_or_else(|| "only text fits an expression".to_owned())
+        }
+        operation => choices(operation, result),
+    }
+}
+
+/// The same for operations that choose among values or look into them.
+fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
+    let value = |value: &Expression| same("a value", &value.data_type, result);
+    match operation {
+        Operation::If { cases, otherwise } => {
+            for (condition, then) in cases {
+                same("a condition", &condition.data_type, &DataType::Boolean)?;
+                value(then)?;
+            }
+            value(otherwise)
+        }
+        Operation::Match { subject, arms, otherwise } => {
+            for MatchArm { patterns, value: then } in arms {
+                for pattern in patterns {
+                    match pattern {
+                        Pattern::Value(pattern) => constants([pattern].into_iter(), subject)?,
+                        Pattern::Range(from, to) => constants([from, to].into_iter(), subject)?,
+                        Pattern::OneOf(patterns) => constants(patterns.iter(), subject)?,
+                    }
+                }
+                value(then)?;
+            }
+            otherwise.iter().try_for_each(|otherwise| value(otherwise))
+        }
+        Operation::List(items) => match result {
+            DataType::List(item) => {
+                items.iter().try_for_each(|found| same("an item", &found.data_type, item.data_type()))
+            }
+            other => Err(format!("a list is no {}", crate::type_name(other))),
+        },
+        Operation::Field(record, name) => match &record.data_type {
+            DataType::Struct(fields) => match fields.iter().find(|field| field.name() == name) {
+                Some(field) => same(&format!("the field {name}"), field.data_type(), result),
+                None => Err(format!("there is no field {name} in the record")),
+            },
+            other => Err(format!("{} has no fields", crate::type_name(other))),
+        },
+        Operation::Index(from, at) => match (&from.data_type, &at.data_type) {
+            (DataType::List(item), DataType::Int64) => same("an item", item.data_type(), result),
+            (DataType::Map(..) | DataType::Utf8View, DataType::Utf8View) => Ok(()),
+            (DataType::Utf8View, DataType::Int64) => Ok(()),
+            (from, at) => {
+                let (from, at) = (crate::type_name(from), crate::type_name(at));
+                Err(format!("{from} has no items by {at}"))
+            }
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Constants that are compared with a value have its type. A null fits what may be null.
+fn constants<'a>(
+    mut values: impl Iterator<Item = &'a crate::Value>,
+    operand: &Expression,
+) -> Result<(), String> {
+    match values.find(|value| !fits(value, &operand.data_type, true)) {
+        None => Ok(()),
+        Some(value) => Err(format!("the constant {value:?} is no {}", crate::type_name(&operand.data_type))),
+    }
+}
+
+/// The expressions that an operation is made of.
+fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression)) {
+    match operation {
+        Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) => {}
+        Operation::Not(one)
+        | Operation::IsNull(one)
+        | Operation::IsEmpty(one)
+        | Operation::Negate(one)
+        | Operation::OneOf(one, _)
+        | Operation::Matches(one, _)
+        | Operation::Field(one, _) => part(one),
+        Operation::And(left, right)
+        | Operation::Or(left, right)
+        | Operation::Compare(_, left, right)
+        | Operation::Arithmetic(_, left, right)
+        | Operation::Coalesce(left, right)
+        | Operation::Otherwise(left, right)
+        | Operation::Contains(left, right)
+        | Operation::Index(left, right) => [left, right].into_iter().for_each(|side| part(side)),
+        Operation::Between(one, least, most) => [one, least, most].into_iter().for_each(|each| part(each)),
+        Operation::If { cases, otherwise } => {
+            cases.iter().for_each(|(condition, value)| {
+                part(condition);
+                part(value);
+            });
+            part(otherwise);
+        }
+        Operation::Match { subject, arms, otherwise } => {
+            part(subject);
+            arms.iter().for_each(|arm| part(&arm.value));
+            otherwise.iter().for_each(|otherwise| part(otherwise));
+        }
+        Operation::List(items) => items.iter().for_each(part),
+        Operation::Call { arguments, .. } | Operation::Apply { arguments, .. } => {
+            arguments.iter().for_each(part);
+        }
+    }
+}

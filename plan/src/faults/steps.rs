@@ -1,0 +1,231 @@
+//! Paths: each step fits the events that come to it, and each path leads to what is there.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Fields, Schema};
+
+use super::constants::is_rate;
+use super::expressions::{Columns, Functions, Scope};
+use super::{Ends, Faults, Place, event_type_of, is_same};
+use crate::{Action, Origin, Plan, Route, Segment, Step};
+
+/// A walk along a path, from where it begins to all its ends.
+pub(super) struct Walk<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) ends: &'a Ends<'a>,
+    pub(super) functions: &'a Functions,
+    pub(super) faults: &'a mut Faults,
+    pub(super) from: &'a Origin,
+}
+
+impl<'a> Walk<'a> {
+    /// A segment to which events of this type come, if it is known, with the values computed before.
+    pub(super) fn segment(
+        &mut self,
+        place: &Place,
+        segment: &'a Segment,
+        mut schema: Option<&'a Schema>,
+        mut locals: Vec<Option<DataType>>,
+    ) {
+        for (index, step) in segment.steps.iter().enumerate() {
+            let place = place.named(format!("steps[{index}]"), format!("step `{}`", step.label));
+            if !event_type_of(&place, step.event_type, self.plan.event_types.len(), self.faults) {
+                return;
+            }
+            let after = &*self.plan.event_types[step.event_type.0 as usize].schema;
+            locals = self.step(&place, step, schema, after, locals);
+            schema = Some(after);
+        }
+        let place = place.part("to");
+        let segments: Vec<(String, &Segment)> = match &segment.to {
+            Route::Channel(name) => return self.end(&place, "channel", name, schema),
+            Route::Sink(name) => return self.end(&place, "sink", name, schema),
+            Route::Copy(branches) => {
+                let part = |(index, branch)| (format!("copy[{index}].segment"), branch);
+                branches.iter().map(|branch| &branch.segment).enumerate().map(part).collect()
+            }
+            Route::Match(cases) => {
+                for (index, case) in cases.iter().enumerate() {
+                    if let Some(condition) = &case.condition {
+                        let place = place.part(format!("match[{index}].condition"));
+                        let mut scope = self.scope(schema, locals.clone());
+                        scope.condition(&place, condition, self.faults);
+                    }
+                }
+                let part = |(index, case)| (format!("match[{index}].segment"), case);
+                cases.iter().map(|case| &case.segment).enumerate().map(part).collect()
+            }
+            Route::Balance { by, segments } => {
+                if let Some(by) = by {
+                    let mut scope = self.scope(schema, locals.clone());
+                    scope.check(&place.part("balance.by"), by, self.faults);
+                }
+                let part = |(index, segment)| (format!("balance.segments[{index}]"), segment);
+                segments.iter().enumerate().map(part).collect()
+            }
+            Route::Failover(segments) => {
+                let part = |(index, segment)| (format!("failover[{index}]"), segment);
+                segments.iter().enumerate().map(part).collect()
+            }
+        };
+        if segments.is_empty() {
+            self.faults.add(&place, "a path leads nowhere");
+        }
+        for (part, segment) in segments {
+            self.segment(&place.part(part), segment, schema, locals.clone());
+        }
+    }
+
+    fn scope(&self, schema: Option<&'a Schema>, locals: Vec<Option<DataType>>) -> Scope<'a> {
+        let columns = schema.map_or(Columns::Any, Columns::Of);
+        Scope { columns, locals, functions: &self.functions.signatures }
+    }
+
+    /// Where a path ends: the component is there, is one that a path from here may lead to, and takes the events.
+    fn end(&mut self, place: &Place, role: &str, name: &str, schema: Option<&Schema>) {
+        let found = if role == "channel" { &self.ends.channels } else { &self.ends.sinks };
+        let Some(wanted) = found.get(name) else {
+            return self.faults.add(place, format!("a path leads to the {role} {name}, which is not there"));
+        };
+        if role == "sink" && !matches!(self.from, Origin::Channel(_)) {
+            self.faults.add(place, format!("a path leads to the sink {name} without a channel between"));
+        }
+        if let Some(fault) = schema.and_then(|schema| misfit(schema, wanted)) {
+            self.faults.add(place, format!("{role} {name} does not take the events: {fault}"));
+        }
+    }
+
+    /// A step, and what it makes of the events. Gives back the values computed so far.
+    fn step(
+        &mut self,
+        place: &Place,
+        step: &'a Step,
+        before: Option<&'a Schema>,
+        after: &'a Schema,
+        locals: Vec<Option<DataType>>,
+    ) -> Vec<Option<DataType>> {
+        let mut scope = self.scope(before, locals);
+        let place = place.part("action");
+        match &step.action {
+            Action::Keep(condition) | Action::Drop(condition) | Action::Reject { condition, .. } => {
+                scope.condition(&place, condition, self.faults);
+            }
+            Action::Check { rules, .. } => {
+                for (index, rule) in rules.iter().enumerate() {
+                    let place = place.named(format!("check.rules[{index}]"), format!("rule {}", rule.name));
+                    scope.condition(&place, &rule.condition, self.faults);
+                }
+            }
+            Action::Let { local, value } => {
+                scope.check(&place, value, self.faults);
+                if *local as usize != scope.locals.len() {
+                    let next = scope.locals.len();
+                    self.faults
+                        .add(&place, format!("it computes the value {local}, and the next one is {next}"));
+                }
+                scope.locals.push(Some(value.data_type.clone()));
+            }
+            Action::Set { value, .. } => scope.check(&place, value, self.faults),
+            Action::Dedupe { by, within } => {
+                scope.check(&place, by, self.faults);
+                if within.is_zero() {
+                    self.faults.add(&place, "it remembers a value for no time");
+                }
+            }
+            Action::Throttle(rate) if !is_rate(rate) => {
+                self.faults.add(&place, format!("{rate:?} is no rate"));
+            }
+            Action::Sample(share) if !(0.0..=1.0).contains(share) => {
+                self.faults.add(&place, format!("{share} is no share of events"));
+            }
+            Action::Parse { parser, .. } if parser.is_empty() => {
+                self.faults.add(&place, "it has no parser");
+            }
+            _ => {}
+        }
+        if let Some(before) = before
+            && let Err(fault) = result(&step.action, before, after)
+        {
+            self.faults.add(&place, fault);
+        }
+        scope.locals
+    }
+}
+
+/// Why events of one type can't be taken as events of another, which may have more columns that may be null.
+fn misfit(found: &Schema, wanted: &Schema) -> Option<String> {
+    for field in found.fields() {
+        match wanted.field_with_name(field.name()) {
+            Ok(taken) if is_same(taken.data_type(), field.data_type()) => {}
+            Ok(taken) => {
+                let (found, taken) =
+                    (crate::type_name(field.data_type()), crate::type_name(taken.data_type()));
+                return Some(format!("their column {} is {found}, not {taken}", field.name()));
+            }
+            Err(_) => return Some(format!("they have a column {} that it does not know", field.name())),
+        }
+    }
+    let lacking = |field: &&Arc<Field>| !field.is_nullable() && found.field_with_name(field.name()).is_err();
+    let lacking = wanted.fields().iter().find(lacking)?;
+    Some(format!("they have no column {}", lacking.name()))
+}
+
+/// Whether the events behind a step are those that it makes of the events before it.
+fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String> {
+    let has = |name: &str| before.field_with_name(name).is_ok();
+    let unknown = |name: &str| Err(format!("there is no column {name} in the events here"));
+    let fields = || before.fields().iter().cloned();
+    let wanted: Fields = match action {
+        Action::Set { column, value } => {
+            let field = Field::new(column, value.data_type.clone(), value.nullable);
+            fields().filter(|field| field.name() != column).chain([Arc::new(field)]).collect()
+        }
+        Action::Unset(name) if !has(name) => return unknown(name),
+        Action::Unset(name) => fields().filter(|field| field.name() != name).collect(),
+        Action::Rename { from, .. } if !has(from) => return unknown(from),
+        Action::Rename { from, to } => fields()
+            .filter(|field| field.name() != to)
+            .map(|field| match field.name() == from {
+                true => Arc::new(field.as_ref().clone().with_name(to)),
+                false => field,
+            })
+            .collect(),
+        Action::Select(names) => match names.iter().find(|name| !has(name)) {
+            Some(name) => return unknown(name),
+            None => return columns_of_both(before, after),
+        },
+        Action::Parse { fields: parsed, .. } => {
+            return match parsed.iter().find(|field| after.field_with_name(&field.name).is_err()) {
+                Some(field) => Err(format!("the events behind it have no column {}", field.name)),
+                None => Ok(()),
+            };
+        }
+        _ => before.fields().clone(),
+    };
+    let wanted = Schema::new(wanted);
+    if wanted.fields().len() != after.fields().len() {
+        let (found, wanted) = (after.fields().len(), wanted.fields().len());
+        return Err(format!("the events behind it have {found} columns, and it makes {wanted}"));
+    }
+    columns_of_both(&wanted, after)
+}
+
+/// Each column behind a step is one that it makes, of the same type.
+fn columns_of_both(made: &Schema, after: &Schema) -> Result<(), String> {
+    for field in after.fields() {
+        let name = field.name();
+        match made.field_with_name(name) {
+            Ok(made) if is_same(made.data_type(), field.data_type()) => {}
+            Ok(made) => {
+                let (made, found) = (crate::type_name(made.data_type()), crate::type_name(field.data_type()));
+                return Err(format!(
+                    "the events behind it have a column {name} of {found}, and it makes {made}"
+                ));
+            }
+            Err(_) => {
+                return Err(format!("the events behind it have a column {name}, which it does not make"));
+            }
+        }
+    }
+    Ok(())
+}
