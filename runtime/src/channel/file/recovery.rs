@@ -369,7 +369,10 @@ impl<S: Storage> Opener<'_, S> {
     fn old_spare(&self) -> Result<Option<S::File>, OpenError> {
         let Ok(file) = self.storage.open(SPARE, Access::Write) else { return Ok(None) };
         match self.storage.length(&file) {
-            Ok(length) if length == self.opening.sizes.segment_bytes => Ok(Some(file)),
+            // Whoever made it may have been killed before its length was safe.
+            Ok(length) if length == self.opening.sizes.segment_bytes && self.storage.sync(&file).is_ok() => {
+                Ok(Some(file))
+            }
             _ => self.remove(SPARE).map(|()| None),
         }
     }

@@ -14,6 +14,7 @@ mod encryption;
 mod golden;
 mod holding;
 mod outages;
+mod spare;
 mod tools;
 
 fn schema() -> SchemaRef {
