@@ -5,8 +5,8 @@
 //! that the source makes. The machine counts all that is done to its disks, and stops before, within or after any of it;
 //! then its power is lost, with whatever was not synced, or only the agent is killed. At the end every line has to be
 //! there once, in the order of its file, under a name that its file had, and nothing else. Besides, the source's own
-//! calls fail, saving positions for a while or for the whole life of an agent; and a channel in memory refuses puts,
-//! so that the source begins again (not where packed logs are followed).
+//! calls fail (also when it looks through directories), saving positions for a while or for the whole life of an
+//! agent; and a channel in memory refuses puts, so that the source begins again.
 //!
 //! `WEIR_HISTORIES` says how many histories are played, from `WEIR_SEED` on. `WEIR_SEED` alone plays that one again and
 //! tells what happens; with `WEIR_AIM` (`Within sink Rename entry`) with a stop in that place, as well as by chance.

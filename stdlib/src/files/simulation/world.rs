@@ -155,13 +155,7 @@ fn registry() -> Registry {
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::memory::make(settings, context)?;
-            let World { way, chance, .. } = here();
-            // Open: with refused puts, some histories of followed and packed logs repeat lines. The cause is not
-            // known yet.
-            match way.mode == Mode::Follow && way.positions {
-                true => Ok(channel),
-                false => Ok(Arc::new(Refusing { channel, chance }) as Arc<dyn Channel>),
-            }
+            Ok(Arc::new(Refusing { channel, chance: here().chance }) as Arc<dyn Channel>)
         })
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {
@@ -210,12 +204,12 @@ impl World {
             }
         })));
         let troubled = world.clone();
-        world.room.trouble_by(Some(Arc::new(move || {
-            // EMFILE, ENFILE, EDQUOT: descriptors or room are missing, which passes.
-            const OUTAGES: [i32; 3] = [24, 23, 122];
+        world.room.trouble_by(Some(Arc::new(move |_call| {
+            // EMFILE, ENFILE, EDQUOT, EINTR, which pass, and EIO.
+            const ERRORS: [i32; 5] = [24, 23, 122, 4, 5];
             let mut chance = troubled.chance.lock().unwrap();
             let fails = chance.one_in(CALLS_FAIL_ONE_IN);
-            fails.then(|| std::io::Error::from_raw_os_error(OUTAGES[chance.below(3) as usize]))
+            fails.then(|| std::io::Error::from_raw_os_error(ERRORS[chance.below(5) as usize]))
         })));
         world
     }
@@ -327,7 +321,9 @@ impl World {
         let stop = Stop::default();
         let arrival = async {
             let everything = timeout(PATIENCE, self.everything()).await;
-            // What is empty brings nothing, and is still looked at; what could not be put away is tried again.
+            // What could not be put away is tried again.
+            let _elapsed = timeout(PATIENCE, self.put_away()).await;
+            // What is empty brings nothing, and is still looked at.
             sleep(Duration::from_secs(5)).await;
             stop.drain.cancel();
             everything.is_ok()
@@ -385,6 +381,22 @@ impl World {
         }
     }
 
+    /// A complete file that should not be there any more.
+    fn left(&self) -> Option<PathBuf> {
+        let is_left = |path: &PathBuf| match self.way.mode {
+            Mode::Follow => false,
+            Mode::Rename => !path.to_string_lossy().ends_with(".done"),
+            Mode::Delete => true,
+        };
+        self.room.paths().into_iter().find(is_left)
+    }
+
+    async fn put_away(&self) {
+        while self.left().is_some() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Nothing is left that nobody needs any more.
     fn is_tidy(&self) -> Result<(), String> {
         let paths = self.output.paths();
@@ -395,12 +407,7 @@ impl World {
         if entries.len() > 1 {
             return Err(format!("the ledger is not one entry: {entries:?}"));
         }
-        let is_left = |path: &&PathBuf| match self.way.mode {
-            Mode::Follow => false,
-            Mode::Rename => !path.to_string_lossy().ends_with(".done"),
-            Mode::Delete => true,
-        };
-        if let Some(path) = self.room.paths().iter().find(is_left) {
+        if let Some(path) = self.left() {
             return Err(format!("{} was not put away", path.display()));
         }
         match self.channel.used() {

@@ -26,6 +26,8 @@ const COMPARED_BYTES: usize = 256 << 10;
 pub(super) struct Kin {
     pub(super) ancestors: Vec<Ancestor>,
     pub(super) neighbours: Vec<Neighbour>,
+    /// What was read of the neighbours. Other texts may lie there by now, which nobody has noticed yet.
+    pub(super) read: Vec<Ancestor>,
     /// The file was found to be a copy of this before, of which everything before the position is delivered.
     pub(super) copy_of: Option<(Partition, u64)>,
     /// Whether files grow, so that an original may be longer than its copy.
@@ -74,6 +76,8 @@ pub(super) enum Descent {
     Unfinished,
     /// A file that it may be a copy of has gone since the last look.
     Unsure,
+    /// A copy of what was read of this file, which holds another text now.
+    Replaced(FileId),
     /// A copy of what was read beyond its end.
     Done(Partition),
     /// A copy of what has gone. It is read on from here, under this name.
@@ -108,6 +112,16 @@ impl Ancestor {
     /// How much of the text is known.
     fn through(&self) -> u64 {
         self.known.iter().map(|part| part.through).max().unwrap_or_default()
+    }
+
+    /// Whether a text still has what is known of this one.
+    fn is_in(&self, content: &mut Content) -> io::Result<bool> {
+        for part in &self.known {
+            if !part.is_in(content)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The text of the same, if it is that and reaches to where reading goes on.
@@ -178,6 +192,9 @@ pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::
             return Ok(Descent::Copies(neighbour.id));
         }
     }
+    if let Some(replaced) = replaced(content, kin, room)? {
+        return Ok(replaced);
+    }
     match (found, &kin.copy_of) {
         (Some((Ancestor { reader: Some(reader), .. }, _)), _) => Ok(Descent::Copies(*reader)),
         (Some((ancestor, running)), _) => {
@@ -189,6 +206,26 @@ pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::
         }
         (None, _) => Ok(Descent::Unknown),
     }
+}
+
+/// Whether the text is a copy of what was read of a neighbour that holds another text now.
+fn replaced(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::Result<Option<Descent>> {
+    if cfg!(weir_bug = "replaced_originals_forgotten") {
+        return Ok(None);
+    }
+    for read in possible(content, &kin.read)? {
+        if !read.is_in(content)? {
+            continue;
+        }
+        let neighbours = kin.neighbours.iter().filter(|neighbour| Some(neighbour.id) == read.reader);
+        for neighbour in neighbours {
+            let Some(mut other) = neighbour.text.content(room)? else { return Ok(Some(Descent::Unsure)) };
+            if !read.is_in(&mut other)? {
+                return Ok(Some(Descent::Replaced(neighbour.id)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the text is whole and has nothing behind that position.

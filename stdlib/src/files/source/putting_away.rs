@@ -10,8 +10,6 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use weir_runtime::is_outage;
-
 use super::After;
 use super::identity::{Key, Stamp, State};
 use super::room::Room;
@@ -31,7 +29,8 @@ impl After {
             // An attempt that failed may have renamed it already.
             found => match room.state(&hidden) {
                 Ok(_) => {}
-                Err(error) if is_outage(&error) => return Err(error),
+                // What lies there is not known.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 Err(_) => return found.and_then(|_| Err(has_changed())),
             },
         }
@@ -68,8 +67,8 @@ impl After {
         }
         let names = match room.names(directory) {
             Ok(names) => names,
-            Err(error) if is_outage(&error) => return vec![(directory.to_path_buf(), error)],
-            Err(_gone_or_not_ours) => return failed,
+            Err(error) if error.kind() == ErrorKind::NotFound => return failed,
+            Err(error) => return vec![(directory.to_path_buf(), error)],
         };
         for name in names {
             let Some((path, state)) = delivered(directory, &name) else { continue };

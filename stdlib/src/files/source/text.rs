@@ -108,6 +108,8 @@ pub(super) enum Identified {
     Done(Partition),
     /// A packed text that may be a copy: that can't be said yet.
     Undecided,
+    /// A packed copy of what was read of this file, which holds another text now.
+    Replaced(FileId),
     /// What was read of it has changed since.
     Changed,
 }
@@ -155,6 +157,7 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
             Descent::Done(partition) => return Ok(Identified::Done(partition)),
             Descent::Unfinished => return Ok(Identified::Torn),
             Descent::Unsure => return Ok(Identified::Undecided),
+            Descent::Replaced(id) => return Ok(Identified::Replaced(id)),
             Descent::From(running, partition, begun) => {
                 let mut text = Text::new(key, 0, Head::of(&head), Some(packing), stamp, running);
                 text.partition = Some(partition);

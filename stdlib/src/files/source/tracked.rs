@@ -70,6 +70,8 @@ pub(super) struct Tracked {
     pub(super) pending: Option<(u64, Instant)>,
     /// It has gone, and what is there of its last line is handed on.
     pub(super) is_let_go: bool,
+    /// When it was found to hold another text, while its last line waited.
+    pub(super) rewritten_since: Option<Instant>,
     /// Put and not delivered.
     pub(super) marks: Marks,
     pub(super) delivered: DeliveredThrough,
@@ -124,6 +126,7 @@ impl Tracked {
             due: None,
             pending: None,
             is_let_go: false,
+            rewritten_since: None,
             marks: Marks::default(),
             delivered: DeliveredThrough::default(),
             delivered_hash: None,

@@ -41,8 +41,8 @@ pub(in crate::files) struct Inode {
 /// What is done before each call of the source.
 pub(in crate::files) type Interruption = Arc<dyn Fn() + Send + Sync>;
 
-/// What makes calls of the source fail: is asked for an error before each.
-pub(in crate::files) type Trouble = Arc<dyn Fn() -> Option<io::Error> + Send + Sync>;
+/// What makes calls of the source fail: is asked for an error before each, with the kind of the call.
+pub(in crate::files) type Trouble = Arc<dyn Fn(&str) -> Option<io::Error> + Send + Sync>;
 
 /// Some files, and a disk for positions. Clones are the same files.
 #[derive(Clone)]
@@ -142,10 +142,10 @@ impl SimulatedRoom {
     }
 
     /// A call of the source begins.
-    fn begin(&self) -> io::Result<()> {
+    fn begin(&self, call: &str) -> io::Result<()> {
         self.interrupt();
         let trouble = self.trouble.lock().unwrap().clone();
-        trouble.and_then(|trouble| trouble()).map_or(Ok(()), Err)
+        trouble.and_then(|trouble| trouble(call)).map_or(Ok(()), Err)
     }
 
     fn interrupt(&self) {
@@ -195,7 +195,7 @@ impl SimulatedRoom {
     }
 
     fn act(&self, what: &str, act: impl FnOnce(&mut Files) -> io::Result<()>) -> io::Result<()> {
-        self.begin()?;
+        self.begin(what)?;
         let step = self.machine.step("source", what, "file", true);
         if matches!(step, Step::Down | Step::Stops(Moment::Before)) {
             return Err(io::Error::other("the machine is down"));
@@ -212,11 +212,22 @@ impl Room for SimulatedRoom {
     fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
         let paths: Vec<PathBuf> = self.lock().names.keys().cloned().collect();
         let parents: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        for directory in &parents {
+            if let Err(error) = self.begin("Look") {
+                seen.note(directory, &error, true);
+            }
+        }
         let directory = |path: &Path| Directory { path: path.to_path_buf(), device: DEVICE, inode: 0 };
         seen.directories.extend(parents.into_iter().map(directory));
         for path in paths.into_iter().filter(|path| patterns.judge(path).file) {
+            if seen.is_unknown(&path) {
+                continue;
+            }
             // As through a real directory, it takes its time.
-            self.interrupt();
+            if let Err(error) = self.begin("Look") {
+                seen.note(&path, &error, true);
+                continue;
+            }
             let files = self.lock();
             let Some(handle) = files.names.get(&path) else { continue };
             let State { key, stamp } = lock(handle).state();
@@ -229,20 +240,20 @@ impl Room for SimulatedRoom {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        self.begin()?;
+        self.begin("Open")?;
         let handle = self.lock().names.get(path).cloned().ok_or_else(missing)?;
         Ok(Box::new(Opened { handle, room: self.clone() }))
     }
 
     fn state(&self, path: &Path) -> io::Result<State> {
-        self.begin()?;
+        self.begin("State")?;
         let files = self.lock();
         let handle = files.names.get(path).ok_or_else(missing)?;
         Ok(lock(handle).state())
     }
 
     fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
-        self.begin()?;
+        self.begin("List")?;
         let files = self.lock();
         let inside = files.names.keys().filter(|path| path.parent() == Some(directory));
         Ok(inside.filter_map(|path| path.file_name().map(OsString::from)).collect())
@@ -278,12 +289,12 @@ struct Opened {
 
 impl OpenFile for Opened {
     fn state(&self) -> io::Result<State> {
-        self.room.begin()?;
+        self.room.begin("State")?;
         Ok(lock(&self.handle).state())
     }
 
     fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
-        self.room.begin()?;
+        self.room.begin("Read")?;
         let inode = lock(&self.handle);
         let begin = (position as usize).min(inode.bytes.len());
         let end = begin.saturating_add(bytes).min(inode.bytes.len());
@@ -300,7 +311,7 @@ impl OpenFile for Opened {
     }
 
     fn again(&self) -> io::Result<Box<dyn OpenFile>> {
-        self.room.begin()?;
+        self.room.begin("Open")?;
         Ok(Box::new(Opened { handle: self.handle.clone(), room: self.room.clone() }))
     }
 }

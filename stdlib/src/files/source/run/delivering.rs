@@ -1,5 +1,6 @@
 //! What is delivered: remembered, saved, and complete files put away.
 
+use rustix::io::Errno;
 use tokio::time::Instant;
 use tracing::{error, warn};
 use weir_runtime::is_outage;
@@ -8,7 +9,7 @@ use weir_runtime::source::Delivered;
 use super::super::identity::{Stamp, State};
 use super::super::tracked::{Away, FileId, Phase};
 use super::super::{FileMode, FilesError};
-use super::{OUTAGE_RETRY, Run};
+use super::{OUTAGE_RETRY, RETRY, Run};
 
 impl Run<'_> {
     pub(super) async fn deliver(&mut self, delivered: Delivered) -> Result<(), FilesError> {
@@ -53,19 +54,25 @@ impl Run<'_> {
             let (room, path) = (self.room(), path.clone());
             room.drive().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
         };
+        // A disk that fails may be mended.
+        let disk_failed =
+            away.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::IO.raw_os_error()));
         let outage = away.as_ref().is_err_and(is_outage);
         if let Some(file) = self.files.get(id) {
-            file.away = if outage { Away::Begun(stamp) } else { Away::Done };
+            file.away = if outage || disk_failed { Away::Begun(stamp) } else { Away::Done };
         }
+        let component = self.source.component.clone();
         match away {
             Ok(()) => self.source.meter.count("files_delivered", 1),
             Err(error) if outage => {
-                let component = &self.source.component;
                 warn!(component = %component, "putting {} away: {error}; it is tried again in {OUTAGE_RETRY:?}", path.display());
                 self.try_again_at(id, Instant::now() + OUTAGE_RETRY);
             }
+            Err(error) if disk_failed => {
+                error!(component = %component, "putting {} away: {error}; it is tried again in {RETRY:?}", path.display());
+                self.try_again_at(id, Instant::now() + RETRY);
+            }
             Err(error) => {
-                let component = &self.source.component;
                 error!(component = %component, "{} is delivered and can't be put away: {error}; it stays", path.display());
                 self.source.meter.count("files_not_put_away", 1);
             }

@@ -1,15 +1,23 @@
 //! Files that have gone: their last lines are handed on, although they have no end.
 
-use tokio::time::Instant;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::source::{Deliveries, Outlet};
 
+use super::super::content::Content;
+use super::super::identity::Key;
+use super::super::room::Room;
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
-use super::{GONE_OPEN, Run};
+use super::{GONE_OPEN, OUTAGE_RETRY, Run};
 
 /// So many looks must not find a file, one after the other, until it counts as gone when the source ends.
 const LOOKS: usize = 3;
+/// So often it is tried to read a copy, to see whether it has a line that waits for its end.
+const COPY_ATTEMPTS: usize = 3;
 
 impl Run<'_> {
     /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
@@ -56,8 +64,50 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether a file that holds another text now is left alone for a while: its last line waits for its end, and a
+    /// copy that has both may not be known yet.
+    pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
+        let (now, looked) = (Instant::now(), self.looked.map(|(when, _)| when));
+        let may_have_a_copy = self.files.may_have_a_copy(id);
+        let Some(file) = self.files.get(id).filter(|file| file.rest_waits()) else { return false };
+        let since = *file.rewritten_since.get_or_insert(now);
+        let is_known = looked > Some(since) && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
+        if cfg!(weir_bug = "rests_handed_on_before_copies") || is_known {
+            return false;
+        }
+        self.enqueue_at(id, now + self.source.poll);
+        true
+    }
+
+    /// Whether a copy that waits for this file has what is kept of its last line.
+    async fn rest_is_in_a_copy(&mut self, id: FileId) -> Result<bool, FilesError> {
+        let copies = self.files.copies_of(id);
+        let text = self.files.get(id).and_then(|file| file.text.as_ref());
+        let Some((position, rest)) = text.and_then(|text| Some((text.reading.position, text.rest.clone()?)))
+        else {
+            return Ok(false);
+        };
+        for (path, key) in copies {
+            for _attempt in 0..COPY_ATTEMPTS {
+                let (room, path, rest) = (self.room(), path.clone(), rest.clone());
+                match self
+                    .room()
+                    .drive()
+                    .run(move || has_at(&*room, &path, key, position, rest.text()))
+                    .await?
+                {
+                    Ok(true) => return Ok(true),
+                    Ok(false) => break,
+                    Err(error) if error.kind() == ErrorKind::NotFound => break,
+                    Err(_) => sleep(OUTAGE_RETRY).await,
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Hands on what is kept of a last line whose end will never come: its file was truncated, or has gone and
-    /// is closed.
+    /// is closed. If a copy has it, that brings the whole line.
     pub(super) async fn hand_on_rest(
         &mut self,
         id: FileId,
@@ -65,8 +115,14 @@ impl Run<'_> {
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
         let rules = self.source.rules.clone();
+        let is_in_a_copy =
+            self.rest_is_in_a_copy(id).await? && cfg!(not(weir_bug = "rests_handed_on_before_copies"));
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let Some(text) = &mut file.text else { return Ok(()) };
+        if is_in_a_copy {
+            text.rest = None;
+            return Ok(());
+        }
         let Some(chunk) = text.end_of_rest(&rules) else { return Ok(()) };
         let partition = text.partition.clone();
         file.marks.push(text.reading.running.so_far());
@@ -79,6 +135,12 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
+        let rewritten: Vec<FileId> = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.rewritten_since.is_some() && file.rest_waits())
+            .map(|(id, _)| id)
+            .collect();
         if !matches!(self.source.mode, FileMode::Follow { .. })
             || !self.files.iter().any(|(_, file)| holds(file))
         {
@@ -89,7 +151,8 @@ impl Run<'_> {
         for _look in 0..LOOKS {
             let seen = self.source.discovery.look().await?;
             self.files.see(&seen, true, Instant::now());
-            if !self.files.iter().any(|(_, file)| file.gone_since.is_some() && holds(file)) {
+            let is_none = !self.files.iter().any(|(_, file)| file.gone_since.is_some() && holds(file));
+            if is_none && rewritten.is_empty() {
                 return Ok(());
             }
         }
@@ -102,6 +165,9 @@ impl Run<'_> {
             .map(|(id, _)| id)
             .collect();
         self.next_look = Instant::now() + GONE_OPEN;
+        for id in rewritten {
+            self.hand_on_rest(id, outlet, deliveries).await?;
+        }
         for id in gone {
             self.read_to_its_end(id, outlet, deliveries).await?;
         }
@@ -131,6 +197,16 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Whether a packed file has this in its text, at that position.
+fn has_at(room: &dyn Room, path: &Path, key: Key, position: u64, wanted: &[u8]) -> io::Result<bool> {
+    let content = Content::open(room, path)?;
+    if content.state()?.key != key {
+        return Ok(false);
+    }
+    let Some(packing) = content.packing()? else { return Ok(false) };
+    Ok(content.unpacked(packing)?.read(position, wanted.len())? == wanted)
 }
 
 /// Whether the file may have something that was not read, and can still be read.

@@ -17,6 +17,9 @@ use super::{BEGAN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_U
 /// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
 const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
 
+/// So often it is tried to end what a crash has left of putting files away, where no outage keeps from it.
+const LEFTOVER_ATTEMPTS: usize = 3;
+
 pub(super) fn has_packed_name(path: &Path) -> bool {
     PACKED_ENDS.iter().any(|end| path.extension().is_some_and(|found| found == *end))
 }
@@ -84,7 +87,7 @@ impl Run<'_> {
             return Ok(false);
         }
         let mut any = false;
-        loop {
+        for attempt in 1.. {
             let (after, room, directories) = (after.clone(), self.room(), directories.clone());
             let ended = room.drive().run(move || {
                 let all = directories.iter().flat_map(|directory| after.end_leftovers(&*room, directory));
@@ -96,11 +99,13 @@ impl Run<'_> {
                 warn!(component = %component, "what was left of putting {} away: {error}", path.display());
             }
             any |= !failed.is_empty();
-            if !failed.iter().any(|(_, error)| is_outage(error)) || self.stop.is_cancelled() {
-                return Ok(any);
+            let outage = failed.iter().any(|(_, error)| is_outage(error));
+            if !outage && (failed.is_empty() || attempt >= LEFTOVER_ATTEMPTS) || self.stop.is_cancelled() {
+                break;
             }
             sleep(OUTAGE_RETRY).await;
         }
+        Ok(any)
     }
 
     /// In the first run of all, marks the ends of what is there, if only what comes later is wanted.

@@ -114,8 +114,10 @@ impl Run<'_> {
                 self.ends_too_early(id);
                 return Ok(());
             }
-            Ok(Identified::Copies(other)) => {
+            Ok(Identified::Copies(other) | Identified::Replaced(other)) => {
                 self.files.wait(id, other);
+                // In case it has not been noticed yet that the other one was replaced.
+                self.enqueue(other);
                 self.save_soon();
                 return Ok(());
             }
@@ -235,6 +237,9 @@ impl Run<'_> {
                 if let Some(file) = self.files.get(id) {
                     file.text = Some(text);
                 }
+                if self.awaits_copies(id) {
+                    return Ok(None);
+                }
                 self.hand_on_rest(id, outlet, deliveries).await?;
                 self.rewritten(id, content, why).await?;
                 return Ok(None);
@@ -254,7 +259,7 @@ impl Run<'_> {
             }
         };
         let Some(file) = self.files.get(id) else { return Ok(None) };
-        file.stamp = text.stamp;
+        (file.stamp, file.rewritten_since) = (text.stamp, None);
         let partition = text.partition.clone();
         if let Outcome::Read(chunk) = &outcome
             && chunk.next > chunk.after

@@ -6,6 +6,7 @@ mod copies;
 mod ends;
 mod follow;
 mod gone;
+mod in_memory;
 mod packed;
 mod replaced;
 mod restart;
@@ -51,6 +52,7 @@ struct Setting {
     descriptors: Descriptors,
     /// The `byte_capacity` of a channel in memory.
     channel_bytes: u64,
+    room: Arc<dyn Room>,
 }
 
 fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
@@ -103,6 +105,7 @@ impl Setting {
             clock: Arc::new(SystemClock),
             descriptors: Descriptors::of_process(),
             channel_bytes: 1 << 26,
+            room: Arc::new(LocalRoom),
         }
     }
 
@@ -176,7 +179,7 @@ impl Setting {
             clock: self.clock.clone(),
             descriptors: self.descriptors.clone(),
         };
-        make(&self.settings, context)
+        make_in(self.room.clone(), &self.settings, context)
     }
 
     async fn begin(self) -> Trial {

@@ -1,12 +1,13 @@
 //! Packed files and what they are copies of.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use weir_runtime::batch::Partition;
 
 use super::super::content::Content;
 use super::super::copies::{Ancestor, Kin, Neighbour, NeighbourText, may_be};
-use super::super::identity::Name;
+use super::super::identity::{Key, Name};
 use super::super::positions::{Copied, Remembered};
 use super::{CopyOf, FileId, Files, Phase, Tracked, Waits};
 
@@ -44,15 +45,22 @@ impl Tracked {
             (_, None, _) => Some(NeighbourText::At { path: self.path.clone(), key: self.key, packed }),
             (_, Some(_), _) => None,
         };
+        let read = self.text.as_ref().and_then(|text| {
+            let consumed = text.reading.running.so_far();
+            Ancestor::new(text.partition.clone()?, consumed.through, Some(consumed), Some(id))
+        });
+        // It has gone and was not looked into since it changed.
+        let unread = self.remembered.as_deref().filter(|_| self.text.is_none());
         if let Some(text) = text {
             kin.neighbours.push(Neighbour { id, text });
+            kin.read.extend(read);
             // Another file may lie there by now.
             let known = self.remembered.as_deref().filter(|_| self.phase == Phase::New);
             let reader = self.may_be_any().then_some(id);
             kin.ancestors.extend(known.and_then(|known| Ancestor::of_remembered(known, reader)));
-        } else if let (Some(partition), Some(text)) = (self.partition(), &self.text) {
-            let consumed = text.reading.running.so_far();
-            kin.ancestors.extend(Ancestor::new(partition, consumed.through, Some(consumed), Some(id)));
+        } else {
+            let unread = unread.filter(|_| cfg!(not(weir_bug = "gone_originals_forgotten")));
+            kin.ancestors.extend(read.or_else(|| Ancestor::of_remembered(unread?, Some(id))));
         }
     }
 }
@@ -139,6 +147,18 @@ impl Files {
     /// Whether the file waits for another one.
     pub(in super::super) fn waits(&self, id: FileId) -> bool {
         self.all.get(&id).is_some_and(|file| file.waits.is_some())
+    }
+
+    /// The copies that wait for this file.
+    pub(in super::super) fn copies_of(&self, id: FileId) -> Vec<(PathBuf, Key)> {
+        let all = self.all.values();
+        let waiting = all.filter(|file| file.waits.as_ref().is_some_and(|waits| waits.on == id));
+        waiting.map(|file| (file.path.clone(), file.key)).collect()
+    }
+
+    /// Whether a file other than this one may turn out to be a copy of it.
+    pub(in super::super) fn may_have_a_copy(&self, id: FileId) -> bool {
+        self.all.iter().any(|(other, file)| *other != id && file.waits.is_none() && file.may_be_any())
     }
 
     /// The file is a copy of what was read beyond its end.
