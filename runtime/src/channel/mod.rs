@@ -14,6 +14,7 @@
 
 pub mod file;
 mod hand;
+mod hooked;
 mod incarnation;
 mod memory;
 mod origins;
@@ -32,6 +33,7 @@ use crate::failure::Failure;
 use crate::meter::Reading;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};
+pub use hooked::Hooked;
 pub use incarnation::{Incarnation, Reached, Recovered};
 pub use memory::MemoryChannel;
 

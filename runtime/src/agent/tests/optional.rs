@@ -1,7 +1,7 @@
 //! Branches that may fail: whatever fails on them, the others go on, and the agent ends in order.
 
 use super::*;
-use crate::channel::{Channel, Demand, Fill, PutTransaction, Reader, ReserveError};
+use crate::channel::Hooked;
 
 /// numbers → buffer → store, and the numbers also into a channel `extra` that may fail, before a sink `broken`.
 fn with_optional_channel(kind: &str, broken: &[(&str, i64)]) -> Plan {
@@ -116,52 +116,7 @@ async fn a_defect_of_what_must_not_fail_names_it() {
     assert_eq!(&*component, "store");
 }
 
-/// A channel that can't be opened, or fails as soon as it is.
-struct Broken {
-    channel: MemoryChannel,
-    opens: bool,
-}
-
-#[async_trait]
-impl Channel for Broken {
-    fn limits(&self) -> Limits {
-        self.channel.limits()
-    }
-
-    async fn open(&self) -> Result<(), Failure> {
-        if self.opens { Ok(()) } else { Err(Failure::permanent(Away)) }
-    }
-
-    async fn failed(&self) -> Failure {
-        Failure::permanent(Away)
-    }
-
-    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
-        self.channel.reserve(room).await
-    }
-
-    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>> {
-        self.channel.try_reserve(room)
-    }
-
-    fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
-        self.channel.reader(name, demand)
-    }
-
-    fn close(&self) {
-        self.channel.close();
-    }
-
-    fn fill(&self) -> Fill {
-        self.channel.fill()
-    }
-
-    fn has_waiting(&self) -> bool {
-        self.channel.has_waiting()
-    }
-}
-
-fn broken(settings: &Settings, opens: bool) -> Arc<dyn Channel> {
+fn of_settings(settings: &Settings) -> Hooked {
     let Some(Value::Int(capacity)) = settings.values.get("capacity") else { panic!("it has one") };
     let limits = Limits {
         capacity: *capacity as usize,
@@ -169,15 +124,19 @@ fn broken(settings: &Settings, opens: bool) -> Arc<dyn Channel> {
         byte_capacity: 1 << 20,
         keep_alive: Duration::from_secs(3),
     };
-    Arc::new(Broken { channel: MemoryChannel::new(limits), opens })
+    Hooked::new(Arc::new(MemoryChannel::new(limits)))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_can_not_be_opened_or_fails_stops_nobody_else() {
     let kinds = || {
         registry()
-            .channel("shut", |settings, _| Ok(broken(settings, false)))
-            .channel("failing", |settings, _| Ok(broken(settings, true)))
+            .channel("shut", |settings, _| {
+                Ok(Arc::new(of_settings(settings).before_open(|| Err(Failure::permanent(Away)))))
+            })
+            .channel("failing", |settings, _| {
+                Ok(Arc::new(of_settings(settings).failing(|| Failure::permanent(Away))))
+            })
     };
     for kind in ["shut", "failing"] {
         let plan = with_optional_channel(kind, &[]);

@@ -17,7 +17,7 @@ use weir_runtime::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use weir_runtime::{Chance, Clock, Context, Drive, Failure, Registry};
 
 use super::account::{Account, Story};
-use super::refusing::Refusing;
+use super::refusing::refusing;
 use super::script::{FOLDER, Script};
 use crate::file_sink::simulated::Simulated;
 use crate::file_sink::{FileSettings, FileSink};
@@ -155,7 +155,7 @@ fn registry() -> Registry {
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::memory::make(settings, context)?;
-            Ok(Arc::new(Refusing { channel, chance: here().chance }) as Arc<dyn Channel>)
+            Ok(refusing(channel, here().chance))
         })
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {
