@@ -199,13 +199,30 @@ impl Storage for Directory {
             Err(_) => None,
         };
         leave_note(&mut file, note)?;
-        Ok(DirectoryLock { _file: file, _directory: directory })
+        Ok(DirectoryLock { file, _directory: directory })
     }
 
     fn lock_name(&self, name: &str, note: &str) -> Result<DirectoryLock, LockError> {
         let mut file = self.lock_file(name)?;
         leave_note(&mut file, note)?;
-        Ok(DirectoryLock { _file: file, _directory: None })
+        Ok(DirectoryLock { file, _directory: None })
+    }
+
+    fn still_holds(&self, lock: &DirectoryLock, name: &str) -> io::Result<bool> {
+        self.is_named(&lock.file, name)
+    }
+
+    fn lock_open(&self, file: &File) -> bool {
+        try_lock(file).unwrap_or(true)
+    }
+
+    fn is_named(&self, file: &File, name: &str) -> io::Result<bool> {
+        let held = fs::fstat(file)?;
+        match fs::statat(&*self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn place(&self) -> String {
@@ -216,7 +233,7 @@ impl Storage for Directory {
 /// A directory that is taken for this process, as long as this is there.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
     /// The directory itself, where its file system can lock it.
     _directory: Option<File>,
 }
@@ -306,5 +323,26 @@ mod tests {
         assert_eq!(refused.to_string(), "it is in use by another process, whose lock file is gone");
         drop(held);
         storage.lock("lock", "the second").unwrap();
+    }
+
+    #[test]
+    fn whoever_holds_a_name_or_a_file_knows_whether_it_is_still_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Directory::create(folder.path()).unwrap();
+        let held = storage.lock_name("a.lock", "the first").unwrap();
+        assert!(storage.still_holds(&held, "a.lock").unwrap());
+        storage.unlink("a.lock").unwrap();
+        assert!(!storage.still_holds(&held, "a.lock").unwrap());
+        let second = storage.lock_name("a.lock", "the second").unwrap();
+        assert!(!storage.still_holds(&held, "a.lock").unwrap());
+        assert!(storage.still_holds(&second, "a.lock").unwrap());
+        let file = storage.create("a").unwrap();
+        assert!(storage.lock_open(&file));
+        let again = storage.open("a", Access::Read).unwrap();
+        assert!(!storage.lock_open(&again));
+        storage.rename("a", "b").unwrap();
+        assert!(storage.is_named(&file, "b").unwrap() && !storage.is_named(&file, "a").unwrap());
+        drop(file);
+        assert!(storage.lock_open(&again));
     }
 }

@@ -134,6 +134,29 @@ pub trait Storage: Clone + Send + Sync + 'static {
         self.lock(name, note)
     }
 
+    /// Whether this name still leads to what [`Storage::lock_name`] has locked: anybody can remove a file, or put
+    /// another into its place, and whoever comes next locks that one.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn still_holds(&self, _lock: &Self::Lock, _name: &str) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Locks an open file for this process as long as it is open; `false` if another has locked it. Where the file
+    /// system has no locks, nobody holds one.
+    fn lock_open(&self, _file: &Self::File) -> bool {
+        true
+    }
+
+    /// Whether this name leads to an open file.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn is_named(&self, _file: &Self::File, _name: &str) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// Where the directory is, for messages.
     fn place(&self) -> String;
 }

@@ -2,17 +2,21 @@
 //!
 //! It is only ever replaced as a whole: written under another name, synced, renamed, and its directory
 //! synced. What stands in it was delivered before it was written, so whatever a crash leaves there is true,
-//! if not the latest. A lock beside it keeps a second agent away. How it is written says [`format`].
+//! if not the latest. How it is written says [`format`].
+//!
+//! A lock beside it keeps a second agent away. Anybody can remove that file, so the positions are locked as well,
+//! which nobody removes without a loss, and each save looks whether both are still held.
 
 mod ends;
 mod format;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::warn;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::{DeliveredThrough, GivenThrough};
 use weir_runtime::storage::{Access, DirectoryError, LockError, Storage, replace};
@@ -158,7 +162,14 @@ pub(super) struct Positions<S: Storage> {
     name: String,
     /// The whole path, for messages.
     path: PathBuf,
-    _lock: Mutex<S::Lock>,
+    held: Mutex<Held<S>>,
+}
+
+/// What keeps others away.
+struct Held<S: Storage> {
+    lock: S::Lock,
+    /// The positions as they are on disk, locked; none before the first save.
+    saved: Option<S::File>,
 }
 
 impl<S: Storage> Positions<S> {
@@ -169,28 +180,57 @@ impl<S: Storage> Positions<S> {
             move |source| PositionsError::File { action, path, source }
         };
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let note = format!("the source of files, process {}", std::process::id());
-        let lock = match directory.lock_name(&format!("{name}.lock"), &note) {
-            Ok(lock) => Mutex::new(lock),
-            Err(LockError::Held { .. }) => return Err(PositionsError::Locked { path: path.to_path_buf() }),
-            Err(LockError::Io(error)) => return Err(failed("locking")(error)),
+        let lock = lock(&directory, &name, path)?;
+        let (saved, text) = loop {
+            let Some(file) = open(&directory, &name).map_err(failed("opening"))? else { break (None, None) };
+            if !directory.lock_open(&file) {
+                return Err(PositionsError::Locked { path: path.to_path_buf() });
+            }
+            // Whoever keeps them may have replaced them before this one was locked.
+            if directory.is_named(&file, &name).map_err(failed("opening"))? {
+                let text = read(&directory, &file).map_err(failed("reading"))?;
+                break (Some(file), Some(text));
+            }
         };
-        let text = read(&directory, &name).map_err(failed("reading"))?;
-        let positions = Positions { directory, name, path: path.to_path_buf(), _lock: lock };
+        let held = Mutex::new(Held { lock, saved });
+        let positions = Positions { directory, name, path: path.to_path_buf(), held };
         let Some(text) = text else { return Ok((positions, None)) };
         let memory = format::read(&text)
             .map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
         Ok((positions, Some(memory)))
     }
 
-    fn replace(&self, memory: &Memory) -> io::Result<()> {
+    fn replace(&self, memory: &Memory) -> io::Result<S::File> {
         let text = format::write(memory)?;
         let new = format!("{}.new", self.name);
-        let replaced = replace(&self.directory, &new, &self.name, |file| {
+        replace(&self.directory, &new, &self.name, |file| {
             self.directory.write_at(file, 0, &[&text])?;
-            self.directory.sync(file)
-        });
-        replaced.map(drop)
+            self.directory.sync(file)?;
+            // Nobody else knows it yet.
+            self.directory.lock_open(file);
+            Ok(())
+        })
+    }
+
+    /// Takes the lock again if somebody has removed it.
+    ///
+    /// # Errors
+    /// When another agent has it, or had it meanwhile.
+    fn hold(&self, held: &mut Held<S>) -> Result<(), PositionsError> {
+        let failed = |source| self.failed("looking for the lock of", source);
+        if self.directory.still_holds(&held.lock, &lock_name(&self.name)).map_err(failed)? {
+            return Ok(());
+        }
+        held.lock = lock(&self.directory, &self.name, &self.path)?;
+        let is_own = |file| self.directory.is_named(file, &self.name);
+        if open(&self.directory, &self.name).map_err(failed)?.is_some()
+            && !held.saved.as_ref().map_or(Ok(false), is_own).map_err(failed)?
+        {
+            return Err(PositionsError::Locked { path: self.path.clone() });
+        }
+        let path = self.path.display();
+        warn!("the lock of the positions {path} was removed while it was held; it is there again");
+        Ok(())
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> PositionsError {
@@ -200,7 +240,10 @@ impl<S: Storage> Positions<S> {
 
 impl<S: Storage> KeepPositions for Positions<S> {
     fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
-        self.replace(memory).map_err(|source| self.failed("writing", source))
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hold(&mut held)?;
+        held.saved = Some(self.replace(memory).map_err(|source| self.failed("writing", source))?);
+        Ok(())
     }
 
     fn is_accepted(&self) -> Result<bool, PositionsError> {
@@ -221,17 +264,33 @@ impl<S: Storage> KeepPositions for Positions<S> {
     }
 }
 
-/// What is in a file; nothing if there is none.
-fn read<S: Storage>(directory: &S, name: &str) -> io::Result<Option<Vec<u8>>> {
-    let file = match directory.open(name, Access::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let length = usize::try_from(directory.length(&file)?).map_err(io::Error::other)?;
+fn lock_name(name: &str) -> String {
+    format!("{name}.lock")
+}
+
+fn lock<S: Storage>(directory: &S, name: &str, path: &Path) -> Result<S::Lock, PositionsError> {
+    let note = format!("the source of files, process {}", std::process::id());
+    let path = path.to_path_buf();
+    directory.lock_name(&lock_name(name), &note).map_err(|error| match error {
+        LockError::Held { .. } => PositionsError::Locked { path },
+        LockError::Io(source) => PositionsError::File { action: "locking", path, source },
+    })
+}
+
+/// The file of this name; nothing if there is none.
+fn open<S: Storage>(directory: &S, name: &str) -> io::Result<Option<S::File>> {
+    match directory.open(name, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn read<S: Storage>(directory: &S, file: &S::File) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(directory.length(file)?).map_err(io::Error::other)?;
     let mut text = vec![0; length];
-    let read = directory.read_at(&file, 0, &mut text)?;
+    let read = directory.read_at(file, 0, &mut text)?;
     text.truncate(read);
-    Ok(Some(text))
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -142,3 +142,46 @@ fn a_position_before_what_was_hashed_is_refused_in_earlier_versions_too() {
     let message = format_error(&path, text).to_string();
     assert!(message.contains("entry 1 (`/var/log/a.log`)"), "{message}");
 }
+
+/// Somebody tidies up while an agent runs: no second one gets in, and the lock is there again.
+#[test]
+fn a_removed_lock_lets_no_second_agent_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let lock = folder.path().join("positions.json.lock");
+    let (first, _) = open(&path).unwrap();
+    first.save(&memory(1)).unwrap();
+    for position in [7, 8] {
+        std::fs::remove_file(&lock).unwrap();
+        assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+        // The second agent has left a lock that it does not hold.
+        first.save(&memory(position)).unwrap();
+        assert!(lock.exists());
+        assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+    }
+    drop(first);
+    let (second, loaded) = open(&path).unwrap();
+    assert_eq!(loaded, Some(memory(8)));
+    // One that goes on where the first was holds it as well.
+    std::fs::remove_file(&lock).unwrap();
+    assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+    drop(second);
+    open(&path).unwrap();
+}
+
+/// Before the first save there is nothing else to lock: the one that is late learns of it, and writes nothing.
+#[test]
+fn an_agent_whose_lock_another_has_taken_saves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let (first, _) = open(&path).unwrap();
+    std::fs::remove_file(folder.path().join("positions.json.lock")).unwrap();
+    let (second, _) = open(&path).unwrap();
+    second.save(&memory(7)).unwrap();
+    assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
+    drop(second);
+    // The other has ended: but what it has saved has to be read first.
+    assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
+    drop(first);
+    assert_eq!(open(&path).unwrap().1, Some(memory(7)));
+}

@@ -94,6 +94,11 @@ impl Run<'_> {
                 self.saves.next = Instant::now() + SAVES_APART * self.saves.since.elapsed();
                 self.save();
             }
+            Err(error @ FilesError::Positions(PositionsError::Locked { .. })) => {
+                // Another agent reads these files now. What it has saved counts, once it has ended.
+                self.source.positions = None;
+                return Err(error);
+            }
             Err(FilesError::Positions(error)) => {
                 self.source.meter.count("positions_not_saved", 1);
                 let wait = self.saves.retry.map_or(RETRY_FIRST, |wait| (2 * wait).min(RETRY_MAX));
