@@ -7,6 +7,9 @@
 //! This crate must not know the language (it is handed a plan), nor any component of the
 //! library (it is handed a registry): no Kafka, no HDFS, no `.flow` text.
 
+#[macro_use]
+mod losses;
+
 mod acknowledgement;
 pub mod agent;
 pub mod batch;
@@ -33,6 +36,9 @@ pub use clock::{Clock, SystemClock};
 pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose};
 pub use drive::Drive;
 pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
+#[doc(hidden)]
+#[cfg(weir_bug)]
+pub use losses::is_put_back;
 pub use meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
 };

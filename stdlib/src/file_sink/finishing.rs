@@ -260,7 +260,7 @@ impl<F: FileSystem> Finishing<F> {
     }
 
     fn is_first(&self, ticket: Ticket, directory: &str) -> bool {
-        cfg!(weir_bug = "files_out_of_order")
+        weir_runtime::put_back!("files_out_of_order")
             || self.order.get(directory).and_then(VecDeque::front) == Some(&ticket)
     }
 

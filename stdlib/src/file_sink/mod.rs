@@ -305,7 +305,7 @@ impl<F: FileSystem> FileSink<F> {
         let (Some(ledger), Some(directory)) = (&self.ledger.ledger, &self.ledger.directory) else {
             return Ok(());
         };
-        if ledger.latest() >= time || cfg!(weir_bug = "ledger_put_back_believed") {
+        if ledger.latest() >= time || weir_runtime::put_back!("ledger_put_back_believed") {
             return Ok(());
         }
         let (directory, root) = (directory.clone(), self.workshop.root.clone());

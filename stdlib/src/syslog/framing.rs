@@ -129,8 +129,12 @@ impl Frames {
     /// Where a message ends that is not counted, whether it is taken or skipped.
     fn end(&mut self, text: &[u8]) -> Option<usize> {
         let end = memchr2(b'\n', 0, &text[self.searched..]).map(|end| self.searched + end);
-        #[cfg(weir_bug = "skip_looks_for_a_line_end")]
-        let end = if self.skip == Skip::Ended { memchr::memchr(b'\n', text) } else { end };
+        #[cfg(weir_bug)]
+        let end = if weir_runtime::put_back!("skip_looks_for_a_line_end") && self.skip == Skip::Ended {
+            memchr::memchr(b'\n', text)
+        } else {
+            end
+        };
         #[cfg(test)]
         {
             self.scanned += end.unwrap_or(text.len()) - self.searched;

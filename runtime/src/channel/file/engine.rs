@@ -102,8 +102,8 @@ impl<S: Storage> Engine<S> {
             (guard.unwritten(), guard.keep_for_optional())
         };
         let written = self.write_puts(state, unwritten.as_ref(), turn);
-        #[cfg(weir_bug = "takes_fail_on_full_disk")]
-        if written.is_err() {
+        #[cfg(weir_bug)]
+        if put_back!("takes_fail_on_full_disk") && written.is_err() {
             return written.map(|_| ());
         }
         let full = match written {

@@ -187,8 +187,10 @@ impl<S: Storage> Log<S> {
         if !self.has_room(bytes + self.reserve) || self.schema() != schema {
             self.rotate(bytes, &schema.clone(), Seal::Write)?;
         }
-        #[cfg(weir_bug = "position_saved_before_data")]
-        self.write_positions_alone(drafts)?;
+        #[cfg(weir_bug)]
+        if put_back!("position_saved_before_data") {
+            self.write_positions_alone(drafts)?;
+        }
         self.write_somewhere(drafts, bytes)
     }
 
@@ -255,13 +257,13 @@ impl<S: Storage> Log<S> {
     }
 
     fn sync_active(&self) -> io::Result<()> {
-        #[cfg(weir_bug = "ack_before_sync")]
-        if true {
+        #[cfg(weir_bug)]
+        if put_back!("ack_before_sync") {
             return Ok(());
         }
         let synced = self.storage.sync(&self.active.file);
-        #[cfg(weir_bug = "failed_sync_cleared")]
-        if synced.is_err() {
+        #[cfg(weir_bug)]
+        if put_back!("failed_sync_cleared") && synced.is_err() {
             return self.storage.sync(&self.active.file);
         }
         synced
@@ -366,8 +368,9 @@ impl<S: Storage> Log<S> {
         };
         self.storage.write_at(&file, 0, &[&header.encode()])?;
         self.storage.sync(&file)?;
-        #[cfg(not(weir_bug = "directory_entry_not_synced"))]
-        self.storage.sync_directory()?;
+        if !put_back!("directory_entry_not_synced") {
+            self.storage.sync_directory()?;
+        }
         Ok(file)
     }
 

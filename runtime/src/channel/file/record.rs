@@ -145,8 +145,8 @@ pub(super) fn record_span(body_bytes: u64) -> u64 {
 }
 
 fn header_checksum(uuid: &Uuid, place: Place, summed: &[u8]) -> u32 {
-    #[cfg(weir_bug = "checksum_over_bodies_only")]
-    if true {
+    #[cfg(weir_bug)]
+    if put_back!("checksum_over_bodies_only") {
         return checksum(&[&summed[52..56]]);
     }
     checksum(&[uuid, &place.segment.to_le_bytes(), &place.offset.to_le_bytes(), summed])

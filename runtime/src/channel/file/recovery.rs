@@ -274,7 +274,7 @@ impl<S: Storage> Opener<'_, S> {
         if let Some((begin, end)) = surveyed.unproven {
             self.write_again(&file, begin, end)?;
         }
-        if !surveyed.strays.is_empty() && cfg!(not(weir_bug = "seen_superblock_believed")) {
+        if !surveyed.strays.is_empty() && !put_back!("seen_superblock_believed") {
             self.write_superblock_again(&superblock)?;
         }
         for number in &surveyed.strays {

@@ -270,7 +270,7 @@ fn used_header<S: Storage>(
     let header = match header_of(storage, superblock.uuid, number) {
         Err(SurveyError::Damaged(damage)) if number > superblock.checkpoint.segment => {
             // A crash while it was made leaves no header, but no group behind it either, and the whole length.
-            let cut_off = scan.length() < SEGMENT_BYTES_LEAST && cfg!(not(weir_bug = "cut_segment_believed"));
+            let cut_off = scan.length() < SEGMENT_BYTES_LEAST && !put_back!("cut_segment_believed");
             return match cut_off || scan.group_beyond(0).map_err(failed)?.is_some() {
                 true => Err(damage.into()),
                 false => Ok(None),
@@ -429,12 +429,12 @@ impl<'a, S: Storage> Walk<'a, S> {
         let place = Place { segment: number, offset: at };
         let group = group.unwrap_or(at);
         let failed = |error| SurveyError::scan(number, error);
-        #[cfg(weir_bug = "flipped_bit_truncates")]
-        if place != self.superblock.checkpoint {
+        #[cfg(weir_bug)]
+        if put_back!("flipped_bit_truncates") && place != self.superblock.checkpoint {
             return Ok(());
         }
         let before_close = self.superblock.closed_at.is_some_and(|end| place < end)
-            && cfg!(not(weir_bug = "sealed_log_taken_for_torn"));
+            && !put_back!("sealed_log_taken_for_torn");
         if place == self.superblock.checkpoint {
             return Err(Damage::at(place, "the checkpoint can't be read").into());
         }

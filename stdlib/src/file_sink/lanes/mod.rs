@@ -443,7 +443,7 @@ impl<T, R: Delivered> Lanes<T, R> {
         lane.file = Slot::None;
         // Without an order to close in the queue, all that is in it goes into the next file. With one, what is
         // active is what has come behind it.
-        let is_ordered = cfg!(not(weir_bug = "rows_forgotten_behind_a_full_file"))
+        let is_ordered = !weir_runtime::put_back!("rows_forgotten_behind_a_full_file")
             && lane.queue.iter().any(|item| matches!(item, Item::Close(_)));
         if let Some(active) = lane.active.filter(|_| !is_ordered) {
             lane.active = lane.next_file(active.last, now);

@@ -14,8 +14,7 @@ impl<F: FileSystem> Ledger<F> {
         let complete = self.foreign.values().filter(|file| file.state == FileState::Complete);
         let complete: Vec<FileRecord> = complete.cloned().collect();
         let mut renamed = 0;
-        #[cfg(not(weir_bug = "recovery_renames_nothing"))]
-        for file in &complete {
+        for file in complete.iter().filter(|_| !weir_runtime::put_back!("recovery_renames_nothing")) {
             renamed += u64::from(rename(&*self.file_system, &self.root, file).await?);
         }
         complete.iter().for_each(|file| drop(self.foreign.remove(&file.temporary)));
@@ -91,7 +90,7 @@ pub(super) async fn rename<F: FileSystem>(
     if !same {
         return Err(LedgerError::Changed { path: temporary, complete, length: *length, checksum: *checksum });
     }
-    if found > *length && cfg!(not(weir_bug = "uncommitted_rest_kept")) {
+    if found > *length && !weir_runtime::put_back!("uncommitted_rest_kept") {
         let cut = files.cut(&temporary, *length).await;
         cut.map_err(FileError::of(Operation::Cut, &temporary))?;
     }
@@ -112,7 +111,7 @@ pub(super) async fn rename<F: FileSystem>(
 /// Makes a final name durable that is there already: whoever gave it may have been killed before that, and the
 /// entry that could do it again is about to go.
 async fn sync_name<F: FileSystem>(files: &F, complete: &str) -> Result<(), LedgerError> {
-    if cfg!(weir_bug = "given_name_not_synced") {
+    if weir_runtime::put_back!("given_name_not_synced") {
         return Ok(());
     }
     let there = files.length(complete).await.map_err(FileError::of(Operation::Read, complete))?.is_some();

@@ -1,5 +1,6 @@
 //! Exactly once: a crash at every call, and again in recovery; a second writer; answers that are lost.
 
+mod killed;
 mod renamed;
 
 use weir_runtime::batch::Identities;
@@ -31,6 +32,22 @@ fn position(event: u64) -> u64 {
     (event + 1) * 10
 }
 
+/// A batch of these events, whose bodies have so many zeros before their numbers.
+fn identified(events: &[u64], length: usize) -> Batch {
+    let places = events.iter().map(|event| PLACES[*event as usize]);
+    let places = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
+    let bodies = events.iter().map(|event| "0".repeat(length) + &event.to_string());
+    let bodies = BinaryViewArray::from_iter_values(bodies);
+    let columns = vec![places, bodies.into()];
+    let batch = Batch::new(Arc::new(schema()), columns, events.len(), Origins::default()).unwrap();
+    let identities = Identities::of_several(
+        vec![Partition::new("clicks/0"), Partition::new("clicks/1")],
+        events.iter().map(|event| partition(*event) as u32).collect(),
+        events.iter().map(|event| position(*event)).collect(),
+    );
+    batch.with_identities(identities).unwrap()
+}
+
 impl Rig {
     fn keeping(disk: &Simulated) -> Rig {
         Rig::promising(disk.clone(), &options(), true)
@@ -43,17 +60,7 @@ impl Rig {
         for (number, chunk) in numbers.chunks(5).enumerate() {
             // Peers wait for every other batch: its files are committed while they stay open.
             self.awaited = number % 2 == 1;
-            let places: Vec<&str> = chunk.iter().map(|event| PLACES[*event as usize]).collect();
-            let bodies = BinaryViewArray::from_iter_values(chunk.iter().map(u64::to_string));
-            let places = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
-            let columns = vec![places, bodies.into()];
-            let batch = Batch::new(Arc::new(schema()), columns, chunk.len(), Origins::default()).unwrap();
-            let identities = Identities::of_several(
-                vec![Partition::new("clicks/0"), Partition::new("clicks/1")],
-                chunk.iter().map(|event| partition(*event) as u32).collect(),
-                chunk.iter().map(|event| position(*event)).collect(),
-            );
-            let batch = batch.with_identities(identities).unwrap().with_awaited(self.waiting());
+            let batch = identified(chunk, 0).with_awaited(self.waiting());
             self.outlet.as_mut().unwrap().put(batch).await.unwrap();
         }
     }

@@ -157,7 +157,7 @@ impl Tracked {
 
     /// Whether it may turn out to be any text that lay there before. An empty file is none of them.
     fn may_be_any(&self) -> bool {
-        let is_none = self.is_empty && cfg!(not(weir_bug = "copies_wait_for_empty_logs"));
+        let is_none = self.is_empty && !weir_runtime::put_back!("copies_wait_for_empty_logs");
         self.phase == Phase::New && !is_none
     }
 
@@ -178,8 +178,12 @@ impl Tracked {
             && self.delivered.position() == text.reading.position
             && self.phase != Phase::SetAside;
         let position = self.delivered;
-        #[cfg(weir_bug = "position_saved_when_read")]
-        let position = DeliveredThrough::not_wanted_before(text.reading.position).max(position);
+        #[cfg(weir_bug)]
+        let position = if weir_runtime::put_back!("position_saved_when_read") {
+            DeliveredThrough::not_wanted_before(text.reading.position).max(position)
+        } else {
+            position
+        };
         Some(Remembered {
             partition: partition.name().to_string(),
             path: self.path.to_string_lossy().into_owned(),

@@ -111,8 +111,10 @@ impl<S: Storage> Log<S> {
         let (checkpoint, _) = durable.places[0];
         self.since_checkpoint = 0;
         let oldest = self.oldest_needed(keep_for_optional);
-        #[cfg(weir_bug = "unlink_before_superblock")]
-        self.delete_before(oldest)?;
+        #[cfg(weir_bug)]
+        if put_back!("unlink_before_superblock") {
+            self.delete_before(oldest)?;
+        }
         let closed_at = closing.then(|| self.end());
         let generation = self.superblock.generation + 1;
         self.write_superblock(Superblock { generation, checkpoint, oldest, closed_at, ..self.superblock })?;
@@ -180,8 +182,8 @@ impl<S: Storage> Log<S> {
 
     /// Writes both copies, each synced; in a new file if this one fails.
     fn write_superblock(&mut self, superblock: Superblock) -> Result<(), AppendError> {
-        #[cfg(weir_bug = "zero_byte_checkpoint")]
-        if true {
+        #[cfg(weir_bug)]
+        if put_back!("zero_byte_checkpoint") {
             let what = "writing the superblock";
             let zeros = [0_u8; 2 * PAGE as usize];
             self.storage.write_at(&self.superblock_file, 0, &[&zeros]).map_err(AppendError::of(what))?;
@@ -226,7 +228,7 @@ pub(in crate::channel::file) fn replace_superblock<S: Storage>(
     replace(storage, SUPERBLOCK_NEW, SUPERBLOCK, |file| write_copies(storage, file, superblock))
 }
 
-#[cfg(weir_bug = "position_saved_before_data")]
+#[cfg(weir_bug)]
 impl<S: Storage> Log<S> {
     /// Writes down how far the sources have got before their events.
     pub(super) fn write_positions_alone(&mut self, drafts: &[Draft<'_>]) -> Result<(), AppendError> {

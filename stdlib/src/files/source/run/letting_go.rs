@@ -72,7 +72,7 @@ impl Run<'_> {
         let Some(file) = self.files.get(id).filter(|file| file.rest_waits()) else { return false };
         let since = *file.rewritten_since.get_or_insert(now);
         let is_known = looked > Some(since) && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
-        if cfg!(weir_bug = "rests_handed_on_before_copies") || is_known {
+        if weir_runtime::put_back!("rests_handed_on_before_copies") || is_known {
             return false;
         }
         self.enqueue_at(id, now + self.source.poll);
@@ -116,7 +116,7 @@ impl Run<'_> {
     ) -> Result<(), FilesError> {
         let rules = self.source.rules.clone();
         let is_in_a_copy =
-            self.rest_is_in_a_copy(id).await? && cfg!(not(weir_bug = "rests_handed_on_before_copies"));
+            self.rest_is_in_a_copy(id).await? && !weir_runtime::put_back!("rests_handed_on_before_copies");
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let Some(text) = &mut file.text else { return Ok(()) };
         if is_in_a_copy {

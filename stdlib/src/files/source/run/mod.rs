@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weir_runtime::batch::Partition;
-#[cfg(weir_bug = "given_taken_for_delivered")]
+#[cfg(weir_bug)]
 use weir_runtime::source::DeliveredThrough;
 use weir_runtime::source::{Behind, Delivered, Deliveries, Outlet, SourcePort};
 
@@ -178,10 +178,11 @@ fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, Files
                 known.rest = None;
             }
             known.given = Some(given);
-            #[cfg(weir_bug = "given_taken_for_delivered")]
-            let position = DeliveredThrough::not_wanted_before(given.position());
-            #[cfg(weir_bug = "given_taken_for_delivered")]
-            (known.position = position.max(known.position));
+            #[cfg(weir_bug)]
+            if weir_runtime::put_back!("given_taken_for_delivered") {
+                let position = DeliveredThrough::not_wanted_before(given.position());
+                known.position = position.max(known.position);
+            }
         });
     }
     for (partition, delivered) in port.delivered.positions() {
