@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tracing::error;
 use weir_plan::{Delivery, Flow, Origin, Plan, Route, Segment as PlannedSegment};
 
-use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Segment, Target};
+use super::starting::{NotStarted, Patience};
+use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Segment, Stop, Target};
 use crate::batch::Partition;
 use crate::channel::Recovered;
 use crate::failure::Failure;
@@ -88,25 +89,28 @@ type Positions = BTreeMap<Partition, u64>;
 
 impl Agent {
     /// Has sinks recover, and tells volatile channels what the sinks behind them have.
-    pub(super) async fn recover(&mut self) -> Result<(), (Arc<str>, Failure)> {
+    pub(super) async fn recover(&mut self, stop: &Stop) -> Result<(), NotStarted> {
         let mut recovered = Vec::new();
         let mut sinks = Vec::with_capacity(self.sinks.len());
         for mut sink in std::mem::take(&mut self.sinks) {
-            let found = match sink.exactly_once {
-                true => sink.recover(&self.channels).await,
-                false => Ok(Recovered::default()),
-            };
-            match found {
-                Ok(found) if sink.exactly_once => {
-                    recovered.push((sink.required_channels.clone(), found.settled));
+            if sink.exactly_once && sink.optional {
+                match sink.recover(&self.channels).await {
+                    Ok(found) => recovered.push((sink.required_channels.clone(), found.settled)),
+                    Err(failure) => {
+                        sink.meter.failed(failure.to_string(), None);
+                        error!(component = %sink.name, "{failure}; it is optional, the others start without it");
+                        continue;
+                    }
                 }
-                Ok(_) => {}
-                Err(failure) if sink.optional => {
-                    sink.meter.failed(failure.to_string(), None);
-                    error!(component = %sink.name, "{failure}; it is optional, the others start without it");
-                    continue;
-                }
-                Err(failure) => return Err((sink.name, failure)),
+            } else if sink.exactly_once {
+                let mut patience = Patience::new(&sink.name, &sink.meter, stop);
+                let found = loop {
+                    match sink.recover(&self.channels).await {
+                        Ok(found) => break found,
+                        Err(failure) => patience.after(failure).await?,
+                    }
+                };
+                recovered.push((sink.required_channels.clone(), found.settled));
             }
             sinks.push(sink);
         }

@@ -8,6 +8,7 @@ mod exactly_once;
 mod probe;
 mod report;
 mod required;
+mod starting;
 mod supervise;
 mod tasks;
 mod unbuilt;
@@ -26,8 +27,8 @@ use weir_plan::Plan;
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::failure::Failure;
-use crate::meter::{Meter, Phase};
-use crate::metrics::{Measured, Metrics, Stage};
+use crate::meter::Meter;
+use crate::metrics::{Metrics, Stage};
 use crate::registry::Registry;
 use crate::route::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
@@ -36,6 +37,7 @@ use crate::workers::Workers;
 
 pub use probe::Problem;
 pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
+use starting::{NotStarted, open_all};
 use supervise::{Gates, SinkTask, SourceTask};
 use tasks::{Member, Tasks};
 
@@ -173,16 +175,18 @@ impl Agent {
     pub async fn run(mut self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
         let metrics = self.metrics.clone();
         let channels = self.channels();
-        if let Err((component, failure)) = open_all(&metrics).await {
-            error!(%component, "{failure}; nothing was started");
+        if let Err(why) = self.prepare(&stop).await {
+            let ending = match why {
+                // What channels hold from before is not delivered.
+                NotStarted::Stopped => Ending::Incomplete,
+                NotStarted::Failed { component, failure } => {
+                    error!(%component, "{failure}; nothing was started");
+                    metrics.note_failure(&component, &failure);
+                    Ending::NotStarted { component, failure }
+                }
+            };
             metrics.end();
-            return (Report::of(&metrics), Ending::NotStarted { component, failure });
-        }
-        if let Err((component, failure)) = self.recover().await {
-            error!(%component, "{failure}; nothing was started");
-            metrics.note_failure(&component, &failure);
-            metrics.end();
-            return (Report::of(&metrics), Ending::NotStarted { component, failure });
+            return (Report::of(&metrics), ending);
         }
         metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
@@ -198,6 +202,11 @@ impl Agent {
         }
         metrics.end();
         (Report::of(&metrics), ending)
+    }
+
+    async fn prepare(&mut self, stop: &Stop) -> Result<(), NotStarted> {
+        open_all(&self.metrics, stop).await?;
+        self.recover(stop).await
     }
 
     fn channels(&self) -> Vec<NamedChannel> {
@@ -242,27 +251,6 @@ impl Agent {
 }
 
 type NamedChannel = (Member, Arc<dyn Channel>);
-
-/// Opens the channels, or says which one can't be. One that is optional is closed instead: what is put into it
-/// is left out and counted.
-async fn open_all(metrics: &Metrics) -> Result<(), (Arc<str>, Failure)> {
-    for Measured { name, meter, channel, optional, .. } in metrics.components() {
-        let Some(channel) = channel else { continue };
-        if let Err(failure) = channel.open().await {
-            meter.failed(failure.to_string(), None);
-            if !optional {
-                return Err((name.clone(), failure));
-            }
-            error!(component = %name, "{failure}; it is optional, the others start without it");
-            channel.close();
-            continue;
-        }
-        // What was there before counts from now: nobody knows how old it is.
-        meter.age.put(channel.fill().events, Instant::now());
-        meter.enter(Phase::Running);
-    }
-    Ok(())
-}
 
 /// A task for each channel that ends when the channel can't go on.
 fn watch_all(channels: &[NamedChannel]) -> Tasks {

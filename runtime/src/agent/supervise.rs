@@ -78,7 +78,7 @@ impl Drop for Open {
 }
 
 /// The waits of one component: they grow while it fails, and begin again when it gets on.
-struct Waits {
+pub(super) struct Waits {
     retry: Retry,
     backoff: ExponentialBackoff,
     delivered: u64,
@@ -86,14 +86,14 @@ struct Waits {
 }
 
 impl Waits {
-    fn new(retry: Retry) -> Waits {
+    pub(super) fn new(retry: Retry) -> Waits {
         let builder = ExponentialBuilder::default().with_min_delay(retry.first).with_max_delay(retry.max);
         let backoff = builder.with_jitter().without_max_times().build();
         Waits { retry, backoff, delivered: 0, failures: 0 }
     }
 
     /// How long to wait after one more failure; none if it was the last that is put up with.
-    fn next(&mut self, meter: &Meter) -> Option<Duration> {
+    pub(super) fn next(&mut self, meter: &Meter) -> Option<Duration> {
         let delivered = meter.delivered.read().events;
         if delivered > self.delivered {
             *self = Waits { delivered, ..Waits::new(self.retry) };

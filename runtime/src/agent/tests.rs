@@ -13,6 +13,7 @@ use weir_plan::{
 mod condition;
 mod exactly_once;
 mod optional;
+mod starting;
 
 use super::*;
 use crate::batch::{Batch, Origins, Partition};

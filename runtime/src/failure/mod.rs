@@ -5,6 +5,7 @@ mod system;
 use std::error::Error;
 use std::{fmt, io};
 
+use system::is_disk_failure;
 pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
 
 /// Why a component stopped before it was told to.
@@ -36,6 +37,24 @@ impl Failure {
         let error = error.into();
         let permanent = !system_error(&*error).is_some_and(is_outage);
         Failure { permanent, error }
+    }
+
+    /// A permanent failure, unless an outage or a disk that has failed is its cause: for what an agent keeps on disk,
+    /// and opens when it starts.
+    pub fn unless_disk_fails(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        let error = error.into();
+        let permanent =
+            !system_error(&*error).is_some_and(|error| is_outage(error) || is_disk_failure(error));
+        Failure { permanent, error }
+    }
+
+    /// Whether an agent that meets it before anything runs ends with it, instead of waiting: somebody has to put
+    /// something right, and is looking on when he starts an agent. A disk that has failed may come back.
+    pub(crate) fn keeps_from_starting(&self) -> bool {
+        let cause = system_error(&*self.error);
+        let repair =
+            cause.is_some_and(|error| remedy(error) == Some(Remedy::Repair) && !is_disk_failure(error));
+        self.permanent || repair
     }
 
     /// Whether trying again is of no use.
@@ -120,6 +139,25 @@ mod tests {
             assert_eq!(Failure::from(wrapped()).is_permanent(), !retried, "{number}");
             assert_eq!(Failure::unless_outage(wrapped()).is_permanent(), permanent_unless_outage, "{number}");
         }
+    }
+
+    #[test]
+    fn a_start_waits_for_outages_and_for_a_disk_that_has_failed_alone() {
+        for (number, waits) in [
+            (Errno::NOSPC, true),
+            (Errno::DQUOT, true),
+            (Errno::IO, true),
+            (Errno::MFILE, true),
+            (Errno::ACCESS, false),
+            (Errno::ROFS, false),
+            (Errno::INVAL, false),
+        ] {
+            let error = || writing(io::Error::from(number));
+            assert_eq!(Failure::unless_disk_fails(error()).is_permanent(), !waits, "{number}");
+            assert_eq!(Failure::from(error()).keeps_from_starting(), !waits, "{number}");
+        }
+        assert!(!Failure::from(writing("the peer is gone")).keeps_from_starting());
+        assert!(Failure::unless_disk_fails("the log is damaged").keeps_from_starting());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub enum Remedy {
     Waiting,
     /// Somebody who puts something right outside of Weir. A source or a sink begins again behind what was
     /// delivered until it succeeds, and its neighbours go on. A channel, and what is only done at the start,
-    /// fails.
+    /// fails; but a start waits for a disk that has failed (`EIO`).
     Repair,
     /// Nothing: the program asks for what the system can't do, or Weir is wrong. The component fails for good.
     None,
@@ -128,6 +128,11 @@ pub fn remedy(error: &io::Error) -> Option<Remedy> {
 /// Whether an error of the system is an outage, which passes by itself, and so is worth another attempt.
 pub fn is_outage(error: &io::Error) -> bool {
     remedy(error) == Some(Remedy::Waiting)
+}
+
+/// Whether the disk itself has failed.
+pub(super) fn is_disk_failure(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 #[cfg(test)]

@@ -340,7 +340,7 @@ impl SimulatedDisk {
                     disk.crashed = true;
                     return Err(io::Error::other("the machine has crashed"));
                 }
-                Err(io::Error::other("the disk has failed"))
+                Err(rustix::io::Errno::IO.into())
             }
         }
     }

@@ -53,6 +53,7 @@ pub enum EncryptionError {
         /// The directory.
         place: String,
         /// Why.
+        #[source]
         error: KeysError,
     },
     /// The disk refused.
@@ -168,9 +169,9 @@ impl FileChannel<Encrypted<Directory>> {
     ) -> Result<FileChannel<Encrypted<Directory>>, UnsupportedColumn> {
         let path = options.path.clone();
         let make = move || {
-            let storage = Directory::create(&path).map_err(Failure::permanent)?;
+            let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
             let encrypted = encrypted(storage, &keys, Missing::Make, chance());
-            encrypted.map_err(Failure::permanent)
+            encrypted.map_err(Failure::unless_disk_fails)
         };
         FileChannel::on(options, Drive::Threads, Box::new(make))
     }

@@ -40,7 +40,7 @@ enum Divergence {
 
 fn way_out(place: &str, what: &str) -> String {
     format!(
-        "Nothing was changed: put {what} back that belongs here, or go on without what is missing with `weir channel repair --accept-loss {place}`"
+        "No event was delivered, skipped or removed: put {what} back that belongs here, or go on without what is missing with `weir channel repair --accept-loss {place}`, which reads the file `claim` that this start has left there"
     )
 }
 

@@ -43,12 +43,11 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::thread::JoinHandle;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::hand::Hand;
 use super::{
@@ -66,6 +65,7 @@ use record::BODY_BYTES_MAX;
 use recovery::{Opening, lock_note, say_what_was_found};
 use state::State;
 use transactions::{FilePut, FileReader, Waiting};
+use writer::Writer;
 
 pub use compression::Compression;
 pub use encryption::EncryptionError;
@@ -146,12 +146,6 @@ pub struct FileChannel<S: Storage = Directory> {
     writer: Mutex<Option<Writer>>,
 }
 
-/// What turns the log.
-enum Writer {
-    Thread(JoinHandle<()>),
-    Task(tokio::task::JoinHandle<()>),
-}
-
 struct Shared<S: Storage> {
     component: Arc<str>,
     meter: Arc<Meter>,
@@ -183,8 +177,8 @@ impl FileChannel {
     pub fn new(options: FileChannelOptions) -> Result<FileChannel, UnsupportedColumn> {
         let path = options.path.clone();
         let make = move || {
-            let storage = Directory::create(&path).map_err(Failure::permanent)?;
-            encryption::plain(storage).map_err(Failure::permanent)
+            let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
+            encryption::plain(storage).map_err(Failure::unless_disk_fails)
         };
         FileChannel::on(options, Drive::Threads, Box::new(make))
     }
@@ -248,14 +242,17 @@ impl<S: Storage> FileChannel<S> {
     fn open_now(&self) -> Result<(), Failure> {
         let storage = (self.make_storage)()?;
         let place = storage.place();
-        let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::permanent)?;
+        let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::unless_disk_fails)?;
+        // What follows can't fail, so an opening that has failed can be tried again.
+        let (hand_over, engine) = oneshot::channel();
+        let writer = writer::start(self.drive, engine, self.shared.clone(), place.clone())?;
         let identity = log.image.identity.unwrap_or(log.uuid);
         let partition = Partition::new(format!("{PARTITION_PREFIX}{:032x}", u128::from_be_bytes(identity)));
         let engine = Engine::new(log, Incarnation::from_bytes(drawn()), &self.shared.state);
         self.shared.storage.set(storage).ok();
         self.shared.partition.set(partition).ok();
         say_what_was_found(&self.shared.component, &place, found);
-        let writer = start_writer(self.drive, engine, self.shared.clone(), place)?;
+        hand_over.send(engine).ok();
         *self.writer() = Some(writer);
         Ok(())
     }
@@ -270,24 +267,6 @@ impl<S: Storage> FileChannel<S> {
         self.shared.work.notify_one();
         self.writer().take()
     }
-}
-
-/// Has the engine turned as long as the channel is open.
-fn start_writer<S: Storage>(
-    drive: Drive,
-    engine: Engine<S>,
-    shared: Arc<Shared<S>>,
-    place: String,
-) -> Result<Writer, Failure> {
-    let turning = async move { writer::run(engine, &shared, &place).await };
-    if drive == Drive::Inline {
-        return Ok(Writer::Task(tokio::spawn(turning)));
-    }
-    let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let timer = timer.map_err(Failure::permanent)?;
-    let thread = std::thread::Builder::new().name("weir-log".to_owned());
-    let thread = thread.spawn(move || timer.block_on(turning)).map_err(Failure::permanent)?;
-    Ok(Writer::Thread(thread))
 }
 
 /// A panic of the writer was reported as the channel's failure.

@@ -12,7 +12,7 @@ use super::log::{
     Active, Draft, Extent, Log, LogSizes, SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies,
 };
 use super::record::{Kind, record_span};
-use super::scan::Scan;
+use super::scan::{Scan, ScanError};
 use super::segment::{PAGE, Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::{SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
 use super::survey::{LeftOut, Survey, SurveyError, read_superblock, segments, survey};
@@ -36,7 +36,8 @@ pub(super) struct Opening {
     pub(super) note: String,
 }
 
-/// Why a channel did not open. Nothing was changed, unless the message says so.
+/// Why a channel did not open. No event was changed or removed, and an attempt that the disk refused can be made
+/// again.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another process has it.
@@ -55,6 +56,7 @@ pub enum OpenError {
         /// The directory.
         place: String,
         /// Why.
+        #[source]
         error: SurveyError,
     },
     /// It holds events of another pipeline.
@@ -236,7 +238,13 @@ impl<S: Storage> Opener<'_, S> {
         let failed = |error| self.survey(SurveyError::scan(number, error));
         let header =
             Scan::open(self.storage, self.opening.uuid, number, None).and_then(|mut scan| scan.header());
-        let Ok(header) = header else { return Ok(()) };
+        let header = match header {
+            Ok(header) => header,
+            Err(ScanError::Io { file, source }) if source.kind() != std::io::ErrorKind::InvalidData => {
+                return Err(failed(ScanError::Io { file, source }));
+            }
+            Err(_) => return Ok(()),
+        };
         let mut scan = Scan::open(self.storage, header.uuid, number, None).map_err(failed)?;
         let mut at = header_bytes(&header.schema);
         while let Some(record) = scan.record(at).map_err(failed)? {

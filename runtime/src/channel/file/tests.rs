@@ -71,6 +71,26 @@ impl Settle for Outcome {
     }
 }
 
+/// What opening says that is refused, with the folder's name as `DIR`.
+async fn refusal<S: Storage>(channel: FileChannel<S>) -> String {
+    let _reader = channel.reader("sink", Demand::Required);
+    let place = channel.options.path.display().to_string();
+    channel.open().await.unwrap_err().to_string().replace(&place, "DIR")
+}
+
+/// The same of a channel in this folder.
+async fn refusal_of(folder: &std::path::Path) -> String {
+    refusal(FileChannel::new(options(folder)).unwrap()).await
+}
+
+/// Changes the bytes of a file.
+fn change(folder: &std::path::Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let name = folder.join(file);
+    let mut bytes = std::fs::read(&name).unwrap();
+    change(&mut bytes);
+    std::fs::write(&name, bytes).unwrap();
+}
+
 impl<S: Storage> Open<S> {
     /// Puts numbers; the receiver hears when they are on disk.
     async fn put(&self, numbers: std::ops::Range<u64>) -> tokio::sync::mpsc::UnboundedReceiver<bool> {

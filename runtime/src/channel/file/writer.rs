@@ -1,21 +1,54 @@
 //! Turns the engine when there is something to write: on the log's own thread, or, where the disk is
 //! simulated, as a task among the others, so that everything follows from the seed.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::Shared;
 use super::engine::{Engine, Turn, reason};
 use super::state::State;
+use crate::drive::Drive;
+use crate::failure::Failure;
 use crate::storage::Storage;
 
 /// Acknowledgements alone wait so long for puts to ride with.
 const LINGER: Duration = Duration::from_millis(50);
 /// How often a full disk, or another outage, is tried again, if nothing happens here.
 pub(super) const RETRY: Duration = Duration::from_millis(250);
+
+/// What turns the log.
+pub(super) enum Writer {
+    Thread(JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
+/// Has the engine turned as long as the channel is open, once it is handed over.
+pub(super) fn start<S: Storage>(
+    drive: Drive,
+    engine: oneshot::Receiver<Engine<S>>,
+    shared: Arc<Shared<S>>,
+    place: String,
+) -> Result<Writer, Failure> {
+    let turning = async move {
+        if let Ok(engine) = engine.await {
+            run(engine, &shared, &place).await;
+        }
+    };
+    if drive == Drive::Inline {
+        return Ok(Writer::Task(tokio::spawn(turning)));
+    }
+    let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let timer = timer.map_err(Failure::unless_disk_fails)?;
+    let thread = std::thread::Builder::new().name("weir-log".to_owned());
+    let thread = thread.spawn(move || timer.block_on(turning)).map_err(Failure::unless_disk_fails)?;
+    Ok(Writer::Thread(thread))
+}
 
 /// Writes until the channel is shut or fails.
 pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, place: &str) {

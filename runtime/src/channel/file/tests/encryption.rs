@@ -13,13 +13,6 @@ fn encrypted(folder: &Path, keys: Keys) -> FileChannel<Encrypted<Directory>> {
     FileChannel::encrypted(options(folder), keys).unwrap()
 }
 
-/// What opening says, with the folder's name as `DIR`.
-async fn refusal<S: Storage>(channel: FileChannel<S>) -> String {
-    let _reader = channel.reader("sink", Demand::Required);
-    let place = channel.options.path.display().to_string();
-    channel.open().await.unwrap_err().to_string().replace(&place, "DIR")
-}
-
 /// A channel with ten events, closed in order.
 async fn filled(folder: &Path, keys: Keys) {
     let open = opened(encrypted(folder, keys)).await;
@@ -34,13 +27,6 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .filter(|entry| entry.file_name() != "lock")
         .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
         .collect()
-}
-
-fn change(folder: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
-    let name = folder.join(file);
-    let mut bytes = std::fs::read(&name).unwrap();
-    change(&mut bytes);
-    std::fs::write(&name, bytes).unwrap();
 }
 
 #[tokio::test]

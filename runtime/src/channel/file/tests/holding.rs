@@ -78,7 +78,7 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
     drop(second);
     copy(backup.path(), folder.path());
     let third = open(options(folder.path())).await;
-    insta::assert_snapshot!(third.refusal(&late), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 15: events 16 to 30 (15 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. Nothing was changed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    insta::assert_snapshot!(third.refusal(&late), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 15: events 16 to 30 (15 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     // Nobody was harmed by the start that was refused.
     third.channel.hold_against("sink", &early).unwrap();
     third.refusal(&late);
@@ -110,15 +110,14 @@ async fn a_log_that_lost_its_last_group_is_refused_and_says_what_it_leaves_out()
     // As a kill leaves it.
     let killed = tempfile::tempdir().unwrap();
     copy(folder.path(), killed.path());
-    let name = killed.path().join(segment::segment_name(0));
-    let mut bytes = std::fs::read(&name).unwrap();
-    let body = bytes.windows(2).rposition(|two| two == b"29").unwrap();
-    bytes[body] ^= 1;
-    std::fs::write(&name, bytes).unwrap();
+    change(killed.path(), &segment::segment_name(0), |bytes| {
+        let body = bytes.windows(2).rposition(|two| two == b"29").unwrap();
+        bytes[body] ^= 1;
+    });
     let torn = inspect(killed.path(), None).unwrap().torn.unwrap();
     assert_eq!((torn.events, torn.bytes % segment::PAGE), (20, 0));
     let second = open(options(killed.path())).await;
-    insta::assert_snapshot!(second.refusal(&known), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 10: events 11 to 30 (20 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. Nothing was changed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    insta::assert_snapshot!(second.refusal(&known), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 10: events 11 to 30 (20 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
 }
 
 #[tokio::test]
@@ -133,7 +132,7 @@ async fn a_ledger_that_was_deleted_or_put_back_is_refused_until_it_is_accepted()
     drop(first);
     let second = open(options(folder.path())).await;
     second.channel.hold_against("sink", &late).unwrap();
-    insta::assert_snapshot!(second.refusal(&Recovered::default()), @"reader sink has committed 2 times, as DIR knows, and remembers only 0 of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. Nothing was changed: put the ledger back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    insta::assert_snapshot!(second.refusal(&Recovered::default()), @"reader sink has committed 2 times, as DIR knows, and remembers only 0 of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. No event was delivered, skipped or removed: put the ledger back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     assert!(second.refusal(&early).contains("remembers only 1 of them"));
     second.refusal(&Recovered::default());
     drop(second);
@@ -150,7 +149,7 @@ async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted
     let mut known = first.deliver(1).await;
     let second = open(options(other.path())).await;
     let partition = first.channel.partition().unwrap().name().to_owned();
-    insta::assert_snapshot!(second.refusal(&known).replace(&partition, "channel OLD"), @"reader sink has had events up to number 10 of channel OLD, and none of the channel in DIR: that directory was deleted, or is another one than before. Nothing was changed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`");
+    insta::assert_snapshot!(second.refusal(&known).replace(&partition, "channel OLD"), @"reader sink has had events up to number 10 of channel OLD, and none of the channel in DIR: that directory was deleted, or is another one than before. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     drop(second);
     repair(other.path(), None).unwrap();
     let third = open(options(other.path())).await;
@@ -172,16 +171,13 @@ async fn the_end_of_a_log_that_was_closed_in_order_is_never_taken_for_torn() {
     drop(open_one);
     let storage = Directory::open(folder.path()).unwrap();
     let end = survey::read_superblock(&storage).unwrap().unwrap().closed_at.unwrap();
-    let name = folder.path().join(segment::segment_name(end.segment));
-    let mut bytes = std::fs::read(&name).unwrap();
     let last_page = (end.offset - segment::PAGE) as usize;
-    bytes[last_page..last_page + segment::PAGE as usize].fill(0);
-    std::fs::write(&name, bytes).unwrap();
+    change(folder.path(), &segment::segment_name(end.segment), |bytes| {
+        bytes[last_page..last_page + segment::PAGE as usize].fill(0);
+    });
     let damages = verify(folder.path(), None).unwrap().damages;
     assert_eq!(damages.len(), 1, "{damages:?}");
-    let channel = FileChannel::new(options(folder.path())).unwrap();
-    let _reader = channel.reader("sink", Demand::Required);
-    let refused = channel.open().await.unwrap_err().to_string();
+    let refused = refusal_of(folder.path()).await;
     assert!(refused.contains("0000000000000000.segment, byte "), "{refused}");
 }
 
@@ -203,14 +199,11 @@ async fn a_log_that_was_closed_without_room_for_a_checkpoint_has_no_torn_end() {
     let generation = superblock.generation + 1;
     let closed = superblock::Superblock { closed_at, generation, ..superblock };
     log::replace_superblock(&storage, &closed).unwrap();
-    let name = killed.path().join(segment::segment_name(segment));
-    let mut bytes = std::fs::read(&name).unwrap();
-    bytes[end as usize - segment::PAGE as usize + 70] ^= 1;
-    std::fs::write(&name, bytes).unwrap();
+    change(killed.path(), &segment::segment_name(segment), |bytes| {
+        bytes[end as usize - segment::PAGE as usize + 70] ^= 1;
+    });
     assert_eq!(verify(killed.path(), None).unwrap().damages.len(), 1);
-    let channel = FileChannel::new(options(killed.path())).unwrap();
-    let _reader = channel.reader("sink", Demand::Required);
-    let refused = channel.open().await.unwrap_err().to_string();
+    let refused = refusal_of(killed.path()).await;
     assert!(refused.contains("a record can't be read, and it was on disk once"), "{refused}");
 }
 
@@ -228,9 +221,7 @@ async fn a_segment_that_is_shorter_than_it_was_made_is_damaged() {
         std::fs::write(&name, &whole[..length]).unwrap();
         let verification = verify(folder.path(), None).unwrap();
         assert!(!verification.damages.is_empty(), "cut to {length} bytes");
-        let channel = FileChannel::new(options(folder.path())).unwrap();
-        let _reader = channel.reader("sink", Demand::Required);
-        let refused = channel.open().await.unwrap_err().to_string();
+        let refused = refusal_of(folder.path()).await;
         assert!(refused.contains("0000000000000000.segment, byte "), "cut to {length} bytes: {refused}");
     }
 }
@@ -242,10 +233,7 @@ async fn a_repair_without_any_checkpoint_leaves_a_directory_for_whoever_opens_it
     first.put_durably(0..10).await;
     drop(first);
     // The checkpoint is the first record.
-    let name = folder.path().join(segment::segment_name(0));
-    let mut bytes = std::fs::read(&name).unwrap();
-    bytes[4_096 + 70] ^= 1;
-    std::fs::write(&name, bytes).unwrap();
+    change(folder.path(), &segment::segment_name(0), |bytes| bytes[4_096 + 70] ^= 1);
     assert!(repair(folder.path(), None).unwrap().made);
     let mut second = open(options(folder.path())).await;
     assert_eq!(bodies(&second.lease().await), numbers(0..10));

@@ -1,7 +1,9 @@
 //! What the system refuses for a while: the channel waits and goes on.
 
 use super::*;
-use crate::storage::{Call, Fault, SimulatedDisk};
+use crate::channel::file::encryption as sealing;
+use crate::storage::encrypted::chance;
+use crate::storage::{Call, Encrypted, Fault, Key, Keys, SimulatedDisk};
 
 fn channel_on(disk: &SimulatedDisk) -> FileChannel<SimulatedDisk> {
     let disk = disk.clone();
@@ -55,7 +57,73 @@ async fn a_disk_that_fails_stops_the_channel_with_a_reason() {
         }
         assert_eq!(told, Some(false), "{call:?}");
         let failure = open.channel.failed().await;
-        let (failure, reason) = (failure.to_string(), "the disk has failed");
+        let (failure, reason) = (failure.to_string(), "Input/output error");
         assert!(failure.contains(reason) && failure.contains("weir channel verify"), "{call:?}: {failure}");
+    }
+}
+
+fn encrypted_channel_on(disk: &SimulatedDisk) -> FileChannel<Encrypted<SimulatedDisk>> {
+    let disk = disk.clone();
+    let make = move || {
+        let keys = Keys::only(Key::new([1; 32]));
+        sealing::encrypted(disk.clone(), &keys, sealing::Missing::Make, chance())
+            .map_err(Failure::unless_disk_fails)
+    };
+    FileChannel::on(options(std::path::Path::new("simulated")), Drive::Inline, Box::new(make)).unwrap()
+}
+
+/// Lets one call of an opening fail, each in turn, and opens again. Says how many openings were refused.
+async fn open_in_spite_of<S: Storage>(
+    fault: Fault,
+    held: u64,
+    make: impl Fn(&SimulatedDisk) -> FileChannel<S>,
+) -> usize {
+    let mut refused = 0;
+    for call in 0.. {
+        let context = format!("{fault:?} at call {call}, {held} events");
+        let disk = SimulatedDisk::new(call, u64::MAX);
+        if held > 0 {
+            let first = opened(make(&disk)).await;
+            first.put_durably(0..held).await;
+            first.channel.shut().await.unwrap();
+        }
+        disk.plan(None, call, fault);
+        let channel = make(&disk);
+        let reader = channel.reader("sink", Demand::Required);
+        let outcome = channel.open().await;
+        let fired = !disk.take_fired().is_empty();
+        if let Err(failure) = &outcome {
+            assert!(fired && !failure.keeps_from_starting(), "{context}: {failure}");
+            refused += 1;
+            channel.open().await.unwrap_or_else(|failure| panic!("{context}: {failure}"));
+        }
+        let mut open = Open { channel, reader, scope: Scope::of_a_run(["in".into()])[0].clone() };
+        open.put_durably(held..held + 10).await;
+        let mut found = Vec::new();
+        while found.len() < held as usize + 10 {
+            let lease = open.lease().await;
+            found.extend(bodies(&lease));
+            lease.acknowledgement.done();
+        }
+        assert_eq!(found, numbers(0..held + 10), "{context}");
+        open.channel.shut().await.unwrap();
+        if !fired {
+            return refused;
+        }
+    }
+    unreachable!("an opening ends")
+}
+
+/// A full disk and one that fails are outages at the start as well: the channel is made, or comes back, once they have
+/// ended, from whatever the attempt has left.
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_the_disk_refuses_succeeds_later() {
+    for fault in [Fault::Fail, Fault::Full, Fault::Descriptors] {
+        for held in [0, 10] {
+            let plain = open_in_spite_of(fault, held, channel_on).await;
+            let encrypted = open_in_spite_of(fault, held, encrypted_channel_on).await;
+            assert!(encrypted >= plain, "{fault:?}, {held}: {plain}, {encrypted}");
+            assert!(plain > 0 || (fault == Fault::Full && held > 0), "{fault:?}, {held}");
+        }
     }
 }

@@ -18,10 +18,7 @@ async fn filled(folder: &std::path::Path) -> FileChannelOptions {
 }
 
 fn flip(folder: &std::path::Path, file: &str, byte: usize) {
-    let name = folder.join(file);
-    let mut bytes = std::fs::read(&name).unwrap();
-    bytes[byte] ^= 1;
-    std::fs::write(&name, bytes).unwrap();
+    change(folder, file, |bytes| bytes[byte] ^= 1);
 }
 
 async fn drained(options: FileChannelOptions) -> Vec<u64> {
@@ -85,11 +82,8 @@ async fn a_channel_without_a_superblock_is_refused_and_can_be_repaired() {
     let folder = tempfile::tempdir().unwrap();
     let options = filled(folder.path()).await;
     std::fs::remove_file(folder.path().join(superblock::SUPERBLOCK)).unwrap();
-    let channel = FileChannel::new(options.clone()).unwrap();
-    let _reader = channel.reader("sink", Demand::Required);
-    let refused = channel.open().await.unwrap_err().to_string();
+    let refused = refusal(FileChannel::new(options.clone()).unwrap()).await;
     assert!(refused.contains("superblock is missing"), "{refused}");
-    drop(channel);
     assert_eq!(repair(folder.path(), None).unwrap().lost_events, 0);
     // It is not sure of acknowledgements beyond what segments say: those come again.
     assert_eq!(drained(options).await.len(), 90_000);

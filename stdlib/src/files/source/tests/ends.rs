@@ -4,6 +4,15 @@ use weir_runtime::channel::Recovered;
 
 use super::*;
 
+impl Setting {
+    /// A run that brings so many lines, and ends.
+    async fn brings(self, lines: usize) -> (Vec<String>, Setting) {
+        let mut trial = self.begin().await;
+        let lines = trial.lines(lines).await;
+        (lines, trial.end().await)
+    }
+}
+
 async fn fails_with(setting: Setting, what: &str) -> Setting {
     let Trial { setting, running, channel, .. } = setting.begin().await;
     let failure = awaited(what, running).await.unwrap().unwrap_err();
@@ -46,27 +55,22 @@ async fn positions_are_saved_at_the_end_although_they_could_not_be_before() {
     fs::remove_dir(trial.path("state/positions.json.new")).unwrap();
     let setting = trial.end().await;
     setting.append("a.log", "3\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["3"]);
-    trial.end().await;
+    assert_eq!(setting.brings(1).await.0, ["3"]);
 }
 
 #[tokio::test]
 async fn a_channel_that_was_deleted_is_missed_until_somebody_accepts_it() {
     let setting = Setting::new(follow("beginning")).with_positions().with_durable_channel();
     setting.write("a.log", "1\n2\n");
-    let mut trial = setting.begin().await;
-    trial.lines(2).await;
-    let setting = trial.end().await;
+    let (_, setting) = setting.brings(2).await;
     setting.append("a.log", "3\n");
     fs::remove_dir_all(setting.path("channel")).unwrap();
     let setting = fails_with(setting, "channel channel is not the one that had the events").await;
     setting.write("state/positions.json.accept", "");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["3"]);
-    assert!(!trial.path("state/positions.json.accept").exists(), "it counts once");
+    let (lines, setting) = setting.brings(1).await;
+    assert_eq!(lines, ["3"]);
+    assert!(!setting.path("state/positions.json.accept").exists(), "it counts once");
     // From now on it is known.
-    let setting = trial.end().await;
     let mut trial = setting.begin().await;
     trial.append("a.log", "4\n");
     assert_eq!(trial.lines(1).await, ["4"]);
@@ -77,9 +81,7 @@ async fn a_channel_that_was_deleted_is_missed_until_somebody_accepts_it() {
 async fn an_older_copy_of_the_channel_is_noticed() {
     let setting = Setting::new(follow("beginning")).with_positions().with_durable_channel();
     setting.write("a.log", "1\n2\n");
-    let mut trial = setting.begin().await;
-    trial.lines(2).await;
-    let setting = trial.end().await;
+    let (_, setting) = setting.brings(2).await;
     let (now, older) = (setting.path("channel"), setting.path("older"));
     fs::create_dir(&older).unwrap();
     for entry in fs::read_dir(&now).unwrap() {
@@ -87,9 +89,7 @@ async fn an_older_copy_of_the_channel_is_noticed() {
         fs::copy(entry.path(), older.join(entry.file_name())).unwrap();
     }
     setting.append("a.log", "3\n");
-    let mut trial = setting.begin().await;
-    trial.lines(1).await;
-    let setting = trial.end().await;
+    let (_, setting) = setting.brings(1).await;
     fs::remove_dir_all(&now).unwrap();
     fs::rename(&older, &now).unwrap();
     fails_with(setting, "put back from a backup").await;

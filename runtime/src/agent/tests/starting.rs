@@ -1,0 +1,129 @@
+//! What keeps an agent from starting, and what it waits for.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::channel::{Hooked, Recovered};
+
+thread_local! {
+    /// What the next attempts to open the channel, or to recover the sink, meet.
+    static REFUSALS: RefCell<VecDeque<Errno>> = const { RefCell::new(VecDeque::new()) };
+}
+
+fn refuse(errors: &[Errno]) {
+    REFUSALS.with_borrow_mut(|refusals| refusals.extend(errors));
+}
+
+/// The next refusal, if there is one.
+fn attempt() -> Result<(), Failure> {
+    match REFUSALS.with_borrow_mut(VecDeque::pop_front) {
+        Some(errno) => Err(Failure::unless_disk_fails(std::io::Error::from(errno))),
+        None => Ok(()),
+    }
+}
+
+/// A source of nothing, and a sink that has to recover.
+struct Trivial;
+
+#[async_trait]
+impl Source for Trivial {
+    fn keeps_exactly_once(&self) -> bool {
+        true
+    }
+
+    async fn run(&mut self, _: SourcePort) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Sink for Trivial {
+    fn keeps_exactly_once(&self) -> bool {
+        true
+    }
+
+    async fn recover(&mut self) -> Result<Recovered, Failure> {
+        attempt().map(|()| Recovered::default())
+    }
+
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        while !matches!(port.take().await?, Taken::End) {}
+        Ok(())
+    }
+}
+
+/// An agent with a channel that is refused, and one with a sink that is.
+fn agents() -> [(Agent, &'static str); 2] {
+    fn hooked(_: &Settings, _: Context) -> Result<Arc<dyn Channel>, Failure> {
+        let limits = Limits {
+            capacity: 100,
+            transaction_capacity: 10,
+            byte_capacity: 1 << 20,
+            keep_alive: Duration::from_secs(3),
+        };
+        Ok(Arc::new(Hooked::new(Arc::new(MemoryChannel::new(limits))).before_open(attempt)))
+    }
+    let build = |plan: &Plan, registry| Agent::build(plan, &registry, Arc::new(SystemClock)).unwrap();
+    let of_channel = build(&plan(50, &[]), registry().channel("memory", hooked));
+    let mut once = plan(50, &[]);
+    once.flows[0].delivers = Promise::ExactlyOnce;
+    let trivial = registry().source("numbers", |_, _| Ok(Box::new(Trivial)));
+    let of_sink = build(&once, trivial.sink("keeper", |_, _| Ok(Box::new(Trivial))));
+    [(of_channel, "channel buffer"), (of_sink, "sink store")]
+}
+
+/// What would succeed later is not given up at the start either.
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_waited_for_before_anything_runs() {
+    for (agent, component) in agents() {
+        refuse(&[Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::MFILE, Errno::IO]);
+        let metrics = agent.metrics();
+        let running = tokio::spawn(agent.run(Stop::default(), Duration::from_secs(30)));
+        let waits =
+            format!("{component} is tried again after a failure: No space left on device (os error 28)");
+        while !metrics.unready().contains(&waits) {
+            assert!(!running.is_finished());
+            tokio::task::yield_now().await;
+        }
+        assert!(metrics.unhealthy().is_empty());
+        let (report, ending) = running.await.unwrap();
+        assert!(matches!(ending, Ending::Complete), "{component}: {ending:?}");
+        assert!(report.components.iter().all(|component| component.failure.is_none()));
+        REFUSALS.with_borrow(|refusals| assert!(refusals.is_empty()));
+    }
+    assert_eq!(World::here().kept(), numbers(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_waiting() {
+    for at_once in [false, true] {
+        for (agent, component) in agents() {
+            refuse(&[Errno::NOSPC; 1_000]);
+            let stop = Stop::default();
+            let told = if at_once { stop.now.clone() } else { stop.drain.clone() };
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                told.cancel();
+            });
+            let (_, ending) = agent.run(stop, Duration::from_secs(30)).await;
+            assert!(matches!(ending, Ending::Incomplete), "{component}: {ending:?}");
+            REFUSALS.with_borrow_mut(VecDeque::clear);
+        }
+    }
+}
+
+/// Whoever starts an agent is looking on, and puts it right.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_has_to_put_right_ends_the_start() {
+    for errno in [Errno::ACCESS, Errno::ROFS, Errno::INVAL] {
+        for (agent, component) in agents() {
+            refuse(&[errno]);
+            let (_, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
+            let Ending::NotStarted { component: named, failure } = ending else { panic!("{ending:?}") };
+            assert!(component.ends_with(&*named), "{component}: {failure}");
+        }
+    }
+}
