@@ -44,12 +44,23 @@ pub enum InspectionError {
         /// The directory.
         place: String,
     },
+    /// There are segments, and none that a repair could begin with.
+    #[error(
+        "{place}: none of its segments has a header that can be read ({damage}), so a repair would keep nothing; nothing was changed: put a copy of the directory back, or remove it to begin with an empty channel, after which what waited in it is lost"
+    )]
+    NothingReadable {
+        /// The directory.
+        place: String,
+        /// What is damaged first.
+        damage: Damage,
+    },
     /// It can't be read.
     #[error("{place}: {error}; nothing was changed{}", advice(error))]
     Survey {
         /// The directory.
         place: String,
         /// Why.
+        #[source]
         error: SurveyError,
     },
     /// The disk refused.

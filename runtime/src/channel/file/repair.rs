@@ -135,8 +135,15 @@ pub(super) fn repair_on<S: Storage>(storage: &S, new: Option<New>) -> Result<Rep
             Err(error) => return Err(refused(error)),
         }
     }
+    let schema = match (&salvage.schema, repair.damages.first()) {
+        (Some(schema), _) => schema.clone(),
+        (None, Some(damage)) => {
+            return Err(InspectionError::NothingReadable { place: storage.place(), damage: damage.clone() });
+        }
+        (None, None) => return Err(InspectionError::NoChannel { place: storage.place() }),
+    };
     match new {
-        Some(new) => salvage.write(storage, &files, new, held, &mut repair)?,
+        Some(new) => salvage.write(storage, &files, &schema, new, held, &mut repair)?,
         None => {
             salvage.each_kept(storage, &files, |record, _| {
                 repair.kept_events += u64::from(record.header.rows);
@@ -215,6 +222,7 @@ impl Salvage {
         mut self,
         storage: &S,
         files: &LogFiles<'_, S>,
+        schema: &SchemaRef,
         new: New,
         held: S::Lock,
         repair: &mut Repair,
@@ -223,8 +231,6 @@ impl Salvage {
             self.image.accept(claim);
         }
         let old = &self.image;
-        let schema =
-            self.schema.as_ref().ok_or_else(|| InspectionError::NoChannel { place: storage.place() })?;
         let failed = appending(storage);
         let mut log = new_log(storage, new.uuid, old, schema, held)?;
         let through = self.claim.as_ref().map_or(0, |claim| claim.through).max(old.highest_number());

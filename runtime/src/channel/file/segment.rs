@@ -145,6 +145,9 @@ impl SegmentHeader {
     /// How long the header is that begins with these bytes, if it can be one.
     pub(super) fn length(begin: &[u8]) -> Result<u64, HeaderFault> {
         let damaged = HeaderFault::Damaged;
+        if (begin.len() as u64) < PAGE {
+            return Err(damaged("the header is cut off"));
+        }
         let mut fields = Fields::new(begin);
         if fields.bytes(8) != Some(MAGIC) {
             return Err(damaged("there is no segment header"));

@@ -89,6 +89,35 @@ async fn a_channel_without_a_superblock_is_refused_and_can_be_repaired() {
     assert_eq!(drained(options).await.len(), 90_000);
 }
 
+/// Whatever is left of the only segment's header, the tools say that it was cut off, and that nothing can be had of it.
+#[tokio::test]
+async fn a_single_segment_that_is_cut_within_its_header_is_named_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join(segment::segment_name(0));
+    let open = open(options(folder.path())).await;
+    open.put_durably(0..10).await;
+    open.channel.shut().await.unwrap();
+    drop(open);
+    for length in [4_095, 2_000, 100, 97, 50, 8, 3, 0] {
+        let file = std::fs::OpenOptions::new().write(true).open(&name).unwrap();
+        file.set_len(length).unwrap();
+        let cut_off = format!("{}, byte 0: the header is cut off", segment::segment_name(0));
+        let said = [
+            refusal_of(folder.path()).await,
+            inspect(folder.path(), None).unwrap_err().to_string(),
+            verify(folder.path(), None).unwrap().to_string(),
+            assess_repair(folder.path(), None).unwrap_err().to_string(),
+            repair(folder.path(), None).unwrap_err().to_string(),
+        ];
+        for said in &said {
+            assert!(said.contains(&cut_off), "{length}: {said}");
+        }
+        assert!(said[2].contains("1 damaged place"), "{}", said[2]);
+        assert!(said[4].contains("a repair would keep nothing; nothing was changed"), "{}", said[4]);
+        assert_eq!(std::fs::metadata(&name).unwrap().len(), length);
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_is_forgotten_frees_what_only_it_needed() {
     let folder = tempfile::tempdir().unwrap();
