@@ -215,7 +215,7 @@ impl Image {
         out.push(u8::from(self.accepts_strangers));
         self.readers.iter().for_each(|reader| out.extend_from_slice(&reader.mark.to_le_bytes()));
         self.lives.encode(&mut out);
-        debug_assert!(self.lives.iter().all(|life| life.begins <= self.put.events));
+        assert_eq!(self.contradiction(), None, "an image that could not be read back");
         out
     }
 
@@ -255,7 +255,7 @@ impl Image {
             }
             image.lives = Lives::decode(&mut fields, put.events)?;
         }
-        (fields.left() == 0).then_some(image)
+        (fields.left() == 0 && image.contradiction().is_none()).then_some(image)
     }
 }
 

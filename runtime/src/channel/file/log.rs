@@ -24,7 +24,7 @@ use tracing::warn;
 
 use super::fields::checksum;
 use super::image::Image;
-use super::record::{Kind, RECORD_HEADER, RecordHeader, record_span};
+use super::record::{Kind, RECORD_ALIGNMENT, RECORD_HEADER, RecordHeader, record_span};
 use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::Superblock;
 use crate::failure::is_outage;
@@ -291,6 +291,9 @@ impl<S: Storage> Log<S> {
                 body_checksum: draft.body_checksum,
             };
             let (bytes, sum) = header.encode(&self.uuid, place);
+            let read = RecordHeader::decode(&bytes, &self.uuid, place);
+            assert_eq!(read, Some((header, sum)), "a record that could not be read back");
+            assert_eq!(place.offset % RECORD_ALIGNMENT, 0, "a record that would not be looked for");
             chain = sum;
             if draft.rows > 0 {
                 sequence += 1;
@@ -366,7 +369,13 @@ impl<S: Storage> Log<S> {
                 file
             }
         };
-        self.storage.write_at(&file, 0, &[&header.encode()])?;
+        let bytes = header.encode();
+        assert_eq!(
+            SegmentHeader::decode(&bytes).as_ref(),
+            Ok(header),
+            "a segment that could not be read back"
+        );
+        self.storage.write_at(&file, 0, &[&bytes])?;
         self.storage.sync(&file)?;
         if !put_back!("directory_entry_not_synced") {
             self.storage.sync_directory()?;

@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `segment`, `superblock`, `record`, `columns`, `image` | the format, drawn above the code |
+//! | `segment`, `superblock`, `record`, `columns`, `image`, `invariants` | the format, drawn above the code |
 //! | `encryption` | whether the storage below is encrypted, and should be |
 //! | `log` | what is written, in which order, and what a failure leads to |
 //! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
@@ -26,6 +26,7 @@ mod fields;
 mod holding;
 mod image;
 mod inspection;
+mod invariants;
 mod lives;
 mod log;
 mod reading;

@@ -129,6 +129,7 @@ impl RecordHeader {
             && header.origins_bytes <= header.body_bytes
             && u64::from(header.body_bytes) <= BODY_BYTES_MAX
             && header.rows <= ROWS_MAX
+            && (header.kind == Kind::Put || (header.rows, header.origins_bytes, header.charged) == (0, 0, 0))
             && header.sequence < u64::MAX;
         sane.then_some((header, stored))
     }

@@ -201,6 +201,8 @@ impl<S: Storage> Positions<S> {
     }
 
     fn replace(&self, memory: &Memory) -> io::Result<S::File> {
+        let contradiction = memory.files.iter().find_map(Remembered::contradiction);
+        assert_eq!(contradiction, None, "positions that could not be read back");
         let text = format::write(memory)?;
         let new = format!("{}.new", self.name);
         replace(&self.directory, &new, &self.name, |file| {

@@ -213,6 +213,11 @@ pub(in crate::channel::file) fn write_copies<S: Storage>(
     superblock: &Superblock,
 ) -> io::Result<()> {
     let bytes = superblock.encode();
+    assert_eq!(
+        Superblock::decode(&bytes).as_ref(),
+        Ok(superblock),
+        "a superblock that could not be read back"
+    );
     for copy in COPIES {
         storage.write_at(file, copy, &[&bytes])?;
         storage.sync(file)?;

@@ -1,0 +1,78 @@
+//! What holds of an image at any time: asserted before one is written, and checked in one that was read.
+
+use std::collections::BTreeSet;
+
+use super::image::{Image, ReaderImage};
+
+impl Image {
+    /// What can't be so, if anything.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let Image { next_sequence, put, held, readers, lives, .. } = self;
+        if held.events > put.events || held.charged > put.charged {
+            return Some("more is held than was put");
+        }
+        if put.events < *next_sequence {
+            return Some("there are fewer events than puts");
+        }
+        if lives.iter().any(|life| life.begins > put.events) {
+            return Some("an incarnation begins behind the last event");
+        }
+        let names: BTreeSet<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
+        if names.len() < readers.len() {
+            return Some("two readers have one name");
+        }
+        readers.iter().find_map(|reader| reader.contradiction(*next_sequence))
+    }
+}
+
+impl ReaderImage {
+    fn contradiction(&self, next_sequence: u64) -> Option<&'static str> {
+        let ReaderImage { low, done, .. } = self;
+        if low.sequence > next_sequence || done.max().is_some_and(|last| last >= next_sequence) {
+            return Some("a reader has more than was put");
+        }
+        let again = done.min().is_some_and(|first| first < low.sequence);
+        again.then_some("a reader has a put twice")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::image::{Amount, Low};
+    use super::*;
+    use crate::channel::Demand;
+
+    fn example() -> Image {
+        let mut reader = ReaderImage::new("a", Demand::Required, Low { sequence: 3, ..Low::default() });
+        reader.done.insert(5);
+        let put = Amount { events: 10, charged: 100 };
+        let readers = vec![reader, ReaderImage::new("b", Demand::Optional, Low::default())];
+        Image { next_sequence: 7, put, held: put, readers, ..Image::default() }
+    }
+
+    #[test]
+    fn an_image_that_contradicts_itself_is_named() {
+        assert_eq!(example().contradiction(), None);
+        let changes: [(fn(&mut Image), &str); 7] = [
+            (|image| image.held.events = 11, "more is held than was put"),
+            (|image| image.held.charged = 101, "more is held than was put"),
+            (|image| image.next_sequence = 11, "there are fewer events than puts"),
+            (|image| image.readers[1].name = "a".to_owned(), "two readers have one name"),
+            (|image| image.readers[1].low.sequence = 8, "a reader has more than was put"),
+            (|image| image.readers[0].done.extend([7]), "a reader has more than was put"),
+            (|image| image.readers[0].done.extend([2]), "a reader has a put twice"),
+        ];
+        for (change, what) in changes {
+            let mut image = example();
+            change(&mut image);
+            assert_eq!(image.contradiction(), Some(what));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "more is held than was put")]
+    fn an_image_that_contradicts_itself_is_not_written() {
+        let held = Amount { events: 11, charged: 100 };
+        Image { held, ..example() }.encode();
+    }
+}
