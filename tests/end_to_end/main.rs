@@ -11,6 +11,7 @@ mod generate_to_kafka;
 mod idle_connections;
 mod injected_errors;
 mod kafka_to_hdfs;
+mod limits;
 mod local_files;
 mod outages;
 mod quickstart;

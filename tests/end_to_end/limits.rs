@@ -1,0 +1,40 @@
+//! Limits that the system sets to the process.
+
+use std::fs;
+
+use weir_tests::{Account, Scene, Weir, lines_of, visible_files};
+
+const LINES: usize = 200_000;
+
+/// `ulimit -f`: the signal that comes with it (SIGXFSZ) does not kill the agent. It names the file that would be too
+/// large, and goes on without loss once it may.
+#[test]
+fn a_file_that_may_not_grow_ends_the_agent_with_a_message_and_nothing_is_lost() {
+    // The first limit is too small for the channel itself, the second for what is put at once.
+    for (limit, said) in [(512 << 10, "making the channel"), (4 << 20, "making a segment")] {
+        stop_at_a_limit(limit, "tests/end_to_end/flows/limited_files.flow", said);
+    }
+    // Behind memory it is the sink's file.
+    stop_at_a_limit(4 << 20, "tests/end_to_end/flows/limited_files_in_memory.flow", "writing ");
+}
+
+fn stop_at_a_limit(bytes: u64, flow: &str, said: &str) {
+    let name = format!("a_file_that_may_not_grow_{bytes}_{}", said.replace(' ', "_"));
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &name);
+    let lines: Vec<String> =
+        (0..LINES).map(|number| format!("line {number} and what makes it longer")).collect();
+    fs::write(scene.folder().join("lines.txt"), lines.join("\n") + "\n").expect("the scene can be written");
+    let mut settings = vec![("from", scene.path("lines.txt")), ("to", scene.path("output"))];
+    if !flow.contains("memory") {
+        settings.push(("channel", scene.path("channel")));
+    }
+    let limit = format!("--fsize={bytes}");
+    let stopped = Weir::run_by(&scene, &["prlimit", &limit], flow, &settings, &["--until-idle"]).finish();
+    assert_eq!(stopped.status.code(), Some(1), "{}", stopped.log);
+    let errors = stopped.log.lines().filter(|line| line.contains("File too large (os error 27)"));
+    assert!(errors.clone().any(|line| line.contains(said)), "{}", stopped.log);
+    let finished = Weir::run_by(&scene, &[], flow, &settings, &["--until-idle"]).finish();
+    finished.assert_success();
+    let arrived = lines_of(&visible_files(&scene.folder().join("output")));
+    Account::of(&lines, &arrived).assert_exact(scene.name());
+}
