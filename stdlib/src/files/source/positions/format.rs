@@ -14,7 +14,7 @@
 //! `ends`, likewise. Both are taken of the values, so that whitespace does not matter. Version 1 knew no copies,
 //! and other names of partitions; version 2 had no sums and no ends.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use thiserror::Error;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -61,53 +61,76 @@ struct Loaded {
     copies: Vec<Copied>,
 }
 
-/// The canonical JSON of what is remembered, piece by piece.
-struct Canonical {
-    ends: Vec<u8>,
-    files: Vec<Vec<u8>>,
-    copies: Vec<Vec<u8>>,
+/// What is written beside the canonical JSON of what is remembered, so that a change of it is noticed.
+struct Seal {
+    checksum: u64,
+    /// Of each file.
+    sums: Vec<u64>,
 }
 
-impl Canonical {
-    fn of(ends: &Ends, files: &[Remembered], copies: &[Copied]) -> serde_json::Result<Canonical> {
-        Ok(Canonical { ends: serde_json::to_vec(ends)?, files: each(files)?, copies: each(copies)? })
-    }
-
-    fn sums(&self) -> Vec<String> {
-        self.files.iter().map(|file| format!("{:016x}", xxh3_64(file))).collect()
-    }
-
-    fn checksum(&self) -> u64 {
-        let mut hasher = Xxh3::new();
-        for part in [std::slice::from_ref(&self.ends), &self.files, &self.copies] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            for piece in part {
-                hasher.update(&(piece.len() as u64).to_le_bytes());
-                hasher.update(piece);
-            }
-        }
-        hasher.digest()
-    }
+/// A part of the canonical JSON.
+#[derive(Clone, Copy)]
+enum Part {
+    Ends,
+    Files,
+    Copies,
 }
 
-fn each<T: Serialize>(all: &[T]) -> serde_json::Result<Vec<Vec<u8>>> {
-    all.iter().map(serde_json::to_vec).collect()
+/// Makes the canonical JSON, piece by piece in one buffer: of very many files there is none twice in memory.
+fn seal(
+    ends: &Ends,
+    files: &[Remembered],
+    copies: &[Copied],
+    mut take: impl FnMut(Part, &[u8]),
+) -> serde_json::Result<Seal> {
+    let mut hasher = Xxh3::new();
+    let mut piece = Vec::new();
+    let mut sums = Vec::with_capacity(files.len());
+    let mut add = |hasher: &mut Xxh3, part, piece: &[u8]| {
+        hasher.update(&(piece.len() as u64).to_le_bytes());
+        hasher.update(piece);
+        take(part, piece);
+    };
+    hasher.update(&1_u64.to_le_bytes());
+    serde_json::to_writer(&mut piece, ends)?;
+    add(&mut hasher, Part::Ends, &piece);
+    hasher.update(&(files.len() as u64).to_le_bytes());
+    for file in files {
+        piece.clear();
+        serde_json::to_writer(&mut piece, file)?;
+        sums.push(xxh3_64(&piece));
+        add(&mut hasher, Part::Files, &piece);
+    }
+    hasher.update(&(copies.len() as u64).to_le_bytes());
+    for copy in copies {
+        piece.clear();
+        serde_json::to_writer(&mut piece, copy)?;
+        add(&mut hasher, Part::Copies, &piece);
+    }
+    Ok(Seal { checksum: hasher.digest(), sums })
 }
 
 /// The text of what is remembered.
 pub(super) fn write(memory: &Memory) -> serde_json::Result<Vec<u8>> {
-    let canonical = Canonical::of(&memory.ends, &memory.files, &memory.copies)?;
-    let mut text =
-        format!("{{\"version\":{VERSION},\"checksum\":\"{:016x}\",\"ends\":", canonical.checksum());
-    let sums = serde_json::to_string(&canonical.sums())?;
-    text.push_str(&String::from_utf8_lossy(&canonical.ends));
-    text.push_str(&format!(",\n\"sums\":{sums},\"files\":[\n"));
-    let mut text = text.into_bytes();
-    text.extend_from_slice(&canonical.files.join(&b",\n"[..]));
-    text.extend_from_slice(b"\n],\"copies\":[\n");
-    text.extend_from_slice(&canonical.copies.join(&b",\n"[..]));
-    text.extend_from_slice(b"\n]}\n");
-    Ok(text)
+    let mut parts = [const { Vec::new() }; 3];
+    let Seal { checksum, sums } = seal(&memory.ends, &memory.files, &memory.copies, |part, piece| {
+        let part: &mut Vec<u8> = &mut parts[part as usize];
+        if !part.is_empty() {
+            part.extend_from_slice(b",\n");
+        }
+        part.extend_from_slice(piece);
+    })?;
+    let [ends, files, copies] = &parts;
+    let mut sums_text = String::new();
+    for sum in &sums {
+        let comma = if sums_text.is_empty() { "" } else { "," };
+        sums_text.push_str(&format!("{comma}\"{sum:016x}\""));
+    }
+    let begin = format!("{{\"version\":{VERSION},\"checksum\":\"{checksum:016x}\",\"ends\":");
+    let between = [&b",\n\"sums\":["[..], b"],\"files\":[\n", b"\n],\"copies\":[\n", b"\n]}\n"];
+    let [before_sums, before_files, before_copies, end] = between;
+    let sums = sums_text.as_bytes();
+    Ok([begin.as_bytes(), ends, before_sums, sums, before_files, files, before_copies, copies, end].concat())
 }
 
 /// What a text of this or an earlier version says.
@@ -127,10 +150,9 @@ pub(super) fn read(text: &[u8]) -> Result<Memory, FormatError> {
         FormatError::Entry { line, entry: at + 1, path: files[at].path.clone(), why }
     };
     if is_checked {
-        let canonical = Canonical::of(&ends, &files, &copies)?;
-        let computed = canonical.checksum();
-        let expected = canonical.sums();
-        if let Some(at) = (0..files.len()).find(|at| sums.get(*at) != expected.get(*at)) {
+        let Seal { checksum: computed, sums: expected } = seal(&ends, &files, &copies, |_, _| {})?;
+        let is_other = |at: &usize| sums.get(*at).is_none_or(|sum| *sum != format!("{:016x}", expected[*at]));
+        if let Some(at) = (0..files.len()).find(is_other) {
             return Err(wrong(at, "it is not what was written: it was changed or damaged"));
         }
         if checksum != format!("{computed:016x}") || sums.len() > files.len() {
