@@ -274,7 +274,7 @@ impl World {
 
     async fn stopped(&self) {
         while !self.machine.is_down() {
-            sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -376,8 +376,11 @@ impl World {
 
     async fn everything(&self) {
         let lines = self.script.lock().unwrap().stories.iter().map(|story| story.lines).sum();
+        // What takes long is looked at more seldom: each time all of the output is read.
+        let mut pause = Duration::from_millis(100);
         while self.account().distinct() < lines {
-            sleep(Duration::from_millis(100)).await;
+            sleep(pause).await;
+            pause = (pause * 5 / 4).min(Duration::from_secs(3));
         }
     }
 
