@@ -170,6 +170,12 @@ impl Simulated {
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// An empty one that is part of nothing. What a loss of power takes follows from the seed.
+    pub(crate) fn seeded(seed: u64) -> Simulated {
+        let state = State { chance: Chance(seed), ..State::default() };
+        Simulated { state: Arc::new(Mutex::new(state)) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
