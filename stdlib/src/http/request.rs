@@ -11,12 +11,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_ENCODING, COOKIE, EXPECT, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::{Clock, Meter};
@@ -29,6 +29,9 @@ use crate::listening::{Notice, Piece, Room, STOP_GRACE, TextMaps};
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// A body of at most so many bytes is understood at once.
 const SHORT_BODY_BYTES: usize = 64 << 10;
+/// Of a body that is refused at most so much is read, and for at most so long.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+const DISCARD: Duration = Duration::from_secs(5);
 /// What an entry of the headers takes in memory beside its text.
 const ENTRY_BYTES: usize = 32;
 /// The column of headers.
@@ -165,12 +168,18 @@ impl Service {
     async fn take(self: &Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Result<(), Refusal> {
         let since = Instant::now();
         let awaited = Awaited { since, until: since + self.patience };
-        self.check(&request)?;
-        let Some(pieces) = self.pieces.upgrade() else { return Err(Refusal::stopping()) };
-        let Ok(_place) = self.places.try_acquire() else {
-            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "there are too many requests at once"));
-        };
+        let begun = self.check(&request).and_then(|()| self.begin());
         let (head, body) = request.into_parts();
+        let (pieces, _place) = match begun {
+            Ok(begun) => begun,
+            Err(refusal) => {
+                // Who waits for leave to send the body hears of the refusal instead.
+                if !head.headers.contains_key(EXPECT) {
+                    discard(body);
+                }
+                return Err(refusal);
+            }
+        };
         let body = tokio::select! {
             biased;
             body = timeout_at(awaited.until, self.read(body)) => body.unwrap_or_else(|_elapsed| {
@@ -206,6 +215,15 @@ impl Service {
         }
     }
 
+    /// Where the events of a request go, and its place among those that are served at once.
+    fn begin(&self) -> Result<(mpsc::Sender<Piece<Waiting>>, SemaphorePermit<'_>), Refusal> {
+        let pieces = self.pieces.upgrade().ok_or_else(Refusal::stopping)?;
+        let place = self.places.try_acquire().map_err(|_none| {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "there are too many requests at once")
+        })?;
+        Ok((pieces, place))
+    }
+
     /// Returns this long after the source was stopped.
     async fn stopped_for(&self, grace: Duration) {
         self.stop.cancelled().await;
@@ -229,15 +247,16 @@ impl Service {
         Ok(())
     }
 
-    async fn read(&self, body: Incoming) -> Result<Vec<u8>, Refusal> {
+    async fn read(&self, mut incoming: Incoming) -> Result<Vec<u8>, Refusal> {
         // A body may come in pieces of a byte each, so they are not kept as such.
-        let (mut body, mut bytes) = (Limited::new(body, self.body_bytes_max), Vec::new());
+        let (mut body, mut bytes) = (Limited::new(&mut incoming, self.body_bytes_max), Vec::new());
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => bytes.extend_from_slice(&data),
                 // Headers behind the body.
                 Ok(Err(_trailers)) => {}
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                    discard(incoming);
                     return Err(Refusal::too_long(self.body_bytes_max));
                 }
                 Err(error) => {
@@ -314,6 +333,23 @@ impl Service {
         let time = self.clock.now();
         (Piece { buffer: events.buffer, spans: events.spans, client, time, notice }, waiting)
     }
+}
+
+/// Reads what is left of a body that is refused and forgets it, within bounds. Many clients read no answer before
+/// they have sent everything, and would find the connection broken. Meanwhile the connection keeps its place, which
+/// others may get as if it were quiet.
+fn discard(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(timeout(DISCARD, async move {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await
+            && bytes <= DISCARD_BYTES_MAX
+        {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+        }
+    }));
 }
 
 /// The headers of a request that events may show; of those of one name the last.

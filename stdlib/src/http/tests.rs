@@ -362,6 +362,75 @@ async fn a_request_that_the_channel_does_not_take_as_one_unit_is_refused_and_oth
 }
 
 #[tokio::test]
+async fn a_client_that_reads_no_answer_before_it_has_sent_everything_gets_its_refusal() {
+    let source = Listening::begin(&[]).await;
+    let body = vec![b'x'; 8 << 20];
+    for (path, chunked, status) in [("/events", false, 413), ("/events", true, 413), ("/other", false, 404)] {
+        let mut stream = TcpStream::connect(&source.address).await.unwrap();
+        let length = match chunked {
+            true => "transfer-encoding: chunked\r\n\r\n800000".to_string(),
+            false => format!("content-length: {}\r\n", body.len()),
+        };
+        let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{length}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        if chunked {
+            stream.write_all(b"\r\n0\r\n\r\n").await.unwrap();
+        }
+        assert_eq!(answer_of(stream).await.0, status);
+    }
+    source.end().await;
+}
+
+/// Begins a request that is refused, of which only a part is sent.
+async fn refused_in_part(source: &Listening) -> TcpStream {
+    let mut stream = TcpStream::connect(&source.address).await.unwrap();
+    let head = "POST /other HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\na part";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_connection_whose_body_is_forgotten_keeps_its_place() {
+    let source = Listening::begin(&[("max_requests", Value::Int(1))]).await;
+    let mut refused = Vec::new();
+    for _ in 0..CONNECTIONS_PER_REQUEST {
+        refused.push(refused_in_part(&source).await);
+    }
+    source.counted("requests_refused", CONNECTIONS_PER_REQUEST as u64).await;
+    let mut further = TcpStream::connect(&source.address).await.unwrap();
+    further.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
+    let _end = further.read_to_end(&mut Vec::new()).await;
+    // A slow machine may find one of the others quiet for long enough.
+    let counters = source.trial.meter.counters();
+    let count = |name| counters.get(name).copied().unwrap_or_default();
+    assert_eq!(count("connections_refused") + count("connections_dismissed"), 1, "{counters:?}");
+    source.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_forgotten_holds_up_no_stop() {
+    let source = Listening::begin(&[]).await;
+    let _refused = refused_in_part(&source).await;
+    source.counted("requests_refused", 1).await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    source.trial.stop.cancel();
+    source.trial.running.await.unwrap().unwrap();
+    assert!(begun.elapsed() < 2 * STOP_GRACE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn who_waits_for_leave_to_send_gets_the_refusal_instead() {
+    let source = Listening::begin(&[]).await;
+    let mut stream = TcpStream::connect(&source.address).await.unwrap();
+    let head = "POST /other HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(answer_of(stream).await.0, 404);
+    source.end().await;
+}
+
+#[tokio::test]
 async fn headers_of_a_request_are_stored_once_for_all_its_events() {
     let mut source = Listening::begin(&[("linger", Value::Duration(Duration::from_millis(500)))]).await;
     let body = b"x\n".repeat(50);
