@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use thiserror::Error;
 
-use super::{Access, LockError, Storage};
+use super::{Access, LockError, Storage, list_directory, uninterrupted};
 
 /// The most parts of one write that the system takes at once (`IOV_MAX`).
 const PARTS_MAX: usize = 1024;
@@ -52,7 +52,7 @@ impl Directory {
     /// When there is none, or it can't be read.
     pub fn open(path: &Path) -> Result<Directory, DirectoryError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let descriptor = fs::open(path, flags, Mode::empty());
+        let descriptor = retry_on_intr(|| fs::open(path, flags, Mode::empty()));
         let refused = |error: Errno| DirectoryError {
             what: "opening the directory",
             path: path.to_owned(),
@@ -63,7 +63,8 @@ impl Directory {
 
     fn open_with(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
-        Ok(fs::openat(&*self.descriptor, name, flags | OFlags::CLOEXEC, mode)?.into())
+        let open = || fs::openat(&*self.descriptor, name, flags | OFlags::CLOEXEC, mode);
+        Ok(retry_on_intr(open)?.into())
     }
 
     fn lock_file(&self, name: &str) -> Result<File, LockError> {
@@ -76,14 +77,14 @@ impl Directory {
 }
 
 fn leave_note(file: &mut File, note: &str) -> io::Result<()> {
-    file.set_len(0)?;
+    uninterrupted(|| file.set_len(0))?;
     file.write_all(note.as_bytes())
 }
 
 /// Makes a directory and its missing parents, and makes each name durable in its parent.
 fn make_durably(path: &Path) -> Result<(), DirectoryError> {
     let refused = |what, at: &Path, source: io::Error| DirectoryError { what, path: at.to_owned(), source };
-    if path.is_dir() {
+    if uninterrupted(|| std::fs::metadata(path)).is_ok_and(|found| found.is_dir()) {
         return Ok(());
     }
     let parent = match path.parent() {
@@ -91,7 +92,7 @@ fn make_durably(path: &Path) -> Result<(), DirectoryError> {
         _ => Path::new("."),
     };
     make_durably(parent)?;
-    match fs::mkdirat(CWD, path, Mode::RWXU | Mode::RGRP | Mode::XGRP) {
+    match retry_on_intr(|| fs::mkdirat(CWD, path, Mode::RWXU | Mode::RGRP | Mode::XGRP)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(refused("making the directory", path, error.into())),
     }
@@ -137,11 +138,11 @@ impl Storage for Directory {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
-        Ok(fs::fdatasync(file)?)
+        Ok(retry_on_intr(|| fs::fdatasync(file))?)
     }
 
     fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
-        match fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        match retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), 0, bytes)) {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP) => {
                 // Writing zeros takes the room, on file systems that write in place.
@@ -158,35 +159,31 @@ impl Storage for Directory {
     }
 
     fn length(&self, file: &File) -> io::Result<u64> {
-        Ok(file.metadata()?.len())
+        Ok(uninterrupted(|| file.metadata())?.len())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Ok(fs::renameat(&*self.descriptor, from, &*self.descriptor, to)?)
+        Ok(retry_on_intr(|| fs::renameat(&*self.descriptor, from, &*self.descriptor, to))?)
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {
-        Ok(fs::unlinkat(&*self.descriptor, name, AtFlags::empty())?)
+        Ok(retry_on_intr(|| fs::unlinkat(&*self.descriptor, name, AtFlags::empty()))?)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        Ok(fs::fsync(&*self.descriptor)?)
+        Ok(retry_on_intr(|| fs::fsync(&*self.descriptor))?)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
-            // What is no UTF-8 is none of ours.
-            names.extend(entry?.file_name().into_string());
-        }
-        Ok(names)
+        // What is no UTF-8 is none of ours.
+        list_directory(&self.path, |entry| Ok(entry.file_name().into_string().ok()))
     }
 
     fn lock(&self, name: &str, note: &str) -> Result<DirectoryLock, LockError> {
         let mut file = self.lock_file(name)?;
         // The file can be removed or replaced while somebody holds it; the directory can't.
-        let directory =
-            fs::openat(&*self.descriptor, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = retry_on_intr(|| fs::openat(&*self.descriptor, ".", flags, Mode::empty()));
         let directory = File::from(directory.map_err(io::Error::from)?);
         let directory = match try_lock(&directory) {
             Ok(true) => Some(directory),
@@ -240,7 +237,7 @@ pub struct DirectoryLock {
 
 /// Locks a file for this process, unless somebody else holds it.
 fn try_lock(file: &File) -> io::Result<bool> {
-    match fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+    match retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),

@@ -7,6 +7,7 @@
 
 mod directory;
 pub(crate) mod encrypted;
+mod interrupted;
 mod simulated;
 mod writable;
 
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 pub use directory::{Directory, DirectoryError, DirectoryLock, read_at};
 pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
+pub use interrupted::{list_directory, uninterrupted};
 pub use simulated::{
     Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, Step, Toll,
 };

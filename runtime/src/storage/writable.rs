@@ -5,9 +5,11 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, Mode, OFlags, access, open};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
+
+use super::uninterrupted;
 
 /// A directory in which no files can be made.
 #[derive(Debug, Error)]
@@ -35,7 +37,7 @@ fn try_nearest(directory: &Path) -> Result<(), NotWritable> {
     for path in directory.ancestors() {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let refused = |source| NotWritable { path: path.to_path_buf(), source };
-        match fs::metadata(path) {
+        match uninterrupted(|| fs::metadata(path)) {
             Ok(found) if found.is_dir() => return try_existing(path).map_err(refused),
             Ok(_) => return Err(refused(Errno::NOTDIR.into())),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
@@ -47,11 +49,12 @@ fn try_nearest(directory: &Path) -> Result<(), NotWritable> {
 
 /// Makes a file without a name, which goes when it is closed.
 fn try_existing(directory: &Path) -> io::Result<()> {
-    match open(directory, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR) {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match retry_on_intr(|| open(directory, flags, Mode::RUSR | Mode::WUSR)) {
         Ok(_file) => Ok(()),
         // This file system, or the system, has no such files.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-            access(directory, Access::WRITE_OK | Access::EXEC_OK)?;
+            retry_on_intr(|| access(directory, Access::WRITE_OK | Access::EXEC_OK))?;
             try_with_a_name(directory)
         }
         Err(error) => Err(error.into()),
@@ -61,7 +64,7 @@ fn try_existing(directory: &Path) -> io::Result<()> {
 fn try_with_a_name(directory: &Path) -> io::Result<()> {
     let path = directory.join(format!(".weir-probe-{}.tmp", std::process::id()));
     drop(OpenOptions::new().write(true).create_new(true).open(&path)?);
-    fs::remove_file(path)
+    uninterrupted(|| fs::remove_file(&path))
 }
 
 #[cfg(test)]

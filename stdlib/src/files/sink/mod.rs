@@ -7,11 +7,11 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use tokio::task::spawn_blocking;
 use weir_plan::Settings;
 use weir_runtime::sink::Sink;
-use weir_runtime::storage::probe;
+use weir_runtime::storage::{list_directory, probe, uninterrupted};
 use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -63,7 +63,7 @@ impl FileSystem for LocalFiles {
                 made => made?,
             };
             // Where there are no locks a leftover stays: it can't be told from a file at work.
-            match file.try_lock() {
+            match try_lock(&file) {
                 Err(TryLockError::WouldBlock) => Err(io::Error::other("another process has locked it")),
                 Err(TryLockError::Error(_)) | Ok(()) => Ok(LocalFile(Some(file))),
             }
@@ -105,7 +105,7 @@ impl FileSystem for LocalFiles {
 
     async fn remove(&self, path: &str) -> io::Result<()> {
         let path = PathBuf::from(path);
-        blocking(move || unless_missing(std::fs::remove_file(path))).await
+        blocking(move || unless_missing(uninterrupted(|| std::fs::remove_file(&path)))).await
     }
 
     async fn is_abandoned(&self, path: &str) -> io::Result<bool> {
@@ -115,7 +115,7 @@ impl FileSystem for LocalFiles {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
                 opened => opened?,
             };
-            match file.try_lock() {
+            match try_lock(&file) {
                 Err(TryLockError::WouldBlock) => Ok(false),
                 Err(TryLockError::Error(error)) => Err(error),
                 Ok(()) => Ok(true),
@@ -129,8 +129,8 @@ impl FileSystem for LocalFiles {
         blocking(move || {
             let file = OpenOptions::new().write(true).open(&path)?;
             // It is held while it is cut.
-            file.try_lock()?;
-            file.set_len(length)?;
+            try_lock(&file)?;
+            uninterrupted(|| file.set_len(length))?;
             file.sync_all()
         })
         .await
@@ -143,7 +143,8 @@ impl FileSystem for LocalFiles {
 
     async fn length(&self, path: &str) -> io::Result<Option<u64>> {
         let path = PathBuf::from(path);
-        blocking(move || if_there(std::fs::metadata(path).map(|metadata| metadata.len()))).await
+        blocking(move || if_there(uninterrupted(|| std::fs::metadata(&path)).map(|metadata| metadata.len())))
+            .await
     }
 
     async fn checksum(&self, path: &str, length: u64) -> io::Result<u64> {
@@ -152,7 +153,7 @@ impl FileSystem for LocalFiles {
             let (mut file, mut sum) = (File::open(path)?.take(length), Xxh3Default::new());
             let mut bytes = vec![0; READ_BYTES];
             loop {
-                match file.read(&mut bytes)? {
+                match uninterrupted(|| file.read(&mut bytes))? {
                     0 => return Ok(sum.digest()),
                     read => sum.update(&bytes[..read]),
                 }
@@ -176,6 +177,16 @@ fn given_up() -> io::Error {
     io::Error::other("an earlier write was given up half-way")
 }
 
+/// Locks a file for this process.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            tried => return tried,
+        }
+    }
+}
+
 fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
@@ -194,7 +205,7 @@ fn make_directories(directory: &Path) -> io::Result<()> {
     let is_missing = |ancestor: &&Path| !ancestor.as_os_str().is_empty() && !ancestor.is_dir();
     let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
     for directory in missing.into_iter().rev() {
-        match std::fs::create_dir(directory) {
+        match uninterrupted(|| std::fs::create_dir(directory)) {
             // Another file's beginning was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
             made => made?,
@@ -211,8 +222,10 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 /// Renames without replacing. File systems that can't promise that in one act are asked twice:
 /// names are unique, so nothing is lost but a second guard.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !to.try_exists()? => std::fs::rename(from, to),
+    match retry_on_intr(|| renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !uninterrupted(|| to.try_exists())? => {
+            uninterrupted(|| std::fs::rename(from, to))
+        }
         renamed => Ok(renamed?),
     }
 }
@@ -232,22 +245,20 @@ fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
 }
 
 fn list(directory: &Path) -> io::Result<Vec<Entry>> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        entries => entries?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
+    let listed = list_directory(directory, |entry| {
         // Names that are no text are nobody's of ours; what vanishes under way is no loss.
-        let (Ok(name), Ok(metadata)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
+        let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
+        let Some(metadata) = if_there(uninterrupted(|| entry.metadata()))? else { return Ok(None) };
         let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         let modified_ms = u64::try_from(modified.as_millis()).unwrap_or(u64::MAX);
-        found.push(Entry { name, is_directory: metadata.is_dir(), modified_ms });
+        Ok(Some(Entry { name, is_directory: metadata.is_dir(), modified_ms }))
+    });
+    match listed {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        listed => listed,
     }
-    Ok(found)
 }
 
 #[cfg(test)]

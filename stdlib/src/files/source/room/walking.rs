@@ -7,6 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use rustix::io::retry_on_intr;
+use weir_runtime::storage::{list_directory, uninterrupted};
+
 use crate::files::source::discovery::{Directory, Seen, Sighting};
 use crate::files::source::identity::State;
 use crate::files::source::patterns::{Patterns, Places, Step};
@@ -101,7 +104,7 @@ impl<'a> Walk<'a> {
     }
 
     fn visit(&mut self, visit: Visit) {
-        let metadata = match fs::metadata(&visit.path) {
+        let metadata = match uninterrupted(|| fs::metadata(&visit.path)) {
             Ok(metadata) if metadata.is_dir() => metadata,
             Ok(_) if visit.is_begin => {
                 return self.seen.note(&visit.path, &"it is no directory", false);
@@ -144,7 +147,7 @@ impl<'a> Walk<'a> {
         for name in patterns.names(&visit.places) {
             let path = visit.path.join(name);
             let step = patterns.step(&visit.places, name);
-            match fs::metadata(&path) {
+            match uninterrupted(|| fs::metadata(&path)) {
                 Ok(metadata) if metadata.is_dir() => {
                     if visit.is_begin && step.below.is_empty() {
                         let reason = "it is a directory: with `/*` behind it, the files in it are read";
@@ -153,7 +156,8 @@ impl<'a> Walk<'a> {
                     self.descend(path, step.below, None, around);
                 }
                 Ok(metadata) => {
-                    let is_link = fs::symlink_metadata(&path).is_ok_and(|link| link.is_symlink());
+                    let link = uninterrupted(|| fs::symlink_metadata(&path));
+                    let is_link = link.is_ok_and(|link| link.is_symlink());
                     self.found(path, &step, &metadata, is_link);
                 }
                 Err(error) if is_missing(&error) => {
@@ -168,29 +172,26 @@ impl<'a> Walk<'a> {
 
     /// Goes through all names of a directory.
     fn list(&mut self, visit: &Visit, device: u64, around: &Rc<Around>) {
-        let entries = match fs::read_dir(&visit.path) {
+        // What is found before a listing fails is none of its result: all of the directory counts as unlooked then.
+        let listed = list_directory(&visit.path, |entry| {
+            let step = self.patterns.step(&visit.places, &entry.file_name());
+            Ok(step.matters().then(|| (entry.path(), metadata_of(entry, &step), step)))
+        });
+        let entries = match listed {
             Ok(entries) => entries,
             Err(error) if is_missing(&error) => return,
             Err(error) => return self.seen.note(&visit.path, &error, true),
         };
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => return self.seen.note(&visit.path, &error, true),
-            };
-            let step = self.patterns.step(&visit.places, &entry.file_name());
-            if !step.matters() {
-                continue;
-            }
-            match metadata_of(&entry, &step) {
+        for (path, metadata, step) in entries {
+            match metadata {
                 Ok(None) => {}
                 Ok(Some((metadata, _))) if metadata.is_dir() => {
-                    self.descend(entry.path(), step.below, Some(device), around);
+                    self.descend(path, step.below, Some(device), around);
                 }
-                Ok(Some((metadata, is_link))) => self.found(entry.path(), &step, &metadata, is_link),
+                Ok(Some((metadata, is_link))) => self.found(path, &step, &metadata, is_link),
                 // It has gone meanwhile, or is a link to nowhere.
                 Err(error) if is_missing(&error) => {}
-                Err(error) => self.seen.note(&entry.path(), &error, true),
+                Err(error) => self.seen.note(&path, &error, true),
             }
         }
     }
@@ -219,7 +220,7 @@ impl<'a> Walk<'a> {
     /// A directory is not there: the nearest one around it is told of, in which it, or what leads to it, appears.
     fn await_directory(&mut self, path: &Path) {
         let around = path.ancestors().skip(1);
-        let there = around.filter_map(|path| Some((path, fs::metadata(path).ok()?)));
+        let there = around.filter_map(|path| Some((path, uninterrupted(|| fs::metadata(path)).ok()?)));
         if let Some((path, metadata)) = there.into_iter().find(|(_, metadata)| metadata.is_dir()) {
             let (path, device, inode) = (path.to_path_buf(), metadata.dev(), metadata.ino());
             self.seen.directories.push(Directory { path, device, inode });
@@ -229,7 +230,7 @@ impl<'a> Walk<'a> {
     fn file_system(&mut self, path: &Path, device: u64) -> FileSystem {
         *self.file_systems.entry(device).or_insert_with(|| {
             // What can't be told of is looked through, and looked at from time to time.
-            let kind = rustix::fs::statfs(path).map_or(0, |status| status.f_type as u32);
+            let kind = retry_on_intr(|| rustix::fs::statfs(path)).map_or(0, |status| status.f_type as u32);
             FileSystem { is_pseudo: PSEUDO.contains(&kind), is_local: LOCAL.contains(&kind) }
         })
     }
@@ -241,7 +242,7 @@ fn is_missing(error: &io::Error) -> bool {
 
 /// What a name stands for, and whether it is a link to it; nothing if that does not matter for this step.
 fn metadata_of(entry: &DirEntry, step: &Step) -> io::Result<Option<(Metadata, bool)>> {
-    let kind = entry.file_type()?;
+    let kind = uninterrupted(|| entry.file_type())?;
     let matters = match (kind.is_symlink(), kind.is_dir()) {
         (true, _) => true,
         (false, true) => !step.below.is_empty(),
@@ -250,7 +251,10 @@ fn metadata_of(entry: &DirEntry, step: &Step) -> io::Result<Option<(Metadata, bo
     if !matters {
         return Ok(None);
     }
-    let metadata = if kind.is_symlink() { fs::metadata(entry.path())? } else { entry.metadata()? };
+    let metadata = uninterrupted(|| match kind.is_symlink() {
+        true => fs::metadata(entry.path()),
+        false => entry.metadata(),
+    })?;
     Ok(Some((metadata, kind.is_symlink())))
 }
 
