@@ -25,8 +25,6 @@ const LINES: usize = 1_200;
 /// A run that has not ended by then hangs: it is told to stop long before.
 const HANGS: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many runs without errors have to bring what is left.
-const CLEAN_RUNS: usize = 4;
 
 /// System calls and the errors that the kernel may give them.
 ///
@@ -179,16 +177,10 @@ impl Pipeline {
             Some(1 | 127) if said => {}
             code => return Err(format!("it ended with {code:?} ({})", ending.status)),
         }
-        // A run that a busy machine keeps from its work may take itself for idle, and the next one goes on.
-        for _ in 0..CLEAN_RUNS {
-            let options = ["--until-idle=2s"];
-            let next = Weir::run_by(&self.scene, &[], &self.scene.path("moved.flow"), &[], &options).finish();
-            if !next.status.success() || next.log.contains("panicked") {
-                return Err(format!("a run without errors ended with {}", next.status));
-            }
-            if self.missing(&self.found()).is_empty() {
-                break;
-            }
+        let options = ["--until-idle=2s"];
+        let next = Weir::run_by(&self.scene, &[], &self.scene.path("moved.flow"), &[], &options).finish();
+        if !next.status.success() || next.log.contains("panicked") {
+            return Err(format!("a run without errors ended with {}", next.status));
         }
         let found = self.found();
         let twice = found.windows(2).filter(|pair| pair[0] == pair[1]).count();

@@ -120,7 +120,7 @@ impl SourceTask {
         let mut open = Some(open);
         let mut waits = Waits::new(Retry::default());
         loop {
-            self.connection.meter.enter(Phase::Running);
+            self.connection.meter.begin_run();
             let (result, closed) = self.run_once(&mut open).await;
             let Err(failure) = result else {
                 self.connection.meter.enter(Phase::Ended);

@@ -93,6 +93,8 @@ pub struct Meter {
     gauges: Mutex<BTreeMap<&'static str, Gauge>>,
     notes: Mutex<BTreeMap<&'static str, String>>,
     held_back: AtomicU64,
+    /// When a source had had its first look in its present run.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl Default for Meter {
@@ -114,6 +116,7 @@ impl Default for Meter {
             gauges: Mutex::default(),
             notes: Mutex::default(),
             held_back: AtomicU64::default(),
+            looked: Mutex::default(),
         }
     }
 }
@@ -154,6 +157,23 @@ impl Meter {
     /// Whether it holds something back.
     pub(crate) fn holds_back(&self) -> bool {
         self.held_back.load(Ordering::Relaxed) > 0
+    }
+
+    /// Says that a source has had its first look in this run: at its directories, at what its group has given it, or that it
+    /// listens. Each source has to say so, since an agent is not idle before. Further calls change nothing.
+    pub fn has_looked(&self) {
+        lock(&self.looked).get_or_insert_with(Instant::now);
+    }
+
+    /// When a source had had its first look in its present run; none before that.
+    pub(crate) fn looked(&self) -> Option<Instant> {
+        *lock(&self.looked)
+    }
+
+    /// A source begins a run.
+    pub(crate) fn begin_run(&self) {
+        *lock(&self.looked) = None;
+        self.enter(Phase::Running);
     }
 
     /// Leaves a line for the closing report, such as `("wrote", "24 files under /lake")`; a

@@ -256,15 +256,16 @@ impl Metrics {
         reasons
     }
 
-    /// Waits until nothing has moved for so long, and nothing could: no component has failed and
-    /// waits for its next try or holds something back, and no channel holds an event that a sink has not taken. What sinks
+    /// Waits until nothing has moved for so long, and nothing could: each source has had its first look, no component has
+    /// failed and waits for its next try or holds something back, and no channel holds an event that a sink has not taken. What sinks
     /// hold (in open files, say) they have: a drain commits it. What is optional keeps nothing waiting.
     pub async fn idle(&self, quiet: Duration) {
         loop {
             let now = Instant::now();
             let moved = self.inner.components.iter().map(|measured| measured.meter.last_moved()).max();
-            // Sources that need long to begin are given as long as those that pause.
-            let since = moved.unwrap_or(now).max(self.inner.begun);
+            // What a first look has found is moved behind it.
+            let looked = self.inner.required().filter_map(|measured| measured.meter.looked()).max();
+            let since = moved.max(looked).unwrap_or(now).max(self.inner.begun);
             let due = since + quiet;
             if due > now {
                 sleep_until(due).await;
@@ -288,7 +289,11 @@ impl Inner {
 impl Measured {
     /// Whether something is still to come although nothing moves.
     fn is_busy(&self) -> bool {
-        let waits = matches!(self.meter.condition().phase, Phase::Starting | Phase::BackingOff);
+        let waits = match self.meter.condition().phase {
+            Phase::Starting | Phase::BackingOff => true,
+            Phase::Running => self.role == Role::Source && self.meter.looked().is_none(),
+            Phase::Ended | Phase::Failed => false,
+        };
         waits || self.meter.holds_back() || self.channel.as_ref().is_some_and(|channel| channel.has_waiting())
     }
 

@@ -36,6 +36,7 @@ fn scene() -> Scene {
         meter
     };
     let (source, buffer, sink) = (meter(), meter(), meter());
+    source.has_looked();
     let measured = |role, name: &str, meter: &Arc<Meter>, channel| Measured {
         role,
         name: name.into(),
@@ -256,6 +257,30 @@ async fn silent_connections_do_not_delay_an_answer() {
     let answer = get(address, "/health").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_idle_only_a_while_after_the_first_look_of_each_source() {
+    let (begin, quiet) = (Instant::now(), Duration::from_secs(1));
+    let scene = scene();
+    scene.source.begin_run();
+    let source = scene.source.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        source.has_looked();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        source.has_looked();
+    });
+    scene.metrics.idle(quiet).await;
+    assert_eq!(begin.elapsed(), Duration::from_secs(101), "the second call changes nothing");
+    scene.source.begin_run();
+    let long = Duration::from_secs(3600);
+    assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_err(), "it has begun again");
+    scene.source.enter(Phase::Ended);
+    assert!(
+        tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_ok(),
+        "nothing comes from it any more"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod access_log;
 mod body;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::{BinaryViewArray, Int64Array};
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use weir_plan::Settings;
 use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, DeliveredThrough, PutError, Source, SourcePort};
-use weir_runtime::{Context, Failure};
+use weir_runtime::{Context, Failure, Meter};
 
 use crate::buffers::Buffers;
 use body::{Bodies, Content};
@@ -41,6 +42,7 @@ struct GenerateSettings {
 
 /// Makes events from their numbers.
 struct GenerateSource {
+    meter: Arc<Meter>,
     schema: SchemaRef,
     partition: Partition,
     bodies: Bodies,
@@ -88,6 +90,7 @@ impl GenerateSource {
         };
         let every = i64::try_from(every.as_micros()).map_err(|_| GenerateError::Every { every })?;
         Ok(GenerateSource {
+            meter: context.meter,
             schema: context.schema,
             partition: Partition::new(context.component),
             bodies: Bodies::new(content, seed),
@@ -164,6 +167,7 @@ impl GenerateSource {
         let mut after = self.delivered.max(delivered_of(&port.delivered)).position();
         after = after.max(port.given.through(&self.partition).map_or(0, |given| given.position()));
         let identities = port.wants_identities();
+        self.meter.has_looked();
         let mut pace = self.rate.map(|rate| Pace::new(rate, after));
         while after < self.last && !port.stop.is_cancelled() {
             let mut rows = self.batch.min(usize::try_from(self.last - after).unwrap_or(usize::MAX));

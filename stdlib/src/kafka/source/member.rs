@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tracing::{debug, info, warn};
 use weir_runtime::source::Delivered;
+use weir_runtime::{Context, Meter};
 
 use super::KafkaSourceSettings;
 use super::beginning::{Found, Start, beginnings, note};
@@ -54,6 +55,7 @@ pub(super) struct Member {
     complaints: Mutex<HashMap<&'static str, Instant>>,
     /// The first and the last commit that failed, of those that followed each other closely.
     commit_failures: Mutex<Option<(Instant, Instant)>>,
+    meter: Arc<Meter>,
     /// Partitions that come are paused at once.
     paused: AtomicBool,
     /// The member shall commit what is delivered, and leave.
@@ -65,10 +67,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Member {
-    pub(super) fn new(component: &Arc<str>, settings: &KafkaSourceSettings, channels: Channels) -> Member {
+    pub(super) fn new(context: &Context, settings: &KafkaSourceSettings, channels: Channels) -> Member {
         let meanwhile = "offsets stay where they are";
         Member {
-            connection: Connection::new("source", component, &settings.brokers, meanwhile),
+            connection: Connection::new("source", &context.component, &settings.brokers, meanwhile),
+            meter: context.meter.clone(),
             group: settings.group.clone(),
             topics: settings.topics.clone(),
             start: settings.start,
@@ -257,6 +260,8 @@ impl Member {
         if self.paused.load(Ordering::Relaxed) {
             self.pause(consumer, true);
         }
+        // A member may well be given no partition.
+        self.meter.has_looked();
         Ok(())
     }
 

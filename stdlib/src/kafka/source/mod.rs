@@ -126,7 +126,7 @@ impl KafkaSource {
     /// Joins the group, on a thread of its own.
     fn join(&self, channels: Channels) -> Result<(Polling, mpsc::Receiver<Batch>), SourceError> {
         let component = self.context.component.to_string();
-        let member = Member::new(&self.context.component, &self.settings, channels);
+        let member = Member::new(&self.context, &self.settings, channels);
         let gathering = self.gathering()?;
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let config = self.settings.client_config();

@@ -129,7 +129,11 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
                 event = run.next(&mut deliveries) => event,
             };
             run.handle(event, &mut outlet, &mut deliveries).await?;
-            run.source.meter.hold_back(run.waits_for_more.len() as u64);
+            // What a look has found and nobody has read yet is still to come.
+            run.source.meter.hold_back((run.waits_for_more.len() + run.queue.len()) as u64);
+            if run.looked.is_some() {
+                run.source.meter.has_looked();
+            }
         }
     }
     .await;
