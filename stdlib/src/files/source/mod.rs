@@ -46,7 +46,7 @@ use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
 use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::storage::probe;
-use weir_runtime::{Context, Descriptors, Failure, Meter, Purpose};
+use weir_runtime::{Context, Descriptors, Failure, Meter, Purpose, Said};
 
 use crate::buffers::Buffers;
 use crate::lines::{Grouping, LineRules, LongLine};
@@ -123,6 +123,9 @@ struct FilesSource {
     positions: Option<Arc<dyn KeepPositions>>,
     /// What earlier runs have left.
     remembered: Memory,
+    /// The warnings of lines that are too long, and of files that have gone before they were read to their ends.
+    long_lines: Said,
+    gone_unread: Said,
     /// Whether files that are found belong to the time before the source first ran.
     first_run: bool,
 }
@@ -229,6 +232,8 @@ impl FilesSource {
             positions_path: settings.positions,
             positions: None,
             remembered: Memory::default(),
+            long_lines: Said::default(),
+            gone_unread: Said::default(),
             first_run: true,
         })
     }

@@ -1,20 +1,22 @@
 //! The seam between the source and where its files are: this machine, or a test's memory.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirEntryExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::retry_on_intr;
 use weir_runtime::Drive;
-use weir_runtime::storage::{Directory, read_at};
+use weir_runtime::storage::{Directory, list_directory, read_at, uninterrupted};
 
 use super::discovery::Seen;
-use super::identity::State;
+use super::identity::{Key, State};
 use super::patterns::Patterns;
 use super::positions::{KeepPositions, Memory, Positions, PositionsError};
 use super::watching::Watcher;
@@ -49,6 +51,9 @@ pub(in crate::files) trait Room: Debug + Send + Sync {
     /// The names in a directory.
     fn names(&self, directory: &Path) -> io::Result<Vec<OsString>>;
 
+    /// Which of these files are in a directory, under whatever names; each once.
+    fn find(&self, directory: &Path, keys: &HashSet<Key>) -> io::Result<Vec<(Key, PathBuf)>>;
+
     /// Gives a file another name; an error if there is such a file.
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -75,6 +80,19 @@ pub(in crate::files) trait OpenFile: Debug + Send {
     fn again(&self) -> io::Result<Box<dyn OpenFile>>;
 }
 
+/// Which of these files lie at some of the paths; each once. What can't be looked at is none of them.
+fn found_among(room: &dyn Room, paths: Vec<PathBuf>, keys: &HashSet<Key>) -> Vec<(Key, PathBuf)> {
+    let mut found: HashMap<Key, PathBuf> = HashMap::new();
+    for path in paths {
+        if let Ok(State { key, .. }) = room.state(&path)
+            && keys.contains(&key)
+        {
+            found.insert(key, path);
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// The files of this machine.
 #[derive(Debug)]
 pub(in crate::files) struct LocalRoom;
@@ -96,26 +114,33 @@ impl Room for LocalRoom {
         // Whatever has taken the place of a file meanwhile, a pipe say, does not hold up the source.
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-        if !file.metadata()?.is_file() {
+        if !uninterrupted(|| file.metadata())?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
         }
         Ok(Box::new(file))
     }
 
     fn state(&self, path: &Path) -> io::Result<State> {
-        Ok(State::of(&std::fs::metadata(path)?))
+        Ok(State::of(&uninterrupted(|| std::fs::metadata(path))?))
     }
 
     fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
-        std::fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+        list_directory(directory, |entry| Ok(Some(entry.file_name())))
+    }
+
+    fn find(&self, directory: &Path, keys: &HashSet<Key>) -> io::Result<Vec<(Key, PathBuf)>> {
+        let inodes: HashSet<u64> = keys.iter().map(|key| key.inode).collect();
+        // Only what may be one of them is looked at.
+        let inside = |entry: &DirEntry| Ok(inodes.contains(&entry.ino()).then(|| entry.path()));
+        Ok(found_among(self, list_directory(directory, inside)?, keys))
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+        Ok(retry_on_intr(|| renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE))?)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        uninterrupted(|| std::fs::remove_file(path))
     }
 
     fn positions(&self, path: &Path) -> Result<OpenPositions, PositionsError> {
@@ -130,7 +155,7 @@ impl Room for LocalRoom {
 
 impl OpenFile for File {
     fn state(&self) -> io::Result<State> {
-        Ok(State::of(&self.metadata()?))
+        Ok(State::of(&uninterrupted(|| self.metadata())?))
     }
 
     fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
@@ -156,7 +181,7 @@ impl OpenFile for File {
     }
 
     fn read_into(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_at(buffer, position)
+        uninterrupted(|| self.read_at(buffer, position))
     }
 
     fn again(&self) -> io::Result<Box<dyn OpenFile>> {

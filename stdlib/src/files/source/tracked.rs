@@ -39,6 +39,19 @@ pub(super) enum Phase {
     SetAside,
 }
 
+/// Whether a file that has gone while it was closed is looked for under names that don't match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Search {
+    /// It was not, or it was there again since.
+    Due,
+    /// Its directory could not be listed.
+    Failed,
+    /// It lies here now.
+    Found(PathBuf),
+    /// It is nowhere, or was read to its end.
+    Over,
+}
+
 /// How far putting a complete file away is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Away {
@@ -68,6 +81,10 @@ pub(super) struct Tracked {
     pub(super) due: Option<Instant>,
     /// Where events of several lines wait for further ones: how much text there was, and since when.
     pub(super) pending: Option<(u64, Instant)>,
+    /// Something was written to it, as was told, and it was not read to its end since.
+    pub(super) is_unread: bool,
+    /// Whether it was looked for under other names since it has gone.
+    pub(super) search: Search,
     /// It has gone, and what is there of its last line is handed on.
     pub(super) is_let_go: bool,
     /// When it was found to hold another text, while its last line waited.
@@ -125,6 +142,8 @@ impl Tracked {
             queued: false,
             due: None,
             pending: None,
+            is_unread: false,
+            search: Search::Due,
             is_let_go: false,
             rewritten_since: None,
             marks: Marks::default(),
@@ -281,7 +300,7 @@ impl Files {
             there.insert(id);
             self.by_path.insert(hash(&sighting.path), id);
             let Some(file) = self.all.get_mut(&id) else { continue };
-            file.gone_since = None;
+            (file.gone_since, file.search) = (None, Search::Due);
             if file.path != sighting.path {
                 file.path.clone_from(&sighting.path);
             }
@@ -428,7 +447,9 @@ impl Files {
             .all
             .iter()
             .filter(|(_, file)| {
-                let waits = file.due.is_some() || file.phase == Phase::Reading && file.rest_waits();
+                let is_sought = file.search == Search::Failed;
+                let waits =
+                    file.due.is_some() || file.phase == Phase::Reading && (file.rest_waits() || is_sought);
                 let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
                 file.gone_since.is_some() && is_idle
             })

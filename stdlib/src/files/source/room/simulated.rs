@@ -3,7 +3,7 @@
 //! Inodes are used again, the lowest first, once nobody has them open. Times of changes are as coarse as those of
 //! real file systems. Before each call that the source makes, whoever writes the files may do something.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use weir_runtime::Drive;
 use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
 
-use super::{OpenFile, OpenPositions, Room};
+use super::{OpenFile, OpenPositions, Room, found_among};
 use crate::files::source::discovery::{Directory, Seen, Sighting};
 use crate::files::source::identity::{Key, Stamp, State};
 use crate::files::source::patterns::Patterns;
@@ -257,6 +257,11 @@ impl Room for SimulatedRoom {
         let files = self.lock();
         let inside = files.names.keys().filter(|path| path.parent() == Some(directory));
         Ok(inside.filter_map(|path| path.file_name().map(OsString::from)).collect())
+    }
+
+    fn find(&self, directory: &Path, keys: &HashSet<Key>) -> io::Result<Vec<(Key, PathBuf)>> {
+        let names = self.names(directory)?;
+        Ok(found_among(self, names.into_iter().map(|name| directory.join(name)).collect(), keys))
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -10,9 +10,10 @@ use weir_runtime::source::{Deliveries, Outlet};
 use super::super::content::Content;
 use super::super::identity::Key;
 use super::super::room::Room;
-use super::super::tracked::{FileId, Phase};
+use super::super::tracked::{FileId, Phase, Search, Tracked};
 use super::super::{FileMode, FilesError};
-use super::{GONE_OPEN, OUTAGE_RETRY, Run};
+use super::seeking::{is_closed, is_sought};
+use super::{GONE_OPEN, OUTAGE_RETRY, REPLACED, Run};
 
 /// So many looks must not find a file, one after the other, until it counts as gone when the source ends.
 const LOOKS: usize = 3;
@@ -27,7 +28,9 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
+        self.seek_the_gone().await?;
         let (mut again, mut closed) = (Vec::new(), Vec::new());
+        let replaced = self.replaced();
         // What waits for further lines is put before the file is closed.
         let pause = self.source.pause.unwrap_or_default();
         for (id, file) in self.files.iter() {
@@ -36,9 +39,13 @@ impl Run<'_> {
                 again.push(id);
             }
             let Some(since) = file.gone_since else { continue };
-            let is_over = now.duration_since(since) >= GONE_OPEN + pause || file.phase != Phase::Reading;
+            let rested = now.duration_since(since);
+            let is_over = rested >= GONE_OPEN + pause || file.phase != Phase::Reading;
+            // What is written to it later is read all the same, as a line of its own.
+            let ends = is_over || replaced.contains(&id) && rested >= REPLACED + pause;
             let Some(state) = file.content.as_ref().and_then(|content| content.state().ok()) else {
-                if is_over && file.rest_waits() {
+                let has_turn = file.queued || file.due.is_some();
+                if ends && file.rest_waits() && !has_turn {
                     closed.push(id);
                 }
                 continue;
@@ -50,11 +57,11 @@ impl Run<'_> {
             if !at_rest && file.phase == Phase::Reading {
                 (file.gone_since, file.is_let_go) = (Some(now), false);
                 again.push(id);
-            } else if is_over && !is_read && file.phase == Phase::Reading && !file.is_let_go {
+            } else if ends && !is_read && file.phase == Phase::Reading && !file.is_let_go {
                 file.is_let_go = true;
                 again.push(id);
             } else if is_over && !file.queued {
-                file.content = None;
+                (file.content, file.search) = (None, Search::Over);
             }
         }
         again.into_iter().for_each(|id| self.enqueue(id));
@@ -142,7 +149,7 @@ impl Run<'_> {
             .map(|(id, _)| id)
             .collect();
         if !matches!(self.source.mode, FileMode::Follow { .. })
-            || !self.files.iter().any(|(_, file)| holds(file))
+            || !self.files.iter().any(|(_, file)| holds(file) || is_closed(file))
         {
             return Ok(());
         }
@@ -151,17 +158,19 @@ impl Run<'_> {
         for _look in 0..LOOKS {
             let seen = self.source.discovery.look().await?;
             self.files.see(&seen, true, Instant::now());
-            let is_none = !self.files.iter().any(|(_, file)| file.gone_since.is_some() && holds(file));
+            let is_wanted = |file: &Tracked| file.gone_since.is_some() && holds(file) || is_sought(file);
+            let is_none = !self.files.iter().any(|(_, file)| is_wanted(file));
             if is_none && rewritten.is_empty() {
                 return Ok(());
             }
         }
+        let found = self.seek_the_gone().await?;
         // Puts wait for room in the channels as before the stop.
         let stop = std::mem::replace(&mut self.stop, CancellationToken::new());
         let gone: Vec<FileId> = self
             .files
             .iter()
-            .filter(|(_, file)| file.gone_since.is_some() && holds(file))
+            .filter(|(id, file)| file.gone_since.is_some() && (holds(file) || found.contains(id)))
             .map(|(id, _)| id)
             .collect();
         self.next_look = Instant::now() + GONE_OPEN;
@@ -183,7 +192,7 @@ impl Run<'_> {
     ) -> Result<(), FilesError> {
         loop {
             let Some(file) = self.files.get(id) else { return Ok(()) };
-            if file.content.is_none() {
+            if file.content.is_none() && !file.queued {
                 return self.hand_on_rest(id, outlet, deliveries).await;
             }
             file.is_let_go = true;
@@ -210,7 +219,7 @@ fn has_at(room: &dyn Room, path: &Path, key: Key, position: u64, wanted: &[u8]) 
 }
 
 /// Whether the file may have something that was not read, and can still be read.
-fn holds(file: &super::super::tracked::Tracked) -> bool {
+fn holds(file: &Tracked) -> bool {
     let may_have_more = |length: u64| file.text.as_ref().is_some_and(|text| length > text.reading.position);
     let state = file.content.as_ref().and_then(|content| content.state().ok());
     file.phase == Phase::Reading

@@ -29,7 +29,12 @@ impl Run<'_> {
         let mut unknown = news.names;
         for path in news.written {
             match self.files.of_path(&path) {
-                Some(id) => self.grown(id),
+                Some(id) => {
+                    if let Some(file) = self.files.get(id) {
+                        file.is_unread = true;
+                    }
+                    self.grown(id);
+                }
                 None => unknown = true,
             }
         }

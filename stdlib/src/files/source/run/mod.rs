@@ -5,6 +5,7 @@ mod letting_go;
 mod looking;
 mod opening;
 mod saving;
+mod seeking;
 mod setting_aside;
 mod too_large;
 mod turns;
@@ -35,6 +36,9 @@ use weir_runtime::Descriptor;
 const PACKED_MAX: usize = 8;
 /// A file that has gone is kept open for so long after its last growth, since its writer may go on.
 const GONE_OPEN: Duration = Duration::from_secs(60);
+/// The last line of a file that has gone is handed on so long after its growth, although it has no end, if another file that
+/// is written to has taken its place. It is kept open as others that have gone.
+const REPLACED: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
 /// What fails because of an outage is tried again after so long.

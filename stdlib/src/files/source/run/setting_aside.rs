@@ -27,6 +27,7 @@ impl Run<'_> {
         file.content = None;
         if error.kind() == ErrorKind::NotFound {
             // It has gone, or has another name now: the next look will say.
+            file.seek_again();
             self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
             return;
         }

@@ -177,7 +177,7 @@ impl Run<'_> {
         let ending = self.ending(id);
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let Some(text) = file.text.take() else { return Ok(()) };
-        let (path, content) = (file.path.clone(), file.content.take());
+        let (path, content) = (file.place().to_path_buf(), file.content.take());
         let mut reading = self.begin_to_read(text, path, content, ending);
         for part in 1.. {
             let (text, read) = reading.await?;
@@ -191,7 +191,7 @@ impl Run<'_> {
             // The file's text stays what it is now until that is put.
             let next = match file.text.clone() {
                 Some(text) if goes_on => {
-                    let path = file.path.clone();
+                    let path = file.place().to_path_buf();
                     Some(self.begin_to_read(text, path, content, ending))
                 }
                 _ => {
@@ -260,6 +260,9 @@ impl Run<'_> {
         };
         let Some(file) = self.files.get(id) else { return Ok(None) };
         (file.stamp, file.rewritten_since) = (text.stamp, None);
+        if let Outcome::Read(Chunk { at_end: true, .. }) = &outcome {
+            file.is_unread = false;
+        }
         let partition = text.partition.clone();
         if let Outcome::Read(chunk) = &outcome
             && chunk.next > chunk.after
@@ -271,6 +274,7 @@ impl Run<'_> {
             Outcome::Read(chunk) => return Ok(Some((chunk, partition, content))),
             Outcome::Moved => {
                 file.content = None;
+                file.seek_again();
                 self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
             }
             Outcome::Changed | Outcome::Rewritten(_) => {
@@ -358,7 +362,10 @@ impl Run<'_> {
         if chunk.too_long > 0 {
             self.source.meter.count("long_lines", chunk.too_long);
             let (count, bound) = (chunk.too_long, self.source.rules.lines.line_bytes_max);
-            warn!(component = %self.source.component, "{count} lines of {} are longer than {bound} bytes", path.display());
+            if let Some(more) = self.source.long_lines.again() {
+                let component = &self.source.component;
+                warn!(component = %component, "{count} lines of {} are longer than {bound} bytes{more}", path.display());
+            }
         }
         self.schedule(id, at_end, next, seen);
         let mut is_put = true;

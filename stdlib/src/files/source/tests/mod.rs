@@ -1,6 +1,7 @@
 //! The source over a folder of its own, with a channel behind it.
 
 mod bad_input;
+mod closed;
 mod complete;
 mod copies;
 mod ends;

@@ -1,0 +1,106 @@
+//! Files that have gone while they were closed for want of descriptors: they are looked for in their directories, under
+//! whatever names they have now, and read to their ends.
+
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use super::super::identity::Key;
+use super::super::tracked::{FileId, Phase, Search, Tracked};
+use super::super::{FileMode, FilesError};
+use super::Run;
+
+impl Run<'_> {
+    /// Looks once for each file that has gone and is closed, and gives those that are found a turn. One that is not found
+    /// is counted, and said, if something of it is known not to be read.
+    pub(super) async fn seek_the_gone(&mut self) -> Result<Vec<FileId>, FilesError> {
+        let mut sought: HashMap<PathBuf, HashMap<Key, FileId>> = HashMap::new();
+        if matches!(self.source.mode, FileMode::Follow { .. }) {
+            for (id, file) in self.files.iter().filter(|(_, file)| is_sought(file)) {
+                let directory = file.path.parent().unwrap_or(Path::new("/")).to_path_buf();
+                sought.entry(directory).or_default().insert(file.key, id);
+            }
+        }
+        let mut found = Vec::new();
+        for (directory, files) in sought {
+            let (room, keys) = (self.room(), files.keys().copied().collect::<HashSet<Key>>());
+            let listed = self.room().drive().run(move || room.find(&directory, &keys)).await?;
+            let is_listed = match &listed {
+                Ok(_) => true,
+                Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+            };
+            let mut paths: HashMap<Key, PathBuf> = listed.unwrap_or_default().into_iter().collect();
+            for (key, id) in files {
+                match (paths.remove(&key), self.files.get(id)) {
+                    (Some(path), Some(file)) => {
+                        file.search = Search::Found(path);
+                        self.enqueue(id);
+                        found.push(id);
+                    }
+                    (None, Some(file)) if is_listed => {
+                        file.search = Search::Over;
+                        self.has_gone_for_good(id);
+                    }
+                    (None, Some(file)) => file.search = Search::Failed,
+                    (_, None) => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Files that have gone and whose place another one has taken that is written to: their writers have gone on there.
+    pub(super) fn replaced(&mut self) -> HashSet<FileId> {
+        let gone = self.files.iter().filter(|(_, file)| file.gone_since.is_some());
+        let mut gone: Vec<(FileId, PathBuf)> = gone.map(|(id, file)| (id, file.path.clone())).collect();
+        gone.retain(|(_, path)| {
+            let there = self.files.of_path(path).and_then(|id| self.files.get(id));
+            there.is_some_and(|other| other.stamp.length > 0)
+        });
+        gone.into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn has_gone_for_good(&mut self, id: FileId) {
+        let Some(file) = self.files.get(id) else { return };
+        let position = file.text.as_ref().map_or(0, |text| text.reading.position);
+        if !file.is_unread && file.stamp.length <= position {
+            return;
+        }
+        let path = file.path.clone();
+        self.source.meter.count("files_gone_unread", 1);
+        if let Some(more) = self.source.gone_unread.again() {
+            warn!(
+                component = %self.source.component,
+                "{} has gone before it was read to its end, and is not in its directory under another name: it was closed \
+                 for want of descriptors, what was written to it behind byte {position} is lost{more}",
+                path.display()
+            );
+        }
+    }
+}
+
+impl Tracked {
+    /// Where it is to be opened.
+    pub(super) fn place(&self) -> &Path {
+        if let Search::Found(path) = &self.search { path } else { &self.path }
+    }
+
+    /// It is no longer where it was found.
+    pub(super) fn seek_again(&mut self) {
+        if matches!(self.search, Search::Found(_)) {
+            self.search = Search::Due;
+        }
+    }
+}
+
+/// Whether a file that is read on is not open.
+pub(super) fn is_closed(file: &Tracked) -> bool {
+    file.phase == Phase::Reading && file.content.is_none() && !file.is_packed()
+}
+
+/// Whether a closed file has gone, and was not looked for since.
+pub(super) fn is_sought(file: &Tracked) -> bool {
+    file.gone_since.is_some() && matches!(file.search, Search::Due | Search::Failed) && is_closed(file)
+}
