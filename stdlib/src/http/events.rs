@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use arrow_buffer::Buffer;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -45,9 +45,51 @@ pub(super) enum BodyError {
 #[derive(Deserialize)]
 struct FlumeEvent<'a> {
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: Headers,
     #[serde(borrow, default)]
     body: Cow<'a, str>,
+}
+
+/// The headers of one of Flume's events, within the bounds that a request's own headers have as well.
+#[derive(Default)]
+struct Headers(BTreeMap<String, String>);
+
+/// So many headers an event has at most.
+const HEADERS_MAX: usize = 100;
+/// So long all its names and values are at most.
+const HEADERS_BYTES_MAX: usize = 64 << 10;
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
+        deserializer.deserialize_map(HeadersVisitor)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = Headers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Headers, A::Error> {
+        let (mut headers, mut bytes) = (BTreeMap::new(), 0);
+        while let Some((name, value)) = entries.next_entry::<String, String>()? {
+            bytes += name.len() + value.len();
+            if bytes > HEADERS_BYTES_MAX {
+                return Err(A::Error::custom(format_args!(
+                    "its headers take more than {HEADERS_BYTES_MAX} bytes"
+                )));
+            }
+            headers.insert(name, value);
+            if headers.len() > HEADERS_MAX {
+                return Err(A::Error::custom(format_args!("it has more than {HEADERS_MAX} headers")));
+            }
+        }
+        Ok(Headers(headers))
+    }
 }
 
 impl Format {
@@ -86,7 +128,7 @@ impl Format {
                 for event in events {
                     spans.push(span(buffer.len(), event.body.len()));
                     buffer.extend_from_slice(event.body.as_bytes());
-                    headers.push(event.headers);
+                    headers.push(event.headers.0);
                 }
                 (buffer, spans, Some(headers))
             }
@@ -138,7 +180,9 @@ impl<'a, T: Deserialize<'a>> Visitor<'a> for ElementsVisitor<T> {
     fn visit_seq<A: SeqAccess<'a>>(self, mut array: A) -> Result<Elements<T>, A::Error> {
         let mut kept = Vec::new();
         while kept.len() < self.kept_max {
-            match array.next_element()? {
+            let index = kept.len();
+            let element = array.next_element();
+            match element.map_err(|error| A::Error::custom(format_args!("event {index}: {error}")))? {
                 Some(element) => kept.push(element),
                 None => return Ok(Elements { count: kept.len(), kept }),
             }
@@ -204,6 +248,21 @@ mod tests {
         let many = format!("[{}{{}}]", "{},".repeat(100_000));
         let refused = Format::FlumeJson.events(many.into_bytes(), 3).unwrap_err();
         assert!(matches!(refused, BodyError::TooMany(3)), "{refused}");
+    }
+
+    #[test]
+    fn headers_of_an_event_are_bounded_and_the_refusal_names_its_index() {
+        let named = |count: usize| {
+            let headers: Vec<String> = (0..count).map(|number| format!("\"h{number}\": \"\"")).collect();
+            format!(r#"[{{"body": "a"}}, {{"headers": {{{}}}, "body": "b"}}]"#, headers.join(","))
+        };
+        let long = |bytes: usize| format!(r#"[{{"headers": {{"h": "{}"}}}}]"#, "x".repeat(bytes - 1));
+        assert_eq!(events(Format::FlumeJson, &named(HEADERS_MAX)).unwrap(), ["a", "b"]);
+        assert_eq!(events(Format::FlumeJson, &long(HEADERS_BYTES_MAX)).unwrap(), [""]);
+        let many = events(Format::FlumeJson, &named(HEADERS_MAX + 1)).unwrap_err();
+        assert!(many.contains("event 1: it has more than 100 headers"), "{many}");
+        let large = events(Format::FlumeJson, &long(HEADERS_BYTES_MAX + 1)).unwrap_err();
+        assert!(large.contains("event 0: its headers take more than 65536 bytes"), "{large}");
     }
 
     #[test]

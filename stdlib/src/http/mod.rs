@@ -1,6 +1,7 @@
 //! The source that takes events over HTTP.
 
 mod authentication;
+mod budget;
 mod connection;
 mod events;
 mod request;
@@ -21,11 +22,14 @@ use weir_runtime::{Context, Failure, Purpose};
 
 use crate::listening::{self, Endpoint, Gatherer, Listener, Piece, Room, STOP_GRACE, ServerSecurity};
 use authentication::{Authentication, Known};
+use budget::Budget;
 use events::Format;
 use request::{Service, Waiting};
 
 /// Requests that are read and wait for a batch.
 const PIECES_MAX: usize = 16;
+/// Bodies of requests take at most so much together, unless the settings say otherwise.
+const BODIES_BYTES: usize = 256 << 20;
 /// For each request that is served at once so many connections may be open.
 const CONNECTIONS_PER_REQUEST: usize = 4;
 
@@ -39,6 +43,7 @@ struct HttpSettings {
     linger: Duration,
     timeout: Duration,
     max_requests: usize,
+    max_bodies: Option<usize>,
     security: ServerSecurity,
     authentication: Authentication,
 }
@@ -65,7 +70,8 @@ impl HttpSource {
         pieces: mpsc::WeakSender<Piece<Waiting>>,
         stop: CancellationToken,
     ) -> Service {
-        let HttpSettings { path, format, max_body, batch, timeout, max_requests, .. } = &self.settings;
+        let HttpSettings { path, format, max_body, batch, timeout, max_requests, max_bodies, .. } =
+            &self.settings;
         Service {
             meter: self.context.meter.clone(),
             clock: self.context.clock.clone(),
@@ -76,6 +82,7 @@ impl HttpSource {
             events_max: *batch,
             patience: *timeout,
             places: Semaphore::new(*max_requests),
+            budget: Budget::new(max_bodies.unwrap_or((*max_body).max(BODIES_BYTES))),
             known,
             pieces,
             stop,

@@ -22,6 +22,7 @@ use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::{Clock, Meter};
 
 use super::authentication::Known;
+use super::budget::{Budget, NoRoom, Share};
 use super::events::{BodyError, Events, Format};
 use crate::listening::{Notice, Piece, Room, STOP_GRACE, TextMaps};
 
@@ -32,6 +33,8 @@ const SHORT_BODY_BYTES: usize = 64 << 10;
 /// Of a body that is refused at most so much is read, and for at most so long.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
 const DISCARD: Duration = Duration::from_secs(5);
+/// So much of a packed body is unpacked at a time.
+const UNPACKED_BYTES: u64 = 64 << 10;
 /// What an entry of the headers takes in memory beside its text.
 const ENTRY_BYTES: usize = 32;
 /// The column of headers.
@@ -50,6 +53,7 @@ pub(super) struct Service {
     /// How long a request may take, from its head to its answer.
     pub(super) patience: Duration,
     pub(super) places: Semaphore,
+    pub(super) budget: Budget,
     pub(super) known: Known,
     /// Where events go, until the source is stopped. Whoever reads a request holds a sender, and the source
     /// puts what comes until there is none.
@@ -136,6 +140,13 @@ impl Refusal {
     }
 }
 
+impl From<NoRoom> for Refusal {
+    fn from(_: NoRoom) -> Refusal {
+        let message = "the bodies of requests under way take as much as they may together";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+}
+
 /// Answers a request, when its events are committed or can't be.
 pub(super) async fn answer(
     service: Arc<Service>,
@@ -180,14 +191,17 @@ impl Service {
                 return Err(refusal);
             }
         };
+        // Held until the request is answered.
+        let mut share = self.budget.share();
         let body = tokio::select! {
             biased;
-            body = timeout_at(awaited.until, self.read(body)) => body.unwrap_or_else(|_elapsed| {
+            body = timeout_at(awaited.until, self.read(body, &mut share)) => body.unwrap_or_else(|_elapsed| {
                 Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"))
             })?,
             () = self.stopped_for(STOP_GRACE) => return Err(Refusal::stopping()),
         };
-        let events = self.clone().understood(body, head.headers.get(CONTENT_ENCODING).cloned()).await?;
+        let encoding = head.headers.get(CONTENT_ENCODING).cloned();
+        let (events, _share) = self.clone().understood(body, encoding, share).await?;
         if events.spans.is_empty() {
             return Ok(());
         }
@@ -247,12 +261,18 @@ impl Service {
         Ok(())
     }
 
-    async fn read(&self, mut incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+    async fn read(&self, mut incoming: Incoming, share: &mut Share) -> Result<Vec<u8>, Refusal> {
         // A body may come in pieces of a byte each, so they are not kept as such.
         let (mut body, mut bytes) = (Limited::new(&mut incoming, self.body_bytes_max), Vec::new());
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
-                Ok(Ok(data)) => bytes.extend_from_slice(&data),
+                Ok(Ok(data)) => {
+                    if let Err(full) = share.take(data.len()) {
+                        discard(incoming);
+                        return Err(full.into());
+                    }
+                    bytes.extend_from_slice(&data);
+                }
                 // Headers behind the body.
                 Ok(Err(_trailers)) => {}
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => {
@@ -273,14 +293,16 @@ impl Service {
         self: Arc<Self>,
         body: Vec<u8>,
         encoding: Option<HeaderValue>,
-    ) -> Result<Events, Refusal> {
+        mut share: Share,
+    ) -> Result<(Events, Share), Refusal> {
         let short = body.len() <= SHORT_BODY_BYTES && encoding.is_none();
         let understand = move || {
-            let body = self.unpacked(body, encoding.as_ref())?;
-            self.format.events(body, self.events_max).map_err(|error| match error {
+            let body = self.unpacked(body, encoding.as_ref(), &mut share)?;
+            let events = self.format.events(body, self.events_max).map_err(|error| match error {
                 BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
                 BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-            })
+            })?;
+            Ok((events, share))
         };
         match short {
             true => understand(),
@@ -291,8 +313,13 @@ impl Service {
     }
 
     /// The body as it was before it was packed for its way.
-    fn unpacked(&self, body: Vec<u8>, encoding: Option<&HeaderValue>) -> Result<Vec<u8>, Refusal> {
-        let packed = match encoding.map(HeaderValue::as_bytes) {
+    fn unpacked(
+        &self,
+        body: Vec<u8>,
+        encoding: Option<&HeaderValue>,
+        share: &mut Share,
+    ) -> Result<Vec<u8>, Refusal> {
+        let mut packed = match encoding.map(HeaderValue::as_bytes) {
             None | Some(b"" | b"identity") => return Ok(body),
             Some(b"gzip" | b"x-gzip") => {
                 Box::new(flate2::read::MultiGzDecoder::new(&body[..])) as Box<dyn Read + '_>
@@ -307,13 +334,17 @@ impl Service {
             }
         };
         let mut unpacked = Vec::new();
-        let read = packed.take(self.body_bytes_max as u64 + 1).read_to_end(&mut unpacked);
-        match read {
-            Err(error) => {
-                Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body can't be unpacked: {error}")))
+        loop {
+            let read = packed.by_ref().take(UNPACKED_BYTES).read_to_end(&mut unpacked).map_err(|error| {
+                Refusal::new(StatusCode::BAD_REQUEST, format!("the body can't be unpacked: {error}"))
+            })?;
+            if unpacked.len() > self.body_bytes_max {
+                return Err(Refusal::too_long(self.body_bytes_max));
             }
-            Ok(length) if length > self.body_bytes_max => Err(Refusal::too_long(self.body_bytes_max)),
-            Ok(_) => Ok(unpacked),
+            share.take(read)?;
+            if read == 0 {
+                return Ok(unpacked);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! The source with real sockets on the loopback, and a memory channel behind it.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -54,6 +56,7 @@ impl Listening {
             ("linger", Value::Duration(Duration::from_millis(1))),
             ("timeout", Value::Duration(Duration::from_secs(30))),
             ("max_requests", Value::Int(10)),
+            ("max_bodies", Value::Null),
             ("security", variant("plaintext", &[])),
             ("authentication", variant("none", &[])),
         ];
@@ -159,36 +162,6 @@ async fn requests_share_batches() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_request_is_said() {
-    let source = Listening::begin(&[("format", variant("json", &[]))]).await;
-    assert_eq!(source.refused("POST /other HTTP/1.1", b"1").await.0, 404);
-    assert_eq!(source.refused("GET /events HTTP/1.1", b"").await.0, 405);
-    assert_eq!(source.refused("POST /events HTTP/1.1", b"{\"a\":").await.0, 400);
-    assert_eq!(source.refused("POST /events HTTP/1.1", &[b' '; 10_001]).await.0, 413);
-    let many = format!("[{}0]", "0,".repeat(100));
-    assert_eq!(source.refused("POST /events HTTP/1.1", many.as_bytes()).await.0, 413);
-    let head = "POST /events HTTP/1.1\r\ncontent-encoding: br";
-    assert_eq!(source.refused(head, b"1").await.0, 415);
-    source.end().await;
-}
-
-#[tokio::test]
-async fn a_body_without_a_length_is_bounded_as_well() {
-    let source = Listening::begin(&[]).await;
-    let mut stream = TcpStream::connect(&source.address).await.unwrap();
-    let head =
-        "POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let chunk = [b"1000\r\n".to_vec(), vec![b'x'; 0x1000], b"\r\n".to_vec()].concat();
-    for _ in 0..4 {
-        // It may be closed before all is sent.
-        let _unread = stream.write_all(&chunk).await;
-    }
-    assert_eq!(answer_of(stream).await.0, 413);
-    source.end().await;
-}
-
-#[tokio::test]
 async fn packed_bodies_are_unpacked_within_the_bound() {
     let mut source = Listening::begin(&[]).await;
     let gzip = |text: &[u8]| {
@@ -252,19 +225,6 @@ async fn a_full_channel_is_said_with_a_time_to_come_back() {
     assert_eq!(status, 503);
     assert!(answer.contains("retry-after: 1"), "{answer}");
     delivery.acknowledgement.done();
-    source.end().await;
-}
-
-#[tokio::test]
-async fn requests_are_bounded() {
-    let mut source = Listening::begin(&[("max_requests", Value::Int(1))]).await;
-    let first = source.post(b"first\n").await;
-    let delivery = source.trial.take().await;
-    let (status, answer) = source.refused("POST /events HTTP/1.1", b"second\n").await;
-    assert_eq!(status, 429);
-    assert!(answer.contains("retry-after: 1"), "{answer}");
-    delivery.acknowledgement.done();
-    assert_eq!(answer_of(first).await.0, 200);
     source.end().await;
 }
 
@@ -358,75 +318,6 @@ async fn a_request_that_the_channel_does_not_take_as_one_unit_is_refused_and_oth
         delivery.acknowledgement.done();
         assert_eq!(answer_of(stream).await.0, 200);
     }
-    source.end().await;
-}
-
-#[tokio::test]
-async fn a_client_that_reads_no_answer_before_it_has_sent_everything_gets_its_refusal() {
-    let source = Listening::begin(&[]).await;
-    let body = vec![b'x'; 8 << 20];
-    for (path, chunked, status) in [("/events", false, 413), ("/events", true, 413), ("/other", false, 404)] {
-        let mut stream = TcpStream::connect(&source.address).await.unwrap();
-        let length = match chunked {
-            true => "transfer-encoding: chunked\r\n\r\n800000".to_string(),
-            false => format!("content-length: {}\r\n", body.len()),
-        };
-        let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{length}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&body).await.unwrap();
-        if chunked {
-            stream.write_all(b"\r\n0\r\n\r\n").await.unwrap();
-        }
-        assert_eq!(answer_of(stream).await.0, status);
-    }
-    source.end().await;
-}
-
-/// Begins a request that is refused, of which only a part is sent.
-async fn refused_in_part(source: &Listening) -> TcpStream {
-    let mut stream = TcpStream::connect(&source.address).await.unwrap();
-    let head = "POST /other HTTP/1.1\r\nhost: test\r\ncontent-length: 1000000\r\n\r\na part";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream
-}
-
-#[tokio::test]
-async fn a_connection_whose_body_is_forgotten_keeps_its_place() {
-    let source = Listening::begin(&[("max_requests", Value::Int(1))]).await;
-    let mut refused = Vec::new();
-    for _ in 0..CONNECTIONS_PER_REQUEST {
-        refused.push(refused_in_part(&source).await);
-    }
-    source.counted("requests_refused", CONNECTIONS_PER_REQUEST as u64).await;
-    let mut further = TcpStream::connect(&source.address).await.unwrap();
-    further.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
-    let _end = further.read_to_end(&mut Vec::new()).await;
-    // A slow machine may find one of the others quiet for long enough.
-    let counters = source.trial.meter.counters();
-    let count = |name| counters.get(name).copied().unwrap_or_default();
-    assert_eq!(count("connections_refused") + count("connections_dismissed"), 1, "{counters:?}");
-    source.end().await;
-}
-
-#[tokio::test]
-async fn a_body_that_is_forgotten_holds_up_no_stop() {
-    let source = Listening::begin(&[]).await;
-    let _refused = refused_in_part(&source).await;
-    source.counted("requests_refused", 1).await;
-    tokio::time::pause();
-    let begun = Instant::now();
-    source.trial.stop.cancel();
-    source.trial.running.await.unwrap().unwrap();
-    assert!(begun.elapsed() < 2 * STOP_GRACE, "{:?}", begun.elapsed());
-}
-
-#[tokio::test]
-async fn who_waits_for_leave_to_send_gets_the_refusal_instead() {
-    let source = Listening::begin(&[]).await;
-    let mut stream = TcpStream::connect(&source.address).await.unwrap();
-    let head = "POST /other HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    assert_eq!(answer_of(stream).await.0, 404);
     source.end().await;
 }
 
