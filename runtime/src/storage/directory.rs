@@ -214,8 +214,8 @@ impl Storage for Directory {
     }
 
     fn is_named(&self, file: &File, name: &str) -> io::Result<bool> {
-        let held = fs::fstat(file)?;
-        match fs::statat(&*self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let held = retry_on_intr(|| fs::fstat(file))?;
+        match retry_on_intr(|| fs::statat(&*self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),

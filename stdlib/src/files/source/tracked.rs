@@ -447,9 +447,8 @@ impl Files {
             .all
             .iter()
             .filter(|(_, file)| {
-                let is_sought = file.search == Search::Failed;
-                let waits =
-                    file.due.is_some() || file.phase == Phase::Reading && (file.rest_waits() || is_sought);
+                let may_have_more = file.rest_waits() || file.search == Search::Failed;
+                let waits = file.due.is_some() || file.phase == Phase::Reading && may_have_more;
                 let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
                 file.gone_since.is_some() && is_idle
             })
