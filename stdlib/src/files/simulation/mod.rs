@@ -27,7 +27,7 @@ use weir_runtime::storage::{Moment, Toll};
 
 use world::{Aim, WAYS, Way, World, simulate};
 
-const HISTORIES: u64 = 800;
+const HISTORIES: u64 = 5_000;
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
 
 /// What was done where, and a history in which it was.
