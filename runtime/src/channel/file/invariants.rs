@@ -53,7 +53,8 @@ mod tests {
     #[test]
     fn an_image_that_contradicts_itself_is_named() {
         assert_eq!(example().contradiction(), None);
-        let changes: [(fn(&mut Image), &str); 7] = [
+        type Change = fn(&mut Image);
+        let changes: [(Change, &str); 7] = [
             (|image| image.held.events = 11, "more is held than was put"),
             (|image| image.held.charged = 101, "more is held than was put"),
             (|image| image.next_sequence = 11, "there are fewer events than puts"),
