@@ -15,6 +15,12 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// Of many small values that stay between large ones that come and go, the system's own allocator makes holes that it
+/// never gives back: 100,000 files at rest took twice as much.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Moves events: `.flow` programs are checked, then run.
 #[derive(Debug, Parser)]
