@@ -10,7 +10,8 @@ use weir_runtime::agent::Stop;
 /// Takes the signals from now on. The future passes them on for as long as it is polled.
 ///
 /// SIGTERM and SIGINT drain, and stop at once when they come while it drains. SIGQUIT stops at once. SIGHUP
-/// drains and never does more: a terminal that is closed sends several. Under `nohup` it is still ignored.
+/// drains and never does more: a terminal that is closed sends several. Under `nohup` it is still ignored. SIGUSR1 and
+/// SIGUSR2 mean nothing, and end nothing.
 ///
 /// # Errors
 /// When the system refuses a handler.
@@ -18,6 +19,7 @@ pub(super) fn take(stop: Stop) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
+    let mut users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
     let mut hang_up = match is_ignored(Signal::HUP) {
         true => None,
         false => Some(signal(SignalKind::hangup())?),
@@ -27,6 +29,9 @@ pub(super) fn take(stop: Stop) -> io::Result<impl Future<Output = ()>> {
             tokio::select! {
                 _ = terminate.recv() => stop_or_hasten(&stop, "SIGTERM"),
                 _ = interrupt.recv() => stop_or_hasten(&stop, "SIGINT"),
+                () = async { let [one, two] = &mut users; tokio::select! { _ = one.recv() => {} _ = two.recv() => {} } } => {
+                    info!("SIGUSR1 and SIGUSR2 mean nothing to an agent: it goes on");
+                }
                 _ = quit.recv() => {
                     info!("SIGQUIT: it stops at once");
                     stop.now.cancel();

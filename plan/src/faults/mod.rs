@@ -7,10 +7,11 @@ mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
-use crate::{Component, EventTypeId, Order, Origin, Plan};
+use crate::{Component, EventTypeId, Order, Origin, Plan, Value};
 use expressions::Functions;
 use steps::Walk;
 
@@ -144,7 +145,7 @@ fn components(plan: &Plan, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
     let Plan { sources, channels, sinks, event_types, .. } = plan;
     for (role, components) in [("source", sources), ("channel", channels), ("sink", sinks)] {
-        for (index, Component { name, kind, event_type, .. }) in components.iter().enumerate() {
+        for (index, Component { name, kind, settings, event_type, .. }) in components.iter().enumerate() {
             let place = Place::new(format!("{role}s[{index}]"), format!("{role} {name}"));
             faults.name(&place, name);
             if kind.is_empty() {
@@ -153,8 +154,31 @@ fn components(plan: &Plan, faults: &mut Faults) {
             if !seen.insert(name) {
                 faults.add(&place, "another component has the name as well");
             }
+            for (name, value) in &settings.values {
+                setting(&place.part(format!("settings.{name}")), value, faults);
+            }
             event_type_of(&place, *event_type, event_types.len(), faults);
         }
+    }
+}
+
+/// No setting of the library lasts longer, and clocks can't add much more.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// A value that no component can work with, whatever it means there.
+fn setting(place: &Place, value: &Value, faults: &mut Faults) {
+    match value {
+        Value::Duration(duration) if *duration > DURATION_MAX => {
+            faults.add(place, format!("{duration:?} is longer than a hundred years"));
+        }
+        Value::Float(number) | Value::EventRate(number) | Value::ByteRate(number) if !number.is_finite() => {
+            faults.add(place, format!("{number} is no number"));
+        }
+        Value::List(values) => values.iter().for_each(|value| setting(place, value, faults)),
+        Value::Record(values) | Value::Variant { settings: values, .. } => {
+            values.iter().for_each(|(name, value)| setting(&place.part(name), value, faults));
+        }
+        _ => {}
     }
 }
 

@@ -191,3 +191,14 @@ fn a_text_with_faults_is_refused() {
         "the plan has faults: source in (sources[0]): there is no event type 9, the plan has 1"
     );
 }
+
+#[test]
+fn a_time_that_no_clock_can_add_is_refused() {
+    let faults = faults_of(|plan| {
+        let age = Value::Duration(Duration::from_secs(u64::MAX));
+        let roll = Value::Record([("age".to_owned(), age)].into());
+        plan.sinks[0].settings.values.insert("roll".to_owned(), roll);
+    });
+    let place = "sink out (sinks[0].settings.roll.age)";
+    assert_eq!(faults, [format!("{place}: 18446744073709551615s is longer than a hundred years")]);
+}

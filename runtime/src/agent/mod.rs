@@ -294,7 +294,10 @@ async fn supervise_all(
             }
             () = stop.now.cancelled() => {
                 warn!("stopped at once: what was not committed comes again");
-                return Ending::Incomplete;
+                return match failed {
+                    Some((component, failure)) => Ending::Failed { component, failure },
+                    None => Ending::Incomplete,
+                };
             }
             () = sleep_until(expiry), if deadline.is_some() => {
                 if failed.is_none() {
@@ -307,7 +310,8 @@ async fn supervise_all(
             metrics.note_failure(&member.component, &failure);
             if let Some(failure) = fails_the_agent(&member, failure) {
                 failed.get_or_insert((member.component, failure));
-                deadline.get_or_insert(Instant::now() + DRAIN_AFTER_FAILURE);
+                let latest = Instant::now() + DRAIN_AFTER_FAILURE;
+                deadline = Some(deadline.map_or(latest, |before| before.min(latest)));
                 stop.drain.cancel();
             }
         }

@@ -227,7 +227,8 @@ impl<F: FileSystem> FileSink<F> {
             sweep: Sweeping::Before { root },
             workshop: Arc::new(workshop),
             due: Due { age: roll.age, idle: roll.idle },
-            max_open,
+            // A plan that was written by hand may say none.
+            max_open: max_open.max(1),
             retry: retry.map_or_else(Retry::default, Retry::from),
             path,
             context,

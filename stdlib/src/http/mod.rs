@@ -81,7 +81,7 @@ impl HttpSource {
             room,
             events_max: *batch,
             patience: *timeout,
-            places: Semaphore::new(*max_requests),
+            places: Semaphore::new((*max_requests).min(Semaphore::MAX_PERMITS)),
             budget: Budget::new(max_bodies.unwrap_or((*max_body).max(BODIES_BYTES))),
             known,
             pieces,

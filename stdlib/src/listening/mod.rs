@@ -176,7 +176,7 @@ impl Listener {
         Ok(Listener {
             listener,
             tls,
-            permits: Arc::new(Semaphore::new(endpoint.connections_max)),
+            permits: Arc::new(Semaphore::new(endpoint.connections_max.min(Semaphore::MAX_PERMITS))),
             places: Places::new(endpoint.quiet_after),
             endpoint,
             refused: Said::default(),

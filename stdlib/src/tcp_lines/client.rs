@@ -198,6 +198,7 @@ impl Client {
                 }
             }
         }
+        self.unfinished();
         // Nothing more comes from here: the source need not wait for this client.
         let (nobody, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.pieces, nobody));
@@ -261,6 +262,15 @@ impl Client {
         self.searched = self.kept.len();
         lines.truncate(end);
         self.send(lines, ending).await
+    }
+
+    /// Says that a line is given up of which only the beginning has come.
+    fn unfinished(&self) {
+        if !self.kept.is_empty() && !self.skipping {
+            self.terms.meter.count("unfinished_lines", 1);
+            let (component, client, bytes) = (&self.terms.component, self.arrival, self.kept.len());
+            debug!(component = %component, "a line of {client} is given up after its first {bytes} bytes");
+        }
     }
 
     /// Drops what belongs to a line that is too long; whether its end has come.

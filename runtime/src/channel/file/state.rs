@@ -354,7 +354,8 @@ impl State {
 
     pub(super) fn take(&mut self, reader: ReaderId, hand: &Hand) -> Take {
         if self.failed || !self.opened {
-            return Take::Wait;
+            // Nothing comes of it any more once it is closed; what it holds comes at the next start.
+            return if self.closed { Take::End } else { Take::Wait };
         }
         if hand.press(self.is_in_the_way(reader)) {
             return Take::Pressure;

@@ -127,3 +127,11 @@ async fn an_opening_that_the_disk_refuses_succeeds_later() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_a_channel_that_did_not_open_end_when_it_is_closed() {
+    let channel = channel_on(&SimulatedDisk::new(7, u64::MAX));
+    let mut reader = channel.reader("sink", Demand::Optional);
+    channel.close();
+    assert!(matches!(reader.take().await, Taken::End));
+}

@@ -1,24 +1,26 @@
 //! Files that have gone: their last lines are handed on, although they have no end.
 
-use std::io::{self, ErrorKind};
+use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 use weir_runtime::source::{Deliveries, Outlet};
 
+use super::super::consumed::Consumed;
 use super::super::content::Content;
 use super::super::identity::Key;
 use super::super::room::Room;
 use super::super::tracked::{FileId, Phase, Search, Tracked};
 use super::super::{FileMode, FilesError};
+use super::looking::has_packed_name;
 use super::seeking::{is_closed, is_sought};
-use super::{GONE_OPEN, OUTAGE_RETRY, REPLACED, Run};
+use super::{GONE_OPEN, REPLACED, Run};
 
 /// So many looks must not find a file, one after the other, until it counts as gone when the source ends.
 const LOOKS: usize = 3;
-/// So often it is tried to read a copy, to see whether it has a line that waits for its end.
-const COPY_ATTEMPTS: usize = 3;
 
 impl Run<'_> {
     /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
@@ -30,7 +32,11 @@ impl Run<'_> {
     ) -> Result<(), FilesError> {
         self.seek_the_gone().await?;
         let (mut again, mut closed) = (Vec::new(), Vec::new());
-        let replaced = self.replaced();
+        // A copy that is not known yet may have the whole of a last line.
+        let replaced = match self.files.may_have_a_copy(None) {
+            true => HashSet::new(),
+            false => self.replaced(),
+        };
         // What waits for further lines is put before the file is closed.
         let pause = self.source.pause.unwrap_or_default();
         for (id, file) in self.files.iter() {
@@ -66,6 +72,7 @@ impl Run<'_> {
         }
         again.into_iter().for_each(|id| self.enqueue(id));
         for id in closed {
+            // What is not settled is tried again with the next look.
             self.hand_on_rest(id, outlet, deliveries).await?;
         }
         Ok(())
@@ -75,7 +82,7 @@ impl Run<'_> {
     /// copy that has both may not be known yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
         let (now, looked) = (Instant::now(), self.looked.map(|(when, _)| when));
-        let may_have_a_copy = self.files.may_have_a_copy(id);
+        let may_have_a_copy = self.files.may_have_a_copy(Some(id));
         let Some(file) = self.files.get(id).filter(|file| file.rest_waits()) else { return false };
         let since = *file.rewritten_since.get_or_insert(now);
         let is_known = looked > Some(since) && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
@@ -86,54 +93,58 @@ impl Run<'_> {
         true
     }
 
-    /// Whether a copy that waits for this file has what is kept of its last line.
-    async fn rest_is_in_a_copy(&mut self, id: FileId) -> Result<bool, FilesError> {
-        let copies = self.files.copies_of(id);
+    /// Whether a copy that waits, for this file or for another one with the same text, has what is kept of its last
+    /// line; none if a copy can't be read now.
+    async fn rest_is_in_a_copy(&mut self, id: FileId) -> Result<Option<bool>, FilesError> {
+        let copies = self.files.copies_that_wait();
         let text = self.files.get(id).and_then(|file| file.text.as_ref());
-        let Some((position, rest)) = text.and_then(|text| Some((text.reading.position, text.rest.clone()?)))
-        else {
-            return Ok(false);
-        };
+        let read = text.and_then(|text| Some((text.reading.running.so_far(), text.rest.clone()?)));
+        let Some((consumed, rest)) = read else { return Ok(Some(false)) };
+        let mut is_known = true;
         for (path, key) in copies {
-            for _attempt in 0..COPY_ATTEMPTS {
-                let (room, path, rest) = (self.room(), path.clone(), rest.clone());
-                match self
-                    .room()
-                    .drive()
-                    .run(move || has_at(&*room, &path, key, position, rest.text()))
-                    .await?
-                {
-                    Ok(true) => return Ok(true),
-                    Ok(false) => break,
-                    Err(error) if error.kind() == ErrorKind::NotFound => break,
-                    Err(_) => sleep(OUTAGE_RETRY).await,
-                }
+            let (room, rest) = (self.room(), rest.clone());
+            let has = self
+                .room()
+                .drive()
+                .run(move || has_behind(&*room, &path, key, consumed, rest.text()))
+                .await?;
+            match has {
+                Ok(Some(true)) => return Ok(Some(true)),
+                Ok(Some(false)) => {}
+                // It may have another name by now.
+                Ok(None) | Err(_) => is_known = false,
             }
         }
-        Ok(false)
+        Ok(is_known.then_some(false))
     }
 
     /// Hands on what is kept of a last line whose end will never come: its file was truncated, or has gone and
-    /// is closed. If a copy has it, that brings the whole line.
+    /// is closed. If a copy has it, that brings the whole line. Gives back whether that is settled: not while a copy
+    /// can't be read.
     pub(super) async fn hand_on_rest(
         &mut self,
         id: FileId,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
-    ) -> Result<(), FilesError> {
+    ) -> Result<bool, FilesError> {
         let rules = self.source.rules.clone();
-        let is_in_a_copy =
-            self.rest_is_in_a_copy(id).await? && !weir_runtime::put_back!("rests_handed_on_before_copies");
-        let Some(file) = self.files.get(id) else { return Ok(()) };
-        let Some(text) = &mut file.text else { return Ok(()) };
+        let is_in_a_copy = match self.rest_is_in_a_copy(id).await? {
+            _ if weir_runtime::put_back!("rests_handed_on_before_copies") => false,
+            Some(is_in_a_copy) => is_in_a_copy,
+            None => return Ok(false),
+        };
+        let Some(file) = self.files.get(id) else { return Ok(true) };
+        let Some(text) = &mut file.text else { return Ok(true) };
         if is_in_a_copy {
             text.rest = None;
-            return Ok(());
+            return Ok(true);
         }
-        let Some(chunk) = text.end_of_rest(&rules) else { return Ok(()) };
+        let Some(chunk) = text.end_of_rest(&rules) else { return Ok(true) };
+        debug!(component = %self.source.component, path = %file.path.display(), from = chunk.after, "hands on a last line without its end");
         let partition = text.partition.clone();
         file.marks.push(text.reading.running.so_far());
-        self.put(id, chunk, partition, outlet, deliveries).await.map(drop)
+        self.put(id, chunk, partition, outlet, deliveries).await?;
+        Ok(true)
     }
 
     /// The source is about to end: reads what has gone to its end, since nobody will find it again.
@@ -165,6 +176,7 @@ impl Run<'_> {
             }
         }
         let found = self.seek_the_gone().await?;
+        self.look_for_copies().await?;
         // Puts wait for room in the channels as before the stop.
         let stop = std::mem::replace(&mut self.stop, CancellationToken::new());
         let gone: Vec<FileId> = self
@@ -175,12 +187,46 @@ impl Run<'_> {
             .collect();
         self.next_look = Instant::now() + GONE_OPEN;
         for id in rewritten {
-            self.hand_on_rest(id, outlet, deliveries).await?;
+            self.hand_on_rest_at_the_end(id, outlet, deliveries).await?;
         }
         for id in gone {
             self.read_to_its_end(id, outlet, deliveries).await?;
         }
         self.stop = stop;
+        Ok(())
+    }
+
+    /// The same when the source is about to end. What stays unsettled then is left to the copy that waits.
+    async fn hand_on_rest_at_the_end(
+        &mut self,
+        id: FileId,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        for _attempt in 0..LOOKS {
+            if self.hand_on_rest(id, outlet, deliveries).await? {
+                break;
+            }
+            let seen = self.source.discovery.look().await?;
+            self.files.see(&seen, true, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Looks into packed files that are not known yet, if one that has gone has a last line that waits for its end.
+    async fn look_for_copies(&mut self) -> Result<(), FilesError> {
+        if !self.files.iter().any(|(_, file)| file.gone_since.is_some() && file.rest_waits()) {
+            return Ok(());
+        }
+        let is_packed = |file: &Tracked| file.phase == Phase::New && has_packed_name(&file.path);
+        let unknown = self.files.iter().filter(|(_, file)| file.gone_since.is_none() && is_packed(file));
+        let unknown: Vec<FileId> = unknown.map(|(id, _)| id).collect();
+        for id in unknown {
+            self.identify(id).await?;
+            if let Some(file) = self.files.get(id) {
+                file.content = None;
+            }
+        }
         Ok(())
     }
 
@@ -193,7 +239,7 @@ impl Run<'_> {
         loop {
             let Some(file) = self.files.get(id) else { return Ok(()) };
             if file.content.is_none() && !file.queued {
-                return self.hand_on_rest(id, outlet, deliveries).await;
+                return self.hand_on_rest_at_the_end(id, outlet, deliveries).await;
             }
             file.is_let_go = true;
             let before = file.text.as_ref().map(|text| text.reading.position);
@@ -208,14 +254,22 @@ impl Run<'_> {
     }
 }
 
-/// Whether a packed file has this in its text, at that position.
-fn has_at(room: &dyn Room, path: &Path, key: Key, position: u64, wanted: &[u8]) -> io::Result<bool> {
+/// Whether a packed file has this in its text behind what was consumed; none if another file is there.
+fn has_behind(
+    room: &dyn Room,
+    path: &Path,
+    key: Key,
+    consumed: Consumed,
+    wanted: &[u8],
+) -> io::Result<Option<bool>> {
     let content = Content::open(room, path)?;
     if content.state()?.key != key {
-        return Ok(false);
+        return Ok(None);
     }
-    let Some(packing) = content.packing()? else { return Ok(false) };
-    Ok(content.unpacked(packing)?.read(position, wanted.len())? == wanted)
+    let Some(packing) = content.packing()? else { return Ok(None) };
+    let mut content = content.unpacked(packing)?;
+    let is_copy = consumed.through == consumed.base || consumed.is_in(&mut content)?;
+    Ok(Some(is_copy && content.read(consumed.through, wanted.len())? == wanted))
 }
 
 /// Whether the file may have something that was not read, and can still be read.

@@ -26,6 +26,7 @@ impl Run<'_> {
         let mut found = Vec::new();
         for (directory, files) in sought {
             let (room, keys) = (self.room(), files.keys().copied().collect::<HashSet<Key>>());
+            let patterns = self.source.discovery.patterns();
             let listed = self.room().drive().run(move || room.find(&directory, &keys)).await?;
             let is_listed = match &listed {
                 Ok(_) => true,
@@ -34,6 +35,9 @@ impl Run<'_> {
             let mut paths: HashMap<Key, PathBuf> = listed.unwrap_or_default().into_iter().collect();
             for (key, id) in files {
                 match (paths.remove(&key), self.files.get(id)) {
+                    // The next look sees it there: it is the same file under another name that is wanted, or another
+                    // one with the same inode.
+                    (Some(path), Some(_)) if patterns.judge(&path).file => {}
                     (Some(path), Some(file)) => {
                         file.search = Search::Found(path);
                         self.enqueue(id);
@@ -60,6 +64,16 @@ impl Run<'_> {
             there.is_some_and(|other| other.stamp.length > 0)
         });
         gone.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Whether what was found in place of a file that has gone holds another text: it is a stranger with the same inode.
+    pub(super) fn is_stranger(&mut self, id: FileId) -> bool {
+        let Some(file) = self.files.get(id).filter(|file| matches!(file.search, Search::Found(_))) else {
+            return false;
+        };
+        file.search = Search::Over;
+        self.has_gone_for_good(id);
+        true
     }
 
     fn has_gone_for_good(&mut self, id: FileId) {

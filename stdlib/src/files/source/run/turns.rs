@@ -87,7 +87,7 @@ impl Run<'_> {
     }
 
     /// Finds out what a file is.
-    async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
+    pub(super) async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
         if self.files.keeps_waiting(id) {
             return Ok(());
         }
@@ -237,11 +237,13 @@ impl Run<'_> {
                 if let Some(file) = self.files.get(id) {
                     file.text = Some(text);
                 }
-                if self.awaits_copies(id) {
+                if self.is_stranger(id) || self.awaits_copies(id) {
                     return Ok(None);
                 }
-                self.hand_on_rest(id, outlet, deliveries).await?;
-                self.rewritten(id, content, why).await?;
+                match self.hand_on_rest(id, outlet, deliveries).await? {
+                    true => self.rewritten(id, content, why).await?,
+                    false => self.enqueue_at(id, Instant::now() + self.source.poll),
+                }
                 return Ok(None);
             }
             Ok((content, outcome)) => {

@@ -149,16 +149,16 @@ impl Files {
         self.all.get(&id).is_some_and(|file| file.waits.is_some())
     }
 
-    /// The copies that wait for this file.
-    pub(in super::super) fn copies_of(&self, id: FileId) -> Vec<(PathBuf, Key)> {
-        let all = self.all.values();
-        let waiting = all.filter(|file| file.waits.as_ref().is_some_and(|waits| waits.on == id));
+    /// The copies that wait for other files.
+    pub(in super::super) fn copies_that_wait(&self) -> Vec<(PathBuf, Key)> {
+        let waiting = self.all.values().filter(|file| file.waits.is_some());
         waiting.map(|file| (file.path.clone(), file.key)).collect()
     }
 
-    /// Whether a file other than this one may turn out to be a copy of it.
-    pub(in super::super) fn may_have_a_copy(&self, id: FileId) -> bool {
-        self.all.iter().any(|(other, file)| *other != id && file.waits.is_none() && file.may_be_any())
+    /// Whether a file other than this one, or any, may turn out to be a copy of one that is known.
+    pub(in super::super) fn may_have_a_copy(&self, id: Option<FileId>) -> bool {
+        let others = self.all.iter().filter(|(other, _)| Some(**other) != id);
+        others.map(|(_, file)| file).any(|file| file.waits.is_none() && file.may_be_any())
     }
 
     /// The file is a copy of what was read beyond its end.
