@@ -213,9 +213,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Looks into packed files that are not known yet, if one that has gone has a last line that waits for its end.
+    /// Looks into packed files that are not known yet, if one that has gone or holds another text has a last line that
+    /// waits for its end.
     async fn look_for_copies(&mut self) -> Result<(), FilesError> {
-        if !self.files.iter().any(|(_, file)| file.gone_since.is_some() && file.rest_waits()) {
+        let has_ended = |file: &Tracked| file.gone_since.is_some() || file.rewritten_since.is_some();
+        if !self.files.iter().any(|(_, file)| has_ended(file) && file.rest_waits()) {
             return Ok(());
         }
         let is_packed = |file: &Tracked| file.phase == Phase::New && has_packed_name(&file.path);
