@@ -14,7 +14,11 @@ const OTHERS: usize = 40;
 
 /// A source that has read one line of a file and has closed it, since others were read.
 async fn closed() -> (Trial, SimulatedRoom, Handle) {
-    let room = SimulatedRoom::new(&Machine::default(), &SimulatedDisk::new(1, u64::MAX), true);
+    closed_where_births_are_known(true).await
+}
+
+async fn closed_where_births_are_known(births: bool) -> (Trial, SimulatedRoom, Handle) {
+    let room = SimulatedRoom::new(&Machine::default(), &SimulatedDisk::new(1, u64::MAX), births);
     let handle = room.create(Path::new(LOG));
     room.append(&handle, b"one\n");
     let mut setting = Setting::new(follow("beginning"))
@@ -80,4 +84,26 @@ async fn a_closed_file_that_is_deleted_with_something_unread_is_counted() {
     trial.counted("files_gone_unread", 1).await;
     room.trouble_by(None);
     trial.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_with_the_inode_of_a_closed_file_is_not_read() {
+    for name in ["/logs/elsewhere", "/logs/new.log"] {
+        let (mut trial, room, handle) = closed_where_births_are_known(false).await;
+        room.unlink(Path::new(LOG));
+        drop(handle);
+        let stranger = room.create(Path::new(name));
+        room.append(&stranger, b"stranger\n");
+        let is_wanted = name.ends_with(".log");
+        if is_wanted {
+            assert_eq!(trial.lines(1).await, ["stranger"], "the next look sees it");
+        }
+        for _look in 0..3 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let other = room.create(Path::new("/logs/last.log"));
+            room.append(&other, b"last\n");
+            assert_eq!(trial.lines(1).await, ["last"], "{name}");
+        }
+        trial.end().await;
+    }
 }
