@@ -35,7 +35,7 @@ pub use chance::Chance;
 pub use clock::{Clock, SystemClock};
 pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose};
 pub use drive::Drive;
-pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
+pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 #[doc(hidden)]
 #[cfg(weir_bug)]
 pub use losses::is_put_back;

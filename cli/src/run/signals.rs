@@ -19,7 +19,8 @@ pub(super) fn take(stop: Stop) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
-    let mut users = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
+    let mut user_1 = signal(SignalKind::user_defined1())?;
+    let mut user_2 = signal(SignalKind::user_defined2())?;
     let mut hang_up = match is_ignored(Signal::HUP) {
         true => None,
         false => Some(signal(SignalKind::hangup())?),
@@ -29,9 +30,8 @@ pub(super) fn take(stop: Stop) -> io::Result<impl Future<Output = ()>> {
             tokio::select! {
                 _ = terminate.recv() => stop_or_hasten(&stop, "SIGTERM"),
                 _ = interrupt.recv() => stop_or_hasten(&stop, "SIGINT"),
-                () = async { let [one, two] = &mut users; tokio::select! { _ = one.recv() => {} _ = two.recv() => {} } } => {
-                    info!("SIGUSR1 and SIGUSR2 mean nothing to an agent: it goes on");
-                }
+                _ = user_1.recv() => info!("SIGUSR1 means nothing to an agent: it goes on"),
+                _ = user_2.recv() => info!("SIGUSR2 means nothing to an agent: it goes on"),
                 _ = quit.recv() => {
                     info!("SIGQUIT: it stops at once");
                     stop.now.cancel();

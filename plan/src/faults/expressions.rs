@@ -6,7 +6,7 @@ use super::constants::fits;
 use super::{Faults, Place, data_type, is_same};
 use crate::{Expression, Function, MatchArm, Operation, Pattern};
 
-/// What the names of an expression mean.
+/// The columns, locals and functions that an expression may name.
 pub(super) struct Scope<'a> {
     /// The columns of the events; none within a function, which has locals only. Of events whose type is not
     /// known here, any column may be named.
@@ -25,45 +25,38 @@ pub(super) enum Columns<'a> {
     None,
 }
 
-/// What the calls of a function have to fit.
+/// The parameters and the result of a function, which its calls have to fit.
 pub(super) struct Signature {
     /// The types of its parameters, where they are used.
     parameters: Vec<Option<DataType>>,
     result: DataType,
 }
 
-/// The functions of the plan.
-pub(super) struct Functions {
-    pub(super) signatures: Vec<Signature>,
-}
-
-/// A function may be larger than this; a plan with more parameters than that was not made by the compiler.
+/// More parameters than a function of the compiler has.
 const PARAMETERS_MAX: u32 = 1_000;
 
-impl Functions {
-    pub(super) fn check(functions: &[Function], faults: &mut Faults) -> Functions {
-        let mut checked = Functions { signatures: Vec::new() };
-        for (index, Function { name, parameters, lets, result }) in functions.iter().enumerate() {
-            let place = Place::new(format!("functions[{index}]"), format!("function {name}"));
-            faults.name(&place, name);
-            if *parameters > PARAMETERS_MAX {
-                faults.add(&place, format!("it has {parameters} parameters, more than {PARAMETERS_MAX}"));
-                return checked;
-            }
-            let locals = vec![None; *parameters as usize];
-            let mut scope = Scope { columns: Columns::None, locals, functions: &checked.signatures };
-            for (at, value) in lets.iter().enumerate() {
-                scope.check(&place.part(format!("lets[{at}]")), value, faults);
-                scope.locals.push(Some(value.data_type.clone()));
-            }
-            scope.check(&place.part("result"), result, faults);
-            let mut parameter_types = scope.locals;
-            parameter_types.truncate(*parameters as usize);
-            let result = result.data_type.clone();
-            checked.signatures.push(Signature { parameters: parameter_types, result });
+/// Checks the functions of a plan. Gives back their signatures; fewer if one has too many parameters to go on.
+pub(super) fn functions(functions: &[Function], faults: &mut Faults) -> Vec<Signature> {
+    let mut signatures = Vec::with_capacity(functions.len());
+    for (index, Function { name, parameters, lets, result }) in functions.iter().enumerate() {
+        let place = Place::new(format!("functions[{index}]"), format!("function {name}"));
+        faults.name(&place, name);
+        if *parameters > PARAMETERS_MAX {
+            faults.add(&place, format!("it has {parameters} parameters, more than {PARAMETERS_MAX}"));
+            break;
         }
-        checked
+        let locals = vec![None; *parameters as usize];
+        let mut scope = Scope { columns: Columns::None, locals, functions: &signatures };
+        for (at, value) in lets.iter().enumerate() {
+            scope.check(&place.part(format!("lets[{at}]")), value, faults);
+            scope.locals.push(Some(value.data_type.clone()));
+        }
+        scope.check(&place.part("result"), result, faults);
+        let mut locals = scope.locals;
+        locals.truncate(*parameters as usize);
+        signatures.push(Signature { parameters: locals, result: result.data_type.clone() });
     }
+    signatures
 }
 
 impl Scope<'_> {
@@ -86,7 +79,7 @@ impl Scope<'_> {
         parts.into_iter().for_each(|part| self.check(place, part, faults));
     }
 
-    /// What the expression names is there, with the type that it says.
+    /// The column, local or function that the expression names is there, with the type that it says.
     fn names(&mut self, expression: &Expression) -> Result<(), String> {
         let Expression { data_type, operation, .. } = expression;
         match operation {

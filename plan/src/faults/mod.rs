@@ -1,5 +1,5 @@
-//! What no plan may have, whoever has written it. The compiler makes none of it; a plan that was changed or
-//! written by hand may. Behind [`Plan::from_json`] nothing has to ask again.
+//! The faults of plans. The compiler makes plans without any; a plan that was changed or written by hand may have
+//! some. Behind [`Plan::from_json`] nobody has to look for them again.
 
 mod constants;
 mod expressions;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
 use crate::{Component, EventTypeId, Order, Origin, Plan, Value};
-use expressions::Functions;
+use expressions::Signature;
 use steps::Walk;
 
 impl Plan {
-    /// What is wrong with the plan itself: names of nothing, event types that are not there, expressions over
+    /// The faults of the plan itself: names of nothing, event types that are not there, expressions over
     /// columns that their events do not have, bounds that mean nothing. Each names its place in the plan's JSON
     /// text, and the component or flow that it is about. Nothing, for a plan of the compiler.
     pub fn faults(&self) -> Vec<String> {
@@ -29,10 +29,10 @@ impl Plan {
         }
         components(self, &mut faults);
         if !faults.is_empty() {
-            // What the rest refers to by its place has to be there first.
+            // Paths refer to event types by their places, which have to be there first.
             return faults.found;
         }
-        let functions = Functions::check(&self.functions, &mut faults);
+        let functions = expressions::functions(&self.functions, &mut faults);
         flows(self, &functions, &mut faults);
         faults.found
     }
@@ -197,13 +197,13 @@ struct Ends<'plan> {
     sinks: BTreeMap<&'plan str, &'plan Schema>,
 }
 
-fn flows(plan: &Plan, functions: &Functions, faults: &mut Faults) {
-    let by_name = |components: &'_ [Component]| -> BTreeMap<_, _> {
-        let of = |component: &Component| &*plan.event_types[component.event_type.0 as usize].schema;
-        components.iter().map(|component| (component.name.clone(), of(component))).collect()
+fn flows(plan: &Plan, functions: &[Signature], faults: &mut Faults) {
+    let Plan { sources, channels, sinks, .. } = plan;
+    let ends = Ends {
+        sources: by_name(plan, sources),
+        channels: by_name(plan, channels),
+        sinks: by_name(plan, sinks),
     };
-    let (sources, channels, sinks) = (by_name(&plan.sources), by_name(&plan.channels), by_name(&plan.sinks));
-    let ends = Ends { sources: borrowed(&sources), channels: borrowed(&channels), sinks: borrowed(&sinks) };
     let mut seen = BTreeSet::new();
     for (index, flow) in plan.flows.iter().enumerate() {
         let flow_place = Place::new(format!("flows[{index}]"), format!("flow {}", flow.name));
@@ -227,8 +227,9 @@ fn flows(plan: &Plan, functions: &Functions, faults: &mut Faults) {
     }
 }
 
-fn borrowed<'a>(by_name: &'a BTreeMap<String, &'a Schema>) -> BTreeMap<&'a str, &'a Schema> {
-    by_name.iter().map(|(name, schema)| (name.as_str(), *schema)).collect()
+fn by_name<'plan>(plan: &'plan Plan, components: &'plan [Component]) -> BTreeMap<&'plan str, &'plan Schema> {
+    let of = |component: &'plan Component| &*plan.event_type(component.event_type).schema;
+    components.iter().map(|component| (component.name.as_str(), of(component))).collect()
 }
 
 /// The type of the events that a path begins with, if it is known: what is rejected has the type of the step.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Fields, Schema};
 
 use super::constants::is_rate;
-use super::expressions::{Columns, Functions, Scope};
+use super::expressions::{Columns, Scope, Signature};
 use super::{Ends, Faults, Place, event_type_of, is_same};
 use crate::{Action, Origin, Plan, Route, Segment, Step};
 
@@ -13,7 +13,7 @@ use crate::{Action, Origin, Plan, Route, Segment, Step};
 pub(super) struct Walk<'a> {
     pub(super) plan: &'a Plan,
     pub(super) ends: &'a Ends<'a>,
-    pub(super) functions: &'a Functions,
+    pub(super) functions: &'a [Signature],
     pub(super) faults: &'a mut Faults,
     pub(super) from: &'a Origin,
 }
@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
 
     fn scope(&self, schema: Option<&'a Schema>, locals: Vec<Option<DataType>>) -> Scope<'a> {
         let columns = schema.map_or(Columns::Any, Columns::Of);
-        Scope { columns, locals, functions: &self.functions.signatures }
+        Scope { columns, locals, functions: self.functions }
     }
 
     /// Where a path ends: the component is there, is one that a path from here may lead to, and takes the events.

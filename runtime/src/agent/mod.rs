@@ -177,7 +177,7 @@ impl Agent {
         let channels = self.channels();
         if let Err(why) = self.prepare(&stop).await {
             let ending = match why {
-                // What channels hold from before is not delivered.
+                // Events that channels hold from an earlier run are not delivered.
                 NotStarted::Stopped => Ending::Incomplete,
                 NotStarted::Failed { component, failure } => {
                     error!(%component, "{failure}; nothing was started");

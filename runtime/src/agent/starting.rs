@@ -1,5 +1,5 @@
-//! What an agent does before anything runs: it opens its channels and has its sinks recover. An outage, such as a full
-//! disk, is waited for, as it is later.
+//! The start of an agent: before anything runs it opens its channels and has its sinks recover. During an outage, such
+//! as a full disk, it waits and tries again, as it does later.
 
 use std::sync::Arc;
 

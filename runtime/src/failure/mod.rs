@@ -5,8 +5,7 @@ mod system;
 use std::error::Error;
 use std::{fmt, io};
 
-use system::is_disk_failure;
-pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_outage, remedy};
+pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 
 /// Why a component stopped before it was told to.
 ///

@@ -131,7 +131,7 @@ pub fn is_outage(error: &io::Error) -> bool {
 }
 
 /// Whether the disk itself has failed.
-pub(super) fn is_disk_failure(error: &io::Error) -> bool {
+pub fn is_disk_failure(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 

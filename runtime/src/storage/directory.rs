@@ -235,8 +235,11 @@ pub struct DirectoryLock {
     _directory: Option<File>,
 }
 
-/// Locks a file for this process, unless somebody else holds it.
-fn try_lock(file: &File) -> io::Result<bool> {
+/// Locks a file for this process for as long as it is open; `false` if somebody else holds it.
+///
+/// # Errors
+/// When the system can't lock it, as on a file system without locks.
+pub fn try_lock(file: &File) -> io::Result<bool> {
     match retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),

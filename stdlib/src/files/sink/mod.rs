@@ -1,6 +1,6 @@
 //! The sink of files on the local disk: [`FileSink`](crate::file_sink) on its file system.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -11,7 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 use tokio::task::spawn_blocking;
 use weir_plan::Settings;
 use weir_runtime::sink::Sink;
-use weir_runtime::storage::{list_directory, probe, uninterrupted};
+use weir_runtime::storage::{list_directory, probe, try_lock, uninterrupted};
 use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -64,8 +64,8 @@ impl FileSystem for LocalFiles {
             };
             // Where there are no locks a leftover stays: it can't be told from a file at work.
             match try_lock(&file) {
-                Err(TryLockError::WouldBlock) => Err(io::Error::other("another process has locked it")),
-                Err(TryLockError::Error(_)) | Ok(()) => Ok(LocalFile(Some(file))),
+                Ok(false) => Err(io::Error::other("another process has locked it")),
+                Ok(true) | Err(_) => Ok(LocalFile(Some(file))),
             }
         })
         .await
@@ -115,11 +115,7 @@ impl FileSystem for LocalFiles {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
                 opened => opened?,
             };
-            match try_lock(&file) {
-                Err(TryLockError::WouldBlock) => Ok(false),
-                Err(TryLockError::Error(error)) => Err(error),
-                Ok(()) => Ok(true),
-            }
+            try_lock(&file)
         })
         .await
     }
@@ -129,7 +125,9 @@ impl FileSystem for LocalFiles {
         blocking(move || {
             let file = OpenOptions::new().write(true).open(&path)?;
             // It is held while it is cut.
-            try_lock(&file)?;
+            if !try_lock(&file)? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             uninterrupted(|| file.set_len(length))?;
             file.sync_all()
         })
@@ -175,16 +173,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 fn given_up() -> io::Error {
     io::Error::other("an earlier write was given up half-way")
-}
-
-/// Locks a file for this process.
-fn try_lock(file: &File) -> Result<(), TryLockError> {
-    loop {
-        match file.try_lock() {
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            tried => return tried,
-        }
-    }
 }
 
 fn new_file(path: &Path) -> io::Result<File> {

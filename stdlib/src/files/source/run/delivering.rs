@@ -1,10 +1,9 @@
 //! What is delivered: remembered, saved, and complete files put away.
 
-use rustix::io::Errno;
 use tokio::time::Instant;
 use tracing::{error, warn};
-use weir_runtime::is_outage;
 use weir_runtime::source::Delivered;
+use weir_runtime::{is_disk_failure, is_outage};
 
 use super::super::identity::{Stamp, State};
 use super::super::tracked::{Away, FileId, Phase};
@@ -55,8 +54,7 @@ impl Run<'_> {
             room.drive().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
         };
         // A disk that fails may be mended.
-        let disk_failed =
-            away.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::IO.raw_os_error()));
+        let disk_failed = away.as_ref().is_err_and(is_disk_failure);
         let outage = away.as_ref().is_err_and(is_outage);
         if let Some(file) = self.files.get(id) {
             file.away = if outage || disk_failed { Away::Begun(stamp) } else { Away::Done };

@@ -41,6 +41,17 @@ impl Folder {
         self.room.unlink(Path::new(&self.path.join(name)));
     }
 
+    /// Has all calls but those of looks fail with this error, for as long as the value that it gives back is true.
+    fn fail_with(&self, number: i32) -> Arc<AtomicBool> {
+        let fails = Arc::new(AtomicBool::new(true));
+        let failing = fails.clone();
+        self.room.trouble_by(Some(Arc::new(move |call| {
+            let fails = call != "Look" && failing.load(Ordering::Relaxed);
+            fails.then(|| std::io::Error::from_raw_os_error(number))
+        })));
+        fails
+    }
+
     /// Sees that nothing comes but what is written now.
     async fn has_nothing_more(&self, trial: &mut Trial) {
         for name in ["first.log", "second.log"] {
@@ -77,11 +88,7 @@ async fn a_copy_is_known_although_reading_its_original_failed_until_it_had_gone(
     let mut trial = setting.begin().await;
     folder.has_nothing_more(&mut trial).await;
     // It is at rest since the start, grows, can't be opened, and goes.
-    let fails = Arc::new(AtomicBool::new(true));
-    let failing = fails.clone();
-    folder.room.trouble_by(Some(Arc::new(move |call| {
-        (call != "Look" && failing.load(Ordering::Relaxed)).then(|| std::io::Error::from_raw_os_error(24))
-    })));
+    let fails = folder.fail_with(24);
     folder.room.append(&log, b"3\n");
     trial.counted("files_not_read_for_an_outage", 1).await;
     fails.store(false, Ordering::Relaxed);
@@ -125,11 +132,7 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_closed_and_has_
     let mut trial = setting.begin().await;
     assert_eq!(trial.lines(1).await, ["1"]);
     // What can't be read is closed.
-    let fails = Arc::new(AtomicBool::new(true));
-    let failing = fails.clone();
-    folder.room.trouble_by(Some(Arc::new(move |call| {
-        (call != "Look" && failing.load(Ordering::Relaxed)).then(|| std::io::Error::from_raw_os_error(5))
-    })));
+    let fails = folder.fail_with(5);
     folder.room.append(&log, b" a line\n");
     trial.counted("files_set_aside", 1).await;
     fails.store(false, Ordering::Relaxed);
