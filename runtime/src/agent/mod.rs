@@ -191,15 +191,20 @@ impl Agent {
         metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
         let mut tasks = self.spawn(&stop);
-        let ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
+        let mut ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
         tasks.shutdown().await;
-        watches.shutdown().await;
-        for (Member { component, .. }, channel) in channels {
-            if let Err(failure) = channel.shut().await {
-                // A channel that has failed has stopped the agent already.
-                warn!(%component, "{failure}");
+        for (member, channel) in channels {
+            // A channel that has failed ends its sinks, which may be heard of before its watch.
+            if let Err(failure) = channel.shut().await
+                && !put_back!("failed_channel_taken_for_drained")
+                && watches.remove(&member.component)
+                && let Some(failure) = note_end(&metrics, &member, failure)
+                && !matches!(ending, Ending::Failed { .. })
+            {
+                ending = Ending::Failed { component: member.component, failure };
             }
         }
+        watches.shutdown().await;
         metrics.end();
         (Report::of(&metrics), ending)
     }
@@ -306,14 +311,13 @@ async fn supervise_all(
                 break;
             }
         };
-        if let Err(failure) = result {
-            metrics.note_failure(&member.component, &failure);
-            if let Some(failure) = fails_the_agent(&member, failure) {
-                failed.get_or_insert((member.component, failure));
-                let latest = Instant::now() + DRAIN_AFTER_FAILURE;
-                deadline = Some(deadline.map_or(latest, |before| before.min(latest)));
-                stop.drain.cancel();
-            }
+        if let Err(failure) = result
+            && let Some(failure) = note_end(metrics, &member, failure)
+        {
+            failed.get_or_insert((member.component, failure));
+            let latest = Instant::now() + DRAIN_AFTER_FAILURE;
+            deadline = Some(deadline.map_or(latest, |before| before.min(latest)));
+            stop.drain.cancel();
         }
         if tasks.are_optional() && !tasks.is_empty() {
             // All that had to be done is done; they may end in order, and no longer be tried again.
@@ -327,9 +331,10 @@ async fn supervise_all(
     }
 }
 
-/// Says that a component has failed for good. Gives the failure back if the agent can't do without it.
-fn fails_the_agent(member: &Member, failure: Failure) -> Option<Failure> {
+/// Notes and says that a component has failed for good. Gives the failure back if the agent can't do without it.
+fn note_end(metrics: &Metrics, member: &Member, failure: Failure) -> Option<Failure> {
     let component = &member.component;
+    metrics.note_failure(component, &failure);
     if member.optional {
         error!(%component, "{failure}; it is optional, the others go on without it");
         return None;

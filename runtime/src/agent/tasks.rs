@@ -42,6 +42,13 @@ impl Tasks {
         Some((self.members.remove(&id).unwrap_or_else(unknown), result))
     }
 
+    /// Forgets the task of this component; false if it was heard of before.
+    pub(super) fn remove(&mut self, component: &str) -> bool {
+        let before = self.members.len();
+        self.members.retain(|_, member| *member.component != *component);
+        self.members.len() < before
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

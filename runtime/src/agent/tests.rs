@@ -11,6 +11,7 @@ use weir_plan::{
 };
 
 mod condition;
+mod ending;
 mod exactly_once;
 mod optional;
 mod starting;

@@ -21,13 +21,19 @@ pub struct Hooked {
     before_open: Hook<Failure>,
     before_reserve: Hook<ReserveError>,
     failure: Hook<Failure>,
+    before_shut: Hook<Failure>,
 }
 
 impl Hooked {
     /// This channel, still without hooks.
     pub fn new(channel: Arc<dyn Channel>) -> Hooked {
-        let (before_open, failure) = (Box::new(|| Ok(())), Box::new(|| Ok(())));
-        Hooked { channel, before_open, before_reserve: Box::new(|| Ok(())), failure }
+        Hooked {
+            channel,
+            before_open: Box::new(|| Ok(())),
+            before_reserve: Box::new(|| Ok(())),
+            failure: Box::new(|| Ok(())),
+            before_shut: Box::new(|| Ok(())),
+        }
     }
 
     /// Asks before each attempt to open it.
@@ -46,6 +52,11 @@ impl Hooked {
     /// Fails with this as soon as it is open.
     pub fn failing(self, failure: impl Fn() -> Failure + Send + Sync + 'static) -> Hooked {
         Hooked { failure: Box::new(move || Err(failure())), ..self }
+    }
+
+    /// Asks before it is shut.
+    pub fn before_shut(self, hook: impl Fn() -> Result<(), Failure> + Send + Sync + 'static) -> Hooked {
+        Hooked { before_shut: Box::new(hook), ..self }
     }
 }
 
@@ -72,6 +83,7 @@ impl Channel for Hooked {
     }
 
     async fn shut(&self) -> Result<(), Failure> {
+        (self.before_shut)()?;
         self.channel.shut().await
     }
 

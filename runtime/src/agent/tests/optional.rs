@@ -1,5 +1,6 @@
 //! Branches that may fail: whatever fails on them, the others go on, and the agent ends in order.
 
+use super::ending::Stuck;
 use super::*;
 use crate::channel::Hooked;
 
@@ -68,16 +69,6 @@ async fn what_may_fail_and_holds_events_gets_the_time_of_a_drain() {
     assert_eq!(delivered_by(&report, ["store", "broken"]), [50, 50]);
 }
 
-/// Never ends.
-struct Stuck;
-
-#[async_trait]
-impl Sink for Stuck {
-    async fn run(&mut self, _: &mut SinkPort) -> Result<(), Failure> {
-        std::future::pending().await
-    }
-}
-
 /// Has a defect.
 struct Panics;
 
@@ -137,8 +128,11 @@ async fn a_channel_that_can_not_be_opened_or_fails_stops_nobody_else() {
             .channel("failing", |settings, _| {
                 Ok(Arc::new(of_settings(settings).failing(|| Failure::permanent(Away))))
             })
+            .channel("late", |settings, _| {
+                Ok(Arc::new(of_settings(settings).before_shut(|| Err(Failure::permanent(Away)))))
+            })
     };
-    for kind in ["shut", "failing"] {
+    for kind in ["shut", "failing", "late"] {
         let plan = with_optional_channel(kind, &[]);
         let agent = Agent::build(&plan, &kinds(), Arc::new(SystemClock)).unwrap();
         let failure = failure_in(agent, "extra").await;

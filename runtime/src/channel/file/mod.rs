@@ -298,9 +298,10 @@ impl<S: Storage> Shared<S> {
 
     /// The channel can't go on: everybody is told, nobody gets anything any more.
     fn fail(&self, reason: String) {
+        // Whoever sees that the channel has failed can ask why.
+        self.failure().get_or_insert(reason);
         let dropped = self.lock().fail();
         drop(dropped);
-        self.failure().get_or_insert(reason);
         self.changed.notify_waiters();
         self.room.notify_waiters();
         self.failed.notify_waiters();

@@ -1,0 +1,80 @@
+//! How an agent ends of which something has failed.
+
+use super::*;
+use crate::channel::Hooked;
+
+/// Never ends.
+pub(super) struct Stuck;
+
+#[async_trait]
+impl Sink for Stuck {
+    async fn run(&mut self, _: &mut SinkPort) -> Result<(), Failure> {
+        std::future::pending().await
+    }
+}
+
+/// A sink of a channel may learn that it ends, and end, before the failure of the channel is heard of.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_fails_while_the_last_sink_ends_fails_the_agent() {
+    fn late(_: &Settings, _: Context) -> Result<Arc<dyn Channel>, Failure> {
+        let limits = Limits {
+            capacity: 100,
+            transaction_capacity: 10,
+            byte_capacity: 1 << 20,
+            keep_alive: Duration::from_secs(3),
+        };
+        let channel = Hooked::new(Arc::new(MemoryChannel::new(limits)));
+        Ok(Arc::new(channel.before_shut(|| Err(Failure::permanent(Away)))))
+    }
+    let registry = registry().channel("memory", late);
+    let agent = Agent::build(&plan(50, &[]), &registry, Arc::new(SystemClock)).unwrap();
+    let (report, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
+    let Ending::Failed { component, failure } = ending else { panic!("{ending:?}") };
+    assert_eq!((&*component, failure.to_string().as_str()), ("buffer", "the store is away"));
+    assert_eq!(report.components[1].failure.as_deref(), Some("the store is away"));
+}
+
+/// An agent of which one sink fails for good when it gets events, and another one never ends.
+fn failing_beside_a_stuck_one() -> Agent {
+    let mut plan = plan(i64::MAX, &[("failures", 1), ("permanent", 1)]);
+    plan.sinks.push(component("other", "stuck", &[]));
+    let to_sink = |sink: &str| Branch { optional: false, segment: straight(Route::Sink(sink.into())) };
+    plan.flows[0].paths[1].segment.to = Route::Copy(vec![to_sink("store"), to_sink("other")]);
+    let registry = registry().sink("stuck", |_, _| Ok(Box::new(Stuck)));
+    Agent::build(&plan, &registry, Arc::new(SystemClock)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_shortens_the_time_of_a_drain() {
+    const DRAIN: Duration = Duration::from_secs(3_600);
+    for told in [false, true] {
+        let stop = Stop::default();
+        if told {
+            stop.drain.cancel();
+        }
+        let begin = Instant::now();
+        let (_, ending) = failing_beside_a_stuck_one().run(stop, DRAIN).await;
+        match told {
+            // Nothing was taken yet, so nothing has failed: the other one has its time.
+            true => assert!(matches!(ending, Ending::Incomplete), "{ending:?}"),
+            false => assert!(matches!(ending, Ending::Failed { .. }), "{ending:?}"),
+        }
+        assert_eq!(begin.elapsed() >= DRAIN, told, "{:?}", begin.elapsed());
+        assert!(told || begin.elapsed() <= 2 * DRAIN_AFTER_FAILURE, "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_signal_does_not_hide_a_failure() {
+    let agent = failing_beside_a_stuck_one();
+    let (stop, metrics) = (Stop::default(), agent.metrics());
+    let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(3_600)));
+    while metrics.unhealthy().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    stop.drain.cancel();
+    stop.now.cancel();
+    let (_, ending) = running.await.unwrap();
+    let Ending::Failed { component, .. } = ending else { panic!("{ending:?}") };
+    assert_eq!(&*component, "store");
+}
