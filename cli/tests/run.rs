@@ -400,3 +400,27 @@ fn a_standard_input_that_says_nothing_keeps_nobody_from_ending() {
     await_line(&mut log, "has ended: everything that it took was delivered");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// A step is computed for whole batches, and an event for which it fails is dropped alone.
+#[test]
+fn steps_keep_and_drop_events_by_what_is_computed() {
+    let program = "\
+source numbers = generate { content: numbered, count: 1000 }
+sink out = stdout {}
+flow main {
+  numbers
+    -> keep if @sequence % 100 == 0
+    -> drop if 500 % (@sequence - 300) == 0 else drop
+    -> out
+}
+";
+    let ended = run(&folder_with(program), &["--quiet"]);
+    assert_eq!(ended.status, 0, "{}", ended.error);
+    // 300 fails, since it divides by 0; 200, 400 and 800 are dropped by the condition.
+    let numbers: Vec<&str> = ended.output.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(numbers, ["100", "500", "600", "700", "900", "1000"]);
+    let ended = run(&folder_with(&program.replace("@sequence %", "length(body) %")), &[]);
+    let said = "flow main: this version can't carry out the step `keep if length(body) % 100 == 0`: \
+                the function `length`";
+    assert!(ended.status == 1 && ended.error.contains(said), "{}", ended.error);
+}

@@ -10,7 +10,6 @@
 #[macro_use]
 mod losses;
 
-mod acknowledgement;
 pub mod agent;
 pub mod batch;
 mod chance;
@@ -18,19 +17,19 @@ pub mod channel;
 mod clock;
 mod descriptors;
 mod drive;
+mod expressions;
 mod failure;
-mod kernel;
 mod meter;
 pub mod metrics;
 mod registry;
-mod route;
+mod routing;
 mod said;
 pub mod sink;
 pub mod source;
+mod steps;
 pub mod storage;
 mod workers;
 
-pub use acknowledgement::Acknowledgement;
 pub use chance::Chance;
 pub use clock::{Clock, SystemClock};
 pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose};
@@ -43,5 +42,6 @@ pub use meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
 };
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
+pub use routing::Acknowledgement;
 pub use said::{Said, Unsaid};
 pub use workers::{Lane, WorkerPanicked, Workers};

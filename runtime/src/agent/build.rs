@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Component, Origin, Path, Plan, Route, Segment as PlannedSegment, Step};
+use weir_plan::{Component, Origin, Path, Plan, Route};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
+use super::paths::{CompiledPath, compile};
 use super::required::required;
-use super::unbuilt::unbuilt;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
 use crate::clock::Clock;
@@ -17,9 +17,10 @@ use crate::descriptors::Descriptors;
 use crate::meter::Meter;
 use crate::metrics::{Measured, Metrics};
 use crate::registry::{Context, Make, Registry};
-use crate::route::{Segment, Target};
+use crate::routing::{Compiled, Ends, Segment, Target};
 use crate::sink::{Feed, SinkPort};
 use crate::source::Progress;
+use crate::steps::Step;
 use crate::workers::Workers;
 
 /// Builds all, or says all that is wrong.
@@ -30,7 +31,8 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     }
     let exactly_once = ExactlyOnce::of(plan);
     let required = required(plan);
-    let mut builder = Builder { plan, registry, clock, exactly_once, required, problems: unbuilt(plan) };
+    let (paths, problems) = compile(plan);
+    let mut builder = Builder { plan, paths, registry, clock, exactly_once, required, problems };
     let channels = builder.channels();
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels, &sources);
@@ -84,6 +86,8 @@ fn measured(
 
 struct Builder<'a> {
     plan: &'a Plan,
+    /// Those that can be carried out.
+    paths: Vec<CompiledPath>,
     registry: &'a Registry,
     clock: Arc<dyn Clock>,
     exactly_once: ExactlyOnce,
@@ -161,7 +165,7 @@ impl Builder<'_> {
             if segments.is_empty() {
                 // Of a path that leads to what could not be made, that has been said.
                 let from = Origin::Source(component.name.clone());
-                if !self.paths().any(|path| path.from == from) {
+                if !self.planned_paths().any(|path| path.from == from) {
                     self.problems
                         .push(format!("source {}: no path leads from it into a channel", component.name));
                 }
@@ -177,7 +181,7 @@ impl Builder<'_> {
         sources
     }
 
-    fn paths(&self) -> impl Iterator<Item = &Path> {
+    fn planned_paths(&self) -> impl Iterator<Item = &Path> {
         self.plan.flows.iter().flat_map(|flow| &flow.paths)
     }
 
@@ -193,7 +197,7 @@ impl Builder<'_> {
                 optional,
             })
         };
-        let paths = self.paths().filter(|path| path.from == Origin::Source(source.to_string()));
+        let paths = self.paths.iter().filter(|path| path.from == Origin::Source(source.to_string()));
         paths.filter_map(|path| Segment::connect(&path.segment, false, &mut target)).collect()
     }
 
@@ -209,7 +213,7 @@ impl Builder<'_> {
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
             let Some(Feeds { names, readers, required, feeds }) = feeds.remove(&component.name) else {
                 let name = component.name.as_str();
-                if !self.paths().any(|path| leads_to(&path.segment.to, name)) {
+                if !self.planned_paths().any(|path| leads_to(&path.segment.to, name)) {
                     self.problems.push(format!("sink {name}: no path leads to it from a channel"));
                 }
                 continue;
@@ -238,7 +242,7 @@ impl Builder<'_> {
         sources: &[BuiltSource],
     ) -> BTreeMap<String, Feeds> {
         let mut feeds: BTreeMap<String, Feeds> = BTreeMap::new();
-        for path in self.paths() {
+        for path in &self.paths {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
             follow(&path.segment, &Way::default(), &mut |sink, Way { steps, demand, shared }| {
@@ -288,7 +292,7 @@ fn leads_to(route: &Route, component: &str) -> bool {
 /// The way from a channel to a sink.
 #[derive(Clone)]
 struct Way {
-    steps: Vec<Step>,
+    steps: Vec<Arc<Step>>,
     demand: Demand,
     /// The name of the reader that several sinks share, each event going to one of them.
     shared: Option<String>,
@@ -301,21 +305,21 @@ impl Default for Way {
 }
 
 /// Follows a segment to its sinks, with the way to each.
-fn follow(segment: &PlannedSegment, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
+fn follow(segment: &Compiled, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
     let mut way = way.clone();
     way.steps.extend(segment.steps.iter().cloned());
     match &segment.to {
-        Route::Channel(_) => {}
-        Route::Sink(name) => arrive(name, way),
-        Route::Copy(branches) => {
-            for branch in branches {
-                let demand = if branch.optional { Demand::Optional } else { way.demand };
-                follow(&branch.segment, &Way { demand, ..way.clone() }, arrive);
+        Ends::Channel(_) => {}
+        Ends::Sink(name) => arrive(name, way),
+        Ends::Copy(branches) => {
+            for (branch, optional) in branches {
+                let demand = if *optional { Demand::Optional } else { way.demand };
+                follow(branch, &Way { demand, ..way.clone() }, arrive);
             }
         }
-        Route::Balance { segments, .. } => {
+        Ends::Balance(segments) => {
             let sinks = segments.iter().filter_map(|segment| match &segment.to {
-                Route::Sink(name) => Some(name.as_str()),
+                Ends::Sink(name) => Some(name.as_str()),
                 _ => None,
             });
             let shared = Some(sinks.collect::<Vec<_>>().join("|"));
@@ -323,7 +327,5 @@ fn follow(segment: &PlannedSegment, way: &Way, arrive: &mut dyn FnMut(&str, Way)
                 follow(segment, &Way { shared: shared.clone(), ..way.clone() }, arrive);
             }
         }
-        // The agent refuses these before it connects anything.
-        Route::Match(_) | Route::Failover(_) => {}
     }
 }

@@ -5,13 +5,13 @@
 
 mod build;
 mod exactly_once;
+mod paths;
 mod probe;
 mod report;
 mod required;
 mod starting;
 mod supervise;
 mod tasks;
-mod unbuilt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::metrics::{Metrics, Stage};
 use crate::registry::Registry;
-use crate::route::{Segment, Target};
+use crate::routing::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Progress, Source};
 use crate::workers::Workers;

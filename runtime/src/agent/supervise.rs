@@ -15,7 +15,7 @@ use super::{BuiltChannel, BuiltSource};
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::meter::{Meter, Phase};
-use crate::route::Segment;
+use crate::routing::Segment;
 use crate::sink::{Retry, Sink, SinkPort};
 use crate::source::{Connection, Source, SourcePort};
 

@@ -27,10 +27,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
 use crate::meter::Reading;
+use crate::routing::Acknowledgement;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};
 pub use hooked::Hooked;

@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Origins};
 use crate::channel::{Demand, Limits, MemoryChannel, Reader, Scope, Taken};
+use crate::routing::Acknowledgement;
 
 struct Scene {
     metrics: Metrics,

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use futures_util::future::select_all;
 use tokio::time::Instant;
-use weir_plan::Step;
 
-use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Partition};
 use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
 use crate::failure::Failure;
 use crate::meter::Meter;
-use crate::route::{apply_steps, widened};
+use crate::routing::widened;
+use crate::routing::{Acknowledgement, Settle};
 use crate::source::Progress;
+use crate::steps::{Step, apply_all};
 use crate::workers::{Lane, Workers};
 
 /// Events for a sink.
@@ -29,7 +29,7 @@ pub struct Delivery {
 /// One channel that a sink reads, and the steps on the way.
 pub(crate) struct Feed {
     pub(crate) reader: Box<dyn Reader>,
-    pub(crate) steps: Arc<[Step]>,
+    pub(crate) steps: Arc<[Arc<Step>]>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
     /// How far the sources are that put into a channel which can't settle anything itself, and what
@@ -120,7 +120,7 @@ impl SinkPort {
             // It is not worth the way to them.
             (true, _) => Ok(batch),
             (false, (workers, lane)) => {
-                let apply = move || apply_steps(&steps, &batch, &meter);
+                let apply = move || apply_all(&steps, &batch, &meter);
                 workers.run(*lane, apply).await.map_err(Failure::permanent)?
             }
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Connection, Given, scope_names};
 use crate::batch::Partition;
 use crate::channel::Incarnation;
-use crate::route::{Segment, Target};
+use crate::routing::{Segment, Target};
 
 /// The channels that a source must put into.
 #[derive(Clone)]

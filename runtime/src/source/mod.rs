@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::channel::{Channel, Incarnation};
 use crate::failure::Failure;
 use crate::meter::Meter;
-use crate::route::{Segment, Target};
+use crate::routing::{Segment, Target};
 use crate::workers::Workers;
 pub(crate) use outlet::scope_names;
 pub(crate) use positions::least_of;

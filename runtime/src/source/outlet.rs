@@ -9,12 +9,13 @@ use tracing::{info, warn};
 
 use super::Connection;
 use super::progress::Progress;
-use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Interval, Origins};
 use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, ReserveError, Scope};
 use crate::failure::Failure;
 use crate::meter::{Meter, Reading};
-use crate::route::{Put, Segment, StepError};
+use crate::routing::Acknowledgement;
+use crate::routing::{Put, Segment};
+use crate::steps::StepError;
 use crate::workers::{Lane, WorkerPanicked, Workers};
 
 /// Why a batch could not be put.

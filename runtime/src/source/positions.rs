@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outlet;
 use crate::batch::Partition;
-use crate::route::Segment;
+use crate::routing::Segment;
 
 /// A position through which a partition was given to channels. A channel in memory can still lose what it was
 /// given: reading goes on here, and nothing else follows from it.

@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::positions::{DeliveredThrough, Given};
-use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Origins, Partition};
 use crate::meter::Meter;
+use crate::routing::{Acknowledgement, Settle};
 
 /// Positions that are done: everything before them has been delivered.
 ///

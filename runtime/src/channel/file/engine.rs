@@ -7,8 +7,8 @@ use super::image::{ReaderImage, encode_acknowledged};
 use super::log::{AppendError, Draft, Log};
 use super::record::Kind;
 use super::state::{State, Submitted, Unwritten};
-use crate::acknowledgement::Acknowledgement;
 use crate::channel::Incarnation;
+use crate::routing::Acknowledgement;
 use crate::storage::Storage;
 
 /// About how much is written with one sync.

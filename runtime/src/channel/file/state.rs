@@ -20,11 +20,11 @@ use super::lives::Lives;
 use super::log::{Durable, Extent};
 use super::reading::{Item, Request};
 use super::segment::{Place, Uuid};
-use crate::acknowledgement::Acknowledgement;
 use crate::batch::{Batch, Interval, Partition};
 use crate::channel::hand::Hand;
 use crate::channel::origins::{self, Stored, Verdict};
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
+use crate::routing::Acknowledgement;
 
 /// The most bytes that wait for the disk, some groups of them.
 const SUBMITTED_BYTES_MAX: u64 = 16 << 20;

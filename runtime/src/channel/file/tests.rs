@@ -6,9 +6,9 @@ use arrow_array::BinaryViewArray;
 use arrow_schema::{DataType, Field, Schema};
 
 use super::*;
-use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins};
 use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
+use crate::routing::{Acknowledgement, Settle};
 
 mod encryption;
 mod golden;

@@ -14,12 +14,12 @@ use super::state::{ReaderId, Submitted, Take};
 use super::survey::SurveyError;
 use super::writer::RETRY;
 use super::{Shared, columns};
-use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Incarnation, Lease, PutTransaction, Reader, Scope, Taken};
 use crate::failure::{Failure, is_outage};
+use crate::routing::{Acknowledgement, Settle};
 use crate::storage::Storage;
 
 /// A put that waits for room, known to the readers and the writer.

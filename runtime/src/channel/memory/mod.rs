@@ -14,10 +14,10 @@ use super::{
     Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, Recovered,
     ReserveError, Scope, Taken,
 };
-use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
 use crate::meter::Reading;
+use crate::routing::{Acknowledgement, Settle};
 use positions::Positions;
 use state::{ReaderId, State};
 

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::acknowledgement::Acknowledgement;
 use crate::batch::Batch;
 use crate::channel::{Demand, Fill, Limits};
 use crate::meter::Reading;
+use crate::routing::Acknowledgement;
 
 /// The place of a reader among the channel's readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use weir_plan::{
 use super::*;
 use crate::batch::{Identities, Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
-use crate::route::Target;
+use crate::routing::{Compiled, Target};
 use crate::source::{Connection, Deliveries, SourcePort};
 
 fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
@@ -173,7 +173,8 @@ async fn what_steps_make_too_large_is_put_in_halves() {
     let name: Arc<str> = "buffer".into();
     let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
     let planned = PlannedSegment { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
-    let segment = Segment::connect(&planned, false, &mut |_, _| Some(target.clone())).unwrap();
+    let compiled = Compiled::of(&planned, &mut Vec::new()).unwrap();
+    let segment = Segment::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
     let connection = Connection {
         component: "in".into(),
         segments: [segment].into(),

@@ -9,7 +9,6 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use super::harm::Ledger;
 use super::model::{Event, Model, READERS, REQUIRED, SCOPES, SOURCES};
 use super::mounted::Mounted;
-use crate::acknowledgement::{Acknowledgement, Settle};
 use crate::batch::{Batch, Origins, Partition};
 use crate::chance::Chance;
 use crate::channel::file::Compression;
@@ -25,6 +24,7 @@ use crate::channel::file::transactions::prepare;
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Incarnation, Limits, Scope};
+use crate::routing::{Acknowledgement, Settle};
 use crate::storage::{Fired, SimulatedDisk, Storage};
 
 pub(super) const PAGE: u64 = 4096;

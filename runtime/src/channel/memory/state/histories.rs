@@ -10,8 +10,8 @@ use arrow_schema::{DataType, Field, Schema};
 use proptest::prelude::*;
 
 use super::*;
-use crate::acknowledgement::Settle;
 use crate::batch::Origins;
+use crate::routing::Settle;
 
 const READERS: usize = 2;
 

@@ -1,28 +1,21 @@
-//! Routes: the steps of a path, ready to run, and the channels behind them.
+//! Routes: the way of a batch through steps into channels, and of acknowledgements back.
+
+mod acknowledgement;
+mod planned;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow_schema::{ArrowError, SchemaRef};
-use thiserror::Error;
+use arrow_schema::SchemaRef;
 use tokio::time::Instant;
-use weir_plan::{Action, Route as PlannedRoute, Segment as PlannedSegment, Step as PlannedStep};
 
-use crate::acknowledgement::Acknowledgement;
-use crate::batch::{Batch, BatchError};
+pub use self::acknowledgement::Acknowledgement;
+pub(crate) use self::acknowledgement::Settle;
+pub(crate) use self::planned::{Compiled, Ends};
+use crate::batch::Batch;
 use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
-use crate::kernel;
 use crate::meter::Meter;
-
-/// A step that failed on a batch: the plan does not fit the events, which is a defect.
-#[derive(Debug, Error)]
-#[error("step `{step}` can't be applied: {error}")]
-pub struct StepError {
-    /// The step's first words.
-    pub step: String,
-    /// Why.
-    pub error: BatchError,
-}
+use crate::steps::{Step, StepError, apply_all};
 
 /// A channel that a route leads into.
 #[derive(Clone)]
@@ -39,7 +32,7 @@ pub(crate) struct Target {
 
 /// Steps, and where the events go after them.
 pub(crate) struct Segment {
-    steps: Vec<PlannedStep>,
+    steps: Vec<Arc<Step>>,
     to: Route,
 }
 
@@ -66,31 +59,28 @@ pub(crate) struct Put {
 }
 
 impl Segment {
-    /// The planned segment with its channels looked up by `target`, given name and optionality.
+    /// The compiled segment with its channels looked up by `target`, given name and optionality; none if one is not
+    /// there, or the segment leads to a sink.
     pub(crate) fn connect(
-        planned: &PlannedSegment,
+        compiled: &Compiled,
         optional: bool,
         target: &mut dyn FnMut(&str, bool) -> Option<Target>,
     ) -> Option<Segment> {
-        let to = match &planned.to {
-            PlannedRoute::Channel(name) => Route::Channel(target(name, optional)?),
-            PlannedRoute::Copy(branches) => {
+        let to = match &compiled.to {
+            Ends::Channel(name) => Route::Channel(target(name, optional)?),
+            Ends::Copy(branches) => {
                 let branches = branches
                     .iter()
-                    .map(|branch| Segment::connect(&branch.segment, optional || branch.optional, target));
+                    .map(|(branch, may_fail)| Segment::connect(branch, optional || *may_fail, target));
                 Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
             }
-            PlannedRoute::Balance { by: None, segments } => {
+            Ends::Balance(segments) => {
                 let ways = segments.iter().map(|segment| Segment::connect(segment, optional, target));
                 Route::Balance(ways.collect::<Option<Vec<Segment>>>()?, Turn::default())
             }
-            // The agent refuses the others before it connects anything.
-            PlannedRoute::Sink(_)
-            | PlannedRoute::Match(_)
-            | PlannedRoute::Balance { .. }
-            | PlannedRoute::Failover(_) => return None,
+            Ends::Sink(_) => return None,
         };
-        Some(Segment { steps: planned.steps.clone(), to })
+        Some(Segment { steps: compiled.steps.clone(), to })
     }
 
     /// Whether events pass steps on their way.
@@ -123,7 +113,7 @@ impl Segment {
     ///
     /// What the steps drop is counted in `meter`, once for each branch that drops it.
     pub(crate) fn apply(&self, batch: &Batch, meter: &Meter, puts: &mut Vec<Put>) -> Result<(), StepError> {
-        let batch = apply_steps(&self.steps, batch, meter)?;
+        let batch = apply_all(&self.steps, batch, meter)?;
         match &self.to {
             Route::Channel(target) => {
                 let batch = widened(batch, target.schema.as_ref(), &target.name)?;
@@ -150,22 +140,6 @@ impl Segment {
 pub(crate) fn widened(batch: Batch, schema: Option<&SchemaRef>, place: &str) -> Result<Batch, StepError> {
     let Some(schema) = schema else { return Ok(batch) };
     batch.project(schema).map_err(|error| StepError { step: format!("-> {place}"), error })
-}
-
-/// Applies steps in their order; what they drop is counted in `meter`.
-pub(crate) fn apply_steps(steps: &[PlannedStep], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
-    let mut batch = batch.clone();
-    for step in steps {
-        let applied = match &step.action {
-            Action::Keep(condition) => kernel::keep(condition, &batch),
-            _ => Err(ArrowError::NotYetImplemented("no kernel for this step".to_owned()).into()),
-        };
-        let applied = applied.map_err(|error| StepError { step: step.label.clone(), error })?;
-        let dropped = batch.payload_bytes() - applied.payload_bytes();
-        meter.drop_events(&step.label, batch.rows() - applied.rows(), dropped);
-        batch = applied;
-    }
-    Ok(batch)
 }
 
 impl Put {

@@ -1,0 +1,85 @@
+//! Which rows of a batch an expression failed for, and why.
+
+use std::fmt;
+
+/// Why an operation failed for a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The result is larger than its type can hold.
+    Overflow,
+    /// The divisor is 0.
+    DivisionByZero,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Reason::Overflow => "the result is larger than can be counted",
+            Reason::DivisionByZero => "the divisor is 0",
+        })
+    }
+}
+
+/// The rows of a batch that failed, in ascending order, each once with its first reason. Costs nothing while no row
+/// fails.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Failures(Vec<(usize, Reason)>);
+
+impl Failures {
+    /// Adds a row, which is behind all that were added before.
+    pub(super) fn push(&mut self, row: usize, reason: Reason) {
+        debug_assert!(self.0.last().is_none_or(|(last, _)| *last < row), "rows are added in order");
+        self.0.push((row, reason));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first row that failed, and why.
+    pub(crate) fn first(&self) -> Option<(usize, Reason)> {
+        self.0.first().copied()
+    }
+
+    /// The rows that failed.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|(row, _)| *row)
+    }
+
+    /// The rows that failed here or there. Of one that failed in both, the reason here counts.
+    pub(super) fn and(mut self, other: Failures) -> Failures {
+        if self.0.is_empty() {
+            return other;
+        }
+        if !other.0.is_empty() {
+            self.0.extend(other.0);
+            // The sort is stable, so the reason of this one comes first and is kept.
+            self.0.sort_by_key(|(row, _)| *row);
+            self.0.dedup_by_key(|(row, _)| *row);
+        }
+        self
+    }
+
+    /// Only the rows that were asked for: a failure of another one does not count.
+    pub(super) fn among(mut self, is_asked: impl Fn(usize) -> bool) -> Failures {
+        self.0.retain(|(row, _)| is_asked(*row));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(rows: &[usize], reason: Reason) -> Failures {
+        Failures(rows.iter().map(|row| (*row, reason)).collect())
+    }
+
+    #[test]
+    fn a_row_fails_once_and_the_first_reason_counts() {
+        let both = failed(&[1, 4], Reason::Overflow).and(failed(&[0, 4, 5], Reason::DivisionByZero));
+        let reasons = [Reason::DivisionByZero, Reason::Overflow, Reason::Overflow, Reason::DivisionByZero];
+        assert_eq!(both.0, [0, 1, 4, 5].into_iter().zip(reasons).collect::<Vec<_>>());
+        assert_eq!(both.among(|row| row > 3).rows().collect::<Vec<_>>(), [4, 5]);
+    }
+}

@@ -1,0 +1,47 @@
+//! Constants of the plan.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryViewArray, BooleanArray, DurationMicrosecondArray, Float64Array, Int64Array, Scalar,
+    StringViewArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow_schema::{DataType, TimeUnit};
+use weir_plan::Value;
+
+use super::{Evaluate, Evaluated};
+use crate::batch::{Batch, BatchError, Column};
+
+/// A constant, made once.
+pub(super) struct Literal(Column);
+
+impl Literal {
+    /// The constant of this type; none if it is of a type that is not carried out.
+    ///
+    /// Times are whole numbers, the microseconds since 1970 in UTC.
+    pub(super) fn new(value: &Value, data_type: &DataType) -> Option<Literal> {
+        let array: ArrayRef = match (value, data_type) {
+            (Value::Bool(value), DataType::Boolean) => Arc::new(BooleanArray::from(vec![*value])),
+            (Value::Int(value), DataType::Int64) => Arc::new(Int64Array::from(vec![*value])),
+            (Value::Int(value), DataType::Timestamp(TimeUnit::Microsecond, Some(zone))) => {
+                Arc::new(TimestampMicrosecondArray::from(vec![*value]).with_timezone(zone.clone()))
+            }
+            (Value::Float(value), DataType::Float64) => Arc::new(Float64Array::from(vec![*value])),
+            (Value::Text(text), DataType::Utf8View) => Arc::new(StringViewArray::from_iter_values([text])),
+            (Value::Text(text), DataType::BinaryView) => Arc::new(BinaryViewArray::from_iter_values([text])),
+            (Value::Size(bytes), DataType::UInt64) => Arc::new(UInt64Array::from(vec![*bytes])),
+            (Value::Duration(duration), DataType::Duration(TimeUnit::Microsecond)) => {
+                let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+                Arc::new(DurationMicrosecondArray::from(vec![microseconds]))
+            }
+            _ => return None,
+        };
+        Some(Literal(Column::Constant(Scalar::new(array))))
+    }
+}
+
+impl Evaluate for Literal {
+    fn evaluate(&self, _: &Batch) -> Result<Evaluated, BatchError> {
+        Ok(self.0.clone().into())
+    }
+}

@@ -1,0 +1,167 @@
+//! Expressions, compiled once from the plan into programs that compute a whole column of a batch at a time.
+//!
+//! [`Program::compile`] is the one place that knows which operations this version carries out. A row for which an
+//! operation fails does not fail the batch: it is in the [`Failures`] of the result, with the reason.
+
+mod arithmetic;
+mod comparison;
+mod failures;
+mod literal;
+mod logic;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, BooleanArray};
+use arrow_schema::{ArrowError, DataType};
+use weir_plan::{Expression, Operation};
+
+use crate::batch::{Batch, BatchError, Column};
+
+pub(crate) use failures::Failures;
+
+/// What computes an expression on batches of one event type.
+pub(crate) struct Program(Box<dyn Evaluate>);
+
+/// An operation with its operands.
+trait Evaluate: Send + Sync {
+    /// Computes the operation for each event of the batch.
+    ///
+    /// # Errors
+    /// When the batch is not of the event type that the expression was made for.
+    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError>;
+}
+
+/// The value of an expression for each event of a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Evaluated {
+    /// The values: a constant where all operands are constants. Null in the rows that failed.
+    pub(crate) values: Column,
+    /// The rows that failed.
+    pub(crate) failures: Failures,
+}
+
+/// A part of an expression that this version can't carry out: "the function `lower`", "`matches`".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotCarriedOut(pub(crate) String);
+
+impl From<Column> for Evaluated {
+    fn from(values: Column) -> Evaluated {
+        Evaluated { values, failures: Failures::default() }
+    }
+}
+
+impl Program {
+    /// The program of an expression of a plan without [faults](weir_plan::Plan::faults).
+    ///
+    /// # Errors
+    /// When a part of the expression is not carried out.
+    pub(crate) fn compile(expression: &Expression) -> Result<Program, NotCarriedOut> {
+        compile(expression).map(Program)
+    }
+
+    /// Evaluates the expression for each event of the batch.
+    ///
+    /// # Errors
+    /// When the batch is not of the event type that the expression was made for.
+    pub(crate) fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+        self.0.evaluate(batch)
+    }
+}
+
+fn compile(expression: &Expression) -> Result<Box<dyn Evaluate>, NotCarriedOut> {
+    Ok(match &expression.operation {
+        Operation::Literal(value) => {
+            Box::new(literal::Literal::new(value, &expression.data_type).ok_or_else(|| part(expression))?)
+        }
+        Operation::Column(name) => Box::new(Field(name.clone())),
+        Operation::Not(operand) => Box::new(logic::Not(compile(operand)?)),
+        Operation::And(left, right) => Box::new(logic::And(compile(left)?, compile(right)?)),
+        Operation::Or(left, right) => Box::new(logic::Or(compile(left)?, compile(right)?)),
+        Operation::IsNull(operand) => Box::new(logic::IsNull(compile(operand)?)),
+        Operation::Compare(comparison, left, right) => {
+            Box::new(comparison::Compare(*comparison, compile(left)?, compile(right)?))
+        }
+        Operation::Arithmetic(operator, left, right) => {
+            let operands = [&left.data_type, &right.data_type];
+            let compute = arithmetic::compute(*operator, operands).ok_or_else(|| part(expression))?;
+            Box::new(arithmetic::Arithmetic { compute, left: compile(left)?, right: compile(right)? })
+        }
+        Operation::Negate(operand) => {
+            let negate = arithmetic::negate(&operand.data_type).ok_or_else(|| part(expression))?;
+            Box::new(arithmetic::Negate { negate, operand: compile(operand)? })
+        }
+        _ => return Err(part(expression)),
+    })
+}
+
+/// The operation of an expression that is not carried out, as its author knows it.
+fn part(expression: &Expression) -> NotCarriedOut {
+    let data_type = || weir_plan::type_name(&expression.data_type);
+    NotCarriedOut(match &expression.operation {
+        Operation::Literal(_) => format!("a constant of the type {}", data_type()),
+        Operation::Column(name) => format!("the column `{name}`"),
+        Operation::Local(_) => "a value of `let`".to_owned(),
+        Operation::Not(_) => "`not`".to_owned(),
+        Operation::And(..) => "`and`".to_owned(),
+        Operation::Or(..) => "`or`".to_owned(),
+        Operation::Compare(comparison, ..) => format!("`{}`", comparison.symbol()),
+        Operation::IsNull(_) => "`is null`".to_owned(),
+        Operation::IsEmpty(_) => "`is empty`".to_owned(),
+        Operation::Arithmetic(operator, ..) => format!("`{}` that gives {}", operator.symbol(), data_type()),
+        Operation::Negate(_) => format!("`-` of {}", data_type()),
+        Operation::Coalesce(..) => "`??`".to_owned(),
+        Operation::Otherwise(..) => "`else` in an expression".to_owned(),
+        Operation::OneOf(..) | Operation::Between(..) => "`in`".to_owned(),
+        Operation::Contains(..) => "`contains`".to_owned(),
+        Operation::Matches(..) => "`matches`".to_owned(),
+        Operation::If { .. } => "`if`".to_owned(),
+        Operation::Match { .. } => "`match`".to_owned(),
+        Operation::List(_) => "a list".to_owned(),
+        Operation::Field(_, name) => format!("the field `.{name}`"),
+        Operation::Index(..) => "`[…]`".to_owned(),
+        Operation::Call { function, .. } => format!("the function `{function}`"),
+        Operation::Apply { .. } => "a function of the program".to_owned(),
+    })
+}
+
+/// A header, the body or a field.
+struct Field(String);
+
+impl Evaluate for Field {
+    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+        let column = batch.column(&self.0).cloned().ok_or_else(|| BatchError::Column {
+            name: self.0.clone(),
+            what: "the event type does not have it".to_string(),
+        })?;
+        Ok(column.into())
+    }
+}
+
+impl Evaluated {
+    /// The values as truths.
+    ///
+    /// # Errors
+    /// When they are of another type.
+    pub(crate) fn truths(&self) -> Result<&BooleanArray, BatchError> {
+        self.values.values().as_boolean_opt().ok_or_else(|| unexpected(self.values.data_type(), "a truth"))
+    }
+
+    /// The truth for each of so many events; a constant is repeated, a bit an event.
+    fn truth_of_each(&self, rows: usize) -> Result<BooleanArray, BatchError> {
+        let truths = self.truths()?;
+        Ok(match &self.values {
+            Column::Array(_) => truths.clone(),
+            Column::Constant(_) => {
+                let value = truths.is_valid(0).then(|| truths.value(0));
+                BooleanArray::from(vec![value; rows])
+            }
+        })
+    }
+}
+
+/// The error of values that have another type than the plan says.
+fn unexpected(found: &DataType, expected: &str) -> BatchError {
+    ArrowError::SchemaError(format!("{found} where {expected} is expected")).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Steps, compiled once from the plan: each changes a batch on its way, a file for each step.
+//!
+//! [`Step::compile`] is the one place that knows which steps this version carries out.
+
+mod condition;
+mod drop;
+mod keep;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use weir_plan::{Action, OnFailure, Step as PlannedStep};
+
+use crate::batch::{Batch, BatchError};
+use crate::expressions::{Failures, NotCarriedOut, Program};
+use crate::meter::Meter;
+
+/// A step that is ready to run.
+pub(crate) struct Step {
+    /// Its first words, which name it in metrics and messages.
+    label: String,
+    action: Box<dyn Apply>,
+    /// What becomes of events for which it fails; none if it can't fail.
+    on_failure: Option<OnFailure>,
+}
+
+/// What a step does.
+trait Apply: Send + Sync {
+    /// Applies the step to a batch.
+    ///
+    /// # Errors
+    /// When the batch is not of the event type that the step was made for.
+    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError>;
+}
+
+/// What a step has made of a batch.
+struct Applied {
+    /// The events that go on, without those for which it failed.
+    batch: Batch,
+    /// The rows of the batch before, for which it failed.
+    failures: Failures,
+}
+
+/// A step that failed on a batch: the plan does not fit the events, which is a defect.
+#[derive(Debug, Error)]
+#[error("step `{step}` can't be applied: {error}")]
+pub struct StepError {
+    /// The step's first words.
+    pub step: String,
+    /// Why.
+    pub error: BatchError,
+}
+
+impl Step {
+    /// The step of a plan without [faults](weir_plan::Plan::faults), ready to run.
+    ///
+    /// # Errors
+    /// When the step, or a part of it, is not carried out.
+    pub(crate) fn compile(planned: &PlannedStep) -> Result<Step, NotCarriedOut> {
+        let PlannedStep { label, action, on_failure, .. } = planned;
+        let whole = || NotCarriedOut(format!("the step `{label}`"));
+        let part = |NotCarriedOut(part)| NotCarriedOut(format!("the step `{label}`: {part}"));
+        let action: Box<dyn Apply> = match action {
+            Action::Keep(condition) => Box::new(keep::Keep(Program::compile(condition).map_err(part)?)),
+            Action::Drop(condition) => Box::new(drop::Drop(Program::compile(condition).map_err(part)?)),
+            Action::Reject { .. }
+            | Action::Check { .. }
+            | Action::Set { .. }
+            | Action::Unset(_)
+            | Action::Rename { .. }
+            | Action::Select(_)
+            | Action::Parse { .. }
+            | Action::Let { .. }
+            | Action::Throttle(_)
+            | Action::Sample(_)
+            | Action::Dedupe { .. } => return Err(whole()),
+        };
+        match on_failure {
+            None | Some(OnFailure::Drop) => {
+                Ok(Step { label: label.clone(), action, on_failure: *on_failure })
+            }
+            Some(OnFailure::Reject) => Err(part(NotCarriedOut("`else reject`".to_owned()))),
+        }
+    }
+
+    /// Applies the step; what it drops is counted in `meter`.
+    fn apply(&self, batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
+        let failed = |error| StepError { step: self.label.clone(), error };
+        let Applied { batch: applied, failures } = self.action.apply(batch).map_err(failed)?;
+        match (self.on_failure, failures.first()) {
+            (None, Some((row, reason))) => {
+                let what = format!("it can't fail by the plan, and failed for event {row}: {reason}");
+                return Err(failed(BatchError::Arrow(arrow_schema::ArrowError::ComputeError(what))));
+            }
+            // They are dropped, since they are not among the events that go on.
+            (Some(OnFailure::Drop | OnFailure::Reject), _) | (None, None) => {}
+        }
+        let bytes = batch.payload_bytes() - applied.payload_bytes();
+        meter.drop_events(&self.label, batch.rows() - applied.rows(), bytes);
+        Ok(applied)
+    }
+}
+
+/// Applies steps in their order; what they drop is counted in `meter`.
+pub(crate) fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
+    let mut batch = batch.clone();
+    for step in steps {
+        batch = step.apply(&batch, meter)?;
+    }
+    Ok(batch)
+}
+
+#[cfg(test)]
+mod tests;
