@@ -339,7 +339,10 @@ fn note_end(metrics: &Metrics, member: &Member, failure: Failure) -> Option<Fail
         error!(%component, "{failure}; it is optional, the others go on without it");
         return None;
     }
-    error!(%component, "{failure}; the agent stops, what was not committed comes again");
+    match failure.loses() {
+        true => error!(%component, "{failure}; the agent stops"),
+        false => error!(%component, "{failure}; the agent stops, what was not committed comes again"),
+    }
     Some(failure)
 }
 

@@ -15,19 +15,26 @@ pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage,
 /// not yet acknowledged.
 pub struct Failure {
     permanent: bool,
+    /// Whether something is gone that no next start brings.
+    loses: bool,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
     /// A failure that a later attempt may not meet: an outage, a full disk, a timeout.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { permanent: false, error: error.into() }
+        Failure { permanent: false, loses: false, error: error.into() }
     }
 
     /// A failure that every attempt would meet, until somebody changes something: it stops the
     /// agent.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { permanent: true, error: error.into() }
+        Failure { permanent: true, loses: false, error: error.into() }
+    }
+
+    /// A permanent failure by which something is lost that was safe before: not everything comes again.
+    pub fn losing(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure { loses: true, ..Failure::permanent(error) }
     }
 
     /// A permanent failure, unless an outage of the system is its cause: for what the program names and what
@@ -35,7 +42,7 @@ impl Failure {
     pub fn unless_outage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
         let permanent = !system_error(&*error).is_some_and(is_outage);
-        Failure { permanent, error }
+        Failure { permanent, loses: false, error }
     }
 
     /// A permanent failure, unless an outage or a disk that has failed is its cause: for what an agent keeps on disk,
@@ -44,7 +51,7 @@ impl Failure {
         let error = error.into();
         let permanent =
             !system_error(&*error).is_some_and(|error| is_outage(error) || is_disk_failure(error));
-        Failure { permanent, error }
+        Failure { permanent, loses: false, error }
     }
 
     /// Whether an agent that meets it before anything runs ends with it, instead of waiting: somebody has to put
@@ -56,6 +63,11 @@ impl Failure {
         self.permanent || repair
     }
 
+    /// Whether something is lost by it.
+    pub(crate) fn loses(&self) -> bool {
+        self.loses
+    }
+
     /// Whether trying again is of no use.
     pub fn is_permanent(&self) -> bool {
         self.permanent
@@ -65,7 +77,7 @@ impl Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         let permanent = system_error(&error).and_then(remedy) == Some(Remedy::None);
-        Failure { permanent, error: Box::new(error) }
+        Failure { permanent, loses: false, error: Box::new(error) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -222,8 +222,26 @@ impl Storage for Directory {
         }
     }
 
+    fn is_reached(&self, file: &File, name: &str) -> io::Result<bool> {
+        leads_to(&self.path.join(name), file)
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        leads_to(&self.path, &self.descriptor)
+    }
+
     fn place(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+/// Whether a path leads to what is open.
+fn leads_to(path: &Path, open: impl AsFd) -> io::Result<bool> {
+    let held = retry_on_intr(|| fs::fstat(&open))?;
+    match retry_on_intr(|| fs::stat(path)) {
+        Ok(found) => Ok((found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::STALE) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -344,5 +362,24 @@ mod tests {
         assert!(storage.is_named(&file, "b").unwrap() && !storage.is_named(&file, "a").unwrap());
         drop(file);
         assert!(storage.lock_open(&again));
+    }
+
+    #[test]
+    fn whoever_has_a_directory_open_knows_whether_its_path_still_leads_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (folder.path().join("a"), folder.path().join("b"));
+        let storage = Directory::create(&path).unwrap();
+        let file = storage.create("log").unwrap();
+        let reached = || (storage.is_there().unwrap(), storage.is_reached(&file, "log").unwrap());
+        assert_eq!(reached(), (true, true));
+        std::fs::rename(&path, &elsewhere).unwrap();
+        assert_eq!(reached(), (false, false));
+        Directory::create(&path).unwrap().create("log").unwrap();
+        assert_eq!(reached(), (false, false), "another one in its place");
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::rename(&elsewhere, &path).unwrap();
+        assert_eq!(reached(), (true, true));
+        std::fs::remove_file(path.join("log")).unwrap();
+        assert_eq!(reached(), (true, false));
     }
 }

@@ -159,6 +159,23 @@ pub trait Storage: Clone + Send + Sync + 'static {
         Ok(true)
     }
 
+    /// Whether the directory's path still leads to an open file of it under this name. What is written into a file
+    /// that was unlinked, or with its directory moved away, is not found by the next start.
+    ///
+    /// # Errors
+    /// When that can't be looked up.
+    fn is_reached(&self, _file: &Self::File, _name: &str) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Whether the directory's path still leads to the directory that is open.
+    ///
+    /// # Errors
+    /// When that can't be looked up.
+    fn is_there(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// Where the directory is, for messages.
     fn place(&self) -> String;
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::image::{ReaderImage, encode_acknowledged};
-use super::log::{AppendError, Draft, Log};
+use super::log::{AppendError, Draft, GONE, Log};
 use super::record::Kind;
 use super::state::{State, Submitted, Unwritten};
 use crate::channel::Incarnation;
@@ -231,5 +231,6 @@ pub(super) fn reason(error: &AppendError) -> String {
             format!("{what}: {source}")
         }
         AppendError::Defect(what) => (*what).to_owned(),
+        AppendError::Gone => GONE.to_owned(),
     }
 }

@@ -57,7 +57,13 @@ pub(super) enum AppendError {
     /// The log would contradict itself.
     #[error("{0}")]
     Defect(&'static str),
+    /// What was written is where no start finds it.
+    #[error("{GONE}")]
+    Gone,
 }
+
+/// What is said where the directory is not in its place any more.
+pub(super) const GONE: &str = "it was removed, moved away or replaced while it was in use";
 
 impl AppendError {
     fn of(what: &'static str) -> impl Fn(io::Error) -> AppendError {
@@ -219,6 +225,7 @@ impl<S: Storage> Log<S> {
             let source = match self.write(drafts) {
                 Ok(durable) => return Ok(durable),
                 Err(WriteError::Defect(what)) => return Err(AppendError::Defect(what)),
+                Err(WriteError::Gone) => return Err(AppendError::Gone),
                 Err(WriteError::Io(source)) => source,
             };
             let file = segment_name(self.active.number);
@@ -245,6 +252,7 @@ impl<S: Storage> Log<S> {
         }
         self.storage.write_at(&self.active.file, begin.offset, &parts)?;
         self.sync_active()?;
+        self.check_place()?;
         for (record, draft) in laid_out.records.iter().zip(drafts) {
             self.image.apply(&record.header, draft.body).map_err(WriteError::Defect)?;
         }
@@ -254,6 +262,18 @@ impl<S: Storage> Log<S> {
         self.extents.get_mut(&begin.segment).expect("the active segment is one of them").end = end;
         let places = laid_out.records.iter().map(|record| (record.place, record.next)).collect();
         Ok(Durable { places, _made_by_the_log: () })
+    }
+
+    /// Looks whether the next start finds what was just written: somebody may have removed the directory, which
+    /// neither a write nor a sync notices. It costs two calls that wait for no disk.
+    fn check_place(&self) -> Result<(), WriteError> {
+        let name = segment_name(self.active.number);
+        let reached = self.storage.is_reached(&self.active.file, &name);
+        // Whoever may not look it up has to believe it.
+        match reached.unwrap_or(true) || put_back!("removed_directory_believed") {
+            true => Ok(()),
+            false => Err(WriteError::Gone),
+        }
     }
 
     fn sync_active(&self) -> io::Result<()> {
@@ -421,6 +441,7 @@ enum Seal {
 enum WriteError {
     Io(io::Error),
     Defect(&'static str),
+    Gone,
 }
 
 impl From<io::Error> for WriteError {

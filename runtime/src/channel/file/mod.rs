@@ -61,7 +61,7 @@ use crate::meter::Meter;
 use crate::storage::{self, Directory, Storage};
 use engine::Engine;
 use lives::drawn;
-use log::LogSizes;
+use log::{GONE, LogSizes};
 use record::BODY_BYTES_MAX;
 use recovery::{Opening, lock_note, say_what_was_found};
 use state::State;
@@ -129,12 +129,15 @@ pub struct UnsupportedColumn {
 
 /// The log of a channel could not be written or read any more.
 #[derive(Debug, Error)]
-#[error(
-    "{place}: {reason}; what was put is on disk and comes at the next start, `weir channel verify {place}` says whether it is whole"
-)]
-struct LogFailure {
-    place: String,
-    reason: String,
+enum LogFailure {
+    #[error(
+        "{place}: {reason}; what was put is on disk and comes at the next start, `weir channel verify {place}` says whether it is whole"
+    )]
+    Broken { place: String, reason: String },
+    #[error(
+        "{place}: {reason}; what was put and not yet delivered is lost with it, unless the directory that was in use comes back to its place"
+    )]
+    Gone { place: String, reason: String },
 }
 
 /// A channel on disk.
@@ -475,6 +478,13 @@ impl<S: Storage> Channel for FileChannel<S> {
 impl<S: Storage> FileChannel<S> {
     fn failure_of(&self, reason: String) -> Failure {
         let place = self.options.path.display().to_string();
-        Failure::permanent(LogFailure { place, reason })
+        if reason == GONE {
+            return Failure::losing(LogFailure::Gone { place, reason });
+        }
+        let is_there = self.shared.storage.get().is_none_or(|storage| storage.is_there().unwrap_or(true));
+        match is_there {
+            true => Failure::permanent(LogFailure::Broken { place, reason }),
+            false => Failure::losing(LogFailure::Gone { place, reason: format!("{GONE}: {reason}") }),
+        }
     }
 }

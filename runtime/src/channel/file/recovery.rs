@@ -318,10 +318,11 @@ impl<S: Storage> Opener<'_, S> {
     }
 
     fn appending(&self, what: &str, error: super::log::AppendError) -> OpenError {
-        use super::log::AppendError;
+        use super::log::{AppendError, GONE};
         match error {
             AppendError::Full { source, .. } | AppendError::Failed { source, .. } => self.io(what)(source),
             AppendError::Defect(defect) => self.io(what)(std::io::Error::other(defect)),
+            AppendError::Gone => self.io(what)(std::io::Error::other(GONE)),
         }
     }
 

@@ -14,7 +14,7 @@ use super::inspection::{
     superblock_or_damage, surveying,
 };
 use super::lives::{Numbering, drawn};
-use super::log::{Active, AppendError, Draft, Extent, Log, LogSizes, SEGMENT_NEW, replace_superblock};
+use super::log::{Active, AppendError, Draft, Extent, GONE, Log, LogSizes, SEGMENT_NEW, replace_superblock};
 use super::record::{Kind, RecordHeader};
 use super::recovery::{Opening, lock_note, open};
 use super::scan::{Damage, Record};
@@ -108,6 +108,11 @@ fn appending<S: Storage>(storage: &S) -> impl Fn(AppendError) -> InspectionError
                 place,
                 what: what.to_owned(),
                 source: std::io::Error::other("a defect"),
+            },
+            AppendError::Gone => InspectionError::Io {
+                place,
+                what: "writing the log anew".to_owned(),
+                source: std::io::Error::other(GONE),
             },
         }
     }

@@ -14,6 +14,7 @@ mod encryption;
 mod golden;
 mod holding;
 mod outages;
+mod removed;
 mod spare;
 mod tools;
 

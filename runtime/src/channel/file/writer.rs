@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::Shared;
 use super::engine::{Engine, Turn, reason};
+use super::log::{AppendError, GONE};
 use super::state::State;
 use crate::drive::Drive;
 use crate::failure::Failure;
@@ -87,7 +88,10 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
             return;
         }
     }
-    if let Err(error) = engine.close(&shared.state) {
+    let closed = engine.close(&shared.state);
+    if let Err(AppendError::Gone) = closed {
+        shared.fail(GONE.to_owned());
+    } else if let Err(error) = closed {
         // Nothing is lost by it: what the last acknowledgements were about comes again.
         warn!(
             component,

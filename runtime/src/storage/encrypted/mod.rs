@@ -266,6 +266,14 @@ impl<S: Storage> Storage for Encrypted<S> {
         self.inner.lock(name, note)
     }
 
+    fn is_reached(&self, file: &EncryptedFile<S::File>, name: &str) -> io::Result<bool> {
+        self.inner.is_reached(&file.file, name)
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        self.inner.is_there()
+    }
+
     fn place(&self) -> String {
         self.inner.place()
     }

@@ -1,0 +1,65 @@
+//! Somebody removes the directory of a channel, or moves it away, while an agent uses it.
+
+use std::fs;
+
+use super::*;
+
+/// What the channel fails with once this has been done to its directory between two puts, with its path as `DIR`.
+async fn failure_after(harm: impl Fn(&std::path::Path)) -> Failure {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("channel");
+    let mut open = open(options(&path)).await;
+    open.put_durably(0..10).await;
+    drop(open.lease().await);
+    harm(&path);
+    let mut lost = open.put(10..20).await;
+    assert_ne!(lost.recv().await, Some(true), "nobody is told that it is safe");
+    let failure = open.channel.failed().await;
+    open.channel.shut().await.unwrap_err();
+    let text = failure.to_string().replace(&path.display().to_string(), "DIR");
+    match failure.loses() {
+        true => Failure::losing(text),
+        false => Failure::permanent(text),
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_then_is_not_acknowledged_and_the_channel_says_what_is_lost() {
+    let removed = failure_after(|path| fs::remove_dir_all(path).unwrap()).await;
+    insta::assert_snapshot!(removed, @"DIR: it was removed, moved away or replaced while it was in use; what was put and not yet delivered is lost with it, unless the directory that was in use comes back to its place");
+    let moved = failure_after(|path| fs::rename(path, path.with_extension("old")).unwrap()).await;
+    let replaced = failure_after(|path| {
+        fs::rename(path, path.with_extension("old")).unwrap();
+        fs::create_dir(path).unwrap();
+    });
+    let emptied = failure_after(|path| {
+        fs::read_dir(path).unwrap().for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
+    });
+    for other in [moved, replaced.await, emptied.await] {
+        assert!(other.loses());
+        assert_eq!(other.to_string(), removed.to_string());
+    }
+}
+
+#[tokio::test]
+async fn acknowledgements_alone_notice_it_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("channel");
+    let mut open = open(options(&path)).await;
+    open.put_durably(0..10).await;
+    let lease = open.lease().await;
+    fs::remove_dir_all(&path).unwrap();
+    lease.acknowledgement.done();
+    assert!(open.channel.failed().await.loses());
+}
+
+#[tokio::test]
+async fn an_end_notices_it_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("channel");
+    let open = open(options(&path)).await;
+    open.put_durably(0..10).await;
+    fs::remove_dir_all(&path).unwrap();
+    let failure = open.channel.shut().await.unwrap_err();
+    assert!(failure.loses(), "{failure}");
+}
