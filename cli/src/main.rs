@@ -7,6 +7,7 @@ mod files;
 mod fix;
 mod fmt;
 mod graph;
+mod ledger;
 mod plan;
 mod process;
 mod program;
@@ -47,6 +48,8 @@ enum Command {
     Fmt(fmt::Arguments),
     /// Draw what a program connects, as text, Mermaid or DOT
     Graph(graph::Arguments),
+    /// Look whether the ledger of a sink `files` is whole, or go on with one that is not
+    Ledger(ledger::Arguments),
     /// Show what a program would do, step by step
     Plan(plan::Arguments),
     /// Run a program until it ends or is told to stop
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Fmt(arguments) => fmt::run(&arguments),
         Command::Graph(arguments) => graph::run(&arguments),
+        Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
     }

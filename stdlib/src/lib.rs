@@ -32,6 +32,8 @@ mod template;
 mod trial;
 mod types;
 
+pub use file_sink::{LedgerRepair, LedgerRepairError};
+pub use files::sink::repair_ledger;
 pub use library::library_sources;
 use weir_runtime::Registry;
 

@@ -14,6 +14,7 @@ mod kafka_to_hdfs;
 mod limits;
 mod local_files;
 mod outages;
+mod put_back;
 mod quickstart;
 mod rig;
 mod stopping;

@@ -14,7 +14,7 @@ use weir_plan::{Delivery, Flow, Origin, Plan, Route, Segment as PlannedSegment};
 use super::starting::{NotStarted, Patience};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Segment, Stop, Target};
 use crate::batch::Partition;
-use crate::channel::Recovered;
+use crate::channel::{Forgotten, Recovered};
 use crate::failure::Failure;
 use crate::source::{Progress, least_of, scope_names};
 
@@ -157,6 +157,13 @@ impl BuiltSink {
                 !is_read || own.as_ref() == Some(partition)
             });
             channel.hold_against(reader, &known)?;
+        }
+        if let Some(Forgotten { what, way_out }) = &found.forgotten {
+            let accepted = read.iter().any(|(channel, reader, _)| channel.accepts(reader, &found));
+            match accepted {
+                true => self.sink.accept_forgotten().await?,
+                false => return Err(Failure::permanent(format!("{what}. {way_out}"))),
+            }
         }
         Ok(found)
     }

@@ -127,6 +127,10 @@ impl Channel for Hooked {
         self.channel.hold_against(reader, recovered)
     }
 
+    fn accepts(&self, reader: &str, recovered: &Recovered) -> bool {
+        self.channel.accepts(reader, recovered)
+    }
+
     async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
         (self.before_reserve)()?;
         self.channel.reserve(room).await

@@ -74,4 +74,15 @@ pub struct Recovered {
     /// How far the sink's own memory has been: a number that only grows, with each commit. 0 where
     /// there is no memory yet.
     pub mark: u64,
+    /// What shows that this memory was further once, if something does.
+    pub forgotten: Option<Forgotten>,
+}
+
+/// What shows that a sink's memory has forgotten what it had: it was deleted, or put back from a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// What was found, as a sentence without its end.
+    pub what: String,
+    /// What can be done where no channel can accept it, as a sentence without its end.
+    pub way_out: String,
 }

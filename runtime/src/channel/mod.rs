@@ -34,7 +34,7 @@ use crate::routing::Acknowledgement;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};
 pub use hooked::Hooked;
-pub use incarnation::{Incarnation, Reached, Recovered};
+pub use incarnation::{Forgotten, Incarnation, Reached, Recovered};
 pub use memory::MemoryChannel;
 
 /// The bounds of a channel.
@@ -242,6 +242,11 @@ pub trait Channel: Send + Sync {
     /// backup. To go on would lose or repeat events without a word.
     fn hold_against(&self, _reader: &str, _recovered: &Recovered) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Whether a repair of the channel has accepted what this sink has forgotten, in the state that it recovered.
+    fn accepts(&self, _reader: &str, _recovered: &Recovered) -> bool {
+        false
     }
 
     /// Begins a put transaction: waits until there is room for this much. Requests are served

@@ -53,6 +53,15 @@ pub trait Sink: Send {
         Ok(Recovered::default())
     }
 
+    /// Goes on although [`Recovered::forgotten`] says that its memory was further once: called after
+    /// [`Sink::recover`], where somebody has accepted that what was forgotten may be stored twice.
+    ///
+    /// # Errors
+    /// When it can't be noted; nothing is started then.
+    async fn accept_forgotten(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// How long it waits before it is run again after a failure.
     fn retry(&self) -> Retry {
         Retry::default()

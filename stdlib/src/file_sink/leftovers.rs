@@ -20,7 +20,7 @@ use super::file::Workshop;
 use super::file_system::FileSystem;
 use super::ledger::named_files;
 use super::names::{file_name, join};
-use super::walk::Walk;
+use super::walk::{Found, Walk};
 
 /// So many leftovers are removed together. The ledger is read once for that.
 const TOGETHER: usize = 1_000;
@@ -96,7 +96,7 @@ impl<F: FileSystem> Sweep<F> {
     async fn find_and_remove(&self) -> Result<Vec<String>, FileError> {
         let (mut found, mut written) = (Vec::new(), Vec::new());
         let mut walk = Walk::below(&self.root, self.depth);
-        while let Some((directory, files)) = walk.next(&*self.workshop.file_system).await? {
+        while let Some(Found { directory, files, .. }) = walk.next(&*self.workshop.file_system).await? {
             let left = files.iter().filter(|file| self.workshop.names.is_left_over(&file.name));
             found.extend(left.map(|file| join(&directory, &file.name)));
             if found.len() >= TOGETHER {

@@ -23,12 +23,14 @@ mod lanes;
 mod ledger;
 mod leftovers;
 mod names;
+mod repair;
 mod rows;
 mod run;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod totals;
 mod walk;
+mod witness;
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
@@ -49,16 +51,17 @@ use file::{Full, Workshop};
 use lanes::Due;
 use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
-use names::{FileNames, InUse, join};
+use names::{FileNames, InUse};
 use run::{Run, Setup, clear_away};
 use totals::Totals;
-use walk::Walk;
 
 use crate::buffers::Buffers;
 use crate::formats::{Compression, Format, FormatError, Formatting};
 use crate::template::{Renderer, TemplateError};
 use crate::types::{Allowed, RetrySettings};
 pub(crate) use file_system::{Entry, FileSystem};
+pub(crate) use repair::repair;
+pub use repair::{LedgerRepair, LedgerRepairError};
 
 /// The longest prefix of names, in bytes; file systems allow names of 255.
 const PREFIX_BYTES_MAX: usize = 80;
@@ -276,43 +279,6 @@ impl<F: FileSystem> FileSink<F> {
         Err(Failure::transient(FileSinkError::Overtaken))
     }
 
-    /// Behind a channel in memory nobody else knows how far the ledger has been: the sink's files tell whether it
-    /// was put back from a backup, or deleted. A durable channel tells better.
-    ///
-    /// # Errors
-    /// When there is a complete file of this sink that is later than what the ledger knows.
-    async fn hold_against_files(&mut self, is_numbered: bool) -> Result<(), Failure> {
-        let is_begun = self.ledger.ledger.as_ref().is_some_and(|ledger| ledger.is_begun());
-        let is_first_run = matches!(self.sweep, Sweeping::Before { .. }) && !is_begun;
-        if !self.context.exactly_once || !is_first_run || is_numbered {
-            return Ok(());
-        }
-        let Workshop { file_system, root, names, .. } = &*self.workshop;
-        let mut walk = Walk::below(root, self.path.depth());
-        let mut newest = None;
-        while let Some((directory, files)) = walk.next(&**file_system).await? {
-            let own = files.iter().filter_map(|file| Some((names.time_of_own(&file.name)?, &file.name)));
-            let own = own.max().map(|(time, name)| (time, join(&directory, name)));
-            newest = newest.max(own);
-        }
-        let Some((time, path)) = newest else { return Ok(()) };
-        self.read_ledger().await?;
-        if self.ledger.ledger.as_ref().is_none_or(|ledger| ledger.latest() >= time) {
-            return Ok(());
-        }
-        // Another agent may have completed it since the ledger was read.
-        self.ledger.ledger = None;
-        self.read_ledger().await?;
-        let (Some(ledger), Some(directory)) = (&self.ledger.ledger, &self.ledger.directory) else {
-            return Ok(());
-        };
-        if ledger.latest() >= time || weir_runtime::put_back!("ledger_put_back_believed") {
-            return Ok(());
-        }
-        let (directory, root) = (directory.clone(), self.workshop.root.clone());
-        Err(LedgerError::Behind { directory, path, root }.failure())
-    }
-
     /// Before the first run leftovers of other agents are looked for, before a further one what
     /// the last has left.
     async fn clear_up(&mut self) {
@@ -354,13 +320,17 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     async fn recover(&mut self) -> Result<Recovered, Failure> {
-        self.read_ledger().await?;
+        let forgotten = self.forgotten().await?;
         let Some(ledger) = &self.ledger.ledger else { return Ok(Recovered::default()) };
-        Ok(Recovered { settled: ledger.settled(), reached: ledger.reached(), mark: ledger.mark() })
+        let (settled, reached) = (ledger.settled(), ledger.reached());
+        Ok(Recovered { settled, reached, mark: ledger.mark(), forgotten })
+    }
+
+    async fn accept_forgotten(&mut self) -> Result<(), Failure> {
+        self.accept().await
     }
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
-        self.hold_against_files(!port.incarnations().is_empty()).await?;
         self.begin_ledger(port).await?;
         self.clear_up().await;
         let setup = Setup {

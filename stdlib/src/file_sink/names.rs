@@ -45,7 +45,7 @@ pub(super) struct FileNames {
     /// What names of this start's files show: the random number and the owner's sign, in hexadecimal digits.
     instance: String,
     /// Whose files these are.
-    owner: String,
+    owner: Owner,
     extension: String,
     in_use: InUse,
     /// `.program.sink.tmp`
@@ -63,6 +63,21 @@ pub(super) enum InUse {
     Dot,
     /// It only ends in `.tmp`.
     Tmp,
+}
+
+/// Whose files they are: the sink of a program, with or without the promise `exactly_once`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner(String);
+
+/// What the name of a complete file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Named {
+    /// When it was begun, in whole seconds, as microseconds.
+    pub(super) begun: i64,
+    /// The random number of the start that wrote it.
+    pub(super) drawn: u32,
+    /// Its number within that start.
+    pub(super) number: u64,
 }
 
 /// The two names that a file has in its life, with their directory.
@@ -87,12 +102,12 @@ impl FileNames {
         (program, sink): (&str, &str),
         exactly_once: bool,
     ) -> Result<FileNames, getrandom::Error> {
-        let owner = format!("{}.{}.{exactly_once}", word(program), word(sink));
+        let owner = Owner::of(&folder(program, sink), exactly_once);
         let drawn = getrandom::u32()?;
         Ok(FileNames {
             prefix: prefix.to_string(),
             drawn,
-            instance: format!("{drawn:08x}{:04x}", sign(&owner, drawn)),
+            instance: format!("{drawn:08x}{:04x}", owner.sign(drawn)),
             owner,
             extension: extension.to_string(),
             in_use,
@@ -131,22 +146,9 @@ impl FileNames {
         self.drawn
     }
 
-    /// The time in the name of a complete file of this sink, in microseconds; none if it is another's.
-    pub(super) fn time_of_own(&self, name: &str) -> Option<i64> {
-        let mut parts = name.rsplitn(4, '-');
-        let (number, instance, time) = (parts.next()?, parts.next()?, parts.next()?);
-        let digits = number.split('.').next()?;
-        let is_number = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        // Earlier versions drew four digits.
-        let (drawn, own) =
-            matches!(instance.len(), 8 | 12).then(|| instance.split_at_checked(instance.len() - 4))??;
-        let (drawn, own) = (u32::from_str_radix(drawn, 16).ok()?, u16::from_str_radix(own, 16).ok()?);
-        let is_own = own == sign(&self.owner, drawn);
-        if !is_number || !is_own || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
-            return None;
-        }
-        let time = DateTime::strptime(TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?;
-        Some(time.timestamp().as_microsecond())
+    /// Whose files these are.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Whether an earlier instance of this sink, here or elsewhere, wrote a file of this name.
@@ -156,9 +158,52 @@ impl FileNames {
     }
 }
 
-/// The sign by which an owner knows the names with this random number as its own.
-fn sign(owner: &str, drawn: u32) -> u16 {
-    xxh3_64_with_seed(owner.as_bytes(), u64::from(drawn)) as u16
+impl Owner {
+    /// The owner whose ledger is in a folder of this name.
+    pub(super) fn of(folder: &str, exactly_once: bool) -> Owner {
+        Owner(format!("{folder}.{exactly_once}"))
+    }
+
+    /// The sign by which an owner knows the names with this random number as its own.
+    fn sign(&self, drawn: u32) -> u16 {
+        xxh3_64_with_seed(self.0.as_bytes(), u64::from(drawn)) as u16
+    }
+
+    /// What the name of a complete file of this owner says; none if it is another's.
+    pub(super) fn own(&self, name: &str) -> Option<Named> {
+        let (named, sign) = named(name)?;
+        (sign == self.sign(named.drawn)).then_some(named)
+    }
+}
+
+impl Named {
+    /// What the name of a complete file says, whoever wrote it.
+    pub(super) fn of(name: &str) -> Option<Named> {
+        named(name).map(|(named, _)| named)
+    }
+}
+
+/// What the name of a complete file says, and the sign of its owner.
+fn named(name: &str) -> Option<(Named, u16)> {
+    let mut parts = name.rsplitn(4, '-');
+    let (number, instance, time) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits = number.split('.').next()?;
+    let is_number = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // Earlier versions drew four digits.
+    let (drawn, sign) =
+        matches!(instance.len(), 8 | 12).then(|| instance.split_at_checked(instance.len() - 4))??;
+    let (drawn, sign) = (u32::from_str_radix(drawn, 16).ok()?, u16::from_str_radix(sign, 16).ok()?);
+    if !is_number || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
+        return None;
+    }
+    let time = DateTime::strptime(TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?;
+    let begun = time.timestamp().as_microsecond();
+    Some((Named { begun, drawn, number: digits.parse().ok()? }, sign))
+}
+
+/// The name of the folder of a sink's ledger.
+pub(super) fn folder(program: &str, sink: &str) -> String {
+    format!("{}.{}", word(program), word(sink))
 }
 
 /// A path in a directory.
@@ -258,21 +303,22 @@ mod tests {
         };
         let (mine, earlier) = (names("lake", true), names("lake", true));
         let FilePaths { temporary, complete } = earlier.next("", begun);
-        assert_eq!(mine.time_of_own(&complete), Some(begun));
-        assert_eq!(mine.time_of_own(&temporary), None);
+        let named = Named { begun, drawn: earlier.drawn, number: 1 };
+        assert_eq!(mine.owner.own(&complete), Some(named));
+        assert_eq!(mine.owner.own(&temporary), None);
         // As an earlier version has named its files, with 16 random bits.
         let drawn = 0x9f3c;
-        let instance = format!("{drawn:04x}{:04x}", sign(&mine.owner, drawn));
+        let instance = format!("{drawn:04x}{:04x}", mine.owner.sign(drawn));
         let complete = format!("my-events-20260101T120000Z-{instance}-000001.txt");
-        assert_eq!(mine.time_of_own(&complete), Some(begun));
+        assert_eq!(mine.owner.own(&complete), Some(Named { begun, drawn, number: 1 }));
         // One of 65,536 strangers looks like an own file.
         let strangers = (0..8).map(|_| names("pond", true)).chain((0..8).map(|_| names("lake", false)));
-        let taken = strangers.filter(|names| mine.time_of_own(&names.next("", begun).complete).is_some());
+        let taken = strangers.filter(|names| mine.owner.own(&names.next("", begun).complete).is_some());
         assert!(taken.count() < 3);
         for name in
             ["", "events", "a-b-c-d", "events-20260101T120000Z-9f3c51d2-000001.txt-", "-----", "é-é-é-é"]
         {
-            assert_eq!(mine.time_of_own(name), None, "{name}");
+            assert_eq!(mine.owner.own(name), None, "{name}");
         }
     }
 

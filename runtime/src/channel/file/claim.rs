@@ -1,7 +1,7 @@
 //! The claim: what a sink says that it has had of a channel, and the channel does not have.
 //!
 //! The start that was refused because of it leaves it in the file `claim`, so that `weir channel` can show it,
-//! and a repair can accept the loss.
+//! and a repair can accept the loss. Then it is called `accepted`, until the sink has gone on.
 //!
 //! ```text
 //!   0  8  magic `WEIRCLAM`             19 16  that incarnation, or zeros
@@ -25,6 +25,8 @@ use crate::storage::{Access, Storage, replace};
 pub(super) const CLAIM: &str = "claim";
 /// One that is about to take its place.
 const CLAIM_NEW: &str = "claim.new";
+/// What a claim is called once a repair has accepted it.
+const ACCEPTED: &str = "accepted";
 const MAGIC: &[u8; 8] = b"WEIRCLAM";
 const VERSION: u16 = 1;
 /// The longest file.
@@ -60,8 +62,17 @@ impl Claim {
 
     /// The claim in a directory.
     pub(super) fn read<S: Storage>(storage: &S) -> Result<Option<Claim>, SurveyError> {
-        let failed = SurveyError::io(format!("reading {CLAIM}"));
-        let file = match storage.open(CLAIM, Access::Read) {
+        Claim::read_as(CLAIM, storage)
+    }
+
+    /// The claim that the last repair has accepted.
+    pub(super) fn accepted<S: Storage>(storage: &S) -> Result<Option<Claim>, SurveyError> {
+        Claim::read_as(ACCEPTED, storage)
+    }
+
+    fn read_as<S: Storage>(name: &str, storage: &S) -> Result<Option<Claim>, SurveyError> {
+        let failed = SurveyError::io(format!("reading {name}"));
+        let file = match storage.open(name, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
             Ok(file) => file,
@@ -73,16 +84,23 @@ impl Claim {
             bytes.truncate(read);
             Ok(bytes)
         });
-        let damage = || Damage { file: CLAIM.to_owned(), offset: 0, what: "it can't be read".to_owned() };
+        let damage = || Damage { file: name.to_owned(), offset: 0, what: "it can't be read".to_owned() };
         Claim::decode(&read.map_err(failed)?).ok_or_else(|| damage().into()).map(Some)
     }
 
     /// Takes it out of the directory, since it holds no more.
     pub(super) fn remove<S: Storage>(storage: &S) -> io::Result<()> {
-        match storage.unlink(CLAIM) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| storage.sync_directory()),
-        }
+        unless_missing(storage.unlink(CLAIM), storage)
+    }
+
+    /// Notes that a repair has accepted it.
+    pub(super) fn accept<S: Storage>(storage: &S) -> io::Result<()> {
+        unless_missing(storage.rename(CLAIM, ACCEPTED), storage)
+    }
+
+    /// Forgets what was accepted, since the sink has gone on.
+    pub(super) fn remove_accepted<S: Storage>(storage: &S) -> io::Result<()> {
+        unless_missing(storage.unlink(ACCEPTED), storage)
     }
 
     /// What is missing, as a place that is damaged.
@@ -125,6 +143,14 @@ impl Claim {
     }
 }
 
+/// Makes a change of names durable; it is none where there was nothing.
+fn unless_missing<S: Storage>(changed: io::Result<()>, storage: &S) -> io::Result<()> {
+    match changed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        changed => changed.and_then(|()| storage.sync_directory()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +174,16 @@ mod tests {
         assert_eq!(Claim::read(&disk).unwrap().map(|claim| claim.message.len()), Some(MESSAGE_BYTES_MAX));
         Claim::remove(&disk).unwrap();
         Claim::remove(&disk).unwrap();
+        Claim::accept(&disk).unwrap();
+        assert_eq!(Claim::accepted(&disk).unwrap(), None, "there was none");
+        claim.write(&disk).unwrap();
+        Claim::accept(&disk).unwrap();
+        assert_eq!(
+            (Claim::read(&disk).unwrap(), Claim::accepted(&disk).unwrap()),
+            (None, Some(claim.clone()))
+        );
+        Claim::remove_accepted(&disk).unwrap();
+        assert_eq!(Claim::accepted(&disk).unwrap(), None);
         let bytes = claim.encode();
         let summed = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         for bit in 0..summed * 8 {

@@ -36,6 +36,11 @@ enum Divergence {
         way_out(place, "the directory")
     )]
     Stranger { reader: String, place: String, stranger: String, through: u64 },
+    #[error(
+        "{what}. What it has forgotten would come again. {}",
+        way_out(place, "the ledger, with the channel's directory,")
+    )]
+    Forgotten { what: String, place: String },
 }
 
 fn way_out(place: &str, what: &str) -> String {
@@ -54,7 +59,11 @@ impl<S: Storage> FileChannel<S> {
         let reached = recovered.reached.get(partition).copied();
         let Some(divergence) = self.divergence(reader, reached, recovered, storage.place()) else {
             // An earlier start may have been refused.
-            if let Err(error) = Claim::remove(storage) {
+            let removed = Claim::remove(storage).and_then(|()| match self.has_accepted(reader, recovered) {
+                true => Ok(()),
+                false => Claim::remove_accepted(storage),
+            });
+            if let Err(error) = removed {
                 warn!(component = %self.shared.component, "removing a claim that holds no more: {error}");
             }
             return Ok(());
@@ -71,6 +80,14 @@ impl<S: Storage> FileChannel<S> {
             warn!(component = %component, "writing down what is missing, for `weir channel repair`: {error}");
         }
         Err(Failure::permanent(divergence))
+    }
+
+    /// See [`Channel::accepts`](crate::channel::Channel::accepts).
+    pub(super) fn has_accepted(&self, reader: &str, recovered: &Recovered) -> bool {
+        let Some(storage) = self.shared.storage.get() else { return false };
+        // What can't be read is not accepted.
+        let accepted = Claim::accepted(storage).ok().flatten();
+        accepted.is_some_and(|claim| claim.reader == reader && claim.mark == recovered.mark)
     }
 
     fn divergence(
@@ -103,8 +120,13 @@ impl<S: Storage> FileChannel<S> {
         }
         let mut strangers =
             recovered.reached.iter().filter(|(partition, _)| partition.name().starts_with(PARTITION_PREFIX));
-        let (stranger, far) = strangers.next().filter(|_| reached.is_none() && !state.accepts_strangers)?;
-        let stranger = stranger.name().to_owned();
-        Some(Divergence::Stranger { reader, place, stranger, through: far.through })
+        let stranger = strangers.next().filter(|_| reached.is_none() && !state.accepts_strangers);
+        drop(state);
+        if let Some((stranger, far)) = stranger {
+            let stranger = stranger.name().to_owned();
+            return Some(Divergence::Stranger { reader, place, stranger, through: far.through });
+        }
+        let forgotten = recovered.forgotten.as_ref().filter(|_| !self.has_accepted(&reader, recovered))?;
+        Some(Divergence::Forgotten { what: forgotten.what.clone(), place })
     }
 }

@@ -418,6 +418,10 @@ impl<S: Storage> Channel for FileChannel<S> {
         self.compare(reader, recovered)
     }
 
+    fn accepts(&self, reader: &str, recovered: &Recovered) -> bool {
+        self.has_accepted(reader, recovered)
+    }
+
     async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
         self.shared.check(room)?;
         let shared = &self.shared;

@@ -270,7 +270,7 @@ impl Salvage {
         };
         storage.sync_directory().map_err(refused)?;
         log.superblock_file = replace_superblock(storage, &superblock).map_err(refused)?;
-        Claim::remove(storage).map_err(refused)?;
+        Claim::accept(storage).map_err(refused)?;
         remove_before(storage, superblock.oldest)
     }
 }

@@ -1,9 +1,10 @@
 //! Entries of the ledger, byte by byte; docs/ledger-format.md says what they are for.
 //!
 //! ```text
-//! entry      "WEIRLEDG", u16 version 2, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
+//! entry      "WEIRLEDG", u16 version 3, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
 //!            u32 partitions, for each: text name, u64 settled, set arrived, 16 bytes incarnation,
 //!            u32 files, for each: text temporary, text complete, u64 length, u64 checksum, u8 state,
+//!            i64 believed, u32 instances, for each: u32 drawn, i64 latest, set numbers,
 //!            u32 CRC-32C of all bytes before
 //! kind       1 step: what is new. 2 whole: all that is known; entries before it are not needed
 //! latest     the latest time in a file's name, in microseconds: later names sort behind it
@@ -15,8 +16,9 @@
 //! checksum   XXH3 (64 bits) of the file's first `length` bytes
 //! state      1 complete: the file ends at `length`. 2 open: more may be behind, which is not committed
 //! ```
+//! believed, numbers   which files were named in this entry or before ([`FileNumbers`]); in a whole entry alone
 //!
-//! Version 1 lacks `incarnation` and `state`, all of its files are complete, and its names are paths as the
+//! Version 2 lacks what is behind `files`. Version 1 lacks as well `incarnation` and `state`, all of its files are complete, and its names are paths as the
 //! agent spelled them, with the root as it was then.
 //!
 //! Numbers are little-endian. The format is binary since most of it are the sets, whose portable
@@ -30,9 +32,11 @@ use roaring::RoaringTreemap;
 use weir_runtime::batch::Partition;
 use weir_runtime::channel::Incarnation;
 
+use super::file_numbers::{FileNumbers, Numbers};
+
 const MAGIC: &[u8; 8] = b"WEIRLEDG";
 /// The version that is written.
-pub(super) const VERSION: u16 = 2;
+pub(super) const VERSION: u16 = 3;
 /// Magic, version, kind, instance, number, nonce, latest.
 const HEADER_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 4;
@@ -95,6 +99,8 @@ pub(super) struct Entry {
     pub(super) latest: i64,
     pub(super) partitions: Vec<PartitionRecord>,
     pub(super) files: Vec<FileRecord>,
+    /// In a whole entry, the files that were named here or before.
+    pub(super) numbers: FileNumbers,
 }
 
 impl Entry {
@@ -123,6 +129,14 @@ impl Entry {
             bytes.extend(length.to_le_bytes());
             bytes.extend(checksum.to_le_bytes());
             bytes.push(*state as u8);
+        }
+        bytes.extend(self.numbers.believed().to_le_bytes());
+        bytes.extend((self.numbers.instances().len() as u32).to_le_bytes());
+        for (drawn, Numbers { latest, numbers }) in self.numbers.instances() {
+            bytes.extend(drawn.to_le_bytes());
+            bytes.extend(latest.to_le_bytes());
+            bytes.extend((numbers.serialized_size() as u32).to_le_bytes());
+            numbers.serialize_into(&mut bytes).expect("writing into memory does not fail");
         }
         bytes.extend(crc(&bytes).to_le_bytes());
         bytes
@@ -198,6 +212,12 @@ impl Entry {
                 },
             });
         }
+        let numbers = match (version, kind) {
+            // Whatever was named before has no later time in its name.
+            (1 | 2, Kind::Whole) => FileNumbers::believing(latest),
+            (1 | 2, Kind::Step) => FileNumbers::default(),
+            _ => read_numbers(from)?,
+        };
         bytes.is_empty().then_some(Entry {
             version,
             kind,
@@ -207,8 +227,20 @@ impl Entry {
             latest,
             partitions,
             files,
+            numbers,
         })
     }
+}
+
+fn read_numbers(from: &mut &[u8]) -> Option<FileNumbers> {
+    let mut numbers = FileNumbers::believing(i64::from_le_bytes(read(from)?));
+    for _ in 0..u32::from_le_bytes(read(from)?) {
+        let drawn = u32::from_le_bytes(read(from)?);
+        let latest = i64::from_le_bytes(read(from)?);
+        let of_instance = RoaringTreemap::deserialize_from(read_sized(from)?).ok()?;
+        numbers.add_instance(drawn, latest, of_instance);
+    }
+    Some(numbers)
 }
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -269,19 +301,34 @@ mod tests {
                 partition("clicks/0", 0, &[1 << 40]),
             ],
             files: vec![file("events-1.txt", FileState::Complete), file("events-2.txt", FileState::Open)],
+            numbers: FileNumbers::default(),
         }
     }
 
-    /// The bytes of version 2: they may never change, or earlier ledgers could not be read.
+    /// One that says all.
+    fn whole() -> Entry {
+        let mut numbers = FileNumbers::believing(1_767_268_000_000_000);
+        numbers.add_instance(0x9f3c_51d2, 1_767_268_800_000_000, [1, 2, 3, 5].into_iter().collect());
+        numbers.add_instance(7, 1_767_268_700_000_000, (1..=1_000).collect());
+        Entry { kind: Kind::Whole, numbers, ..example() }
+    }
+
+    /// The bytes of version 3: they may never change, or earlier ledgers could not be read.
     #[test]
-    fn an_entry_of_version_2_is_read_and_written_as_ever() {
-        let golden = include_bytes!("golden/entry-2.ledger");
+    fn an_entry_of_version_3_is_read_and_written_as_ever() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/file_sink/ledger/golden/entry-3.ledger");
         if std::env::var_os("GOLDEN").is_some_and(|golden| golden == "write") {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/file_sink/ledger/golden/entry-2.ledger");
-            std::fs::write(path, example().encode()).unwrap();
+            std::fs::write(path, whole().encode()).unwrap();
         }
-        assert_eq!(Entry::decode(golden), Ok(example()));
-        assert_eq!(example().encode(), golden);
+        let golden = std::fs::read(path).unwrap();
+        assert_eq!(Entry::decode(&golden), Ok(whole()));
+        assert_eq!(whole().encode(), golden);
+    }
+
+    #[test]
+    fn an_entry_of_version_2_is_read() {
+        let golden = include_bytes!("golden/entry-2.ledger");
+        assert_eq!(Entry::decode(golden), Ok(Entry { version: 2, ..example() }));
     }
 
     #[test]
@@ -310,9 +357,10 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_and_nothing_else() {
-        let whole = Entry { kind: Kind::Whole, partitions: Vec::new(), files: Vec::new(), ..example() };
-        assert_eq!(Entry::decode(&whole.encode()), Ok(whole));
-        let bytes = example().encode();
+        let empty = Entry { partitions: Vec::new(), files: Vec::new(), ..whole() };
+        assert_eq!(Entry::decode(&empty.encode()), Ok(empty));
+        assert_eq!(Entry::decode(&example().encode()), Ok(example()));
+        let bytes = whole().encode();
         for length in 0..bytes.len() {
             assert!(Entry::decode(&bytes[..length]).is_err(), "{length}");
         }

@@ -36,7 +36,7 @@ pub(in crate::file_sink) enum LedgerError {
     },
     /// Somebody has removed entries.
     #[error(
-        "entries before {number} are missing in {directory}: without them nobody knows which events have arrived; put them back, or remove the directory to begin anew, after which some events may be written twice"
+        "entries before {number} are missing in {directory}: without them nobody knows which events have arrived; put them back, or begin the ledger anew with `weir ledger repair --accept-repeats {directory}`, after which some events may be written twice"
     )]
     Missing {
         /// The first entry that is there.
@@ -46,7 +46,7 @@ pub(in crate::file_sink) enum LedgerError {
     },
     /// An entry can't be read.
     #[error(
-        "{path} is damaged: {what}; put back a copy, or remove the directory to begin anew, after which some events may be written twice"
+        "{path} is damaged: {what}; put back a copy, or begin the ledger anew with `weir ledger repair --accept-repeats` and its directory, after which some events may be written twice"
     )]
     Damaged {
         /// The entry.
@@ -56,15 +56,29 @@ pub(in crate::file_sink) enum LedgerError {
     },
     /// There are files of which every ledger of this sink should know.
     #[error(
-        "{directory} knows nothing of {path}, which this sink has completed: the ledger was deleted, or put back from a backup; put the newer one back, or move the files that are as new as this one out of {root}, after which their events may be written twice"
+        "{directory} knows nothing of {count} complete files of this sink, the latest of which is {path}: the ledger was deleted, or put back from a backup, perhaps with the channel"
     )]
     Behind {
         /// The ledger's directory.
         directory: String,
         /// The latest of these files.
         path: String,
-        /// What the files are below of.
-        root: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A file was committed further than the ledger knows.
+    #[error(
+        "{directory} knows the first {known} bytes of {path}, and of its {length} bytes all were committed: the ledger was put back from a backup, perhaps with the channel"
+    )]
+    Outgrown {
+        /// The ledger's directory.
+        directory: String,
+        /// The file, under its final name.
+        path: String,
+        /// How many of its bytes the ledger knows.
+        known: u64,
+        /// How many there are.
+        length: u64,
     },
     /// A file that is committed is not the one that was written.
     #[error(
@@ -94,6 +108,13 @@ pub(in crate::file_sink) enum LedgerError {
 }
 
 impl LedgerError {
+    /// What can be done about a ledger in this directory that has forgotten what it had.
+    pub(in crate::file_sink) fn way_out(directory: &str) -> String {
+        format!(
+            "No event was delivered and no file was removed: put the newer ledger back, or go on with `weir ledger repair --accept-repeats {directory}`, after which what the ledger has forgotten may be written twice"
+        )
+    }
+
     /// What it means for the sink: what no attempt can mend is permanent.
     pub(in crate::file_sink) fn failure(self) -> Failure {
         match self {
@@ -101,6 +122,7 @@ impl LedgerError {
             | LedgerError::Damaged { .. }
             | LedgerError::Changed { .. }
             | LedgerError::Behind { .. }
+            | LedgerError::Outgrown { .. }
             | LedgerError::Unreadable { .. }
             | LedgerError::Unidentified => Failure::permanent(self),
             LedgerError::File(_) => Failure::from(self),

@@ -32,8 +32,10 @@
 mod completing;
 mod entry;
 mod error;
+mod file_numbers;
 mod known;
 mod recovery;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,13 +46,15 @@ use weir_runtime::channel::{Incarnation, Reached};
 
 use super::error::{FileError, Operation};
 use super::file_system::FileSystem;
-use super::names::{join, word};
+use super::names::{folder, join};
 use entry::{Entry, Kind, PartitionRecord, VERSION};
 pub(super) use entry::{FileRecord, FileState};
 pub(super) use error::LedgerError;
+pub(super) use file_numbers::FileNumbers;
 use known::Extent;
 pub(super) use known::{Arrived, Known, Settled, note};
 pub(super) use recovery::named_files;
+use repair::BEYOND;
 
 /// The folder of ledgers within the sink's root.
 pub(super) const FOLDER: &str = ".weir";
@@ -78,11 +82,11 @@ pub(super) struct Ledger<F> {
     instance: u32,
     /// The number of the next entry.
     next: u64,
-    /// The lowest number that may still be there.
-    first: u64,
     /// The last entry that says all that is known; 0 if there is none.
     whole: u64,
     known: Known,
+    /// Which files were ever named.
+    numbers: FileNumbers,
     /// The latest time in the name of a file.
     latest: i64,
     /// What was known before this writer began, and what others have added.
@@ -115,7 +119,7 @@ pub(super) struct Commit {
 
 /// The directory of a sink's ledger.
 pub(super) fn directory(root: &str, program: &str, sink: &str) -> String {
-    join(&join(root, FOLDER), &format!("{}.{}", word(program), word(sink)))
+    join(&join(root, FOLDER), &folder(program, sink))
 }
 
 fn entry_name(number: u64) -> String {
@@ -155,9 +159,26 @@ impl<F: FileSystem> Ledger<F> {
         self.known.reached()
     }
 
-    /// Whether this writer has begun it ([`Ledger::begin`]).
-    pub(super) fn is_begun(&self) -> bool {
-        self.begun
+    /// Which files were ever named.
+    pub(super) fn numbers(&self) -> &FileNumbers {
+        &self.numbers
+    }
+
+    /// A file that has its final name and is longer than the ledger, which knows its beginning, says: the path, how
+    /// much of it is known, and how long it is.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub(super) async fn outgrown(&self) -> Result<Option<(String, u64, u64)>, LedgerError> {
+        for file in self.foreign.values().filter(|file| file.state == FileState::Open) {
+            let path = join(&self.root, &file.complete);
+            let found = self.file_system.length(&path).await;
+            let found = found.map_err(FileError::of(Operation::Read, &path))?;
+            if let Some(found) = found.filter(|found| *found > file.length) {
+                return Ok(Some((path, file.length, found)));
+            }
+        }
+        Ok(None)
     }
 
     /// The number of the last entry; 0 if there is none.
@@ -240,14 +261,19 @@ impl<F: FileSystem> Ledger<F> {
     }
 
     /// Removes the entries before this one, the lowest first, as far as that goes.
-    async fn remove_before(&mut self, number: u64) {
-        while self.first < number {
-            let path = join(&self.directory, &entry_name(self.first));
+    async fn remove_before(&self, number: u64) {
+        let stays = |path: &str, error: &dyn std::error::Error| {
+            debug!(path, "an entry that is not needed any more stays for now: {error}");
+        };
+        let found = match numbers(&*self.file_system, &self.directory).await {
+            Ok(found) => found,
+            Err(error) => return stays(&self.directory, &error),
+        };
+        for before in found.into_iter().filter(|found| *found < number) {
+            let path = join(&self.directory, &entry_name(before));
             if let Err(error) = self.file_system.remove(&path).await {
-                debug!(path, "an entry that is not needed any more stays for now: {error}");
-                return;
+                return stays(&path, &error);
             }
-            self.first += 1;
         }
     }
 
@@ -308,6 +334,10 @@ impl<F: FileSystem> Ledger<F> {
             latest: self.latest.max(commit.latest),
             partitions: partitions.collect(),
             files,
+            numbers: match kind {
+                Kind::Step => FileNumbers::default(),
+                Kind::Whole => self.numbers.optimized(),
+            },
         })
     }
 
@@ -350,8 +380,9 @@ impl<F: FileSystem> Ledger<F> {
     /// lowest first: where the one before is there, this one can't have been there and been removed.
     async fn check_place(&self, number: u64) -> Result<(), LedgerError> {
         let numbers = numbers(&*self.file_system, &self.directory).await?;
-        let is_last = numbers.iter().all(|other| *other <= number);
-        if numbers.contains(&(number - 1)) || (number == 1 && is_last) {
+        let last = numbers.last().copied().unwrap_or_default();
+        let (is_last, repaired) = (last <= number, last >= number.saturating_add(BEYOND / 2));
+        if (numbers.contains(&(number - 1)) && !repaired) || (number == 1 && is_last) {
             return Ok(());
         }
         // Nobody relies on it: it lies below an entry that says all, or the ledger was taken away. It
@@ -394,6 +425,7 @@ impl<F: FileSystem> Ledger<F> {
 
     fn learn(&mut self, entry: &Entry) {
         self.latest = self.latest.max(entry.latest);
+        self.numbers.learn(entry);
         let forgotten = self.known.learn(entry);
         if forgotten > 0 {
             warn!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Kind};
 use super::known::Known;
-use super::{FileRecord, FileState, Ledger, LedgerError, Settled, entry_name, numbers};
+use super::{FileNumbers, FileRecord, FileState, Ledger, LedgerError, Settled, entry_name, numbers};
 use crate::file_sink::error::{FileError, Operation};
 use crate::file_sink::file_system::FileSystem;
 use crate::file_sink::names::{below, file_name, join};
@@ -73,18 +73,12 @@ async fn place_below<F: FileSystem>(files: &F, root: &str, file: &mut FileRecord
 }
 
 /// The entries that count, the oldest first: from the last that says all, or from the first of all.
-async fn read_all<F: FileSystem>(
-    files: &F,
-    root: &str,
-    directory: &str,
-) -> Result<(Vec<Entry>, u64), LedgerError> {
+async fn read_all<F: FileSystem>(files: &F, root: &str, directory: &str) -> Result<Vec<Entry>, LedgerError> {
     loop {
         let numbers = numbers(files, directory).await?;
-        let Some((lowest, highest)) = numbers.first().copied().zip(numbers.last().copied()) else {
-            return Ok((Vec::new(), 1));
-        };
+        let Some(highest) = numbers.last().copied() else { return Ok(Vec::new()) };
         match read_down(files, root, directory, highest).await? {
-            Some(entries) => return Ok((entries, lowest)),
+            Some(entries) => return Ok(entries),
             // Another writer has made a whole one and removed others between listing and reading.
             None if numbers_moved(files, directory, highest).await? => {}
             None => {
@@ -142,7 +136,7 @@ pub(in crate::file_sink) async fn named_files<F: FileSystem>(
     root: &str,
     directory: &str,
 ) -> Result<BTreeSet<String>, LedgerError> {
-    let (entries, _) = read_all(files, root, directory).await?;
+    let entries = read_all(files, root, directory).await?;
     let named = entries.iter().flat_map(|entry| &entry.files);
     let named = named
         .filter(|file| file.state == FileState::Complete || !weir_runtime::put_back!("open_files_unnamed"));
@@ -161,13 +155,26 @@ impl<F: FileSystem> Ledger<F> {
         directory: String,
         instance: u32,
     ) -> Result<Ledger<F>, LedgerError> {
-        let (entries, first) = read_all(&*file_system, &root, &directory).await?;
+        let entries = read_all(&*file_system, &root, &directory).await?;
         if let Some(last) = entries.last() {
             sync_entry(&*file_system, &directory, last.number).await?;
         }
-        let mut known = Known::default();
+        Ok(Ledger::of(file_system, component, root, directory, instance, entries))
+    }
+
+    /// A ledger in which there are these entries that count.
+    pub(super) fn of(
+        file_system: Arc<F>,
+        component: Arc<str>,
+        root: String,
+        directory: String,
+        instance: u32,
+        entries: Vec<Entry>,
+    ) -> Ledger<F> {
+        let (mut known, mut numbers) = (Known::default(), FileNumbers::default());
         for entry in &entries {
             known.learn(entry);
+            numbers.learn(entry);
         }
         let latest = entries.iter().map(|entry| entry.latest).max().unwrap_or(i64::MIN);
         let whole = entries.iter().find(|entry| entry.kind == Kind::Whole).map_or(0, |entry| entry.number);
@@ -175,15 +182,15 @@ impl<F: FileSystem> Ledger<F> {
         let files = entries.into_iter().flat_map(|entry| entry.files);
         // What later entries say of a file counts.
         let foreign = files.map(|file| (file.temporary.clone(), file)).collect();
-        Ok(Ledger {
+        Ledger {
             file_system,
             component,
             root,
             directory,
             instance,
             next,
-            first,
             whole,
+            numbers,
             others: known.clone(),
             known,
             latest,
@@ -192,7 +199,7 @@ impl<F: FileSystem> Ledger<F> {
             open: BTreeMap::new(),
             foreign,
             begun: false,
-        })
+        }
     }
 
     /// Does the renames that the ledger names and that are not done, completes the files that were left open, and

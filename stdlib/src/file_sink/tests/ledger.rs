@@ -1,9 +1,11 @@
 //! Exactly once: a crash at every call, and again in recovery; a second writer; answers that are lost.
 
 mod killed;
+mod put_back;
 mod renamed;
 
 use weir_runtime::batch::Identities;
+use weir_runtime::channel::Forgotten;
 
 use super::super::error::Operation;
 use super::*;
@@ -65,6 +67,13 @@ impl Rig {
         }
     }
 
+    /// Recovers as an agent without a durable channel does.
+    async fn recover(&mut self) -> Result<(), Failure> {
+        let found = self.sink.recover().await?;
+        let refused = found.forgotten.map(|Forgotten { what, way_out }| format!("{what}. {way_out}"));
+        refused.map_or(Ok(()), |refused| Err(Failure::permanent(refused)))
+    }
+
     /// Begins the ledger, as the first run does before it takes anything.
     async fn begin(&mut self) {
         self.sink.recover().await.unwrap();
@@ -103,7 +112,7 @@ async fn run_to_the_end(disk: &Simulated) -> Result<(), Failure> {
 
 async fn run_to_the_end_under(root: &'static str, disk: &Simulated) -> Result<(), Failure> {
     let mut rig = Rig::promising(disk.clone(), &Options { root, ..options() }, true);
-    rig.sink.recover().await?;
+    rig.recover().await?;
     rig.send_all().await;
     rig.end();
     rig.run().await?;

@@ -6,12 +6,14 @@
 //! then its power is lost, with whatever was not synced, or only the agent is killed. At the end every line has to be
 //! there once, in the order of its file, under a name that its file had, and nothing else. Besides, the source's own
 //! calls fail (also when it looks through directories), saving positions for a while or for the whole life of an
-//! agent; and a channel in memory refuses puts, so that the source begins again.
+//! agent; and a channel in memory refuses puts, so that the source begins again. Between two lives the ledger, alone or
+//! with channel and positions, is put back from a backup; then the start has to be refused until all is as it was.
 //!
 //! `WEIR_HISTORIES` says how many histories are played, from `WEIR_SEED` on. `WEIR_SEED` alone plays that one again and
 //! tells what happens; with `WEIR_AIM` (`Within sink Rename entry`) with a stop in that place, as well as by chance.
 
 mod account;
+mod backup;
 mod refusing;
 mod script;
 mod world;
@@ -68,6 +70,7 @@ async fn stop_once(seed: u64, way: Way, at: Option<(u64, Moment)>) -> (World, Re
 async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<(), String>) {
     let world = World::new(seed, way, 3, 150);
     aim.into_iter().for_each(|aim| world.aim(aim));
+    let mut backup = None;
     while !world.script.lock().unwrap().is_over() {
         let (within, moment, pause) = {
             let mut chance = world.chance.lock().unwrap();
@@ -94,6 +97,15 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
             return (world, Err(format!("an agent ended as {ending:?}")));
         }
         world.start_again().await;
+        if let Some(older) = backup.take() {
+            match world.start_with(&older).await {
+                Ok(refused) => world.refused.fetch_add(u64::from(refused), Ordering::Relaxed),
+                Err(what) => return (world, Err(what)),
+            };
+        }
+        if world.chance.lock().unwrap().one_in(6) {
+            backup = Some(world.back_up());
+        }
         for _ in 0..world.chance.lock().unwrap().below(6) {
             world.act();
         }
@@ -211,21 +223,23 @@ fn every_line_arrives_once_however_often_the_machine_stops() {
     let histories = number("WEIR_HISTORIES");
     let seeds = number("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
     let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES));
-    let begin = seeds.start;
-    if seeds.end - begin == 1 {
+    let (begin, end) = (seeds.start, seeds.end);
+    if end - begin == 1 {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
         // Another test of the process may have one already.
         let _ = log.with_writer(std::io::stderr).try_init();
     }
+    let refused = AtomicU64::new(0);
     let play = |seed: u64, aim: Option<&Aim>| {
         let way = WAYS[(seed % WAYS.len() as u64) as usize];
         let (world, outcome) = simulate(stop_often(seed, way, aim));
         let aimed = aim.map(|(place, moment)| format!("WEIR_AIM='{moment:?} {place}' ")).unwrap_or_default();
         let outcome = outcome.map_err(|what| aimed + &told(&world, seed, way, &what));
+        refused.fetch_add(world.refused.load(Ordering::Relaxed), Ordering::Relaxed);
         (world, seed, outcome)
     };
     let (coverage, aim) = (Mutex::default(), aim());
-    play_all(seeds.end - begin, &coverage, |number| play(begin + number, aim.as_ref()));
+    play_all(end - begin, &coverage, |number| play(begin + number, aim.as_ref()));
     if number("WEIR_SEED").is_none() {
         // Where chance seldom leads the machine is stopped on purpose; which leads to further places.
         for _round in 0..4 {
@@ -238,7 +252,9 @@ fn every_line_arrives_once_however_often_the_machine_stops() {
         let missed = missed(&coverage.lock().unwrap());
         assert!(missed.is_empty(), "the machine never stopped at {missed:#?}");
     }
-    println!("{}", show(&coverage.into_inner().unwrap()));
+    let refused = refused.into_inner();
+    println!("{refused} starts with a backup were refused\n{}", show(&coverage.into_inner().unwrap()));
+    assert!(refused > 0 || end - begin < 200, "no backup was put back");
 }
 
 /// Where the history that is played again stops as well.

@@ -118,12 +118,14 @@ pub(super) struct World {
     way: Way,
     pub(super) machine: Machine,
     pub(super) chance: Arc<Mutex<Chance>>,
-    channel: SimulatedDisk,
-    positions: SimulatedDisk,
+    pub(super) channel: SimulatedDisk,
+    pub(super) positions: SimulatedDisk,
     room: SimulatedRoom,
-    output: Simulated,
+    pub(super) output: Simulated,
     /// How often the directory of the output was renamed.
     renamed: Arc<AtomicU64>,
+    /// How often a backup was put back, and the start refused.
+    pub(super) refused: Arc<AtomicU64>,
     /// The most events in the durable channel: where there are few, files are committed while they are open.
     capacity: usize,
     pub(super) script: Arc<Mutex<Script>>,
@@ -192,6 +194,7 @@ impl World {
             room,
             output,
             renamed: Arc::default(),
+            refused: Arc::default(),
             capacity,
             script: Arc::new(Mutex::new(script)),
             clock: Arc::new(VirtualClock(Instant::now())),
@@ -237,7 +240,7 @@ impl World {
     }
 
     /// The directory of the output.
-    fn root(&self) -> String {
+    pub(super) fn root(&self) -> String {
         format!("/out-{}", self.renamed.load(Ordering::Relaxed))
     }
 

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use weir_runtime::storage::{list_directory, probe, try_lock, uninterrupted};
 use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::file_sink::{Entry, FileSettings, FileSink, FileSystem};
+use crate::file_sink::{Entry, FileSettings, FileSink, FileSystem, LedgerRepair, LedgerRepairError, repair};
 
 /// How much of a file is read at once.
 const READ_BYTES: usize = 1024 * 1024;
@@ -25,6 +26,15 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     context.descriptors.expect(Purpose::SinkFile);
     let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(FileSink::new(settings, LocalFiles, "", context)?))
+}
+
+/// Says what the ledger of a sink of local files has forgotten, or that it can't be read; and has it go on without, if
+/// repeats are accepted. `directory` is `.weir/PROGRAM.SINK` within the sink's directory.
+///
+/// # Errors
+/// When there is no ledger, it can't be read or written, or an agent writes it at the same time.
+pub async fn repair_ledger(directory: &str, accept_repeats: bool) -> Result<LedgerRepair, LedgerRepairError> {
+    repair(Arc::new(LocalFiles), directory, accept_repeats).await
 }
 
 /// The local disk.

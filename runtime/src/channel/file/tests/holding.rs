@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::channel::Reached;
+use crate::channel::{Forgotten, Reached};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::remove_dir_all(to).ok();
@@ -139,6 +139,32 @@ async fn a_ledger_that_was_deleted_or_put_back_is_refused_until_it_is_accepted()
     repair(folder.path(), None).unwrap();
     let third = open(options(folder.path())).await;
     third.channel.hold_against("sink", &Recovered::default()).unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_it_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    let known = first.deliver(7).await;
+    first.channel.shut().await.unwrap();
+    drop(first);
+    // Channel and ledger were put back together: they agree, and the files do not.
+    let forgotten = Forgotten { what: "the ledger knows nothing of a file".into(), way_out: String::new() };
+    let old = Recovered { forgotten: Some(forgotten), ..known.clone() };
+    let second = open(options(folder.path())).await;
+    insta::assert_snapshot!(second.refusal(&old), @"the ledger knows nothing of a file. What it has forgotten would come again. No event was delivered, skipped or removed: put the ledger, with the channel's directory, back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
+    assert!(!second.channel.accepts("sink", &old));
+    drop(second);
+    assert!(repair(folder.path(), None).unwrap().made);
+    let third = open(options(folder.path())).await;
+    third.channel.hold_against("sink", &old).unwrap();
+    assert!(third.channel.accepts("sink", &old));
+    let further = Recovered { mark: 8, ..old.clone() };
+    assert!(!third.channel.accepts("sink", &further) && !third.channel.accepts("other", &old));
+    // What was accepted holds for that state alone.
+    third.channel.hold_against("sink", &Recovered { mark: 8, ..known }).unwrap();
+    assert!(!third.channel.accepts("sink", &old));
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
-//! The output directory has another name than when the ledger was written; ledgers of version 1; ledgers that were
-//! put back from a backup.
+//! The output directory has another name than when the ledger was written; ledgers of version 1.
 
 use std::path::Path;
 
@@ -57,38 +56,6 @@ async fn a_directory_that_is_renamed_after_a_crash_loses_and_repeats_nothing() {
         run_to_the_end_under("/sea", &disk).await.unwrap();
         check_under("/sea", &disk, &format!("crash at {call}"));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_ledger_that_was_put_back_or_deleted_is_refused_with_the_way_out() {
-    let of_ledger = |disk: &Simulated| {
-        let paths = disk.paths().into_iter().filter(|path| path.starts_with(LEDGER));
-        paths.map(|path| (path.clone(), disk.bytes(&path))).collect::<Vec<_>>()
-    };
-    let disk = Simulated::default();
-    let mut rig = Rig::keeping(&disk);
-    rig.sink.recover().await.unwrap();
-    rig.send(0..12).await;
-    rig.end();
-    rig.run().await.unwrap();
-    let backup = of_ledger(&disk);
-    run_to_the_end(&disk).await.unwrap();
-    check(&disk, "before the ledger is put back");
-    let intact = of_ledger(&disk);
-    for older in [backup, Vec::new()] {
-        disk.put_back(LEDGER, older.clone());
-        for _ in 0..3 {
-            let failure = run_to_the_end(&disk).await.unwrap_err();
-            assert!(failure.is_permanent());
-            assert!(failure.to_string().contains("was deleted, or put back from a backup"), "{failure}");
-            // However often it is tried: nothing is written, and the ledger does not grow newer by that.
-            check(&disk, "refused");
-            assert_eq!(of_ledger(&disk), older);
-        }
-    }
-    disk.put_back(LEDGER, intact);
-    run_to_the_end(&disk).await.unwrap();
-    check(&disk, "the ledger is what it was");
 }
 
 #[tokio::test(start_paused = true)]

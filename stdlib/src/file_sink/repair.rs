@@ -1,0 +1,149 @@
+//! `weir ledger repair`: goes on with a ledger that has forgotten complete files of its sink, or that can't be read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use weir_runtime::Failure;
+
+use super::FileSystem;
+use super::ledger::{FOLDER, Ledger, LedgerError};
+use super::names::{Owner, file_name};
+use super::witness::Look;
+
+/// Deeper below a sink's root nobody has files.
+const DEPTH: usize = 128;
+
+/// What a ledger has forgotten, and whether that was accepted.
+#[derive(Debug)]
+pub struct LedgerRepair {
+    directory: String,
+    /// Why it can't be read, if it can't.
+    fault: Option<String>,
+    /// The complete files that it does not know: how many, and the path of the latest.
+    files: usize,
+    latest: Option<String>,
+    /// A file of which it knows only the beginning.
+    outgrown: Option<String>,
+    /// Directories that could not be looked into: how many, and why the first could not.
+    unseen: Option<(String, u64)>,
+    /// Whether the ledger goes on without it.
+    pub made: bool,
+}
+
+/// Why a ledger was not repaired.
+#[derive(Debug, Error)]
+pub enum LedgerRepairError {
+    /// The path is not that of a ledger.
+    #[error(
+        "{0} is no directory of a ledger: that is `.weir/PROGRAM.SINK` in the directory that the sink `files` writes into"
+    )]
+    NoLedger(String),
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Failed(Failure),
+}
+
+impl From<Failure> for LedgerRepairError {
+    fn from(failure: Failure) -> LedgerRepairError {
+        LedgerRepairError::Failed(failure)
+    }
+}
+
+impl LedgerRepair {
+    /// Whether nothing was forgotten.
+    pub fn is_whole(&self) -> bool {
+        self.fault.is_none() && self.files == 0 && self.outgrown.is_none()
+    }
+}
+
+impl fmt::Display for LedgerRepair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LedgerRepair { directory, fault, files, latest, outgrown, unseen, made } = self;
+        if let Some((error, count)) = unseen {
+            writeln!(f, "{count} directories could not be looked into: {error}")?;
+        }
+        if let Some(fault) = fault {
+            writeln!(f, "{fault}")?;
+        }
+        if let Some(latest) = latest {
+            writeln!(
+                f,
+                "{directory} knows nothing of {files} complete files, the latest of which is {latest}"
+            )?;
+        }
+        if let Some(path) = outgrown {
+            writeln!(f, "{directory} knows only the beginning of {path}")?;
+        }
+        match made {
+            true => writeln!(f, "it goes on: what it has forgotten may be written twice"),
+            false if self.is_whole() => writeln!(f, "{directory} knows all complete files of its sink"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The root that a ledger's directory is in, and the directory's name.
+fn place(directory: &str) -> Option<(&str, &str)> {
+    let directory = directory.trim_end_matches('/');
+    let (ledgers, folder) = directory.rsplit_once('/')?;
+    let root = match ledgers.strip_suffix(FOLDER)? {
+        "" => ".",
+        "/" => "/",
+        root => root.strip_suffix('/')?,
+    };
+    (!folder.is_empty() && folder.contains('.')).then_some((root, folder))
+}
+
+/// Looks what the ledger in this directory has forgotten, and has it go on without, if so.
+///
+/// # Errors
+/// When there is no ledger, it can't be read or written, or an agent writes it at the same time.
+pub(crate) async fn repair<F: FileSystem>(
+    files: Arc<F>,
+    directory: &str,
+    accept_repeats: bool,
+) -> Result<LedgerRepair, LedgerRepairError> {
+    let directory = directory.trim_end_matches('/');
+    let no_ledger = || LedgerRepairError::NoLedger(directory.to_string());
+    let (root, folder) = place(directory).ok_or_else(no_ledger)?;
+    let ledger = |unread| {
+        let (files, component) = (files.clone(), file_name(folder).into());
+        let (root, directory) = (root.to_string(), directory.to_string());
+        async move {
+            match unread {
+                true => Ledger::unread(files, component, root, directory, 0).await,
+                false => Ledger::read(files, component, root, directory, 0).await,
+            }
+        }
+    };
+    let (mut ledger, fault) = match ledger(false).await {
+        Ok(ledger) => (ledger, None),
+        Err(error @ (LedgerError::Missing { .. } | LedgerError::Damaged { .. })) => {
+            (ledger(true).await.map_err(LedgerError::failure)?, Some(error.to_string()))
+        }
+        Err(error) => return Err(error.failure().into()),
+    };
+    let owner = Owner::of(folder, true);
+    let look = Look { files: &*files, root, depth: DEPTH, folder, owner: &owner };
+    let unknown = look.unknown(ledger.numbers()).await?;
+    let outgrown = ledger.outgrown().await.map_err(LedgerError::failure)?;
+    let mut repair = LedgerRepair {
+        directory: directory.to_string(),
+        fault,
+        files: unknown.files.len(),
+        latest: unknown.latest.map(|(_, path)| path),
+        outgrown: outgrown.map(|(path, ..)| path),
+        unseen: unknown.unseen,
+        made: false,
+    };
+    if repair.is_whole() && ledger.mark() == 0 {
+        // Neither a ledger nor files of its sink.
+        return Err(no_ledger());
+    }
+    if accept_repeats && !repair.is_whole() {
+        ledger.believe(&unknown.files).await.map_err(LedgerError::failure)?;
+        repair.made = true;
+    }
+    Ok(repair)
+}

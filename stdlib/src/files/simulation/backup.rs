@@ -1,0 +1,123 @@
+//! Backups that are put back: the sink's ledger, alone or with the channel and the positions, as it was before more was
+//! delivered. The next start has to be refused, and to change nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use weir_runtime::agent::{Ending, Stop};
+use weir_runtime::storage::SimulatedDisk;
+
+use super::world::World;
+
+/// How long a start may take to be refused.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// What was on the disks between two lives of an agent.
+pub(super) struct Backup {
+    channel: Files,
+    positions: Files,
+    /// Names below the root.
+    ledger: Files,
+    /// The names of all files of the output, complete or not, without their directories.
+    names: BTreeSet<String>,
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.starts_with('.')
+}
+
+/// The name of a file without its directory, and without what makes it temporary.
+fn final_name(name: &str) -> &str {
+    let marked = name.strip_prefix('.').and_then(|name| name.strip_suffix(".logs.out.tmp"));
+    marked.unwrap_or(name)
+}
+
+impl World {
+    pub(super) fn back_up(&self) -> Backup {
+        let paths = self.output.paths();
+        let ledger = format!("{}/.weir/", self.root());
+        let below = |path: &String| {
+            let name = path.strip_prefix(&ledger)?.to_owned();
+            Some((name, self.output.bytes(path)))
+        };
+        Backup {
+            channel: self.channel.backup(),
+            positions: self.positions.backup(),
+            ledger: paths.iter().filter_map(below).collect(),
+            names: paths.iter().filter_map(|path| path.rsplit('/').next()).map(str::to_owned).collect(),
+        }
+    }
+
+    /// Whether files have become complete since, of which the ledger in the backup can't know.
+    fn is_further_than(&self, backup: &Backup) -> bool {
+        let known: BTreeSet<&str> = backup.names.iter().map(|name| final_name(name)).collect();
+        let now = self.back_up().names;
+        now.iter()
+            .any(|name| !is_temporary(name) && !name.ends_with(".entry") && !known.contains(final_name(name)))
+    }
+
+    /// All of the output but the ledger.
+    fn files(&self) -> Files {
+        let paths = self.output.paths().into_iter().filter(|path| !path.contains("/.weir/"));
+        paths.map(|path| (path.clone(), self.output.bytes(&path))).collect()
+    }
+
+    fn put_back(&self, backup: &Backup, channel: bool, positions: bool) {
+        let ledger = format!("{}/.weir/", self.root());
+        let files = backup.ledger.iter().map(|(name, bytes)| (format!("{ledger}{name}"), bytes.clone()));
+        self.output.put_back(&ledger, files.collect());
+        if channel {
+            self.channel.put_back(&backup.channel);
+        }
+        if positions {
+            self.positions.put_back(&backup.positions);
+        }
+    }
+
+    /// Puts a backup back, starts an agent, which has to be refused if there are later files, and puts everything back to
+    /// what it was. Says whether there were. No agent runs.
+    pub(super) async fn start_with(&self, backup: &Backup) -> Result<bool, String> {
+        if !self.is_further_than(backup) {
+            return Ok(false);
+        }
+        let (channel, positions) = {
+            let mut chance = self.chance.lock().unwrap();
+            (chance.one_in(2), chance.one_in(2))
+        };
+        // What a killed agent has left unsynced is on the disks, or not.
+        [&self.channel, &self.positions].into_iter().for_each(SimulatedDisk::reboot);
+        self.output.restart();
+        let (intact, before) = (self.back_up(), self.files());
+        self.put_back(backup, channel, positions);
+        let note = format!("a backup is put back, with the channel: {channel}, positions: {positions}");
+        self.script.lock().unwrap().note(note);
+        let ending = timeout(PATIENCE, self.live(&Stop::default())).await;
+        // What it has left running lets go of its locks.
+        for _turn in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        [&self.channel, &self.positions].into_iter().for_each(SimulatedDisk::kill);
+        self.output.kill();
+        if self.files() != before {
+            return Err("a start that was to be refused has changed files".to_owned());
+        }
+        self.put_back(&intact, true, true);
+        self.script.lock().unwrap().note("all is put back to what it was".to_owned());
+        match ending {
+            // It has stopped before.
+            Ok(None) => {
+                self.start_again().await;
+                Ok(false)
+            }
+            Ok(Some(Ending::NotStarted { failure, .. }))
+                if failure.to_string().contains("put back from a backup") =>
+            {
+                Ok(true)
+            }
+            ending => Err(format!("a backup was put back, and the agent was not refused: {ending:?}")),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Backups that are put back: the channel and the sink's ledger as they were before more was delivered.
+
+use std::fs;
+use std::path::Path;
+
+use weir_tests::{Account, Ending, Scene, Weir, lines_of, visible_files};
+
+const LINES: usize = 2_000;
+
+fn copy(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).expect("what is replaced can be removed");
+    }
+    fs::create_dir_all(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory can be listed") {
+        let entry = entry.expect("a directory can be listed");
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("an entry has a type").is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).expect("a file can be copied")),
+        }
+    }
+}
+
+/// Channel and ledger agree, so that only the files in the sink's directory are left to show it. `command` is the way on
+/// that the message names.
+fn is_refused(name: &str, flow: &str, command: &str) {
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &format!("a_backup_is_refused_{name}"));
+    let mut settings = vec![("from", scene.path("input/*.txt")), ("to", scene.path("output"))];
+    let mut kept = vec!["output/.weir"];
+    if !flow.contains("memory") {
+        settings.push(("channel", scene.path("channel")));
+        kept.push("channel");
+    }
+    let run = || -> Ending { Weir::run_by(&scene, &[], flow, &settings, &["--until-idle"]).finish() };
+    let write = |file: usize| {
+        let lines: Vec<String> = (0..LINES).map(|number| format!("line {number} of file {file}")).collect();
+        let path = scene.folder().join(format!("input/{file}.txt"));
+        fs::create_dir_all(scene.folder().join("input")).expect("a directory can be made");
+        fs::write(path, lines.join("\n") + "\n").expect("the scene can be written");
+        lines
+    };
+    let save = |to: &str| {
+        kept.iter().for_each(|path| copy(&scene.folder().join(path), &scene.folder().join(to).join(path)));
+    };
+    let put_back = |from: &str| {
+        kept.iter().for_each(|path| copy(&scene.folder().join(from).join(path), &scene.folder().join(path)));
+    };
+    let mut sent = write(1);
+    run().assert_success();
+    save("older");
+    sent.extend(write(2));
+    run().assert_success();
+    save("newer");
+    put_back("older");
+    for _ in 0..2 {
+        let refused = run();
+        assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
+        assert!(refused.log.contains("was deleted, or put back from a backup"), "{}", refused.log);
+        assert!(refused.log.contains(command), "{}", refused.log);
+        let arrived = lines_of(&visible_files(&scene.folder().join("output")));
+        Account::of(&sent, &arrived).assert_exact(scene.name());
+    }
+    put_back("newer");
+    sent.extend(write(3));
+    run().assert_success();
+    let arrived = lines_of(&visible_files(&scene.folder().join("output")));
+    Account::of(&sent, &arrived).assert_exact(scene.name());
+}
+
+#[test]
+fn a_backup_of_channel_and_ledger_is_refused_until_the_newer_ones_are_back() {
+    let (durable, volatile) = ("limited_files.flow", "limited_files_in_memory.flow");
+    let flow = |name| format!("tests/end_to_end/flows/{name}");
+    is_refused("durable", &flow(durable), "`weir channel repair --accept-loss ");
+    is_refused("volatile", &flow(volatile), "`weir ledger repair --accept-repeats ");
+}
