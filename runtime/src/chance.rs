@@ -31,3 +31,8 @@ impl Chance {
         choices[self.below(choices.len() as u64) as usize]
     }
 }
+
+/// A number that somebody who runs a test of histories gives it in the environment: the seed, or how many.
+pub fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}

@@ -30,7 +30,7 @@ mod steps;
 pub mod storage;
 mod workers;
 
-pub use chance::Chance;
+pub use chance::{Chance, number_from_environment};
 pub use clock::{Clock, SystemClock};
 pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose};
 pub use drive::Drive;

@@ -8,10 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tracing::error;
 use weir_plan::{Delivery, Flow, Origin, Plan, Route, Segment as PlannedSegment};
 
-use super::starting::{NotStarted, Patience};
+use super::starting::{Attempts, NotStarted, Then};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Segment, Stop, Target};
 use crate::batch::Partition;
 use crate::channel::{Forgotten, Recovered};
@@ -93,23 +92,19 @@ impl Agent {
         let mut recovered = Vec::new();
         let mut sinks = Vec::with_capacity(self.sinks.len());
         for mut sink in std::mem::take(&mut self.sinks) {
-            if sink.exactly_once && sink.optional {
-                match sink.recover(&self.channels).await {
-                    Ok(found) => recovered.push((sink.required_channels.clone(), found.settled)),
-                    Err(failure) => {
-                        sink.meter.failed(failure.to_string(), None);
-                        error!(component = %sink.name, "{failure}; it is optional, the others start without it");
-                        continue;
-                    }
-                }
-            } else if sink.exactly_once {
-                let mut patience = Patience::new(&sink.name, &sink.meter, stop);
+            if sink.exactly_once {
+                let mut attempts = Attempts::new(&sink.name, &sink.meter, sink.optional, stop);
                 let found = loop {
-                    match sink.recover(&self.channels).await {
-                        Ok(found) => break found,
-                        Err(failure) => patience.after(failure).await?,
+                    let failure = match sink.recover(&self.channels).await {
+                        Ok(found) => break Some(found),
+                        Err(failure) => failure,
+                    };
+                    if let Then::Without = attempts.after(failure).await? {
+                        break None;
                     }
                 };
+                // It is left out.
+                let Some(found) = found else { continue };
                 recovered.push((sink.required_channels.clone(), found.settled));
             }
             sinks.push(sink);

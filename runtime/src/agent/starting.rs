@@ -21,26 +21,41 @@ pub(super) enum NotStarted {
     Stopped,
 }
 
-/// Whoever tries something that a start needs, as often as an outage keeps it from succeeding.
-pub(super) struct Patience<'start> {
+/// What a start tries for a component, as often as an outage keeps it from succeeding. The attempts themselves are
+/// the caller's: a closure for them that borrows could not be sent to another thread.
+pub(super) struct Attempts<'start> {
     component: Arc<str>,
     meter: Arc<Meter>,
+    /// Whether the others start without it.
+    optional: bool,
     stop: &'start Stop,
     waits: Waits,
 }
 
-impl<'start> Patience<'start> {
-    pub(super) fn new(component: &Arc<str>, meter: &Arc<Meter>, stop: &'start Stop) -> Patience<'start> {
+/// What follows an attempt that has failed.
+pub(super) enum Then {
+    Again,
+    /// It is optional, and left out.
+    Without,
+}
+
+impl<'start> Attempts<'start> {
+    pub(super) fn new(component: &Arc<str>, meter: &Arc<Meter>, optional: bool, stop: &'start Stop) -> Self {
         let (component, meter) = (component.clone(), meter.clone());
-        Patience { component, meter, stop, waits: Waits::new(Retry::default()) }
+        Attempts { component, meter, optional, stop, waits: Waits::new(Retry::default()) }
     }
 
-    /// Waits for the time of the next attempt.
+    /// Says that an attempt has failed, and waits for the time of the next one.
     ///
     /// # Errors
-    /// When the last attempt met no outage, or the agent is to stop.
-    pub(super) async fn after(&mut self, failure: Failure) -> Result<(), NotStarted> {
+    /// When the attempt met no outage, or the agent is to stop.
+    pub(super) async fn after(&mut self, failure: Failure) -> Result<Then, NotStarted> {
         let component = &self.component;
+        if self.optional {
+            self.meter.failed(failure.to_string(), None);
+            error!(%component, "{failure}; it is optional, the others start without it");
+            return Ok(Then::Without);
+        }
         let wait = if failure.keeps_from_starting() { None } else { self.waits.next(&self.meter) };
         let Some(wait) = wait else {
             return Err(NotStarted::Failed { component: component.clone(), failure });
@@ -48,7 +63,7 @@ impl<'start> Patience<'start> {
         warn!(%component, "{failure}; nothing is started before that, next try in {wait:.1?}");
         self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
         tokio::select! {
-            () = sleep(wait) => Ok(()),
+            () = sleep(wait) => Ok(Then::Again),
             () = self.stop.drain.cancelled() => Err(NotStarted::Stopped),
             () = self.stop.now.cancelled() => Err(NotStarted::Stopped),
         }
@@ -60,18 +75,16 @@ impl<'start> Patience<'start> {
 pub(super) async fn open_all(metrics: &Metrics, stop: &Stop) -> Result<(), NotStarted> {
     for Measured { name, meter, channel, optional, .. } in metrics.components() {
         let Some(channel) = channel else { continue };
-        if *optional {
-            if let Err(failure) = channel.open().await {
-                meter.failed(failure.to_string(), None);
-                error!(component = %name, "{failure}; it is optional, the others start without it");
-                channel.close();
-                continue;
+        let mut attempts = Attempts::new(name, meter, *optional, stop);
+        let is_open = loop {
+            let Err(failure) = channel.open().await else { break true };
+            if let Then::Without = attempts.after(failure).await? {
+                break false;
             }
-        } else {
-            let mut patience = Patience::new(name, meter, stop);
-            while let Err(failure) = channel.open().await {
-                patience.after(failure).await?;
-            }
+        };
+        if !is_open {
+            channel.close();
+            continue;
         }
         // What was there before counts from now: nobody knows how old it is.
         meter.age.put(channel.fill().events, Instant::now());

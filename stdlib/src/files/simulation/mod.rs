@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_runtime::agent::{Ending, Stop};
+use weir_runtime::number_from_environment;
 use weir_runtime::storage::{Moment, Toll};
 
 use world::{Aim, WAYS, Way, World, simulate};
@@ -34,10 +35,6 @@ const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
 
 /// What was done where, and a history in which it was.
 type Coverage = BTreeMap<String, (Toll, u64)>;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// A short history in which the machine stops at this step, or at none. Says whether it has.
 async fn stop_once(seed: u64, way: Way, at: Option<(u64, Moment)>) -> (World, Result<bool, String>) {
@@ -126,7 +123,7 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
 
 /// What is said of a history that went wrong.
 fn told(world: &World, seed: u64, way: Way, what: &str) -> String {
-    let deeds = match (number("WEIR_SEED"), number("WEIR_HISTORIES")) {
+    let deeds = match (number_from_environment("WEIR_SEED"), number_from_environment("WEIR_HISTORIES")) {
         (Some(_), None) => format!("{:#?}\n", world.script.lock().unwrap().deeds),
         _ => String::new(),
     };
@@ -220,8 +217,8 @@ fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
 
 #[test]
 fn every_line_arrives_once_however_often_the_machine_stops() {
-    let histories = number("WEIR_HISTORIES");
-    let seeds = number("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
+    let histories = number_from_environment("WEIR_HISTORIES");
+    let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
     let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES));
     let (begin, end) = (seeds.start, seeds.end);
     if end - begin == 1 {
@@ -240,7 +237,7 @@ fn every_line_arrives_once_however_often_the_machine_stops() {
     };
     let (coverage, aim) = (Mutex::default(), aim());
     play_all(end - begin, &coverage, |number| play(begin + number, aim.as_ref()));
-    if number("WEIR_SEED").is_none() {
+    if number_from_environment("WEIR_SEED").is_none() {
         // Where chance seldom leads the machine is stopped on purpose; which leads to further places.
         for _round in 0..4 {
             let aims = missed(&coverage.lock().unwrap());

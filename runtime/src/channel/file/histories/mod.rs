@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
+use crate::number_from_environment;
 use crate::storage::{Call, Encrypted, Fault, Fired, SimulatedDisk, Site};
 use model::READERS;
 use mounted::Mounted;
@@ -67,7 +68,7 @@ fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
 fn step<S: Mounted>(world: &mut World<S>) {
     let reader = world.chance.below(READERS.len() as u64) as usize;
     let kind = world.chance.below(40);
-    if number("WEIR_SEED").is_some() {
+    if number_from_environment("WEIR_SEED").is_some() {
         println!("step {kind}");
     }
     match kind {
@@ -203,10 +204,6 @@ fn flip<S: Mounted>(world: &mut World<S>, name: String, byte: u64) -> Option<(St
     Some((name, byte))
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 #[test]
 fn nothing_is_lost_whatever_the_disk_does() {
     play_all::<SimulatedDisk>(1);
@@ -219,11 +216,11 @@ fn nothing_is_lost_of_what_is_encrypted() {
 
 /// Plays all histories, or one of so many.
 fn play_all<S: Mounted>(one_of: u64) {
-    if let Some(seed) = number("WEIR_SEED") {
+    if let Some(seed) = number_from_environment("WEIR_SEED") {
         play::<S>(seed, &mut Coverage::new());
         return;
     }
-    let histories = number("WEIR_HISTORIES").unwrap_or(HISTORIES) / one_of;
+    let histories = number_from_environment("WEIR_HISTORIES").unwrap_or(HISTORIES) / one_of;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let whole = Mutex::new(Coverage::new());
     let failed = Mutex::new(Vec::new());

@@ -30,17 +30,24 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        self.seek_the_gone().await?;
+        let is_due = |file: &Tracked| file.retry_at.is_some_and(|when| when <= now);
+        let visited = self.files.iter().filter(|(_, file)| file.gone_since.is_some() || is_due(file));
+        let visited: Vec<FileId> = visited.map(|(id, _)| id).collect();
+        if visited.is_empty() {
+            return Ok(());
+        }
+        self.seek(&visited).await?;
         let (mut again, mut closed) = (Vec::new(), Vec::new());
         // A copy that is not known yet may have the whole of a last line.
         let replaced = match self.files.may_have_a_copy(None) {
             true => HashSet::new(),
-            false => self.replaced(),
+            false => self.replaced(&visited),
         };
         // What waits for further lines is put before the file is closed.
         let pause = self.source.pause.unwrap_or_default();
-        for (id, file) in self.files.iter() {
-            if file.retry_at.is_some_and(|when| when <= now) {
+        for id in visited {
+            let Some(file) = self.files.get(id) else { continue };
+            if is_due(file) {
                 file.retry_at = None;
                 again.push(id);
             }
@@ -175,7 +182,8 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        let found = self.seek_the_gone().await?;
+        let all: Vec<FileId> = self.files.iter().map(|(id, _)| id).collect();
+        let found = self.seek(&all).await?;
         self.look_for_copies().await?;
         // Puts wait for room in the channels as before the stop.
         let stop = std::mem::replace(&mut self.stop, CancellationToken::new());

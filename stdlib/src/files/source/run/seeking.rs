@@ -13,12 +13,13 @@ use super::super::{FileMode, FilesError};
 use super::Run;
 
 impl Run<'_> {
-    /// Looks once for each file that has gone and is closed, and gives those that are found a turn. One that is not found
-    /// is counted, and said, if something of it is known not to be read.
-    pub(super) async fn seek_the_gone(&mut self) -> Result<Vec<FileId>, FilesError> {
+    /// Looks once for each of these files that has gone and is closed, and gives those that are found a turn. One that is
+    /// not found is counted, and said, if something of it is known not to be read.
+    pub(super) async fn seek(&mut self, files: &[FileId]) -> Result<Vec<FileId>, FilesError> {
         let mut sought: HashMap<PathBuf, HashMap<Key, FileId>> = HashMap::new();
         if matches!(self.source.mode, FileMode::Follow { .. }) {
-            for (id, file) in self.files.iter().filter(|(_, file)| is_sought(file)) {
+            for &id in files {
+                let Some(file) = self.files.get(id).filter(|file| is_sought(file)) else { continue };
                 let directory = file.path.parent().unwrap_or(Path::new("/")).to_path_buf();
                 sought.entry(directory).or_default().insert(file.key, id);
             }
@@ -55,15 +56,15 @@ impl Run<'_> {
         Ok(found)
     }
 
-    /// Files that have gone and whose place another one has taken that is written to: their writers have gone on there.
-    pub(super) fn replaced(&mut self) -> HashSet<FileId> {
-        let gone = self.files.iter().filter(|(_, file)| file.gone_since.is_some());
-        let mut gone: Vec<(FileId, PathBuf)> = gone.map(|(id, file)| (id, file.path.clone())).collect();
-        gone.retain(|(_, path)| {
-            let there = self.files.of_path(path).and_then(|id| self.files.get(id));
-            there.is_some_and(|other| other.stamp.length > 0)
-        });
-        gone.into_iter().map(|(id, _)| id).collect()
+    /// Those of these files that have gone and whose place another one has taken that is written to: their writers have
+    /// gone on there.
+    pub(super) fn replaced(&mut self, files: &[FileId]) -> HashSet<FileId> {
+        let mut is_replaced = |id: FileId| {
+            let path = self.files.get(id).filter(|file| file.gone_since.is_some())?.path.clone();
+            let there = self.files.of_path(&path)?;
+            Some(self.files.get(there)?.stamp.length > 0)
+        };
+        files.iter().copied().filter(|id| is_replaced(*id) == Some(true)).collect()
     }
 
     /// Whether what was found in place of a file that has gone holds another text: it is a stranger with the same inode.
