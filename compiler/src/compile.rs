@@ -26,7 +26,7 @@ use crate::sources::{Files, SourceFiles};
 use crate::unread;
 
 /// The record of the library that says what `agent { … }` may set.
-const AGENT_RECORD: &str = "Agent";
+pub(crate) const AGENT_RECORD: &str = "Agent";
 
 /// What comes from outside of the program's text.
 #[derive(Debug, Clone, Default)]

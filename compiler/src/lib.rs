@@ -25,6 +25,7 @@ mod modules;
 mod names;
 mod operators;
 mod params;
+mod plans;
 mod promises;
 mod regexes;
 mod rehearsals;

@@ -18,7 +18,7 @@ pub(crate) struct Group {
 impl Checker<'_> {
     /// Checks a regular expression whose text stands, in quotes, at this place.
     pub(crate) fn regex(&mut self, pattern: &str, span: Span) -> Option<()> {
-        let Err(error) = regex_syntax::Parser::new().parse(pattern) else { return Some(()) };
+        let Some(error) = syntax_error(pattern) else { return Some(()) };
         let (reason, place) = match &error {
             regex_syntax::Error::Parse(error) => (error.kind().to_string(), Some(*error.span())),
             regex_syntax::Error::Translate(error) => (error.kind().to_string(), Some(*error.span())),
@@ -37,6 +37,11 @@ impl Checker<'_> {
         let length = place.end.offset.saturating_sub(place.start.offset).max(1) as u32;
         Some(Span { start, end: (start + length).min(span.end), ..span })
     }
+}
+
+/// What is wrong with a pattern's syntax, if anything.
+pub(crate) fn syntax_error(pattern: &str) -> Option<regex_syntax::Error> {
+    regex_syntax::Parser::new().parse(pattern).err()
 }
 
 /// The named groups of a pattern that has been checked, in the order of its text.

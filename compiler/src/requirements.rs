@@ -21,15 +21,10 @@ impl Checker<'_> {
         given: &HashMap<&str, Span>,
     ) -> bool {
         let mut all_hold = true;
-        for requirement in &group.requires {
-            if names_channel(&requirement.condition) {
-                continue;
-            }
-            if holds(&requirement.condition, &|operand| operand_value(operand, values)) == Some(false) {
-                all_hold = false;
-                let broken = self.broken(requirement, group, values, given);
-                self.diagnostics.push(broken.into());
-            }
+        for requirement in broken_requirements(group, values) {
+            all_hold = false;
+            let broken = self.broken(requirement, group, values, given);
+            self.diagnostics.push(broken.into());
         }
         all_hold
     }
@@ -181,6 +176,17 @@ fn setting_name(expression: &Expression) -> Option<String> {
         ExpressionKind::Member(inner, name) => Some(format!("{}.{}", setting_name(inner)?, name.text)),
         _ => None,
     }
+}
+
+/// The requirements between a group's own settings that do not hold, as far as the values are known.
+pub(crate) fn broken_requirements<'g>(
+    group: &'g Group,
+    values: &'g BTreeMap<String, Value>,
+) -> impl Iterator<Item = &'g Requirement> {
+    let own = group.requires.iter().filter(|requirement| !names_channel(&requirement.condition));
+    own.filter(|requirement| {
+        holds(&requirement.condition, &|operand| operand_value(operand, values)) == Some(false)
+    })
 }
 
 /// Whether a condition about a group's own settings is met.

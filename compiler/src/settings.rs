@@ -119,6 +119,16 @@ pub(crate) fn is_within(range: &Range, value: &Value) -> bool {
     !too_small && !too_large
 }
 
+/// A range as messages show it, with its bounds as the library writes them.
+pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
+    let text = |bound: &Expression| files.text(bound.span);
+    match (&range.greatest, range.inclusive) {
+        (None, _) => format!("at least {}", text(&range.least)),
+        (Some(greatest), true) => format!("from {} to {}", text(&range.least), text(greatest)),
+        (Some(greatest), false) => format!("at least {} and below {}", text(&range.least), text(greatest)),
+    }
+}
+
 /// A value that only one component may have.
 #[derive(Debug, Clone)]
 pub(crate) struct Exclusive {
@@ -306,14 +316,7 @@ impl<'c> Checker<'c> {
         let Some(range) = &setting.range else { return true };
         if !is_within(range, value) {
             let name = setting.name.text.to_string();
-            let text = |bound: &Expression| self.files.text(bound.span).to_owned();
-            let range_text = match (&range.greatest, range.inclusive) {
-                (None, _) => format!("at least {}", text(&range.least)),
-                (Some(greatest), true) => format!("from {} to {}", text(&range.least), text(greatest)),
-                (Some(greatest), false) => {
-                    format!("at least {} and below {}", text(&range.least), text(greatest))
-                }
-            };
+            let range_text = range_in_words(range, self.files);
             let declared = range.span;
             self.report(OutOfRange { name, value: value.to_string(), range: range_text, span, declared });
             return false;

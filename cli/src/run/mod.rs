@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// The program (.flow), a compiled plan (.json), or - for a program on standard input
     #[arg(value_name = "FILE")]
     path: String,
-    /// Build everything, try what it needs outside (secrets, certificates, addresses, directories) without taking it, and stop before anything runs
+    /// Build everything, try what it needs outside (secrets, certificates, addresses, directories, what was kept) without taking it, and stop before anything runs
     #[arg(long)]
     check_only: bool,
     /// How long channels may empty into sinks after SIGTERM or SIGINT
@@ -106,12 +106,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 /// The plan to be run; none when the program has errors, which are then on standard error.
 fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
-    let path = &arguments.path;
+    let (path, library) = (&arguments.path, library()?);
     if path.ends_with(".json") {
         let text = ProgramFiles::read(path)?.text;
-        return Plan::from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
+        return library.plan_from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
     }
-    let library = library()?;
     let compiled = compile(path, &library, &arguments.params)?;
     complain(&shown(&compiled.diagnostics, &compiled.files, arguments.colours));
     Ok(compiled.plan)

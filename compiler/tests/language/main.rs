@@ -43,7 +43,7 @@ fn right_programs_are_clean() {
         assert!(compiled.diagnostics.is_empty(), "{}\n{said}", program.name);
         let plan = compiled.plan.unwrap();
         let json = serde_json::to_string(&plan).unwrap();
-        assert_eq!(weir_plan::Plan::from_json(&json).unwrap(), plan, "a plan is its own JSON");
+        assert_eq!(program.library().plan_from_json(&json).unwrap(), plan, "a plan is its own JSON");
     }
 }
 

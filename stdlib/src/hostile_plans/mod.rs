@@ -1,14 +1,17 @@
 //! Plans that somebody has changed: each is refused with what is wrong, or an agent is built of the whole of it.
 
+// Its programs have all components.
+#[cfg(all(feature = "hdfs", feature = "kafka"))]
+mod settings;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json};
 use weir_compiler::{Library, Options, compile};
-use weir_plan::Plan;
 use weir_runtime::agent::Agent;
-use weir_runtime::{Chance, SystemClock};
+use weir_runtime::{Chance, SystemClock, number_from_environment};
 
 use crate::{library_sources, registry};
 
@@ -63,14 +66,14 @@ flow main delivers best_effort {
 "#,
 ];
 
-fn plans() -> Vec<Json> {
-    let library = Library::parse(library_sources().iter().copied()).expect("the library is right");
-    let plan = |program: &str| {
-        let compiled = compile(&("a.flow", program), "a.flow", &library, &Options::default());
-        let plan = compiled.plan.unwrap_or_else(|| panic!("{program}: {:?}", compiled.diagnostics));
-        serde_json::to_value(plan).unwrap()
-    };
-    PROGRAMS.into_iter().map(plan).collect()
+fn library() -> Library {
+    Library::parse(library_sources().iter().copied()).expect("the library is right")
+}
+
+fn plan_of(program: &str, library: &Library) -> Json {
+    let compiled = compile(&("a.flow", program), "a.flow", library, &Options::default());
+    let plan = compiled.plan.unwrap_or_else(|| panic!("{program}: {:?}", compiled.diagnostics));
+    serde_json::to_value(plan).unwrap()
 }
 
 /// All places of a text, each with the keys and indices that lead to it.
@@ -133,8 +136,8 @@ fn change(json: &mut Json, chance: &mut Chance, another: &Json) {
 }
 
 /// What comes of a plan: nothing if it is refused, or how many components the agent has that it says.
-fn outcome(text: &str) -> Result<(), String> {
-    let plan = Plan::from_json(text).map_err(|error| error.to_string())?;
+fn outcome(text: &str, library: &Library) -> Result<(), String> {
+    let plan = library.plan_from_json(text).map_err(|error| error.to_string())?;
     let built = Agent::build(&plan, &registry(), Arc::new(SystemClock));
     let agent = built.map_err(|error| error.to_string())?;
     let components = plan.sources.len() + plan.channels.len() + plan.sinks.len();
@@ -144,14 +147,16 @@ fn outcome(text: &str) -> Result<(), String> {
 
 #[test]
 fn a_plan_that_was_changed_is_refused_or_run_as_a_whole() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let mutations = number("WEIR_MUTATIONS").unwrap_or(MUTATIONS);
-    let first = number("WEIR_SEED").unwrap_or(0);
-    let mut refused = 0;
-    for plan in plans() {
+    let mutations = number_from_environment("WEIR_MUTATIONS").unwrap_or(MUTATIONS);
+    let first = number_from_environment("WEIR_SEED").unwrap_or(0);
+    let (library, mut refused) = (library(), 0);
+    for plan in PROGRAMS.map(|program| plan_of(program, &library)) {
         let mut all = Vec::new();
         places(&plan, &mut Vec::new(), &mut all);
-        assert_eq!(outcome(&plan.to_string()).err().filter(|error| !error.contains("can't carry out")), None);
+        assert_eq!(
+            outcome(&plan.to_string(), &library).err().filter(|error| !error.contains("can't carry out")),
+            None
+        );
         for seed in first..first + mutations {
             let (mut chance, mut changed) = (Chance(seed), plan.clone());
             for _ in 0..=chance.below(2) {
@@ -162,7 +167,7 @@ fn a_plan_that_was_changed_is_refused_or_run_as_a_whole() {
                 }
             }
             let text = changed.to_string();
-            let came = catch_unwind(AssertUnwindSafe(|| outcome(&text)));
+            let came = catch_unwind(AssertUnwindSafe(|| outcome(&text, &library)));
             let came = came.unwrap_or_else(|_panic| panic!("WEIR_SEED={seed}: a panic\n{text}"));
             if let Err(error) = came {
                 refused += 1;

@@ -1,0 +1,244 @@
+//! Plans from outside, whose settings were never checked: they are held against the signatures of the library, as
+//! the settings of a program are.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use weir_grammar::tree::Role;
+use weir_plan::{Action, Component, Plan, PlanError, Route, Segment, TemplatePart, Value};
+
+use crate::compile::AGENT_RECORD;
+use crate::library::{Group, Library, Named, SettingSignature};
+use crate::regexes::syntax_error;
+use crate::requirements::broken_requirements;
+use crate::settings::{is_within, range_in_words};
+use crate::texts;
+use crate::types::Type;
+
+/// More faults are not said: whoever has that many makes another plan.
+const FAULTS_MAX: usize = 20;
+
+impl Library {
+    /// Reads a plan from its JSON text, and holds its settings against the library's signatures: an agent can be
+    /// built of it as of a plan of the compiler.
+    ///
+    /// # Errors
+    /// Those of [`Plan::from_json`], and when a setting of the plan is [not what its signature
+    /// says](Library::faults).
+    pub fn plan_from_json(&self, text: &str) -> Result<Plan, PlanError> {
+        let plan = Plan::from_json(text)?;
+        match self.faults(&plan) {
+            faults if faults.is_empty() => Ok(plan),
+            faults => Err(PlanError::Faults(faults)),
+        }
+    }
+
+    /// The settings of a plan that its signatures do not allow: unknown or missing ones, values of another type,
+    /// out of range or in a wrong form, and settings that contradict each other. Each names its component and its
+    /// place in the plan's JSON text. Nothing, for a plan that was compiled against this library.
+    pub fn faults(&self, plan: &Plan) -> Vec<String> {
+        let mut held = Held { library: self, found: Vec::new() };
+        let parts = [
+            (Role::Source, "source", "sources", &plan.sources),
+            (Role::Channel, "channel", "channels", &plan.channels),
+            (Role::Sink, "sink", "sinks", &plan.sinks),
+        ];
+        for (role, word, list, components) in parts {
+            for (index, Component { name, kind, settings, .. }) in components.iter().enumerate() {
+                // Kinds that the agent does not have are found when it is built.
+                let Some(signature) = self.signature(role, kind) else { continue };
+                let place = Place::new(format!("{word} {name}"), format!("{list}[{index}].settings"));
+                let owner = format!("the {word} {kind}");
+                held.group(&place, &owner, &signature.group, &settings.values);
+            }
+        }
+        if let Some(Named::Record(group)) = self.types.get(AGENT_RECORD) {
+            held.group(&Place::new("the agent", "agent"), "the agent", group, &plan.agent.values);
+        }
+        for (index, flow) in plan.flows.iter().enumerate() {
+            for (path_index, path) in flow.paths.iter().enumerate() {
+                let place = format!("flows[{index}].paths[{path_index}].segment");
+                held.segment(&flow.name, &place, &path.segment);
+            }
+        }
+        held.found
+    }
+}
+
+/// A place in a plan: what it is called, where it stands in the JSON text, and the name of its setting.
+struct Place {
+    what: String,
+    path: String,
+    name: String,
+}
+
+impl Place {
+    fn new(what: impl Into<String>, path: impl Into<String>) -> Place {
+        Place { what: what.into(), path: path.into(), name: String::new() }
+    }
+
+    /// A setting within it.
+    fn part(&self, name: &str) -> Place {
+        Place { what: self.what.clone(), path: format!("{}.{name}", self.path), name: name.to_owned() }
+    }
+}
+
+/// A plan that is held against its signatures.
+struct Held<'l> {
+    library: &'l Library,
+    found: Vec<String>,
+}
+
+impl Held<'_> {
+    fn add(&mut self, Place { what, path, .. }: &Place, fault: impl Display) {
+        if self.found.len() < FAULTS_MAX {
+            self.found.push(format!("{what} ({path}): {fault}"));
+        }
+    }
+
+    /// The settings of the parsers along a path of a flow.
+    fn segment(&mut self, flow: &str, path: &str, segment: &Segment) {
+        for (index, step) in segment.steps.iter().enumerate() {
+            if let Action::Parse { parser, settings, .. } = &step.action
+                && let Some(signature) = self.library.parsers.get(parser.as_str())
+            {
+                let what = format!("flow {flow}, step `{}`", step.label);
+                let place = Place::new(what, format!("{path}.steps[{index}].action.parse.settings"));
+                self.group(&place, &format!("the parser {parser}"), &signature.group, &settings.values);
+            }
+        }
+        let part = |(index, segment)| (format!("[{index}]"), segment);
+        let (kind, segments): (&str, Vec<(String, &Segment)>) = match &segment.to {
+            Route::Channel(_) | Route::Sink(_) => ("", Vec::new()),
+            Route::Copy(branches) => {
+                ("copy", branches.iter().map(|branch| &branch.segment).enumerate().map(part).collect())
+            }
+            Route::Match(cases) => {
+                ("match", cases.iter().map(|case| &case.segment).enumerate().map(part).collect())
+            }
+            Route::Balance { segments, .. } => {
+                ("balance.segments", segments.iter().enumerate().map(part).collect())
+            }
+            Route::Failover(segments) => ("failover", segments.iter().enumerate().map(part).collect()),
+        };
+        for (index, segment) in segments {
+            self.segment(flow, &format!("{path}.to.{kind}{index}"), segment);
+        }
+    }
+
+    fn group(&mut self, place: &Place, owner: &str, group: &Group, values: &BTreeMap<String, Value>) {
+        let before = self.found.len();
+        for name in values.keys() {
+            if !group.settings.iter().any(|setting| *setting.name.text == **name) {
+                self.add(&place.part(name), format!("{owner} has no setting `{name}`"));
+            }
+        }
+        for setting in &group.settings {
+            let name = &*setting.name.text;
+            match values.get(name) {
+                Some(value) => self.setting(&place.part(name), setting, value),
+                None if setting.optional => {}
+                None => self.add(place, format!("the setting `{name}` is missing")),
+            }
+        }
+        if self.found.len() == before {
+            for requirement in broken_requirements(group, values) {
+                let condition = self.library.files.text(requirement.condition.span);
+                self.add(place, format!("`{condition}` does not hold: {}", requirement.because.text));
+            }
+        }
+    }
+
+    fn setting(&mut self, place: &Place, setting: &SettingSignature, value: &Value) {
+        if *value == Value::Null && setting.optional {
+            return;
+        }
+        let before = self.found.len();
+        self.value(place, &setting.value_type, value);
+        if self.found.len() == before
+            && let Some(range) = &setting.range
+            && !is_within(range, value)
+        {
+            let allowed = range_in_words(range, &self.library.files);
+            self.add(place, format!("`{}` is {value}, and has to be {allowed}", place.name));
+        }
+    }
+
+    /// A value of a type. Whatever is wrong is added.
+    fn value(&mut self, place: &Place, wanted: &Type, value: &Value) {
+        match (wanted, value) {
+            (Type::Bool, Value::Bool(_))
+            | (Type::Int, Value::Int(_))
+            | (Type::Duration, Value::Duration(_))
+            | (Type::Size, Value::Size(_))
+            | (Type::Secret, Value::Secret(_))
+            | (Type::Header, Value::Text(_)) => {}
+            (Type::Float | Type::Percent, Value::Float(number)) if number.is_finite() => {}
+            (Type::EventRate, Value::EventRate(rate)) | (Type::ByteRate, Value::ByteRate(rate))
+                if *rate >= 0.0 && rate.is_finite() => {}
+            (Type::Template, Value::Template(template)) => {
+                // Columns are held against the events where the template is used.
+                for part in &template.parts {
+                    if let TemplatePart::Text(text) = part {
+                        self.text(place, wanted, text);
+                    }
+                }
+            }
+            (wanted, Value::Text(text)) if wanted.is_textual() && *wanted != Type::Template => {
+                self.text(place, wanted, text);
+            }
+            (Type::List(item), Value::List(values)) => {
+                for value in values {
+                    self.value(place, item, value);
+                }
+            }
+            (Type::Map(item), Value::Record(values)) => {
+                for (name, value) in values {
+                    self.value(&place.part(name), item, value);
+                }
+            }
+            (Type::Named(name), _) => self.named(place, name, value),
+            _ => {
+                let words = wanted.to_string();
+                self.add(place, format!("`{}` is {value}, and has to be of the type {words}", place.name));
+            }
+        }
+    }
+
+    fn text(&mut self, place: &Place, wanted: &Type, text: &str) {
+        let reason = match wanted {
+            Type::Regex => syntax_error(text).map(|error| error.to_string()),
+            _ => texts::check(wanted, text).err().map(|error| error.reason),
+        };
+        if let Some(reason) = reason {
+            self.add(place, format!("`{}` is {text:?}: {reason}", place.name));
+        }
+    }
+
+    fn named(&mut self, place: &Place, type_name: &str, value: &Value) {
+        let library = self.library;
+        match (library.types.get(type_name), value) {
+            (Some(Named::Record(group)), Value::Record(values)) => {
+                self.group(place, &format!("the record {type_name}"), group, values);
+            }
+            (Some(Named::Enum(variants)), Value::Variant { name, settings }) => {
+                let Some(variant) = variants.iter().find(|variant| *variant.name.text == **name) else {
+                    let known: Vec<&str> = variants.iter().map(|variant| &*variant.name.text).collect();
+                    let known = known.join(", ");
+                    self.add(place, format!("`{}` is {name}, and has to be one of {known}", place.name));
+                    return;
+                };
+                let none = Group::default();
+                let group = variant.group.as_ref().unwrap_or(&none);
+                self.group(place, &format!("the variant {name}"), group, settings);
+            }
+            (None, _) => {}
+            (Some(_), value) => {
+                self.add(
+                    place,
+                    format!("`{}` is {value}, and has to be of the type {type_name}", place.name),
+                );
+            }
+        }
+    }
+}
