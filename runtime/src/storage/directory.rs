@@ -19,6 +19,9 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// The longest note of a lock's holder that is read.
 const NOTE_BYTES_MAX: u64 = 4096;
 
+/// Who holds a directory's lock without its file.
+const HOLDER_WITHOUT_FILE: &str = "another process, whose lock file is gone";
+
 /// A directory of this machine, held open.
 #[derive(Debug, Clone)]
 pub struct Directory {
@@ -73,6 +76,35 @@ impl Directory {
             true => Ok(file),
             false => Err(LockError::Held { holder: holder(file) }),
         }
+    }
+}
+
+/// Whether somebody has taken the directory with [`Storage::lock`] and this name, and the note that they left. The
+/// lock is tried and let go of at once; nothing is written.
+///
+/// # Errors
+/// When the directory can't be looked at.
+pub fn holder_of(directory: &Directory, name: &str) -> io::Result<Option<String>> {
+    let holder = holder_of_name(directory, name)?;
+    if holder.is_some() {
+        return Ok(holder);
+    }
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = retry_on_intr(|| fs::openat(&*directory.descriptor, ".", flags, Mode::empty()))?;
+    let is_free = try_lock(&File::from(opened)).unwrap_or(true);
+    Ok((!is_free).then(|| HOLDER_WITHOUT_FILE.to_owned()))
+}
+
+/// The same of a name that was taken with [`Storage::lock_name`].
+///
+/// # Errors
+/// When the name can't be looked at.
+pub fn holder_of_name(directory: &Directory, name: &str) -> io::Result<Option<String>> {
+    match directory.open(name, Access::Read) {
+        // Where a file that is open for reading can't be locked, nobody can tell.
+        Ok(file) => Ok((!try_lock(&file).unwrap_or(true)).then(|| holder(file))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -188,9 +220,7 @@ impl Storage for Directory {
         let directory = match try_lock(&directory) {
             Ok(true) => Some(directory),
             Ok(false) => {
-                return Err(LockError::Held {
-                    holder: "another process, whose lock file is gone".to_owned(),
-                });
+                return Err(LockError::Held { holder: HOLDER_WITHOUT_FILE.to_owned() });
             }
             // Not every file system locks directories: NFS does not.
             Err(_) => None,
@@ -335,11 +365,14 @@ mod tests {
         let held = storage.lock("lock", "the first").unwrap();
         let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
         assert_eq!(refused.to_string(), "it is in use by the first");
+        assert_eq!(holder_of(&storage, "lock").unwrap().unwrap(), "the first");
         // Whoever removes the lock's file does not let a second one in.
         storage.unlink("lock").unwrap();
         let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
         assert_eq!(refused.to_string(), "it is in use by another process, whose lock file is gone");
+        assert_eq!(holder_of(&storage, "lock").unwrap().unwrap(), HOLDER_WITHOUT_FILE);
         drop(held);
+        assert_eq!(holder_of(&storage, "lock").unwrap(), None);
         storage.lock("lock", "the second").unwrap();
     }
 

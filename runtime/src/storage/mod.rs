@@ -15,7 +15,7 @@ use std::io;
 
 use thiserror::Error;
 
-pub use directory::{Directory, DirectoryError, DirectoryLock, read_at, try_lock};
+pub use directory::{Directory, DirectoryError, DirectoryLock, holder_of, holder_of_name, read_at, try_lock};
 pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
 pub use interrupted::{list_directory, uninterrupted};
 pub use simulated::{

@@ -316,7 +316,13 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     async fn probe(&mut self) -> Vec<Failure> {
-        self.workshop.file_system.probe(root(&self.path)).await.into_iter().collect()
+        if let Some(failure) = self.workshop.file_system.probe(root(&self.path)).await {
+            return vec![failure];
+        }
+        let read = self.read_ledger().await;
+        // Until the sink runs, another agent may go on with it.
+        self.ledger.ledger = None;
+        read.err().into_iter().collect()
     }
 
     async fn recover(&mut self) -> Result<Recovered, Failure> {

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
+use hyper::Uri;
 use serde::Deserialize;
+use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -58,8 +60,28 @@ struct HttpSource {
 /// Makes a source of events over HTTP.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::Connection);
-    let settings = settings.read().map_err(Failure::permanent)?;
+    let settings: HttpSettings = settings.read().map_err(Failure::permanent)?;
+    settings.authentication.check().map_err(Failure::permanent)?;
+    is_path(&settings.path).map_err(Failure::permanent)?;
     Ok(Box::new(HttpSource { context, settings, sequence: 0 }))
+}
+
+/// A path that no request can have.
+#[derive(Debug, Error)]
+#[error("`path` is {path:?}, which no request can have: {reason}")]
+struct PathError {
+    path: String,
+    reason: &'static str,
+}
+
+fn is_path(path: &str) -> Result<(), PathError> {
+    let reason = match path.parse::<Uri>() {
+        _ if !path.starts_with('/') => "it has to begin with a slash",
+        Ok(uri) if uri.path() == path => return Ok(()),
+        Ok(_) => "it ends at a `?` or `#`",
+        Err(_) => "clients send such characters as `%` and two digits, and it has to be written like that",
+    };
+    Err(PathError { path: path.to_owned(), reason })
 }
 
 impl HttpSource {

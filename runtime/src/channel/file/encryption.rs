@@ -149,12 +149,27 @@ pub(super) fn encrypted<S: Storage>(
         (Holds::EncryptedWithoutKeys, _) => return Err(EncryptionError::KeysMissing { place }),
         (Holds::Plain | Holds::Nothing, _) => return Err(EncryptionError::NotEncrypted { place }),
     };
-    opened.map_err(|error| match error {
+    opened.map_err(unusable(place))
+}
+
+fn unusable(place: String) -> impl FnOnce(KeysError) -> EncryptionError {
+    |error| match error {
         KeysError::Io { what, source } => {
             EncryptionError::Io { place, what: format!("{what} its keys"), source }
         }
         error => EncryptionError::Keys { place, error },
-    })
+    }
+}
+
+/// The same storage to look at alone, which takes and changes nothing; none where there is no channel yet.
+fn looked_at<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>, EncryptionError> {
+    let place = storage.place();
+    match look(&storage)? {
+        Holds::Nothing => Ok(None),
+        Holds::Encrypted => Encrypted::look(storage, keys, chance()).map(Some).map_err(unusable(place)),
+        Holds::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place }),
+        Holds::Plain => Err(EncryptionError::NotEncrypted { place }),
+    }
 }
 
 impl FileChannel<Encrypted<Directory>> {
@@ -168,11 +183,15 @@ impl FileChannel<Encrypted<Directory>> {
         keys: Keys,
     ) -> Result<FileChannel<Encrypted<Directory>>, UnsupportedColumn> {
         let path = options.path.clone();
+        let looking_keys = keys.clone();
+        let look = move |storage| looked_at(storage, &looking_keys).map_err(Failure::unless_disk_fails);
         let make = move || {
             let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
             let encrypted = encrypted(storage, &keys, Missing::Make, chance());
             encrypted.map_err(Failure::unless_disk_fails)
         };
-        FileChannel::on(options, Drive::Threads, Box::new(make))
+        let mut channel = FileChannel::on(options, Drive::Threads, Box::new(make))?;
+        channel.look = Some(Box::new(look));
+        Ok(channel)
     }
 }

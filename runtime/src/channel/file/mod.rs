@@ -10,6 +10,7 @@
 //! | `encryption` | whether the storage below is encrypted, and should be |
 //! | `log` | what is written, in which order, and what a failure leads to |
 //! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
+//! | `probing` | whether a start would be refused, found out without changing anything |
 //! | `reading` | events back from disk |
 //! | `state`, `cursor` | what is reserved, submitted, visible, leased: plain data, no disk |
 //! | `lives`, `holding`, `claim` | who gave which numbers, and what others have had of them |
@@ -29,6 +30,7 @@ mod inspection;
 mod invariants;
 mod lives;
 mod log;
+mod probing;
 mod reading;
 mod record;
 mod recovery;
@@ -146,6 +148,8 @@ pub struct FileChannel<S: Storage = Directory> {
     options: FileChannelOptions,
     sizes: LogSizes,
     make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
+    /// How its directory is looked at before it is opened; none on a storage that is no directory.
+    look: Option<probing::Look<S>>,
     drive: Drive,
     writer: Mutex<Option<Writer>>,
 }
@@ -184,7 +188,11 @@ impl FileChannel {
             let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
             encryption::plain(storage).map_err(Failure::unless_disk_fails)
         };
-        FileChannel::on(options, Drive::Threads, Box::new(make))
+        let mut channel = FileChannel::on(options, Drive::Threads, Box::new(make))?;
+        channel.look = Some(Box::new(|storage| {
+            encryption::plain(storage).map(Some).map_err(Failure::unless_disk_fails)
+        }));
+        Ok(channel)
     }
 }
 
@@ -229,7 +237,7 @@ impl<S: Storage> FileChannel<S> {
             shutting: std::sync::atomic::AtomicBool::new(false),
         });
         let sizes = LogSizes { segment_bytes, checkpoint_bytes: CHECKPOINT_BYTES };
-        Ok(FileChannel { shared, options, sizes, make_storage, drive, writer: Mutex::new(None) })
+        Ok(FileChannel { shared, options, sizes, make_storage, look: None, drive, writer: Mutex::new(None) })
     }
 
     fn opening(&self) -> Opening {
@@ -343,12 +351,10 @@ impl<S: Storage> Channel for FileChannel<S> {
     }
 
     async fn probe(&self) -> Vec<Failure> {
-        if self.drive == Drive::Inline {
-            // A simulated storage has no directory.
-            return Vec::new();
-        }
-        let tried = storage::probe(&self.options.path).await;
-        tried.err().map(Failure::unless_outage).into_iter().collect()
+        let Some(look) = &self.look else { return Vec::new() };
+        let tried = storage::probe(&self.options.path).await.map_err(Failure::unless_outage);
+        let found = tried.and_then(|()| probing::probe(&self.options.path, look, &self.opening()));
+        found.err().into_iter().collect()
     }
 
     async fn open(&self) -> Result<(), Failure> {

@@ -152,6 +152,24 @@ pub(super) fn open<S: Storage>(storage: &S, opening: &Opening) -> Result<(Log<S>
     }
 }
 
+/// Says what opening a directory would be refused for, and changes nothing: damage, as far as an opening reads the
+/// log (the superblock, and everything from the last checkpoint on), another version, another pipeline, readers that
+/// are gone, another type of events. Whoever opens it meanwhile may be taken for damage.
+///
+/// # Errors
+/// The same as those of [`open`].
+pub(super) fn look<S: Storage>(storage: &S, opening: &Opening) -> Result<(), OpenError> {
+    let opener = Opener { storage, opening };
+    let refused = |error| opener.survey(error);
+    match read_superblock(storage).map_err(refused)? {
+        Some(superblock) => opener.check(&survey(storage, superblock).map_err(refused)?),
+        None => {
+            let numbers = segments(storage).map_err(refused)?;
+            numbers.into_iter().try_for_each(|number| opener.check_unused(number))
+        }
+    }
+}
+
 impl<S: Storage> Opener<'_, S> {
     fn io(&self, what: &str) -> impl FnOnce(std::io::Error) -> OpenError + use<S> {
         let (place, what) = (self.storage.place(), what.to_owned());

@@ -171,6 +171,15 @@ impl DataKey {
     /// Reads the data key of a directory. If a former master key wraps it, it is wrapped anew.
     /// Nobody else may use the directory meanwhile.
     pub(super) fn read<S: Storage>(storage: &S, keys: &Keys) -> Result<DataKey, KeysError> {
+        let (data, id) = DataKey::look(storage, keys)?;
+        if keys.key.id() != id {
+            data.write(storage, &keys.key)?;
+        }
+        Ok(data)
+    }
+
+    /// Reads the data key of a directory and changes nothing. Gives back the name of the key that wraps it as well.
+    pub(super) fn look<S: Storage>(storage: &S, keys: &Keys) -> Result<(DataKey, [u8; 8]), KeysError> {
         let mut page = [0; SECTOR];
         let read = storage.open(KEYS, Access::Read).and_then(|file| storage.read_at(&file, 0, &mut page));
         let read = read.map_err(KeysError::io("reading"))?;
@@ -187,11 +196,7 @@ impl DataKey {
         let mut bytes = Zeroizing::new([0; DATA_KEY]);
         let unwrapped = fitting.wrapping().unwrap_key(wrapped, &mut *bytes);
         unwrapped.map_err(|_| KeysError::Damaged)?;
-        let data = DataKey { bytes };
-        if keys.key.id() != id {
-            data.write(storage, &keys.key)?;
-        }
-        Ok(data)
+        Ok((DataKey { bytes }, fitting.id()))
     }
 
     /// Makes a data key, and the file that holds it.

@@ -98,6 +98,15 @@ impl<S: Storage> Encrypted<S> {
         Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
     }
 
+    /// Opens a directory that has a data key to look at it alone: whoever uses it is not disturbed.
+    ///
+    /// # Errors
+    /// When the keys don't fit, or the disk refuses.
+    pub(crate) fn look(inner: S, keys: &Keys, chance: Arc<Chance>) -> Result<Encrypted<S>, KeysError> {
+        let (key, _) = DataKey::look(&inner, keys)?;
+        Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
+    }
+
     /// Gives a directory a data key that has none, and none of whose files matters. Nobody else may use
     /// the directory meanwhile.
     ///

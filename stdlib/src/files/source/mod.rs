@@ -126,6 +126,8 @@ struct FilesSource {
     /// The warnings of lines that are too long, and of files that have gone before they were read to their ends.
     long_lines: Said,
     gone_unread: Said,
+    /// The warnings of copies that wait for files that are set aside.
+    waiting_copies: Said,
     /// Whether files that are found belong to the time before the source first ran.
     first_run: bool,
 }
@@ -234,6 +236,7 @@ impl FilesSource {
             remembered: Memory::default(),
             long_lines: Said::default(),
             gone_unread: Said::default(),
+            waiting_copies: Said::default(),
             first_run: true,
         })
     }
@@ -260,7 +263,13 @@ impl Source for FilesSource {
     async fn probe(&mut self) -> Vec<Failure> {
         let Some(positions) = &self.positions_path else { return Vec::new() };
         let directory = positions.parent().unwrap_or(Path::new("."));
-        probe(directory).await.err().map(Failure::from).into_iter().collect()
+        if let Err(error) = probe(directory).await {
+            return vec![Failure::from(error)];
+        }
+        let path = positions.clone();
+        let tried = self.rules.room.drive().run(move || positions::probe(&path)).await;
+        let tried = tried.map_err(FilesError::from).and_then(|tried| tried.map_err(FilesError::from));
+        tried.err().map(FilesError::into_failure).into_iter().collect()
     }
 
     /// Also with packed copies: a copy goes on with the partition of what it was made of. But by a position alone

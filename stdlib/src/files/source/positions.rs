@@ -19,7 +19,7 @@ use thiserror::Error;
 use tracing::warn;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::{DeliveredThrough, GivenThrough};
-use weir_runtime::storage::{Access, DirectoryError, LockError, Storage, replace};
+use weir_runtime::storage::{Access, Directory, DirectoryError, LockError, Storage, holder_of_name, replace};
 
 use super::consumed::Consumed;
 use super::identity::{Head, Key, Name, Stamp};
@@ -237,6 +237,34 @@ impl<S: Storage> Positions<S> {
 
     fn failed(&self, action: &'static str, source: io::Error) -> PositionsError {
         PositionsError::File { action, path: self.path.clone(), source }
+    }
+}
+
+/// Says why positions could not be kept in this file, and takes and changes nothing. It blocks.
+///
+/// # Errors
+/// When there are some that can't be understood or read, or another agent keeps them.
+pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
+    let failed = |action| {
+        let path = path.to_path_buf();
+        move |source| PositionsError::File { action, path, source }
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        // It would be made.
+        return Ok(());
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let directory = Directory::open(parent)
+        .map_err(|source| PositionsError::Directory { path: path.to_path_buf(), source })?;
+    if holder_of_name(&directory, &lock_name(&name)).map_err(failed("looking for the lock of"))?.is_some() {
+        return Err(PositionsError::Locked { path: path.to_path_buf() });
+    }
+    let Some(file) = open(&directory, &name).map_err(failed("opening"))? else { return Ok(()) };
+    let text = read(&directory, &file).map_err(failed("reading"))?;
+    match format::read(&text) {
+        Ok(_memory) => Ok(()),
+        Err(source) => Err(PositionsError::Format { path: path.to_path_buf(), source }),
     }
 }
 

@@ -1,0 +1,43 @@
+//! Whether a start would be refused a channel's directory, found out without taking or changing anything.
+
+use std::path::Path;
+
+use super::recovery::{self, LOCK, OpenError, Opening};
+use crate::failure::Failure;
+use crate::storage::{Directory, Storage, holder_of};
+
+/// Makes of a directory the storage that the channel would have on it; none where there is no channel yet.
+pub(super) type Look<S> = Box<dyn Fn(Directory) -> Result<Option<S>, Failure> + Send + Sync>;
+
+/// Looks at a channel's directory as opening it would. It waits for the disk.
+///
+/// # Errors
+/// What opening it now would be refused for.
+pub(super) fn probe<S: Storage>(path: &Path, look: &Look<S>, opening: &Opening) -> Result<(), Failure> {
+    if !path.is_dir() {
+        // It would be made.
+        return Ok(());
+    }
+    let directory = Directory::open(path).map_err(Failure::unless_disk_fails)?;
+    is_free(&directory)?;
+    let found = look(directory.clone()).and_then(|storage| match storage {
+        Some(storage) => recovery::look(&storage, opening).map_err(Failure::unless_disk_fails),
+        None => Ok(()),
+    });
+    // An agent that has taken it meanwhile writes what looks like damage.
+    found.or_else(|failure| is_free(&directory).and(Err(failure)))
+}
+
+/// # Errors
+/// When an agent uses the directory.
+fn is_free(directory: &Directory) -> Result<(), Failure> {
+    let place = directory.place();
+    let held = holder_of(directory, LOCK).map_err(|source| {
+        let what = "looking for its lock".to_owned();
+        Failure::unless_disk_fails(OpenError::Io { place: place.clone(), what, source })
+    })?;
+    match held {
+        Some(holder) => Err(Failure::permanent(OpenError::InUse { place, holder })),
+        None => Ok(()),
+    }
+}
