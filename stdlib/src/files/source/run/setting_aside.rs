@@ -19,6 +19,26 @@ impl Run<'_> {
             file.path.display()
         );
         self.source.meter.count("files_set_aside", 1);
+        self.say_what_waits_in_vain(id);
+    }
+
+    /// Says that copies wait for a file that is set aside. Whether it was edited, or is another file with the inode of
+    /// the original, can't be told where births are not known, so whoever knows it has to decide.
+    pub(super) fn say_what_waits_in_vain(&mut self, original: FileId) {
+        let copies = self.files.waits_in_vain(original);
+        let Some(file) = self.files.get(original) else { return };
+        let path = file.path.display();
+        for copy in copies {
+            self.source.meter.count("copies_waiting_for_files_set_aside", 1);
+            let Some(more) = self.source.waiting_copies.again() else { continue };
+            warn!(
+                component = %self.source.component,
+                "{} is a copy of what was read of {path}, which is set aside: it is not read as long as that lies there. \
+                 Move {path} to where no pattern of `paths` matches, and the copy is read on where reading had got to; \
+                 if what is in {path} now is wanted as well, put a copy of it (`cp`) in its place{more}",
+                copy.display()
+            );
+        }
     }
 
     /// A file that can't be read is tried again when it changes, or after a while.

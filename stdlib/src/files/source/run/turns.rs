@@ -88,7 +88,8 @@ impl Run<'_> {
 
     /// Finds out what a file is.
     pub(super) async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
-        if self.files.keeps_waiting(id) {
+        if let Some(original) = self.files.keeps_waiting(id) {
+            self.say_what_waits_in_vain(original);
             return Ok(());
         }
         let Some(identified) = self.look_into(id).await? else { return Ok(()) };
@@ -116,6 +117,7 @@ impl Run<'_> {
             }
             Ok(Identified::Copies(other) | Identified::Replaced(other)) => {
                 self.files.wait(id, other);
+                self.say_what_waits_in_vain(other);
                 // In case it has not been noticed yet that the other one was replaced.
                 self.enqueue(other);
                 self.save_soon();

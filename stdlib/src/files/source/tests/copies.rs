@@ -1,6 +1,7 @@
 //! Packed copies of files that were read: each goes on where its original was left.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::packed::{gzip, text};
@@ -419,6 +420,41 @@ async fn a_copy_is_known_by_what_an_earlier_version_has_saved() {
     setting.append("a.log", "3\n");
     setting.replace("a.log", "a.log.gz", gzip);
     setting.yields(["3"]).await.has_nothing_more().await;
+}
+
+/// Another file has come to lie at an inode whose birth is not known, or the original was edited: both look alike.
+#[tokio::test]
+async fn a_copy_of_what_is_set_aside_is_said_and_read_when_that_is_moved_away() {
+    // The edit comes first, or the copy does, which has then no more than what was read.
+    for more in ["three\n", ""] {
+        let setting = Setting::new(follow("beginning")).with_positions();
+        setting.write("a.log", bannered("one\ntwo\n"));
+        let mut trial = setting.begin().await;
+        trial.lines(102).await;
+        let packed = gzip(bannered(&format!("one\ntwo\n{more}")).as_bytes());
+        if more.is_empty() {
+            trial.write("a.log.1.gz", &packed);
+            trial.looked_through().await;
+        }
+        let file = File::options().write(true).open(trial.path("a.log")).unwrap();
+        file.write_all_at(b"One", bannered("").len() as u64).unwrap();
+        trial.counted("files_set_aside", 1).await;
+        if !more.is_empty() {
+            trial.write("a.log.1.gz", &packed);
+        }
+        trial.counted("copies_waiting_for_files_set_aside", 1).await;
+        trial.looked_through().await;
+        let away = trial.path("a.away");
+        fs::rename(trial.path("a.log"), &away).unwrap();
+        match more.is_empty() {
+            true => trial.looked_through().await,
+            false => assert_eq!(trial.lines(1).await, ["three"]),
+        }
+        // As the message says: the text in another inode, in the old place.
+        fs::copy(&away, trial.path("a.log")).unwrap();
+        assert_eq!(trial.lines(102).await[100..], ["One", "two"]);
+        trial.end().await.has_nothing_more().await;
+    }
 }
 
 #[tokio::test]

@@ -114,9 +114,9 @@ impl Files {
         rests
     }
 
-    /// Whether a file is known to be a copy of what another one brings.
-    pub(in super::super) fn keeps_waiting(&mut self, id: FileId) -> bool {
-        let Some(copy) = self.all.get(&id).and_then(|file| file.copy.clone()) else { return false };
+    /// The file that brings what this one is known to be a copy of.
+    pub(in super::super) fn keeps_waiting(&mut self, id: FileId) -> Option<FileId> {
+        let copy = self.all.get(&id).and_then(|file| file.copy.clone())?;
         let owner = self.by_partition.get(&copy.partition).copied().or_else(|| {
             let named = copy.partition.name().parse::<Name>().ok()?;
             let owner = *self.by_key.get(&named.key)?;
@@ -129,9 +129,9 @@ impl Files {
         match owner.filter(|owner| *owner != id) {
             Some(owner) => {
                 self.wait(id, owner);
-                true
+                Some(owner)
             }
-            None => false,
+            None => None,
         }
     }
 
@@ -153,6 +153,15 @@ impl Files {
     pub(in super::super) fn copies_that_wait(&self) -> Vec<(PathBuf, Key)> {
         let waiting = self.all.values().filter(|file| file.waits.is_some());
         waiting.map(|file| (file.path.clone(), file.key)).collect()
+    }
+
+    /// The copies that wait for this file, if it is set aside: it brings nothing more of what they have.
+    pub(in super::super) fn waits_in_vain(&self, on: FileId) -> Vec<PathBuf> {
+        if !self.all.get(&on).is_some_and(|file| file.phase == Phase::SetAside) {
+            return Vec::new();
+        }
+        let waits = |file: &&Box<Tracked>| file.waits.as_ref().is_some_and(|waits| waits.on == on);
+        self.all.values().filter(waits).map(|file| file.path.clone()).collect()
     }
 
     /// Whether a file other than this one, or any, may turn out to be a copy of one that is known.
