@@ -24,7 +24,7 @@ use weir_runtime::{Clock, Meter};
 use super::authentication::Known;
 use super::budget::{Budget, NoRoom, Share};
 use super::events::{BodyError, Events, Format};
-use crate::listening::{Notice, Piece, Room, STOP_GRACE, TextMaps};
+use crate::listening::{Notice, PAUSE, Piece, Place, Room, STOP_GRACE, TextMaps};
 
 /// After so many seconds a client may try again.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -33,6 +33,8 @@ const SHORT_BODY_BYTES: usize = 64 << 10;
 /// Of a body that is refused at most so much is read, and for at most so long.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
 const DISCARD: Duration = Duration::from_secs(5);
+/// A request waits at most so long for clients to fall silent whose bodies have what it needs.
+const QUIET_BODIES: Duration = Duration::from_secs(2);
 /// So much of a packed body is unpacked at a time.
 const UNPACKED_BYTES: u64 = 64 << 10;
 /// What an entry of the headers takes in memory beside its text.
@@ -135,6 +137,10 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
+    fn too_slow(message: &str) -> Refusal {
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
+    }
+
     fn too_long(bytes_max: usize) -> Refusal {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {bytes_max} bytes"))
     }
@@ -151,10 +157,11 @@ impl From<NoRoom> for Refusal {
 pub(super) async fn answer(
     service: Arc<Service>,
     client: IpAddr,
+    place: Arc<Place>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     service.meter.count("requests", 1);
-    let refusal = match service.take(client, request).await {
+    let refusal = match service.take(client, &place, request).await {
         Ok(()) => return Ok(Response::new(Full::default())),
         Err(refusal) => refusal,
     };
@@ -176,10 +183,19 @@ pub(super) async fn answer(
 }
 
 impl Service {
-    async fn take(self: &Arc<Self>, client: IpAddr, request: Request<Incoming>) -> Result<(), Refusal> {
+    async fn take(
+        self: &Arc<Self>,
+        client: IpAddr,
+        place: &Place,
+        request: Request<Incoming>,
+    ) -> Result<(), Refusal> {
         let since = Instant::now();
         let awaited = Awaited { since, until: since + self.patience };
-        let begun = self.check(&request).and_then(|()| self.begin());
+        let waiting = place.guest().begin();
+        let begun = match self.check(&request) {
+            Ok(()) => self.begin(place).await,
+            Err(refusal) => Err(refusal),
+        };
         let (head, body) = request.into_parts();
         let (pieces, _place) = match begun {
             Ok(begun) => begun,
@@ -193,13 +209,21 @@ impl Service {
         };
         // Held until the request is answered.
         let mut share = self.budget.share();
+        let reading = place.guest().read();
+        drop(waiting);
         let body = tokio::select! {
             biased;
-            body = timeout_at(awaited.until, self.read(body, &mut share)) => body.unwrap_or_else(|_elapsed| {
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body has not come in time"))
-            })?,
+            body = timeout_at(awaited.until, self.read(body, place, &mut share)) => {
+                body.unwrap_or_else(|_elapsed| Err(Refusal::too_slow("the body has not come in time")))?
+            }
             () = self.stopped_for(STOP_GRACE) => return Err(Refusal::stopping()),
+            () = place.guest().has_to_leave() => {
+                return Err(Refusal::too_slow("the body does not come, and others wait for a place"));
+            }
         };
+        // From here on the client waits, and not the source.
+        let _waiting = place.guest().begin();
+        drop(reading);
         let encoding = head.headers.get(CONTENT_ENCODING).cloned();
         let (events, _share) = self.clone().understood(body, encoding, share).await?;
         if events.spans.is_empty() {
@@ -230,12 +254,37 @@ impl Service {
     }
 
     /// Where the events of a request go, and its place among those that are served at once.
-    fn begin(&self) -> Result<(mpsc::Sender<Piece<Waiting>>, SemaphorePermit<'_>), Refusal> {
+    async fn begin(
+        &self,
+        place: &Place,
+    ) -> Result<(mpsc::Sender<Piece<Waiting>>, SemaphorePermit<'_>), Refusal> {
         let pieces = self.pieces.upgrade().ok_or_else(Refusal::stopping)?;
-        let place = self.places.try_acquire().map_err(|_none| {
+        let permit = self.after_quiet_bodies(place, || self.places.try_acquire().ok()).await;
+        let permit = permit.ok_or_else(|| {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "there are too many requests at once")
         })?;
-        Ok((pieces, place))
+        Ok((pieces, permit))
+    }
+
+    /// What could be taken, at once or when quiet clients have left whose bodies have it now. None if nobody's body
+    /// has it, or they all get on.
+    async fn after_quiet_bodies<Taken>(
+        &self,
+        place: &Place,
+        mut take: impl FnMut() -> Option<Taken>,
+    ) -> Option<Taken> {
+        let until = Instant::now() + QUIET_BODIES;
+        loop {
+            let taken = take();
+            if taken.is_some() || !place.reads_another() || Instant::now() >= until {
+                return taken;
+            }
+            place.dismiss_a_body();
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = sleep(PAUSE) => {}
+            }
+        }
     }
 
     /// Returns this long after the source was stopped.
@@ -261,15 +310,25 @@ impl Service {
         Ok(())
     }
 
-    async fn read(&self, mut incoming: Incoming, share: &mut Share) -> Result<Vec<u8>, Refusal> {
+    async fn read(
+        &self,
+        mut incoming: Incoming,
+        place: &Place,
+        share: &mut Share,
+    ) -> Result<Vec<u8>, Refusal> {
         // A body may come in pieces of a byte each, so they are not kept as such.
         let (mut body, mut bytes) = (Limited::new(&mut incoming, self.body_bytes_max), Vec::new());
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => {
-                    if let Err(full) = share.take(data.len()) {
-                        discard(incoming);
-                        return Err(full.into());
+                    if share.take(data.len()).is_err() {
+                        // Whoever waits for room is not quiet.
+                        let _waiting = place.guest().begin();
+                        let room = self.after_quiet_bodies(place, || share.take(data.len()).ok()).await;
+                        if room.is_none() {
+                            discard(incoming);
+                            return Err(NoRoom.into());
+                        }
                     }
                     bytes.extend_from_slice(&data);
                 }

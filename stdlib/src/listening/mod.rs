@@ -33,6 +33,7 @@ use weir_runtime::{Clock, Context, Descriptor, Descriptors, Failure, Meter, Purp
 
 use certificate::Validity;
 pub(crate) use connection::Connection;
+use connection::Stream;
 pub(crate) use gathering::{Gatherer, Notice, Piece, Room};
 use places::Places;
 pub(crate) use places::{Guest, Place, UnderWay};
@@ -44,9 +45,9 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(1);
 /// How long a client may take to agree on a protection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The wait until it is looked again for a descriptor for a connection.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that is to leave may take for it.
-const LEAVE: Duration = Duration::from_secs(1);
+pub(crate) const LEAVE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The enum `ServerSecurity` of the signatures.
@@ -105,14 +106,13 @@ pub(crate) struct Endpoint {
     descriptors: Descriptors,
     pub(crate) bind: String,
     pub(crate) connections_max: usize,
-    /// Who has been quiet for so long leaves when somebody else finds no place.
-    pub(crate) quiet_after: Duration,
+    /// Whether clients send again what was not acknowledged.
+    acknowledging: bool,
     pub(crate) security: ServerSecurity,
 }
 
 impl Endpoint {
-    /// Where a component of this context listens. Clients that nobody acknowledges anything keep their places for
-    /// a minute of silence, since what they send when they lose it is lost.
+    /// Where a component of this context listens.
     pub(crate) fn new(
         context: &Context,
         bind: &str,
@@ -126,14 +126,14 @@ impl Endpoint {
             descriptors: context.descriptors.clone(),
             bind: bind.to_owned(),
             connections_max,
-            quiet_after: Duration::from_secs(60),
+            acknowledging: false,
             security: security.clone(),
         }
     }
 
     /// The same for clients that send again what was not acknowledged.
     pub(crate) fn acknowledging(self) -> Endpoint {
-        Endpoint { quiet_after: Duration::from_secs(1), ..self }
+        Endpoint { acknowledging: true, ..self }
     }
 }
 
@@ -177,7 +177,11 @@ impl Listener {
             listener,
             tls,
             permits: Arc::new(Semaphore::new(endpoint.connections_max.min(Semaphore::MAX_PERMITS))),
-            places: Places::new(endpoint.quiet_after),
+            places: Places::new(
+                endpoint.component.clone(),
+                endpoint.meter.clone(),
+                endpoint.acknowledging,
+            ),
             endpoint,
             refused: Said::default(),
             failing: Said::default(),
@@ -198,14 +202,15 @@ impl Listener {
                     }
                     // Without a descriptor or memory the client waits in the system's queue.
                     if !is_of_the_client(&error) {
-                        self.dismiss_one();
+                        self.places.dismiss_one(None);
                         sleep(PAUSE).await;
                     }
                     continue;
                 }
             };
             meter.count("connections", 1);
-            let Some(permit) = self.permit().await else {
+            let client = canonical(address);
+            let Some(permit) = self.permit(client).await else {
                 meter.count("connections_refused", 1);
                 if let Some(more) = self.refused.again() {
                     let bound = self.endpoint.connections_max;
@@ -213,8 +218,7 @@ impl Listener {
                 }
                 continue;
             };
-            let client = canonical(address);
-            let descriptor = self.descriptor().await;
+            let descriptor = self.descriptor(client).await;
             // Without it answers wait for others; an error only makes them slower.
             let _: io::Result<()> = stream.set_nodelay(true);
             let tls = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
@@ -223,38 +227,30 @@ impl Listener {
     }
 
     /// One of the connections that the settings allow; none if all are taken by clients that are not quiet.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+    async fn permit(&self, client: IpAddr) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Some(permit);
         }
-        if !self.dismiss_one() {
+        if !self.places.dismiss_one(Some(client)) {
             return None;
         }
         timeout(LEAVE, self.permits.clone().acquire_owned()).await.ok()?.ok()
     }
 
     /// A descriptor for a client that has come. Quiet clients leave for it.
-    async fn descriptor(&self) -> Descriptor {
+    async fn descriptor(&self, client: IpAddr) -> Descriptor {
         let descriptors = &self.endpoint.descriptors;
         if let Some(descriptor) = descriptors.try_take(Purpose::Connection) {
             return descriptor;
         }
         let mut waiting = pin!(descriptors.take(Purpose::Connection));
         loop {
-            self.dismiss_one();
+            self.places.dismiss_one(Some(client));
             tokio::select! {
                 descriptor = &mut waiting => return descriptor,
                 () = sleep(PAUSE) => {}
             }
         }
-    }
-
-    fn dismiss_one(&self) -> bool {
-        let dismissed = self.places.dismiss_one();
-        if dismissed {
-            self.endpoint.meter.count("connections_dismissed", 1);
-        }
-        dismissed
     }
 
     /// Says when the certificate ends, now and each day.
@@ -324,18 +320,18 @@ impl Arrival {
     /// When the client does not.
     async fn protect(self) -> io::Result<(Connection, Place)> {
         let Arrival { stream, tls, place, .. } = self;
-        let connection = match tls {
-            None => Connection::Plain(stream),
+        let stream = match tls {
+            None => Stream::Plain(stream),
             Some(tls) => {
                 let guest = place.guest().clone();
                 let agreed = tokio::select! {
                     agreed = timeout(HANDSHAKE, tls.accept(stream)) => agreed??,
                     () = guest.has_to_leave() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 };
-                Connection::Tls(Box::new(agreed))
+                Stream::Tls(Box::new(agreed))
             }
         };
-        Ok((connection, place))
+        Ok((Connection::new(stream, place.guest().clone()), place))
     }
 
     /// The same, unless the source is stopped meanwhile. A client that does not agree is counted.

@@ -49,6 +49,11 @@ impl Frames {
         }
     }
 
+    /// Whether the rest of a message is to come that is too long.
+    pub(super) fn are_skipping(&self) -> bool {
+        self.skip != Skip::Nothing
+    }
+
     /// The messages in `text` that are complete, at most so many. What is not used has to come again, with what
     /// has come since behind it. At the end of the connection a last message needs no end.
     pub(super) fn messages(&mut self, text: &[u8], ends: bool, events_max: usize) -> Messages {

@@ -67,6 +67,7 @@ async fn read(
         if terms.hand_on(&mut frames, &mut kept, ends, (client, guest), pieces).await.is_err() || ends {
             return Ok(());
         }
+        guest.has_begun(frames.are_skipping() || !kept.is_empty());
     }
 }
 

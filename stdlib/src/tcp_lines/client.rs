@@ -190,7 +190,10 @@ impl Client {
                         self.hand_on(Ending::End).await?;
                         open = false;
                     }
-                    Turn::Read(_) => self.hand_on(Ending::Open).await?,
+                    Turn::Read(_) => {
+                        self.hand_on(Ending::Open).await?;
+                        self.guest.has_begun(self.skipping || !self.kept.is_empty());
+                    }
                 },
                 () = until(silent_until) => {
                     self.terms.meter.count("connections_idle", 1);
