@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
+use thiserror::Error;
 use tokio::sync::Notify;
 use tracing::warn;
 
@@ -98,6 +99,25 @@ struct Division {
 const RESERVED: usize = 40;
 /// Reserved for each component: its directory and lock, segments, what it looks through.
 const RESERVED_EACH: usize = 8;
+/// The least that the process needs: standard streams, the runtime, the metrics and a connection to them.
+const NEEDED: usize = 16;
+/// The least that each component needs: an address, a directory, or a file, and a moment's file or connection.
+const NEEDED_EACH: usize = 4;
+
+/// The process may have fewer descriptors than its components need to get on at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "{components} components need {needed} file descriptors at least, and the process may have {limit} open: raise \
+     the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"
+)]
+pub struct TooFewDescriptors {
+    /// How many components share them.
+    pub components: usize,
+    /// How many they need at least, the process included.
+    pub needed: usize,
+    /// How many there are.
+    pub limit: usize,
+}
 
 impl Purpose {
     /// What the component does that gets no more.
@@ -145,6 +165,18 @@ impl Descriptors {
     /// How many descriptors the process may have open.
     pub fn limit(&self) -> usize {
         self.shared.limit
+    }
+
+    /// Whether there are enough for all components that share them now. With fewer, nobody could say what is wrong:
+    /// the metrics would not answer either.
+    ///
+    /// # Errors
+    /// When there are too few.
+    pub fn suffice(&self) -> Result<(), TooFewDescriptors> {
+        // The process itself is a holder.
+        let components = self.shared.lock().holders.saturating_sub(1);
+        let (needed, limit) = (NEEDED + components * NEEDED_EACH, self.shared.limit);
+        if limit < needed { Err(TooFewDescriptors { components, needed, limit }) } else { Ok(()) }
     }
 
     /// Says before the start that the component is going to take descriptors for a purpose. From then on, a share
@@ -347,6 +379,18 @@ mod tests {
             assert_eq!(counts.source_files as usize, taken[0].len() + taken[2].len());
             assert_eq!(counts.sink_files as usize, assured);
         }
+    }
+
+    #[test]
+    fn too_few_for_the_components_are_said_with_the_number_that_is_needed() {
+        let budget = Descriptors::with_limit(NEEDED + 2 * NEEDED_EACH);
+        let _two = ["in", "out"].map(|name| budget.of_component(name.into()));
+        assert_eq!(budget.suffice(), Ok(()));
+        let third = budget.of_component("between".into());
+        let error = budget.suffice().unwrap_err();
+        assert_eq!((error.components, error.needed), (3, NEEDED + 3 * NEEDED_EACH));
+        drop(third);
+        assert_eq!(budget.suffice(), Ok(()));
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod workers;
 
 pub use chance::{Chance, number_from_environment};
 pub use clock::{Clock, SystemClock};
-pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose};
+pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose, TooFewDescriptors};
 pub use drive::Drive;
 pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 #[doc(hidden)]

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,11 @@ const FLOW: &str = "tests/end_to_end/flows/flood.flow";
 const DESCRIPTORS: &str = "ulimit -n 1024 && exec \"$@\"";
 const IDLE: usize = 1_020;
 const HALF: usize = 200;
+/// Peers that send a part of something and then nothing: more than there are descriptors for.
+const SILENT: usize = 840;
+/// They make room for others after a second. A busy machine gets more time, and still less than they have without
+/// anybody who waits: 30 seconds for a body, and for ever for a message.
+const SOON: Duration = Duration::from_secs(20);
 const REFUSED: usize = 20_000;
 const MEMORY_MAX: u64 = 128 << 20;
 /// What a flood may make the log grow by.
@@ -163,6 +169,47 @@ impl Flood {
         self.post(flood);
     }
 
+    fn half_bodies(&mut self) {
+        let flood = "half bodies";
+        let crowd = self.crowd(self.web, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf");
+        let line = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\nbeside half bodies\n";
+        wait_until("a request is answered beside half bodies", SOON, || {
+            let mut stream = connect(self.web).ok()?;
+            stream.set_read_timeout(Some(SOON)).ok()?;
+            stream.write_all(line).ok()?;
+            (status(&mut stream)? == 200).then_some(())
+        });
+        self.sent += 1;
+        self.goes_on(flood);
+        drop(crowd);
+        self.post(flood);
+    }
+
+    fn half_messages(&mut self) {
+        for (flow, address) in [("messages", self.syslog_tcp), ("lines", self.tcp)] {
+            let crowd = self.crowd(address, b"<13>a part of a message");
+            wait_until(&format!("{flow} arrive beside half ones"), SOON, || {
+                if let Ok(mut stream) = connect(address) {
+                    // It may be closed, since all places are taken by clients that were heard just now.
+                    let _: io::Result<()> = stream.write_all(b"<13>beside half ones\n");
+                }
+                self.has(flow, "beside half ones").then_some(())
+            });
+            self.goes_on("half messages");
+            drop(crowd);
+        }
+    }
+
+    /// Many peers that send this and then nothing.
+    fn crowd(&self, address: SocketAddr, part: &[u8]) -> Vec<TcpStream> {
+        let peer = |_| {
+            let mut stream = connect(address).ok()?;
+            stream.write_all(part).ok()?;
+            Some(stream)
+        };
+        (0..SILENT).filter_map(peer).collect()
+    }
+
     fn trickles(&mut self) {
         let flood = "trickles";
         let peers: Vec<_> = [self.syslog_tcp, self.syslog_tcp, self.tcp, self.tcp]
@@ -188,7 +235,17 @@ impl Flood {
     fn refused_connections(&mut self) {
         let flood = "refused connections";
         let held: Vec<TcpStream> = (0..50).filter_map(|_| connect(self.tcp).ok()).collect();
+        let all_came = AtomicBool::new(false);
         let refused: usize = thread::scope(|scope| {
+            // They keep their places, since they go on to send.
+            scope.spawn(|| {
+                while !all_came.load(Ordering::Relaxed) {
+                    for mut peer in &held {
+                        let _: io::Result<()> = peer.write_all(b"still here\n");
+                    }
+                    thread::sleep(Duration::from_millis(50));
+                }
+            });
             let peers: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
@@ -196,14 +253,17 @@ impl Flood {
                         for _ in 0..REFUSED / 4 {
                             let Ok(mut stream) = connect(self.tcp) else { continue };
                             let end = stream.read(&mut [0; 1]);
-                            assert!(!waits(&end), "a connection that is too many is closed at once");
+                            assert!(!waits(&end), "a connection that is too many is closed");
                             refused += 1;
                         }
                         refused
                     })
                 })
                 .collect();
-            peers.into_iter().map(|peer| peer.join().expect("the peer comes to its end")).sum()
+            let ends = peers.into_iter().map(thread::ScopedJoinHandle::join);
+            let refused: Vec<thread::Result<usize>> = ends.collect();
+            all_came.store(true, Ordering::Relaxed);
+            refused.into_iter().map(|refused| refused.expect("the peer comes to its end")).sum()
         });
         assert!(refused > REFUSED / 2, "only {refused} connections were refused");
         self.goes_on(flood);
@@ -246,6 +306,8 @@ fn a_flood_of_one_flow_leaves_the_others_alone() {
     flood.goes_on("peace");
     flood.idle_connections();
     flood.half_requests();
+    flood.half_bodies();
+    flood.half_messages();
     flood.trickles();
     flood.refused_connections();
     flood.large_event();

@@ -18,6 +18,32 @@ fn a_file_that_may_not_grow_ends_the_agent_with_a_message_and_nothing_is_lost() 
     stop_at_a_limit("memory", 4 << 20, "tests/end_to_end/flows/limited_files_in_memory.flow", "writing ");
 }
 
+/// `ulimit -n`: with too few descriptors it says how many it needs, and with as many it works.
+#[test]
+fn too_few_descriptors_are_refused_with_the_number_that_is_needed() {
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "too_few_descriptors");
+    let lines: Vec<String> = (0..LINES).map(|number| format!("line {number}")).collect();
+    fs::write(scene.folder().join("lines.txt"), lines.join("\n") + "\n").expect("the scene can be written");
+    let settings = ["from", "to", "channel"]
+        .map(|name| (name, scene.path(if name == "from" { "lines.txt" } else { name })));
+    let flow = "tests/end_to_end/flows/limited_files.flow";
+    let run = |limit: &str, option: &str| {
+        Weir::run_by(&scene, &["prlimit", &format!("--nofile={limit}")], flow, &settings, &[option]).finish()
+    };
+    let mut needed = String::new();
+    for option in ["--check-only", "--until-idle"] {
+        let refused = run("20", option);
+        assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
+        let (said, rest) = refused.log.split_once(" file descriptors at least").expect("it says so");
+        needed = said.rsplit(' ').next().expect("there is a number").to_owned();
+        assert!(rest.starts_with(", and the process may have 20 open"), "{}", refused.log);
+    }
+    run(&needed, "--check-only").assert_success();
+    run(&needed, "--until-idle").assert_success();
+    let arrived = lines_of(&visible_files(&scene.folder().join("to")));
+    Account::of(&lines, &arrived).assert_exact(scene.name());
+}
+
 fn stop_at_a_limit(name: &str, bytes: u64, flow: &str, said: &str) {
     let name = format!("a_file_that_may_not_grow_{name}");
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &name);

@@ -2,6 +2,7 @@
 //!
 //! `tests/run` runs them with everything that they need. Each leaves its logs and files in `target/tmp/NAME`.
 
+mod answers;
 mod durable_channel;
 mod exactly_once;
 mod flood;

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use weir_plan::Plan;
 use weir_runtime::agent::{Agent, ComponentReport, Ending, Problem, Report, Stop};
 use weir_runtime::metrics::Server;
-use weir_runtime::{SystemClock, Workers};
+use weir_runtime::{Descriptors, SystemClock, Workers};
 
 use crate::MISUSE;
 use crate::files::ProgramFiles;
@@ -129,6 +129,11 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
         }
     };
     let agent = if arguments.drain_only { agent.drain_only() } else { agent };
+    if let Err(error) = Descriptors::of_process().suffice() {
+        LOG.tell(format_args!("weir: {}: {error}", plan.program));
+        LOG.tell(format_args!("weir: {} is not started", plan.program));
+        return ExitCode::FAILURE;
+    }
     let ended = worker_threads().and_then(|runtime| {
         let agent = agent.with_workers(Workers::one_each_core()?);
         let ended = runtime.block_on(probe_and_run(agent, plan, arguments));

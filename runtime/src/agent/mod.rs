@@ -32,7 +32,7 @@ use crate::metrics::{Metrics, Stage};
 use crate::registry::Registry;
 use crate::routing::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
-use crate::source::{Connection, Progress, Source};
+use crate::source::{Connection, Farewell, Progress, Source};
 use crate::workers::Workers;
 
 pub use probe::Problem;
@@ -190,8 +190,10 @@ impl Agent {
         }
         metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
-        let mut tasks = self.spawn(&stop);
+        let farewell = Farewell::new();
+        let mut tasks = self.spawn(&stop, &farewell);
         let mut ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
+        farewell.say(&stop.drain).await;
         tasks.shutdown().await;
         for (member, channel) in channels {
             // A channel that has failed ends its sinks, which may be heard of before its watch.
@@ -223,7 +225,7 @@ impl Agent {
     }
 
     /// Starts a task for each sink and source, the sinks first.
-    fn spawn(self, stop: &Stop) -> Tasks {
+    fn spawn(self, stop: &Stop, farewell: &Farewell) -> Tasks {
         let mut tasks = Tasks::default();
         let gates = Gates::new(&self.sources, &self.channels);
         for mut built in self.sinks {
@@ -247,6 +249,7 @@ impl Agent {
                 segments: built.segments,
                 meter,
                 workers: self.workers.clone(),
+                invitation: farewell.invitation(),
             };
             let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };
             tasks.spawn(member, task.run(gate));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
@@ -22,6 +23,8 @@ pub struct Hooked {
     before_reserve: Hook<ReserveError>,
     failure: Hook<Failure>,
     before_shut: Hook<Failure>,
+    /// What its limits are once they were asked for, if they change.
+    later: Option<(AtomicBool, Limits)>,
 }
 
 impl Hooked {
@@ -33,7 +36,13 @@ impl Hooked {
             before_reserve: Box::new(|| Ok(())),
             failure: Box::new(|| Ok(())),
             before_shut: Box::new(|| Ok(())),
+            later: None,
         }
+    }
+
+    /// Takes less than it says when it is asked for the first time: as if steps had made events larger.
+    pub fn later_within(self, limits: Limits) -> Hooked {
+        Hooked { later: Some((AtomicBool::new(false), limits)), ..self }
     }
 
     /// Asks before each attempt to open it.
@@ -63,7 +72,10 @@ impl Hooked {
 #[async_trait]
 impl Channel for Hooked {
     fn limits(&self) -> Limits {
-        self.channel.limits()
+        match &self.later {
+            Some((asked, limits)) if asked.swap(true, Ordering::Relaxed) => *limits,
+            _ => self.channel.limits(),
+        }
     }
 
     async fn probe(&self) -> Vec<Failure> {

@@ -1,6 +1,7 @@
 //! Sources: what brings events in, and how they learn that events have been delivered.
 
 mod behind;
+mod farewell;
 mod outlet;
 mod positions;
 mod progress;
@@ -16,11 +17,13 @@ use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::routing::{Segment, Target};
 use crate::workers::Workers;
+pub(crate) use farewell::{Farewell, Invitation};
 pub(crate) use outlet::scope_names;
 pub(crate) use positions::least_of;
 pub(crate) use progress::Progress;
 
 pub use behind::Behind;
+pub use farewell::Answering;
 pub use outlet::{Outlet, PutError};
 pub use positions::{DeliveredThrough, Given, GivenThrough};
 pub use progress::{Delivered, Deliveries};
@@ -34,7 +37,8 @@ pub trait Source: Send {
     /// that what is under way can still be committed outside. It may drop events that it has
     /// read and not put: they were never acknowledged.
     ///
-    /// The future is dropped when the agent has to stop at once.
+    /// The future is dropped when the agent has to stop at once; a source whose peers wait for answers hears of that
+    /// before ([`SourcePort::answering`]).
     ///
     /// # Errors
     /// When the source can't go on; it then leaves its outlet unclosed. It is run again after a while, with a new port, and begins
@@ -71,6 +75,7 @@ pub(crate) struct Connection {
     pub(crate) wants_identities: bool,
     /// Who applies the steps.
     pub(crate) workers: Workers,
+    pub(crate) invitation: Invitation,
 }
 
 /// What a running source is connected to.
@@ -88,6 +93,7 @@ pub struct SourcePort {
     pub delivered: Delivered,
     wants_identities: bool,
     behind: Behind,
+    invitation: Invitation,
 }
 
 impl SourcePort {
@@ -101,8 +107,10 @@ impl SourcePort {
         let outlet = Outlet::new(connection, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
-        let behind = Behind::of(connection);
-        (SourcePort { outlet, deliveries, stop, given, delivered, wants_identities, behind }, closed)
+        let (behind, invitation) = (Behind::of(connection), connection.invitation.clone());
+        let port =
+            SourcePort { outlet, deliveries, stop, given, delivered, wants_identities, behind, invitation };
+        (port, closed)
     }
 
     /// The durable channels behind, each with its present incarnation ([`Behind::incarnations`]).
@@ -114,6 +122,11 @@ impl SourcePort {
     /// delivered to them ([`Behind::strangers`]).
     pub fn strangers(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
         self.behind.strangers(stored)
+    }
+
+    /// To be held while peers wait for answers: an agent that ends at once waits a moment for them.
+    pub fn answering(&self) -> Answering {
+        self.invitation.accept()
     }
 
     /// The channels that the source must put into.
@@ -144,6 +157,7 @@ impl SourcePort {
             progress: None,
             wants_identities: false,
             workers: Workers::none(),
+            invitation: Farewell::new().invitation(),
         };
         SourcePort::new(&connection, CancellationToken::new()).0
     }

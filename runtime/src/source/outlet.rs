@@ -29,17 +29,18 @@ pub enum PutError {
         /// Why.
         error: ReserveError,
     },
-    /// A single event fits into no transaction of a channel. Nothing of it was put, and of its batch what
-    /// comes before it may have been. Whoever has its source puts the batch again without it, refuses it, or
-    /// sets it aside.
+    /// Single events fit into no transaction of a channel, as they came or as steps made them. Nothing of their batch
+    /// was put. Whoever has its source puts the batch again without them, refuses them, or sets them aside.
     #[error("channel {channel}: an event of {bytes} bytes fits into no transaction, which holds {bound}")]
     TooLarge {
-        /// The channel's name.
+        /// The channel's name, for the first of them.
         channel: String,
-        /// What the event is charged there, with what the channel's type adds to it.
+        /// What the first is charged there, with what the channel's type adds to it.
         bytes: u64,
         /// The most that a transaction may be charged.
         bound: u64,
+        /// Which rows of the batch they are, in order.
+        rows: Vec<usize>,
     },
     /// A durable channel refused to leave a hole.
     #[error("channel {channel}: {error}")]
@@ -119,43 +120,53 @@ impl Outlet {
     /// channels are closed.
     pub async fn put(&mut self, batch: Batch) -> Result<(), PutError> {
         let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
-        self.meter.received.add(rows, bytes);
         self.meter.touch(begun);
         let origins = batch.origins().clone();
-        let mut parts = Vec::new();
-        split(batch.compacted(), self.limits, &mut parts);
+        let parts = self.prepare(batch).await?;
+        self.meter.received.add(rows, bytes);
         // The batch keeps one share until all its parts are put; what the steps have dropped is
         // delivered by being dropped, so that an empty batch is done when its turn comes.
         let mut whole = self.progress.begin(&origins, rows, bytes);
-        let mut parts = with_their_origins(parts);
-        parts.reverse();
-        while let Some(part) = parts.pop() {
-            if let Some([first, second]) = self.put_part(&part, &mut whole).await? {
-                parts.extend([second, first]);
-            }
+        for puts in parts {
+            self.put_part(puts, &mut whole).await?;
         }
         self.meter.put.record(begun.elapsed());
         whole.done();
         Ok(())
     }
 
-    /// Puts a part, or gives its halves back: a channel's type may add to it what makes it too large.
-    async fn put_part(
-        &mut self,
-        part: &Batch,
-        whole: &mut Acknowledgement,
-    ) -> Result<Option<[Batch; 2]>, PutError> {
-        let puts = self.apply_steps(part).await?;
-        if let Some(put) = puts.iter().find(|put| !put.target.optional && !put.fits()) {
-            if part.rows() > 1 {
-                return Ok(Some(halves(part)));
+    /// The parts of a batch, behind their steps. A part is halved when steps or a channel's type make it too large.
+    /// Nothing is put before it is known that all parts can be.
+    async fn prepare(&self, batch: Batch) -> Result<Vec<Vec<Put>>, PutError> {
+        let mut parts = Vec::new();
+        split(batch.compacted(), self.limits, &mut parts);
+        let mut parts = with_their_origins(parts);
+        parts.reverse();
+        let (mut prepared, mut first, mut rows, mut row) = (Vec::new(), None, Vec::new(), 0);
+        while let Some(part) = parts.pop() {
+            let puts = self.apply_steps(&part).await?;
+            match puts.iter().find(|put| !put.target.optional && !put.fits()) {
+                None => prepared.push(puts),
+                Some(_) if part.rows() > 1 => {
+                    let [one, other] = halves(&part);
+                    parts.extend([other, one]);
+                    continue;
+                }
+                Some(put) => {
+                    let bound = put.target.channel.limits().byte_capacity;
+                    first.get_or_insert((put.target.name.to_string(), put.batch.charged_bytes(), bound));
+                    rows.push(row);
+                }
             }
-            return Err(PutError::TooLarge {
-                channel: put.target.name.to_string(),
-                bytes: put.batch.charged_bytes(),
-                bound: put.target.channel.limits().byte_capacity,
-            });
+            row += part.rows();
         }
+        match first {
+            None => Ok(prepared),
+            Some((channel, bytes, bound)) => Err(PutError::TooLarge { channel, bytes, bound, rows }),
+        }
+    }
+
+    async fn put_part(&mut self, puts: Vec<Put>, whole: &mut Acknowledgement) -> Result<(), PutError> {
         puts.iter().for_each(|put| self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes()));
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
         puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
@@ -174,7 +185,7 @@ impl Outlet {
             }
         }
         optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
-        Ok(None)
+        Ok(())
     }
 
     /// What becomes of a batch on its ways, a put for each channel. Steps are the workers' business; without

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::request::{Service, answer};
@@ -41,7 +41,7 @@ pub(super) async fn serve(arrival: Arrival, service: Arc<Service>, component: Ar
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 served = &mut serving => served,
-                () = sleep(STOP_GRACE) => match guest.is_busy() {
+                () = service.stopped_for(STOP_GRACE) => match guest.is_busy() {
                     true => serving.await,
                     false => return,
                 },

@@ -9,7 +9,6 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use hyper::Uri;
 use serde::Deserialize;
@@ -19,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use weir_plan::Settings;
-use weir_runtime::source::{Source, SourcePort};
+use weir_runtime::source::{Answering, Source, SourcePort};
 use weir_runtime::{Context, Failure, Purpose};
 
 use crate::listening::{self, Endpoint, Gatherer, Listener, Piece, Room, STOP_GRACE, ServerSecurity};
@@ -91,6 +90,7 @@ impl HttpSource {
         room: Room,
         pieces: mpsc::WeakSender<Piece<Waiting>>,
         stop: CancellationToken,
+        answering: Answering,
     ) -> Service {
         let HttpSettings { path, format, max_body, batch, timeout, max_requests, max_bodies, .. } =
             &self.settings;
@@ -108,11 +108,8 @@ impl HttpSource {
             known,
             pieces,
             stop,
+            answering,
         }
-    }
-
-    fn schema(&self) -> SchemaRef {
-        self.context.schema.clone()
     }
 }
 
@@ -132,12 +129,12 @@ impl Source for HttpSource {
         let bounds = (*batch, *linger);
         let known = self.settings.authentication.known().map_err(Failure::unless_outage)?;
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
-        let mut gatherer =
-            Gatherer::new(self.schema(), &self.context.component, bounds, self.sequence, &port);
+        let mut gatherer = Gatherer::new(&self.context, bounds, self.sequence, &port);
         let room = Room::of(&port);
+        let answering = port.answering();
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);
-        let service = Arc::new(self.service(known, room, pieces.downgrade(), stop.clone()));
+        let service = Arc::new(self.service(known, room, pieces.downgrade(), stop.clone(), answering));
         // Dropped with the run, it ends all connections.
         let mut connections = JoinSet::new();
         let component = self.context.component.clone();

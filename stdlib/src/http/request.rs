@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::batch::{Awaited, BatchError, Column};
+use weir_runtime::source::Answering;
 use weir_runtime::{Clock, Meter};
 
 use super::authentication::Known;
@@ -61,21 +62,38 @@ pub(super) struct Service {
     /// puts what comes until there is none.
     pub(super) pieces: mpsc::WeakSender<Piece<Waiting>>,
     pub(super) stop: CancellationToken,
+    /// Held until all clients are answered.
+    pub(super) answering: Answering,
 }
 
 /// A request whose events are on their way.
 pub(super) struct Waiting {
-    done: oneshot::Sender<()>,
+    /// Nothing for events that are delivered, or why they are not taken. Used once.
+    done: Option<oneshot::Sender<Result<(), String>>>,
     path: Arc<str>,
     awaited: Awaited,
     /// Of each event, or one for all.
     headers: Vec<Vec<(String, String)>>,
 }
 
+impl Waiting {
+    fn tell(&mut self, outcome: Result<(), String>) {
+        if let Some(done) = self.done.take() {
+            // The client may have given up meanwhile.
+            let _: Result<(), Result<(), String>> = done.send(outcome);
+        }
+    }
+}
+
 impl Notice for Waiting {
-    fn delivered(self) {
-        // The client may have given up meanwhile.
-        let _: Result<(), ()> = self.done.send(());
+    const TOGETHER: bool = true;
+
+    fn delivered(mut self) {
+        self.tell(Ok(()));
+    }
+
+    fn refused(&mut self, _events: usize, reason: &str) {
+        self.tell(Err(reason.to_owned()));
     }
 
     fn awaited(&self) -> Option<Awaited> {
@@ -234,14 +252,30 @@ impl Service {
             let message = "the request is larger than what the channels behind take as one unit";
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
+        self.committed(pieces, (piece, done), awaited.until).await
+    }
+
+    /// Puts the events of a request and waits until they are committed.
+    async fn committed(
+        &self,
+        pieces: mpsc::Sender<Piece<Waiting>>,
+        (piece, done): (Piece<Waiting>, oneshot::Receiver<Result<(), String>>),
+        until: Instant,
+    ) -> Result<(), Refusal> {
         let committed = async {
             pieces.send(piece).await.ok()?;
             // A stopped source closes its outlet when nobody holds a sender, and sinks commit then.
             drop(pieces);
             done.await.ok()
         };
-        match timeout_at(awaited.until, committed).await {
-            Ok(Some(())) => Ok(()),
+        let outcome = tokio::select! {
+            biased;
+            outcome = timeout_at(until, committed) => outcome,
+            () = self.answering.have_to_end() => Ok(None),
+        };
+        match outcome {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(reason))) => Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason)),
             Ok(None) => {
                 let message = "the source has stopped before the events were committed; they may still be";
                 Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message))
@@ -287,10 +321,13 @@ impl Service {
         }
     }
 
-    /// Returns this long after the source was stopped.
-    async fn stopped_for(&self, grace: Duration) {
+    /// Returns this long after the source was stopped, or when it has to end at once.
+    pub(super) async fn stopped_for(&self, grace: Duration) {
         self.stop.cancelled().await;
-        sleep(grace).await;
+        tokio::select! {
+            () = sleep(grace) => {}
+            () = self.answering.have_to_end() => {}
+        }
     }
 
     /// Refuses what its head shows to be wrong.
@@ -413,13 +450,13 @@ impl Service {
         events: Events,
         headers: &HeaderMap,
         awaited: Awaited,
-    ) -> (Piece<Waiting>, oneshot::Receiver<()>) {
+    ) -> (Piece<Waiting>, oneshot::Receiver<Result<(), String>>) {
         let headers = match events.headers {
             Some(headers) => headers.into_iter().map(|headers| headers.into_iter().collect()).collect(),
             None => vec![shown(headers)],
         };
         let (done, waiting) = oneshot::channel();
-        let notice = Waiting { done, path: self.path.clone(), awaited, headers };
+        let notice = Waiting { done: Some(done), path: self.path.clone(), awaited, headers };
         let time = self.clock.now();
         (Piece { buffer: events.buffer, spans: events.spans, client, time, notice }, waiting)
     }

@@ -1,11 +1,12 @@
 //! The source with real sockets on the loopback, and a memory channel behind it.
 
+mod quiet;
 mod refused;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -47,6 +48,15 @@ impl Listening {
 
     /// With a channel of so many bytes behind it, and these descriptors.
     async fn within(byte_capacity: u64, descriptors: Descriptors, changes: &[(&str, Value)]) -> Listening {
+        Listening::of(descriptors, changes, |source, meter| Trial::within(source, meter, 100, byte_capacity))
+            .await
+    }
+
+    async fn of(
+        descriptors: Descriptors,
+        changes: &[(&str, Value)],
+        trial: impl FnOnce(Box<dyn Source>, Arc<Meter>) -> Trial,
+    ) -> Listening {
         let settings = [
             ("bind", Value::Text("127.0.0.1:0".into())),
             ("path", Value::Text("/events".into())),
@@ -63,7 +73,7 @@ impl Listening {
         let meter = Arc::new(Meter::default());
         let context = Context { descriptors, ..context("web", schema(), &meter) };
         let source = make(&changed(&settings, changes), context).unwrap();
-        let trial = Trial::within(source, meter, 100, byte_capacity);
+        let trial = trial(source, meter);
         Listening { address: trial.address().await, trial }
     }
 

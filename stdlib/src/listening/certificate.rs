@@ -47,6 +47,7 @@ impl Validity {
     pub(super) fn show(self, component: &str, path: &str, meter: &Meter, clock: &Arc<dyn Clock>) {
         meter.gauge("certificate_ends_timestamp_seconds").set(u64::try_from(self.until).unwrap_or(0));
         if let Some(complaint) = self.complaint(clock.now() / 1_000_000) {
+            meter.count("certificate_warnings", 1);
             warn!(component, "the certificate {path} {complaint}");
         }
     }
@@ -54,7 +55,11 @@ impl Validity {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+    use weir_runtime::Context;
+
     use super::*;
+    use crate::listening::{Endpoint, Listener, ServerSecurity};
 
     #[test]
     fn a_certificate_is_complained_of_from_two_weeks_before_its_end() {
@@ -70,6 +75,49 @@ mod tests {
         assert_eq!(expired, "has expired at 2030-03-01T00:00:00Z: clients refuse it");
         let early = at("2029-01-01T00:00:00Z").unwrap();
         assert_eq!(early, "is not valid before 2030-01-01T00:00:00Z: clients refuse it");
+    }
+
+    /// A clock that goes as tokio's does, from a time on.
+    struct Since(i64, tokio::time::Instant);
+
+    impl Clock for Since {
+        fn now(&self) -> i64 {
+            self.0 + self.1.elapsed().as_micros() as i64
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_warns_of_its_certificate_while_it_runs() {
+        let mut parameters = rcgen::CertificateParams::new(["localhost".to_string()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2030, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2030, 3, 1);
+        let (key, folder) = (rcgen::KeyPair::generate().unwrap(), tempfile::tempdir().unwrap());
+        let [cert_path, key_path] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert_path, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&key_path, key.serialize_pem()).unwrap();
+
+        let meter = Arc::new(Meter::default());
+        let start = "2030-02-10T12:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond();
+        let clock = Arc::new(Since(start, tokio::time::Instant::now()));
+        let schema = Arc::new(arrow_schema::Schema::empty());
+        let context = Context { clock, ..crate::trial::context("web", schema, &meter) };
+        let security = ServerSecurity::Tls { cert: cert_path, key: key_path, ca: None };
+        let endpoint = Endpoint::new(&context, "127.0.0.1:0", 1, &security);
+        let listener = Listener::bind(endpoint).await.unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(listener.serve(stop.clone(), |_arrival| async {}));
+        let warnings = || meter.counters().get("certificate_warnings").copied().unwrap_or_default();
+        let days = |days: u64| tokio::time::sleep(Duration::from_secs(days * 24 * 60 * 60 + 60));
+        days(4).await;
+        assert_eq!(warnings(), 0, "more than two weeks are left");
+        let ends = meter.gauges()["certificate_ends_timestamp_seconds"];
+        assert_eq!(ends, "2030-03-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second() as u64);
+        days(1).await;
+        assert_eq!(warnings(), 1);
+        days(3).await;
+        assert_eq!(warnings(), 4, "each day");
+        stop.cancel();
+        serving.await.unwrap();
     }
 
     #[test]

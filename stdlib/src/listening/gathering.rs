@@ -5,18 +5,20 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::BinaryViewArray;
 use arrow_array::builder::BinaryViewBuilder;
+use arrow_array::{BinaryViewArray, BooleanArray};
 use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
-use weir_runtime::Failure;
+use tracing::warn;
 use weir_runtime::batch::{Awaited, Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
+use weir_runtime::{Context, Failure, Meter, Said};
 
 use super::addresses;
 use crate::due::until;
@@ -34,8 +36,14 @@ const SHARED_BYTES: usize = 1024;
 
 /// What stands by some events until they are delivered.
 pub(crate) trait Notice: Send {
+    /// Whether its events are taken together or not at all.
+    const TOGETHER: bool = false;
+
     /// Tells whom it concerns.
     fn delivered(self);
+
+    /// Tells whom it concerns that so many of its events are not taken, for this reason.
+    fn refused(&mut self, _events: usize, _reason: &str) {}
 
     /// Since when a peer waits for the delivery, and until when; none if nobody does.
     fn awaited(&self) -> Option<Awaited> {
@@ -162,9 +170,6 @@ enum GatherError {
 impl GatherError {
     fn into_failure(self) -> Failure {
         match self {
-            // The steps have made an event larger than the channels take. Peers are not told that it has arrived, and
-            // the source goes on with what they send next.
-            GatherError::Put(error @ PutError::TooLarge { .. }) => Failure::transient(error),
             GatherError::Put(error) => error.into_failure(),
             error => Failure::permanent(error),
         }
@@ -174,6 +179,9 @@ impl GatherError {
 /// Gathers pieces into batches, and remembers whom to tell of their delivery.
 pub(crate) struct Gatherer<Notice> {
     schema: SchemaRef,
+    component: Arc<str>,
+    meter: Arc<Meter>,
+    too_large: Said,
     partition: Partition,
     host: String,
     rows_max: usize,
@@ -186,22 +194,32 @@ pub(crate) struct Gatherer<Notice> {
     since: Option<Instant>,
     /// The number of the last event that was put.
     sequence: u64,
-    under_way: VecDeque<(u64, Vec<Notice>)>,
+    under_way: VecDeque<(u64, Vec<Awaiting<Notice>>)>,
+}
+
+/// Who waits for some events of a batch that are next to each other.
+struct Awaiting<Notice> {
+    rows: usize,
+    client: IpAddr,
+    notice: Notice,
 }
 
 impl<N: Notice> Gatherer<N> {
     /// A gatherer for one run of a source. `sequence` is the last number of the run before.
     pub(crate) fn new(
-        schema: SchemaRef,
-        component: &str,
+        context: &Context,
         (rows_max, linger): (usize, Duration),
         sequence: u64,
         port: &SourcePort,
     ) -> Gatherer<N> {
-        let partition = Partition::new(component);
+        let Context { schema, component, meter, .. } = context;
+        let partition = Partition::new(component.clone());
         let given = port.given.through(&partition).map_or(0, |given| given.position());
         Gatherer {
-            schema,
+            schema: schema.clone(),
+            component: component.clone(),
+            meter: meter.clone(),
+            too_large: Said::default(),
             partition,
             host: super::host(),
             rows_max,
@@ -269,16 +287,19 @@ impl<N: Notice> Gatherer<N> {
         if self.identities {
             batch = batch.with_identities(Identities::counting(self.partition.clone(), after + 1))?;
         }
-        let notices = pieces.into_iter().map(|piece| piece.notice).collect();
-        self.under_way.push_back((self.sequence, notices));
+        let awaiting = pieces.into_iter().map(|piece| {
+            let Piece { spans, client, notice, .. } = piece;
+            Awaiting { rows: spans.len(), client, notice }
+        });
+        self.under_way.push_back((self.sequence, awaiting.collect()));
         Ok(Some(batch))
     }
 
     /// Tells whom it concerns what is delivered.
     pub(crate) fn deliver(&mut self, delivered: &Delivered) {
         let through = delivered.positions().map(|(_, through)| through.position()).max().unwrap_or(0);
-        while let Some((_, notices)) = self.under_way.pop_front_if(|(last, _)| *last <= through) {
-            notices.into_iter().for_each(Notice::delivered);
+        while let Some((_, awaiting)) = self.under_way.pop_front_if(|(last, _)| *last <= through) {
+            awaiting.into_iter().for_each(|awaiting| awaiting.notice.delivered());
         }
     }
 
@@ -336,8 +357,61 @@ impl<N: Notice> Gatherer<N> {
         }
     }
 
-    /// Puts a batch, and meanwhile tells clients what is delivered.
+    /// Puts the newest batch, without the events that fit into no transaction.
     async fn put(
+        &mut self,
+        mut batch: Batch,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), GatherError> {
+        loop {
+            match self.put_all(batch.clone(), outlet, deliveries).await {
+                Err(GatherError::Put(error @ PutError::TooLarge { .. })) => {
+                    batch = self.leave_out(&batch, &error)?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The newest batch without what is too large, of which its clients are told.
+    fn leave_out(&mut self, batch: &Batch, error: &PutError) -> Result<Batch, GatherError> {
+        let PutError::TooLarge { rows: too_large, bytes, bound, channel } = error else {
+            return Ok(batch.clone());
+        };
+        let mut keep = vec![true; batch.rows()];
+        let mut wrong = too_large.as_slice();
+        let (mut begin, mut refused, mut from): (usize, usize, Option<IpAddr>) = (0, 0, None);
+        let awaiting = self.under_way.back_mut().into_iter().flat_map(|(_, awaiting)| awaiting);
+        for Awaiting { rows, client, notice } in awaiting {
+            let all = begin..begin + *rows;
+            begin = all.end;
+            let (of_this, others) = wrong.split_at(wrong.partition_point(|row| *row < begin));
+            wrong = others;
+            if of_this.is_empty() {
+                continue;
+            }
+            let left_out = if N::TOGETHER { all.collect() } else { of_this.to_vec() };
+            left_out.iter().for_each(|row| keep[*row] = false);
+            *rows -= left_out.len();
+            refused += left_out.len();
+            from.get_or_insert(*client);
+            notice.refused(left_out.len(), &error.to_string());
+        }
+        self.meter.count("events_too_large", refused as u64);
+        if let (Some(client), Some(more)) = (from, self.too_large.again()) {
+            let component = &self.component;
+            warn!(
+                component = %component,
+                "an event from {client} is refused: behind the steps it takes {bytes} bytes, and a transaction of \
+                 channel {channel} holds {bound}{more}"
+            );
+        }
+        Ok(batch.filter(&BooleanArray::from(keep))?)
+    }
+
+    /// Puts a batch, and meanwhile tells clients what is delivered.
+    async fn put_all(
         &mut self,
         batch: Batch,
         outlet: &mut Outlet,

@@ -177,11 +177,7 @@ impl Listener {
             listener,
             tls,
             permits: Arc::new(Semaphore::new(endpoint.connections_max.min(Semaphore::MAX_PERMITS))),
-            places: Places::new(
-                endpoint.component.clone(),
-                endpoint.meter.clone(),
-                endpoint.acknowledging,
-            ),
+            places: Places::new(endpoint.component.clone(), endpoint.meter.clone(), endpoint.acknowledging),
             endpoint,
             refused: Said::default(),
             failing: Said::default(),

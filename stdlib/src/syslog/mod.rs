@@ -128,7 +128,7 @@ impl Source for SyslogSource {
 
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let SyslogSettings { bind, transport, batch, linger, .. } = &self.settings;
-        let Context { component, meter, schema, .. } = &self.context;
+        let Context { component, meter, .. } = &self.context;
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         // Dropped with the run, it ends whoever receives.
         let mut receiving: JoinSet<io::Result<()>> = JoinSet::new();
@@ -158,7 +158,7 @@ impl Source for SyslogSource {
                 });
             }
         }
-        let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
+        let mut gatherer = Gatherer::new(&self.context, (*batch, *linger), self.sequence, &port);
         let SourcePort { outlet, deliveries, .. } = port;
         let handed_on = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries));
         let result = tokio::select! {

@@ -15,6 +15,9 @@ struct Listening {
     trial: Trial,
 }
 
+/// So many may be connected.
+const CONNECTIONS: i64 = 10;
+
 fn udp(receivers: i64) -> Value {
     variant("udp", &[("receive_buffer", Value::Size(1 << 20)), ("receivers", Value::Int(receivers))])
 }
@@ -24,7 +27,8 @@ fn tcp() -> Value {
 }
 
 fn tcp_with(security: Value) -> Value {
-    let settings = [("security", security), ("max_connections", Value::Int(10)), ("idle", Value::Null)];
+    let settings =
+        [("security", security), ("max_connections", Value::Int(CONNECTIONS)), ("idle", Value::Null)];
     variant("tcp", &settings)
 }
 
@@ -191,6 +195,29 @@ async fn a_message_that_is_half_there_does_not_hold_up_a_stop() {
     let meter = source.trial.meter.clone();
     source.end().await;
     assert_eq!(meter.counters()["unfinished_messages"], 1);
+}
+
+#[tokio::test]
+async fn a_message_that_is_half_there_keeps_no_place_for_long() {
+    let mut source = Listening::begin(tcp()).await;
+    let mut crowd = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = TcpStream::connect(&source.address).await.unwrap();
+        client.write_all(b"<1>half").await.unwrap();
+        crowd.push(client);
+    }
+    while source.trial.meter.counters().get("connections") != Some(&10) {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    let mut other = TcpStream::connect(&source.address).await.unwrap();
+    other.write_all(b"<2>whole\n").await.unwrap();
+    assert_eq!(source.bodies(1).await, ["<2>whole"]);
+    let counters = source.trial.meter.counters();
+    assert_eq!((counters["connections_dismissed"], counters["unfinished_messages"]), (1, 1));
+    source.end().await;
 }
 
 #[test]

@@ -62,6 +62,14 @@ impl Notice for Option<Owed> {
         }
     }
 
+    fn refused(&mut self, events: usize, _reason: &str) {
+        if let Some(owed) = self {
+            owed.lines -= events.min(owed.lines);
+            owed.account.refused.fetch_add(events, Ordering::AcqRel);
+            owed.account.changed.notify_one();
+        }
+    }
+
     fn awaited(&self) -> Option<Awaited> {
         let since = self.as_ref()?.since;
         Some(Awaited { since, until: since + PATIENCE })
@@ -79,6 +87,8 @@ impl Notice for Option<Owed> {
 #[derive(Default)]
 struct Account {
     due: AtomicUsize,
+    /// Lines that are not taken, and not answered.
+    refused: AtomicUsize,
     changed: Notify,
 }
 
@@ -182,9 +192,12 @@ impl Client {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => open = false,
-                () = guest.has_to_leave() => return Ok(()),
+                () = guest.has_to_leave() => {
+                    self.unfinished();
+                    return Ok(());
+                }
                 () = account.changed.notified() => self.settle(),
-                turn = self.turn() => match turn? {
+                turn = self.turn() => match turn.inspect_err(|_broken| self.unfinished())? {
                     Turn::Wrote => {}
                     Turn::Read(0) => {
                         self.hand_on(Ending::End).await?;
@@ -232,7 +245,8 @@ impl Client {
     /// Notes the answers that have become due.
     fn settle(&mut self) {
         let delivered = self.account.due.swap(0, Ordering::AcqRel);
-        self.undelivered -= delivered.min(self.undelivered);
+        let refused = self.account.refused.swap(0, Ordering::AcqRel);
+        self.undelivered -= (delivered + refused).min(self.undelivered);
         if self.undelivered == 0 {
             self.under_way = None;
         }

@@ -84,11 +84,10 @@ impl Source for TcpLinesSource {
 
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let TcpLinesSettings { bind, max_connections, ack, batch, linger, security, .. } = &self.settings;
-        let Context { component, schema, .. } = &self.context;
         let endpoint = Endpoint::new(&self.context, bind, *max_connections, security);
         let endpoint = if *ack { endpoint.acknowledging() } else { endpoint };
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
-        let mut gatherer = Gatherer::new(schema.clone(), component, (*batch, *linger), self.sequence, &port);
+        let mut gatherer = Gatherer::new(&self.context, (*batch, *linger), self.sequence, &port);
         let terms = Arc::new(self.terms(Room::of(&port)));
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);

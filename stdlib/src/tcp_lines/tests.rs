@@ -188,6 +188,29 @@ async fn a_line_that_the_channel_does_not_take_is_too_long() {
 }
 
 #[tokio::test]
+async fn a_line_that_steps_make_too_large_is_left_out_alone() {
+    let meter = Arc::new(Meter::default());
+    let changes = [("max_line", Value::Size(10_000)), ("ack", Value::Bool(true))];
+    let source = make(&changed(&settings(), &changes), context("lines", schema(), &meter)).unwrap();
+    let trial = Trial::behind_widening_steps(source, meter, 3_000);
+    let mut source = Listening { address: trial.address().await, trial };
+    let mut client = source.connect().await;
+    client.write_all(&[b"one\n".as_slice(), &[b'x'; 5_000], b"\ntwo\n"].concat()).await.unwrap();
+    assert_eq!(source.lines(2).await, ["one", "two"]);
+    let mut answers = [0; 6];
+    client.read_exact(&mut answers).await.unwrap();
+    assert_eq!(&answers, b"OK\nOK\n");
+    client.write_all(b"three\n").await.unwrap();
+    assert_eq!(source.lines(1).await, ["three"]);
+    client.shutdown().await.unwrap();
+    let mut last = String::new();
+    client.read_to_string(&mut last).await.unwrap();
+    assert_eq!(last, "OK\n", "a line that is left out is not answered");
+    source.counted("events_too_large", 1).await;
+    source.end().await;
+}
+
+#[tokio::test]
 async fn an_endless_line_is_left_out_if_that_is_wanted() {
     let mut source = Listening::begin(&[("long_lines", variant("skip", &[]))]).await;
     let mut client = source.connect().await;
@@ -199,13 +222,17 @@ async fn an_endless_line_is_left_out_if_that_is_wanted() {
 
 #[tokio::test]
 async fn connections_are_bounded_and_one_that_ends_makes_room() {
-    let mut source = Listening::begin(&[("max_connections", Value::Int(1))]).await;
+    let changes = [("max_connections", Value::Int(1)), ("ack", Value::Bool(true))];
+    let mut source = Listening::begin(&changes).await;
     let mut first = source.connect().await;
     first.write_all(b"1\n").await.unwrap();
-    source.lines(1).await;
+    // While it waits for its answer, the first client does not make room.
+    let delivery = source.trial.take().await;
     let mut second = source.connect().await;
     assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
     source.counted("connections_refused", 1).await;
+    delivery.acknowledgement.done();
+    first.read_exact(&mut [0; 3]).await.unwrap();
     first.shutdown().await.unwrap();
     assert_eq!(first.read(&mut [0; 1]).await.unwrap(), 0);
     drop(first);
@@ -225,6 +252,53 @@ async fn connections_are_bounded_and_one_that_ends_makes_room() {
         }
     };
     drop(third);
+    source.end().await;
+}
+
+/// Sends a whole line and what may be the beginning of another.
+async fn whole_and(source: &mut Listening, text: &str) -> TcpStream {
+    let mut client = source.connect().await;
+    client.write_all(format!("whole\n{text}").as_bytes()).await.unwrap();
+    assert_eq!(source.lines(1).await, ["whole"]);
+    client
+}
+
+/// Each way in which a connection ends before a line does.
+#[tokio::test]
+async fn lines_are_counted_of_which_only_the_beginning_has_come() {
+    let mut source = Listening::begin(&[("idle", Value::Duration(Duration::from_secs(10)))]).await;
+    // A last line needs no end.
+    whole_and(&mut source, "the last").await.shutdown().await.unwrap();
+    assert_eq!(source.lines(1).await, ["the last"]);
+
+    let reset = whole_and(&mut source, "broken off").await;
+    reset.set_zero_linger().unwrap();
+    drop(reset);
+    source.counted("unfinished_lines", 1).await;
+
+    let mut silent = whole_and(&mut source, "silent").await;
+    tokio::time::pause();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0, "it is closed");
+    tokio::time::resume();
+    source.counted("unfinished_lines", 2).await;
+
+    let _stopped = whole_and(&mut source, "still there at the stop").await;
+    let meter = source.trial.meter.clone();
+    source.end().await;
+    assert_eq!(meter.counters()["unfinished_lines"], 3);
+}
+
+#[tokio::test]
+async fn a_line_is_counted_that_is_given_up_since_others_wait_for_a_place() {
+    let mut source = Listening::begin(&[("max_connections", Value::Int(1))]).await;
+    let mut quiet = whole_and(&mut source, "quiet").await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::resume();
+    let _other = whole_and(&mut source, "").await;
+    assert_eq!(quiet.read(&mut [0; 1]).await.unwrap_or(0), 0, "it has made room");
+    let counters = source.trial.meter.counters();
+    assert_eq!((counters["connections_dismissed"], counters["unfinished_lines"]), (1, 1));
     source.end().await;
 }
 

@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_plan::{Settings, Value};
-use weir_runtime::channel::{Channel, Limits, MemoryChannel, Taken};
+use weir_runtime::channel::{Channel, Hooked, Limits, MemoryChannel, Taken};
 use weir_runtime::sink::{Delivery, SinkPort};
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Context, Failure, Meter, SystemClock};
@@ -53,6 +53,11 @@ pub(crate) fn context(component: &str, schema: SchemaRef, meter: &Arc<Meter>) ->
     }
 }
 
+fn limits(capacity: usize, byte_capacity: u64) -> Limits {
+    let keep_alive = Duration::from_secs(3);
+    Limits { capacity, transaction_capacity: capacity, byte_capacity, keep_alive }
+}
+
 impl Trial {
     /// Runs a source that counts in this meter into a channel of so many events.
     pub(crate) fn of(source: Box<dyn Source>, meter: Arc<Meter>, capacity: usize) -> Trial {
@@ -61,17 +66,26 @@ impl Trial {
 
     /// The same, into a channel of so many bytes. The channel is closed when the source has closed its outlet.
     pub(crate) fn within(
-        mut source: Box<dyn Source>,
+        source: Box<dyn Source>,
         meter: Arc<Meter>,
         capacity: usize,
         byte_capacity: u64,
     ) -> Trial {
-        let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(Limits {
-            capacity,
-            transaction_capacity: capacity,
-            byte_capacity,
-            keep_alive: Duration::from_secs(3),
-        }));
+        Trial::into(source, meter, Arc::new(MemoryChannel::new(limits(capacity, byte_capacity))))
+    }
+
+    /// The same, into a channel that turns out to take transactions of so many bytes alone, as if steps before it had
+    /// made events larger.
+    pub(crate) fn behind_widening_steps(
+        source: Box<dyn Source>,
+        meter: Arc<Meter>,
+        byte_capacity: u64,
+    ) -> Trial {
+        let channel = Hooked::new(Arc::new(MemoryChannel::new(limits(1_000, 1 << 26))));
+        Trial::into(source, meter, Arc::new(channel.later_within(limits(1_000, byte_capacity))))
+    }
+
+    fn into(mut source: Box<dyn Source>, meter: Arc<Meter>, channel: Arc<dyn Channel>) -> Trial {
         let sink = SinkPort::reading(channel.as_ref());
         let port = SourcePort::into_channel(channel.clone());
         let (stop, closed) = (port.stop.clone(), port.closed());

@@ -50,6 +50,7 @@ fn outlet_into(
         progress: None,
         wants_identities: false,
         workers: Workers::none(),
+        invitation: crate::source::Farewell::new().invitation(),
     };
     let (port, _) = SourcePort::new(&connection, CancellationToken::new());
     (port.outlet, port.deliveries, readers, meter)
@@ -106,13 +107,17 @@ async fn parts_keep_to_the_bytes_too() {
 
 #[tokio::test]
 async fn an_event_larger_than_a_channel_is_an_error_that_names_it() {
-    let (mut outlet, _deliveries, _readers, _) = outlet(&[limits(10, 40)]);
+    let (mut outlet, mut deliveries, mut readers, meter) = outlet(&[limits(10, 40)]);
     let body = "x".repeat(25);
     assert_eq!(outlet.event_bytes_max(), 40);
-    let error = outlet.put(batch(&["a", &body], 2)).await.unwrap_err();
+    let error = outlet.put(batch(&["a", &body, "b", &body], 4)).await.unwrap_err();
     let expected = "channel buffer: an event of 41 bytes fits into no transaction, which holds 40";
     assert_eq!(error.to_string(), expected);
-    assert!(matches!(error, PutError::TooLarge { bytes: 41, bound: 40, .. }), "sources can tell it");
+    assert!(matches!(error, PutError::TooLarge { bytes: 41, bound: 40, rows, .. } if rows == [1, 3]));
+    assert_eq!(meter.received.read().events, 0, "nothing of the batch is put");
+    outlet.put(batch(&["a", "b"], 4)).await.unwrap();
+    lease(&mut readers[0]).await.acknowledgement.done();
+    assert_eq!(delivered(&mut deliveries).await, 4, "the source goes on in the same run");
 }
 
 /// Rows of two partitions that stand at these positions, of which the batch covers more.
@@ -182,6 +187,7 @@ async fn what_steps_make_too_large_is_put_in_halves() {
         progress: None,
         wants_identities: false,
         workers: Workers::none(),
+        invitation: crate::source::Farewell::new().invitation(),
     };
     let (mut port, _) = SourcePort::new(&connection, CancellationToken::new());
     let counted = batch(&["x", "x", "x", "x", "y"], 5);

@@ -154,3 +154,29 @@ async fn who_waits_for_leave_to_send_gets_the_refusal_instead() {
     assert_eq!(answer_of(stream).await.0, 404);
     source.end().await;
 }
+
+#[tokio::test]
+async fn an_event_that_steps_make_too_large_refuses_its_request_alone() {
+    let changes = [("linger", Value::Duration(Duration::from_millis(200)))];
+    let narrow = |source, meter| Trial::behind_widening_steps(source, meter, 3_000);
+    let mut source = Listening::of(Descriptors::of_process(), &changes, narrow).await;
+    let large = [b"with it\n".as_slice(), &[b'x'; 5_000]].concat();
+    let [before, refused, behind] =
+        [source.post(b"before\n").await, source.post(&large).await, source.post(b"behind\n").await];
+    let (status, answer) = answer_of(refused).await;
+    assert_eq!(status, 413);
+    assert!(answer.contains("fits into no transaction"), "{answer}");
+    let mut arrived = Vec::new();
+    while arrived.len() < 2 {
+        arrived.extend(source.bodies().await);
+    }
+    arrived.sort();
+    assert_eq!(arrived, ["before", "behind"], "nothing of the request that is refused");
+    assert_eq!(answer_of(before).await.0, 200);
+    assert_eq!(answer_of(behind).await.0, 200);
+    assert_eq!(source.trial.meter.counters()["events_too_large"], 2);
+    let later = source.post(b"later\n").await;
+    assert_eq!(source.bodies().await, ["later"]);
+    assert_eq!(answer_of(later).await.0, 200);
+    source.end().await;
+}
