@@ -119,7 +119,7 @@ pub(crate) async fn repair<F: FileSystem>(
     };
     let (mut ledger, fault) = match ledger(false).await {
         Ok(ledger) => (ledger, None),
-        Err(error @ (LedgerError::Missing { .. } | LedgerError::Damaged { .. })) => {
+        Err(error) if error.is_fault() => {
             (ledger(true).await.map_err(LedgerError::failure)?, Some(error.to_string()))
         }
         Err(error) => return Err(error.failure().into()),

@@ -40,6 +40,8 @@ pub(super) const VERSION: u16 = 3;
 /// Magic, version, kind, instance, number, nonce, latest.
 const HEADER_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 4;
+/// What is said of an entry that is not ours to judge.
+pub(super) const LATER: &str = "a later version of Weir has written it";
 
 /// How much an entry says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +154,7 @@ impl Entry {
         }
         let version = u16::from_le_bytes([body[8], body[9]]);
         if !(1..=VERSION).contains(&version) {
-            return Err("a later version of Weir has written it");
+            return Err(LATER);
         }
         if crc(body).to_le_bytes() != sum {
             return Err("its checksum is wrong");

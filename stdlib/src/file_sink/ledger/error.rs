@@ -3,6 +3,7 @@
 use thiserror::Error;
 use weir_runtime::Failure;
 
+use super::entry::LATER;
 use crate::file_sink::error::FileError;
 
 /// Why the ledger can't go on.
@@ -108,6 +109,15 @@ pub(in crate::file_sink) enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether entries can't be read that this version should be able to read.
+    pub(in crate::file_sink) fn is_fault(&self) -> bool {
+        match self {
+            LedgerError::Missing { .. } => true,
+            LedgerError::Damaged { what, .. } => *what != LATER,
+            _ => false,
+        }
+    }
+
     /// What can be done about a ledger in this directory that has forgotten what it had.
     pub(in crate::file_sink) fn way_out(directory: &str) -> String {
         format!(

@@ -147,7 +147,12 @@ async fn who_accepts_it_is_asked_once_and_the_ledger_is_further_than_it_ever_was
 async fn a_ledger_that_is_damaged_or_lacks_entries_is_begun_anew() {
     let (disk, _) = with_backup().await;
     let (path, mut bytes) = of_ledger(&disk).remove(0);
-    bytes[20] ^= 1;
+    let intact = bytes[8];
+    bytes[8] = 99;
+    disk.replace(&path, Some(bytes.clone()));
+    let refused = repaired(&disk, true).await.unwrap_err().to_string();
+    assert!(refused.contains("a later version of Weir"), "{refused}");
+    (bytes[8], bytes[20]) = (intact, bytes[20] ^ 1);
     disk.replace(&path, Some(bytes));
     let failure = run_to_the_end(&disk).await.unwrap_err();
     assert!(failure.to_string().contains("weir ledger repair --accept-repeats"), "{failure}");
