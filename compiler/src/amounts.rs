@@ -6,14 +6,16 @@ use std::cmp::Ordering;
 use weir_grammar::tree::{Amount, AmountKind, Role};
 use weir_plan::Value;
 
+use crate::checker::Checker;
+use crate::classes::Class;
+use crate::components::CheckedComponent;
 use crate::diagnostics::{DefaultPutTooLarge, HeldTooLong, PutTooLarge, ShownAmount, TooLarge};
-use crate::flows::{ComponentIndex, Edge};
+use crate::flows::Edge;
 use crate::graph::required_destinations;
-use crate::lower::CheckedComponent;
-use crate::promises::Class;
+use crate::operators::compare;
 use crate::requirements::{Side, collect_names, is_met, operand_value, shown_value};
-use crate::settings::{Checker, is_within};
-use crate::values::compare;
+use crate::scopes::ComponentIndex;
+use crate::settings::is_within;
 
 /// How often a size is doubled or halved in search of one that fits: more than any size has bits.
 const STEPS: u32 = 63;

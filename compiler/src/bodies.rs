@@ -6,11 +6,11 @@ use weir_grammar::Span;
 use weir_grammar::tree::{self, ItemKind};
 use weir_plan::Function;
 
+use crate::checker::Checker;
 use crate::diagnostics::{DuplicateName, NameOf, NotPure, WrongType, with_article};
 use crate::expressions::{Binding, Bindings, Typed, Typer};
-use crate::functions::FunctionSignature;
 use crate::modules::Module;
-use crate::settings::Checker;
+use crate::signatures::FunctionSignature;
 
 impl Checker<'_> {
     /// Reads the signatures of all functions, so that any may call any other.

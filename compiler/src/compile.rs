@@ -1,6 +1,6 @@
 //! The whole way from a program's text to its plan.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use weir_grammar::tree::{self, ItemKind, Role};
@@ -8,34 +8,27 @@ use weir_grammar::{FileId, Span};
 use weir_plan::{Component, Flow, Function, PLAN_VERSION, Plan, Settings};
 
 use crate::amounts;
+use crate::checker::{Checker, Owner};
+use crate::components::CheckedComponent;
 use crate::cycles;
 use crate::diagnostics::{Diagnostic, DuplicateName, NameOf, Severity, UnknownKind, UnreadableFile, Unused};
-use crate::flows::{ComponentIndex, Declared, Edge, FlowReader, in_words};
+use crate::flows::{Declared, Edge, FlowReader};
 use crate::graph::{Graph, required_destinations};
-use crate::library::{Library, Named, Signature};
-use crate::lower::{CheckedComponent, Lowered, Lowering};
+use crate::lower::{Lowered, Lowering};
 use crate::modules::{self, Module};
-use crate::names::nearest;
+use crate::names::{nearest, role_in_words};
+use crate::options::Options;
 use crate::params::{self, Outside};
 use crate::promises::{self, Hop, Promised};
 use crate::rehearsals::Rehearsal;
 use crate::resources;
-use crate::scopes::{self, Scopes};
-use crate::settings::{Checker, Owner};
+use crate::scopes::{self, ComponentIndex, Scopes};
+use crate::signatures::{Library, Named, Signature};
 use crate::sources::{Files, SourceFiles};
 use crate::unread;
 
 /// The record of the library that says what `agent { … }` may set.
 pub(crate) const AGENT_RECORD: &str = "Agent";
-
-/// What comes from outside of the program's text.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Values of params by name, as `--set` gives them; they come before the environment.
-    pub params: BTreeMap<String, String>,
-    /// Environment variables: the param `topic` is `WEIR_TOPIC`, and `env("HOME")` is `HOME`.
-    pub environment: BTreeMap<String, String>,
-}
 
 /// What became of a program.
 #[derive(Debug)]
@@ -255,7 +248,7 @@ impl<'p> Program<'p> {
             return CheckedComponent::without_settings(declared);
         };
         let owner = Owner {
-            words: format!("{} {}", in_words(component.role), signature.name.text),
+            words: format!("{} {}", role_in_words(component.role), signature.name.text),
             span: component.kind.span,
         };
         let settings = checker.group(&signature.group, &component.settings, &owner);
@@ -366,7 +359,7 @@ impl<'p> Program<'p> {
         let mut known: Vec<&str> =
             self.library.components.keys().filter(|(of, _)| *of == role).map(|(_, name)| &**name).collect();
         known.sort_unstable();
-        let role_in_words = in_words;
+
         let others = [Role::Source, Role::Channel, Role::Sink];
         let other = others.into_iter().find(|other| self.library.signature(*other, kind).is_some());
         let near = if other.is_none() { nearest(kind, known.iter().copied()) } else { None };

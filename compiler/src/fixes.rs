@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use weir_grammar::FileId;
 
-use crate::compile::{Compiled, Options, compile};
+use crate::compile::{Compiled, compile};
 use crate::diagnostics::{Diagnostic, Fix, Severity};
-use crate::library::Library;
+use crate::options::Options;
+use crate::signatures::Library;
 use crate::sources::{Files, SourceFiles};
 
 /// How often a program is changed and checked again: a change may uncover a mistake that it hid.

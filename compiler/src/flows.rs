@@ -12,15 +12,12 @@ use crate::diagnostics::{
     AfterCopy, DeadEnd, Diagnostic, DuplicateEntry, EmptyFlow, Misplaced, NotExhaustive, UnknownName,
     UnreachableArm,
 };
-use crate::expressions::is_rest;
-use crate::names::nearest;
-use crate::scopes::{Meaning, Scopes};
+use crate::names::{nearest, role_in_words};
+use crate::scopes::{ComponentIndex, Meaning, Scopes};
+use crate::visit::is_rest;
 
 /// The name of the place where a flow's rejected events come from.
 pub(crate) const REJECTS: &str = "rejects";
-
-/// The place of a component in the program's list of components.
-pub(crate) type ComponentIndex = usize;
 
 /// What the flows need to know about a component.
 #[derive(Debug, Clone)]
@@ -188,7 +185,7 @@ impl<'t> FlowReader<'_, 't> {
         }
         let what = match (steps.is_empty(), from) {
             (true, Some(from)) => {
-                format!("{} `{}`", in_words(self.components[from].role), self.components[from].name)
+                format!("{} `{}`", role_in_words(self.components[from].role), self.components[from].name)
             }
             _ => "a step".to_owned(),
         };
@@ -340,7 +337,7 @@ impl<'t> FlowReader<'_, 't> {
             Role::Channel => "a channel",
             Role::Sink => "a sink",
         };
-        let name = format!("{} `{}`", in_words(component.role), component.name);
+        let name = format!("{} `{}`", role_in_words(component.role), component.name);
         let declared = Some(component.span);
         self.report(Misplaced { name, role, rule, span: path.span(), declared });
         self.broken = true;
@@ -426,14 +423,5 @@ fn word_of(fork: &Stage) -> &'static str {
         Stage::Balance(_) => "balance",
         Stage::Failover(_) => "failover",
         Stage::Copy(_) | Stage::Name(_) | Stage::Step(_) => "copy",
-    }
-}
-
-/// A role with its article.
-pub(crate) fn in_words(role: Role) -> &'static str {
-    match role {
-        Role::Source => "the source",
-        Role::Channel => "the channel",
-        Role::Sink => "the sink",
     }
 }

@@ -4,12 +4,12 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
 use weir_plan::Value;
 
+use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article};
-use crate::operators::{arithmetic, arithmetics, comparison, compute, holds};
+use crate::literals::{found, number_type, number_value};
+use crate::operators::{arithmetic, arithmetics, compare, comparison, compute, holds};
 use crate::scopes::{Meaning, Named};
-use crate::settings::{Checker, Expectation};
 use crate::types::Type;
-use crate::values::{compare, found, number_type, number_value};
 use crate::visit::Mention;
 
 /// A value with its type; the type of `null` is none.

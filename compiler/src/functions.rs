@@ -3,63 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_grammar::Span;
-use weir_grammar::tree::{self, Expression, Parameter, TypeName};
+use weir_grammar::tree::{self, Parameter, TypeName};
 
+use crate::checker::Checker;
 use crate::diagnostics::{Diagnostic, UnknownName};
-use crate::library::Library;
 use crate::names::nearest;
-use crate::settings::Checker;
+use crate::signatures::{FunctionSignature, Library, ParameterSignature};
 use crate::types::{Bound, Type};
-
-/// What a function takes and gives.
-#[derive(Debug, Clone)]
-pub(crate) struct FunctionSignature {
-    pub(crate) name: Arc<str>,
-    pub(crate) declared: Span,
-    pub(crate) parameters: Vec<ParameterSignature>,
-    pub(crate) result: Type,
-    pub(crate) optional: bool,
-    /// Whether two calls with the same arguments may differ.
-    pub(crate) varies: bool,
-    /// Whether its result tells nothing about a sensitive argument.
-    pub(crate) masks: bool,
-    /// Why it can fail, if it can.
-    pub(crate) fails: Option<String>,
-    /// Its place among the program's functions; none for one of the library.
-    pub(crate) index: Option<u32>,
-}
-
-/// A parameter of a function.
-#[derive(Debug, Clone)]
-pub(crate) struct ParameterSignature {
-    pub(crate) name: Arc<str>,
-    /// The types that an argument may have; never empty.
-    pub(crate) types: Vec<Type>,
-    pub(crate) optional: bool,
-    pub(crate) default: Option<Expression>,
-}
-
-impl ParameterSignature {
-    /// Its types as they are written.
-    pub(crate) fn type_names(&self) -> String {
-        let names: Vec<String> = self.types.iter().map(ToString::to_string).collect();
-        let mark = if self.optional { "?" } else { "" };
-        format!("{}{mark}", names.join(" | "))
-    }
-}
-
-impl FunctionSignature {
-    /// The signature as a program would write it.
-    pub(crate) fn usage(&self) -> String {
-        let parameters: Vec<String> = self
-            .parameters
-            .iter()
-            .map(|parameter| format!("{}: {}", parameter.name, parameter.type_names()))
-            .collect();
-        format!("{}({}) -> {}", self.name, parameters.join(", "), self.result.named(self.optional))
-    }
-}
 
 /// The signature of a function of the library.
 pub(crate) fn signature_of_extern(

@@ -8,7 +8,8 @@ use weir_grammar::tree::Role;
 use crate::diagnostics::{
     ChannelIntoChannel, ChannelNeverFilled, ChannelNeverRead, Cycle, Diagnostic, SeveralReaders, Unused,
 };
-use crate::flows::{ComponentIndex, Declared, Destination, Edge, Segment};
+use crate::flows::{Declared, Destination, Edge, Segment};
+use crate::scopes::ComponentIndex;
 
 /// The edges and what they connect.
 pub(crate) struct Graph<'g, 't> {

@@ -8,8 +8,11 @@
 
 mod amounts;
 mod bodies;
+mod checker;
+mod classes;
 mod columns;
 mod compile;
+mod components;
 mod cycles;
 pub mod diagnostics;
 mod expressions;
@@ -20,10 +23,12 @@ mod format;
 mod functions;
 mod graph;
 mod library;
+mod literals;
 mod lower;
 mod modules;
 mod names;
 mod operators;
+mod options;
 mod params;
 mod plans;
 mod promises;
@@ -34,6 +39,7 @@ mod resources;
 mod schemas;
 mod scopes;
 mod settings;
+mod signatures;
 mod sources;
 mod steps;
 mod syntax;
@@ -47,10 +53,12 @@ mod visit;
 
 pub mod render;
 
-pub use compile::{Compiled, Options, compile};
+pub use compile::{Compiled, compile};
 pub use diagnostics::{Diagnostic, Severity};
 pub use fixes::{Change, Fixed, fix};
 pub use format::{Unreadable, format};
-pub use library::{Library, LibraryError};
+pub use library::LibraryError;
 pub use modules::normalized as normalized_path;
+pub use options::Options;
+pub use signatures::Library;
 pub use sources::{Files, Position, SourceFile, SourceFiles};

@@ -4,36 +4,20 @@ use std::collections::HashMap;
 use std::mem::take;
 use std::sync::Arc;
 
-use weir_grammar::tree::{
-    self, Amount, Expression, ExpressionKind, ItemKind, Name, Number, Requirement, Role, Shortfall, TypeName,
-    TypeNameKind,
-};
+use weir_grammar::tree::{self, ItemKind, Name, Role};
 use weir_grammar::{Span, parse};
 
-use crate::diagnostics::{
-    Diagnostic, DuplicateName, Misplaced, NameOf, OutOfRange, Severity, UnknownName, UnknownType,
-};
-use crate::functions::{FunctionSignature, signature_of_extern};
-use crate::names::nearest;
-use crate::promises::Class;
+use crate::checker::{Checker, Expectation};
+use crate::classes::Class;
+use crate::diagnostics::{Diagnostic, DuplicateName, Misplaced, NameOf, Severity, UnknownName};
+use crate::functions::signature_of_extern;
+use crate::names::{nearest, role_in_words};
 use crate::scopes::Scopes;
-use crate::settings::{Checker, Expectation};
+use crate::signatures::{
+    ColumnSignature, Group, Library, Named, Parser, ParserClass, SettingSignature, Signature, Variant,
+};
 use crate::sources::Files;
 use crate::syntax;
-use crate::types::{BUILT_IN, Type};
-
-/// Every component that programs can use, and the types of their settings.
-#[derive(Debug, Clone, Default)]
-pub struct Library {
-    pub(crate) files: Files,
-    pub(crate) components: HashMap<(Role, Arc<str>), Signature>,
-    pub(crate) types: HashMap<Arc<str>, Named>,
-    pub(crate) functions: HashMap<Arc<str>, Arc<FunctionSignature>>,
-    pub(crate) parsers: HashMap<Arc<str>, Parser>,
-    pub(crate) interceptors: HashMap<Arc<str>, Arc<tree::Interceptor>>,
-    /// The channel that a path gets which names none.
-    pub(crate) default_channel: Option<Arc<str>>,
-}
 
 /// A library that can't be used.
 #[derive(Debug)]
@@ -42,86 +26,6 @@ pub struct LibraryError {
     pub files: Files,
     /// What is wrong with them.
     pub diagnostics: Vec<Diagnostic>,
-}
-
-/// What a component takes, gives and can do.
-#[derive(Debug, Clone)]
-pub(crate) struct Signature {
-    pub(crate) name: Name,
-    pub(crate) class: Class,
-    pub(crate) class_span: Span,
-    pub(crate) group: Group,
-    pub(crate) emits: Vec<ColumnSignature>,
-    pub(crate) needs: Vec<ColumnSignature>,
-    /// What it may do although its class would not.
-    pub(crate) shortfalls: Vec<Shortfall>,
-}
-
-/// What reads a body into fields.
-#[derive(Debug, Clone)]
-pub(crate) struct Parser {
-    pub(crate) name: Name,
-    pub(crate) class: ParserClass,
-    pub(crate) group: Group,
-    pub(crate) emits: Vec<ColumnSignature>,
-}
-
-/// Where a parser's fields come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ParserClass {
-    /// From the schema that the step names.
-    Typed,
-    /// From the parser's own signature.
-    Fixed,
-    /// From the named groups of its pattern, or a schema.
-    Groups,
-}
-
-/// Settings that belong together, and what must hold between them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Group {
-    pub(crate) settings: Vec<SettingSignature>,
-    pub(crate) requires: Vec<Requirement>,
-    pub(crate) amounts: Vec<Amount>,
-}
-
-/// One setting.
-#[derive(Debug, Clone)]
-pub(crate) struct SettingSignature {
-    pub(crate) name: Name,
-    pub(crate) value_type: Type,
-    pub(crate) optional: bool,
-    /// Whether no two components of a program may have the same value.
-    pub(crate) exclusive: Option<tree::Exclusive>,
-    pub(crate) range: Option<tree::Range>,
-    pub(crate) default: Option<Expression>,
-}
-
-/// One column that a source emits or a sink needs.
-#[derive(Debug, Clone)]
-pub(crate) struct ColumnSignature {
-    pub(crate) name: Arc<str>,
-    pub(crate) span: Span,
-    pub(crate) value_type: Type,
-    pub(crate) optional: bool,
-}
-
-/// A type that the library declares.
-#[derive(Debug, Clone)]
-pub(crate) enum Named {
-    Enum(Vec<Variant>),
-    Record(Group),
-}
-
-/// A variant of an enum.
-#[derive(Debug, Clone)]
-pub(crate) struct Variant {
-    pub(crate) name: Name,
-    pub(crate) group: Option<Group>,
-    /// What a sink needs that is set to it.
-    pub(crate) needs: Vec<ColumnSignature>,
-    /// What a component may do that is set to it, although its class would not.
-    pub(crate) shortfalls: Vec<Shortfall>,
 }
 
 impl Library {
@@ -149,76 +53,6 @@ impl Library {
         }
         Ok(library)
     }
-
-    pub(crate) fn signature(&self, role: Role, name: &str) -> Option<&Signature> {
-        self.components.get(&(role, Arc::from(name)))
-    }
-
-    /// The type that a type's name means, and whether it is optional.
-    pub(crate) fn resolve(&self, type_name: &TypeName) -> Result<(Type, bool), Box<Diagnostic>> {
-        self.resolve_with(type_name, &mut |_| None)
-    }
-
-    /// The same, where some names may mean other types, such as a program's schemas.
-    pub(crate) fn resolve_with(
-        &self,
-        type_name: &TypeName,
-        others: &mut dyn FnMut(&tree::Path) -> Option<Type>,
-    ) -> Result<(Type, bool), Box<Diagnostic>> {
-        let resolved = match &type_name.kind {
-            TypeNameKind::List(item) => Type::List(Box::new(self.resolve_with(item, others)?.0)),
-            TypeNameKind::Applied(name, item) if &*name.text == "Map" => {
-                Type::Map(Box::new(self.resolve_with(item, others)?.0))
-            }
-            TypeNameKind::Sized(name, digits, scale) if &*name.text == "Decimal" => decimal(digits, scale)?,
-            TypeNameKind::Applied(name, _) | TypeNameKind::Sized(name, ..) => {
-                return Err(self.unknown_type(name));
-            }
-            TypeNameKind::Name(path) => match others(path) {
-                Some(other) => other,
-                None if path.qualifier.is_some() => return Err(self.unknown_type(&path.name)),
-                None => self.named_type(&path.name)?,
-            },
-        };
-        Ok((resolved, type_name.optional))
-    }
-
-    fn named_type(&self, name: &Name) -> Result<Type, Box<Diagnostic>> {
-        if let Some(built_in) = Type::built_in(&name.text) {
-            return Ok(built_in);
-        }
-        match self.types.get_key_value(&*name.text) {
-            Some((name, _)) => Ok(Type::Named(name.clone())),
-            None => Err(self.unknown_type(name)),
-        }
-    }
-
-    fn unknown_type(&self, name: &Name) -> Box<Diagnostic> {
-        let known = BUILT_IN.iter().map(|(name, _)| *name).chain(self.types.keys().map(AsRef::as_ref));
-        let near = nearest(&name.text, known).map(str::to_owned);
-        Box::new(UnknownType { name: name.text.to_string(), near, span: name.span }.into())
-    }
-}
-
-/// The digits of Arrow's decimals of 128 bits.
-const DECIMAL_DIGITS_MAX: i64 = 38;
-
-fn decimal(digits: &Expression, scale: &Expression) -> Result<Type, Box<Diagnostic>> {
-    let number = |expression: &Expression, name: &str, least: i64, most: i64| match expression.kind {
-        ExpressionKind::Number(Number::Int(number)) if (least..=most).contains(&number) => Ok(number as u8),
-        _ => {
-            let (name, span) = (name.to_owned(), expression.span);
-            let value = match expression.kind {
-                ExpressionKind::Number(Number::Int(number)) => number.to_string(),
-                ExpressionKind::Number(Number::Float(number)) => number.to_string(),
-                _ => "this".to_owned(),
-            };
-            let range = format!("a whole number from {least} to {most}");
-            Err(Box::new(OutOfRange { name, value, range, span, declared: span }.into()))
-        }
-    };
-    let digits_value = number(digits, "digits", 1, DECIMAL_DIGITS_MAX)?;
-    Ok(Type::Decimal(digits_value, number(scale, "scale", 0, i64::from(digits_value))?))
 }
 
 /// What reading a library needs on the way.
@@ -323,7 +157,7 @@ impl Reader {
     }
 
     fn component(&mut self, item: tree::Extern) {
-        self.declare(Some(crate::flows::in_words(item.role)), &item.name);
+        self.declare(Some(role_in_words(item.role)), &item.name);
         let emits = self.columns(item.signature.emits.as_deref().unwrap_or_default());
         let needs = self.columns(item.signature.needs.as_deref().unwrap_or_default());
         let mut signature = item.signature;

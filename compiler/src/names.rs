@@ -1,5 +1,7 @@
 //! Names that are near each other, and how names are written.
 
+use weir_grammar::tree::Role;
+
 /// The candidate that is nearest to a name, if one is so near that it was most likely meant.
 pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let letters = name.chars().count();
@@ -49,6 +51,15 @@ pub(crate) fn to_snake_case(name: &str) -> String {
         snake.push(letter.to_ascii_lowercase());
     }
     snake
+}
+
+/// A role with its article.
+pub(crate) fn role_in_words(role: Role) -> &'static str {
+    match role {
+        Role::Source => "the source",
+        Role::Channel => "the channel",
+        Role::Sink => "the sink",
+    }
 }
 
 #[cfg(test)]

@@ -158,6 +158,21 @@ fn durations(operator: Arithmetic, left: Duration, right: Duration) -> Result<Va
     }
 }
 
+/// The order of two values of one type that has one.
+pub(crate) fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+    match (left, right) {
+        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
+        (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
+        (Value::Size(left), Value::Size(right)) => Some(left.cmp(right)),
+        (Value::Float(left), Value::Float(right))
+        | (Value::EventRate(left), Value::EventRate(right))
+        | (Value::ByteRate(left), Value::ByteRate(right)) => left.partial_cmp(right),
+        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

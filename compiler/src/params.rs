@@ -6,24 +6,14 @@ use weir_grammar::tree::{Expression, ExpressionKind, Item, ItemKind, Name, Setti
 use weir_grammar::{FileId, Span};
 use weir_plan::Value;
 
-use crate::compile::Options;
+use crate::checker::{Checker, Expectation, ParamValue};
 use crate::diagnostics::{Diagnostic, HoleNotAllowed, ParamWithoutValue, PlainSecret, UnknownParam};
-use crate::library::SettingSignature;
 use crate::modules::Module;
 use crate::names::nearest;
-use crate::settings::{Checker, Expectation};
+use crate::options::Options;
+use crate::signatures::SettingSignature;
 use crate::sources::Files;
 use crate::types::Type;
-
-/// A param and its value; the value is none if something about it has been reported.
-#[derive(Debug, Clone)]
-pub(crate) struct ParamValue {
-    pub(crate) value_type: Type,
-    pub(crate) optional: bool,
-    pub(crate) value: Option<Value>,
-    /// Where its type stands.
-    pub(crate) declared: Span,
-}
 
 /// A value for a param from outside: where it came from is a file of its own.
 #[derive(Debug)]

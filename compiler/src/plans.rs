@@ -8,10 +8,10 @@ use weir_grammar::tree::Role;
 use weir_plan::{Action, Component, Plan, PlanError, Route, Segment, TemplatePart, Value};
 
 use crate::compile::AGENT_RECORD;
-use crate::library::{Group, Library, Named, SettingSignature};
 use crate::regexes::syntax_error;
 use crate::requirements::broken_requirements;
 use crate::settings::{is_within, range_in_words};
+use crate::signatures::{Group, Library, Named, SettingSignature};
 use crate::texts;
 use crate::types::Type;
 

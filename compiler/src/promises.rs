@@ -1,105 +1,18 @@
 //! What flows promise, and what the classes of components can keep.
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Flow, Role, Shortfall};
+use weir_grammar::tree::Flow;
 use weir_plan::{Delivery, Order};
 
-use crate::diagnostics::{Diagnostic, Misplaced, RequiredSetting, UnkeptPromise, UnknownPromise};
+use crate::checker::Checker;
+use crate::classes::{Class, rules_out};
+use crate::components::SetShortfall;
+use crate::diagnostics::{Diagnostic, Misplaced, UnkeptPromise, UnknownPromise};
 use crate::expressions::no_such_column;
 use crate::flows::Edge;
 use crate::graph::required_destinations;
 use crate::lower::Lowered;
 use crate::names::nearest;
-use crate::settings::Checker;
-
-/// What a component can do for delivery, as its signature says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// A source that can be read again from a position.
-    Replayable,
-    /// A source whose peer waits for an answer, and sends again without one.
-    Acknowledging,
-    /// A source whose peer never sends again.
-    FireAndForget,
-    /// A channel on disk.
-    Durable,
-    /// A channel that hands acknowledgements through.
-    Volatile,
-    /// A sink that commits data and position as one.
-    Transactional,
-    /// A sink where a repeat overwrites itself.
-    Idempotent,
-    /// A sink where a repeat is a duplicate.
-    Plain,
-    /// A sink that may lose.
-    BestEffort,
-}
-
-const CLASSES: [(Role, &str, Class); 9] = [
-    (Role::Source, "replayable", Class::Replayable),
-    (Role::Source, "acknowledging", Class::Acknowledging),
-    (Role::Source, "fire_and_forget", Class::FireAndForget),
-    (Role::Channel, "durable", Class::Durable),
-    (Role::Channel, "volatile", Class::Volatile),
-    (Role::Sink, "transactional", Class::Transactional),
-    (Role::Sink, "idempotent", Class::Idempotent),
-    (Role::Sink, "plain", Class::Plain),
-    (Role::Sink, "best_effort", Class::BestEffort),
-];
-
-impl Class {
-    /// The class of this name, for a component of this role.
-    pub(crate) fn of(role: Role, name: &str) -> Option<Class> {
-        CLASSES.iter().find(|(of, class, _)| *of == role && *class == name).map(|(.., class)| *class)
-    }
-
-    /// The names of the classes for a role.
-    pub(crate) fn names(role: Role) -> impl Iterator<Item = &'static str> {
-        CLASSES.iter().filter(move |(of, ..)| *of == role).map(|(_, name, _)| *name)
-    }
-
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        CLASSES.iter().find(|(.., class)| *class == self).map_or("", |(_, name, _)| name)
-    }
-
-    /// Why events may be lost with it, if they may.
-    fn loses(self) -> Option<&'static str> {
-        match self {
-            Class::FireAndForget => Some("what it has sent is never sent again, so a crash loses it"),
-            Class::BestEffort => Some("it may lose what it was given"),
-            _ => None,
-        }
-    }
-
-    /// Why events may be repeated with it, if they may.
-    fn repeats(self) -> Option<&'static str> {
-        match self {
-            Class::Acknowledging => {
-                Some("its peer sends again what it got no answer for, so a crash repeats it")
-            }
-            Class::Plain => Some("it can't tell a repeat from another event, so a crash repeats it"),
-            Class::BestEffort => Some("it may repeat what it was given"),
-            _ => None,
-        }
-    }
-
-    /// Why a promise can't be kept with it, if it can't.
-    fn breaks(self, delivery: Delivery) -> Option<&'static str> {
-        let [no_loss, no_repeat] = rules_out(delivery);
-        self.loses().filter(|_| no_loss).or_else(|| self.repeats().filter(|_| no_repeat))
-    }
-}
-
-/// Whether a promise rules out that events are lost, and that they are repeated.
-fn rules_out(delivery: Delivery) -> [bool; 2] {
-    match delivery {
-        Delivery::BestEffort => [false, false],
-        Delivery::AtLeastOnce => [true, false],
-        Delivery::AtMostOnce => [false, true],
-        Delivery::ExactlyOnce => [true, true],
-    }
-}
 
 const PROMISES: [&str; 5] = ["best_effort", "at_most_once", "at_least_once", "exactly_once", "ordered"];
 
@@ -173,17 +86,6 @@ pub(crate) struct Hop<'h> {
     pub(crate) class_span: Span,
     /// What its settings make it do although its class would not.
     pub(crate) shortfalls: Vec<SetShortfall<'h>>,
-}
-
-/// What the settings of a component make it do although its class would not.
-pub(crate) struct SetShortfall<'h> {
-    pub(crate) clause: &'h Shortfall,
-    /// The variant that it is set to, if it is that which says so.
-    pub(crate) set_to: Option<&'h str>,
-    /// The settings on which it depends.
-    pub(crate) settings: Vec<RequiredSetting>,
-    /// Where the library says so.
-    pub(crate) place: Span,
 }
 
 impl SetShortfall<'_> {

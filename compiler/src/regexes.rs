@@ -4,8 +4,8 @@ use regex_syntax::ast;
 use regex_syntax::hir::{Hir, HirKind};
 use weir_grammar::Span;
 
+use crate::checker::Checker;
 use crate::diagnostics::MalformedRegex;
-use crate::settings::Checker;
 
 /// A named group of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]

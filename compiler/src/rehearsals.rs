@@ -8,13 +8,13 @@ use weir_grammar::tree::{
 };
 use weir_plan::Value;
 
+use crate::checker::{Checker, Expectation};
 use crate::columns::Columns;
 use crate::diagnostics::{DuplicateEntry, Misplaced, UnknownName, WrongType};
 use crate::expressions::no_such_column;
-use crate::flows::{ComponentIndex, Declared, REJECTS, in_words};
-use crate::names::nearest;
-use crate::scopes::Meaning;
-use crate::settings::{Checker, Expectation};
+use crate::flows::{Declared, REJECTS};
+use crate::names::{nearest, role_in_words};
+use crate::scopes::{ComponentIndex, Meaning};
 use crate::types::Type;
 
 /// How a component can be told to fail, besides a number of times.
@@ -104,7 +104,7 @@ impl Rehearsal<'_, '_> {
             Some(meaning) => {
                 let name = format!("{} `{}`", meaning.in_words(), path.name.text);
                 let wanted = if roles.len() == 1 {
-                    in_words(roles[0]).trim_start_matches("the ")
+                    role_in_words(roles[0]).trim_start_matches("the ")
                 } else {
                     "component"
                 };
@@ -156,7 +156,7 @@ impl Rehearsal<'_, '_> {
                 ExpressionKind::Broken => {}
                 _ => {
                     let expected = "event: text, `{ … }` or `json { … }`".to_owned();
-                    let (found, span) = (crate::values::found(event), event.span);
+                    let (found, span) = (crate::literals::found(event), event.span);
 
                     self.checker.report(WrongType::new(expected, found, span));
                 }

@@ -6,11 +6,11 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
 use weir_plan::Value;
 
+use crate::checker::Checker;
 use crate::diagnostics::{BrokenRequirement, RequiredSetting};
-use crate::library::{Group, SettingSignature};
-use crate::operators::{arithmetic, comparison, compute, holds as ordered};
-use crate::settings::Checker;
-use crate::values::{compare, number_value};
+use crate::literals::number_value;
+use crate::operators::{arithmetic, compare, comparison, compute, holds as ordered};
+use crate::signatures::{Group, SettingSignature};
 
 impl Checker<'_> {
     /// Whether the group's requirements hold, as far as the values are known.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use weir_plan::Value;
 
+use crate::checker::Exclusive;
+use crate::components::CheckedComponent;
 use crate::diagnostics::{Diagnostic, UsedTwice};
-use crate::lower::CheckedComponent;
-use crate::settings::Exclusive;
 use crate::types::Type;
 
 /// Reports values that two components have, although only one may.

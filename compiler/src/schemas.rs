@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use weir_grammar::tree::{self, ExpressionKind};
 
+use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{DuplicateEntry, Misplaced, WrongType};
-use crate::settings::{Checker, Expectation};
 use crate::types::{FieldFormat, FieldType, SchemaType, Type};
 
 /// What a number that is a duration may count.

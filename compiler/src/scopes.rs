@@ -6,12 +6,14 @@ use weir_grammar::tree::{self, Item, ItemKind, Name, Path, Role};
 use weir_grammar::{FileId, ITEM_WORDS, Span};
 
 use crate::diagnostics::{Ambiguous, Diagnostic, DuplicateName, LibraryOnly, NameOf, NameStyle};
-use crate::flows::ComponentIndex;
 use crate::modules::Module;
-use crate::names::{is_snake_case, is_upper_case, nearest, to_snake_case, to_upper_case};
+use crate::names::{is_snake_case, is_upper_case, nearest, role_in_words, to_snake_case, to_upper_case};
 use crate::sources::Files;
 use crate::uses::uses;
 use crate::visit::Mention;
+
+/// The place of a component in the program's list of components.
+pub(crate) type ComponentIndex = usize;
 
 /// What a name means.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +52,7 @@ impl Meaning<'_> {
             Meaning::Let(_) => "the let",
             Meaning::Param => "the param",
             Meaning::Schema(_) => "the schema",
-            Meaning::Component(_, role) => crate::flows::in_words(role),
+            Meaning::Component(_, role) => role_in_words(role),
             Meaning::Interceptor(_) => "the interceptor",
             Meaning::Function => "the function",
             Meaning::Quality(_) => "the quality",
@@ -274,7 +276,7 @@ impl<'t> ScopeReader<'t, '_> {
             }
             ItemKind::Component(component) => {
                 *components += 1;
-                let what = crate::flows::in_words(component.role).trim_start_matches("the ");
+                let what = role_in_words(component.role).trim_start_matches("the ");
                 (Meaning::Component(*components - 1, component.role), what)
             }
             ItemKind::Interceptor(item) => (Meaning::Interceptor(item), "interceptor"),

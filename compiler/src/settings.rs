@@ -1,90 +1,20 @@
 //! Settings against their signatures: unknown ones, missing ones, ranges and requirements.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, Range, TypeName};
+use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, Range};
 use weir_plan::Value;
 
-use crate::diagnostics::{Diagnostic, DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
-use crate::functions::FunctionSignature;
-use crate::library::{Group, Library, SettingSignature};
+use crate::checker::{Checker, Exclusive, Expectation, Owner};
+use crate::diagnostics::{DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
+use crate::literals::number_value;
 use crate::names::nearest;
-use crate::params::ParamValue;
+use crate::operators::compare;
 use crate::requirements::is_met;
-use crate::scopes::{Meaning, Scopes};
+use crate::signatures::{Group, SettingSignature};
 use crate::sources::Files;
-use crate::templates::OpenHole;
-use crate::types::{SchemaType, Type};
-use crate::values::{compare, number_value};
-
-/// What a place asks for, and the setting to point at when it gets something else.
-pub(crate) struct Expectation<'e> {
-    pub(crate) value_type: &'e Type,
-    pub(crate) optional: bool,
-    pub(crate) setting: Option<&'e SettingSignature>,
-}
-
-impl<'e> Expectation<'e> {
-    pub(crate) fn of(setting: &'e SettingSignature) -> Expectation<'e> {
-        Expectation { value_type: &setting.value_type, optional: setting.optional, setting: Some(setting) }
-    }
-
-    /// What no setting asks for.
-    pub(crate) fn plain(value_type: &'e Type) -> Expectation<'e> {
-        Expectation { value_type, optional: false, setting: None }
-    }
-
-    pub(crate) fn item(&self, value_type: &'e Type) -> Expectation<'e> {
-        Expectation { value_type, optional: false, setting: self.setting }
-    }
-
-    pub(crate) fn name(&self) -> String {
-        self.value_type.named(self.optional)
-    }
-
-    /// What asks for the type, and where it says so.
-    pub(crate) fn declared(&self) -> Option<(String, Span)> {
-        self.setting.map(|setting| {
-            let type_name = setting.value_type.named(setting.optional);
-            (format!("`{}` is {type_name}", setting.name.text), setting.name.span)
-        })
-    }
-}
-
-/// Whose settings are checked, in words, and where it stands.
-pub(crate) struct Owner {
-    pub(crate) words: String,
-    pub(crate) span: Span,
-}
-
-/// Checks values.
-pub(crate) struct Checker<'c> {
-    pub(crate) library: &'c Library,
-    pub(crate) files: &'c Files,
-    pub(crate) scopes: &'c Scopes<'c>,
-    /// The params by the places of their names; none where something about one has been reported.
-    pub(crate) params: HashMap<Span, Option<ParamValue>>,
-    /// The program's functions by the places of their names.
-    pub(crate) functions: HashMap<Span, Arc<FunctionSignature>>,
-    /// The schemas that were looked at, by the places of their names; none if they are broken.
-    pub(crate) schemas: HashMap<Span, Option<Arc<SchemaType>>>,
-    /// The environment's variables, where they may be read.
-    pub(crate) environment: Option<&'c BTreeMap<String, String>>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
-    /// The holes since they were last taken out.
-    pub(crate) holes: Vec<OpenHole>,
-    /// The headers that settings name, since they were last taken out.
-    pub(crate) headers: Vec<(String, Span)>,
-    /// The values that only one component may have, since they were last taken out.
-    pub(crate) exclusive: Vec<Exclusive>,
-    /// The declarations that were used.
-    pub(crate) used: HashSet<Span>,
-    /// The lets of steps, by their places.
-    pub(crate) locals: BTreeMap<Span, String>,
-}
 
 /// The values that only one component may have, of those that are given.
 fn exclusive(
@@ -129,70 +59,7 @@ pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
     }
 }
 
-/// A value that only one component may have.
-#[derive(Debug, Clone)]
-pub(crate) struct Exclusive {
-    pub(crate) setting: String,
-    pub(crate) value_type: Type,
-    pub(crate) value: Value,
-    /// Whether it is held apart: those that are share it with none of them, and with all others.
-    pub(crate) apart: bool,
-    pub(crate) span: Span,
-}
-
-impl<'c> Checker<'c> {
-    pub(crate) fn new(library: &'c Library, files: &'c Files, scopes: &'c Scopes<'c>) -> Checker<'c> {
-        Checker {
-            library,
-            files,
-            scopes,
-            params: HashMap::new(),
-            functions: HashMap::new(),
-            schemas: HashMap::new(),
-            environment: None,
-            diagnostics: Vec::new(),
-            holes: Vec::new(),
-            headers: Vec::new(),
-            exclusive: Vec::new(),
-            used: HashSet::new(),
-            locals: BTreeMap::new(),
-        }
-    }
-
-    /// The type that a type's name means, and whether it is optional; none if that is unknown, which is
-    /// reported.
-    pub(crate) fn resolve(&mut self, type_name: &TypeName) -> Option<(Type, bool)> {
-        let library = self.library;
-        let resolved = library.resolve_with(type_name, &mut |path| {
-            let named = self.scopes.path(path)?;
-            match named.meaning {
-                Meaning::Schema(schema) => {
-                    self.used.insert(named.declared);
-                    // A field of a broken schema is of no use to anybody, and has been reported.
-                    self.schema_type(schema).map(Type::Schema)
-                }
-                _ => None,
-            }
-        });
-        match resolved {
-            Ok(resolved) => Some(resolved),
-            Err(unknown) => {
-                let broken = matches!(&*unknown, Diagnostic::UnknownType(unknown)
-                if self.scopes.get(unknown.span.file, &unknown.name).is_some_and(|named| {
-                    matches!(named.meaning, Meaning::Broken | Meaning::Schema(_))
-                }));
-                if !broken {
-                    self.diagnostics.push(*unknown);
-                }
-                None
-            }
-        }
-    }
-
-    pub(crate) fn report(&mut self, diagnostic: impl Into<Diagnostic>) {
-        self.diagnostics.push(diagnostic.into());
-    }
-
+impl Checker<'_> {
     /// Checks a block of settings against a group; the values with the defaults filled in.
     pub(crate) fn group(
         &mut self,

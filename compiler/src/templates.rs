@@ -4,23 +4,13 @@ use weir_grammar::Span;
 use weir_grammar::tree::{ExpressionKind, Hole, Text, TextPart};
 use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
+use crate::checker::{Checker, OpenHole};
 use crate::diagnostics::{HoleNotAllowed, MalformedHole, UnknownName};
+use crate::literals::found;
 use crate::scopes::Meaning;
-use crate::settings::Checker;
 use crate::texts;
 use crate::types::Type;
-use crate::values::found;
 use crate::visit::Mention;
-
-/// A hole that events fill; it is checked when their columns are known.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenHole {
-    pub(crate) column: String,
-    pub(crate) span: Span,
-    pub(crate) name_span: Span,
-    pub(crate) format: HoleFormat,
-    pub(crate) format_span: Option<Span>,
-}
 
 impl Checker<'_> {
     /// Text with holes: those of params and lets are filled here, the others are left open.

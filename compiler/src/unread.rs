@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use weir_grammar::Span;
 use weir_grammar::tree::{Chain, Item, ItemKind, Stage};
 
-use crate::flows::ComponentIndex;
 use crate::modules::Module;
-use crate::scopes::{Meaning, Scopes};
+use crate::scopes::{ComponentIndex, Meaning, Scopes};
 use crate::sources::Files;
 
 /// The components that the unread parts of a program's flows name.

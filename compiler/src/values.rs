@@ -10,15 +10,16 @@ use weir_grammar::tree::{
 };
 use weir_plan::{SecretReference, Value};
 
+use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{
     MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant, WrongArguments,
     WrongType, with_article,
 };
 use crate::fold;
-use crate::library::Named;
+use crate::literals::{found, number_type, number_value};
 use crate::names::nearest;
 use crate::scopes::Meaning;
-use crate::settings::{Checker, Expectation, Owner};
+use crate::signatures::Named;
 use crate::templates::constant_template;
 use crate::texts;
 use crate::types::Type;
@@ -385,73 +386,5 @@ fn fits(kind: &ExpressionKind, wanted: &Type, optional: bool) -> bool {
         ExpressionKind::Secret(_) => *wanted == Type::Secret,
         // What is computed says itself what it is.
         _ => true,
-    }
-}
-
-/// The type of a number.
-pub(crate) fn number_type(number: Number) -> Type {
-    match number {
-        Number::Int(_) => Type::Int,
-        Number::Float(_) => Type::Float,
-        Number::Duration(_) => Type::Duration,
-        Number::Size(_) => Type::Size,
-        Number::EventRate(_) => Type::EventRate,
-        Number::ByteRate(_) => Type::ByteRate,
-        Number::Percent(_) => Type::Percent,
-    }
-}
-
-/// A number as the plan has it.
-pub(crate) fn number_value(number: Number) -> Value {
-    match number {
-        Number::Int(value) => Value::Int(value),
-        Number::Float(value) => Value::Float(value),
-        Number::Duration(value) => Value::Duration(value),
-        Number::Size(value) => Value::Size(value),
-        Number::EventRate(value) => Value::EventRate(value),
-        Number::ByteRate(value) => Value::ByteRate(value),
-        Number::Percent(share) => Value::Float(share),
-    }
-}
-
-/// What an expression is, in words.
-pub(crate) fn found(given: &Expression) -> String {
-    match &given.kind {
-        ExpressionKind::Null => "`null`".to_owned(),
-        ExpressionKind::Bool(_) => "a Bool".to_owned(),
-        ExpressionKind::Number(Number::Int(_)) => "an Int".to_owned(),
-        ExpressionKind::Number(Number::EventRate(_)) => "an EventRate".to_owned(),
-        ExpressionKind::Number(number) => format!("a {}", number_type(*number)),
-        ExpressionKind::Text(_) => "text".to_owned(),
-        ExpressionKind::List(_) => "a list".to_owned(),
-        ExpressionKind::Record(_) => "a record".to_owned(),
-        ExpressionKind::Name(name) => format!("`{name}`"),
-        ExpressionKind::Header(name) => format!("the header `@{name}`, which only events have"),
-        ExpressionKind::Variant(name, _) => format!("the variant `{}`", name.text),
-        ExpressionKind::Secret(_) => "a secret".to_owned(),
-        ExpressionKind::Call(call) => format!("a call of `{}`", call.function.name.text),
-        ExpressionKind::Match(_) => "a `match`".to_owned(),
-        ExpressionKind::If(_) => "an `if`".to_owned(),
-        ExpressionKind::Paren(inner) => found(inner),
-        ExpressionKind::Not(_) | ExpressionKind::And(_) | ExpressionKind::Or(_) | ExpressionKind::Is(_) => {
-            "a condition".to_owned()
-        }
-        ExpressionKind::Binary(operator, ..) if operator.is_question() => "a condition".to_owned(),
-        _ => "an expression".to_owned(),
-    }
-}
-
-/// The order of two values of one type that has one.
-pub(crate) fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
-    match (left, right) {
-        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
-        (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
-        (Value::Size(left), Value::Size(right)) => Some(left.cmp(right)),
-        (Value::Float(left), Value::Float(right))
-        | (Value::EventRate(left), Value::EventRate(right))
-        | (Value::ByteRate(left), Value::ByteRate(right)) => left.partial_cmp(right),
-        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
-        (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
-        _ => None,
     }
 }

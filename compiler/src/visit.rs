@@ -91,3 +91,8 @@ impl<'e> Mention<'e> {
         }
     }
 }
+
+/// Whether a pattern is `_`.
+pub(crate) fn is_rest(pattern: &Expression) -> bool {
+    matches!(&pattern.kind, ExpressionKind::Name(name) if &**name == "_")
+}

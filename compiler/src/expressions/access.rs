@@ -241,7 +241,7 @@ impl Typer<'_, '_> {
         if self.known_only_with_events(given, wanted) {
             return None;
         }
-        let expectation = crate::settings::Expectation { value_type: wanted, optional, setting: None };
+        let expectation = crate::checker::Expectation { value_type: wanted, optional, setting: None };
         self.checker.value(given, &expectation)
     }
 

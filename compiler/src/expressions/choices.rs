@@ -8,8 +8,10 @@ use weir_plan::{MatchArm, Operation, Pattern, Value};
 
 use super::{Merged, Typed, Typer};
 use crate::diagnostics::{CannotFail, NotExhaustive, UnreachableArm, WrongType, with_article};
+use crate::literals::found;
+use crate::operators::compare;
 use crate::types::Type;
-use crate::values::{compare, found};
+use crate::visit::is_rest;
 
 /// The types of several values that must be one.
 #[derive(Default)]
@@ -299,11 +301,6 @@ impl Typer<'_, '_> {
             }
         }
     }
-}
-
-/// Whether a pattern is `_`.
-pub(crate) fn is_rest(pattern: &Expression) -> bool {
-    matches!(&pattern.kind, ExpressionKind::Name(name) if &**name == "_")
 }
 
 /// What a match without `_` leaves out, in words.

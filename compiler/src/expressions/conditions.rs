@@ -189,7 +189,7 @@ impl Typer<'_, '_> {
 
     /// Reports a range that no value is in.
     pub(super) fn not_empty(&mut self, least: &Value, greatest: &Value, span: Span) -> Option<()> {
-        if crate::values::compare(least, greatest) != Some(std::cmp::Ordering::Greater) {
+        if crate::operators::compare(least, greatest) != Some(std::cmp::Ordering::Greater) {
             return Some(());
         }
         let (name, value) = (self.checker.files.text(span).to_owned(), "empty".to_owned());

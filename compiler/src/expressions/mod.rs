@@ -10,7 +10,6 @@ mod conditions;
 mod operations;
 
 pub(crate) use calls::matched;
-pub(crate) use choices::is_rest;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +18,12 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind};
 use weir_plan::{Expression as Planned, Operation, Value};
 
+use crate::checker::{Checker, Expectation};
 use crate::columns::{Column, Columns, arrow};
 use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
+use crate::literals::found;
 use crate::names::nearest;
-use crate::settings::{Checker, Expectation};
 use crate::types::Type;
-use crate::values::found;
 
 /// What is known to have a value: columns, and locals by `$` and their number.
 pub(crate) type Places = Vec<Arc<str>>;
@@ -231,7 +230,7 @@ impl<'a, 'c> Typer<'a, 'c> {
                 return Some(Typed { optional: true, ..constant(Value::Null, value_type, span) });
             }
             (ExpressionKind::Bool(_), _) => Type::Bool,
-            (ExpressionKind::Number(number), _) => crate::values::number_type(*number),
+            (ExpressionKind::Number(number), _) => crate::literals::number_type(*number),
             (_, Some(wanted)) if wanted.is_textual() => wanted.clone(),
             _ => Type::Text,
         };

@@ -9,12 +9,13 @@ use weir_grammar::tree::{Block, Role};
 use weir_plan::{Component, Origin as From, Path, Route, Segment as PlannedSegment, Settings, Value};
 
 use super::{Arrival, Lowering};
+use crate::checker::Owner;
 use crate::columns::{Column, Columns, merge};
 use crate::diagnostics::{MergeClash, Misplaced};
-use crate::flows::{ComponentIndex, in_words};
-use crate::library::Group;
+use crate::names::role_in_words;
 use crate::requirements::Side;
-use crate::settings::Owner;
+use crate::scopes::ComponentIndex;
+use crate::signatures::Group;
 use crate::steps::State;
 
 impl Lowering<'_, '_> {
@@ -76,7 +77,7 @@ impl Lowering<'_, '_> {
         let kind = library.default_channel.as_deref();
         let Some(signature) = kind.and_then(|kind| library.signature(Role::Channel, kind)) else {
             let rule = "a channel must stand between a source and a sink".to_owned();
-            let name = format!("{} `{}`", in_words(sink.role), sink.name);
+            let name = format!("{} `{}`", role_in_words(sink.role), sink.name);
             let misplaced = Misplaced { name, role: "a sink", rule, span, declared: Some(sink.span) };
             self.checker.report(misplaced);
             return None;
@@ -136,7 +137,7 @@ impl Lowering<'_, '_> {
                 let side = |column: &Column| {
                     (column.value_type.to_string(), column.origin.name.to_string(), column.origin.span)
                 };
-                let place = format!("{} `{}`", in_words(declared.role), declared.name);
+                let place = format!("{} `{}`", role_in_words(declared.role), declared.name);
                 let (first, second) = (side(&clash.first), side(&clash.second));
                 let column = clash.name.to_string();
                 self.checker

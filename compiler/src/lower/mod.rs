@@ -1,7 +1,6 @@
 //! Edges to paths: the type of the events at each of them, and the plan that comes of it.
 
 mod arrivals;
-mod component;
 mod sinks;
 
 use std::collections::{HashMap, HashSet};
@@ -13,13 +12,14 @@ use weir_plan::{
     Branch, Case, Component, EventTypeId, Origin as From, Path, Route, Segment as PlannedSegment,
 };
 
-pub(crate) use self::component::CheckedComponent;
+use crate::checker::Checker;
 use crate::columns::{Column, Columns, Origin};
+use crate::components::CheckedComponent;
 use crate::diagnostics::{NoRejectRoute, RejectsAgain, Unused};
 use crate::expressions::{Bindings, Typer};
-use crate::flows::{ComponentIndex, Declared, Destination, Edge, REJECTS, Segment};
-use crate::library::{Named, Signature};
-use crate::settings::Checker;
+use crate::flows::{Declared, Destination, Edge, REJECTS, Segment};
+use crate::scopes::ComponentIndex;
+use crate::signatures::{Named, Signature};
 use crate::steps::{EventTypes, State, StepLowering, narrow};
 
 /// The record of the library that says what a rejected event looks like.
@@ -388,7 +388,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
                 word => format!("`{word}` spreads over channels, or over sinks, not over both"),
             };
             let role = if declared.role == Role::Channel { "a channel" } else { "a sink" };
-            let name = format!("{} `{}`", crate::flows::in_words(declared.role), declared.name);
+            let name = format!("{} `{}`", crate::names::role_in_words(declared.role), declared.name);
             self.checker.report(crate::diagnostics::Misplaced {
                 name,
                 role,

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use weir_plan::HoleFormat;
 
-use super::{CheckedComponent, Lowering};
+use super::Lowering;
+use crate::checker::OpenHole;
 use crate::columns::Columns;
+use crate::components::CheckedComponent;
 use crate::diagnostics::{HoleNotAllowed, MalformedHole, OptionalHole, UnmetNeed};
 use crate::expressions::no_such_column;
-use crate::flows::{ComponentIndex, in_words};
-use crate::library::ColumnSignature;
-use crate::templates::OpenHole;
+use crate::names::role_in_words;
+use crate::scopes::ComponentIndex;
+use crate::signatures::ColumnSignature;
 use crate::types::Type;
 
 impl<'c> Lowering<'_, 'c> {
@@ -97,8 +99,11 @@ impl<'c> Lowering<'_, 'c> {
 
     pub(super) fn holes_without_events(&mut self, component: &CheckedComponent<'c>) {
         for hole in &component.holes {
-            let expected =
-                format!("setting of {} `{}`", in_words(component.declared.role), component.declared.name);
+            let expected = format!(
+                "setting of {} `{}`",
+                role_in_words(component.declared.role),
+                component.declared.name
+            );
             self.checker.diagnostics.push(HoleNotAllowed { span: hole.span, expected }.into());
         }
     }

@@ -12,6 +12,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Failure, Handler, Name, Path, Quality, Step, StepKind};
 use weir_plan::{Action, EventType, EventTypeId, OnFailure, Rule, Step as PlannedStep, Value};
 
+use crate::checker::Checker;
 use crate::columns::{Column, Columns};
 use crate::diagnostics::{
     CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName, WrongType,
@@ -19,7 +20,6 @@ use crate::diagnostics::{
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
 use crate::names::nearest;
 use crate::scopes::Meaning;
-use crate::settings::Checker;
 use crate::types::Type;
 
 /// A program may have this many steps, those of interceptors counted at each use.
@@ -317,7 +317,7 @@ impl<'c> StepLowering<'_, 'c> {
                 None => self.checker.fold(given)?.value_type == Some(Type::ByteRate),
             },
             weir_grammar::tree::ExpressionKind::Number(number) => {
-                crate::values::number_type(*number) == Type::ByteRate
+                crate::literals::number_type(*number) == Type::ByteRate
             }
             _ => self.checker.fold(given)?.value_type == Some(Type::ByteRate),
         };

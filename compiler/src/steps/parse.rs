@@ -9,14 +9,14 @@ use weir_plan::{
 };
 
 use super::{State, StepLowering};
+use crate::checker::Owner;
 use crate::columns::{Column, Origin};
 use crate::diagnostics::{CanFail, NeedsSchema, UnknownName, WrongArguments, WrongType};
 use crate::expressions::no_such_column;
-use crate::library::{Parser, ParserClass};
 use crate::names::nearest;
 use crate::regexes;
 use crate::scopes::Meaning;
-use crate::settings::Owner;
+use crate::signatures::{Parser, ParserClass};
 use crate::types::{FieldFormat, FieldType, Type};
 
 impl<'c> StepLowering<'_, 'c> {
@@ -259,7 +259,7 @@ fn usage(parser: &Parser) -> String {
     format!("parse {}({})", parser.name.text, settings.join(", "))
 }
 
-fn field_of(column: &crate::library::ColumnSignature) -> FieldType {
+fn field_of(column: &crate::signatures::ColumnSignature) -> FieldType {
     FieldType {
         name: column.name.clone(),
         span: column.span,

@@ -6,13 +6,23 @@ use weir_grammar::Span;
 use weir_grammar::tree::Shortfall;
 use weir_plan::Value;
 
+use crate::checker::{Exclusive, OpenHole};
+use crate::diagnostics::RequiredSetting;
 use crate::flows::Declared;
-use crate::library::{Library, Named, Signature, Variant};
-use crate::promises::SetShortfall;
 use crate::requirements::{Side, is_met};
-use crate::settings::Exclusive;
-use crate::templates::OpenHole;
+use crate::signatures::{Library, Named, Signature, Variant};
 use crate::types::Type;
+
+/// What the settings of a component make it do although its class would not.
+pub(crate) struct SetShortfall<'h> {
+    pub(crate) clause: &'h Shortfall,
+    /// The variant that it is set to, if it is that which says so.
+    pub(crate) set_to: Option<&'h str>,
+    /// The settings on which it depends.
+    pub(crate) settings: Vec<RequiredSetting>,
+    /// Where the library says so.
+    pub(crate) place: Span,
+}
 
 /// A component whose settings have been checked.
 #[derive(Debug)]
@@ -53,7 +63,7 @@ impl<'c> CheckedComponent<'c> {
     }
 
     /// The variants that its settings are set to, with the settings of each.
-    pub(super) fn chosen_variants(
+    pub(crate) fn chosen_variants(
         &self,
         library: &'c Library,
     ) -> impl Iterator<Item = (&'c Variant, &BTreeMap<String, Value>)> {

@@ -1,0 +1,59 @@
+//! What is written in a program: its type, its value, and what it is in words.
+
+use weir_grammar::tree::{Expression, ExpressionKind, Number};
+use weir_plan::Value;
+
+use crate::types::Type;
+
+/// The type of a number.
+pub(crate) fn number_type(number: Number) -> Type {
+    match number {
+        Number::Int(_) => Type::Int,
+        Number::Float(_) => Type::Float,
+        Number::Duration(_) => Type::Duration,
+        Number::Size(_) => Type::Size,
+        Number::EventRate(_) => Type::EventRate,
+        Number::ByteRate(_) => Type::ByteRate,
+        Number::Percent(_) => Type::Percent,
+    }
+}
+
+/// A number as the plan has it.
+pub(crate) fn number_value(number: Number) -> Value {
+    match number {
+        Number::Int(value) => Value::Int(value),
+        Number::Float(value) => Value::Float(value),
+        Number::Duration(value) => Value::Duration(value),
+        Number::Size(value) => Value::Size(value),
+        Number::EventRate(value) => Value::EventRate(value),
+        Number::ByteRate(value) => Value::ByteRate(value),
+        Number::Percent(share) => Value::Float(share),
+    }
+}
+
+/// What an expression is, in words.
+pub(crate) fn found(given: &Expression) -> String {
+    match &given.kind {
+        ExpressionKind::Null => "`null`".to_owned(),
+        ExpressionKind::Bool(_) => "a Bool".to_owned(),
+        ExpressionKind::Number(Number::Int(_)) => "an Int".to_owned(),
+        ExpressionKind::Number(Number::EventRate(_)) => "an EventRate".to_owned(),
+        ExpressionKind::Number(number) => format!("a {}", number_type(*number)),
+        ExpressionKind::Text(_) => "text".to_owned(),
+        ExpressionKind::List(_) => "a list".to_owned(),
+        ExpressionKind::Record(_) => "a record".to_owned(),
+        ExpressionKind::Name(name) => format!("`{name}`"),
+        ExpressionKind::Header(name) => format!("the header `@{name}`, which only events have"),
+        ExpressionKind::Variant(name, _) => format!("the variant `{}`", name.text),
+        ExpressionKind::Secret(_) => "a secret".to_owned(),
+        ExpressionKind::Call(call) => format!("a call of `{}`", call.function.name.text),
+        ExpressionKind::Match(_) => "a `match`".to_owned(),
+        ExpressionKind::If(_) => "an `if`".to_owned(),
+        ExpressionKind::Paren(inner) => found(inner),
+        ExpressionKind::Not(_) | ExpressionKind::And(_) | ExpressionKind::Or(_) | ExpressionKind::Is(_) => {
+            "a condition".to_owned()
+        }
+        ExpressionKind::Binary(operator, ..) if operator.is_question() => "a condition".to_owned(),
+        _ => "an expression".to_owned(),
+    }
+}
