@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::TypeName;
 use weir_plan::{HoleFormat, Value};
 
 use crate::diagnostics::Diagnostic;
-use crate::scopes::{Meaning, Scopes};
+use crate::files::sources::Files;
+use crate::names::scopes::Scopes;
 use crate::signatures::{FunctionSignature, Library, SettingSignature};
-use crate::sources::Files;
 use crate::types::{SchemaType, Type};
 
 /// What a place asks for, and the setting to point at when it gets something else.
@@ -126,36 +125,6 @@ impl<'c> Checker<'c> {
             exclusive: Vec::new(),
             used: HashSet::new(),
             locals: BTreeMap::new(),
-        }
-    }
-
-    /// The type that a type's name means, and whether it is optional; none if that is unknown, which is
-    /// reported.
-    pub(crate) fn resolve(&mut self, type_name: &TypeName) -> Option<(Type, bool)> {
-        let library = self.library;
-        let resolved = library.resolve_with(type_name, &mut |path| {
-            let named = self.scopes.path(path)?;
-            match named.meaning {
-                Meaning::Schema(schema) => {
-                    self.used.insert(named.declared);
-                    // A field of a broken schema is of no use to anybody, and has been reported.
-                    self.schema_type(schema).map(Type::Schema)
-                }
-                _ => None,
-            }
-        });
-        match resolved {
-            Ok(resolved) => Some(resolved),
-            Err(unknown) => {
-                let broken = matches!(&*unknown, Diagnostic::UnknownType(unknown)
-                if self.scopes.get(unknown.span.file, &unknown.name).is_some_and(|named| {
-                    matches!(named.meaning, Meaning::Broken | Meaning::Schema(_))
-                }));
-                if !broken {
-                    self.diagnostics.push(*unknown);
-                }
-                None
-            }
         }
     }
 

@@ -7,28 +7,23 @@ use weir_grammar::tree::{self, ItemKind, Role};
 use weir_grammar::{FileId, Span};
 use weir_plan::{Component, Flow, Function, PLAN_VERSION, Plan, Settings};
 
-use crate::amounts;
 use crate::checker::{Checker, Owner};
-use crate::components::CheckedComponent;
-use crate::cycles;
 use crate::diagnostics::{Diagnostic, DuplicateName, NameOf, Severity, UnknownKind, UnreadableFile, Unused};
+use crate::files::modules::{self, Module};
+use crate::files::sources::{Files, SourceFiles};
+use crate::flows::components::CheckedComponent;
+use crate::flows::graph::{Graph, required_destinations};
 use crate::flows::{Declared, Edge, FlowReader};
-use crate::graph::{Graph, required_destinations};
-use crate::lower::{Lowered, Lowering};
-use crate::modules::{self, Module};
-use crate::names::{nearest, role_in_words};
+use crate::lowering::{Lowered, Lowering};
+use crate::names::scopes::{self, ComponentIndex, Scopes};
+use crate::names::{cycles, unread};
 use crate::options::Options;
-use crate::params::{self, Outside};
-use crate::promises::{self, Hop, Promised};
-use crate::rehearsals::Rehearsal;
-use crate::resources;
-use crate::scopes::{self, ComponentIndex, Scopes};
-use crate::signatures::{Library, Named, Signature};
-use crate::sources::{Files, SourceFiles};
-use crate::unread;
-
-/// The record of the library that says what `agent { … }` may set.
-pub(crate) const AGENT_RECORD: &str = "Agent";
+use crate::program_tests::ProgramTests;
+use crate::proofs::delivery::{self, Hop, Promised};
+use crate::proofs::{amounts, resources};
+use crate::signatures::{AGENT_RECORD, Library, Named, Signature};
+use crate::spelling::{nearest, role_in_words};
+use crate::values::params::{self, Outside};
 
 /// What became of a program.
 #[derive(Debug)]
@@ -140,11 +135,11 @@ impl<'p> Program<'p> {
         let promises = promises_of(&flows, &edges, &components, self.library, diagnostics);
         let lowered = Lowering::new(&mut checker, &components, unknown).lower(&edges, &flows);
         amounts::answers_in_time(&edges, &components, &mut checker);
-        promises::orders_known(&promises, &edges, &lowered, &mut checker);
+        delivery::orders_known(&promises, &edges, &lowered, &mut checker);
         let functions = checker.function_bodies(self.modules);
         self.unused_interceptors(&mut checker);
         self.unused_lets(&mut checker);
-        self.rehearse(&mut checker, &components, &lowered);
+        self.program_tests(&mut checker, &components, &lowered);
         let agent = self.agent(&mut checker);
         diagnostics.append(&mut checker.diagnostics);
         if diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
@@ -290,18 +285,23 @@ impl<'p> Program<'p> {
     }
 
     /// Checks the program's tests.
-    fn rehearse(&self, checker: &mut Checker<'p>, components: &[CheckedComponent<'p>], lowered: &Lowered) {
+    fn program_tests(
+        &self,
+        checker: &mut Checker<'p>,
+        components: &[CheckedComponent<'p>],
+        lowered: &Lowered,
+    ) {
         let declared: Vec<Declared> = components.iter().map(|component| component.declared.clone()).collect();
         let columns = &lowered.columns;
         let items = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
         let broken = items.clone().any(|item| matches!(item.kind, ItemKind::Broken(_)))
             || self.flows().any(|flow| flow.broken);
-        let mut rehearsal =
-            Rehearsal { checker, components: &declared, columns, broken, titles: HashMap::new() };
+        let mut tests =
+            ProgramTests { checker, components: &declared, columns, broken, titles: HashMap::new() };
         let items = self.modules.first().into_iter().flat_map(|module| &module.tree.items);
         for item in items {
             if let ItemKind::Test(test) = &item.kind {
-                rehearsal.check(test);
+                tests.check(test);
             }
         }
     }
@@ -414,7 +414,7 @@ fn promises_of(
     }
     let mut promises = Vec::new();
     for (flow, on_way) in flows.iter().zip(on_way) {
-        let promised = promises::promise(flow, diagnostics);
+        let promised = delivery::promise(flow, diagnostics);
         if let Some(promised) = &promised {
             let hops = on_way.iter().filter_map(|index| {
                 let component = &components[*index];
@@ -427,7 +427,7 @@ fn promises_of(
                     shortfalls: component.shortfalls(library),
                 })
             });
-            promises::keep(promised, hops, diagnostics);
+            delivery::keep(promised, hops, diagnostics);
         }
         promises.push(promised);
     }

@@ -7,9 +7,9 @@ use weir_grammar::FileId;
 
 use crate::compile::{Compiled, compile};
 use crate::diagnostics::{Diagnostic, Fix, Severity};
+use crate::files::sources::{Files, SourceFiles};
 use crate::options::Options;
 use crate::signatures::Library;
-use crate::sources::{Files, SourceFiles};
 
 /// How often a program is changed and checked again: a change may uncover a mistake that it hid.
 const ROUNDS_MAX: usize = 10;

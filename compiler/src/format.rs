@@ -1,8 +1,8 @@
 //! The canonical form of a program's text.
 
 use crate::diagnostics::Diagnostic;
-use crate::sources::Files;
-use crate::syntax;
+use crate::files::sources::Files;
+use crate::files::syntax;
 
 /// A text that is no program.
 #[derive(Debug)]

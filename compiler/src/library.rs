@@ -8,16 +8,16 @@ use weir_grammar::tree::{self, ItemKind, Name, Role};
 use weir_grammar::{Span, parse};
 
 use crate::checker::{Checker, Expectation};
-use crate::classes::Class;
 use crate::diagnostics::{Diagnostic, DuplicateName, Misplaced, NameOf, Severity, UnknownName};
-use crate::functions::signature_of_extern;
-use crate::names::{nearest, role_in_words};
-use crate::scopes::Scopes;
+use crate::expressions::functions::signature_of_extern;
+use crate::files::sources::Files;
+use crate::files::syntax;
+use crate::names::scopes::Scopes;
+use crate::signatures::classes::Class;
 use crate::signatures::{
     ColumnSignature, Group, Library, Named, Parser, ParserClass, SettingSignature, Signature, Variant,
 };
-use crate::sources::Files;
-use crate::syntax;
+use crate::spelling::{nearest, role_in_words};
 
 /// A library that can't be used.
 #[derive(Debug)]

@@ -7,13 +7,12 @@ use std::fmt::Display;
 use weir_grammar::tree::Role;
 use weir_plan::{Action, Component, Plan, PlanError, Route, Segment, TemplatePart, Value};
 
-use crate::compile::AGENT_RECORD;
-use crate::regexes::syntax_error;
-use crate::requirements::broken_requirements;
-use crate::settings::{is_within, range_in_words};
-use crate::signatures::{Group, Library, Named, SettingSignature};
-use crate::texts;
+use crate::signatures::{AGENT_RECORD, Group, Library, Named, SettingSignature};
 use crate::types::Type;
+use crate::values::regexes::syntax_error;
+use crate::values::requirements::broken_requirements;
+use crate::values::settings::{is_within, range_in_words};
+use crate::values::texts;
 
 /// More faults are not said: whoever has that many makes another plan.
 const FAULTS_MAX: usize = 20;

@@ -4,6 +4,7 @@
 //! its reason.
 
 mod arrows;
+mod circles;
 mod library;
 mod source;
 mod words;
@@ -70,6 +71,15 @@ fn rust_sources_are_tidy() {
 #[test]
 fn dependencies_follow_the_arrows() {
     all_tidy(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml", arrows::check);
+}
+
+#[test]
+fn the_rooms_of_the_compiler_stand_on_each_other() {
+    const FOLDER: &str = "compiler/src/";
+    let files =
+        files().into_iter().filter(|(path, _)| path.starts_with(FOLDER) && path.ends_with(".rs")).collect();
+    let faults: Vec<String> = circles::check(FOLDER, &files).iter().map(Fault::to_string).collect();
+    assert!(!files.is_empty() && faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use weir_grammar::tree::{Expression, ExpressionKind, Name};
 use weir_plan::{ATTACHED_HEADERS, Operation, Value};
 
 use super::{Binding, Facts, Merged, Typed, Typer, constant, typed_constant};
-use crate::columns::arrow;
 use crate::diagnostics::{NoSuchOperation, UnknownName, WrongType};
-use crate::names::nearest;
-use crate::scopes::{Meaning, Named};
+use crate::names::scopes::{Meaning, Named};
+use crate::names::visit::Mention;
+use crate::spelling::nearest;
 use crate::types::Type;
-use crate::visit::Mention;
+use crate::types::columns::arrow;
 
 impl Typer<'_, '_> {
     /// A name: a binding of the steps, a field, a param or a let.

@@ -9,9 +9,9 @@ use weir_plan::{Operation, Value};
 
 use super::{Merged, Typed, Typer, constant};
 use crate::diagnostics::{UnknownName, WrongArguments, WrongType, with_article};
-use crate::names::nearest;
-use crate::scopes::Meaning;
+use crate::names::scopes::Meaning;
 use crate::signatures::{FunctionSignature, ParameterSignature};
+use crate::spelling::nearest;
 use crate::types::{Bound, Type};
 
 impl Typer<'_, '_> {

@@ -8,10 +8,10 @@ use weir_plan::{MatchArm, Operation, Pattern, Value};
 
 use super::{Merged, Typed, Typer};
 use crate::diagnostics::{CannotFail, NotExhaustive, UnreachableArm, WrongType, with_article};
-use crate::literals::found;
-use crate::operators::compare;
+use crate::names::visit::is_rest;
 use crate::types::Type;
-use crate::visit::is_rest;
+use crate::values::literals::found;
+use crate::values::operators::compare;
 
 /// The types of several values that must be one.
 #[derive(Default)]

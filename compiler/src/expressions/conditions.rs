@@ -5,9 +5,9 @@ use weir_grammar::tree::{Expression, ExpressionKind, Is, Operator, Question};
 use weir_plan::{Comparison, Expression as Planned, Operation, Value};
 
 use super::{Facts, Merged, Places, Typed, Typer};
-use crate::columns::arrow;
 use crate::diagnostics::{NeverNull, NotComparable, OutOfRange, WrongType, with_article};
 use crate::types::Type;
+use crate::types::columns::arrow;
 
 impl Typer<'_, '_> {
     pub(super) fn not(&mut self, inner: &Expression, span: Span) -> Option<Typed> {
@@ -189,7 +189,7 @@ impl Typer<'_, '_> {
 
     /// Reports a range that no value is in.
     pub(super) fn not_empty(&mut self, least: &Value, greatest: &Value, span: Span) -> Option<()> {
-        if crate::operators::compare(least, greatest) != Some(std::cmp::Ordering::Greater) {
+        if crate::values::operators::compare(least, greatest) != Some(std::cmp::Ordering::Greater) {
             return Some(());
         }
         let (name, value) = (self.checker.files.text(span).to_owned(), "empty".to_owned());

@@ -4,10 +4,13 @@
 //! sensitive. These are told apart: what may be null is not what may fail.
 
 mod access;
+pub(crate) mod bodies;
 mod calls;
 mod choices;
 mod conditions;
+pub(crate) mod functions;
 mod operations;
+mod schemas;
 
 pub(crate) use calls::matched;
 
@@ -19,11 +22,11 @@ use weir_grammar::tree::{Expression, ExpressionKind};
 use weir_plan::{Expression as Planned, Operation, Value};
 
 use crate::checker::{Checker, Expectation};
-use crate::columns::{Column, Columns, arrow};
 use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
-use crate::literals::found;
-use crate::names::nearest;
+use crate::spelling::nearest;
 use crate::types::Type;
+use crate::types::columns::{Column, Columns, arrow};
+use crate::values::literals::found;
 
 /// What is known to have a value: columns, and locals by `$` and their number.
 pub(crate) type Places = Vec<Arc<str>>;
@@ -230,7 +233,7 @@ impl<'a, 'c> Typer<'a, 'c> {
                 return Some(Typed { optional: true, ..constant(Value::Null, value_type, span) });
             }
             (ExpressionKind::Bool(_), _) => Type::Bool,
-            (ExpressionKind::Number(number), _) => crate::literals::number_type(*number),
+            (ExpressionKind::Number(number), _) => crate::values::literals::number_type(*number),
             (_, Some(wanted)) if wanted.is_textual() => wanted.clone(),
             _ => Type::Text,
         };

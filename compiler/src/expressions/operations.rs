@@ -6,8 +6,8 @@ use weir_plan::{Arithmetic, Operation, Value};
 
 use super::{Fails, Merged, Typed, Typer, constant};
 use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType};
-use crate::operators::{Arithmetics, arithmetic, arithmetics, comparison, compute};
 use crate::types::Type;
+use crate::values::operators::{Arithmetics, arithmetic, arithmetics, comparison, compute};
 
 impl Typer<'_, '_> {
     pub(super) fn binary(

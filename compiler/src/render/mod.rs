@@ -13,7 +13,7 @@ use serde::Serialize;
 use weir_grammar::{FileId, Span};
 
 use crate::diagnostics::{Description, Diagnostic, Edit, Severity};
-use crate::sources::{Files, Position};
+use crate::files::sources::{Files, Position};
 
 pub use sarif::sarif;
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use weir_grammar::Span;
 
 use crate::diagnostics::{Description, Diagnostic, Edit, Fix, Label, REGISTRY, Severity, page, title};
+use crate::files::sources::Files;
 use crate::signatures::Library;
-use crate::sources::Files;
 
 /// One document for the diagnostics of all programs, each with the files that they point into.
 ///

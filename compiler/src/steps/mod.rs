@@ -13,14 +13,14 @@ use weir_grammar::tree::{Expression, Failure, Handler, Name, Path, Quality, Step
 use weir_plan::{Action, EventType, EventTypeId, OnFailure, Rule, Step as PlannedStep, Value};
 
 use crate::checker::Checker;
-use crate::columns::{Column, Columns};
 use crate::diagnostics::{
     CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
-use crate::names::nearest;
-use crate::scopes::Meaning;
+use crate::names::scopes::Meaning;
+use crate::spelling::nearest;
 use crate::types::Type;
+use crate::types::columns::{Column, Columns};
 
 /// A program may have this many steps, those of interceptors counted at each use.
 const STEPS_MAX: usize = 100_000;
@@ -317,7 +317,7 @@ impl<'c> StepLowering<'_, 'c> {
                 None => self.checker.fold(given)?.value_type == Some(Type::ByteRate),
             },
             weir_grammar::tree::ExpressionKind::Number(number) => {
-                crate::literals::number_type(*number) == Type::ByteRate
+                crate::values::literals::number_type(*number) == Type::ByteRate
             }
             _ => self.checker.fold(given)?.value_type == Some(Type::ByteRate),
         };

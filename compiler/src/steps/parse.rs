@@ -10,14 +10,14 @@ use weir_plan::{
 
 use super::{State, StepLowering};
 use crate::checker::Owner;
-use crate::columns::{Column, Origin};
 use crate::diagnostics::{CanFail, NeedsSchema, UnknownName, WrongArguments, WrongType};
 use crate::expressions::no_such_column;
-use crate::names::nearest;
-use crate::regexes;
-use crate::scopes::Meaning;
+use crate::names::scopes::Meaning;
 use crate::signatures::{Parser, ParserClass};
+use crate::spelling::nearest;
+use crate::types::columns::{Column, Origin};
 use crate::types::{FieldFormat, FieldType, Type};
+use crate::values::regexes;
 
 impl<'c> StepLowering<'_, 'c> {
     pub(super) fn parse(

@@ -7,9 +7,9 @@ use weir_grammar::tree::{Expression, Name, Step, Target};
 use weir_plan::{ATTACHED_HEADERS, Action, HEADER_SIGIL, Step as PlannedStep};
 
 use super::{Handled, State, StepLowering};
-use crate::columns::{Column, Columns, Origin};
 use crate::diagnostics::{DuplicateEntry, DuplicateName, NameOf, WrongType, with_article};
 use crate::expressions::{Binding, Typed, no_such_column};
+use crate::types::columns::{Column, Columns, Origin};
 
 impl StepLowering<'_, '_> {
     pub(super) fn set(

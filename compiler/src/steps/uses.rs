@@ -9,9 +9,9 @@ use weir_plan::{Action, Step as PlannedStep};
 use super::{State, StepLowering};
 use crate::diagnostics::{UnknownName, Within, WrongArguments, WrongType};
 use crate::expressions::{Binding, Bindings, matched};
-use crate::names::nearest;
-use crate::scopes::Meaning;
+use crate::names::scopes::Meaning;
 use crate::signatures::ParameterSignature;
+use crate::spelling::nearest;
 
 impl StepLowering<'_, '_> {
     pub(super) fn interceptor(
@@ -198,7 +198,9 @@ impl StepLowering<'_, '_> {
                 }
             },
             ExpressionKind::Broken => return None,
-            _ => return self.wrong("field or header".to_owned(), crate::literals::found(given), span),
+            _ => {
+                return self.wrong("field or header".to_owned(), crate::values::literals::found(given), span);
+            }
         };
         let optional = parameter.types.iter().any(|type_name| type_name.optional);
         if let (Some(column), false) = (state.columns.columns.get(name.as_str()), signature.types.is_empty())

@@ -1,0 +1,134 @@
+//! Schemas: the fields of events; and what the name of a type means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_grammar::tree::{self, ExpressionKind, TypeName};
+
+use crate::checker::{Checker, Expectation};
+use crate::diagnostics::{Diagnostic, DuplicateEntry, Misplaced, WrongType};
+use crate::names::scopes::Meaning;
+use crate::types::{FieldFormat, FieldType, SchemaType, Type};
+
+/// What a number that is a duration may count.
+const UNITS: [(&str, Duration); 7] = [
+    ("us", Duration::from_micros(1)),
+    ("ms", Duration::from_millis(1)),
+    ("s", Duration::from_secs(1)),
+    ("min", Duration::from_secs(60)),
+    ("h", Duration::from_secs(3_600)),
+    ("d", Duration::from_secs(86_400)),
+    ("ns", Duration::from_nanos(1)),
+];
+
+impl Checker<'_> {
+    /// The type that a type's name means, and whether it is optional; none if that is unknown, which is
+    /// reported.
+    pub(crate) fn resolve(&mut self, type_name: &TypeName) -> Option<(Type, bool)> {
+        let library = self.library;
+        let resolved = library.resolve_with(type_name, &mut |path| {
+            let named = self.scopes.path(path)?;
+            match named.meaning {
+                Meaning::Schema(schema) => {
+                    self.used.insert(named.declared);
+                    // A field of a broken schema is of no use to anybody, and has been reported.
+                    self.schema_type(schema).map(Type::Schema)
+                }
+                _ => None,
+            }
+        });
+        match resolved {
+            Ok(resolved) => Some(resolved),
+            Err(unknown) => {
+                let broken = matches!(&*unknown, Diagnostic::UnknownType(unknown)
+                if self.scopes.get(unknown.span.file, &unknown.name).is_some_and(|named| {
+                    matches!(named.meaning, Meaning::Broken | Meaning::Schema(_))
+                }));
+                if !broken {
+                    self.diagnostics.push(*unknown);
+                }
+                None
+            }
+        }
+    }
+
+    /// The type of a schema; none if something about it has been reported.
+    pub(crate) fn schema_type(&mut self, schema: &tree::Schema) -> Option<Arc<SchemaType>> {
+        if self.scopes.cyclic.contains(&schema.name.span) {
+            return None;
+        }
+        if let Some(known) = self.schemas.get(&schema.name.span) {
+            return known.clone();
+        }
+        let mut fields: Vec<FieldType> = Vec::new();
+        let mut whole = !schema.broken;
+        for field in &schema.fields {
+            if let Some(first) = fields.iter().find(|first| *first.name == *field.name.text) {
+                let (name, first, second) = (field.name.text.to_string(), first.span, field.name.span);
+                self.report(DuplicateEntry { name, first, second });
+                continue;
+            }
+            match self.field(field) {
+                Some(field) => fields.push(field),
+                None => whole = false,
+            }
+        }
+        let name = schema.name.text.as_ref().into();
+        let read = whole.then(|| Arc::new(SchemaType { name, fields }));
+        self.schemas.insert(schema.name.span, read.clone());
+        read
+    }
+
+    fn field(&mut self, field: &tree::Field) -> Option<FieldType> {
+        let (value_type, optional) = self.resolve(&field.type_name)?;
+        if value_type.is_setting_only() {
+            let name = format!("the type `{value_type}`");
+            let rule = "the fields of events are Bool, Int, Float, Decimal(p, s), Text, Bytes, Time, Duration, Size, \
+                        Ip, Json, lists, maps and schemas";
+            let (role, rule, span) = ("a type of settings", rule.to_owned(), field.type_name.span);
+            self.report(Misplaced { name, role, rule, span, declared: None });
+            return None;
+        }
+        let mut format = FieldFormat::Plain;
+        if let Some(unit) = &field.unit {
+            let known = UNITS.iter().find(|(name, _)| *name == &*unit.text);
+            match known {
+                Some((_, length)) if value_type == Type::Duration => format = FieldFormat::Unit(*length),
+                Some(_) => return self.unfit_format("Duration before `in`", field, &value_type),
+                None => {
+                    let known = UNITS.iter().map(|(name, _)| *name);
+                    let near = crate::spelling::nearest(&unit.text, known).map(str::to_owned);
+                    let (name, span) = (unit.text.to_string(), unit.span);
+                    self.report(crate::diagnostics::UnknownName {
+                        name,
+                        wanted: "unit of durations",
+                        near,
+                        quote: false,
+                        span,
+                    });
+                    return None;
+                }
+            }
+        }
+        if let Some(pattern) = &field.pattern {
+            if value_type != Type::Time {
+                return self.unfit_format("Time before `as`", field, &value_type);
+            }
+            if pattern.kind != ExpressionKind::Broken {
+                match self.value(pattern, &Expectation::plain(&Type::TimePattern))? {
+                    weir_plan::Value::Text(text) => format = FieldFormat::Pattern(text),
+                    _ => return None,
+                }
+            }
+        }
+        let (name, span) = (field.name.text.as_ref().into(), field.name.span);
+        Some(FieldType { name, span, value_type, optional, sensitive: field.sensitive.is_some(), format })
+    }
+
+    fn unfit_format(&mut self, expected: &str, field: &tree::Field, value_type: &Type) -> Option<FieldType> {
+        let found = crate::diagnostics::with_article(&value_type.to_string());
+        let (expected, span) = (expected.to_owned(), field.type_name.span);
+        self.report(WrongType::new(expected, found, span));
+        None
+    }
+}

@@ -1,0 +1,104 @@
+//! Components whose settings have been checked.
+
+use std::collections::{BTreeMap, HashMap};
+
+use weir_grammar::Span;
+use weir_grammar::tree::Shortfall;
+use weir_plan::Value;
+
+use crate::checker::{Exclusive, OpenHole};
+use crate::diagnostics::RequiredSetting;
+use crate::flows::Declared;
+use crate::signatures::{Library, Named, Signature, Variant};
+use crate::types::Type;
+use crate::values::requirements::{Side, is_met};
+
+/// What the settings of a component make it do although its class would not.
+pub(crate) struct SetShortfall<'h> {
+    pub(crate) clause: &'h Shortfall,
+    /// The variant that it is set to, if it is that which says so.
+    pub(crate) set_to: Option<&'h str>,
+    /// The settings on which it depends.
+    pub(crate) settings: Vec<RequiredSetting>,
+    /// Where the library says so.
+    pub(crate) place: Span,
+}
+
+/// A component whose settings have been checked.
+#[derive(Debug)]
+pub(crate) struct CheckedComponent<'c> {
+    pub(crate) declared: Declared,
+    /// None if its kind is unknown, which has been reported, or if it is the place of rejected events.
+    pub(crate) signature: Option<&'c Signature>,
+    /// None if something about them has been reported.
+    pub(crate) settings: Option<BTreeMap<String, Value>>,
+    /// Where the settings stand that the program gives.
+    pub(crate) given: HashMap<String, Span>,
+    pub(crate) holes: Vec<OpenHole>,
+    /// The headers that the settings name.
+    pub(crate) headers: Vec<(String, Span)>,
+    /// The values that no other component may have.
+    pub(crate) exclusive: Vec<Exclusive>,
+}
+
+impl<'c> CheckedComponent<'c> {
+    /// What its settings make it do although its class would not.
+    pub(crate) fn shortfalls(&self, library: &'c Library) -> Vec<SetShortfall<'c>> {
+        let (Some(signature), Some(side)) = (self.signature, self.side()) else { return Vec::new() };
+        let applies = |clause: &Shortfall, values: &BTreeMap<String, Value>| {
+            clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
+        };
+        let mut found = Vec::new();
+        for (variant, values) in self.chosen_variants(library) {
+            let (set_to, place) = (Some(&*variant.name.text), variant.name.span);
+            let clauses = variant.shortfalls.iter().filter(|clause| applies(clause, values));
+            found.extend(clauses.map(|clause| SetShortfall { clause, set_to, settings: Vec::new(), place }));
+        }
+        for clause in signature.shortfalls.iter().filter(|clause| applies(clause, side.values)) {
+            let settings = clause.condition.as_ref().map(|condition| side.named_in(condition));
+            let (settings, place) = (settings.unwrap_or_default(), clause.because.span);
+            found.push(SetShortfall { clause, set_to: None, settings, place });
+        }
+        found
+    }
+
+    /// The variants that its settings are set to, with the settings of each.
+    pub(crate) fn chosen_variants(
+        &self,
+        library: &'c Library,
+    ) -> impl Iterator<Item = (&'c Variant, &BTreeMap<String, Value>)> {
+        let settings = self.signature.into_iter().flat_map(|signature| &signature.group.settings);
+        settings.filter_map(|setting| {
+            let value = self.settings.as_ref()?.get(&*setting.name.text)?;
+            let (Type::Named(name), Value::Variant { name: chosen, settings }) = (&setting.value_type, value)
+            else {
+                return None;
+            };
+            let Named::Enum(variants) = library.types.get(name)? else { return None };
+            let variant = variants.iter().find(|variant| *variant.name.text == **chosen)?;
+            Some((variant, settings))
+        })
+    }
+}
+
+impl CheckedComponent<'_> {
+    /// A component of which only the name is known.
+    pub(crate) fn without_settings(declared: Declared) -> Self {
+        CheckedComponent {
+            declared,
+            signature: None,
+            settings: None,
+            given: HashMap::new(),
+            holes: Vec::new(),
+            headers: Vec::new(),
+            exclusive: Vec::new(),
+        }
+    }
+
+    /// Its settings, for what is required between it and others.
+    pub(crate) fn side(&self) -> Option<Side<'_>> {
+        let (group, values) = (&self.signature?.group, self.settings.as_ref()?);
+        let (name, declared) = (&*self.declared.name, self.declared.span);
+        Some(Side { group, values, given: &self.given, name, declared, implicit: false })
+    }
+}

@@ -1,0 +1,430 @@
+//! Chains to edges: what each arrow connects, and whether it may.
+//!
+//! An edge begins at a source or a channel, passes steps, and ends at channels or sinks.
+
+pub(crate) mod components;
+pub(crate) mod graph;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Chain, Expression, Flow, Path, Role, Stage, Step};
+
+use crate::diagnostics::{
+    AfterCopy, DeadEnd, Diagnostic, DuplicateEntry, EmptyFlow, Misplaced, NotExhaustive, UnknownName,
+    UnreachableArm,
+};
+use crate::names::scopes::{ComponentIndex, Meaning, Scopes};
+use crate::names::visit::is_rest;
+use crate::spelling::{nearest, role_in_words};
+
+/// The name of the place where a flow's rejected events come from.
+pub(crate) const REJECTS: &str = "rejects";
+
+/// What the flows need to know about a component.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    pub(crate) name: Arc<str>,
+    pub(crate) role: Role,
+    pub(crate) span: Span,
+    /// Whether it is the program's own, not one of an imported file.
+    pub(crate) own: bool,
+    /// The flow whose rejected events come from it, if it is no component at all.
+    pub(crate) rejects_of: Option<usize>,
+}
+
+/// The way of events from a source or a channel to the next channels or sinks.
+#[derive(Debug)]
+pub(crate) struct Edge<'t> {
+    pub(crate) flow: usize,
+    pub(crate) from: ComponentIndex,
+    pub(crate) from_span: Span,
+    pub(crate) segment: Segment<'t>,
+}
+
+/// Steps and where they lead.
+#[derive(Debug)]
+pub(crate) struct Segment<'t> {
+    pub(crate) steps: Vec<&'t Step>,
+    pub(crate) to: Destination<'t>,
+}
+
+/// Where a segment leads.
+#[derive(Debug)]
+pub(crate) enum Destination<'t> {
+    /// To a channel or a sink.
+    Component(ComponentIndex, Span),
+    /// To several places.
+    Copy(Vec<(bool, Segment<'t>)>),
+    /// To the first place whose condition holds; the one without takes the rest.
+    Match(Vec<(Option<&'t Expression>, Segment<'t>)>),
+    /// To one of several places, by the value of an expression or in turn.
+    Balance { by: Option<&'t Expression>, segments: Vec<Segment<'t>>, span: Span },
+    /// To the first place that works.
+    Failover { segments: Vec<Segment<'t>>, span: Span },
+    /// To something about which everything has been said.
+    Broken,
+}
+
+/// Reads the chains of all flows.
+#[derive(Debug)]
+pub(crate) struct FlowReader<'c, 't> {
+    /// The components; places that events are rejected to are added.
+    pub(crate) components: Vec<Declared>,
+    pub(crate) scopes: &'c Scopes<'t>,
+    pub(crate) edges: Vec<Edge<'t>>,
+    /// Where each component is mentioned first.
+    pub(crate) mentions: HashMap<ComponentIndex, Span>,
+    /// The components on ways that begin nowhere: nothing is known of the events that come into them.
+    pub(crate) unknown: HashSet<ComponentIndex>,
+    /// Whether there are parts that could not be read, so that what is missing may be in them.
+    pub(crate) broken: bool,
+    /// Whether there are parts of the flow at hand that could not be read.
+    pub(crate) unread: bool,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// What a name in a chain turned out to be.
+enum Resolved {
+    Component(ComponentIndex),
+    Broken,
+}
+
+impl<'t> FlowReader<'_, 't> {
+    /// Reads a flow.
+    pub(crate) fn read(&mut self, index: usize, flow: &'t Flow) {
+        self.broken |= flow.broken;
+        self.unread = flow.broken;
+        if flow.chains.is_empty() && !flow.broken {
+            self.diagnostics
+                .push(EmptyFlow { name: flow.name.text.to_string(), span: flow.name.span }.into());
+        }
+        for chain in &flow.chains {
+            self.chain(index, chain);
+        }
+    }
+
+    fn chain(&mut self, flow: usize, chain: &'t Chain) {
+        let Some((first, rest)) = chain.stages.split_first() else { return };
+        let Stage::Name(path) = first else {
+            let rule = "a chain begins with a source or a channel".to_owned();
+            let (name, span) = ("a step".to_owned(), first.span());
+            self.report(Misplaced { name, role: "not a component", rule, span, declared: None });
+            self.broken = true;
+            self.mention(rest);
+            return;
+        };
+        if self.is_rejects(path) {
+            let from = self.rejects(flow, path.span());
+            return self.edge(flow, from, path.span(), rest);
+        }
+        match self.resolve(path) {
+            Resolved::Component(from) if self.components[from].role == Role::Sink => {
+                let rule = "nothing comes out of a sink".to_owned();
+                self.misplaced(path, from, rule);
+                self.mention(rest);
+            }
+            Resolved::Component(from) => self.edge(flow, from, path.span(), rest),
+            Resolved::Broken => self.mention(rest),
+        }
+    }
+
+    fn report(&mut self, diagnostic: impl Into<Diagnostic>) {
+        self.diagnostics.push(diagnostic.into());
+    }
+
+    /// Whether a path means the place where rejected events come from, not a component of that name.
+    fn is_rejects(&self, path: &Path) -> bool {
+        path.qualifier.is_none()
+            && &*path.name.text == REJECTS
+            && !matches!(self.scopes.path(path).map(|named| named.meaning), Some(Meaning::Component(..)))
+    }
+
+    /// The place where a flow's rejected events come from.
+    fn rejects(&mut self, flow: usize, span: Span) -> ComponentIndex {
+        // Flows are read one after another, so this one's place is the last that was added.
+        let last = self.components.len().checked_sub(1);
+        let known = last.filter(|last| self.components[*last].rejects_of == Some(flow));
+        let index = known.unwrap_or_else(|| {
+            let rejects_of = Some(flow);
+            self.components.push(Declared {
+                name: REJECTS.into(),
+                role: Role::Source,
+                span,
+                own: false,
+                rejects_of,
+            });
+            self.components.len() - 1
+        });
+        self.mentions.entry(index).or_insert(span);
+        index
+    }
+
+    fn edge(&mut self, flow: usize, from: ComponentIndex, from_span: Span, stages: &'t [Stage]) {
+        let segment = self.segment(flow, stages, from_span, Some(from));
+        self.edges.push(Edge { flow, from, from_span, segment });
+    }
+
+    fn segment(
+        &mut self,
+        flow: usize,
+        stages: &'t [Stage],
+        before: Span,
+        from: Option<ComponentIndex>,
+    ) -> Segment<'t> {
+        let mut steps = Vec::new();
+        let mut last = before;
+        for (index, stage) in stages.iter().enumerate() {
+            let rest = &stages[index + 1..];
+            match stage {
+                Stage::Step(step) => {
+                    steps.push(step);
+                    last = step.span;
+                }
+                Stage::Name(path) => return Segment { steps, to: self.destination(flow, path, rest) },
+                fork => return Segment { steps, to: self.fork(flow, fork, rest) },
+            }
+        }
+        let what = match (steps.is_empty(), from) {
+            (true, Some(from)) => {
+                format!("{} `{}`", role_in_words(self.components[from].role), self.components[from].name)
+            }
+            _ => "a step".to_owned(),
+        };
+        self.broken = true;
+        // What follows may be what could not be read.
+        if !self.unread {
+            self.report(DeadEnd { span: last, what, fork: None });
+        }
+        Segment { steps, to: Destination::Broken }
+    }
+
+    fn destination(&mut self, flow: usize, path: &'t Path, rest: &'t [Stage]) -> Destination<'t> {
+        if self.is_rejects(path) {
+            let rule = "`rejects` begins a chain; a step rejects with `else reject`, `reject if` or `check`"
+                .to_owned();
+            let (name, span) = ("`rejects`".to_owned(), path.span());
+            self.report(Misplaced {
+                name,
+                role: "where rejected events come from",
+                rule,
+                span,
+                declared: None,
+            });
+            self.broken = true;
+            self.mention(rest);
+            return Destination::Broken;
+        }
+        let span = path.span();
+        let Resolved::Component(index) = self.resolve(path) else {
+            self.mention(rest);
+            return Destination::Broken;
+        };
+        match self.components[index].role {
+            Role::Source => {
+                self.misplaced(path, index, "a source begins a chain".to_owned());
+                self.mention(rest);
+                Destination::Broken
+            }
+            Role::Channel => {
+                if !rest.is_empty() {
+                    self.edge(flow, index, span, rest);
+                }
+                Destination::Component(index, span)
+            }
+            Role::Sink => {
+                if !rest.is_empty() {
+                    self.misplaced(path, index, "a sink ends a chain".to_owned());
+                    self.mention(rest);
+                }
+                Destination::Component(index, span)
+            }
+        }
+    }
+
+    /// Several ways at once, or one of several.
+    fn fork(&mut self, flow: usize, fork: &'t Stage, rest: &'t [Stage]) -> Destination<'t> {
+        if let Some(next) = rest.first() {
+            self.report(AfterCopy { span: next.span(), copy: fork.span(), word: word_of(fork) });
+            self.mention(rest);
+        }
+        let (broken, empty) = match fork {
+            Stage::Copy(copy) => (copy.broken, copy.branches.is_empty()),
+            Stage::Choice(choice) => (choice.broken, choice.cases.is_empty()),
+            Stage::Balance(balance) => (balance.broken, balance.chains.is_empty()),
+            Stage::Failover(failover) => (failover.broken, failover.chains.is_empty()),
+            Stage::Name(_) | Stage::Step(_) => (false, false),
+        };
+        self.broken |= broken;
+        if empty && !broken {
+            self.broken = true;
+            self.report(DeadEnd { span: fork.span(), what: String::new(), fork: Some(word_of(fork)) });
+            return Destination::Broken;
+        }
+        self.bare_twice(fork);
+        let mut way = |chain: &'t Chain| self.segment(flow, &chain.stages, chain.span, None);
+        match fork {
+            Stage::Copy(copy) => {
+                let branches = copy.branches.iter().map(|branch| (branch.optional, way(&branch.chain)));
+                Destination::Copy(branches.collect())
+            }
+            Stage::Choice(choice) => {
+                let cases = choice.cases.iter().map(|case| {
+                    let condition = Some(&case.condition).filter(|condition| !is_rest(condition));
+                    (condition, way(&case.chain))
+                });
+                let cases: Vec<_> = cases.collect();
+                self.exhaustive(choice);
+                Destination::Match(cases)
+            }
+            Stage::Balance(balance) => {
+                let segments = balance.chains.iter().map(way).collect();
+                Destination::Balance { by: balance.by.as_ref(), segments, span: balance.span }
+            }
+            Stage::Failover(failover) => {
+                let segments = failover.chains.iter().map(way).collect();
+                Destination::Failover { segments, span: failover.span }
+            }
+            Stage::Name(_) | Stage::Step(_) => Destination::Broken,
+        }
+    }
+
+    /// Reports a place that two branches name without a step before it: each event would go there twice, or
+    /// the choice would be none.
+    fn bare_twice(&mut self, fork: &'t Stage) {
+        let chains: Vec<&Chain> = match fork {
+            Stage::Copy(copy) => copy.branches.iter().map(|branch| &branch.chain).collect(),
+            Stage::Balance(balance) => balance.chains.iter().collect(),
+            Stage::Failover(failover) => failover.chains.iter().collect(),
+            Stage::Choice(_) | Stage::Name(_) | Stage::Step(_) => return,
+        };
+        let mut places: Vec<(String, Span)> = Vec::new();
+        for chain in chains {
+            let [Stage::Name(path)] = chain.stages.as_slice() else { continue };
+            let name = match &path.qualifier {
+                Some(qualifier) => format!("{}.{}", qualifier.text, path.name.text),
+                None => path.name.text.to_string(),
+            };
+            let first = places.iter().find(|(place, _)| *place == name).map(|(_, first)| *first);
+            if let Some(first) = first {
+                self.report(DuplicateEntry { name: name.clone(), first, second: path.span() });
+            }
+            places.push((name, path.span()));
+        }
+    }
+
+    /// Checks that a choice takes every event, and that every case can be reached.
+    fn exhaustive(&mut self, choice: &weir_grammar::tree::Choice) {
+        let rest = choice.cases.iter().position(|case| is_rest(&case.condition));
+        match rest {
+            None if !choice.broken => {
+                let span = Span { end: choice.span.start + "match".len() as u32, ..choice.span };
+                let missing = "events for which no condition holds".to_owned();
+                self.report(NotExhaustive { missing, span, events: true });
+            }
+            Some(rest) => {
+                if let Some(case) = choice.cases.get(rest + 1) {
+                    let span = case.condition.span.to(case.chain.span);
+                    self.report(UnreachableArm { span, before: choice.cases[rest].condition.span });
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn misplaced(&mut self, path: &Path, index: ComponentIndex, rule: String) {
+        let component = &self.components[index];
+        let role = match component.role {
+            Role::Source => "a source",
+            Role::Channel => "a channel",
+            Role::Sink => "a sink",
+        };
+        let name = format!("{} `{}`", role_in_words(component.role), component.name);
+        let declared = Some(component.span);
+        self.report(Misplaced { name, role, rule, span: path.span(), declared });
+        self.broken = true;
+    }
+
+    /// Takes note of the names in stages that can't be connected, so that they count as used.
+    fn mention(&mut self, stages: &'t [Stage]) {
+        for stage in stages {
+            match stage {
+                Stage::Name(path) => {
+                    if let Resolved::Component(index) = self.resolve(path) {
+                        self.unknown.insert(index);
+                    }
+                }
+                Stage::Copy(copy) => {
+                    copy.branches.iter().for_each(|branch| self.mention(&branch.chain.stages))
+                }
+                Stage::Choice(choice) => {
+                    choice.cases.iter().for_each(|case| self.mention(&case.chain.stages))
+                }
+                Stage::Balance(balance) => {
+                    balance.chains.iter().for_each(|chain| self.mention(&chain.stages))
+                }
+                Stage::Failover(failover) => {
+                    failover.chains.iter().for_each(|chain| self.mention(&chain.stages))
+                }
+                Stage::Step(_) => {}
+            }
+        }
+        self.broken = true;
+    }
+
+    /// The component of a name, or the one that was most likely meant.
+    fn resolve(&mut self, path: &'t Path) -> Resolved {
+        let span = path.span();
+        let found = match self.scopes.path(path).map(|named| named.meaning) {
+            Some(Meaning::Component(index, _)) => Some(index),
+            Some(Meaning::Broken) => None,
+            other => {
+                let candidates = self.components.iter().filter(|component| component.rejects_of.is_none());
+                let written = match &path.qualifier {
+                    Some(qualifier) => format!("{}.{}", qualifier.text, path.name.text),
+                    None => path.name.text.to_string(),
+                };
+                let near = nearest(&written, candidates.map(|component| &*component.name)).map(str::to_owned);
+                let meant =
+                    self.components.iter().position(|component| Some(&*component.name) == near.as_deref());
+                // Of several things of one name, an arrow means the component.
+                let same = self.components.iter().position(|component| *component.name == *written);
+                match other {
+                    Some(_) if same.is_some() => same,
+                    Some(meaning) => {
+                        let name = format!("{} `{written}`", meaning.in_words());
+                        let rule = "arrows connect sources, channels and sinks".to_owned();
+                        self.report(Misplaced { name, role: "not a component", rule, span, declared: None });
+                        None
+                    }
+                    None => {
+                        let wanted = "source, channel or sink";
+                        self.report(UnknownName { name: written, wanted, near, quote: false, span });
+                        meant
+                    }
+                }
+            }
+        };
+        match found {
+            Some(index) => {
+                self.mentions.entry(index).or_insert(span);
+                Resolved::Component(index)
+            }
+            None => {
+                self.broken = true;
+                Resolved::Broken
+            }
+        }
+    }
+}
+
+/// The word that a fork begins with.
+fn word_of(fork: &Stage) -> &'static str {
+    match fork {
+        Stage::Choice(_) => "match",
+        Stage::Balance(_) => "balance",
+        Stage::Failover(_) => "failover",
+        Stage::Copy(_) | Stage::Name(_) | Stage::Step(_) => "copy",
+    }
+}

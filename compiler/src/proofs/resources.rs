@@ -1,0 +1,79 @@
+//! Resources: what only one component of a program may have.
+
+use std::collections::BTreeMap;
+
+use weir_plan::Value;
+
+use crate::checker::Exclusive;
+use crate::diagnostics::{Diagnostic, UsedTwice};
+use crate::flows::components::CheckedComponent;
+use crate::types::Type;
+
+/// Reports values that two components have, although only one may.
+pub(crate) fn check(components: &[CheckedComponent<'_>], diagnostics: &mut Vec<Diagnostic>) {
+    let mut taken: BTreeMap<Key, (&str, &Exclusive)> = BTreeMap::new();
+    for component in components {
+        for exclusive in &component.exclusive {
+            let Some(key) = key(exclusive) else { continue };
+            let name = &*component.declared.name;
+            let mut addresses = taken.iter().filter(|_| exclusive.value_type == Type::Address);
+            let everywhere = addresses.find(|(other, _)| on_one_port(other, &key)).map(|(_, taken)| taken);
+            match taken.get(&key).or(everywhere) {
+                Some((first_name, first)) => diagnostics.push(
+                    UsedTwice {
+                        setting: exclusive.setting.clone(),
+                        value: exclusive.value.to_string(),
+                        first: ((*first_name).to_owned(), first.span),
+                        second: (name.to_owned(), exclusive.span),
+                    }
+                    .into(),
+                ),
+                None => {
+                    taken.insert(key, (name, exclusive));
+                }
+            }
+        }
+    }
+}
+
+/// What two components can't both have; the type belongs to it: a path and an address are never the same
+/// thing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    apart: bool,
+    value_type: String,
+    value: String,
+}
+
+/// None for nothing, and for a port that the system chooses.
+fn key(exclusive: &Exclusive) -> Option<Key> {
+    let Exclusive { value_type, value, apart, .. } = exclusive;
+    let value = match value {
+        Value::Null => return None,
+        Value::Text(text) if *value_type == Type::Address => {
+            (!text.ends_with(":0")).then(|| text.to_owned())?
+        }
+        Value::Text(text) => {
+            let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+            let root = if text.starts_with('/') { "/" } else { "" };
+            format!("{root}{}", names.join("/"))
+        }
+        value => value.to_string(),
+    };
+    Some(Key { apart: *apart, value_type: value_type.to_string(), value })
+}
+
+/// Whether two addresses have one port, of which one is that of all the machine's addresses.
+fn on_one_port(first: &Key, second: &Key) -> bool {
+    let parts = |key: &Key| {
+        let (host, port) = key.value.rsplit_once(':')?;
+        Some((matches!(host, "0.0.0.0" | "[::]"), port.to_owned()))
+    };
+    match (parts(first), parts(second)) {
+        (Some((first_all, first_port)), Some((second_all, second_port))) => {
+            let same = first.apart == second.apart && first.value_type == second.value_type;
+            same && first_port == second_port && (first_all || second_all)
+        }
+        _ => false,
+    }
+}

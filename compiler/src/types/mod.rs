@@ -1,0 +1,245 @@
+//! Types of settings, params, headers and fields.
+
+pub(crate) mod columns;
+
+use std::fmt;
+use std::sync::Arc;
+
+use weir_grammar::Span;
+
+/// A type.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number of 64 bits.
+    Int,
+    /// A number with a point.
+    Float,
+    /// Text in UTF-8.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// An instant.
+    Time,
+    /// A length of time.
+    Duration,
+    /// A number of bytes.
+    Size,
+    /// Events per second.
+    EventRate,
+    /// Bytes per second.
+    ByteRate,
+    /// `host:port`
+    Address,
+    /// `scheme://…`
+    Url,
+    /// A pattern of file names.
+    Glob,
+    /// The name of a time zone.
+    Zone,
+    /// Text with holes that events fill.
+    Template,
+    /// A share of a whole: `1%`.
+    Percent,
+    /// A regular expression.
+    Regex,
+    /// How a time is written, in the letters of `strftime`.
+    TimePattern,
+    /// What only the agent knows: where a value is to be found.
+    Secret,
+    /// The name of a header that events have.
+    Header,
+    /// An IP address.
+    Ip,
+    /// A JSON document.
+    Json,
+    /// A number with this many digits, and this many of them after the point.
+    Decimal(u8, u8),
+    /// `[T]`
+    List(Box<Type>),
+    /// `Map<T>`, from text.
+    Map(Box<Type>),
+    /// An enum or a record of the library.
+    Named(Arc<str>),
+    /// A schema of the program.
+    Schema(Arc<SchemaType>),
+    /// A type that a call of a function chooses, with its bound.
+    Variable(Arc<str>, Bound),
+}
+
+/// The fields of a schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SchemaType {
+    pub(crate) name: Arc<str>,
+    pub(crate) fields: Vec<FieldType>,
+}
+
+/// A field of a schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FieldType {
+    pub(crate) name: Arc<str>,
+    pub(crate) span: Span,
+    pub(crate) value_type: Type,
+    pub(crate) optional: bool,
+    pub(crate) sensitive: bool,
+    pub(crate) format: FieldFormat,
+}
+
+/// How a field's value is written in a body.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum FieldFormat {
+    /// As its type is written by default.
+    Plain,
+    /// A duration as a number that counts this long.
+    Unit(std::time::Duration),
+    /// A time by this pattern.
+    Pattern(String),
+}
+
+/// Which types a call may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Bound {
+    /// Any.
+    Any,
+    /// Those whose values have an order.
+    Ordered,
+    /// Those that are numbers or count something.
+    Number,
+}
+
+impl Bound {
+    /// The bound of this name.
+    pub(crate) fn of(name: &str) -> Option<Bound> {
+        Some(match name {
+            "Any" => Bound::Any,
+            "Ordered" => Bound::Ordered,
+            "Number" => Bound::Number,
+            _ => return None,
+        })
+    }
+
+    /// Whether it allows a type.
+    pub(crate) fn allows(self, value_type: &Type) -> bool {
+        match self {
+            Bound::Any => true,
+            Bound::Ordered => value_type.is_ordered(),
+            Bound::Number => {
+                matches!(
+                    value_type,
+                    Type::Int | Type::Float | Type::Duration | Type::Size | Type::Decimal(..)
+                )
+            }
+        }
+    }
+}
+
+/// The names of the types that every library has.
+pub(crate) const BUILT_IN: [(&str, Type); 22] = [
+    ("Bool", Type::Bool),
+    ("Int", Type::Int),
+    ("Float", Type::Float),
+    ("Text", Type::Text),
+    ("Bytes", Type::Bytes),
+    ("Time", Type::Time),
+    ("Duration", Type::Duration),
+    ("Size", Type::Size),
+    ("EventRate", Type::EventRate),
+    ("ByteRate", Type::ByteRate),
+    ("Address", Type::Address),
+    ("Url", Type::Url),
+    ("Glob", Type::Glob),
+    ("Zone", Type::Zone),
+    ("Template", Type::Template),
+    ("Percent", Type::Percent),
+    ("Regex", Type::Regex),
+    ("TimePattern", Type::TimePattern),
+    ("Secret", Type::Secret),
+    ("Header", Type::Header),
+    ("Ip", Type::Ip),
+    ("Json", Type::Json),
+];
+
+impl Type {
+    /// The built-in type of this name.
+    pub(crate) fn built_in(name: &str) -> Option<Type> {
+        BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, built_in)| built_in.clone())
+    }
+
+    /// Whether its values are written as text in quotes.
+    pub(crate) fn is_textual(&self) -> bool {
+        matches!(
+            self,
+            Type::Text
+                | Type::Bytes
+                | Type::Time
+                | Type::Address
+                | Type::Url
+                | Type::Glob
+                | Type::Zone
+                | Type::Template
+                | Type::Regex
+                | Type::TimePattern
+                | Type::Ip
+        )
+    }
+
+    /// Whether its values have an order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(
+            self,
+            Type::Int
+                | Type::Float
+                | Type::Text
+                | Type::Bytes
+                | Type::Time
+                | Type::Duration
+                | Type::Size
+                | Type::Decimal(..)
+        )
+    }
+
+    /// Whether only settings have such values, so that they are the same for all events.
+    pub(crate) fn is_setting_only(&self) -> bool {
+        match self {
+            Type::List(item) | Type::Map(item) => item.is_setting_only(),
+            _ => matches!(
+                self,
+                Type::EventRate
+                    | Type::ByteRate
+                    | Type::Address
+                    | Type::Url
+                    | Type::Glob
+                    | Type::Zone
+                    | Type::Template
+                    | Type::Percent
+                    | Type::Regex
+                    | Type::TimePattern
+                    | Type::Secret
+                    | Type::Header
+                    | Type::Named(_)
+            ),
+        }
+    }
+
+    /// Its name, with the `?` of an optional one.
+    pub(crate) fn named(&self, optional: bool) -> String {
+        if optional { format!("{self}?") } else { self.to_string() }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::List(item) => write!(formatter, "[{item}]"),
+            Type::Map(item) => write!(formatter, "Map<{item}>"),
+            Type::Named(name) | Type::Variable(name, _) => formatter.write_str(name),
+            Type::Schema(schema) => formatter.write_str(&schema.name),
+            Type::Decimal(digits, scale) => write!(formatter, "Decimal({digits}, {scale})"),
+            built_in => {
+                let name = BUILT_IN.iter().find(|(_, other)| other == built_in).map_or("", |(name, _)| name);
+                formatter.write_str(name)
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Constants: the values of expressions that are the same for every event.
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
+use weir_plan::Value;
+
+use crate::checker::{Checker, Expectation};
+use crate::diagnostics::{NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article};
+use crate::names::scopes::{Meaning, Named};
+use crate::names::visit::Mention;
+use crate::types::Type;
+use crate::values::literals::{found, number_type, number_value};
+use crate::values::operators::{arithmetic, arithmetics, compare, comparison, compute, holds};
+
+/// A value with its type; the type of `null` is none.
+#[derive(Debug, Clone)]
+pub(crate) struct Constant {
+    pub(crate) value: Value,
+    pub(crate) value_type: Option<Type>,
+}
+
+impl Constant {
+    fn new(value: Value, value_type: Type) -> Constant {
+        Constant { value, value_type: Some(value_type) }
+    }
+
+    fn boolean(value: bool) -> Constant {
+        Constant::new(Value::Bool(value), Type::Bool)
+    }
+
+    fn type_name(&self) -> String {
+        self.value_type.as_ref().map_or("null".to_owned(), Type::to_string)
+    }
+}
+
+/// The mention of a name that is a value, or a name of another file.
+pub(crate) fn mention(given: &Expression) -> Option<Mention<'_>> {
+    match &given.kind {
+        ExpressionKind::Name(name) => Some(Mention { qualifier: None, name, span: given.span }),
+        ExpressionKind::Member(inner, name) => match &inner.kind {
+            ExpressionKind::Name(qualifier) => {
+                Some(Mention { qualifier: Some(qualifier), name: &name.text, span: given.span })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a call reads an environment variable.
+pub(crate) fn is_env(call: &Call) -> bool {
+    call.function.qualifier.is_none() && &*call.function.name.text == "env"
+}
+
+impl<'c> Checker<'c> {
+    /// The value of an expression that needs no event.
+    pub(crate) fn fold(&mut self, given: &Expression) -> Option<Constant> {
+        match &given.kind {
+            ExpressionKind::Broken => None,
+            ExpressionKind::Null => Some(Constant { value: Value::Null, value_type: None }),
+            ExpressionKind::Bool(value) => Some(Constant::boolean(*value)),
+            ExpressionKind::Number(number) => {
+                Some(Constant::new(number_value(*number), number_type(*number)))
+            }
+            ExpressionKind::Text(text) => {
+                let text = self.common_text(text, &Type::Text)?;
+                Some(Constant::new(Value::Text(text), Type::Text))
+            }
+            ExpressionKind::List(items) => {
+                let items: Vec<Option<Constant>> = items.iter().map(|item| self.fold(item)).collect();
+                let items = items.into_iter().collect::<Option<Vec<_>>>()?;
+                let item_type = items.first().and_then(|item| item.value_type.clone()).unwrap_or(Type::Text);
+                let values = items.into_iter().map(|item| item.value).collect();
+                Some(Constant::new(Value::List(values), Type::List(Box::new(item_type))))
+            }
+            ExpressionKind::Paren(inner) => self.fold(inner),
+            ExpressionKind::Name(_) | ExpressionKind::Member(..) => self.fold_name(given),
+            ExpressionKind::Negate(inner) => self.fold_negated(inner, given.span),
+            ExpressionKind::Not(inner) => Some(Constant::boolean(!self.fold_bool(inner)?)),
+            ExpressionKind::And(parts) => {
+                self.fold_all(parts).map(|all| Constant::boolean(!all.contains(&false)))
+            }
+            ExpressionKind::Or(parts) => {
+                self.fold_all(parts).map(|all| Constant::boolean(all.contains(&true)))
+            }
+            ExpressionKind::Is(is) => self.fold_is(is),
+            ExpressionKind::Binary(operator, left, right) => {
+                self.fold_binary(*operator, left, right, given.span)
+            }
+            ExpressionKind::If(conditional) => self.fold_conditional(conditional),
+            ExpressionKind::Call(call) if is_env(call) => self.environment(call, given.span),
+            _ => self.not_constant(given),
+        }
+    }
+
+    /// The value whose conditions hold; the others are held against its type all the same.
+    fn fold_conditional(&mut self, conditional: &Conditional) -> Option<Constant> {
+        let mut chosen = self.fold(&conditional.otherwise);
+        let wanted = chosen.as_ref().and_then(|constant| constant.value_type.clone());
+        for (condition, given) in conditional.cases.iter().rev() {
+            let condition = self.fold_bool(condition);
+            let value = self.fold(given);
+            if let (Some(wanted), Some(Constant { value_type: Some(found), .. })) = (&wanted, &value)
+                && wanted != found
+            {
+                let (expected, found) = (wanted.to_string(), with_article(&found.to_string()));
+                let span = given.span;
+                self.report(WrongType::new(expected, found, span));
+                return None;
+            }
+            if condition? {
+                chosen = value;
+            }
+        }
+        chosen
+    }
+
+    fn not_constant(&mut self, given: &Expression) -> Option<Constant> {
+        let (expected, found, span) = ("constant".to_owned(), found(given), given.span);
+        self.report(WrongType::new(expected, found, span));
+        None
+    }
+
+    fn fold_name(&mut self, given: &Expression) -> Option<Constant> {
+        let Some(mention) = mention(given) else { return self.not_constant(given) };
+        let Some(Named { meaning, declared }) = self.scopes.mention(mention) else {
+            let near = self.scopes.near(mention, Meaning::is_value);
+            let name = self.files.text(given.span).to_owned();
+            self.report(UnknownName { name, wanted: "param or let", near, quote: false, span: given.span });
+            return None;
+        };
+        match meaning {
+            Meaning::Broken => None,
+            Meaning::Let(item) => {
+                self.used.insert(declared);
+                self.fold(&item.value)
+            }
+            Meaning::Param => {
+                self.used.insert(declared);
+                let param = self.params.get(&declared)?.clone()?;
+                let value = param.value?;
+                Some(Constant { value_type: (value != Value::Null).then_some(param.value_type), value })
+            }
+            _ => {
+                let found = format!("{} `{}`", meaning.in_words(), mention.name);
+                let (expected, span) = ("constant".to_owned(), given.span);
+                self.report(WrongType::new(expected, found, span));
+                None
+            }
+        }
+    }
+
+    fn fold_bool(&mut self, given: &Expression) -> Option<bool> {
+        match self.fold(given)?.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                let (expected, found, span) = ("Bool".to_owned(), found(given), given.span);
+                self.report(WrongType::new(expected, found, span));
+                None
+            }
+        }
+    }
+
+    fn fold_all(&mut self, parts: &[Expression]) -> Option<Vec<bool>> {
+        let all: Vec<Option<bool>> = parts.iter().map(|part| self.fold_bool(part)).collect();
+        all.into_iter().collect()
+    }
+
+    fn fold_negated(&mut self, inner: &Expression, span: Span) -> Option<Constant> {
+        let constant = self.fold(inner)?;
+        let value = match &constant.value {
+            Value::Int(value) => value.checked_neg().map(Value::Int),
+            Value::Float(value) => Some(Value::Float(-value)),
+            _ => {
+                let right = (self.files.text(inner.span).to_owned(), constant.type_name(), inner.span);
+                let help = "only an Int or a Float has a negative".to_owned();
+                self.report(NoSuchOperation { operator: "-".to_owned(), left: None, right, help });
+                return None;
+            }
+        };
+        match value {
+            Some(value) => Some(Constant { value, ..constant }),
+            None => self.overflow(span, "it is larger than can be counted"),
+        }
+    }
+
+    fn overflow(&mut self, span: Span, reason: &str) -> Option<Constant> {
+        let text = self.files.text(span).to_owned();
+        self.report(Overflow { text, reason: reason.to_owned(), span });
+        None
+    }
+
+    fn fold_is(&mut self, is: &Is) -> Option<Constant> {
+        let operand = self.fold(&is.operand)?;
+        let answer = match (is.question, &operand.value) {
+            (Question::Null, value) => *value == Value::Null,
+            (Question::Empty, Value::Text(text)) => text.is_empty(),
+            (Question::Empty, Value::List(items)) => items.is_empty(),
+            (Question::Empty, _) => {
+                let (expected, found, span) = ("Text".to_owned(), found(&is.operand), is.operand.span);
+                self.report(WrongType::new(expected, found, span));
+                return None;
+            }
+        };
+        Some(Constant::boolean(answer != is.negated))
+    }
+
+    fn fold_binary(
+        &mut self,
+        operator: Operator,
+        left_given: &Expression,
+        right_given: &Expression,
+        span: Span,
+    ) -> Option<Constant> {
+        let left = self.fold(left_given);
+        let (right, left) = (self.fold(right_given)?, left?);
+        if operator == Operator::Coalesce {
+            return Some(if left.value == Value::Null { right } else { left });
+        }
+        if operator == Operator::In
+            && let Value::List(items) = &right.value
+        {
+            return Some(Constant::boolean(items.contains(&left.value)));
+        }
+        if let Some(comparison) = comparison(operator)
+            && (left.value_type == right.value_type
+                || left.value == Value::Null
+                || right.value == Value::Null)
+        {
+            let equal = (left.value == right.value).then_some(std::cmp::Ordering::Equal);
+            let ordering = compare(&left.value, &right.value).or(equal);
+            return Some(Constant::boolean(ordering.is_some_and(|ordering| holds(comparison, ordering))));
+        }
+        if let (Some(arithmetic), Some(left_type), Some(right_type)) =
+            (arithmetic(operator), &left.value_type, &right.value_type)
+            && let Some(arithmetics) = arithmetics(arithmetic, left_type, right_type)
+        {
+            return match compute(arithmetic, &left.value, &right.value) {
+                Ok(value) => Some(Constant::new(value, arithmetics.result)),
+                Err(reason) => self.overflow(span, reason),
+            };
+        }
+        let side = |given: &Expression, constant: &Constant| {
+            (self.files.text(given.span).to_owned(), constant.type_name(), given.span)
+        };
+        let (left, right) = (Some(side(left_given, &left)), side(right_given, &right));
+        let (operator, help) = (operator.symbol().to_owned(), String::new());
+        self.report(NoSuchOperation { operator, left, right, help });
+        None
+    }
+
+    /// `env("NAME")`: text, or null where the variable is not set.
+    pub(crate) fn environment(&mut self, call: &Call, span: Span) -> Option<Constant> {
+        let name = match call.arguments.as_slice() {
+            [argument] => self.value(&argument.value, &Expectation::plain(&Type::Text))?,
+            _ => {
+                let usage = "env(name: Text) -> Text?".to_owned();
+                let reason = "takes the name of an environment variable".to_owned();
+                let name = "env".to_owned();
+                self.report(crate::diagnostics::WrongArguments { name, reason, span, usage, declared: None });
+                return None;
+            }
+        };
+        let Value::Text(name) = name else { return None };
+        match self.environment.and_then(|environment| environment.get(&name)) {
+            Some(value) => Some(Constant::new(Value::Text(value.clone()), Type::Text)),
+            None => Some(Constant { value: Value::Null, value_type: None }),
+        }
+    }
+
+    /// A constant as a value of the type that is expected.
+    pub(crate) fn fitting(
+        &mut self,
+        constant: Constant,
+        given: &Expression,
+        expected: &Expectation<'_>,
+    ) -> Option<Value> {
+        let wanted = expected.value_type;
+        match (&constant.value_type, &constant.value) {
+            (None, _) if expected.optional => Some(Value::Null),
+            (None, _) => {
+                match unset_variable(given) {
+                    Some(variable) => self.report(NotSet { variable: variable.to_owned(), span: given.span }),
+                    None => {
+                        self.mismatch("`null`".to_owned(), given.span, None, expected);
+                    }
+                }
+                None
+            }
+            (Some(Type::Text), Value::Text(text)) if wanted.is_textual() && *wanted != Type::Text => {
+                let value = self.checked_text(text.clone(), wanted, given.span)?;
+                Some(if *wanted == Type::Template {
+                    crate::values::templates::constant_template(value)
+                } else {
+                    value
+                })
+            }
+            (Some(found), _) if found == wanted => Some(constant.value),
+            (Some(Type::List(_)), Value::List(items))
+                if items.is_empty() && matches!(wanted, Type::List(_)) =>
+            {
+                Some(constant.value)
+            }
+            (Some(found), _) => {
+                let found = with_article(&found.to_string());
+                self.mismatch(found, given.span, None, expected)
+            }
+        }
+    }
+}
+
+/// The variable that an expression reads, if that is all it does.
+fn unset_variable(given: &Expression) -> Option<&str> {
+    let ExpressionKind::Call(call) = &given.kind else { return None };
+    let [argument] = call.arguments.as_slice() else { return None };
+    match &argument.value.kind {
+        ExpressionKind::Text(text) => match text.parts.as_slice() {
+            [TextPart::Literal(name)] if is_env(call) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,399 @@
+//! Values against types: each becomes one of the plan, or a diagnostic.
+//!
+//! `None` is a value about which everything has been said already.
+
+pub(crate) mod constants;
+pub(crate) mod literals;
+pub(crate) mod operators;
+pub(crate) mod params;
+pub(crate) mod regexes;
+pub(crate) mod requirements;
+pub(crate) mod settings;
+pub(crate) mod templates;
+pub(crate) mod texts;
+
+use std::collections::BTreeMap;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{
+    Block, Call, Conditional, Expression, ExpressionKind, Name, Number, Operator, Text, TextPart,
+};
+use weir_plan::{SecretReference, Value};
+
+use crate::checker::{Checker, Expectation, Owner};
+use crate::diagnostics::{
+    MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant, WrongArguments,
+    WrongType, with_article,
+};
+use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
+use crate::signatures::Named;
+use crate::spelling::nearest;
+use crate::types::Type;
+use crate::values::literals::{found, number_type, number_value};
+use crate::values::templates::constant_template;
+
+impl<'c> Checker<'c> {
+    /// Checks a value against a type.
+    pub(crate) fn value(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
+        match (&given.kind, expected.value_type) {
+            (ExpressionKind::Broken, _) => None,
+            (ExpressionKind::Null, _) if expected.optional => Some(Value::Null),
+            (ExpressionKind::Paren(inner), _) => self.value(inner, expected),
+            (ExpressionKind::Name(_) | ExpressionKind::Member(..), wanted) => match constants::mention(given)
+            {
+                Some(mention) => self.named(mention, wanted, expected),
+                None => self.wrong(given, expected),
+            },
+            (ExpressionKind::If(conditional), _) => self.chosen(conditional, expected),
+            (ExpressionKind::Binary(Operator::Coalesce, first, second), _) => {
+                let constant = self.fold(first)?;
+                match constant.value {
+                    Value::Null => self.value(second, expected),
+                    _ => self.fitting(constant, first, expected),
+                }
+            }
+            (ExpressionKind::Secret(call), Type::Secret) => self.secret(call, given.span),
+            (ExpressionKind::Text(_), Type::Secret) => {
+                let setting =
+                    expected.setting.map_or("this".to_owned(), |setting| setting.name.text.to_string());
+                self.report(PlainSecret { setting, given: false, span: given.span });
+                None
+            }
+            (ExpressionKind::Header(name), Type::Header) => {
+                self.headers.push((format!("@{name}"), given.span));
+                Some(Value::Text(format!("@{name}")))
+            }
+            (ExpressionKind::Record(block), Type::Map(item)) => self.map(block, item, expected),
+            (
+                ExpressionKind::Binary(..)
+                | ExpressionKind::Negate(_)
+                | ExpressionKind::Not(_)
+                | ExpressionKind::And(_)
+                | ExpressionKind::Or(_)
+                | ExpressionKind::Is(_)
+                | ExpressionKind::Call(_),
+                _,
+            ) => {
+                let constant = self.fold(given)?;
+                self.fitting(constant, given, expected)
+            }
+            (ExpressionKind::Variant(name, settings), Type::Named(wanted)) => {
+                self.variant(name, Some(settings), wanted, given, expected)
+            }
+            (ExpressionKind::Record(block), Type::Named(wanted)) => {
+                self.record(block, wanted, given, expected)
+            }
+            (ExpressionKind::List(items), Type::List(wanted)) => {
+                let values: Vec<Option<Value>> =
+                    items.iter().map(|item| self.value(item, &expected.item(wanted))).collect();
+                values.into_iter().collect::<Option<Vec<Value>>>().map(Value::List)
+            }
+            (ExpressionKind::Bool(value), Type::Bool) => Some(Value::Bool(*value)),
+            (ExpressionKind::Number(number), wanted) => self.number(*number, wanted, given, expected),
+            (ExpressionKind::Text(text), Type::Template) => self.template(text).map(Value::Template),
+            (ExpressionKind::Text(text), wanted) if wanted.is_textual() => {
+                self.text(text, wanted, given.span)
+            }
+            _ => self.wrong(given, expected),
+        }
+    }
+
+    /// The value of an `if`; those that are not chosen must fit as well.
+    fn chosen(&mut self, conditional: &Conditional, expected: &Expectation<'_>) -> Option<Value> {
+        let mut chosen = self.value(&conditional.otherwise, expected);
+        for (condition, value) in conditional.cases.iter().rev() {
+            let value = self.value(value, expected);
+            if self.fold(condition)?.value == Value::Bool(true) {
+                chosen = value;
+            }
+        }
+        chosen
+    }
+
+    fn map(&mut self, block: &Block, item: &Type, expected: &Expectation<'_>) -> Option<Value> {
+        let mut values = BTreeMap::new();
+        for entry in &block.entries {
+            values.insert(entry.name.text.to_string(), self.value(&entry.value, &expected.item(item))?);
+        }
+        (!block.broken).then_some(Value::Record(values))
+    }
+
+    fn wrong(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
+        let shown = self.files.text(given.span);
+        let replacement = match (expected.value_type, &given.kind) {
+            (Type::List(item), ExpressionKind::Text(_)) if item.is_textual() => Some(format!("[{shown}]")),
+            (Type::Float, ExpressionKind::Number(Number::Int(number))) => Some(format!("{number}.0")),
+            (Type::Bool, ExpressionKind::Text(_)) if matches!(shown, "\"true\"" | "\"false\"") => {
+                Some(shown.trim_matches('"').to_owned())
+            }
+            (Type::Int, ExpressionKind::Text(text)) => whole_text(text)
+                .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+                .map(str::to_owned),
+            (wanted, ExpressionKind::Number(Number::Int(number))) if wanted.is_textual() => {
+                Some(format!("\"{number}\""))
+            }
+            _ => None,
+        };
+        self.report(WrongType {
+            expected: expected.name(),
+            found: found(given),
+            span: given.span,
+            declared: expected.declared(),
+            value: None,
+            replacement,
+        });
+        None
+    }
+
+    fn number(
+        &mut self,
+        number: Number,
+        wanted: &Type,
+        given: &Expression,
+        expected: &Expectation<'_>,
+    ) -> Option<Value> {
+        match (number, wanted) {
+            (Number::Int(_), Type::Int)
+            | (Number::Float(_), Type::Float)
+            | (Number::Duration(_), Type::Duration)
+            | (Number::Size(_), Type::Size)
+            | (Number::EventRate(_), Type::EventRate)
+            | (Number::ByteRate(_), Type::ByteRate)
+            | (Number::Percent(_), Type::Percent) => return Some(number_value(number)),
+            _ => {}
+        }
+        let units: &[&str] = match (number, wanted) {
+            (Number::Int(_) | Number::Float(_), Type::Duration) => &["s", "ms"],
+            (Number::Int(_) | Number::Float(_), Type::Size) => &["B", "KiB", "MiB"],
+            (Number::Int(_) | Number::Float(_), Type::EventRate) => &["/s"],
+            (Number::Int(_) | Number::Float(_), Type::ByteRate) => &["KiB/s", "MiB/s"],
+            (Number::Int(_) | Number::Float(_), Type::Percent) => &["%"],
+            _ => return self.wrong(given, expected),
+        };
+        let shown = self.files.text(given.span).to_owned();
+        let mut offers: Vec<String> = units.iter().map(|unit| format!("{shown}{unit}")).collect();
+        if let (Number::Float(share), Type::Percent) = (number, wanted) {
+            // A share between 0 and 1 was most likely meant as one.
+            offers.insert(0, format!("{}%", (share * 1e8).round() / 1e6));
+        }
+        self.report(MissingUnit {
+            expected: expected.value_type.to_string(),
+            number: shown,
+            offers,
+            span: given.span,
+            declared: expected.declared(),
+        });
+        None
+    }
+
+    /// `secret env("NAME")` or `secret file("/path")`.
+    fn secret(&mut self, call: &Call, span: Span) -> Option<Value> {
+        let text = match call.arguments.as_slice() {
+            [argument] if argument.name.is_none() => {
+                self.value(&argument.value, &Expectation::plain(&Type::Text))?
+            }
+            _ => Value::Null,
+        };
+        match (&*call.function.name.text, text) {
+            (of @ ("env" | "file"), Value::Text(name)) if name.is_empty() => {
+                let (reason, help) = match of {
+                    "env" => ("it names no environment variable", "name one: `secret env(\"NAME\")`"),
+                    _ => ("it names no file", "name one: `secret file(\"/path\")`"),
+                };
+                let (expected, reason, help) = ("Secret".to_owned(), reason.to_owned(), help.to_owned());
+                self.report(MalformedText { expected, text: name, reason, help, near: None, span });
+                None
+            }
+            ("env", Value::Text(name)) => Some(Value::Secret(SecretReference::Environment(name))),
+            ("file", Value::Text(path)) => Some(Value::Secret(SecretReference::File(path))),
+            _ => {
+                let name = "secret".to_owned();
+                let reason = "comes from the environment or from a file".to_owned();
+                let usage = "secret env(\"NAME\")`, or as `secret file(\"/path\")".to_owned();
+                self.report(WrongArguments { name, reason, span, usage, declared: None });
+                None
+            }
+        }
+    }
+
+    /// A name where a value is expected: a variant, a let or a param.
+    fn named(&mut self, mention: Mention<'_>, wanted: &Type, expected: &Expectation<'_>) -> Option<Value> {
+        let (name, span) = (mention.name, mention.span);
+        let given = Expression { span, kind: ExpressionKind::Name(name.into()) };
+        let named = self.scopes.mention(mention);
+        if let Type::Named(type_name) = wanted
+            && mention.qualifier.is_none()
+            && (named.is_none() || self.variants(type_name).contains(&name))
+        {
+            let variant = Name { text: name.into(), span };
+            return self.variant(&variant, None, type_name, &given, expected);
+        }
+        let Some(named) = named else {
+            let near = self.scopes.near(mention, Meaning::is_value);
+            let quote = wanted.is_textual() && mention.qualifier.is_none();
+            let name = self.files.text(span).to_owned();
+            self.report(UnknownName { name, wanted: "param or let", near, quote, span });
+            return None;
+        };
+        match named.meaning {
+            Meaning::Broken => None,
+            Meaning::Let(item) => {
+                self.used.insert(named.declared);
+                let value = &item.value;
+                if fits(&value.kind, wanted, expected.optional) {
+                    return self.value(value, expected);
+                }
+                let label = Some((format!("`{name}` is {}", found(value)), value.span));
+                self.mismatch(found(value), span, label, expected)
+            }
+            Meaning::Param => {
+                self.used.insert(named.declared);
+                let Some(param) = self.params.get(&named.declared).cloned() else {
+                    return self.mismatch(format!("the param `{name}`"), span, None, expected);
+                };
+                let param = param?;
+                let (value_type, optional) = (&param.value_type, param.optional);
+                let same = value_type == wanted || (*value_type == Type::Text && *wanted == Type::Template);
+                if same && (expected.optional || !optional) {
+                    let value = param.value?;
+                    return Some(if *wanted == Type::Template { constant_template(value) } else { value });
+                }
+                let found = with_article(&value_type.named(optional));
+                let label = Some((format!("`{name}` is {}", value_type.named(optional)), param.declared));
+                self.mismatch(found, span, label, expected)
+            }
+            meaning => self.mismatch(format!("{} `{name}`", meaning.in_words()), span, None, expected),
+        }
+    }
+
+    pub(crate) fn mismatch(
+        &mut self,
+        found: String,
+        span: Span,
+        value: Option<(String, Span)>,
+        expected: &Expectation<'_>,
+    ) -> Option<Value> {
+        let (declared, replacement) = (expected.declared(), None);
+        self.report(WrongType { expected: expected.name(), found, span, declared, value, replacement });
+        None
+    }
+
+    fn variants(&self, enumeration: &str) -> Vec<&'c str> {
+        match self.library.types.get(enumeration) {
+            Some(Named::Enum(variants)) => variants.iter().map(|variant| &*variant.name.text).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn variant(
+        &mut self,
+        name: &Name,
+        settings: Option<&Block>,
+        enumeration: &str,
+        given: &Expression,
+        expected: &Expectation<'_>,
+    ) -> Option<Value> {
+        let library = self.library;
+        let Some(Named::Enum(variants)) = library.types.get(enumeration) else {
+            return self.wrong(given, expected);
+        };
+        let Some(variant) = variants.iter().find(|variant| variant.name.text == name.text) else {
+            let known = self.variants(enumeration);
+            let near = nearest(&name.text, known.iter().copied()).map(str::to_owned);
+            self.report(UnknownVariant {
+                name: name.text.to_string(),
+                enumeration: enumeration.to_owned(),
+                near,
+                known: known.into_iter().map(str::to_owned).collect(),
+                span: name.span,
+            });
+            return None;
+        };
+        let owner = Owner { words: format!("`{}`", variant.name.text), span: name.span };
+        let settings = match (&variant.group, settings) {
+            (Some(group), Some(block)) => self.group(group, block, &owner)?,
+            (Some(group), None) => {
+                let block = Block { span: given.span, entries: Vec::new(), broken: false };
+                self.group(group, &block, &owner)?
+            }
+            (None, None) => BTreeMap::new(),
+            (None, Some(block)) => {
+                let (variant, span) = (variant.name.text.to_string(), block.span);
+                self.report(NoSettings { variant, name_span: name.span, span });
+                return None;
+            }
+        };
+        Some(Value::Variant { name: variant.name.text.to_string(), settings })
+    }
+
+    fn record(
+        &mut self,
+        block: &Block,
+        record: &str,
+        given: &Expression,
+        expected: &Expectation<'_>,
+    ) -> Option<Value> {
+        let library = self.library;
+        let Some(Named::Record(group)) = library.types.get(record) else {
+            return self.wrong(given, expected);
+        };
+        let owner = Owner { words: format!("the record {record}"), span: block.span };
+        self.group(group, block, &owner).map(Value::Record)
+    }
+
+    /// Text that every event has in common, in the form of its type.
+    fn text(&mut self, text: &Text, wanted: &Type, span: Span) -> Option<Value> {
+        let text = self.common_text(text, wanted)?;
+        self.checked_text(text, wanted, span)
+    }
+
+    /// Text in the form of its type.
+    pub(crate) fn checked_text(&mut self, text: String, wanted: &Type, span: Span) -> Option<Value> {
+        if *wanted == Type::Regex {
+            return self.regex(&text, span).map(|()| Value::Text(text));
+        }
+        match texts::check(wanted, &text) {
+            Ok(()) => Some(Value::Text(text)),
+            Err(error) => {
+                self.report(MalformedText {
+                    expected: wanted.to_string(),
+                    text,
+                    reason: error.reason,
+                    help: error.help.to_owned(),
+                    near: error.near,
+                    span,
+                });
+                None
+            }
+        }
+    }
+}
+
+/// Text without holes; it has one part or none.
+fn whole_text(text: &Text) -> Option<&str> {
+    match text.parts.as_slice() {
+        [] => Some(""),
+        [TextPart::Literal(text)] => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether a constant's value has the shape of a type, so that what is wrong with it is inside it.
+fn fits(kind: &ExpressionKind, wanted: &Type, optional: bool) -> bool {
+    match kind {
+        ExpressionKind::Broken => true,
+        ExpressionKind::Null => optional,
+        ExpressionKind::Name(_) => true,
+        ExpressionKind::Text(_) => wanted.is_textual() || *wanted == Type::Secret,
+        ExpressionKind::List(_) => matches!(wanted, Type::List(_)),
+        ExpressionKind::Record(_) => matches!(wanted, Type::Named(_) | Type::Map(_)),
+        ExpressionKind::Variant(..) => matches!(wanted, Type::Named(_)),
+        ExpressionKind::Bool(_) => *wanted == Type::Bool,
+        ExpressionKind::Number(number) => *wanted == number_type(*number),
+        ExpressionKind::Header(_) => *wanted == Type::Header,
+        ExpressionKind::Secret(_) => *wanted == Type::Secret,
+        // What is computed says itself what it is.
+        _ => true,
+    }
+}

@@ -1,0 +1,282 @@
+//! What must hold between settings: the `requires` clauses of signatures.
+
+use std::collections::{BTreeMap, HashMap};
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
+use weir_plan::Value;
+
+use crate::checker::Checker;
+use crate::diagnostics::{BrokenRequirement, RequiredSetting};
+use crate::signatures::{Group, SettingSignature};
+use crate::values::literals::number_value;
+use crate::values::operators::{arithmetic, compare, comparison, compute, holds as ordered};
+
+impl Checker<'_> {
+    /// Whether the group's requirements hold, as far as the values are known.
+    pub(crate) fn requirements(
+        &mut self,
+        group: &Group,
+        values: &BTreeMap<String, Value>,
+        given: &HashMap<&str, Span>,
+    ) -> bool {
+        let mut all_hold = true;
+        for requirement in broken_requirements(group, values) {
+            all_hold = false;
+            let broken = self.broken(requirement, group, values, given);
+            self.diagnostics.push(broken.into());
+        }
+        all_hold
+    }
+
+    /// Holds the requirements of a component about the channel at its side.
+    pub(crate) fn channel_requirements(&mut self, own: &Side<'_>, channel: &Side<'_>) -> bool {
+        let mut all_hold = true;
+        for requirement in
+            own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition))
+        {
+            let value = |operand: &Expression| match channel_setting(operand) {
+                Some(name) => channel.values.get(name).cloned(),
+                None => operand_value(operand, own.values),
+            };
+            if holds(&requirement.condition, &value) != Some(false) {
+                continue;
+            }
+            all_hold = false;
+            let mut settings = own.named_in(&requirement.condition);
+            let mut of_channel = Vec::new();
+            channel_settings(&requirement.condition, &mut of_channel);
+            settings.extend(of_channel.iter().filter_map(|name| channel.shown(name)));
+            self.report(BrokenRequirement {
+                condition: self.files.text(requirement.condition.span).to_owned(),
+                reason: requirement.because.text.clone(),
+                reason_span: requirement.because.span,
+                settings,
+                implicit: channel.implicit,
+            });
+        }
+        all_hold
+    }
+
+    fn broken(
+        &self,
+        requirement: &Requirement,
+        group: &Group,
+        values: &BTreeMap<String, Value>,
+        given: &HashMap<&str, Span>,
+    ) -> BrokenRequirement {
+        let mut names = Vec::new();
+        collect_names(&requirement.condition, &mut names);
+        let settings = names.iter().filter_map(|name| {
+            let value = shown_value(value_at(values, name)?);
+            let outer = outermost(name);
+            let signature = group.settings.iter().find(|setting| &*setting.name.text == outer)?;
+            let own = given.get(outer).copied();
+            let default = signature.default.as_ref().map_or(signature.name.span, |default| default.span);
+            let name = name.clone();
+            Some(RequiredSetting { name, value, span: own.unwrap_or(default), default: own.is_none() })
+        });
+        BrokenRequirement {
+            condition: self.files.text(requirement.condition.span).to_owned(),
+            reason: requirement.because.text.clone(),
+            reason_span: requirement.because.span,
+            settings: settings.collect(),
+            implicit: false,
+        }
+    }
+}
+
+/// The settings of a component that meets another one at an arrow.
+pub(crate) struct Side<'s> {
+    pub(crate) group: &'s Group,
+    pub(crate) values: &'s BTreeMap<String, Value>,
+    /// Where the settings are given.
+    pub(crate) given: &'s HashMap<String, Span>,
+    /// The component's name.
+    pub(crate) name: &'s str,
+    /// Where the component is declared.
+    pub(crate) declared: Span,
+    /// Whether it is a channel that the program doesn't name.
+    pub(crate) implicit: bool,
+}
+
+impl Side<'_> {
+    /// The settings that a condition names.
+    pub(crate) fn named_in(&self, condition: &Expression) -> Vec<RequiredSetting> {
+        let mut names = Vec::new();
+        collect_names(condition, &mut names);
+        names.iter().filter_map(|name| self.shown(name)).collect()
+    }
+
+    fn shown(&self, name: &str) -> Option<RequiredSetting> {
+        let value = shown_value(value_at(self.values, name)?);
+        let own = self.given.get(&*self.setting(name)?.name.text).copied();
+        let name = format!("{}.{name}", self.name);
+        Some(RequiredSetting { name, value, span: own.unwrap_or(self.declared), default: own.is_none() })
+    }
+}
+
+impl<'s> Side<'s> {
+    /// The setting of a name, or the one that the name is within.
+    pub(crate) fn setting(&self, name: &str) -> Option<&'s SettingSignature> {
+        self.group.settings.iter().find(|setting| &*setting.name.text == outermost(name))
+    }
+}
+
+/// The setting that a name such as `roll.age` is within.
+fn outermost(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(outer, _)| outer)
+}
+
+/// The value of a setting, or of one within it.
+fn value_at<'v>(values: &'v BTreeMap<String, Value>, name: &str) -> Option<&'v Value> {
+    match name.split_once('.') {
+        None => values.get(name),
+        Some((outer, inner)) => value_at(inner_values(values.get(outer)?)?, inner),
+    }
+}
+
+/// The settings within a value.
+fn inner_values(value: &Value) -> Option<&BTreeMap<String, Value>> {
+    match value {
+        Value::Record(values) | Value::Variant { settings: values, .. } => Some(values),
+        _ => None,
+    }
+}
+
+/// A value as a requirement shows it: variants are compared by their names.
+pub(crate) fn shown_value(value: &Value) -> String {
+    match value {
+        Value::Variant { name, .. } => name.clone(),
+        value => value.to_string(),
+    }
+}
+
+fn channel_settings<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
+    names.extend(channel_setting(condition));
+    crate::names::visit::parts(condition).into_iter().for_each(|part| channel_settings(part, names));
+}
+
+/// The names of the settings that a condition mentions; those of a channel are shown beside.
+pub(crate) fn collect_names(condition: &Expression, names: &mut Vec<String>) {
+    if channel_setting(condition).is_some() {
+        return;
+    }
+    match setting_name(condition) {
+        Some(name) if !names.contains(&name) => names.push(name),
+        Some(_) => {}
+        None => crate::names::visit::parts(condition).into_iter().for_each(|part| collect_names(part, names)),
+    }
+}
+
+/// The name of a setting, or of one within it: `roll.age`.
+fn setting_name(expression: &Expression) -> Option<String> {
+    match &expression.kind {
+        ExpressionKind::Name(name) => Some(name.to_string()),
+        ExpressionKind::Member(inner, name) => Some(format!("{}.{}", setting_name(inner)?, name.text)),
+        _ => None,
+    }
+}
+
+/// The requirements between a group's own settings that do not hold, as far as the values are known.
+pub(crate) fn broken_requirements<'g>(
+    group: &'g Group,
+    values: &'g BTreeMap<String, Value>,
+) -> impl Iterator<Item = &'g Requirement> {
+    let own = group.requires.iter().filter(|requirement| !names_channel(&requirement.condition));
+    own.filter(|requirement| {
+        holds(&requirement.condition, &|operand| operand_value(operand, values)) == Some(false)
+    })
+}
+
+/// Whether a condition about a group's own settings is met.
+pub(crate) fn is_met(condition: &Expression, values: &BTreeMap<String, Value>) -> bool {
+    holds(condition, &|operand| operand_value(operand, values)) == Some(true)
+}
+
+/// Whether a condition holds; none if a value is not known or is null, about which it says nothing.
+fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) -> Option<bool> {
+    match &condition.kind {
+        ExpressionKind::Paren(inner) => holds(inner, values),
+        ExpressionKind::Not(operand) => Some(!holds(operand, values)?),
+        ExpressionKind::And(parts) => {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| holds(part, values)).collect();
+            if parts.contains(&Some(false)) {
+                Some(false)
+            } else {
+                parts.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
+            }
+        }
+        ExpressionKind::Or(parts) => {
+            let parts: Vec<Option<bool>> = parts.iter().map(|part| holds(part, values)).collect();
+            if parts.contains(&Some(true)) {
+                Some(true)
+            } else {
+                parts.into_iter().collect::<Option<Vec<_>>>().map(|_| false)
+            }
+        }
+        ExpressionKind::Is(is) if is.question == Question::Null => {
+            Some((values(&is.operand)? == Value::Null) != is.negated)
+        }
+        ExpressionKind::Binary(operator, left, right) => {
+            let (left, right) = (values(left)?, values(right)?);
+            match operator {
+                Operator::Equal => Some(is_same(&left, &right)),
+                Operator::NotEqual => Some(!is_same(&left, &right)),
+                _ => Some(ordered(comparison(*operator)?, compare(&left, &right)?)),
+            }
+        }
+        _ => match values(condition)? {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        },
+    }
+}
+
+/// Whether two values are one; variants are compared by their names.
+fn is_same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Variant { name: left, .. }, Value::Variant { name: right, .. }) => left == right,
+        _ => left == right,
+    }
+}
+
+/// The value that settings give an expression; none if one of them is not known.
+pub(crate) fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Option<Value> {
+    match &operand.kind {
+        ExpressionKind::Name(name) => match values.get(&**name) {
+            Some(value) => Some(value.clone()),
+            // The variant of an enum that another setting is compared with.
+            None => Some(Value::Variant { name: name.to_string(), settings: BTreeMap::new() }),
+        },
+        ExpressionKind::Number(number) => Some(number_value(*number)),
+        ExpressionKind::Bool(value) => Some(Value::Bool(*value)),
+        ExpressionKind::Null => Some(Value::Null),
+        ExpressionKind::Paren(inner) => operand_value(inner, values),
+        ExpressionKind::Member(inner, name) => {
+            inner_values(&operand_value(inner, values)?)?.get(&*name.text).cloned()
+        }
+        ExpressionKind::Binary(operator, left, right) => {
+            let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);
+            compute(arithmetic(*operator)?, &left, &right).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Whether a requirement is about a channel that the component puts into or takes from.
+fn names_channel(condition: &Expression) -> bool {
+    channel_setting(condition).is_some()
+        || crate::names::visit::parts(condition).into_iter().any(names_channel)
+}
+
+/// The setting of a channel that `channel.name` means.
+fn channel_setting(expression: &Expression) -> Option<&str> {
+    match &expression.kind {
+        ExpressionKind::Member(inner, name) => match &inner.kind {
+            ExpressionKind::Name(channel) if &**channel == "channel" => Some(&name.text),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,193 @@
+//! Settings against their signatures: unknown ones, missing ones, ranges and requirements.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, Range};
+use weir_plan::Value;
+
+use crate::checker::{Checker, Exclusive, Expectation, Owner};
+use crate::diagnostics::{DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
+use crate::files::sources::Files;
+use crate::signatures::{Group, SettingSignature};
+use crate::spelling::nearest;
+use crate::values::literals::number_value;
+use crate::values::operators::compare;
+use crate::values::requirements::is_met;
+
+/// The values that only one component may have, of those that are given.
+fn exclusive(
+    group: &Group,
+    values: &BTreeMap<String, Value>,
+    given: &HashMap<&str, &Entry>,
+) -> Vec<Exclusive> {
+    let mut found = Vec::new();
+    for SettingSignature { name, value_type, exclusive, .. } in &group.settings {
+        let (Some(exclusive), Some(entry)) = (exclusive, given.get(&*name.text)) else { continue };
+        let Some(value) = values.get(&*name.text) else { continue };
+        let apart = exclusive.unless.as_ref().is_some_and(|condition| is_met(condition, values));
+        let (setting, span) = (name.text.to_string(), entry.value.span);
+        found.push(Exclusive { setting, value_type: value_type.clone(), value: value.clone(), apart, span });
+    }
+    found
+}
+
+/// Whether a value is in a range.
+pub(crate) fn is_within(range: &Range, value: &Value) -> bool {
+    let bound = |bound: &Expression| match &bound.kind {
+        ExpressionKind::Number(number) => Some(number_value(*number)),
+        _ => None,
+    };
+    let too_small = bound(&range.least).and_then(|least| compare(value, &least)) == Some(Ordering::Less);
+    let greatest = range.greatest.as_ref().and_then(bound).and_then(|greatest| compare(value, &greatest));
+    let too_large = match greatest {
+        Some(Ordering::Greater) => true,
+        Some(Ordering::Equal) => !range.inclusive,
+        _ => false,
+    };
+    !too_small && !too_large
+}
+
+/// A range as messages show it, with its bounds as the library writes them.
+pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
+    let text = |bound: &Expression| files.text(bound.span);
+    match (&range.greatest, range.inclusive) {
+        (None, _) => format!("at least {}", text(&range.least)),
+        (Some(greatest), true) => format!("from {} to {}", text(&range.least), text(greatest)),
+        (Some(greatest), false) => format!("at least {} and below {}", text(&range.least), text(greatest)),
+    }
+}
+
+impl Checker<'_> {
+    /// Checks a block of settings against a group; the values with the defaults filled in.
+    pub(crate) fn group(
+        &mut self,
+        group: &Group,
+        block: &Block,
+        owner: &Owner,
+    ) -> Option<BTreeMap<String, Value>> {
+        let mut given: HashMap<&str, &Entry> = HashMap::with_capacity(block.entries.len());
+        let mut unknown: Vec<&Name> = Vec::new();
+        for entry in &block.entries {
+            let known = group.settings.iter().any(|setting| setting.name.text == entry.name.text);
+            let setting = if known {
+                &*entry.name.text
+            } else {
+                self.meant(group, block, &entry.name, owner, &mut unknown)
+            };
+            if setting.is_empty() {
+                continue;
+            }
+            if let Some(first) = given.insert(setting, entry) {
+                let name = entry.name.text.to_string();
+                self.report(DuplicateEntry { name, first: first.name.span, second: entry.name.span });
+            }
+        }
+        let complete = self.complete(group, block, owner, &given, &unknown);
+        let mut values = BTreeMap::new();
+        let mut whole = complete && unknown.is_empty() && !block.broken;
+        for setting in &group.settings {
+            let value = match (given.get(&*setting.name.text), &setting.default) {
+                (Some(entry), _) => self.setting(setting, &entry.value),
+                (None, Some(default)) => self.value(default, &Expectation::of(setting)),
+                (None, None) => setting.optional.then_some(Value::Null),
+            };
+            match value {
+                Some(value) => drop(values.insert(setting.name.text.to_string(), value)),
+                None => whole = false,
+            }
+        }
+        self.exclusive.extend(exclusive(group, &values, &given));
+        let given = given.iter().map(|(name, entry)| (*name, entry.value.span)).collect();
+        whole &= self.requirements(group, &values, &given);
+        whole.then_some(values)
+    }
+
+    /// Reports an unknown setting; the name of the one that was most likely meant, or nothing.
+    fn meant<'g>(
+        &mut self,
+        group: &'g Group,
+        block: &'g Block,
+        name: &'g Name,
+        owner: &Owner,
+        unknown: &mut Vec<&'g Name>,
+    ) -> &'g str {
+        let absent = group.settings.iter().map(|setting| &*setting.name.text);
+        let absent = absent.filter(|known| !block.entries.iter().any(|entry| *entry.name.text == **known));
+        match nearest(&name.text, absent) {
+            Some(near) => {
+                self.report(UnknownSetting {
+                    name: name.text.to_string(),
+                    owner: owner.words.clone(),
+                    near: Some(near.to_owned()),
+                    known: group.settings.iter().map(|setting| setting.name.text.to_string()).collect(),
+                    missing: Vec::new(),
+                    span: name.span,
+                });
+                near
+            }
+            None => {
+                unknown.push(name);
+                ""
+            }
+        }
+    }
+
+    /// Reports the settings that nobody knows and those that are missing. Where there are both, one
+    /// is likely the other by another name, so that is one mistake.
+    fn complete(
+        &mut self,
+        group: &Group,
+        block: &Block,
+        owner: &Owner,
+        given: &HashMap<&str, &Entry>,
+        unknown: &[&Name],
+    ) -> bool {
+        let needed = group.settings.iter().filter(|setting| setting.default.is_none() && !setting.optional);
+        let missing: Vec<&SettingSignature> =
+            needed.filter(|setting| !given.contains_key(&*setting.name.text)).collect();
+        for (index, name) in unknown.iter().enumerate() {
+            let missing = if index == 0 { missing.as_slice() } else { &[] };
+            self.report(UnknownSetting {
+                name: name.text.to_string(),
+                owner: owner.words.clone(),
+                near: None,
+                known: group.settings.iter().map(|setting| setting.name.text.to_string()).collect(),
+                missing: missing.iter().map(|setting| setting.name.text.to_string()).collect(),
+                span: name.span,
+            });
+        }
+        if unknown.is_empty() && !missing.is_empty() && !block.broken {
+            let missing = missing.iter().map(|setting| {
+                (setting.name.text.to_string(), setting.value_type.to_string(), setting.name.span)
+            });
+            self.report(MissingSetting {
+                owner: owner.words.clone(),
+                missing: missing.collect(),
+                span: owner.span,
+            });
+            return false;
+        }
+        missing.is_empty()
+    }
+
+    /// Checks the value of one setting: its type and its range.
+    pub(crate) fn setting(&mut self, setting: &SettingSignature, given: &Expression) -> Option<Value> {
+        let value = self.value(given, &Expectation::of(setting))?;
+        self.range(setting, &value, given.span).then_some(value)
+    }
+
+    /// Checks that a value is in its setting's range.
+    pub(crate) fn range(&mut self, setting: &SettingSignature, value: &Value, span: Span) -> bool {
+        let Some(range) = &setting.range else { return true };
+        if !is_within(range, value) {
+            let name = setting.name.text.to_string();
+            let range_text = range_in_words(range, self.files);
+            let declared = range.span;
+            self.report(OutOfRange { name, value: value.to_string(), range: range_text, span, declared });
+            return false;
+        }
+        true
+    }
+}

@@ -1,0 +1,185 @@
+//! Text with holes: those that params and lets fill, and those that events fill.
+
+use weir_grammar::Span;
+use weir_grammar::tree::{ExpressionKind, Hole, Text, TextPart};
+use weir_plan::{HoleFormat, Template, TemplatePart, Value};
+
+use crate::checker::{Checker, OpenHole};
+use crate::diagnostics::{HoleNotAllowed, MalformedHole, UnknownName};
+use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
+use crate::types::Type;
+use crate::values::literals::found;
+use crate::values::texts;
+
+impl Checker<'_> {
+    /// Text with holes: those of params and lets are filled here, the others are left open.
+    pub(crate) fn template(&mut self, text: &Text) -> Option<Template> {
+        let mut parts = Vec::new();
+        let mut whole = true;
+        for part in &text.parts {
+            match part {
+                TextPart::Literal(literal) => push_text(&mut parts, literal),
+                TextPart::Hole(hole) => whole &= self.hole(hole, &mut parts).is_some(),
+            }
+        }
+        whole.then_some(Template { parts })
+    }
+
+    /// Text that all events have in common: params and lets fill its holes, and events can't.
+    pub(crate) fn common_text(&mut self, text: &Text, expected: &Type) -> Option<String> {
+        let before = self.holes.len();
+        let mut parts = Vec::new();
+        let mut whole = true;
+        for part in &text.parts {
+            match part {
+                TextPart::Literal(literal) => push_text(&mut parts, literal),
+                TextPart::Hole(hole) => {
+                    whole &= self.hole(hole, &mut parts).is_some();
+                    if self.holes.len() > before {
+                        self.holes.truncate(before);
+                        return self.open_hole(hole, expected);
+                    }
+                }
+            }
+        }
+        let filled = parts.into_iter().map(|part| match part {
+            TemplatePart::Text(text) => text,
+            TemplatePart::Hole(_) => String::new(),
+        });
+        whole.then(|| filled.collect())
+    }
+
+    /// Reports a hole that no event can fill. It may be a param that is written otherwise.
+    fn open_hole(&mut self, hole: &Hole, expected: &Type) -> Option<String> {
+        let span = hole.name.span;
+        match self.scopes.near(Mention::of_name(&hole.name), Meaning::is_value) {
+            near @ Some(_) => {
+                let name = hole.name.text.to_string();
+                self.report(UnknownName { name, wanted: "param or let", near, quote: false, span });
+            }
+            None => self.report(HoleNotAllowed { span: hole.span, expected: expected.to_string() }),
+        }
+        None
+    }
+
+    fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>) -> Option<()> {
+        let format = self.format(hole);
+        let mention = Mention::of_name(&hole.name);
+        // A field may have the name of a component or a flow: only what has a value is meant here.
+        let constant = self
+            .scopes
+            .mention(mention)
+            .filter(|named| matches!(named.meaning, Meaning::Let(_) | Meaning::Param | Meaning::Broken));
+        if hole.name.text.starts_with('@') || constant.is_none() {
+            let format = format?;
+            let column = hole.name.text.to_string();
+            let format_span = hole.format.as_ref().map(|format| format.span);
+            let name_span = hole.name.span;
+            self.holes.push(OpenHole {
+                column: column.clone(),
+                span: hole.span,
+                name_span,
+                format: format.clone(),
+                format_span,
+            });
+            parts.push(TemplatePart::Hole(weir_plan::Hole { column, format }));
+            return Some(());
+        }
+        let constant = constant?;
+        self.used.insert(constant.declared);
+        let value = match constant.meaning {
+            Meaning::Broken => return None,
+            Meaning::Param => match self.params.get(&constant.declared) {
+                Some(param) => param.as_ref()?.value.clone()?,
+                // The params are being read: none depends on another and on their order.
+                None => {
+                    let reason = format!("no param's value depends on another, as on `{}`", hole.name.text);
+                    let help = "make it a `let`: that may name params".to_owned();
+                    self.report(MalformedHole { reason, span: hole.span, column: None, help });
+                    return None;
+                }
+            },
+            Meaning::Let(item) => match &item.value.kind {
+                ExpressionKind::Text(text) => {
+                    let inner = self.template(text)?;
+                    for part in inner.parts {
+                        match part {
+                            TemplatePart::Text(text) => push_text(parts, &text),
+                            hole => parts.push(hole),
+                        }
+                    }
+                    return Some(());
+                }
+                ExpressionKind::List(_) | ExpressionKind::Record(_) | ExpressionKind::Variant(..) => {
+                    return self.unfit_hole(hole, &found(&item.value));
+                }
+                _ => self.fold(&item.value)?.value,
+            },
+            meaning => return self.unfit_hole(hole, meaning.in_words()),
+        };
+        match (&value, format?) {
+            (Value::Text(text), HoleFormat::Plain) => push_text(parts, text),
+            (Value::Int(number), HoleFormat::Plain) => push_text(parts, &number.to_string()),
+            (Value::Int(number), HoleFormat::Padded(digits)) => {
+                push_text(parts, &format!("{number:0width$}", width = usize::from(digits)));
+            }
+            _ => return self.unfit_hole(hole, &format!("{value}")),
+        }
+        Some(())
+    }
+
+    fn unfit_hole(&mut self, hole: &Hole, what: &str) -> Option<()> {
+        let reason = format!("`{}` can't fill this hole: it is {what}", hole.name.text);
+        let help = "params and lets fill a hole with text or whole numbers, which `:03` pads".to_owned();
+        self.report(MalformedHole { reason, span: hole.span, column: None, help });
+        None
+    }
+
+    /// Reads a hole's format; whether it fits is known with the column.
+    fn format(&mut self, hole: &Hole) -> Option<HoleFormat> {
+        let Some(format) = &hole.format else { return Some(HoleFormat::Plain) };
+        let text = &*format.text;
+        if text.contains('%') {
+            let Some((range, reason)) = texts::wrong_time_pattern(text) else {
+                return Some(HoleFormat::Time(text.to_owned()));
+            };
+            let start = format.span.start + range.start as u32;
+            let span = Span { start, end: format.span.start + range.end as u32, ..format.span };
+            let help = "years are `%Y`, months `%m`, days `%d`, hours `%H`, minutes `%M`".to_owned();
+            self.report(MalformedHole { reason, span, column: None, help });
+            return None;
+        }
+        match text.strip_prefix('0').and_then(|digits| digits.parse::<u8>().ok()) {
+            Some(digits) if (1..=20).contains(&digits) => Some(HoleFormat::Padded(digits)),
+            _ => {
+                let reason = match text {
+                    "" => "a format stands behind the `:`".to_owned(),
+                    text => format!("`{text}` is no format"),
+                };
+                let help = "times are written as `:%Y-%m-%d`, whole numbers as `:03`".to_owned();
+                self.report(MalformedHole { reason, span: format.span, column: None, help });
+                None
+            }
+        }
+    }
+}
+
+fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    match parts.last_mut() {
+        Some(TemplatePart::Text(last)) => last.push_str(text),
+        _ => parts.push(TemplatePart::Text(text.to_owned())),
+    }
+}
+
+/// A text value as a template without holes.
+pub(crate) fn constant_template(value: Value) -> Value {
+    match value {
+        Value::Text(text) if text.is_empty() => Value::Template(Template { parts: Vec::new() }),
+        Value::Text(text) => Value::Template(Template { parts: vec![TemplatePart::Text(text)] }),
+        other => other,
+    }
+}
