@@ -17,7 +17,7 @@ pub mod channel;
 mod clock;
 mod descriptors;
 mod drive;
-mod expressions;
+pub mod expressions;
 mod failure;
 mod meter;
 pub mod metrics;

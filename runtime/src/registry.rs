@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::Settings;
+use weir_plan::{Expression, Settings};
 
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::descriptors::Descriptors;
+use crate::expressions::{Function, Functions, MakeFunction, NotCarriedOut, make_function};
 use crate::failure::Failure;
 use crate::meter::Meter;
 use crate::sink::Sink;
@@ -42,12 +43,13 @@ pub type MakeChannel = Make<Arc<dyn Channel>>;
 /// Makes a sink.
 pub type MakeSink = Make<Box<dyn Sink>>;
 
-/// The kinds of sources, channels and sinks by name.
+/// The kinds of sources, channels and sinks, and the functions, by name.
 #[derive(Default)]
 pub struct Registry {
     pub(crate) sources: BTreeMap<&'static str, MakeSource>,
     pub(crate) channels: BTreeMap<&'static str, MakeChannel>,
     pub(crate) sinks: BTreeMap<&'static str, MakeSink>,
+    pub(crate) functions: Functions,
 }
 
 impl Registry {
@@ -61,6 +63,25 @@ impl Registry {
     pub fn channel(mut self, kind: &'static str, make: MakeChannel) -> Registry {
         self.channels.insert(kind, make);
         self
+    }
+
+    /// Adds a function.
+    pub fn function(mut self, name: &'static str, make: MakeFunction) -> Registry {
+        self.functions.insert(name, make);
+        self
+    }
+
+    /// Makes a function ready for a call with these arguments, as building an agent does.
+    ///
+    /// # Errors
+    /// When there is no such function, or it can't be called so.
+    pub fn make_function(&self, name: &str, arguments: &[Expression]) -> Result<Box<dyn Function>, String> {
+        make_function(&self.functions, name, arguments).map_err(|NotCarriedOut(what)| what)
+    }
+
+    /// The names of the functions.
+    pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
+        self.functions.keys().copied()
     }
 
     /// Adds a kind of sink.

@@ -9,6 +9,7 @@ mod file_channel;
 mod file_sink;
 mod files;
 mod formats;
+mod functions;
 mod generate;
 #[cfg(feature = "hdfs")]
 mod hdfs;
@@ -37,7 +38,7 @@ pub use files::sink::repair_ledger;
 pub use library::library_sources;
 use weir_runtime::Registry;
 
-/// Every component of the library, by the kind that a program names it with.
+/// Every component of the library, by the kind that a program names it with, and every function.
 pub fn registry() -> Registry {
     let registry = Registry::default()
         .source("files", files::source::make)
@@ -55,5 +56,5 @@ pub fn registry() -> Registry {
     let registry = registry.sink("hdfs", hdfs::sink::make);
     #[cfg(feature = "kafka")]
     let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
-    registry
+    functions::register(registry)
 }

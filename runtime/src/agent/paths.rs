@@ -2,7 +2,7 @@
 
 use weir_plan::{Delivery, Flow, Order, Origin, Plan, Route};
 
-use crate::expressions::NotCarriedOut;
+use crate::expressions::{Functions, NotCarriedOut};
 use crate::routing::Compiled;
 
 /// A path whose steps are ready to run.
@@ -12,12 +12,12 @@ pub(super) struct CompiledPath {
 }
 
 /// The paths that can be carried out, and what can't, one sentence each.
-pub(super) fn compile(plan: &Plan) -> (Vec<CompiledPath>, Vec<String>) {
+pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>, Vec<String>) {
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
         let mut missing = promises(flow);
         for path in &flow.paths {
-            if let Some(segment) = Compiled::of(&path.segment, &mut missing) {
+            if let Some(segment) = Compiled::of(&path.segment, functions, &mut missing) {
                 paths.push(CompiledPath { from: path.from.clone(), segment });
             }
             if flow.delivers == Delivery::ExactlyOnce && shares_out(&path.segment.to) {

@@ -156,10 +156,5 @@ fn each<Operand: ArrowPrimitiveType, Output: ArrowPrimitiveType>(
     }
     let value = values.first().zip(valid.first()).and_then(|(value, valid)| valid.then_some(*value));
     let scalar = Scalar::new(Arc::new(PrimitiveArray::<Output>::from_iter([value])) as arrow_array::ArrayRef);
-    // What fails for the constant fails for every row.
-    let mut of_all = Failures::default();
-    if let Some((_, reason)) = failures.first() {
-        (0..rows).for_each(|row| of_all.push(row, reason));
-    }
-    Ok((Column::Constant(scalar), of_all))
+    Ok((Column::Constant(scalar), failures.of_all(rows)))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why an operation failed for a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// The result is larger than its type can hold.
     Overflow,
     /// The divisor is 0.
@@ -23,26 +23,30 @@ impl fmt::Display for Reason {
 /// The rows of a batch that failed, in ascending order, each once with its first reason. Costs nothing while no row
 /// fails.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Failures(Vec<(usize, Reason)>);
+pub struct Failures(Vec<(usize, Reason)>);
 
 impl Failures {
     /// Adds a row, which is behind all that were added before.
-    pub(super) fn push(&mut self, row: usize, reason: Reason) {
+    ///
+    /// # Panics
+    /// In tests, when it is not.
+    pub fn push(&mut self, row: usize, reason: Reason) {
         debug_assert!(self.0.last().is_none_or(|(last, _)| *last < row), "rows are added in order");
         self.0.push((row, reason));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether no row failed.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The first row that failed, and why.
-    pub(crate) fn first(&self) -> Option<(usize, Reason)> {
+    pub fn first(&self) -> Option<(usize, Reason)> {
         self.0.first().copied()
     }
 
     /// The rows that failed.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
+    pub fn rows(&self) -> impl Iterator<Item = usize> {
         self.0.iter().map(|(row, _)| *row)
     }
 
@@ -58,6 +62,12 @@ impl Failures {
             self.0.dedup_by_key(|(row, _)| *row);
         }
         self
+    }
+
+    /// What fails for a constant fails for every row: the first reason for each of so many rows.
+    pub(super) fn of_all(self, rows: usize) -> Failures {
+        let reason = self.first().map(|(_, reason)| reason);
+        Failures(reason.into_iter().flat_map(|reason| (0..rows).map(move |row| (row, reason))).collect())
     }
 
     /// Only the rows that were asked for: a failure of another one does not count.

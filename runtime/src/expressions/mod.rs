@@ -4,6 +4,7 @@
 //! operation fails does not fail the batch: it is in the [`Failures`] of the result, with the reason.
 
 mod arithmetic;
+mod call;
 mod comparison;
 mod failures;
 mod literal;
@@ -16,7 +17,9 @@ use weir_plan::{Expression, Operation};
 
 use crate::batch::{Batch, BatchError, Column};
 
-pub(crate) use failures::Failures;
+pub use call::{Call, Function, MakeFunction};
+pub(crate) use call::{Functions, make_function};
+pub use failures::{Failures, Reason};
 
 /// What computes an expression on batches of one event type.
 pub(crate) struct Program(Box<dyn Evaluate>);
@@ -32,11 +35,11 @@ trait Evaluate: Send + Sync {
 
 /// The value of an expression for each event of a batch.
 #[derive(Debug, Clone)]
-pub(crate) struct Evaluated {
+pub struct Evaluated {
     /// The values: a constant where all operands are constants. Null in the rows that failed.
-    pub(crate) values: Column,
+    pub values: Column,
     /// The rows that failed.
-    pub(crate) failures: Failures,
+    pub failures: Failures,
 }
 
 /// A part of an expression that this version can't carry out: "the function `lower`", "`matches`".
@@ -50,12 +53,13 @@ impl From<Column> for Evaluated {
 }
 
 impl Program {
-    /// The program of an expression of a plan without [faults](weir_plan::Plan::faults).
+    /// The program of an expression of a plan without [faults](weir_plan::Plan::faults), with these functions of
+    /// the library.
     ///
     /// # Errors
     /// When a part of the expression is not carried out.
-    pub(crate) fn compile(expression: &Expression) -> Result<Program, NotCarriedOut> {
-        compile(expression).map(Program)
+    pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, NotCarriedOut> {
+        compile(expression, functions).map(Program)
     }
 
     /// Evaluates the expression for each event of the batch.
@@ -67,7 +71,8 @@ impl Program {
     }
 }
 
-fn compile(expression: &Expression) -> Result<Box<dyn Evaluate>, NotCarriedOut> {
+fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, NotCarriedOut> {
+    let compile = |operand: &Expression| compile(operand, functions);
     Ok(match &expression.operation {
         Operation::Literal(value) => {
             Box::new(literal::Literal::new(value, &expression.data_type).ok_or_else(|| part(expression))?)
@@ -88,6 +93,9 @@ fn compile(expression: &Expression) -> Result<Box<dyn Evaluate>, NotCarriedOut> 
         Operation::Negate(operand) => {
             let negate = arithmetic::negate(&operand.data_type).ok_or_else(|| part(expression))?;
             Box::new(arithmetic::Negate { negate, operand: compile(operand)? })
+        }
+        Operation::Call { function, arguments, varies } => {
+            Box::new(call::Called::compile(function, arguments, *varies, functions)?)
         }
         _ => return Err(part(expression)),
     })

@@ -43,9 +43,13 @@ fn partition(comparison: Comparison, value: i64) -> Expression {
     truth(Operation::Compare(comparison, column, value))
 }
 
+fn compiled(expression: &Expression) -> Result<Program, NotCarriedOut> {
+    Program::compile(expression, &Functions::default())
+}
+
 /// The truth of a condition for each event of the batch.
 fn truths(condition: &Expression) -> Vec<Option<bool>> {
-    let evaluated = Program::compile(condition).unwrap().evaluate(&batch()).unwrap();
+    let evaluated = compiled(condition).unwrap().evaluate(&batch()).unwrap();
     assert!(evaluated.failures.is_empty());
     evaluated.truth_of_each(3).unwrap().iter().collect()
 }
@@ -54,7 +58,7 @@ fn truths(condition: &Expression) -> Vec<Option<bool>> {
 fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
     for column in ["body", "@host", "@partition"] {
         let negated = truth(Operation::Not(boxed(DataType::Boolean, Operation::Column(column.into()))));
-        let error = Program::compile(&negated).unwrap().evaluate(&batch()).unwrap_err();
+        let error = compiled(&negated).unwrap().evaluate(&batch()).unwrap_err();
         assert!(error.to_string().contains("where a truth is expected"), "{error}");
     }
 }
@@ -62,7 +66,7 @@ fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
 #[test]
 fn what_is_computed_of_constants_is_a_constant() {
     for (name, equal) in [("web-1", true), ("web-2", false)] {
-        let evaluated = Program::compile(&host_is(name)).unwrap().evaluate(&batch()).unwrap();
+        let evaluated = compiled(&host_is(name)).unwrap().evaluate(&batch()).unwrap();
         assert!(matches!(evaluated.values, Column::Constant(_)), "{evaluated:?}");
         assert_eq!(evaluated.truths().unwrap().value(0), equal);
     }
@@ -93,7 +97,7 @@ fn null_can_be_asked_for() {
 #[test]
 fn an_expression_of_another_event_type_is_an_error() {
     let missing = truth(Operation::Column("@nowhere".into()));
-    let error = Program::compile(&missing).unwrap().evaluate(&batch()).unwrap_err();
+    let error = compiled(&missing).unwrap().evaluate(&batch()).unwrap_err();
     assert_eq!(error.to_string(), "column `@nowhere` does not fit: the event type does not have it");
 }
 
@@ -114,7 +118,7 @@ fn what_is_not_carried_out_is_named() {
         ),
         (Operation::Local(0), "a value of `let`"),
     ] {
-        assert_eq!(Program::compile(&truth(operation)).err(), Some(NotCarriedOut(what.to_owned())));
+        assert_eq!(compiled(&truth(operation)).err(), Some(NotCarriedOut(what.to_owned())));
     }
 }
 
@@ -129,7 +133,7 @@ fn computed(operator: Arithmetic, left: Column, right: Column, output: DataType)
     let expression = Expression { data_type: output, nullable: false, operation };
     let schema = Arc::new(Schema::new(fields.to_vec()));
     let batch = Batch::new(schema, vec![left, right], rows, Origins::default()).unwrap();
-    Program::compile(&expression).unwrap().evaluate(&batch).unwrap()
+    compiled(&expression).unwrap().evaluate(&batch).unwrap()
 }
 
 fn integers(values: &[Option<i64>]) -> Column {
@@ -207,7 +211,7 @@ fn a_failure_in_a_row_that_was_not_asked_does_not_count() {
         (Operation::Or(first(), fails()), vec![2]),
         (Operation::And(fails(), first()), vec![0, 2]),
     ] {
-        let evaluated = Program::compile(&truth(operation)).unwrap().evaluate(&batch()).unwrap();
+        let evaluated = compiled(&truth(operation)).unwrap().evaluate(&batch()).unwrap();
         assert_eq!(evaluated.failures.rows().collect::<Vec<_>>(), failed);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_plan::{Route as PlannedRoute, Segment};
 
-use crate::expressions::NotCarriedOut;
+use crate::expressions::{Functions, NotCarriedOut};
 use crate::steps::Step;
 
 /// A segment of the plan with steps that are ready to run. Its ends are names.
@@ -28,22 +28,26 @@ pub(crate) type Optional = bool;
 
 impl Compiled {
     /// The segment, or none: then all that is not carried out is in `missing`.
-    pub(crate) fn of(segment: &Segment, missing: &mut Vec<NotCarriedOut>) -> Option<Compiled> {
+    pub(crate) fn of(
+        segment: &Segment,
+        functions: &Functions,
+        missing: &mut Vec<NotCarriedOut>,
+    ) -> Option<Compiled> {
         let before = missing.len();
         let mut steps = Vec::new();
         for step in &segment.steps {
-            match Step::compile(step) {
+            match Step::compile(step, functions) {
                 Ok(step) => steps.push(Arc::new(step)),
                 Err(error) => missing.push(error),
             }
         }
-        let to = Ends::of(&segment.to, missing)?;
+        let to = Ends::of(&segment.to, functions, missing)?;
         (missing.len() == before).then_some(Compiled { steps, to })
     }
 }
 
 impl Ends {
-    fn of(route: &PlannedRoute, missing: &mut Vec<NotCarriedOut>) -> Option<Ends> {
+    fn of(route: &PlannedRoute, functions: &Functions, missing: &mut Vec<NotCarriedOut>) -> Option<Ends> {
         let mut refuse = |what: &str| missing.push(NotCarriedOut(what.to_owned()));
         let segments: Vec<&Segment> = match route {
             PlannedRoute::Channel(name) => return Some(Ends::Channel(name.clone())),
@@ -72,7 +76,7 @@ impl Ends {
         };
         // All of them are looked at, so that everything that is missing is named at once.
         let compiled: Vec<Option<Compiled>> =
-            segments.into_iter().map(|segment| Compiled::of(segment, missing)).collect();
+            segments.into_iter().map(|segment| Compiled::of(segment, functions, missing)).collect();
         let compiled: Vec<Compiled> = compiled.into_iter().collect::<Option<_>>()?;
         match route {
             PlannedRoute::Copy(branches) => {

@@ -12,7 +12,7 @@ use thiserror::Error;
 use weir_plan::{Action, OnFailure, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Failures, NotCarriedOut, Program};
+use crate::expressions::{Failures, Functions, NotCarriedOut, Program};
 use crate::meter::Meter;
 
 /// A step that is ready to run.
@@ -52,17 +52,18 @@ pub struct StepError {
 }
 
 impl Step {
-    /// The step of a plan without [faults](weir_plan::Plan::faults), ready to run.
+    /// The step of a plan without [faults](weir_plan::Plan::faults), ready to run, with these functions of the library.
     ///
     /// # Errors
     /// When the step, or a part of it, is not carried out.
-    pub(crate) fn compile(planned: &PlannedStep) -> Result<Step, NotCarriedOut> {
+    pub(crate) fn compile(planned: &PlannedStep, functions: &Functions) -> Result<Step, NotCarriedOut> {
         let PlannedStep { label, action, on_failure, .. } = planned;
         let whole = || NotCarriedOut(format!("the step `{label}`"));
         let part = |NotCarriedOut(part)| NotCarriedOut(format!("the step `{label}`: {part}"));
+        let program = |expression| Program::compile(expression, functions).map_err(part);
         let action: Box<dyn Apply> = match action {
-            Action::Keep(condition) => Box::new(keep::Keep(Program::compile(condition).map_err(part)?)),
-            Action::Drop(condition) => Box::new(drop::Drop(Program::compile(condition).map_err(part)?)),
+            Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
+            Action::Drop(condition) => Box::new(drop::Drop(program(condition)?)),
             Action::Reject { .. }
             | Action::Check { .. }
             | Action::Set { .. }

@@ -45,7 +45,7 @@ fn step(action: Action, on_failure: Option<OnFailure>) -> PlannedStep {
 
 /// The bodies that go on, and how many events were counted as dropped.
 fn applied(action: Action, on_failure: Option<OnFailure>) -> Result<(Vec<String>, u64), StepError> {
-    let compiled = Step::compile(&step(action, on_failure)).unwrap();
+    let compiled = Step::compile(&step(action, on_failure), &Functions::default()).unwrap();
     let meter = Meter::default();
     let kept = apply_all(&[Arc::new(compiled)], &batch(), &meter)?;
     let bodies = kept.bodies().unwrap().iter().flatten();
@@ -102,6 +102,9 @@ fn what_is_not_carried_out_is_named() {
         (call, None, "the step `the step`: the function `lower`"),
         (Action::Keep(fails_at_1()), Some(OnFailure::Reject), "the step `the step`: `else reject`"),
     ] {
-        assert_eq!(Step::compile(&step(action, on_failure)).err(), Some(NotCarriedOut(what.to_owned())));
+        assert_eq!(
+            Step::compile(&step(action, on_failure), &Functions::default()).err(),
+            Some(NotCarriedOut(what.to_owned()))
+        );
     }
 }

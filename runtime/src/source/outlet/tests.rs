@@ -178,7 +178,7 @@ async fn what_steps_make_too_large_is_put_in_halves() {
     let name: Arc<str> = "buffer".into();
     let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
     let planned = PlannedSegment { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
-    let compiled = Compiled::of(&planned, &mut Vec::new()).unwrap();
+    let compiled = Compiled::of(&planned, &Default::default(), &mut Vec::new()).unwrap();
     let segment = Segment::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
     let connection = Connection {
         component: "in".into(),

@@ -1,0 +1,99 @@
+//! Calls of the library's functions.
+
+use std::collections::BTreeMap;
+
+use arrow_array::{ArrayRef, Scalar};
+use arrow_schema::DataType;
+use weir_plan::{Expression, Operation, Value};
+
+use super::{Evaluate, Evaluated, Failures, NotCarriedOut, Program, compile};
+use crate::batch::{Batch, BatchError, Column};
+
+/// A function of the library, ready for the arguments of one call in a program.
+pub trait Function: Send + Sync {
+    /// Computes the function for so many events. Each argument has a value for each of them, or one for all.
+    /// The result is an array with a value for each event, null for those that fail.
+    ///
+    /// # Errors
+    /// When an argument is of another type than the signature says.
+    fn call(&self, arguments: &[Column], rows: usize) -> Result<Evaluated, BatchError>;
+}
+
+/// What a program gives a function in one place.
+pub struct Call<'p> {
+    arguments: &'p [Expression],
+}
+
+impl Call<'_> {
+    /// The type of an argument; none if the call has fewer.
+    pub fn data_type(&self, argument: usize) -> Option<&DataType> {
+        self.arguments.get(argument).map(|argument| &argument.data_type)
+    }
+
+    /// The value of an argument that is a constant of the program, so that what it takes to compute with it can be
+    /// made ready once.
+    pub fn constant(&self, argument: usize) -> Option<&Value> {
+        match &self.arguments.get(argument)?.operation {
+            Operation::Literal(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Makes a function ready for a call, or says why it can't be called so.
+pub type MakeFunction = fn(&Call<'_>) -> Result<Box<dyn Function>, String>;
+
+/// The functions of the library by name.
+pub(crate) type Functions = BTreeMap<&'static str, MakeFunction>;
+
+/// Makes a function ready for a call with these arguments.
+pub(crate) fn make_function(
+    functions: &Functions,
+    name: &str,
+    arguments: &[Expression],
+) -> Result<Box<dyn Function>, NotCarriedOut> {
+    let make = functions.get(name).ok_or_else(|| NotCarriedOut(format!("the function `{name}`")))?;
+    make(&Call { arguments }).map_err(|why| NotCarriedOut(format!("the function `{name}`: {why}")))
+}
+
+/// A call with its arguments.
+pub(super) struct Called {
+    function: Box<dyn Function>,
+    arguments: Vec<Program>,
+    /// Whether the same arguments may have another result next time.
+    varies: bool,
+}
+
+impl Called {
+    pub(super) fn compile(
+        name: &str,
+        arguments: &[Expression],
+        varies: bool,
+        functions: &Functions,
+    ) -> Result<Called, NotCarriedOut> {
+        let function = make_function(functions, name, arguments)?;
+        let arguments = arguments.iter().map(|argument| compile(argument, functions).map(Program));
+        Ok(Called { function, arguments: arguments.collect::<Result<_, _>>()?, varies })
+    }
+}
+
+impl Evaluate for Called {
+    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+        let mut failures = Failures::default();
+        let mut arguments = Vec::with_capacity(self.arguments.len());
+        for argument in &self.arguments {
+            let evaluated = argument.evaluate(batch)?;
+            failures = failures.and(evaluated.failures);
+            arguments.push(evaluated.values);
+        }
+        let is_constant = |column: &Column| matches!(column, Column::Constant(_));
+        if self.varies || !arguments.iter().all(is_constant) {
+            let called = self.function.call(&arguments, batch.rows())?;
+            return Ok(Evaluated { values: called.values, failures: failures.and(called.failures) });
+        }
+        let called = self.function.call(&arguments, 1)?;
+        let value: ArrayRef = arrow_array::make_array(called.values.values().to_data());
+        let failures = failures.and(called.failures.of_all(batch.rows()));
+        Ok(Evaluated { values: Column::Constant(Scalar::new(value)), failures })
+    }
+}
