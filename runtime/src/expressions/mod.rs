@@ -1,6 +1,6 @@
 //! Expressions, compiled once from the plan into programs that compute a whole column of a batch at a time.
 //!
-//! [`Program::compile`] is the one place that knows which operations this version carries out. A row for which an
+//! `Program::compile` is the one place that knows which operations this version carries out. A row for which an
 //! operation fails does not fail the batch: it is in the [`Failures`] of the result, with the reason.
 
 mod arithmetic;

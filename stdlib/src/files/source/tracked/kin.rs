@@ -160,8 +160,8 @@ impl Files {
         if !self.all.get(&on).is_some_and(|file| file.phase == Phase::SetAside) {
             return Vec::new();
         }
-        let waits = |file: &&Box<Tracked>| file.waits.as_ref().is_some_and(|waits| waits.on == on);
-        self.all.values().filter(waits).map(|file| file.path.clone()).collect()
+        let waits = |file: &Tracked| file.waits.as_ref().is_some_and(|waits| waits.on == on);
+        self.all.values().filter(|file| waits(file)).map(|file| file.path.clone()).collect()
     }
 
     /// Whether a file other than this one, or any, may turn out to be a copy of one that is known.
