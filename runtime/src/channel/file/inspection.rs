@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::claim::Claim;
 use super::columns;
 use super::encryption::{self, EncryptionError, Missing};
-use super::image::Position;
+use super::image::{FORGOTTEN, Position};
 use super::record::Kind;
 use super::recovery::{LOCK, advice, lock_note};
 use super::scan::{Damage, Scan, ScanError};
@@ -235,7 +235,8 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
     };
     let surveyed = survey(storage, superblock).map_err(refused)?;
     let image = surveyed.image;
-    let readers = image.readers.iter().map(|reader| ReaderSummary {
+    let named = image.readers.iter().filter(|reader| reader.name != FORGOTTEN);
+    let readers = named.map(|reader| ReaderSummary {
         name: reader.name.clone(),
         required: reader.demand == Demand::Required,
         low: reader.low.sequence,

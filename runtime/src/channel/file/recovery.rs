@@ -6,7 +6,7 @@ use arrow_schema::{Schema, SchemaRef};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::image::{Image, Low, ReaderImage};
+use super::image::{Image, Low, ReaderImage, beginning};
 use super::inspection::Torn;
 use super::log::{
     Active, Draft, Extent, Log, LogSizes, SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies,
@@ -408,8 +408,9 @@ impl<S: Storage> Opener<'_, S> {
         }
     }
 
-    /// Lists the pipeline's readers, in its order. A new one begins with the oldest event that
-    /// is there. Says whether the list is another one than before.
+    /// Lists the pipeline's readers, in its order. A new one begins with what the required ones before it have not
+    /// all had; if there were none, with the oldest event that is there. Says whether the list is another one than
+    /// before.
     fn settle_readers(&self, log: &mut Log<S>) -> bool {
         let (&number, oldest) = log.extents.first_key_value().expect("there is the active segment");
         let place = Place { segment: number, offset: oldest.begin };
@@ -417,13 +418,21 @@ impl<S: Storage> Opener<'_, S> {
         let mut known = std::mem::take(&mut log.image.readers);
         let before: Vec<(String, Demand)> =
             known.iter().map(|reader| (reader.name.clone(), reader.demand)).collect();
+        let beginning = beginning(&known);
         for (name, demand) in &self.opening.readers {
             let old = known.iter().position(|reader| reader.name == *name);
             let required_before = old.is_some_and(|old| known[old].demand == Demand::Required);
-            let mut reader =
-                old.map_or_else(|| ReaderImage::new(name, *demand, low), |old| known.swap_remove(old));
+            let mut reader = match (old, &beginning) {
+                (Some(old), _) => known.swap_remove(old),
+                (None, Some((low, done))) => {
+                    ReaderImage { done: done.clone(), ..ReaderImage::new(name, *demand, *low) }
+                }
+                (None, None) => ReaderImage::new(name, *demand, low),
+            };
             reader.demand = *demand;
-            if *demand == Demand::Required && !required_before {
+            // Of a new one that begins where others stand, what it needs is held already.
+            let needs_more = old.is_some() || beginning.is_none();
+            if *demand == Demand::Required && !required_before && needs_more {
                 // Everything from its beginning on is held for it.
                 log.image.held.events = log.image.put.events - oldest.events_before;
                 log.image.held.charged = log.image.put.charged - oldest.charged_before;

@@ -8,7 +8,7 @@ use std::path::Path;
 use arrow_schema::SchemaRef;
 
 use super::claim::Claim;
-use super::image::{Amount, Image, Low};
+use super::image::{Amount, FORGOTTEN, Image, Low, ReaderImage};
 use super::inspection::{
     InspectionError, LogFiles, claim_or_damage, encrypted_directory, lock, plain_directory,
     superblock_or_damage, surveying,
@@ -47,7 +47,7 @@ pub struct Forgotten {
     pub reader: String,
     /// Events that waited, and were there for this reader alone.
     pub freed_events: u64,
-    /// Events that wait for others.
+    /// Events that wait for others, or for the next reader if there are no others.
     pub held_events: u64,
 }
 
@@ -382,7 +382,8 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
     let surveyed = survey(storage, superblock).map_err(&refused)?;
     // The log takes the lock itself.
     drop(held);
-    let known: Vec<String> = surveyed.image.readers.iter().map(|reader| reader.name.clone()).collect();
+    let named = surveyed.image.readers.iter().filter(|reader| reader.name != FORGOTTEN);
+    let known: Vec<String> = named.map(|reader| reader.name.clone()).collect();
     if !known.iter().any(|name| name == reader) {
         return Err(InspectionError::NoReader { place, reader: reader.to_owned(), known });
     }
@@ -401,8 +402,22 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
         what: "opening it".to_owned(),
         source: std::io::Error::other(error),
     })?;
-    log.image.readers.retain(|known| known.name != reader);
-    log.image.held = count_held(storage, &log)?;
+    let (forgotten, others) =
+        std::mem::take(&mut log.image.readers).into_iter().partition(|known| known.name == reader);
+    log.image.readers = others;
+    let has_required =
+        |readers: &[ReaderImage]| readers.iter().any(|reader| reader.demand == Demand::Required);
+    if has_required(&forgotten) && !has_required(&log.image.readers) {
+        // What waits for it waits for the next one.
+        let stands = forgotten.into_iter().map(|reader| ReaderImage {
+            name: FORGOTTEN.to_owned(),
+            demand: Demand::Optional,
+            ..reader
+        });
+        log.image.readers.extend(stands);
+    } else {
+        log.image.held = count_held(storage, &log)?;
+    }
     let held_events = log.image.held.events;
     log.checkpoint(true, true).map_err(appending(storage))?;
     Ok(Forgotten { reader: reader.to_owned(), freed_events: found.events - held_events, held_events })
@@ -458,7 +473,8 @@ impl fmt::Display for Forgotten {
         let Forgotten { reader, freed_events, held_events } = self;
         writeln!(
             f,
-            "reader {reader} is forgotten: {freed_events} events were there for it alone and are let go, {held_events} wait for others"
+            "reader {reader} is forgotten: {freed_events} events were there for it alone and are let go, {held_events} wait for other \
+             readers, or for the next one"
         )
     }
 }

@@ -22,19 +22,27 @@ fn flip(folder: &std::path::Path, file: &str, byte: usize) {
 }
 
 async fn drained(options: FileChannelOptions) -> Vec<u64> {
-    let mut open = open(options).await;
-    open.channel.close();
+    drained_by("sink", options).await
+}
+
+async fn drained_by(name: &str, options: FileChannelOptions) -> Vec<u64> {
+    let channel = FileChannel::new(options).unwrap();
+    let mut reader = channel.reader(name, Demand::Required);
+    channel.open().await.unwrap();
+    channel.close();
     let mut taken = Vec::new();
     loop {
-        match open.reader.take().await {
+        match reader.take().await {
             Taken::Events(lease) => {
                 taken.extend(bodies(&lease));
                 lease.acknowledgement.done();
             }
             Taken::Pressure => {}
-            Taken::End => return taken,
+            Taken::End => break,
         }
     }
+    channel.shut().await.unwrap();
+    taken
 }
 
 #[tokio::test]
@@ -129,14 +137,30 @@ async fn a_reader_that_is_forgotten_frees_what_only_it_needed() {
     drop(channel);
     assert_eq!(
         inspect(folder.path(), None).unwrap().held_events,
-        100_000,
-        "a new reader begins with the oldest"
+        90_000,
+        "a new reader begins with what the others have not had"
     );
     let unknown = forget_reader(folder.path(), None, "never").unwrap_err().to_string();
     assert!(unknown.ends_with("has no reader `never`; it has sink, late"), "{unknown}");
     let forgotten = forget_reader(folder.path(), None, "late").unwrap();
-    assert_eq!((forgotten.freed_events, forgotten.held_events), (10_000, 90_000));
+    assert_eq!((forgotten.freed_events, forgotten.held_events), (0, 90_000));
     assert_eq!(drained(options).await.len(), 90_000);
+}
+
+/// A sink that gets another name goes on where it was, without a repeat.
+#[tokio::test]
+async fn the_reader_behind_the_last_one_that_was_forgotten_begins_where_that_stood() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = filled(folder.path()).await;
+    let forgotten = forget_reader(folder.path(), None, "sink").unwrap();
+    assert_eq!((forgotten.freed_events, forgotten.held_events), (0, 90_000));
+    let inspected = inspect(folder.path(), None).unwrap();
+    assert_eq!((inspected.held_events, inspected.readers.len()), (90_000, 0));
+    let none_left = forget_reader(folder.path(), None, "").unwrap_err().to_string();
+    assert!(none_left.contains("has no reader"), "{none_left}");
+    for waiting in [90_000, 0] {
+        assert_eq!(drained_by("other", options.clone()).await.len(), waiting);
+    }
 }
 
 #[tokio::test]
