@@ -97,7 +97,7 @@ impl Scene {
             (r"read \d+ records with \d+ events", "read [some] records with [some] events"),
             (r"in \d+ segments", "in [some] segments"),
             (r"gives up \d+ events", "gives up [some] events"),
-            (r"\d+ events are lost", "[some] events are lost"),
+            (r"\d+ events are given up", "[some] events are given up"),
             (r"\d+ events (are|were) kept", "[some] events $1 kept"),
             (r"byte [1-9]\d*:", "byte [number]:"),
             (r"\(\d+ bytes\) since", "([some] bytes) since"),

@@ -109,7 +109,7 @@ pub enum OpenError {
 pub(super) fn advice(error: &SurveyError) -> &'static str {
     match error {
         SurveyError::Damaged(_) | SurveyError::NoSuperblock => {
-            "; `weir channel verify` shows all that is damaged, `weir channel repair` goes on without it"
+            "; `weir channel verify` shows all that is damaged, `weir channel repair` says what it can go on with"
         }
         SurveyError::Version { .. } | SurveyError::Features { .. } => {
             "; let the version drain it that made it"

@@ -458,7 +458,7 @@ impl fmt::Display for Repair {
         damages.iter().try_for_each(|damage| writeln!(f, "  {damage}"))?;
         match made {
             true => {
-                writeln!(f, "{lost_events} events are lost; {kept_events} events were kept and wait")
+                writeln!(f, "{lost_events} events are given up; {kept_events} events were kept and wait")
             }
             false => writeln!(
                 f,
