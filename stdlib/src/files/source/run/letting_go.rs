@@ -13,11 +13,14 @@ use super::super::consumed::Consumed;
 use super::super::content::Content;
 use super::super::identity::Key;
 use super::super::room::Room;
-use super::super::tracked::{FileId, LOOKS, Phase, Search, Tracked};
+use super::super::tracked::{FileId, Phase, Search, Tracked};
 use super::super::{FileMode, FilesError};
 use super::looking::has_packed_name;
 use super::seeking::{is_closed, is_sought};
 use super::{GONE_OPEN, REPLACED, Run};
+
+/// So many looks must not find a file, one after the other, until it counts as gone when the source ends.
+const LOOKS: usize = 3;
 
 impl Run<'_> {
     /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
@@ -85,13 +88,11 @@ impl Run<'_> {
     /// Whether a file that holds another text now is left alone for a while: its last line waits for its end, and a
     /// copy that has both may not be known yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
-        let (now, looks) = (Instant::now(), self.looks);
+        let (now, looked) = (Instant::now(), self.looked.map(|(when, _)| when));
         let may_have_a_copy = self.files.may_have_a_copy(Some(id));
         let Some(file) = self.files.get(id).filter(|file| file.rest_waits()) else { return false };
-        let (since, looks_before) = *file.rewritten_since.get_or_insert((now, looks));
-        let is_looked_for =
-            looks - looks_before >= LOOKS || weir_runtime::put_back!("copies_looked_for_once");
-        let is_known = is_looked_for && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
+        let since = *file.rewritten_since.get_or_insert(now);
+        let is_known = looked > Some(since) && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
         if weir_runtime::put_back!("rests_handed_on_before_copies") || is_known {
             return false;
         }
@@ -170,7 +171,8 @@ impl Run<'_> {
         {
             return Ok(());
         }
-        // What has gone since the last look counts as well.
+        // What has gone since the last look counts as well. A file that is renamed while its directory is looked
+        // through may be missed once.
         for _look in 0..LOOKS {
             let seen = self.source.discovery.look().await?;
             self.files.see(&seen, true, Instant::now());
