@@ -6,7 +6,7 @@ use arrow_schema::{Schema, SchemaRef};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::image::{Image, Low, ReaderImage, beginning};
+use super::image::{Amount, Image, Low, ReaderImage, beginning};
 use super::inspection::Torn;
 use super::log::{
     Active, Draft, Extent, Log, LogSizes, SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies,
@@ -442,6 +442,10 @@ impl<S: Storage> Opener<'_, S> {
                 reader.done.remove_range(..low.sequence);
             }
             log.image.readers.push(reader);
+        }
+        if !log.image.readers.iter().any(|reader| reader.demand == Demand::Required) {
+            // Nothing is held for those that may miss events.
+            log.image.held = Amount::default();
         }
         before != self.opening.readers
     }

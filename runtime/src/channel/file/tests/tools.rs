@@ -163,6 +163,20 @@ async fn the_reader_behind_the_last_one_that_was_forgotten_begins_where_that_sto
     }
 }
 
+/// What waited for a required reader is not held for one that may miss events.
+#[tokio::test]
+async fn nothing_is_held_when_only_optional_readers_are_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = filled(folder.path()).await;
+    forget_reader(folder.path(), None, "sink").unwrap();
+    let channel = FileChannel::new(options).unwrap();
+    let _reader = channel.reader("other", Demand::Optional);
+    channel.open().await.unwrap();
+    channel.shut().await.unwrap();
+    drop(channel);
+    assert_eq!(inspect(folder.path(), None).unwrap().held_events, 0);
+}
+
 #[tokio::test]
 async fn a_reader_at_the_end_of_a_segment_that_is_gone_goes_on_in_the_next() {
     let folder = tempfile::tempdir().unwrap();
