@@ -259,26 +259,6 @@ impl Image {
     }
 }
 
-/// The name of what stands in the list for the last required reader, which was forgotten: the next one begins there.
-pub(super) const FORGOTTEN: &str = "";
-
-/// Where a new reader begins: it needs what one of the required readers before it has not had. None if there were none.
-pub(super) fn beginning(before: &[ReaderImage]) -> Option<(Low, RoaringTreemap)> {
-    let required = before.iter().filter(|reader| reader.demand == Demand::Required);
-    let mut all: Vec<&ReaderImage> = required.collect();
-    if all.is_empty() {
-        all.extend(before.iter().find(|reader| reader.name == FORGOTTEN));
-    }
-    let low = all.iter().map(|reader| reader.low).min_by_key(|low| low.sequence)?;
-    let had = |reader: &ReaderImage| {
-        let mut had = reader.done.clone();
-        had.insert_range(low.sequence..reader.low.sequence);
-        had
-    };
-    let all_had = all.iter().map(|reader| had(reader)).reduce(|all, one| all & one)?;
-    Some((low, all_had))
-}
-
 impl ReaderImage {
     pub(super) fn new(name: &str, demand: Demand, low: Low) -> ReaderImage {
         ReaderImage { name: name.to_owned(), demand, low, done: RoaringTreemap::new(), mark: 0 }

@@ -9,8 +9,9 @@ use thiserror::Error;
 
 use super::claim::Claim;
 use super::columns;
+use super::cursor::FORGOTTEN;
 use super::encryption::{self, EncryptionError, Missing};
-use super::image::{FORGOTTEN, Position};
+use super::image::Position;
 use super::record::Kind;
 use super::recovery::{LOCK, advice, lock_note};
 use super::scan::{Damage, Scan, ScanError};

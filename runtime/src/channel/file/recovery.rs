@@ -6,7 +6,8 @@ use arrow_schema::{Schema, SchemaRef};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::image::{Amount, Image, Low, ReaderImage, beginning};
+use super::cursor::beginning;
+use super::image::{Amount, Image, Low, ReaderImage};
 use super::inspection::Torn;
 use super::log::{
     Active, Draft, Extent, Log, LogSizes, SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies,

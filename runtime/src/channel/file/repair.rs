@@ -8,7 +8,8 @@ use std::path::Path;
 use arrow_schema::SchemaRef;
 
 use super::claim::Claim;
-use super::image::{Amount, FORGOTTEN, Image, Low, ReaderImage};
+use super::cursor::FORGOTTEN;
+use super::image::{Amount, Image, Low, ReaderImage};
 use super::inspection::{
     InspectionError, LogFiles, claim_or_damage, encrypted_directory, lock, plain_directory,
     superblock_or_damage, surveying,

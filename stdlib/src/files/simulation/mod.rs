@@ -215,6 +215,18 @@ fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
     assert!(points.len() > 1_500, "{} stops show little", points.len());
 }
 
+/// A packed copy was not known, since a look had missed it, or since looking into it failed just when the source ended.
+#[test]
+fn histories_that_have_failed_hold() {
+    for seed in [6_904, 9_864, 63_265] {
+        let way = WAYS[(seed % WAYS.len() as u64) as usize];
+        let (world, outcome) = simulate(stop_often(seed, way, None));
+        if let Err(what) = outcome {
+            panic!("{}", told(&world, seed, way, &what));
+        }
+    }
+}
+
 #[test]
 fn every_line_arrives_once_however_often_the_machine_stops() {
     let histories = number_from_environment("WEIR_HISTORIES");

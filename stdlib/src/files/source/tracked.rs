@@ -1,6 +1,7 @@
 //! The files that the source knows: those that are there, and those that have gone.
 
 mod kin;
+mod pruning;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::os::unix::ffi::OsStrExt;
@@ -11,15 +12,13 @@ use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(super) use self::pruning::LOOKS;
 use super::consumed::{Consumed, Marks};
 use super::content::Content;
 use super::discovery::{Seen, Sighting};
 use super::identity::{Key, Name, Stamp};
 use super::positions::{Copied, Ends, Memory, Remembered};
 use super::text::{Begun, Knowledge, Text};
-
-/// So many files that have gone are remembered, so that a packed copy of one is known.
-const GONE_MAX: usize = 10_000;
 
 /// A number for each file that is known, never used twice in a run.
 pub(super) type FileId = u64;
@@ -87,8 +86,8 @@ pub(super) struct Tracked {
     pub(super) search: Search,
     /// It has gone, and what is there of its last line is handed on.
     pub(super) is_let_go: bool,
-    /// When it was found to hold another text, while its last line waited.
-    pub(super) rewritten_since: Option<Instant>,
+    /// When it was found to hold another text, while its last line waited; and how many looks there had been.
+    pub(super) rewritten_since: Option<(Instant, u64)>,
     /// Put and not delivered.
     pub(super) marks: Marks,
     pub(super) delivered: DeliveredThrough,
@@ -238,6 +237,8 @@ pub(super) struct Files {
     gone: VecDeque<(Key, String)>,
     /// Copies that earlier runs have found, until they are seen.
     copies: HashMap<Key, Copied>,
+    /// Whether a file was let go of that had not been looked into, since this was asked last.
+    lost_unknown: bool,
 }
 
 impl Files {
@@ -438,53 +439,6 @@ impl Files {
         if let Some(known) = known {
             known.position = through.max(known.position);
         }
-    }
-
-    /// Lets go of files that have gone and of which nothing is under way; remembers them, within a bound.
-    /// Gives back the copies that no longer have to wait for one of them.
-    pub(super) fn prune(&mut self) -> Vec<FileId> {
-        let gone: Vec<FileId> = self
-            .all
-            .iter()
-            .filter(|(_, file)| {
-                let may_have_more = file.rest_waits() || file.search == Search::Failed;
-                let waits = file.due.is_some() || file.phase == Phase::Reading && may_have_more;
-                let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
-                file.gone_since.is_some() && is_idle
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        let mut partitions = HashMap::new();
-        for id in gone {
-            let Some(file) = self.all.remove(&id) else { continue };
-            if self.by_key.get(&file.key) == Some(&id) {
-                self.by_key.remove(&file.key);
-            }
-            if let Some(partition) = file.text.as_ref().and_then(|text| text.partition.clone())
-                && self.by_partition.get(&partition) == Some(&id)
-            {
-                self.by_partition.remove(&partition);
-            }
-            if let Some(known) = file.remember() {
-                partitions.insert(id, Partition::new(known.partition.clone()));
-                self.gone.push_back((file.key, known.partition.clone()));
-                self.remembered.entry(file.key).or_default().push(known);
-            }
-        }
-        while self.gone.len() > GONE_MAX {
-            if let Some((key, partition)) = self.gone.pop_front() {
-                self.forget_remembered(key, &partition);
-            }
-        }
-        self.wake(&partitions)
-    }
-
-    /// Files that earlier runs knew and that are not there any more count as gone.
-    pub(super) fn let_go_of_absent(&mut self) {
-        let absent = self.remembered.iter().filter(|(key, _)| !self.by_key.contains_key(key));
-        let absent = absent.flat_map(|(key, all)| all.iter().map(|known| (*key, known.partition.clone())));
-        self.gone.extend(absent.collect::<Vec<_>>());
-        self.copies.clear();
     }
 
     /// What has to be known of all of them after a restart.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weir_runtime::source::{Deliveries, Outlet};
@@ -13,14 +13,11 @@ use super::super::consumed::Consumed;
 use super::super::content::Content;
 use super::super::identity::Key;
 use super::super::room::Room;
-use super::super::tracked::{FileId, Phase, Search, Tracked};
+use super::super::tracked::{FileId, LOOKS, Phase, Search, Tracked};
 use super::super::{FileMode, FilesError};
 use super::looking::has_packed_name;
 use super::seeking::{is_closed, is_sought};
-use super::{GONE_OPEN, REPLACED, Run};
-
-/// So many looks must not find a file, one after the other, until it counts as gone when the source ends.
-const LOOKS: usize = 3;
+use super::{GONE_OPEN, OUTAGE_RETRY, REPLACED, Run};
 
 impl Run<'_> {
     /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
@@ -88,11 +85,13 @@ impl Run<'_> {
     /// Whether a file that holds another text now is left alone for a while: its last line waits for its end, and a
     /// copy that has both may not be known yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
-        let (now, looked) = (Instant::now(), self.looked.map(|(when, _)| when));
+        let (now, looks, unknown_lost_in) = (Instant::now(), self.looks, self.unknown_lost_in);
         let may_have_a_copy = self.files.may_have_a_copy(Some(id));
         let Some(file) = self.files.get(id).filter(|file| file.rest_waits()) else { return false };
-        let since = *file.rewritten_since.get_or_insert(now);
-        let is_known = looked > Some(since) && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
+        let (since, looks_before) = *file.rewritten_since.get_or_insert((now, looks));
+        let is_looked_for = looks - looks_before.max(unknown_lost_in) >= LOOKS
+            || weir_runtime::put_back!("copies_looked_for_once");
+        let is_known = is_looked_for && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
         if weir_runtime::put_back!("rests_handed_on_before_copies") || is_known {
             return false;
         }
@@ -171,8 +170,7 @@ impl Run<'_> {
         {
             return Ok(());
         }
-        // What has gone since the last look counts as well. A file that is renamed while its directory is looked
-        // through may be missed once.
+        // What has gone since the last look counts as well.
         for _look in 0..LOOKS {
             let seen = self.source.discovery.look().await?;
             self.files.see(&seen, true, Instant::now());
@@ -228,13 +226,24 @@ impl Run<'_> {
         if !self.files.iter().any(|(_, file)| has_ended(file) && file.rest_waits()) {
             return Ok(());
         }
-        let is_packed = |file: &Tracked| file.phase == Phase::New && has_packed_name(&file.path);
-        let unknown = self.files.iter().filter(|(_, file)| file.gone_since.is_none() && is_packed(file));
-        let unknown: Vec<FileId> = unknown.map(|(id, _)| id).collect();
-        for id in unknown {
-            self.identify(id).await?;
-            if let Some(file) = self.files.get(id) {
-                file.content = None;
+        let is_unknown = |file: &Tracked| {
+            file.phase == Phase::New && file.gone_since.is_none() && has_packed_name(&file.path)
+        };
+        for attempt in 1..=LOOKS {
+            let unknown = self.files.iter().filter(|(_, file)| is_unknown(file));
+            let unknown: Vec<FileId> = unknown.map(|(id, _)| id).collect();
+            if unknown.is_empty() {
+                break;
+            }
+            // One that can't be looked into now may be the copy all the same.
+            if attempt > 1 {
+                sleep(self.source.poll.min(OUTAGE_RETRY)).await;
+            }
+            for id in unknown {
+                self.identify(id).await?;
+                if let Some(file) = self.files.get(id) {
+                    file.content = None;
+                }
             }
         }
         Ok(())

@@ -80,6 +80,10 @@ impl Run<'_> {
         took += rest.elapsed();
         let apart = if all_watched && seen.all_told { LOOKS_APART_TOLD } else { LOOKS_APART_UNTOLD };
         self.looked = Some((Instant::now(), took));
+        self.looks += 1;
+        if self.files.has_lost_unknown() {
+            self.unknown_lost_in = self.looks;
+        }
         self.next_look = Instant::now() + self.source.poll.max((apart * took).min(LOOKS_APART_MAX));
         Ok(())
     }

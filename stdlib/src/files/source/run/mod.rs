@@ -73,7 +73,12 @@ struct Run<'a> {
     /// Files whose turn comes at a time.
     due: BTreeSet<(Instant, FileId)>,
     next_look: Instant,
+    /// When the last look ended, and how long it took.
     looked: Option<(Instant, Duration)>,
+    /// How many there were.
+    looks: u64,
+    /// The last look that has not found a file which was not looked into yet.
+    unknown_lost_in: u64,
     /// Whether it is still unknown which files of earlier runs are not there any more.
     absent_unknown: bool,
     turns: u64,
@@ -117,6 +122,8 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
         due: BTreeSet::new(),
         next_look: now,
         looked: None,
+        looks: 0,
+        unknown_lost_in: 0,
         absent_unknown: true,
         turns: 0,
         saves: Saves::new(now),

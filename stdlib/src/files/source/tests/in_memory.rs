@@ -102,19 +102,19 @@ async fn a_copy_is_known_although_reading_its_original_failed_until_it_had_gone(
 
 #[tokio::test(start_paused = true)]
 async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_rewritten_before_its_end_was_read() {
-    // The copy is noticed together with that, or by a later look.
-    for later in [false, true] {
+    // The copy is noticed together with that, or by a later look; and it may be renamed while one goes by.
+    for milliseconds in [0, 11, 21] {
         let (setting, folder) = in_memory();
         let log = folder.write("a.log", "1\nhalf");
         let mut trial = setting.begin().await;
         assert_eq!(trial.lines(1).await, ["1"]);
-        if later {
+        if milliseconds > 0 {
             folder.rewrite(&log, "other\n");
-            // Past the look that sees this.
-            tokio::time::sleep(Duration::from_millis(11)).await;
+            // Past the look that sees this, or the one behind it.
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         }
         folder.write("a.log.1.gz", gzip(b"1\nhalf a line\n"));
-        if !later {
+        if milliseconds == 0 {
             folder.rewrite(&log, "other\n");
         }
         let mut lines = trial.lines(2).await;

@@ -1,4 +1,5 @@
 use super::super::identity::Head;
+use super::pruning::GONE_MAX;
 use super::*;
 
 fn name(inode: u64, generation: u32) -> Partition {
