@@ -220,16 +220,14 @@ impl Cursor {
     }
 }
 
-/// The name of what stands in the list for the last required reader, which was forgotten: the next one begins there.
+/// The name that the last required reader keeps in the list when it is forgotten: events that wait for it are held, and
+/// the next reader begins there.
 pub(super) const FORGOTTEN: &str = "";
 
 /// Where a new reader begins: it needs what one of the required readers before it has not had. None if there were none.
 pub(super) fn beginning(before: &[ReaderImage]) -> Option<(Low, RoaringTreemap)> {
     let required = before.iter().filter(|reader| reader.demand == Demand::Required);
-    let mut all: Vec<&ReaderImage> = required.collect();
-    if all.is_empty() {
-        all.extend(before.iter().find(|reader| reader.name == FORGOTTEN));
-    }
+    let all: Vec<&ReaderImage> = required.collect();
     let low = all.iter().map(|reader| reader.low).min_by_key(|low| low.sequence)?;
     let had = |reader: &ReaderImage| {
         let mut had = reader.done.clone();

@@ -6,7 +6,7 @@ use arrow_schema::{Schema, SchemaRef};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::cursor::beginning;
+use super::cursor::{FORGOTTEN, beginning};
 use super::image::{Amount, Image, Low, ReaderImage};
 use super::inspection::Torn;
 use super::log::{
@@ -358,7 +358,9 @@ impl<S: Storage> Opener<'_, S> {
                 return Err(OpenError::Schema { place, what });
             }
         }
-        let there = |reader: &ReaderImage| readers.iter().any(|(name, _)| *name == reader.name);
+        let there = |reader: &ReaderImage| {
+            reader.name == FORGOTTEN || readers.iter().any(|(name, _)| *name == reader.name)
+        };
         let mut required = surveyed.image.readers.iter().filter(|reader| reader.demand == Demand::Required);
         match required.find(|reader| !there(reader)) {
             Some(ReaderImage { name, .. }) => {

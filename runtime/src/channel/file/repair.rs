@@ -403,22 +403,15 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
         what: "opening it".to_owned(),
         source: std::io::Error::other(error),
     })?;
-    let (forgotten, others) =
-        std::mem::take(&mut log.image.readers).into_iter().partition(|known| known.name == reader);
-    log.image.readers = others;
-    let has_required =
-        |readers: &[ReaderImage]| readers.iter().any(|reader| reader.demand == Demand::Required);
-    if has_required(&forgotten) && !has_required(&log.image.readers) {
+    let is_required = |reader: &ReaderImage| reader.demand == Demand::Required;
+    let has_others = log.image.readers.iter().any(|other| is_required(other) && other.name != reader);
+    let last = log.image.readers.iter_mut().find(|known| known.name == reader && is_required(known));
+    match last.filter(|_| !has_others) {
         // What waits for it waits for the next one.
-        let stands = forgotten.into_iter().map(|reader| ReaderImage {
-            name: FORGOTTEN.to_owned(),
-            demand: Demand::Optional,
-            ..reader
-        });
-        log.image.readers.extend(stands);
-    } else {
-        log.image.held = count_held(storage, &log)?;
+        Some(last) => FORGOTTEN.clone_into(&mut last.name),
+        None => log.image.readers.retain(|known| known.name != reader),
     }
+    log.image.held = count_held(storage, &log)?;
     let held_events = log.image.held.events;
     log.checkpoint(true, true).map_err(appending(storage))?;
     Ok(Forgotten { reader: reader.to_owned(), freed_events: found.events - held_events, held_events })

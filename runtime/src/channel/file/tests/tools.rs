@@ -158,6 +158,9 @@ async fn the_reader_behind_the_last_one_that_was_forgotten_begins_where_that_sto
     assert_eq!((inspected.held_events, inspected.readers.len()), (90_000, 0));
     let none_left = forget_reader(folder.path(), None, "").unwrap_err().to_string();
     assert!(none_left.contains("has no reader"), "{none_left}");
+    // Neither another opening nor a repair lets go of what waits.
+    std::fs::remove_file(folder.path().join(superblock::SUPERBLOCK)).unwrap();
+    assert_eq!(repair(folder.path(), None).unwrap().kept_events, 90_000);
     for waiting in [90_000, 0] {
         assert_eq!(drained_by("other", options.clone()).await.len(), waiting);
     }
