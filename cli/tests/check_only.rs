@@ -50,7 +50,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// What a check says. A start says the same, and neither changes anything.
+/// The messages of `weir run --check-only`. A start gives the same messages, and neither changes a file.
 fn refused(folder: &Path) -> String {
     let before = files(folder);
     let said = checked(folder);

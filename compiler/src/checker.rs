@@ -12,7 +12,7 @@ use crate::names::scopes::Scopes;
 use crate::signatures::{FunctionSignature, Library, SettingSignature};
 use crate::types::{SchemaType, Type};
 
-/// What a place asks for, and the setting to point at when it gets something else.
+/// The type that a value must have in its place, and the setting that a diagnostic points at if it has another one.
 pub(crate) struct Expectation<'e> {
     pub(crate) value_type: &'e Type,
     pub(crate) optional: bool,
@@ -24,7 +24,7 @@ impl<'e> Expectation<'e> {
         Expectation { value_type: &setting.value_type, optional: setting.optional, setting: Some(setting) }
     }
 
-    /// What no setting asks for.
+    /// A type that no setting declares.
     pub(crate) fn plain(value_type: &'e Type) -> Expectation<'e> {
         Expectation { value_type, optional: false, setting: None }
     }
@@ -37,7 +37,7 @@ impl<'e> Expectation<'e> {
         self.value_type.named(self.optional)
     }
 
-    /// What asks for the type, and where it says so.
+    /// The setting that declares the type in words, and the place of its declaration.
     pub(crate) fn declared(&self) -> Option<(String, Span)> {
         self.setting.map(|setting| {
             let type_name = setting.value_type.named(setting.optional);

@@ -1,8 +1,8 @@
-//! What comes from outside of a program's text.
+//! Options of a compilation: values of params and environment variables.
 
 use std::collections::BTreeMap;
 
-/// What comes from outside of the program's text.
+/// Values that a compilation takes from outside of the program's text.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Values of params by name, as `--set` gives them; they come before the environment.

@@ -13,7 +13,7 @@ use crate::signatures::{Library, Named, Signature, Variant};
 use crate::types::Type;
 use crate::values::requirements::{Side, is_met};
 
-/// What the settings of a component make it do although its class would not.
+/// A loss or a repeat that the settings of a component allow and its delivery class alone does not.
 pub(crate) struct SetShortfall<'h> {
     pub(crate) clause: &'h Shortfall,
     /// The variant that it is set to, if it is that which says so.

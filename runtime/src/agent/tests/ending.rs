@@ -1,7 +1,7 @@
 //! How an agent ends of which something has failed.
 
+use super::starting::small_channel;
 use super::*;
-use crate::channel::Hooked;
 
 /// Never ends.
 pub(super) struct Stuck;
@@ -17,14 +17,7 @@ impl Sink for Stuck {
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_fails_while_the_last_sink_ends_fails_the_agent() {
     fn late(_: &Settings, _: Context) -> Result<Arc<dyn Channel>, Failure> {
-        let limits = Limits {
-            capacity: 100,
-            transaction_capacity: 10,
-            byte_capacity: 1 << 20,
-            keep_alive: Duration::from_secs(3),
-        };
-        let channel = Hooked::new(Arc::new(MemoryChannel::new(limits)));
-        Ok(Arc::new(channel.before_shut(|| Err(Failure::permanent(Away)))))
+        Ok(Arc::new(small_channel().before_shut(|| Err(Failure::permanent(Away)))))
     }
     let registry = registry().channel("memory", late);
     let agent = Agent::build(&plan(50, &[]), &registry, Arc::new(SystemClock)).unwrap();

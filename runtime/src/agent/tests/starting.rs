@@ -55,16 +55,21 @@ impl Sink for Trivial {
     }
 }
 
+/// A channel in memory for 100 events.
+pub(super) fn small_channel() -> Hooked {
+    let limits = Limits {
+        capacity: 100,
+        transaction_capacity: 10,
+        byte_capacity: 1 << 20,
+        keep_alive: Duration::from_secs(3),
+    };
+    Hooked::new(Arc::new(MemoryChannel::new(limits)))
+}
+
 /// An agent with a channel that is refused, and one with a sink that is.
 fn agents() -> [(Agent, &'static str); 2] {
     fn hooked(_: &Settings, _: Context) -> Result<Arc<dyn Channel>, Failure> {
-        let limits = Limits {
-            capacity: 100,
-            transaction_capacity: 10,
-            byte_capacity: 1 << 20,
-            keep_alive: Duration::from_secs(3),
-        };
-        Ok(Arc::new(Hooked::new(Arc::new(MemoryChannel::new(limits))).before_open(attempt)))
+        Ok(Arc::new(small_channel().before_open(attempt)))
     }
     let build = |plan: &Plan, registry| Agent::build(plan, &registry, Arc::new(SystemClock)).unwrap();
     let of_channel = build(&plan(50, &[]), registry().channel("memory", hooked));
