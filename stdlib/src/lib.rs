@@ -1,60 +1,30 @@
-//! The component library: a folder for each component, its signature in the language (`.flow`)
-//! beside its Rust. This page is the one list of them.
+//! The library: components, the functions of the language, and the signatures of both.
+//!
+//! | folder | |
+//! | --- | --- |
+//! | `components/` | sources, channels and sinks: a folder for each, signature (`.flow`) beside Rust |
+//! | `tools/` | what several components share: writing files, listening, lines, buffers, secrets, templates |
+//! | `formats/` | encoders of events, and codecs |
+//! | `language/` | functions, parsers, interceptors and types |
 //!
 //! This crate must not know the compiler: it hands out its signatures as text.
 
-mod buffers;
-mod due;
-mod file_channel;
-mod file_sink;
-mod files;
+mod components;
 mod formats;
-mod functions;
-mod generate;
-#[cfg(feature = "hdfs")]
-mod hdfs;
-#[cfg(test)]
-mod hostile_plans;
-mod http;
-#[cfg(feature = "kafka")]
-pub mod kafka;
+mod language;
 mod library;
-mod lines;
-mod listening;
-mod memory;
-mod null;
-mod secrets;
-mod stdin;
-mod stdout;
-mod syslog;
-mod tcp_lines;
-mod template;
 #[cfg(test)]
-mod trial;
-mod types;
+mod tests;
+mod tools;
 
-pub use file_sink::{LedgerRepair, LedgerRepairError};
-pub use files::sink::repair_ledger;
+pub use components::files::sink::repair_ledger;
+#[cfg(feature = "kafka")]
+pub use components::kafka;
 pub use library::library_sources;
+pub use tools::file_writer::{LedgerRepair, LedgerRepairError};
 use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with, and every function.
 pub fn registry() -> Registry {
-    let registry = Registry::default()
-        .source("files", files::source::make)
-        .source("generate", generate::make)
-        .source("http", http::make)
-        .source("stdin", stdin::make)
-        .source("syslog", syslog::make)
-        .source("tcp_lines", tcp_lines::make)
-        .channel("file", file_channel::make)
-        .channel("memory", memory::make)
-        .sink("files", files::sink::make)
-        .sink("null", null::make)
-        .sink("stdout", stdout::make);
-    #[cfg(feature = "hdfs")]
-    let registry = registry.sink("hdfs", hdfs::sink::make);
-    #[cfg(feature = "kafka")]
-    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
-    functions::register(registry)
+    language::functions::register(components::register(Registry::default()))
 }

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use weir_runtime::batch::Batch;
 
-use crate::buffers::Buffers;
+use crate::tools::buffers::Buffers;
 use avro::AvroFile;
 use columns::{Columns, Style};
 pub(crate) use compression::Compression;

@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 
 use super::compression::{Compression, Compressor};
 use super::{Gathered, json};
-use crate::buffers::Buffers;
+use crate::tools::buffers::Buffers;
 
 /// How much is gathered before it goes through a compressor, whose calls cost more than lines do.
 const STAGED_BYTES: usize = 64 * 1024;

@@ -1,0 +1,102 @@
+//! The channel on disk; the core brings it, this gives it its settings.
+
+mod encryption;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use weir_plan::Settings;
+use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits};
+use weir_runtime::{Context, Failure};
+
+use crate::language::types::Overflow;
+use encryption::Encryption;
+
+#[derive(Deserialize)]
+struct FileSettings {
+    path: PathBuf,
+    capacity: usize,
+    transaction_capacity: usize,
+    byte_capacity: u64,
+    keep_alive: Duration,
+    overflow: Overflow,
+    compress: LogCompression,
+    encrypt: Option<Encryption>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum LogCompression {
+    None,
+    Lz4,
+    Zstd,
+}
+
+impl From<LogCompression> for Compression {
+    fn from(compress: LogCompression) -> Compression {
+        match compress {
+            LogCompression::None => Compression::None,
+            LogCompression::Lz4 => Compression::Lz4,
+            LogCompression::Zstd => Compression::Zstd,
+        }
+    }
+}
+
+/// Makes a file channel. Its directory is touched when the agent starts.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Channel>, Failure> {
+    let settings: FileSettings = settings.read().map_err(Failure::permanent)?;
+    let FileSettings { path, capacity, transaction_capacity, byte_capacity, keep_alive, .. } = settings;
+    let Context { program, component, schema, meter, .. } = context;
+    let owner = format!("{program}/{component}");
+    let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };
+    let options = FileChannelOptions {
+        component,
+        owner,
+        path,
+        schema,
+        limits,
+        overflow: settings.overflow.into(),
+        compression: settings.compress.into(),
+        meter,
+    };
+    Ok(match settings.encrypt {
+        None => Arc::new(FileChannel::new(options).map_err(Failure::permanent)?),
+        Some(encryption) => {
+            let keys = encryption.keys().map_err(Failure::permanent)?;
+            Arc::new(FileChannel::encrypted(options, keys).map_err(Failure::permanent)?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+
+    use super::*;
+
+    #[test]
+    fn a_put_takes_what_the_signature_says() {
+        let signature = include_str!("file.flow");
+        assert!(signature.contains("takes byte_capacity * 3 / 8") && signature.contains("takes 256MiB"));
+        for byte_capacity in [16 << 20, (16 << 20) + 12_345, 512 << 20, 2 << 30, 4 << 30, 64 << 40] {
+            let keep_alive = Duration::from_secs(3);
+            let limits = Limits { capacity: 1_000, transaction_capacity: 1_000, byte_capacity, keep_alive };
+            let options = FileChannelOptions {
+                component: "log".into(),
+                owner: "test/log".to_owned(),
+                path: PathBuf::from("/nowhere"),
+                schema: Arc::new(Schema::empty()),
+                limits,
+                overflow: weir_runtime::channel::Overflow::Wait,
+                compression: Compression::None,
+                meter: Arc::default(),
+            };
+            let taken = FileChannel::new(options).unwrap().limits().byte_capacity;
+            let said = (byte_capacity * 3 / 8).min(256 << 20);
+            // Segments are whole pages, which leaves a little more.
+            assert!((said..said + (64 << 10)).contains(&taken), "{byte_capacity}: {taken}, not {said}");
+        }
+    }
+}

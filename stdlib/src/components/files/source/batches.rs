@@ -1,0 +1,74 @@
+//! Batches of what was read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::BinaryViewBuilder;
+use arrow_array::{BinaryViewArray, Int64Array};
+use arrow_buffer::Buffer;
+use arrow_schema::{ArrowError, SchemaRef};
+use weir_runtime::batch::{Batch, Column, Identities, Origins, Partition};
+use weir_runtime::{Clock, Context};
+
+use super::FilesError;
+use super::reading::Chunk;
+use crate::tools::buffers::Buffers;
+use crate::tools::lines::Span;
+
+/// Makes batches of the source's type.
+pub(super) struct Batches {
+    schema: SchemaRef,
+    clock: Arc<dyn Clock>,
+    host: String,
+    buffers: Buffers,
+    /// Whether each event says where in its file it ends.
+    pub(super) identities: bool,
+}
+
+impl Batches {
+    pub(super) fn new(context: &Context, buffers: Buffers) -> Batches {
+        Batches {
+            schema: context.schema.clone(),
+            clock: context.clock.clone(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            buffers,
+            identities: false,
+        }
+    }
+
+    /// The events of a chunk. Their bodies are views into its buffer.
+    pub(super) fn of(&self, chunk: Chunk, path: &Path, partition: &Partition) -> Result<Batch, FilesError> {
+        let Chunk { buffer, spans, after, next, .. } = chunk;
+        let offsets = spans.iter().map(|span| (after + u64::from(span.begin)) as i64);
+        let named = vec![
+            ("@file", Column::constant_text(&path.to_string_lossy())),
+            ("@offset", Int64Array::from_iter_values(offsets).into()),
+            ("@host", Column::constant_text(&self.host)),
+            ("@timestamp", Column::constant_time(self.clock.now())),
+            (weir_plan::BODY, bodies(self.buffers.share(buffer), &spans)?.into()),
+        ];
+        let origins = Origins::one(partition.clone(), after, next);
+        let batch = Batch::assemble(&self.schema, named, spans.len(), origins)?;
+        if !self.identities {
+            return Ok(batch);
+        }
+        let positions = spans.iter().map(|span| span.behind).collect();
+        Ok(batch.with_identities(Identities::of_one(partition.clone(), positions))?)
+    }
+
+    /// No event, but a position.
+    pub(super) fn mark(&self, partition: Partition, after: u64, through: u64) -> Result<Batch, FilesError> {
+        let chunk = Chunk { after, next: through, ..Chunk::default() };
+        self.of(chunk, Path::new(""), &partition)
+    }
+}
+
+/// Views of events in one buffer. An empty line is an empty body.
+fn bodies(buffer: Buffer, spans: &[Span]) -> Result<BinaryViewArray, ArrowError> {
+    let mut builder = BinaryViewBuilder::with_capacity(spans.len());
+    let block = builder.append_block(buffer);
+    for span in spans {
+        builder.try_append_view(block, span.begin, span.length)?;
+    }
+    Ok(builder.finish())
+}

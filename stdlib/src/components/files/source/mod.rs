@@ -1,0 +1,289 @@
+//! The source that reads files, whether they grow or are complete.
+//!
+//! | module | |
+//! | --- | --- |
+//! | `patterns`, `discovery` | what the paths match, and the files that match now |
+//! | `watching` | being told when something happens |
+//! | `identity` | which file this is, whatever it is called: names of partitions |
+//! | `tracked` | all files that are known, with what is put and delivered of each |
+//! | `text`, `content`, `consumed` | one file: opened, unpacked, known again, checked |
+//! | `copies` | what a packed file is a copy of |
+//! | `reading`, `lines` | its text becomes events |
+//! | `rests` | last lines without their ends, for when their file has gone |
+//! | `batches` | events become batches |
+//! | `room` | where all this happens: this machine's files, or simulated ones |
+//! | `positions` | what outlasts the agent |
+//! | `run` | the loop over all of it |
+
+mod batches;
+mod consumed;
+mod content;
+mod copies;
+mod discovery;
+mod identity;
+mod patterns;
+mod positions;
+mod putting_away;
+mod reading;
+mod rests;
+pub(super) mod room;
+mod run;
+mod text;
+mod tracked;
+mod watching;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use async_trait::async_trait;
+use regex::bytes::Regex;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::task::JoinError;
+use weir_plan::Settings;
+use weir_runtime::batch::BatchError;
+use weir_runtime::source::{PutError, Source, SourcePort};
+use weir_runtime::storage::probe;
+use weir_runtime::{Context, Descriptors, Failure, Meter, Purpose, Said};
+
+use crate::tools::buffers::Buffers;
+use crate::tools::lines::{Grouping, LineRules, LongLine};
+use batches::Batches;
+use discovery::Discovery;
+use patterns::Patterns;
+use positions::{KeepPositions, Memory, PositionsError};
+use rests::Rests;
+use room::{LocalRoom, Room};
+use text::TextRules;
+
+/// The enum `After` of the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum After {
+    Keep,
+    Rename { suffix: String },
+    Delete,
+}
+
+/// The enum `FileStart` of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileStart {
+    Beginning,
+    End,
+}
+
+/// The enum `FileMode` of the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileMode {
+    Follow { start: FileStart },
+    Complete { after: After },
+}
+
+/// The enum `Multiline` of the signature.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Multiline {
+    Begins { pattern: String, most: usize, wait: Duration },
+    Continues { pattern: String, most: usize, wait: Duration },
+}
+
+#[derive(Deserialize)]
+struct FilesSettings {
+    paths: Vec<String>,
+    mode: FileMode,
+    max_line: usize,
+    long_lines: LongLine,
+    multiline: Option<Multiline>,
+    decompress: bool,
+    positions: Option<PathBuf>,
+    poll: Duration,
+    batch: usize,
+    linger: Option<Duration>,
+}
+
+/// Reads files, one event a line, or as `multiline` says.
+struct FilesSource {
+    component: Arc<str>,
+    meter: Arc<Meter>,
+    descriptors: Descriptors,
+    batches: Batches,
+    discovery: Discovery,
+    mode: FileMode,
+    rules: Arc<TextRules>,
+    /// How long an event of several lines waits for further ones.
+    pause: Option<Duration>,
+    poll: Duration,
+    linger: Option<Duration>,
+    positions_path: Option<PathBuf>,
+    /// Open once it has run.
+    positions: Option<Arc<dyn KeepPositions>>,
+    /// What earlier runs have left.
+    remembered: Memory,
+    /// The warnings of lines that are too long, and of files that have gone before they were read to their ends.
+    long_lines: Said,
+    gone_unread: Said,
+    /// The warnings of copies that wait for files that are set aside.
+    waiting_copies: Said,
+    /// Whether files that are found belong to the time before the source first ran.
+    first_run: bool,
+}
+
+#[derive(Debug, Error)]
+enum FilesError {
+    #[error("the glob `{glob}` can't be used")]
+    Glob { glob: String, source: globset::Error },
+    #[error("the glob `{glob}` has more than {most} combinations of its alternatives")]
+    Alternatives { glob: String, most: usize },
+    #[error("the pattern of `multiline` can't be used")]
+    Pattern(#[from] regex::Error),
+    #[error("the suffix for files that are done must not be empty")]
+    EmptySuffix,
+    #[error("a thread that reads files has ended")]
+    Thread(#[from] JoinError),
+    #[error("making a batch")]
+    Batch(#[from] BatchError),
+    #[error("making views of lines")]
+    Views(#[from] ArrowError),
+    #[error(transparent)]
+    Positions(#[from] PositionsError),
+    #[error(transparent)]
+    Put(#[from] PutError),
+}
+
+impl FilesError {
+    fn into_failure(self) -> Failure {
+        match self {
+            FilesError::Put(error) => error.into_failure(),
+            // Another agent may end, a disk may get room.
+            error @ FilesError::Positions(
+                PositionsError::File { .. }
+                | PositionsError::Directory { .. }
+                | PositionsError::Locked { .. },
+            ) => Failure::from(error),
+            error => Failure::permanent(error),
+        }
+    }
+}
+
+/// Makes a source of files.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    make_in(Arc::new(LocalRoom), settings, context)
+}
+
+/// Makes a source of files that are in this room.
+pub(super) fn make_in(
+    room: Arc<dyn Room>,
+    settings: &Settings,
+    context: Context,
+) -> Result<Box<dyn Source>, Failure> {
+    context.descriptors.expect(Purpose::SourceFile);
+    let settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
+    Ok(Box::new(FilesSource::new(room, settings, context).map_err(Failure::permanent)?))
+}
+
+impl FilesSource {
+    fn new(
+        room: Arc<dyn Room>,
+        settings: FilesSettings,
+        context: Context,
+    ) -> Result<FilesSource, FilesError> {
+        let suffix = match &settings.mode {
+            FileMode::Complete { after: After::Rename { suffix } } if suffix.is_empty() => {
+                return Err(FilesError::EmptySuffix);
+            }
+            FileMode::Complete { after: After::Rename { suffix } } => Some(suffix.as_str()),
+            FileMode::Complete { .. } | FileMode::Follow { .. } => None,
+        };
+        let complete = matches!(settings.mode, FileMode::Complete { .. });
+        let patterns = Patterns::new(settings.paths, complete, suffix)?;
+        let discovery = Discovery::new(room.clone(), patterns, context.component.clone(), &context.meter);
+        let (grouping, pause) = match settings.multiline {
+            None => (None, None),
+            Some(multiline) => {
+                let (grouping, wait) = multiline.grouping()?;
+                (Some(grouping), Some(wait))
+            }
+        };
+        let lines =
+            LineRules { line_bytes_max: settings.max_line, long_lines: settings.long_lines, grouping };
+        let buffers = Buffers::default();
+        let rules = TextRules {
+            buffers: buffers.clone(),
+            lines,
+            events_max: settings.batch,
+            follow: matches!(settings.mode, FileMode::Follow { .. }),
+            decompress: settings.decompress,
+            room,
+            rests: Rests::default(),
+        };
+        Ok(FilesSource {
+            component: context.component.clone(),
+            meter: context.meter.clone(),
+            descriptors: context.descriptors.clone(),
+            batches: Batches::new(&context, buffers),
+            discovery,
+            mode: settings.mode,
+            rules: Arc::new(rules),
+            pause,
+            poll: settings.poll,
+            linger: settings.linger,
+            positions_path: settings.positions,
+            positions: None,
+            remembered: Memory::default(),
+            long_lines: Said::default(),
+            gone_unread: Said::default(),
+            waiting_copies: Said::default(),
+            first_run: true,
+        })
+    }
+}
+
+impl Multiline {
+    /// Which lines belong together, and how long the last of them wait for others.
+    fn grouping(self) -> Result<(Grouping, Duration), FilesError> {
+        let (pattern, match_begins, lines_max, wait) = match self {
+            Multiline::Begins { pattern, most, wait } => (pattern, true, most, wait),
+            Multiline::Continues { pattern, most, wait } => (pattern, false, most, wait),
+        };
+        Ok((Grouping { pattern: Regex::new(&pattern)?, match_begins, lines_max }, wait))
+    }
+}
+
+#[async_trait]
+impl Source for FilesSource {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let buffers = self.rules.buffers.clone();
+        buffers.during(run::run(self, port)).await.map_err(FilesError::into_failure)
+    }
+
+    async fn probe(&mut self) -> Vec<Failure> {
+        let Some(positions) = &self.positions_path else { return Vec::new() };
+        let directory = positions.parent().unwrap_or(Path::new("."));
+        if let Err(error) = probe(directory).await {
+            return vec![Failure::from(error)];
+        }
+        let path = positions.clone();
+        let tried = self.rules.room.drive().run(move || positions::probe(&path)).await;
+        let tried = tried.map_err(FilesError::from).and_then(|tried| tried.map_err(FilesError::from));
+        tried.err().map(FilesError::into_failure).into_iter().collect()
+    }
+
+    /// Also with packed copies: a copy goes on with the partition of what it was made of. But by a position alone
+    /// a copy can't be told from another text that begins alike, which would then not be read.
+    fn keeps_exactly_once(&self) -> bool {
+        !self.rules.decompress || self.positions_path.is_some()
+    }
+
+    fn exactly_once_lacks(&self) -> Option<&'static str> {
+        (!self.keeps_exactly_once()).then_some(
+            "`decompress` takes `positions` for it, since a packed copy is known by the hashes that are kept there",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use super::super::room::{LocalRoom, OpenPositions, Room};
+use super::*;
+
+fn open(path: &Path) -> Result<OpenPositions, PositionsError> {
+    LocalRoom.positions(path)
+}
+
+fn remembered(position: u64) -> Remembered {
+    let name = Name {
+        key: Key { device: 1, inode: 2, birth: 3 },
+        head: Head::of(b"one\n"),
+        generation: 0,
+        first: None,
+    };
+    Remembered {
+        path: "/var/log/a.log".into(),
+        position: DeliveredThrough::not_wanted_before(position),
+        consumed: Some(Consumed { base: 0, through: position, digest: u64::MAX }),
+        rest: Some(Stamp { length: position, modified: 1_795_391_036_913_788_252 }),
+        ..Remembered::named(&name.partition(), name)
+    }
+}
+
+fn memory(position: u64) -> Memory {
+    let key = Key { device: 1, inode: 2, birth: 3 };
+    let copied = remembered(position);
+    let stamp = copied.rest.unwrap();
+    let partition = copied.partition.clone();
+    let copy = Copied { key, stamp, partition, done: true };
+    let packed =
+        Remembered { copy: Some(key), packed: true, path: "/var/log/b.log".into(), ..copied.clone() };
+    let incarnation = weir_runtime::channel::Incarnation::from_bytes([7; 16]);
+    let ends = Ends {
+        channels: [("buffer".into(), incarnation)].into(),
+        memories: [("small".into(), [("out".to_owned(), 12)].into())].into(),
+    };
+    Memory { files: vec![copied, packed], copies: vec![copy], ends }
+}
+
+#[test]
+fn what_was_saved_is_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/positions.json");
+    let (positions, loaded) = open(&path).unwrap();
+    assert_eq!(loaded, None);
+    for position in [1, 7] {
+        positions.save(&memory(position)).unwrap();
+    }
+    drop(positions);
+    assert_eq!(open(&path).unwrap().1, Some(memory(7)));
+}
+
+#[test]
+fn what_earlier_versions_have_saved_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let file = concat!(
+        r#"{"partition":"1-2-3-4-5-0","path":"/var/log/a.log","position":7,"#,
+        r#""head":{"length":4,"hash":1},"consumed":{"base":0,"through":7,"digest":5},"#,
+        r#""rest":{"length":7,"modified":9}"#
+    );
+    let copy = concat!(
+        r#"{"key":{"device":1,"inode":2,"birth":3},"stamp":{"length":4,"modified":5},"#,
+        r#""partition":"1-2-3-4-5-0","done":true}"#
+    );
+    std::fs::write(&path, format!(r#"{{"version":1,"files":[{file}}}]}}"#)).unwrap();
+    let memory = open(&path).unwrap().1.unwrap();
+    let [known] = memory.files.as_slice() else { panic!("{memory:?}") };
+    assert_eq!(
+        (known.position.position(), known.copy, known.packed, memory.copies),
+        (7, None, false, Vec::new())
+    );
+    std::fs::write(&path, format!(r#"{{"version":2,"files":[{file},"packed":true}}],"copies":[{copy}]}}"#))
+        .unwrap();
+    let memory = open(&path).unwrap().1.unwrap();
+    assert!(memory.files[0].packed && memory.copies[0].done);
+    assert_eq!(memory.ends, Ends::default());
+}
+
+/// What this version writes. When it has to change, the version has to as well, and this one is still read.
+#[test]
+fn the_present_version_is_written_as_it_always_was() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/components/files/source/positions/golden-3.json");
+    let golden = std::fs::read_to_string(golden).unwrap();
+    assert_eq!(String::from_utf8(format::write(&memory(7)).unwrap()).unwrap(), golden);
+    assert_eq!(format::read(golden.as_bytes()).unwrap(), memory(7));
+}
+
+#[test]
+fn a_second_agent_is_kept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let _first = open(&path).unwrap();
+    assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+}
+
+fn format_error(path: &Path, text: impl AsRef<[u8]>) -> FormatError {
+    std::fs::write(path, text).unwrap();
+    match open(path) {
+        Err(PositionsError::Format { source, .. }) => source,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was understood"),
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_never_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    assert!(matches!(format_error(&path, "{\"version\": 1, \"files\": ["), FormatError::Json(_)));
+    let later = format_error(&path, "{\"version\": 9, \"files\": []}");
+    assert!(matches!(later, FormatError::Version { version: 9 }));
+}
+
+#[test]
+fn any_changed_byte_is_noticed_and_the_line_of_a_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let text = format::write(&memory(7)).unwrap();
+    for at in 0..text.len() {
+        let mut changed = text.clone();
+        changed[at] = if changed[at] == b'8' { b'9' } else { b'8' };
+        format_error(&path, &changed);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let changed = text.replacen("a.log\",\"position\":7", "a.log\",\"position\":8", 1);
+    assert_ne!(changed, text);
+    let message = format_error(&path, changed).to_string();
+    assert!(message.starts_with("line 3, entry 1 (`/var/log/a.log`): "), "{message}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[3].contains("/var/log/b.log"), "the second file has the next line: {text}");
+}
+
+#[test]
+fn a_position_before_what_was_hashed_is_refused_in_earlier_versions_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let text = concat!(
+        r#"{"version":2,"files":[{"partition":"1-2-3-4-5-0","path":"/var/log/a.log","position":6,"#,
+        r#""head":{"length":4,"hash":1},"consumed":{"base":0,"through":7,"digest":5},"rest":null}],"copies":[]}"#
+    );
+    let message = format_error(&path, text).to_string();
+    assert!(message.contains("entry 1 (`/var/log/a.log`)"), "{message}");
+}
+
+/// Somebody tidies up while an agent runs: no second one gets in, and the lock is there again.
+#[test]
+fn a_removed_lock_lets_no_second_agent_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let lock = folder.path().join("positions.json.lock");
+    let (first, _) = open(&path).unwrap();
+    first.save(&memory(1)).unwrap();
+    for position in [7, 8] {
+        std::fs::remove_file(&lock).unwrap();
+        assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+        // The second agent has left a lock that it does not hold.
+        first.save(&memory(position)).unwrap();
+        assert!(lock.exists());
+        assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+    }
+    drop(first);
+    let (second, loaded) = open(&path).unwrap();
+    assert_eq!(loaded, Some(memory(8)));
+    // One that goes on where the first was holds it as well.
+    std::fs::remove_file(&lock).unwrap();
+    assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
+    drop(second);
+    open(&path).unwrap();
+}
+
+/// Before the first save there is nothing else to lock: the one that is late learns of it, and writes nothing.
+#[test]
+fn an_agent_whose_lock_another_has_taken_saves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("positions.json");
+    let (first, _) = open(&path).unwrap();
+    std::fs::remove_file(folder.path().join("positions.json.lock")).unwrap();
+    let (second, _) = open(&path).unwrap();
+    second.save(&memory(7)).unwrap();
+    assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
+    drop(second);
+    // The other has ended: but what it has saved has to be read first.
+    assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
+    drop(first);
+    assert_eq!(open(&path).unwrap().1, Some(memory(7)));
+}

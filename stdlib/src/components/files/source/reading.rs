@@ -1,0 +1,247 @@
+//! A turn at a file: some of its text becomes spans of a buffer. It blocks.
+
+use std::io;
+
+use memchr::memchr;
+
+use super::consumed::Running;
+use super::content::Content;
+use crate::tools::buffers::Buffers;
+use crate::tools::lines::{Ending, LineRules, Span, Split};
+
+/// How much of a text is read at once, at most. It bounds what the views into a buffer keep alive.
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
+/// And at least.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// The longest end of a text without a line's end that is kept in memory.
+const REST_BYTES_MAX: usize = 64 << 10;
+
+/// Some events of a text.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    /// The bytes that the events are in. The first of them stands at `after` of the text.
+    pub(super) buffer: Vec<u8>,
+    pub(super) spans: Vec<Span>,
+    /// Where it begins in the text.
+    pub(super) after: u64,
+    /// Where reading goes on.
+    pub(super) next: u64,
+    /// How many lines were too long.
+    pub(super) too_long: u64,
+    /// Whether there is no more to be read for now.
+    pub(super) at_end: bool,
+    /// The text that was seen, up to here; behind `next` there is no line's end before it.
+    pub(super) seen: u64,
+    /// What waits behind `next` for further text, unless that is a lot.
+    pub(super) rest: Vec<u8>,
+}
+
+/// Reads a text event by event, without holding more of it than is asked for.
+#[derive(Clone)]
+pub(super) struct Reading {
+    /// Where the next event begins.
+    pub(super) position: u64,
+    /// No line ends between the position and here.
+    pub(super) scanned: u64,
+    pub(super) running: Running,
+    /// How long events were lately: so much is read as makes one batch.
+    event_bytes: usize,
+}
+
+impl Reading {
+    pub(super) fn new(position: u64, running: Running) -> Reading {
+        Reading { position, scanned: position, running, event_bytes: 128 }
+    }
+
+    /// About how many bytes make a batch of so many events.
+    pub(super) fn wanted(&self, events_max: usize) -> usize {
+        // A little less, so that nearly never a line has to be read again.
+        let wanted = events_max.saturating_mul(self.event_bytes) / 64 * 63;
+        wanted.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)
+    }
+
+    /// Reads the next events, at most so many. Where the text has its end, its last line needs none.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub(super) fn turn(
+        &mut self,
+        content: &mut Content,
+        buffers: &Buffers,
+        rules: &LineRules,
+        events_max: usize,
+        ending: Ending,
+    ) -> io::Result<Chunk> {
+        let enough = rules.event_bytes_max().max(CHUNK_BYTES);
+        let mut bytes = self.wanted(events_max);
+        if self.scanned > self.position + enough as u64 {
+            return self.long_line(content, rules, ending, Vec::new(), enough);
+        }
+        loop {
+            let mut buffer = buffers.take_filled(bytes);
+            content.read_into(self.position, bytes, &mut buffer)?;
+            let at_end = buffer.len() < bytes;
+            let ending = if at_end && !content.is_torn() { ending } else { Ending::Open };
+            let Split { spans, consumed, too_long } = rules.split(&buffer, self.position, ending, events_max);
+            if consumed == 0 && !at_end {
+                if bytes < enough {
+                    bytes = enough;
+                    buffers.give_back(buffer);
+                    continue;
+                }
+                return self.long_line(content, rules, ending, buffer, enough);
+            }
+            let seen = self.position + buffer.len() as u64;
+            let at_end = at_end && (consumed == buffer.len() || spans.len() < events_max);
+            let rest = match buffer.len() - consumed {
+                waiting if at_end && waiting <= REST_BYTES_MAX => buffer[consumed..].to_vec(),
+                _ => Vec::new(),
+            };
+            buffer.truncate(consumed);
+            buffers.fit(&mut buffer);
+            self.event_bytes = consumed.checked_div(spans.len()).unwrap_or(self.event_bytes).max(1);
+            self.running.add(&buffer);
+            let after = self.position;
+            let next = after + consumed as u64;
+            (self.position, self.scanned) = (next, next);
+            return Ok(Chunk { buffer, spans, after, next, too_long, at_end, seen, rest });
+        }
+    }
+
+    /// Reads an event of a line that is longer than `enough`, once its end is there.
+    fn long_line(
+        &mut self,
+        content: &mut Content,
+        rules: &LineRules,
+        ending: Ending,
+        mut buffer: Vec<u8>,
+        enough: usize,
+    ) -> io::Result<Chunk> {
+        let after = self.position;
+        let mut seen = self.scanned.max(after + buffer.len() as u64);
+        let next = loop {
+            let text = content.read(seen, CHUNK_BYTES)?;
+            if let Some(newline) = memchr(b'\n', &text) {
+                break seen + newline as u64 + 1;
+            }
+            seen += text.len() as u64;
+            if text.len() < CHUNK_BYTES {
+                if ending == Ending::End && !content.is_torn() {
+                    break seen;
+                }
+                self.scanned = seen;
+                return Ok(Chunk { after, next: after, at_end: true, seen, ..Chunk::default() });
+            }
+        };
+        if buffer.is_empty() {
+            buffer = content.read(after, enough)?;
+        }
+        let Split { mut spans, too_long, .. } = rules.split(&buffer, after, Ending::End, 1);
+        spans.iter_mut().for_each(|span| span.behind = next);
+        buffer.truncate(rules.line_bytes_max);
+        if !self.running.read_through(content, next)? {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter"));
+        }
+        (self.position, self.scanned) = (next, next);
+        Ok(Chunk { buffer, spans, after, next, too_long, seen: next, ..Chunk::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use super::*;
+    use crate::tools::lines::LongLine;
+
+    const RULES: LineRules =
+        LineRules { line_bytes_max: 2 << 20, long_lines: LongLine::Truncate, grouping: None };
+
+    fn file(text: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        file
+    }
+
+    /// All lines with their offsets, and how many were too long.
+    fn lines(text: &[u8], rules: &LineRules, events_max: usize) -> (Vec<(u64, Vec<u8>)>, u64) {
+        let mut content = Content::Plain(Box::new(file(text)));
+        let mut reading = Reading::new(0, Running::new(0));
+        let (mut lines, mut too_long) = (Vec::new(), 0);
+        while reading.position < text.len() as u64 {
+            let before = reading.position;
+            let chunk =
+                reading.turn(&mut content, &Buffers::default(), rules, events_max, Ending::End).unwrap();
+            assert!(chunk.next > before && chunk.next == reading.position, "reading gets on");
+            assert!(chunk.spans.len() <= events_max);
+            for span in &chunk.spans {
+                let (begin, length) = (span.begin as usize, span.length as usize);
+                lines.push((chunk.after + begin as u64, chunk.buffer[begin..begin + length].to_vec()));
+            }
+            too_long += chunk.too_long;
+        }
+        let whole = reading.running.so_far();
+        assert!(whole.is_in(&mut content).unwrap() && whole.through == text.len() as u64);
+        (lines, too_long)
+    }
+
+    #[test]
+    fn lines_stay_whole_across_chunks() {
+        let text: Vec<u8> = (0..300_000).flat_map(|n: u32| format!("{n} ok\n").into_bytes()).collect();
+        for events_max in [1_000, 4_096, 100_000] {
+            let (found, _) = lines(&text, &RULES, events_max);
+            assert_eq!(found.len(), 300_000);
+            assert_eq!(found[299_999].1, b"299999 ok");
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_a_chunk_is_taken_whole_up_to_the_bound() {
+        let mut text = vec![b'x'; 2 << 20];
+        text.extend_from_slice(b"\r\nnext\n");
+        let (found, too_long) = lines(&text, &RULES, 100);
+        assert_eq!((found[0].1.len(), found[1].1.as_slice(), too_long), (2 << 20, b"next".as_slice(), 0));
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_or_left_out_and_what_follows_is_read() {
+        for length in [11, CHUNK_BYTES + 1, 3 * CHUNK_BYTES] {
+            let mut text = b"short\n".to_vec();
+            text.extend(std::iter::repeat_n(b'x', length));
+            text.extend_from_slice(b"\nend");
+            let rules = LineRules { line_bytes_max: 10, ..RULES };
+            let (found, too_long) = lines(&text, &rules, 100);
+            let found: Vec<Vec<u8>> = found.into_iter().map(|(_, line)| line).collect();
+            assert_eq!((found, too_long), (vec![b"short".to_vec(), vec![b'x'; 10], b"end".to_vec()], 1));
+            let skipping = LineRules { long_lines: LongLine::Skip, ..rules };
+            let (found, too_long) = lines(&text, &skipping, 100);
+            let found: Vec<Vec<u8>> = found.into_iter().map(|(_, line)| line).collect();
+            assert_eq!((found, too_long), (vec![b"short".to_vec(), b"end".to_vec()], 1));
+        }
+    }
+
+    #[test]
+    fn an_endless_line_that_grows_is_neither_held_nor_looked_through_again() {
+        let rules = LineRules { line_bytes_max: 10, ..RULES };
+        let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
+        let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
+        let mut reading = Reading::new(0, Running::new(0));
+        let buffers = Buffers::default();
+        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
+        assert_eq!((chunk.next, chunk.spans.len(), chunk.at_end), (0, 0, true));
+        assert_eq!(reading.scanned, 3 * CHUNK_BYTES as u64);
+        file.write_all(b"xx\nnext\n").unwrap();
+        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
+        assert_eq!((chunk.spans.len(), chunk.too_long, chunk.buffer.len()), (1, 1, 10));
+        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
+        assert_eq!(chunk.buffer, b"next\n");
+    }
+
+    #[test]
+    fn any_bytes_are_taken_as_they_are() {
+        let (found, _) = lines(b"\0\0\xff\xfe\n\xc3(\n\0", &RULES, 100);
+        let found: Vec<Vec<u8>> = found.into_iter().map(|(_, line)| line).collect();
+        assert_eq!(found, [b"\0\0\xff\xfe".to_vec(), b"\xc3(".to_vec(), b"\0".to_vec()]);
+    }
+}

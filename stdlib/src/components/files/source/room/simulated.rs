@@ -1,0 +1,326 @@
+//! Files in memory that others write while the source reads them, in virtual time.
+//!
+//! Inodes are used again, the lowest first, once nobody has them open. Times of changes are as coarse as those of
+//! real file systems. Before each call that the source makes, whoever writes the files may do something.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_runtime::Drive;
+use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
+
+use super::{OpenFile, OpenPositions, Room, found_among};
+use crate::components::files::source::discovery::{Directory, Seen, Sighting};
+use crate::components::files::source::identity::{Key, Stamp, State};
+use crate::components::files::source::patterns::Patterns;
+use crate::components::files::source::positions::{Positions, PositionsError};
+use crate::components::files::source::watching::Watcher;
+
+/// How coarse the times are at which files have changed.
+const TICK: Duration = Duration::from_millis(4);
+/// All files are on one device.
+const DEVICE: u64 = 0xfe01;
+
+/// A file, for as long as it has a name or is open.
+pub(in crate::components::files) type Handle = Arc<Mutex<Inode>>;
+
+/// What a file is.
+#[derive(Debug)]
+pub(in crate::components::files) struct Inode {
+    key: Key,
+    modified: Duration,
+    bytes: Vec<u8>,
+}
+
+/// What is done before each call of the source.
+pub(in crate::components::files) type Interruption = Arc<dyn Fn() + Send + Sync>;
+
+/// What makes calls of the source fail: is asked for an error before each, with the kind of the call.
+pub(in crate::components::files) type Trouble = Arc<dyn Fn(&str) -> Option<io::Error> + Send + Sync>;
+
+/// Some files, and a disk for positions. Clones are the same files.
+#[derive(Clone)]
+pub(in crate::components::files) struct SimulatedRoom {
+    files: Arc<Mutex<Files>>,
+    interruption: Arc<Mutex<Option<Interruption>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+    positions: SimulatedDisk,
+    machine: Machine,
+}
+
+struct Files {
+    begin: Instant,
+    /// Whether births of files are known.
+    births: bool,
+    names: BTreeMap<PathBuf, Handle>,
+    /// By their number.
+    inodes: Vec<Weak<Mutex<Inode>>>,
+    made: u64,
+}
+
+impl fmt::Debug for SimulatedRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().names.keys()).finish()
+    }
+}
+
+fn lock(handle: &Handle) -> MutexGuard<'_, Inode> {
+    handle.lock().unwrap()
+}
+
+fn missing() -> io::Error {
+    ErrorKind::NotFound.into()
+}
+
+impl Inode {
+    fn state(&self) -> State {
+        let stamp = Stamp { length: self.bytes.len() as u64, modified: self.modified.as_nanos() as i128 };
+        State { key: self.key, stamp }
+    }
+
+    /// What is in it.
+    pub(in crate::components::files) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Files {
+    fn now(&self) -> Duration {
+        // Not at the beginning of time, as on real machines.
+        let now = Duration::from_secs(1_700_000_000) + self.begin.elapsed();
+        Duration::from_nanos_u128(now.as_nanos() / TICK.as_nanos() * TICK.as_nanos())
+    }
+
+    fn create(&mut self, path: &Path) -> Handle {
+        let free = self.inodes.iter().position(|inode| inode.strong_count() == 0);
+        let number = free.unwrap_or(self.inodes.len());
+        self.made += 1;
+        let birth = if self.births { self.begin.elapsed().as_nanos() as u64 + self.made } else { 0 };
+        let key = Key { device: DEVICE, inode: number as u64, birth };
+        let handle = Arc::new(Mutex::new(Inode { key, modified: self.now(), bytes: Vec::new() }));
+        match self.inodes.get_mut(number) {
+            Some(place) => *place = Arc::downgrade(&handle),
+            None => self.inodes.push(Arc::downgrade(&handle)),
+        }
+        self.names.insert(path.to_path_buf(), handle.clone());
+        handle
+    }
+}
+
+impl SimulatedRoom {
+    /// No files yet. Those of positions are on this disk.
+    pub(in crate::components::files) fn new(
+        machine: &Machine,
+        positions: &SimulatedDisk,
+        births: bool,
+    ) -> SimulatedRoom {
+        let (names, inodes) = (BTreeMap::new(), Vec::new());
+        let files = Files { begin: Instant::now(), births, names, inodes, made: 0 };
+        SimulatedRoom {
+            files: Arc::new(Mutex::new(files)),
+            interruption: Arc::default(),
+            trouble: Arc::default(),
+            positions: positions.clone(),
+            machine: machine.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap()
+    }
+
+    /// Has this done before each call of the source.
+    pub(in crate::components::files) fn interrupt_by(&self, interruption: Option<Interruption>) {
+        *self.interruption.lock().unwrap() = interruption;
+    }
+
+    /// Has calls of the source fail.
+    pub(in crate::components::files) fn trouble_by(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+
+    /// A call of the source begins.
+    fn begin(&self, call: &str) -> io::Result<()> {
+        self.interrupt();
+        let trouble = self.trouble.lock().unwrap().clone();
+        trouble.and_then(|trouble| trouble(call)).map_or(Ok(()), Err)
+    }
+
+    fn interrupt(&self) {
+        let interruption = self.interruption.lock().unwrap().clone();
+        if let Some(interruption) = interruption {
+            interruption();
+        }
+    }
+
+    /// Makes an empty file, in the place of whatever has its name.
+    pub(in crate::components::files) fn create(&self, path: &Path) -> Handle {
+        self.lock().create(path)
+    }
+
+    /// Appends to a file under whatever name.
+    pub(in crate::components::files) fn append(&self, handle: &Handle, text: &[u8]) {
+        let now = self.lock().now();
+        let mut inode = lock(handle);
+        inode.bytes.extend_from_slice(text);
+        inode.modified = now;
+    }
+
+    /// The names that there are.
+    pub(in crate::components::files) fn paths(&self) -> Vec<PathBuf> {
+        self.lock().names.keys().cloned().collect()
+    }
+
+    /// Takes everything out of a file.
+    pub(in crate::components::files) fn truncate(&self, handle: &Handle) {
+        let now = self.lock().now();
+        let mut inode = lock(handle);
+        inode.bytes.clear();
+        inode.modified = now;
+    }
+
+    /// Renames a file, in the place of whatever has the name; nothing if there is none.
+    pub(in crate::components::files) fn rename(&self, from: &Path, to: &Path) {
+        let mut files = self.lock();
+        if let Some(handle) = files.names.remove(from) {
+            files.names.insert(to.to_path_buf(), handle);
+        }
+    }
+
+    /// Takes a name away.
+    pub(in crate::components::files) fn unlink(&self, path: &Path) -> Option<Handle> {
+        self.lock().names.remove(path)
+    }
+
+    fn act(&self, what: &str, act: impl FnOnce(&mut Files) -> io::Result<()>) -> io::Result<()> {
+        self.begin(what)?;
+        let step = self.machine.step("source", what, "file", true);
+        if matches!(step, Step::Down | Step::Stops(Moment::Before)) {
+            return Err(io::Error::other("the machine is down"));
+        }
+        act(&mut self.lock())
+    }
+}
+
+impl Room for SimulatedRoom {
+    fn drive(&self) -> Drive {
+        Drive::Inline
+    }
+
+    fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
+        let paths: Vec<PathBuf> = self.lock().names.keys().cloned().collect();
+        let parents: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        for directory in &parents {
+            if let Err(error) = self.begin("Look") {
+                seen.note(directory, &error, true);
+            }
+        }
+        let directory = |path: &Path| Directory { path: path.to_path_buf(), device: DEVICE, inode: 0 };
+        seen.directories.extend(parents.into_iter().map(directory));
+        for path in paths.into_iter().filter(|path| patterns.judge(path).file) {
+            if seen.is_unknown(&path) {
+                continue;
+            }
+            // As through a real directory, it takes its time.
+            if let Err(error) = self.begin("Look") {
+                seen.note(&path, &error, true);
+                continue;
+            }
+            let files = self.lock();
+            let Some(handle) = files.names.get(&path) else { continue };
+            let State { key, stamp } = lock(handle).state();
+            seen.files.push(Sighting { path, key, stamp });
+        }
+    }
+
+    fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+        Watcher::silent(component, patterns)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        self.begin("Open")?;
+        let handle = self.lock().names.get(path).cloned().ok_or_else(missing)?;
+        Ok(Box::new(Opened { handle, room: self.clone() }))
+    }
+
+    fn state(&self, path: &Path) -> io::Result<State> {
+        self.begin("State")?;
+        let files = self.lock();
+        let handle = files.names.get(path).ok_or_else(missing)?;
+        Ok(lock(handle).state())
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.begin("List")?;
+        let files = self.lock();
+        let inside = files.names.keys().filter(|path| path.parent() == Some(directory));
+        Ok(inside.filter_map(|path| path.file_name().map(OsString::from)).collect())
+    }
+
+    fn find(&self, directory: &Path, keys: &HashSet<Key>) -> io::Result<Vec<(Key, PathBuf)>> {
+        let names = self.names(directory)?;
+        Ok(found_among(self, names.into_iter().map(|name| directory.join(name)).collect(), keys))
+    }
+
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.act("Rename", |files| {
+            if files.names.contains_key(to) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let handle = files.names.remove(from).ok_or_else(missing)?;
+            files.names.insert(to.to_path_buf(), handle);
+            Ok(())
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.act("Remove", |files| files.names.remove(path).map(drop).ok_or_else(missing))
+    }
+
+    fn positions(&self, path: &Path) -> Result<OpenPositions, PositionsError> {
+        let (positions, remembered) = Positions::open(self.positions.clone(), path)?;
+        Ok((Arc::new(positions), remembered))
+    }
+}
+
+/// An open file.
+#[derive(Debug)]
+struct Opened {
+    handle: Handle,
+    room: SimulatedRoom,
+}
+
+impl OpenFile for Opened {
+    fn state(&self) -> io::Result<State> {
+        self.room.begin("State")?;
+        Ok(lock(&self.handle).state())
+    }
+
+    fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        self.room.begin("Read")?;
+        let inode = lock(&self.handle);
+        let begin = (position as usize).min(inode.bytes.len());
+        let end = begin.saturating_add(bytes).min(inode.bytes.len());
+        buffer.clear();
+        buffer.extend_from_slice(&inode.bytes[begin..end]);
+        Ok(())
+    }
+
+    fn read_into(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut bytes = Vec::new();
+        self.read(position, buffer.len(), &mut bytes)?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn again(&self) -> io::Result<Box<dyn OpenFile>> {
+        self.room.begin("Open")?;
+        Ok(Box::new(Opened { handle: self.handle.clone(), room: self.room.clone() }))
+    }
+}

@@ -1,0 +1,342 @@
+//! Looking through the directories of this machine in which something can match.
+
+use std::collections::HashMap;
+use std::fs::{self, DirEntry, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::io::retry_on_intr;
+use weir_runtime::storage::{list_directory, uninterrupted};
+
+use crate::components::files::source::discovery::{Directory, Seen, Sighting};
+use crate::components::files::source::identity::State;
+use crate::components::files::source::patterns::{Patterns, Places, Step};
+
+/// File systems that hold no files but what the kernel tells of itself (linux/magic.h): proc, sysfs, cgroup,
+/// cgroup2, devpts, debugfs, tracefs, securityfs, selinuxfs, bpf, pstore, efivarfs, mqueue, hugetlbfs,
+/// binfmt_misc, configfs, fusectl, rpc_pipefs, nsfs.
+const PSEUDO: [u32; 19] = [
+    0x9fa0,
+    0x6265_6572,
+    0x27_e0eb,
+    0x6367_7270,
+    0x1cd1,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xf97c_ff8c,
+    0xcafe_4a11,
+    0x6165_676c,
+    0xde5e_81e4,
+    0x1980_0202,
+    0x9584_58f6,
+    0x4249_4e4d,
+    0x6265_6570,
+    0x6573_5543,
+    0x6759_6969,
+    0x6e73_6673,
+];
+
+/// File systems whose every change this machine makes itself, so that it can tell of it: ext2 to ext4, XFS, Btrfs,
+/// tmpfs, ramfs, F2FS, ZFS, overlayfs, JFS, bcachefs.
+const LOCAL: [u32; 10] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0x0102_1994,
+    0x8584_58f6,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0x794c_7630,
+    0x3153_464a,
+    0xca45_1a4e,
+];
+
+/// What is known of a file system.
+#[derive(Debug, Clone, Copy)]
+struct FileSystem {
+    is_pseudo: bool,
+    is_local: bool,
+}
+
+/// A directory that is to be looked into.
+struct Visit {
+    path: PathBuf,
+    places: Places,
+    /// The device of the directory around it, if it was come upon by a pattern and not by its name.
+    found_on: Option<u64>,
+    /// The directories around it.
+    around: Option<Rc<Around>>,
+    /// Whether it is where a pattern begins, so that it should be there.
+    is_begin: bool,
+}
+
+/// A directory on the way to another.
+struct Around {
+    device: u64,
+    inode: u64,
+    around: Option<Rc<Around>>,
+}
+
+/// One look through the directories. One of them is open at a time.
+pub(super) struct Walk<'a> {
+    patterns: &'a Patterns,
+    seen: &'a mut Seen,
+    file_systems: HashMap<u64, FileSystem>,
+    open: Vec<Visit>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(patterns: &'a Patterns, seen: &'a mut Seen) -> Walk<'a> {
+        Walk { patterns, seen, file_systems: HashMap::new(), open: Vec::new() }
+    }
+
+    /// Notes all files that are wanted.
+    pub(super) fn run(mut self) {
+        for (path, places) in self.patterns.begin() {
+            self.open.push(Visit { path, places, found_on: None, around: None, is_begin: true });
+            while let Some(visit) = self.open.pop() {
+                self.visit(visit);
+            }
+        }
+    }
+
+    fn visit(&mut self, visit: Visit) {
+        let metadata = match uninterrupted(|| fs::metadata(&visit.path)) {
+            Ok(metadata) if metadata.is_dir() => metadata,
+            Ok(_) if visit.is_begin => {
+                return self.seen.note(&visit.path, &"it is no directory", false);
+            }
+            Ok(_) => return,
+            Err(error) if !is_missing(&error) => return self.seen.note(&visit.path, &error, true),
+            Err(error) => {
+                if visit.is_begin {
+                    self.seen.note(&visit.path, &error, false);
+                    self.await_directory(&visit.path);
+                }
+                return;
+            }
+        };
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        let file_system = self.file_system(&visit.path, device);
+        if file_system.is_pseudo && visit.found_on.is_some_and(|around| around != device) {
+            return;
+        }
+        let mut outer = visit.around.as_deref();
+        while let Some(around) = outer {
+            if (around.device, around.inode) == (device, inode) {
+                let reason = "a link in it leads back to a directory around it";
+                return self.seen.note(&visit.path, &reason, false);
+            }
+            outer = around.around.as_deref();
+        }
+        self.seen.all_told &= file_system.is_local;
+        self.seen.directories.push(Directory { path: visit.path.clone(), device, inode });
+        let around = Rc::new(Around { device, inode, around: visit.around.clone() });
+        self.look_up(&visit, &around);
+        if self.patterns.lists(&visit.places) {
+            self.list(&visit, device, &around);
+        }
+    }
+
+    /// Looks for the names that are asked for as they are.
+    fn look_up(&mut self, visit: &Visit, around: &Rc<Around>) {
+        let patterns = self.patterns;
+        for name in patterns.names(&visit.places) {
+            let path = visit.path.join(name);
+            let step = patterns.step(&visit.places, name);
+            match uninterrupted(|| fs::metadata(&path)) {
+                Ok(metadata) if metadata.is_dir() => {
+                    if visit.is_begin && step.below.is_empty() {
+                        let reason = "it is a directory: with `/*` behind it, the files in it are read";
+                        self.seen.note(&path, &reason, false);
+                    }
+                    self.descend(path, step.below, None, around);
+                }
+                Ok(metadata) => {
+                    let link = uninterrupted(|| fs::symlink_metadata(&path));
+                    let is_link = link.is_ok_and(|link| link.is_symlink());
+                    self.found(path, &step, &metadata, is_link);
+                }
+                Err(error) if is_missing(&error) => {
+                    if visit.is_begin {
+                        self.seen.note(&path, &error, false);
+                    }
+                }
+                Err(error) => self.seen.note(&path, &error, true),
+            }
+        }
+    }
+
+    /// Goes through all names of a directory.
+    fn list(&mut self, visit: &Visit, device: u64, around: &Rc<Around>) {
+        // What is found before a listing fails is none of its result: all of the directory counts as unlooked then.
+        let listed = list_directory(&visit.path, |entry| {
+            let step = self.patterns.step(&visit.places, &entry.file_name());
+            Ok(step.matters().then(|| (entry.path(), metadata_of(entry, &step), step)))
+        });
+        let entries = match listed {
+            Ok(entries) => entries,
+            Err(error) if is_missing(&error) => return,
+            Err(error) => return self.seen.note(&visit.path, &error, true),
+        };
+        for (path, metadata, step) in entries {
+            match metadata {
+                Ok(None) => {}
+                Ok(Some((metadata, _))) if metadata.is_dir() => {
+                    self.descend(path, step.below, Some(device), around);
+                }
+                Ok(Some((metadata, is_link))) => self.found(path, &step, &metadata, is_link),
+                // It has gone meanwhile, or is a link to nowhere.
+                Err(error) if is_missing(&error) => {}
+                Err(error) => self.seen.note(&path, &error, true),
+            }
+        }
+    }
+
+    fn descend(&mut self, path: PathBuf, places: Places, found_on: Option<u64>, around: &Rc<Around>) {
+        if !places.is_empty() {
+            let around = Some(around.clone());
+            self.open.push(Visit { path, places, found_on, around, is_begin: false });
+        }
+    }
+
+    fn found(&mut self, path: PathBuf, step: &Step, metadata: &Metadata, is_link: bool) {
+        if !metadata.is_file() {
+            return;
+        }
+        if step.file {
+            // What is written under another name is not told of in this directory.
+            self.seen.all_told &= !is_link && metadata.nlink() == 1;
+            let State { key, stamp } = State::of(metadata);
+            self.seen.files.push(Sighting { path, key, stamp });
+        } else if step.unfinished {
+            self.seen.note_unfinished(path);
+        }
+    }
+
+    /// A directory is not there: the nearest one around it is told of, in which it, or what leads to it, appears.
+    fn await_directory(&mut self, path: &Path) {
+        let around = path.ancestors().skip(1);
+        let there = around.filter_map(|path| Some((path, uninterrupted(|| fs::metadata(path)).ok()?)));
+        if let Some((path, metadata)) = there.into_iter().find(|(_, metadata)| metadata.is_dir()) {
+            let (path, device, inode) = (path.to_path_buf(), metadata.dev(), metadata.ino());
+            self.seen.directories.push(Directory { path, device, inode });
+        }
+    }
+
+    fn file_system(&mut self, path: &Path, device: u64) -> FileSystem {
+        *self.file_systems.entry(device).or_insert_with(|| {
+            // What can't be told of is looked through, and looked at from time to time.
+            let kind = retry_on_intr(|| rustix::fs::statfs(path)).map_or(0, |status| status.f_type as u32);
+            FileSystem { is_pseudo: PSEUDO.contains(&kind), is_local: LOCAL.contains(&kind) }
+        })
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// What a name stands for, and whether it is a link to it; nothing if that does not matter for this step.
+fn metadata_of(entry: &DirEntry, step: &Step) -> io::Result<Option<(Metadata, bool)>> {
+    let kind = uninterrupted(|| entry.file_type())?;
+    let matters = match (kind.is_symlink(), kind.is_dir()) {
+        (true, _) => true,
+        (false, true) => !step.below.is_empty(),
+        (false, false) => kind.is_file() && (step.file || step.unfinished),
+    };
+    if !matters {
+        return Ok(None);
+    }
+    let metadata = uninterrupted(|| match kind.is_symlink() {
+        true => fs::metadata(entry.path()),
+        false => entry.metadata(),
+    })?;
+    Ok(Some((metadata, kind.is_symlink())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn look(pattern: &Path) -> Seen {
+        let patterns = Patterns::new(vec![pattern.to_string_lossy().into_owned()], true, None).unwrap();
+        let mut seen = Seen::default();
+        Walk::new(&patterns, &mut seen).run();
+        seen
+    }
+
+    fn names(seen: &Seen, folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = seen
+            .files
+            .iter()
+            .map(|file| file.path.strip_prefix(folder).unwrap().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn directories(seen: &Seen) -> Vec<&Path> {
+        seen.directories.iter().map(|directory| directory.path.as_path()).collect()
+    }
+
+    #[test]
+    fn only_directories_that_can_hold_a_match_are_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for number in 0..50 {
+            fs::create_dir(folder.join(format!("unrelated{number}.log"))).unwrap();
+        }
+        fs::create_dir_all(folder.join("data1/logs/more")).unwrap();
+        fs::create_dir_all(folder.join("data1/other")).unwrap();
+        fs::write(folder.join("data1/logs/a.log"), "").unwrap();
+        fs::write(folder.join("b.log"), "").unwrap();
+        let seen = look(&folder.join("*.log"));
+        assert_eq!((names(&seen, folder), directories(&seen)), (vec!["b.log".to_owned()], vec![folder]));
+        let seen = look(&folder.join("data*/logs/*.log"));
+        assert_eq!(names(&seen, folder), ["data1/logs/a.log"]);
+        assert_eq!(directories(&seen), [folder, &folder.join("data1"), &folder.join("data1/logs")]);
+        assert!(seen.all_told);
+    }
+
+    #[test]
+    fn pseudo_file_systems_are_looked_into_only_by_name() {
+        let seen = look(Path::new("/*/[s]elf/stat*"));
+        assert!(!directories(&seen).contains(&Path::new("/proc")), "{:?}", directories(&seen));
+        let seen = look(Path::new("/proc/[s]elf/stat*"));
+        assert!(seen.files.iter().any(|file| file.path == Path::new("/proc/self/status")));
+        assert!(!seen.all_told, "nobody tells of changes there");
+    }
+
+    #[test]
+    fn links_are_followed_and_not_in_circles() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        fs::create_dir(folder.join("a")).unwrap();
+        fs::write(folder.join("a/1.log"), "").unwrap();
+        symlink(folder, folder.join("a/round")).unwrap();
+        symlink("a", folder.join("again")).unwrap();
+        symlink("nowhere", folder.join("lost.log")).unwrap();
+        let seen = look(&folder.join("**/*.log"));
+        assert_eq!(names(&seen, folder), ["a/1.log", "again/1.log"]);
+        assert_eq!(seen.unreadable.len(), 2, "{:?}", seen.unreadable);
+        symlink("a/1.log", folder.join("2.log")).unwrap();
+        assert!(!look(&folder.join("*.log")).all_told, "the file is written to in another directory");
+    }
+
+    #[test]
+    fn a_missing_directory_is_awaited_where_it_will_appear() {
+        let folder = tempfile::tempdir().unwrap();
+        let seen = look(&folder.path().join("in/logs/*.log"));
+        assert_eq!(directories(&seen), [folder.path()]);
+        assert!(seen.unreadable.contains_key(&folder.path().join("in/logs")));
+        assert!(seen.unlooked.is_empty(), "there is certainly nothing");
+        let seen = look(folder.path());
+        assert!(seen.unreadable[folder.path()].contains("it is a directory"), "{:?}", seen.unreadable);
+    }
+}

@@ -1,0 +1,343 @@
+//! The loop: look, read, put, and learn what was delivered.
+
+mod delivering;
+mod letting_go;
+mod looking;
+mod opening;
+mod saving;
+mod seeking;
+mod setting_aside;
+mod too_large;
+mod turns;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use weir_runtime::batch::Partition;
+#[cfg(weir_bug)]
+use weir_runtime::source::DeliveredThrough;
+use weir_runtime::source::{Behind, Delivered, Deliveries, Outlet, SourcePort};
+
+use super::positions::{Ends, KeepPositions, Memory, PositionsError, Remembered};
+use super::room::Room;
+use super::tracked::{FileId, Files, Phase};
+use super::watching::{News, Watcher};
+use super::{FilesError, FilesSource};
+use crate::tools::due::until;
+use saving::Saves;
+use weir_runtime::Descriptor;
+
+/// The most packed files that are read at once: each holds what its unpacking needs.
+const PACKED_MAX: usize = 8;
+/// A file that has gone is kept open for so long after its last growth, since its writer may go on.
+const GONE_OPEN: Duration = Duration::from_secs(60);
+/// The last line of a file that has gone is handed on so long after its growth, although it has no end, if another file that
+/// is written to has taken its place. It is kept open as others that have gone.
+const REPLACED: Duration = Duration::from_secs(5);
+/// A file that could not be read is tried again after so long.
+const RETRY: Duration = Duration::from_secs(30);
+/// What fails because of an outage is tried again after so long.
+const OUTAGE_RETRY: Duration = Duration::from_secs(1);
+/// A copy that changes while it waits for its original is looked into once in so many looks.
+const COPY_LOOKS: u32 = 10;
+/// Two looks are at least this far apart.
+const LOOKS_APART: Duration = Duration::from_millis(20);
+/// A pause between two looks is so many times as long as a look takes.
+const LOOKS_APART_UNTOLD: u32 = 20;
+/// The same where the system tells of all that happens, so that a look only finds what it did not tell of.
+const LOOKS_APART_TOLD: u32 = 100;
+/// A look that takes long puts the next one off by no more than this.
+const LOOKS_APART_MAX: Duration = Duration::from_secs(60);
+/// What is wrong with a packed file that was cut off.
+const ENDS_WITHIN: &str = "ends within what was packed";
+/// The partition whose position says that the source has run before.
+const BEGAN: &str = "began";
+
+/// One run of the source.
+struct Run<'a> {
+    source: &'a mut FilesSource,
+    stop: CancellationToken,
+    files: Files,
+    /// Files that are open, and perhaps some that no longer are.
+    open: HashMap<FileId, Descriptor>,
+    /// Files of which something is held back until more is written to them, or time has passed.
+    waits_for_more: HashSet<FileId>,
+    watcher: Watcher,
+    /// Files with something to be read, each in its turn.
+    queue: VecDeque<FileId>,
+    /// Files whose turn comes at a time.
+    due: BTreeSet<(Instant, FileId)>,
+    next_look: Instant,
+    /// When the last look ended, and how long it took.
+    looked: Option<(Instant, Duration)>,
+    /// How many there were.
+    looks: u64,
+    /// The last look that has not found a file which was not looked into yet.
+    unknown_lost_in: u64,
+    /// Whether it is still unknown which files of earlier runs are not there any more.
+    absent_unknown: bool,
+    turns: u64,
+    saves: Saves,
+    /// The channels behind.
+    behind: Behind,
+    /// Who had what was delivered before this run.
+    ends: Ends,
+    /// Whether something was delivered in this run.
+    has_delivered: bool,
+    /// Whether files could not be read because of an outage, which was said.
+    outage: bool,
+}
+
+/// What the loop goes on with.
+enum Event {
+    Delivered(Option<Delivered>),
+    News(News),
+    Saved(Result<(), FilesError>),
+    Save,
+    Look,
+    Due,
+    Turn,
+}
+
+/// Runs the source until it is told to stop.
+pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<(), FilesError> {
+    source.batches.identities = port.wants_identities();
+    let remembered = remember(source, &port)?;
+    let behind = port.behind().clone();
+    let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
+    let (now, ends) = (Instant::now(), remembered.ends.clone());
+    let mut run = Run {
+        stop: stop.clone(),
+        files: Files::new(remembered),
+        watcher: source.rules.room.watcher(source.component.clone(), source.discovery.patterns()),
+        source,
+        open: HashMap::new(),
+        waits_for_more: HashSet::new(),
+        queue: VecDeque::new(),
+        due: BTreeSet::new(),
+        next_look: now,
+        looked: None,
+        looks: 0,
+        unknown_lost_in: 0,
+        absent_unknown: true,
+        turns: 0,
+        saves: Saves::new(now),
+        behind,
+        ends,
+        has_delivered: false,
+        outage: false,
+    };
+    let result = async {
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                event = run.next(&mut deliveries) => event,
+            };
+            run.handle(event, &mut outlet, &mut deliveries).await?;
+            // What a look has found and nobody has read yet is still to come.
+            run.source.meter.hold_back((run.waits_for_more.len() + run.queue.len()) as u64);
+            if run.looked.is_some() {
+                run.source.meter.has_looked();
+            }
+        }
+    }
+    .await;
+    let result = match result {
+        Ok(()) => run.let_go_of_all(&mut outlet, &mut deliveries).await,
+        failed => failed,
+    };
+    if result.is_ok() {
+        outlet.close();
+        while let Some(delivered) = deliveries.next().await {
+            run.deliver(delivered).await?;
+        }
+    }
+    let saved = run.save_the_last().await;
+    run.source.remembered = run.memory();
+    result.and(saved)
+}
+
+/// What is known from before: what this process and the file of positions say, and what the channels add. What
+/// they were given and what is delivered stay apart.
+fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, FilesError> {
+    let mut memory = std::mem::take(&mut source.remembered);
+    if let (Some(path), None) = (&source.positions_path, &source.positions) {
+        let (positions, loaded) = source.rules.room.positions(path)?;
+        let is_first = loaded.is_none();
+        memory = hold_against_ends(source, &*positions, loaded.unwrap_or_default(), port)?;
+        source.positions = Some(positions);
+        source.first_run &= is_first;
+    }
+    source.first_run &= port.given.positions().next().is_none();
+    let places = memory.files.iter().enumerate();
+    let mut places: HashMap<String, usize> =
+        places.map(|(at, known)| (known.partition.clone(), at)).collect();
+    let mut change = |partition: &Partition, change: &dyn Fn(&mut Remembered)| {
+        let at = places.get(partition.name()).copied().or_else(|| {
+            let name = partition.name().parse().ok()?;
+            memory.files.push(Remembered::named(partition, name));
+            places.insert(partition.name().to_owned(), memory.files.len() - 1);
+            Some(memory.files.len() - 1)
+        });
+        at.into_iter().for_each(|at| change(&mut memory.files[at]));
+    };
+    for (partition, given) in port.given.positions() {
+        change(partition, &|known| {
+            if given.position() > known.reads_on_at() {
+                known.rest = None;
+            }
+            known.given = Some(given);
+            #[cfg(weir_bug)]
+            if weir_runtime::put_back!("given_taken_for_delivered") {
+                let position = DeliveredThrough::not_wanted_before(given.position());
+                known.position = position.max(known.position);
+            }
+        });
+    }
+    for (partition, delivered) in port.delivered.positions() {
+        change(partition, &|known| known.position = delivered.max(known.position));
+    }
+    Ok(memory)
+}
+
+/// Refuses positions that were delivered to ends which know less now, unless somebody has accepted that.
+fn hold_against_ends(
+    source: &FilesSource,
+    positions: &dyn KeepPositions,
+    mut loaded: Memory,
+    port: &SourcePort,
+) -> Result<Memory, FilesError> {
+    let Some(lack) = loaded.ends.lack(&loaded.files, port.behind()) else { return Ok(loaded) };
+    if !positions.is_accepted()? {
+        let path = source.positions_path.clone().unwrap_or_default();
+        return Err(PositionsError::LessKnown { path, lack }.into());
+    }
+    warn!(component = %source.component, "{lack}: that is accepted, the source goes on behind its positions");
+    loaded.ends = Ends::default();
+    positions.save(&loaded)?;
+    positions.forget_acceptance()?;
+    Ok(loaded)
+}
+
+impl Run<'_> {
+    /// Waits for whatever comes first. Dropping the future loses nothing.
+    async fn next(&mut self, deliveries: &mut Deliveries) -> Event {
+        let due = self.due.first().map(|(when, _)| *when);
+        let (ready, save) = (!self.queue.is_empty(), self.save_due());
+        tokio::select! {
+            biased;
+            delivered = deliveries.next() => Event::Delivered(delivered),
+            saved = self.saves.finished() => Event::Saved(saved),
+            () = until(save) => Event::Save,
+            () = sleep_until(self.next_look) => Event::Look,
+            () = until(due) => Event::Due,
+            news = self.watcher.news() => Event::News(news),
+            () = std::future::ready(()), if ready => Event::Turn,
+        }
+    }
+
+    async fn handle(
+        &mut self,
+        event: Event,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        match event {
+            Event::Delivered(None) => Ok(()),
+            Event::Delivered(Some(delivered)) => self.deliver(delivered).await,
+            Event::News(news) => {
+                self.hear(news);
+                Ok(())
+            }
+            Event::Saved(saved) => self.saved(saved),
+            Event::Save => {
+                self.save();
+                Ok(())
+            }
+            Event::Look => self.look(outlet, deliveries).await,
+            Event::Due => {
+                while let Some(&(when, id)) = self.due.first()
+                    && when <= Instant::now()
+                {
+                    self.due.pop_first();
+                    self.waits_for_more.remove(&id);
+                    if let Some(file) = self.files.get(id) {
+                        file.due = None;
+                    }
+                    self.enqueue(id);
+                }
+                Ok(())
+            }
+            Event::Turn => match self.queue.pop_front() {
+                Some(id) => self.turn(id, outlet, deliveries).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Where the files are.
+    fn room(&self) -> Arc<dyn Room> {
+        self.source.rules.room.clone()
+    }
+
+    fn enqueue(&mut self, id: FileId) {
+        if let Some(file) = self.files.get(id)
+            && !file.queued
+            && matches!(file.phase, Phase::New | Phase::Reading | Phase::Finished)
+        {
+            file.queued = true;
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Something may have been written to the file: it is read when its batch is full, or has waited.
+    fn grown(&mut self, id: FileId) {
+        if self.files.waits(id) {
+            // A copy that is still being made, perhaps: to unpack it each time would be a lot.
+            self.enqueue_at(id, Instant::now() + COPY_LOOKS * self.source.poll);
+            return;
+        }
+        let Some(file) = self.files.get(id) else { return };
+        let there =
+            file.text.as_ref().map_or(0, |text| file.stamp.length.saturating_sub(text.reading.position));
+        let events_max = self.source.rules.events_max;
+        let enough = file.text.as_ref().is_none_or(|text| there >= text.reading.wanted(events_max) as u64);
+        match self.source.linger {
+            Some(linger) if !enough => {
+                self.enqueue_at(id, Instant::now() + linger);
+                self.waits_for_more.insert(id);
+            }
+            _ => self.enqueue(id),
+        }
+    }
+
+    /// Tries again what an outage has kept from being done with a file. The source is not idle until then.
+    fn try_again_at(&mut self, id: FileId, when: Instant) {
+        self.enqueue_at(id, when);
+        self.waits_for_more.insert(id);
+    }
+
+    /// Gives the file a turn at that time, if it has none before.
+    fn enqueue_at(&mut self, id: FileId, when: Instant) {
+        let Some(file) = self.files.get(id) else { return };
+        match file.due {
+            Some(before) if before <= when => return,
+            Some(before) => {
+                self.due.remove(&(before, id));
+            }
+            None => {}
+        }
+        file.due = Some(when);
+        self.due.insert((when, id));
+    }
+}
+
+fn file_path(files: &mut Files, id: FileId) -> PathBuf {
+    files.get(id).map(|file| file.path.clone()).unwrap_or_default()
+}

@@ -1,0 +1,443 @@
+//! Turns: a file is identified, read on, and what comes of it is put.
+
+use std::io;
+use std::path::PathBuf;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use weir_runtime::batch::{Batch, Partition};
+use weir_runtime::source::{Deliveries, Outlet};
+
+use super::super::content::Content;
+use super::super::reading::Chunk;
+use super::super::text::{Begun, Identified, Knowledge, Outcome, Text, identify};
+use super::super::tracked::{FileId, Phase};
+use super::super::{FileMode, FilesError};
+use super::looking::has_packed_name;
+use super::opening::DESCRIPTOR_RETRY;
+use super::too_large::large;
+use super::{ENDS_WITHIN, LOOKS_APART, PACKED_MAX, Run, file_path};
+use crate::tools::due::until;
+use crate::tools::lines::Ending;
+
+/// So many batches of a file may be put before it is another file's turn.
+const PARTS_MAX: usize = 16;
+
+/// What reading on has come to.
+type ReadOutcome = io::Result<(Content, Outcome)>;
+
+impl Run<'_> {
+    /// Reads what makes one batch or some, and puts it.
+    pub(super) async fn turn(
+        &mut self,
+        id: FileId,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        self.turns += 1;
+        let turns = self.turns;
+        let Some(file) = self.files.get(id) else { return Ok(()) };
+        (file.queued, file.used) = (false, turns);
+        let needs_room = file.content.is_none() && matches!(file.phase, Phase::New | Phase::Reading);
+        self.waits_for_more.remove(&id);
+        if file.retry_at.is_some() {
+            return Ok(());
+        }
+        if needs_room && !self.make_room(id) {
+            self.enqueue_at(id, Instant::now() + DESCRIPTOR_RETRY);
+            return Ok(());
+        }
+        let Some(file) = self.files.get(id) else { return Ok(()) };
+        let (phase, packed_and_closed) = (file.phase, file.is_packed() && file.content.is_none());
+        match phase {
+            Phase::New => self.identify(id).await,
+            Phase::Reading if packed_and_closed && self.packed_open() >= PACKED_MAX => {
+                self.enqueue(id);
+                Ok(())
+            }
+            Phase::Reading => self.read(id, outlet, deliveries).await,
+            Phase::Finished => self.finish(id).await,
+            Phase::Resting | Phase::SetAside => Ok(()),
+        }
+    }
+
+    fn packed_open(&mut self) -> usize {
+        let files = &mut self.files;
+        let packed =
+            |id: &&FileId| files.get(**id).is_some_and(|file| file.is_packed() && file.content.is_some());
+        self.open.keys().filter(packed).count()
+    }
+
+    /// Looks into a file; if it is packed, at what it may be a copy of as well.
+    async fn look_into(&mut self, id: FileId) -> Result<Option<io::Result<Identified>>, FilesError> {
+        let follow = matches!(self.source.mode, FileMode::Follow { .. });
+        let mut kin = None;
+        loop {
+            let (Some(knowledge), Some(file)) = (self.files.knowledge(id), self.files.get(id)) else {
+                return Ok(None);
+            };
+            let (path, rules) = (file.path.clone(), self.source.rules.clone());
+            let knowledge = Knowledge { kin, ..knowledge };
+            match self.room().drive().run(move || identify(&path, &knowledge, &rules)).await? {
+                Ok(Identified::Packed(beginning)) => kin = Some(self.files.kin(id, &beginning, follow)),
+                identified => return Ok(Some(identified)),
+            }
+        }
+    }
+
+    /// Finds out what a file is.
+    pub(super) async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
+        if let Some(original) = self.files.keeps_waiting(id) {
+            self.say_what_waits_in_vain(original);
+            return Ok(());
+        }
+        let Some(identified) = self.look_into(id).await? else { return Ok(()) };
+        let component = self.source.component.clone();
+        let (text, content, begun) = match identified {
+            Ok(Identified::Text(text, content, begun)) => (text, content, begun),
+            Ok(Identified::Anew(text, content, why)) => {
+                let path = file_path(&mut self.files, id);
+                warn!(component = %component, "{} is read from its beginning: {why}", path.display());
+                self.source.meter.count("files_begun_anew", 1);
+                (text, content, Begun::default())
+            }
+            Ok(Identified::Empty(stamp)) => {
+                if matches!(self.source.mode, FileMode::Complete { .. }) {
+                    return self.finish_empty(id, stamp).await;
+                }
+                if let Some(file) = self.files.get(id) {
+                    (file.stamp, file.is_empty) = (stamp, true);
+                }
+                return Ok(());
+            }
+            Ok(Identified::Torn) => {
+                self.ends_too_early(id);
+                return Ok(());
+            }
+            Ok(Identified::Copies(other) | Identified::Replaced(other)) => {
+                self.files.wait(id, other);
+                self.say_what_waits_in_vain(other);
+                // In case it has not been noticed yet that the other one was replaced.
+                self.enqueue(other);
+                self.save_soon();
+                return Ok(());
+            }
+            Ok(Identified::Done(partition)) => {
+                self.files.is_done(id, partition);
+                self.save_soon();
+                return Ok(());
+            }
+            // The next look finds out where they are now, and the copy when the other is done.
+            Ok(Identified::Moved | Identified::Packed(_)) => return Ok(()),
+            Ok(Identified::Undecided) => {
+                self.enqueue_at(id, Instant::now() + self.source.poll);
+                return Ok(());
+            }
+            Ok(Identified::Changed) => {
+                self.set_aside(id, "has changed after it was read");
+                return Ok(());
+            }
+            Err(error) => {
+                self.fail(id, &error);
+                return Ok(());
+            }
+        };
+        match &text.partition {
+            Some(partition) => self.files.name(id, partition),
+            None => drop(self.files.let_go_of_earlier(id, None)),
+        }
+        if let Some(file) = self.files.get(id) {
+            debug!(component = %component, path = %file.path.display(), from = text.reading.position, "begins");
+            file.begin(text, begun);
+            file.content = Some(content);
+        }
+        self.enqueue(id);
+        Ok(())
+    }
+
+    /// A packed file that grows may become whole, and so may one that is being made of another.
+    fn ends_too_early(&mut self, id: FileId) {
+        if matches!(self.source.mode, FileMode::Follow { .. }) {
+            return;
+        }
+        let path = file_path(&mut self.files, id);
+        if has_packed_name(&path) && self.files.of_path(&path.with_extension("")).is_some() {
+            self.enqueue_at(id, Instant::now() + self.source.poll);
+        } else {
+            self.set_aside(id, ENDS_WITHIN);
+        }
+    }
+
+    /// Reads some of a file and puts it. While a part is put, the next is already read.
+    async fn read(
+        &mut self,
+        id: FileId,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<(), FilesError> {
+        let ending = self.ending(id);
+        let Some(file) = self.files.get(id) else { return Ok(()) };
+        let Some(text) = file.text.take() else { return Ok(()) };
+        let (path, content) = (file.place().to_path_buf(), file.content.take());
+        let mut reading = self.begin_to_read(text, path, content, ending);
+        for part in 1.. {
+            let (text, read) = reading.await?;
+            let Some((chunk, partition, content)) = self.take_up(id, text, read, outlet, deliveries).await?
+            else {
+                return Ok(());
+            };
+            let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_look;
+            let ending = self.ending(id);
+            let Some(file) = self.files.get(id) else { return Ok(()) };
+            // The file's text stays what it is now until that is put.
+            let next = match file.text.clone() {
+                Some(text) if goes_on => {
+                    let path = file.place().to_path_buf();
+                    Some(self.begin_to_read(text, path, content, ending))
+                }
+                _ => {
+                    file.content = content;
+                    None
+                }
+            };
+            let is_put = self.put(id, chunk, partition, outlet, deliveries).await?;
+            match next {
+                // What is read and not put is read again.
+                Some(next) if is_put => reading = next,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_to_read(
+        &self,
+        mut text: Box<Text>,
+        path: PathBuf,
+        content: Option<Content>,
+        ending: Ending,
+    ) -> JoinHandle<(Box<Text>, ReadOutcome)> {
+        let rules = self.source.rules.clone();
+        self.room().drive().begin(move || {
+            let read = text.turn(&path, content, &rules, ending);
+            (text, read)
+        })
+    }
+
+    /// Takes note of what reading a file has come to. Gives back what is to be put, and the open file.
+    async fn take_up(
+        &mut self,
+        id: FileId,
+        text: Box<Text>,
+        read: ReadOutcome,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<Option<(Chunk, Option<Partition>, Option<Content>)>, FilesError> {
+        let (content, outcome) = match read {
+            Ok((content, Outcome::Rewritten(why))) => {
+                if let Some(file) = self.files.get(id) {
+                    file.text = Some(text);
+                }
+                if self.is_stranger(id) || self.awaits_copies(id) {
+                    return Ok(None);
+                }
+                match self.hand_on_rest(id, outlet, deliveries).await? {
+                    true => self.rewritten(id, content, why).await?,
+                    false => self.enqueue_at(id, Instant::now() + self.source.poll),
+                }
+                return Ok(None);
+            }
+            Ok((content, outcome)) => {
+                self.outage_is_over();
+                // Of a packed text that is read, nothing is kept but where it ends.
+                let done = text.is_packed() && text.at_rest;
+                ((!done).then_some(content), outcome)
+            }
+            Err(error) => {
+                if let Some(file) = self.files.get(id) {
+                    file.text = Some(text);
+                }
+                self.fail(id, &error);
+                return Ok(None);
+            }
+        };
+        let Some(file) = self.files.get(id) else { return Ok(None) };
+        (file.stamp, file.rewritten_since) = (text.stamp, None);
+        if let Outcome::Read(Chunk { at_end: true, .. }) = &outcome {
+            file.is_unread = false;
+        }
+        let partition = text.partition.clone();
+        if let Outcome::Read(chunk) = &outcome
+            && chunk.next > chunk.after
+        {
+            file.marks.push(text.reading.running.so_far());
+        }
+        file.text = Some(text);
+        match outcome {
+            Outcome::Read(chunk) => return Ok(Some((chunk, partition, content))),
+            Outcome::Moved => {
+                file.content = None;
+                file.seek_again();
+                self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
+            }
+            Outcome::Changed | Outcome::Rewritten(_) => {
+                let complete = matches!(self.source.mode, FileMode::Complete { .. });
+                self.set_aside(
+                    id,
+                    if complete { "has changed while it was read" } else { "was changed in place" },
+                );
+            }
+            Outcome::Torn => self.set_aside(id, ENDS_WITHIN),
+        }
+        Ok(None)
+    }
+
+    /// What was read of the file is not there any more.
+    async fn rewritten(&mut self, id: FileId, content: Content, why: &str) -> Result<(), FilesError> {
+        let text = self.files.get(id).and_then(|file| file.text.take());
+        let Some(text) = text else { return Ok(()) };
+        let (text, anew) = self
+            .room()
+            .drive()
+            .run(move || {
+                let anew = text.anew(content);
+                (text, anew)
+            })
+            .await?;
+        if let Some(file) = self.files.get(id) {
+            file.text = Some(text);
+        }
+        match anew {
+            Ok(anew) => self.begin_anew(id, anew, why),
+            Err(error) => self.fail(id, &error),
+        }
+        Ok(())
+    }
+
+    /// What follows the text of a file, as far as is known.
+    fn ending(&mut self, id: FileId) -> Ending {
+        if matches!(self.source.mode, FileMode::Complete { .. }) {
+            return Ending::End;
+        }
+        if self.files.get(id).is_some_and(|file| file.is_let_go) {
+            return Ending::End;
+        }
+        let pending = self.files.get(id).and_then(|file| file.pending);
+        match (pending, self.source.pause) {
+            (Some((_, since)), Some(pause)) if since.elapsed() >= pause => Ending::Pause,
+            _ => Ending::Open,
+        }
+    }
+
+    fn begin_anew(&mut self, id: FileId, anew: Option<(Text, Content)>, why: &str) {
+        let path = file_path(&mut self.files, id);
+        warn!(
+            component = %self.source.component,
+            "{} is read from its beginning: {why}; what was written since it was read last is lost",
+            path.display()
+        );
+        self.source.meter.count("files_begun_anew", 1);
+        if let Some(new) = self.files.renew(id, Instant::now()) {
+            if let (Some(file), Some((text, content))) = (self.files.get(new), anew) {
+                file.begin(Box::new(text), Begun::default());
+                file.content = Some(content);
+                // It is the same open file.
+                if let Some(descriptor) = self.open.remove(&id) {
+                    self.open.insert(new, descriptor);
+                }
+            }
+            self.enqueue(new);
+        }
+    }
+
+    /// Puts what a turn has brought, and says when the file's next turn is. Gives back whether all of it is put.
+    pub(super) async fn put(
+        &mut self,
+        id: FileId,
+        chunk: Chunk,
+        partition: Option<Partition>,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<bool, FilesError> {
+        let (at_end, next, seen) = (chunk.at_end, chunk.next, chunk.seen);
+        let Some(file) = self.files.get(id) else { return Ok(false) };
+        let path = file.path.clone();
+        if chunk.too_long > 0 {
+            self.source.meter.count("long_lines", chunk.too_long);
+            let (count, bound) = (chunk.too_long, self.source.rules.lines.line_bytes_max);
+            if let Some(more) = self.source.long_lines.again() {
+                let component = &self.source.component;
+                warn!(component = %component, "{count} lines of {} are longer than {bound} bytes{more}", path.display());
+            }
+        }
+        self.schedule(id, at_end, next, seen);
+        let mut is_put = true;
+        if let Some(partition) = partition
+            && chunk.next > chunk.after
+        {
+            self.files.name(id, &partition);
+            let (most, after) = (outlet.event_bytes_max(), chunk.after);
+            let large = large(&chunk.spans, most);
+            let batch = self.source.batches.of(chunk, &path, &partition)?;
+            let batch = match large.is_empty() {
+                true => batch,
+                false => self.without_too_large(batch, &large, most, &path, after)?,
+            };
+            is_put = self.put_batch(batch, outlet, deliveries).await?;
+        }
+        if at_end && matches!(self.source.mode, FileMode::Complete { .. }) {
+            self.source.meter.count("files_read", 1);
+            if let Some(file) = self.files.get(id) {
+                (file.phase, file.end, file.content) = (Phase::Finished, Some(next), None);
+            }
+            self.finish(id).await?;
+        }
+        Ok(is_put)
+    }
+
+    fn schedule(&mut self, id: FileId, at_end: bool, next: u64, seen: u64) {
+        let waits = self.source.pause.filter(|_| at_end && seen > next);
+        let Some(file) = self.files.get(id) else { return };
+        match waits {
+            Some(pause) => {
+                let (_, since) =
+                    file.pending.filter(|(before, _)| *before == seen).unwrap_or((seen, Instant::now()));
+                file.pending = Some((seen, since));
+                // What still waits after that is a line without its end.
+                if since.elapsed() < pause {
+                    self.enqueue_at(id, since + pause);
+                    self.waits_for_more.insert(id);
+                }
+            }
+            None => file.pending = None,
+        }
+        if !at_end {
+            self.enqueue(id);
+        }
+    }
+
+    /// Puts a batch, and meanwhile takes note of what is delivered: a full channel holds up nothing else. Gives
+    /// back whether it is put: not when the source is stopped.
+    pub(super) async fn put_batch(
+        &mut self,
+        batch: Batch,
+        outlet: &mut Outlet,
+        deliveries: &mut Deliveries,
+    ) -> Result<bool, FilesError> {
+        let stop = self.stop.clone();
+        let mut put = std::pin::pin!(outlet.put(batch));
+        loop {
+            let save = self.save_due();
+            tokio::select! {
+                biased;
+                done = &mut put => return Ok(done.map(|()| true)?),
+                // What is not put is read again in the next run.
+                () = stop.cancelled() => return Ok(false),
+                Some(delivered) = deliveries.next() => self.deliver(delivered).await?,
+                saved = self.saves.finished() => self.saved(saved)?,
+                () = until(save) => self.save(),
+            }
+        }
+    }
+}

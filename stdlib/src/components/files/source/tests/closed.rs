@@ -1,0 +1,109 @@
+//! Files that were closed for want of descriptors, and are renamed away or deleted before they are opened again. They are
+//! simulated, so that nobody tells of what is written to them before the next look.
+
+use std::path::Path;
+
+use weir_runtime::storage::{Machine, SimulatedDisk};
+
+use super::*;
+use crate::components::files::source::room::simulated::{Handle, SimulatedRoom};
+
+const LOG: &str = "/logs/a.log";
+/// Further files, more than there are descriptors for.
+const OTHERS: usize = 40;
+
+/// A source that has read one line of a file and has closed it, since others were read.
+async fn closed() -> (Trial, SimulatedRoom, Handle) {
+    closed_where_births_are_known(true).await
+}
+
+async fn closed_where_births_are_known(births: bool) -> (Trial, SimulatedRoom, Handle) {
+    let room = SimulatedRoom::new(&Machine::default(), &SimulatedDisk::new(1, u64::MAX), births);
+    let handle = room.create(Path::new(LOG));
+    room.append(&handle, b"one\n");
+    let mut setting = Setting::new(follow("beginning"))
+        .with("paths", Value::List(vec![Value::Text("/logs/*.log".to_owned())]))
+        .with("poll", Value::Duration(Duration::from_secs(1)));
+    setting.descriptors = Descriptors::with_limit(20);
+    setting.room = Arc::new(room.clone());
+    let mut trial = setting.begin().await;
+    assert_eq!(trial.lines(1).await, ["one"]);
+    for number in 0..OTHERS {
+        let other = room.create(Path::new(&format!("/logs/other{number:02}.log")));
+        room.append(&other, b"other\n");
+    }
+    trial.lines(OTHERS).await;
+    assert_eq!(Arc::strong_count(&handle), 2, "its name and this test have it, it is not open");
+    (trial, room, handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_file_that_was_written_to_and_renamed_away_is_read_to_its_end() {
+    for last in ["last words\n", "last words"] {
+        let (mut trial, room, handle) = closed().await;
+        room.append(&handle, format!("two\n{last}").as_bytes());
+        room.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
+        // Another one in its place does not hide it.
+        let new = room.create(Path::new(LOG));
+        room.append(&new, b"new\n");
+        let mut lines = trial.lines(3).await;
+        lines.sort();
+        assert_eq!(lines, ["last words", "new", "two"]);
+        assert_eq!(trial.meter.counters().get("files_gone_unread"), None);
+        trial.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_file_that_was_renamed_away_is_read_to_its_end_at_a_stop() {
+    let (trial, room, handle) = closed().await;
+    room.append(&handle, b"two\n");
+    room.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
+    let Trial { stop, mut sink, running, setting: _setting, channel: _channel, .. } = trial;
+    stop.cancel();
+    let Taken::Events(Delivery { batch, acknowledgement }) = sink.take().await.unwrap() else {
+        panic!("there is a line");
+    };
+    assert_eq!(batch.bodies().unwrap().iter().flatten().collect::<Vec<_>>(), [b"two"]);
+    acknowledgement.done();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_file_that_is_deleted_with_something_unread_is_counted() {
+    let (trial, room, handle) = closed().await;
+    room.append(&handle, b"two\n");
+    // The next look sees that it has grown, and then it goes.
+    let files = room.clone();
+    room.trouble_by(Some(Arc::new(move |call| {
+        if call == "Open" {
+            files.unlink(Path::new(LOG));
+        }
+        None
+    })));
+    trial.counted("files_gone_unread", 1).await;
+    room.trouble_by(None);
+    trial.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_with_the_inode_of_a_closed_file_is_not_read() {
+    for name in ["/logs/elsewhere", "/logs/new.log"] {
+        let (mut trial, room, handle) = closed_where_births_are_known(false).await;
+        room.unlink(Path::new(LOG));
+        drop(handle);
+        let stranger = room.create(Path::new(name));
+        room.append(&stranger, b"stranger\n");
+        let is_wanted = name.ends_with(".log");
+        if is_wanted {
+            assert_eq!(trial.lines(1).await, ["stranger"], "the next look sees it");
+        }
+        for _look in 0..3 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let other = room.create(Path::new("/logs/last.log"));
+            room.append(&other, b"last\n");
+            assert_eq!(trial.lines(1).await, ["last"], "{name}");
+        }
+        trial.end().await;
+    }
+}

@@ -1,0 +1,492 @@
+//! The text of one file, and how it is begun, gone on with, and read. All of it blocks.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use weir_runtime::batch::Partition;
+use weir_runtime::source::DeliveredThrough;
+
+use super::consumed::{Consumed, Running};
+use super::content::{Content, Packing};
+use super::copies::{Descent, Kin, descent, may_be};
+use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp, State};
+use super::positions::Remembered;
+use super::reading::{Chunk, Reading};
+use super::rests::{Rest, Rests};
+use super::room::Room;
+use super::tracked::FileId;
+use crate::tools::buffers::Buffers;
+use crate::tools::lines::{Ending, LineRules, Split};
+
+/// So many bytes before the position are looked at again before an idle file is read on.
+const TAIL_BYTES: usize = 32;
+/// How much is read at once to find the last line's beginning.
+const BACKWARDS_BYTES: u64 = 64 << 10;
+
+/// How texts are read.
+#[derive(Clone)]
+pub(super) struct TextRules {
+    pub(super) buffers: Buffers,
+    pub(super) lines: LineRules,
+    pub(super) events_max: usize,
+    /// Files may grow.
+    pub(super) follow: bool,
+    /// What is packed is read as what it was before.
+    pub(super) decompress: bool,
+    /// Where their files are.
+    pub(super) room: Arc<dyn Room>,
+    /// Where last lines without their ends are kept.
+    pub(super) rests: Rests,
+}
+
+/// What is known of a text.
+#[derive(Clone)]
+pub(super) struct Text {
+    pub(super) key: Key,
+    pub(super) generation: u32,
+    /// Its name as a partition, once something of it was put.
+    pub(super) partition: Option<Partition>,
+    /// How it begins, as far as is known by now.
+    pub(super) head: Head,
+    packing: Option<Packing>,
+    pub(super) reading: Reading,
+    /// The last bytes before the position.
+    tail: Vec<u8>,
+    /// What state its file was in before it was read last.
+    pub(super) stamp: Stamp,
+    /// Whether it was read to its end then.
+    pub(super) at_rest: bool,
+    /// What waits behind the position for a line's end.
+    pub(super) rest: Option<Rest>,
+}
+
+/// What a turn at a file has brought.
+pub(super) enum Outcome {
+    Read(Chunk),
+    /// There is another file at the path now.
+    Moved,
+    /// What was read is not there any more: the file was begun anew.
+    Rewritten(&'static str),
+    /// What was read has changed, or what should not grow has.
+    Changed,
+    /// The file ends within what was packed.
+    Torn,
+}
+
+/// What is known to be delivered of a text before it is read on. It may be less than channels were given, and
+/// reading goes on behind those.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub(super) delivered: DeliveredThrough,
+    pub(super) consumed: Option<Consumed>,
+}
+
+impl Begun {
+    pub(super) fn of(known: &Remembered) -> Begun {
+        Begun { delivered: known.position, consumed: known.consumed }
+    }
+}
+
+/// What a file has turned out to be.
+pub(super) enum Identified {
+    /// A text to be read from its position on.
+    Text(Box<Text>, Content, Begun),
+    /// The same, after what was known of the file has turned out to be gone.
+    Anew(Box<Text>, Content, &'static str),
+    /// There is no text yet, and in a file that is complete there never will be.
+    Empty(Stamp),
+    /// The file ends before any of its packed text.
+    Torn,
+    /// There is another file at the path now.
+    Moved,
+    /// A packed text that begins like this. What it may be a copy of has to be said.
+    Packed(Vec<u8>),
+    /// A packed copy of what this file brings.
+    Copies(FileId),
+    /// A packed copy of what was read beyond its end.
+    Done(Partition),
+    /// A packed text that may be a copy: that can't be said yet.
+    Undecided,
+    /// A packed copy of what was read of this file, which holds another text now.
+    Replaced(FileId),
+    /// What was read of it has changed since.
+    Changed,
+}
+
+/// What is known of a file before it is looked into.
+pub(super) struct Knowledge {
+    pub(super) key: Key,
+    /// What is remembered of files that lay at the same place.
+    pub(super) remembered: Vec<Remembered>,
+    /// Earlier generations have been there.
+    pub(super) generation_min: u32,
+    /// What a packed one may be a copy of, once that is asked for.
+    pub(super) kin: Option<Kin>,
+}
+
+/// Opens a file and finds out what it is.
+pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
+    let mut content = Content::open(&*rules.room, path)?;
+    let State { key, stamp } = content.state()?;
+    if key != knowledge.key {
+        return Ok(Identified::Moved);
+    }
+    let Some(packing) = content.packing()? else {
+        return match content.head()?.is_empty() {
+            true => Ok(Identified::Empty(stamp)),
+            false => recognise(content, None, stamp, knowledge, rules),
+        };
+    };
+    let mut content = content.unpacked(packing)?;
+    let head = content.head()?;
+    if head.len() < HEAD_BYTES && content.is_torn() {
+        return Ok(Identified::Torn);
+    }
+    if head.is_empty() {
+        return Ok(Identified::Empty(stamp));
+    }
+    if !knowledge.remembered.iter().any(|known| may_be(known.head, &head)) {
+        let Some(kin) = &knowledge.kin else { return Ok(Identified::Packed(head)) };
+        match descent(&mut content, kin, rules.room.as_ref())? {
+            Descent::Unknown if !rules.decompress => {
+                return recognise(Content::open(&*rules.room, path)?, None, stamp, knowledge, rules);
+            }
+            Descent::Unknown => {}
+            Descent::Copies(id) => return Ok(Identified::Copies(id)),
+            Descent::Done(partition) => return Ok(Identified::Done(partition)),
+            Descent::Unfinished => return Ok(Identified::Torn),
+            Descent::Unsure => return Ok(Identified::Undecided),
+            Descent::Replaced(id) => return Ok(Identified::Replaced(id)),
+            Descent::From(running, partition, begun) => {
+                let mut text = Text::new(key, 0, Head::of(&head), Some(packing), stamp, running);
+                text.partition = Some(partition);
+                return Ok(Identified::Text(Box::new(text), content, begun));
+            }
+        }
+    }
+    recognise(content, Some(packing), stamp, knowledge, rules)
+}
+
+/// Goes on with the text if it is remembered; begins it otherwise.
+fn recognise(
+    mut content: Content,
+    packing: Option<Packing>,
+    stamp: Stamp,
+    knowledge: &Knowledge,
+    rules: &TextRules,
+) -> io::Result<Identified> {
+    let head = content.head()?;
+    let named = |known| Some((Remembered::name(known)?, known));
+    let mut generations: Vec<(Name, &Remembered)> = knowledge.remembered.iter().filter_map(named).collect();
+    generations.sort_by_key(|(name, _)| std::cmp::Reverse(name.generation));
+    let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
+    let next_generation = next_generation.max(knowledge.generation_min);
+    let text = |generation, running| {
+        Box::new(Text::new(knowledge.key, generation, Head::of(&head), packing, stamp, running))
+    };
+    let same = |(name, known): &&(Name, &Remembered)| name.head.begins(&head) && known.head.begins(&head);
+    let Some((name, known)) = generations.iter().find(same) else {
+        let text = text(next_generation, Running::new(0));
+        return Ok(match generations.iter().any(|(name, _)| name.head.length > 0) {
+            true => Identified::Anew(text, content, "it begins with another text than it did"),
+            false => Identified::Text(text, content, Begun::default()),
+        });
+    };
+    match resumed(&mut content, known, packing.is_none(), stamp)? {
+        Resumed::Running(running) => {
+            let mut text = text(name.generation, running);
+            text.partition = Some(Partition::new(known.partition.clone()));
+            Ok(Identified::Text(text, content, Begun::of(known)))
+        }
+        Resumed::Shorter if content.is_torn() => Ok(Identified::Torn),
+        Resumed::Shorter if rules.follow => {
+            let text = text(next_generation, Running::new(0));
+            Ok(Identified::Anew(text, content, "it is shorter than what was read of it"))
+        }
+        Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
+    }
+}
+
+enum Resumed {
+    Running(Running),
+    Shorter,
+    Changed,
+}
+
+/// Goes on with a text behind what is remembered of it, if that is still there.
+fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
+    let position = known.reads_on_at();
+    if plain && stamp.length < position {
+        return Ok(Resumed::Shorter);
+    }
+    let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= position) else {
+        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= position);
+        let same = first.map_or(Ok(true), |first| first.is_in(content))?;
+        return Ok(if same { Resumed::Running(Running::new(position)) } else { Resumed::Changed });
+    };
+    let mut running = Running::new(consumed.base);
+    if !running.read_through(content, consumed.through)? || running.so_far() != consumed {
+        return Ok(Resumed::Changed);
+    }
+    match running.read_through(content, position)? {
+        true => Ok(Resumed::Running(running)),
+        false => Ok(Resumed::Shorter),
+    }
+}
+
+/// A text of which nothing is wanted that is there now, but for a last line without its end.
+pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
+    let mut content = Content::open(&*rules.room, path)?;
+    let state = content.state()?;
+    let mut packing = content.packing()?;
+    match packing {
+        Some(packed) if rules.decompress => content = content.unpacked(packed)?,
+        _ => packing = None,
+    }
+    let head = content.head()?;
+    if state.key != key || head.is_empty() {
+        return Ok(None);
+    }
+    let running = match packing {
+        None => {
+            let position = last_line(&mut content, state.stamp.length)?;
+            // By what stands before it a packed copy is known.
+            let mut running = Running::new(position.saturating_sub(BACKWARDS_BYTES));
+            running.read_through(&mut content, position)?;
+            running
+        }
+        Some(_) => {
+            let mut running = Running::new(0);
+            running.read_through(&mut content, u64::MAX)?;
+            running
+        }
+    };
+    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), packing, state.stamp, running))))
+}
+
+/// Where the last line before `end` begins that has no end of its own.
+fn last_line(content: &mut Content, end: u64) -> io::Result<u64> {
+    let mut from = end;
+    while from > 0 {
+        let begin = from.saturating_sub(BACKWARDS_BYTES);
+        let part = content.read(begin, (from - begin) as usize)?;
+        if let Some(newline) = memchr::memrchr(b'\n', &part) {
+            return Ok(begin + newline as u64 + 1);
+        }
+        from = begin;
+    }
+    Ok(0)
+}
+
+impl Text {
+    fn new(
+        key: Key,
+        generation: u32,
+        head: Head,
+        packing: Option<Packing>,
+        stamp: Stamp,
+        running: Running,
+    ) -> Text {
+        let reading = Reading::new(running.through(), running);
+        Text {
+            key,
+            generation,
+            partition: None,
+            head,
+            packing,
+            reading,
+            tail: Vec::new(),
+            stamp,
+            at_rest: false,
+            rest: None,
+        }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.packing.is_some()
+    }
+
+    /// Whether it goes on with a partition that another file has begun.
+    pub(super) fn is_copy(&self) -> bool {
+        let name = self.partition.as_ref().and_then(|partition| partition.name().parse::<Name>().ok());
+        name.is_some_and(|name| name.key != self.key)
+    }
+
+    /// The name as a partition, from now on.
+    pub(super) fn name(&mut self) -> Partition {
+        let first = Some(self.reading.running.so_far()).filter(|first| first.base < first.through);
+        let name = Name { key: self.key, head: self.head, generation: self.generation, first };
+        self.partition.get_or_insert_with(|| name.partition()).clone()
+    }
+
+    /// Reads on, if what was read is still there.
+    ///
+    /// # Errors
+    /// When a call fails. The text is then what it was, so that nothing that was read is passed over.
+    pub(super) fn turn(
+        &mut self,
+        path: &Path,
+        content: Option<Content>,
+        rules: &TextRules,
+        ending: Ending,
+    ) -> io::Result<(Content, Outcome)> {
+        let before = self.clone();
+        let turned = self.try_turn(path, content, rules, ending);
+        if turned.is_err() && !weir_runtime::put_back!("failed_call_passes_over_lines") {
+            *self = before;
+        }
+        turned
+    }
+
+    fn try_turn(
+        &mut self,
+        path: &Path,
+        content: Option<Content>,
+        rules: &TextRules,
+        mut ending: Ending,
+    ) -> io::Result<(Content, Outcome)> {
+        let closed = content.is_none();
+        let mut content = match content {
+            Some(content) => content,
+            None => Content::open(&*rules.room, path)?,
+        };
+        let State { key, stamp } = content.state()?;
+        if key != self.key {
+            return Ok((content, Outcome::Moved));
+        }
+        // Where births are not known, another file may lie there now; or one that was too short to tell.
+        let look = rules.follow && (closed || self.reading.position == 0);
+        if look && (rules.decompress || self.is_packed()) && content.packing()? != self.packing {
+            return Ok((content, Outcome::Rewritten("it is packed in another way than it was")));
+        }
+        if let Some(packing) = self.packing {
+            content = content.unpacked(packing)?;
+        }
+        if let Some(outcome) = self.changed(&mut content, stamp, closed, rules)? {
+            return Ok((content, outcome));
+        }
+        // Until it was read, which may fail.
+        self.at_rest = false;
+        if ending == Ending::Pause && stamp != self.stamp {
+            ending = Ending::Open;
+        }
+        if self.is_packed() {
+            ending = Ending::End;
+        }
+        self.stamp = stamp;
+        self.rest = None;
+        let mut chunk =
+            self.reading.turn(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
+        self.at_rest = chunk.at_end;
+        self.rest = rules.rests.keep(std::mem::take(&mut chunk.rest));
+        if !rules.follow && chunk.at_end {
+            if content.is_torn() {
+                return Ok((content, Outcome::Torn));
+            }
+            if content.state()?.stamp != stamp {
+                return Ok((content, Outcome::Changed));
+            }
+        }
+        if chunk.next > chunk.after {
+            self.note(&mut content, &chunk)?;
+        }
+        Ok((content, Outcome::Read(chunk)))
+    }
+
+    /// Keeps what is needed to know the text again.
+    fn note(&mut self, content: &mut Content, chunk: &Chunk) -> io::Result<()> {
+        let whole = chunk.after + chunk.buffer.len() as u64 == chunk.next;
+        let tail = if whole { chunk.buffer.len().min(TAIL_BYTES) } else { 0 };
+        self.tail = chunk.buffer[chunk.buffer.len() - tail..].to_vec();
+        if self.head.length < HEAD_BYTES && !self.is_packed() {
+            self.head = Head::of(&content.head()?);
+        }
+        self.name();
+        Ok(())
+    }
+
+    /// Whether the file is not what it was.
+    fn changed(
+        &mut self,
+        content: &mut Content,
+        stamp: Stamp,
+        closed: bool,
+        rules: &TextRules,
+    ) -> io::Result<Option<Outcome>> {
+        if !rules.follow {
+            return Ok((stamp != self.stamp).then_some(Outcome::Changed));
+        }
+        let position = self.reading.position;
+        if position == 0 {
+            return self.changed_before_it_was_read(content);
+        }
+        if self.is_packed() && !closed {
+            return Ok(None);
+        }
+        let so_far = self.reading.running.so_far();
+        if self.is_packed() {
+            // It has to be unpacked up to there in any case.
+            let same = so_far.is_in(content)?;
+            return Ok((!same).then_some(Outcome::Rewritten("it holds another text than it did")));
+        }
+        if stamp.length < position {
+            return Ok(Some(Outcome::Rewritten("it was truncated")));
+        }
+        let tail = self.tail.len();
+        let may_be_another = self.at_rest || closed;
+        let same_tail = !may_be_another || content.read(position - tail as u64, tail)? == self.tail;
+        // Lines of one length may end alike, so that the tail alone says too little.
+        let same_head = !may_be_another || self.head.begins(&content.head()?);
+        // Written to without growing: somewhere in what was read.
+        let in_place = self.at_rest && stamp.length == self.stamp.length && stamp != self.stamp;
+        if same_tail && same_head && (!in_place || so_far.is_in(content)?) {
+            return Ok(None);
+        }
+        Ok(Some(match self.head.begins(&content.head()?) {
+            true => Outcome::Changed,
+            false => Outcome::Rewritten("it begins with another text than it did"),
+        }))
+    }
+
+    /// The same while nothing of it was read: a file that has come to lie there since is read under its own head,
+    /// or else it is taken for another one as soon as its head is looked at.
+    fn changed_before_it_was_read(&mut self, content: &mut Content) -> io::Result<Option<Outcome>> {
+        let head = content.head()?;
+        if self.head.begins(&head) || weir_runtime::put_back!("head_of_an_earlier_file") {
+            return Ok(None);
+        }
+        if self.partition.is_some() || self.is_packed() {
+            return Ok(Some(Outcome::Rewritten("it begins with another text than it did")));
+        }
+        self.head = Head::of(&head);
+        Ok(None)
+    }
+
+    /// What waited for a line's end that will never come, as events.
+    pub(super) fn end_of_rest(&mut self, rules: &TextRules) -> Option<Chunk> {
+        let rest = self.rest.take()?;
+        let (buffer, after) = (rest.text().to_vec(), self.reading.position);
+        let Split { spans, too_long, .. } = rules.lines.split(&buffer, after, Ending::End, usize::MAX);
+        let next = after + buffer.len() as u64;
+        self.reading.running.add(&buffer);
+        (self.reading.position, self.reading.scanned) = (next, next);
+        self.name();
+        Some(Chunk { buffer, spans, after, next, too_long, at_end: true, seen: next, rest: Vec::new() })
+    }
+
+    /// The same file, begun anew. `None`: it is packed now, and what it is has to be found out.
+    pub(super) fn anew(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
+        let mut content = content.plain();
+        if content.packing()?.is_some() {
+            return Ok(None);
+        }
+        let head = Head::of(&content.head()?);
+        let stamp = content.state()?.stamp;
+        let text = Text::new(self.key, self.generation + 1, head, None, stamp, Running::new(0));
+        Ok(Some((text, content)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! Being told at once when something happens in a directory, where the system can (inotify).
+//!
+//! Nothing depends on it: the directories are looked through from time to time anyway.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
+use tracing::warn;
+
+use super::discovery::Directory;
+use super::patterns::Patterns;
+
+/// More directories are not watched but looked through.
+const WATCHES_MAX: usize = 8_192;
+/// Room for what the kernel tells at once.
+const NEWS_BYTES: usize = 16 << 10;
+
+/// What has happened.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// These files have been written to.
+    pub(super) written: HashSet<PathBuf>,
+    /// Names that matter have come or gone, or the kernel has lost count.
+    pub(super) names: bool,
+}
+
+/// Watches directories.
+pub(in crate::components::files) struct Watcher {
+    component: Arc<str>,
+    /// What happens to other names is passed over.
+    patterns: Arc<Patterns>,
+    inotify: Option<AsyncFd<OwnedFd>>,
+    watches_max: usize,
+    paths: HashMap<i32, PathBuf>,
+    known: HashMap<PathBuf, Watch>,
+    complained: bool,
+}
+
+/// A directory that is watched.
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    number: i32,
+    /// Which directory it is: another may get its name.
+    device: u64,
+    inode: u64,
+}
+
+impl Watcher {
+    pub(super) fn new(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+        let made = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(io::Error::from);
+        // What is unsound about it concerns descriptors that are not owned.
+        #[expect(deprecated, reason = "what takes its place is unsafe; an owned descriptor is sound")]
+        let made = made.and_then(AsyncFd::new);
+        let mut watcher = Watcher::silent(component, patterns);
+        match made {
+            Ok(inotify) => watcher.inotify = Some(inotify),
+            Err(error) => watcher.complain(&error.to_string()),
+        }
+        watcher
+    }
+
+    /// Tells of nothing.
+    pub(super) fn silent(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+        Watcher {
+            component,
+            patterns,
+            inotify: None,
+            watches_max: WATCHES_MAX,
+            paths: HashMap::new(),
+            known: HashMap::new(),
+            complained: false,
+        }
+    }
+
+    /// Says once that news come late.
+    fn complain(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.complained, true) {
+            warn!(
+                component = %self.component,
+                "the system does not tell of all changes at once: {reason}; the directories are looked through instead"
+            );
+        }
+    }
+
+    /// Watches these directories, and no others any more. Gives back whether the system tells of all of them.
+    pub(super) fn watch(&mut self, directories: Vec<Directory>) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        let wanted: HashMap<PathBuf, (u64, u64)> = directories
+            .into_iter()
+            .map(|Directory { path, device, inode }| (path, (device, inode)))
+            .collect();
+        self.known.retain(|path, watch| {
+            let keep = wanted.get(path) == Some(&(watch.device, watch.inode));
+            if !keep && self.paths.get(&watch.number) == Some(path) {
+                self.paths.remove(&watch.number);
+                // An error means that the directory has gone, and its watch with it.
+                let _: Result<(), Errno> = inotify::remove_watch(inotify.get_ref(), watch.number);
+            }
+            keep
+        });
+        let flags = WatchFlags::CREATE
+            | WatchFlags::MODIFY
+            | WatchFlags::MOVE
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::MOVE_SELF;
+        let (mut all, mut refused) = (true, None);
+        for (path, (device, inode)) in wanted {
+            if self.known.contains_key(&path) {
+                continue;
+            }
+            if self.paths.len() >= self.watches_max {
+                refused = Some(format!("more than {} directories", self.watches_max));
+                break;
+            }
+            match inotify::add_watch(inotify.get_ref(), &path, flags) {
+                Ok(number) => {
+                    // The same directory under another name has the same number.
+                    if let Some(before) = self.paths.insert(number, path.clone()) {
+                        self.known.remove(&before);
+                        all = false;
+                    }
+                    self.known.insert(path, Watch { number, device, inode });
+                }
+                // It has gone, or can't be looked into, which the look has said.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => all = false,
+                Err(Errno::NOSPC) => {
+                    refused =
+                        Some("the watches of this user are used up (fs.inotify.max_user_watches)".to_owned());
+                    break;
+                }
+                Err(error) => {
+                    refused = Some(error.to_string());
+                    break;
+                }
+            }
+        }
+        if let Some(reason) = &refused {
+            self.complain(reason);
+        }
+        all && refused.is_none()
+    }
+
+    /// Waits for news; for ever where there are none.
+    pub(super) async fn news(&mut self) -> News {
+        let Some(inotify) = &self.inotify else { return std::future::pending().await };
+        loop {
+            let Ok(mut ready) = inotify.readable().await else { return std::future::pending().await };
+            let mut news = News::default();
+            let mut room = [const { MaybeUninit::uninit() }; NEWS_BYTES];
+            let mut reader = inotify::Reader::new(inotify.get_ref(), &mut room);
+            // One fill of the room, so that the caller has its turn.
+            loop {
+                let event = match reader.next() {
+                    Ok(event) => event,
+                    Err(Errno::INTR) => continue,
+                    Err(_nothing_more) => {
+                        ready.clear_ready();
+                        break;
+                    }
+                };
+                let (number, events) = (event.wd(), event.events());
+                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+                match (self.paths.get(&number), name) {
+                    (Some(directory), Some(name)) => {
+                        let path = directory.join(name);
+                        let step = self.patterns.judge(&path);
+                        if events != ReadFlags::MODIFY {
+                            // A name that is no directory may be a link to one.
+                            let is_directory = events.contains(ReadFlags::ISDIR);
+                            news.names |= !step.below.is_empty() || (step.file && !is_directory);
+                        } else if step.file {
+                            news.written.insert(path);
+                        }
+                    }
+                    // The directory itself has gone or got another name, or the kernel has lost count.
+                    (directory, None) => {
+                        news.names |= directory.is_some() || number < 0;
+                        if let Some(directory) = self.paths.remove(&number) {
+                            self.known.remove(&directory);
+                            if events.contains(ReadFlags::MOVE_SELF) {
+                                let _: Result<(), Errno> = inotify::remove_watch(inotify.get_ref(), number);
+                            }
+                        }
+                    }
+                    // Told before it was no longer watched.
+                    (None, Some(_)) => {}
+                }
+                if reader.is_buffer_empty() {
+                    break;
+                }
+            }
+            if news != News::default() {
+                return news;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn watcher(folder: &Path, pattern: &str) -> Watcher {
+        let pattern = folder.join(pattern).to_string_lossy().into_owned();
+        Watcher::new("test".into(), Arc::new(Patterns::new(vec![pattern], true, None).unwrap()))
+    }
+
+    fn directory(path: &Path) -> Directory {
+        let metadata = fs::metadata(path).unwrap();
+        Directory { path: path.to_path_buf(), device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    fn append(path: &Path) {
+        OpenOptions::new().append(true).open(path).unwrap().write_all(b"1\n").unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_happens_in_a_directory_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watcher = watcher(folder.path(), "*.log");
+        assert!(watcher.watch(vec![directory(folder.path())]));
+        let path = folder.path().join("a.log");
+        fs::write(&path, "").unwrap();
+        assert!(watcher.news().await.names);
+        append(&path);
+        let mut news = News::default();
+        while news.written.is_empty() {
+            news = watcher.news().await;
+        }
+        assert!(news.written.contains(&path));
+        fs::rename(&path, folder.path().join("b.log")).unwrap();
+        while !news.names {
+            news = watcher.news().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_happens_to_other_names_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.log"), "").unwrap();
+        let mut watcher = watcher(folder.path(), "*.log");
+        assert!(watcher.watch(vec![directory(folder.path())]));
+        fs::write(folder.path().join("other.txt"), "1").unwrap();
+        fs::write(folder.path().join(".hidden.log"), "1").unwrap();
+        fs::create_dir(folder.path().join("folder.log")).unwrap();
+        append(&folder.path().join("a.log"));
+        let news = watcher.news().await;
+        assert_eq!((news.written.len(), news.names), (1, false));
+    }
+
+    #[tokio::test]
+    async fn another_directory_under_the_same_name_is_watched_instead() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, moved) = (folder.path().join("in"), folder.path().join("moved"));
+        fs::create_dir(&inner).unwrap();
+        let mut watcher = watcher(folder.path(), "in/*.log");
+        assert!(watcher.watch(vec![directory(&inner)]));
+        fs::rename(&inner, &moved).unwrap();
+        assert!(watcher.news().await.names);
+        fs::create_dir(&inner).unwrap();
+        assert!(watcher.watch(vec![directory(&inner)]));
+        fs::write(moved.join("b.log"), "1").unwrap();
+        fs::write(inner.join("a.log"), "1").unwrap();
+        let mut news = watcher.news().await;
+        while news.written.is_empty() {
+            news = watcher.news().await;
+        }
+        assert_eq!(news.written, HashSet::from([inner.join("a.log")]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lack_of_watches_is_said_once_and_nothing_else_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("in");
+        fs::create_dir(&inner).unwrap();
+        let mut watcher = watcher(folder.path(), "**/*.log");
+        watcher.watches_max = 1;
+        let both = || vec![directory(folder.path()), directory(&inner)];
+        assert!(!watcher.watch(both()) && watcher.complained);
+        assert!(!watcher.watch(both()) && watcher.paths.len() == 1);
+        let silent = Watcher::silent("test".into(), watcher.patterns.clone());
+        let mut none = Watcher { component: "test".into(), ..silent };
+        assert!(!none.watch(both()));
+        tokio::time::timeout(Duration::from_secs(60), none.news()).await.unwrap_err();
+    }
+}

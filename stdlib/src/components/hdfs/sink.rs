@@ -1,0 +1,137 @@
+//! The sink of files on HDFS: [`FileSink`](crate::tools::file_writer) on the client of HDFS.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use thiserror::Error;
+use weir_plan::{Settings, TemplatePart};
+use weir_runtime::sink::Sink;
+use weir_runtime::{Context, Failure, Purpose};
+
+use super::file_system::{Connection, Hdfs, HdfsError};
+use crate::tools::file_writer::{FileSettings, FileSink};
+use crate::tools::template::{Renderer, TemplateError};
+
+/// The names of the settings that `hdfs` has beyond those of every sink of files.
+const OWN_SETTINGS: [&str; 5] = ["url", "security", "user", "config", "replication"];
+
+/// The one kind of protection that this version carries out.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Security {
+    Plaintext,
+}
+
+/// The settings that `hdfs` has beyond those of every sink of files.
+#[derive(Debug, Deserialize)]
+struct HdfsSettings {
+    url: String,
+    security: Security,
+    user: Option<String>,
+    config: Option<String>,
+}
+
+/// Settings that no run could work with.
+#[derive(Debug, Error)]
+enum HdfsSinkError {
+    #[error("`url` is {0}: it has to begin with hdfs:// or viewfs:// and name a host")]
+    Scheme(String),
+    #[error("`url` is {0}: the directory belongs into `path`")]
+    UrlWithPath(String),
+    #[error("`path` does not begin with a slash: HDFS knows absolute paths only")]
+    Relative,
+    #[error("`path` writes \"{0}\": HDFS allows no colon in names; write times without, as in %H%M")]
+    Colon(String),
+    #[error("`path` holds a segment `.` or `..`, which HDFS does not know")]
+    Dots,
+    #[error("`path`: {0}")]
+    Path(#[source] TemplateError),
+    #[error("`config` is {0}, where there is neither core-site.xml nor hdfs-site.xml")]
+    Config(String),
+    #[error("no client for {url}")]
+    Client { url: String, source: HdfsError },
+}
+
+/// Makes a sink of files on HDFS.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    context.descriptors.expect(Purpose::SinkFile);
+    let (own, files) = settings.split(&OWN_SETTINGS);
+    let files: FileSettings = files.read().map_err(Failure::permanent)?;
+    let settings: HdfsSettings = own.read().map_err(Failure::permanent)?;
+    check(&settings, &files).map_err(Failure::permanent)?;
+    let url = settings.url.trim_end_matches('/').to_string();
+    let HdfsSettings { user, config, security: Security::Plaintext, .. } = settings;
+    let hdfs = Hdfs::new(Connection { component: context.component.clone(), url: url.clone(), user, config });
+    hdfs.check().map_err(|source| Failure::permanent(HdfsSinkError::Client { url: url.clone(), source }))?;
+    Ok(Box::new(FileSink::new(files, hdfs, &url, context)?))
+}
+
+fn check(settings: &HdfsSettings, files: &FileSettings) -> Result<(), HdfsSinkError> {
+    let HdfsSettings { url, config, .. } = settings;
+    let host = url.strip_prefix("hdfs://").or_else(|| url.strip_prefix("viewfs://"));
+    match host.map(|host| host.split_once('/').unwrap_or((host, ""))) {
+        None | Some(("", _)) => return Err(HdfsSinkError::Scheme(url.clone())),
+        Some((_, "")) => {}
+        Some(_) => return Err(HdfsSinkError::UrlWithPath(url.clone())),
+    }
+    if let Some(config) = config {
+        let has = |name| Path::new(config).join(name).is_file();
+        if !has("core-site.xml") && !has("hdfs-site.xml") {
+            return Err(HdfsSinkError::Config(config.clone()));
+        }
+    }
+    match files.path.parts.first() {
+        Some(TemplatePart::Text(text)) if text.starts_with('/') => {}
+        _ => return Err(HdfsSinkError::Relative),
+    }
+    let path = Renderer::for_path(&files.path, &files.zone, None).map_err(HdfsSinkError::Path)?;
+    for text in path.program_texts() {
+        if text.contains(':') {
+            return Err(HdfsSinkError::Colon(text));
+        }
+        let inner = format!("{text}/");
+        if inner.contains("/../") || inner.contains("/./") {
+            return Err(HdfsSinkError::Dots);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_plan::{Hole, HoleFormat, Template};
+
+    use super::*;
+
+    fn text(text: &str) -> TemplatePart {
+        TemplatePart::Text(text.to_string())
+    }
+
+    fn time(pattern: &str) -> TemplatePart {
+        TemplatePart::Hole(Hole { column: "@t".into(), format: HoleFormat::Time(pattern.into()) })
+    }
+
+    fn checked(url: &str, config: Option<&str>, parts: Vec<TemplatePart>) -> String {
+        let config = config.map(str::to_string);
+        let settings = HdfsSettings { url: url.into(), security: Security::Plaintext, user: None, config };
+        let files = FileSettings::example(Template { parts });
+        check(&settings, &files).map_or_else(|error| error.to_string(), |()| "fine".to_string())
+    }
+
+    #[test]
+    fn urls_and_paths_that_hdfs_can_not_take_are_refused() {
+        let lake = || vec![text("/lake/"), time("%Y/%m/%d")];
+        assert_eq!(checked("hdfs://name:8020", None, lake()), "fine");
+        assert_eq!(checked("viewfs://cluster/", None, lake()), "fine");
+        assert!(checked("http://name:8020", None, lake()).contains("has to begin with hdfs://"));
+        assert!(checked("hdfs://", None, lake()).contains("has to begin with hdfs://"));
+        assert!(checked("hdfs://name/lake", None, lake()).contains("belongs into `path`"));
+        assert!(checked("hdfs://name", Some("/nowhere"), lake()).contains("neither core-site.xml"));
+        assert!(checked("hdfs://name", None, vec![text("lake/")]).contains("absolute paths only"));
+        assert!(checked("hdfs://name", None, vec![time("%Y")]).contains("absolute paths only"));
+        let colon = checked("hdfs://name", None, vec![text("/lake/"), time("%H:%M")]);
+        assert!(colon.starts_with("`path` writes \"00:00\""), "{colon}");
+        assert!(checked("hdfs://name", None, vec![text("/lake/../x")]).contains("`.` or `..`"));
+        assert!(checked("hdfs://name", None, vec![text("/lake/..")]).contains("`.` or `..`"));
+    }
+}

@@ -1,0 +1,273 @@
+//! The events in the body of a request.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use arrow_buffer::Buffer;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::tools::lines::{Ending, LineRules, LongLine, Span};
+
+/// The enum `HttpFormat` of the signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Format {
+    Lines,
+    Json,
+    Blob,
+    FlumeJson,
+}
+
+/// The events of one request.
+#[derive(Debug)]
+pub(super) struct Events {
+    pub(super) buffer: Buffer,
+    pub(super) spans: Vec<Span>,
+    /// Headers of each event, where they bring their own.
+    pub(super) headers: Option<Vec<BTreeMap<String, String>>>,
+}
+
+/// A body that holds no events of the format.
+#[derive(Debug, Error)]
+pub(super) enum BodyError {
+    #[error("the body is not what this source takes: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the request has more than {0} events")]
+    TooMany(usize),
+}
+
+/// An event as Flume's JSON handler takes it.
+#[derive(Deserialize)]
+struct FlumeEvent<'a> {
+    #[serde(default)]
+    headers: Headers,
+    #[serde(borrow, default)]
+    body: Cow<'a, str>,
+}
+
+/// The headers of one of Flume's events, within the bounds that a request's own headers have as well.
+#[derive(Default)]
+struct Headers(BTreeMap<String, String>);
+
+/// So many headers an event has at most.
+const HEADERS_MAX: usize = 100;
+/// So long all its names and values are at most.
+const HEADERS_BYTES_MAX: usize = 64 << 10;
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
+        deserializer.deserialize_map(HeadersVisitor)
+    }
+}
+
+struct HeadersVisitor;
+
+impl<'de> Visitor<'de> for HeadersVisitor {
+    type Value = Headers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Headers, A::Error> {
+        let (mut headers, mut bytes) = (BTreeMap::new(), 0);
+        while let Some((name, value)) = entries.next_entry::<String, String>()? {
+            bytes += name.len() + value.len();
+            if bytes > HEADERS_BYTES_MAX {
+                return Err(A::Error::custom(format_args!(
+                    "its headers take more than {HEADERS_BYTES_MAX} bytes"
+                )));
+            }
+            headers.insert(name, value);
+            if headers.len() > HEADERS_MAX {
+                return Err(A::Error::custom(format_args!("it has more than {HEADERS_MAX} headers")));
+            }
+        }
+        Ok(Headers(headers))
+    }
+}
+
+impl Format {
+    /// The events of a body, at most so many.
+    pub(super) fn events(self, body: Vec<u8>, events_max: usize) -> Result<Events, BodyError> {
+        let bounded = |count: usize| match count > events_max {
+            true => Err(BodyError::TooMany(events_max)),
+            false => Ok(()),
+        };
+        let (buffer, spans, headers) = match self {
+            Format::Blob => {
+                let spans = vec![span(0, body.len())];
+                (body, spans, None)
+            }
+            Format::Lines => {
+                let rules =
+                    LineRules { line_bytes_max: usize::MAX, long_lines: LongLine::Truncate, grouping: None };
+                let spans = rules.split(&body, 0, Ending::End, events_max.saturating_add(1)).spans;
+                (body, spans, None)
+            }
+            Format::Json => {
+                let values = json(&body, events_max)?;
+                bounded(values.count)?;
+                let begin = body.as_ptr() as usize;
+                let place = |value: &RawValue| span(value.get().as_ptr() as usize - begin, value.get().len());
+                let spans = values.kept.into_iter().map(place).collect();
+                (body, spans, None)
+            }
+            Format::FlumeJson => {
+                let events: Elements<FlumeEvent<'_>> = elements(&body, events_max)?;
+                bounded(events.count)?;
+                let events = events.kept;
+                let mut buffer = Vec::with_capacity(body.len());
+                let mut spans = Vec::with_capacity(events.len());
+                let mut headers = Vec::with_capacity(events.len());
+                for event in events {
+                    spans.push(span(buffer.len(), event.body.len()));
+                    buffer.extend_from_slice(event.body.as_bytes());
+                    headers.push(event.headers.0);
+                }
+                (buffer, spans, Some(headers))
+            }
+        };
+        bounded(spans.len())?;
+        Ok(Events { buffer: Buffer::from_vec(buffer), spans, headers })
+    }
+}
+
+/// The values of an array, or the one value, as they are written in the body.
+fn json(body: &[u8], kept_max: usize) -> Result<Elements<&RawValue>, serde_json::Error> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        Some(b'[') => elements(body, kept_max),
+        _ => Ok(Elements { kept: vec![serde_json::from_slice(body)?], count: 1 }),
+    }
+}
+
+/// The elements of an array. An element may be a byte or two long, and take far more than that once it is
+/// read, so no more are kept than are wanted.
+struct Elements<T> {
+    kept: Vec<T>,
+    /// How many there are, kept or not.
+    count: usize,
+}
+
+fn elements<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    kept_max: usize,
+) -> Result<Elements<T>, serde_json::Error> {
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let elements = input.deserialize_seq(ElementsVisitor { kept_max, element: PhantomData })?;
+    input.end()?;
+    Ok(elements)
+}
+
+struct ElementsVisitor<T> {
+    kept_max: usize,
+    element: PhantomData<T>,
+}
+
+impl<'a, T: Deserialize<'a>> Visitor<'a> for ElementsVisitor<T> {
+    type Value = Elements<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut array: A) -> Result<Elements<T>, A::Error> {
+        let mut kept = Vec::new();
+        while kept.len() < self.kept_max {
+            let index = kept.len();
+            let element = array.next_element();
+            match element.map_err(|error| A::Error::custom(format_args!("event {index}: {error}")))? {
+                Some(element) => kept.push(element),
+                None => return Ok(Elements { count: kept.len(), kept }),
+            }
+        }
+        let mut count = kept.len();
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Elements { kept, count })
+    }
+}
+
+/// A body is not longer than a gibibyte, so that places fit.
+fn span(begin: usize, length: usize) -> Span {
+    Span { begin: begin as u32, length: length as u32, behind: (begin + length) as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(format: Format, body: &str) -> Result<Vec<String>, String> {
+        let events = format.events(body.as_bytes().to_vec(), 3).map_err(|error| error.to_string())?;
+        let text = |span: &Span| {
+            let bytes = &events.buffer[span.begin as usize..][..span.length as usize];
+            String::from_utf8_lossy(bytes).into_owned()
+        };
+        Ok(events.spans.iter().map(text).collect())
+    }
+
+    #[test]
+    fn lines_end_with_the_body_at_the_latest() {
+        assert_eq!(events(Format::Lines, "one\r\ntwo\nthree").unwrap(), ["one", "two", "three"]);
+        assert!(events(Format::Lines, "").unwrap().is_empty());
+        assert_eq!(events(Format::Lines, "1\n2\n3\n4").unwrap_err(), "the request has more than 3 events");
+    }
+
+    #[test]
+    fn values_of_json_stay_as_they_were_written() {
+        assert_eq!(
+            events(Format::Json, " [ {\"a\" : 1}, 2 ,\"x\"]\n").unwrap(),
+            ["{\"a\" : 1}", "2", "\"x\""]
+        );
+        assert_eq!(events(Format::Json, "{\"a\": [1]}").unwrap(), ["{\"a\": [1]}"]);
+        for wrong in ["", "[1,", "{\"a\":}", "[1] 2", "nul"] {
+            assert!(events(Format::Json, wrong).is_err(), "{wrong}");
+        }
+        let many = format!("[{}1]", "1,".repeat(100_000));
+        assert_eq!(events(Format::Json, &many).unwrap_err(), "the request has more than 3 events");
+        let deep = "[".repeat(1_000_000);
+        assert!(events(Format::Json, &deep).is_err());
+    }
+
+    #[test]
+    fn flumes_events_bring_their_headers() {
+        let body = r#"[{"headers": {"host": "web-1"}, "body": "a\nb"}, {"body": "c"}]"#;
+        let events = Format::FlumeJson.events(body.as_bytes().to_vec(), 3).unwrap();
+        assert_eq!(&events.buffer[..], b"a\nbc");
+        let headers = events.headers.unwrap();
+        assert_eq!(headers[0]["host"], "web-1");
+        assert!(headers[1].is_empty());
+        assert!(Format::FlumeJson.events(b"{}".to_vec(), 3).is_err());
+        let many = format!("[{}{{}}]", "{},".repeat(100_000));
+        let refused = Format::FlumeJson.events(many.into_bytes(), 3).unwrap_err();
+        assert!(matches!(refused, BodyError::TooMany(3)), "{refused}");
+    }
+
+    #[test]
+    fn headers_of_an_event_are_bounded_and_the_refusal_names_its_index() {
+        let named = |count: usize| {
+            let headers: Vec<String> = (0..count).map(|number| format!("\"h{number}\": \"\"")).collect();
+            format!(r#"[{{"body": "a"}}, {{"headers": {{{}}}, "body": "b"}}]"#, headers.join(","))
+        };
+        let long = |bytes: usize| format!(r#"[{{"headers": {{"h": "{}"}}}}]"#, "x".repeat(bytes - 1));
+        assert_eq!(events(Format::FlumeJson, &named(HEADERS_MAX)).unwrap(), ["a", "b"]);
+        assert_eq!(events(Format::FlumeJson, &long(HEADERS_BYTES_MAX)).unwrap(), [""]);
+        let many = events(Format::FlumeJson, &named(HEADERS_MAX + 1)).unwrap_err();
+        assert!(many.contains("event 1: it has more than 100 headers"), "{many}");
+        let large = events(Format::FlumeJson, &long(HEADERS_BYTES_MAX + 1)).unwrap_err();
+        assert!(large.contains("event 0: its headers take more than 65536 bytes"), "{large}");
+    }
+
+    #[test]
+    fn a_blob_is_one_event_even_if_it_is_empty() {
+        assert_eq!(events(Format::Blob, "a\nb").unwrap(), ["a\nb"]);
+        assert_eq!(events(Format::Blob, "").unwrap(), [""]);
+    }
+}

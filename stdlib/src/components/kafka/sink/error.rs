@@ -1,0 +1,165 @@
+//! What stops a Kafka sink.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use thiserror::Error;
+use weir_runtime::Failure;
+
+use crate::tools::template::TemplateError;
+
+/// Why a sink can't go on. What was not acknowledged stays in the channel.
+#[derive(Debug, Error)]
+pub(super) enum SinkError {
+    /// librdkafka refuses the settings.
+    #[error("sink {component}: the Kafka client can't be made")]
+    Client {
+        component: String,
+        #[source]
+        source: Box<KafkaError>,
+    },
+    /// There is no thread for the client.
+    #[error("sink {component}: the thread of its Kafka client can't be started")]
+    Thread {
+        component: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A template does not fit.
+    #[error("sink {component}: its {setting} can't be written")]
+    Template {
+        component: String,
+        setting: &'static str,
+        #[source]
+        source: TemplateError,
+    },
+    /// The events have no bodies.
+    #[error("sink {component}: the events have no body of bytes")]
+    NoBody { component: String },
+    /// A record that no broker of this topic takes.
+    #[error(
+        "sink {component}: a record of {bytes} bytes is too large for topic {topic}: the topic takes what its max.message.bytes \
+         says, this sink at most {limit} bytes, its buffer; the event stays in the channel"
+    )]
+    TooLarge { component: String, topic: String, bytes: usize, limit: u64 },
+    /// The broker does not let it.
+    #[error(
+        "sink {component}: the broker refuses to write to topic {topic}: {code}; the events stay in the channel"
+    )]
+    Refused { component: String, topic: String, code: RDKafkaErrorCode },
+    /// Not a name of a topic.
+    #[error("sink {component}: `{topic}` can't be the name of a topic; the events stay in the channel")]
+    NoTopicName { component: String, topic: String },
+    /// There is no such topic, and the broker does not make it.
+    #[error("sink {component}: topic {topic} does not exist and the broker does not make it")]
+    NoTopic { component: String, topic: String },
+    /// A record that the broker will never take.
+    #[error(
+        "sink {component}: topic {topic} does not take a record of {bytes} bytes: {code}; the event stays in the channel"
+    )]
+    RecordRefused { component: String, topic: String, bytes: usize, code: RDKafkaErrorCode },
+    /// No answer in time.
+    #[error("sink {component}: topic {topic} took no record within {timeout:?}")]
+    TimedOut { component: String, topic: String, timeout: Duration },
+    /// Something else.
+    #[error(
+        "sink {component}: writing to topic {topic} failed; the events stay in the channel and are tried again"
+    )]
+    Failed {
+        component: String,
+        topic: String,
+        #[source]
+        source: Box<KafkaError>,
+    },
+}
+
+impl SinkError {
+    /// As the supervisor wants to know it: can another attempt help?
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            SinkError::Client { .. }
+            | SinkError::Template { .. }
+            | SinkError::NoBody { .. }
+            | SinkError::TooLarge { .. }
+            | SinkError::Refused { .. }
+            | SinkError::NoTopicName { .. }
+            | SinkError::RecordRefused { .. } => Failure::permanent(self),
+            SinkError::Thread { .. }
+            | SinkError::NoTopic { .. }
+            | SinkError::TimedOut { .. }
+            | SinkError::Failed { .. } => Failure::transient(self),
+        }
+    }
+}
+
+/// What names a sink's errors.
+#[derive(Debug, Clone)]
+pub(super) struct Naming {
+    pub(super) component: String,
+    pub(super) timeout: Duration,
+    /// The most bytes of one record that the client takes.
+    pub(super) limit: u64,
+}
+
+impl Naming {
+    /// The error of one record.
+    pub(super) fn record(&self, error: KafkaError, topic: &str, bytes: usize) -> SinkError {
+        let (component, topic) = (self.component.clone(), topic.to_string());
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        match code {
+            _ if matches!(error, KafkaError::Nul(_)) => SinkError::NoTopicName { component, topic },
+            RDKafkaErrorCode::InvalidTopic | RDKafkaErrorCode::InvalidArgument => {
+                SinkError::NoTopicName { component, topic }
+            }
+            RDKafkaErrorCode::MessageSizeTooLarge => {
+                SinkError::TooLarge { component, topic, bytes, limit: self.limit }
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::Authentication => SinkError::Refused { component, topic, code },
+            RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition => {
+                SinkError::NoTopic { component, topic }
+            }
+            RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord => {
+                SinkError::RecordRefused { component, topic, bytes, code }
+            }
+            RDKafkaErrorCode::MessageTimedOut => {
+                SinkError::TimedOut { component, topic, timeout: self.timeout }
+            }
+            _ => SinkError::Failed { component, topic, source: Box::new(error) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: RDKafkaErrorCode) -> Failure {
+        let naming = Naming { component: "out".into(), timeout: Duration::from_secs(300), limit: 64 << 20 };
+        naming.record(KafkaError::MessageProduction(code), "logs", 70).into_failure()
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_permanent_and_names_everything() {
+        let failure = failure(RDKafkaErrorCode::MessageSizeTooLarge);
+        assert!(failure.is_permanent());
+        let text = failure.to_string();
+        for part in ["sink out", "topic logs", "70 bytes", "67108864", "max.message.bytes"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_transient() {
+        for code in [
+            RDKafkaErrorCode::MessageTimedOut,
+            RDKafkaErrorCode::UnknownTopic,
+            RDKafkaErrorCode::Fatal,
+            RDKafkaErrorCode::NotEnoughReplicas,
+        ] {
+            assert!(!failure(code).is_permanent(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The Kafka source: a member of a consumer group, on a thread of its own, that commits what has
+//! been delivered.
+//!
+//! ```text
+//! librdkafka ─► polling thread ─► batches ─► outlet ─► channels ─► sinks
+//!      ▲              ▲                                               │
+//!      └── commits ───┴──────────────── deliveries ◄──────────────────┘
+//! ```
+
+mod beginning;
+mod channels;
+mod error;
+mod gathering;
+mod headers;
+mod member;
+mod poller;
+mod positions;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use weir_plan::Settings;
+use weir_runtime::batch::Batch;
+use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
+use weir_runtime::{Context, Failure};
+
+use super::connection::{Security, client_config, milliseconds};
+use beginning::Start;
+use channels::Channels;
+use error::SourceError;
+use gathering::Gathering;
+use member::Member;
+use poller::Poller;
+
+/// Batches that wait between the polling thread and the core.
+const BATCHES_WAITING_MAX: usize = 2;
+
+/// How long the group may take to hear the last commit and the farewell.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time between two heartbeats: with the answer a member learns of others that come
+/// and go, and all of them wait for the last one to learn it.
+const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
+
+/// The one way to partitions that this version knows.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Partitions {
+    Group,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct KafkaSourceSettings {
+    brokers: Vec<String>,
+    topics: Vec<String>,
+    group: String,
+    partitions: Partitions,
+    start: Start,
+    batch: usize,
+    linger: Duration,
+    session_timeout: Duration,
+    prefetch: u64,
+    security: Security,
+}
+
+impl KafkaSourceSettings {
+    fn client_config(&self) -> ClientConfig {
+        let session = milliseconds(self.session_timeout);
+        let heartbeat = (self.session_timeout / 3).min(HEARTBEAT_INTERVAL_MAX);
+        let mut config = client_config(&self.brokers, self.security);
+        let strategy = match self.partitions {
+            Partitions::Group => "cooperative-sticky",
+        };
+        config
+            .set("group.id", &self.group)
+            .set("partition.assignment.strategy", strategy)
+            .set("session.timeout.ms", &session)
+            .set("heartbeat.interval.ms", milliseconds(heartbeat))
+            // The thread polls whatever happens, so that silence has one meaning and one limit.
+            .set("max.poll.interval.ms", &session)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("check.crcs", "true")
+            .set("queued.max.messages.kbytes", (self.prefetch / 1024).to_string())
+            // A full queue is looked at again soon: the default of a second starves a fast reader.
+            .set("fetch.queue.backoff.ms", "20");
+        config
+    }
+}
+
+/// Reads topics as a member of a consumer group.
+struct KafkaSource {
+    context: Context,
+    settings: KafkaSourceSettings,
+}
+
+/// Makes a Kafka source.
+///
+/// # Errors
+/// When the settings or the event type are not those of this version.
+pub fn make_source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    let settings: KafkaSourceSettings = settings.read().map_err(Failure::permanent)?;
+    let source = KafkaSource { context, settings };
+    source.gathering().map_err(SourceError::into_failure)?;
+    Ok(Box::new(source))
+}
+
+impl KafkaSource {
+    fn gathering(&self) -> Result<Gathering, SourceError> {
+        let KafkaSourceSettings { batch, linger, .. } = self.settings;
+        Gathering::new(self.context.schema.clone(), batch, linger)
+            .map_err(|column| SourceError::Column { component: self.context.component.to_string(), column })
+    }
+
+    /// Joins the group, on a thread of its own.
+    fn join(&self, channels: Channels) -> Result<(Polling, mpsc::Receiver<Batch>), SourceError> {
+        let component = self.context.component.to_string();
+        let member = Member::new(&self.context, &self.settings, channels);
+        let gathering = self.gathering()?;
+        let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
+        let config = self.settings.client_config();
+        let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(no_client)?;
+        let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(no_client)?;
+        let member = consumer.context().clone();
+        let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
+        let (tell_end, ended) = oneshot::channel();
+        let mut poller = Poller::new(consumer, gathering, sender);
+        let spawned = thread::Builder::new().name(format!("kafka {component}")).spawn(move || {
+            let result = poller.run();
+            // A failure is told at once; that all went well only when the group has heard it.
+            match result {
+                Ok(()) => {
+                    drop(poller);
+                    let _nobody_waits = tell_end.send(Ok(()));
+                }
+                Err(error) => {
+                    let _nobody_waits = tell_end.send(Err(error));
+                }
+            }
+        });
+        let thread =
+            spawned.map_err(|source| SourceError::Thread { component: component.clone(), source })?;
+        Ok((Polling { component, member, thread: thread.thread().clone(), ended }, batches))
+    }
+}
+
+/// The polling thread, seen from the core's side. Dropping it ends the thread soon.
+struct Polling {
+    component: String,
+    member: Arc<Member>,
+    thread: thread::Thread,
+    ended: oneshot::Receiver<Result<(), SourceError>>,
+}
+
+impl Polling {
+    /// Completes when the thread has ended, by itself or because it was asked to.
+    async fn ended(&mut self) -> Result<(), SourceError> {
+        let gone = |_| SourceError::ThreadEnded { component: self.component.clone() };
+        (&mut self.ended).await.map_err(gone)?
+    }
+
+    /// Ends the thread: it commits what is delivered and leaves the group.
+    async fn end(mut self) -> Result<(), SourceError> {
+        self.member.end();
+        self.thread.unpark();
+        match timeout(FAREWELL_TIMEOUT, self.ended()).await {
+            Ok(ended) => ended,
+            Err(_elapsed) => {
+                warn!(
+                    component = %self.component,
+                    "source {}: the broker did not answer the last commit within {FAREWELL_TIMEOUT:?}: \
+                     what is behind the last commit that it heard comes again at the next start",
+                    self.component
+                );
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.member.end();
+        self.thread.unpark();
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let channels = Channels::new(port.behind().clone(), &crate::tools::listener::host());
+        let (mut polling, batches) = self.join(channels).map_err(SourceError::into_failure)?;
+        let SourcePort { outlet, deliveries, stop, .. } = port;
+        let member = polling.member.clone();
+        let thread = polling.thread.clone();
+        let work =
+            async { tokio::try_join!(put_all(outlet, batches, &thread, &stop), follow(deliveries, &member)) };
+        tokio::select! {
+            worked = work => { worked?; }
+            ended = polling.ended() => return ended.map_err(SourceError::into_failure),
+        }
+        polling.end().await.map_err(SourceError::into_failure)
+    }
+}
+
+/// Puts batches until it shall stop, and closes the outlet: nothing more will come, ever. A batch
+/// that waits for room then is given up, and read again at the next start.
+async fn put_all(
+    mut outlet: Outlet,
+    mut batches: mpsc::Receiver<Batch>,
+    thread: &thread::Thread,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            batch = batches.recv() => batch,
+        };
+        // The thread has failed, and says so elsewhere; the outlet stays open for the next run.
+        let Some(batch) = batch else { return std::future::pending().await };
+        thread.unpark();
+        tokio::select! {
+            put = outlet.put(batch) => put.map_err(PutError::into_failure)?,
+            () = stop.cancelled() => break,
+        }
+    }
+    outlet.close();
+    Ok(())
+}
+
+/// Hands on what is delivered, until the outlet is closed and nothing is under way.
+async fn follow(mut deliveries: Deliveries, member: &Member) -> Result<(), Failure> {
+    while let Some(delivered) = deliveries.next().await {
+        member.delivered(&delivered);
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! The components: a folder for each, with its signature in the language (`.flow`) beside its Rust.
+//! This page is the one list of them.
+
+mod file_channel;
+pub(crate) mod files;
+mod generate;
+#[cfg(feature = "hdfs")]
+mod hdfs;
+mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+mod memory;
+mod null;
+mod stdin;
+mod stdout;
+mod syslog;
+mod tcp_lines;
+
+use weir_runtime::Registry;
+
+/// Adds every component, by the kind that a program names it with.
+pub(crate) fn register(registry: Registry) -> Registry {
+    let registry = registry
+        .source("files", files::source::make)
+        .source("generate", generate::make)
+        .source("http", http::make)
+        .source("stdin", stdin::make)
+        .source("syslog", syslog::make)
+        .source("tcp_lines", tcp_lines::make)
+        .channel("file", file_channel::make)
+        .channel("memory", memory::make)
+        .sink("files", files::sink::make)
+        .sink("null", null::make)
+        .sink("stdout", stdout::make);
+    #[cfg(feature = "hdfs")]
+    let registry = registry.sink("hdfs", hdfs::sink::make);
+    #[cfg(feature = "kafka")]
+    let registry = registry.source("kafka", kafka::make_source).sink("kafka", kafka::make_sink);
+    registry
+}

@@ -1,0 +1,229 @@
+//! The source that reads lines from standard input.
+
+mod lines;
+mod reading;
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::builder::BinaryViewBuilder;
+use arrow_array::{BinaryViewArray, Int64Array};
+use arrow_buffer::Buffer;
+use arrow_schema::{ArrowError, SchemaRef};
+use async_trait::async_trait;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+use weir_plan::Settings;
+use weir_runtime::batch::{Batch, BatchError, Column, Origins};
+use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
+use weir_runtime::{Clock, Context, Failure, Meter, Said};
+
+use crate::tools::listener::Room;
+use lines::{Line, LineRules, Lines, LongLine};
+use reading::{StandardInput, read_in_a_thread};
+
+/// A batch's bodies are at most about this long, so that what is left of a batch never pins much more.
+const BATCH_BYTES: usize = 1 << 20;
+
+#[derive(Deserialize)]
+struct StdinSettings {
+    max_line: usize,
+    long_lines: LongLine,
+    batch: usize,
+    linger: Duration,
+}
+
+/// Reads lines, and forgets them when they are put.
+struct LinesSource {
+    component: Arc<str>,
+    schema: SchemaRef,
+    meter: Arc<Meter>,
+    clock: Arc<dyn Clock>,
+    host: String,
+    batch: usize,
+    linger: Duration,
+    lines: Lines,
+    /// The warnings of lines that are too long.
+    long_lines: Said,
+    /// What is read; a thread begins to read when the source runs for the first time.
+    input: Input,
+}
+
+enum Input {
+    Unopened(Box<dyn Read + Send>),
+    Open(Receiver<io::Result<Vec<u8>>>),
+    Ended,
+}
+
+#[derive(Debug, Error)]
+enum StdinError {
+    #[error("reading standard input; what was read before goes on")]
+    Read(#[source] io::Error),
+    #[error("beginning to read standard input")]
+    Thread(#[source] io::Error),
+    #[error("making a batch")]
+    Batch(#[from] BatchError),
+    #[error("making views of lines")]
+    Views(#[from] ArrowError),
+}
+
+/// Makes a source of standard input.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    let settings: StdinSettings = settings.read().map_err(Failure::permanent)?;
+    Ok(Box::new(LinesSource::new(settings, context, Box::new(StandardInput))))
+}
+
+impl LinesSource {
+    fn new(settings: StdinSettings, context: Context, input: Box<dyn Read + Send>) -> LinesSource {
+        let StdinSettings { max_line, long_lines, batch, linger } = settings;
+        LinesSource {
+            component: context.component,
+            schema: context.schema,
+            meter: context.meter,
+            clock: context.clock,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            batch,
+            linger,
+            lines: Lines::new(LineRules { line_bytes_max: max_line, long_lines }),
+            long_lines: Said::default(),
+            input: Input::Unopened(input),
+        }
+    }
+
+    /// Begins to read, unless an earlier run has.
+    fn open(&mut self) -> Result<(), StdinError> {
+        self.input = match std::mem::replace(&mut self.input, Input::Ended) {
+            Input::Unopened(input) => Input::Open(read_in_a_thread(input).map_err(StdinError::Thread)?),
+            input => input,
+        };
+        Ok(())
+    }
+
+    /// Puts lines until the input ends, or it is to stop.
+    async fn read(&mut self, port: &mut SourcePort) -> Result<(), Failure> {
+        let mut since: Option<Instant> = None;
+        loop {
+            let Input::Open(input) = &mut self.input else { return Ok(()) };
+            let due = since.map(|since| since + self.linger);
+            tokio::select! {
+                biased;
+                () = port.stop.cancelled() => {
+                    self.give_up_reading();
+                    return self.put(&mut port.outlet).await;
+                }
+                // A batch that is due comes before more lines.
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.put(&mut port.outlet).await?;
+                    since = None;
+                }
+                read = input.recv() => match read {
+                    Some(Ok(bytes)) => self.lines.feed(&bytes),
+                    Some(Err(error)) => {
+                        self.input = Input::Ended;
+                        self.put(&mut port.outlet).await?;
+                        return Err(Failure::permanent(StdinError::Read(error)));
+                    }
+                    None => {
+                        self.input = Input::Ended;
+                        self.lines.finish();
+                        return self.put(&mut port.outlet).await;
+                    }
+                }
+            }
+            if self.lines.count() >= self.batch || self.lines.bytes() >= BATCH_BYTES {
+                self.put(&mut port.outlet).await?;
+                since = None;
+            } else if self.lines.has_something() {
+                since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// Nothing more is read; what was read already can't be read by anybody else, and is kept.
+    fn give_up_reading(&mut self) {
+        if let Input::Open(input) = &mut self.input {
+            input.close();
+            while let Ok(Ok(bytes)) = input.try_recv() {
+                self.lines.feed(&bytes);
+            }
+        }
+        self.input = Input::Ended;
+        let unfinished = self.lines.unfinished_bytes();
+        if unfinished > 0 {
+            self.meter.count("unfinished_lines", 1);
+            warn!(
+                component = %self.component,
+                "stopped in the middle of a line: its first {unfinished} bytes are given up"
+            );
+        }
+    }
+
+    /// Puts the lines that are complete, in batches that share their buffer.
+    async fn put(&mut self, outlet: &mut Outlet) -> Result<(), Failure> {
+        let too_long = self.lines.take_too_long();
+        if too_long > 0 {
+            self.meter.count("long_lines", too_long);
+            let bound = self.lines.rules().line_bytes_max;
+            let done = match self.lines.rules().long_lines {
+                LongLine::Truncate => "cut off there",
+                LongLine::Skip => "left out",
+            };
+            if let Some(more) = self.long_lines.again() {
+                warn!(
+                    component = %self.component,
+                    "{too_long} lines are longer than {bound} bytes and are {done}{more}"
+                );
+            }
+        }
+        let (buffer, lines) = self.lines.take();
+        let buffer = Buffer::from_vec(buffer);
+        for part in lines.chunks(self.batch) {
+            let batch = self.assemble(&buffer, part).map_err(Failure::permanent)?;
+            outlet.put(batch).await.map_err(PutError::into_failure)?;
+        }
+        Ok(())
+    }
+
+    /// A batch without origins: nobody can ask for these lines again.
+    fn assemble(&self, buffer: &Buffer, lines: &[Line]) -> Result<Batch, StdinError> {
+        let numbers = Int64Array::from_iter_values(lines.iter().map(|line| line.number as i64));
+        let named = vec![
+            ("@line", numbers.into()),
+            ("@host", Column::constant_text(&self.host)),
+            ("@timestamp", Column::constant_time(self.clock.now())),
+            (weir_plan::BODY, bodies(buffer, lines)?.into()),
+        ];
+        Ok(Batch::assemble(&self.schema, named, lines.len(), Origins::default())?)
+    }
+}
+
+/// Views of lines in one buffer. An empty line is an empty body.
+fn bodies(buffer: &Buffer, lines: &[Line]) -> Result<BinaryViewArray, ArrowError> {
+    let mut builder = BinaryViewBuilder::with_capacity(lines.len());
+    let block = builder.append_block(buffer.clone());
+    for line in lines {
+        builder.try_append_view(block, line.begin, line.length)?;
+    }
+    Ok(builder.finish())
+}
+
+#[async_trait]
+impl Source for LinesSource {
+    async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
+        self.open().map_err(Failure::permanent)?;
+        self.meter.has_looked();
+        // A line that does not fit into the channels behind would stop the agent.
+        self.lines.shorten(Room::of(&port).body_bytes_max());
+        self.read(&mut port).await?;
+        port.outlet.close();
+        while port.deliveries.next().await.is_some() {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

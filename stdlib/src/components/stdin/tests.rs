@@ -1,0 +1,161 @@
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+
+use super::*;
+use crate::tests::trial::{Trial, context};
+
+/// A source that reads the other end of a socket.
+struct Reading {
+    input: UnixStream,
+    trial: Trial,
+}
+
+fn schema() -> SchemaRef {
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new("@host", DataType::Utf8View, false),
+        Field::new("@line", DataType::Int64, false),
+        Field::new("@timestamp", time, false),
+        Field::new("body", DataType::BinaryView, false),
+    ]))
+}
+
+impl Reading {
+    fn begin(batch: usize, linger: Duration) -> Reading {
+        let (input, read) = UnixStream::pair().unwrap();
+        Reading::from(Box::new(read), input, batch, linger)
+    }
+
+    fn from(read: Box<dyn Read + Send>, input: UnixStream, batch: usize, linger: Duration) -> Reading {
+        let meter = Arc::new(Meter::default());
+        let settings = StdinSettings { max_line: 1024, long_lines: LongLine::Truncate, batch, linger };
+        let source = LinesSource::new(settings, context("lines", schema(), &meter), read);
+        Reading { input, trial: Trial::of(Box::new(source), meter, 10_000) }
+    }
+
+    async fn take(&mut self) -> Batch {
+        let delivery = self.trial.take().await;
+        delivery.acknowledgement.done();
+        delivery.batch
+    }
+
+    /// Takes so many lines, in however many batches.
+    async fn lines(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            lines.extend(bodies_of(&self.take().await));
+        }
+        lines
+    }
+}
+
+fn bodies_of(batch: &Batch) -> Vec<Vec<u8>> {
+    batch.bodies().unwrap().iter().flatten().map(<[u8]>::to_vec).collect()
+}
+
+#[tokio::test]
+async fn lines_of_any_bytes_are_events_and_the_end_of_input_is_the_end() {
+    let mut source = Reading::begin(3, Duration::from_millis(1));
+    source.input.write_all(b"one\r\n\0\xff\n\nlast").unwrap();
+    source.input.shutdown(std::net::Shutdown::Both).unwrap();
+    let first = source.take().await;
+    let numbers = first.column("@line").unwrap().values().as_primitive::<Int64Type>().clone();
+    assert_eq!(numbers.values()[0], 1);
+    let mut lines = bodies_of(&first);
+    lines.extend(source.lines(4 - lines.len()).await);
+    assert_eq!(lines, [&b"one"[..], b"\0\xff", b"", b"last"]);
+    source.trial.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_full_batch_does_not_wait_and_one_that_is_not_full_lingers() {
+    // Nobody waits for a day in a test: what arrives was not waited for.
+    let mut source = Reading::begin(2, Duration::from_secs(86_400));
+    source.input.write_all(b"one\ntwo\nthree\n").unwrap();
+    assert_eq!(source.lines(3).await.len(), 3, "they came in one reading");
+    source.input.write_all(b"four\nfi").unwrap();
+    source.input.write_all(b"ve\n").unwrap();
+    assert_eq!(source.lines(2).await, [&b"four"[..], b"five"]);
+    let mut quick = Reading::begin(1_000, Duration::from_millis(1));
+    quick.input.write_all(b"one\n").unwrap();
+    assert_eq!(quick.lines(1).await, [b"one"]);
+}
+
+#[tokio::test]
+async fn an_endless_line_takes_no_memory_and_is_cut_off() {
+    let mut source = Reading::begin(1, Duration::ZERO);
+    let mut input = source.input.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        for _ in 0..1_000 {
+            input.write_all(&[b'x'; 1 << 14]).unwrap();
+        }
+        input.write_all(b"\nnext\n").unwrap();
+    });
+    assert_eq!(source.lines(2).await, [vec![b'x'; 1024], b"next".to_vec()]);
+    assert_eq!(source.trial.meter.counters()["long_lines"], 1);
+    writer.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_input_and_keeps_what_was_read() {
+    let mut source = Reading::begin(1, Duration::ZERO);
+    source.input.write_all(b"whole\nhalf").unwrap();
+    assert_eq!(source.lines(1).await, [b"whole"]);
+    // The other end stays open, and says nothing more.
+    source.trial.stop.cancel();
+    source.trial.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn input_is_read_on_after_an_outage() {
+    struct OutOfMemory(u8);
+    impl Read for OutOfMemory {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                1 => Err(io::ErrorKind::OutOfMemory.into()),
+                2 => (&mut buffer[..]).write(b"kept\n"),
+                _ => Ok(0),
+            }
+        }
+    }
+    let (input, _other) = UnixStream::pair().unwrap();
+    let mut source = Reading::from(Box::new(OutOfMemory(0)), input, 1, Duration::ZERO);
+    assert_eq!(source.lines(1).await, [b"kept"]);
+    source.trial.running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn input_that_can_not_be_read_is_a_failure_for_good() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::IsADirectory.into())
+        }
+    }
+    let (input, _other) = UnixStream::pair().unwrap();
+    let source = Reading::from(Box::new(Broken), input, 1, Duration::ZERO);
+    let failure = source.trial.running.await.unwrap().unwrap_err();
+    assert!(failure.is_permanent());
+    assert!(failure.to_string().starts_with("reading standard input"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_line_that_the_channel_does_not_take_is_too_long() {
+    let (mut input, read) = UnixStream::pair().unwrap();
+    let meter = Arc::new(Meter::default());
+    let (long_lines, linger) = (LongLine::Truncate, Duration::from_millis(1));
+    let settings = StdinSettings { max_line: 1 << 20, long_lines, batch: 10, linger };
+    let source = LinesSource::new(settings, context("lines", schema(), &meter), Box::new(read));
+    let trial = Trial::within(Box::new(source), meter, 10_000, 10_000);
+    input.write_all(&[[b'x'; 20_000].as_slice(), b"\nnext\n"].concat()).unwrap();
+    let mut source = Reading { input, trial };
+    let lines = source.lines(2).await;
+    assert!((8_000..10_000).contains(&lines[0].len()), "{}", lines[0].len());
+    assert_eq!(lines[1], b"next");
+    assert_eq!(source.trial.meter.counters()["long_lines"], 1);
+}

@@ -1,0 +1,108 @@
+//! The sink to standard output.
+
+mod writing;
+
+use std::io;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use thiserror::Error;
+use weir_plan::Settings;
+use weir_runtime::channel::Taken;
+use weir_runtime::sink::{Delivery, Sink, SinkPort};
+use weir_runtime::{Context, Failure};
+
+use crate::language::types::Allowed;
+use writing::Writing;
+
+/// The one of the formats that this version writes.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    Text,
+}
+
+#[derive(Deserialize)]
+struct StdoutSettings {
+    format: Format,
+    allow: Option<Allowed>,
+}
+
+/// Writes bodies to standard output, one line each.
+struct StdoutSink {
+    /// A thread begins to write when the sink runs for the first time.
+    output: Option<Writing>,
+    /// The lines of one batch; kept for its memory.
+    lines: Vec<u8>,
+}
+
+#[derive(Debug, Error)]
+enum StdoutError {
+    #[error("standard output was closed by its reader")]
+    Closed,
+    #[error("beginning to write to standard output")]
+    Thread(#[source] io::Error),
+    #[error("writing to standard output")]
+    Write(#[source] io::Error),
+}
+
+impl StdoutError {
+    fn writing(error: io::Error) -> StdoutError {
+        use rustix::io::Errno;
+        // A pipe whose reader has gone, and a terminal that was closed, don't come back.
+        match Errno::from_io_error(&error) {
+            Some(Errno::PIPE | Errno::IO | Errno::NXIO | Errno::BADF) => StdoutError::Closed,
+            _ => StdoutError::Write(error),
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        match self {
+            StdoutError::Closed => Failure::permanent(self),
+            _ => Failure::from(self),
+        }
+    }
+}
+
+/// Makes a sink to standard output.
+pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Box<dyn Sink>, Failure> {
+    let StdoutSettings { format: Format::Text, allow: None | Some(Allowed::Sensitive) } =
+        settings.read().map_err(Failure::permanent)?;
+    Ok(Box::new(StdoutSink { output: None, lines: Vec::new() }))
+}
+
+#[async_trait]
+impl Sink for StdoutSink {
+    async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
+        if self.output.is_none() {
+            let output = Writing::begin(io::stdout()).map_err(StdoutError::Thread);
+            self.output = Some(output.map_err(StdoutError::into_failure)?);
+        }
+        loop {
+            match port.take().await? {
+                Taken::Events(delivery) => self.write(delivery).await.map_err(StdoutError::into_failure)?,
+                // Nothing is held beyond the batch at hand.
+                Taken::Pressure => {}
+                Taken::End => return Ok(()),
+            }
+        }
+    }
+}
+
+impl StdoutSink {
+    async fn write(&mut self, delivery: Delivery) -> Result<(), StdoutError> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        for body in delivery.batch.bodies().into_iter().flatten().flatten() {
+            lines.extend_from_slice(body);
+            lines.push(b'\n');
+        }
+        self.lines = output.write(lines).await.map_err(StdoutError::writing)?;
+        delivery.acknowledgement.done();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

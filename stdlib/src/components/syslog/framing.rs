@@ -1,0 +1,258 @@
+//! Messages on a connection (RFC 6587): counted, or ended with a line feed.
+
+use memchr::memchr2;
+
+use crate::tools::lines::Span;
+
+/// More digits make no length of a message.
+const DIGITS_MAX: usize = 9;
+
+/// How far the messages of a connection are understood.
+#[derive(Debug)]
+pub(super) struct Frames {
+    message_bytes_max: usize,
+    /// What is still to come of a message that is too long.
+    skip: Skip,
+    /// In the message that is not complete yet, its end was looked for up to here.
+    searched: usize,
+    /// How many bytes were looked at to find messages' ends.
+    #[cfg(test)]
+    scanned: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    Nothing,
+    /// So many bytes, of a message that was counted.
+    Bytes(usize),
+    /// Through the end of a message that was not.
+    Ended,
+}
+
+/// Some messages, and how many of them were cut.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    pub(super) spans: Vec<Span>,
+    /// So many bytes of the text are done with.
+    pub(super) used: usize,
+    pub(super) too_long: u64,
+}
+
+impl Frames {
+    pub(super) fn new(message_bytes_max: usize) -> Frames {
+        Frames {
+            message_bytes_max,
+            skip: Skip::Nothing,
+            searched: 0,
+            #[cfg(test)]
+            scanned: 0,
+        }
+    }
+
+    /// Whether the rest of a message is to come that is too long.
+    pub(super) fn are_skipping(&self) -> bool {
+        self.skip != Skip::Nothing
+    }
+
+    /// The messages in `text` that are complete, at most so many. What is not used has to come again, with what
+    /// has come since behind it. At the end of the connection a last message needs no end.
+    pub(super) fn messages(&mut self, text: &[u8], ends: bool, events_max: usize) -> Messages {
+        let mut messages = Messages::default();
+        while messages.used < text.len() && messages.spans.len() < events_max {
+            let Some(behind) = self.next(text, ends, &mut messages) else { break };
+            messages.used = behind;
+            self.searched = 0;
+        }
+        messages
+    }
+
+    /// Takes the message behind what is used, and gives back where the next one begins.
+    fn next(&mut self, all: &[u8], ends: bool, messages: &mut Messages) -> Option<usize> {
+        let begin = messages.used;
+        let text = &all[begin..];
+        match self.skip {
+            Skip::Nothing => {}
+            Skip::Bytes(count) => {
+                let skipped = count.min(text.len());
+                self.skip = if skipped < count { Skip::Bytes(count - skipped) } else { Skip::Nothing };
+                return Some(begin + skipped);
+            }
+            Skip::Ended => {
+                let end = self.end(text);
+                if end.is_some() {
+                    self.skip = Skip::Nothing;
+                }
+                return Some(end.map_or(all.len(), |end| begin + end + 1));
+            }
+        }
+        match counted(text) {
+            Counted::Wait if !ends => None,
+            Counted::Length { digits, length } => {
+                let first = begin + digits + 1;
+                let wanted = length.min(self.message_bytes_max);
+                if all.len() - first < wanted && !ends {
+                    return None;
+                }
+                let taken = wanted.min(all.len() - first);
+                messages.add(first, taken);
+                if length > self.message_bytes_max {
+                    messages.too_long += 1;
+                    self.skip = Skip::Bytes(length - taken);
+                }
+                Some(first + taken)
+            }
+            Counted::No | Counted::Wait => self.ended(begin, text, ends, messages),
+        }
+    }
+
+    /// A message that ends with a line feed, or a zero as some write it.
+    fn ended(&mut self, begin: usize, text: &[u8], ends: bool, messages: &mut Messages) -> Option<usize> {
+        let (length, behind) = match self.end(text) {
+            Some(end) => (end, end + 1),
+            None if ends => (text.len(), text.len()),
+            None if text.len() > self.message_bytes_max => {
+                self.skip = Skip::Ended;
+                (text.len(), text.len())
+            }
+            None => {
+                self.searched = text.len();
+                return None;
+            }
+        };
+        if length > self.message_bytes_max {
+            messages.too_long += 1;
+        }
+        let text = &text[..length.min(self.message_bytes_max)];
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        // Between messages some send empty lines.
+        if !text.is_empty() {
+            messages.add(begin, text.len());
+        }
+        Some(begin + behind)
+    }
+
+    /// Where a message ends that is not counted, whether it is taken or skipped.
+    fn end(&mut self, text: &[u8]) -> Option<usize> {
+        let end = memchr2(b'\n', 0, &text[self.searched..]).map(|end| self.searched + end);
+        #[cfg(weir_bug)]
+        let end = if weir_runtime::put_back!("skip_looks_for_a_line_end") && self.skip == Skip::Ended {
+            memchr::memchr(b'\n', text)
+        } else {
+            end
+        };
+        #[cfg(test)]
+        {
+            self.scanned += end.unwrap_or(text.len()) - self.searched;
+        }
+        end
+    }
+}
+
+impl Messages {
+    /// A message is bounded far below what fits.
+    fn add(&mut self, begin: usize, length: usize) {
+        let behind = (begin + length) as u64;
+        self.spans.push(Span { begin: begin as u32, length: length as u32, behind });
+    }
+}
+
+enum Counted {
+    /// The message does not begin with its length.
+    No,
+    /// It may, but not all of the length has come.
+    Wait,
+    Length {
+        digits: usize,
+        length: usize,
+    },
+}
+
+/// `45 <34>…`: the length of a message before it. A message itself begins with no digit.
+fn counted(text: &[u8]) -> Counted {
+    let digits = text.iter().take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 || digits > DIGITS_MAX || text[0] == b'0' {
+        return Counted::No;
+    }
+    match text.get(digits) {
+        None => Counted::Wait,
+        Some(b' ') => {
+            let length =
+                text[..digits].iter().fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+            Counted::Length { digits, length }
+        }
+        Some(_) => Counted::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The messages of what comes in pieces of this length.
+    fn messages(text: &[u8], piece: usize) -> (Vec<String>, u64) {
+        let mut frames = Frames::new(20);
+        let (mut found, mut too_long, mut kept) = (Vec::new(), 0, Vec::new());
+        for end in [false, true] {
+            let pieces: Vec<&[u8]> = if end { vec![b""] } else { text.chunks(piece).collect() };
+            for piece in pieces {
+                kept.extend_from_slice(piece);
+                loop {
+                    let messages = frames.messages(&kept, end, 2);
+                    too_long += messages.too_long;
+                    for span in &messages.spans {
+                        let text = &kept[span.begin as usize..][..span.length as usize];
+                        found.push(String::from_utf8_lossy(text).into_owned());
+                    }
+                    if messages.used == 0 {
+                        break;
+                    }
+                    kept.drain(..messages.used);
+                }
+                assert!(kept.len() <= 20 + piece.len() + DIGITS_MAX + 1, "what is kept is bounded");
+            }
+        }
+        assert!(frames.scanned <= text.len(), "each byte is looked at once");
+        (found, too_long)
+    }
+
+    #[test]
+    fn counted_and_ended_messages_may_follow_each_other() {
+        for piece in [1, 2, 3, 100] {
+            let (found, too_long) = messages(b"5 <1>a\n3 <2>\n<3>line\r\n\n<4>zero\0<5>last", piece);
+            assert_eq!(found, ["<1>a\n", "<2>", "<3>line", "<4>zero", "<5>last"], "{piece}");
+            assert_eq!(too_long, 0);
+        }
+    }
+
+    #[test]
+    fn messages_that_are_too_long_are_cut_and_what_follows_is_found() {
+        for piece in [1, 7, 1000] {
+            let text = [b"30 ".to_vec(), vec![b'a'; 30], vec![b'b'; 50], b"\n3 <2>".to_vec()].concat();
+            let (found, too_long) = messages(&text, piece);
+            assert_eq!(found, ["a".repeat(20), "b".repeat(20), "<2>".to_string()], "{piece}");
+            assert_eq!(too_long, 2);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_ends_where_the_others_end() {
+        for piece in [1, 7, 21, 1000] {
+            for end in [0, b'\n'] {
+                let text = [&b"<1>first"[..], &[end], &[b'l'; 50], &[end], b"<2>after", &[end]].concat();
+                let (found, too_long) = messages(&text, piece);
+                assert_eq!(
+                    found,
+                    ["<1>first".to_string(), "l".repeat(20), "<2>after".to_string()],
+                    "{piece}"
+                );
+                assert_eq!(too_long, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_none_are_text() {
+        let (found, _) = messages(b"0 a\n12345678901\n12x\n7", 5);
+        assert_eq!(found, ["0 a", "12345678901", "12x", "7"]);
+    }
+}

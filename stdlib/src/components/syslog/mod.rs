@@ -1,0 +1,224 @@
+//! The source of syslog messages.
+
+mod framing;
+mod header;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::Int64Array;
+use arrow_array::builder::StringViewBuilder;
+use arrow_buffer::Buffer;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use weir_plan::Settings;
+use weir_runtime::batch::{BatchError, Column};
+use weir_runtime::source::{Source, SourcePort};
+use weir_runtime::{Clock, Context, Failure, Meter, Purpose};
+
+use crate::tools::buffers::Buffers;
+use crate::tools::lines::Span;
+use crate::tools::listener::{
+    self, Endpoint, Gatherer, ListenError, Listener, Notice, Piece, Room, ServerSecurity,
+};
+use header::{Header, header};
+
+/// Pieces that have come and wait for a batch.
+const PIECES_MAX: usize = 16;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Transport {
+    Udp { receive_buffer: usize, receivers: usize },
+    Tcp { security: ServerSecurity, max_connections: usize, idle: Option<Duration> },
+}
+
+#[derive(Deserialize)]
+struct SyslogSettings {
+    bind: String,
+    transport: Transport,
+    max_message: usize,
+    zone: String,
+    batch: usize,
+    linger: Duration,
+}
+
+#[derive(Debug, Error)]
+#[error("there is no time zone `{zone}`")]
+struct ZoneError {
+    zone: String,
+    source: jiff::Error,
+}
+
+#[derive(Debug, Error)]
+#[error("receiving datagrams")]
+struct ReceiveError(#[source] io::Error);
+
+struct SyslogSource {
+    context: Context,
+    settings: SyslogSettings,
+    terms: Arc<Terms>,
+    /// The number of the last event of all runs.
+    sequence: u64,
+}
+
+/// What holds for every message.
+#[derive(Clone)]
+struct Terms {
+    component: Arc<str>,
+    meter: Arc<Meter>,
+    clock: Arc<dyn Clock>,
+    buffers: Buffers,
+    zone: TimeZone,
+    message_bytes_max: usize,
+    events_max: usize,
+    idle: Option<Duration>,
+}
+
+/// What is needed to read the first parts of messages. That is done when a batch is made of them, so that receiving
+/// goes on meanwhile.
+struct Headers(Arc<Terms>);
+
+/// Makes a source of syslog messages.
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
+    let settings: SyslogSettings = settings.read().map_err(Failure::permanent)?;
+    let zone =
+        TimeZone::get(&settings.zone).map_err(|source| ZoneError { zone: settings.zone.clone(), source });
+    if matches!(settings.transport, Transport::Tcp { .. }) {
+        context.descriptors.expect(Purpose::Connection);
+    }
+    let terms = Terms {
+        component: context.component.clone(),
+        meter: context.meter.clone(),
+        clock: context.clock.clone(),
+        buffers: Buffers::default(),
+        zone: zone.map_err(Failure::permanent)?,
+        message_bytes_max: settings.max_message,
+        events_max: settings.batch,
+        idle: match settings.transport {
+            Transport::Tcp { idle, .. } => idle,
+            Transport::Udp { .. } => None,
+        },
+    };
+    Ok(Box::new(SyslogSource { context, settings, terms: Arc::new(terms), sequence: 0 }))
+}
+
+#[async_trait]
+impl Source for SyslogSource {
+    async fn probe(&mut self) -> Vec<Failure> {
+        let SyslogSettings { bind, transport, .. } = &self.settings;
+        match transport {
+            Transport::Tcp { security, .. } => listener::probe(bind, security).await,
+            Transport::Udp { .. } => {
+                let bound = tokio::net::UdpSocket::bind(bind).await.err();
+                let refused = bound.map(|source| ListenError::Bind { address: bind.clone(), source });
+                refused.into_iter().map(ListenError::into_failure).collect()
+            }
+        }
+    }
+
+    async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
+        let SyslogSettings { bind, transport, batch, linger, .. } = &self.settings;
+        let Context { component, meter, .. } = &self.context;
+        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
+        // Dropped with the run, it ends whoever receives.
+        let mut receiving: JoinSet<io::Result<()>> = JoinSet::new();
+        // What does not fit into the channels behind is too long.
+        let message_bytes_max = self.terms.message_bytes_max.min(Room::of(&port).body_bytes_max());
+        let terms = Arc::new(Terms { message_bytes_max, ..Terms::clone(&self.terms) });
+        let stop = port.stop.clone();
+        match transport {
+            Transport::Udp { receive_buffer, receivers } => {
+                let room = udp::Room::new(component, meter, *receive_buffer);
+                let sockets = udp::bind(bind, *receivers, &room).await;
+                for socket in sockets.map_err(|error| error.into_failure())? {
+                    let receiver = udp::Receiver::new(socket, *receive_buffer, terms.clone());
+                    receiving.spawn(receiver.receive(pieces.clone(), stop.clone()));
+                }
+                drop(pieces);
+            }
+            Transport::Tcp { security, max_connections, .. } => {
+                let endpoint = Endpoint::new(&self.context, bind, *max_connections, security);
+                let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
+                let stopping = stop.clone();
+                let serve =
+                    move |arrival| tcp::serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
+                receiving.spawn(async move {
+                    listener.serve(stop, serve).await;
+                    Ok(())
+                });
+            }
+        }
+        let mut gatherer = Gatherer::new(&self.context, (*batch, *linger), self.sequence, &port);
+        let SourcePort { outlet, deliveries, .. } = port;
+        let handed_on = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries));
+        let result = tokio::select! {
+            result = handed_on => result,
+            error = first_error(&mut receiving) => Err(Failure::transient(ReceiveError(error))),
+        };
+        self.sequence = gatherer.sequence();
+        result
+    }
+}
+
+impl Terms {
+    /// Messages from one client.
+    fn piece(self: &Arc<Terms>, buffer: Buffer, spans: Vec<Span>, client: IpAddr) -> Piece<Headers> {
+        Piece { buffer, spans, client, time: self.clock.now(), notice: Headers(self.clone()) }
+    }
+}
+
+/// Why one of the tasks that receive has ended early; never if none does.
+async fn first_error(receiving: &mut JoinSet<io::Result<()>>) -> io::Error {
+    while let Some(ended) = receiving.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error,
+            Err(error) => return io::Error::other(error),
+        }
+    }
+    std::future::pending().await
+}
+
+impl Notice for Headers {
+    /// Nobody waits for it.
+    fn delivered(self) {}
+
+    fn columns(
+        pieces: &[Piece<Headers>],
+        _schema: &SchemaRef,
+    ) -> Result<Vec<(&'static str, Column)>, BatchError> {
+        let rows = pieces.iter().map(|piece| piece.spans.len()).sum();
+        let (mut times, mut priorities) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut senders = StringViewBuilder::with_capacity(rows);
+        for Piece { buffer, spans, time: now, notice: Headers(terms), .. } in pieces {
+            for span in spans {
+                let message = &buffer[span.begin as usize..][..span.length as usize];
+                let Header { priority, time, sender } = header(message, &terms.zone, *now);
+                times.push(time.unwrap_or(*now));
+                priorities.push(priority);
+                senders.append_option(sender);
+            }
+        }
+        let facilities = priorities.iter().map(|priority| priority.map(|priority| priority / 8));
+        let severities = priorities.iter().map(|priority| priority.map(|priority| priority % 8));
+        Ok(vec![
+            ("@timestamp", Column::times(times)),
+            ("@facility", facilities.collect::<Int64Array>().into()),
+            ("@severity", severities.collect::<Int64Array>().into()),
+            ("@sender", Column::Array(Arc::new(senders.finish()))),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests;

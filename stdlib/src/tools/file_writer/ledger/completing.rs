@@ -1,0 +1,122 @@
+//! Giving committed files their final names where their writer has not: it was killed, or its run has failed.
+
+use tracing::{info, warn};
+
+use super::entry::{FileRecord, FileState};
+use super::{Ledger, LedgerError};
+use crate::tools::file_writer::error::{FileError, Operation};
+use crate::tools::file_writer::file_system::FileSystem;
+use crate::tools::file_writer::names::join;
+
+impl<F: FileSystem> Ledger<F> {
+    /// Renames the complete files of earlier runs and other writers.
+    pub(super) async fn rename_complete(&mut self) -> Result<(), LedgerError> {
+        let complete = self.foreign.values().filter(|file| file.state == FileState::Complete);
+        let complete: Vec<FileRecord> = complete.cloned().collect();
+        let mut renamed = 0;
+        for file in complete.iter().filter(|_| !weir_runtime::put_back!("recovery_renames_nothing")) {
+            renamed += u64::from(rename(&*self.file_system, &self.root, file).await?);
+        }
+        complete.iter().for_each(|file| drop(self.foreign.remove(&file.temporary)));
+        if renamed > 0 {
+            let component = &*self.component;
+            info!(component, "gave {renamed} files their final names that an earlier run had completed");
+        }
+        Ok(())
+    }
+
+    /// Cuts files whose writer has gone to what was committed of them, and gives them their final names.
+    ///
+    /// The last entry has to name them: a commit of an earlier run that is still on its way can't become an
+    /// entry any more, which would say that a file is longer than it is then.
+    pub(super) async fn complete_open(&mut self) -> Result<(), LedgerError> {
+        let mut abandoned = Vec::new();
+        for file in self.foreign.values().filter(|file| file.state == FileState::Open) {
+            let path = join(&self.root, &file.temporary);
+            match self.file_system.is_abandoned(&path).await {
+                Ok(true) => abandoned.push(file.temporary.clone()),
+                Ok(false) => {}
+                Err(error) => warn!(
+                    component = &*self.component,
+                    "can't tell whether {path} is still being written, so it keeps its temporary name: {error}"
+                ),
+            }
+        }
+        if abandoned.is_empty() {
+            return Ok(());
+        }
+        // Its writer may have committed more of it after the last entry that was read, and then died.
+        self.catch_up().await?;
+        let mut completed = 0;
+        for temporary in abandoned {
+            let Some(file) = self.foreign.get(&temporary) else { continue };
+            completed += u64::from(rename(&*self.file_system, &self.root, file).await?);
+            self.foreign.remove(&temporary);
+        }
+        if completed > 0 {
+            info!(
+                component = &*self.component,
+                "completed {completed} files that an earlier run had left open, with what was committed of them"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Gives a committed file its final name, if it has not got it yet, and cuts what is not committed of it.
+///
+/// A file that has neither name had its final one, and somebody has taken it away since: that is what
+/// files are for.
+pub(super) async fn rename<F: FileSystem>(
+    files: &F,
+    root: &str,
+    file: &FileRecord,
+) -> Result<bool, LedgerError> {
+    let FileRecord { length, checksum, state, .. } = file;
+    let (temporary, complete) = (join(root, &file.temporary), join(root, &file.complete));
+    let found = files.length(&temporary).await.map_err(FileError::of(Operation::Read, &temporary))?;
+    let Some(found) = found else {
+        sync_name(files, &complete).await?;
+        return Ok(false);
+    };
+    let long_enough = match state {
+        FileState::Complete => found == *length,
+        FileState::Open => found >= *length,
+    };
+    let same = long_enough && {
+        let sum = files.checksum(&temporary, *length).await;
+        sum.map_err(FileError::of(Operation::Read, &temporary))? == *checksum
+    };
+    if !same {
+        return Err(LedgerError::Changed { path: temporary, complete, length: *length, checksum: *checksum });
+    }
+    if found > *length && !weir_runtime::put_back!("uncommitted_rest_kept") {
+        let cut = files.cut(&temporary, *length).await;
+        cut.map_err(FileError::of(Operation::Cut, &temporary))?;
+    }
+    let renamed = files.rename_no_replace(&temporary, &complete).await;
+    match renamed {
+        Ok(()) => Ok(true),
+        // Its writer, or an earlier attempt whose answer was lost, was faster.
+        Err(error) => match files.length(&temporary).await {
+            Ok(None) => {
+                sync_name(files, &complete).await?;
+                Ok(true)
+            }
+            Ok(Some(_)) | Err(_) => Err(FileError::of(Operation::Rename, &temporary)(error).into()),
+        },
+    }
+}
+
+/// Makes a final name durable that is there already: whoever gave it may have been killed before that, and the
+/// entry that could do it again is about to go.
+async fn sync_name<F: FileSystem>(files: &F, complete: &str) -> Result<(), LedgerError> {
+    if weir_runtime::put_back!("given_name_not_synced") {
+        return Ok(());
+    }
+    let there = files.length(complete).await.map_err(FileError::of(Operation::Read, complete))?.is_some();
+    if there {
+        files.sync_name(complete).await.map_err(FileError::of(Operation::Rename, complete))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,384 @@
+//! Entries of the ledger, byte by byte; docs/ledger-format.md says what they are for.
+//!
+//! ```text
+//! entry      "WEIRLEDG", u16 version 3, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
+//!            u32 partitions, for each: text name, u64 settled, set arrived, 16 bytes incarnation,
+//!            u32 files, for each: text temporary, text complete, u64 length, u64 checksum, u8 state,
+//!            i64 believed, u32 instances, for each: u32 drawn, i64 latest, set numbers,
+//!            u32 CRC-32C of all bytes before
+//! kind       1 step: what is new. 2 whole: all that is known; entries before it are not needed
+//! latest     the latest time in a file's name, in microseconds: later names sort behind it
+//! settled    everything of the partition through this position has arrived; 0 says nothing
+//! text       u32 length, UTF-8
+//! set        u32 length, positions as a RoaringTreemap in its portable format
+//! incarnation which life of a durable channel numbered the partition; zeros if none did
+//! temporary, complete   names below the ledger's root
+//! checksum   XXH3 (64 bits) of the file's first `length` bytes
+//! state      1 complete: the file ends at `length`. 2 open: more may be behind, which is not committed
+//! ```
+//! believed, numbers   which files were named in this entry or before ([`FileNumbers`]); in a whole entry alone
+//!
+//! Version 2 lacks what is behind `files`. Version 1 lacks as well `incarnation` and `state`, all of its files are complete, and its names are paths as the
+//! agent spelled them, with the root as it was then.
+//!
+//! Numbers are little-endian. The format is binary since most of it are the sets, whose portable
+//! format is; a file of ten million events is a few bytes to some megabytes, as its positions are
+//! dense or not.
+
+use std::io::Read;
+
+use crc_fast::{CrcAlgorithm, checksum};
+use roaring::RoaringTreemap;
+use weir_runtime::batch::Partition;
+use weir_runtime::channel::Incarnation;
+
+use super::file_numbers::{FileNumbers, Numbers};
+
+const MAGIC: &[u8; 8] = b"WEIRLEDG";
+/// The version that is written.
+pub(super) const VERSION: u16 = 3;
+/// Magic, version, kind, instance, number, nonce, latest.
+const HEADER_BYTES: usize = 40;
+const CHECKSUM_BYTES: usize = 4;
+/// What is said of an entry that is not ours to judge.
+pub(super) const LATER: &str = "a later version of Weir has written it";
+
+/// How much an entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// What is new since the entry before.
+    Step = 1,
+    /// All that is known.
+    Whole = 2,
+}
+
+/// How much of a file an entry commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tools::file_writer) enum FileState {
+    /// All of it: only its final name may be missing.
+    Complete = 1,
+    /// Its beginning: more may have been written behind, which is not committed.
+    Open = 2,
+}
+
+/// What an entry commits of a file. Names are those below the ledger's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::tools::file_writer) struct FileRecord {
+    /// Its name until it is renamed.
+    pub(in crate::tools::file_writer) temporary: String,
+    /// Its final name.
+    pub(in crate::tools::file_writer) complete: String,
+    /// How many of its bytes are committed.
+    pub(in crate::tools::file_writer) length: u64,
+    /// XXH3 of these bytes.
+    pub(in crate::tools::file_writer) checksum: u64,
+    pub(in crate::tools::file_writer) state: FileState,
+}
+
+/// What an entry says of a partition.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PartitionRecord {
+    pub(super) partition: Partition,
+    pub(super) settled: u64,
+    pub(super) arrived: RoaringTreemap,
+    /// Of the durable channel that numbered it.
+    pub(super) incarnation: Option<Incarnation>,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// The version of the format that it was read from.
+    pub(super) version: u16,
+    pub(super) kind: Kind,
+    /// The number of its writer's start.
+    pub(super) instance: u32,
+    /// Its place in the ledger, from 1.
+    pub(super) number: u64,
+    /// Drawn at random: two entries are never the same.
+    pub(super) nonce: u64,
+    /// The latest time in the name of a file, in microseconds.
+    pub(super) latest: i64,
+    pub(super) partitions: Vec<PartitionRecord>,
+    pub(super) files: Vec<FileRecord>,
+    /// In a whole entry, the files that were named here or before.
+    pub(super) numbers: FileNumbers,
+}
+
+impl Entry {
+    /// The bytes of an entry of the present version.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend((self.kind as u16).to_le_bytes());
+        bytes.extend(self.instance.to_le_bytes());
+        bytes.extend(self.number.to_le_bytes());
+        bytes.extend(self.nonce.to_le_bytes());
+        bytes.extend(self.latest.to_le_bytes());
+        bytes.extend((self.partitions.len() as u32).to_le_bytes());
+        for PartitionRecord { partition, settled, arrived, incarnation } in &self.partitions {
+            write_text(partition.name(), &mut bytes);
+            bytes.extend(settled.to_le_bytes());
+            bytes.extend((arrived.serialized_size() as u32).to_le_bytes());
+            arrived.serialize_into(&mut bytes).expect("writing into memory does not fail");
+            bytes.extend(incarnation.map_or([0; 16], Incarnation::bytes));
+        }
+        bytes.extend((self.files.len() as u32).to_le_bytes());
+        for FileRecord { temporary, complete, length, checksum, state } in &self.files {
+            write_text(temporary, &mut bytes);
+            write_text(complete, &mut bytes);
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(checksum.to_le_bytes());
+            bytes.push(*state as u8);
+        }
+        bytes.extend(self.numbers.believed().to_le_bytes());
+        bytes.extend((self.numbers.instances().len() as u32).to_le_bytes());
+        for (drawn, Numbers { latest, numbers }) in self.numbers.instances() {
+            bytes.extend(drawn.to_le_bytes());
+            bytes.extend(latest.to_le_bytes());
+            bytes.extend((numbers.serialized_size() as u32).to_le_bytes());
+            numbers.serialize_into(&mut bytes).expect("writing into memory does not fail");
+        }
+        bytes.extend(crc(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Entry, &'static str> {
+        let end = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|end| *end >= HEADER_BYTES);
+        let (body, sum) = bytes.split_at(end.ok_or("it is cut off")?);
+        if !body.starts_with(MAGIC) {
+            return Err("it is no entry of a ledger");
+        }
+        let version = u16::from_le_bytes([body[8], body[9]]);
+        if !(1..=VERSION).contains(&version) {
+            return Err(LATER);
+        }
+        if crc(body).to_le_bytes() != sum {
+            return Err("its checksum is wrong");
+        }
+        let entry = Entry::decode_body(&body[10..], version).ok_or("it makes no sense")?;
+        entry.fault().map_or(Ok(entry), Err)
+    }
+
+    /// What can't be right in it, whoever has written it.
+    fn fault(&self) -> Option<&'static str> {
+        if self.number == 0 {
+            return Some("its number is 0");
+        }
+        let overlaps =
+            |record: &PartitionRecord| record.arrived.min().is_some_and(|min| min <= record.settled);
+        if self.partitions.iter().any(overlaps) {
+            return Some("a position is settled and is still listed as arrived");
+        }
+        let is_below = |name: &str| self.version == 1 || !(name.is_empty() || name.starts_with('/'));
+        let is_right = |file: &FileRecord| {
+            file.temporary != file.complete && is_below(&file.temporary) && is_below(&file.complete)
+        };
+        (!self.files.iter().all(is_right)).then_some("a file's name is not one below the ledger's root")
+    }
+
+    fn decode_body(mut bytes: &[u8], version: u16) -> Option<Entry> {
+        let from = &mut bytes;
+        let kind = match u16::from_le_bytes(read(from)?) {
+            1 => Kind::Step,
+            2 => Kind::Whole,
+            _ => return None,
+        };
+        let instance = u32::from_le_bytes(read(from)?);
+        let number = u64::from_le_bytes(read(from)?);
+        let nonce = u64::from_le_bytes(read(from)?);
+        let latest = i64::from_le_bytes(read(from)?);
+        let mut partitions = Vec::new();
+        for _ in 0..u32::from_le_bytes(read(from)?) {
+            let partition = Partition::new(read_text(from)?);
+            let settled = u64::from_le_bytes(read(from)?);
+            let arrived = RoaringTreemap::deserialize_from(read_sized(from)?).ok()?;
+            let incarnation = if version == 1 { [0; 16] } else { read(from)? };
+            let incarnation = (incarnation != [0; 16]).then(|| Incarnation::from_bytes(incarnation));
+            partitions.push(PartitionRecord { partition, settled, arrived, incarnation });
+        }
+        let mut files = Vec::new();
+        for _ in 0..u32::from_le_bytes(read(from)?) {
+            files.push(FileRecord {
+                temporary: read_text(from)?,
+                complete: read_text(from)?,
+                length: u64::from_le_bytes(read(from)?),
+                checksum: u64::from_le_bytes(read(from)?),
+                state: match if version == 1 { [1] } else { read(from)? } {
+                    [1] => FileState::Complete,
+                    [2] => FileState::Open,
+                    _ => return None,
+                },
+            });
+        }
+        let numbers = match (version, kind) {
+            // Whatever was named before has no later time in its name.
+            (1 | 2, Kind::Whole) => FileNumbers::believing(latest),
+            (1 | 2, Kind::Step) => FileNumbers::default(),
+            _ => read_numbers(from)?,
+        };
+        bytes.is_empty().then_some(Entry {
+            version,
+            kind,
+            instance,
+            number,
+            nonce,
+            latest,
+            partitions,
+            files,
+            numbers,
+        })
+    }
+}
+
+fn read_numbers(from: &mut &[u8]) -> Option<FileNumbers> {
+    let mut numbers = FileNumbers::believing(i64::from_le_bytes(read(from)?));
+    for _ in 0..u32::from_le_bytes(read(from)?) {
+        let drawn = u32::from_le_bytes(read(from)?);
+        let latest = i64::from_le_bytes(read(from)?);
+        let of_instance = RoaringTreemap::deserialize_from(read_sized(from)?).ok()?;
+        numbers.add_instance(drawn, latest, of_instance);
+    }
+    Some(numbers)
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    // The algorithm has 32 bits.
+    checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
+fn write_text(text: &str, bytes: &mut Vec<u8>) {
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn read<const BYTES: usize>(from: &mut &[u8]) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    from.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn read_sized<'a>(from: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = u32::from_le_bytes(read(from)?) as usize;
+    from.split_off(..length)
+}
+
+fn read_text(from: &mut &[u8]) -> Option<String> {
+    String::from_utf8(read_sized(from)?.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn example() -> Entry {
+        let partition = |name: &str, settled, arrived: &[u64]| PartitionRecord {
+            partition: Partition::new(name),
+            settled,
+            arrived: arrived.iter().copied().collect(),
+            incarnation: None,
+        };
+        let file = |name: &str, state| FileRecord {
+            temporary: format!("a/.{name}.shop.lake.tmp"),
+            complete: format!("a/{name}"),
+            length: 1_234,
+            checksum: 0xfeed_beef,
+            state,
+        };
+        let incarnation = Some(Incarnation::from_bytes(*b"an incarnation 1"));
+        Entry {
+            version: VERSION,
+            kind: Kind::Step,
+            instance: 0x9f3c_51d2,
+            number: 17,
+            nonce: 0x0123_4567_89ab_cdef,
+            latest: 1_767_268_800_000_000,
+            partitions: vec![
+                PartitionRecord { incarnation, ..partition("buffer", 4, &[7, 8, 9]) },
+                partition("clicks/0", 0, &[1 << 40]),
+            ],
+            files: vec![file("events-1.txt", FileState::Complete), file("events-2.txt", FileState::Open)],
+            numbers: FileNumbers::default(),
+        }
+    }
+
+    /// One that says all.
+    fn whole() -> Entry {
+        let mut numbers = FileNumbers::believing(1_767_268_000_000_000);
+        numbers.add_instance(0x9f3c_51d2, 1_767_268_800_000_000, [1, 2, 3, 5].into_iter().collect());
+        numbers.add_instance(7, 1_767_268_700_000_000, (1..=1_000).collect());
+        Entry { kind: Kind::Whole, numbers, ..example() }
+    }
+
+    /// The bytes of version 3: they may never change, or earlier ledgers could not be read.
+    #[test]
+    fn an_entry_of_version_3_is_read_and_written_as_ever() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools/file_writer/ledger/golden/entry-3.ledger");
+        if std::env::var_os("GOLDEN").is_some_and(|golden| golden == "write") {
+            std::fs::write(path, whole().encode()).unwrap();
+        }
+        let golden = std::fs::read(path).unwrap();
+        assert_eq!(Entry::decode(&golden), Ok(whole()));
+        assert_eq!(whole().encode(), golden);
+    }
+
+    #[test]
+    fn an_entry_of_version_2_is_read() {
+        let golden = include_bytes!("golden/entry-2.ledger");
+        assert_eq!(Entry::decode(golden), Ok(Entry { version: 2, ..example() }));
+    }
+
+    #[test]
+    fn an_entry_of_version_1_is_read() {
+        let mut expected = Entry { version: 1, ..example() };
+        expected.partitions.iter_mut().for_each(|record| record.incarnation = None);
+        expected.files.truncate(1);
+        expected.files[0].temporary = "/lake/a/.events-1.txt.shop.lake.tmp".into();
+        expected.files[0].complete = "/lake/a/events-1.txt".into();
+        assert_eq!(Entry::decode(include_bytes!("golden/entry-1.ledger")), Ok(expected));
+    }
+
+    #[test]
+    fn what_no_writer_writes_is_refused() {
+        let refused = |change: fn(&mut Entry)| {
+            let mut entry = example();
+            change(&mut entry);
+            Entry::decode(&entry.encode()).unwrap_err()
+        };
+        assert!(refused(|entry| entry.number = 0).contains("number is 0"));
+        assert!(refused(|entry| entry.files[0].temporary = "/etc/passwd".into()).contains("root"));
+        assert!(refused(|entry| entry.files[1].complete = String::new()).contains("root"));
+        let settled = refused(|entry| entry.partitions[0].settled = 7);
+        assert!(settled.contains("settled"), "{settled}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let empty = Entry { partitions: Vec::new(), files: Vec::new(), ..whole() };
+        assert_eq!(Entry::decode(&empty.encode()), Ok(empty));
+        assert_eq!(Entry::decode(&example().encode()), Ok(example()));
+        let bytes = whole().encode();
+        for length in 0..bytes.len() {
+            assert!(Entry::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1;
+            assert!(Entry::decode(&damaged).is_err(), "{place}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &body].concat();
+            bytes.extend(crc(&bytes).to_le_bytes());
+            let _whatever = Entry::decode(&bytes);
+        }
+    }
+}

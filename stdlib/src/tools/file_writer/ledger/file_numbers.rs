@@ -1,0 +1,144 @@
+//! Which files the ledger has ever named: what a complete file is held against that lies in the directory.
+//!
+//! A name says which start of the sink wrote the file and its number within that start. Of each start the ledger
+//! keeps the set of these numbers, which takes a few bytes since hardly any is missing in it. Of very many starts the
+//! oldest go, and then all is believed whose name is not later than theirs.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringTreemap;
+
+use super::entry::Entry;
+use crate::tools::file_writer::names::{Named, file_name};
+
+/// Of so many starts the numbers are kept.
+const INSTANCES_MAX: usize = 256;
+
+/// Which files were named.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::tools::file_writer) struct FileNumbers {
+    /// Files whose names are not later are believed, in microseconds.
+    believed: i64,
+    /// By the random number of their start.
+    instances: BTreeMap<u32, Numbers>,
+}
+
+/// The files of one start.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Numbers {
+    /// The latest time in their names, in microseconds.
+    pub(super) latest: i64,
+    /// Their numbers.
+    pub(super) numbers: RoaringTreemap,
+}
+
+impl Default for FileNumbers {
+    fn default() -> FileNumbers {
+        FileNumbers::believing(i64::MIN)
+    }
+}
+
+impl FileNumbers {
+    /// All files whose names are not later than this.
+    pub(super) fn believing(believed: i64) -> FileNumbers {
+        FileNumbers { believed, instances: BTreeMap::new() }
+    }
+
+    pub(super) fn believed(&self) -> i64 {
+        self.believed
+    }
+
+    pub(super) fn instances(&self) -> &BTreeMap<u32, Numbers> {
+        &self.instances
+    }
+
+    /// Whether a file was named.
+    pub(in crate::tools::file_writer) fn know(&self, file: &Named) -> bool {
+        let listed = self.instances.get(&file.drawn);
+        #[cfg(weir_bug)]
+        if weir_runtime::put_back!("files_known_by_their_time") {
+            return self.instances.values().any(|numbers| file.begun <= numbers.latest);
+        }
+        file.begun <= self.believed || listed.is_some_and(|listed| listed.numbers.contains(file.number))
+    }
+
+    /// Adds files of one start.
+    pub(super) fn add_instance(&mut self, drawn: u32, latest: i64, numbers: RoaringTreemap) {
+        let unknown = || Numbers { latest: i64::MIN, numbers: RoaringTreemap::new() };
+        let known = self.instances.entry(drawn).or_insert_with(unknown);
+        known.latest = known.latest.max(latest);
+        known.numbers |= numbers;
+    }
+
+    /// Adds a file.
+    pub(in crate::tools::file_writer) fn add(&mut self, file: &Named) {
+        self.add_instance(file.drawn, file.begun, RoaringTreemap::from_iter([file.number]));
+        self.forget();
+    }
+
+    /// Adds what an entry names and says that others have named.
+    pub(super) fn learn(&mut self, entry: &Entry) {
+        self.believed = self.believed.max(entry.numbers.believed);
+        for (drawn, Numbers { latest, numbers }) in &entry.numbers.instances {
+            self.add_instance(*drawn, *latest, numbers.clone());
+        }
+        entry
+            .files
+            .iter()
+            .filter_map(|file| Named::of(file_name(&file.complete)))
+            .for_each(|file| self.add(&file));
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        while self.instances.len() > INSTANCES_MAX {
+            let oldest = self.instances.iter().min_by_key(|(_, numbers)| numbers.latest);
+            let Some((drawn, latest)) = oldest.map(|(drawn, numbers)| (*drawn, numbers.latest)) else {
+                return;
+            };
+            self.instances.remove(&drawn);
+            self.believed = self.believed.max(latest);
+        }
+    }
+
+    /// The same in less room.
+    pub(super) fn optimized(&self) -> FileNumbers {
+        let mut all = self.clone();
+        all.instances.values_mut().for_each(|numbers| {
+            numbers.numbers.optimize();
+        });
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_start_and_number_and_not_by_its_time() {
+        let mut numbers = FileNumbers::believing(1_000_000);
+        let file = |begun, drawn, number| Named { begun, drawn, number };
+        numbers.add(&file(5_000_000, 7, 1));
+        numbers.add(&file(5_000_000, 7, 3));
+        assert!(numbers.know(&file(5_000_000, 7, 3)));
+        assert!(!numbers.know(&file(5_000_000, 7, 2)), "one that was begun in the same second");
+        assert!(!numbers.know(&file(4_000_000, 8, 1)), "one of another start, whose clock is behind");
+        assert!(numbers.know(&file(1_000_000, 8, 1)), "one of a ledger that kept no numbers");
+    }
+
+    #[test]
+    fn of_very_many_starts_the_oldest_are_believed_by_their_time() {
+        let mut numbers = FileNumbers::default();
+        let starts = 0..INSTANCES_MAX as u32 + 10;
+        for drawn in starts.clone() {
+            numbers.add(&Named { begun: i64::from(drawn), drawn, number: 1 });
+        }
+        assert_eq!((numbers.instances.len(), numbers.believed), (INSTANCES_MAX, 9));
+        for drawn in starts {
+            let later = Named { begun: i64::from(drawn), drawn, number: 2 };
+            assert!(numbers.know(&Named { number: 1, ..later }));
+            assert_eq!(numbers.know(&later), drawn < 10);
+        }
+    }
+}

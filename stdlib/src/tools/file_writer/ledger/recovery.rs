@@ -1,0 +1,234 @@
+//! Reading a ledger, and beginning to write it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::entry::{Entry, Kind};
+use super::known::Known;
+use super::{FileNumbers, FileRecord, FileState, Ledger, LedgerError, Settled, entry_name, numbers};
+use crate::tools::file_writer::error::{FileError, Operation};
+use crate::tools::file_writer::file_system::FileSystem;
+use crate::tools::file_writer::names::{below, file_name, join};
+
+/// What an entry's temporary name ends in.
+const TEMPORARY: &str = ".tmp";
+
+/// Reads the entry of this number; none if it is not there. Its files' names are below the root.
+pub(super) async fn read<F: FileSystem>(
+    files: &F,
+    root: &str,
+    directory: &str,
+    number: u64,
+) -> Result<Option<Entry>, LedgerError> {
+    let path = join(directory, &entry_name(number));
+    let bytes = files.read(&path).await.map_err(FileError::of(Operation::Read, &path))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let entry = Entry::decode(&bytes).and_then(|entry| match entry.number == number {
+        true => Ok(entry),
+        false => Err("it is another entry under this name"),
+    });
+    let mut entry = entry.map_err(|what| LedgerError::Damaged { path, what })?;
+    if entry.version == 1 && !weir_runtime::put_back!("old_root_believed") {
+        for file in &mut entry.files {
+            place_below(files, root, file).await?;
+        }
+    }
+    Ok(Some(entry))
+}
+
+/// Makes the names of a file in an entry of version 1 names below the root. The entry holds the path as it was
+/// spelled then: the root may be called otherwise now. Names of files are never used twice, so the file is where
+/// an end of its path leads to from the root.
+async fn place_below<F: FileSystem>(files: &F, root: &str, file: &mut FileRecord) -> Result<(), LedgerError> {
+    let directory = |path: &str| path.rsplit_once('/').map_or("", |(directory, _)| directory).to_string();
+    let as_it_was = below(root, &file.complete).map(&directory);
+    let path = directory(&file.complete);
+    let mut ends: Vec<&str> = as_it_was.iter().map(String::as_str).collect();
+    let mut end = path.trim_start_matches('/');
+    loop {
+        ends.push(end);
+        match end.split_once('/') {
+            Some((_, rest)) => end = rest,
+            None if end.is_empty() => break,
+            None => end = "",
+        }
+    }
+    // One that is nowhere has been taken away, and it does not matter where from.
+    let mut place = ends[0];
+    for end in &ends {
+        let names = [&file.temporary, &file.complete].map(|path| join(end, file_name(path)));
+        let mut found = false;
+        for path in names.map(|name| join(root, &name)) {
+            let length = files.length(&path).await.map_err(FileError::of(Operation::Read, &path))?;
+            found |= length.is_some();
+        }
+        if found {
+            place = end;
+            break;
+        }
+    }
+    file.temporary = join(place, file_name(&file.temporary));
+    file.complete = join(place, file_name(&file.complete));
+    Ok(())
+}
+
+/// The entries that count, the oldest first: from the last that says all, or from the first of all.
+async fn read_all<F: FileSystem>(files: &F, root: &str, directory: &str) -> Result<Vec<Entry>, LedgerError> {
+    loop {
+        let numbers = numbers(files, directory).await?;
+        let Some(highest) = numbers.last().copied() else { return Ok(Vec::new()) };
+        match read_down(files, root, directory, highest).await? {
+            Some(entries) => return Ok(entries),
+            // Another writer has made a whole one and removed others between listing and reading.
+            None if numbers_moved(files, directory, highest).await? => {}
+            None => {
+                let directory = directory.to_string();
+                return Err(LedgerError::Missing { number: highest, directory });
+            }
+        }
+    }
+}
+
+async fn numbers_moved<F: FileSystem>(files: &F, directory: &str, highest: u64) -> Result<bool, LedgerError> {
+    Ok(numbers(files, directory).await?.last().is_some_and(|last| *last > highest))
+}
+
+/// Reads from this number down to the last entry that says all; none if one is missing on the way.
+async fn read_down<F: FileSystem>(
+    files: &F,
+    root: &str,
+    directory: &str,
+    highest: u64,
+) -> Result<Option<Vec<Entry>>, LedgerError> {
+    let mut entries = Vec::new();
+    for number in (1..=highest).rev() {
+        let Some(entry) = read(files, root, directory, number).await? else { return Ok(None) };
+        let is_whole = entry.kind == Kind::Whole;
+        entries.push(entry);
+        if is_whole {
+            break;
+        }
+    }
+    entries.reverse();
+    Ok(Some(entries))
+}
+
+/// Makes the names of the entries that can be seen durable, before anything is done that rests on them: whoever wrote
+/// the last one may have been killed before that.
+pub(super) async fn sync_entry<F: FileSystem>(
+    files: &F,
+    directory: &str,
+    number: u64,
+) -> Result<(), LedgerError> {
+    if weir_runtime::put_back!("seen_entry_believed") {
+        return Ok(());
+    }
+    let path = join(directory, &entry_name(number));
+    Ok(files.sync_name(&path).await.map_err(FileError::of(Operation::Rename, &path))?)
+}
+
+/// The temporary names, without their directories, of the files that entries name, as the ledger stands now.
+///
+/// # Errors
+/// When it can't be read.
+pub(in crate::tools::file_writer) async fn named_files<F: FileSystem>(
+    files: &F,
+    root: &str,
+    directory: &str,
+) -> Result<BTreeSet<String>, LedgerError> {
+    let entries = read_all(files, root, directory).await?;
+    let named = entries.iter().flat_map(|entry| &entry.files);
+    let named = named
+        .filter(|file| file.state == FileState::Complete || !weir_runtime::put_back!("open_files_unnamed"));
+    Ok(named.map(|file| file_name(&file.temporary).to_string()).collect())
+}
+
+impl<F: FileSystem> Ledger<F> {
+    /// Reads the ledger below this root, or finds that there is none yet. Nothing is changed.
+    ///
+    /// # Errors
+    /// When it can't be read, is damaged or not whole.
+    pub(in crate::tools::file_writer) async fn read(
+        file_system: Arc<F>,
+        component: Arc<str>,
+        root: String,
+        directory: String,
+        instance: u32,
+    ) -> Result<Ledger<F>, LedgerError> {
+        let entries = read_all(&*file_system, &root, &directory).await?;
+        if let Some(last) = entries.last() {
+            sync_entry(&*file_system, &directory, last.number).await?;
+        }
+        Ok(Ledger::of(file_system, component, root, directory, instance, entries))
+    }
+
+    /// A ledger in which there are these entries that count.
+    pub(super) fn of(
+        file_system: Arc<F>,
+        component: Arc<str>,
+        root: String,
+        directory: String,
+        instance: u32,
+        entries: Vec<Entry>,
+    ) -> Ledger<F> {
+        let (mut known, mut numbers) = (Known::default(), FileNumbers::default());
+        for entry in &entries {
+            known.learn(entry);
+            numbers.learn(entry);
+        }
+        let latest = entries.iter().map(|entry| entry.latest).max().unwrap_or(i64::MIN);
+        let whole = entries.iter().find(|entry| entry.kind == Kind::Whole).map_or(0, |entry| entry.number);
+        let next = entries.last().map_or(1, |entry| entry.number + 1);
+        let files = entries.into_iter().flat_map(|entry| entry.files);
+        // What later entries say of a file counts.
+        let foreign = files.map(|file| (file.temporary.clone(), file)).collect();
+        Ledger {
+            file_system,
+            component,
+            root,
+            directory,
+            instance,
+            next,
+            whole,
+            numbers,
+            others: known.clone(),
+            known,
+            latest,
+            others_changed: false,
+            unrenamed: BTreeMap::new(),
+            open: BTreeMap::new(),
+            foreign,
+            begun: false,
+        }
+    }
+
+    /// Does the renames that the ledger names and that are not done, completes the files that were left open, and
+    /// writes an entry that says all.
+    ///
+    /// # Errors
+    /// When one of these fails.
+    pub(in crate::tools::file_writer) async fn begin(&mut self) -> Result<(), LedgerError> {
+        if self.begun {
+            return Ok(());
+        }
+        self.rename_complete().await?;
+        remove_temporary(&*self.file_system, &self.directory).await?;
+        // A commit of an earlier run that is still on its way finds its number taken, and names nothing.
+        self.compact(&Settled::new()).await?;
+        self.begun = true;
+        Ok(())
+    }
+}
+
+/// Removes entries that were never created, unless their writer lives.
+async fn remove_temporary<F: FileSystem>(files: &F, directory: &str) -> Result<(), LedgerError> {
+    let entries = files.list(directory).await.map_err(FileError::of(Operation::List, directory))?;
+    for entry in entries.iter().filter(|entry| entry.name.ends_with(TEMPORARY)) {
+        let path = join(directory, &entry.name);
+        let abandoned = files.is_abandoned(&path).await;
+        if abandoned.map_err(FileError::of(Operation::Remove, &path))? {
+            files.remove(&path).await.map_err(FileError::of(Operation::Remove, &path))?;
+        }
+    }
+    Ok(())
+}

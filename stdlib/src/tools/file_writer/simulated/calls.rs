@@ -1,0 +1,169 @@
+//! The calls of the simulated file system.
+
+use bytes::Bytes;
+use weir_runtime::Drive;
+
+use super::{Extent, File, Simulated, SimulatedError, Writer};
+use crate::tools::file_writer::error::Operation;
+use crate::tools::file_writer::{Entry, FileSystem};
+
+const NO_DESCRIPTOR: &str = "too many open files";
+const STOPPED: SimulatedError = SimulatedError("the machine has stopped within it");
+
+impl FileSystem for Simulated {
+    const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
+    const COMMITS_OPEN_FILES: bool = true;
+    const DRIVE: Drive = Drive::Inline;
+    type File = Writer;
+    type Error = SimulatedError;
+
+    fn is_out_of_descriptors(error: &SimulatedError) -> bool {
+        error.0 == NO_DESCRIPTOR
+    }
+
+    async fn create_new(&self, path: &str) -> Result<Writer, SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Create, path, true).await?;
+        if state.descriptors.is_some_and(|descriptors| state.open >= descriptors) {
+            return Err(SimulatedError(NO_DESCRIPTOR));
+        }
+        if state.files.contains_key(path) {
+            return Err(SimulatedError("it exists"));
+        }
+        if extent == Extent::Part && state.chance.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        let held = Some(state.boot);
+        state.files.insert(path.to_string(), File { held, ..File::default() });
+        state.open += 1;
+        state.writing += 1;
+        state.writing_max = state.writing_max.max(state.writing);
+        Ok(Writer { path: path.to_string(), disk: self.clone(), open: true })
+    }
+
+    async fn write(&self, file: &mut Writer, bytes: Bytes) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Write, &file.path, true).await?;
+        let written = match extent {
+            Extent::Whole => bytes.len(),
+            Extent::Part => state.chance.below(bytes.len() as u64 + 1) as usize,
+        };
+        let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        stored.bytes.extend_from_slice(&bytes[..written]);
+        if extent == Extent::Whole { Ok(()) } else { Err(STOPPED) }
+    }
+
+    async fn sync(&self, file: &mut Writer) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Sync, &file.path, true).await?;
+        if extent == Extent::Part && state.chance.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        stored.synced = stored.bytes.len();
+        if extent == Extent::Whole { Ok(()) } else { Err(STOPPED) }
+    }
+
+    async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Close, &file.path, true).await?;
+        if extent == Extent::Part && state.chance.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        if std::mem::take(&mut file.open) {
+            state.writing -= 1;
+        }
+        let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
+        (stored.closed, stored.synced) = (true, stored.bytes.len());
+        Ok(())
+    }
+
+    async fn cut(&self, path: &str, length: u64) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Cut, path, true).await?;
+        if extent == Extent::Part && state.chance.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        let boot = state.boot;
+        let stored = state.files.get_mut(path).ok_or(SimulatedError("it is gone"))?;
+        if stored.held == Some(boot) {
+            return Err(SimulatedError("somebody writes it"));
+        }
+        stored.bytes.truncate(length as usize);
+        (stored.closed, stored.synced) = (true, stored.bytes.len());
+        Ok(())
+    }
+
+    async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Rename, from, true).await?;
+        if state.files.contains_key(to) {
+            return Err(SimulatedError("it exists"));
+        }
+        let file = state.files.remove(from).ok_or(SimulatedError("it is gone"))?;
+        state.files.insert(to.to_string(), file);
+        // Whoever crashes with it never hears of it.
+        if extent == Extent::Part || state.crashed {
+            state.in_doubt.push((from.to_string(), to.to_string()));
+            return Err(STOPPED);
+        }
+        state.synced(to);
+        match state.answer_lost_at == Some(state.calls.len() - 1) {
+            true => Err(SimulatedError("the answer was lost")),
+            false => Ok(()),
+        }
+    }
+
+    async fn sync_name(&self, path: &str) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Rename, path, true).await?;
+        if extent == Extent::Part {
+            return Err(STOPPED);
+        }
+        state.synced(path);
+        Ok(())
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
+        let (mut state, extent) = self.call(Operation::Remove, path, true).await?;
+        if extent == Extent::Part && state.chance.below(2) == 0 {
+            return Err(STOPPED);
+        }
+        if let Some(file) = state.files.remove(path) {
+            state.removed.push((path.to_string(), file));
+        }
+        Ok(())
+    }
+
+    async fn is_abandoned(&self, path: &str) -> Result<bool, SimulatedError> {
+        let (state, _) = self.call(Operation::Remove, path, false).await?;
+        Ok(state.files.get(path).is_none_or(|file| file.held != Some(state.boot)))
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Bytes>, SimulatedError> {
+        let (state, _) = self.call(Operation::Read, path, false).await?;
+        Ok(state.files.get(path).map(|file| file.bytes.clone().into()))
+    }
+
+    async fn length(&self, path: &str) -> Result<Option<u64>, SimulatedError> {
+        let (state, _) = self.call(Operation::Read, path, false).await?;
+        Ok(state.files.get(path).map(|file| file.bytes.len() as u64))
+    }
+
+    async fn checksum(&self, path: &str, length: u64) -> Result<u64, SimulatedError> {
+        let (state, _) = self.call(Operation::Read, path, false).await?;
+        let file = state.files.get(path).ok_or(SimulatedError("it is gone"))?;
+        let length = file.bytes.len().min(length as usize);
+        Ok(xxhash_rust::xxh3::xxh3_64(&file.bytes[..length]))
+    }
+
+    async fn list(&self, directory: &str) -> Result<Vec<Entry>, SimulatedError> {
+        let (state, _) = self.call(Operation::List, directory, false).await?;
+        let inside = format!("{}/", directory.trim_end_matches('/'));
+        let mut entries: Vec<Entry> = Vec::new();
+        for path in state.files.keys() {
+            let Some(rest) = path.strip_prefix(&inside) else { continue };
+            let (name, is_directory) = match rest.split_once('/') {
+                Some((directory, _)) => (directory.to_string(), true),
+                None => (rest.to_string(), false),
+            };
+            if entries.last().is_none_or(|last| last.name != name) {
+                entries.push(Entry { name, is_directory, modified_ms: 0 });
+            }
+        }
+        Ok(entries)
+    }
+}
