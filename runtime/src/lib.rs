@@ -12,36 +12,31 @@ mod losses;
 
 pub mod agent;
 pub mod batch;
-mod chance;
 pub mod channel;
-mod clock;
-mod descriptors;
-mod drive;
+mod environment;
 pub mod expressions;
 mod failure;
-mod meter;
-pub mod metrics;
+mod observability;
 mod registry;
 mod routing;
-mod said;
 pub mod sink;
 pub mod source;
 mod steps;
-pub mod storage;
-mod workers;
 
-pub use chance::{Chance, number_from_environment};
-pub use clock::{Clock, SystemClock};
-pub use descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose, TooFewDescriptors};
-pub use drive::Drive;
+pub use environment::blocking::BlockingExecutor;
+pub use environment::clock::{Clock, SystemClock};
+pub use environment::descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose, TooFewDescriptors};
+pub use environment::random::{SeededRandom, number_from_environment};
+pub use environment::storage;
+pub use environment::workers::{Lane, WorkerPanicked, Workers};
 pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 #[doc(hidden)]
 #[cfg(weir_bug)]
 pub use losses::is_put_back;
-pub use meter::{
+pub use observability::log_limit::{LogLimit, Suppressed};
+pub use observability::meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
 };
+pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
 pub use routing::Acknowledgement;
-pub use said::{Said, Unsaid};
-pub use workers::{Lane, WorkerPanicked, Workers};

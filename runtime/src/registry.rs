@@ -7,11 +7,11 @@ use arrow_schema::SchemaRef;
 use weir_plan::{Expression, Settings};
 
 use crate::channel::Channel;
-use crate::clock::Clock;
-use crate::descriptors::Descriptors;
+use crate::environment::clock::Clock;
+use crate::environment::descriptors::Descriptors;
 use crate::expressions::{Function, Functions, MakeFunction, NotCarriedOut, make_function};
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::observability::meter::Meter;
 use crate::sink::Sink;
 use crate::source::Source;
 

@@ -12,16 +12,16 @@ use super::paths::{CompiledPath, compile};
 use super::required::required;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
-use crate::clock::Clock;
-use crate::descriptors::Descriptors;
-use crate::meter::Meter;
-use crate::metrics::{Measured, Metrics};
+use crate::environment::clock::Clock;
+use crate::environment::descriptors::Descriptors;
+use crate::environment::workers::Workers;
+use crate::observability::meter::Meter;
+use crate::observability::metrics::{Measured, Metrics};
 use crate::registry::{Context, Make, Registry};
 use crate::routing::{Compiled, Ends, Segment, Target};
 use crate::sink::{Feed, SinkPort};
 use crate::source::Progress;
 use crate::steps::Step;
-use crate::workers::Workers;
 
 /// Builds all, or says all that is wrong.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {

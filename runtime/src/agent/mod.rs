@@ -25,15 +25,15 @@ use tracing::{error, info, warn};
 use weir_plan::Plan;
 
 use crate::channel::Channel;
-use crate::clock::Clock;
+use crate::environment::clock::Clock;
+use crate::environment::workers::Workers;
 use crate::failure::Failure;
-use crate::meter::Meter;
-use crate::metrics::{Metrics, Stage};
+use crate::observability::meter::Meter;
+use crate::observability::metrics::{Metrics, Stage};
 use crate::registry::Registry;
 use crate::routing::{Segment, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Farewell, Progress, Source};
-use crate::workers::Workers;
 
 pub use probe::Problem;
 pub use report::{ComponentReport, Report, Role, bytes_text, grouped};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::meter::{Phase, Reading};
-use crate::metrics::{ComponentSnapshot, Metrics};
+use crate::observability::meter::{Phase, Reading};
+use crate::observability::metrics::{ComponentSnapshot, Metrics};
 
 /// What a component is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

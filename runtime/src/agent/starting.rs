@@ -9,8 +9,8 @@ use tracing::{error, warn};
 use super::Stop;
 use super::supervise::Waits;
 use crate::failure::Failure;
-use crate::meter::{Meter, Phase};
-use crate::metrics::{Measured, Metrics};
+use crate::observability::meter::{Meter, Phase};
+use crate::observability::metrics::{Measured, Metrics};
 use crate::sink::Retry;
 
 /// Why nothing was started.

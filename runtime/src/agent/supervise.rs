@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::{BuiltChannel, BuiltSource};
 use crate::channel::Channel;
 use crate::failure::Failure;
-use crate::meter::{Meter, Phase};
+use crate::observability::meter::{Meter, Phase};
 use crate::routing::Segment;
 use crate::sink::{Retry, Sink, SinkPort};
 use crate::source::{Connection, Source, SourcePort};

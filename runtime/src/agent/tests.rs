@@ -19,7 +19,7 @@ mod starting;
 use super::*;
 use crate::batch::{Batch, Origins, Partition};
 use crate::channel::{Limits, MemoryChannel, Taken};
-use crate::clock::SystemClock;
+use crate::environment::clock::SystemClock;
 use crate::registry::Context;
 use crate::source::SourcePort;
 

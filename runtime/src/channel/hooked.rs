@@ -11,7 +11,7 @@ use super::{
 };
 use crate::batch::Partition;
 use crate::failure::Failure;
-use crate::meter::Reading;
+use crate::observability::meter::Reading;
 
 /// What becomes of a call: it goes on to the channel, or fails.
 type Hook<Refusal> = Box<dyn Fn() -> Result<(), Refusal> + Send + Sync>;

@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
-use crate::meter::Reading;
+use crate::observability::meter::Reading;
 use crate::routing::Acknowledgement;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};

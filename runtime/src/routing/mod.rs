@@ -14,7 +14,7 @@ pub(crate) use self::acknowledgement::Settle;
 pub(crate) use self::planned::{Compiled, Ends};
 use crate::batch::Batch;
 use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
-use crate::meter::Meter;
+use crate::observability::meter::Meter;
 use crate::steps::{Step, StepError, apply_all};
 
 /// A channel that a route leads into.

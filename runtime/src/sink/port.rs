@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use crate::batch::{Batch, Partition};
 use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
+use crate::environment::workers::{Lane, Workers};
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::observability::meter::Meter;
 use crate::routing::widened;
 use crate::routing::{Acknowledgement, Settle};
 use crate::source::Progress;
 use crate::steps::{Step, apply_all};
-use crate::workers::{Lane, Workers};
 
 /// Events for a sink.
 #[derive(Debug)]

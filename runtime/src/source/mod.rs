@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channel, Incarnation};
+use crate::environment::workers::Workers;
 use crate::failure::Failure;
-use crate::meter::Meter;
+use crate::observability::meter::Meter;
 use crate::routing::{Segment, Target};
-use crate::workers::Workers;
 pub(crate) use farewell::{Farewell, Invitation};
 pub(crate) use outlet::scope_names;
 pub(crate) use positions::least_of;

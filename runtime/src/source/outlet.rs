@@ -11,12 +11,12 @@ use super::Connection;
 use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins};
 use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, ReserveError, Scope};
+use crate::environment::workers::{Lane, WorkerPanicked, Workers};
 use crate::failure::Failure;
-use crate::meter::{Meter, Reading};
+use crate::observability::meter::{Meter, Reading};
 use crate::routing::Acknowledgement;
 use crate::routing::{Put, Segment};
 use crate::steps::StepError;
-use crate::workers::{Lane, WorkerPanicked, Workers};
 
 /// Why a batch could not be put.
 #[derive(Debug, Error)]

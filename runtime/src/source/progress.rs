@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::positions::{DeliveredThrough, Given};
 use crate::batch::{Origins, Partition};
-use crate::meter::Meter;
+use crate::observability::meter::Meter;
 use crate::routing::{Acknowledgement, Settle};
 
 /// Positions that are done: everything before them has been delivered.

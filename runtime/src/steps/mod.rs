@@ -13,7 +13,7 @@ use weir_plan::{Action, OnFailure, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
 use crate::expressions::{Failures, Functions, NotCarriedOut, Program};
-use crate::meter::Meter;
+use crate::observability::meter::Meter;
 
 /// A step that is ready to run.
 pub(crate) struct Step {

@@ -1,7 +1,7 @@
 //! What the metrics say of components while they fail and go on.
 
 use super::*;
-use crate::meter::Phase;
+use crate::observability::meter::Phase;
 
 #[tokio::test(start_paused = true)]
 async fn the_metrics_say_who_is_in_trouble_and_who_is_not() {

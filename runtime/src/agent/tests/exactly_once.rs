@@ -5,11 +5,11 @@ use arrow_array::BooleanArray;
 
 use super::*;
 use crate::batch::Identities;
-use crate::chance::Chance;
 use crate::channel::{Compression, FileChannel, FileChannelOptions, Overflow, Recovered};
-use crate::drive::Drive;
+use crate::environment::blocking::BlockingExecutor;
+use crate::environment::random::SeededRandom;
+use crate::environment::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use crate::sink::Delivery;
-use crate::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 
 /// What outlives the agents: data, and which events they are.
 #[derive(Default)]
@@ -29,22 +29,22 @@ struct Row {
 #[derive(Clone)]
 struct Scene {
     store: Arc<Mutex<Store>>,
-    chance: Arc<Mutex<Chance>>,
+    random: Arc<Mutex<SeededRandom>>,
     disk: SimulatedDisk,
 }
 
 impl Scene {
     /// Sets the scene for this seed.
     fn set(seed: u64) -> Scene {
-        let mut chance = Chance(seed);
-        let disk = SimulatedDisk::new(chance.next(), u64::MAX);
-        let scene = Scene { store: Arc::default(), chance: Arc::new(Mutex::new(chance)), disk };
+        let mut random = SeededRandom::new(seed);
+        let disk = SimulatedDisk::new(random.next(), u64::MAX);
+        let scene = Scene { store: Arc::default(), random: Arc::new(Mutex::new(random)), disk };
         SCENE.with(|here| *here.lock().unwrap() = Some(scene.clone()));
         scene
     }
 
     fn one_in(&self, bound: u64) -> bool {
-        self.chance.lock().unwrap().one_in(bound)
+        self.random.lock().unwrap().one_in(bound)
     }
 }
 
@@ -106,7 +106,7 @@ impl Source for Positions {
         while after != [self.count; 2] && !port.stop.is_cancelled() {
             let mut through = after;
             for through in &mut through {
-                let more = 2 * self.scene.chance.lock().unwrap().below(8);
+                let more = 2 * self.scene.random.lock().unwrap().below(8);
                 *through = (*through + more).min(self.count);
             }
             port.outlet.put(self.batch(after, through)?).await?;
@@ -219,11 +219,12 @@ fn registry() -> Registry {
                 schema: context.schema,
                 limits,
                 overflow: Overflow::Wait,
-                compression: scene().chance.lock().unwrap().among(&[Compression::None, Compression::Lz4]),
+                compression: scene().random.lock().unwrap().among(&[Compression::None, Compression::Lz4]),
                 meter: context.meter,
             };
             let disk = scene().disk;
-            let channel = FileChannel::on(options, Drive::Inline, Box::new(move || Ok(disk.clone())));
+            let channel =
+                FileChannel::on(options, BlockingExecutor::Inline, Box::new(move || Ok(disk.clone())));
             Ok(Arc::new(channel.map_err(Failure::permanent)?))
         })
 }
@@ -282,7 +283,7 @@ fn every_event_arrives_once_through_memory_whatever_fails() {
         let scene = Scene::set(seed);
         simulate(async {
             for _life in 0..4 {
-                let turns = scene.chance.lock().unwrap().below(60);
+                let turns = scene.random.lock().unwrap().below(60);
                 live("memory", turns_pass(turns)).await;
             }
             let ending = live("memory", std::future::pending()).await;
@@ -303,7 +304,7 @@ async fn crashed(disk: &SimulatedDisk) {
 /// An agent's machine crashes at this call to its disk, and once more soon after it has come back; the third
 /// agent goes through. Says whether the first one came so far.
 async fn crash_twice(scene: &Scene, call: u64) -> bool {
-    let again = scene.chance.lock().unwrap().below(60);
+    let again = scene.random.lock().unwrap().below(60);
     let mut crashed_at_call = false;
     for skip in [call, again] {
         scene.disk.plan(None, skip, Fault::Crash);
@@ -382,17 +383,17 @@ fn what_a_killed_agent_wrote_is_not_built_on_before_it_is_on_disk() {
         let (_, machine) = on_a_machine();
         simulate(async { drop(live("file", std::future::pending()).await) });
         for write in writes_before_removals(&machine) {
-            for (second, chance) in (0..24).flat_map(|second| (0..4).map(move |chance| (second, chance))) {
+            for (second, random) in (0..24).flat_map(|second| (0..4).map(move |random| (second, random))) {
                 let (scene, machine) = on_a_machine();
                 simulate(async {
                     live_until_it_stops(&scene, &machine, write, Moment::After, false).await;
-                    for _ in 0..chance {
-                        scene.disk.chance(2);
+                    for _ in 0..random {
+                        scene.disk.random_below(2);
                     }
                     live_until_it_stops(&scene, &machine, second, Moment::Before, true).await;
                     let ending = live("file", std::future::pending()).await;
                     let complete = matches!(ending, Some(Ending::Complete));
-                    assert!(complete, "seed {seed}, {write}, {second}, {chance}: {ending:?}");
+                    assert!(complete, "seed {seed}, {write}, {second}, {random}: {ending:?}");
                 });
                 judge(&scene, seed);
                 tried += 1;

@@ -19,7 +19,7 @@ use super::scan::Damage;
 use super::segment::page_up;
 use super::survey::SurveyError;
 use crate::channel::Incarnation;
-use crate::storage::{Access, Storage, replace};
+use crate::environment::storage::{Access, Storage, replace};
 
 /// The file of the claim.
 pub(super) const CLAIM: &str = "claim";
@@ -154,7 +154,7 @@ fn unless_missing<S: Storage>(changed: io::Result<()>, storage: &S) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::SimulatedDisk;
+    use crate::environment::storage::SimulatedDisk;
 
     #[test]
     fn it_is_read_as_it_was_written_and_any_flipped_bit_is_found() {

@@ -7,10 +7,10 @@ use thiserror::Error;
 use super::recovery::LOCK;
 use super::segment::segment_number;
 use super::superblock::SUPERBLOCK;
-use super::{Drive, FileChannel, FileChannelOptions, UnsupportedColumn, lock_note};
+use super::{BlockingExecutor, FileChannel, FileChannelOptions, UnsupportedColumn, lock_note};
+use crate::environment::storage::encrypted::{FillRandom, has_keys, is_encrypted, system_random};
+use crate::environment::storage::{Directory, Encrypted, Keys, KeysError, LockError, Storage};
 use crate::failure::Failure;
-use crate::storage::encrypted::{Chance, chance, has_keys, is_encrypted};
-use crate::storage::{Directory, Encrypted, Keys, KeysError, LockError, Storage};
 
 /// Why a directory can't be used with the keys that are given, or without any. Nothing was changed.
 #[derive(Debug, Error)]
@@ -134,7 +134,7 @@ pub(super) fn encrypted<S: Storage>(
     storage: S,
     keys: &Keys,
     missing: Missing,
-    chance: std::sync::Arc<Chance>,
+    fill_random: std::sync::Arc<FillRandom>,
 ) -> Result<Encrypted<S>, EncryptionError> {
     let place = storage.place();
     let _lock = storage.lock(LOCK, &lock_note("weir")).map_err(|error| match error {
@@ -144,8 +144,8 @@ pub(super) fn encrypted<S: Storage>(
         }
     })?;
     let opened = match (look(&storage)?, missing) {
-        (Holds::Encrypted, _) => Encrypted::open(storage, keys, chance),
-        (Holds::Nothing, Missing::Make) => Encrypted::make(storage, keys, chance),
+        (Holds::Encrypted, _) => Encrypted::open(storage, keys, fill_random),
+        (Holds::Nothing, Missing::Make) => Encrypted::make(storage, keys, fill_random),
         (Holds::EncryptedWithoutKeys, _) => return Err(EncryptionError::KeysMissing { place }),
         (Holds::Plain | Holds::Nothing, _) => return Err(EncryptionError::NotEncrypted { place }),
     };
@@ -166,7 +166,9 @@ fn looked_at<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>
     let place = storage.place();
     match look(&storage)? {
         Holds::Nothing => Ok(None),
-        Holds::Encrypted => Encrypted::look(storage, keys, chance()).map(Some).map_err(unusable(place)),
+        Holds::Encrypted => {
+            Encrypted::look(storage, keys, system_random()).map(Some).map_err(unusable(place))
+        }
         Holds::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place }),
         Holds::Plain => Err(EncryptionError::NotEncrypted { place }),
     }
@@ -187,10 +189,10 @@ impl FileChannel<Encrypted<Directory>> {
         let look = move |storage| looked_at(storage, &looking_keys).map_err(Failure::unless_disk_fails);
         let make = move || {
             let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
-            let encrypted = encrypted(storage, &keys, Missing::Make, chance());
+            let encrypted = encrypted(storage, &keys, Missing::Make, system_random());
             encrypted.map_err(Failure::unless_disk_fails)
         };
-        let mut channel = FileChannel::on(options, Drive::Threads, Box::new(make))?;
+        let mut channel = FileChannel::on(options, BlockingExecutor::Threads, Box::new(make))?;
         channel.look = Some(Box::new(look));
         Ok(channel)
     }

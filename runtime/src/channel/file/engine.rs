@@ -8,8 +8,8 @@ use super::log::{AppendError, Draft, GONE, Log};
 use super::record::Kind;
 use super::state::{State, Submitted, Unwritten};
 use crate::channel::Incarnation;
+use crate::environment::storage::Storage;
 use crate::routing::Acknowledgement;
-use crate::storage::Storage;
 
 /// About how much is written with one sync.
 const GROUP_BYTES: u64 = 8 << 20;

@@ -8,8 +8,8 @@ use super::claim::Claim;
 use super::lives::Lacks;
 use super::{FileChannel, PARTITION_PREFIX};
 use crate::channel::{Incarnation, Reached, Recovered};
+use crate::environment::storage::Storage;
 use crate::failure::Failure;
-use crate::storage::Storage;
 
 /// One end knows less than the other says that it should.
 #[derive(Debug, Error)]

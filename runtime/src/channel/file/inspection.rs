@@ -19,8 +19,8 @@ use super::segment::{PAGE, Place, SegmentHeader, Uuid, segment_name};
 use super::superblock::{SUPERBLOCK, Superblock};
 use super::survey::{LeftOut, SEGMENT_BYTES_LEAST, SurveyError, read_superblock, segments, survey};
 use crate::channel::Demand;
-use crate::storage::encrypted::chance;
-use crate::storage::{Directory, DirectoryError, Encrypted, Keys, LockError, Storage};
+use crate::environment::storage::encrypted::system_random;
+use crate::environment::storage::{Directory, DirectoryError, Encrypted, Keys, LockError, Storage};
 
 /// Why a directory can't be looked at, or worked on.
 #[derive(Debug, Error)]
@@ -209,7 +209,7 @@ pub(super) fn plain_directory(path: &Path) -> Result<Directory, InspectionError>
 
 /// A directory that is encrypted with this key.
 pub(super) fn encrypted_directory(path: &Path, keys: &Keys) -> Result<Encrypted<Directory>, InspectionError> {
-    Ok(encryption::encrypted(Directory::open(path)?, keys, Missing::Refuse, chance())?)
+    Ok(encryption::encrypted(Directory::open(path)?, keys, Missing::Refuse, system_random())?)
 }
 
 /// Takes the directory for a tool.

@@ -27,8 +27,8 @@ use super::image::Image;
 use super::record::{Kind, RECORD_ALIGNMENT, RECORD_HEADER, RecordHeader, record_span};
 use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::Superblock;
+use crate::environment::storage::Storage;
 use crate::failure::is_outage;
-use crate::storage::Storage;
 
 pub(super) use maintenance::{SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies};
 

@@ -7,6 +7,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `segment`, `superblock`, `record`, `columns`, `image`, `invariants` | the format, drawn above the code |
+//! | `options` | the settings, and how the directory is divided |
 //! | `encryption` | whether the storage below is encrypted, and should be |
 //! | `log` | what is written, in which order, and what a failure leads to |
 //! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
@@ -30,6 +31,7 @@ mod inspection;
 mod invariants;
 mod lives;
 mod log;
+mod options;
 mod probing;
 mod reading;
 mod record;
@@ -44,10 +46,8 @@ mod transactions;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
@@ -57,10 +57,10 @@ use super::{
     Channel, Demand, Fill, Incarnation, Limits, Overflow, PutTransaction, Reader, Recovered, ReserveError,
 };
 use crate::batch::Partition;
-use crate::drive::Drive;
+use crate::environment::blocking::BlockingExecutor;
+use crate::environment::storage::{self, Directory, Storage};
 use crate::failure::Failure;
-use crate::meter::Meter;
-use crate::storage::{self, Directory, Storage};
+use crate::observability::meter::Meter;
 use engine::Engine;
 use lives::drawn;
 use log::{GONE, LogSizes};
@@ -76,6 +76,7 @@ pub use inspection::{
     Inspection, InspectionError, PositionSummary, ReaderSummary, SegmentSummary, Torn, Verification, inspect,
     verify,
 };
+pub use options::{BYTE_CAPACITY_MIN, FileChannelOptions, UnsupportedColumn};
 pub use recovery::OpenError;
 pub use repair::{Forgotten, Repair, assess_repair, forget_reader, repair};
 pub use scan::Damage;
@@ -86,48 +87,10 @@ mod histories;
 #[cfg(test)]
 mod tests;
 
-/// A channel's directory takes at least this much.
-pub const BYTE_CAPACITY_MIN: u64 = 16 << 20;
-/// A directory is divided into about this many segments.
-const SEGMENTS: u64 = 16;
-const SEGMENT_BYTES_MAX: u64 = 128 << 20;
-/// What of the directory is not for events: a segment in reserve, one that is about to go, the
-/// unused ends of others.
-const SEGMENTS_IN_RESERVE: u64 = 4;
-const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// The most bytes that are kept in memory for readers that keep up.
 const RECENT_BYTES_MAX: u64 = 64 << 20;
 /// What the name of a channel's partition begins with.
 const PARTITION_PREFIX: &str = "channel ";
-
-/// What a file channel is made with.
-#[derive(Debug, Clone)]
-pub struct FileChannelOptions {
-    /// The channel's name, for messages.
-    pub component: Arc<str>,
-    /// The pipeline that the directory belongs to; another one is refused.
-    pub owner: String,
-    /// Its directory. It is made if it is missing.
-    pub path: PathBuf,
-    /// The type of its events.
-    pub schema: SchemaRef,
-    /// The bounds. `byte_capacity` is what the directory may take on disk.
-    pub limits: Limits,
-    /// What a put does that finds no room.
-    pub overflow: Overflow,
-    /// How what is written is compressed.
-    pub compression: Compression,
-    /// Where it counts what only it knows.
-    pub meter: Arc<Meter>,
-}
-
-/// A schema that a file channel can't hold.
-#[derive(Debug, Error)]
-#[error("`{column}` is {data_type}, which this version can't keep in a file")]
-pub struct UnsupportedColumn {
-    column: String,
-    data_type: String,
-}
 
 /// The log of a channel could not be written or read any more.
 #[derive(Debug, Error)]
@@ -150,7 +113,7 @@ pub struct FileChannel<S: Storage = Directory> {
     make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
     /// How its directory is looked at before it is opened; none on a storage that is no directory.
     look: Option<probing::Look<S>>,
-    drive: Drive,
+    executor: BlockingExecutor,
     writer: Mutex<Option<Writer>>,
 }
 
@@ -169,7 +132,7 @@ struct Shared<S: Storage> {
     turn: tokio::sync::Mutex<()>,
     /// Told when there is something to write.
     work: Notify,
-    drive: Drive,
+    executor: BlockingExecutor,
     compression: Compression,
     /// Told when the channel has failed.
     failed: Notify,
@@ -188,7 +151,7 @@ impl FileChannel {
             let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
             encryption::plain(storage).map_err(Failure::unless_disk_fails)
         };
-        let mut channel = FileChannel::on(options, Drive::Threads, Box::new(make))?;
+        let mut channel = FileChannel::on(options, BlockingExecutor::Threads, Box::new(make))?;
         channel.look = Some(Box::new(|storage| {
             encryption::plain(storage).map(Some).map_err(Failure::unless_disk_fails)
         }));
@@ -203,22 +166,12 @@ impl<S: Storage> FileChannel<S> {
     /// When it can't hold the type of its events.
     pub fn on(
         options: FileChannelOptions,
-        drive: Drive,
+        executor: BlockingExecutor,
         make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
     ) -> Result<FileChannel<S>, UnsupportedColumn> {
-        if let Some(column) = columns::unsupported(&options.schema) {
-            let field = options.schema.field_with_name(column);
-            let data_type =
-                field.map_or_else(|_| String::new(), |field| weir_plan::type_name(field.data_type()));
-            return Err(UnsupportedColumn { column: column.to_owned(), data_type });
-        }
-        let disk_bytes = options.limits.byte_capacity;
-        let segment_bytes = (disk_bytes / SEGMENTS).clamp(segment::PAGE * 16, SEGMENT_BYTES_MAX);
-        let segment_bytes = segment_bytes - segment_bytes % segment::PAGE;
-        let reserve = SEGMENTS_IN_RESERVE * segment_bytes;
-        let byte_capacity = disk_bytes.saturating_sub(reserve).max(segment_bytes);
-        let limits = Limits { byte_capacity, ..options.limits };
-        let recent_bytes_max = (byte_capacity / 4).min(RECENT_BYTES_MAX);
+        options.check_schema()?;
+        let (sizes, limits) = options.divided();
+        let recent_bytes_max = (limits.byte_capacity / 4).min(RECENT_BYTES_MAX);
         let state = State::new(limits, options.schema.clone(), recent_bytes_max);
         let shared = Arc::new(Shared {
             component: options.component.clone(),
@@ -230,14 +183,21 @@ impl<S: Storage> FileChannel<S> {
             room: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
             work: Notify::new(),
-            drive,
+            executor,
             compression: options.compression,
             failed: Notify::new(),
             failure: Mutex::new(None),
             shutting: std::sync::atomic::AtomicBool::new(false),
         });
-        let sizes = LogSizes { segment_bytes, checkpoint_bytes: CHECKPOINT_BYTES };
-        Ok(FileChannel { shared, options, sizes, make_storage, look: None, drive, writer: Mutex::new(None) })
+        Ok(FileChannel {
+            shared,
+            options,
+            sizes,
+            make_storage,
+            look: None,
+            executor,
+            writer: Mutex::new(None),
+        })
     }
 
     fn opening(&self) -> Opening {
@@ -257,7 +217,7 @@ impl<S: Storage> FileChannel<S> {
         let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::unless_disk_fails)?;
         // What follows can't fail, so an opening that has failed can be tried again.
         let (hand_over, engine) = oneshot::channel();
-        let writer = writer::start(self.drive, engine, self.shared.clone(), place.clone())?;
+        let writer = writer::start(self.executor, engine, self.shared.clone(), place.clone())?;
         let identity = log.image.identity.unwrap_or(log.uuid);
         let partition = Partition::new(format!("{PARTITION_PREFIX}{:032x}", u128::from_be_bytes(identity)));
         let engine = Engine::new(log, Incarnation::from_bytes(drawn()), &self.shared.state);

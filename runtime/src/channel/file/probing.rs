@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::recovery::{self, LOCK, OpenError, Opening};
+use crate::environment::storage::{Directory, Storage, holder_of};
 use crate::failure::Failure;
-use crate::storage::{Directory, Storage, holder_of};
 
 /// Makes of a directory the storage that the channel would have on it; none where there is no channel yet.
 pub(super) type Look<S> = Box<dyn Fn(Directory) -> Result<Option<S>, Failure> + Send + Sync>;

@@ -13,7 +13,7 @@ use super::segment::{Place, Uuid};
 use super::survey::SurveyError;
 use crate::batch::Batch;
 use crate::channel::Fill;
-use crate::storage::Storage;
+use crate::environment::storage::Storage;
 
 /// Reading stops when it has so much.
 const LOAD_BYTES: u64 = 1 << 20;

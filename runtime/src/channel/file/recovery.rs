@@ -18,7 +18,7 @@ use super::segment::{PAGE, Place, SegmentHeader, Uuid, header_bytes, page_up, se
 use super::superblock::{SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
 use super::survey::{LeftOut, Survey, SurveyError, read_superblock, segments, survey};
 use crate::channel::Demand;
-use crate::storage::{Access, LockError, Storage, is_full};
+use crate::environment::storage::{Access, LockError, Storage, is_full};
 
 /// The file whose lock keeps others out.
 pub(super) const LOCK: &str = "lock";

@@ -23,7 +23,7 @@ use super::segment::{Place, SegmentHeader, Uuid, header_bytes, page_up, segment_
 use super::superblock::{SUPERBLOCK_NEW, Superblock};
 use super::survey::{read_superblock, segments, survey};
 use crate::channel::{Demand, Incarnation};
-use crate::storage::{Keys, Storage};
+use crate::environment::storage::{Keys, Storage};
 
 /// A segment of a log that is written anew is at least so large.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;

@@ -11,7 +11,7 @@ use super::record::{RECORD_HEADER, RecordHeader, record_span};
 use super::segment::{
     HEADER_BYTES_MAX, HeaderFault, PAGE, Place, SegmentHeader, Uuid, page_up, segment_name,
 };
-use crate::storage::{Access, Storage};
+use crate::environment::storage::{Access, Storage};
 
 /// How much is read at a time.
 const CHUNK_BYTES: u64 = 1 << 20;

@@ -14,7 +14,7 @@ use super::segment::{
     HeaderFault, PAGE, Place, SegmentHeader, Uuid, header_bytes, segment_name, segment_number,
 };
 use super::superblock::{COPIES, SUPERBLOCK, Superblock};
-use crate::storage::{Access, Storage};
+use crate::environment::storage::{Access, Storage};
 
 /// No segment is shorter: it has a header and room for a group.
 pub(super) const SEGMENT_BYTES_LEAST: u64 = 2 * PAGE;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arrow_array::BinaryViewArray;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::*;
 use crate::batch::{Batch, Origins};

@@ -18,9 +18,9 @@ use crate::batch::{Batch, Identities, Partition};
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Incarnation, Lease, PutTransaction, Reader, Scope, Taken};
+use crate::environment::storage::Storage;
 use crate::failure::{Failure, is_outage};
 use crate::routing::{Acknowledgement, Settle};
-use crate::storage::Storage;
 
 /// A put that waits for room, known to the readers and the writer.
 pub(super) struct Waiting<'a, S: Storage>(&'a Shared<S>);
@@ -133,7 +133,7 @@ impl<S: Storage> FileReader<S> {
     /// Reads what this reader needs next. A lease if it was one that had been rolled back.
     async fn load(&self, request: reading::Request) -> Option<Taken<Lease>> {
         let storage = self.shared.storage.get()?.clone();
-        match self.shared.drive.run(move || load(&storage, &request)).await {
+        match self.shared.executor.run(move || load(&storage, &request)).await {
             Ok(Ok(items)) => {
                 let item = self.shared.lock().loaded(self.id, items)?;
                 Some(self.lease(item))

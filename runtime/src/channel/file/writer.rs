@@ -14,9 +14,9 @@ use super::Shared;
 use super::engine::{Engine, Turn, reason};
 use super::log::{AppendError, GONE};
 use super::state::State;
-use crate::drive::Drive;
+use crate::environment::blocking::BlockingExecutor;
+use crate::environment::storage::Storage;
 use crate::failure::Failure;
-use crate::storage::Storage;
 
 /// Acknowledgements alone wait so long for puts to ride with.
 const LINGER: Duration = Duration::from_millis(50);
@@ -31,7 +31,7 @@ pub(super) enum Writer {
 
 /// Has the engine turned as long as the channel is open, once it is handed over.
 pub(super) fn start<S: Storage>(
-    drive: Drive,
+    executor: BlockingExecutor,
     engine: oneshot::Receiver<Engine<S>>,
     shared: Arc<Shared<S>>,
     place: String,
@@ -41,7 +41,7 @@ pub(super) fn start<S: Storage>(
             run(engine, &shared, &place).await;
         }
     };
-    if drive == Drive::Inline {
+    if executor == BlockingExecutor::Inline {
         return Ok(Writer::Task(tokio::spawn(turning)));
     }
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();

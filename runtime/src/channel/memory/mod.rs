@@ -16,7 +16,7 @@ use super::{
 };
 use crate::batch::{Batch, Partition};
 use crate::failure::Failure;
-use crate::meter::Reading;
+use crate::observability::meter::Reading;
 use crate::routing::{Acknowledgement, Settle};
 use positions::Positions;
 use state::{ReaderId, State};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::Batch;
 use crate::channel::{Demand, Fill, Limits};
-use crate::meter::Reading;
+use crate::observability::meter::Reading;
 use crate::routing::Acknowledgement;
 
 /// The place of a reader among the channel's readers.

@@ -20,7 +20,7 @@ use tracing::warn;
 use weir_plan::Settings;
 use weir_runtime::batch::{Batch, BatchError, Column, Origins};
 use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
-use weir_runtime::{Clock, Context, Failure, Meter, Said};
+use weir_runtime::{Clock, Context, Failure, LogLimit, Meter};
 
 use crate::tools::listener::Room;
 use lines::{Line, LineRules, Lines, LongLine};
@@ -48,7 +48,7 @@ struct LinesSource {
     linger: Duration,
     lines: Lines,
     /// The warnings of lines that are too long.
-    long_lines: Said,
+    long_lines: LogLimit,
     /// What is read; a thread begins to read when the source runs for the first time.
     input: Input,
 }
@@ -89,7 +89,7 @@ impl LinesSource {
             batch,
             linger,
             lines: Lines::new(LineRules { line_bytes_max: max_line, long_lines }),
-            long_lines: Said::default(),
+            long_lines: LogLimit::default(),
             input: Input::Unopened(input),
         }
     }
@@ -172,7 +172,7 @@ impl LinesSource {
                 LongLine::Truncate => "cut off there",
                 LongLine::Skip => "left out",
             };
-            if let Some(more) = self.long_lines.again() {
+            if let Some(more) = self.long_lines.occurred() {
                 warn!(
                     component = %self.component,
                     "{too_long} lines are longer than {bound} bytes and are {done}{more}"

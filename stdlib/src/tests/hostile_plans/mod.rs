@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Number, Value as Json};
 use weir_compiler::{Library, Options, compile};
 use weir_runtime::agent::Agent;
-use weir_runtime::{Chance, SystemClock, number_from_environment};
+use weir_runtime::{SeededRandom, SystemClock, number_from_environment};
 
 use crate::{library_sources, registry};
 
@@ -94,27 +94,27 @@ fn places(json: &Json, at: &mut Vec<String>, all: &mut Vec<String>) {
 }
 
 /// Changes a value into one that may stand there, or not.
-fn change(json: &mut Json, chance: &mut Chance, another: &Json) {
+fn change(json: &mut Json, random: &mut SeededRandom, another: &Json) {
     let numbers = [0, 1, 2, 99, -1, i64::from(u32::MAX), i64::MAX, i64::MIN];
-    *json = match (chance.below(6), std::mem::take(json)) {
+    *json = match (random.below(6), std::mem::take(json)) {
         (0, _) => another.clone(),
         (1, _) => Json::Null,
-        (_, Json::Number(_)) => match chance.below(4) {
+        (_, Json::Number(_)) => match random.below(4) {
             0 => Number::from_f64(0.5).map_or(Json::Null, Json::Number),
             1 => Json::from(u64::MAX),
-            _ => Json::from(chance.among(&numbers)),
+            _ => Json::from(random.among(&numbers)),
         },
         (_, Json::Bool(truth)) => Json::Bool(!truth),
-        (_, Json::String(text)) => match chance.below(4) {
+        (_, Json::String(text)) => match random.below(4) {
             0 => Json::from(""),
             1 => Json::from(format!("{text}\u{7}")),
             2 => Json::from(text.to_uppercase()),
-            _ => Json::from(chance.among(&["in", "buffer", "../..", "é", "main", "@host", "body", "Int64"])),
+            _ => Json::from(random.among(&["in", "buffer", "../..", "é", "main", "@host", "body", "Int64"])),
         },
         (2, Json::Array(_)) => Json::Array(Vec::new()),
         (_, Json::Array(mut items)) if !items.is_empty() => {
-            let at = chance.below(items.len() as u64) as usize;
-            match chance.below(3) {
+            let at = random.below(items.len() as u64) as usize;
+            match random.below(3) {
                 0 => drop(items.remove(at)),
                 1 => items.push(items[at].clone()),
                 _ => items.swap(0, at),
@@ -124,10 +124,10 @@ fn change(json: &mut Json, chance: &mut Chance, another: &Json) {
         (2, Json::Object(_)) => Json::Object(Map::new()),
         (_, Json::Object(mut fields)) if !fields.is_empty() => {
             let names: Vec<String> = fields.keys().cloned().collect();
-            let name = &names[chance.below(names.len() as u64) as usize];
+            let name = &names[random.below(names.len() as u64) as usize];
             let field = fields.remove(name);
-            if let (true, Some(field)) = (chance.one_in(2), field) {
-                fields.insert(chance.among(&["name", "from", "sink", "keep", "column"]).to_owned(), field);
+            if let (true, Some(field)) = (random.one_in(2), field) {
+                fields.insert(random.among(&["name", "from", "sink", "keep", "column"]).to_owned(), field);
             }
             Json::Object(fields)
         }
@@ -158,12 +158,12 @@ fn a_plan_that_was_changed_is_refused_or_run_as_a_whole() {
             None
         );
         for seed in first..first + mutations {
-            let (mut chance, mut changed) = (Chance(seed), plan.clone());
-            for _ in 0..=chance.below(2) {
-                let [place, another] = [0, 1].map(|_| &all[chance.below(all.len() as u64) as usize]);
+            let (mut random, mut changed) = (SeededRandom::new(seed), plan.clone());
+            for _ in 0..=random.below(2) {
+                let [place, another] = [0, 1].map(|_| &all[random.below(all.len() as u64) as usize]);
                 let another = plan.pointer(another).cloned().unwrap_or_default();
                 if let Some(json) = changed.pointer_mut(place) {
-                    change(json, &mut chance, &another);
+                    change(json, &mut random, &another);
                 }
             }
             let text = changed.to_string();

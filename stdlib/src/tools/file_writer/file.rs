@@ -280,7 +280,7 @@ impl<F: FileSystem> Workshop<F> {
         // The semaphore is never closed.
         let permit = self.encoding.clone().acquire_owned().await.map_err(io::Error::other)?;
         // What nobody waits for any more is dropped before its permit.
-        let worked = F::DRIVE.run(move || (work(), permit)).await.map_err(io::Error::other)?;
+        let worked = F::EXECUTOR.run(move || (work(), permit)).await.map_err(io::Error::other)?;
         worked.0
     }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::Future;
 
 use bytes::Bytes;
-use weir_runtime::{Drive, Failure};
+use weir_runtime::{BlockingExecutor, Failure};
 
 /// What the writer needs of a file system. Paths are joined with `/`.
 ///
@@ -19,7 +19,7 @@ pub(crate) trait FileSystem: Send + Sync + 'static {
     /// while it stays open.
     const COMMITS_OPEN_FILES: bool;
     /// Where what computes for long is done.
-    const DRIVE: Drive = Drive::Threads;
+    const EXECUTOR: BlockingExecutor = BlockingExecutor::Threads;
 
     /// A file that is being written. Dropping it gives it up where it stands.
     type File: Send + 'static;

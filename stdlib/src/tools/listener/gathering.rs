@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use weir_runtime::batch::{Awaited, Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
-use weir_runtime::{Context, Failure, Meter, Said};
+use weir_runtime::{Context, Failure, LogLimit, Meter};
 
 use super::addresses;
 use crate::tools::due::until;
@@ -181,7 +181,7 @@ pub(crate) struct Gatherer<Notice> {
     schema: SchemaRef,
     component: Arc<str>,
     meter: Arc<Meter>,
-    too_large: Said,
+    too_large: LogLimit,
     partition: Partition,
     host: String,
     rows_max: usize,
@@ -219,7 +219,7 @@ impl<N: Notice> Gatherer<N> {
             schema: schema.clone(),
             component: component.clone(),
             meter: meter.clone(),
-            too_large: Said::default(),
+            too_large: LogLimit::default(),
             partition,
             host: super::host(),
             rows_max,
@@ -399,7 +399,7 @@ impl<N: Notice> Gatherer<N> {
             notice.refused(left_out.len(), &error.to_string());
         }
         self.meter.count("events_too_large", refused as u64);
-        if let (Some(client), Some(more)) = (from, self.too_large.again()) {
+        if let (Some(client), Some(more)) = (from, self.too_large.occurred()) {
             let component = &self.component;
             warn!(
                 component = %component,

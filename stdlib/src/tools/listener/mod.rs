@@ -29,7 +29,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use weir_runtime::batch::Column;
-use weir_runtime::{Clock, Context, Descriptor, Descriptors, Failure, Meter, Purpose, Remedy, Said, remedy};
+use weir_runtime::{
+    Clock, Context, Descriptor, Descriptors, Failure, LogLimit, Meter, Purpose, Remedy, remedy,
+};
 
 use certificate::Validity;
 pub(crate) use connection::Connection;
@@ -144,8 +146,8 @@ pub(crate) struct Listener {
     tls: Option<(TlsAcceptor, Option<Validity>)>,
     permits: Arc<Semaphore>,
     places: Arc<Places>,
-    refused: Said,
-    failing: Said,
+    refused: LogLimit,
+    failing: LogLimit,
 }
 
 /// A client that has come, not yet protected.
@@ -179,8 +181,8 @@ impl Listener {
             permits: Arc::new(Semaphore::new(endpoint.connections_max.min(Semaphore::MAX_PERMITS))),
             places: Places::new(endpoint.component.clone(), endpoint.meter.clone(), endpoint.acknowledging),
             endpoint,
-            refused: Said::default(),
-            failing: Said::default(),
+            refused: LogLimit::default(),
+            failing: LogLimit::default(),
         })
     }
 
@@ -193,7 +195,7 @@ impl Listener {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     meter.count("connections_failed", 1);
-                    if let Some(more) = self.failing.again() {
+                    if let Some(more) = self.failing.occurred() {
                         warn!(component = %component, "can't accept a connection: {error}{more}");
                     }
                     // Without a descriptor or memory the client waits in the system's queue.
@@ -208,7 +210,7 @@ impl Listener {
             let client = canonical(address);
             let Some(permit) = self.permit(client).await else {
                 meter.count("connections_refused", 1);
-                if let Some(more) = self.refused.again() {
+                if let Some(more) = self.refused.occurred() {
                     let bound = self.endpoint.connections_max;
                     warn!(component = %component, "{address} is closed: there are {bound} connections already{more}");
                 }

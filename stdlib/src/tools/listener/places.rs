@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use weir_runtime::{Descriptor, Meter, Said};
+use weir_runtime::{Descriptor, LogLimit, Meter};
 
 /// Who has not got on for so long is quiet, and may have to leave.
 const QUIET: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(crate) struct Places {
     /// Whether clients send again what was not acknowledged.
     acknowledging: bool,
     guests: Mutex<Guests>,
-    dismissed: Said,
+    dismissed: LogLimit,
 }
 
 #[derive(Default)]
@@ -72,7 +72,7 @@ pub(crate) struct Reading(Arc<Guest>);
 
 impl Places {
     pub(super) fn new(component: Arc<str>, meter: Arc<Meter>, acknowledging: bool) -> Arc<Places> {
-        let (guests, dismissed) = (Mutex::default(), Said::default());
+        let (guests, dismissed) = (Mutex::default(), LogLimit::default());
         Arc::new(Places { component, meter, acknowledging, guests, dismissed })
     }
 
@@ -120,7 +120,7 @@ impl Places {
         let Some(guest) = chosen else { return false };
         guest.leave.cancel();
         self.meter.count("connections_dismissed", 1);
-        if let Some(more) = self.dismissed.again() {
+        if let Some(more) = self.dismissed.occurred() {
             let (component, Guest { address, .. }, silence) = (&self.component, &**guest, guest.silence(now));
             warn!(
                 component = %component,

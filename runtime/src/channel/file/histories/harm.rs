@@ -58,7 +58,7 @@ pub(super) fn harm<S: Mounted>(world: &mut World<S>) {
     if world.disk.has_crashed() {
         return;
     }
-    match world.chance.below(4) {
+    match world.random.below(4) {
         0 => cut(world),
         1 => damage_the_last_group(world),
         2 => put_the_channel_back(world),
@@ -70,7 +70,7 @@ pub(super) fn harm<S: Mounted>(world: &mut World<S>) {
 fn work<S: Mounted>(world: &mut World<S>) {
     world.put();
     world.turn();
-    if world.chance.one_in(2) && world.take(0) {
+    if world.random.one_in(2) && world.take(0) {
         world.settle(0, true);
     }
 }
@@ -80,10 +80,10 @@ fn cut<S: Mounted>(world: &mut World<S>) {
     let Some((name, _)) = world.log_end() else { return };
     end(world);
     let Some(content) = world.disk.content(&name) else { return };
-    let length = match world.chance.below(3) {
-        0 => world.chance.below(3 * PAGE).min(content.len() as u64 - 1),
-        1 => content.len() as u64 - 1 - world.chance.below(PAGE),
-        _ => world.chance.below(content.len() as u64),
+    let length = match world.random.below(3) {
+        0 => world.random.below(3 * PAGE).min(content.len() as u64 - 1),
+        1 => content.len() as u64 - 1 - world.random.below(PAGE),
+        _ => world.random.below(content.len() as u64),
     };
     world.harmed = true;
     world.disk.cut(&name, length);
@@ -105,10 +105,10 @@ fn damage_the_last_group<S: Mounted>(world: &mut World<S>) {
         return;
     }
     let sealed = end(world);
-    let at = before + world.chance.below(after - before);
+    let at = before + world.random.below(after - before);
     world.harmed = true;
-    match world.chance.one_in(2) {
-        true => world.disk.flip(&name, S::HEADER + at, world.chance.below(8) as u8),
+    match world.random.one_in(2) {
+        true => world.disk.flip(&name, S::HEADER + at, world.random.below(8) as u8),
         false => world.disk.wipe(&name, S::HEADER + at / PAGE * PAGE, PAGE),
     }
     go_on(world, sealed.then_some(&*name));
@@ -117,7 +117,7 @@ fn damage_the_last_group<S: Mounted>(world: &mut World<S>) {
 /// The channel's directory is put back as it was before more was put and delivered.
 fn put_the_channel_back<S: Mounted>(world: &mut World<S>) {
     let backup = world.disk.backup();
-    let puts = 1 + world.chance.below(4);
+    let puts = 1 + world.random.below(4);
     for _ in 0..puts {
         work(world);
     }
@@ -129,7 +129,7 @@ fn put_the_channel_back<S: Mounted>(world: &mut World<S>) {
 
 /// The sink's ledger is put back, or deleted: it comes with less than what the channel knows that it had.
 fn put_the_ledger_back<S: Mounted>(world: &mut World<S>) {
-    let backup = if world.chance.one_in(2) { world.ledger.clone() } else { Ledger::default() };
+    let backup = if world.random.one_in(2) { world.ledger.clone() } else { Ledger::default() };
     work(world);
     work(world);
     end(world);
@@ -140,7 +140,7 @@ fn put_the_ledger_back<S: Mounted>(world: &mut World<S>) {
 
 /// Ends the channel in order, or kills it. Says whether it is sealed.
 fn end<S: Mounted>(world: &mut World<S>) -> bool {
-    let close = world.chance.one_in(2);
+    let close = world.random.one_in(2);
     let closed = close && world.close_in_order();
     world.note_fault();
     if !close {
@@ -161,7 +161,7 @@ fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
             world.disk.set_phase("repair");
             claim.write(&storage).unwrap();
             let mut incarnation = [0; 16];
-            incarnation.fill_with(|| world.chance.next() as u8);
+            incarnation.fill_with(|| world.random.next() as u8);
             let incarnation = Incarnation::from_bytes(incarnation);
             let repair = repair_on(&storage, Some(New { uuid: [8; 16], incarnation })).unwrap();
             assert!(repair.made && repair.damages.len() == 1, "{repair}");
@@ -210,7 +210,7 @@ impl<S: Mounted> World<S> {
 
     /// The storage of a channel that does not run.
     fn storage(&mut self) -> S {
-        S::mount(&self.disk, &mut self.chance).map_err(|error| error.to_string()).unwrap()
+        S::mount(&self.disk, &mut self.random).map_err(|error| error.to_string()).unwrap()
     }
 
     /// The sink has what the channel never gives out again.

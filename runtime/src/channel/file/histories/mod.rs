@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
+use crate::environment::storage::{Call, Encrypted, Fault, Fired, SimulatedDisk, Site};
 use crate::number_from_environment;
-use crate::storage::{Call, Encrypted, Fault, Fired, SimulatedDisk, Site};
 use model::READERS;
 use mounted::Mounted;
 use world::{PAGE, World};
@@ -37,8 +37,8 @@ type Coverage = BTreeMap<Site, BTreeMap<Option<Fault>, u64>>;
 /// One history: at least twenty operations, then everything is drained and checked.
 fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
     let mut world = World::<S>::new(seed);
-    let steps = 20 + world.chance.below(40);
-    if world.chance.one_in(4) {
+    let steps = 20 + world.random.below(40);
+    if world.random.one_in(4) {
         plan_a_fault(&mut world);
     }
     world.start();
@@ -47,9 +47,9 @@ fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
     }
     world.note_fault();
     world.drain();
-    if world.chance.one_in(3) {
+    if world.random.one_in(3) {
         rot(&mut world);
-    } else if world.chance.one_in(3) {
+    } else if world.random.one_in(3) {
         harm::harm(&mut world);
     } else {
         world.close();
@@ -66,8 +66,8 @@ fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
 }
 
 fn step<S: Mounted>(world: &mut World<S>) {
-    let reader = world.chance.below(READERS.len() as u64) as usize;
-    let kind = world.chance.below(40);
+    let reader = world.random.below(READERS.len() as u64) as usize;
+    let kind = world.random.below(40);
     if number_from_environment("WEIR_SEED").is_some() {
         println!("step {kind}");
     }
@@ -91,10 +91,10 @@ fn step<S: Mounted>(world: &mut World<S>) {
             plan_a_fault(world);
         }
         37 => match world.is_full() {
-            true if world.chance.one_in(2) => world.drain_while_full(),
+            true if world.random.one_in(2) => world.drain_while_full(),
             true => world.make_room(),
             false => {
-                let slack = world.chance.below(3) * 3 * PAGE;
+                let slack = world.random.below(3) * 3 * PAGE;
                 world.disk.set_capacity(world.disk.used() + slack);
             }
         },
@@ -111,16 +111,16 @@ fn step<S: Mounted>(world: &mut World<S>) {
 /// The machine or the process stops between two calls, or within the next start.
 fn restart<S: Mounted>(world: &mut World<S>) {
     world.note_fault();
-    let machine = world.chance.one_in(2);
+    let machine = world.random.one_in(2);
     world.kill();
     if machine {
         world.disk.reboot();
     }
-    match world.chance.below(8) {
+    match world.random.below(8) {
         0..=3 => plan_a_fault(world),
         // Leftovers are removed when nearly all is done, where chance seldom leads.
         4 => {
-            let fault = world.chance.among(&[Fault::Crash, Fault::Fail]);
+            let fault = world.random.among(&[Fault::Crash, Fault::Fail]);
             world.disk.plan_for(Call::Unlink, ".segment", fault);
         }
         _ => {}
@@ -130,16 +130,16 @@ fn restart<S: Mounted>(world: &mut World<S>) {
 
 fn plan_a_fault<S: Mounted>(world: &mut World<S>) {
     let faults = [Fault::Crash, Fault::Crash, Fault::Fail, Fault::Full, Fault::Descriptors];
-    let fault = world.chance.among(&faults);
-    let (call, skip) = match world.chance.one_in(2) {
-        true => (None, world.chance.below(40)),
-        false => (Some(world.chance.among(&SITES)), world.chance.below(4)),
+    let fault = world.random.among(&faults);
+    let (call, skip) = match world.random.one_in(2) {
+        true => (None, world.random.below(40)),
+        false => (Some(world.random.among(&SITES)), world.random.below(4)),
     };
     world.disk.plan(call, skip, fault);
-    if world.chance.one_in(3) {
+    if world.random.one_in(3) {
         // Another one hits what is done about the first.
-        let fault = world.chance.among(&[Fault::Crash, Fault::Fail, Fault::Full]);
-        world.disk.plan(None, world.chance.below(9), fault);
+        let fault = world.random.among(&[Fault::Crash, Fault::Fail, Fault::Full]);
+        world.disk.plan(None, world.random.below(9), fault);
     }
 }
 
@@ -149,7 +149,7 @@ fn rot<S: Mounted>(world: &mut World<S>) {
         world.put();
         world.turn();
     }
-    let flipped = match world.chance.one_in(2) {
+    let flipped = match world.random.one_in(2) {
         true => {
             world.close();
             flip_anywhere(world)
@@ -170,10 +170,10 @@ fn rot<S: Mounted>(world: &mut World<S>) {
 /// Everything is safe after a clean end.
 fn flip_anywhere<S: Mounted>(world: &mut World<S>) -> Option<(String, u64)> {
     let (name, length) = world.some_file()?;
-    let byte = match world.chance.below(3) {
-        0 => world.chance.below(length),
-        1 => world.chance.below(length.min(3 * PAGE)),
-        _ => world.chance.below(length / PAGE) * PAGE + world.chance.below(64),
+    let byte = match world.random.below(3) {
+        0 => world.random.below(length),
+        1 => world.random.below(length.min(3 * PAGE)),
+        _ => world.random.below(length / PAGE) * PAGE + world.random.below(64),
     };
     flip(world, name, byte)
 }
@@ -190,16 +190,16 @@ fn flip_before_the_last_group<S: Mounted>(world: &mut World<S>) -> Option<(Strin
         world.drain();
         return None;
     }
-    let page = world.chance.below(before / PAGE) * PAGE;
-    let byte = match world.chance.one_in(2) {
-        true => page + world.chance.below(64),
-        false => page + world.chance.below(PAGE),
+    let page = world.random.below(before / PAGE) * PAGE;
+    let byte = match world.random.one_in(2) {
+        true => page + world.random.below(64),
+        false => page + world.random.below(PAGE),
     };
     flip(world, name, S::HEADER + byte)
 }
 
 fn flip<S: Mounted>(world: &mut World<S>, name: String, byte: u64) -> Option<(String, u64)> {
-    let bit = world.chance.below(8) as u8;
+    let bit = world.random.below(8) as u8;
     world.disk.flip(&name, byte, bit);
     Some((name, byte))
 }

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::chance::Chance;
 use crate::channel::file::encryption::{EncryptionError, Missing, encrypted};
 use crate::channel::file::segment::PAGE;
-use crate::storage::{Encrypted, Key, Keys, SimulatedDisk, Storage};
+use crate::environment::random::SeededRandom;
+use crate::environment::storage::{Encrypted, Key, Keys, SimulatedDisk, Storage};
 
 /// How the channel's storage lies on the disk.
 pub(super) trait Mounted: Storage {
@@ -15,14 +15,14 @@ pub(super) trait Mounted: Storage {
     const BESIDE: u64;
 
     /// Gets at the storage, after a start.
-    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError>;
+    fn mount(disk: &SimulatedDisk, random: &mut SeededRandom) -> Result<Self, EncryptionError>;
 }
 
 impl Mounted for SimulatedDisk {
     const HEADER: u64 = 0;
     const BESIDE: u64 = 0;
 
-    fn mount(disk: &SimulatedDisk, _chance: &mut Chance) -> Result<SimulatedDisk, EncryptionError> {
+    fn mount(disk: &SimulatedDisk, _chance: &mut SeededRandom) -> Result<SimulatedDisk, EncryptionError> {
         Ok(disk.clone())
     }
 }
@@ -32,14 +32,14 @@ impl Mounted for Encrypted<SimulatedDisk> {
     const BESIDE: u64 = 20 * PAGE;
 
     /// The master key is another one now and then.
-    fn mount(disk: &SimulatedDisk, chance: &mut Chance) -> Result<Self, EncryptionError> {
-        let numbers = Mutex::new(Chance(chance.next()));
+    fn mount(disk: &SimulatedDisk, random: &mut SeededRandom) -> Result<Self, EncryptionError> {
+        let numbers = Mutex::new(SeededRandom::new(random.next()));
         let fill = move |bytes: &mut [u8]| {
             bytes.fill_with(|| numbers.lock().unwrap().next() as u8);
             Ok(())
         };
         let [one, other] = [1, 2].map(|byte| Key::new([byte; 32]));
-        let (key, former) = if chance.one_in(3) { (one, other) } else { (other, one) };
+        let (key, former) = if random.one_in(3) { (one, other) } else { (other, one) };
         disk.set_phase("keys");
         encrypted(disk.clone(), &Keys { key, former: vec![former] }, Missing::Make, Arc::new(fill))
     }

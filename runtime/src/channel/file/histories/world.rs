@@ -10,7 +10,6 @@ use super::harm::Ledger;
 use super::model::{Event, Model, READERS, REQUIRED, SCOPES, SOURCES};
 use super::mounted::Mounted;
 use crate::batch::{Batch, Origins, Partition};
-use crate::chance::Chance;
 use crate::channel::file::Compression;
 use crate::channel::file::encryption::EncryptionError;
 use crate::channel::file::engine::{Engine, lock};
@@ -24,8 +23,9 @@ use crate::channel::file::transactions::prepare;
 use crate::channel::hand::Hand;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Incarnation, Limits, Scope};
+use crate::environment::random::SeededRandom;
+use crate::environment::storage::{Fired, SimulatedDisk, Storage};
 use crate::routing::{Acknowledgement, Settle};
-use crate::storage::{Fired, SimulatedDisk, Storage};
 
 pub(super) const PAGE: u64 = 4096;
 const SEGMENT_PAGES: u64 = 8;
@@ -61,7 +61,7 @@ impl Settle for Outcome {
 
 pub(super) struct World<S: Storage> {
     pub(super) disk: SimulatedDisk,
-    pub(super) chance: Chance,
+    pub(super) random: SeededRandom,
     pub(super) model: Model,
     pub(super) live: Option<Live<S>>,
     told: Told,
@@ -102,16 +102,16 @@ fn events(batch: &Batch) -> Vec<Event> {
 
 impl<S: Mounted> World<S> {
     pub(super) fn new(seed: u64) -> World<S> {
-        let mut chance = Chance(seed);
-        let disk = SimulatedDisk::new(chance.next(), u64::MAX);
+        let mut random = SeededRandom::new(seed);
+        let disk = SimulatedDisk::new(random.next(), u64::MAX);
         World {
             disk,
             model: Model::default(),
             live: None,
             told: Told::default(),
-            recent_bytes: chance.among(&[0, 100, 1 << 20]),
-            group_bytes: chance.among(&[1, 200, 1 << 20]),
-            chance,
+            recent_bytes: random.among(&[0, 100, 1 << 20]),
+            group_bytes: random.among(&[1, 200, 1 << 20]),
+            random,
             flipped: false,
             damage: None,
             harmed: false,
@@ -135,7 +135,7 @@ impl<S: Mounted> World<S> {
         for _attempt in 0..4 {
             if self.disk.has_crashed() {
                 // Within a call, too, the process may be killed and the machine go on.
-                match self.chance.one_in(3) {
+                match self.random.one_in(3) {
                     true => self.disk.kill(),
                     false => self.disk.reboot(),
                 }
@@ -166,7 +166,7 @@ impl<S: Mounted> World<S> {
     }
 
     pub(super) fn try_to_start(&mut self) -> Result<(), OpenError> {
-        let mounted = S::mount(&self.disk, &mut self.chance).map_err(|error| match error {
+        let mounted = S::mount(&self.disk, &mut self.random).map_err(|error| match error {
             EncryptionError::Io { place, what, source } => OpenError::Io { place, what, source },
             error => panic!("mounting: {error}"),
         });
@@ -190,7 +190,7 @@ impl<S: Mounted> World<S> {
             lock(&state).reader(name, *demand);
         }
         let mut incarnation = [0; 16];
-        incarnation.fill_with(|| self.chance.next() as u8);
+        incarnation.fill_with(|| self.random.next() as u8);
         let mut engine = Engine::new(log, Incarnation::from_bytes(incarnation), &state);
         engine.set_group_bytes(self.group_bytes);
         let scopes = Scope::of_a_run(SCOPES.map(Arc::from));
@@ -267,11 +267,11 @@ impl<S: Mounted> World<S> {
 
     /// A source puts its next events, or some that it has put already; or rolls back.
     pub(super) fn put(&mut self) {
-        let source = self.chance.below(SOURCES as u64) as usize;
-        let rows = 1 + self.chance.below(4);
-        let again = self.chance.below(6).saturating_sub(3).min(self.model.next[source]);
+        let source = self.random.below(SOURCES as u64) as usize;
+        let rows = 1 + self.random.below(4);
+        let again = self.random.below(6).saturating_sub(3).min(self.model.next[source]);
         let begin = self.model.next[source] - again;
-        let roll_back = self.chance.one_in(8);
+        let roll_back = self.random.one_in(8);
         let Some(live) = &self.live else { return };
         let batch = batch(source, begin..begin + rows);
         let room = Fill::of(&batch);
@@ -293,7 +293,7 @@ impl<S: Mounted> World<S> {
         };
         assert_eq!(verdict, expected);
         let outcome = Outcome { source, through, told: self.told.clone() };
-        let compression = self.chance.among(&[Compression::None, Compression::Lz4, Compression::Zstd]);
+        let compression = self.random.among(&[Compression::None, Compression::Lz4, Compression::Zstd]);
         let put = prepare(scope, batch, verdict, compression, Acknowledgement::new(1, Box::new(outcome)));
         lock(&live.state).submit(scope, put);
         lock(&live.state).release(room);
@@ -302,7 +302,7 @@ impl<S: Mounted> World<S> {
 
     /// A source leaves something out, which is refused.
     pub(super) fn put_with_a_hole(&mut self) {
-        let source = self.chance.below(SOURCES as u64) as usize;
+        let source = self.random.below(SOURCES as u64) as usize;
         let Some(live) = &self.live else { return };
         let next = self.model.next[source];
         let batch = batch(source, next + 1..next + 2);
@@ -392,7 +392,7 @@ impl<S: Mounted> World<S> {
     pub(super) fn settle(&mut self, reader: usize, done: bool) {
         let Some(live) = &mut self.live else { return };
         let leases = &mut live.leases[reader];
-        let index = self.chance.below(leases.len() as u64) as usize;
+        let index = self.random.below(leases.len() as u64) as usize;
         let Some(sequence) = leases.keys().nth(index).copied() else { return };
         let (first, events, fill) = leases.remove(&sequence).expect("it was just there");
         live.hands[reader].give_back(fill);
@@ -480,7 +480,7 @@ impl<S: Mounted> World<S> {
     pub(super) fn some_file(&mut self) -> Option<(String, u64)> {
         self.disk.set_phase("flip");
         let names = self.disk.list().ok()?;
-        let name = names.get(self.chance.below(names.len() as u64) as usize)?.clone();
+        let name = names.get(self.random.below(names.len() as u64) as usize)?.clone();
         let length = self.disk.content(&name)?.len() as u64;
         Some((name, length))
     }

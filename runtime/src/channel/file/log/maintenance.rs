@@ -10,7 +10,7 @@ use crate::channel::file::image::{Acknowledged, Low, ReaderImage};
 use crate::channel::file::record::{Kind, record_span};
 use crate::channel::file::segment::{PAGE, Place, page_up, segment_name};
 use crate::channel::file::superblock::{COPIES, SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
-use crate::storage::{Storage, replace};
+use crate::environment::storage::{Storage, replace};
 
 /// The segment in reserve.
 pub(in crate::channel::file) const SPARE: &str = "spare";

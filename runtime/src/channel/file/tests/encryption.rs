@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::storage::{Encrypted, Key, Keys};
+use crate::environment::storage::{Encrypted, Key, Keys};
 
 fn key(byte: u8) -> Keys {
     Keys::only(Key::new([byte; 32]))

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::storage::{Key, Keys};
+use crate::environment::storage::{Key, Keys};
 
 const SEGMENT: &str = "0000000000000000.segment";
 /// The length of the segment's file, and of the superblock's.

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::channel::file::encryption as sealing;
-use crate::storage::encrypted::chance;
-use crate::storage::{Call, Encrypted, Fault, Key, Keys, SimulatedDisk};
+use crate::environment::storage::encrypted::system_random;
+use crate::environment::storage::{Call, Encrypted, Fault, Key, Keys, SimulatedDisk};
 
 fn channel_on(disk: &SimulatedDisk) -> FileChannel<SimulatedDisk> {
     let disk = disk.clone();
     let make = move || Ok(disk.clone());
-    FileChannel::on(options(std::path::Path::new("simulated")), Drive::Inline, Box::new(make)).unwrap()
+    FileChannel::on(options(std::path::Path::new("simulated")), BlockingExecutor::Inline, Box::new(make))
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,10 +67,11 @@ fn encrypted_channel_on(disk: &SimulatedDisk) -> FileChannel<Encrypted<Simulated
     let disk = disk.clone();
     let make = move || {
         let keys = Keys::only(Key::new([1; 32]));
-        sealing::encrypted(disk.clone(), &keys, sealing::Missing::Make, chance())
+        sealing::encrypted(disk.clone(), &keys, sealing::Missing::Make, system_random())
             .map_err(Failure::unless_disk_fails)
     };
-    FileChannel::on(options(std::path::Path::new("simulated")), Drive::Inline, Box::new(make)).unwrap()
+    FileChannel::on(options(std::path::Path::new("simulated")), BlockingExecutor::Inline, Box::new(make))
+        .unwrap()
 }
 
 /// Lets one call of an opening fail, each in turn, and opens again. Says how many openings were refused.

@@ -4,7 +4,7 @@ use super::*;
 use crate::channel::file::log::LogSizes;
 use crate::channel::file::recovery::{Opening, open};
 use crate::channel::file::segment::PAGE;
-use crate::storage::{Call, Fault, SimulatedDisk};
+use crate::environment::storage::{Call, Fault, SimulatedDisk};
 
 /// Whoever made the spare was killed before its length was safe. The next process makes it a segment, and then the
 /// power is lost: the segment must not be there without its length.

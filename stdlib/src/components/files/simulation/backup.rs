@@ -84,8 +84,8 @@ impl World {
             return Ok(false);
         }
         let (channel, positions) = {
-            let mut chance = self.chance.lock().unwrap();
-            (chance.one_in(2), chance.one_in(2))
+            let mut random = self.random.lock().unwrap();
+            (random.one_in(2), random.one_in(2))
         };
         // What a killed agent has left unsynced is on the disks, or not.
         [&self.channel, &self.positions].into_iter().for_each(SimulatedDisk::reboot);

@@ -70,14 +70,14 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
     let mut backup = None;
     while !world.script.lock().unwrap().is_over() {
         let (within, moment, pause) = {
-            let mut chance = world.chance.lock().unwrap();
-            let within = if chance.one_in(3) { 60 } else { 600 };
-            (chance.below(within), MOMENTS[chance.below(3) as usize], 1 + chance.below(200))
+            let mut random = world.random.lock().unwrap();
+            let within = if random.one_in(3) { 60 } else { 600 };
+            (random.below(within), MOMENTS[random.below(3) as usize], 1 + random.below(200))
         };
         world.plan(within, moment);
         world.trouble_positions();
         let stop = Stop::default();
-        let killed = world.chance.lock().unwrap().one_in(4);
+        let killed = world.random.lock().unwrap().one_in(4);
         let work = async {
             tokio::select! {
                 biased;
@@ -100,10 +100,10 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
                 Err(what) => return (world, Err(what)),
             };
         }
-        if world.chance.lock().unwrap().one_in(6) {
+        if world.random.lock().unwrap().one_in(6) {
             backup = Some(world.back_up());
         }
-        for _ in 0..world.chance.lock().unwrap().below(6) {
+        for _ in 0..world.random.lock().unwrap().below(6) {
             world.act();
         }
     }
@@ -113,7 +113,7 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
         world.start_again().await;
         outcome = world.finish().await;
     }
-    if outcome.is_ok() && world.chance.lock().unwrap().one_in(3) {
+    if outcome.is_ok() && world.random.lock().unwrap().one_in(3) {
         // Once more, with nothing new.
         world.start_again().await;
         outcome = world.finish().await;

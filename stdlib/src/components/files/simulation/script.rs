@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
-use weir_runtime::Chance;
+use weir_runtime::SeededRandom;
 
 use super::account::{Account, Story};
 use crate::components::files::source::room::simulated::{Handle, SimulatedRoom};
@@ -42,7 +42,7 @@ struct Log {
 
 /// All that is written, and by what chance.
 pub(super) struct Script {
-    chance: Chance,
+    random: SeededRandom,
     room: SimulatedRoom,
     logs: Vec<Log>,
     pub(super) stories: Vec<Story>,
@@ -65,8 +65,8 @@ impl Script {
     ) -> Script {
         let logs = (0..logs).map(|_| Log::default()).collect();
         let (stories, done) = (Vec::new(), Vec::new());
-        let (chance, room) = (Chance(seed), room.clone());
-        Script { chance, room, logs, stories, deeds: done, left: deeds, packs_unread }
+        let (random, room) = (SeededRandom::new(seed), room.clone());
+        Script { random, room, logs, stories, deeds: done, left: deeds, packs_unread }
     }
 
     /// Whether nothing more is going to be done.
@@ -83,8 +83,8 @@ impl Script {
         if self.logs.is_empty() {
             return self.drop_file();
         }
-        let log = self.chance.below(self.logs.len() as u64) as usize;
-        match self.chance.below(24) {
+        let log = self.random.below(self.logs.len() as u64) as usize;
+        match self.random.below(24) {
             0..=9 => self.write(log, false),
             10..=13 => self.write(log, true),
             14 | 15 => self.write_late(log),
@@ -135,11 +135,11 @@ impl Script {
     fn drop_file(&mut self) {
         let path = PathBuf::from(format!("{FOLDER}/batch-{}.log", self.stories.len()));
         let story = self.new_story(&path);
-        let most = if self.chance.one_in(4) { 70 } else { 9 };
-        let count = self.chance.below(most) as usize;
+        let most = if self.random.one_in(4) { 70 } else { 9 };
+        let count = self.random.below(most) as usize;
         let lines = (0..count).map(|number| format!("{story} {number} {}", "x".repeat(number * 7 % 60)));
         let mut text = lines.collect::<Vec<_>>().join("\n");
-        if count > 0 && !self.chance.one_in(4) {
+        if count > 0 && !self.random.one_in(4) {
             text.push('\n');
         }
         self.stories[story].lines = count;
@@ -164,13 +164,13 @@ impl Script {
             self.logs[log].pen = Some(Pen { handle, story, rest: Vec::new() });
             self.note(format!("create {} as {story}", path.display()));
         }
-        let most = if self.chance.one_in(8) { 60 } else { 8 };
-        let count = 1 + self.chance.below(most);
+        let most = if self.random.one_in(8) { 60 } else { 8 };
+        let count = 1 + self.random.below(most);
         self.put(log, false, count, half);
     }
 
     fn write_late(&mut self, log: usize) {
-        let (count, half) = (1 + self.chance.below(5), self.chance.one_in(3));
+        let (count, half) = (1 + self.random.below(5), self.random.one_in(3));
         match self.logs[log].late.is_some() {
             true => self.put(log, true, count, half),
             false => self.write(log, half),
@@ -184,15 +184,15 @@ impl Script {
         for _ in 0..count {
             let number = self.stories[story].lines;
             self.stories[story].lines += 1;
-            let padding = "x".repeat(self.chance.below(60) as usize);
+            let padding = "x".repeat(self.random.below(60) as usize);
             text.extend_from_slice(format!("{story} {number} {padding}\n").as_bytes());
         }
-        let cut = if half { 1 + self.chance.below(text.len() as u64 - 1) as usize } else { text.len() };
+        let cut = if half { 1 + self.random.below(text.len() as u64 - 1) as usize } else { text.len() };
         // What is behind the last whole line is what waits for its end.
         let whole = memchr::memrchr(b'\n', &text[..text.len() - 1]).map_or(0, |end| end + 1);
         let rest = text.split_off(cut.max(whole).min(text.len()));
         // Written at once or in two parts, between which somebody may look.
-        let middle = self.chance.below(text.len() as u64 + 1) as usize;
+        let middle = self.random.below(text.len() as u64 + 1) as usize;
         for part in [&text[..middle], &text[middle..]] {
             if !part.is_empty() {
                 self.room.append(&handle, part);
@@ -223,7 +223,7 @@ impl Script {
         self.logs[log].rotated.insert(1, Rotated { story: pen.story, packed: false });
         self.note(format!("rotate {log}, {} is number 1", pen.story));
         self.logs[log].late = Some(pen);
-        if self.chance.one_in(2) {
+        if self.random.one_in(2) {
             self.let_go(log);
         }
     }

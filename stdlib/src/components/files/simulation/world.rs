@@ -14,7 +14,7 @@ use weir_runtime::agent::{Agent, Ending, Stop};
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
 use weir_runtime::source::Source;
 use weir_runtime::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
-use weir_runtime::{Chance, Clock, Context, Drive, Failure, Registry};
+use weir_runtime::{BlockingExecutor, Clock, Context, Failure, Registry, SeededRandom};
 
 use super::account::{Account, Story};
 use super::refusing::refusing;
@@ -117,7 +117,7 @@ impl Way {
 pub(super) struct World {
     way: Way,
     pub(super) machine: Machine,
-    pub(super) chance: Arc<Mutex<Chance>>,
+    pub(super) random: Arc<Mutex<SeededRandom>>,
     pub(super) channel: SimulatedDisk,
     pub(super) positions: SimulatedDisk,
     room: SimulatedRoom,
@@ -157,7 +157,7 @@ fn registry() -> Registry {
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::components::memory::make(settings, context)?;
-            Ok(refusing(channel, here().chance))
+            Ok(refusing(channel, here().random))
         })
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {
@@ -172,23 +172,23 @@ impl World {
     pub(super) fn new(seed: u64, way: Way, logs: usize, deeds: usize) -> World {
         // How long components wait before they begin again follows from it, too.
         fastrand::seed(seed);
-        let mut chance = Chance(seed);
+        let mut random = SeededRandom::new(seed);
         let machine = Machine::default();
-        let disk = |chance: &mut Chance, name| {
-            let disk = SimulatedDisk::new(chance.next(), u64::MAX);
+        let disk = |random: &mut SeededRandom, name| {
+            let disk = SimulatedDisk::new(random.next(), u64::MAX);
             disk.attach(&machine, name);
             disk
         };
-        let (channel, positions) = (disk(&mut chance, "channel"), disk(&mut chance, "positions"));
-        let room = SimulatedRoom::new(&machine, &positions, chance.one_in(2));
-        let output = Simulated::within(&machine, chance.next());
-        let capacity = if chance.one_in(2) { 120 } else { 10_000 };
+        let (channel, positions) = (disk(&mut random, "channel"), disk(&mut random, "positions"));
+        let room = SimulatedRoom::new(&machine, &positions, random.one_in(2));
+        let output = Simulated::within(&machine, random.next());
+        let capacity = if random.one_in(2) { 120 } else { 10_000 };
         let logs = if way.mode == Mode::Follow { logs } else { 0 };
-        let script = Script::new(chance.next(), &room, logs, deeds, way.positions);
+        let script = Script::new(random.next(), &room, logs, deeds, way.positions);
         let world = World {
             way,
             machine,
-            chance: Arc::new(Mutex::new(chance)),
+            random: Arc::new(Mutex::new(random)),
             channel,
             positions,
             room,
@@ -202,7 +202,7 @@ impl World {
         HERE.with(|here| *here.borrow_mut() = Some(world.clone()));
         let meddling = world.clone();
         world.room.interrupt_by(Some(Arc::new(move || {
-            if meddling.chance.lock().unwrap().one_in(12) {
+            if meddling.random.lock().unwrap().one_in(12) {
                 meddling.act();
             }
         })));
@@ -210,9 +210,9 @@ impl World {
         world.room.trouble_by(Some(Arc::new(move |_call| {
             // EMFILE, ENFILE, EDQUOT, EINTR, which pass, and EIO.
             const ERRORS: [i32; 5] = [24, 23, 122, 4, 5];
-            let mut chance = troubled.chance.lock().unwrap();
-            let fails = chance.one_in(CALLS_FAIL_ONE_IN);
-            fails.then(|| std::io::Error::from_raw_os_error(ERRORS[chance.below(5) as usize]))
+            let mut random = troubled.random.lock().unwrap();
+            let fails = random.one_in(CALLS_FAIL_ONE_IN);
+            fails.then(|| std::io::Error::from_raw_os_error(ERRORS[random.below(5) as usize]))
         })));
         world
     }
@@ -235,7 +235,7 @@ impl World {
             meter: context.meter,
         };
         let disk = self.channel.clone();
-        FileChannel::on(options, Drive::Inline, Box::new(move || Ok(disk.clone())))
+        FileChannel::on(options, BlockingExecutor::Inline, Box::new(move || Ok(disk.clone())))
             .map_err(Failure::permanent)
     }
 
@@ -284,7 +284,7 @@ impl World {
     /// The logs go on as long as there is something to be done.
     pub(super) async fn write(&self, pause_ms_max: u64) {
         while !self.script.lock().unwrap().is_over() {
-            let pause = self.chance.lock().unwrap().below(pause_ms_max);
+            let pause = self.random.lock().unwrap().below(pause_ms_max);
             sleep(Duration::from_millis(pause)).await;
             self.act();
         }
@@ -297,7 +297,7 @@ impl World {
         for _turn in 0..20 {
             tokio::task::yield_now().await;
         }
-        let power_lost = !self.chance.lock().unwrap().one_in(3);
+        let power_lost = !self.random.lock().unwrap().one_in(3);
         let how = if power_lost { "its power is lost" } else { "the agent is killed" };
         self.script.lock().unwrap().note(format!("{how}, {}", self.machine.stopped_at()));
         for disk in [&self.channel, &self.positions] {
@@ -308,7 +308,7 @@ impl World {
         } else {
             self.output.kill()
         }
-        if self.chance.lock().unwrap().one_in(4) {
+        if self.random.lock().unwrap().one_in(4) {
             let from = self.root();
             self.renamed.fetch_add(1, Ordering::Relaxed);
             self.output.move_directory(&from, &self.root());
@@ -364,16 +364,16 @@ impl World {
             Call::Rename,
             Call::SyncDirectory,
         ];
-        let mut chance = self.chance.lock().unwrap();
-        self.positions.set_capacity(if chance.one_in(6) { 0 } else { u64::MAX });
-        if chance.one_in(2) {
+        let mut random = self.random.lock().unwrap();
+        self.positions.set_capacity(if random.one_in(6) { 0 } else { u64::MAX });
+        if random.one_in(2) {
             return;
         }
-        let long = chance.one_in(3);
-        for _fault in 0..=chance.below(if long { 60 } else { 3 }) {
-            let call = CALLS[chance.below(CALLS.len() as u64) as usize];
-            let fault = if chance.one_in(3) { Fault::Full } else { Fault::Fail };
-            self.positions.plan(Some(call), chance.below(3), fault);
+        let long = random.one_in(3);
+        for _fault in 0..=random.below(if long { 60 } else { 3 }) {
+            let call = CALLS[random.below(CALLS.len() as u64) as usize];
+            let fault = if random.one_in(3) { Fault::Full } else { Fault::Fail };
+            self.positions.plan(Some(call), random.below(3), fault);
         }
     }
 

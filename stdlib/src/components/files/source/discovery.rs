@@ -125,8 +125,8 @@ impl Discovery {
 
     /// The files that are there now.
     pub(super) async fn look(&mut self) -> Result<Seen, FilesError> {
-        let (drive, room, patterns) = (self.room.drive(), self.room.clone(), self.patterns.clone());
-        let mut seen = drive.run(move || walk(&*room, &patterns)).await?;
+        let (executor, room, patterns) = (self.room.executor(), self.room.clone(), self.patterns.clone());
+        let mut seen = executor.run(move || walk(&*room, &patterns)).await?;
         let (unfinished, example) = std::mem::take(&mut seen.unfinished);
         self.unfinished.set(unfinished);
         if let (Some(example), false) = (example, self.has_said_unfinished) {

@@ -46,7 +46,7 @@ use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
 use weir_runtime::source::{PutError, Source, SourcePort};
 use weir_runtime::storage::probe;
-use weir_runtime::{Context, Descriptors, Failure, Meter, Purpose, Said};
+use weir_runtime::{Context, Descriptors, Failure, LogLimit, Meter, Purpose};
 
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Grouping, LineRules, LongLine};
@@ -124,10 +124,10 @@ struct FilesSource {
     /// What earlier runs have left.
     remembered: Memory,
     /// The warnings of lines that are too long, and of files that have gone before they were read to their ends.
-    long_lines: Said,
-    gone_unread: Said,
+    long_lines: LogLimit,
+    gone_unread: LogLimit,
     /// The warnings of copies that wait for files that are set aside.
-    waiting_copies: Said,
+    waiting_copies: LogLimit,
     /// Whether files that are found belong to the time before the source first ran.
     first_run: bool,
 }
@@ -234,9 +234,9 @@ impl FilesSource {
             positions_path: settings.positions,
             positions: None,
             remembered: Memory::default(),
-            long_lines: Said::default(),
-            gone_unread: Said::default(),
-            waiting_copies: Said::default(),
+            long_lines: LogLimit::default(),
+            gone_unread: LogLimit::default(),
+            waiting_copies: LogLimit::default(),
             first_run: true,
         })
     }
@@ -267,7 +267,7 @@ impl Source for FilesSource {
             return vec![Failure::from(error)];
         }
         let path = positions.clone();
-        let tried = self.rules.room.drive().run(move || positions::probe(&path)).await;
+        let tried = self.rules.room.executor().run(move || positions::probe(&path)).await;
         let tried = tried.map_err(FilesError::from).and_then(|tried| tried.map_err(FilesError::from));
         tried.err().map(FilesError::into_failure).into_iter().collect()
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::retry_on_intr;
-use weir_runtime::Drive;
+use weir_runtime::BlockingExecutor;
 use weir_runtime::storage::{Directory, list_directory, read_at, uninterrupted};
 
 use super::discovery::Seen;
@@ -34,7 +34,7 @@ pub(in crate::components::files) type OpenPositions = (Arc<dyn KeepPositions>, O
 /// It is asked once for a file, a look or a read of up to a mebibyte, never for an event.
 pub(in crate::components::files) trait Room: Debug + Send + Sync {
     /// Where all this is waited for.
-    fn drive(&self) -> Drive;
+    fn executor(&self) -> BlockingExecutor;
 
     /// Notes the regular files that are wanted, and the directories in which they may appear.
     fn walk(&self, patterns: &Patterns, seen: &mut Seen);
@@ -98,8 +98,8 @@ fn found_among(room: &dyn Room, paths: Vec<PathBuf>, keys: &HashSet<Key>) -> Vec
 pub(in crate::components::files) struct LocalRoom;
 
 impl Room for LocalRoom {
-    fn drive(&self) -> Drive {
-        Drive::Threads
+    fn executor(&self) -> BlockingExecutor {
+        BlockingExecutor::Threads
     }
 
     fn walk(&self, patterns: &Patterns, seen: &mut Seen) {

@@ -1,7 +1,7 @@
 //! The calls of the simulated file system.
 
 use bytes::Bytes;
-use weir_runtime::Drive;
+use weir_runtime::BlockingExecutor;
 
 use super::{Extent, File, Simulated, SimulatedError, Writer};
 use crate::tools::file_writer::error::Operation;
@@ -13,7 +13,7 @@ const STOPPED: SimulatedError = SimulatedError("the machine has stopped within i
 impl FileSystem for Simulated {
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool = true;
     const COMMITS_OPEN_FILES: bool = true;
-    const DRIVE: Drive = Drive::Inline;
+    const EXECUTOR: BlockingExecutor = BlockingExecutor::Inline;
     type File = Writer;
     type Error = SimulatedError;
 
@@ -29,7 +29,7 @@ impl FileSystem for Simulated {
         if state.files.contains_key(path) {
             return Err(SimulatedError("it exists"));
         }
-        if extent == Extent::Part && state.chance.below(2) == 0 {
+        if extent == Extent::Part && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         let held = Some(state.boot);
@@ -44,7 +44,7 @@ impl FileSystem for Simulated {
         let (mut state, extent) = self.call(Operation::Write, &file.path, true).await?;
         let written = match extent {
             Extent::Whole => bytes.len(),
-            Extent::Part => state.chance.below(bytes.len() as u64 + 1) as usize,
+            Extent::Part => state.random.below(bytes.len() as u64 + 1) as usize,
         };
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
         stored.bytes.extend_from_slice(&bytes[..written]);
@@ -53,7 +53,7 @@ impl FileSystem for Simulated {
 
     async fn sync(&self, file: &mut Writer) -> Result<(), SimulatedError> {
         let (mut state, extent) = self.call(Operation::Sync, &file.path, true).await?;
-        if extent == Extent::Part && state.chance.below(2) == 0 {
+        if extent == Extent::Part && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
@@ -63,7 +63,7 @@ impl FileSystem for Simulated {
 
     async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
         let (mut state, extent) = self.call(Operation::Close, &file.path, true).await?;
-        if extent == Extent::Part && state.chance.below(2) == 0 {
+        if extent == Extent::Part && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         if std::mem::take(&mut file.open) {
@@ -76,7 +76,7 @@ impl FileSystem for Simulated {
 
     async fn cut(&self, path: &str, length: u64) -> Result<(), SimulatedError> {
         let (mut state, extent) = self.call(Operation::Cut, path, true).await?;
-        if extent == Extent::Part && state.chance.below(2) == 0 {
+        if extent == Extent::Part && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         let boot = state.boot;
@@ -119,7 +119,7 @@ impl FileSystem for Simulated {
 
     async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
         let (mut state, extent) = self.call(Operation::Remove, path, true).await?;
-        if extent == Extent::Part && state.chance.below(2) == 0 {
+        if extent == Extent::Part && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         if let Some(file) = state.files.remove(path) {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use weir_runtime::Chance;
+use weir_runtime::SeededRandom;
 use weir_runtime::storage::{Machine, Moment, Step};
 
 use super::error::Operation;
@@ -43,7 +43,7 @@ struct State {
     writing_max: usize,
     /// What it is part of.
     machine: Option<Machine>,
-    chance: Chance,
+    random: SeededRandom,
     /// Renames that have not returned: from, to.
     in_doubt: Vec<(String, String)>,
     /// What was removed since its directory was last synced.
@@ -111,7 +111,7 @@ impl State {
 
     fn lose_power(&mut self) {
         for (from, to) in std::mem::take(&mut self.in_doubt) {
-            if self.chance.below(2) == 0
+            if self.random.below(2) == 0
                 && !self.files.contains_key(&from)
                 && let Some(file) = self.files.remove(&to)
             {
@@ -119,16 +119,16 @@ impl State {
             }
         }
         for (path, file) in std::mem::take(&mut self.removed) {
-            if self.chance.below(2) == 0 {
+            if self.random.below(2) == 0 {
                 self.files.entry(path).or_insert(file);
             }
         }
         let unsure = self.files.iter().filter(|(_, file)| !file.closed || !file.named);
         let unsure: Vec<String> = unsure.map(|(path, _)| path.clone()).collect();
         for path in unsure {
-            let lost = self.chance.below(2) == 0;
+            let lost = self.random.below(2) == 0;
             let File { bytes, synced, .. } = &self.files[&path];
-            let keep = synced + self.chance.below((bytes.len() - synced) as u64 + 1) as usize;
+            let keep = synced + self.random.below((bytes.len() - synced) as u64 + 1) as usize;
             let Some(file) = self.files.get_mut(&path) else { continue };
             if !file.named && lost {
                 self.files.remove(&path);
@@ -166,13 +166,14 @@ fn kind(path: &str) -> &'static str {
 impl Simulated {
     /// An empty one in a machine. What is left to chance follows from the seed.
     pub(crate) fn within(machine: &Machine, seed: u64) -> Simulated {
-        let state = State { machine: Some(machine.clone()), chance: Chance(seed), ..State::default() };
+        let state =
+            State { machine: Some(machine.clone()), random: SeededRandom::new(seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 
     /// An empty one that is part of nothing. What a loss of power takes follows from the seed.
     pub(crate) fn seeded(seed: u64) -> Simulated {
-        let state = State { chance: Chance(seed), ..State::default() };
+        let state = State { random: SeededRandom::new(seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -346,8 +347,8 @@ impl Simulated {
                 }
             }
             let extent = if step == Step::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
-            let delay = match state.machine.is_some() && step == Step::Goes && state.chance.below(4) == 0 {
-                true => Duration::from_millis(1 + state.chance.below(DELAY_MS_MAX)),
+            let delay = match state.machine.is_some() && step == Step::Goes && state.random.below(4) == 0 {
+                true => Duration::from_millis(1 + state.random.below(DELAY_MS_MAX)),
                 false => state.delay,
             };
             (delay, state.fails_at == Some(call), extent, step)

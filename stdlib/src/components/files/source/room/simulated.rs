@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_runtime::Drive;
+use weir_runtime::BlockingExecutor;
 use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
 
 use super::{OpenFile, OpenPositions, Room, found_among};
@@ -209,8 +209,8 @@ impl SimulatedRoom {
 }
 
 impl Room for SimulatedRoom {
-    fn drive(&self) -> Drive {
-        Drive::Inline
+    fn executor(&self) -> BlockingExecutor {
+        BlockingExecutor::Inline
     }
 
     fn walk(&self, patterns: &Patterns, seen: &mut Seen) {

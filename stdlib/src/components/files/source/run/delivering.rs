@@ -51,7 +51,7 @@ impl Run<'_> {
         let (path, key) = (file.path.clone(), file.key);
         let away = {
             let (room, path) = (self.room(), path.clone());
-            room.drive().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
+            room.executor().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
         };
         // A disk that fails may be mended.
         let disk_failed = away.as_ref().is_err_and(is_disk_failure);

@@ -111,7 +111,7 @@ impl Run<'_> {
             let (room, rest) = (self.room(), rest.clone());
             let has = self
                 .room()
-                .drive()
+                .executor()
                 .run(move || has_behind(&*room, &path, key, consumed, rest.text()))
                 .await?;
             match has {

@@ -98,7 +98,7 @@ impl Run<'_> {
         let mut any = false;
         for attempt in 1.. {
             let (after, room, directories) = (after.clone(), self.room(), directories.clone());
-            let ended = room.drive().run(move || {
+            let ended = room.executor().run(move || {
                 let all = directories.iter().flat_map(|directory| after.end_leftovers(&*room, directory));
                 all.collect::<Vec<_>>()
             });
@@ -133,7 +133,7 @@ impl Run<'_> {
                 let (path, key, rules) = (file.path.clone(), file.key, self.source.rules.clone());
                 let found = loop {
                     let (path, rules) = (path.clone(), rules.clone());
-                    let found = self.room().drive().run(move || at_its_end(&path, key, &rules)).await?;
+                    let found = self.room().executor().run(move || at_its_end(&path, key, &rules)).await?;
                     match found {
                         // Later, its end would be another one.
                         Err(error) if is_outage(&error) && !self.stop.is_cancelled() => {

@@ -77,7 +77,7 @@ impl Run<'_> {
         let Some(positions) = &self.source.positions else { return };
         if self.save_due().is_some_and(|due| due <= Instant::now()) {
             let (positions, memory) = (positions.clone(), self.memory());
-            let handle = self.room().drive().begin(move || positions.save(&memory));
+            let handle = self.room().executor().spawn(move || positions.save(&memory));
             (self.saves.since, self.saves.unsaved) = (Instant::now(), false);
             self.saves.under_way = Some(handle);
         }

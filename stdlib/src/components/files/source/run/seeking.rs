@@ -28,7 +28,7 @@ impl Run<'_> {
         for (directory, files) in sought {
             let (room, keys) = (self.room(), files.keys().copied().collect::<HashSet<Key>>());
             let patterns = self.source.discovery.patterns();
-            let listed = self.room().drive().run(move || room.find(&directory, &keys)).await?;
+            let listed = self.room().executor().run(move || room.find(&directory, &keys)).await?;
             let is_listed = match &listed {
                 Ok(_) => true,
                 Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
@@ -85,7 +85,7 @@ impl Run<'_> {
         }
         let path = file.path.clone();
         self.source.meter.count("files_gone_unread", 1);
-        if let Some(more) = self.source.gone_unread.again() {
+        if let Some(more) = self.source.gone_unread.occurred() {
             warn!(
                 component = %self.source.component,
                 "{} has gone before it was read to its end, and is not in its directory under another name: it was closed \

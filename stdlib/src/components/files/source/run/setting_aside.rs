@@ -30,7 +30,7 @@ impl Run<'_> {
         let path = file.path.display();
         for copy in copies {
             self.source.meter.count("copies_waiting_for_files_set_aside", 1);
-            let Some(more) = self.source.waiting_copies.again() else { continue };
+            let Some(more) = self.source.waiting_copies.occurred() else { continue };
             warn!(
                 component = %self.source.component,
                 "{} is a copy of what was read of {path}, which is set aside: it is not read as long as that lies there. \

@@ -79,7 +79,7 @@ impl Run<'_> {
             };
             let (path, rules) = (file.path.clone(), self.source.rules.clone());
             let knowledge = Knowledge { kin, ..knowledge };
-            match self.room().drive().run(move || identify(&path, &knowledge, &rules)).await? {
+            match self.room().executor().run(move || identify(&path, &knowledge, &rules)).await? {
                 Ok(Identified::Packed(beginning)) => kin = Some(self.files.kin(id, &beginning, follow)),
                 identified => return Ok(Some(identified)),
             }
@@ -219,7 +219,7 @@ impl Run<'_> {
         ending: Ending,
     ) -> JoinHandle<(Box<Text>, ReadOutcome)> {
         let rules = self.source.rules.clone();
-        self.room().drive().begin(move || {
+        self.room().executor().spawn(move || {
             let read = text.turn(&path, content, &rules, ending);
             (text, read)
         })
@@ -299,7 +299,7 @@ impl Run<'_> {
         let Some(text) = text else { return Ok(()) };
         let (text, anew) = self
             .room()
-            .drive()
+            .executor()
             .run(move || {
                 let anew = text.anew(content);
                 (text, anew)
@@ -366,7 +366,7 @@ impl Run<'_> {
         if chunk.too_long > 0 {
             self.source.meter.count("long_lines", chunk.too_long);
             let (count, bound) = (chunk.too_long, self.source.rules.lines.line_bytes_max);
-            if let Some(more) = self.source.long_lines.again() {
+            if let Some(more) = self.source.long_lines.occurred() {
                 let component = &self.source.component;
                 warn!(component = %component, "{count} lines of {} are longer than {bound} bytes{more}", path.display());
             }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::storage::Storage;
+use crate::environment::storage::Storage;
 
 fn content_after_crash(seed: u64, sync: bool) -> Option<Vec<u8>> {
     let disk = SimulatedDisk::new(seed, 1 << 20);

@@ -20,8 +20,8 @@ use sha2::Sha512;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Chance, SECTOR, copies};
-use crate::storage::{Access, Storage, replace};
+use super::{FillRandom, SECTOR, copies};
+use crate::environment::storage::{Access, Storage, replace};
 
 /// The file with the data key.
 pub(super) const KEYS: &str = "keys";
@@ -200,9 +200,13 @@ impl DataKey {
     }
 
     /// Makes a data key, and the file that holds it.
-    pub(super) fn make<S: Storage>(storage: &S, key: &Key, chance: &Chance) -> Result<DataKey, KeysError> {
+    pub(super) fn make<S: Storage>(
+        storage: &S,
+        key: &Key,
+        fill_random: &FillRandom,
+    ) -> Result<DataKey, KeysError> {
         let mut bytes = Zeroizing::new([0; DATA_KEY]);
-        chance(&mut *bytes).map_err(KeysError::io("making"))?;
+        fill_random(&mut *bytes).map_err(KeysError::io("making"))?;
         let data = DataKey { bytes };
         data.write(storage, key)?;
         Ok(data)

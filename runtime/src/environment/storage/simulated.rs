@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::chance::Chance;
+use crate::environment::random::SeededRandom;
 use files::{Change, Inode, SECTOR};
 use target::Target;
 
@@ -66,7 +66,7 @@ pub struct SimulatedFile {
 }
 
 struct Disk {
-    chance: Chance,
+    random: SeededRandom,
     /// What the running system sees.
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
@@ -121,7 +121,7 @@ impl SimulatedDisk {
     /// An empty disk of this many bytes. Whatever it does by chance follows from the seed.
     pub fn new(seed: u64, capacity: u64) -> SimulatedDisk {
         let disk = Disk {
-            chance: Chance(seed),
+            random: SeededRandom::new(seed),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
@@ -289,8 +289,8 @@ impl SimulatedDisk {
     }
 
     /// A number below `bound` from the disk's own chance.
-    pub fn chance(&self, bound: u64) -> u64 {
-        self.lock_disk().chance.below(bound)
+    pub fn random_below(&self, bound: u64) -> u64 {
+        self.lock_disk().random.below(bound)
     }
 
     /// Does one call: `act` has the disk and is told whether the call is to fail half-way.
@@ -313,7 +313,7 @@ impl SimulatedDisk {
             Step::Stops(moment) => {
                 let happens = match moment {
                     Moment::Before => false,
-                    Moment::Within => disk.chance.below(2) == 0,
+                    Moment::Within => disk.random.below(2) == 0,
                     Moment::After => true,
                 };
                 if happens {
@@ -331,7 +331,7 @@ impl SimulatedDisk {
                 let lies = call == Call::Sync && fault == Fault::Fail;
                 match file {
                     Some(file) if lies => disk.fail_a_sync(file.inode),
-                    _ if disk.chance.below(2) == 0 => {
+                    _ if disk.random.below(2) == 0 => {
                         act(&mut disk).ok();
                     }
                     _ => {}
@@ -415,7 +415,7 @@ impl Disk {
     fn fail_a_sync(&mut self, inode: usize) {
         for sector in 0..self.inodes[inode].dirty.len() {
             if self.inodes[inode].dirty[sector] {
-                if self.chance.below(2) == 0 {
+                if self.random.below(2) == 0 {
                     self.inodes[inode].keep(sector);
                 }
                 self.inodes[inode].dirty[sector] = false;
@@ -426,7 +426,7 @@ impl Disk {
     fn lose_what_was_not_synced(&mut self) {
         let changes = std::mem::take(&mut self.changes);
         for change in changes {
-            if self.chance.below(2) == 0 {
+            if self.random.below(2) == 0 {
                 change.apply(&mut self.durable_names);
             }
         }
@@ -436,10 +436,10 @@ impl Disk {
                 if !self.inodes[number].dirty[sector] {
                     continue;
                 }
-                match self.chance.below(5) {
+                match self.random.below(5) {
                     0 | 1 => self.inodes[number].keep(sector),
                     2 => {
-                        let tear = self.chance.below(SECTOR as u64) as usize;
+                        let tear = self.random.below(SECTOR as u64) as usize;
                         self.inodes[number].tear(sector, tear);
                     }
                     _ => {}
@@ -447,7 +447,7 @@ impl Disk {
             }
             // A longer file that was not synced may have its length and not its content.
             let longer = self.inodes[number].seen.len() > self.inodes[number].durable.len();
-            let keep_length = longer && self.chance.below(2) == 0;
+            let keep_length = longer && self.random.below(2) == 0;
             self.inodes[number].restart(keep_length);
         }
     }

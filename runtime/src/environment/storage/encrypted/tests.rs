@@ -1,10 +1,10 @@
 //! The layer over a simulated disk: what it writes there, byte by byte, and what it reads back.
 
 use super::*;
-use crate::storage::SimulatedDisk;
+use crate::environment::storage::SimulatedDisk;
 
 /// 0, 1, 2, …
-fn counting() -> Arc<Chance> {
+fn counting() -> Arc<FillRandom> {
     let next = Mutex::new(0_u8);
     Arc::new(move |bytes: &mut [u8]| {
         let mut next = next.lock().unwrap();
@@ -136,7 +136,7 @@ fn what_a_crash_leaves_of_a_new_file_is_empty() {
 #[test]
 fn a_file_that_cannot_be_made_leaves_no_name() {
     let (disk, storage) = made();
-    disk.plan(Some(crate::storage::Call::Sync), 0, crate::storage::Fault::Fail);
+    disk.plan(Some(crate::environment::storage::Call::Sync), 0, crate::environment::storage::Fault::Fail);
     assert!(storage.create("file").is_err());
     assert_eq!(disk.take_fired().len(), 1);
     assert_eq!(storage.list().unwrap(), Vec::<String>::new());

@@ -46,14 +46,14 @@ const HEADER: u64 = SECTOR as u64;
 const CHUNK: usize = 1 << 20;
 
 /// Fills bytes by chance that nobody can guess.
-pub(crate) type Chance = dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync;
+pub(crate) type FillRandom = dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync;
 
 /// A storage whose files are encrypted on another one.
 #[derive(Clone)]
 pub struct Encrypted<S> {
     inner: S,
     key: DataKey,
-    chance: Arc<Chance>,
+    fill_random: Arc<FillRandom>,
     /// What is being written; kept, since it is large.
     buffer: Arc<Mutex<Vec<u8>>>,
 }
@@ -66,7 +66,7 @@ pub struct EncryptedFile<F> {
 }
 
 /// The system's own chance.
-pub(crate) fn chance() -> Arc<Chance> {
+pub(crate) fn system_random() -> Arc<FillRandom> {
     Arc::new(|bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string())))
 }
 
@@ -93,18 +93,26 @@ impl<S: Storage> Encrypted<S> {
     ///
     /// # Errors
     /// When the keys don't fit, or the disk refuses.
-    pub(crate) fn open(inner: S, keys: &Keys, chance: Arc<Chance>) -> Result<Encrypted<S>, KeysError> {
+    pub(crate) fn open(
+        inner: S,
+        keys: &Keys,
+        fill_random: Arc<FillRandom>,
+    ) -> Result<Encrypted<S>, KeysError> {
         let key = DataKey::read(&inner, keys)?;
-        Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
+        Ok(Encrypted { inner, key, fill_random, buffer: Arc::default() })
     }
 
     /// Opens a directory that has a data key to look at it alone: whoever uses it is not disturbed.
     ///
     /// # Errors
     /// When the keys don't fit, or the disk refuses.
-    pub(crate) fn look(inner: S, keys: &Keys, chance: Arc<Chance>) -> Result<Encrypted<S>, KeysError> {
+    pub(crate) fn look(
+        inner: S,
+        keys: &Keys,
+        fill_random: Arc<FillRandom>,
+    ) -> Result<Encrypted<S>, KeysError> {
         let (key, _) = DataKey::look(&inner, keys)?;
-        Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
+        Ok(Encrypted { inner, key, fill_random, buffer: Arc::default() })
     }
 
     /// Gives a directory a data key that has none, and none of whose files matters. Nobody else may use
@@ -112,9 +120,13 @@ impl<S: Storage> Encrypted<S> {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(crate) fn make(inner: S, keys: &Keys, chance: Arc<Chance>) -> Result<Encrypted<S>, KeysError> {
-        let key = DataKey::make(&inner, &keys.key, &*chance)?;
-        Ok(Encrypted { inner, key, chance, buffer: Arc::default() })
+    pub(crate) fn make(
+        inner: S,
+        keys: &Keys,
+        fill_random: Arc<FillRandom>,
+    ) -> Result<Encrypted<S>, KeysError> {
+        let key = DataKey::make(&inner, &keys.key, &*fill_random)?;
+        Ok(Encrypted { inner, key, fill_random, buffer: Arc::default() })
     }
 
     fn xts(&self, number: &[u8; 16]) -> Option<Box<Xts>> {
@@ -124,7 +136,7 @@ impl<S: Storage> Encrypted<S> {
     /// Writes the first page of a file that has nothing in it, and makes it safe.
     fn begin(&self, file: S::File) -> io::Result<EncryptedFile<S::File>> {
         let mut number = [0; 16];
-        (self.chance)(&mut number)?;
+        (self.fill_random)(&mut number)?;
         let mut content = Vec::with_capacity(CONTENT);
         content.extend_from_slice(MAGIC);
         content.extend_from_slice(&VERSION.to_le_bytes());

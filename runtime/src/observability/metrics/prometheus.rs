@@ -11,8 +11,8 @@ use prometheus_client::registry::Registry;
 
 use super::{ComponentSnapshot, Snapshot};
 use crate::agent::Role;
-use crate::descriptors::DescriptorCounts;
-use crate::meter::{BUCKET_BOUNDS_SECONDS, Latencies, Phase, Reading};
+use crate::environment::descriptors::DescriptorCounts;
+use crate::observability::meter::{BUCKET_BOUNDS_SECONDS, Latencies, Phase, Reading};
 
 /// What it is called when it is sent.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::agent::Role;
 use crate::channel::{Channel, Fill};
-use crate::descriptors::{DescriptorCounts, Descriptors};
+use crate::environment::descriptors::{DescriptorCounts, Descriptors};
 use crate::failure::Failure;
-use crate::meter::{Latencies, Meter, Phase, Reading};
+use crate::observability::meter::{Latencies, Meter, Phase, Reading};
 
 pub use server::Server;
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use super::files::{Change, Inode, SECTOR};
 use super::target::Target;
 use super::{Call, SimulatedDisk, SimulatedFile, SimulatedLock};
-use crate::storage::{Access, LockError, Storage};
+use crate::environment::storage::{Access, LockError, Storage};
 
 impl Storage for SimulatedDisk {
     type File = SimulatedFile;
