@@ -410,7 +410,7 @@ fn promises_of(
     let mut on_way: Vec<Vec<ComponentIndex>> = flows.iter().map(|_| Vec::new()).collect();
     for edge in edges {
         on_way[edge.flow].push(edge.from);
-        on_way[edge.flow].extend(required_destinations(&edge.segment));
+        on_way[edge.flow].extend(required_destinations(&edge.leg));
     }
     let mut promises = Vec::new();
     for (flow, on_way) in flows.iter().zip(on_way) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use weir_grammar::tree::Role;
-use weir_plan::{Action, Component, Plan, PlanError, Route, Segment, TemplatePart, Value};
+use weir_plan::{Action, Component, Leg, Plan, PlanError, Route, TemplatePart, Value};
 
 use crate::signatures::{AGENT_RECORD, Group, Library, Named, SettingSignature};
 use crate::types::Type;
@@ -57,7 +57,7 @@ impl Library {
         for (index, flow) in plan.flows.iter().enumerate() {
             for (path_index, path) in flow.paths.iter().enumerate() {
                 let place = format!("flows[{index}].paths[{path_index}].segment");
-                held.segment(&flow.name, &place, &path.segment);
+                held.leg(&flow.name, &place, &path.leg);
             }
         }
         held.found
@@ -96,8 +96,8 @@ impl Held<'_> {
     }
 
     /// The settings of the parsers along a path of a flow.
-    fn segment(&mut self, flow: &str, path: &str, segment: &Segment) {
-        for (index, step) in segment.steps.iter().enumerate() {
+    fn leg(&mut self, flow: &str, path: &str, leg: &Leg) {
+        for (index, step) in leg.steps.iter().enumerate() {
             if let Action::Parse { parser, settings, .. } = &step.action
                 && let Some(signature) = self.library.parsers.get(parser.as_str())
             {
@@ -106,22 +106,20 @@ impl Held<'_> {
                 self.group(&place, &format!("the parser {parser}"), &signature.group, &settings.values);
             }
         }
-        let part = |(index, segment)| (format!("[{index}]"), segment);
-        let (kind, segments): (&str, Vec<(String, &Segment)>) = match &segment.to {
+        let part = |(index, leg)| (format!("[{index}]"), leg);
+        let (kind, legs): (&str, Vec<(String, &Leg)>) = match &leg.to {
             Route::Channel(_) | Route::Sink(_) => ("", Vec::new()),
             Route::Copy(branches) => {
-                ("copy", branches.iter().map(|branch| &branch.segment).enumerate().map(part).collect())
+                ("copy", branches.iter().map(|branch| &branch.leg).enumerate().map(part).collect())
             }
             Route::Match(cases) => {
-                ("match", cases.iter().map(|case| &case.segment).enumerate().map(part).collect())
+                ("match", cases.iter().map(|case| &case.leg).enumerate().map(part).collect())
             }
-            Route::Balance { segments, .. } => {
-                ("balance.segments", segments.iter().enumerate().map(part).collect())
-            }
-            Route::Failover(segments) => ("failover", segments.iter().enumerate().map(part).collect()),
+            Route::Balance { legs, .. } => ("balance.segments", legs.iter().enumerate().map(part).collect()),
+            Route::Failover(legs) => ("failover", legs.iter().enumerate().map(part).collect()),
         };
-        for (index, segment) in segments {
-            self.segment(flow, &format!("{path}.to.{kind}{index}"), segment);
+        for (index, leg) in legs {
+            self.leg(flow, &format!("{path}.to.{kind}{index}"), leg);
         }
     }
 

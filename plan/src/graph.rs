@@ -109,8 +109,9 @@ impl Order {
 pub struct Path {
     /// Where the events come from.
     pub from: Origin,
-    /// What happens to them.
-    pub segment: Segment,
+    /// The steps that they pass, and where they go.
+    #[serde(rename = "segment")]
+    pub leg: Leg,
 }
 
 /// Where a path begins.
@@ -125,9 +126,9 @@ pub enum Origin {
     Rejects(String),
 }
 
-/// Steps in their order, and where the events go after them.
+/// A part of a path: steps in their order, and where the events go after them. JSON calls it a segment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Segment {
+pub struct Leg {
     /// The steps, applied to each batch in this order.
     pub steps: Vec<Step>,
     /// Where the events that remain go.
@@ -151,10 +152,11 @@ pub enum Route {
         /// What keeps events together: those of one value go one way. Without, ways take turns.
         by: Option<Expression>,
         /// The ways.
-        segments: Vec<Segment>,
+        #[serde(rename = "segments")]
+        legs: Vec<Leg>,
     },
     /// Every event to the first of several ways that works.
-    Failover(Vec<Segment>),
+    Failover(Vec<Leg>),
 }
 
 /// One case of a `match`.
@@ -163,7 +165,8 @@ pub struct Case {
     /// What is asked; none fits every event.
     pub condition: Option<Expression>,
     /// The case's own steps and destination.
-    pub segment: Segment,
+    #[serde(rename = "segment")]
+    pub leg: Leg,
 }
 
 /// One branch of a `copy`.
@@ -172,7 +175,8 @@ pub struct Branch {
     /// Whether this branch may fail without failing the event.
     pub optional: bool,
     /// The branch's own steps and destination.
-    pub segment: Segment,
+    #[serde(rename = "segment")]
+    pub leg: Leg,
 }
 
 /// One step on a path.

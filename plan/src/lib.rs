@@ -21,8 +21,8 @@ pub use display::type_name;
 pub use event::{ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, SENSITIVE};
 pub use expression::{Arithmetic, Comparison, Expression, Function, MatchArm, Operation, Pattern};
 pub use graph::{
-    Action, Branch, Case, Component, Delivery, FieldFormat, Flow, OnFailure, Order, Origin, PLAN_VERSION,
-    ParsedField, Path, Plan, PlanError, Route, Rule, Segment, Step,
+    Action, Branch, Case, Component, Delivery, FieldFormat, Flow, Leg, OnFailure, Order, Origin,
+    PLAN_VERSION, ParsedField, Path, Plan, PlanError, Route, Rule, Step,
 };
 pub use settings::{NotCarriedOut, Settings, SettingsError};
 pub use value::{Hole, HoleFormat, SecretReference, Template, TemplatePart, Value};

@@ -8,7 +8,7 @@ use weir_grammar::tree::Role;
 use crate::diagnostics::{
     ChannelIntoChannel, ChannelNeverFilled, ChannelNeverRead, Cycle, Diagnostic, SeveralReaders, Unused,
 };
-use crate::flows::{Declared, Destination, Edge, Segment};
+use crate::flows::{Declared, Destination, Edge, Leg};
 use crate::names::scopes::ComponentIndex;
 
 /// The edges and what they connect.
@@ -59,7 +59,7 @@ impl Graph<'_, '_> {
         for (index, edges) in readers {
             let [first, second, ..] = edges.as_slice() else { continue };
             let component = &self.components[index];
-            let targets = edges.iter().filter_map(|edge| match edge.segment.to {
+            let targets = edges.iter().filter_map(|edge| match edge.leg.to {
                 Destination::Component(index, _) => Some(self.components[index].name.to_string()),
                 _ => None,
             });
@@ -81,7 +81,7 @@ impl Graph<'_, '_> {
         let mut arrows: BTreeMap<ComponentIndex, Vec<(ComponentIndex, Span)>> = BTreeMap::new();
         for edge in self.edges {
             if self.components[edge.from].role == Role::Channel {
-                for (to, span) in destinations(&edge.segment) {
+                for (to, span) in destinations(&edge.leg) {
                     if self.components[to].role == Role::Channel {
                         arrows.entry(edge.from).or_default().push((to, span));
                     }
@@ -127,7 +127,7 @@ impl Graph<'_, '_> {
         let read: HashMap<ComponentIndex, Span> =
             self.edges.iter().map(|edge| (edge.from, edge.from_span)).collect();
         let filled: HashMap<ComponentIndex, Span> =
-            self.edges.iter().flat_map(|edge| destinations(&edge.segment)).collect();
+            self.edges.iter().flat_map(|edge| destinations(&edge.leg)).collect();
         for (index, component) in self.components.iter().enumerate() {
             if component.role != Role::Channel {
                 continue;
@@ -174,36 +174,32 @@ fn circle(
     None
 }
 
-/// The components that a segment leads to.
-pub(crate) fn destinations(segment: &Segment<'_>) -> Vec<(ComponentIndex, Span)> {
-    match &segment.to {
+/// The components that a leg leads to.
+pub(crate) fn destinations(leg: &Leg<'_>) -> Vec<(ComponentIndex, Span)> {
+    match &leg.to {
         Destination::Component(index, span) => vec![(*index, *span)],
-        Destination::Copy(branches) => {
-            branches.iter().flat_map(|(_, segment)| destinations(segment)).collect()
-        }
-        Destination::Match(cases) => cases.iter().flat_map(|(_, segment)| destinations(segment)).collect(),
-        Destination::Balance { segments, .. } | Destination::Failover { segments, .. } => {
-            segments.iter().flat_map(destinations).collect()
+        Destination::Copy(branches) => branches.iter().flat_map(|(_, leg)| destinations(leg)).collect(),
+        Destination::Match(cases) => cases.iter().flat_map(|(_, leg)| destinations(leg)).collect(),
+        Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
+            legs.iter().flat_map(destinations).collect()
         }
         Destination::Broken => Vec::new(),
     }
 }
 
-/// The components that a segment leads to, those of optional branches left out.
-pub(crate) fn required_destinations(segment: &Segment<'_>) -> Vec<ComponentIndex> {
-    match &segment.to {
+/// The components that a leg leads to, those of optional branches left out.
+pub(crate) fn required_destinations(leg: &Leg<'_>) -> Vec<ComponentIndex> {
+    match &leg.to {
         Destination::Copy(branches) => {
             let required = branches.iter().filter(|(optional, _)| !optional);
-            required.flat_map(|(_, segment)| required_destinations(segment)).collect()
+            required.flat_map(|(_, leg)| required_destinations(leg)).collect()
         }
-        Destination::Match(cases) => {
-            cases.iter().flat_map(|(_, segment)| required_destinations(segment)).collect()
-        }
-        Destination::Balance { segments, .. } | Destination::Failover { segments, .. } => {
-            segments.iter().flat_map(required_destinations).collect()
+        Destination::Match(cases) => cases.iter().flat_map(|(_, leg)| required_destinations(leg)).collect(),
+        Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
+            legs.iter().flat_map(required_destinations).collect()
         }
         Destination::Component(..) | Destination::Broken => {
-            destinations(segment).into_iter().map(|(index, _)| index).collect()
+            destinations(leg).into_iter().map(|(index, _)| index).collect()
         }
     }
 }

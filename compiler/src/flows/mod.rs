@@ -40,29 +40,29 @@ pub(crate) struct Edge<'t> {
     pub(crate) flow: usize,
     pub(crate) from: ComponentIndex,
     pub(crate) from_span: Span,
-    pub(crate) segment: Segment<'t>,
+    pub(crate) leg: Leg<'t>,
 }
 
 /// Steps and where they lead.
 #[derive(Debug)]
-pub(crate) struct Segment<'t> {
+pub(crate) struct Leg<'t> {
     pub(crate) steps: Vec<&'t Step>,
     pub(crate) to: Destination<'t>,
 }
 
-/// Where a segment leads.
+/// Where a leg leads.
 #[derive(Debug)]
 pub(crate) enum Destination<'t> {
     /// To a channel or a sink.
     Component(ComponentIndex, Span),
     /// To several places.
-    Copy(Vec<(bool, Segment<'t>)>),
+    Copy(Vec<(bool, Leg<'t>)>),
     /// To the first place whose condition holds; the one without takes the rest.
-    Match(Vec<(Option<&'t Expression>, Segment<'t>)>),
+    Match(Vec<(Option<&'t Expression>, Leg<'t>)>),
     /// To one of several places, by the value of an expression or in turn.
-    Balance { by: Option<&'t Expression>, segments: Vec<Segment<'t>>, span: Span },
+    Balance { by: Option<&'t Expression>, legs: Vec<Leg<'t>>, span: Span },
     /// To the first place that works.
-    Failover { segments: Vec<Segment<'t>>, span: Span },
+    Failover { legs: Vec<Leg<'t>>, span: Span },
     /// To something about which everything has been said.
     Broken,
 }
@@ -162,17 +162,17 @@ impl<'t> FlowReader<'_, 't> {
     }
 
     fn edge(&mut self, flow: usize, from: ComponentIndex, from_span: Span, stages: &'t [Stage]) {
-        let segment = self.segment(flow, stages, from_span, Some(from));
-        self.edges.push(Edge { flow, from, from_span, segment });
+        let leg = self.leg(flow, stages, from_span, Some(from));
+        self.edges.push(Edge { flow, from, from_span, leg });
     }
 
-    fn segment(
+    fn leg(
         &mut self,
         flow: usize,
         stages: &'t [Stage],
         before: Span,
         from: Option<ComponentIndex>,
-    ) -> Segment<'t> {
+    ) -> Leg<'t> {
         let mut steps = Vec::new();
         let mut last = before;
         for (index, stage) in stages.iter().enumerate() {
@@ -182,8 +182,8 @@ impl<'t> FlowReader<'_, 't> {
                     steps.push(step);
                     last = step.span;
                 }
-                Stage::Name(path) => return Segment { steps, to: self.destination(flow, path, rest) },
-                fork => return Segment { steps, to: self.fork(flow, fork, rest) },
+                Stage::Name(path) => return Leg { steps, to: self.destination(flow, path, rest) },
+                fork => return Leg { steps, to: self.fork(flow, fork, rest) },
             }
         }
         let what = match (steps.is_empty(), from) {
@@ -197,7 +197,7 @@ impl<'t> FlowReader<'_, 't> {
         if !self.unread {
             self.report(DeadEnd { span: last, what, fork: None });
         }
-        Segment { steps, to: Destination::Broken }
+        Leg { steps, to: Destination::Broken }
     }
 
     fn destination(&mut self, flow: usize, path: &'t Path, rest: &'t [Stage]) -> Destination<'t> {
@@ -263,7 +263,7 @@ impl<'t> FlowReader<'_, 't> {
             return Destination::Broken;
         }
         self.bare_twice(fork);
-        let mut way = |chain: &'t Chain| self.segment(flow, &chain.stages, chain.span, None);
+        let mut way = |chain: &'t Chain| self.leg(flow, &chain.stages, chain.span, None);
         match fork {
             Stage::Copy(copy) => {
                 let branches = copy.branches.iter().map(|branch| (branch.optional, way(&branch.chain)));
@@ -279,12 +279,12 @@ impl<'t> FlowReader<'_, 't> {
                 Destination::Match(cases)
             }
             Stage::Balance(balance) => {
-                let segments = balance.chains.iter().map(way).collect();
-                Destination::Balance { by: balance.by.as_ref(), segments, span: balance.span }
+                let legs = balance.chains.iter().map(way).collect();
+                Destination::Balance { by: balance.by.as_ref(), legs, span: balance.span }
             }
             Stage::Failover(failover) => {
-                let segments = failover.chains.iter().map(way).collect();
-                Destination::Failover { segments, span: failover.span }
+                let legs = failover.chains.iter().map(way).collect();
+                Destination::Failover { legs, span: failover.span }
             }
             Stage::Name(_) | Stage::Step(_) => Destination::Broken,
         }

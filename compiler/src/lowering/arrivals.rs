@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Block, Role};
-use weir_plan::{Component, Origin as From, Path, Route, Segment as PlannedSegment, Settings, Value};
+use weir_plan::{Component, Leg as PlannedLeg, Origin as From, Path, Route, Settings, Value};
 
 use super::{Arrival, Lowering};
 use crate::checker::Owner;
@@ -49,8 +49,8 @@ impl Lowering<'_, '_> {
             _ => {
                 let name = self.implicit_channel(from, index, span, &columns)?;
                 let to = Route::Sink(target.name.to_string());
-                let segment = PlannedSegment { steps: Vec::new(), to };
-                self.added.push(Path { from: From::Channel(name.clone()), segment });
+                let leg = PlannedLeg { steps: Vec::new(), to };
+                self.added.push(Path { from: From::Channel(name.clone()), leg });
                 Some(Route::Channel(name))
             }
         }

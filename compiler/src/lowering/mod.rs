@@ -8,15 +8,13 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Role};
-use weir_plan::{
-    Branch, Case, Component, EventTypeId, Origin as From, Path, Route, Segment as PlannedSegment,
-};
+use weir_plan::{Branch, Case, Component, EventTypeId, Leg as PlannedLeg, Origin as From, Path, Route};
 
 use crate::checker::Checker;
 use crate::diagnostics::{NoRejectRoute, RejectsAgain, Unused};
 use crate::expressions::{Bindings, Typer};
 use crate::flows::components::CheckedComponent;
-use crate::flows::{Declared, Destination, Edge, REJECTS, Segment};
+use crate::flows::{Declared, Destination, Edge, Leg, REJECTS};
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::{Named, Signature};
 use crate::steps::{EventTypes, State, StepLowering, narrow};
@@ -112,8 +110,8 @@ impl<'a, 'c> Lowering<'a, 'c> {
                     _ => From::Channel(name),
                 };
                 let state = columns.map(|columns| State { columns, bindings: Bindings::default() });
-                match self.segment(&edge.segment, state, edge.from, edge.flow, false) {
-                    Some(segment) => paths.push(Path { from, segment }),
+                match self.leg(&edge.leg, state, edge.from, edge.flow, false) {
+                    Some(leg) => paths.push(Path { from, leg }),
                     None => self.whole = false,
                 }
                 paths.append(&mut self.added);
@@ -196,14 +194,14 @@ impl<'a, 'c> Lowering<'a, 'c> {
     }
 
     /// Lowers steps and where they lead. `held` is whether a channel of the path's own stands before.
-    fn segment(
+    fn leg(
         &mut self,
-        segment: &Segment<'_>,
+        leg: &Leg<'_>,
         mut state: Option<State>,
         from: ComponentIndex,
         flow: usize,
         held: bool,
-    ) -> Option<PlannedSegment> {
+    ) -> Option<PlannedLeg> {
         let mut steps = Vec::new();
         let mut whole = state.is_some();
         let mut rejecting = Vec::new();
@@ -215,13 +213,13 @@ impl<'a, 'c> Lowering<'a, 'c> {
                 count: &mut self.step_count,
                 used_at: None,
             };
-            for step in &segment.steps {
+            for step in &leg.steps {
                 whole &= lowering.step(step, state, &mut steps).is_some();
             }
         }
         self.note_rejecting(rejecting, from, flow);
-        let to = self.destination(&segment.to, state, from, flow, held);
-        to.filter(|_| whole).map(|to| PlannedSegment { steps, to })
+        let to = self.destination(&leg.to, state, from, flow, held);
+        to.filter(|_| whole).map(|to| PlannedLeg { steps, to })
     }
 
     fn note_rejecting(&mut self, places: Vec<Span>, from: ComponentIndex, flow: usize) {
@@ -249,31 +247,31 @@ impl<'a, 'c> Lowering<'a, 'c> {
             Destination::Copy(branches) => {
                 let branches: Vec<Option<Branch>> = branches
                     .iter()
-                    .map(|(optional, segment)| {
-                        let segment = self.segment(segment, state.clone(), from, flow, held)?;
-                        Some(Branch { optional: *optional, segment })
+                    .map(|(optional, leg)| {
+                        let leg = self.leg(leg, state.clone(), from, flow, held)?;
+                        Some(Branch { optional: *optional, leg })
                     })
                     .collect();
                 branches.into_iter().collect::<Option<Vec<Branch>>>().map(Route::Copy)
             }
             Destination::Match(cases) => self.cases(cases, state, from, flow, held),
-            Destination::Balance { by, segments, span } => {
+            Destination::Balance { by, legs, span } => {
                 let by = match (by, &state) {
                     // Events leave the values behind that were computed before a channel.
-                    (Some(by), Some(state)) if self.needs_channel(segments, from, held) => {
+                    (Some(by), Some(state)) if self.needs_channel(legs, from, held) => {
                         let state = State { bindings: Bindings::default(), columns: state.columns.clone() };
                         Some(self.key(by, &state)?)
                     }
                     (Some(by), Some(state)) => Some(self.key(by, state)?),
                     _ => None,
                 };
-                self.ways(segments, ("balance", *span), state, from, flow, held, |segments| Route::Balance {
+                self.ways(legs, ("balance", *span), state, from, flow, held, |legs| Route::Balance {
                     by,
-                    segments,
+                    legs,
                 })
             }
-            Destination::Failover { segments, span } => {
-                self.ways(segments, ("failover", *span), state, from, flow, held, Route::Failover)
+            Destination::Failover { legs, span } => {
+                self.ways(legs, ("failover", *span), state, from, flow, held, Route::Failover)
             }
         }
     }
@@ -287,7 +285,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
     /// The cases of a choice: in each, what the condition says is known, and that those before it failed.
     fn cases(
         &mut self,
-        cases: &[(Option<&Expression>, Segment<'_>)],
+        cases: &[(Option<&Expression>, Leg<'_>)],
         mut state: Option<State>,
         from: ComponentIndex,
         flow: usize,
@@ -295,7 +293,7 @@ impl<'a, 'c> Lowering<'a, 'c> {
     ) -> Option<Route> {
         let mut lowered = Vec::new();
         let mut whole = true;
-        for (condition, segment) in cases {
+        for (condition, leg) in cases {
             let mut inside = state.clone();
             let mut planned = None;
             if let (Some(condition), Some(outside)) = (condition, &mut state) {
@@ -314,8 +312,8 @@ impl<'a, 'c> Lowering<'a, 'c> {
                     None => whole = false,
                 }
             }
-            match self.segment(segment, inside, from, flow, held) {
-                Some(segment) => lowered.push(Case { condition: planned, segment }),
+            match self.leg(leg, inside, from, flow, held) {
+                Some(leg) => lowered.push(Case { condition: planned, leg }),
                 None => whole = false,
             }
         }
@@ -326,17 +324,17 @@ impl<'a, 'c> Lowering<'a, 'c> {
     #[allow(clippy::too_many_arguments)] // What every destination is given, and how it ends.
     fn ways(
         &mut self,
-        segments: &[Segment<'_>],
+        legs: &[Leg<'_>],
         (word, span): (&str, Span),
         state: Option<State>,
         from: ComponentIndex,
         flow: usize,
         held: bool,
-        route: impl FnOnce(Vec<PlannedSegment>) -> Route,
+        route: impl FnOnce(Vec<PlannedLeg>) -> Route,
     ) -> Option<Route> {
-        self.of_one_kind(segments, word);
-        let first = first_end(segments);
-        let needs_channel = self.needs_channel(segments, from, held);
+        self.of_one_kind(legs, word);
+        let first = first_end(legs);
+        let needs_channel = self.needs_channel(legs, from, held);
         let columns = state.as_ref().map(|state| state.columns.clone());
         let mut state = state;
         if let Some(state) = state.as_mut().filter(|_| needs_channel) {
@@ -345,9 +343,9 @@ impl<'a, 'c> Lowering<'a, 'c> {
         }
         let mut lowered = Vec::new();
         let mut whole = true;
-        for segment in segments {
-            match self.segment(segment, state.clone(), from, flow, held || needs_channel) {
-                Some(segment) => lowered.push(segment),
+        for leg in legs {
+            match self.leg(leg, state.clone(), from, flow, held || needs_channel) {
+                Some(leg) => lowered.push(leg),
                 None => whole = false,
             }
         }
@@ -361,21 +359,21 @@ impl<'a, 'c> Lowering<'a, 'c> {
         let (index, _) = first?;
         let columns = columns?;
         let name = self.implicit_channel(from, index, span, &columns)?;
-        let segment = PlannedSegment { steps: Vec::new(), to: route };
-        self.added.push(Path { from: From::Channel(name.clone()), segment });
+        let leg = PlannedLeg { steps: Vec::new(), to: route };
+        self.added.push(Path { from: From::Channel(name.clone()), leg });
         Some(Route::Channel(name))
     }
 
     /// Whether a source's events must wait in a channel of the path's own until a sink takes them.
-    fn needs_channel(&self, segments: &[Segment<'_>], from: ComponentIndex, held: bool) -> bool {
+    fn needs_channel(&self, legs: &[Leg<'_>], from: ComponentIndex, held: bool) -> bool {
         let to_sinks =
-            first_end(segments).is_some_and(|(index, _)| self.components[index].declared.role == Role::Sink);
+            first_end(legs).is_some_and(|(index, _)| self.components[index].declared.role == Role::Sink);
         self.components[from].declared.role == Role::Source && to_sinks && !held
     }
 
     /// Reports ways of which some end at channels and others at sinks, and channels to fall back on.
-    fn of_one_kind(&mut self, segments: &[Segment<'_>], word: &str) {
-        let ends: Vec<_> = segments.iter().flat_map(crate::flows::graph::destinations).collect();
+    fn of_one_kind(&mut self, legs: &[Leg<'_>], word: &str) {
+        let ends: Vec<_> = legs.iter().flat_map(crate::flows::graph::destinations).collect();
         let Some((first, _)) = ends.first() else { return };
         let wanted = if word == "failover" { Role::Sink } else { self.components[*first].declared.role };
         for (index, span) in ends {
@@ -403,8 +401,8 @@ impl<'a, 'c> Lowering<'a, 'c> {
 }
 
 /// Where the first of several ways leads first.
-fn first_end(segments: &[Segment<'_>]) -> Option<(ComponentIndex, Span)> {
-    segments.first().and_then(|segment| crate::flows::graph::destinations(segment).first().copied())
+fn first_end(legs: &[Leg<'_>]) -> Option<(ComponentIndex, Span)> {
+    legs.first().and_then(|leg| crate::flows::graph::destinations(leg).first().copied())
 }
 
 fn emits(signature: &Signature, declared: &Declared) -> Columns {

@@ -64,11 +64,11 @@ pub(crate) fn answers_in_time(
         let Some(source) = components[edge.from].side() else { continue };
         let Some(wait) = source.amount(AmountKind::Waits) else { continue };
         let mut sinks: Vec<ComponentIndex> = Vec::new();
-        for first in required_destinations(&edge.segment) {
+        for first in required_destinations(&edge.leg) {
             match components[first].declared.role {
                 Role::Channel if class(first) == Some(Class::Volatile) => {
                     let behind = edges.iter().filter(|edge| edge.from == first);
-                    sinks.extend(behind.flat_map(|edge| required_destinations(&edge.segment)));
+                    sinks.extend(behind.flat_map(|edge| required_destinations(&edge.leg)));
                 }
                 Role::Sink if hands_on(checker) => sinks.push(first),
                 _ => {}

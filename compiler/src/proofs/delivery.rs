@@ -155,7 +155,7 @@ pub(crate) fn orders_known(
         let Some((by, span)) = promised.as_ref().and_then(|promised| promised.by.clone()) else { continue };
         let on_way = edges.iter().filter(|edge| edge.flow == flow);
         let on_way =
-            on_way.flat_map(|edge| std::iter::once(edge.from).chain(required_destinations(&edge.segment)));
+            on_way.flat_map(|edge| std::iter::once(edge.from).chain(required_destinations(&edge.leg)));
         let known: Option<Vec<_>> = on_way.map(|index| lowered.columns[index].clone()).collect();
         if let Some(known) = known
             && let Some(first) = known.first()

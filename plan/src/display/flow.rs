@@ -6,7 +6,7 @@
 use super::action::{Detail, step_lines, wrapped};
 use super::expression::Shown;
 use super::{LINE_MAX, column_text, column_type};
-use crate::{Component, EventTypeId, Expression, Flow, Order, Origin, Path, Plan, Route, Segment, Step};
+use crate::{Component, EventTypeId, Expression, Flow, Leg, Order, Origin, Path, Plan, Route, Step};
 
 /// How much further than its step a type is indented.
 const TYPE_INDENT: usize = 4;
@@ -16,11 +16,11 @@ pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
     let order = if flow.order == Order::None { String::new() } else { format!(", {}", flow.order) };
     let text = format!("flow {} delivers {}{order}\n", flow.name, flow.delivers);
     let mut printer = Printer { plan, detail, text };
-    for (at, Path { from, segment }) in flow.paths.iter().enumerate() {
+    for (at, Path { from, leg }) in flow.paths.iter().enumerate() {
         if at > 0 {
             printer.text.push('\n');
         }
-        let known = printer.leaving(from, segment);
+        let known = printer.leaving(from, leg);
         let name = match from {
             Origin::Source(name) | Origin::Channel(name) => name.as_str(),
             Origin::Rejects(_) => "rejects",
@@ -28,7 +28,7 @@ pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
         printer.line(2, name);
         let edge = Edge { known, in_full: known.is_some() };
         printer.in_full(known, 2 + TYPE_INDENT);
-        printer.stages(4, segment, edge);
+        printer.stages(4, leg, edge);
     }
     printer.text
 }
@@ -52,14 +52,14 @@ impl Printer<'_> {
     }
 
     /// The type of the events that leave a place. That of rejected ones is in the plan only where they arrive.
-    fn leaving(&self, from: &Origin, segment: &Segment) -> Option<EventTypeId> {
+    fn leaving(&self, from: &Origin, leg: &Leg) -> Option<EventTypeId> {
         let named = |components: &[Component], name: &str| {
             components.iter().find(|component| component.name == name).map(|component| component.event_type)
         };
-        match (from, &segment.to) {
+        match (from, &leg.to) {
             (Origin::Source(name), _) => named(&self.plan.sources, name),
             (Origin::Channel(name), _) => named(&self.plan.channels, name),
-            (Origin::Rejects(_), _) if !segment.steps.is_empty() => None,
+            (Origin::Rejects(_), _) if !leg.steps.is_empty() => None,
             (Origin::Rejects(_), Route::Channel(name)) => named(&self.plan.channels, name),
             (Origin::Rejects(_), Route::Sink(name)) => named(&self.plan.sinks, name),
             (Origin::Rejects(_), _) => None,
@@ -67,11 +67,11 @@ impl Printer<'_> {
     }
 
     /// All steps and the destination, each on a line that begins with an arrow.
-    fn stages(&mut self, indent: usize, segment: &Segment, mut edge: Edge) {
-        for step in &segment.steps {
+    fn stages(&mut self, indent: usize, leg: &Leg, mut edge: Edge) {
+        for step in &leg.steps {
             edge = self.step(indent, "-> ", step, edge);
         }
-        self.route(indent, "-> ", &segment.to, edge);
+        self.route(indent, "-> ", &leg.to, edge);
     }
 
     fn step(&mut self, indent: usize, head: &str, step: &Step, before: Edge) -> Edge {
@@ -99,60 +99,60 @@ impl Printer<'_> {
                 self.line(indent, &format!("{head}copy {{"));
                 for branch in branches {
                     let optional = if branch.optional { "optional " } else { "" };
-                    self.way(indent + 2, optional, &branch.segment, edge);
+                    self.way(indent + 2, optional, &branch.leg, edge);
                 }
                 self.line(indent, "}");
             }
             Route::Match(cases) => {
                 self.line(indent, &format!("{head}match {{"));
                 for case in cases {
-                    self.case(indent + 2, case.condition.as_ref(), &case.segment, edge);
+                    self.case(indent + 2, case.condition.as_ref(), &case.leg, edge);
                 }
                 self.line(indent, "}");
             }
-            Route::Balance { by, segments } => {
+            Route::Balance { by, legs } => {
                 let shown = |by| Shown { expression: by, functions: &self.plan.functions };
                 let by = by.as_ref().map_or(String::new(), |by| format!("by {} ", shown(by)));
                 self.line(indent, &format!("{head}balance {by}{{"));
-                self.ways(indent, segments, edge);
+                self.ways(indent, legs, edge);
             }
-            Route::Failover(segments) => {
+            Route::Failover(legs) => {
                 self.line(indent, &format!("{head}failover {{"));
-                self.ways(indent, segments, edge);
+                self.ways(indent, legs, edge);
             }
         }
     }
 
-    fn ways(&mut self, indent: usize, segments: &[Segment], edge: Edge) {
-        for segment in segments {
-            self.way(indent + 2, "", segment, edge);
+    fn ways(&mut self, indent: usize, legs: &[Leg], edge: Edge) {
+        for leg in legs {
+            self.way(indent + 2, "", leg, edge);
         }
         self.line(indent, "}");
     }
 
     /// A way that begins with its first step or its destination, as the language writes it.
-    fn way(&mut self, indent: usize, head: &str, segment: &Segment, mut edge: Edge) {
-        let Some((first, rest)) = segment.steps.split_first() else {
-            return self.route(indent, head, &segment.to, edge);
+    fn way(&mut self, indent: usize, head: &str, leg: &Leg, mut edge: Edge) {
+        let Some((first, rest)) = leg.steps.split_first() else {
+            return self.route(indent, head, &leg.to, edge);
         };
         edge = self.step(indent, head, first, edge);
         for step in rest {
             edge = self.step(indent + 2, "-> ", step, edge);
         }
-        self.route(indent + 2, "-> ", &segment.to, edge);
+        self.route(indent + 2, "-> ", &leg.to, edge);
     }
 
-    fn case(&mut self, indent: usize, condition: Option<&Expression>, segment: &Segment, edge: Edge) {
+    fn case(&mut self, indent: usize, condition: Option<&Expression>, leg: &Leg, edge: Edge) {
         let shown = |expression| Shown { expression, functions: &self.plan.functions };
         let mut lines = condition.map_or_else(|| vec!["_".to_owned()], |asked| shown(asked).lines(indent));
-        if segment.steps.is_empty()
+        if leg.steps.is_empty()
             && let Some(last) = lines.pop()
         {
             lines.iter().for_each(|line| self.line(indent, line));
-            return self.route(indent, &format!("{last} -> "), &segment.to, edge);
+            return self.route(indent, &format!("{last} -> "), &leg.to, edge);
         }
         lines.iter().for_each(|line| self.line(indent, line));
-        self.stages(indent + 2, segment, edge);
+        self.stages(indent + 2, leg, edge);
     }
 
     /// All columns of a type.

@@ -1,6 +1,6 @@
 //! A plan as boxes and lines between them, for languages that draw graphs.
 
-use crate::{Action, Component, OnFailure, Origin, Plan, Route, Segment, Step};
+use crate::{Action, Component, Leg, OnFailure, Origin, Plan, Route, Step};
 
 /// Boxes and lines. Boxes are meant by their places.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ pub(super) fn network(plan: &Plan) -> Network {
                 Origin::Rejects(_) => builder.rejects,
             };
             if let Some(from) = from {
-                builder.segment(Way { from, label: None, style: Style::Plain }, &path.segment);
+                builder.leg(Way { from, label: None, style: Style::Plain }, &path.leg);
             }
         }
     }
@@ -120,10 +120,10 @@ impl Builder<'_> {
         self.network.lines.push(Line { from, to, label, style });
     }
 
-    fn segment(&mut self, way: Way, segment: &Segment) {
-        let way = if segment.steps.is_empty() { way } else { self.steps(way, &segment.steps) };
+    fn leg(&mut self, way: Way, leg: &Leg) {
+        let way = if leg.steps.is_empty() { way } else { self.steps(way, &leg.steps) };
         let (sources, channels) = (self.plan.sources.len(), self.plan.channels.len());
-        match &segment.to {
+        match &leg.to {
             Route::Channel(name) => {
                 if let Some(to) = self.named(&self.plan.channels, sources, name) {
                     self.line(way, to);
@@ -141,7 +141,7 @@ impl Builder<'_> {
                         true => (Some("optional".to_owned()), Style::Optional),
                         false => (None, Style::Plain),
                     };
-                    self.segment(Way { from, label, style }, &branch.segment);
+                    self.leg(Way { from, label, style }, &branch.leg);
                 }
             }
             Route::Match(cases) => {
@@ -149,22 +149,22 @@ impl Builder<'_> {
                 for case in cases {
                     let condition = case.condition.as_ref();
                     let label = condition.map_or("_".to_owned(), |asked| self.plan.condition_label(asked));
-                    self.segment(Way { from, label: Some(label), style: Style::Plain }, &case.segment);
+                    self.leg(Way { from, label: Some(label), style: Style::Plain }, &case.leg);
                 }
             }
-            Route::Balance { by, segments } => {
+            Route::Balance { by, legs } => {
                 let by =
                     by.as_ref().map_or(String::new(), |by| format!(" by {}", self.plan.condition_label(by)));
                 let from = self.choice(way, format!("balance{by}"));
-                for segment in segments {
-                    self.segment(Way { from, label: None, style: Style::Plain }, segment);
+                for leg in legs {
+                    self.leg(Way { from, label: None, style: Style::Plain }, leg);
                 }
             }
-            Route::Failover(segments) => {
+            Route::Failover(legs) => {
                 let from = self.choice(way, "failover".to_owned());
-                for (place, segment) in segments.iter().enumerate() {
+                for (place, leg) in legs.iter().enumerate() {
                     let label = Some((place + 1).to_string());
-                    self.segment(Way { from, label, style: Style::Plain }, segment);
+                    self.leg(Way { from, label, style: Style::Plain }, leg);
                 }
             }
         }

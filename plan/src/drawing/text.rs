@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::network::rejects;
-use crate::{Component, Flow, Origin, Path, Plan, Route, Segment, Step};
+use crate::{Component, Flow, Leg, Origin, Path, Plan, Route, Step};
 
 /// Draws all flows.
 pub(super) fn draw(plan: &Plan) -> String {
@@ -27,7 +27,7 @@ fn flow_text(plan: &Plan, flow: &Flow) -> String {
     let mut drawer = Drawer { plan, flow, drawn: HashSet::new() };
     // Channels that a path of this flow fills are drawn where they are filled.
     let filled = filled(flow);
-    for Path { from, segment } in &flow.paths {
+    for Path { from, leg } in &flow.paths {
         let title = match from {
             Origin::Source(name) => format!("{name} · {}", kind(&plan.sources, name)),
             Origin::Channel(name) if filled.contains(name.as_str()) => continue,
@@ -35,7 +35,7 @@ fn flow_text(plan: &Plan, flow: &Flow) -> String {
             Origin::Rejects(_) => "rejects".to_owned(),
         };
         text.push_str(&format!("\n  {title}\n"));
-        let children = drawer.segment(segment, DESTINATION);
+        let children = drawer.leg(leg, DESTINATION);
         lines(&children, "  ", &mut text);
     }
     text
@@ -43,21 +43,21 @@ fn flow_text(plan: &Plan, flow: &Flow) -> String {
 
 /// The channels that the paths of a flow fill.
 fn filled(flow: &Flow) -> HashSet<&str> {
-    fn of<'s>(segment: &'s Segment, filled: &mut HashSet<&'s str>) {
-        match &segment.to {
+    fn of<'s>(leg: &'s Leg, filled: &mut HashSet<&'s str>) {
+        match &leg.to {
             Route::Channel(name) => {
                 filled.insert(name);
             }
             Route::Sink(_) => {}
-            Route::Copy(branches) => branches.iter().for_each(|branch| of(&branch.segment, filled)),
-            Route::Match(cases) => cases.iter().for_each(|case| of(&case.segment, filled)),
-            Route::Balance { segments, .. } | Route::Failover(segments) => {
-                segments.iter().for_each(|segment| of(segment, filled));
+            Route::Copy(branches) => branches.iter().for_each(|branch| of(&branch.leg, filled)),
+            Route::Match(cases) => cases.iter().for_each(|case| of(&case.leg, filled)),
+            Route::Balance { legs, .. } | Route::Failover(legs) => {
+                legs.iter().for_each(|leg| of(leg, filled));
             }
         }
     }
     let mut filled = HashSet::new();
-    flow.paths.iter().for_each(|path| of(&path.segment, &mut filled));
+    flow.paths.iter().for_each(|path| of(&path.leg, &mut filled));
     filled
 }
 
@@ -80,10 +80,10 @@ struct Drawer<'p> {
 }
 
 impl<'p> Drawer<'p> {
-    /// The steps of a segment, then what its events go to.
-    fn segment(&mut self, segment: &'p Segment, hook: &'static str) -> Vec<Node> {
-        let mut nodes: Vec<Node> = segment.steps.iter().map(|step| self.step(step)).collect();
-        nodes.push(self.route(&segment.to, hook));
+    /// The steps of a leg, then what its events go to.
+    fn leg(&mut self, leg: &'p Leg, hook: &'static str) -> Vec<Node> {
+        let mut nodes: Vec<Node> = leg.steps.iter().map(|step| self.step(step)).collect();
+        nodes.push(self.route(&leg.to, hook));
         nodes
     }
 
@@ -98,8 +98,8 @@ impl<'p> Drawer<'p> {
             Route::Sink(name) => (format!("{name} · {}", kind(&self.plan.sinks, name)), Vec::new()),
             Route::Copy(branches) => {
                 let ways = branches.iter().map(|branch| match branch.optional {
-                    true => self.way("optional".to_owned(), &branch.segment, OPTIONAL),
-                    false => self.way(String::new(), &branch.segment, DESTINATION),
+                    true => self.way("optional".to_owned(), &branch.leg, OPTIONAL),
+                    false => self.way(String::new(), &branch.leg, DESTINATION),
                 });
                 ("copy".to_owned(), ways.collect())
             }
@@ -107,20 +107,20 @@ impl<'p> Drawer<'p> {
                 let ways = cases.iter().map(|case| {
                     let asked = case.condition.as_ref();
                     let asked = asked.map_or("_".to_owned(), |asked| self.plan.condition_label(asked));
-                    let children = self.segment(&case.segment, DESTINATION);
+                    let children = self.leg(&case.leg, DESTINATION);
                     Node { text: asked, hook: STEP, children }
                 });
                 ("match".to_owned(), ways.collect())
             }
-            Route::Balance { by, segments } => {
+            Route::Balance { by, legs } => {
                 let by =
                     by.as_ref().map_or(String::new(), |by| format!(" by {}", self.plan.condition_label(by)));
-                let ways = segments.iter().map(|segment| self.way(String::new(), segment, DESTINATION));
+                let ways = legs.iter().map(|leg| self.way(String::new(), leg, DESTINATION));
                 (format!("balance{by}"), ways.collect())
             }
-            Route::Failover(segments) => {
-                let ways = segments.iter().enumerate();
-                let ways = ways.map(|(at, segment)| self.way(format!("{}.", at + 1), segment, DESTINATION));
+            Route::Failover(legs) => {
+                let ways = legs.iter().enumerate();
+                let ways = ways.map(|(at, leg)| self.way(format!("{}.", at + 1), leg, DESTINATION));
                 ("failover".to_owned(), ways.collect())
             }
         };
@@ -128,16 +128,16 @@ impl<'p> Drawer<'p> {
     }
 
     /// One of several ways: its destination alone, or what it is called with its steps below.
-    fn way(&mut self, name: String, segment: &'p Segment, hook: &'static str) -> Node {
-        if segment.steps.is_empty() {
-            let mut node = self.route(&segment.to, hook);
+    fn way(&mut self, name: String, leg: &'p Leg, hook: &'static str) -> Node {
+        if leg.steps.is_empty() {
+            let mut node = self.route(&leg.to, hook);
             if !name.is_empty() {
                 node.text = format!("{name} {}", node.text);
             }
             return node;
         }
         let text = if name.is_empty() { "each".to_owned() } else { name };
-        Node { text, hook: STEP, children: self.segment(segment, hook) }
+        Node { text, hook: STEP, children: self.leg(leg, hook) }
     }
 
     /// A channel with the path that leads out of it in this flow, at the first place where it is filled.
@@ -148,7 +148,7 @@ impl<'p> Drawer<'p> {
             None => (text, Vec::new()),
             Some(_) if !self.drawn.insert(name) => (format!("{text}, as above"), Vec::new()),
             Some(path) => {
-                let children = self.segment(&path.segment, DESTINATION);
+                let children = self.leg(&path.leg, DESTINATION);
                 (text, children)
             }
         }

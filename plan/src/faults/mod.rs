@@ -220,7 +220,7 @@ fn flows(plan: &Plan, functions: &[Signature], faults: &mut Faults) {
             let place = flow_place.part(format!("paths[{index}]"));
             let mut walk = Walk { plan, ends: &ends, functions, faults, from: &path.from };
             match begin(plan, &ends, &path.from) {
-                Ok(schema) => walk.segment(&place.part("segment"), &path.segment, schema, Vec::new()),
+                Ok(schema) => walk.leg(&place.part("segment"), &path.leg, schema, Vec::new()),
                 Err(fault) => walk.faults.add(&place.part("from"), fault),
             }
         }

@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use super::constants::is_rate;
 use super::expressions::{Columns, Scope, Signature};
 use super::{Ends, Faults, Place, event_type_of, is_same};
-use crate::{Action, Origin, Plan, Route, Segment, Step};
+use crate::{Action, Leg, Origin, Plan, Route, Step};
 
 /// A walk along a path, from where it begins to all its ends.
 pub(super) struct Walk<'a> {
@@ -19,15 +19,15 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A segment to which events of this type come, if it is known, with the values computed before.
-    pub(super) fn segment(
+    /// A leg to which events of this type come, if it is known, with the values computed before.
+    pub(super) fn leg(
         &mut self,
         place: &Place,
-        segment: &'a Segment,
+        leg: &'a Leg,
         mut schema: Option<&'a Schema>,
         mut locals: Vec<Option<DataType>>,
     ) {
-        for (index, step) in segment.steps.iter().enumerate() {
+        for (index, step) in leg.steps.iter().enumerate() {
             let place = place.named(format!("steps[{index}]"), format!("step `{}`", step.label));
             if !event_type_of(&place, step.event_type, self.plan.event_types.len(), self.faults) {
                 return;
@@ -37,12 +37,12 @@ impl<'a> Walk<'a> {
             schema = Some(after);
         }
         let place = place.part("to");
-        let segments: Vec<(String, &Segment)> = match &segment.to {
+        let legs: Vec<(String, &Leg)> = match &leg.to {
             Route::Channel(name) => return self.end(&place, "channel", name, schema),
             Route::Sink(name) => return self.end(&place, "sink", name, schema),
             Route::Copy(branches) => {
                 let part = |(index, branch)| (format!("copy[{index}].segment"), branch);
-                branches.iter().map(|branch| &branch.segment).enumerate().map(part).collect()
+                branches.iter().map(|branch| &branch.leg).enumerate().map(part).collect()
             }
             Route::Match(cases) => {
                 for (index, case) in cases.iter().enumerate() {
@@ -53,26 +53,26 @@ impl<'a> Walk<'a> {
                     }
                 }
                 let part = |(index, case)| (format!("match[{index}].segment"), case);
-                cases.iter().map(|case| &case.segment).enumerate().map(part).collect()
+                cases.iter().map(|case| &case.leg).enumerate().map(part).collect()
             }
-            Route::Balance { by, segments } => {
+            Route::Balance { by, legs } => {
                 if let Some(by) = by {
                     let mut scope = self.scope(schema, locals.clone());
                     scope.check(&place.part("balance.by"), by, self.faults);
                 }
-                let part = |(index, segment)| (format!("balance.segments[{index}]"), segment);
-                segments.iter().enumerate().map(part).collect()
+                let part = |(index, leg)| (format!("balance.segments[{index}]"), leg);
+                legs.iter().enumerate().map(part).collect()
             }
-            Route::Failover(segments) => {
-                let part = |(index, segment)| (format!("failover[{index}]"), segment);
-                segments.iter().enumerate().map(part).collect()
+            Route::Failover(legs) => {
+                let part = |(index, leg)| (format!("failover[{index}]"), leg);
+                legs.iter().enumerate().map(part).collect()
             }
         };
-        if segments.is_empty() {
+        if legs.is_empty() {
             self.faults.add(&place, "a path leads nowhere");
         }
-        for (part, segment) in segments {
-            self.segment(&place.part(part), segment, schema, locals.clone());
+        for (part, leg) in legs {
+            self.leg(&place.part(part), leg, schema, locals.clone());
         }
     }
 

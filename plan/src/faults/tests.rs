@@ -2,8 +2,8 @@ use arrow_schema::{Field, Schema};
 
 use super::*;
 use crate::{
-    Action, Branch, Delivery, EventType, Expression, Flow, Function, Operation, PLAN_VERSION, Path, Route,
-    Segment, Settings, Step, Value,
+    Action, Branch, Delivery, EventType, Expression, Flow, Function, Leg, Operation, PLAN_VERSION, Path,
+    Route, Settings, Step, Value,
 };
 
 fn component(name: &str) -> Component {
@@ -17,16 +17,16 @@ fn component(name: &str) -> Component {
     }
 }
 
-fn to(to: Route) -> Segment {
-    Segment { steps: Vec::new(), to }
+fn to(to: Route) -> Leg {
+    Leg { steps: Vec::new(), to }
 }
 
 fn plan() -> Plan {
     let body = Field::new("body", DataType::BinaryView, false);
-    let copy = Route::Copy(vec![Branch { optional: false, segment: to(Route::Sink("out".into())) }]);
+    let copy = Route::Copy(vec![Branch { optional: false, leg: to(Route::Sink("out".into())) }]);
     let paths = vec![
-        Path { from: Origin::Source("in".into()), segment: to(Route::Channel("buffer".into())) },
-        Path { from: Origin::Channel("buffer".into()), segment: to(copy) },
+        Path { from: Origin::Source("in".into()), leg: to(Route::Channel("buffer".into())) },
+        Path { from: Origin::Channel("buffer".into()), leg: to(copy) },
     ];
     Plan {
         version: PLAN_VERSION,
@@ -75,7 +75,7 @@ fn each_is_said_with_its_place() {
         ["sink in (sinks[1]): another component has the name as well"]
     );
     assert_eq!(
-        faults_of(|plan| plan.flows[0].paths[1].segment.to = Route::Copy(Vec::new())),
+        faults_of(|plan| plan.flows[0].paths[1].leg.to = Route::Copy(Vec::new())),
         ["flow main (flows[0].paths[1].segment.to): a path leads nowhere"]
     );
 }
@@ -83,7 +83,7 @@ fn each_is_said_with_its_place() {
 /// A plan with one step on its first path, of events that stay what they are.
 fn faults_of_step(action: Action) -> Vec<String> {
     let step = Step { label: "a step".into(), action, on_failure: None, event_type: EventTypeId(0) };
-    faults_of(|plan| plan.flows[0].paths[0].segment.steps.push(step))
+    faults_of(|plan| plan.flows[0].paths[0].leg.steps.push(step))
 }
 
 fn expression(data_type: DataType, operation: Operation) -> Expression {
@@ -136,7 +136,7 @@ fn a_step_fits_the_events_that_come_to_it() {
 fn a_path_leads_to_what_takes_its_events() {
     let place = "flow main (flows[0].paths[0].segment.to)";
     assert_eq!(
-        faults_of(|plan| plan.flows[0].paths[0].segment.to = Route::Sink("out".into())),
+        faults_of(|plan| plan.flows[0].paths[0].leg.to = Route::Sink("out".into())),
         [format!("{place}: a path leads to the sink out without a channel between")]
     );
     let of = |name: &str, nullable| {

@@ -18,7 +18,7 @@ use crate::environment::workers::Workers;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{Measured, Metrics};
 use crate::registry::{Context, Make, Registry};
-use crate::routing::{Compiled, Ends, Segment, Target};
+use crate::routing::{Compiled, Ends, Leg, Target};
 use crate::sink::{Feed, SinkPort};
 use crate::source::Progress;
 use crate::steps::Step;
@@ -56,7 +56,7 @@ fn measured(
 ) -> Metrics {
     let passes = |path: &Path, name: &str| {
         let begins = matches!(&path.from, Origin::Source(from) | Origin::Channel(from) if from == name);
-        begins || leads_to(&path.segment.to, name)
+        begins || leads_to(&path.leg.to, name)
     };
     let flows = |name: &str| -> Vec<String> {
         let of_it = plan.flows.iter().filter(|flow| flow.paths.iter().any(|path| passes(path, name)));
@@ -161,8 +161,8 @@ impl Builder<'_> {
         for component in &self.plan.sources {
             let make = self.registry.sources.get(component.kind.as_str());
             let Some((source, meter)) = self.make("source", component, make) else { continue };
-            let segments = self.segments(&component.name, channels);
-            if segments.is_empty() {
+            let legs = self.legs(&component.name, channels);
+            if legs.is_empty() {
                 // Of a path that leads to what could not be made, that has been said.
                 let from = Origin::Source(component.name.clone());
                 if !self.planned_paths().any(|path| path.from == from) {
@@ -172,11 +172,11 @@ impl Builder<'_> {
                 continue;
             }
             let name = component.name.as_str().into();
-            let segments = segments.into();
+            let legs = legs.into();
             let exactly_once = self.exactly_once.sources.contains(&component.name);
             let progress = exactly_once.then(|| Progress::through_runs(meter.clone()));
             let kind = component.kind.clone();
-            sources.push(BuiltSource { name, kind, source, segments, meter, progress });
+            sources.push(BuiltSource { name, kind, source, legs, meter, progress });
         }
         sources
     }
@@ -185,8 +185,8 @@ impl Builder<'_> {
         self.plan.flows.iter().flat_map(|flow| &flow.paths)
     }
 
-    /// The segments that begin at a source, connected to its channels.
-    fn segments(&self, source: &str, channels: &BTreeMap<String, BuiltChannel>) -> Vec<Segment> {
+    /// The legs that begin at a source, connected to its channels.
+    fn legs(&self, source: &str, channels: &BTreeMap<String, BuiltChannel>) -> Vec<Leg> {
         let mut target = |name: &str, optional: bool| {
             let BuiltChannel { schema, channel, meter, .. } = channels.get(name)?;
             Some(Target {
@@ -198,7 +198,7 @@ impl Builder<'_> {
             })
         };
         let paths = self.paths.iter().filter(|path| path.from == Origin::Source(source.to_string()));
-        paths.filter_map(|path| Segment::connect(&path.segment, false, &mut target)).collect()
+        paths.filter_map(|path| Leg::connect(&path.leg, false, &mut target)).collect()
     }
 
     fn sinks(
@@ -213,7 +213,7 @@ impl Builder<'_> {
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
             let Some(Feeds { names, readers, required, feeds }) = feeds.remove(&component.name) else {
                 let name = component.name.as_str();
-                if !self.planned_paths().any(|path| leads_to(&path.segment.to, name)) {
+                if !self.planned_paths().any(|path| leads_to(&path.leg.to, name)) {
                     self.problems.push(format!("sink {name}: no path leads to it from a channel"));
                 }
                 continue;
@@ -245,7 +245,7 @@ impl Builder<'_> {
         for path in &self.paths {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
-            follow(&path.segment, &Way::default(), &mut |sink, Way { steps, demand, shared }| {
+            follow(&path.leg, &Way::default(), &mut |sink, Way { steps, demand, shared }| {
                 let Feeds { names, readers, required, feeds } = feeds.entry(sink.to_string()).or_default();
                 // A durable channel knows its readers by name; those of one name share the events out.
                 let before = names.iter().filter(|before| *before == name).count();
@@ -281,10 +281,10 @@ struct Feeds {
 fn leads_to(route: &Route, component: &str) -> bool {
     match route {
         Route::Channel(name) | Route::Sink(name) => name == component,
-        Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.segment.to, component)),
-        Route::Match(cases) => cases.iter().any(|case| leads_to(&case.segment.to, component)),
-        Route::Balance { segments, .. } | Route::Failover(segments) => {
-            segments.iter().any(|segment| leads_to(&segment.to, component))
+        Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.leg.to, component)),
+        Route::Match(cases) => cases.iter().any(|case| leads_to(&case.leg.to, component)),
+        Route::Balance { legs, .. } | Route::Failover(legs) => {
+            legs.iter().any(|leg| leads_to(&leg.to, component))
         }
     }
 }
@@ -304,11 +304,11 @@ impl Default for Way {
     }
 }
 
-/// Follows a segment to its sinks, with the way to each.
-fn follow(segment: &Compiled, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
+/// Follows a leg to its sinks, with the way to each.
+fn follow(leg: &Compiled, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
     let mut way = way.clone();
-    way.steps.extend(segment.steps.iter().cloned());
-    match &segment.to {
+    way.steps.extend(leg.steps.iter().cloned());
+    match &leg.to {
         Ends::Channel(_) => {}
         Ends::Sink(name) => arrive(name, way),
         Ends::Copy(branches) => {
@@ -317,14 +317,14 @@ fn follow(segment: &Compiled, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
                 follow(branch, &Way { demand, ..way.clone() }, arrive);
             }
         }
-        Ends::Balance(segments) => {
-            let sinks = segments.iter().filter_map(|segment| match &segment.to {
+        Ends::Balance(legs) => {
+            let sinks = legs.iter().filter_map(|leg| match &leg.to {
                 Ends::Sink(name) => Some(name.as_str()),
                 _ => None,
             });
             let shared = Some(sinks.collect::<Vec<_>>().join("|"));
-            for segment in segments {
-                follow(segment, &Way { shared: shared.clone(), ..way.clone() }, arrive);
+            for leg in legs {
+                follow(leg, &Way { shared: shared.clone(), ..way.clone() }, arrive);
             }
         }
     }

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_plan::{Delivery, Flow, Origin, Plan, Route, Segment as PlannedSegment};
+use weir_plan::{Delivery, Flow, Leg as PlannedLeg, Origin, Plan, Route};
 
 use super::starting::{Attempts, NotStarted, Then};
-use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Segment, Stop, Target};
+use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Leg, Stop, Target};
 use crate::batch::Partition;
 use crate::channel::{Forgotten, Recovered};
 use crate::failure::Failure;
@@ -33,24 +33,24 @@ impl ExactlyOnce {
             if let Origin::Source(name) = &path.from {
                 all.sources.insert(name.clone());
             }
-            all.follow(&path.segment);
+            all.follow(&path.leg);
         }
         all
     }
 
-    fn follow(&mut self, segment: &PlannedSegment) {
-        match &segment.to {
+    fn follow(&mut self, leg: &PlannedLeg) {
+        match &leg.to {
             Route::Channel(_) => {}
             Route::Sink(name) => {
                 self.sinks.insert(name.clone());
             }
             Route::Copy(branches) => {
                 let required = branches.iter().filter(|branch| !branch.optional);
-                required.for_each(|branch| self.follow(&branch.segment));
+                required.for_each(|branch| self.follow(&branch.leg));
             }
-            Route::Match(cases) => cases.iter().for_each(|case| self.follow(&case.segment)),
-            Route::Balance { segments, .. } | Route::Failover(segments) => {
-                segments.iter().for_each(|segment| self.follow(segment));
+            Route::Match(cases) => cases.iter().for_each(|case| self.follow(&case.leg)),
+            Route::Balance { legs, .. } | Route::Failover(legs) => {
+                legs.iter().for_each(|leg| self.follow(leg));
             }
         }
     }
@@ -60,8 +60,8 @@ impl BuiltSource {
     /// The volatile channels that the source puts into, each with the scope that knows it there, and
     /// what the names of its partitions begin with behind it.
     fn volatile_ways(&self) -> Vec<(&Target, Arc<str>, String)> {
-        let targets = self.segments.iter().flat_map(Segment::targets);
-        let ways = targets.zip(scope_names(&self.name, &self.segments));
+        let targets = self.legs.iter().flat_map(Leg::targets);
+        let ways = targets.zip(scope_names(&self.name, &self.legs));
         let volatile = ways.filter(|(target, _)| !target.channel.is_durable() && !target.optional);
         let prefixed = volatile.map(|(target, scope)| {
             let prefix = format!("{}/{scope}/", target.name);

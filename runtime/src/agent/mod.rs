@@ -31,7 +31,7 @@ use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{Metrics, Stage};
 use crate::registry::Registry;
-use crate::routing::{Segment, Target};
+use crate::routing::{Leg, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Connection, Farewell, Progress, Source};
 
@@ -57,7 +57,7 @@ struct BuiltSource {
     name: Arc<str>,
     kind: String,
     source: Box<dyn Source>,
-    segments: Arc<[Segment]>,
+    legs: Arc<[Leg]>,
     meter: Arc<Meter>,
     /// There when a flow promises `exactly_once`.
     progress: Option<Arc<Progress>>,
@@ -236,17 +236,17 @@ impl Agent {
             tasks.spawn(member, task.run(built.port, stop.drain.clone()));
         }
         for built in self.sources {
-            let gate = gates.of(&built.segments);
+            let gate = gates.of(&built.legs);
             let member = Member { component: built.name.clone(), optional: false };
             let meter = built.meter;
             let required = |target: &&Target| !target.optional;
-            let mut targets = built.segments.iter().flat_map(Segment::targets).filter(required);
+            let mut targets = built.legs.iter().flat_map(Leg::targets).filter(required);
             let durable = targets.all(|target| target.channel.is_durable());
             let connection = Connection {
                 component: built.name,
                 wants_identities: built.progress.is_some(),
                 progress: built.progress.or_else(|| durable.then(|| Progress::through_runs(meter.clone()))),
-                segments: built.segments,
+                legs: built.legs,
                 meter,
                 workers: self.workers.clone(),
                 invitation: farewell.invitation(),

@@ -8,7 +8,7 @@ use crate::routing::Compiled;
 /// A path whose steps are ready to run.
 pub(super) struct CompiledPath {
     pub(super) from: Origin,
-    pub(super) segment: Compiled,
+    pub(super) leg: Compiled,
 }
 
 /// The paths that can be carried out, and what can't, one sentence each.
@@ -17,10 +17,10 @@ pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>,
     for flow in &plan.flows {
         let mut missing = promises(flow);
         for path in &flow.paths {
-            if let Some(segment) = Compiled::of(&path.segment, functions, &mut missing) {
-                paths.push(CompiledPath { from: path.from.clone(), segment });
+            if let Some(leg) = Compiled::of(&path.leg, functions, &mut missing) {
+                paths.push(CompiledPath { from: path.from.clone(), leg });
             }
-            if flow.delivers == Delivery::ExactlyOnce && shares_out(&path.segment.to) {
+            if flow.delivers == Delivery::ExactlyOnce && shares_out(&path.leg.to) {
                 // After a crash an event may go another way, whose end does not know it.
                 missing.push(NotCarriedOut("`-> balance` with the promise `exactly_once`".to_owned()));
             }
@@ -53,7 +53,7 @@ fn promises(flow: &Flow) -> Vec<NotCarriedOut> {
 fn shares_out(route: &Route) -> bool {
     match route {
         Route::Balance { .. } => true,
-        Route::Copy(branches) => branches.iter().any(|branch| shares_out(&branch.segment.to)),
+        Route::Copy(branches) => branches.iter().any(|branch| shares_out(&branch.leg.to)),
         _ => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_plan::{Origin, Plan, Route, Segment};
+use weir_plan::{Leg, Origin, Plan, Route};
 
 /// The channels and sinks to which a way leads that is nowhere optional. All others may fail without failing
 /// anything: events reach them through an `optional` branch alone.
@@ -16,7 +16,7 @@ pub(super) fn required(plan: &Plan) -> BTreeSet<String> {
                 Origin::Channel(name) => found.contains(name),
             };
             if begins {
-                follow(&path.segment, &mut found);
+                follow(&path.leg, &mut found);
             }
         }
         if found.len() == before {
@@ -25,18 +25,18 @@ pub(super) fn required(plan: &Plan) -> BTreeSet<String> {
     }
 }
 
-fn follow(segment: &Segment, found: &mut BTreeSet<String>) {
-    match &segment.to {
+fn follow(leg: &Leg, found: &mut BTreeSet<String>) {
+    match &leg.to {
         Route::Channel(name) | Route::Sink(name) => {
             found.insert(name.clone());
         }
         Route::Copy(branches) => {
             let required = branches.iter().filter(|branch| !branch.optional);
-            required.for_each(|branch| follow(&branch.segment, found));
+            required.for_each(|branch| follow(&branch.leg, found));
         }
-        Route::Match(cases) => cases.iter().for_each(|case| follow(&case.segment, found)),
-        Route::Balance { segments, .. } | Route::Failover(segments) => {
-            segments.iter().for_each(|segment| follow(segment, found));
+        Route::Match(cases) => cases.iter().for_each(|case| follow(&case.leg, found)),
+        Route::Balance { legs, .. } | Route::Failover(legs) => {
+            legs.iter().for_each(|leg| follow(leg, found));
         }
     }
 }

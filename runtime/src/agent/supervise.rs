@@ -15,7 +15,7 @@ use super::{BuiltChannel, BuiltSource};
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
-use crate::routing::Segment;
+use crate::routing::Leg;
 use crate::sink::{Retry, Sink, SinkPort};
 use crate::source::{Connection, Source, SourcePort};
 
@@ -38,7 +38,7 @@ impl Gates {
         let gates: BTreeMap<Arc<str>, Gate> = channels
             .iter()
             .map(|(name, built)| {
-                let writers = sources.iter().filter(|source| writes(&source.segments, name)).count();
+                let writers = sources.iter().filter(|source| writes(&source.legs, name)).count();
                 if writers == 0 {
                     // Nobody puts into it: the agent only drains.
                     built.channel.close();
@@ -51,20 +51,14 @@ impl Gates {
         Gates { gates }
     }
 
-    /// The part of the source that has these segments. To be asked for once a source.
-    pub(super) fn of(&self, segments: &[Segment]) -> Open {
-        Open(
-            self.gates
-                .iter()
-                .filter(|(name, _)| writes(segments, name))
-                .map(|(_, gate)| gate.clone())
-                .collect(),
-        )
+    /// The part of the source that has these legs. To be asked for once a source.
+    pub(super) fn of(&self, legs: &[Leg]) -> Open {
+        Open(self.gates.iter().filter(|(name, _)| writes(legs, name)).map(|(_, gate)| gate.clone()).collect())
     }
 }
 
-fn writes(segments: &[Segment], channel: &str) -> bool {
-    segments.iter().flat_map(Segment::targets).any(|target| &*target.name == channel)
+fn writes(legs: &[Leg], channel: &str) -> bool {
+    legs.iter().flat_map(Leg::targets).any(|target| &*target.name == channel)
 }
 
 impl Drop for Open {

@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use weir_plan::{
     Action, Branch, Comparison, Component, Delivery as Promise, EventType, EventTypeId, Expression, Flow,
-    Operation, Origin, PLAN_VERSION, Path, Route, Segment as PlannedSegment, Settings, Step, Value,
+    Leg as PlannedLeg, Operation, Origin, PLAN_VERSION, Path, Route, Settings, Step, Value,
 };
 
 mod condition;
@@ -152,13 +152,13 @@ fn component(name: &str, kind: &str, settings: &[(&str, i64)]) -> Component {
     }
 }
 
-fn straight(to: Route) -> PlannedSegment {
-    PlannedSegment { steps: Vec::new(), to }
+fn straight(to: Route) -> PlannedLeg {
+    PlannedLeg { steps: Vec::new(), to }
 }
 
 /// numbers → buffer → store
 fn plan(count: i64, keeper: &[(&str, i64)]) -> Plan {
-    let path = |from, to| Path { from, segment: straight(to) };
+    let path = |from, to| Path { from, leg: straight(to) };
     Plan {
         version: PLAN_VERSION,
         program: "test".into(),
@@ -270,7 +270,7 @@ fn keep_body(body: &str) -> Step {
 }
 
 fn branch(optional: bool, steps: Vec<Step>, channel: &str) -> Branch {
-    Branch { optional, segment: PlannedSegment { steps, to: Route::Channel(channel.into()) } }
+    Branch { optional, leg: PlannedLeg { steps, to: Route::Channel(channel.into()) } }
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,10 +279,10 @@ async fn a_copy_is_done_when_every_required_branch_is() {
     plan.channels.push(component("few", "memory", &[("capacity", 10)]));
     plan.sinks.push(component("second", "keeper", &[("failures", 1)]));
     let branches = vec![branch(false, vec![keep_body("7")], "few"), branch(false, Vec::new(), "buffer")];
-    plan.flows[0].paths[0].segment.to = Route::Copy(branches);
+    plan.flows[0].paths[0].leg.to = Route::Copy(branches);
     plan.flows[0]
         .paths
-        .push(Path { from: Origin::Channel("few".into()), segment: straight(Route::Sink("second".into())) });
+        .push(Path { from: Origin::Channel("few".into()), leg: straight(Route::Sink("second".into())) });
     let (report, ending) = run(&plan).await;
     assert!(matches!(ending, Ending::Complete));
     let mut kept = World::here().kept();
@@ -299,12 +299,11 @@ async fn an_optional_branch_holds_nothing_up() {
     let mut plan = plan(100, &[]);
     plan.channels.push(component("extra", "memory", &[("capacity", 10)]));
     plan.sinks.push(component("broken", "keeper", &[("failures", i64::MAX)]));
-    plan.flows[0].paths[0].segment.to =
+    plan.flows[0].paths[0].leg.to =
         Route::Copy(vec![branch(false, Vec::new(), "buffer"), branch(true, Vec::new(), "extra")]);
-    plan.flows[0].paths.push(Path {
-        from: Origin::Channel("extra".into()),
-        segment: straight(Route::Sink("broken".into())),
-    });
+    plan.flows[0]
+        .paths
+        .push(Path { from: Origin::Channel("extra".into()), leg: straight(Route::Sink("broken".into())) });
     let agent = build(&plan).unwrap();
     let stop = Stop::default();
     let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
@@ -322,8 +321,8 @@ async fn an_optional_branch_holds_nothing_up() {
 async fn an_optional_reader_behind_a_channel_holds_nothing_up() {
     let mut plan = plan(1_000, &[]);
     plan.sinks.push(component("broken", "keeper", &[("failures", i64::MAX)]));
-    let to_sink = |optional, sink: &str| Branch { optional, segment: straight(Route::Sink(sink.into())) };
-    plan.flows[0].paths[1].segment.to = Route::Copy(vec![to_sink(false, "store"), to_sink(true, "broken")]);
+    let to_sink = |optional, sink: &str| Branch { optional, leg: straight(Route::Sink(sink.into())) };
+    plan.flows[0].paths[1].leg.to = Route::Copy(vec![to_sink(false, "store"), to_sink(true, "broken")]);
     let agent = build(&plan).unwrap();
     let stop = Stop::default();
     let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
@@ -338,8 +337,8 @@ async fn an_optional_reader_behind_a_channel_holds_nothing_up() {
 #[tokio::test]
 async fn workers_apply_the_steps_of_sources_and_sinks() {
     let mut plan = plan(1_000, &[]);
-    plan.flows[0].paths[0].segment.steps.push(keep_body("7"));
-    plan.flows[0].paths[1].segment.steps.push(keep_body("7"));
+    plan.flows[0].paths[0].leg.steps.push(keep_body("7"));
+    plan.flows[0].paths[1].leg.steps.push(keep_body("7"));
     let agent = build(&plan).unwrap().with_workers(Workers::new(2).unwrap());
     let (report, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");
@@ -347,8 +346,8 @@ async fn workers_apply_the_steps_of_sources_and_sinks() {
     assert_eq!(report.components[0].dropped.events, 999);
 }
 
-fn balance(segments: Vec<PlannedSegment>) -> Route {
-    Route::Balance { by: None, segments }
+fn balance(legs: Vec<PlannedLeg>) -> Route {
+    Route::Balance { by: None, legs }
 }
 
 /// What each of these has delivered.
@@ -362,7 +361,7 @@ async fn what_one_of_two_sinks_can_not_deliver_the_other_one_does() {
     let mut plan = plan(1_000, &[("failures", i64::MAX)]);
     plan.sinks.push(component("second", "keeper", &[]));
     let ways = ["store", "second"].map(|sink| straight(Route::Sink(sink.into())));
-    plan.flows[0].paths[1].segment.to = balance(ways.into());
+    plan.flows[0].paths[1].leg.to = balance(ways.into());
     let (report, ending) = run(&plan).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");
     let mut kept = World::here().kept();
@@ -377,11 +376,10 @@ async fn channels_behind_one_source_share_its_events_out() {
     plan.channels.push(component("other", "memory", &[("capacity", 100)]));
     plan.sinks.push(component("second", "keeper", &[]));
     let ways = ["buffer", "other"].map(|channel| straight(Route::Channel(channel.into())));
-    plan.flows[0].paths[0].segment.to = balance(ways.into());
-    plan.flows[0].paths.push(Path {
-        from: Origin::Channel("other".into()),
-        segment: straight(Route::Sink("second".into())),
-    });
+    plan.flows[0].paths[0].leg.to = balance(ways.into());
+    plan.flows[0]
+        .paths
+        .push(Path { from: Origin::Channel("other".into()), leg: straight(Route::Sink("second".into())) });
     let (report, ending) = run(&plan).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");
     assert_eq!(delivered_by(&report, ["store", "second"]), [500, 500]);
@@ -491,7 +489,7 @@ async fn events_of_two_types_meet_in_a_channel() {
         on_failure: None,
         event_type: EventTypeId(1),
     };
-    plan.flows[0].paths[1].segment.steps.push(step);
+    plan.flows[0].paths[1].leg.steps.push(step);
     let (report, ending) = run(&plan).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");
     assert_eq!(World::here().kept(), numbers(10));

@@ -31,15 +31,15 @@ pub(crate) struct Target {
 }
 
 /// Steps, and where the events go after them.
-pub(crate) struct Segment {
+pub(crate) struct Leg {
     steps: Vec<Arc<Step>>,
     to: Route,
 }
 
 enum Route {
     Channel(Target),
-    Copy(Vec<Segment>),
-    Balance(Vec<Segment>, Turn),
+    Copy(Vec<Leg>),
+    Balance(Vec<Leg>, Turn),
 }
 
 /// Whose turn it is among several ways.
@@ -58,29 +58,29 @@ pub(crate) struct Put {
     pub(crate) batch: Batch,
 }
 
-impl Segment {
-    /// The compiled segment with its channels looked up by `target`, given name and optionality; none if one is not
-    /// there, or the segment leads to a sink.
+impl Leg {
+    /// The compiled leg with its channels looked up by `target`, given name and optionality; none if one is not
+    /// there, or the leg leads to a sink.
     pub(crate) fn connect(
         compiled: &Compiled,
         optional: bool,
         target: &mut dyn FnMut(&str, bool) -> Option<Target>,
-    ) -> Option<Segment> {
+    ) -> Option<Leg> {
         let to = match &compiled.to {
             Ends::Channel(name) => Route::Channel(target(name, optional)?),
             Ends::Copy(branches) => {
                 let branches = branches
                     .iter()
-                    .map(|(branch, may_fail)| Segment::connect(branch, optional || *may_fail, target));
-                Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
+                    .map(|(branch, may_fail)| Leg::connect(branch, optional || *may_fail, target));
+                Route::Copy(branches.collect::<Option<Vec<Leg>>>()?)
             }
-            Ends::Balance(segments) => {
-                let ways = segments.iter().map(|segment| Segment::connect(segment, optional, target));
-                Route::Balance(ways.collect::<Option<Vec<Segment>>>()?, Turn::default())
+            Ends::Balance(legs) => {
+                let ways = legs.iter().map(|leg| Leg::connect(leg, optional, target));
+                Route::Balance(ways.collect::<Option<Vec<Leg>>>()?, Turn::default())
             }
             Ends::Sink(_) => return None,
         };
-        Some(Segment { steps: compiled.steps.clone(), to })
+        Some(Leg { steps: compiled.steps.clone(), to })
     }
 
     /// Whether events pass steps on their way.
@@ -88,15 +88,13 @@ impl Segment {
         !self.steps.is_empty()
             || match &self.to {
                 Route::Channel(_) => false,
-                Route::Copy(segments) | Route::Balance(segments, _) => {
-                    segments.iter().any(Segment::has_steps)
-                }
+                Route::Copy(legs) | Route::Balance(legs, _) => legs.iter().any(Leg::has_steps),
             }
     }
 
     /// No steps and one channel.
-    pub(crate) fn direct(target: Target) -> Segment {
-        Segment { steps: Vec::new(), to: Route::Channel(target) }
+    pub(crate) fn direct(target: Target) -> Leg {
+        Leg { steps: Vec::new(), to: Route::Channel(target) }
     }
 
     /// The channels that it leads into.
@@ -104,7 +102,7 @@ impl Segment {
         match &self.to {
             Route::Channel(target) => vec![target],
             Route::Copy(branches) | Route::Balance(branches, _) => {
-                branches.iter().flat_map(Segment::targets).collect()
+                branches.iter().flat_map(Leg::targets).collect()
             }
         }
     }
@@ -127,8 +125,8 @@ impl Segment {
             Route::Balance(ways, turn) => {
                 // The other ways are told of the positions, so that they have no holes.
                 let (chosen, nothing) = (turn.next(ways.len()), batch.slice(0, 0));
-                for (way, segment) in ways.iter().enumerate() {
-                    segment.apply(if way == chosen { &batch } else { &nothing }, meter, puts)?;
+                for (way, leg) in ways.iter().enumerate() {
+                    leg.apply(if way == chosen { &batch } else { &nothing }, meter, puts)?;
                 }
             }
         }

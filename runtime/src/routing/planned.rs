@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use weir_plan::{Route as PlannedRoute, Segment};
+use weir_plan::{Leg, Route as PlannedRoute};
 
 use crate::expressions::{Functions, NotCarriedOut};
 use crate::steps::Step;
 
-/// A segment of the plan with steps that are ready to run. Its ends are names.
+/// A leg of the plan with steps that are ready to run. Its ends are names.
 pub(crate) struct Compiled {
     pub(crate) steps: Vec<Arc<Step>>,
     pub(crate) to: Ends,
 }
 
-/// Where a compiled segment leads.
+/// Where a compiled leg leads.
 pub(crate) enum Ends {
     Channel(String),
     Sink(String),
@@ -27,21 +27,17 @@ pub(crate) enum Ends {
 pub(crate) type Optional = bool;
 
 impl Compiled {
-    /// The segment, or none: then all that is not carried out is in `missing`.
-    pub(crate) fn of(
-        segment: &Segment,
-        functions: &Functions,
-        missing: &mut Vec<NotCarriedOut>,
-    ) -> Option<Compiled> {
+    /// The leg, or none: then all that is not carried out is in `missing`.
+    pub(crate) fn of(leg: &Leg, functions: &Functions, missing: &mut Vec<NotCarriedOut>) -> Option<Compiled> {
         let before = missing.len();
         let mut steps = Vec::new();
-        for step in &segment.steps {
+        for step in &leg.steps {
             match Step::compile(step, functions) {
                 Ok(step) => steps.push(Arc::new(step)),
                 Err(error) => missing.push(error),
             }
         }
-        let to = Ends::of(&segment.to, functions, missing)?;
+        let to = Ends::of(&leg.to, functions, missing)?;
         (missing.len() == before).then_some(Compiled { steps, to })
     }
 }
@@ -49,34 +45,32 @@ impl Compiled {
 impl Ends {
     fn of(route: &PlannedRoute, functions: &Functions, missing: &mut Vec<NotCarriedOut>) -> Option<Ends> {
         let mut refuse = |what: &str| missing.push(NotCarriedOut(what.to_owned()));
-        let segments: Vec<&Segment> = match route {
+        let legs: Vec<&Leg> = match route {
             PlannedRoute::Channel(name) => return Some(Ends::Channel(name.clone())),
             PlannedRoute::Sink(name) => return Some(Ends::Sink(name.clone())),
-            PlannedRoute::Copy(branches) => branches.iter().map(|branch| &branch.segment).collect(),
-            PlannedRoute::Balance { by, segments } => {
+            PlannedRoute::Copy(branches) => branches.iter().map(|branch| &branch.leg).collect(),
+            PlannedRoute::Balance { by, legs } => {
                 if by.is_some() {
                     refuse("`-> balance by`");
                 }
-                let ends = |segment: &Segment| {
-                    matches!(segment.to, PlannedRoute::Channel(_) | PlannedRoute::Sink(_))
-                };
-                if !segments.iter().all(ends) {
+                let ends = |leg: &Leg| matches!(leg.to, PlannedRoute::Channel(_) | PlannedRoute::Sink(_));
+                if !legs.iter().all(ends) {
                     refuse("a `-> balance` whose ways part again");
                 }
-                segments.iter().collect()
+                legs.iter().collect()
             }
             PlannedRoute::Match(cases) => {
                 refuse("`-> match`");
-                cases.iter().map(|case| &case.segment).collect()
+                cases.iter().map(|case| &case.leg).collect()
             }
-            PlannedRoute::Failover(segments) => {
+            PlannedRoute::Failover(legs) => {
                 refuse("`-> failover`");
-                segments.iter().collect()
+                legs.iter().collect()
             }
         };
         // All of them are looked at, so that everything that is missing is named at once.
         let compiled: Vec<Option<Compiled>> =
-            segments.into_iter().map(|segment| Compiled::of(segment, functions, missing)).collect();
+            legs.into_iter().map(|leg| Compiled::of(leg, functions, missing)).collect();
         let compiled: Vec<Compiled> = compiled.into_iter().collect::<Option<_>>()?;
         match route {
             PlannedRoute::Copy(branches) => {

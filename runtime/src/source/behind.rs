@@ -7,18 +7,18 @@ use std::sync::Arc;
 use super::{Connection, Given, scope_names};
 use crate::batch::Partition;
 use crate::channel::Incarnation;
-use crate::routing::{Segment, Target};
+use crate::routing::{Leg, Target};
 
 /// The channels that a source must put into.
 #[derive(Clone)]
 pub struct Behind {
     component: Arc<str>,
-    segments: Arc<[Segment]>,
+    legs: Arc<[Leg]>,
 }
 
 impl Behind {
     pub(super) fn of(connection: &Connection) -> Behind {
-        Behind { component: connection.component.clone(), segments: connection.segments.clone() }
+        Behind { component: connection.component.clone(), legs: connection.legs.clone() }
     }
 
     /// Those that are durable and were ever put into, each with its last incarnation: to be stored with what was
@@ -49,8 +49,8 @@ impl Behind {
     /// Through which position of a partition each durable channel has stored everything by now; 0 if nothing.
     pub fn stored_through(&self, partition: &Partition) -> BTreeMap<Arc<str>, u64> {
         let mut least = BTreeMap::new();
-        let scopes = scope_names(&self.component, &self.segments);
-        let targets = self.segments.iter().flat_map(Segment::targets).zip(scopes);
+        let scopes = scope_names(&self.component, &self.legs);
+        let targets = self.legs.iter().flat_map(Leg::targets).zip(scopes);
         for (target, scope) in targets.filter(|(target, _)| !target.optional) {
             if target.channel.place().is_none() {
                 continue;
@@ -73,8 +73,8 @@ impl Behind {
     /// What this channel was given, the most of all ways into it, since one of them may be new; `None` if there
     /// is no such channel behind, or it does not know.
     pub fn stored_by(&self, channel: &str) -> Option<Given> {
-        let scopes = scope_names(&self.component, &self.segments);
-        let targets = self.segments.iter().flat_map(Segment::targets).zip(scopes);
+        let scopes = scope_names(&self.component, &self.legs);
+        let targets = self.legs.iter().flat_map(Leg::targets).zip(scopes);
         let ways = targets.filter(|(target, _)| !target.optional && &*target.name == channel);
         let stored = ways.map(|(target, scope)| target.channel.stored(&scope));
         let most: Option<BTreeMap<Partition, u64>> = stored.fold(None, |most, stored| {
@@ -89,6 +89,6 @@ impl Behind {
     }
 
     fn required(&self) -> impl Iterator<Item = &Target> {
-        self.segments.iter().flat_map(Segment::targets).filter(|target| !target.optional)
+        self.legs.iter().flat_map(Leg::targets).filter(|target| !target.optional)
     }
 }

@@ -16,7 +16,7 @@ use crate::channel::{Channel, Incarnation};
 use crate::environment::workers::Workers;
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
-use crate::routing::{Segment, Target};
+use crate::routing::{Leg, Target};
 pub(crate) use farewell::{Farewell, Invitation};
 pub(crate) use outlet::scope_names;
 pub(crate) use positions::least_of;
@@ -67,7 +67,7 @@ pub trait Source: Send {
 /// What all runs of a source have in common.
 pub(crate) struct Connection {
     pub(crate) component: Arc<str>,
-    pub(crate) segments: Arc<[Segment]>,
+    pub(crate) legs: Arc<[Leg]>,
     pub(crate) meter: Arc<Meter>,
     /// There when all channels behind know its positions; each run has its own without.
     pub(crate) progress: Option<Arc<Progress>>,
@@ -102,7 +102,7 @@ impl SourcePort {
         let wants_identities = connection.wants_identities;
         let progress = connection.progress.clone();
         let progress = progress.unwrap_or_else(|| Progress::new(connection.meter.clone()));
-        let given = Given::of(&connection.component, &connection.segments);
+        let given = Given::of(&connection.component, &connection.legs);
         let delivered = progress.begin_run(&given);
         let outlet = Outlet::new(connection, progress.clone(), stop.clone());
         let closed = outlet.closed();
@@ -149,10 +149,10 @@ impl SourcePort {
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let name = "channel".into();
         let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
-        let segments = [Segment::direct(target)].into();
+        let legs = [Leg::direct(target)].into();
         let connection = Connection {
             component: "source".into(),
-            segments,
+            legs,
             meter: Arc::default(),
             progress: None,
             wants_identities: false,

@@ -15,7 +15,7 @@ use crate::environment::workers::{Lane, WorkerPanicked, Workers};
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Reading};
 use crate::routing::Acknowledgement;
-use crate::routing::{Put, Segment};
+use crate::routing::{Leg, Put};
 use crate::steps::StepError;
 
 /// Why a batch could not be put.
@@ -78,8 +78,8 @@ impl PutError {
 /// Where a source puts its batches.
 pub struct Outlet {
     component: Arc<str>,
-    segments: Arc<[Segment]>,
-    /// One for each channel that the segments lead into, in their order.
+    legs: Arc<[Leg]>,
+    /// One for each channel that the legs lead into, in their order.
     scopes: Vec<Scope>,
     progress: Arc<Progress>,
     meter: Arc<Meter>,
@@ -92,19 +92,19 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// An outlet into these segments.
+    /// An outlet into these legs.
     ///
     /// # Panics
-    /// When no segment leads to a channel, which the checker rules out.
+    /// When no leg leads to a channel, which the checker rules out.
     pub(crate) fn new(connection: &Connection, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
-        let Connection { component, segments, meter, workers, .. } = connection;
-        let (component, segments, meter) = (component.clone(), segments.clone(), meter.clone());
+        let Connection { component, legs, meter, workers, .. } = connection;
+        let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.lane());
-        let limits = segments.iter().flat_map(Segment::targets).map(|target| target.channel.limits());
+        let limits = legs.iter().flat_map(Leg::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
         let closed = CancellationToken::new();
-        let scopes = Scope::of_a_run(scope_names(&component, &segments));
-        Outlet { component, segments, scopes, progress, meter, workers, limits, stop, closed }
+        let scopes = Scope::of_a_run(scope_names(&component, &legs));
+        Outlet { component, legs, scopes, progress, meter, workers, limits, stop, closed }
     }
 
     /// Puts a batch: through its steps and into all its channels, as one unit.
@@ -191,12 +191,12 @@ impl Outlet {
     /// What becomes of a batch on its ways, a put for each channel. Steps are the workers' business; without
     /// any it is not worth the way to them.
     async fn apply_steps(&self, part: &Batch) -> Result<Vec<Put>, PutError> {
-        let (segments, meter, part) = (self.segments.clone(), self.meter.clone(), part.clone());
-        let has_steps = segments.iter().any(Segment::has_steps);
+        let (legs, meter, part) = (self.legs.clone(), self.meter.clone(), part.clone());
+        let has_steps = legs.iter().any(Leg::has_steps);
         let apply = move || {
             let mut puts = Vec::new();
-            for segment in segments.iter() {
-                segment.apply(&part, &meter, &mut puts)?;
+            for leg in legs.iter() {
+                leg.apply(&part, &meter, &mut puts)?;
             }
             Ok(puts)
         };
@@ -379,8 +379,8 @@ fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
 
 /// What durable channels know the positions of a source by: its name, with a number when several
 /// of its ways lead into the same channel, since each brings other events of the same positions.
-pub(crate) fn scope_names(component: &str, segments: &[Segment]) -> Vec<Arc<str>> {
-    let targets: Vec<_> = segments.iter().flat_map(Segment::targets).collect();
+pub(crate) fn scope_names(component: &str, legs: &[Leg]) -> Vec<Arc<str>> {
+    let targets: Vec<_> = legs.iter().flat_map(Leg::targets).collect();
     let names = targets.iter().enumerate().map(|(index, target)| {
         let before = targets[..index].iter().filter(|other| other.name == target.name).count();
         if before == 0 { component.into() } else { format!("{component}#{}", before + 1).into() }

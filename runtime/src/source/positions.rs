@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outlet;
 use crate::batch::Partition;
-use crate::routing::Segment;
+use crate::routing::Leg;
 
 /// A position through which a partition was given to channels. A channel in memory can still lose what it was
 /// given: reading goes on here, and nothing else follows from it.
@@ -62,10 +62,10 @@ impl Given {
         self.positions.iter().flatten().map(|(partition, through)| (partition, GivenThrough(*through)))
     }
 
-    /// The least that all channels behind these segments have.
-    pub(super) fn of(component: &str, segments: &[Segment]) -> Given {
-        let names = outlet::scope_names(component, segments);
-        let targets = segments.iter().flat_map(Segment::targets).zip(names);
+    /// The least that all channels behind these legs have.
+    pub(super) fn of(component: &str, legs: &[Leg]) -> Given {
+        let names = outlet::scope_names(component, legs);
+        let targets = legs.iter().flat_map(Leg::targets).zip(names);
         let required = targets.filter(|(target, _)| !target.optional);
         let all = required.map(|(target, scope)| target.channel.stored(&scope));
         Given { positions: all.reduce(|one, other| Some(least_of(one?, &other?))).flatten() }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use tokio::task::JoinHandle;
 use weir_plan::{
-    Component, Delivery, EventType, EventTypeId, Flow, Hole, HoleFormat, Origin, PLAN_VERSION, Path, Plan,
-    Route, Segment, Settings, Template, TemplatePart, Value,
+    Component, Delivery, EventType, EventTypeId, Flow, Hole, HoleFormat, Leg, Origin, PLAN_VERSION, Path,
+    Plan, Route, Settings, Template, TemplatePart, Value,
 };
 use weir_runtime::SystemClock;
 use weir_runtime::agent::{Agent, ComponentReport, Ending, Report, Stop};
@@ -114,7 +114,7 @@ impl Pipeline {
             event_type: EventTypeId(0),
             implicit: false,
         };
-        let path = |from: Origin, to: Route| Path { from, segment: Segment { steps: Vec::new(), to } };
+        let path = |from: Origin, to: Route| Path { from, leg: Leg { steps: Vec::new(), to } };
         let (buffer, lake) = ("buffer".to_string(), "lake".to_string());
         Plan {
             version: PLAN_VERSION,

@@ -31,8 +31,8 @@ async fn a_channel_that_fails_while_the_last_sink_ends_fails_the_agent() {
 fn failing_beside_a_stuck_one() -> Agent {
     let mut plan = plan(i64::MAX, &[("failures", 1), ("permanent", 1)]);
     plan.sinks.push(component("other", "stuck", &[]));
-    let to_sink = |sink: &str| Branch { optional: false, segment: straight(Route::Sink(sink.into())) };
-    plan.flows[0].paths[1].segment.to = Route::Copy(vec![to_sink("store"), to_sink("other")]);
+    let to_sink = |sink: &str| Branch { optional: false, leg: straight(Route::Sink(sink.into())) };
+    plan.flows[0].paths[1].leg.to = Route::Copy(vec![to_sink("store"), to_sink("other")]);
     let registry = registry().sink("stuck", |_, _| Ok(Box::new(Stuck)));
     Agent::build(&plan, &registry, Arc::new(SystemClock)).unwrap()
 }

@@ -9,12 +9,11 @@ fn with_optional_channel(kind: &str, broken: &[(&str, i64)]) -> Plan {
     let mut plan = plan(1_000, &[]);
     plan.channels.push(component("extra", kind, &[("capacity", 10)]));
     plan.sinks.push(component("broken", "keeper", broken));
-    plan.flows[0].paths[0].segment.to =
+    plan.flows[0].paths[0].leg.to =
         Route::Copy(vec![branch(false, Vec::new(), "buffer"), branch(true, Vec::new(), "extra")]);
-    plan.flows[0].paths.push(Path {
-        from: Origin::Channel("extra".into()),
-        segment: straight(Route::Sink("broken".into())),
-    });
+    plan.flows[0]
+        .paths
+        .push(Path { from: Origin::Channel("extra".into()), leg: straight(Route::Sink("broken".into())) });
     plan
 }
 
@@ -22,8 +21,8 @@ fn with_optional_channel(kind: &str, broken: &[(&str, i64)]) -> Plan {
 fn with_optional_sink(count: i64, broken: &[(&str, i64)]) -> Plan {
     let mut plan = plan(count, &[]);
     plan.sinks.push(component("broken", "keeper", broken));
-    let to_sink = |optional, sink: &str| Branch { optional, segment: straight(Route::Sink(sink.into())) };
-    plan.flows[0].paths[1].segment.to = Route::Copy(vec![to_sink(false, "store"), to_sink(true, "broken")]);
+    let to_sink = |optional, sink: &str| Branch { optional, leg: straight(Route::Sink(sink.into())) };
+    plan.flows[0].paths[1].leg.to = Route::Copy(vec![to_sink(false, "store"), to_sink(true, "broken")]);
     plan
 }
 

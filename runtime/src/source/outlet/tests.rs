@@ -4,7 +4,7 @@ use arrow_array::BinaryViewArray;
 use arrow_schema::{DataType, Field, Schema};
 use tokio::time::Instant;
 use weir_plan::{
-    Action, Comparison, EventTypeId, Expression, Operation, Route, Segment as PlannedSegment, Step, Value,
+    Action, Comparison, EventTypeId, Expression, Leg as PlannedLeg, Operation, Route, Step, Value,
 };
 
 use super::*;
@@ -30,10 +30,10 @@ fn outlet_into(
     let channels: Vec<Arc<dyn Channel>> =
         channels.map(|channel| Arc::new(channel) as Arc<dyn Channel>).collect();
     let readers = channels.iter().map(|channel| channel.reader("sink", Demand::Required)).collect();
-    let segments: Vec<Segment> = channels
+    let legs: Vec<Leg> = channels
         .into_iter()
         .map(|channel| {
-            Segment::direct(Target {
+            Leg::direct(Target {
                 name: "buffer".into(),
                 channel,
                 meter: channel_meter.clone(),
@@ -45,7 +45,7 @@ fn outlet_into(
     let meter = Arc::new(Meter::default());
     let connection = Connection {
         component: "in".into(),
-        segments: segments.into(),
+        legs: legs.into(),
         meter: meter.clone(),
         progress: None,
         wants_identities: false,
@@ -177,12 +177,12 @@ async fn what_steps_make_too_large_is_put_in_halves() {
     let mut reader = channel.reader("sink", Demand::Required);
     let name: Arc<str> = "buffer".into();
     let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
-    let planned = PlannedSegment { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
+    let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
     let compiled = Compiled::of(&planned, &Default::default(), &mut Vec::new()).unwrap();
-    let segment = Segment::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
+    let leg = Leg::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
     let connection = Connection {
         component: "in".into(),
-        segments: [segment].into(),
+        legs: [leg].into(),
         meter: Arc::default(),
         progress: None,
         wants_identities: false,
