@@ -14,7 +14,7 @@
 
 mod account;
 mod backup;
-mod refusing;
+mod refusing_channel;
 mod script;
 mod world;
 

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use weir_runtime::SeededRandom;
 
 use super::account::{Account, Story};
-use crate::components::files::source::room::simulated::{Handle, SimulatedRoom};
+use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
 
 /// Where the logs are.
 pub(super) const FOLDER: &str = "/logs";
@@ -43,7 +43,7 @@ struct Log {
 /// All that is written, and by what chance.
 pub(super) struct Script {
     random: SeededRandom,
-    room: SimulatedRoom,
+    file_system: SimulatedFileSystem,
     logs: Vec<Log>,
     pub(super) stories: Vec<Story>,
     /// What was done, for whoever looks for a mistake.
@@ -58,15 +58,15 @@ impl Script {
     /// So many logs, to which so many things are done. Without any, complete files are dropped.
     pub(super) fn new(
         seed: u64,
-        room: &SimulatedRoom,
+        file_system: &SimulatedFileSystem,
         logs: usize,
         deeds: usize,
         packs_unread: bool,
     ) -> Script {
         let logs = (0..logs).map(|_| Log::default()).collect();
         let (stories, done) = (Vec::new(), Vec::new());
-        let (random, room) = (SeededRandom::new(seed), room.clone());
-        Script { random, room, logs, stories, deeds: done, left: deeds, packs_unread }
+        let (random, file_system) = (SeededRandom::new(seed), file_system.clone());
+        Script { random, file_system, logs, stories, deeds: done, left: deeds, packs_unread }
     }
 
     /// Whether nothing more is going to be done.
@@ -106,7 +106,7 @@ impl Script {
             }
         }
         self.left = 0;
-        self.room.interrupt_by(None);
+        self.file_system.interrupt_by(None);
     }
 
     fn pen(&mut self, log: usize, late: bool) -> &mut Option<Pen> {
@@ -144,9 +144,9 @@ impl Script {
         }
         self.stories[story].lines = count;
         let elsewhere = path.with_extension("part");
-        let handle = self.room.create(&elsewhere);
-        self.room.append(&handle, text.as_bytes());
-        self.room.rename(&elsewhere, &path);
+        let handle = self.file_system.create(&elsewhere);
+        self.file_system.append(&handle, text.as_bytes());
+        self.file_system.rename(&elsewhere, &path);
         self.note(format!("drop {story} with {count} lines"));
     }
 
@@ -159,7 +159,7 @@ impl Script {
     fn write(&mut self, log: usize, half: bool) {
         if self.logs[log].pen.is_none() {
             let path = Script::path(log, 0);
-            let handle = self.room.create(&path);
+            let handle = self.file_system.create(&path);
             let story = self.new_story(&path);
             self.logs[log].pen = Some(Pen { handle, story, rest: Vec::new() });
             self.note(format!("create {} as {story}", path.display()));
@@ -195,7 +195,7 @@ impl Script {
         let middle = self.random.below(text.len() as u64 + 1) as usize;
         for part in [&text[..middle], &text[middle..]] {
             if !part.is_empty() {
-                self.room.append(&handle, part);
+                self.file_system.append(&handle, part);
             }
         }
         self.note(format!("write {count} lines of {story}, {} bytes wait", rest.len()));
@@ -213,12 +213,12 @@ impl Script {
                 true => Script::packed_path(log, number),
                 false => Script::path(log, number),
             };
-            self.room.rename(&name(number), &name(number + 1));
+            self.file_system.rename(&name(number), &name(number + 1));
             self.stories[rotated.story].names.push(name(number + 1));
             self.logs[log].rotated.insert(number + 1, rotated);
         }
         let to = Script::path(log, 1);
-        self.room.rename(&Script::path(log, 0), &to);
+        self.file_system.rename(&Script::path(log, 0), &to);
         self.stories[pen.story].names.push(to);
         self.logs[log].rotated.insert(1, Rotated { story: pen.story, packed: false });
         self.note(format!("rotate {log}, {} is number 1", pen.story));
@@ -250,7 +250,11 @@ impl Script {
         let Some(number) = self.oldest(log, whole) else { return };
         let Some(rotated) = self.logs[log].rotated.remove(&number) else { return };
         let packed = rotated.packed;
-        self.room.unlink(&if packed { Script::packed_path(log, number) } else { Script::path(log, number) });
+        self.file_system.unlink(&if packed {
+            Script::packed_path(log, number)
+        } else {
+            Script::path(log, number)
+        });
         self.note(format!("delete {}", rotated.story));
     }
 
@@ -261,13 +265,13 @@ impl Script {
                 && (self.packs_unread || arrived.has_all(rotated.story, &self.stories[rotated.story]))
         };
         let Some(number) = self.oldest(log, ready) else { return };
-        let Some(plain) = self.room.unlink(&Script::path(log, number)) else { return };
+        let Some(plain) = self.file_system.unlink(&Script::path(log, number)) else { return };
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(plain.lock().unwrap().bytes()).expect("a vector takes everything");
         let bytes = encoder.finish().expect("a vector takes everything");
         let path = Script::packed_path(log, number);
-        let packed = self.room.create(&path);
-        self.room.append(&packed, &bytes);
+        let packed = self.file_system.create(&path);
+        self.file_system.append(&packed, &bytes);
         let Some(rotated) = self.logs[log].rotated.get_mut(&number) else { return };
         rotated.packed = true;
         let story = rotated.story;
@@ -283,7 +287,7 @@ impl Script {
             return;
         }
         let handle = pen.handle.clone();
-        self.room.truncate(&handle);
+        self.file_system.truncate(&handle);
         let next = self.new_story(&Script::path(log, 0));
         self.note(format!("truncate {story}, {next} begins"));
         self.logs[log].pen = Some(Pen { handle, story: next, rest: Vec::new() });

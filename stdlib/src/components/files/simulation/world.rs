@@ -17,9 +17,9 @@ use weir_runtime::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use weir_runtime::{BlockingExecutor, Clock, Context, Failure, Registry, SeededRandom};
 
 use super::account::{Account, Story};
-use super::refusing::refusing;
+use super::refusing_channel::refusing_channel;
 use super::script::{FOLDER, Script};
-use crate::components::files::source::room::simulated::SimulatedRoom;
+use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
 use crate::tools::file_writer::simulated::Simulated;
 use crate::tools::file_writer::{FileSettings, FileSink};
 
@@ -120,7 +120,7 @@ pub(super) struct World {
     pub(super) random: Arc<Mutex<SeededRandom>>,
     pub(super) channel: SimulatedDisk,
     pub(super) positions: SimulatedDisk,
-    room: SimulatedRoom,
+    file_system: SimulatedFileSystem,
     pub(super) output: Simulated,
     /// How often the directory of the output was renamed.
     renamed: Arc<AtomicU64>,
@@ -151,13 +151,13 @@ fn here() -> World {
 
 fn registry() -> Registry {
     fn source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
-        crate::components::files::source::make_in(Arc::new(here().room), settings, context)
+        crate::components::files::source::make_in(Arc::new(here().file_system), settings, context)
     }
     Registry::default()
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::components::memory::make(settings, context)?;
-            Ok(refusing(channel, here().random))
+            Ok(refusing_channel(channel, here().random))
         })
         .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
         .sink("files", |settings, context| {
@@ -180,18 +180,18 @@ impl World {
             disk
         };
         let (channel, positions) = (disk(&mut random, "channel"), disk(&mut random, "positions"));
-        let room = SimulatedRoom::new(&machine, &positions, random.one_in(2));
+        let file_system = SimulatedFileSystem::new(&machine, &positions, random.one_in(2));
         let output = Simulated::within(&machine, random.next());
         let capacity = if random.one_in(2) { 120 } else { 10_000 };
         let logs = if way.mode == Mode::Follow { logs } else { 0 };
-        let script = Script::new(random.next(), &room, logs, deeds, way.positions);
+        let script = Script::new(random.next(), &file_system, logs, deeds, way.positions);
         let world = World {
             way,
             machine,
             random: Arc::new(Mutex::new(random)),
             channel,
             positions,
-            room,
+            file_system,
             output,
             renamed: Arc::default(),
             refused: Arc::default(),
@@ -201,13 +201,13 @@ impl World {
         };
         HERE.with(|here| *here.borrow_mut() = Some(world.clone()));
         let meddling = world.clone();
-        world.room.interrupt_by(Some(Arc::new(move || {
+        world.file_system.interrupt_by(Some(Arc::new(move || {
             if meddling.random.lock().unwrap().one_in(12) {
                 meddling.act();
             }
         })));
         let troubled = world.clone();
-        world.room.trouble_by(Some(Arc::new(move |_call| {
+        world.file_system.trouble_by(Some(Arc::new(move |_call| {
             // EMFILE, ENFILE, EDQUOT, EINTR, which pass, and EIO.
             const ERRORS: [i32; 5] = [24, 23, 122, 4, 5];
             let mut random = troubled.random.lock().unwrap();
@@ -394,7 +394,7 @@ impl World {
             Mode::Rename => !path.to_string_lossy().ends_with(".done"),
             Mode::Delete => true,
         };
-        self.room.paths().into_iter().find(is_left)
+        self.file_system.paths().into_iter().find(is_left)
     }
 
     async fn put_away(&self) {
@@ -440,8 +440,8 @@ pub(super) fn simulate<T>(future: impl Future<Output = T>) -> T {
     HERE.with(|here| {
         if let Some(world) = here.borrow_mut().take() {
             // They hold each other.
-            world.room.interrupt_by(None);
-            world.room.trouble_by(None);
+            world.file_system.interrupt_by(None);
+            world.file_system.trouble_by(None);
         }
     });
     outcome

@@ -11,7 +11,7 @@ use weir_runtime::batch::{Batch, Column, Identities, Origins, Partition};
 use weir_runtime::{Clock, Context};
 
 use super::FilesError;
-use super::reading::Chunk;
+use super::text_reader::Chunk;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::Span;
 

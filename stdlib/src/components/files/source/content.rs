@@ -5,8 +5,8 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
+use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
-use super::room::{OpenFile, Room};
 
 /// How much of a packed file is read at once, before it is unpacked.
 const PACKED_READ_BYTES: usize = 64 << 10;
@@ -51,13 +51,13 @@ pub(super) struct Packed {
     /// The end of what was unpacked, since the next read begins with a line's beginning.
     kept: Vec<u8>,
     /// Whether the file ends within what was packed: it is still being written, or damaged.
-    torn: bool,
+    incomplete: bool,
 }
 
 impl Content {
     /// Opens a regular file.
-    pub(super) fn open(room: &dyn Room, path: &Path) -> io::Result<Content> {
-        room.open(path).map(Content::Plain)
+    pub(super) fn open(file_system: &dyn FileSystem, path: &Path) -> io::Result<Content> {
+        file_system.open(path).map(Content::Plain)
     }
 
     /// What the file is packed with, if it is.
@@ -76,7 +76,14 @@ impl Content {
     pub(super) fn unpacked(self, packing: Packing) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
         let decoder = decoder(&*file, packing)?;
-        Ok(Content::Packed(Box::new(Packed { file, packing, decoder, at: 0, kept: Vec::new(), torn: false })))
+        Ok(Content::Packed(Box::new(Packed {
+            file,
+            packing,
+            decoder,
+            at: 0,
+            kept: Vec::new(),
+            incomplete: false,
+        })))
     }
 
     /// The same file, as it is.
@@ -96,8 +103,8 @@ impl Content {
     }
 
     /// Whether the packed file ended too early when it was read last.
-    pub(super) fn is_torn(&self) -> bool {
-        matches!(self, Content::Packed(packed) if packed.torn)
+    pub(super) fn is_incomplete(&self) -> bool {
+        matches!(self, Content::Packed(packed) if packed.incomplete)
     }
 
     /// The text's first bytes.
@@ -122,12 +129,12 @@ impl Content {
 }
 
 /// Reads a file from its beginning, wherever others who share the descriptor are.
-struct Onwards {
+struct SequentialReader {
     file: Box<dyn OpenFile>,
     position: u64,
 }
 
-impl Read for Onwards {
+impl Read for SequentialReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_into(self.position, buffer)?;
         self.position += read as u64;
@@ -136,8 +143,8 @@ impl Read for Onwards {
 }
 
 fn decoder(file: &dyn OpenFile, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
-    let onwards = Onwards { file: file.again()?, position: 0 };
-    let packed = BufReader::with_capacity(PACKED_READ_BYTES, onwards);
+    let reader = SequentialReader { file: file.again()?, position: 0 };
+    let packed = BufReader::with_capacity(PACKED_READ_BYTES, reader);
     Ok(match packing {
         Packing::Gzip => Box::new(MultiGzDecoder::new(packed)),
         Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
@@ -148,9 +155,9 @@ fn decoder(file: &dyn OpenFile, packing: Packing) -> io::Result<Box<dyn Read + S
 impl Packed {
     fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
-        if self.torn || position < self.at - self.kept.len() as u64 {
+        if self.incomplete || position < self.at - self.kept.len() as u64 {
             self.decoder = decoder(&*self.file, self.packing)?;
-            (self.at, self.kept, self.torn) = (0, Vec::new(), false);
+            (self.at, self.kept, self.incomplete) = (0, Vec::new(), false);
         }
         while self.at < position {
             let skip = usize::try_from(position - self.at).map_or(SKIP_BYTES, |left| left.min(SKIP_BYTES));
@@ -182,7 +189,7 @@ impl Packed {
                 Ok(read) => end += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    self.torn = true;
+                    self.incomplete = true;
                     break Ok(());
                 }
                 Err(error) => break Err(error),
@@ -235,7 +242,7 @@ mod tests {
             assert_eq!(content.read(500_100, 1 << 20).unwrap(), text[500_100..]);
             assert_eq!(content.read(7, 20).unwrap(), text[7..27], "going back begins anew");
             assert!(content.read(text.len() as u64, 20).unwrap().is_empty());
-            assert!(!content.is_torn());
+            assert!(!content.is_incomplete());
         }
     }
 
@@ -251,7 +258,7 @@ mod tests {
         let packed = gzip(&text);
         let mut content = content(&packed[..packed.len() / 2]);
         let read = content.read(0, text.len()).unwrap();
-        assert!(content.is_torn());
+        assert!(content.is_incomplete());
         assert!(!read.is_empty() && text.starts_with(&read));
     }
 

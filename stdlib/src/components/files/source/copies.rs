@@ -12,10 +12,10 @@ use weir_runtime::batch::Partition;
 
 use super::consumed::{Consumed, Running};
 use super::content::Content;
+use super::file_system::{FileSystem, OpenFile};
 use super::identity::{Head, Key, Name};
-use super::positions::Remembered;
-use super::room::{OpenFile, Room};
-use super::text::Begun;
+use super::positions::RememberedFile;
+use super::text::Progress;
 use super::tracked::FileId;
 
 /// How much of two texts is compared at once.
@@ -43,7 +43,7 @@ pub(super) struct Ancestor {
     /// Where reading goes on.
     position: u64,
     /// What is delivered of it.
-    begun: Begun,
+    progress: Progress,
     /// Who may still bring more of it.
     reader: Option<FileId>,
 }
@@ -81,7 +81,7 @@ pub(super) enum Descent {
     /// A copy of what was read beyond its end.
     Done(Partition),
     /// A copy of what has gone. It is read on from here, under this name.
-    From(Running, Partition, Begun),
+    From(Running, Partition, Progress),
 }
 
 impl Ancestor {
@@ -99,14 +99,14 @@ impl Ancestor {
         let first = partition.name().parse::<Name>().ok().and_then(|name| name.first);
         let first = first.filter(|first| !consumed.is_some_and(|consumed| covers(consumed, first)));
         let known: Vec<Consumed> = first.into_iter().chain(consumed).collect();
-        let begun = Begun::default();
-        (!known.is_empty()).then_some(Ancestor { partition, known, position, begun, reader })
+        let progress = Progress::default();
+        (!known.is_empty()).then_some(Ancestor { partition, known, position, progress, reader })
     }
 
-    pub(super) fn of_remembered(known: &Remembered, reader: Option<FileId>) -> Option<Ancestor> {
+    pub(super) fn of_remembered(known: &RememberedFile, reader: Option<FileId>) -> Option<Ancestor> {
         let (partition, position) = (Partition::new(known.partition.clone()), known.reads_on_at());
         let ancestor = Ancestor::new(partition, position, known.consumed, reader)?;
-        Some(Ancestor { begun: Begun::of(known), ..ancestor })
+        Some(Ancestor { progress: Progress::of(known), ..ancestor })
     }
 
     /// How much of the text is known.
@@ -148,11 +148,11 @@ impl Ancestor {
 
 impl NeighbourText {
     /// `None` if there is another file at the path now, or none.
-    fn content(&self, room: &dyn Room) -> io::Result<Option<Content>> {
+    fn content(&self, file_system: &dyn FileSystem) -> io::Result<Option<Content>> {
         match self {
             NeighbourText::Open(file) => Ok(Some(Content::Plain(file.again()?))),
             NeighbourText::At { path, key, packed } => {
-                let content = match Content::open(room, path) {
+                let content = match Content::open(file_system, path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     content => content?,
                 };
@@ -169,38 +169,38 @@ impl NeighbourText {
 }
 
 /// Finds out what a packed text descends from.
-pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::Result<Descent> {
+pub(super) fn descent(content: &mut Content, kin: &Kin, file_system: &dyn FileSystem) -> io::Result<Descent> {
     let possible = possible(content, &kin.ancestors)?;
-    let mut is_torn = content.is_torn();
+    let mut is_incomplete = content.is_incomplete();
     let mut found = None;
     for ancestor in possible {
         if let Some(running) = ancestor.read_again(content)? {
             found = Some((ancestor, running));
             break;
         }
-        is_torn |= content.is_torn();
+        is_incomplete |= content.is_incomplete();
     }
     if let Some((ancestor, running)) = &found
         && ancestor.reader.is_none()
         && ends_at(content, ancestor.position)?
     {
-        return Ok(Descent::From(running.clone(), ancestor.partition.clone(), ancestor.begun));
+        return Ok(Descent::From(running.clone(), ancestor.partition.clone(), ancestor.progress));
     }
     for neighbour in &kin.neighbours {
-        let Some(mut other) = neighbour.text.content(room)? else { return Ok(Descent::Unsure) };
+        let Some(mut other) = neighbour.text.content(file_system)? else { return Ok(Descent::Unsure) };
         if begins(&mut other, content, kin.grow)? {
             return Ok(Descent::Copies(neighbour.id));
         }
     }
-    if let Some(replaced) = replaced(content, kin, room)? {
+    if let Some(replaced) = replaced(content, kin, file_system)? {
         return Ok(replaced);
     }
     match (found, &kin.copy_of) {
         (Some((Ancestor { reader: Some(reader), .. }, _)), _) => Ok(Descent::Copies(*reader)),
         (Some((ancestor, running)), _) => {
-            Ok(Descent::From(running, ancestor.partition.clone(), ancestor.begun))
+            Ok(Descent::From(running, ancestor.partition.clone(), ancestor.progress))
         }
-        (None, _) if is_torn => Ok(Descent::Unfinished),
+        (None, _) if is_incomplete => Ok(Descent::Unfinished),
         (None, Some((partition, position))) if ends_at(content, *position)? => {
             Ok(Descent::Done(partition.clone()))
         }
@@ -209,7 +209,7 @@ pub(super) fn descent(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::
 }
 
 /// Whether the text is a copy of what was read of a neighbour that holds another text now.
-fn replaced(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::Result<Option<Descent>> {
+fn replaced(content: &mut Content, kin: &Kin, file_system: &dyn FileSystem) -> io::Result<Option<Descent>> {
     if weir_runtime::put_back!("replaced_originals_forgotten") {
         return Ok(None);
     }
@@ -219,7 +219,9 @@ fn replaced(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::Result<Opt
         }
         let neighbours = kin.neighbours.iter().filter(|neighbour| Some(neighbour.id) == read.reader);
         for neighbour in neighbours {
-            let Some(mut other) = neighbour.text.content(room)? else { return Ok(Some(Descent::Unsure)) };
+            let Some(mut other) = neighbour.text.content(file_system)? else {
+                return Ok(Some(Descent::Unsure));
+            };
             if !read.is_in(&mut other)? {
                 return Ok(Some(Descent::Replaced(neighbour.id)));
             }
@@ -230,7 +232,7 @@ fn replaced(content: &mut Content, kin: &Kin, room: &dyn Room) -> io::Result<Opt
 
 /// Whether the text is whole and has nothing behind that position.
 fn ends_at(content: &mut Content, position: u64) -> io::Result<bool> {
-    Ok(content.read(position, 1)?.is_empty() && !content.is_torn())
+    Ok(content.read(position, 1)?.is_empty() && !content.is_incomplete())
 }
 
 /// The ancestors that the text may come from, the one that is known best first. However many there are with
@@ -267,7 +269,7 @@ fn begins(text: &mut Content, packed: &mut Content, may_have_grown: bool) -> io:
     loop {
         let part = packed.read(position, COMPARED_BYTES)?;
         if part.is_empty() {
-            return Ok(may_have_grown || packed.is_torn() || ends_at(text, position)?);
+            return Ok(may_have_grown || packed.is_incomplete() || ends_at(text, position)?);
         }
         if text.read(position, part.len())? != part {
             return Ok(false);
@@ -285,7 +287,7 @@ pub(super) fn may_be(head: Head, beginning: &[u8]) -> bool {
 mod tests {
     use std::io::Write;
 
-    use super::super::room::LocalRoom;
+    use super::super::file_system::LocalFileSystem;
     use super::*;
 
     #[test]
@@ -303,7 +305,7 @@ mod tests {
             let mut content = plain.unpacked(packing).unwrap();
             let ancestor = Ancestor::new(name.partition(), position, None, None).unwrap();
             let kin = Kin { ancestors: vec![ancestor], ..Kin::default() };
-            let Descent::From(running, partition, _) = descent(&mut content, &kin, &LocalRoom).unwrap()
+            let Descent::From(running, partition, _) = descent(&mut content, &kin, &LocalFileSystem).unwrap()
             else {
                 panic!("at {position}");
             };

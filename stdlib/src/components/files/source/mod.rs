@@ -15,20 +15,20 @@
 //! | `positions` | what outlasts the agent |
 //! | `run` | the loop over all of it |
 
+mod after;
 mod batches;
 mod consumed;
 mod content;
 mod copies;
 mod discovery;
+pub(super) mod file_system;
 mod identity;
+mod partial_lines;
 mod patterns;
 mod positions;
-mod putting_away;
-mod reading;
-mod rests;
-pub(super) mod room;
 mod run;
 mod text;
+mod text_reader;
 mod tracked;
 mod watching;
 
@@ -52,10 +52,10 @@ use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Grouping, LineRules, LongLine};
 use batches::Batches;
 use discovery::Discovery;
+use file_system::{FileSystem, LocalFileSystem};
+use partial_lines::PartialLines;
 use patterns::Patterns;
-use positions::{KeepPositions, Memory, PositionsError};
-use rests::Rests;
-use room::{LocalRoom, Room};
+use positions::{Memory, PositionsError, PositionsStore};
 use text::TextRules;
 
 /// The enum `After` of the signature.
@@ -120,7 +120,7 @@ struct FilesSource {
     linger: Option<Duration>,
     positions_path: Option<PathBuf>,
     /// Open once it has run.
-    positions: Option<Arc<dyn KeepPositions>>,
+    positions: Option<Arc<dyn PositionsStore>>,
     /// What earlier runs have left.
     remembered: Memory,
     /// The warnings of lines that are too long, and of files that have gone before they were read to their ends.
@@ -149,7 +149,7 @@ enum FilesError {
     #[error("making views of lines")]
     Views(#[from] ArrowError),
     #[error(transparent)]
-    Positions(#[from] PositionsError),
+    PositionsFile(#[from] PositionsError),
     #[error(transparent)]
     Put(#[from] PutError),
 }
@@ -159,7 +159,7 @@ impl FilesError {
         match self {
             FilesError::Put(error) => error.into_failure(),
             // Another agent may end, a disk may get room.
-            error @ FilesError::Positions(
+            error @ FilesError::PositionsFile(
                 PositionsError::File { .. }
                 | PositionsError::Directory { .. }
                 | PositionsError::Locked { .. },
@@ -171,23 +171,23 @@ impl FilesError {
 
 /// Makes a source of files.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
-    make_in(Arc::new(LocalRoom), settings, context)
+    make_in(Arc::new(LocalFileSystem), settings, context)
 }
 
 /// Makes a source of files that are in this room.
 pub(super) fn make_in(
-    room: Arc<dyn Room>,
+    file_system: Arc<dyn FileSystem>,
     settings: &Settings,
     context: Context,
 ) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::SourceFile);
     let settings: FilesSettings = settings.read().map_err(Failure::permanent)?;
-    Ok(Box::new(FilesSource::new(room, settings, context).map_err(Failure::permanent)?))
+    Ok(Box::new(FilesSource::new(file_system, settings, context).map_err(Failure::permanent)?))
 }
 
 impl FilesSource {
     fn new(
-        room: Arc<dyn Room>,
+        file_system: Arc<dyn FileSystem>,
         settings: FilesSettings,
         context: Context,
     ) -> Result<FilesSource, FilesError> {
@@ -200,7 +200,8 @@ impl FilesSource {
         };
         let complete = matches!(settings.mode, FileMode::Complete { .. });
         let patterns = Patterns::new(settings.paths, complete, suffix)?;
-        let discovery = Discovery::new(room.clone(), patterns, context.component.clone(), &context.meter);
+        let discovery =
+            Discovery::new(file_system.clone(), patterns, context.component.clone(), &context.meter);
         let (grouping, pause) = match settings.multiline {
             None => (None, None),
             Some(multiline) => {
@@ -217,8 +218,8 @@ impl FilesSource {
             events_max: settings.batch,
             follow: matches!(settings.mode, FileMode::Follow { .. }),
             decompress: settings.decompress,
-            room,
-            rests: Rests::default(),
+            file_system,
+            partial_lines: PartialLines::default(),
         };
         Ok(FilesSource {
             component: context.component.clone(),
@@ -267,7 +268,7 @@ impl Source for FilesSource {
             return vec![Failure::from(error)];
         }
         let path = positions.clone();
-        let tried = self.rules.room.executor().run(move || positions::probe(&path)).await;
+        let tried = self.rules.file_system.executor().run(move || positions::probe(&path)).await;
         let tried = tried.map_err(FilesError::from).and_then(|tried| tried.map_err(FilesError::from));
         tried.err().map(FilesError::into_failure).into_iter().collect()
     }

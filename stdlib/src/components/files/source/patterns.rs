@@ -56,26 +56,26 @@ enum Part {
     /// It is this.
     Name(OsString),
     /// It is like this. What begins with a dot has to be asked for by a dot.
-    Like { glob: GlobMatcher, takes_hidden: bool },
+    Glob { glob: GlobMatcher, matches_hidden: bool },
     /// `**`: any number of directories, or everything below.
-    Any,
+    Recursive,
 }
 
 /// For a directory: which part of which pattern the names in it have to match.
-pub(in crate::components::files) type Places = Vec<(usize, usize)>;
+pub(in crate::components::files) type PartialMatches = Vec<(usize, usize)>;
 
 /// What becomes of a name in a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::components::files) struct Step {
+pub(in crate::components::files) struct NameMatch {
     /// Whether a file of this name is wanted.
     pub(in crate::components::files) file: bool,
     /// Whether a file of this name would be wanted, but is still being written, as its name says.
     pub(in crate::components::files) unfinished: bool,
     /// If it is a directory, what is wanted there; empty if nothing is.
-    pub(in crate::components::files) below: Places,
+    pub(in crate::components::files) below: PartialMatches,
 }
 
-impl Step {
+impl NameMatch {
     /// Whether anything of that name matters.
     pub(in crate::components::files) fn matters(&self) -> bool {
         self.file || self.unfinished || !self.below.is_empty()
@@ -109,13 +109,13 @@ impl Patterns {
     }
 
     /// The directories where looking begins: those that hold all that a pattern matches.
-    pub(in crate::components::files) fn begin(&self) -> BTreeMap<PathBuf, Places> {
-        let mut begin: BTreeMap<PathBuf, Places> = BTreeMap::new();
+    pub(in crate::components::files) fn begin(&self) -> BTreeMap<PathBuf, PartialMatches> {
+        let mut begin: BTreeMap<PathBuf, PartialMatches> = BTreeMap::new();
         for (number, pattern) in self.all.iter().enumerate() {
             let last = pattern.parts.len().saturating_sub(1);
             let names = pattern.parts[..last].iter().map_while(|part| match part {
                 Part::Name(name) => Some(name),
-                Part::Like { .. } | Part::Any => None,
+                Part::Glob { .. } | Part::Recursive => None,
             });
             let (mut directory, mut depth) = (PathBuf::from("/"), 0);
             for name in names {
@@ -128,20 +128,20 @@ impl Patterns {
     }
 
     /// What becomes of a name in a directory with these places.
-    pub(in crate::components::files) fn step(&self, places: &Places, name: &OsStr) -> Step {
-        let mut step = Step::default();
+    pub(in crate::components::files) fn step(&self, partial: &PartialMatches, name: &OsStr) -> NameMatch {
+        let mut step = NameMatch::default();
         let hidden = name.as_bytes().first() == Some(&b'.');
-        for &(number, depth) in places {
+        for &(number, depth) in partial {
             let pattern = &self.all[number];
             let matches = match &pattern.parts[depth] {
                 Part::Name(wanted) => wanted == name,
-                Part::Like { glob, takes_hidden } => (*takes_hidden || !hidden) && glob.is_match(name),
-                Part::Any => !hidden,
+                Part::Glob { glob, matches_hidden } => (*matches_hidden || !hidden) && glob.is_match(name),
+                Part::Recursive => !hidden,
             };
             if !matches {
                 continue;
             }
-            if matches!(pattern.parts[depth], Part::Any) {
+            if matches!(pattern.parts[depth], Part::Recursive) {
                 self.add(&mut step.below, number, depth);
             } else if depth + 1 < pattern.parts.len() {
                 self.add(&mut step.below, number, depth + 1);
@@ -161,12 +161,12 @@ impl Patterns {
     }
 
     /// What becomes of a path from the root on.
-    pub(in crate::components::files) fn judge(&self, path: &Path) -> Step {
-        let mut places = Places::new();
+    pub(in crate::components::files) fn match_path(&self, path: &Path) -> NameMatch {
+        let mut partial = PartialMatches::new();
         for number in 0..self.all.len() {
-            self.add(&mut places, number, 0);
+            self.add(&mut partial, number, 0);
         }
-        let mut step = Step { below: places, ..Step::default() };
+        let mut step = NameMatch { below: partial, ..NameMatch::default() };
         for component in path.components() {
             match component {
                 Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
@@ -180,26 +180,26 @@ impl Patterns {
     /// Of these places, those that are names: they are looked up, and the directory is not listed for them.
     pub(in crate::components::files) fn names<'a>(
         &'a self,
-        places: &'a Places,
+        partial: &'a PartialMatches,
     ) -> impl Iterator<Item = &'a OsStr> {
-        places.iter().filter_map(|&(number, depth)| match &self.all[number].parts[depth] {
+        partial.iter().filter_map(|&(number, depth)| match &self.all[number].parts[depth] {
             Part::Name(name) => Some(name.as_os_str()),
-            Part::Like { .. } | Part::Any => None,
+            Part::Glob { .. } | Part::Recursive => None,
         })
     }
 
     /// Whether the directory has to be listed.
-    pub(in crate::components::files) fn lists(&self, places: &Places) -> bool {
-        places.iter().any(|&(number, depth)| !matches!(self.all[number].parts[depth], Part::Name(_)))
+    pub(in crate::components::files) fn needs_listing(&self, partial: &PartialMatches) -> bool {
+        partial.iter().any(|&(number, depth)| !matches!(self.all[number].parts[depth], Part::Name(_)))
     }
 
     /// Adds a place, and the one behind it if it may be left out.
-    fn add(&self, places: &mut Places, number: usize, depth: usize) {
+    fn add(&self, partial: &mut PartialMatches, number: usize, depth: usize) {
         let parts = &self.all[number].parts;
-        if depth < parts.len() && !places.contains(&(number, depth)) {
-            places.push((number, depth));
-            if matches!(parts[depth], Part::Any) {
-                self.add(places, number, depth + 1);
+        if depth < parts.len() && !partial.contains(&(number, depth)) {
+            partial.push((number, depth));
+            if matches!(parts[depth], Part::Recursive) {
+                self.add(partial, number, depth + 1);
             }
         }
     }
@@ -222,7 +222,7 @@ impl Pattern {
         for name in names {
             last = name;
             match Part::new(name)? {
-                Part::Any if matches!(parts.last(), Some(Part::Any)) => {}
+                Part::Recursive if matches!(parts.last(), Some(Part::Recursive)) => {}
                 part => parts.push(part),
             }
         }
@@ -233,7 +233,7 @@ impl Pattern {
 impl Part {
     fn new(text: &str) -> Result<Part, globset::Error> {
         if text == "**" {
-            return Ok(Part::Any);
+            return Ok(Part::Recursive);
         }
         let mut name = String::new();
         let mut characters = text.chars();
@@ -248,8 +248,8 @@ impl Part {
         if is_name {
             return Ok(Part::Name(name.into()));
         }
-        let takes_hidden = text.starts_with('.') || text.starts_with("\\.");
-        Ok(Part::Like { glob: glob_of(text)?.compile_matcher(), takes_hidden })
+        let matches_hidden = text.starts_with('.') || text.starts_with("\\.");
+        Ok(Part::Glob { glob: glob_of(text)?.compile_matcher(), matches_hidden })
     }
 }
 
@@ -331,7 +331,7 @@ mod tests {
     }
 
     fn takes(pattern: &str, path: &str) -> bool {
-        patterns(&[pattern]).judge(Path::new(path)).file
+        patterns(&[pattern]).match_path(Path::new(path)).file
     }
 
     #[test]
@@ -356,10 +356,10 @@ mod tests {
     #[test]
     fn what_is_still_written_is_left_alone_unless_it_is_asked_for() {
         for name in ["a.tmp", "a.csv.PART", "a.filepart", "a~", "a.swp", "a.csv._COPYING_"] {
-            let step = patterns(&["/in/*"]).judge(&Path::new("/in").join(name));
+            let step = patterns(&["/in/*"]).match_path(&Path::new("/in").join(name));
             assert!(step.unfinished && !step.file, "{name}");
             let follow = Patterns::new(vec!["/in/*".into()], false, None).unwrap();
-            assert!(follow.judge(&Path::new("/in").join(name)).file, "{name}");
+            assert!(follow.match_path(&Path::new("/in").join(name)).file, "{name}");
         }
         assert!(takes("/in/*.tmp", "/in/a.tmp") && takes("/in/a~", "/in/a~"));
         assert!(takes("/in/*", "/in/part") && takes("/in/*", "/in/a.tmp.csv"));
@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn only_directories_that_can_hold_a_match_matter() {
         let patterns = patterns(&["/data*/logs/*.log", "/var/**/x/{a/b,c}.txt"]);
-        let below = |path: &str| !patterns.judge(Path::new(path)).below.is_empty();
+        let below = |path: &str| !patterns.match_path(Path::new(path)).below.is_empty();
         for (path, matters) in [
             ("/data1", true),
             ("/data1/logs", true),
@@ -393,7 +393,7 @@ mod tests {
             assert_eq!(below(path), matters, "{path}");
         }
         for path in ["/data1/logs/a.log", "/var/x/a/b.txt", "/var/q/r/x/c.txt"] {
-            assert!(patterns.judge(Path::new(path)).file, "{path}");
+            assert!(patterns.match_path(Path::new(path)).file, "{path}");
         }
     }
 
@@ -403,7 +403,7 @@ mod tests {
         let refused = Patterns::new(vec![pattern], true, None).unwrap_err();
         assert!(matches!(refused, FilesError::Alternatives { .. }), "{refused}");
         let fine = Patterns::new(vec![format!("/in/{}", "{a,b}".repeat(9))], true, None).unwrap();
-        assert!(fine.judge(Path::new("/in/ababababa")).file);
+        assert!(fine.match_path(Path::new("/in/ababababa")).file);
     }
 
     proptest! {
@@ -418,7 +418,7 @@ mod tests {
             prop_assume!(pattern.split('/').all(|name| name == "**" || !name.contains("**")));
             if let Ok(glob) = glob_of(&pattern) {
                 let expected = glob.compile_matcher().is_match(&path);
-                let found = Patterns::new(vec![pattern.clone()], true, None).unwrap().judge(Path::new(&path)).file;
+                let found = Patterns::new(vec![pattern.clone()], true, None).unwrap().match_path(Path::new(&path)).file;
                 prop_assert_eq!(found, expected, "{} {}", pattern, path);
             }
         }
@@ -426,7 +426,7 @@ mod tests {
         #[test]
         fn any_pattern_is_taken_or_refused(pattern in "[a/*?\\[\\]{},!.\\\\^-]{0,16}") {
             if let Ok(patterns) = Patterns::new(vec![pattern], true, None) {
-                patterns.judge(Path::new("/a/a.a"));
+                patterns.match_path(Path::new("/a/a.a"));
                 patterns.begin();
             }
         }

@@ -7,7 +7,7 @@
 //! A lock beside it keeps a second agent away. Anybody can remove that file, so the positions are locked as well,
 //! which nobody removes without a loss, and each save looks whether both are still held.
 
-mod ends;
+mod downstream;
 mod format;
 
 use std::io;
@@ -23,7 +23,7 @@ use weir_runtime::storage::{Access, Directory, DirectoryError, LockError, Storag
 
 use super::consumed::Consumed;
 use super::identity::{Head, Key, Name, Stamp};
-pub(super) use ends::{Ends, LessKnown};
+pub(super) use downstream::{Downstream, DownstreamLoss};
 use format::FormatError;
 
 /// What is appended to the name of the positions for the file by which it is accepted that the ends behind
@@ -32,7 +32,7 @@ pub(super) const ACCEPT_SUFFIX: &str = ".accept";
 
 /// A file, as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Remembered {
+pub(super) struct RememberedFile {
     /// The name of its partition.
     pub(super) partition: String,
     /// Where it was seen last, for whoever reads this.
@@ -61,7 +61,7 @@ pub(super) struct Remembered {
 
 /// A packed file that was found to be a copy of one that another file brings, or has brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Copied {
+pub(super) struct RememberedCopy {
     pub(super) key: Key,
     /// What state it was in then.
     pub(super) stamp: Stamp,
@@ -74,16 +74,16 @@ pub(super) struct Copied {
 /// Everything that is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::components::files) struct Memory {
-    pub(super) files: Vec<Remembered>,
-    pub(super) copies: Vec<Copied>,
+    pub(super) files: Vec<RememberedFile>,
+    pub(super) copies: Vec<RememberedCopy>,
     /// Who has what was delivered.
-    pub(super) ends: Ends,
+    pub(super) downstream: Downstream,
 }
 
-impl Remembered {
+impl RememberedFile {
     /// Nothing but the name of a partition.
-    pub(super) fn named(partition: &Partition, name: Name) -> Remembered {
-        Remembered {
+    pub(super) fn named(partition: &Partition, name: Name) -> RememberedFile {
+        RememberedFile {
             partition: partition.name().to_string(),
             path: String::new(),
             position: DeliveredThrough::default(),
@@ -136,16 +136,16 @@ pub(in crate::components::files) enum PositionsError {
     )]
     Format { path: PathBuf, source: FormatError },
     #[error(
-        "{lack}: the positions {path} were delivered to more. Put back what belongs to these positions; or remove \
+        "{loss}: the positions {path} were delivered to more. Put back what belongs to these positions; or remove \
          {path}, then what is missing is read again, and what arrived may arrive twice; or make the empty file \
          {path}{ACCEPT_SUFFIX}, then the source goes on behind the positions without it",
         path = path.display()
     )]
-    LessKnown { path: PathBuf, lack: LessKnown },
+    DownstreamLoss { path: PathBuf, loss: DownstreamLoss },
 }
 
 /// Keeps positions, and others away while it lives.
-pub(in crate::components::files) trait KeepPositions: Send + Sync {
+pub(in crate::components::files) trait PositionsStore: Send + Sync {
     /// Replaces what is there. It blocks until that is on disk.
     fn save(&self, memory: &Memory) -> Result<(), PositionsError>;
 
@@ -157,24 +157,27 @@ pub(in crate::components::files) trait KeepPositions: Send + Sync {
 }
 
 /// A file of positions in a directory; locked while it lives.
-pub(super) struct Positions<S: Storage> {
+pub(super) struct PositionsFile<S: Storage> {
     directory: S,
     name: String,
     /// The whole path, for messages.
     path: PathBuf,
-    held: Mutex<Held<S>>,
+    held: Mutex<Locks<S>>,
 }
 
 /// What keeps others away.
-struct Held<S: Storage> {
+struct Locks<S: Storage> {
     lock: S::Lock,
     /// The positions as they are on disk, locked; none before the first save.
     saved: Option<S::File>,
 }
 
-impl<S: Storage> Positions<S> {
+impl<S: Storage> PositionsFile<S> {
     /// Takes the lock, and reads what is there. `None`: nothing was ever kept.
-    pub(super) fn open(directory: S, path: &Path) -> Result<(Positions<S>, Option<Memory>), PositionsError> {
+    pub(super) fn open(
+        directory: S,
+        path: &Path,
+    ) -> Result<(PositionsFile<S>, Option<Memory>), PositionsError> {
         let failed = |action| {
             let path = path.to_path_buf();
             move |source| PositionsError::File { action, path, source }
@@ -192,8 +195,8 @@ impl<S: Storage> Positions<S> {
                 break (Some(file), Some(text));
             }
         };
-        let held = Mutex::new(Held { lock, saved });
-        let positions = Positions { directory, name, path: path.to_path_buf(), held };
+        let held = Mutex::new(Locks { lock, saved });
+        let positions = PositionsFile { directory, name, path: path.to_path_buf(), held };
         let Some(text) = text else { return Ok((positions, None)) };
         let memory = format::read(&text)
             .map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
@@ -201,7 +204,7 @@ impl<S: Storage> Positions<S> {
     }
 
     fn replace(&self, memory: &Memory) -> io::Result<S::File> {
-        let contradiction = memory.files.iter().find_map(Remembered::contradiction);
+        let contradiction = memory.files.iter().find_map(RememberedFile::contradiction);
         assert_eq!(contradiction, None, "positions that could not be read back");
         let text = format::write(memory)?;
         let new = format!("{}.new", self.name);
@@ -218,7 +221,7 @@ impl<S: Storage> Positions<S> {
     ///
     /// # Errors
     /// When another agent has it, or had it meanwhile.
-    fn hold(&self, held: &mut Held<S>) -> Result<(), PositionsError> {
+    fn hold(&self, held: &mut Locks<S>) -> Result<(), PositionsError> {
         let failed = |source| self.failed("looking for the lock of", source);
         if self.directory.still_holds(&held.lock, &lock_name(&self.name)).map_err(failed)? {
             return Ok(());
@@ -268,7 +271,7 @@ pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
     }
 }
 
-impl<S: Storage> KeepPositions for Positions<S> {
+impl<S: Storage> PositionsStore for PositionsFile<S> {
     fn save(&self, memory: &Memory) -> Result<(), PositionsError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.hold(&mut held)?;

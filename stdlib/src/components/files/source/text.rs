@@ -10,11 +10,11 @@ use weir_runtime::source::DeliveredThrough;
 use super::consumed::{Consumed, Running};
 use super::content::{Content, Packing};
 use super::copies::{Descent, Kin, descent, may_be};
+use super::file_system::FileSystem;
 use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp, State};
-use super::positions::Remembered;
-use super::reading::{Chunk, Reading};
-use super::rests::{Rest, Rests};
-use super::room::Room;
+use super::partial_lines::{PartialLine, PartialLines};
+use super::positions::RememberedFile;
+use super::text_reader::{Chunk, TextReader};
 use super::tracked::FileId;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Ending, LineRules, Split};
@@ -35,9 +35,9 @@ pub(super) struct TextRules {
     /// What is packed is read as what it was before.
     pub(super) decompress: bool,
     /// Where their files are.
-    pub(super) room: Arc<dyn Room>,
+    pub(super) file_system: Arc<dyn FileSystem>,
     /// Where last lines without their ends are kept.
-    pub(super) rests: Rests,
+    pub(super) partial_lines: PartialLines,
 }
 
 /// What is known of a text.
@@ -50,7 +50,7 @@ pub(super) struct Text {
     /// How it begins, as far as is known by now.
     pub(super) head: Head,
     packing: Option<Packing>,
-    pub(super) reading: Reading,
+    pub(super) reader: TextReader,
     /// The last bytes before the position.
     tail: Vec<u8>,
     /// What state its file was in before it was read last.
@@ -58,7 +58,7 @@ pub(super) struct Text {
     /// Whether it was read to its end then.
     pub(super) at_rest: bool,
     /// What waits behind the position for a line's end.
-    pub(super) rest: Option<Rest>,
+    pub(super) partial_line: Option<PartialLine>,
 }
 
 /// What a turn at a file has brought.
@@ -71,33 +71,33 @@ pub(super) enum Outcome {
     /// What was read has changed, or what should not grow has.
     Changed,
     /// The file ends within what was packed.
-    Torn,
+    Incomplete,
 }
 
 /// What is known to be delivered of a text before it is read on. It may be less than channels were given, and
 /// reading goes on behind those.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Begun {
+pub(super) struct Progress {
     pub(super) delivered: DeliveredThrough,
     pub(super) consumed: Option<Consumed>,
 }
 
-impl Begun {
-    pub(super) fn of(known: &Remembered) -> Begun {
-        Begun { delivered: known.position, consumed: known.consumed }
+impl Progress {
+    pub(super) fn of(known: &RememberedFile) -> Progress {
+        Progress { delivered: known.position, consumed: known.consumed }
     }
 }
 
 /// What a file has turned out to be.
 pub(super) enum Identified {
     /// A text to be read from its position on.
-    Text(Box<Text>, Content, Begun),
+    Text(Box<Text>, Content, Progress),
     /// The same, after what was known of the file has turned out to be gone.
-    Anew(Box<Text>, Content, &'static str),
+    Restarted(Box<Text>, Content, &'static str),
     /// There is no text yet, and in a file that is complete there never will be.
     Empty(Stamp),
     /// The file ends before any of its packed text.
-    Torn,
+    Incomplete,
     /// There is another file at the path now.
     Moved,
     /// A packed text that begins like this. What it may be a copy of has to be said.
@@ -118,7 +118,7 @@ pub(super) enum Identified {
 pub(super) struct Knowledge {
     pub(super) key: Key,
     /// What is remembered of files that lay at the same place.
-    pub(super) remembered: Vec<Remembered>,
+    pub(super) remembered: Vec<RememberedFile>,
     /// Earlier generations have been there.
     pub(super) generation_min: u32,
     /// What a packed one may be a copy of, once that is asked for.
@@ -127,7 +127,7 @@ pub(super) struct Knowledge {
 
 /// Opens a file and finds out what it is.
 pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
-    let mut content = Content::open(&*rules.room, path)?;
+    let mut content = Content::open(&*rules.file_system, path)?;
     let State { key, stamp } = content.state()?;
     if key != knowledge.key {
         return Ok(Identified::Moved);
@@ -140,28 +140,28 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
     };
     let mut content = content.unpacked(packing)?;
     let head = content.head()?;
-    if head.len() < HEAD_BYTES && content.is_torn() {
-        return Ok(Identified::Torn);
+    if head.len() < HEAD_BYTES && content.is_incomplete() {
+        return Ok(Identified::Incomplete);
     }
     if head.is_empty() {
         return Ok(Identified::Empty(stamp));
     }
     if !knowledge.remembered.iter().any(|known| may_be(known.head, &head)) {
         let Some(kin) = &knowledge.kin else { return Ok(Identified::Packed(head)) };
-        match descent(&mut content, kin, rules.room.as_ref())? {
+        match descent(&mut content, kin, rules.file_system.as_ref())? {
             Descent::Unknown if !rules.decompress => {
-                return recognise(Content::open(&*rules.room, path)?, None, stamp, knowledge, rules);
+                return recognise(Content::open(&*rules.file_system, path)?, None, stamp, knowledge, rules);
             }
             Descent::Unknown => {}
             Descent::Copies(id) => return Ok(Identified::Copies(id)),
             Descent::Done(partition) => return Ok(Identified::Done(partition)),
-            Descent::Unfinished => return Ok(Identified::Torn),
+            Descent::Unfinished => return Ok(Identified::Incomplete),
             Descent::Unsure => return Ok(Identified::Undecided),
             Descent::Replaced(id) => return Ok(Identified::Replaced(id)),
-            Descent::From(running, partition, begun) => {
+            Descent::From(running, partition, progress) => {
                 let mut text = Text::new(key, 0, Head::of(&head), Some(packing), stamp, running);
                 text.partition = Some(partition);
-                return Ok(Identified::Text(Box::new(text), content, begun));
+                return Ok(Identified::Text(Box::new(text), content, progress));
             }
         }
     }
@@ -177,32 +177,33 @@ fn recognise(
     rules: &TextRules,
 ) -> io::Result<Identified> {
     let head = content.head()?;
-    let named = |known| Some((Remembered::name(known)?, known));
-    let mut generations: Vec<(Name, &Remembered)> = knowledge.remembered.iter().filter_map(named).collect();
+    let named = |known| Some((RememberedFile::name(known)?, known));
+    let mut generations: Vec<(Name, &RememberedFile)> =
+        knowledge.remembered.iter().filter_map(named).collect();
     generations.sort_by_key(|(name, _)| std::cmp::Reverse(name.generation));
     let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
     let next_generation = next_generation.max(knowledge.generation_min);
     let text = |generation, running| {
         Box::new(Text::new(knowledge.key, generation, Head::of(&head), packing, stamp, running))
     };
-    let same = |(name, known): &&(Name, &Remembered)| name.head.begins(&head) && known.head.begins(&head);
+    let same = |(name, known): &&(Name, &RememberedFile)| name.head.begins(&head) && known.head.begins(&head);
     let Some((name, known)) = generations.iter().find(same) else {
         let text = text(next_generation, Running::new(0));
         return Ok(match generations.iter().any(|(name, _)| name.head.length > 0) {
-            true => Identified::Anew(text, content, "it begins with another text than it did"),
-            false => Identified::Text(text, content, Begun::default()),
+            true => Identified::Restarted(text, content, "it begins with another text than it did"),
+            false => Identified::Text(text, content, Progress::default()),
         });
     };
     match resumed(&mut content, known, packing.is_none(), stamp)? {
         Resumed::Running(running) => {
             let mut text = text(name.generation, running);
             text.partition = Some(Partition::new(known.partition.clone()));
-            Ok(Identified::Text(text, content, Begun::of(known)))
+            Ok(Identified::Text(text, content, Progress::of(known)))
         }
-        Resumed::Shorter if content.is_torn() => Ok(Identified::Torn),
+        Resumed::Shorter if content.is_incomplete() => Ok(Identified::Incomplete),
         Resumed::Shorter if rules.follow => {
             let text = text(next_generation, Running::new(0));
-            Ok(Identified::Anew(text, content, "it is shorter than what was read of it"))
+            Ok(Identified::Restarted(text, content, "it is shorter than what was read of it"))
         }
         Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
     }
@@ -215,7 +216,7 @@ enum Resumed {
 }
 
 /// Goes on with a text behind what is remembered of it, if that is still there.
-fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
+fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
     let position = known.reads_on_at();
     if plain && stamp.length < position {
         return Ok(Resumed::Shorter);
@@ -237,7 +238,7 @@ fn resumed(content: &mut Content, known: &Remembered, plain: bool, stamp: Stamp)
 
 /// A text of which nothing is wanted that is there now, but for a last line without its end.
 pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
-    let mut content = Content::open(&*rules.room, path)?;
+    let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
     let mut packing = content.packing()?;
     match packing {
@@ -288,18 +289,18 @@ impl Text {
         stamp: Stamp,
         running: Running,
     ) -> Text {
-        let reading = Reading::new(running.through(), running);
+        let reader = TextReader::new(running.through(), running);
         Text {
             key,
             generation,
             partition: None,
             head,
             packing,
-            reading,
+            reader,
             tail: Vec::new(),
             stamp,
             at_rest: false,
-            rest: None,
+            partial_line: None,
         }
     }
 
@@ -315,7 +316,7 @@ impl Text {
 
     /// The name as a partition, from now on.
     pub(super) fn name(&mut self) -> Partition {
-        let first = Some(self.reading.running.so_far()).filter(|first| first.base < first.through);
+        let first = Some(self.reader.running.so_far()).filter(|first| first.base < first.through);
         let name = Name { key: self.key, head: self.head, generation: self.generation, first };
         self.partition.get_or_insert_with(|| name.partition()).clone()
     }
@@ -349,14 +350,14 @@ impl Text {
         let closed = content.is_none();
         let mut content = match content {
             Some(content) => content,
-            None => Content::open(&*rules.room, path)?,
+            None => Content::open(&*rules.file_system, path)?,
         };
         let State { key, stamp } = content.state()?;
         if key != self.key {
             return Ok((content, Outcome::Moved));
         }
         // Where births are not known, another file may lie there now; or one that was too short to tell.
-        let look = rules.follow && (closed || self.reading.position == 0);
+        let look = rules.follow && (closed || self.reader.position == 0);
         if look && (rules.decompress || self.is_packed()) && content.packing()? != self.packing {
             return Ok((content, Outcome::Rewritten("it is packed in another way than it was")));
         }
@@ -375,14 +376,14 @@ impl Text {
             ending = Ending::End;
         }
         self.stamp = stamp;
-        self.rest = None;
+        self.partial_line = None;
         let mut chunk =
-            self.reading.turn(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
+            self.reader.turn(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
         self.at_rest = chunk.at_end;
-        self.rest = rules.rests.keep(std::mem::take(&mut chunk.rest));
+        self.partial_line = rules.partial_lines.keep(std::mem::take(&mut chunk.partial_line));
         if !rules.follow && chunk.at_end {
-            if content.is_torn() {
-                return Ok((content, Outcome::Torn));
+            if content.is_incomplete() {
+                return Ok((content, Outcome::Incomplete));
             }
             if content.state()?.stamp != stamp {
                 return Ok((content, Outcome::Changed));
@@ -417,14 +418,14 @@ impl Text {
         if !rules.follow {
             return Ok((stamp != self.stamp).then_some(Outcome::Changed));
         }
-        let position = self.reading.position;
+        let position = self.reader.position;
         if position == 0 {
             return self.changed_before_it_was_read(content);
         }
         if self.is_packed() && !closed {
             return Ok(None);
         }
-        let so_far = self.reading.running.so_far();
+        let so_far = self.reader.running.so_far();
         if self.is_packed() {
             // It has to be unpacked up to there in any case.
             let same = so_far.is_in(content)?;
@@ -464,19 +465,28 @@ impl Text {
     }
 
     /// What waited for a line's end that will never come, as events.
-    pub(super) fn end_of_rest(&mut self, rules: &TextRules) -> Option<Chunk> {
-        let rest = self.rest.take()?;
-        let (buffer, after) = (rest.text().to_vec(), self.reading.position);
+    pub(super) fn finish_partial_line(&mut self, rules: &TextRules) -> Option<Chunk> {
+        let partial_line = self.partial_line.take()?;
+        let (buffer, after) = (partial_line.text().to_vec(), self.reader.position);
         let Split { spans, too_long, .. } = rules.lines.split(&buffer, after, Ending::End, usize::MAX);
         let next = after + buffer.len() as u64;
-        self.reading.running.add(&buffer);
-        (self.reading.position, self.reading.scanned) = (next, next);
+        self.reader.running.add(&buffer);
+        (self.reader.position, self.reader.scanned) = (next, next);
         self.name();
-        Some(Chunk { buffer, spans, after, next, too_long, at_end: true, seen: next, rest: Vec::new() })
+        Some(Chunk {
+            buffer,
+            spans,
+            after,
+            next,
+            too_long,
+            at_end: true,
+            seen: next,
+            partial_line: Vec::new(),
+        })
     }
 
     /// The same file, begun anew. `None`: it is packed now, and what it is has to be found out.
-    pub(super) fn anew(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
+    pub(super) fn restart(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
         let mut content = content.plain();
         if content.packing()?.is_some() {
             return Ok(None);

@@ -12,13 +12,13 @@ use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 use xxhash_rust::xxh3::xxh3_64;
 
-pub(super) use self::pruning::LOOKS;
+pub(super) use self::pruning::SCANS_TO_FIND_ALL;
 use super::consumed::{Consumed, Marks};
 use super::content::Content;
-use super::discovery::{Seen, Sighting};
+use super::discovery::{FoundFile, Scan};
 use super::identity::{Key, Name, Stamp};
-use super::positions::{Copied, Ends, Memory, Remembered};
-use super::text::{Begun, Knowledge, Text};
+use super::positions::{Downstream, Memory, RememberedCopy, RememberedFile};
+use super::text::{Knowledge, Progress, Text};
 
 /// A number for each file that is known, never used twice in a run.
 pub(super) type FileId = u64;
@@ -35,7 +35,7 @@ pub(super) enum Phase {
     /// Read to its end, and that is it.
     Finished,
     /// There is something wrong with it.
-    SetAside,
+    Quarantined,
 }
 
 /// Whether a file that has gone while it was closed is looked for under names that don't match.
@@ -53,10 +53,10 @@ pub(super) enum Search {
 
 /// How far putting a complete file away is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Away {
-    No,
+pub(super) enum AfterState {
+    Pending,
     /// An attempt failed by an outage. It may have given the file the hidden name that follows from this stamp.
-    Begun(Stamp),
+    Attempted(Stamp),
     Done,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Tracked {
     /// Whether it was looked for under other names since it has gone.
     pub(super) search: Search,
     /// It has gone, and what is there of its last line is handed on.
-    pub(super) is_let_go: bool,
+    pub(super) finishes_partial_line: bool,
     /// When it was found to hold another text, while its last line waited; and how many looks there had been.
     pub(super) rewritten_since: Option<(Instant, u64)>,
     /// Put and not delivered.
@@ -95,7 +95,7 @@ pub(super) struct Tracked {
     /// Whether it is not known by channels where it begins.
     pub(super) unconfirmed: bool,
     /// What is remembered of it, while it rests.
-    remembered: Option<Box<Remembered>>,
+    remembered: Option<Box<RememberedFile>>,
     /// Which generation it has at least, since others were read from the same file.
     generation_min: u32,
     /// What it was found to be a copy of, as it is now.
@@ -105,7 +105,7 @@ pub(super) struct Tracked {
     /// Where the text of a complete file ends, once it is read.
     pub(super) end: Option<u64>,
     /// Whether a complete file is put away.
-    pub(super) away: Away,
+    pub(super) after: AfterState,
     /// It could not be read, and is tried again then.
     pub(super) retry_at: Option<Instant>,
 }
@@ -127,11 +127,11 @@ struct Waits {
 }
 
 impl Tracked {
-    fn new(sighting: &Sighting) -> Tracked {
+    fn new(found: &FoundFile) -> Tracked {
         Tracked {
-            path: sighting.path.clone(),
-            key: sighting.key,
-            stamp: sighting.stamp,
+            path: found.path.clone(),
+            key: found.key,
+            stamp: found.stamp,
             phase: Phase::New,
             is_empty: false,
             gone_since: None,
@@ -143,7 +143,7 @@ impl Tracked {
             pending: None,
             is_unread: false,
             search: Search::Due,
-            is_let_go: false,
+            finishes_partial_line: false,
             rewritten_since: None,
             marks: Marks::default(),
             delivered: DeliveredThrough::default(),
@@ -154,17 +154,17 @@ impl Tracked {
             copy: None,
             waits: None,
             end: None,
-            away: Away::No,
+            after: AfterState::Pending,
             retry_at: None,
         }
     }
 
     /// Begins to read a text. What channels were given of it before counts as put, and no more.
-    pub(super) fn begin(&mut self, text: Box<Text>, begun: Begun) {
+    pub(super) fn begin(&mut self, text: Box<Text>, progress: Progress) {
         self.phase = Phase::Reading;
-        (self.delivered, self.delivered_hash) = (begun.delivered, begun.consumed);
-        let put = text.reading.running.so_far();
-        match text.reading.position > begun.delivered.position() {
+        (self.delivered, self.delivered_hash) = (progress.delivered, progress.consumed);
+        let put = text.reader.running.so_far();
+        match text.reader.position > progress.delivered.position() {
             true => self.marks.push(put),
             false => self.delivered_hash = Some(put),
         }
@@ -180,8 +180,8 @@ impl Tracked {
     }
 
     /// Whether it has a last line that waits for its end.
-    pub(super) fn rest_waits(&self) -> bool {
-        self.text.as_ref().is_some_and(|text| text.rest.is_some())
+    pub(super) fn has_partial_line(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.partial_line.is_some())
     }
 
     pub(super) fn is_packed(&self) -> bool {
@@ -189,20 +189,20 @@ impl Tracked {
     }
 
     /// What has to be known of it after a restart.
-    fn remember(&self) -> Option<Remembered> {
+    fn remember(&self) -> Option<RememberedFile> {
         let Some(text) = &self.text else { return self.remembered.as_deref().cloned() };
         let partition = text.partition.as_ref()?;
         let all = text.at_rest
-            && self.delivered.position() == text.reading.position
-            && self.phase != Phase::SetAside;
+            && self.delivered.position() == text.reader.position
+            && self.phase != Phase::Quarantined;
         let position = self.delivered;
         #[cfg(weir_bug)]
         let position = if weir_runtime::put_back!("position_saved_when_read") {
-            DeliveredThrough::not_wanted_before(text.reading.position).max(position)
+            DeliveredThrough::not_wanted_before(text.reader.position).max(position)
         } else {
             position
         };
-        Some(Remembered {
+        Some(RememberedFile {
             partition: partition.name().to_string(),
             path: self.path.to_string_lossy().into_owned(),
             position,
@@ -232,13 +232,13 @@ pub(super) struct Files {
     by_partition: HashMap<Partition, FileId>,
     next: FileId,
     /// Known, and not among those above.
-    remembered: HashMap<Key, Vec<Remembered>>,
+    remembered: HashMap<Key, Vec<RememberedFile>>,
     /// Of these the ones that have gone, in that order.
     gone: VecDeque<(Key, String)>,
     /// Copies that earlier runs have found, until they are seen.
-    copies: HashMap<Key, Copied>,
+    copies: HashMap<Key, RememberedCopy>,
     /// Whether a file was let go of that had not been looked into, since this was asked last.
-    lost_unknown: bool,
+    lost_unidentified: bool,
 }
 
 impl Files {
@@ -272,25 +272,25 @@ impl Files {
     }
 
     /// Takes note of what a look has seen. Gives back the files that are new or have changed.
-    pub(super) fn see(&mut self, seen: &Seen, resting: bool, now: Instant) -> Vec<FileId> {
+    pub(super) fn see(&mut self, seen: &Scan, resting: bool, now: Instant) -> Vec<FileId> {
         let mut news = Vec::new();
         self.by_path.clear();
         let mut there = HashSet::with_capacity(seen.files.len());
-        for sighting in &seen.files {
-            let id = match self.by_key.get(&sighting.key) {
+        for found in &seen.files {
+            let id = match self.by_key.get(&found.key) {
                 Some(&id) => id,
                 None => {
-                    let id = self.add(Tracked::new(sighting));
+                    let id = self.add(Tracked::new(found));
                     if self.was_copy(id, resting) {
-                        self.by_path.insert(hash(&sighting.path), id);
+                        self.by_path.insert(hash(&found.path), id);
                         there.insert(id);
                         continue;
                     }
-                    let known = self.remembered.get(&sighting.key).into_iter().flatten();
-                    let rests = known.into_iter().find(|known| known.rest == Some(sighting.stamp));
+                    let known = self.remembered.get(&found.key).into_iter().flatten();
+                    let rests = known.into_iter().find(|known| known.rest == Some(found.stamp));
                     match rests.cloned() {
                         Some(known) if resting => {
-                            self.forget_remembered(sighting.key, &known.partition);
+                            self.forget_remembered(found.key, &known.partition);
                             self.rest(id, known);
                         }
                         _ => news.push(id),
@@ -299,14 +299,14 @@ impl Files {
                 }
             };
             there.insert(id);
-            self.by_path.insert(hash(&sighting.path), id);
+            self.by_path.insert(hash(&found.path), id);
             let Some(file) = self.all.get_mut(&id) else { continue };
             (file.gone_since, file.search) = (None, Search::Due);
-            if file.path != sighting.path {
-                file.path.clone_from(&sighting.path);
+            if file.path != found.path {
+                file.path.clone_from(&found.path);
             }
-            if file.stamp != sighting.stamp {
-                (file.stamp, file.copy, file.is_empty) = (sighting.stamp, None, false);
+            if file.stamp != found.stamp {
+                (file.stamp, file.copy, file.is_empty) = (found.stamp, None, false);
                 news.push(id);
             }
         }
@@ -319,7 +319,7 @@ impl Files {
         news
     }
 
-    fn rest(&mut self, id: FileId, known: Remembered) {
+    fn rest(&mut self, id: FileId, known: RememberedFile) {
         if let Some(file) = self.all.get_mut(&id) {
             (file.phase, file.delivered) = (Phase::Resting, known.position);
             file.remembered = Some(Box::new(known));
@@ -339,10 +339,10 @@ impl Files {
         let old = self.all.get_mut(&id)?;
         old.gone_since = Some(now);
         old.phase = Phase::Finished;
-        let sighting = Sighting { path: old.path.clone(), key: old.key, stamp: old.stamp };
+        let found = FoundFile { path: old.path.clone(), key: old.key, stamp: old.stamp };
         let generation_min = old.text.as_ref().map_or(0, |text| text.generation + 1).max(old.generation_min);
-        let id = self.add(Tracked { generation_min, ..Tracked::new(&sighting) });
-        self.by_path.insert(hash(&sighting.path), id);
+        let id = self.add(Tracked { generation_min, ..Tracked::new(&found) });
+        self.by_path.insert(hash(&found.path), id);
         Some(id)
     }
 
@@ -362,16 +362,16 @@ impl Files {
 
     /// From now on, deliveries of this partition are the file's, and it is not remembered apart.
     pub(super) fn name(&mut self, id: FileId, partition: &Partition) {
-        let Some(key) = self.let_go_of_earlier(id, Some(partition)) else { return };
+        let Some(key) = self.detach_earlier(id, Some(partition)) else { return };
         if self.by_partition.insert(partition.clone(), id).is_none() {
             self.forget_wherever_it_is(key, partition.name());
-            self.let_go_of_others(key);
+            self.mark_others_gone(key);
         }
     }
 
     /// It is known what the file is: what was remembered of it and is another text is remembered apart, since
     /// copies of that may still be found. Gives back its key.
-    pub(super) fn let_go_of_earlier(&mut self, id: FileId, now: Option<&Partition>) -> Option<Key> {
+    pub(super) fn detach_earlier(&mut self, id: FileId, now: Option<&Partition>) -> Option<Key> {
         let file = self.all.get_mut(&id)?;
         let (key, before) = (file.key, file.remembered.take());
         let before = before.filter(|before| now.is_none_or(|now| before.partition != now.name()));
@@ -387,14 +387,14 @@ impl Files {
         self.forget_remembered(named, partition);
         if named != key {
             // It may have been read on from another copy before.
-            let has = |all: &Vec<Remembered>| all.iter().any(|known| known.partition == partition);
+            let has = |all: &Vec<RememberedFile>| all.iter().any(|known| known.partition == partition);
             let elsewhere = self.remembered.iter().find(|(_, all)| has(all)).map(|(key, _)| *key);
             elsewhere.into_iter().for_each(|key| self.forget_remembered(key, partition));
         }
     }
 
     /// It is known what lies at this place: what was there before has gone.
-    fn let_go_of_others(&mut self, key: Key) {
+    fn mark_others_gone(&mut self, key: Key) {
         for known in self.remembered.get(&key).into_iter().flatten() {
             let gone = (key, known.partition.clone());
             if !self.gone.contains(&gone) {
@@ -429,7 +429,7 @@ impl Files {
     /// An earlier run has put what is delivered now, and the file was not looked into again yet.
     fn deliver_remembered(&mut self, partition: &Partition, through: DeliveredThrough) {
         let Ok(name) = partition.name().parse::<Name>() else { return };
-        let is_it = |known: &&mut Remembered| known.partition == partition.name();
+        let is_it = |known: &&mut RememberedFile| known.partition == partition.name();
         let at_its_place = self.remembered.get_mut(&name.key).and_then(|all| all.iter_mut().find(is_it));
         let known = match at_its_place {
             Some(known) => Some(known),
@@ -446,7 +446,7 @@ impl Files {
         let tracked = self.all.values().filter_map(|file| file.remember());
         let files = tracked.chain(self.remembered.values().flatten().cloned()).collect();
         let copies = self.all.values().filter_map(|file| file.copied()).chain(self.copies.values().cloned());
-        Memory { files, copies: copies.collect(), ends: Ends::default() }
+        Memory { files, copies: copies.collect(), downstream: Downstream::default() }
     }
 }
 

@@ -22,11 +22,11 @@ use super::patterns::Patterns;
 /// More directories are not watched but looked through.
 const WATCHES_MAX: usize = 8_192;
 /// Room for what the kernel tells at once.
-const NEWS_BYTES: usize = 16 << 10;
+const EVENT_BUFFER_BYTES: usize = 16 << 10;
 
 /// What has happened.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct News {
+pub(super) struct Changes {
     /// These files have been written to.
     pub(super) written: HashSet<PathBuf>,
     /// Names that matter have come or gone, or the kernel has lost count.
@@ -42,7 +42,7 @@ pub(in crate::components::files) struct Watcher {
     watches_max: usize,
     paths: HashMap<i32, PathBuf>,
     known: HashMap<PathBuf, Watch>,
-    complained: bool,
+    has_warned: bool,
 }
 
 /// A directory that is watched.
@@ -60,16 +60,16 @@ impl Watcher {
         // What is unsound about it concerns descriptors that are not owned.
         #[expect(deprecated, reason = "what takes its place is unsafe; an owned descriptor is sound")]
         let made = made.and_then(AsyncFd::new);
-        let mut watcher = Watcher::silent(component, patterns);
+        let mut watcher = Watcher::disabled(component, patterns);
         match made {
             Ok(inotify) => watcher.inotify = Some(inotify),
-            Err(error) => watcher.complain(&error.to_string()),
+            Err(error) => watcher.warn_once(&error.to_string()),
         }
         watcher
     }
 
     /// Tells of nothing.
-    pub(super) fn silent(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
+    pub(super) fn disabled(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
         Watcher {
             component,
             patterns,
@@ -77,13 +77,13 @@ impl Watcher {
             watches_max: WATCHES_MAX,
             paths: HashMap::new(),
             known: HashMap::new(),
-            complained: false,
+            has_warned: false,
         }
     }
 
     /// Says once that news come late.
-    fn complain(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.complained, true) {
+    fn warn_once(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.has_warned, true) {
             warn!(
                 component = %self.component,
                 "the system does not tell of all changes at once: {reason}; the directories are looked through instead"
@@ -146,19 +146,19 @@ impl Watcher {
             }
         }
         if let Some(reason) = &refused {
-            self.complain(reason);
+            self.warn_once(reason);
         }
         all && refused.is_none()
     }
 
     /// Waits for news; for ever where there are none.
-    pub(super) async fn news(&mut self) -> News {
+    pub(super) async fn changes(&mut self) -> Changes {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
             let Ok(mut ready) = inotify.readable().await else { return std::future::pending().await };
-            let mut news = News::default();
-            let mut room = [const { MaybeUninit::uninit() }; NEWS_BYTES];
-            let mut reader = inotify::Reader::new(inotify.get_ref(), &mut room);
+            let mut changes = Changes::default();
+            let mut buffer = [const { MaybeUninit::uninit() }; EVENT_BUFFER_BYTES];
+            let mut reader = inotify::Reader::new(inotify.get_ref(), &mut buffer);
             // One fill of the room, so that the caller has its turn.
             loop {
                 let event = match reader.next() {
@@ -174,18 +174,18 @@ impl Watcher {
                 match (self.paths.get(&number), name) {
                     (Some(directory), Some(name)) => {
                         let path = directory.join(name);
-                        let step = self.patterns.judge(&path);
+                        let step = self.patterns.match_path(&path);
                         if events != ReadFlags::MODIFY {
                             // A name that is no directory may be a link to one.
                             let is_directory = events.contains(ReadFlags::ISDIR);
-                            news.names |= !step.below.is_empty() || (step.file && !is_directory);
+                            changes.names |= !step.below.is_empty() || (step.file && !is_directory);
                         } else if step.file {
-                            news.written.insert(path);
+                            changes.written.insert(path);
                         }
                     }
                     // The directory itself has gone or got another name, or the kernel has lost count.
                     (directory, None) => {
-                        news.names |= directory.is_some() || number < 0;
+                        changes.names |= directory.is_some() || number < 0;
                         if let Some(directory) = self.paths.remove(&number) {
                             self.known.remove(&directory);
                             if events.contains(ReadFlags::MOVE_SELF) {
@@ -200,8 +200,8 @@ impl Watcher {
                     break;
                 }
             }
-            if news != News::default() {
-                return news;
+            if changes != Changes::default() {
+                return changes;
             }
         }
     }
@@ -238,16 +238,16 @@ mod tests {
         assert!(watcher.watch(vec![directory(folder.path())]));
         let path = folder.path().join("a.log");
         fs::write(&path, "").unwrap();
-        assert!(watcher.news().await.names);
+        assert!(watcher.changes().await.names);
         append(&path);
-        let mut news = News::default();
-        while news.written.is_empty() {
-            news = watcher.news().await;
+        let mut changes = Changes::default();
+        while changes.written.is_empty() {
+            changes = watcher.changes().await;
         }
-        assert!(news.written.contains(&path));
+        assert!(changes.written.contains(&path));
         fs::rename(&path, folder.path().join("b.log")).unwrap();
-        while !news.names {
-            news = watcher.news().await;
+        while !changes.names {
+            changes = watcher.changes().await;
         }
     }
 
@@ -261,8 +261,8 @@ mod tests {
         fs::write(folder.path().join(".hidden.log"), "1").unwrap();
         fs::create_dir(folder.path().join("folder.log")).unwrap();
         append(&folder.path().join("a.log"));
-        let news = watcher.news().await;
-        assert_eq!((news.written.len(), news.names), (1, false));
+        let changes = watcher.changes().await;
+        assert_eq!((changes.written.len(), changes.names), (1, false));
     }
 
     #[tokio::test]
@@ -273,16 +273,16 @@ mod tests {
         let mut watcher = watcher(folder.path(), "in/*.log");
         assert!(watcher.watch(vec![directory(&inner)]));
         fs::rename(&inner, &moved).unwrap();
-        assert!(watcher.news().await.names);
+        assert!(watcher.changes().await.names);
         fs::create_dir(&inner).unwrap();
         assert!(watcher.watch(vec![directory(&inner)]));
         fs::write(moved.join("b.log"), "1").unwrap();
         fs::write(inner.join("a.log"), "1").unwrap();
-        let mut news = watcher.news().await;
-        while news.written.is_empty() {
-            news = watcher.news().await;
+        let mut changes = watcher.changes().await;
+        while changes.written.is_empty() {
+            changes = watcher.changes().await;
         }
-        assert_eq!(news.written, HashSet::from([inner.join("a.log")]));
+        assert_eq!(changes.written, HashSet::from([inner.join("a.log")]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -293,11 +293,11 @@ mod tests {
         let mut watcher = watcher(folder.path(), "**/*.log");
         watcher.watches_max = 1;
         let both = || vec![directory(folder.path()), directory(&inner)];
-        assert!(!watcher.watch(both()) && watcher.complained);
+        assert!(!watcher.watch(both()) && watcher.has_warned);
         assert!(!watcher.watch(both()) && watcher.paths.len() == 1);
-        let silent = Watcher::silent("test".into(), watcher.patterns.clone());
-        let mut none = Watcher { component: "test".into(), ..silent };
+        let disabled = Watcher::disabled("test".into(), watcher.patterns.clone());
+        let mut none = Watcher { component: "test".into(), ..disabled };
         assert!(!none.watch(both()));
-        tokio::time::timeout(Duration::from_secs(60), none.news()).await.unwrap_err();
+        tokio::time::timeout(Duration::from_secs(60), none.changes()).await.unwrap_err();
     }
 }

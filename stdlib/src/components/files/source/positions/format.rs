@@ -18,7 +18,7 @@ use serde::Deserialize;
 use thiserror::Error;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{Copied, Ends, Memory, Remembered};
+use super::{Downstream, Memory, RememberedCopy, RememberedFile};
 
 /// The version of the format.
 const VERSION: u32 = 3;
@@ -53,12 +53,13 @@ struct Loaded {
     #[serde(default)]
     checksum: String,
     #[serde(default)]
-    ends: Ends,
+    #[serde(rename = "ends")]
+    downstream: Downstream,
     #[serde(default)]
     sums: Vec<String>,
-    files: Vec<Remembered>,
+    files: Vec<RememberedFile>,
     #[serde(default)]
-    copies: Vec<Copied>,
+    copies: Vec<RememberedCopy>,
 }
 
 /// What is written beside the canonical JSON of what is remembered, so that a change of it is noticed.
@@ -71,16 +72,16 @@ struct Seal {
 /// A part of the canonical JSON.
 #[derive(Clone, Copy)]
 enum Part {
-    Ends,
+    Downstream,
     Files,
     Copies,
 }
 
 /// Makes the canonical JSON, piece by piece in one buffer: of very many files there is none twice in memory.
 fn seal(
-    ends: &Ends,
-    files: &[Remembered],
-    copies: &[Copied],
+    downstream: &Downstream,
+    files: &[RememberedFile],
+    copies: &[RememberedCopy],
     mut take: impl FnMut(Part, &[u8]),
 ) -> serde_json::Result<Seal> {
     let mut hasher = Xxh3::new();
@@ -92,8 +93,8 @@ fn seal(
         take(part, piece);
     };
     hasher.update(&1_u64.to_le_bytes());
-    serde_json::to_writer(&mut piece, ends)?;
-    add(&mut hasher, Part::Ends, &piece);
+    serde_json::to_writer(&mut piece, downstream)?;
+    add(&mut hasher, Part::Downstream, &piece);
     hasher.update(&(files.len() as u64).to_le_bytes());
     for file in files {
         piece.clear();
@@ -113,14 +114,14 @@ fn seal(
 /// The text of what is remembered.
 pub(super) fn write(memory: &Memory) -> serde_json::Result<Vec<u8>> {
     let mut parts = [const { Vec::new() }; 3];
-    let Seal { checksum, sums } = seal(&memory.ends, &memory.files, &memory.copies, |part, piece| {
+    let Seal { checksum, sums } = seal(&memory.downstream, &memory.files, &memory.copies, |part, piece| {
         let part: &mut Vec<u8> = &mut parts[part as usize];
         if !part.is_empty() {
             part.extend_from_slice(b",\n");
         }
         part.extend_from_slice(piece);
     })?;
-    let [ends, files, copies] = &parts;
+    let [downstream, files, copies] = &parts;
     let mut sums_text = String::new();
     for sum in &sums {
         let comma = if sums_text.is_empty() { "" } else { "," };
@@ -130,7 +131,8 @@ pub(super) fn write(memory: &Memory) -> serde_json::Result<Vec<u8>> {
     let between = [&b",\n\"sums\":["[..], b"],\"files\":[\n", b"\n],\"copies\":[\n", b"\n]}\n"];
     let [before_sums, before_files, before_copies, end] = between;
     let sums = sums_text.as_bytes();
-    Ok([begin.as_bytes(), ends, before_sums, sums, before_files, files, before_copies, copies, end].concat())
+    Ok([begin.as_bytes(), downstream, before_sums, sums, before_files, files, before_copies, copies, end]
+        .concat())
 }
 
 /// What a text of this or an earlier version says.
@@ -142,7 +144,7 @@ pub(super) fn read(text: &[u8]) -> Result<Memory, FormatError> {
     if !(1..=VERSION).contains(&version) {
         return Err(FormatError::Version { version });
     }
-    let Loaded { version, checksum, ends, sums, files, copies } = serde_json::from_slice(text)?;
+    let Loaded { version, checksum, downstream, sums, files, copies } = serde_json::from_slice(text)?;
     // A changed version must not switch the checks off.
     let is_checked = version >= CHECKED || !checksum.is_empty() || !sums.is_empty();
     let wrong = |at: usize, why| {
@@ -150,7 +152,7 @@ pub(super) fn read(text: &[u8]) -> Result<Memory, FormatError> {
         FormatError::Entry { line, entry: at + 1, path: files[at].path.clone(), why }
     };
     if is_checked {
-        let Seal { checksum: computed, sums: expected } = seal(&ends, &files, &copies, |_, _| {})?;
+        let Seal { checksum: computed, sums: expected } = seal(&downstream, &files, &copies, |_, _| {})?;
         let is_other = |at: &usize| sums.get(*at).is_none_or(|sum| *sum != format!("{:016x}", expected[*at]));
         if let Some(at) = (0..files.len()).find(is_other) {
             return Err(wrong(at, "it is not what was written: it was changed or damaged"));
@@ -163,5 +165,5 @@ pub(super) fn read(text: &[u8]) -> Result<Memory, FormatError> {
     if let Some((at, why)) = contradiction {
         return Err(wrong(at, why));
     }
-    Ok(Memory { files, copies, ends })
+    Ok(Memory { files, copies, downstream })
 }

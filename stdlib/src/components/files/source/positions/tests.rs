@@ -1,23 +1,23 @@
-use super::super::room::{LocalRoom, OpenPositions, Room};
+use super::super::file_system::{FileSystem, LocalFileSystem, OpenPositions};
 use super::*;
 
 fn open(path: &Path) -> Result<OpenPositions, PositionsError> {
-    LocalRoom.positions(path)
+    LocalFileSystem.positions(path)
 }
 
-fn remembered(position: u64) -> Remembered {
+fn remembered(position: u64) -> RememberedFile {
     let name = Name {
         key: Key { device: 1, inode: 2, birth: 3 },
         head: Head::of(b"one\n"),
         generation: 0,
         first: None,
     };
-    Remembered {
+    RememberedFile {
         path: "/var/log/a.log".into(),
         position: DeliveredThrough::not_wanted_before(position),
         consumed: Some(Consumed { base: 0, through: position, digest: u64::MAX }),
         rest: Some(Stamp { length: position, modified: 1_795_391_036_913_788_252 }),
-        ..Remembered::named(&name.partition(), name)
+        ..RememberedFile::named(&name.partition(), name)
     }
 }
 
@@ -26,15 +26,15 @@ fn memory(position: u64) -> Memory {
     let copied = remembered(position);
     let stamp = copied.rest.unwrap();
     let partition = copied.partition.clone();
-    let copy = Copied { key, stamp, partition, done: true };
+    let copy = RememberedCopy { key, stamp, partition, done: true };
     let packed =
-        Remembered { copy: Some(key), packed: true, path: "/var/log/b.log".into(), ..copied.clone() };
+        RememberedFile { copy: Some(key), packed: true, path: "/var/log/b.log".into(), ..copied.clone() };
     let incarnation = weir_runtime::channel::Incarnation::from_bytes([7; 16]);
-    let ends = Ends {
+    let downstream = Downstream {
         channels: [("buffer".into(), incarnation)].into(),
         memories: [("small".into(), [("out".to_owned(), 12)].into())].into(),
     };
-    Memory { files: vec![copied, packed], copies: vec![copy], ends }
+    Memory { files: vec![copied, packed], copies: vec![copy], downstream }
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_earlier_versions_have_saved_is_understood() {
         .unwrap();
     let memory = open(&path).unwrap().1.unwrap();
     assert!(memory.files[0].packed && memory.copies[0].done);
-    assert_eq!(memory.ends, Ends::default());
+    assert_eq!(memory.downstream, Downstream::default());
 }
 
 /// What this version writes. When it has to change, the version has to as well, and this one is still read.

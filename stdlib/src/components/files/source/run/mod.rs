@@ -1,14 +1,14 @@
 //! The loop: look, read, put, and learn what was delivered.
 
-mod delivering;
-mod letting_go;
-mod looking;
-mod opening;
+mod delivery;
+mod descriptors;
+mod gone;
+mod processing;
+mod quarantine;
 mod saving;
-mod seeking;
-mod setting_aside;
+mod scanning;
+mod search;
 mod too_large;
-mod turns;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -23,10 +23,10 @@ use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 use weir_runtime::source::{Behind, Delivered, Deliveries, Outlet, SourcePort};
 
-use super::positions::{Ends, KeepPositions, Memory, PositionsError, Remembered};
-use super::room::Room;
+use super::file_system::FileSystem;
+use super::positions::{Downstream, Memory, PositionsError, PositionsStore, RememberedFile};
 use super::tracked::{FileId, Files, Phase};
-use super::watching::{News, Watcher};
+use super::watching::{Changes, Watcher};
 use super::{FilesError, FilesSource};
 use crate::tools::due::until;
 use saving::Saves;
@@ -35,24 +35,24 @@ use weir_runtime::Descriptor;
 /// The most packed files that are read at once: each holds what its unpacking needs.
 const PACKED_MAX: usize = 8;
 /// A file that has gone is kept open for so long after its last growth, since its writer may go on.
-const GONE_OPEN: Duration = Duration::from_secs(60);
+const GONE_OPEN_FOR: Duration = Duration::from_secs(60);
 /// The last line of a file that has gone is handed on so long after its growth, although it has no end, if another file that
 /// is written to has taken its place. It is kept open as others that have gone.
-const REPLACED: Duration = Duration::from_secs(5);
+const REPLACED_OPEN_FOR: Duration = Duration::from_secs(5);
 /// A file that could not be read is tried again after so long.
 const RETRY: Duration = Duration::from_secs(30);
 /// What fails because of an outage is tried again after so long.
 const OUTAGE_RETRY: Duration = Duration::from_secs(1);
 /// A copy that changes while it waits for its original is looked into once in so many looks.
-const COPY_LOOKS: u32 = 10;
+const COPY_CHECK_POLLS: u32 = 10;
 /// Two looks are at least this far apart.
-const LOOKS_APART: Duration = Duration::from_millis(20);
+const SCAN_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// A pause between two looks is so many times as long as a look takes.
-const LOOKS_APART_UNTOLD: u32 = 20;
+const SCAN_PAUSE_FACTOR_UNWATCHED: u32 = 20;
 /// The same where the system tells of all that happens, so that a look only finds what it did not tell of.
-const LOOKS_APART_TOLD: u32 = 100;
+const SCAN_PAUSE_FACTOR_WATCHED: u32 = 100;
 /// A look that takes long puts the next one off by no more than this.
-const LOOKS_APART_MAX: Duration = Duration::from_secs(60);
+const SCAN_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What is wrong with a packed file that was cut off.
 const ENDS_WITHIN: &str = "ends within what was packed";
 /// The partition whose position says that the source has run before.
@@ -66,27 +66,27 @@ struct Run<'a> {
     /// Files that are open, and perhaps some that no longer are.
     open: HashMap<FileId, Descriptor>,
     /// Files of which something is held back until more is written to them, or time has passed.
-    waits_for_more: HashSet<FileId>,
+    held_back: HashSet<FileId>,
     watcher: Watcher,
     /// Files with something to be read, each in its turn.
     queue: VecDeque<FileId>,
     /// Files whose turn comes at a time.
     due: BTreeSet<(Instant, FileId)>,
-    next_look: Instant,
+    next_scan: Instant,
     /// When the last look ended, and how long it took.
-    looked: Option<(Instant, Duration)>,
+    scanned: Option<(Instant, Duration)>,
     /// How many there were.
-    looks: u64,
+    scans: u64,
     /// The last look that has not found a file which was not looked into yet.
-    unknown_lost_in: u64,
+    unidentified_lost_in: u64,
     /// Whether it is still unknown which files of earlier runs are not there any more.
     absent_unknown: bool,
-    turns: u64,
+    reads: u64,
     saves: Saves,
     /// The channels behind.
     behind: Behind,
     /// Who had what was delivered before this run.
-    ends: Ends,
+    downstream: Downstream,
     /// Whether something was delivered in this run.
     has_delivered: bool,
     /// Whether files could not be read because of an outage, which was said.
@@ -96,10 +96,10 @@ struct Run<'a> {
 /// What the loop goes on with.
 enum Event {
     Delivered(Option<Delivered>),
-    News(News),
+    Changes(Changes),
     Saved(Result<(), FilesError>),
     Save,
-    Look,
+    Scan,
     Due,
     Turn,
 }
@@ -110,25 +110,25 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
     let remembered = remember(source, &port)?;
     let behind = port.behind().clone();
     let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
-    let (now, ends) = (Instant::now(), remembered.ends.clone());
+    let (now, downstream) = (Instant::now(), remembered.downstream.clone());
     let mut run = Run {
         stop: stop.clone(),
         files: Files::new(remembered),
-        watcher: source.rules.room.watcher(source.component.clone(), source.discovery.patterns()),
+        watcher: source.rules.file_system.watcher(source.component.clone(), source.discovery.patterns()),
         source,
         open: HashMap::new(),
-        waits_for_more: HashSet::new(),
+        held_back: HashSet::new(),
         queue: VecDeque::new(),
         due: BTreeSet::new(),
-        next_look: now,
-        looked: None,
-        looks: 0,
-        unknown_lost_in: 0,
+        next_scan: now,
+        scanned: None,
+        scans: 0,
+        unidentified_lost_in: 0,
         absent_unknown: true,
-        turns: 0,
+        reads: 0,
         saves: Saves::new(now),
         behind,
-        ends,
+        downstream,
         has_delivered: false,
         outage: false,
     };
@@ -141,15 +141,15 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
             };
             run.handle(event, &mut outlet, &mut deliveries).await?;
             // What a look has found and nobody has read yet is still to come.
-            run.source.meter.hold_back((run.waits_for_more.len() + run.queue.len()) as u64);
-            if run.looked.is_some() {
+            run.source.meter.hold_back((run.held_back.len() + run.queue.len()) as u64);
+            if run.scanned.is_some() {
                 run.source.meter.has_looked();
             }
         }
     }
     .await;
     let result = match result {
-        Ok(()) => run.let_go_of_all(&mut outlet, &mut deliveries).await,
+        Ok(()) => run.drain_gone_files(&mut outlet, &mut deliveries).await,
         failed => failed,
     };
     if result.is_ok() {
@@ -168,9 +168,9 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
 fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, FilesError> {
     let mut memory = std::mem::take(&mut source.remembered);
     if let (Some(path), None) = (&source.positions_path, &source.positions) {
-        let (positions, loaded) = source.rules.room.positions(path)?;
+        let (positions, loaded) = source.rules.file_system.positions(path)?;
         let is_first = loaded.is_none();
-        memory = hold_against_ends(source, &*positions, loaded.unwrap_or_default(), port)?;
+        memory = check_downstream(source, &*positions, loaded.unwrap_or_default(), port)?;
         source.positions = Some(positions);
         source.first_run &= is_first;
     }
@@ -178,10 +178,10 @@ fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, Files
     let places = memory.files.iter().enumerate();
     let mut places: HashMap<String, usize> =
         places.map(|(at, known)| (known.partition.clone(), at)).collect();
-    let mut change = |partition: &Partition, change: &dyn Fn(&mut Remembered)| {
+    let mut change = |partition: &Partition, change: &dyn Fn(&mut RememberedFile)| {
         let at = places.get(partition.name()).copied().or_else(|| {
             let name = partition.name().parse().ok()?;
-            memory.files.push(Remembered::named(partition, name));
+            memory.files.push(RememberedFile::named(partition, name));
             places.insert(partition.name().to_owned(), memory.files.len() - 1);
             Some(memory.files.len() - 1)
         });
@@ -207,19 +207,19 @@ fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, Files
 }
 
 /// Refuses positions that were delivered to ends which know less now, unless somebody has accepted that.
-fn hold_against_ends(
+fn check_downstream(
     source: &FilesSource,
-    positions: &dyn KeepPositions,
+    positions: &dyn PositionsStore,
     mut loaded: Memory,
     port: &SourcePort,
 ) -> Result<Memory, FilesError> {
-    let Some(lack) = loaded.ends.lack(&loaded.files, port.behind()) else { return Ok(loaded) };
+    let Some(loss) = loaded.downstream.loss(&loaded.files, port.behind()) else { return Ok(loaded) };
     if !positions.is_accepted()? {
         let path = source.positions_path.clone().unwrap_or_default();
-        return Err(PositionsError::LessKnown { path, lack }.into());
+        return Err(PositionsError::DownstreamLoss { path, loss }.into());
     }
-    warn!(component = %source.component, "{lack}: that is accepted, the source goes on behind its positions");
-    loaded.ends = Ends::default();
+    warn!(component = %source.component, "{loss}: that is accepted, the source goes on behind its positions");
+    loaded.downstream = Downstream::default();
     positions.save(&loaded)?;
     positions.forget_acceptance()?;
     Ok(loaded)
@@ -235,9 +235,9 @@ impl Run<'_> {
             delivered = deliveries.next() => Event::Delivered(delivered),
             saved = self.saves.finished() => Event::Saved(saved),
             () = until(save) => Event::Save,
-            () = sleep_until(self.next_look) => Event::Look,
+            () = sleep_until(self.next_scan) => Event::Scan,
             () = until(due) => Event::Due,
-            news = self.watcher.news() => Event::News(news),
+            changes = self.watcher.changes() => Event::Changes(changes),
             () = std::future::ready(()), if ready => Event::Turn,
         }
     }
@@ -251,8 +251,8 @@ impl Run<'_> {
         match event {
             Event::Delivered(None) => Ok(()),
             Event::Delivered(Some(delivered)) => self.deliver(delivered).await,
-            Event::News(news) => {
-                self.hear(news);
+            Event::Changes(changes) => {
+                self.note_changes(changes);
                 Ok(())
             }
             Event::Saved(saved) => self.saved(saved),
@@ -260,13 +260,13 @@ impl Run<'_> {
                 self.save();
                 Ok(())
             }
-            Event::Look => self.look(outlet, deliveries).await,
+            Event::Scan => self.scan(outlet, deliveries).await,
             Event::Due => {
                 while let Some(&(when, id)) = self.due.first()
                     && when <= Instant::now()
                 {
                     self.due.pop_first();
-                    self.waits_for_more.remove(&id);
+                    self.held_back.remove(&id);
                     if let Some(file) = self.files.get(id) {
                         file.due = None;
                     }
@@ -282,8 +282,8 @@ impl Run<'_> {
     }
 
     /// Where the files are.
-    fn room(&self) -> Arc<dyn Room> {
-        self.source.rules.room.clone()
+    fn file_system(&self) -> Arc<dyn FileSystem> {
+        self.source.rules.file_system.clone()
     }
 
     fn enqueue(&mut self, id: FileId) {
@@ -297,21 +297,21 @@ impl Run<'_> {
     }
 
     /// Something may have been written to the file: it is read when its batch is full, or has waited.
-    fn grown(&mut self, id: FileId) {
+    fn note_growth(&mut self, id: FileId) {
         if self.files.waits(id) {
             // A copy that is still being made, perhaps: to unpack it each time would be a lot.
-            self.enqueue_at(id, Instant::now() + COPY_LOOKS * self.source.poll);
+            self.enqueue_at(id, Instant::now() + COPY_CHECK_POLLS * self.source.poll);
             return;
         }
         let Some(file) = self.files.get(id) else { return };
         let there =
-            file.text.as_ref().map_or(0, |text| file.stamp.length.saturating_sub(text.reading.position));
+            file.text.as_ref().map_or(0, |text| file.stamp.length.saturating_sub(text.reader.position));
         let events_max = self.source.rules.events_max;
-        let enough = file.text.as_ref().is_none_or(|text| there >= text.reading.wanted(events_max) as u64);
+        let enough = file.text.as_ref().is_none_or(|text| there >= text.reader.wanted(events_max) as u64);
         match self.source.linger {
             Some(linger) if !enough => {
                 self.enqueue_at(id, Instant::now() + linger);
-                self.waits_for_more.insert(id);
+                self.held_back.insert(id);
             }
             _ => self.enqueue(id),
         }
@@ -320,7 +320,7 @@ impl Run<'_> {
     /// Tries again what an outage has kept from being done with a file. The source is not idle until then.
     fn try_again_at(&mut self, id: FileId, when: Instant) {
         self.enqueue_at(id, when);
-        self.waits_for_more.insert(id);
+        self.held_back.insert(id);
     }
 
     /// Gives the file a turn at that time, if it has none before.

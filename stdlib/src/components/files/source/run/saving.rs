@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use weir_runtime::Failure;
 
 use super::super::FilesError;
-use super::super::positions::{Ends, Memory, PositionsError};
+use super::super::positions::{Downstream, Memory, PositionsError};
 use super::Run;
 
 /// Positions are saved at most a tenth of the time: a pause is so many times as long as what it follows.
@@ -56,7 +56,8 @@ impl Run<'_> {
     pub(super) fn memory(&self) -> Memory {
         let mut memory = self.files.remember();
         // An end knows of this run once something was delivered to it.
-        memory.ends = if self.has_delivered { Ends::of(&self.behind) } else { self.ends.clone() };
+        memory.downstream =
+            if self.has_delivered { Downstream::of(&self.behind) } else { self.downstream.clone() };
         memory
     }
 
@@ -77,7 +78,7 @@ impl Run<'_> {
         let Some(positions) = &self.source.positions else { return };
         if self.save_due().is_some_and(|due| due <= Instant::now()) {
             let (positions, memory) = (positions.clone(), self.memory());
-            let handle = self.room().executor().spawn(move || positions.save(&memory));
+            let handle = self.file_system().executor().spawn(move || positions.save(&memory));
             (self.saves.since, self.saves.unsaved) = (Instant::now(), false);
             self.saves.under_way = Some(handle);
         }
@@ -94,12 +95,12 @@ impl Run<'_> {
                 self.saves.next = Instant::now() + SAVES_APART * self.saves.since.elapsed();
                 self.save();
             }
-            Err(error @ FilesError::Positions(PositionsError::Locked { .. })) => {
+            Err(error @ FilesError::PositionsFile(PositionsError::Locked { .. })) => {
                 // Another agent reads these files now. What it has saved counts, once it has ended.
                 self.source.positions = None;
                 return Err(error);
             }
-            Err(FilesError::Positions(error)) => {
+            Err(FilesError::PositionsFile(error)) => {
                 self.source.meter.count("positions_not_saved", 1);
                 let wait = self.saves.retry.map_or(RETRY_FIRST, |wait| (2 * wait).min(RETRY_MAX));
                 if self.saves.retry.replace(wait).is_none() {

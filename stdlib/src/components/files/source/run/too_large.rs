@@ -22,7 +22,7 @@ pub(super) fn large(spans: &[Span], event_bytes_max: u64) -> Vec<(usize, Span)> 
 impl Run<'_> {
     /// The batch without the events that fit into no transaction of some channel. `after` is where its text
     /// begins in the file.
-    pub(super) fn without_too_large(
+    pub(super) fn drop_too_large(
         &self,
         batch: Batch,
         large: &[(usize, Span)],

@@ -6,46 +6,46 @@ use std::path::Path;
 use weir_runtime::storage::{Machine, SimulatedDisk};
 
 use super::*;
-use crate::components::files::source::room::simulated::{Handle, SimulatedRoom};
+use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
 
 const LOG: &str = "/logs/a.log";
 /// Further files, more than there are descriptors for.
 const OTHERS: usize = 40;
 
 /// A source that has read one line of a file and has closed it, since others were read.
-async fn closed() -> (Trial, SimulatedRoom, Handle) {
+async fn closed() -> (Trial, SimulatedFileSystem, Handle) {
     closed_where_births_are_known(true).await
 }
 
-async fn closed_where_births_are_known(births: bool) -> (Trial, SimulatedRoom, Handle) {
-    let room = SimulatedRoom::new(&Machine::default(), &SimulatedDisk::new(1, u64::MAX), births);
-    let handle = room.create(Path::new(LOG));
-    room.append(&handle, b"one\n");
+async fn closed_where_births_are_known(births: bool) -> (Trial, SimulatedFileSystem, Handle) {
+    let file_system = SimulatedFileSystem::new(&Machine::default(), &SimulatedDisk::new(1, u64::MAX), births);
+    let handle = file_system.create(Path::new(LOG));
+    file_system.append(&handle, b"one\n");
     let mut setting = Setting::new(follow("beginning"))
         .with("paths", Value::List(vec![Value::Text("/logs/*.log".to_owned())]))
         .with("poll", Value::Duration(Duration::from_secs(1)));
     setting.descriptors = Descriptors::with_limit(20);
-    setting.room = Arc::new(room.clone());
+    setting.file_system = Arc::new(file_system.clone());
     let mut trial = setting.begin().await;
     assert_eq!(trial.lines(1).await, ["one"]);
     for number in 0..OTHERS {
-        let other = room.create(Path::new(&format!("/logs/other{number:02}.log")));
-        room.append(&other, b"other\n");
+        let other = file_system.create(Path::new(&format!("/logs/other{number:02}.log")));
+        file_system.append(&other, b"other\n");
     }
     trial.lines(OTHERS).await;
     assert_eq!(Arc::strong_count(&handle), 2, "its name and this test have it, it is not open");
-    (trial, room, handle)
+    (trial, file_system, handle)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_file_that_was_written_to_and_renamed_away_is_read_to_its_end() {
     for last in ["last words\n", "last words"] {
-        let (mut trial, room, handle) = closed().await;
-        room.append(&handle, format!("two\n{last}").as_bytes());
-        room.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
+        let (mut trial, file_system, handle) = closed().await;
+        file_system.append(&handle, format!("two\n{last}").as_bytes());
+        file_system.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
         // Another one in its place does not hide it.
-        let new = room.create(Path::new(LOG));
-        room.append(&new, b"new\n");
+        let new = file_system.create(Path::new(LOG));
+        file_system.append(&new, b"new\n");
         let mut lines = trial.lines(3).await;
         lines.sort();
         assert_eq!(lines, ["last words", "new", "two"]);
@@ -56,9 +56,9 @@ async fn a_closed_file_that_was_written_to_and_renamed_away_is_read_to_its_end()
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_file_that_was_renamed_away_is_read_to_its_end_at_a_stop() {
-    let (trial, room, handle) = closed().await;
-    room.append(&handle, b"two\n");
-    room.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
+    let (trial, file_system, handle) = closed().await;
+    file_system.append(&handle, b"two\n");
+    file_system.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
     let Trial { stop, mut sink, running, setting: _setting, channel: _channel, .. } = trial;
     stop.cancel();
     let Taken::Events(Delivery { batch, acknowledgement }) = sink.take().await.unwrap() else {
@@ -71,37 +71,37 @@ async fn a_closed_file_that_was_renamed_away_is_read_to_its_end_at_a_stop() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_file_that_is_deleted_with_something_unread_is_counted() {
-    let (trial, room, handle) = closed().await;
-    room.append(&handle, b"two\n");
+    let (trial, file_system, handle) = closed().await;
+    file_system.append(&handle, b"two\n");
     // The next look sees that it has grown, and then it goes.
-    let files = room.clone();
-    room.trouble_by(Some(Arc::new(move |call| {
+    let files = file_system.clone();
+    file_system.trouble_by(Some(Arc::new(move |call| {
         if call == "Open" {
             files.unlink(Path::new(LOG));
         }
         None
     })));
     trial.counted("files_gone_unread", 1).await;
-    room.trouble_by(None);
+    file_system.trouble_by(None);
     trial.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stranger_with_the_inode_of_a_closed_file_is_not_read() {
     for name in ["/logs/elsewhere", "/logs/new.log"] {
-        let (mut trial, room, handle) = closed_where_births_are_known(false).await;
-        room.unlink(Path::new(LOG));
+        let (mut trial, file_system, handle) = closed_where_births_are_known(false).await;
+        file_system.unlink(Path::new(LOG));
         drop(handle);
-        let stranger = room.create(Path::new(name));
-        room.append(&stranger, b"stranger\n");
+        let stranger = file_system.create(Path::new(name));
+        file_system.append(&stranger, b"stranger\n");
         let is_wanted = name.ends_with(".log");
         if is_wanted {
             assert_eq!(trial.lines(1).await, ["stranger"], "the next look sees it");
         }
         for _look in 0..3 {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            let other = room.create(Path::new("/logs/last.log"));
-            room.append(&other, b"last\n");
+            let other = file_system.create(Path::new("/logs/last.log"));
+            file_system.append(&other, b"last\n");
             assert_eq!(trial.lines(1).await, ["last"], "{name}");
         }
         trial.end().await;

@@ -7,11 +7,11 @@ use weir_runtime::storage::{Machine, SimulatedDisk};
 
 use super::packed::gzip;
 use super::*;
-use crate::components::files::source::room::simulated::{Handle, SimulatedRoom};
+use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
 
 /// A folder in memory.
 struct Folder {
-    room: SimulatedRoom,
+    file_system: SimulatedFileSystem,
     path: PathBuf,
 }
 
@@ -19,33 +19,33 @@ struct Folder {
 fn in_memory() -> (Setting, Folder) {
     let (machine, disk) = (Machine::default(), SimulatedDisk::new(1, u64::MAX));
     disk.attach(&machine, "positions");
-    let room = SimulatedRoom::new(&machine, &disk, false);
+    let file_system = SimulatedFileSystem::new(&machine, &disk, false);
     let setting = Setting::new(follow("beginning")).with_positions();
     let path = setting.folder.path().to_path_buf();
-    (Setting { room: Arc::new(room.clone()), ..setting }, Folder { room, path })
+    (Setting { file_system: Arc::new(file_system.clone()), ..setting }, Folder { file_system, path })
 }
 
 impl Folder {
     fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Handle {
-        let handle = self.room.create(&self.path.join(name));
-        self.room.append(&handle, text.as_ref());
+        let handle = self.file_system.create(&self.path.join(name));
+        self.file_system.append(&handle, text.as_ref());
         handle
     }
 
     fn rewrite(&self, handle: &Handle, text: &str) {
-        self.room.truncate(handle);
-        self.room.append(handle, text.as_bytes());
+        self.file_system.truncate(handle);
+        self.file_system.append(handle, text.as_bytes());
     }
 
     fn unlink(&self, name: &str) {
-        self.room.unlink(Path::new(&self.path.join(name)));
+        self.file_system.unlink(Path::new(&self.path.join(name)));
     }
 
     /// Has all calls but those of looks fail with this error, for as long as the value that it gives back is true.
     fn fail_with(&self, number: i32) -> Arc<AtomicBool> {
         let fails = Arc::new(AtomicBool::new(true));
         let failing = fails.clone();
-        self.room.trouble_by(Some(Arc::new(move |call| {
+        self.file_system.trouble_by(Some(Arc::new(move |call| {
             let fails = call != "Look" && failing.load(Ordering::Relaxed);
             fails.then(|| std::io::Error::from_raw_os_error(number))
         })));
@@ -89,14 +89,14 @@ async fn a_copy_is_known_although_reading_its_original_failed_until_it_had_gone(
     folder.has_nothing_more(&mut trial).await;
     // It is at rest since the start, grows, can't be opened, and goes.
     let fails = folder.fail_with(24);
-    folder.room.append(&log, b"3\n");
+    folder.file_system.append(&log, b"3\n");
     trial.counted("files_not_read_for_an_outage", 1).await;
     fails.store(false, Ordering::Relaxed);
     folder.unlink("a.log");
     folder.write("a.log.gz", gzip(b"1\n2\n3\n"));
     assert_eq!(trial.lines(1).await, ["3"]);
     folder.has_nothing_more(&mut trial).await;
-    folder.room.trouble_by(None);
+    folder.file_system.trouble_by(None);
     trial.end().await;
 }
 
@@ -133,7 +133,7 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_closed_and_has_
     assert_eq!(trial.lines(1).await, ["1"]);
     // What can't be read is closed.
     let fails = folder.fail_with(5);
-    folder.room.append(&log, b" a line\n");
+    folder.file_system.append(&log, b" a line\n");
     trial.counted("files_set_aside", 1).await;
     fails.store(false, Ordering::Relaxed);
     folder.unlink("a.log");
@@ -142,6 +142,6 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_closed_and_has_
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(trial.lines(1).await, ["half a line"]);
     folder.has_nothing_more(&mut trial).await;
-    folder.room.trouble_by(None);
+    folder.file_system.trouble_by(None);
     trial.end().await;
 }

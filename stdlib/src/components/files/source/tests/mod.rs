@@ -53,7 +53,7 @@ struct Setting {
     descriptors: Descriptors,
     /// The `byte_capacity` of a channel in memory.
     channel_bytes: u64,
-    room: Arc<dyn Room>,
+    file_system: Arc<dyn FileSystem>,
 }
 
 fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
@@ -106,7 +106,7 @@ impl Setting {
             clock: Arc::new(SystemClock),
             descriptors: Descriptors::of_process(),
             channel_bytes: 1 << 26,
-            room: Arc::new(LocalRoom),
+            file_system: Arc::new(LocalFileSystem),
         }
     }
 
@@ -180,7 +180,7 @@ impl Setting {
             clock: self.clock.clone(),
             descriptors: self.descriptors.clone(),
         };
-        make_in(self.room.clone(), &self.settings, context)
+        make_in(self.file_system.clone(), &self.settings, context)
     }
 
     async fn begin(self) -> Trial {

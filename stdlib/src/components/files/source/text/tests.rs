@@ -3,12 +3,12 @@ use std::path::Path;
 use weir_runtime::storage::{Machine, SimulatedDisk};
 
 use super::*;
-use crate::components::files::source::room::simulated::SimulatedRoom;
+use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
 use crate::tools::lines::LongLine;
 
 const PATH: &str = "/logs/a.log";
 
-fn rules(room: SimulatedRoom) -> TextRules {
+fn rules(file_system: SimulatedFileSystem) -> TextRules {
     let lines = LineRules { line_bytes_max: 1 << 10, long_lines: LongLine::Truncate, grouping: None };
     TextRules {
         buffers: Buffers::default(),
@@ -16,8 +16,8 @@ fn rules(room: SimulatedRoom) -> TextRules {
         events_max: 10,
         follow: true,
         decompress: true,
-        room: Arc::new(room),
-        rests: Rests::default(),
+        file_system: Arc::new(file_system),
+        partial_lines: PartialLines::default(),
     }
 }
 
@@ -30,16 +30,16 @@ fn lines(text: &str) -> Vec<u8> {
 async fn a_file_in_the_place_of_one_that_was_not_read_yet_is_read_under_its_own_head() {
     let disk = SimulatedDisk::new(7, u64::MAX);
     // Without births of files, the second one can't be told from the first by its key.
-    let room = SimulatedRoom::new(&Machine::default(), &disk, false);
-    let (path, rules) = (Path::new(PATH), rules(room.clone()));
-    room.append(&room.create(path), &lines("first"));
-    let key = rules.room.state(path).unwrap().key;
+    let file_system = SimulatedFileSystem::new(&Machine::default(), &disk, false);
+    let (path, rules) = (Path::new(PATH), rules(file_system.clone()));
+    file_system.append(&file_system.create(path), &lines("first"));
+    let key = rules.file_system.state(path).unwrap().key;
     let knowledge = Knowledge { key, remembered: Vec::new(), generation_min: 0, kin: None };
     let Ok(Identified::Text(mut text, content, _)) = identify(path, &knowledge, &rules) else { panic!() };
     drop(content);
-    drop(room.unlink(path));
-    room.append(&room.create(path), &lines("second"));
-    assert_eq!(rules.room.state(path).unwrap().key, key);
+    drop(file_system.unlink(path));
+    file_system.append(&file_system.create(path), &lines("second"));
+    assert_eq!(rules.file_system.state(path).unwrap().key, key);
     let turn = |text: &mut Text| match text.turn(path, None, &rules, Ending::Open).unwrap() {
         (_, Outcome::Read(chunk)) => (chunk.after, chunk.next),
         (_, Outcome::Rewritten(why)) => panic!("it is read again: {why}"),

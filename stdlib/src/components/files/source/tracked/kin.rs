@@ -8,7 +8,7 @@ use weir_runtime::batch::Partition;
 use super::super::content::Content;
 use super::super::copies::{Ancestor, Kin, Neighbour, NeighbourText, may_be};
 use super::super::identity::{Key, Name};
-use super::super::positions::{Copied, Remembered};
+use super::super::positions::{RememberedCopy, RememberedFile};
 use super::{CopyOf, FileId, Files, Phase, Tracked, Waits};
 
 impl Tracked {
@@ -21,10 +21,10 @@ impl Tracked {
     }
 
     /// What has to be known after a restart of a file that is a copy of another.
-    pub(super) fn copied(&self) -> Option<Copied> {
+    pub(super) fn copied(&self) -> Option<RememberedCopy> {
         let CopyOf { partition, done } = self.copy.as_ref()?;
         let partition = partition.name().to_string();
-        Some(Copied { key: self.key, stamp: self.stamp, partition, done: *done })
+        Some(RememberedCopy { key: self.key, stamp: self.stamp, partition, done: *done })
     }
 
     /// Adds what a text with this beginning may have of the file.
@@ -40,13 +40,13 @@ impl Tracked {
             return;
         }
         let text = match (&self.content, self.gone_since, self.phase) {
-            (_, _, Phase::SetAside) => None,
+            (_, _, Phase::Quarantined) => None,
             (Some(Content::Plain(file)), _, _) => file.again().ok().map(NeighbourText::Open),
             (_, None, _) => Some(NeighbourText::At { path: self.path.clone(), key: self.key, packed }),
             (_, Some(_), _) => None,
         };
         let read = self.text.as_ref().and_then(|text| {
-            let consumed = text.reading.running.so_far();
+            let consumed = text.reader.running.so_far();
             Ancestor::new(text.partition.clone()?, consumed.through, Some(consumed), Some(id))
         });
         // It has gone and was not looked into since it changed.
@@ -93,7 +93,7 @@ impl Files {
     }
 
     /// The file that may turn out to be what is remembered.
-    fn may_lie_at(&self, known: &Remembered) -> Option<FileId> {
+    fn may_lie_at(&self, known: &RememberedFile) -> Option<FileId> {
         let key = known.copy.or_else(|| known.name().map(|name| name.key))?;
         let id = *self.by_key.get(&key)?;
         self.all.get(&id).is_some_and(|file| file.may_be_any()).then_some(id)
@@ -156,8 +156,8 @@ impl Files {
     }
 
     /// The copies that wait for this file, if it is set aside: it brings nothing more of what they have.
-    pub(in super::super) fn waits_in_vain(&self, on: FileId) -> Vec<PathBuf> {
-        if !self.all.get(&on).is_some_and(|file| file.phase == Phase::SetAside) {
+    pub(in super::super) fn copies_of_quarantined(&self, on: FileId) -> Vec<PathBuf> {
+        if !self.all.get(&on).is_some_and(|file| file.phase == Phase::Quarantined) {
             return Vec::new();
         }
         let waits = |file: &Tracked| file.waits.as_ref().is_some_and(|waits| waits.on == on);

@@ -11,7 +11,7 @@ pub(super) const GONE_MAX: usize = 10_000;
 
 /// So many looks, one after the other, find whatever is there: a look may miss a file that is renamed while its
 /// directory is looked through.
-pub(in super::super) const LOOKS: u64 = 3;
+pub(in super::super) const SCANS_TO_FIND_ALL: u64 = 3;
 
 impl Files {
     /// Lets go of files that have gone and of which nothing is under way; remembers them, within a bound.
@@ -21,7 +21,7 @@ impl Files {
             .all
             .iter()
             .filter(|(_, file)| {
-                let may_have_more = file.rest_waits() || file.search == Search::Failed;
+                let may_have_more = file.has_partial_line() || file.search == Search::Failed;
                 let waits = file.due.is_some() || file.phase == Phase::Reading && may_have_more;
                 let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
                 file.gone_since.is_some() && is_idle
@@ -31,7 +31,7 @@ impl Files {
         let mut partitions = HashMap::new();
         for id in gone {
             let Some(file) = self.all.remove(&id) else { continue };
-            self.lost_unknown |= file.may_be_any();
+            self.lost_unidentified |= file.may_be_any();
             if self.by_key.get(&file.key) == Some(&id) {
                 self.by_key.remove(&file.key);
             }
@@ -56,12 +56,12 @@ impl Files {
 
     /// Whether a file that has not been looked into was let go of since this was asked last. It may be there under another
     /// name, and have what is kept of another file's last line.
-    pub(in super::super) fn has_lost_unknown(&mut self) -> bool {
-        std::mem::take(&mut self.lost_unknown) && !weir_runtime::put_back!("copies_looked_for_once")
+    pub(in super::super) fn take_lost_unidentified(&mut self) -> bool {
+        std::mem::take(&mut self.lost_unidentified) && !weir_runtime::put_back!("copies_looked_for_once")
     }
 
     /// Files that earlier runs knew and that are not there any more count as gone.
-    pub(in super::super) fn let_go_of_absent(&mut self) {
+    pub(in super::super) fn mark_absent_gone(&mut self) {
         let absent = self.remembered.iter().filter(|(key, _)| !self.by_key.contains_key(key));
         let absent = absent.flat_map(|(key, all)| all.iter().map(|known| (*key, known.partition.clone())));
         self.gone.extend(absent.collect::<Vec<_>>());

@@ -7,16 +7,19 @@ fn name(inode: u64, generation: u32) -> Partition {
     Name { key, head: Head::of(b"one\n"), generation, first: None }.partition()
 }
 
-fn remembered(partition: &Partition) -> Remembered {
+fn remembered(partition: &Partition) -> RememberedFile {
     let name = partition.name().parse().unwrap();
-    Remembered { position: DeliveredThrough::not_wanted_before(4), ..Remembered::named(partition, name) }
+    RememberedFile {
+        position: DeliveredThrough::not_wanted_before(4),
+        ..RememberedFile::named(partition, name)
+    }
 }
 
 #[test]
 fn of_the_files_that_have_gone_the_last_are_remembered() {
     let all = (0..GONE_MAX as u64 + 50).map(|inode| remembered(&name(inode, 0)));
     let mut files = Files::new(Memory { files: all.collect(), ..Memory::default() });
-    files.let_go_of_absent();
+    files.mark_absent_gone();
     files.prune();
     assert_eq!(files.remember().files.len(), GONE_MAX);
 }
@@ -26,14 +29,14 @@ fn a_file_whose_directory_can_t_be_looked_into_has_not_gone() {
     let mut files = Files::default();
     let stamp = Stamp { length: 4, modified: 0 };
     let key = Key { device: 1, inode: 7, birth: 0 };
-    let sighting = Sighting { path: PathBuf::from("/in/a.log"), key, stamp };
-    let seen = Seen { files: vec![sighting], ..Seen::default() };
+    let found = FoundFile { path: PathBuf::from("/in/a.log"), key, stamp };
+    let seen = Scan { files: vec![found], ..Scan::default() };
     let id = files.see(&seen, true, Instant::now())[0];
-    let mut seen = Seen::default();
+    let mut seen = Scan::default();
     seen.note(Path::new("/in"), &"too many open files", true);
     files.see(&seen, true, Instant::now());
     assert!(files.get(id).unwrap().gone_since.is_none());
-    files.see(&Seen::default(), true, Instant::now());
+    files.see(&Scan::default(), true, Instant::now());
     assert!(files.get(id).unwrap().gone_since.is_some());
 }
 
@@ -43,10 +46,10 @@ fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
     let mut files = Files::new(Memory { files: earlier.collect(), ..Memory::default() });
     let stamp = Stamp { length: 4, modified: 0 };
     let key = Key { device: 1, inode: 7, birth: 0 };
-    let sighting = Sighting { path: PathBuf::from("/a.log"), key, stamp };
-    let seen = Seen { files: vec![sighting], ..Seen::default() };
+    let found = FoundFile { path: PathBuf::from("/a.log"), key, stamp };
+    let seen = Scan { files: vec![found], ..Scan::default() };
     let news = files.see(&seen, true, Instant::now());
-    files.let_go_of_absent();
+    files.mark_absent_gone();
     files.name(news[0], &name(7, u32::MAX));
     files.prune();
     assert_eq!(files.remember().files.len(), GONE_MAX);

@@ -14,7 +14,7 @@ pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// And at least.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 /// The longest end of a text without a line's end that is kept in memory.
-const REST_BYTES_MAX: usize = 64 << 10;
+const PARTIAL_LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Some events of a text.
 #[derive(Debug, Default)]
@@ -33,12 +33,12 @@ pub(super) struct Chunk {
     /// The text that was seen, up to here; behind `next` there is no line's end before it.
     pub(super) seen: u64,
     /// What waits behind `next` for further text, unless that is a lot.
-    pub(super) rest: Vec<u8>,
+    pub(super) partial_line: Vec<u8>,
 }
 
 /// Reads a text event by event, without holding more of it than is asked for.
 #[derive(Clone)]
-pub(super) struct Reading {
+pub(super) struct TextReader {
     /// Where the next event begins.
     pub(super) position: u64,
     /// No line ends between the position and here.
@@ -48,9 +48,9 @@ pub(super) struct Reading {
     event_bytes: usize,
 }
 
-impl Reading {
-    pub(super) fn new(position: u64, running: Running) -> Reading {
-        Reading { position, scanned: position, running, event_bytes: 128 }
+impl TextReader {
+    pub(super) fn new(position: u64, running: Running) -> TextReader {
+        TextReader { position, scanned: position, running, event_bytes: 128 }
     }
 
     /// About how many bytes make a batch of so many events.
@@ -81,7 +81,7 @@ impl Reading {
             let mut buffer = buffers.take_filled(bytes);
             content.read_into(self.position, bytes, &mut buffer)?;
             let at_end = buffer.len() < bytes;
-            let ending = if at_end && !content.is_torn() { ending } else { Ending::Open };
+            let ending = if at_end && !content.is_incomplete() { ending } else { Ending::Open };
             let Split { spans, consumed, too_long } = rules.split(&buffer, self.position, ending, events_max);
             if consumed == 0 && !at_end {
                 if bytes < enough {
@@ -93,8 +93,8 @@ impl Reading {
             }
             let seen = self.position + buffer.len() as u64;
             let at_end = at_end && (consumed == buffer.len() || spans.len() < events_max);
-            let rest = match buffer.len() - consumed {
-                waiting if at_end && waiting <= REST_BYTES_MAX => buffer[consumed..].to_vec(),
+            let partial_line = match buffer.len() - consumed {
+                waiting if at_end && waiting <= PARTIAL_LINE_BYTES_MAX => buffer[consumed..].to_vec(),
                 _ => Vec::new(),
             };
             buffer.truncate(consumed);
@@ -104,7 +104,7 @@ impl Reading {
             let after = self.position;
             let next = after + consumed as u64;
             (self.position, self.scanned) = (next, next);
-            return Ok(Chunk { buffer, spans, after, next, too_long, at_end, seen, rest });
+            return Ok(Chunk { buffer, spans, after, next, too_long, at_end, seen, partial_line });
         }
     }
 
@@ -126,7 +126,7 @@ impl Reading {
             }
             seen += text.len() as u64;
             if text.len() < CHUNK_BYTES {
-                if ending == Ending::End && !content.is_torn() {
+                if ending == Ending::End && !content.is_incomplete() {
                     break seen;
                 }
                 self.scanned = seen;
@@ -167,7 +167,7 @@ mod tests {
     /// All lines with their offsets, and how many were too long.
     fn lines(text: &[u8], rules: &LineRules, events_max: usize) -> (Vec<(u64, Vec<u8>)>, u64) {
         let mut content = Content::Plain(Box::new(file(text)));
-        let mut reading = Reading::new(0, Running::new(0));
+        let mut reading = TextReader::new(0, Running::new(0));
         let (mut lines, mut too_long) = (Vec::new(), 0);
         while reading.position < text.len() as u64 {
             let before = reading.position;
@@ -226,7 +226,7 @@ mod tests {
         let rules = LineRules { line_bytes_max: 10, ..RULES };
         let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
         let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
-        let mut reading = Reading::new(0, Running::new(0));
+        let mut reading = TextReader::new(0, Running::new(0));
         let buffers = Buffers::default();
         let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!((chunk.next, chunk.spans.len(), chunk.at_end), (0, 0, true));

@@ -11,17 +11,17 @@ use weir_runtime::source::{Deliveries, Outlet};
 
 use super::super::consumed::Consumed;
 use super::super::content::Content;
+use super::super::file_system::FileSystem;
 use super::super::identity::Key;
-use super::super::room::Room;
-use super::super::tracked::{FileId, LOOKS, Phase, Search, Tracked};
+use super::super::tracked::{FileId, Phase, SCANS_TO_FIND_ALL, Search, Tracked};
 use super::super::{FileMode, FilesError};
-use super::looking::has_packed_name;
-use super::seeking::{is_closed, is_sought};
-use super::{GONE_OPEN, OUTAGE_RETRY, REPLACED, Run};
+use super::scanning::has_packed_name;
+use super::search::{is_closed, needs_search};
+use super::{GONE_OPEN_FOR, OUTAGE_RETRY, REPLACED_OPEN_FOR, Run};
 
 impl Run<'_> {
     /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
-    pub(super) async fn visit_the_gone(
+    pub(super) async fn visit_gone_files(
         &mut self,
         now: Instant,
         outlet: &mut Outlet,
@@ -33,7 +33,7 @@ impl Run<'_> {
         if visited.is_empty() {
             return Ok(());
         }
-        self.seek(&visited).await?;
+        self.search_gone_files(&visited).await?;
         let (mut again, mut closed) = (Vec::new(), Vec::new());
         // A copy that is not known yet may have the whole of a last line.
         let replaced = match self.files.may_have_a_copy(None) {
@@ -50,12 +50,12 @@ impl Run<'_> {
             }
             let Some(since) = file.gone_since else { continue };
             let rested = now.duration_since(since);
-            let is_over = rested >= GONE_OPEN + pause || file.phase != Phase::Reading;
+            let is_over = rested >= GONE_OPEN_FOR + pause || file.phase != Phase::Reading;
             // What is written to it later is read all the same, as a line of its own.
-            let ends = is_over || replaced.contains(&id) && rested >= REPLACED + pause;
+            let finishes = is_over || replaced.contains(&id) && rested >= REPLACED_OPEN_FOR + pause;
             let Some(state) = file.content.as_ref().and_then(|content| content.state().ok()) else {
                 let has_turn = file.queued || file.due.is_some();
-                if ends && file.rest_waits() && !has_turn {
+                if finishes && file.has_partial_line() && !has_turn {
                     closed.push(id);
                 }
                 continue;
@@ -63,12 +63,12 @@ impl Run<'_> {
             let text = file.text.as_ref();
             let at_rest = text.is_some_and(|text| text.at_rest && text.stamp.length == state.stamp.length);
             let is_read =
-                text.is_none_or(|text| text.is_packed() || state.stamp.length <= text.reading.position);
+                text.is_none_or(|text| text.is_packed() || state.stamp.length <= text.reader.position);
             if !at_rest && file.phase == Phase::Reading {
-                (file.gone_since, file.is_let_go) = (Some(now), false);
+                (file.gone_since, file.finishes_partial_line) = (Some(now), false);
                 again.push(id);
-            } else if ends && !is_read && file.phase == Phase::Reading && !file.is_let_go {
-                file.is_let_go = true;
+            } else if finishes && !is_read && file.phase == Phase::Reading && !file.finishes_partial_line {
+                file.finishes_partial_line = true;
                 again.push(id);
             } else if is_over && !file.queued {
                 (file.content, file.search) = (None, Search::Over);
@@ -77,7 +77,7 @@ impl Run<'_> {
         again.into_iter().for_each(|id| self.enqueue(id));
         for id in closed {
             // What is not settled is tried again with the next look.
-            self.hand_on_rest(id, outlet, deliveries).await?;
+            self.emit_partial_line(id, outlet, deliveries).await?;
         }
         Ok(())
     }
@@ -85,13 +85,13 @@ impl Run<'_> {
     /// Whether a file that holds another text now is left alone for a while: its last line waits for its end, and a
     /// copy that has both may not be known yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
-        let (now, looks, unknown_lost_in) = (Instant::now(), self.looks, self.unknown_lost_in);
+        let (now, scans, unidentified_lost_in) = (Instant::now(), self.scans, self.unidentified_lost_in);
         let may_have_a_copy = self.files.may_have_a_copy(Some(id));
-        let Some(file) = self.files.get(id).filter(|file| file.rest_waits()) else { return false };
-        let (since, looks_before) = *file.rewritten_since.get_or_insert((now, looks));
-        let is_looked_for = looks - looks_before.max(unknown_lost_in) >= LOOKS
+        let Some(file) = self.files.get(id).filter(|file| file.has_partial_line()) else { return false };
+        let (since, scans_before) = *file.rewritten_since.get_or_insert((now, scans));
+        let is_searched_for = scans - scans_before.max(unidentified_lost_in) >= SCANS_TO_FIND_ALL
             || weir_runtime::put_back!("copies_looked_for_once");
-        let is_known = is_looked_for && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN;
+        let is_known = is_searched_for && !may_have_a_copy || now.duration_since(since) >= GONE_OPEN_FOR;
         if weir_runtime::put_back!("rests_handed_on_before_copies") || is_known {
             return false;
         }
@@ -101,18 +101,18 @@ impl Run<'_> {
 
     /// Whether a copy that waits, for this file or for another one with the same text, has what is kept of its last
     /// line; none if a copy can't be read now.
-    async fn rest_is_in_a_copy(&mut self, id: FileId) -> Result<Option<bool>, FilesError> {
+    async fn partial_line_is_in_a_copy(&mut self, id: FileId) -> Result<Option<bool>, FilesError> {
         let copies = self.files.copies_that_wait();
         let text = self.files.get(id).and_then(|file| file.text.as_ref());
-        let read = text.and_then(|text| Some((text.reading.running.so_far(), text.rest.clone()?)));
-        let Some((consumed, rest)) = read else { return Ok(Some(false)) };
+        let read = text.and_then(|text| Some((text.reader.running.so_far(), text.partial_line.clone()?)));
+        let Some((consumed, partial_line)) = read else { return Ok(Some(false)) };
         let mut is_known = true;
         for (path, key) in copies {
-            let (room, rest) = (self.room(), rest.clone());
+            let (file_system, partial_line) = (self.file_system(), partial_line.clone());
             let has = self
-                .room()
+                .file_system()
                 .executor()
-                .run(move || has_behind(&*room, &path, key, consumed, rest.text()))
+                .run(move || has_behind(&*file_system, &path, key, consumed, partial_line.text()))
                 .await?;
             match has {
                 Ok(Some(true)) => return Ok(Some(true)),
@@ -127,14 +127,14 @@ impl Run<'_> {
     /// Hands on what is kept of a last line whose end will never come: its file was truncated, or has gone and
     /// is closed. If a copy has it, that brings the whole line. Gives back whether that is settled: not while a copy
     /// can't be read.
-    pub(super) async fn hand_on_rest(
+    pub(super) async fn emit_partial_line(
         &mut self,
         id: FileId,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<bool, FilesError> {
         let rules = self.source.rules.clone();
-        let is_in_a_copy = match self.rest_is_in_a_copy(id).await? {
+        let is_in_a_copy = match self.partial_line_is_in_a_copy(id).await? {
             _ if weir_runtime::put_back!("rests_handed_on_before_copies") => false,
             Some(is_in_a_copy) => is_in_a_copy,
             None => return Ok(false),
@@ -142,19 +142,19 @@ impl Run<'_> {
         let Some(file) = self.files.get(id) else { return Ok(true) };
         let Some(text) = &mut file.text else { return Ok(true) };
         if is_in_a_copy {
-            text.rest = None;
+            text.partial_line = None;
             return Ok(true);
         }
-        let Some(chunk) = text.end_of_rest(&rules) else { return Ok(true) };
+        let Some(chunk) = text.finish_partial_line(&rules) else { return Ok(true) };
         debug!(component = %self.source.component, path = %file.path.display(), from = chunk.after, "hands on a last line without its end");
         let partition = text.partition.clone();
-        file.marks.push(text.reading.running.so_far());
+        file.marks.push(text.reader.running.so_far());
         self.put(id, chunk, partition, outlet, deliveries).await?;
         Ok(true)
     }
 
     /// The source is about to end: reads what has gone to its end, since nobody will find it again.
-    pub(super) async fn let_go_of_all(
+    pub(super) async fn drain_gone_files(
         &mut self,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
@@ -162,58 +162,59 @@ impl Run<'_> {
         let rewritten: Vec<FileId> = self
             .files
             .iter()
-            .filter(|(_, file)| file.rewritten_since.is_some() && file.rest_waits())
+            .filter(|(_, file)| file.rewritten_since.is_some() && file.has_partial_line())
             .map(|(id, _)| id)
             .collect();
         if !matches!(self.source.mode, FileMode::Follow { .. })
-            || !self.files.iter().any(|(_, file)| holds(file) || is_closed(file))
+            || !self.files.iter().any(|(_, file)| may_have_unread(file) || is_closed(file))
         {
             return Ok(());
         }
         // What has gone since the last look counts as well.
-        for _look in 0..LOOKS {
-            let seen = self.source.discovery.look().await?;
+        for _look in 0..SCANS_TO_FIND_ALL {
+            let seen = self.source.discovery.scan().await?;
             self.files.see(&seen, true, Instant::now());
-            let is_wanted = |file: &Tracked| file.gone_since.is_some() && holds(file) || is_sought(file);
+            let is_wanted =
+                |file: &Tracked| file.gone_since.is_some() && may_have_unread(file) || needs_search(file);
             let is_none = !self.files.iter().any(|(_, file)| is_wanted(file));
             if is_none && rewritten.is_empty() {
                 return Ok(());
             }
         }
         let all: Vec<FileId> = self.files.iter().map(|(id, _)| id).collect();
-        let found = self.seek(&all).await?;
-        self.look_for_copies().await?;
+        let found = self.search_gone_files(&all).await?;
+        self.identify_possible_copies().await?;
         // Puts wait for room in the channels as before the stop.
         let stop = std::mem::replace(&mut self.stop, CancellationToken::new());
         let gone: Vec<FileId> = self
             .files
             .iter()
-            .filter(|(id, file)| file.gone_since.is_some() && (holds(file) || found.contains(id)))
+            .filter(|(id, file)| file.gone_since.is_some() && (may_have_unread(file) || found.contains(id)))
             .map(|(id, _)| id)
             .collect();
-        self.next_look = Instant::now() + GONE_OPEN;
+        self.next_scan = Instant::now() + GONE_OPEN_FOR;
         for id in rewritten {
-            self.hand_on_rest_at_the_end(id, outlet, deliveries).await?;
+            self.emit_partial_line_at_stop(id, outlet, deliveries).await?;
         }
         for id in gone {
-            self.read_to_its_end(id, outlet, deliveries).await?;
+            self.read_to_end(id, outlet, deliveries).await?;
         }
         self.stop = stop;
         Ok(())
     }
 
     /// The same when the source is about to end. What stays unsettled then is left to the copy that waits.
-    async fn hand_on_rest_at_the_end(
+    async fn emit_partial_line_at_stop(
         &mut self,
         id: FileId,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        for _attempt in 0..LOOKS {
-            if self.hand_on_rest(id, outlet, deliveries).await? {
+        for _attempt in 0..SCANS_TO_FIND_ALL {
+            if self.emit_partial_line(id, outlet, deliveries).await? {
                 break;
             }
-            let seen = self.source.discovery.look().await?;
+            let seen = self.source.discovery.scan().await?;
             self.files.see(&seen, true, Instant::now());
         }
         Ok(())
@@ -221,15 +222,15 @@ impl Run<'_> {
 
     /// Looks into packed files that are not known yet, if one that has gone or holds another text has a last line that
     /// waits for its end.
-    async fn look_for_copies(&mut self) -> Result<(), FilesError> {
+    async fn identify_possible_copies(&mut self) -> Result<(), FilesError> {
         let has_ended = |file: &Tracked| file.gone_since.is_some() || file.rewritten_since.is_some();
-        if !self.files.iter().any(|(_, file)| has_ended(file) && file.rest_waits()) {
+        if !self.files.iter().any(|(_, file)| has_ended(file) && file.has_partial_line()) {
             return Ok(());
         }
         let is_unknown = |file: &Tracked| {
             file.phase == Phase::New && file.gone_since.is_none() && has_packed_name(&file.path)
         };
-        for attempt in 1..=LOOKS {
+        for attempt in 1..=SCANS_TO_FIND_ALL {
             let unknown = self.files.iter().filter(|(_, file)| is_unknown(file));
             let unknown: Vec<FileId> = unknown.map(|(id, _)| id).collect();
             if unknown.is_empty() {
@@ -249,7 +250,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn read_to_its_end(
+    async fn read_to_end(
         &mut self,
         id: FileId,
         outlet: &mut Outlet,
@@ -258,13 +259,13 @@ impl Run<'_> {
         loop {
             let Some(file) = self.files.get(id) else { return Ok(()) };
             if file.content.is_none() && !file.queued {
-                return self.hand_on_rest_at_the_end(id, outlet, deliveries).await;
+                return self.emit_partial_line_at_stop(id, outlet, deliveries).await;
             }
-            file.is_let_go = true;
-            let before = file.text.as_ref().map(|text| text.reading.position);
+            file.finishes_partial_line = true;
+            let before = file.text.as_ref().map(|text| text.reader.position);
             self.turn(id, outlet, deliveries).await?;
             let Some(file) = self.files.get(id) else { return Ok(()) };
-            let after = file.text.as_ref().map(|text| text.reading.position);
+            let after = file.text.as_ref().map(|text| text.reader.position);
             let is_done = file.text.as_ref().is_none_or(|text| text.at_rest);
             if is_done || after == before || file.phase != Phase::Reading {
                 return Ok(());
@@ -275,13 +276,13 @@ impl Run<'_> {
 
 /// Whether a packed file has this in its text behind what was consumed; none if another file is there.
 fn has_behind(
-    room: &dyn Room,
+    file_system: &dyn FileSystem,
     path: &Path,
     key: Key,
     consumed: Consumed,
     wanted: &[u8],
 ) -> io::Result<Option<bool>> {
-    let content = Content::open(room, path)?;
+    let content = Content::open(file_system, path)?;
     if content.state()?.key != key {
         return Ok(None);
     }
@@ -292,10 +293,10 @@ fn has_behind(
 }
 
 /// Whether the file may have something that was not read, and can still be read.
-fn holds(file: &Tracked) -> bool {
-    let may_have_more = |length: u64| file.text.as_ref().is_some_and(|text| length > text.reading.position);
+fn may_have_unread(file: &Tracked) -> bool {
+    let may_have_more = |length: u64| file.text.as_ref().is_some_and(|text| length > text.reader.position);
     let state = file.content.as_ref().and_then(|content| content.state().ok());
     file.phase == Phase::Reading
-        && (file.rest_waits()
+        && (file.has_partial_line()
             || state.is_some_and(|state| !file.is_packed() && may_have_more(state.stamp.length)))
 }

@@ -11,40 +11,40 @@ const ALL_BYTES_MAX: usize = 16 << 20;
 
 /// The room for the kept lines of one source. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rests(Arc<AtomicUsize>);
+pub(super) struct PartialLines(Arc<AtomicUsize>);
 
 /// The end of a text. Dropping the last clone makes room.
 #[derive(Debug, Clone)]
-pub(super) struct Rest(Arc<Kept>);
+pub(super) struct PartialLine(Arc<KeptBytes>);
 
 #[derive(Debug)]
-struct Kept {
+struct KeptBytes {
     text: Box<[u8]>,
-    room: Rests,
+    budget: PartialLines,
 }
 
-impl Rests {
+impl PartialLines {
     /// Keeps this, if it is something and there is room.
-    pub(super) fn keep(&self, text: Vec<u8>) -> Option<Rest> {
+    pub(super) fn keep(&self, text: Vec<u8>) -> Option<PartialLine> {
         if text.is_empty() {
             return None;
         }
         let before = self.0.fetch_add(text.len(), Ordering::Relaxed);
         // From here on, dropping it makes room.
-        let kept = Kept { text: text.into(), room: self.clone() };
-        (before + kept.text.len() <= ALL_BYTES_MAX).then(|| Rest(Arc::new(kept)))
+        let kept = KeptBytes { text: text.into(), budget: self.clone() };
+        (before + kept.text.len() <= ALL_BYTES_MAX).then(|| PartialLine(Arc::new(kept)))
     }
 }
 
-impl Rest {
+impl PartialLine {
     pub(super) fn text(&self) -> &[u8] {
         &self.0.text
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptBytes {
     fn drop(&mut self) {
-        self.room.0.fetch_sub(self.text.len(), Ordering::Relaxed);
+        self.budget.0.fetch_sub(self.text.len(), Ordering::Relaxed);
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_there_is_room_for() {
-        let rests = Rests::default();
+        let rests = PartialLines::default();
         let first = rests.keep(vec![b'x'; ALL_BYTES_MAX - 1]).unwrap();
         assert!(rests.keep(b"ab".to_vec()).is_none());
         assert!(rests.keep(b"a".to_vec()).is_some());

@@ -15,10 +15,10 @@ use rustix::io::retry_on_intr;
 use weir_runtime::BlockingExecutor;
 use weir_runtime::storage::{Directory, list_directory, read_at, uninterrupted};
 
-use super::discovery::Seen;
+use super::discovery::Scan;
 use super::identity::{Key, State};
 use super::patterns::Patterns;
-use super::positions::{KeepPositions, Memory, Positions, PositionsError};
+use super::positions::{Memory, PositionsError, PositionsFile, PositionsStore};
 use super::watching::Watcher;
 use walking::Walk;
 
@@ -27,17 +27,17 @@ pub(in crate::components::files) mod simulated;
 mod walking;
 
 /// Where positions are kept, and what was kept there; nothing if nothing ever was.
-pub(in crate::components::files) type OpenPositions = (Arc<dyn KeepPositions>, Option<Memory>);
+pub(in crate::components::files) type OpenPositions = (Arc<dyn PositionsStore>, Option<Memory>);
 
 /// What the source needs of the machine that its files are on. Everything blocks.
 ///
 /// It is asked once for a file, a look or a read of up to a mebibyte, never for an event.
-pub(in crate::components::files) trait Room: Debug + Send + Sync {
+pub(in crate::components::files) trait FileSystem: Debug + Send + Sync {
     /// Where all this is waited for.
     fn executor(&self) -> BlockingExecutor;
 
     /// Notes the regular files that are wanted, and the directories in which they may appear.
-    fn walk(&self, patterns: &Patterns, seen: &mut Seen);
+    fn walk(&self, patterns: &Patterns, seen: &mut Scan);
 
     /// Tells of what happens to what is wanted between two looks, if it can.
     fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher;
@@ -81,10 +81,14 @@ pub(in crate::components::files) trait OpenFile: Debug + Send {
 }
 
 /// Which of these files lie at some of the paths; each once. What can't be looked at is none of them.
-fn found_among(room: &dyn Room, paths: Vec<PathBuf>, keys: &HashSet<Key>) -> Vec<(Key, PathBuf)> {
+fn found_among(
+    file_system: &dyn FileSystem,
+    paths: Vec<PathBuf>,
+    keys: &HashSet<Key>,
+) -> Vec<(Key, PathBuf)> {
     let mut found: HashMap<Key, PathBuf> = HashMap::new();
     for path in paths {
-        if let Ok(State { key, .. }) = room.state(&path)
+        if let Ok(State { key, .. }) = file_system.state(&path)
             && keys.contains(&key)
         {
             found.insert(key, path);
@@ -95,14 +99,14 @@ fn found_among(room: &dyn Room, paths: Vec<PathBuf>, keys: &HashSet<Key>) -> Vec
 
 /// The files of this machine.
 #[derive(Debug)]
-pub(in crate::components::files) struct LocalRoom;
+pub(in crate::components::files) struct LocalFileSystem;
 
-impl Room for LocalRoom {
+impl FileSystem for LocalFileSystem {
     fn executor(&self) -> BlockingExecutor {
         BlockingExecutor::Threads
     }
 
-    fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
+    fn walk(&self, patterns: &Patterns, seen: &mut Scan) {
         Walk::new(patterns, seen).run();
     }
 
@@ -148,7 +152,7 @@ impl Room for LocalRoom {
         let directory = Directory::create(parent.unwrap_or(Path::new(".")));
         let directory =
             directory.map_err(|source| PositionsError::Directory { path: path.to_path_buf(), source })?;
-        let (positions, remembered) = Positions::open(directory, path)?;
+        let (positions, remembered) = PositionsFile::open(directory, path)?;
         Ok((Arc::new(positions), remembered))
     }
 }

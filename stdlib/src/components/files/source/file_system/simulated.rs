@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use weir_runtime::BlockingExecutor;
 use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
 
-use super::{OpenFile, OpenPositions, Room, found_among};
-use crate::components::files::source::discovery::{Directory, Seen, Sighting};
+use super::{FileSystem, OpenFile, OpenPositions, found_among};
+use crate::components::files::source::discovery::{Directory, FoundFile, Scan};
 use crate::components::files::source::identity::{Key, Stamp, State};
 use crate::components::files::source::patterns::Patterns;
-use crate::components::files::source::positions::{Positions, PositionsError};
+use crate::components::files::source::positions::{PositionsError, PositionsFile};
 use crate::components::files::source::watching::Watcher;
 
 /// How coarse the times are at which files have changed.
@@ -46,7 +46,7 @@ pub(in crate::components::files) type Trouble = Arc<dyn Fn(&str) -> Option<io::E
 
 /// Some files, and a disk for positions. Clones are the same files.
 #[derive(Clone)]
-pub(in crate::components::files) struct SimulatedRoom {
+pub(in crate::components::files) struct SimulatedFileSystem {
     files: Arc<Mutex<Files>>,
     interruption: Arc<Mutex<Option<Interruption>>>,
     trouble: Arc<Mutex<Option<Trouble>>>,
@@ -64,7 +64,7 @@ struct Files {
     made: u64,
 }
 
-impl fmt::Debug for SimulatedRoom {
+impl fmt::Debug for SimulatedFileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.lock().names.keys()).finish()
     }
@@ -113,16 +113,16 @@ impl Files {
     }
 }
 
-impl SimulatedRoom {
+impl SimulatedFileSystem {
     /// No files yet. Those of positions are on this disk.
     pub(in crate::components::files) fn new(
         machine: &Machine,
         positions: &SimulatedDisk,
         births: bool,
-    ) -> SimulatedRoom {
+    ) -> SimulatedFileSystem {
         let (names, inodes) = (BTreeMap::new(), Vec::new());
         let files = Files { begin: Instant::now(), births, names, inodes, made: 0 };
-        SimulatedRoom {
+        SimulatedFileSystem {
             files: Arc::new(Mutex::new(files)),
             interruption: Arc::default(),
             trouble: Arc::default(),
@@ -208,12 +208,12 @@ impl SimulatedRoom {
     }
 }
 
-impl Room for SimulatedRoom {
+impl FileSystem for SimulatedFileSystem {
     fn executor(&self) -> BlockingExecutor {
         BlockingExecutor::Inline
     }
 
-    fn walk(&self, patterns: &Patterns, seen: &mut Seen) {
+    fn walk(&self, patterns: &Patterns, seen: &mut Scan) {
         let paths: Vec<PathBuf> = self.lock().names.keys().cloned().collect();
         let parents: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
         for directory in &parents {
@@ -223,7 +223,7 @@ impl Room for SimulatedRoom {
         }
         let directory = |path: &Path| Directory { path: path.to_path_buf(), device: DEVICE, inode: 0 };
         seen.directories.extend(parents.into_iter().map(directory));
-        for path in paths.into_iter().filter(|path| patterns.judge(path).file) {
+        for path in paths.into_iter().filter(|path| patterns.match_path(path).file) {
             if seen.is_unknown(&path) {
                 continue;
             }
@@ -235,18 +235,18 @@ impl Room for SimulatedRoom {
             let files = self.lock();
             let Some(handle) = files.names.get(&path) else { continue };
             let State { key, stamp } = lock(handle).state();
-            seen.files.push(Sighting { path, key, stamp });
+            seen.files.push(FoundFile { path, key, stamp });
         }
     }
 
     fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
-        Watcher::silent(component, patterns)
+        Watcher::disabled(component, patterns)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
         self.begin("Open")?;
         let handle = self.lock().names.get(path).cloned().ok_or_else(missing)?;
-        Ok(Box::new(Opened { handle, room: self.clone() }))
+        Ok(Box::new(SimulatedFile { handle, file_system: self.clone() }))
     }
 
     fn state(&self, path: &Path) -> io::Result<State> {
@@ -284,26 +284,26 @@ impl Room for SimulatedRoom {
     }
 
     fn positions(&self, path: &Path) -> Result<OpenPositions, PositionsError> {
-        let (positions, remembered) = Positions::open(self.positions.clone(), path)?;
+        let (positions, remembered) = PositionsFile::open(self.positions.clone(), path)?;
         Ok((Arc::new(positions), remembered))
     }
 }
 
 /// An open file.
 #[derive(Debug)]
-struct Opened {
+struct SimulatedFile {
     handle: Handle,
-    room: SimulatedRoom,
+    file_system: SimulatedFileSystem,
 }
 
-impl OpenFile for Opened {
+impl OpenFile for SimulatedFile {
     fn state(&self) -> io::Result<State> {
-        self.room.begin("State")?;
+        self.file_system.begin("State")?;
         Ok(lock(&self.handle).state())
     }
 
     fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
-        self.room.begin("Read")?;
+        self.file_system.begin("Read")?;
         let inode = lock(&self.handle);
         let begin = (position as usize).min(inode.bytes.len());
         let end = begin.saturating_add(bytes).min(inode.bytes.len());
@@ -320,7 +320,7 @@ impl OpenFile for Opened {
     }
 
     fn again(&self) -> io::Result<Box<dyn OpenFile>> {
-        self.room.begin("Open")?;
-        Ok(Box::new(Opened { handle: self.handle.clone(), room: self.room.clone() }))
+        self.file_system.begin("Open")?;
+        Ok(Box::new(SimulatedFile { handle: self.handle.clone(), file_system: self.file_system.clone() }))
     }
 }

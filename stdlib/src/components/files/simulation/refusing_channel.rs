@@ -9,7 +9,10 @@ use weir_runtime::channel::{Channel, Hooked, ReserveError};
 /// One put in so many is refused.
 const REFUSED_ONE_IN: u64 = 60;
 
-pub(super) fn refusing(channel: Arc<dyn Channel>, random: Arc<Mutex<SeededRandom>>) -> Arc<dyn Channel> {
+pub(super) fn refusing_channel(
+    channel: Arc<dyn Channel>,
+    random: Arc<Mutex<SeededRandom>>,
+) -> Arc<dyn Channel> {
     let now_and_then = move || match random.lock().unwrap().one_in(REFUSED_ONE_IN) {
         true => Err(ReserveError::Closed),
         false => Ok(()),

@@ -15,20 +15,21 @@ use super::Run;
 impl Run<'_> {
     /// Looks once for each of these files that has gone and is closed, and gives those that are found a turn. One that is
     /// not found is counted, and said, if something of it is known not to be read.
-    pub(super) async fn seek(&mut self, files: &[FileId]) -> Result<Vec<FileId>, FilesError> {
-        let mut sought: HashMap<PathBuf, HashMap<Key, FileId>> = HashMap::new();
+    pub(super) async fn search_gone_files(&mut self, files: &[FileId]) -> Result<Vec<FileId>, FilesError> {
+        let mut wanted: HashMap<PathBuf, HashMap<Key, FileId>> = HashMap::new();
         if matches!(self.source.mode, FileMode::Follow { .. }) {
             for &id in files {
-                let Some(file) = self.files.get(id).filter(|file| is_sought(file)) else { continue };
+                let Some(file) = self.files.get(id).filter(|file| needs_search(file)) else { continue };
                 let directory = file.path.parent().unwrap_or(Path::new("/")).to_path_buf();
-                sought.entry(directory).or_default().insert(file.key, id);
+                wanted.entry(directory).or_default().insert(file.key, id);
             }
         }
         let mut found = Vec::new();
-        for (directory, files) in sought {
-            let (room, keys) = (self.room(), files.keys().copied().collect::<HashSet<Key>>());
+        for (directory, files) in wanted {
+            let (file_system, keys) = (self.file_system(), files.keys().copied().collect::<HashSet<Key>>());
             let patterns = self.source.discovery.patterns();
-            let listed = self.room().executor().run(move || room.find(&directory, &keys)).await?;
+            let listed =
+                self.file_system().executor().run(move || file_system.find(&directory, &keys)).await?;
             let is_listed = match &listed {
                 Ok(_) => true,
                 Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
@@ -38,7 +39,7 @@ impl Run<'_> {
                 match (paths.remove(&key), self.files.get(id)) {
                     // The next look sees it there: it is the same file under another name that is wanted, or another
                     // one with the same inode.
-                    (Some(path), Some(_)) if patterns.judge(&path).file => {}
+                    (Some(path), Some(_)) if patterns.match_path(&path).file => {}
                     (Some(path), Some(file)) => {
                         file.search = Search::Found(path);
                         self.enqueue(id);
@@ -46,7 +47,7 @@ impl Run<'_> {
                     }
                     (None, Some(file)) if is_listed => {
                         file.search = Search::Over;
-                        self.has_gone_for_good(id);
+                        self.report_gone_unread(id);
                     }
                     (None, Some(file)) => file.search = Search::Failed,
                     (_, None) => {}
@@ -68,18 +69,18 @@ impl Run<'_> {
     }
 
     /// Whether what was found in place of a file that has gone holds another text: it is a stranger with the same inode.
-    pub(super) fn is_stranger(&mut self, id: FileId) -> bool {
+    pub(super) fn is_other_file(&mut self, id: FileId) -> bool {
         let Some(file) = self.files.get(id).filter(|file| matches!(file.search, Search::Found(_))) else {
             return false;
         };
         file.search = Search::Over;
-        self.has_gone_for_good(id);
+        self.report_gone_unread(id);
         true
     }
 
-    fn has_gone_for_good(&mut self, id: FileId) {
+    fn report_gone_unread(&mut self, id: FileId) {
         let Some(file) = self.files.get(id) else { return };
-        let position = file.text.as_ref().map_or(0, |text| text.reading.position);
+        let position = file.text.as_ref().map_or(0, |text| text.reader.position);
         if !file.is_unread && file.stamp.length <= position {
             return;
         }
@@ -103,7 +104,7 @@ impl Tracked {
     }
 
     /// It is no longer where it was found.
-    pub(super) fn seek_again(&mut self) {
+    pub(super) fn reset_search(&mut self) {
         if matches!(self.search, Search::Found(_)) {
             self.search = Search::Due;
         }
@@ -116,6 +117,6 @@ pub(super) fn is_closed(file: &Tracked) -> bool {
 }
 
 /// Whether a closed file has gone, and was not looked for since.
-pub(super) fn is_sought(file: &Tracked) -> bool {
+pub(super) fn needs_search(file: &Tracked) -> bool {
     file.gone_since.is_some() && matches!(file.search, Search::Due | Search::Failed) && is_closed(file)
 }

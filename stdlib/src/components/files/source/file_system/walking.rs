@@ -10,9 +10,9 @@ use std::rc::Rc;
 use rustix::io::retry_on_intr;
 use weir_runtime::storage::{list_directory, uninterrupted};
 
-use crate::components::files::source::discovery::{Directory, Seen, Sighting};
+use crate::components::files::source::discovery::{Directory, FoundFile, Scan};
 use crate::components::files::source::identity::State;
-use crate::components::files::source::patterns::{Patterns, Places, Step};
+use crate::components::files::source::patterns::{NameMatch, PartialMatches, Patterns};
 
 /// File systems that hold no files but what the kernel tells of itself (linux/magic.h): proc, sysfs, cgroup,
 /// cgroup2, devpts, debugfs, tracefs, securityfs, selinuxfs, bpf, pstore, efivarfs, mqueue, hugetlbfs,
@@ -56,7 +56,7 @@ const LOCAL: [u32; 10] = [
 
 /// What is known of a file system.
 #[derive(Debug, Clone, Copy)]
-struct FileSystem {
+struct FileSystemKind {
     is_pseudo: bool,
     is_local: bool,
 }
@@ -64,39 +64,39 @@ struct FileSystem {
 /// A directory that is to be looked into.
 struct Visit {
     path: PathBuf,
-    places: Places,
+    partial: PartialMatches,
     /// The device of the directory around it, if it was come upon by a pattern and not by its name.
-    found_on: Option<u64>,
+    parent_device: Option<u64>,
     /// The directories around it.
-    around: Option<Rc<Around>>,
+    parent: Option<Rc<ParentDirectory>>,
     /// Whether it is where a pattern begins, so that it should be there.
-    is_begin: bool,
+    is_root: bool,
 }
 
 /// A directory on the way to another.
-struct Around {
+struct ParentDirectory {
     device: u64,
     inode: u64,
-    around: Option<Rc<Around>>,
+    parent: Option<Rc<ParentDirectory>>,
 }
 
 /// One look through the directories. One of them is open at a time.
 pub(super) struct Walk<'a> {
     patterns: &'a Patterns,
-    seen: &'a mut Seen,
-    file_systems: HashMap<u64, FileSystem>,
+    seen: &'a mut Scan,
+    file_systems: HashMap<u64, FileSystemKind>,
     open: Vec<Visit>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(patterns: &'a Patterns, seen: &'a mut Seen) -> Walk<'a> {
+    pub(super) fn new(patterns: &'a Patterns, seen: &'a mut Scan) -> Walk<'a> {
         Walk { patterns, seen, file_systems: HashMap::new(), open: Vec::new() }
     }
 
     /// Notes all files that are wanted.
     pub(super) fn run(mut self) {
-        for (path, places) in self.patterns.begin() {
-            self.open.push(Visit { path, places, found_on: None, around: None, is_begin: true });
+        for (path, partial) in self.patterns.begin() {
+            self.open.push(Visit { path, partial, parent_device: None, parent: None, is_root: true });
             while let Some(visit) = self.open.pop() {
                 self.visit(visit);
             }
@@ -106,13 +106,13 @@ impl<'a> Walk<'a> {
     fn visit(&mut self, visit: Visit) {
         let metadata = match uninterrupted(|| fs::metadata(&visit.path)) {
             Ok(metadata) if metadata.is_dir() => metadata,
-            Ok(_) if visit.is_begin => {
+            Ok(_) if visit.is_root => {
                 return self.seen.note(&visit.path, &"it is no directory", false);
             }
             Ok(_) => return,
             Err(error) if !is_missing(&error) => return self.seen.note(&visit.path, &error, true),
             Err(error) => {
-                if visit.is_begin {
+                if visit.is_root {
                     self.seen.note(&visit.path, &error, false);
                     self.await_directory(&visit.path);
                 }
@@ -121,39 +121,39 @@ impl<'a> Walk<'a> {
         };
         let (device, inode) = (metadata.dev(), metadata.ino());
         let file_system = self.file_system(&visit.path, device);
-        if file_system.is_pseudo && visit.found_on.is_some_and(|around| around != device) {
+        if file_system.is_pseudo && visit.parent_device.is_some_and(|parent| parent != device) {
             return;
         }
-        let mut outer = visit.around.as_deref();
-        while let Some(around) = outer {
-            if (around.device, around.inode) == (device, inode) {
+        let mut outer = visit.parent.as_deref();
+        while let Some(parent) = outer {
+            if (parent.device, parent.inode) == (device, inode) {
                 let reason = "a link in it leads back to a directory around it";
                 return self.seen.note(&visit.path, &reason, false);
             }
-            outer = around.around.as_deref();
+            outer = parent.parent.as_deref();
         }
-        self.seen.all_told &= file_system.is_local;
+        self.seen.all_watchable &= file_system.is_local;
         self.seen.directories.push(Directory { path: visit.path.clone(), device, inode });
-        let around = Rc::new(Around { device, inode, around: visit.around.clone() });
-        self.look_up(&visit, &around);
-        if self.patterns.lists(&visit.places) {
-            self.list(&visit, device, &around);
+        let parent = Rc::new(ParentDirectory { device, inode, parent: visit.parent.clone() });
+        self.look_up(&visit, &parent);
+        if self.patterns.needs_listing(&visit.partial) {
+            self.list(&visit, device, &parent);
         }
     }
 
     /// Looks for the names that are asked for as they are.
-    fn look_up(&mut self, visit: &Visit, around: &Rc<Around>) {
+    fn look_up(&mut self, visit: &Visit, parent: &Rc<ParentDirectory>) {
         let patterns = self.patterns;
-        for name in patterns.names(&visit.places) {
+        for name in patterns.names(&visit.partial) {
             let path = visit.path.join(name);
-            let step = patterns.step(&visit.places, name);
+            let step = patterns.step(&visit.partial, name);
             match uninterrupted(|| fs::metadata(&path)) {
                 Ok(metadata) if metadata.is_dir() => {
-                    if visit.is_begin && step.below.is_empty() {
+                    if visit.is_root && step.below.is_empty() {
                         let reason = "it is a directory: with `/*` behind it, the files in it are read";
                         self.seen.note(&path, &reason, false);
                     }
-                    self.descend(path, step.below, None, around);
+                    self.descend(path, step.below, None, parent);
                 }
                 Ok(metadata) => {
                     let link = uninterrupted(|| fs::symlink_metadata(&path));
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
                     self.found(path, &step, &metadata, is_link);
                 }
                 Err(error) if is_missing(&error) => {
-                    if visit.is_begin {
+                    if visit.is_root {
                         self.seen.note(&path, &error, false);
                     }
                 }
@@ -171,10 +171,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes through all names of a directory.
-    fn list(&mut self, visit: &Visit, device: u64, around: &Rc<Around>) {
+    fn list(&mut self, visit: &Visit, device: u64, parent: &Rc<ParentDirectory>) {
         // What is found before a listing fails is none of its result: all of the directory counts as unlooked then.
         let listed = list_directory(&visit.path, |entry| {
-            let step = self.patterns.step(&visit.places, &entry.file_name());
+            let step = self.patterns.step(&visit.partial, &entry.file_name());
             Ok(step.matters().then(|| (entry.path(), metadata_of(entry, &step), step)))
         });
         let entries = match listed {
@@ -186,7 +186,7 @@ impl<'a> Walk<'a> {
             match metadata {
                 Ok(None) => {}
                 Ok(Some((metadata, _))) if metadata.is_dir() => {
-                    self.descend(path, step.below, Some(device), around);
+                    self.descend(path, step.below, Some(device), parent);
                 }
                 Ok(Some((metadata, is_link))) => self.found(path, &step, &metadata, is_link),
                 // It has gone meanwhile, or is a link to nowhere.
@@ -196,22 +196,28 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn descend(&mut self, path: PathBuf, places: Places, found_on: Option<u64>, around: &Rc<Around>) {
-        if !places.is_empty() {
-            let around = Some(around.clone());
-            self.open.push(Visit { path, places, found_on, around, is_begin: false });
+    fn descend(
+        &mut self,
+        path: PathBuf,
+        partial: PartialMatches,
+        parent_device: Option<u64>,
+        parent: &Rc<ParentDirectory>,
+    ) {
+        if !partial.is_empty() {
+            let parent = Some(parent.clone());
+            self.open.push(Visit { path, partial, parent_device, parent, is_root: false });
         }
     }
 
-    fn found(&mut self, path: PathBuf, step: &Step, metadata: &Metadata, is_link: bool) {
+    fn found(&mut self, path: PathBuf, step: &NameMatch, metadata: &Metadata, is_link: bool) {
         if !metadata.is_file() {
             return;
         }
         if step.file {
             // What is written under another name is not told of in this directory.
-            self.seen.all_told &= !is_link && metadata.nlink() == 1;
+            self.seen.all_watchable &= !is_link && metadata.nlink() == 1;
             let State { key, stamp } = State::of(metadata);
-            self.seen.files.push(Sighting { path, key, stamp });
+            self.seen.files.push(FoundFile { path, key, stamp });
         } else if step.unfinished {
             self.seen.note_unfinished(path);
         }
@@ -219,19 +225,19 @@ impl<'a> Walk<'a> {
 
     /// A directory is not there: the nearest one around it is told of, in which it, or what leads to it, appears.
     fn await_directory(&mut self, path: &Path) {
-        let around = path.ancestors().skip(1);
-        let there = around.filter_map(|path| Some((path, uninterrupted(|| fs::metadata(path)).ok()?)));
+        let parent = path.ancestors().skip(1);
+        let there = parent.filter_map(|path| Some((path, uninterrupted(|| fs::metadata(path)).ok()?)));
         if let Some((path, metadata)) = there.into_iter().find(|(_, metadata)| metadata.is_dir()) {
             let (path, device, inode) = (path.to_path_buf(), metadata.dev(), metadata.ino());
             self.seen.directories.push(Directory { path, device, inode });
         }
     }
 
-    fn file_system(&mut self, path: &Path, device: u64) -> FileSystem {
+    fn file_system(&mut self, path: &Path, device: u64) -> FileSystemKind {
         *self.file_systems.entry(device).or_insert_with(|| {
             // What can't be told of is looked through, and looked at from time to time.
             let kind = retry_on_intr(|| rustix::fs::statfs(path)).map_or(0, |status| status.f_type as u32);
-            FileSystem { is_pseudo: PSEUDO.contains(&kind), is_local: LOCAL.contains(&kind) }
+            FileSystemKind { is_pseudo: PSEUDO.contains(&kind), is_local: LOCAL.contains(&kind) }
         })
     }
 }
@@ -241,7 +247,7 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// What a name stands for, and whether it is a link to it; nothing if that does not matter for this step.
-fn metadata_of(entry: &DirEntry, step: &Step) -> io::Result<Option<(Metadata, bool)>> {
+fn metadata_of(entry: &DirEntry, step: &NameMatch) -> io::Result<Option<(Metadata, bool)>> {
     let kind = uninterrupted(|| entry.file_type())?;
     let matters = match (kind.is_symlink(), kind.is_dir()) {
         (true, _) => true,
@@ -264,14 +270,14 @@ mod tests {
 
     use super::*;
 
-    fn look(pattern: &Path) -> Seen {
+    fn scan(pattern: &Path) -> Scan {
         let patterns = Patterns::new(vec![pattern.to_string_lossy().into_owned()], true, None).unwrap();
-        let mut seen = Seen::default();
+        let mut seen = Scan::default();
         Walk::new(&patterns, &mut seen).run();
         seen
     }
 
-    fn names(seen: &Seen, folder: &Path) -> Vec<String> {
+    fn names(seen: &Scan, folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = seen
             .files
             .iter()
@@ -281,7 +287,7 @@ mod tests {
         names
     }
 
-    fn directories(seen: &Seen) -> Vec<&Path> {
+    fn directories(seen: &Scan) -> Vec<&Path> {
         seen.directories.iter().map(|directory| directory.path.as_path()).collect()
     }
 
@@ -296,21 +302,21 @@ mod tests {
         fs::create_dir_all(folder.join("data1/other")).unwrap();
         fs::write(folder.join("data1/logs/a.log"), "").unwrap();
         fs::write(folder.join("b.log"), "").unwrap();
-        let seen = look(&folder.join("*.log"));
+        let seen = scan(&folder.join("*.log"));
         assert_eq!((names(&seen, folder), directories(&seen)), (vec!["b.log".to_owned()], vec![folder]));
-        let seen = look(&folder.join("data*/logs/*.log"));
+        let seen = scan(&folder.join("data*/logs/*.log"));
         assert_eq!(names(&seen, folder), ["data1/logs/a.log"]);
         assert_eq!(directories(&seen), [folder, &folder.join("data1"), &folder.join("data1/logs")]);
-        assert!(seen.all_told);
+        assert!(seen.all_watchable);
     }
 
     #[test]
     fn pseudo_file_systems_are_looked_into_only_by_name() {
-        let seen = look(Path::new("/*/[s]elf/stat*"));
+        let seen = scan(Path::new("/*/[s]elf/stat*"));
         assert!(!directories(&seen).contains(&Path::new("/proc")), "{:?}", directories(&seen));
-        let seen = look(Path::new("/proc/[s]elf/stat*"));
+        let seen = scan(Path::new("/proc/[s]elf/stat*"));
         assert!(seen.files.iter().any(|file| file.path == Path::new("/proc/self/status")));
-        assert!(!seen.all_told, "nobody tells of changes there");
+        assert!(!seen.all_watchable, "nobody tells of changes there");
     }
 
     #[test]
@@ -322,21 +328,21 @@ mod tests {
         symlink(folder, folder.join("a/round")).unwrap();
         symlink("a", folder.join("again")).unwrap();
         symlink("nowhere", folder.join("lost.log")).unwrap();
-        let seen = look(&folder.join("**/*.log"));
+        let seen = scan(&folder.join("**/*.log"));
         assert_eq!(names(&seen, folder), ["a/1.log", "again/1.log"]);
-        assert_eq!(seen.unreadable.len(), 2, "{:?}", seen.unreadable);
+        assert_eq!(seen.problems.len(), 2, "{:?}", seen.problems);
         symlink("a/1.log", folder.join("2.log")).unwrap();
-        assert!(!look(&folder.join("*.log")).all_told, "the file is written to in another directory");
+        assert!(!scan(&folder.join("*.log")).all_watchable, "the file is written to in another directory");
     }
 
     #[test]
     fn a_missing_directory_is_awaited_where_it_will_appear() {
         let folder = tempfile::tempdir().unwrap();
-        let seen = look(&folder.path().join("in/logs/*.log"));
+        let seen = scan(&folder.path().join("in/logs/*.log"));
         assert_eq!(directories(&seen), [folder.path()]);
-        assert!(seen.unreadable.contains_key(&folder.path().join("in/logs")));
-        assert!(seen.unlooked.is_empty(), "there is certainly nothing");
-        let seen = look(folder.path());
-        assert!(seen.unreadable[folder.path()].contains("it is a directory"), "{:?}", seen.unreadable);
+        assert!(seen.problems.contains_key(&folder.path().join("in/logs")));
+        assert!(seen.unscanned.is_empty(), "there is certainly nothing");
+        let seen = scan(folder.path());
+        assert!(seen.problems[folder.path()].contains("it is a directory"), "{:?}", seen.problems);
     }
 }

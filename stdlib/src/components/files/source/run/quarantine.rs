@@ -7,25 +7,25 @@ use tracing::{error, info, warn};
 use weir_runtime::is_outage;
 
 use super::super::tracked::{FileId, Phase};
-use super::{LOOKS_APART, OUTAGE_RETRY, RETRY, Run};
+use super::{OUTAGE_RETRY, RETRY, Run, SCAN_PAUSE_MIN};
 
 impl Run<'_> {
-    pub(super) fn set_aside(&mut self, id: FileId, why: &str) {
+    pub(super) fn quarantine(&mut self, id: FileId, why: &str) {
         let Some(file) = self.files.get(id) else { return };
-        (file.phase, file.content) = (Phase::SetAside, None);
+        (file.phase, file.content) = (Phase::Quarantined, None);
         error!(
             component = %self.source.component,
             "{} {why}: it is set aside, what is new in it is not read; the source goes on with others",
             file.path.display()
         );
         self.source.meter.count("files_set_aside", 1);
-        self.say_what_waits_in_vain(id);
+        self.warn_of_waiting_copies(id);
     }
 
     /// Says that copies wait for a file that is set aside. Whether it was edited, or is another file with the inode of
     /// the original, can't be told where births are not known, so whoever knows it has to decide.
-    pub(super) fn say_what_waits_in_vain(&mut self, original: FileId) {
-        let copies = self.files.waits_in_vain(original);
+    pub(super) fn warn_of_waiting_copies(&mut self, original: FileId) {
+        let copies = self.files.copies_of_quarantined(original);
         let Some(file) = self.files.get(original) else { return };
         let path = file.path.display();
         for copy in copies {
@@ -42,13 +42,13 @@ impl Run<'_> {
     }
 
     /// A file that can't be read is tried again when it changes, or after a while.
-    pub(super) fn fail(&mut self, id: FileId, error: &io::Error) {
+    pub(super) fn note_failure(&mut self, id: FileId, error: &io::Error) {
         let Some(file) = self.files.get(id) else { return };
         file.content = None;
         if error.kind() == ErrorKind::NotFound {
             // It has gone, or has another name now: the next look will say.
-            file.seek_again();
-            self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
+            file.reset_search();
+            self.next_scan = self.next_scan.min(Instant::now() + SCAN_PAUSE_MIN);
             return;
         }
         if !is_outage(error) {
@@ -76,7 +76,7 @@ impl Run<'_> {
     }
 
     /// A file was read.
-    pub(super) fn outage_is_over(&mut self) {
+    pub(super) fn note_recovery(&mut self) {
         if std::mem::replace(&mut self.outage, false) {
             info!(component = %self.source.component, "files can be read again");
         }

@@ -6,7 +6,7 @@ use weir_runtime::source::Delivered;
 use weir_runtime::{is_disk_failure, is_outage};
 
 use super::super::identity::{Stamp, State};
-use super::super::tracked::{Away, FileId, Phase};
+use super::super::tracked::{AfterState, FileId, Phase};
 use super::super::{FileMode, FilesError};
 use super::{OUTAGE_RETRY, RETRY, Run};
 
@@ -28,12 +28,12 @@ impl Run<'_> {
         if file.phase != Phase::Finished || file.end.is_none_or(|end| file.delivered.position() < end) {
             return Ok(());
         }
-        let stamp = match file.away {
-            Away::Done => return Ok(()),
-            Away::Begun(stamp) => stamp,
-            Away::No => file.text.as_ref().map_or(file.stamp, |text| text.stamp),
+        let stamp = match file.after {
+            AfterState::Done => return Ok(()),
+            AfterState::Attempted(stamp) => stamp,
+            AfterState::Pending => file.text.as_ref().map_or(file.stamp, |text| text.stamp),
         };
-        self.put_away(id, stamp).await
+        self.apply_after(id, stamp).await
     }
 
     pub(super) async fn finish_empty(&mut self, id: FileId, stamp: Stamp) -> Result<(), FilesError> {
@@ -41,23 +41,26 @@ impl Run<'_> {
             (file.phase, file.end) = (Phase::Finished, Some(0));
         }
         self.source.meter.count("files_read", 1);
-        self.put_away(id, stamp).await
+        self.apply_after(id, stamp).await
     }
 
     /// Keeps, renames or deletes a file. When that fails the file stays, and is known as read.
-    async fn put_away(&mut self, id: FileId, stamp: Stamp) -> Result<(), FilesError> {
+    async fn apply_after(&mut self, id: FileId, stamp: Stamp) -> Result<(), FilesError> {
         let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(()) };
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let (path, key) = (file.path.clone(), file.key);
         let away = {
-            let (room, path) = (self.room(), path.clone());
-            room.executor().run(move || after.put_away(&*room, &path, State { key, stamp })).await?
+            let (file_system, path) = (self.file_system(), path.clone());
+            file_system
+                .executor()
+                .run(move || after.apply(&*file_system, &path, State { key, stamp }))
+                .await?
         };
         // A disk that fails may be mended.
         let disk_failed = away.as_ref().is_err_and(is_disk_failure);
         let outage = away.as_ref().is_err_and(is_outage);
         if let Some(file) = self.files.get(id) {
-            file.away = if outage || disk_failed { Away::Begun(stamp) } else { Away::Done };
+            file.after = if outage || disk_failed { AfterState::Attempted(stamp) } else { AfterState::Done };
         }
         let component = self.source.component.clone();
         match away {

@@ -15,7 +15,7 @@ pub(super) const DESCRIPTOR_RETRY: Duration = Duration::from_millis(100);
 impl Run<'_> {
     /// The file is about to be opened. Closes those that were unused for longest if too many are. Gives back
     /// whether there is a descriptor for it.
-    pub(super) fn make_room(&mut self, id: FileId) -> bool {
+    pub(super) fn reserve_descriptor(&mut self, id: FileId) -> bool {
         if self.open.contains_key(&id) {
             return true;
         }
@@ -31,14 +31,14 @@ impl Run<'_> {
     }
 
     /// Gives the descriptors of files back that are closed.
-    pub(super) fn forget_closed(&mut self) {
+    pub(super) fn release_closed(&mut self) {
         let files = &mut self.files;
         self.open.retain(|id, _| files.get(*id).is_some_and(|file| file.content.is_some() || file.queued));
     }
 
     /// Closes an eighth of the files that are open: those with nothing to be read that were unused for longest.
     fn close_unused(&mut self) {
-        self.forget_closed();
+        self.release_closed();
         let files = &mut self.files;
         let mut unused: Vec<(u64, FileId)> = self
             .open
@@ -60,7 +60,9 @@ impl Run<'_> {
 fn may_be_closed(file: &Tracked) -> bool {
     let is_read = |length: u64| {
         let text = file.text.as_ref();
-        text.is_none_or(|text| text.at_rest && (text.rest.is_some() || length <= text.reading.position))
+        text.is_none_or(|text| {
+            text.at_rest && (text.partial_line.is_some() || length <= text.reader.position)
+        })
     };
     let state = || file.content.as_ref().and_then(|content| content.state().ok());
     file.gone_since.is_none()

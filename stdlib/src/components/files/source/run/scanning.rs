@@ -8,11 +8,14 @@ use weir_runtime::batch::Partition;
 use weir_runtime::is_outage;
 use weir_runtime::source::{DeliveredThrough, Deliveries, Outlet};
 
-use super::super::text::{Begun, Text, at_its_end};
+use super::super::text::{Progress, Text, at_its_end};
 use super::super::tracked::{FileId, Phase};
-use super::super::watching::News;
+use super::super::watching::Changes;
 use super::super::{After, FileMode, FileStart, FilesError};
-use super::{BEGAN, LOOKS_APART, LOOKS_APART_MAX, LOOKS_APART_TOLD, LOOKS_APART_UNTOLD, OUTAGE_RETRY, Run};
+use super::{
+    BEGAN, OUTAGE_RETRY, Run, SCAN_PAUSE_FACTOR_UNWATCHED, SCAN_PAUSE_FACTOR_WATCHED, SCAN_PAUSE_MAX,
+    SCAN_PAUSE_MIN,
+};
 
 /// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
 const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
@@ -25,81 +28,88 @@ pub(super) fn has_packed_name(path: &Path) -> bool {
 }
 
 impl Run<'_> {
-    pub(super) fn hear(&mut self, news: News) {
-        let mut unknown = news.names;
-        for path in news.written {
+    pub(super) fn note_changes(&mut self, changes: Changes) {
+        let mut unknown = changes.names;
+        for path in changes.written {
             match self.files.of_path(&path) {
                 Some(id) => {
                     if let Some(file) = self.files.get(id) {
                         file.is_unread = true;
                     }
-                    self.grown(id);
+                    self.note_growth(id);
                 }
                 None => unknown = true,
             }
         }
-        if let (true, Some((when, took))) = (unknown, self.looked) {
-            self.next_look = self.next_look.min(when + (LOOKS_APART_UNTOLD * took).max(LOOKS_APART));
+        if let (true, Some((when, took))) = (unknown, self.scanned) {
+            self.next_scan =
+                self.next_scan.min(when + (SCAN_PAUSE_FACTOR_UNWATCHED * took).max(SCAN_PAUSE_MIN));
         }
     }
 
-    pub(super) async fn look(
+    pub(super) async fn scan(
         &mut self,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
         let begin = Instant::now();
-        let mut seen = self.source.discovery.look().await?;
+        let mut seen = self.source.discovery.scan().await?;
         let now = Instant::now();
-        let first = self.looked.is_none();
+        let first = self.scanned.is_none();
         let directories = seen.directories.iter().map(|directory| directory.path.clone());
-        if first && self.end_leftovers(directories.collect()).await? {
-            seen = self.source.discovery.look().await?;
+        if first && self.recover_leftovers(directories.collect()).await? {
+            seen = self.source.discovery.scan().await?;
         }
         // Before anything is read, so that nothing is missed between.
         let all_watched = self.watcher.watch(std::mem::take(&mut seen.directories));
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
-        let mut news = self.files.see(&seen, keeps, now);
+        let mut changes = self.files.see(&seen, keeps, now);
         // Originals before their copies: a copy is known by what is known of its original.
-        news.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_packed_name(&file.path)));
+        changes.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_packed_name(&file.path)));
         let mut took = begin.elapsed();
-        if self.absent_unknown && seen.unlooked.is_empty() {
+        if self.absent_unknown && seen.unscanned.is_empty() {
             self.absent_unknown = false;
-            self.files.let_go_of_absent();
+            self.files.mark_absent_gone();
         }
         if first {
-            self.begin(&news, outlet, deliveries).await?;
+            self.begin(&changes, outlet, deliveries).await?;
         }
-        for id in news {
+        for id in changes {
             self.changed(id);
         }
         let rest = Instant::now();
-        self.visit_the_gone(now, outlet, deliveries).await?;
-        self.forget_closed();
+        self.visit_gone_files(now, outlet, deliveries).await?;
+        self.release_closed();
         self.files.prune().into_iter().for_each(|id| self.enqueue(id));
         took += rest.elapsed();
-        let apart = if all_watched && seen.all_told { LOOKS_APART_TOLD } else { LOOKS_APART_UNTOLD };
-        self.looked = Some((Instant::now(), took));
-        self.looks += 1;
-        if self.files.has_lost_unknown() {
-            self.unknown_lost_in = self.looks;
+        let apart = if all_watched && seen.all_watchable {
+            SCAN_PAUSE_FACTOR_WATCHED
+        } else {
+            SCAN_PAUSE_FACTOR_UNWATCHED
+        };
+        self.scanned = Some((Instant::now(), took));
+        self.scans += 1;
+        if self.files.take_lost_unidentified() {
+            self.unidentified_lost_in = self.scans;
         }
-        self.next_look = Instant::now() + self.source.poll.max((apart * took).min(LOOKS_APART_MAX));
+        self.next_scan = Instant::now() + self.source.poll.max((apart * took).min(SCAN_PAUSE_MAX));
         Ok(())
     }
 
     /// Ends what a crash has left of putting files away. Gives back whether the directories are to be looked
     /// through again.
-    async fn end_leftovers(&mut self, directories: Vec<PathBuf>) -> Result<bool, FilesError> {
+    async fn recover_leftovers(&mut self, directories: Vec<PathBuf>) -> Result<bool, FilesError> {
         let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(false) };
         if after == After::Keep {
             return Ok(false);
         }
         let mut any = false;
         for attempt in 1.. {
-            let (after, room, directories) = (after.clone(), self.room(), directories.clone());
-            let ended = room.executor().run(move || {
-                let all = directories.iter().flat_map(|directory| after.end_leftovers(&*room, directory));
+            let (after, file_system, directories) = (after.clone(), self.file_system(), directories.clone());
+            let ended = file_system.executor().run(move || {
+                let all = directories
+                    .iter()
+                    .flat_map(|directory| after.recover_leftovers(&*file_system, directory));
                 all.collect::<Vec<_>>()
             });
             let failed = ended.await?;
@@ -120,7 +130,7 @@ impl Run<'_> {
     /// In the first run of all, marks the ends of what is there, if only what comes later is wanted.
     async fn begin(
         &mut self,
-        news: &[FileId],
+        changes: &[FileId],
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
@@ -128,16 +138,17 @@ impl Run<'_> {
             return Ok(());
         }
         if self.source.mode == (FileMode::Follow { start: FileStart::End }) {
-            for &id in news {
+            for &id in changes {
                 let Some(file) = self.files.get(id) else { continue };
                 let (path, key, rules) = (file.path.clone(), file.key, self.source.rules.clone());
                 let found = loop {
                     let (path, rules) = (path.clone(), rules.clone());
-                    let found = self.room().executor().run(move || at_its_end(&path, key, &rules)).await?;
+                    let found =
+                        self.file_system().executor().run(move || at_its_end(&path, key, &rules)).await?;
                     match found {
                         // Later, its end would be another one.
                         Err(error) if is_outage(&error) && !self.stop.is_cancelled() => {
-                            self.fail(id, &error);
+                            self.note_failure(id, &error);
                             sleep(OUTAGE_RETRY).await;
                         }
                         found => break found,
@@ -147,7 +158,7 @@ impl Run<'_> {
                     Ok(Some(text)) => self.begin_at_its_end(id, text, outlet, deliveries).await?,
                     // There is nothing in it yet.
                     Ok(None) => {}
-                    Err(error) => self.fail(id, &error),
+                    Err(error) => self.note_failure(id, &error),
                 }
             }
             let mark = self.source.batches.mark(Partition::new(BEGAN), 0, 1)?;
@@ -163,12 +174,12 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        let position = text.reading.position;
+        let position = text.reader.position;
         let partition = (position > 0).then(|| text.name());
         if let Some(file) = self.files.get(id) {
             // Nothing before its end is wanted.
             let delivered = DeliveredThrough::not_wanted_before(position);
-            file.begin(text, Begun { delivered, consumed: None });
+            file.begin(text, Progress { delivered, consumed: None });
             file.unconfirmed = true;
         }
         if let Some(partition) = partition {
@@ -186,14 +197,14 @@ impl Run<'_> {
         match file.phase {
             Phase::New | Phase::Reading => {
                 file.retry_at = None;
-                self.grown(id);
+                self.note_growth(id);
             }
             Phase::Resting => {
                 file.phase = Phase::New;
                 self.enqueue(id);
             }
-            Phase::Finished if file.end.is_some() => self.set_aside(id, "has changed after it was read"),
-            Phase::Finished | Phase::SetAside => {}
+            Phase::Finished if file.end.is_some() => self.quarantine(id, "has changed after it was read"),
+            Phase::Finished | Phase::Quarantined => {}
         }
     }
 }

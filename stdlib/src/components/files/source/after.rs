@@ -11,69 +11,79 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::After;
+use super::file_system::FileSystem;
 use super::identity::{Key, Stamp, State};
-use super::room::Room;
 
 /// What the hidden names end with.
-const AWAY: &str = ".weir-away";
+const HIDDEN_SUFFIX: &str = ".weir-away";
 
 impl After {
     /// Keeps, renames or deletes the file, if it is still the one at the path. It blocks.
-    pub(super) fn put_away(&self, room: &dyn Room, path: &Path, state: State) -> io::Result<()> {
+    pub(super) fn apply(&self, file_system: &dyn FileSystem, path: &Path, state: State) -> io::Result<()> {
         if *self == After::Keep {
             return Ok(());
         }
-        let hidden = hidden(path, state);
-        match room.state(path) {
-            Ok(found) if found == state => room.rename_no_replace(path, &hidden)?,
+        let hidden_path = hidden_path(path, state);
+        match file_system.state(path) {
+            Ok(found) if found == state => file_system.rename_no_replace(path, &hidden_path)?,
             // An attempt that failed may have renamed it already.
-            found => match room.state(&hidden) {
+            found => match file_system.state(&hidden_path) {
                 Ok(_) => {}
                 // What lies there is not known.
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 Err(_) => return found.and_then(|_| Err(has_changed())),
             },
         }
-        self.end(room, path, &hidden, state)
+        self.finish_hidden(file_system, path, &hidden_path, state)
     }
 
     /// Deletes what was renamed away or gives it its final name, or puts it back.
-    fn end(&self, room: &dyn Room, path: &Path, hidden: &Path, state: State) -> io::Result<()> {
-        if room.state(hidden)? != state {
-            put_back(room, hidden, path)?;
+    fn finish_hidden(
+        &self,
+        file_system: &dyn FileSystem,
+        path: &Path,
+        hidden_path: &Path,
+        state: State,
+    ) -> io::Result<()> {
+        if file_system.state(hidden_path)? != state {
+            restore_name(file_system, hidden_path, path)?;
             return Err(has_changed());
         }
         let ended = match self {
-            After::Keep => put_back(room, hidden, path),
+            After::Keep => restore_name(file_system, hidden_path, path),
             After::Rename { suffix } => {
                 let mut name = path.to_path_buf().into_os_string();
                 name.push(suffix);
-                room.rename_no_replace(hidden, Path::new(&name))
+                file_system.rename_no_replace(hidden_path, Path::new(&name))
             }
-            After::Delete => room.remove(hidden),
+            After::Delete => file_system.remove(hidden_path),
         };
         ended.or_else(|error| {
             // The file is there, whatever it is called.
-            put_back(room, hidden, path)?;
+            restore_name(file_system, hidden_path, path)?;
             Err(error)
         })
     }
 
     /// Ends what a crash has left in a directory. Gives back each path with what could not be done. It blocks.
-    pub(super) fn end_leftovers(&self, room: &dyn Room, directory: &Path) -> Vec<(PathBuf, io::Error)> {
+    pub(super) fn recover_leftovers(
+        &self,
+        file_system: &dyn FileSystem,
+        directory: &Path,
+    ) -> Vec<(PathBuf, io::Error)> {
         let mut failed = Vec::new();
         if *self == After::Keep {
             return failed;
         }
-        let names = match room.names(directory) {
+        let names = match file_system.names(directory) {
             Ok(names) => names,
             Err(error) if error.kind() == ErrorKind::NotFound => return failed,
             Err(error) => return vec![(directory.to_path_buf(), error)],
         };
         for name in names {
-            let Some((path, state)) = delivered(directory, &name) else { continue };
-            let hidden = directory.join(&name);
-            match self.end(room, &path, &hidden, state) {
+            let Some((path, state)) = parse_hidden(directory, &name) else { continue };
+            let hidden_path = directory.join(&name);
+            match self.finish_hidden(file_system, &path, &hidden_path, state) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => failed.push((path, error)),
@@ -88,10 +98,10 @@ fn has_changed() -> io::Error {
 }
 
 /// Gives what was renamed away its name again; or a name beside it, if another file has that by now.
-fn put_back(room: &dyn Room, hidden: &Path, path: &Path) -> io::Result<()> {
-    match room.rename_no_replace(hidden, path) {
+fn restore_name(file_system: &dyn FileSystem, hidden_path: &Path, path: &Path) -> io::Result<()> {
+    match file_system.rename_no_replace(hidden_path, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        put_back => return put_back,
+        restore_name => return restore_name,
     }
     for number in 1..100 {
         let mut name = OsString::from(path.file_stem().unwrap_or_default());
@@ -100,25 +110,25 @@ fn put_back(room: &dyn Room, hidden: &Path, path: &Path) -> io::Result<()> {
             name.push(".");
             name.push(extension);
         }
-        match room.rename_no_replace(hidden, &path.with_file_name(name)) {
+        match file_system.rename_no_replace(hidden_path, &path.with_file_name(name)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            put_back => return put_back,
+            restore_name => return restore_name,
         }
     }
-    Err(io::Error::other(format!("a file that took its place lies under {}", hidden.display())))
+    Err(io::Error::other(format!("a file that took its place lies under {}", hidden_path.display())))
 }
 
 /// The name for a file while it is put away. It says which file was delivered.
-fn hidden(path: &Path, State { key, stamp }: State) -> PathBuf {
+fn hidden_path(path: &Path, State { key, stamp }: State) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{key}.{}.{}{AWAY}", stamp.length, stamp.modified));
+    name.push(format!(".{key}.{}.{}{HIDDEN_SUFFIX}", stamp.length, stamp.modified));
     path.with_file_name(name)
 }
 
 /// The path of the file that was put away under such a name, and which file was delivered.
-fn delivered(directory: &Path, name: &OsString) -> Option<(PathBuf, State)> {
-    let name = name.as_bytes().strip_prefix(b".")?.strip_suffix(AWAY.as_bytes())?;
+fn parse_hidden(directory: &Path, name: &OsString) -> Option<(PathBuf, State)> {
+    let name = name.as_bytes().strip_prefix(b".")?.strip_suffix(HIDDEN_SUFFIX.as_bytes())?;
     let mut parts = name.rsplitn(4, |byte| *byte == b'.');
     let mut text = || std::str::from_utf8(parts.next()?).ok();
     let (modified, length, key) = (text()?.parse().ok()?, text()?.parse().ok()?, text()?);
@@ -133,7 +143,7 @@ fn delivered(directory: &Path, name: &OsString) -> Option<(PathBuf, State)> {
 mod tests {
     use std::fs;
 
-    use super::super::room::LocalRoom;
+    use super::super::file_system::LocalFileSystem;
     use super::*;
 
     #[test]
@@ -142,18 +152,18 @@ mod tests {
         let path = folder.path().join("a.b.log");
         for after in [After::Delete, After::Rename { suffix: ".done".into() }] {
             fs::write(&path, "old").unwrap();
-            let old = LocalRoom.state(&path).unwrap();
+            let old = LocalFileSystem.state(&path).unwrap();
             // As if it had been renamed onto the path just after that was looked at.
             fs::write(folder.path().join("new"), "new lines").unwrap();
             fs::rename(folder.path().join("new"), &path).unwrap();
-            let hidden = hidden(&path, old);
-            LocalRoom.rename_no_replace(&path, &hidden).unwrap();
-            assert!(after.end(&LocalRoom, &path, &hidden, old).is_err());
+            let hidden_path = hidden_path(&path, old);
+            LocalFileSystem.rename_no_replace(&path, &hidden_path).unwrap();
+            assert!(after.finish_hidden(&LocalFileSystem, &path, &hidden_path, old).is_err());
             assert_eq!(fs::read_to_string(&path).unwrap(), "new lines");
             // And yet another one has the name by then.
-            LocalRoom.rename_no_replace(&path, &hidden).unwrap();
+            LocalFileSystem.rename_no_replace(&path, &hidden_path).unwrap();
             fs::write(&path, "newest").unwrap();
-            assert!(after.end(&LocalRoom, &path, &hidden, old).is_err());
+            assert!(after.finish_hidden(&LocalFileSystem, &path, &hidden_path, old).is_err());
             assert_eq!(fs::read_to_string(&path).unwrap(), "newest");
             let beside = folder.path().join("a.b-1.log");
             assert_eq!(fs::read_to_string(&beside).unwrap(), "new lines");
@@ -166,13 +176,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (done, unread) = (folder.path().join("done.log"), folder.path().join("unread.log"));
         fs::write(&done, "delivered").unwrap();
-        let state = LocalRoom.state(&done).unwrap();
-        fs::rename(&done, hidden(&done, state)).unwrap();
+        let state = LocalFileSystem.state(&done).unwrap();
+        fs::rename(&done, hidden_path(&done, state)).unwrap();
         fs::write(&unread, "unread").unwrap();
-        fs::rename(&unread, hidden(&unread, state)).unwrap();
-        let failed = After::Delete.end_leftovers(&LocalRoom, folder.path());
+        fs::rename(&unread, hidden_path(&unread, state)).unwrap();
+        let failed = After::Delete.recover_leftovers(&LocalFileSystem, folder.path());
         assert_eq!(failed.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&unread]);
-        assert_eq!(LocalRoom.names(folder.path()).unwrap(), ["unread.log"]);
+        assert_eq!(LocalFileSystem.names(folder.path()).unwrap(), ["unread.log"]);
     }
 
     #[test]
@@ -180,10 +190,10 @@ mod tests {
         let key = Key { device: 0xfe01, inode: 7, birth: 9 };
         let state = State { key, stamp: Stamp { length: 12, modified: -3 } };
         let path = Path::new("/in/a.b.log");
-        let name = hidden(path, state).file_name().unwrap().to_os_string();
-        assert_eq!(delivered(Path::new("/in"), &name), Some((path.to_path_buf(), state)));
+        let name = hidden_path(path, state).file_name().unwrap().to_os_string();
+        assert_eq!(parse_hidden(Path::new("/in"), &name), Some((path.to_path_buf(), state)));
         for other in [".a.log", "a.weir-away", ".weir-away", ".a.log.1-2.3.4.weir-away"] {
-            assert_eq!(delivered(Path::new("/in"), &other.into()), None, "{other}");
+            assert_eq!(parse_hidden(Path::new("/in"), &other.into()), None, "{other}");
         }
     }
 }

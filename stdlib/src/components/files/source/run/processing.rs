@@ -10,14 +10,14 @@ use weir_runtime::batch::{Batch, Partition};
 use weir_runtime::source::{Deliveries, Outlet};
 
 use super::super::content::Content;
-use super::super::reading::Chunk;
-use super::super::text::{Begun, Identified, Knowledge, Outcome, Text, identify};
+use super::super::text::{Identified, Knowledge, Outcome, Progress, Text, identify};
+use super::super::text_reader::Chunk;
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
-use super::looking::has_packed_name;
-use super::opening::DESCRIPTOR_RETRY;
+use super::descriptors::DESCRIPTOR_RETRY;
+use super::scanning::has_packed_name;
 use super::too_large::large;
-use super::{ENDS_WITHIN, LOOKS_APART, PACKED_MAX, Run, file_path};
+use super::{ENDS_WITHIN, PACKED_MAX, Run, SCAN_PAUSE_MIN, file_path};
 use crate::tools::due::until;
 use crate::tools::lines::Ending;
 
@@ -35,16 +35,16 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        self.turns += 1;
-        let turns = self.turns;
+        self.reads += 1;
+        let reads = self.reads;
         let Some(file) = self.files.get(id) else { return Ok(()) };
-        (file.queued, file.used) = (false, turns);
-        let needs_room = file.content.is_none() && matches!(file.phase, Phase::New | Phase::Reading);
-        self.waits_for_more.remove(&id);
+        (file.queued, file.used) = (false, reads);
+        let needs_descriptor = file.content.is_none() && matches!(file.phase, Phase::New | Phase::Reading);
+        self.held_back.remove(&id);
         if file.retry_at.is_some() {
             return Ok(());
         }
-        if needs_room && !self.make_room(id) {
+        if needs_descriptor && !self.reserve_descriptor(id) {
             self.enqueue_at(id, Instant::now() + DESCRIPTOR_RETRY);
             return Ok(());
         }
@@ -58,7 +58,7 @@ impl Run<'_> {
             }
             Phase::Reading => self.read(id, outlet, deliveries).await,
             Phase::Finished => self.finish(id).await,
-            Phase::Resting | Phase::SetAside => Ok(()),
+            Phase::Resting | Phase::Quarantined => Ok(()),
         }
     }
 
@@ -79,7 +79,7 @@ impl Run<'_> {
             };
             let (path, rules) = (file.path.clone(), self.source.rules.clone());
             let knowledge = Knowledge { kin, ..knowledge };
-            match self.room().executor().run(move || identify(&path, &knowledge, &rules)).await? {
+            match self.file_system().executor().run(move || identify(&path, &knowledge, &rules)).await? {
                 Ok(Identified::Packed(beginning)) => kin = Some(self.files.kin(id, &beginning, follow)),
                 identified => return Ok(Some(identified)),
             }
@@ -89,18 +89,18 @@ impl Run<'_> {
     /// Finds out what a file is.
     pub(super) async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
         if let Some(original) = self.files.keeps_waiting(id) {
-            self.say_what_waits_in_vain(original);
+            self.warn_of_waiting_copies(original);
             return Ok(());
         }
         let Some(identified) = self.look_into(id).await? else { return Ok(()) };
         let component = self.source.component.clone();
-        let (text, content, begun) = match identified {
-            Ok(Identified::Text(text, content, begun)) => (text, content, begun),
-            Ok(Identified::Anew(text, content, why)) => {
+        let (text, content, progress) = match identified {
+            Ok(Identified::Text(text, content, progress)) => (text, content, progress),
+            Ok(Identified::Restarted(text, content, why)) => {
                 let path = file_path(&mut self.files, id);
                 warn!(component = %component, "{} is read from its beginning: {why}", path.display());
                 self.source.meter.count("files_begun_anew", 1);
-                (text, content, Begun::default())
+                (text, content, Progress::default())
             }
             Ok(Identified::Empty(stamp)) => {
                 if matches!(self.source.mode, FileMode::Complete { .. }) {
@@ -111,13 +111,13 @@ impl Run<'_> {
                 }
                 return Ok(());
             }
-            Ok(Identified::Torn) => {
+            Ok(Identified::Incomplete) => {
                 self.ends_too_early(id);
                 return Ok(());
             }
             Ok(Identified::Copies(other) | Identified::Replaced(other)) => {
                 self.files.wait(id, other);
-                self.say_what_waits_in_vain(other);
+                self.warn_of_waiting_copies(other);
                 // In case it has not been noticed yet that the other one was replaced.
                 self.enqueue(other);
                 self.save_soon();
@@ -135,21 +135,21 @@ impl Run<'_> {
                 return Ok(());
             }
             Ok(Identified::Changed) => {
-                self.set_aside(id, "has changed after it was read");
+                self.quarantine(id, "has changed after it was read");
                 return Ok(());
             }
             Err(error) => {
-                self.fail(id, &error);
+                self.note_failure(id, &error);
                 return Ok(());
             }
         };
         match &text.partition {
             Some(partition) => self.files.name(id, partition),
-            None => drop(self.files.let_go_of_earlier(id, None)),
+            None => drop(self.files.detach_earlier(id, None)),
         }
         if let Some(file) = self.files.get(id) {
-            debug!(component = %component, path = %file.path.display(), from = text.reading.position, "begins");
-            file.begin(text, begun);
+            debug!(component = %component, path = %file.path.display(), from = text.reader.position, "begins");
+            file.begin(text, progress);
             file.content = Some(content);
         }
         self.enqueue(id);
@@ -165,7 +165,7 @@ impl Run<'_> {
         if has_packed_name(&path) && self.files.of_path(&path.with_extension("")).is_some() {
             self.enqueue_at(id, Instant::now() + self.source.poll);
         } else {
-            self.set_aside(id, ENDS_WITHIN);
+            self.quarantine(id, ENDS_WITHIN);
         }
     }
 
@@ -180,21 +180,22 @@ impl Run<'_> {
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let Some(text) = file.text.take() else { return Ok(()) };
         let (path, content) = (file.place().to_path_buf(), file.content.take());
-        let mut reading = self.begin_to_read(text, path, content, ending);
+        let mut reading = self.spawn_read(text, path, content, ending);
         for part in 1.. {
             let (text, read) = reading.await?;
-            let Some((chunk, partition, content)) = self.take_up(id, text, read, outlet, deliveries).await?
+            let Some((chunk, partition, content)) =
+                self.note_read(id, text, read, outlet, deliveries).await?
             else {
                 return Ok(());
             };
-            let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_look;
+            let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_scan;
             let ending = self.ending(id);
             let Some(file) = self.files.get(id) else { return Ok(()) };
             // The file's text stays what it is now until that is put.
             let next = match file.text.clone() {
                 Some(text) if goes_on => {
                     let path = file.place().to_path_buf();
-                    Some(self.begin_to_read(text, path, content, ending))
+                    Some(self.spawn_read(text, path, content, ending))
                 }
                 _ => {
                     file.content = content;
@@ -211,7 +212,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn begin_to_read(
+    fn spawn_read(
         &self,
         mut text: Box<Text>,
         path: PathBuf,
@@ -219,14 +220,14 @@ impl Run<'_> {
         ending: Ending,
     ) -> JoinHandle<(Box<Text>, ReadOutcome)> {
         let rules = self.source.rules.clone();
-        self.room().executor().spawn(move || {
+        self.file_system().executor().spawn(move || {
             let read = text.turn(&path, content, &rules, ending);
             (text, read)
         })
     }
 
     /// Takes note of what reading a file has come to. Gives back what is to be put, and the open file.
-    async fn take_up(
+    async fn note_read(
         &mut self,
         id: FileId,
         text: Box<Text>,
@@ -239,17 +240,17 @@ impl Run<'_> {
                 if let Some(file) = self.files.get(id) {
                     file.text = Some(text);
                 }
-                if self.is_stranger(id) || self.awaits_copies(id) {
+                if self.is_other_file(id) || self.awaits_copies(id) {
                     return Ok(None);
                 }
-                match self.hand_on_rest(id, outlet, deliveries).await? {
+                match self.emit_partial_line(id, outlet, deliveries).await? {
                     true => self.rewritten(id, content, why).await?,
                     false => self.enqueue_at(id, Instant::now() + self.source.poll),
                 }
                 return Ok(None);
             }
             Ok((content, outcome)) => {
-                self.outage_is_over();
+                self.note_recovery();
                 // Of a packed text that is read, nothing is kept but where it ends.
                 let done = text.is_packed() && text.at_rest;
                 ((!done).then_some(content), outcome)
@@ -258,7 +259,7 @@ impl Run<'_> {
                 if let Some(file) = self.files.get(id) {
                     file.text = Some(text);
                 }
-                self.fail(id, &error);
+                self.note_failure(id, &error);
                 return Ok(None);
             }
         };
@@ -271,24 +272,24 @@ impl Run<'_> {
         if let Outcome::Read(chunk) = &outcome
             && chunk.next > chunk.after
         {
-            file.marks.push(text.reading.running.so_far());
+            file.marks.push(text.reader.running.so_far());
         }
         file.text = Some(text);
         match outcome {
             Outcome::Read(chunk) => return Ok(Some((chunk, partition, content))),
             Outcome::Moved => {
                 file.content = None;
-                file.seek_again();
-                self.next_look = self.next_look.min(Instant::now() + LOOKS_APART);
+                file.reset_search();
+                self.next_scan = self.next_scan.min(Instant::now() + SCAN_PAUSE_MIN);
             }
             Outcome::Changed | Outcome::Rewritten(_) => {
                 let complete = matches!(self.source.mode, FileMode::Complete { .. });
-                self.set_aside(
+                self.quarantine(
                     id,
                     if complete { "has changed while it was read" } else { "was changed in place" },
                 );
             }
-            Outcome::Torn => self.set_aside(id, ENDS_WITHIN),
+            Outcome::Incomplete => self.quarantine(id, ENDS_WITHIN),
         }
         Ok(None)
     }
@@ -297,20 +298,20 @@ impl Run<'_> {
     async fn rewritten(&mut self, id: FileId, content: Content, why: &str) -> Result<(), FilesError> {
         let text = self.files.get(id).and_then(|file| file.text.take());
         let Some(text) = text else { return Ok(()) };
-        let (text, anew) = self
-            .room()
+        let (text, restart) = self
+            .file_system()
             .executor()
             .run(move || {
-                let anew = text.anew(content);
-                (text, anew)
+                let restart = text.restart(content);
+                (text, restart)
             })
             .await?;
         if let Some(file) = self.files.get(id) {
             file.text = Some(text);
         }
-        match anew {
-            Ok(anew) => self.begin_anew(id, anew, why),
-            Err(error) => self.fail(id, &error),
+        match restart {
+            Ok(restart) => self.restart_file(id, restart, why),
+            Err(error) => self.note_failure(id, &error),
         }
         Ok(())
     }
@@ -320,7 +321,7 @@ impl Run<'_> {
         if matches!(self.source.mode, FileMode::Complete { .. }) {
             return Ending::End;
         }
-        if self.files.get(id).is_some_and(|file| file.is_let_go) {
+        if self.files.get(id).is_some_and(|file| file.finishes_partial_line) {
             return Ending::End;
         }
         let pending = self.files.get(id).and_then(|file| file.pending);
@@ -330,7 +331,7 @@ impl Run<'_> {
         }
     }
 
-    fn begin_anew(&mut self, id: FileId, anew: Option<(Text, Content)>, why: &str) {
+    fn restart_file(&mut self, id: FileId, restart: Option<(Text, Content)>, why: &str) {
         let path = file_path(&mut self.files, id);
         warn!(
             component = %self.source.component,
@@ -339,8 +340,8 @@ impl Run<'_> {
         );
         self.source.meter.count("files_begun_anew", 1);
         if let Some(new) = self.files.renew(id, Instant::now()) {
-            if let (Some(file), Some((text, content))) = (self.files.get(new), anew) {
-                file.begin(Box::new(text), Begun::default());
+            if let (Some(file), Some((text, content))) = (self.files.get(new), restart) {
+                file.begin(Box::new(text), Progress::default());
                 file.content = Some(content);
                 // It is the same open file.
                 if let Some(descriptor) = self.open.remove(&id) {
@@ -382,7 +383,7 @@ impl Run<'_> {
             let batch = self.source.batches.of(chunk, &path, &partition)?;
             let batch = match large.is_empty() {
                 true => batch,
-                false => self.without_too_large(batch, &large, most, &path, after)?,
+                false => self.drop_too_large(batch, &large, most, &path, after)?,
             };
             is_put = self.put_batch(batch, outlet, deliveries).await?;
         }
@@ -407,7 +408,7 @@ impl Run<'_> {
                 // What still waits after that is a line without its end.
                 if since.elapsed() < pause {
                     self.enqueue_at(id, since + pause);
-                    self.waits_for_more.insert(id);
+                    self.held_back.insert(id);
                 }
             }
             None => file.pending = None,
