@@ -10,7 +10,7 @@ use serde::Serialize;
 use thiserror::Error;
 use weir_runtime::Failure;
 use weir_runtime::channel::file::{InspectionError, assess_repair, forget_reader, inspect, repair, verify};
-use weir_runtime::storage::{Key, Keys, NoKey};
+use weir_runtime::storage::{InvalidKey, Key, Keys};
 
 use crate::MISUSE;
 use crate::program::{print, tell};
@@ -81,7 +81,7 @@ enum ChannelError {
     #[error("reading the key in {}", path.display())]
     Reading { path: PathBuf, source: std::io::Error },
     #[error("the key in {}", path.display())]
-    NoKey { path: PathBuf, source: NoKey },
+    NoKey { path: PathBuf, source: InvalidKey },
 }
 
 impl KeyFile {

@@ -28,7 +28,7 @@ pub use environment::clock::{Clock, SystemClock};
 pub use environment::descriptors::{Descriptor, DescriptorCounts, Descriptors, Purpose, TooFewDescriptors};
 pub use environment::random::{SeededRandom, number_from_environment};
 pub use environment::storage;
-pub use environment::workers::{Lane, WorkerPanicked, Workers};
+pub use environment::workers::{QueueId, WorkerPanicked, Workers};
 pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 #[doc(hidden)]
 #[cfg(weir_bug)]

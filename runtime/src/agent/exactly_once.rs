@@ -13,7 +13,7 @@ use weir_plan::{Delivery, Flow, Leg as PlannedLeg, Origin, Plan, Route};
 use super::starting::{Attempts, NotStarted, Then};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Leg, Stop, Target};
 use crate::batch::Partition;
-use crate::channel::{Forgotten, Recovered};
+use crate::channel::{LedgerLoss, Recovered};
 use crate::failure::Failure;
 use crate::source::{Progress, least_of, scope_names};
 
@@ -151,13 +151,13 @@ impl BuiltSink {
                 let is_read = read.iter().any(|(_, _, of_channel)| of_channel.as_ref() == Some(partition));
                 !is_read || own.as_ref() == Some(partition)
             });
-            channel.hold_against(reader, &known)?;
+            channel.check_recovered(reader, &known)?;
         }
-        if let Some(Forgotten { what, way_out }) = &found.forgotten {
-            let accepted = read.iter().any(|(channel, reader, _)| channel.accepts(reader, &found));
+        if let Some(LedgerLoss { what, remedy }) = &found.forgotten {
+            let accepted = read.iter().any(|(channel, reader, _)| channel.accepts_loss(reader, &found));
             match accepted {
                 true => self.sink.accept_forgotten().await?,
-                false => return Err(Failure::permanent(format!("{what}. {way_out}"))),
+                false => return Err(Failure::permanent(format!("{what}. {remedy}"))),
             }
         }
         Ok(found)

@@ -1,4 +1,4 @@
-//! A channel of which tests change some calls.
+//! A channel whose calls tests can intercept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use crate::batch::Partition;
 use crate::failure::Failure;
 use crate::observability::meter::Reading;
 
-/// What becomes of a call: it goes on to the channel, or fails.
+/// Decides whether a call is passed on to the channel or fails.
 type Hook<Refusal> = Box<dyn Fn() -> Result<(), Refusal> + Send + Sync>;
 
-/// A channel that asks hooks before some calls. Everything else goes to the channel that it wraps.
-pub struct Hooked {
+/// A channel that calls hooks before some operations, and passes the operations on to the channel that it wraps.
+pub struct HookedChannel {
     channel: Arc<dyn Channel>,
     before_open: Hook<Failure>,
     before_reserve: Hook<ReserveError>,
     failure: Hook<Failure>,
     before_shut: Hook<Failure>,
-    /// What its limits are once they were asked for, if they change.
+    /// The limits that all but the first caller see, if they differ.
     later: Option<(AtomicBool, Limits)>,
 }
 
-impl Hooked {
-    /// This channel, still without hooks.
-    pub fn new(channel: Arc<dyn Channel>) -> Hooked {
-        Hooked {
+impl HookedChannel {
+    /// Wraps a channel, without hooks.
+    pub fn new(channel: Arc<dyn Channel>) -> HookedChannel {
+        HookedChannel {
             channel,
             before_open: Box::new(|| Ok(())),
             before_reserve: Box::new(|| Ok(())),
@@ -40,37 +40,43 @@ impl Hooked {
         }
     }
 
-    /// Takes less than it says when it is asked for the first time: as if steps had made events larger.
-    pub fn later_within(self, limits: Limits) -> Hooked {
-        Hooked { later: Some((AtomicBool::new(false), limits)), ..self }
+    /// Reports other limits from the second call on, as if steps had made the events larger.
+    pub fn later_within(self, limits: Limits) -> HookedChannel {
+        HookedChannel { later: Some((AtomicBool::new(false), limits)), ..self }
     }
 
-    /// Asks before each attempt to open it.
-    pub fn before_open(self, hook: impl Fn() -> Result<(), Failure> + Send + Sync + 'static) -> Hooked {
-        Hooked { before_open: Box::new(hook), ..self }
+    /// Calls `hook` before the channel is opened.
+    pub fn before_open(
+        self,
+        hook: impl Fn() -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> HookedChannel {
+        HookedChannel { before_open: Box::new(hook), ..self }
     }
 
-    /// Asks before each put that may wait for room.
+    /// Calls `hook` before each put that may wait for space.
     pub fn before_reserve(
         self,
         hook: impl Fn() -> Result<(), ReserveError> + Send + Sync + 'static,
-    ) -> Hooked {
-        Hooked { before_reserve: Box::new(hook), ..self }
+    ) -> HookedChannel {
+        HookedChannel { before_reserve: Box::new(hook), ..self }
     }
 
-    /// Fails with this as soon as it is open.
-    pub fn failing(self, failure: impl Fn() -> Failure + Send + Sync + 'static) -> Hooked {
-        Hooked { failure: Box::new(move || Err(failure())), ..self }
+    /// Makes the channel fail as soon as it is open.
+    pub fn failing(self, failure: impl Fn() -> Failure + Send + Sync + 'static) -> HookedChannel {
+        HookedChannel { failure: Box::new(move || Err(failure())), ..self }
     }
 
-    /// Asks before it is shut.
-    pub fn before_shut(self, hook: impl Fn() -> Result<(), Failure> + Send + Sync + 'static) -> Hooked {
-        Hooked { before_shut: Box::new(hook), ..self }
+    /// Calls `hook` before the channel is shut down.
+    pub fn before_shut(
+        self,
+        hook: impl Fn() -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> HookedChannel {
+        HookedChannel { before_shut: Box::new(hook), ..self }
     }
 }
 
 #[async_trait]
-impl Channel for Hooked {
+impl Channel for HookedChannel {
     fn limits(&self) -> Limits {
         match &self.later {
             Some((asked, limits)) if asked.swap(true, Ordering::Relaxed) => *limits,
@@ -127,37 +133,37 @@ impl Channel for Hooked {
         self.channel.incarnation()
     }
 
-    fn knows(&self, incarnation: Incarnation) -> Option<bool> {
-        self.channel.knows(incarnation)
+    fn knows_incarnation(&self, incarnation: Incarnation) -> Option<bool> {
+        self.channel.knows_incarnation(incarnation)
     }
 
     fn marks(&self) -> BTreeMap<String, u64> {
         self.channel.marks()
     }
 
-    fn hold_against(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
-        self.channel.hold_against(reader, recovered)
+    fn check_recovered(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
+        self.channel.check_recovered(reader, recovered)
     }
 
-    fn accepts(&self, reader: &str, recovered: &Recovered) -> bool {
-        self.channel.accepts(reader, recovered)
+    fn accepts_loss(&self, reader: &str, recovered: &Recovered) -> bool {
+        self.channel.accepts_loss(reader, recovered)
     }
 
-    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
+    async fn reserve(&self, amount: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
         (self.before_reserve)()?;
-        self.channel.reserve(room).await
+        self.channel.reserve(amount).await
     }
 
-    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>> {
-        self.channel.try_reserve(room)
+    fn try_reserve(&self, amount: Fill) -> Option<Box<dyn PutTransaction>> {
+        self.channel.try_reserve(amount)
     }
 
     fn overflow(&self) -> Overflow {
         self.channel.overflow()
     }
 
-    fn displace(&self, room: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
-        self.channel.displace(room)
+    fn displace(&self, amount: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
+        self.channel.displace(amount)
     }
 
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
@@ -176,7 +182,7 @@ impl Channel for Hooked {
         self.channel.bounds()
     }
 
-    fn has_waiting(&self) -> bool {
-        self.channel.has_waiting()
+    fn has_unread(&self) -> bool {
+        self.channel.has_unread()
     }
 }

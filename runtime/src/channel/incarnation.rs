@@ -1,4 +1,4 @@
-//! Incarnations: by which an end that keeps identities notices that a channel is not the one it knew.
+//! Incarnations, by which a sink or source notices that a durable channel is not the one that it knew.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,21 +8,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::batch::Partition;
 
-/// Which life of a durable channel gave its events their numbers.
+/// The run of a durable channel in which it gave its events their numbers.
 ///
-/// A channel draws one at random in each run of the agent, before it gives its first number, and
-/// remembers those before. A channel that was made anew, or whose directory was put back from a
-/// backup, does not know the incarnations that followed.
+/// In each run of the agent, the channel draws a random incarnation before it gives its first number, and
+/// remembers the earlier incarnations. A channel that was created again, or whose directory was restored from a
+/// backup, does not know the later incarnations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(u128);
 
 impl Incarnation {
-    /// The incarnation with these bytes.
+    /// Makes an incarnation from its bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Incarnation {
         Incarnation(u128::from_be_bytes(bytes))
     }
 
-    /// Its bytes, as formats on disk hold them.
+    /// Returns the incarnation's bytes, as disk formats store them.
     pub fn bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
@@ -55,34 +55,33 @@ impl<'de> Deserialize<'de> for Incarnation {
     }
 }
 
-/// How far an end that keeps identities has been in one partition.
+/// The highest position that a sink has of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    /// The highest position that has arrived there.
+    /// The highest position that has arrived.
     pub through: u64,
-    /// The incarnation of the channel that gave this position, where a durable channel did.
+    /// The incarnation of the durable channel that gave this position; `None` for other partitions.
     pub incarnation: Option<Incarnation>,
 }
 
-/// What a sink that keeps identities has found when it recovered.
+/// The state that a sink with a ledger has recovered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// For each partition, the position through which everything has arrived everywhere.
+    /// For each partition, the position through which all events have arrived in all branches.
     pub settled: BTreeMap<Partition, u64>,
-    /// For each partition, how far the sink has been.
+    /// For each partition, the highest position that the sink has.
     pub reached: BTreeMap<Partition, Reached>,
-    /// How far the sink's own memory has been: a number that only grows, with each commit. 0 where
-    /// there is no memory yet.
+    /// The mark of the sink's ledger: a number that grows with each commit. 0 for a sink without a ledger.
     pub mark: u64,
-    /// What shows that this memory was further once, if something does.
-    pub forgotten: Option<Forgotten>,
+    /// The evidence that the ledger has lost entries, if there is any.
+    pub forgotten: Option<LedgerLoss>,
 }
 
-/// What shows that a sink's memory has forgotten what it had: it was deleted, or put back from a backup.
+/// The evidence that a sink's ledger has lost entries: it was deleted, or restored from a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forgotten {
-    /// What was found, as a sentence without its end.
+pub struct LedgerLoss {
+    /// The evidence, as a sentence without its full stop.
     pub what: String,
-    /// What can be done where no channel can accept it, as a sentence without its end.
-    pub way_out: String,
+    /// What the user can do if no channel can accept the loss, as a sentence without its full stop.
+    pub remedy: String,
 }

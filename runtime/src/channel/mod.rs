@@ -1,4 +1,4 @@
-//! Channels: where events wait between sources and sinks, and the transactions on them.
+//! Channels: bounded buffers of events between sources and sinks, with transactions.
 //!
 //! An event's batch goes through these states:
 //!
@@ -8,13 +8,13 @@
 //!     └─drop─► (gone)     └────roll back────┘
 //! ```
 //!
-//! A *put* transaction begins with a reservation, the only point of back-pressure, and ends
-//! with its commit, or is rolled back by dropping it. A *take* transaction leases a batch; it
-//! is committed by acknowledging the lease and rolled back by dropping it.
+//! A *put* transaction begins with a reservation, the only point of back-pressure. It ends with its
+//! commit; dropping the reservation rolls it back. A *take* transaction leases a batch. Acknowledging
+//! the lease commits it; dropping the lease rolls it back.
 
 pub mod file;
-mod hand;
 mod hooked;
+mod in_flight;
 mod incarnation;
 mod memory;
 mod origins;
@@ -33,8 +33,8 @@ use crate::observability::meter::Reading;
 use crate::routing::Acknowledgement;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};
-pub use hooked::Hooked;
-pub use incarnation::{Forgotten, Incarnation, Reached, Recovered};
+pub use hooked::HookedChannel;
+pub use incarnation::{Incarnation, LedgerLoss, Reached, Recovered};
 pub use memory::MemoryChannel;
 
 /// The bounds of a channel.
@@ -46,33 +46,33 @@ pub struct Limits {
     pub transaction_capacity: usize,
     /// The most bytes that the channel holds, as [`Batch::charged_bytes`] counts them.
     pub byte_capacity: u64,
-    /// How long a put waits for room before it is rolled back and tried again.
+    /// How long a put waits for space before it is rolled back and tried again.
     pub keep_alive: Duration,
 }
 
-/// What a put does that finds no room.
+/// What happens to a put when the channel is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// It waits, and slows its source down. Nothing is lost.
+    /// The put waits, which slows its source down. Nothing is lost.
     #[default]
     Wait,
-    /// It takes the room of the oldest events that no reader has in its hands.
+    /// The put replaces the oldest events that no reader has leased.
     DropOldest,
-    /// It is left out.
+    /// The put is dropped.
     DropNewest,
 }
 
-/// How much a channel, or a reader's leases, hold.
+/// A number of events with their size: of a channel, of a reader's leases or of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fill {
-    /// In events.
+    /// Number of events.
     pub events: usize,
-    /// In bytes, as [`Batch::charged_bytes`] counts them.
+    /// Their bytes, as [`Batch::charged_bytes`] counts them.
     pub bytes: u64,
 }
 
 impl Fill {
-    /// What one batch adds.
+    /// Returns the size of one batch.
     pub fn of(batch: &Batch) -> Fill {
         Fill { events: batch.rows(), bytes: batch.charged_bytes() }
     }
@@ -88,43 +88,43 @@ impl Fill {
     }
 }
 
-/// A put that can never succeed.
+/// A reservation that can never succeed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ReserveError {
-    /// The channel takes no more events: the agent stops.
+    /// The channel accepts no more events: the agent stops.
     #[error("the channel is closed")]
     Closed,
     /// The transaction is larger than the channel.
     #[error("{requested} {unit} can never fit into a channel that holds {limit}")]
     TooLarge {
-        /// What was asked for.
+        /// The size that was asked for.
         requested: u64,
-        /// The bound that it exceeds.
+        /// The limit.
         limit: u64,
-        /// Events or bytes.
+        /// The unit of both: events or bytes.
         unit: &'static str,
     },
 }
 
-/// A put that a durable channel refuses, since it would leave a hole.
+/// A put that a durable channel refuses, because positions would be missing in the channel.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CommitError {
-    /// Positions in between were never put.
+    /// The positions before the batch were never put.
     #[error(
         "positions {stored} to {after} of {partition} were never put: what follows them is refused, so that nothing is skipped"
     )]
     Gap {
         /// The partition.
         partition: String,
-        /// Through which the channel has it.
+        /// The last position of the partition that the channel has.
         stored: u64,
-        /// Behind which the batch begins.
+        /// The position after which the batch begins.
         after: u64,
     },
 }
 
-/// Whose positions a put is about: a source, and which of its ways into the channel; and which run
-/// of the source, since each begins where it decides.
+/// The owner of the positions of a put: a source with one of its paths into the channel, and a run of this source.
+/// Each run decides where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     pub(crate) name: Arc<str>,
@@ -132,7 +132,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The scopes of a new run, in the order of the names.
+    /// Returns the scopes of a new run, in the order of the names.
     pub fn of_a_run(names: impl IntoIterator<Item = Arc<str>>) -> Vec<Scope> {
         static RUNS: AtomicU64 = AtomicU64::new(1);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -140,42 +140,43 @@ impl Scope {
     }
 }
 
-/// What a reader may ask of a channel.
+/// Whether a channel has to keep events for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
-    /// Every event stays until this reader has acknowledged it.
+    /// The channel keeps every event until this reader has acknowledged it.
     Required,
-    /// Events stay while nobody needs their room; then the reader misses them, which is counted.
+    /// The channel keeps events until their space is needed. The reader then misses them, which is counted.
     Optional,
 }
 
-/// A channel, as the core sees it.
+/// A channel, as the core uses it.
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// The bounds of one transaction, and of the channel.
+    /// Returns the limits of a transaction and of the channel.
     fn limits(&self) -> Limits;
 
-    /// Tries what the channel needs outside, and takes and leaves nothing: called before it is opened. Gives
-    /// back all that is wrong. What is permanent keeps the agent from starting.
+    /// Checks, before the channel is opened, the resources that it needs outside the process. Changes and keeps
+    /// nothing. Returns everything that is wrong; a permanent failure keeps the agent from starting.
     async fn probe(&self) -> Vec<Failure> {
         Vec::new()
     }
 
-    /// Makes the channel ready, once, before anything is put or taken and after its readers were
-    /// added. A durable channel brings back what it holds.
+    /// Makes the channel ready. Called once, after its readers were added and before anything is put or taken. A
+    /// durable channel recovers its events.
     ///
     /// # Errors
-    /// When it can't be used; the agent does not start then.
+    /// When the channel can't be used; the agent does not start then.
     async fn open(&self) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Waits until the channel can't go on, which stops the agent. A volatile one always can.
+    /// Waits for a failure after which the channel can't go on, which stops the agent. Never returns for a volatile
+    /// channel.
     async fn failed(&self) -> Failure {
         std::future::pending().await
     }
 
-    /// Ends the channel when nothing is put or taken any more: what it knows is written down.
+    /// Shuts the channel down when nothing is put or taken any more. A durable channel writes its state.
     ///
     /// # Errors
     /// When the channel has failed.
@@ -183,125 +184,124 @@ pub trait Channel: Send + Sync {
         Ok(())
     }
 
-    /// Whether what is put outlasts the agent.
+    /// Returns whether events outlast the agent once they are put.
     fn is_durable(&self) -> bool {
         false
     }
 
-    /// Whether the channel knows which positions it was given, and takes none twice: a durable one,
-    /// and one that has been told to remember. It is also told of positions that no event came
-    /// from, by empty batches.
+    /// Returns whether the channel records the positions of the events that are put, and stores no event twice.
+    /// True for a durable channel, and for a volatile one after [`Channel::remember`]. Such a channel also gets the
+    /// positions of dropped events, in empty batches.
     fn knows_positions(&self) -> bool {
         self.is_durable()
     }
 
-    /// Has a volatile channel remember the positions of a scope while the agent runs. What lies
-    /// behind it has everything up to `stored` already. The partitions of its events get `prefix`
-    /// before their names. A durable channel remembers by itself.
+    /// Makes a volatile channel record the positions of a scope while the agent runs. The reader's side already has
+    /// everything up to `stored`. Behind the channel, the names of the scope's partitions begin with `prefix`. A
+    /// durable channel records positions in any case.
     fn remember(&self, _scope: &str, _prefix: &str, _stored: BTreeMap<Partition, u64>) {}
 
-    /// The positions of this scope that the channel has; `None` if it does not know.
+    /// Returns the last positions of this scope that the channel has; `None` if it does not record them.
     fn stored(&self, _scope: &str) -> Option<BTreeMap<Partition, u64>> {
         None
     }
 
-    /// What the numbers that an open durable channel gives its events are positions of.
+    /// Returns the partition in which an open durable channel numbers its events.
     fn partition(&self) -> Option<Partition> {
         None
     }
 
-    /// Where on this machine the channel keeps its events, as an absolute path; none if it keeps them in memory.
+    /// Returns the absolute path of the directory with the channel's events; `None` for a channel in memory.
     fn place(&self) -> Option<String> {
         None
     }
 
-    /// Under which incarnation the channel gave its events their numbers last; none if it gives none, or has
-    /// not given any. It changes with the first put of a run, and is on disk when it is said.
+    /// Returns the incarnation in which the channel numbered its events last; `None` if it has numbered none. The first
+    /// put of a run changes it. It is on disk before this method returns it.
     fn incarnation(&self) -> Option<Incarnation> {
         None
     }
 
-    /// Whether the channel has, or had, this incarnation; `None` if it has none, or does not remember all.
-    fn knows(&self, _incarnation: Incarnation) -> Option<bool> {
+    /// Returns whether the channel has, or had, an incarnation; `None` if it has none or does not remember all.
+    fn knows_incarnation(&self, _incarnation: Incarnation) -> Option<bool> {
         None
     }
 
-    /// For each reader of a volatile channel whose sink keeps a memory, how far that is
-    /// ([`Recovered::mark`]): it remembers what [`Channel::hold_against`] and [`Reader::keep_mark`] have told
-    /// it, for sources that outlast it.
+    /// Returns, for each reader of a volatile channel whose sink has a ledger, the ledger's mark
+    /// ([`Recovered::mark`]), as [`Channel::check_recovered`] and [`Reader::keep_mark`] have set it. Sources that
+    /// outlast the channel store the marks.
     fn marks(&self) -> BTreeMap<String, u64> {
         BTreeMap::new()
     }
 
-    /// Compares what a sink has recovered with what the channel knows, before anything is put or taken.
-    /// `reader` is the name by which the sink reads the channel. Of partitions of other channels, `recovered`
+    /// Compares the state that a sink has recovered with the state of the channel, before anything is put or taken.
+    /// `reader` is the name by which the sink reads the channel. Of the partitions of other channels, `recovered`
     /// has only those of channels that the sink does not read any more.
     ///
     /// # Errors
-    /// When one of both knows less than it should: it was cut, damaged, deleted or put back from a
-    /// backup. To go on would lose or repeat events without a word.
-    fn hold_against(&self, _reader: &str, _recovered: &Recovered) -> Result<(), Failure> {
+    /// When the sink or the channel has lost a part of its state: it was cut, damaged, deleted or restored from a
+    /// backup. To go on would lose or repeat events silently.
+    fn check_recovered(&self, _reader: &str, _recovered: &Recovered) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Whether a repair of the channel has accepted what this sink has forgotten, in the state that it recovered.
-    fn accepts(&self, _reader: &str, _recovered: &Recovered) -> bool {
+    /// Returns whether a repair of the channel has accepted the loss of this sink's ledger in the recovered state.
+    fn accepts_loss(&self, _reader: &str, _recovered: &Recovered) -> bool {
         false
     }
 
-    /// Begins a put transaction: waits until there is room for this much. Requests are served
-    /// in the order in which they came. Dropping the future gives up the place in the queue.
+    /// Begins a put transaction: waits until there is space for `amount`. Requests are served in the order in which
+    /// they came. Dropping the future cancels the request.
     ///
     /// # Errors
-    /// When the channel is closed, or the request exceeds its bounds.
-    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError>;
+    /// When the channel is closed, or the request exceeds its limits.
+    async fn reserve(&self, amount: Fill) -> Result<Box<dyn PutTransaction>, ReserveError>;
 
-    /// Begins a put transaction if there is room now.
-    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>>;
+    /// Begins a put transaction if there is space for `amount` now.
+    fn try_reserve(&self, amount: Fill) -> Option<Box<dyn PutTransaction>>;
 
-    /// What a put does that finds no room.
+    /// Returns what happens to a put when the channel is full.
     fn overflow(&self) -> Overflow {
         Overflow::Wait
     }
 
-    /// Begins a put transaction, with the room of older events if need be: they are acknowledged, and
-    /// nobody gets them. Says how much was dropped. None if what readers have in their hands leaves no
-    /// room.
-    fn displace(&self, room: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
-        (self.try_reserve(room), Reading::default())
+    /// Begins a put transaction and makes space for it if necessary: the oldest events are acknowledged and dropped.
+    /// Returns the dropped events as well. The transaction is `None` if the leased events leave too little space.
+    fn displace(&self, amount: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
+        (self.try_reserve(amount), Reading::default())
     }
 
-    /// Adds a reader with a cursor of its own, which sees every event put from now on. A durable
-    /// channel knows it by its name, and goes on with it where it was; one that is new begins with
-    /// the oldest event there. Readers of one name share a cursor: each event goes to one of them.
+    /// Adds a reader with its own cursor, which gets every event that is put from now on. A durable channel continues a
+    /// reader of a known name at its last position; a new reader begins with the oldest event in the channel. Readers
+    /// of one name share a cursor: each event goes to one of them.
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader>;
 
-    /// Takes no more puts; readers get what is there, then `None`.
+    /// Closes the channel for puts. Readers get the remaining events, then [`Taken::End`].
     fn close(&self);
 
-    /// How much the channel holds now, leased events included.
+    /// Returns the size of the events in the channel, leased ones included.
     fn fill(&self) -> Fill;
 
-    /// The most that it holds.
+    /// Returns the most that the channel can hold.
     fn bounds(&self) -> Fill {
         let Limits { capacity, byte_capacity, .. } = self.limits();
         Fill { events: capacity, bytes: byte_capacity }
     }
 
-    /// Whether there are events that a required reader has not taken, or has given back.
-    fn has_waiting(&self) -> bool;
+    /// Returns whether a required reader has events that are not leased.
+    fn has_unread(&self) -> bool;
 }
 
-/// Room reserved in a channel. Dropping it rolls the transaction back.
+/// Space reserved in a channel. Dropping it rolls the transaction back.
 pub trait PutTransaction: Send {
     /// Puts the batch, which is no larger than the reservation, and commits.
     ///
-    /// The channel does its share of the acknowledgement when the batch is safe: a durable
-    /// channel when it is on disk, a volatile one when all its readers have committed it. A durable
-    /// channel knows the batch by its origins, and takes none twice.
+    /// The channel completes its share of the acknowledgement when the batch is safe: a durable channel when the batch
+    /// is on disk, a volatile one when all its readers have committed the batch. A durable channel recognizes the
+    /// batch by its origins, and stores no event twice.
     ///
     /// # Errors
-    /// When a durable channel lacks what lies before the batch. The acknowledgement then fails.
+    /// When a durable channel lacks the positions before the batch. The acknowledgement then fails.
     fn commit(
         self: Box<Self>,
         scope: &Scope,
@@ -310,55 +310,55 @@ pub trait PutTransaction: Send {
     ) -> Result<(), CommitError>;
 }
 
-/// What a take brings.
+/// The result of a take.
 #[derive(Debug)]
 pub enum Taken<Events> {
     /// Events.
     Events(Events),
-    /// What this reader holds and has not acknowledged stands in the way: it is half of what
-    /// the channel can hold, or a put waits for room and there is nothing left to take. Said
-    /// once, and again only after something was acknowledged or rolled back.
+    /// The leases of this reader prevent puts: they are half of the channel's capacity, or a put waits for space and
+    /// the reader has nothing left to take. Reported once, and again only after a lease was acknowledged or rolled
+    /// back.
     Pressure,
-    /// The channel is closed and nothing is left to take.
+    /// The channel is closed, and the reader has nothing left to take.
     End,
 }
 
 /// A reader of a channel, with its cursor.
 #[async_trait]
 pub trait Reader: Send {
-    /// Leases the next batch, in the order of the puts; what was rolled back comes first.
+    /// Leases the next batch, in the order of the puts. A batch that was rolled back comes first.
     ///
     /// Dropping the future leases nothing.
     async fn take(&mut self) -> Taken<Lease>;
 
-    /// What is leased and not yet acknowledged.
+    /// Returns the size of the batches that are leased and not yet acknowledged.
     fn held(&self) -> Fill;
 
-    /// For each partition of the identities of a durable channel's events: the position through
-    /// which all are acknowledged for good, and never given out again, whatever ends the agent.
+    /// Returns, for each partition of the identities of a durable channel's events, the position through which all
+    /// events are durably acknowledged: they are never redelivered, however the agent ends.
     fn settled(&self) -> BTreeMap<Partition, u64> {
         BTreeMap::new()
     }
 
-    /// The partition of the identities of a durable channel's events, and the incarnation under which
-    /// it numbers them now.
+    /// Returns the partition of the identities of a durable channel's events, and the incarnation in which the channel
+    /// numbers them now.
     fn incarnation(&self) -> Option<(Partition, Incarnation)> {
         None
     }
 
-    /// Has a durable channel remember, with its next acknowledgements, how far the memory of the sink
-    /// behind this reader is ([`Recovered::mark`]).
+    /// Makes a durable channel store, with its next acknowledgements, the mark of the sink's ledger
+    /// ([`Recovered::mark`]).
     fn keep_mark(&mut self, _mark: u64) {}
 
-    /// How many events an optional reader has missed since this was last asked.
+    /// Returns the number of events that an optional reader has missed since the last call.
     fn take_skipped(&mut self) -> usize;
 }
 
-/// A leased batch, and the duty to acknowledge it.
+/// A leased batch with its acknowledgement.
 #[derive(Debug)]
 pub struct Lease {
     /// The events.
     pub batch: Batch,
-    /// Done when they have arrived; dropping it rolls the lease back.
+    /// To be completed when the events have arrived; dropping it rolls the lease back.
     pub acknowledgement: Acknowledgement,
 }

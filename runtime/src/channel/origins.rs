@@ -1,36 +1,36 @@
-//! What a channel that remembers positions knows of a batch's origins: whether it has the events
-//! already, or lacks what lies before them.
+//! Compares a batch's origins with the positions that a channel has recorded: whether the channel has the events
+//! already, or lacks earlier positions.
 
 use arrow_array::BooleanArray;
 
 use super::{CommitError, Scope};
 use crate::batch::{Batch, BatchError, Identities, Interval, Origins, Partition};
 
-/// How far a channel has a partition.
+/// The last position of a partition that a channel has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) through: u64,
-    /// The run of the source that moved it; zero for one of an earlier life.
+    /// The run of the source that put this position; zero for a run of an earlier process.
     pub(super) run: u64,
 }
 
-/// What a channel knows of a batch's origins.
+/// The events of a batch that a channel has already.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Verdict {
-    /// It goes on where the channel ends.
+    /// None: the batch continues the channel's positions.
     New,
-    /// The channel has it.
+    /// All.
     Known,
-    /// The channel has this many of its first rows.
+    /// This number of rows at the beginning.
     Overlaps(usize),
-    /// Of several partitions the channel has some rows, and lacks those that are true here.
+    /// Some rows of several partitions: the rows that the channel lacks are true.
     Lacks(BooleanArray),
 }
 
-/// What a channel knows of these events, given how far it has each partition.
+/// Compares a batch with the positions that the channel has of each partition.
 ///
 /// # Errors
-/// When it lacks what lies before them.
+/// When the channel lacks positions before the batch.
 pub(super) fn judge(
     scope: &Scope,
     batch: &Batch,
@@ -39,9 +39,9 @@ pub(super) fn judge(
     let mut known = 0;
     let mut overlap = 0;
     for Interval { partition, after, through } in batch.origins().intervals() {
-        // A partition that was never seen may begin anywhere.
+        // A partition without recorded positions may begin anywhere.
         let Some(Stored { through: stored, run }) = stored(partition) else { continue };
-        // Where a run begins is the source's business, which was told what is stored.
+        // A new run may begin anywhere: the source was told the stored positions.
         if *after > stored && run == scope.run {
             let partition = partition.to_string();
             return Err(CommitError::Gap { partition, stored, after: *after });
@@ -55,7 +55,7 @@ pub(super) fn judge(
         (intervals, _) if known == intervals.len() => Verdict::Known,
         (_, _) if overlap == 0 => Verdict::New,
         (_, Some(identities)) => overlapping(identities, rows, stored),
-        // Without identities rows do not say which position is theirs, unless there is one for each.
+        // Without identities, a row's position is known only if there is a row for each position.
         ([Interval { after, through, .. }], None) if through - after == rows as u64 => {
             Verdict::Overlaps(overlap as usize)
         }
@@ -72,14 +72,14 @@ fn overlapping(
     let stored: Vec<Option<u64>> = stored.collect();
     let has = |row| stored[identities.partition_of(row)].is_some_and(|at| identities.position_of(row) <= at);
     match stored.as_slice() {
-        // Positions grow, so that what is there comes first.
+        // Positions grow, so the rows that the channel has come first.
         [_] => Verdict::Overlaps((0..rows).take_while(|row| has(*row)).count()),
         _ => Verdict::Lacks((0..rows).map(|row| Some(!has(row))).collect()),
     }
 }
 
 impl Verdict {
-    /// What of the batch the channel lacks; none if it has all.
+    /// Returns the part of the batch that the channel lacks; `None` if the channel has all of it.
     pub(super) fn trim(self, batch: Batch) -> Result<Option<Batch>, BatchError> {
         match self {
             Verdict::Known => Ok(None),

@@ -1,7 +1,7 @@
-//! The wall clock, as a seam: the simulator brings its own.
+//! The wall clock behind a trait, so that a simulation can replace it.
 //!
-//! Durations come from the monotonic clock, through `tokio::time`, which tests can pause. The
-//! wall clock is for the times of events alone.
+//! Durations come from the monotonic clock, through `tokio::time`, which tests can pause. Only the
+//! times of events come from the wall clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,9 +1,9 @@
 //! The budget of file descriptors: the process has a limited number, and its components share it.
 //!
-//! Whoever opens a file or accepts a connection for long draws from the budget first. A part of the limit is
-//! reserved for what must always work: channels, metrics, the log, directories that are looked through. Of
-//! the rest, half is assured to the components in equal shares, and half goes to whoever asks first. So a sink
-//! can write however many peers have connected, and a source without neighbours gets nearly everything.
+//! A component takes from the budget before it opens a file or accepts a connection that stays open. A part of
+//! the limit is reserved for the process: channels, metrics, the log, directory listings. Half of the rest is
+//! assured to the components in equal shares, and the other half goes to the first component that asks. So a
+//! sink can write however many peers have connected, and a single source gets nearly everything.
 
 use std::io;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub enum Purpose {
     SinkFile,
 }
 
-/// The descriptors that the components of a process share, as one of them sees it. Clones are the same component.
+/// The budget of a process, as one component uses it. Clones belong to the same component.
 #[derive(Debug, Clone)]
 pub struct Descriptors {
     shared: Arc<Shared>,
@@ -37,9 +37,9 @@ pub struct Descriptors {
 #[derive(Debug)]
 struct Shared {
     limit: usize,
-    /// The claims of all components that are still there. A count of taken descriptors changes under this lock.
+    /// The claims of all components that still exist. Counts of taken descriptors change under this lock.
     claims: Mutex<Claims>,
-    given_back: Notify,
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct Claims {
     holders: usize,
 }
 
-/// A component, with what it claims for each purpose.
+/// A component and its claims, one for each purpose.
 #[derive(Debug)]
 struct Holder {
     component: Arc<str>,
@@ -56,71 +56,71 @@ struct Holder {
     shared: Arc<Shared>,
 }
 
-/// What one component has for one purpose.
+/// The descriptors of one component for one purpose.
 #[derive(Debug)]
 struct Claim {
     purpose: Purpose,
     taken: AtomicUsize,
-    /// Whether the log says already that there are not enough.
-    said: AtomicBool,
+    /// Whether the shortage was logged.
+    shortage_logged: AtomicBool,
 }
 
-/// The right to have one descriptor open. Dropping it gives it back.
+/// The right to have one descriptor open. Dropping it returns the descriptor to the budget.
 #[derive(Debug)]
 pub struct Descriptor {
     claim: Arc<Claim>,
     shared: Arc<Shared>,
 }
 
-/// How many descriptors there are, and what they are used for.
+/// The number of descriptors, by use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DescriptorCounts {
-    /// How many the process may have open.
+    /// The number that the process may have open.
     pub limit: u64,
-    /// How many it has open, where the system says so.
+    /// The number that the process has open, if the system tells it.
     pub open: Option<u64>,
-    /// Those that sources have for their files.
+    /// Files that sources have open.
     pub source_files: u64,
-    /// Those that are connections of peers.
+    /// Connections of peers.
     pub connections: u64,
-    /// Those that sinks have for their files.
+    /// Files that sinks have open.
     pub sink_files: u64,
 }
 
-/// How the budget is divided at a moment.
+/// How the budget is divided at present.
 struct Division {
-    /// What each claim has for certain.
+    /// The descriptors that each claim is sure to get.
     assured: usize,
-    /// What goes to whoever asks first.
-    common: usize,
+    /// The descriptors that go to the first claim that asks.
+    unassigned: usize,
 }
 
 /// Reserved for the process: standard streams, the runtime, the metrics' connections, the log.
 const RESERVED: usize = 40;
-/// Reserved for each component: its directory and lock, segments, what it looks through.
+/// Reserved for each component: its directory and lock, segments, directory listings.
 const RESERVED_EACH: usize = 8;
-/// The least that the process needs: standard streams, the runtime, the metrics and a connection to them.
+/// The least that the process needs: standard streams, the runtime, the metrics and one connection to them.
 const NEEDED: usize = 16;
-/// The least that each component needs: an address, a directory, or a file, and a moment's file or connection.
+/// The least that each component needs: an address, a directory or a file, and one file or connection at a time.
 const NEEDED_EACH: usize = 4;
 
-/// The process may have fewer descriptors than its components need to get on at all.
+/// The process may have fewer descriptors than its components need to make any progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "{components} components need {needed} file descriptors at least, and the process may have {limit} open: raise \
      the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"
 )]
 pub struct TooFewDescriptors {
-    /// How many components share them.
+    /// The number of components that share the budget.
     pub components: usize,
-    /// How many they need at least, the process included.
+    /// The number of descriptors that the components and the process need at least.
     pub needed: usize,
-    /// How many there are.
+    /// The number of descriptors that the process may have open.
     pub limit: usize,
 }
 
 impl Purpose {
-    /// What the component does that gets no more.
+    /// Describes what the component does when it gets no more descriptors.
     fn consequence(self) -> &'static str {
         match self {
             Purpose::SourceFile => "files with nothing to read are closed so that others can be read",
@@ -131,18 +131,18 @@ impl Purpose {
 }
 
 impl Descriptors {
-    /// The budget of this process.
+    /// Returns the budget of this process.
     pub fn of_process() -> Descriptors {
         static BUDGET: OnceLock<Descriptors> = OnceLock::new();
         let limit = || getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
         BUDGET.get_or_init(|| Descriptors::with_limit(limit())).clone()
     }
 
-    /// Lets the process have as many descriptors as the system allows it (the hard limit). To be called before
-    /// anything asks for the budget of the process.
+    /// Raises the number of descriptors that the process may have to the hard limit. Has to be called before the
+    /// first call of [`Descriptors::of_process`].
     ///
     /// # Errors
-    /// When the system refuses. The limit is then what it was.
+    /// When the system refuses. The limit is then unchanged.
     pub fn raise_limit() -> io::Result<()> {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         if current != maximum {
@@ -151,24 +151,24 @@ impl Descriptors {
         Ok(())
     }
 
-    /// A budget of its own, of this many descriptors.
+    /// Makes a separate budget of `limit` descriptors.
     pub fn with_limit(limit: usize) -> Descriptors {
-        let shared = Arc::new(Shared { limit, claims: Mutex::default(), given_back: Notify::new() });
+        let shared = Arc::new(Shared { limit, claims: Mutex::default(), released: Notify::new() });
         Descriptors { holder: Holder::new("agent".into(), &shared), shared }
     }
 
-    /// The same budget for a component: it gets a share of its own.
+    /// Returns this budget for a component, which gets its own share.
     pub fn of_component(&self, component: Arc<str>) -> Descriptors {
         Descriptors { holder: Holder::new(component, &self.shared), shared: self.shared.clone() }
     }
 
-    /// How many descriptors the process may have open.
+    /// Returns the number of descriptors that the process may have open.
     pub fn limit(&self) -> usize {
         self.shared.limit
     }
 
-    /// Whether there are enough for all components that share them now. With fewer, nobody could say what is wrong:
-    /// the metrics would not answer either.
+    /// Checks that there are enough descriptors for all components that share the budget. With fewer, the user could
+    /// not find the cause: the metrics would not answer either.
     ///
     /// # Errors
     /// When there are too few.
@@ -179,50 +179,50 @@ impl Descriptors {
         if limit < needed { Err(TooFewDescriptors { components, needed, limit }) } else { Ok(()) }
     }
 
-    /// Says before the start that the component is going to take descriptors for a purpose. From then on, a share
-    /// of it is assured.
+    /// Registers, before the start, that the component is going to take descriptors for a purpose. From then on, a
+    /// share for this purpose is assured.
     pub fn expect(&self, purpose: Purpose) {
         self.claim(purpose);
     }
 
-    /// At most how many descriptors the component gets for a purpose, taken ones included: all that the others
-    /// are not assured of.
+    /// Returns the most descriptors that the component can get for a purpose, taken ones included: all descriptors
+    /// that are not assured to other claims.
     pub fn share(&self, purpose: Purpose) -> usize {
         self.claim(purpose);
-        let Division { assured, common } = self.shared.lock().division(self.shared.limit);
-        assured + common
+        let Division { assured, unassigned } = self.shared.lock().division(self.shared.limit);
+        assured + unassigned
     }
 
-    /// How many descriptors the component gets for a purpose for certain, taken ones included.
+    /// Returns the number of descriptors that the component is sure to get for a purpose, taken ones included.
     pub fn assured(&self, purpose: Purpose) -> usize {
         self.claim(purpose);
         self.shared.lock().division(self.shared.limit).assured
     }
 
-    /// One more descriptor, if there is one now.
+    /// Takes a descriptor if one is available.
     pub fn try_take(&self, purpose: Purpose) -> Option<Descriptor> {
         let claim = self.claim(purpose);
         let taken = self.shared.try_take(claim);
         if taken.is_none() {
-            self.say_once(claim);
+            self.log_shortage_once(claim);
         }
         taken
     }
 
-    /// Waits for one more descriptor.
+    /// Waits until a descriptor is available, and takes it.
     pub async fn take(&self, purpose: Purpose) -> Descriptor {
         loop {
-            let given_back = self.shared.given_back.notified();
-            let mut given_back = std::pin::pin!(given_back);
-            given_back.as_mut().enable();
+            let released = self.shared.released.notified();
+            let mut released = std::pin::pin!(released);
+            released.as_mut().enable();
             if let Some(descriptor) = self.try_take(purpose) {
                 return descriptor;
             }
-            given_back.await;
+            released.await;
         }
     }
 
-    /// How many there are, and what they are used for.
+    /// Counts the descriptors by use.
     pub fn counts(&self) -> DescriptorCounts {
         let (mut source_files, mut connections, mut sink_files) = (0, 0, 0);
         let claims = self.shared.lock();
@@ -241,8 +241,8 @@ impl Descriptors {
 
     fn claim(&self, purpose: Purpose) -> &Arc<Claim> {
         self.holder.claims[purpose as usize].get_or_init(|| {
-            let (taken, said) = (AtomicUsize::new(0), AtomicBool::new(false));
-            let claim = Arc::new(Claim { purpose, taken, said });
+            let (taken, shortage_logged) = (AtomicUsize::new(0), AtomicBool::new(false));
+            let claim = Arc::new(Claim { purpose, taken, shortage_logged });
             let mut claims = self.shared.lock();
             claims.all.retain(|claim| claim.strong_count() > 0);
             claims.all.push(Arc::downgrade(&claim));
@@ -250,8 +250,8 @@ impl Descriptors {
         })
     }
 
-    fn say_once(&self, claim: &Claim) {
-        if !claim.said.swap(true, Ordering::Relaxed) {
+    fn log_shortage_once(&self, claim: &Claim) {
+        if !claim.shortage_logged.swap(true, Ordering::Relaxed) {
             warn!(
                 component = %self.holder.component,
                 "the process may have {} file descriptors open, of which this component has {} and gets no more: {}; \
@@ -271,13 +271,13 @@ impl Shared {
 
     fn try_take(self: &Arc<Shared>, claim: &Arc<Claim>) -> Option<Descriptor> {
         let claims = self.lock();
-        let Division { assured, common } = claims.division(self.limit);
+        let Division { assured, unassigned } = claims.division(self.limit);
         let has_own = claim.taken() < assured;
-        let is_common_left = || {
+        let is_one_unassigned = || {
             let beyond = |claim: Arc<Claim>| claim.taken().saturating_sub(assured);
-            claims.all.iter().filter_map(Weak::upgrade).map(beyond).sum::<usize>() < common
+            claims.all.iter().filter_map(Weak::upgrade).map(beyond).sum::<usize>() < unassigned
         };
-        (has_own || is_common_left()).then(|| {
+        (has_own || is_one_unassigned()).then(|| {
             claim.taken.fetch_add(1, Ordering::Relaxed);
             Descriptor { claim: claim.clone(), shared: self.clone() }
         })
@@ -287,11 +287,11 @@ impl Shared {
 impl Claims {
     fn division(&self, limit: usize) -> Division {
         let reserved = RESERVED.saturating_add(self.holders.saturating_mul(RESERVED_EACH)).min(limit / 2);
-        let shared_out = limit - reserved;
+        let divided = limit - reserved;
         let claims = self.all.iter().filter(|claim| claim.strong_count() > 0).count().max(1);
-        // Nobody is left without any: with too few the system has the last word.
-        let assured = (shared_out / 2 / claims).max(1);
-        Division { assured, common: shared_out.saturating_sub(assured.saturating_mul(claims)) }
+        // Every claim gets at least one, even beyond a very low limit: then the system refuses to open more.
+        let assured = (divided / 2 / claims).max(1);
+        Division { assured, unassigned: divided.saturating_sub(assured.saturating_mul(claims)) }
     }
 }
 
@@ -320,11 +320,11 @@ impl Drop for Descriptor {
         let claims = self.shared.lock();
         self.claim.taken.fetch_sub(1, Ordering::Relaxed);
         drop(claims);
-        self.shared.given_back.notify_waiters();
+        self.shared.released.notify_waiters();
     }
 }
 
-/// How many descriptors the process has open. Newer systems tell it as the size of a directory.
+/// Counts the open descriptors of the process. Newer systems give the count as the size of a directory.
 fn open_now() -> Option<u64> {
     let directory = Path::new("/proc/self/fd");
     match rustix::fs::stat(directory).ok()?.st_size {
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_for_the_components_are_said_with_the_number_that_is_needed() {
+    fn an_error_says_how_many_descriptors_the_components_need() {
         let budget = Descriptors::with_limit(NEEDED + 2 * NEEDED_EACH);
         let _two = ["in", "out"].map(|name| budget.of_component(name.into()));
         assert_eq!(budget.suffice(), Ok(()));
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_that_has_gone_has_no_share() {
+    fn a_component_that_is_gone_has_no_share() {
         let budget = Descriptors::with_limit(256);
         let stays = budget.of_component("stays".into());
         let before = stays.assured(Purpose::Connection);
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_gets_what_is_given_back() {
+    async fn a_released_descriptor_goes_to_a_waiting_component() {
         let budget = Descriptors::with_limit(64);
         let peers = budget.of_component("http".into());
         let mut taken = take_all(&peers, Purpose::Connection);

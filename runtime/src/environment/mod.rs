@@ -1,5 +1,5 @@
-//! What the runtime needs of the machine: the time of day, random numbers, threads for blocking and for
-//! computing work, file descriptors, directories on disk. A simulation replaces each of them.
+//! The runtime's interfaces to the machine: the time of day, random numbers, threads for blocking calls and for
+//! computation, file descriptors, directories on disk. A simulation can replace each of them.
 
 pub(crate) mod blocking;
 pub(crate) mod clock;

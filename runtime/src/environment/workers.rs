@@ -1,8 +1,8 @@
-//! Workers: one thread for each core, for what computes and does not wait.
+//! A pool of threads, one for each core, for computation that never waits.
 //!
-//! Tokio's threads wait for sockets, timers and channels. Kernels and codecs would hold them up, so they run
-//! here, a batch at a time. Work of different flows takes turns, whatever is queued of each: a flow with
-//! expensive steps slows itself down, not its neighbours.
+//! Tokio's threads serve sockets, timers and channels, and kernels and codecs would block them. So kernels and
+//! codecs run on this pool, one batch at a time. The pool serves its queues in turn (round robin), however long
+//! each queue is: a flow with expensive steps slows down itself and no other flow.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,58 +14,58 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The workers of an agent. Clones share them; they end when the last clone is dropped.
+/// The pool of an agent. Clones share the threads, which end when the last clone is dropped.
 #[derive(Clone, Default)]
 pub struct Workers {
-    /// Without, work is done by who asks for it.
+    /// `None`: the caller's own task does the work.
     pool: Option<Arc<Pool>>,
 }
 
-/// What belongs together and takes turns with others: a source's steps, a sink's.
+/// A queue of the pool. The steps of one source share a queue, and so does the work of one sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lane(usize);
+pub struct QueueId(usize);
 
-/// Work that did not come to its end. The panic's message is on standard error.
+/// The work has panicked. The panic's message is on standard error.
 #[derive(Debug, Error)]
 #[error("a worker has panicked, which is a defect")]
 pub struct WorkerPanicked;
 
 struct Pool {
     shared: Arc<Shared>,
-    next_lane: AtomicUsize,
+    next_queue: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Shared {
-    queue: Mutex<Queue>,
+    queues: Mutex<Queues>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Queue {
-    lanes: BTreeMap<Lane, VecDeque<Job>>,
-    /// The lanes that have work, in the order of their turns.
-    turns: VecDeque<Lane>,
+struct Queues {
+    jobs: BTreeMap<QueueId, VecDeque<Job>>,
+    /// The queues that have jobs, in the order in which they are served.
+    ready: VecDeque<QueueId>,
     ended: bool,
 }
 
 impl Workers {
-    /// A thread for each core that this process may use.
+    /// Starts a thread for each core that this process may use.
     ///
     /// # Errors
-    /// When the system makes no more threads.
+    /// When the system can't start a thread.
     pub fn one_each_core() -> std::io::Result<Workers> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Workers::new(cores)
     }
 
-    /// So many threads.
+    /// Starts this number of threads.
     ///
     /// # Errors
-    /// When the system makes no more of them.
+    /// When the system can't start a thread.
     pub fn new(threads: usize) -> std::io::Result<Workers> {
         let shared = Arc::new(Shared::default());
-        let pool = Pool { shared: shared.clone(), next_lane: AtomicUsize::new(0) };
+        let pool = Pool { shared: shared.clone(), next_queue: AtomicUsize::new(0) };
         for number in 0..threads {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name(format!("weir-worker-{number}"));
@@ -74,80 +74,80 @@ impl Workers {
         Ok(Workers { pool: Some(Arc::new(pool)) })
     }
 
-    /// No threads: everything is done by who asks for it, as simulations need it.
+    /// A pool without threads, for simulations: the caller's own task does the work.
     pub fn none() -> Workers {
         Workers::default()
     }
 
-    /// A lane of its own.
-    pub fn lane(&self) -> Lane {
-        Lane(self.pool.as_ref().map_or(0, |pool| pool.next_lane.fetch_add(1, Ordering::Relaxed)))
+    /// Adds a queue.
+    pub fn add_queue(&self) -> QueueId {
+        QueueId(self.pool.as_ref().map_or(0, |pool| pool.next_queue.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// Has this done and waits for it. Dropping the future leaves the work to its end, unseen.
+    /// Queues `work` and waits for its result. The work is done even if the returned future is dropped.
     ///
     /// # Errors
-    /// When it panics.
+    /// When `work` panics.
     pub async fn run<T: Send + 'static>(
         &self,
-        lane: Lane,
+        queue: QueueId,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkerPanicked> {
         let Some(pool) = &self.pool else { return Ok(work()) };
         let (sender, receiver) = oneshot::channel();
-        // Who does not wait any more does not want to know.
-        pool.shared.push(lane, Box::new(move || drop(sender.send(work()))));
+        // Sending fails only when the caller has stopped waiting.
+        pool.shared.push(queue, Box::new(move || drop(sender.send(work()))));
         receiver.await.map_err(|_gone| WorkerPanicked)
     }
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, lane: Lane, job: Job) {
-        let mut queue = self.queue();
-        let jobs = queue.lanes.entry(lane).or_default();
+    fn push(&self, queue: QueueId, job: Job) {
+        let mut queues = self.lock();
+        let jobs = queues.jobs.entry(queue).or_default();
         jobs.push_back(job);
         if jobs.len() == 1 {
-            queue.turns.push_back(lane);
+            queues.ready.push_back(queue);
         }
-        drop(queue);
+        drop(queues);
         self.changed.notify_one();
     }
 
-    /// Works until the pool ends.
+    /// Runs jobs until the pool is dropped.
     fn work(&self) {
         while let Some(job) = self.next() {
-            // It drops its sender, so that who waits for it is told.
+            // A panic drops the job's sender, so the waiting caller gets an error.
             drop(catch_unwind(AssertUnwindSafe(job)));
         }
     }
 
     fn next(&self) -> Option<Job> {
-        let mut queue = self.queue();
+        let mut queues = self.lock();
         loop {
-            if let Some(job) = queue.pop() {
+            if let Some(job) = queues.pop() {
                 return Some(job);
             }
-            if queue.ended {
+            if queues.ended {
                 return None;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queues = self.changed.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
-impl Queue {
-    /// The first job of the lane whose turn it is, which then goes last.
+impl Queues {
+    /// Takes the next job of the queue at the front, and moves this queue to the end.
     fn pop(&mut self) -> Option<Job> {
-        let lane = self.turns.pop_front()?;
-        let jobs = self.lanes.get_mut(&lane)?;
+        let queue = self.ready.pop_front()?;
+        let jobs = self.jobs.get_mut(&queue)?;
         let job = jobs.pop_front();
         match jobs.is_empty() {
-            true => drop(self.lanes.remove(&lane)),
-            false => self.turns.push_back(lane),
+            true => drop(self.jobs.remove(&queue)),
+            false => self.ready.push_back(queue),
         }
         job
     }
@@ -155,7 +155,7 @@ impl Queue {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.queue().ended = true;
+        self.shared.lock().ended = true;
         self.shared.changed.notify_all();
     }
 }
@@ -169,35 +169,35 @@ mod tests {
     #[tokio::test]
     async fn work_is_done_and_its_result_comes_back() {
         for workers in [Workers::none(), Workers::new(2).unwrap()] {
-            let lane = workers.lane();
-            assert_eq!(workers.run(lane, || 6 * 7).await.unwrap(), 42);
+            let queue = workers.add_queue();
+            assert_eq!(workers.run(queue, || 6 * 7).await.unwrap(), 42);
         }
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_the_worker_goes_on() {
         let workers = Workers::new(1).unwrap();
-        let lane = workers.lane();
-        let panicked = workers.run(lane, || panic!("on purpose")).await;
+        let queue = workers.add_queue();
+        let panicked = workers.run(queue, || panic!("on purpose")).await;
         assert_eq!(panicked.unwrap_err().to_string(), "a worker has panicked, which is a defect");
-        assert_eq!(workers.run(lane, || 1).await.unwrap(), 1);
+        assert_eq!(workers.run(queue, || 1).await.unwrap(), 1);
     }
 
     #[test]
-    fn lanes_take_turns_however_much_is_queued_in_one() {
+    fn queues_are_served_in_turn_however_long_one_of_them_is() {
         let workers = Workers::new(1).unwrap();
         let shared = &workers.pool.as_ref().unwrap().shared;
-        let (many, few) = (workers.lane(), workers.lane());
+        let (many, few) = (workers.add_queue(), workers.add_queue());
         let (hold, held) = mpsc::channel::<()>();
         shared.push(many, Box::new(move || held.recv().unwrap()));
         let (told, order) = mpsc::channel();
-        for (lane, name) in [(many, "many"), (many, "many"), (many, "many"), (few, "few")] {
+        for (queue, name) in [(many, "many"), (many, "many"), (many, "many"), (few, "few")] {
             let told = told.clone();
-            shared.push(lane, Box::new(move || told.send(name).unwrap()));
+            shared.push(queue, Box::new(move || told.send(name).unwrap()));
         }
         hold.send(()).unwrap();
         let order: Vec<&str> = order.iter().take(4).collect();
         let turn = order.iter().position(|name| *name == "few");
-        assert!(turn <= Some(1), "{order:?}: it waits for one of the others at most");
+        assert!(turn <= Some(1), "{order:?}: it waits for one job of the other queue at most");
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::batch::{Batch, Partition};
 use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
-use crate::environment::workers::{Lane, Workers};
+use crate::environment::workers::{QueueId, Workers};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::routing::widened;
@@ -47,19 +47,19 @@ pub struct SinkPort {
     schema: Option<SchemaRef>,
     meter: Arc<Meter>,
     /// Who applies the steps.
-    workers: (Workers, Lane),
+    workers: (Workers, QueueId),
 }
 
 impl SinkPort {
     pub(crate) fn new(feeds: Vec<Feed>, schema: Option<SchemaRef>, meter: Arc<Meter>) -> SinkPort {
         let workers = Workers::none();
-        let workers = (workers.clone(), workers.lane());
+        let workers = (workers.clone(), workers.add_queue());
         SinkPort { live: feeds.len(), feeds, schema, meter, workers }
     }
 
     /// Has these apply the steps.
     pub(crate) fn employ(&mut self, workers: &Workers) {
-        self.workers = (workers.clone(), workers.lane());
+        self.workers = (workers.clone(), workers.add_queue());
     }
 
     /// A port that reads one channel with a new reader: a sink on its own, without an agent.

@@ -41,7 +41,7 @@ impl Behind {
     pub fn strangers(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
         let forgotten = self.required().filter(|target| {
             let incarnation = stored.get(&target.name);
-            incarnation.and_then(|incarnation| target.channel.knows(*incarnation)) == Some(false)
+            incarnation.and_then(|incarnation| target.channel.knows_incarnation(*incarnation)) == Some(false)
         });
         forgotten.map(|target| target.name.clone()).collect()
     }

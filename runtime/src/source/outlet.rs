@@ -11,7 +11,7 @@ use super::Connection;
 use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins};
 use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, ReserveError, Scope};
-use crate::environment::workers::{Lane, WorkerPanicked, Workers};
+use crate::environment::workers::{QueueId, WorkerPanicked, Workers};
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Reading};
 use crate::routing::Acknowledgement;
@@ -84,7 +84,7 @@ pub struct Outlet {
     progress: Arc<Progress>,
     meter: Arc<Meter>,
     /// Who applies the steps.
-    workers: (Workers, Lane),
+    workers: (Workers, QueueId),
     /// The bounds that every channel behind this outlet keeps.
     limits: Limits,
     stop: CancellationToken,
@@ -99,7 +99,7 @@ impl Outlet {
     pub(crate) fn new(connection: &Connection, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
         let Connection { component, legs, meter, workers, .. } = connection;
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
-        let workers = (workers.clone(), workers.lane());
+        let workers = (workers.clone(), workers.add_queue());
         let limits = legs.iter().flat_map(Leg::targets).map(|target| target.channel.limits());
         let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
         let closed = CancellationToken::new();

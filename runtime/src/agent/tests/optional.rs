@@ -2,7 +2,7 @@
 
 use super::ending::Stuck;
 use super::*;
-use crate::channel::Hooked;
+use crate::channel::HookedChannel;
 
 /// numbers → buffer → store, and the numbers also into a channel `extra` that may fail, before a sink `broken`.
 fn with_optional_channel(kind: &str, broken: &[(&str, i64)]) -> Plan {
@@ -106,7 +106,7 @@ async fn a_defect_of_what_must_not_fail_names_it() {
     assert_eq!(&*component, "store");
 }
 
-fn of_settings(settings: &Settings) -> Hooked {
+fn of_settings(settings: &Settings) -> HookedChannel {
     let Some(Value::Int(capacity)) = settings.values.get("capacity") else { panic!("it has one") };
     let limits = Limits {
         capacity: *capacity as usize,
@@ -114,7 +114,7 @@ fn of_settings(settings: &Settings) -> Hooked {
         byte_capacity: 1 << 20,
         keep_alive: Duration::from_secs(3),
     };
-    Hooked::new(Arc::new(MemoryChannel::new(limits)))
+    HookedChannel::new(Arc::new(MemoryChannel::new(limits)))
 }
 
 #[tokio::test(start_paused = true)]

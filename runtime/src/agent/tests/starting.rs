@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use rustix::io::Errno;
 
 use super::*;
-use crate::channel::{Hooked, Recovered};
+use crate::channel::{HookedChannel, Recovered};
 
 thread_local! {
     /// What the next attempts to open the channel, or to recover the sink, meet.
@@ -56,14 +56,14 @@ impl Sink for Trivial {
 }
 
 /// A channel in memory for 100 events.
-pub(super) fn small_channel() -> Hooked {
+pub(super) fn small_channel() -> HookedChannel {
     let limits = Limits {
         capacity: 100,
         transaction_capacity: 10,
         byte_capacity: 1 << 20,
         keep_alive: Duration::from_secs(3),
     };
-    Hooked::new(Arc::new(MemoryChannel::new(limits)))
+    HookedChannel::new(Arc::new(MemoryChannel::new(limits)))
 }
 
 /// An agent with a channel that is refused, and one with a sink that is.

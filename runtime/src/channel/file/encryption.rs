@@ -167,7 +167,7 @@ fn looked_at<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>
     match look(&storage)? {
         Holds::Nothing => Ok(None),
         Holds::Encrypted => {
-            Encrypted::look(storage, keys, system_random()).map(Some).map_err(unusable(place))
+            Encrypted::open_read_only(storage, keys, system_random()).map(Some).map_err(unusable(place))
         }
         Holds::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place }),
         Holds::Plain => Err(EncryptionError::NotEncrypted { place }),

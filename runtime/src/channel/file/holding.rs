@@ -50,7 +50,7 @@ fn way_out(place: &str, what: &str) -> String {
 }
 
 impl<S: Storage> FileChannel<S> {
-    /// See [`Channel::hold_against`](crate::channel::Channel::hold_against).
+    /// See [`Channel::check_recovered`](crate::channel::Channel::check_recovered).
     pub(super) fn compare(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
         let (Some(storage), Some(partition)) = (self.shared.storage.get(), self.shared.partition.get())
         else {

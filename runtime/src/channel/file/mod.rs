@@ -52,7 +52,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
-use super::hand::Hand;
+use super::in_flight::InFlight;
 use super::{
     Channel, Demand, Fill, Incarnation, Limits, Overflow, PutTransaction, Reader, Recovered, ReserveError,
 };
@@ -376,15 +376,15 @@ impl<S: Storage> Channel for FileChannel<S> {
         self.shared.lock().lives.last()
     }
 
-    fn knows(&self, incarnation: Incarnation) -> Option<bool> {
+    fn knows_incarnation(&self, incarnation: Incarnation) -> Option<bool> {
         self.shared.lock().lives.know(incarnation)
     }
 
-    fn hold_against(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
+    fn check_recovered(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
         self.compare(reader, recovered)
     }
 
-    fn accepts(&self, reader: &str, recovered: &Recovered) -> bool {
+    fn accepts_loss(&self, reader: &str, recovered: &Recovered) -> bool {
         self.has_accepted(reader, recovered)
     }
 
@@ -421,7 +421,7 @@ impl<S: Storage> Channel for FileChannel<S> {
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
         let id = self.shared.lock().reader(name, demand);
         self.shared.work.notify_one();
-        Box::new(FileReader { shared: self.shared.clone(), id, hand: Hand::default() })
+        Box::new(FileReader { shared: self.shared.clone(), id, in_flight: InFlight::default() })
     }
 
     fn close(&self) {
@@ -440,8 +440,8 @@ impl<S: Storage> Channel for FileChannel<S> {
         Fill { events: capacity, bytes: byte_capacity }
     }
 
-    fn has_waiting(&self) -> bool {
-        self.shared.lock().has_waiting()
+    fn has_unread(&self) -> bool {
+        self.shared.lock().has_unread()
     }
 }
 

@@ -21,7 +21,7 @@ use super::log::{Durable, Extent};
 use super::reading::{Item, Request};
 use super::segment::{Place, Uuid};
 use crate::batch::{Batch, Interval, Partition};
-use crate::channel::hand::Hand;
+use crate::channel::in_flight::InFlight;
 use crate::channel::origins::{self, Stored, Verdict};
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 use crate::routing::Acknowledgement;
@@ -352,12 +352,12 @@ impl State {
 
     // Takes.
 
-    pub(super) fn take(&mut self, reader: ReaderId, hand: &Hand) -> Take {
+    pub(super) fn take(&mut self, reader: ReaderId, in_flight: &InFlight) -> Take {
         if self.failed || !self.opened {
             // Nothing comes of it any more once it is closed; what it holds comes at the next start.
             return if self.closed { Take::End } else { Take::Wait };
         }
-        if hand.press(self.is_in_the_way(reader)) {
+        if in_flight.report_pressure(self.blocks_puts(reader)) {
             return Take::Pressure;
         }
         if let Some((sequence, held)) = self.cursors[reader].first_returned() {
@@ -438,7 +438,7 @@ impl State {
     }
 
     /// Whether what is leased with the reader's cursor stands in the way.
-    fn is_in_the_way(&self, reader: ReaderId) -> bool {
+    fn blocks_puts(&self, reader: ReaderId) -> bool {
         let starved = self.waiting > 0;
         let cursor = &self.cursors[reader];
         let Limits { capacity, byte_capacity, .. } = self.limits;
@@ -447,8 +447,8 @@ impl State {
         // The log is freed from its beginning, so that one old lease pins all that came later.
         let pins =
             starved && 2 * self.used_bytes >= byte_capacity && cursor.low().sequence < cursor.next.sequence;
-        let in_the_way = half || (starved && nothing_left) || pins || !cursor.may_go_on();
-        cursor.is_required() && cursor.has_leases() && in_the_way
+        let blocks = half || (starved && nothing_left) || pins || !cursor.may_go_on();
+        cursor.is_required() && cursor.has_leases() && blocks
     }
 
     /// Acknowledgements that are not written down.
@@ -493,7 +493,7 @@ impl State {
     }
 
     /// Whether there are events that a required reader has not taken, or has given back.
-    pub(super) fn has_waiting(&self) -> bool {
+    pub(super) fn has_unread(&self) -> bool {
         let mut required = self.cursors.iter().filter(|cursor| cursor.is_required());
         required.any(|cursor| cursor.first_returned().is_some() || cursor.next.sequence < self.next_sequence)
     }

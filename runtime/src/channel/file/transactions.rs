@@ -15,7 +15,7 @@ use super::survey::SurveyError;
 use super::writer::RETRY;
 use super::{Shared, columns};
 use crate::batch::{Batch, Identities, Partition};
-use crate::channel::hand::Hand;
+use crate::channel::in_flight::InFlight;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Fill, Incarnation, Lease, PutTransaction, Reader, Scope, Taken};
 use crate::environment::storage::Storage;
@@ -109,7 +109,7 @@ pub(super) fn prepare(
 pub(super) struct FileReader<S: Storage> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) id: ReaderId,
-    pub(super) hand: Hand,
+    pub(super) in_flight: InFlight,
 }
 
 impl<S: Storage> FileReader<S> {
@@ -118,11 +118,11 @@ impl<S: Storage> FileReader<S> {
         let before = self.shared.lock().lives.highest(item.events_before);
         let identities = Identities::counting(self.shared.partition(), before + 1);
         let batch = item.batch.with_identities(identities).expect("every event has a number");
-        self.hand.take(item.fill);
+        self.in_flight.add(item.fill);
         let settle = LeaseSettle {
             shared: self.shared.clone(),
             reader: self.id,
-            hand: self.hand.clone(),
+            in_flight: self.in_flight.clone(),
             sequence: item.sequence,
             fill: item.fill,
         };
@@ -164,7 +164,7 @@ impl<S: Storage> Reader for FileReader<S> {
         loop {
             // Listening begins before looking, so that no change falls between.
             let changed = self.shared.changed.notified();
-            let take = self.shared.lock().take(self.id, &self.hand);
+            let take = self.shared.lock().take(self.id, &self.in_flight);
             match take {
                 Take::Leased(item) => return self.lease(item),
                 Take::Pressure => return Taken::Pressure,
@@ -180,7 +180,7 @@ impl<S: Storage> Reader for FileReader<S> {
     }
 
     fn held(&self) -> Fill {
-        self.hand.fill()
+        self.in_flight.fill()
     }
 
     fn settled(&self) -> BTreeMap<Partition, u64> {
@@ -208,14 +208,14 @@ impl<S: Storage> Reader for FileReader<S> {
 struct LeaseSettle<S: Storage> {
     shared: Arc<Shared<S>>,
     reader: ReaderId,
-    hand: Hand,
+    in_flight: InFlight,
     sequence: u64,
     fill: Fill,
 }
 
 impl<S: Storage> Settle for LeaseSettle<S> {
     fn settle(self: Box<Self>, done: bool) {
-        self.hand.give_back(self.fill);
+        self.in_flight.remove(self.fill);
         let mut state = self.shared.lock();
         if !done {
             state.roll_back(self.reader, self.sequence);

@@ -1,4 +1,4 @@
-//! The memory channel: bounded, volatile, handing acknowledgements through.
+//! The memory channel: bounded and volatile. A put is acknowledged when all readers have acknowledged its events.
 
 mod positions;
 mod state;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::hand::Hand;
+use super::in_flight::InFlight;
 use super::{
     Channel, CommitError, Demand, Fill, Lease, Limits, Overflow, PutTransaction, Reader, Recovered,
     ReserveError, Scope, Taken,
@@ -21,7 +21,7 @@ use crate::routing::{Acknowledgement, Settle};
 use positions::Positions;
 use state::{ReaderId, State};
 
-/// The most bytes of one transaction: a semaphore hands out permits by the `u32`.
+/// The most bytes of one transaction, since a semaphore counts the permits of a request in a `u32`.
 const TRANSACTION_BYTES_MAX: u64 = u32::MAX as u64;
 
 /// A channel in memory.
@@ -32,39 +32,39 @@ pub struct MemoryChannel {
 
 struct Shared {
     limits: Limits,
-    /// One permit an event of `capacity`.
-    event_room: Arc<Semaphore>,
-    /// One permit a byte of `byte_capacity`.
-    byte_room: Arc<Semaphore>,
-    state: Mutex<State<Room>>,
+    /// One permit for each event of `capacity`.
+    event_permits: Arc<Semaphore>,
+    /// One permit for each byte of `byte_capacity`.
+    byte_permits: Arc<Semaphore>,
+    state: Mutex<State<Reservation>>,
     positions: Mutex<Positions>,
-    /// How far the memories of the sinks behind are, by their readers.
+    /// The marks of the sinks' ledgers, by reader.
     marks: Mutex<BTreeMap<String, u64>>,
-    /// Told when something has become visible, or the channel was closed.
+    /// Notified when an event has become visible, a put waits for space, or the channel was closed.
     changed: Notify,
 }
 
-/// Room that an entry takes up; dropping it makes it free.
+/// The space that an entry takes up; dropping it frees the space.
 #[derive(Debug)]
-struct Room {
+struct Reservation {
     _events: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
 impl MemoryChannel {
-    /// An empty channel with these bounds.
+    /// Makes an empty channel with these limits.
     ///
     /// # Panics
     /// When `transaction_capacity` exceeds `capacity`, which the checker rules out.
     pub fn new(limits: Limits) -> MemoryChannel {
         assert!(limits.transaction_capacity <= limits.capacity, "the checker compares the capacities");
-        let byte_permits = usize::try_from(limits.byte_capacity).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(limits.byte_capacity).unwrap_or(usize::MAX);
         MemoryChannel {
             overflow: Overflow::Wait,
             shared: Arc::new(Shared {
                 limits,
-                event_room: Arc::new(Semaphore::new(limits.capacity.min(Semaphore::MAX_PERMITS))),
-                byte_room: Arc::new(Semaphore::new(byte_permits.min(Semaphore::MAX_PERMITS))),
+                event_permits: Arc::new(Semaphore::new(limits.capacity.min(Semaphore::MAX_PERMITS))),
+                byte_permits: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
                 state: Mutex::new(State::new()),
                 positions: Mutex::default(),
                 marks: Mutex::default(),
@@ -75,15 +75,15 @@ impl MemoryChannel {
 }
 
 impl MemoryChannel {
-    /// The channel with another way of dealing with puts that find no room.
+    /// Sets what happens to a put when the channel is full.
     pub fn with_overflow(self, overflow: Overflow) -> MemoryChannel {
         MemoryChannel { overflow, ..self }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State<Room>> {
-        // The state is changed by single calls that don't panic half-way.
+    fn lock(&self) -> MutexGuard<'_, State<Reservation>> {
+        // Each change of the state is a single call that does not panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,27 +91,29 @@ impl Shared {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The permits for this much room, or why it can never be had.
-    fn permits(&self, room: Fill) -> Result<(u32, u32), ReserveError> {
+    /// Returns the numbers of permits for `amount`, or an error if the channel can never hold so much.
+    fn permits(&self, amount: Fill) -> Result<(u32, u32), ReserveError> {
         let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
         let events_max = self.limits.transaction_capacity;
         let bytes_max = self.limits.byte_capacity.min(TRANSACTION_BYTES_MAX);
-        match (u32::try_from(room.events), u32::try_from(room.bytes)) {
-            (Ok(events), Ok(bytes)) if room.events <= events_max && room.bytes <= bytes_max => {
+        match (u32::try_from(amount.events), u32::try_from(amount.bytes)) {
+            (Ok(events), Ok(bytes)) if amount.events <= events_max && amount.bytes <= bytes_max => {
                 Ok((events, bytes))
             }
-            _ if room.events > events_max => Err(too_large(room.events as u64, events_max as u64, "events")),
-            _ => Err(too_large(room.bytes, bytes_max, "bytes")),
+            _ if amount.events > events_max => {
+                Err(too_large(amount.events as u64, events_max as u64, "events"))
+            }
+            _ => Err(too_large(amount.bytes, bytes_max, "bytes")),
         }
     }
 
-    /// Whether there would be so much room without the events that no reader has in its hands: if not,
-    /// they are not worth dropping.
-    fn could_fit(&self, room: Fill) -> bool {
+    /// Returns whether `amount` would fit if all events that no reader has leased were dropped. If not, dropping some
+    /// would be of no use.
+    fn could_make_space(&self, amount: Fill) -> bool {
         let free = self.lock().unleased();
-        let events = self.event_room.available_permits() + free.events;
-        let bytes = self.byte_room.available_permits() as u64 + free.bytes;
-        self.permits(room).is_ok() && room.events <= events && room.bytes <= bytes
+        let events = self.event_permits.available_permits() + free.events;
+        let bytes = self.byte_permits.available_permits() as u64 + free.bytes;
+        self.permits(amount).is_ok() && amount.events <= events && amount.bytes <= bytes
     }
 
     fn marks(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
@@ -126,8 +128,8 @@ impl Shared {
         }
     }
 
-    fn transaction(self: &Arc<Self>, room: Room) -> Box<dyn PutTransaction> {
-        Box::new(MemoryPut { shared: self.clone(), room })
+    fn transaction(self: &Arc<Self>, reservation: Reservation) -> Box<dyn PutTransaction> {
+        Box::new(MemoryPut { shared: self.clone(), reservation })
     }
 }
 
@@ -137,25 +139,25 @@ impl Channel for MemoryChannel {
         self.shared.limits
     }
 
-    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
-        let (events, bytes) = self.shared.permits(room)?;
-        if let Some(transaction) = self.try_reserve(room) {
+    async fn reserve(&self, amount: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
+        let (events, bytes) = self.shared.permits(amount)?;
+        if let Some(transaction) = self.try_reserve(amount) {
             return Ok(transaction);
         }
-        let _waiting = Waiting::begin(&self.shared);
+        let _waiting_put = WaitingPut::begin(&self.shared);
         let closed = |_| ReserveError::Closed;
-        // Events before bytes, always: whoever waits for bytes waits for readers alone, never
-        // for another put, so that two puts can't wait for each other.
-        let events = self.shared.event_room.clone().acquire_many_owned(events).await.map_err(closed)?;
-        let bytes = self.shared.byte_room.clone().acquire_many_owned(bytes).await.map_err(closed)?;
-        Ok(self.shared.transaction(Room { _events: events, _bytes: bytes }))
+        // All puts take events before bytes. So a put that waits for bytes waits for readers only, and two puts can't
+        // wait for each other.
+        let events = self.shared.event_permits.clone().acquire_many_owned(events).await.map_err(closed)?;
+        let bytes = self.shared.byte_permits.clone().acquire_many_owned(bytes).await.map_err(closed)?;
+        Ok(self.shared.transaction(Reservation { _events: events, _bytes: bytes }))
     }
 
-    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>> {
-        let (events, bytes) = self.shared.permits(room).ok()?;
-        let events = self.shared.event_room.clone().try_acquire_many_owned(events).ok()?;
-        let bytes = self.shared.byte_room.clone().try_acquire_many_owned(bytes).ok()?;
-        Some(self.shared.transaction(Room { _events: events, _bytes: bytes }))
+    fn try_reserve(&self, amount: Fill) -> Option<Box<dyn PutTransaction>> {
+        let (events, bytes) = self.shared.permits(amount).ok()?;
+        let events = self.shared.event_permits.clone().try_acquire_many_owned(events).ok()?;
+        let bytes = self.shared.byte_permits.clone().try_acquire_many_owned(bytes).ok()?;
+        Some(self.shared.transaction(Reservation { _events: events, _bytes: bytes }))
     }
 
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
@@ -164,7 +166,7 @@ impl Channel for MemoryChannel {
             shared: self.shared.clone(),
             name: name.to_owned(),
             id,
-            hand: Hand::default(),
+            in_flight: InFlight::default(),
         })
     }
 
@@ -172,13 +174,13 @@ impl Channel for MemoryChannel {
         self.overflow
     }
 
-    fn displace(&self, room: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
+    fn displace(&self, amount: Fill) -> (Option<Box<dyn PutTransaction>>, Reading) {
         let mut dropped = Reading::default();
-        if !self.shared.could_fit(room) {
+        if !self.shared.could_make_space(amount) {
             return (None, dropped);
         }
         loop {
-            if let Some(transaction) = self.try_reserve(room) {
+            if let Some(transaction) = self.try_reserve(amount) {
                 return (Some(transaction), dropped);
             }
             let oldest = self.shared.lock().drop_oldest();
@@ -190,7 +192,7 @@ impl Channel for MemoryChannel {
     }
 
     fn knows_positions(&self) -> bool {
-        self.shared.positions().are_known()
+        self.shared.positions().are_recorded()
     }
 
     fn remember(&self, scope: &str, prefix: &str, stored: BTreeMap<Partition, u64>) {
@@ -205,14 +207,14 @@ impl Channel for MemoryChannel {
         self.shared.marks().clone()
     }
 
-    fn hold_against(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
+    fn check_recovered(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
         self.shared.keep_mark(reader, recovered.mark);
         Ok(())
     }
 
     fn close(&self) {
-        self.shared.event_room.close();
-        self.shared.byte_room.close();
+        self.shared.event_permits.close();
+        self.shared.byte_permits.close();
         self.shared.lock().close();
         self.shared.changed.notify_waiters();
     }
@@ -221,32 +223,32 @@ impl Channel for MemoryChannel {
         self.shared.lock().fill()
     }
 
-    fn has_waiting(&self) -> bool {
-        self.shared.lock().has_waiting()
+    fn has_unread(&self) -> bool {
+        self.shared.lock().has_unread()
     }
 }
 
-/// A put that waits for room, known to the readers.
-struct Waiting<'a>(&'a Shared);
+/// A put that is waiting for space, so that readers know of it.
+struct WaitingPut<'a>(&'a Shared);
 
-impl Waiting<'_> {
-    fn begin(shared: &Shared) -> Waiting<'_> {
-        let released = shared.lock().put_waits();
+impl WaitingPut<'_> {
+    fn begin(shared: &Shared) -> WaitingPut<'_> {
+        let released = shared.lock().begin_waiting();
         released.settle();
         shared.changed.notify_waiters();
-        Waiting(shared)
+        WaitingPut(shared)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingPut<'_> {
     fn drop(&mut self) {
-        self.0.lock().put_waits_no_more();
+        self.0.lock().end_waiting();
     }
 }
 
 struct MemoryPut {
     shared: Arc<Shared>,
-    room: Room,
+    reservation: Reservation,
 }
 
 impl PutTransaction for MemoryPut {
@@ -256,14 +258,14 @@ impl PutTransaction for MemoryPut {
         batch: Batch,
         acknowledgement: Acknowledgement,
     ) -> Result<(), CommitError> {
-        let MemoryPut { shared, room } = *self;
-        // What the channel has already is done when what was put before is: positions are reported in
-        // their order.
-        let Some(batch) = shared.positions().take_in(scope, batch)? else {
+        let MemoryPut { shared, reservation } = *self;
+        // If the channel has all events already, the put is done when the puts before it are done: positions are
+        // acknowledged in their order.
+        let Some(batch) = shared.positions().record(scope, batch)? else {
             acknowledgement.done();
             return Ok(());
         };
-        let released = shared.lock().put(batch, acknowledgement, room);
+        let released = shared.lock().put(batch, acknowledgement, reservation);
         released.settle();
         shared.changed.notify_waiters();
         Ok(())
@@ -274,26 +276,26 @@ struct MemoryReader {
     shared: Arc<Shared>,
     name: String,
     id: ReaderId,
-    hand: Hand,
+    in_flight: InFlight,
 }
 
 #[async_trait]
 impl Reader for MemoryReader {
     async fn take(&mut self) -> Taken<Lease> {
         loop {
-            // Listening begins before looking, so that no change falls between.
+            // The listener is registered before the state is read, so that no change is missed in between.
             let changed = self.shared.changed.notified();
             {
                 let mut state = self.shared.lock();
-                let in_the_way = state.is_in_the_way(self.id, &self.shared.limits);
-                if self.hand.press(in_the_way) {
+                let blocks = state.blocks_puts(self.id, &self.shared.limits);
+                if self.in_flight.report_pressure(blocks) {
                     return Taken::Pressure;
                 }
                 if let Some((sequence, batch)) = state.lease(self.id) {
                     let fill = Fill::of(&batch);
-                    self.hand.take(fill);
-                    let (shared, hand) = (self.shared.clone(), self.hand.clone());
-                    let settle = LeaseSettle { shared, reader: self.id, hand, sequence, fill };
+                    self.in_flight.add(fill);
+                    let (shared, in_flight) = (self.shared.clone(), self.in_flight.clone());
+                    let settle = LeaseSettle { shared, reader: self.id, in_flight, sequence, fill };
                     let acknowledgement = Acknowledgement::new(1, Box::new(settle));
                     return Taken::Events(Lease { batch, acknowledgement });
                 }
@@ -306,7 +308,7 @@ impl Reader for MemoryReader {
     }
 
     fn held(&self) -> Fill {
-        self.hand.fill()
+        self.in_flight.fill()
     }
 
     fn keep_mark(&mut self, mark: u64) {
@@ -321,14 +323,14 @@ impl Reader for MemoryReader {
 struct LeaseSettle {
     shared: Arc<Shared>,
     reader: ReaderId,
-    hand: Hand,
+    in_flight: InFlight,
     sequence: u64,
     fill: Fill,
 }
 
 impl Settle for LeaseSettle {
     fn settle(self: Box<Self>, done: bool) {
-        self.hand.give_back(self.fill);
+        self.in_flight.remove(self.fill);
         if done {
             let released = self.shared.lock().acknowledge(self.reader, self.sequence);
             released.settle();

@@ -1,7 +1,7 @@
-//! What a memory channel holds, as plain data: every change is one call, none of them waits.
+//! The content of a memory channel, as plain data: every change is one call, and no call waits.
 //!
-//! What a change lets go of (acknowledgements to be done, room to be given back) is returned, so
-//! that the caller does it outside of the lock.
+//! A change returns the acknowledgements to complete and the reservations to free, so that the caller does this
+//! without holding the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,54 +10,54 @@ use crate::channel::{Demand, Fill, Limits};
 use crate::observability::meter::Reading;
 use crate::routing::Acknowledgement;
 
-/// The place of a reader among the channel's readers.
+/// The index of a reader's cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ReaderId(usize);
 
-/// The entries and the cursors on them. `Room` is what an entry gives back when it goes.
-pub(super) struct State<Room> {
+/// The entries, and the cursors of the readers. `Reservation` is the space of an entry, freed when it is dropped.
+pub(super) struct State<Reservation> {
     next_sequence: u64,
-    entries: BTreeMap<u64, Entry<Room>>,
+    entries: BTreeMap<u64, Entry<Reservation>>,
     cursors: Vec<Cursor>,
     fill: Fill,
-    /// Puts that wait for room.
+    /// The number of puts that wait for space.
     waiting: usize,
     closed: bool,
 }
 
 /// A committed batch.
-struct Entry<Room> {
+struct Entry<Reservation> {
     batch: Batch,
-    /// There until every required reader has acknowledged the entry.
+    /// `Some` until every required reader has acknowledged the entry.
     acknowledgement: Option<Acknowledgement>,
-    room: Room,
+    reservation: Reservation,
     required_left: usize,
     readers_left: usize,
 }
 
-/// What one reader has before it and in its hands.
+/// The visible and the leased entries of one reader.
 struct Cursor {
     name: String,
     demand: Demand,
     visible: BTreeSet<u64>,
-    /// With what each holds, since an optional reader's entry may go while it is leased.
+    /// With their sizes, since an optional reader's entry may be removed while it is leased.
     leased: BTreeMap<u64, Fill>,
     held: Fill,
-    /// Events that went before an optional reader had them, not reported yet.
+    /// Events that were removed before an optional reader took them, and that were not reported yet.
     skipped: usize,
 }
 
-/// What a change lets go of. The room is given back by dropping it.
+/// The acknowledgements and reservations that a change has released.
 #[must_use]
-pub(super) struct Released<Room> {
-    /// To be done.
+pub(super) struct Released<Reservation> {
+    /// To be completed.
     pub(super) acknowledgement: Option<Acknowledgement>,
     /// To be dropped.
-    pub(super) rooms: Vec<Room>,
+    pub(super) reservations: Vec<Reservation>,
 }
 
-impl<Room> State<Room> {
-    pub(super) fn new() -> State<Room> {
+impl<Reservation> State<Reservation> {
+    pub(super) fn new() -> State<Reservation> {
         State {
             next_sequence: 0,
             entries: BTreeMap::new(),
@@ -68,7 +68,7 @@ impl<Room> State<Room> {
         }
     }
 
-    /// The cursor of this name; a new one, if there is none.
+    /// Returns the cursor of this name, and adds it if there is none.
     pub(super) fn reader(&mut self, name: &str, demand: Demand) -> ReaderId {
         if let Some(reader) = self.cursors.iter().position(|cursor| cursor.name == name) {
             return ReaderId(reader);
@@ -89,8 +89,8 @@ impl<Room> State<Room> {
         &mut self,
         batch: Batch,
         acknowledgement: Acknowledgement,
-        room: Room,
-    ) -> Released<Room> {
+        reservation: Reservation,
+    ) -> Released<Reservation> {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.fill.add(Fill::of(&batch));
@@ -100,11 +100,12 @@ impl<Room> State<Room> {
         let required_left = self.cursors.iter().filter(|cursor| cursor.demand == Demand::Required).count();
         let readers_left = self.cursors.len();
         let acknowledgement = Some(acknowledgement);
-        self.entries.insert(sequence, Entry { batch, acknowledgement, room, required_left, readers_left });
+        self.entries
+            .insert(sequence, Entry { batch, acknowledgement, reservation, required_left, readers_left });
         self.release(sequence)
     }
 
-    /// Visible → Leased: the reader's oldest entry.
+    /// Visible → Leased, for the reader's oldest visible entry.
     pub(super) fn lease(&mut self, reader: ReaderId) -> Option<(u64, Batch)> {
         let cursor = &mut self.cursors[reader.0];
         let sequence = cursor.visible.pop_first()?;
@@ -114,8 +115,8 @@ impl<Room> State<Room> {
         Some((sequence, batch))
     }
 
-    /// Leased → Acknowledged; and → Reclaimed, when nobody is left who may want it.
-    pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> Released<Room> {
+    /// Leased → Acknowledged, and → Reclaimed when all readers have acknowledged the entry.
+    pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> Released<Reservation> {
         self.return_lease(reader, sequence);
         let demand = self.cursors[reader.0].demand;
         if let Some(entry) = self.entries.get_mut(&sequence) {
@@ -127,7 +128,7 @@ impl<Room> State<Room> {
         self.release(sequence)
     }
 
-    /// Leased → Visible, at its old place in the order.
+    /// Leased → Visible, at its old position in the order.
     pub(super) fn roll_back(&mut self, reader: ReaderId, sequence: u64) {
         let held = self.return_lease(reader, sequence);
         let cursor = &mut self.cursors[reader.0];
@@ -145,24 +146,24 @@ impl<Room> State<Room> {
         held
     }
 
-    /// What of an entry nobody is left to ask for: its acknowledgement when every required reader
-    /// has it, its room when all have, or when a put waits and only optional ones have not.
-    fn release(&mut self, sequence: u64) -> Released<Room> {
+    /// Takes the acknowledgement of an entry if every required reader has acknowledged it. Removes the entry if all
+    /// readers have, or if all required ones have and a put waits for space.
+    fn release(&mut self, sequence: u64) -> Released<Reservation> {
         let Some(entry) = self.entries.get_mut(&sequence) else {
-            return Released { acknowledgement: None, rooms: Vec::new() };
+            return Released { acknowledgement: None, reservations: Vec::new() };
         };
         let required_done = entry.required_left == 0;
         let acknowledgement = if required_done { entry.acknowledgement.take() } else { None };
-        let goes = entry.readers_left == 0 || (required_done && self.waiting > 0);
-        let room = if goes { self.evict(sequence) } else { None };
-        Released { acknowledgement, rooms: room.into_iter().collect() }
+        let evicts = entry.readers_left == 0 || (required_done && self.waiting > 0);
+        let reservation = if evicts { self.evict(sequence) } else { None };
+        Released { acknowledgement, reservations: reservation.into_iter().collect() }
     }
 
     fn is_leased(&self, sequence: u64) -> bool {
         self.cursors.iter().any(|cursor| cursor.leased.contains_key(&sequence))
     }
 
-    /// What no reader has in its hands.
+    /// Returns the size of the entries that no reader has leased.
     pub(super) fn unleased(&self) -> Fill {
         let mut fill = Fill::default();
         let unleased = self.entries.iter().filter(|(sequence, _)| !self.is_leased(**sequence));
@@ -170,9 +171,9 @@ impl<Room> State<Room> {
         fill
     }
 
-    /// Visible → Reclaimed: gives up the oldest entry that no reader has in its hands, and says how much
-    /// it was. Its events are dropped on purpose, so that nobody counts them as skipped.
-    pub(super) fn drop_oldest(&mut self) -> Option<(Reading, Released<Room>)> {
+    /// Visible → Reclaimed: removes the oldest entry that no reader has leased, and returns its size. Its events are
+    /// dropped on purpose, so they do not count as skipped.
+    pub(super) fn drop_oldest(&mut self) -> Option<(Reading, Released<Reservation>)> {
         let sequence = *self.entries.keys().find(|sequence| !self.is_leased(**sequence))?;
         let entry = self.entries.remove(&sequence)?;
         self.fill.subtract(Fill::of(&entry.batch));
@@ -180,11 +181,14 @@ impl<Room> State<Room> {
             cursor.visible.remove(&sequence);
         }
         let gone = Reading { events: entry.batch.rows() as u64, bytes: entry.batch.payload_bytes() };
-        Some((gone, Released { acknowledgement: entry.acknowledgement, rooms: vec![entry.room] }))
+        Some((
+            gone,
+            Released { acknowledgement: entry.acknowledgement, reservations: vec![entry.reservation] },
+        ))
     }
 
     /// → Reclaimed. Readers that have not taken the entry skip it.
-    fn evict(&mut self, sequence: u64) -> Option<Room> {
+    fn evict(&mut self, sequence: u64) -> Option<Reservation> {
         let entry = self.entries.remove(&sequence)?;
         self.fill.subtract(Fill::of(&entry.batch));
         for cursor in &mut self.cursors {
@@ -192,28 +196,28 @@ impl<Room> State<Room> {
                 cursor.skipped += entry.batch.rows();
             }
         }
-        Some(entry.room)
+        Some(entry.reservation)
     }
 
-    /// Whether what is leased with the reader's cursor stands in the way. An optional reader's never does.
-    pub(super) fn is_in_the_way(&self, reader: ReaderId, limits: &Limits) -> bool {
+    /// Returns whether the leases of the reader's cursor prevent puts. Never true for an optional reader.
+    pub(super) fn blocks_puts(&self, reader: ReaderId, limits: &Limits) -> bool {
         let starved = self.waiting > 0;
         let cursor = &self.cursors[reader.0];
         let half = 2 * cursor.held.events >= limits.capacity || 2 * cursor.held.bytes >= limits.byte_capacity;
-        let in_the_way = half || (starved && cursor.visible.is_empty());
-        cursor.demand == Demand::Required && in_the_way
+        let blocks = half || (starved && cursor.visible.is_empty());
+        cursor.demand == Demand::Required && blocks
     }
 
-    /// A put begins to wait: what only optional readers have not had makes room for it.
-    pub(super) fn put_waits(&mut self) -> Released<Room> {
+    /// Counts a waiting put, and removes the entries that only optional readers have not acknowledged.
+    pub(super) fn begin_waiting(&mut self) -> Released<Reservation> {
         self.waiting += 1;
         let done = self.entries.iter().filter(|(_, entry)| entry.required_left == 0);
         let done: Vec<u64> = done.map(|(sequence, _)| *sequence).collect();
-        let rooms = done.into_iter().filter_map(|sequence| self.evict(sequence)).collect();
-        Released { acknowledgement: None, rooms }
+        let reservations = done.into_iter().filter_map(|sequence| self.evict(sequence)).collect();
+        Released { acknowledgement: None, reservations }
     }
 
-    pub(super) fn put_waits_no_more(&mut self) {
+    pub(super) fn end_waiting(&mut self) {
         self.waiting -= 1;
     }
 
@@ -233,8 +237,8 @@ impl<Room> State<Room> {
         self.fill
     }
 
-    /// Whether a required reader has events before it.
-    pub(super) fn has_waiting(&self) -> bool {
+    /// Returns whether a required reader has visible entries.
+    pub(super) fn has_unread(&self) -> bool {
         let mut required = self.cursors.iter().filter(|cursor| cursor.demand == Demand::Required);
         required.any(|cursor| !cursor.visible.is_empty())
     }
@@ -245,13 +249,14 @@ impl<Room> State<Room> {
     }
 }
 
-impl<Room> Released<Room> {
-    /// Does what is to be done. Not under the lock: it wakes the source and whoever waits for room.
+impl<Reservation> Released<Reservation> {
+    /// Completes the acknowledgement and frees the reservations. This wakes the source and waiting puts, so the
+    /// caller must not hold the lock.
     pub(super) fn settle(self) {
         if let Some(acknowledgement) = self.acknowledgement {
             acknowledgement.done();
         }
-        drop(self.rooms);
+        drop(self.reservations);
     }
 }
 

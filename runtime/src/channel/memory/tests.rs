@@ -47,7 +47,7 @@ async fn put(channel: &MemoryChannel, bodies: &[&str]) -> Outcome {
 async fn lease(reader: &mut Box<dyn Reader>) -> Lease {
     match reader.take().await {
         Taken::Events(lease) => lease,
-        other => panic!("a lease was expected, not {other:?}"),
+        other => panic!("expected a lease, got {other:?}"),
     }
 }
 
@@ -70,7 +70,7 @@ async fn a_put_is_acknowledged_when_every_reader_has_committed() {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_dropped_comes_again_before_newer_ones() {
+async fn a_dropped_lease_is_redelivered_before_newer_events() {
     let channel = MemoryChannel::new(limits(10, 10, 10_000));
     let mut reader = channel.reader("sink", Demand::Required);
     for body in ["a", "b", "c"] {
@@ -93,12 +93,12 @@ async fn a_full_channel_makes_the_put_wait_until_events_are_acknowledged() {
     let channel = MemoryChannel::new(limits(2, 2, 10_000));
     let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a", "b"]).await;
-    let room = Fill { events: 1, bytes: 17 };
-    assert!(channel.try_reserve(room).is_none());
+    let amount = Fill { events: 1, bytes: 17 };
+    assert!(channel.try_reserve(amount).is_none());
     let taken = lease(&mut reader).await;
-    assert!(channel.try_reserve(room).is_none(), "leased events still take up room");
+    assert!(channel.try_reserve(amount).is_none(), "leased events still take up space");
     taken.acknowledgement.done();
-    assert!(channel.try_reserve(room).is_some());
+    assert!(channel.try_reserve(amount).is_some());
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn bytes_are_bounded_too() {
 }
 
 #[tokio::test]
-async fn what_can_never_fit_is_an_error_and_not_a_wait() {
+async fn a_put_that_can_never_fit_is_an_error_and_does_not_wait() {
     let channel = MemoryChannel::new(limits(10, 5, 40));
     let error = channel.reserve(Fill { events: 6, bytes: 1 }).await.err().unwrap();
     assert_eq!(error.to_string(), "6 events can never fit into a channel that holds 5");
@@ -122,10 +122,10 @@ async fn what_can_never_fit_is_an_error_and_not_a_wait() {
 #[tokio::test]
 async fn dropping_a_reservation_rolls_the_put_back() {
     let channel = MemoryChannel::new(limits(1, 1, 40));
-    let room = Fill { events: 1, bytes: 17 };
-    drop(channel.reserve(room).await.unwrap());
+    let amount = Fill { events: 1, bytes: 17 };
+    drop(channel.reserve(amount).await.unwrap());
     assert_eq!(channel.fill(), Fill::default());
-    assert!(channel.try_reserve(room).is_some());
+    assert!(channel.try_reserve(amount).is_some());
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_take_waits_for_a_put() {
 }
 
 #[tokio::test]
-async fn a_reader_that_holds_half_of_the_channel_is_told_once() {
+async fn pressure_is_reported_once_when_the_leases_are_half_of_the_channel() {
     let channel = MemoryChannel::new(limits(4, 4, 10_000));
     let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a", "b"]).await;
@@ -163,14 +163,14 @@ async fn a_reader_that_holds_half_of_the_channel_is_told_once() {
     assert!(matches!(reader.take().await, Taken::Pressure));
     let more = lease(&mut reader).await;
     more.acknowledgement.done();
-    assert!(matches!(reader.take().await, Taken::Pressure), "it still holds half");
+    assert!(matches!(reader.take().await, Taken::Pressure), "its leases are still half");
     held.acknowledgement.done();
     channel.close();
     assert!(matches!(reader.take().await, Taken::End));
 }
 
 #[tokio::test]
-async fn a_reader_is_told_when_a_put_waits_for_what_it_holds() {
+async fn pressure_is_reported_when_a_put_waits_for_leased_events() {
     let channel = Arc::new(MemoryChannel::new(limits(10, 10, 10_000)));
     let mut reader = channel.reader("sink", Demand::Required);
     put(&channel, &["a"]).await;
@@ -184,21 +184,21 @@ async fn a_reader_is_told_when_a_put_waits_for_what_it_holds() {
 }
 
 #[tokio::test]
-async fn an_optional_reader_misses_what_a_put_needs_the_room_of() {
+async fn an_optional_reader_misses_events_whose_space_a_put_needs() {
     let channel = MemoryChannel::new(limits(2, 2, 10_000));
     let (mut required, mut optional) =
         (channel.reader("sink", Demand::Required), channel.reader("watch", Demand::Optional));
     let outcome = put(&channel, &["a", "b"]).await;
     lease(&mut required).await.acknowledgement.done();
-    assert_eq!(outcome.get(), Some(true), "the optional reader is not waited for");
-    assert_eq!(channel.fill().events, 2, "but what it may still want is kept");
+    assert_eq!(outcome.get(), Some(true), "the put does not wait for the optional reader");
+    assert_eq!(channel.fill().events, 2, "but the events that it may still take are kept");
     put(&channel, &["c"]).await;
     assert_eq!(first_body(&lease(&mut optional).await), "c");
     assert_eq!((optional.take_skipped(), optional.take_skipped()), (2, 0));
 }
 
 #[tokio::test]
-async fn an_optional_reader_may_keep_its_lease_while_the_room_is_given_away() {
+async fn an_optional_reader_keeps_its_lease_when_the_space_of_the_events_is_reused() {
     let channel = MemoryChannel::new(limits(1, 1, 10_000));
     let (mut required, mut optional) =
         (channel.reader("sink", Demand::Required), channel.reader("watch", Demand::Optional));
@@ -208,12 +208,16 @@ async fn an_optional_reader_may_keep_its_lease_while_the_room_is_given_away() {
     put(&channel, &["b"]).await;
     assert_eq!(first_body(&kept), "a");
     drop(kept);
-    assert_eq!(optional.take_skipped(), 1, "what is rolled back and gone is missed");
+    assert_eq!(
+        optional.take_skipped(),
+        1,
+        "a lease that is rolled back after its entry was removed counts as missed"
+    );
     assert_eq!(first_body(&lease(&mut optional).await), "b");
 }
 
 #[tokio::test]
-async fn readers_of_one_name_share_the_events_out_and_each_has_its_own_in_hand() {
+async fn readers_of_one_name_divide_the_events_and_each_has_its_own_leases() {
     let channel = MemoryChannel::new(limits(10, 10, 10_000));
     let mut readers = [channel.reader("both", Demand::Required), channel.reader("both", Demand::Required)];
     let outcomes = [put(&channel, &["a"]).await, put(&channel, &["b"]).await];
@@ -224,7 +228,7 @@ async fn readers_of_one_name_share_the_events_out_and_each_has_its_own_in_hand()
     second.acknowledgement.done();
     assert_eq!(outcomes[1].get(), Some(true), "one reader of the two is enough");
     assert_eq!((readers[0].held().events, readers[1].held().events), (1, 0));
-    // What one of them gives back goes to whoever takes next.
+    // A lease that one reader rolls back evicts to the next reader that takes.
     drop(first);
     let again = lease(&mut readers[1]).await;
     assert_eq!(first_body(&again), "a");

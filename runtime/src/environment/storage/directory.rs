@@ -14,36 +14,36 @@ use super::{Access, LockError, Storage, list_directory, uninterrupted};
 
 /// The most parts of one write that the system takes at once (`IOV_MAX`).
 const PARTS_MAX: usize = 1024;
-/// What is written at a time where a file system can't reserve room.
+/// Zeros, written piece by piece on file systems that can't reserve space.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// The longest note of a lock's holder that is read.
 const NOTE_BYTES_MAX: u64 = 4096;
 
-/// Who holds a directory's lock without its file.
+/// Stands in for the note of a lock's holder whose lock file was removed.
 const HOLDER_WITHOUT_FILE: &str = "another process, whose lock file is gone";
 
-/// A directory of this machine, held open.
+/// An open directory of this machine.
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: Arc<Path>,
     descriptor: Arc<OwnedFd>,
 }
 
-/// A directory that can't be made or opened.
+/// A directory can't be created or opened.
 #[derive(Debug, Error)]
 #[error("{} {}", .what, .path.display())]
 pub struct DirectoryError {
-    /// What was tried.
+    /// What was tried, as the first words of the message.
     what: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
 impl Directory {
-    /// Opens the directory, and makes it and its parents first if they are missing.
+    /// Opens a directory; creates it and its parents first if they are missing.
     ///
     /// # Errors
-    /// When that can't be done, with the path that refused.
+    /// When a directory of the path can't be created or opened; names this directory.
     pub fn create(path: &Path) -> Result<Directory, DirectoryError> {
         make_durably(path)?;
         Directory::open(path)
@@ -52,7 +52,7 @@ impl Directory {
     /// Opens a directory that exists.
     ///
     /// # Errors
-    /// When there is none, or it can't be read.
+    /// When the directory does not exist or can't be read.
     pub fn open(path: &Path) -> Result<Directory, DirectoryError> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let descriptor = retry_on_intr(|| fs::open(path, flags, Mode::empty()));
@@ -74,16 +74,16 @@ impl Directory {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE)?;
         match try_lock(&file)? {
             true => Ok(file),
-            false => Err(LockError::Held { holder: holder(file) }),
+            false => Err(LockError::Held { holder: read_note(file) }),
         }
     }
 }
 
-/// Whether somebody has taken the directory with [`Storage::lock`] and this name, and the note that they left. The
-/// lock is tried and let go of at once; nothing is written.
+/// Returns the note of the process that holds the lock `name` ([`Storage::lock`]), if one does. Takes and releases
+/// the lock to find out; writes nothing.
 ///
 /// # Errors
-/// When the directory can't be looked at.
+/// When the directory can't be read.
 pub fn holder_of(directory: &Directory, name: &str) -> io::Result<Option<String>> {
     let holder = holder_of_name(directory, name)?;
     if holder.is_some() {
@@ -95,20 +95,20 @@ pub fn holder_of(directory: &Directory, name: &str) -> io::Result<Option<String>
     Ok((!is_free).then(|| HOLDER_WITHOUT_FILE.to_owned()))
 }
 
-/// The same of a name that was taken with [`Storage::lock_name`].
+/// Returns the note of the process that holds a name ([`Storage::lock_name`]), if one does.
 ///
 /// # Errors
-/// When the name can't be looked at.
+/// When the lock file can't be read.
 pub fn holder_of_name(directory: &Directory, name: &str) -> io::Result<Option<String>> {
     match directory.open(name, Access::Read) {
-        // Where a file that is open for reading can't be locked, nobody can tell.
-        Ok(file) => Ok((!try_lock(&file).unwrap_or(true)).then(|| holder(file))),
+        // Some file systems can't lock a file that is open for reading: there the holder is unknown.
+        Ok(file) => Ok((!try_lock(&file).unwrap_or(true)).then(|| read_note(file))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn leave_note(file: &mut File, note: &str) -> io::Result<()> {
+fn write_note(file: &mut File, note: &str) -> io::Result<()> {
     uninterrupted(|| file.set_len(0))?;
     file.write_all(note.as_bytes())
 }
@@ -177,7 +177,7 @@ impl Storage for Directory {
         match retry_on_intr(|| fs::fallocate(file, FallocateFlags::empty(), 0, bytes)) {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP) => {
-                // Writing zeros takes the room, on file systems that write in place.
+                // Writing zeros reserves the space, on file systems that write in place.
                 let mut at = self.length(file)?;
                 while at < bytes {
                     let part = ZEROS.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
@@ -207,13 +207,13 @@ impl Storage for Directory {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        // What is no UTF-8 is none of ours.
+        // Weir's own file names are all UTF-8.
         list_directory(&self.path, |entry| Ok(entry.file_name().into_string().ok()))
     }
 
     fn lock(&self, name: &str, note: &str) -> Result<DirectoryLock, LockError> {
         let mut file = self.lock_file(name)?;
-        // The file can be removed or replaced while somebody holds it; the directory can't.
+        // The lock file can be removed or replaced while the lock is held. So the directory itself is locked as well.
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = retry_on_intr(|| fs::openat(&*self.descriptor, ".", flags, Mode::empty()));
         let directory = File::from(directory.map_err(io::Error::from)?);
@@ -222,16 +222,16 @@ impl Storage for Directory {
             Ok(false) => {
                 return Err(LockError::Held { holder: HOLDER_WITHOUT_FILE.to_owned() });
             }
-            // Not every file system locks directories: NFS does not.
+            // Some file systems, such as NFS, can't lock directories.
             Err(_) => None,
         };
-        leave_note(&mut file, note)?;
+        write_note(&mut file, note)?;
         Ok(DirectoryLock { file, _directory: directory })
     }
 
     fn lock_name(&self, name: &str, note: &str) -> Result<DirectoryLock, LockError> {
         let mut file = self.lock_file(name)?;
-        leave_note(&mut file, note)?;
+        write_note(&mut file, note)?;
         Ok(DirectoryLock { file, _directory: None })
     }
 
@@ -265,7 +265,7 @@ impl Storage for Directory {
     }
 }
 
-/// Whether a path leads to what is open.
+/// Returns whether a path leads to an open file or directory.
 fn leads_to(path: &Path, open: impl AsFd) -> io::Result<bool> {
     let held = retry_on_intr(|| fs::fstat(&open))?;
     match retry_on_intr(|| fs::stat(path)) {
@@ -275,18 +275,18 @@ fn leads_to(path: &Path, open: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// A directory that is taken for this process, as long as this is there.
+/// A lock on a directory for this process, held until this value is dropped.
 #[derive(Debug)]
 pub struct DirectoryLock {
     file: File,
-    /// The directory itself, where its file system can lock it.
+    /// The directory itself, if its file system can lock directories.
     _directory: Option<File>,
 }
 
-/// Locks a file for this process for as long as it is open; `false` if somebody else holds it.
+/// Locks a file for this process for as long as it is open. Returns `false` if another process holds the lock.
 ///
 /// # Errors
-/// When the system can't lock it, as on a file system without locks.
+/// When the system can't lock the file, as on a file system without locks.
 pub fn try_lock(file: &File) -> io::Result<bool> {
     match retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
@@ -295,8 +295,8 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// The note of whoever holds a lock.
-fn holder(file: File) -> String {
+/// Reads the note of a lock's holder.
+fn read_note(file: File) -> String {
     let mut holder = String::new();
     let mut note = file.take(NOTE_BYTES_MAX);
     match note.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
@@ -305,7 +305,7 @@ fn holder(file: File) -> String {
     }
 }
 
-/// Reads from a place in a file until the buffer is full or the file ends, and says how much.
+/// Reads from `offset` until the buffer is full or the file ends. Returns the number of bytes read.
 ///
 /// # Errors
 /// When the disk fails.
@@ -327,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_does_what_files_do() {
+    fn the_operations_work_on_a_real_directory() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/er");
         let storage = Directory::create(&path).unwrap();
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_of_very_many_parts_arrives_whole() {
+    fn a_write_of_very_many_parts_arrives_complete() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Directory::create(folder.path()).unwrap();
         let file = storage.create("a").unwrap();
@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn a_second_holder_is_told_of_the_first() {
+    fn a_refused_holder_gets_the_note_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Directory::create(folder.path()).unwrap();
         let held = storage.lock("lock", "the first").unwrap();
         let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
         assert_eq!(refused.to_string(), "it is in use by the first");
         assert_eq!(holder_of(&storage, "lock").unwrap().unwrap(), "the first");
-        // Whoever removes the lock's file does not let a second one in.
+        // Removing the lock file does not free the lock.
         storage.unlink("lock").unwrap();
         let refused = Directory::open(folder.path()).unwrap().lock("lock", "the second").unwrap_err();
         assert_eq!(refused.to_string(), "it is in use by another process, whose lock file is gone");
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_a_name_or_a_file_knows_whether_it_is_still_there() {
+    fn the_holder_of_a_name_or_a_file_sees_whether_the_name_still_leads_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Directory::create(folder.path()).unwrap();
         let held = storage.lock_name("a.lock", "the first").unwrap();
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_a_directory_open_knows_whether_its_path_still_leads_there() {
+    fn it_is_seen_whether_a_path_still_leads_to_the_open_directory() {
         let folder = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (folder.path().join("a"), folder.path().join("b"));
         let storage = Directory::create(&path).unwrap();

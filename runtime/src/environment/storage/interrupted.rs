@@ -1,14 +1,14 @@
-//! Calls that a signal may interrupt (`EINTR`), as network file systems and FUSE let it.
+//! Repeats calls that a signal may interrupt (`EINTR`), as happens on network file systems and FUSE.
 
 use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Makes a call again for as long as a signal interrupts it. Rust's library does that for opening, syncing and whole
-/// reads and writes, but not for `stat`, listing, renaming, removing, locking and making directories; rustix never does.
+/// Repeats a call for as long as a signal interrupts it. Rust's library repeats opening, syncing, `read_exact` and
+/// `write_all`, but not `stat`, listing, renaming, removing, locking and making directories; rustix repeats nothing.
 ///
 /// # Errors
-/// Those of the call but [`ErrorKind::Interrupted`].
+/// All errors of the call except [`ErrorKind::Interrupted`].
 pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -18,8 +18,8 @@ pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T
     }
 }
 
-/// What `keep` takes of the entries of a directory, in no order. A listing that is interrupted can't go on, so it is begun
-/// again from the start.
+/// Lists a directory and collects what `keep` returns for its entries, in no order. An interrupted listing can't be
+/// continued, so it is repeated from the start.
 ///
 /// # Errors
 /// When the directory can't be listed, or `keep` fails.
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interrupted_call_is_made_again_and_other_errors_are_given_back() {
+    fn an_interrupted_call_is_made_again_and_other_errors_are_returned() {
         let mut outcomes = vec![Ok(7), Err(ErrorKind::Interrupted), Err(ErrorKind::Interrupted)];
         let called = uninterrupted(|| outcomes.pop().unwrap().map_err(io::Error::from));
         assert_eq!(called.unwrap(), 7);

@@ -1,9 +1,9 @@
-//! The storage seam: the few things that the core does with a disk, so that the same code runs on
-//! a real directory and on a simulated one that tears, fills, rots and lies.
+//! The storage interface: the few operations that the core needs of a disk. The same code runs on a real
+//! directory and on a simulated one that tears writes, fills up, flips bits and loses what it claimed to sync.
 //!
-//! A [`Storage`] is one flat directory. Names are plain file names. Every operation may fail, and
-//! what a failure or a crash leaves behind is up to the disk, within what POSIX promises: only
-//! what was synced is sure to stay, and a name is sure to stay only when its directory was.
+//! A [`Storage`] is one flat directory. Names are plain file names. Every operation may fail. A failure or a
+//! crash may leave any state that POSIX allows: only synced content is sure to survive, and a name is sure to
+//! survive only if its directory was synced.
 
 mod directory;
 pub(crate) mod encrypted;
@@ -16,17 +16,18 @@ use std::io;
 use thiserror::Error;
 
 pub use directory::{Directory, DirectoryError, DirectoryLock, holder_of, holder_of_name, read_at, try_lock};
-pub use encrypted::{Encrypted, EncryptedFile, Key, Keys, KeysError, NoKey};
+pub use encrypted::{Encrypted, EncryptedFile, InvalidKey, Key, Keys, KeysError};
 pub use interrupted::{list_directory, uninterrupted};
 pub use simulated::{
-    Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, Step, Toll,
+    Call, Fault, Fired, Machine, Moment, SimulatedDisk, SimulatedFile, SimulatedLock, Site, StepCounts,
+    StepOutcome,
 };
 pub use writable::{NotWritable, probe};
 
-/// What a file is opened for.
+/// The access that a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading alone.
+    /// Reading only.
     Read,
     /// Reading and writing.
     Write,
@@ -35,7 +36,7 @@ pub enum Access {
 /// Why a directory could not be locked.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Somebody else holds the lock; they left this note.
+    /// Another process holds the lock; `holder` is its note.
     #[error("it is in use by {holder}")]
     Held {
         /// The holder's note: program, boot and process.
@@ -52,7 +53,7 @@ pub enum LockError {
 pub trait Storage: Clone + Send + Sync + 'static {
     /// An open file.
     type File: Send + Sync + 'static;
-    /// A held lock; dropping it lets it go.
+    /// A held lock; dropping it releases the lock.
     type Lock: Send + 'static;
 
     /// Makes an empty file and opens it for reading and writing.
@@ -67,38 +68,38 @@ pub trait Storage: Clone + Send + Sync + 'static {
     /// When there is none of this name, or the disk refuses.
     fn open(&self, name: &str, access: Access) -> io::Result<Self::File>;
 
-    /// Writes the parts one behind the other. A failure may leave any of it written.
+    /// Writes the parts one after the other. A failure may leave any of the bytes written.
     ///
     /// # Errors
     /// When the disk is full or fails.
     fn write_at(&self, file: &Self::File, offset: u64, parts: &[&[u8]]) -> io::Result<()>;
 
-    /// Reads until the buffer is full or the file ends, and says how much.
+    /// Reads until the buffer is full or the file ends. Returns the number of bytes read.
     ///
     /// # Errors
     /// When the disk fails.
     fn read_at(&self, file: &Self::File, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Makes what was written to the file durable, and its length (`fdatasync`).
+    /// Makes the file's written bytes and its length durable (`fdatasync`).
     ///
     /// # Errors
-    /// When the disk fails. The data is then lost although it can be read, and another sync
-    /// would succeed: whoever gets this error must write the data elsewhere.
+    /// When the disk fails. The bytes are then lost, although they can still be read and another sync would succeed:
+    /// after this error, the caller must write the bytes to another file.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
 
-    /// Makes the file `bytes` long and takes the room for it (`fallocate`); new bytes are zero.
+    /// Makes the file `bytes` long and reserves its space (`fallocate`); new bytes are zero.
     ///
     /// # Errors
     /// When the disk is full or fails.
     fn allocate(&self, file: &Self::File, bytes: u64) -> io::Result<()>;
 
-    /// The file's length.
+    /// Returns the file's length.
     ///
     /// # Errors
     /// When the disk fails.
     fn length(&self, file: &Self::File) -> io::Result<u64>;
 
-    /// Gives a file another name, in the place of whatever has it. Atomic.
+    /// Renames a file and replaces any file that has the new name. Atomic.
     ///
     /// # Errors
     /// When there is no such file, or the disk fails.
@@ -116,28 +117,28 @@ pub trait Storage: Clone + Send + Sync + 'static {
     /// When the disk fails.
     fn sync_directory(&self) -> io::Result<()>;
 
-    /// The names in the directory, in no order.
+    /// Returns the names in the directory, in no order.
     ///
     /// # Errors
     /// When the disk fails.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Takes the directory for this process alone, leaving a note for those who come second.
+    /// Locks the directory for this process alone. A process that is refused the lock gets `note`.
     ///
     /// # Errors
-    /// When somebody else has it, or the disk fails.
+    /// When another process holds the lock, or the disk fails.
     fn lock(&self, name: &str, note: &str) -> Result<Self::Lock, LockError>;
 
-    /// Takes this name for this process alone, in a directory of which others may take other names.
+    /// Locks one name for this process alone; other processes may lock other names of the directory.
     ///
     /// # Errors
-    /// When somebody else has it, or the disk fails.
+    /// When another process holds the lock, or the disk fails.
     fn lock_name(&self, name: &str, note: &str) -> Result<Self::Lock, LockError> {
         self.lock(name, note)
     }
 
-    /// Whether this name still leads to what [`Storage::lock_name`] has locked: anybody can remove a file, or put
-    /// another into its place, and whoever comes next locks that one.
+    /// Returns whether the name still leads to the file that [`Storage::lock_name`] has locked. If the file was removed
+    /// or replaced, the next process would lock another file.
     ///
     /// # Errors
     /// When the disk fails.
@@ -145,13 +146,13 @@ pub trait Storage: Clone + Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Locks an open file for this process as long as it is open; `false` if another has locked it. Where the file
-    /// system has no locks, nobody holds one.
+    /// Locks an open file for this process for as long as the file is open. Returns `false` if another process has
+    /// locked it, and `true` on a file system without locks.
     fn lock_open(&self, _file: &Self::File) -> bool {
         true
     }
 
-    /// Whether this name leads to an open file.
+    /// Returns whether a name leads to an open file.
     ///
     /// # Errors
     /// When the disk fails.
@@ -159,32 +160,32 @@ pub trait Storage: Clone + Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Whether the directory's path still leads to an open file of it under this name. What is written into a file
-    /// that was unlinked, or with its directory moved away, is not found by the next start.
+    /// Returns whether the directory's path and this name still lead to an open file. If the file was unlinked or its
+    /// directory was moved away, the next start would not find what is written to the file.
     ///
     /// # Errors
-    /// When that can't be looked up.
+    /// When the path can't be looked up.
     fn is_reached(&self, _file: &Self::File, _name: &str) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Whether the directory's path still leads to the directory that is open.
+    /// Returns whether the directory's path still leads to the open directory.
     ///
     /// # Errors
-    /// When that can't be looked up.
+    /// When the path can't be looked up.
     fn is_there(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Where the directory is, for messages.
+    /// Returns the directory's location, for messages.
     fn place(&self) -> String;
 }
 
-/// Puts a new file in a file's place, in one act: there is always one of that name that is whole. `new` is what it
-/// is called meanwhile; `write` fills and syncs it.
+/// Replaces a file atomically: `name` always leads to a complete file. The new file is called `new` until `write`
+/// has filled and synced it.
 ///
 /// # Errors
-/// When the disk is full or fails. Which of the two files is there, only the next look can say.
+/// When the disk is full or fails. After an error, `name` may lead to either file.
 pub fn replace<S: Storage>(
     storage: &S,
     new: &str,
@@ -202,7 +203,7 @@ pub fn replace<S: Storage>(
     Ok(file)
 }
 
-/// Whether an error says that there is no room left, which may pass.
+/// Returns whether an error means that the disk or a quota is full, which may pass.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

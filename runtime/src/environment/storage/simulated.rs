@@ -1,9 +1,9 @@
-//! A simulated disk: in memory, deterministic by its seed, and as unkind as POSIX allows.
+//! A simulated disk: in memory, determined by a seed, with all failures that POSIX allows.
 //!
-//! What was written and not synced may survive a crash or not, sector by sector, and a sector may
-//! be torn at any byte. A sync that fails loses what it should have kept, goes on showing it, and
-//! says yes when asked again. Names that were made, changed or removed since the directory was
-//! synced come back in any mixture. The disk has a capacity, and its bits can be flipped.
+//! Content that was written and not synced may or may not survive a crash, sector by sector, and a
+//! sector may be torn at any byte. A sync that fails loses a part of the content, still shows all of
+//! it, and succeeds when it is repeated. After a crash, any mixture of the changes to names since the
+//! last sync of the directory takes effect. The disk has a capacity, and tests can flip its bits.
 
 mod files;
 mod machine;
@@ -18,10 +18,10 @@ use crate::environment::random::SeededRandom;
 use files::{Change, Inode, SECTOR};
 use target::Target;
 
-pub use machine::{Machine, Moment, Step, Toll};
+pub use machine::{Machine, Moment, StepCounts, StepOutcome};
 pub use target::SimulatedLock;
 
-/// The operations of [`Storage`](super::Storage), for plans of faults and tables of what was covered.
+/// The operations of [`Storage`](super::Storage), for planned faults and tables of covered calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub enum Call {
@@ -38,7 +38,7 @@ pub enum Call {
     List,
 }
 
-/// What can happen to a call.
+/// A fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// The machine stops somewhere within the call; every later call fails until
@@ -46,9 +46,9 @@ pub enum Fault {
     Crash,
     /// The call fails with an I/O error, and may have taken effect in part.
     Fail,
-    /// The call fails since the disk is full; only that of calls that need room.
+    /// The call fails because the disk is full; applies to calls that need space.
     Full,
-    /// The call fails since the process has no descriptor left; only that of calls that open a file.
+    /// The call fails because the process has no descriptor left; applies to calls that open a file.
     Descriptors,
 }
 
@@ -67,58 +67,58 @@ pub struct SimulatedFile {
 
 struct Disk {
     random: SeededRandom,
-    /// What the running system sees.
+    /// The names and inodes that the running system sees.
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    /// Since the directory was synced.
+    /// Changes to names since the directory was synced.
     changes: Vec<Change>,
     inodes: Vec<Inode>,
     capacity: u64,
     boot: u64,
     crashed: bool,
     holder: Option<String>,
-    /// One after the other.
+    /// Each one takes effect after the one before it.
     planned: VecDeque<Planned>,
     fired: Vec<Fired>,
     phase: &'static str,
     calls: BTreeMap<Site, u64>,
-    /// What it is part of, and what it is called there.
+    /// The machine that the disk is a part of, and the part's name.
     machine: Option<(Machine, &'static str)>,
 }
 
-/// A place where the code under test calls the disk.
+/// A place in the code under test that calls the disk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
-    /// What was going on, as [`SimulatedDisk::set_phase`] was told.
+    /// What the code was doing, as [`SimulatedDisk::set_phase`] was told.
     pub phase: &'static str,
     /// The call.
     pub call: Call,
-    /// The file's name without what differs from file to file, such as `.segment`; none for calls
-    /// on the directory.
+    /// The file's name without the part that differs between files, such as `.segment`; empty for calls on the
+    /// directory.
     pub object: String,
-    /// Whether it is about the file's beginning.
+    /// Whether the call's offset is 0.
     pub at_beginning: bool,
 }
 
-/// A fault that has happened, and where.
+/// A fault that has occurred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fired {
-    /// Where.
+    /// The call that failed.
     pub site: Site,
-    /// What.
+    /// How it failed.
     pub fault: Fault,
 }
 
 struct Planned {
     call: Option<Call>,
-    /// Of files of this kind alone, if not of all.
+    /// Applies to files of this kind; `None` for all files.
     object: Option<&'static str>,
     skip: u64,
     fault: Fault,
 }
 
 impl SimulatedDisk {
-    /// An empty disk of this many bytes. Whatever it does by chance follows from the seed.
+    /// Makes an empty disk of `capacity` bytes. The seed determines its random choices.
     pub fn new(seed: u64, capacity: u64) -> SimulatedDisk {
         let disk = Disk {
             random: SeededRandom::new(seed),
@@ -139,7 +139,7 @@ impl SimulatedDisk {
         SimulatedDisk { disk: Arc::new(Mutex::new(disk)) }
     }
 
-    /// Makes it a part of a machine, under this name: then it stops and starts with all of that.
+    /// Makes the disk a part of a machine, under this name: it stops and starts with the machine.
     pub fn attach(&self, machine: &Machine, name: &'static str) {
         self.lock_disk().machine = Some((machine.clone(), name));
     }
@@ -148,13 +148,13 @@ impl SimulatedDisk {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a fault happen to a call: the first such call (of any kind without one) after `skip`
-    /// of them, counted from now or, if others are planned, from when they have happened.
+    /// Plans a fault for the next call of a kind (`None`: any kind) after `skip` such calls, counted from now or from
+    /// the fault that was planned before.
     pub fn plan(&self, call: Option<Call>, skip: u64, fault: Fault) {
         self.lock_disk().planned.push_back(Planned { call, object: None, skip, fault });
     }
 
-    /// The same for the next such call to a file of one kind, as [`Site::object`] names it.
+    /// Plans a fault for the next such call to a file of one kind, as [`Site::object`] names it.
     pub fn plan_for(&self, call: Call, object: &'static str, fault: Fault) {
         self.lock_disk().planned.push_back(Planned {
             call: Some(call),
@@ -164,44 +164,44 @@ impl SimulatedDisk {
         });
     }
 
-    /// Forgets faults that have not happened, and says which have since this was last asked.
+    /// Cancels all planned faults. Returns the faults that have occurred since the last call of this.
     pub fn take_fired(&self) -> Vec<Fired> {
         let mut disk = self.lock_disk();
         disk.planned.clear();
         std::mem::take(&mut disk.fired)
     }
 
-    /// Whether a fault has happened since [`SimulatedDisk::take_fired`].
+    /// Returns whether a fault has occurred since [`SimulatedDisk::take_fired`].
     pub fn has_fired(&self) -> bool {
         !self.lock_disk().fired.is_empty()
     }
 
-    /// Whether the machine has crashed and was not started again.
+    /// Returns whether the machine has crashed and was not started again.
     pub fn has_crashed(&self) -> bool {
         self.lock_disk().crashed
     }
 
-    /// Says what the code under test is about to do, for tables of what was covered.
+    /// Sets what the code under test is about to do, for tables of covered calls.
     pub fn set_phase(&self, phase: &'static str) {
         self.lock_disk().phase = phase;
     }
 
-    /// How many calls were made so far, and where.
+    /// Returns the number of calls so far at each site.
     pub fn calls(&self) -> BTreeMap<Site, u64> {
         self.lock_disk().calls.clone()
     }
 
-    /// Stops the machine if it runs, and starts it again with what the disk has kept.
+    /// Restarts the machine: only content that has survived is still there.
     pub fn reboot(&self) {
         let mut disk = self.lock_disk();
-        disk.lose_what_was_not_synced();
+        disk.lose_unsynced();
         disk.boot += 1;
         disk.crashed = false;
         disk.holder = None;
         disk.planned.clear();
     }
 
-    /// Kills the process without stopping the machine: everything written is still seen.
+    /// Kills the process and not the machine: all written content is still there.
     pub fn kill(&self) {
         let mut disk = self.lock_disk();
         disk.boot += 1;
@@ -210,29 +210,29 @@ impl SimulatedDisk {
         disk.planned.clear();
     }
 
-    /// Kills the process if the machine runs.
+    /// Kills the process unless the machine has crashed.
     pub fn kill_unless_crashed(&self) {
         if !self.has_crashed() {
             self.kill();
         }
     }
 
-    /// Whether it can be full: a capacity was set.
+    /// Returns whether a capacity was set, so that the disk can be full.
     pub fn has_capacity(&self) -> bool {
         self.lock_disk().capacity < u64::MAX
     }
 
-    /// Sets how many bytes the disk holds; all that there is with the greatest number.
+    /// Sets the capacity; `u64::MAX` is no limit.
     pub fn set_capacity(&self, bytes: u64) {
         self.lock_disk().capacity = bytes;
     }
 
-    /// How many bytes its files take.
+    /// Returns the number of bytes in all files.
     pub fn used(&self) -> u64 {
         self.lock_disk().used()
     }
 
-    /// Flips one bit of a file for good, if it is that long.
+    /// Flips one bit of a file durably, if the file is long enough.
     pub fn flip(&self, name: &str, byte: u64, bit: u8) {
         let mut disk = self.lock_disk();
         let Some(&inode) = disk.names.get(name) else { return };
@@ -244,14 +244,14 @@ impl SimulatedDisk {
         }
     }
 
-    /// Cuts a file for good.
+    /// Truncates a file durably.
     pub fn cut(&self, name: &str, length: u64) {
         let mut disk = self.lock_disk();
         let Some(&inode) = disk.names.get(name) else { return };
         disk.inodes[inode].cut(length as usize);
     }
 
-    /// Fills a part of a file with zeros for good.
+    /// Fills a part of a file with zeros durably.
     pub fn wipe(&self, name: &str, offset: u64, bytes: u64) {
         let mut disk = self.lock_disk();
         let Some(&inode) = disk.names.get(name) else { return };
@@ -262,14 +262,14 @@ impl SimulatedDisk {
         }
     }
 
-    /// A copy of all files, as somebody makes it while the machine runs.
+    /// Copies all files, as a backup of a running machine does.
     pub fn backup(&self) -> BTreeMap<String, Vec<u8>> {
         let disk = self.lock_disk();
         let content = |inode: &usize| disk.inodes[*inode].seen.clone();
         disk.names.iter().map(|(name, inode)| (name.clone(), content(inode))).collect()
     }
 
-    /// Puts a copy in the place of all files, for good.
+    /// Replaces all files by those of a backup, durably.
     pub fn put_back(&self, backup: &BTreeMap<String, Vec<u8>>) {
         let mut disk = self.lock_disk();
         disk.names.clear();
@@ -282,18 +282,18 @@ impl SimulatedDisk {
         disk.durable_names = disk.names.clone();
     }
 
-    /// What a file holds now.
+    /// Returns the content of a file as the running system sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.lock_disk();
         disk.names.get(name).map(|inode| disk.inodes[*inode].seen.clone())
     }
 
-    /// A number below `bound` from the disk's own chance.
+    /// Returns a random number below `bound` from the disk's generator.
     pub fn random_below(&self, bound: u64) -> u64 {
         self.lock_disk().random.below(bound)
     }
 
-    /// Does one call: `act` has the disk and is told whether the call is to fail half-way.
+    /// Makes one call: `act` carries it out, unless a fault or a stop of the machine is due.
     fn call<T>(
         &self,
         call: Call,
@@ -308,9 +308,9 @@ impl SimulatedDisk {
         let site = disk.site(call, &target);
         *disk.calls.entry(site.clone()).or_default() += 1;
         let due = match disk.step(&site) {
-            Step::Down => return Err(io::Error::other("the machine is down")),
-            Step::Goes => disk.due(site),
-            Step::Stops(moment) => {
+            StepOutcome::Down => return Err(io::Error::other("the machine is down")),
+            StepOutcome::Proceeds => disk.due(site),
+            StepOutcome::Stops(moment) => {
                 let happens = match moment {
                     Moment::Before => false,
                     Moment::Within => disk.random.below(2) == 0,
@@ -327,7 +327,7 @@ impl SimulatedDisk {
             Some(Fault::Full) => Err(ErrorKind::StorageFull.into()),
             Some(Fault::Descriptors) => Err(rustix::io::Errno::MFILE.into()),
             Some(fault) => {
-                // What fails has happened or not; a sync of a file has its own way to fail.
+                // A failed call has either taken effect or not. A failed sync of a file loses a part of the content.
                 let lies = call == Call::Sync && fault == Fault::Fail;
                 match file {
                     Some(file) if lies => disk.fail_a_sync(file.inode),
@@ -361,14 +361,14 @@ impl Disk {
         Site { phase: self.phase, call, object, at_beginning: offset == 0 }
     }
 
-    /// Tells the machine, if it is part of one, and asks how that goes.
-    fn step(&self, site: &Site) -> Step {
-        let Some((machine, name)) = &self.machine else { return Step::Goes };
+    /// Reports the call to the machine, if the disk is a part of one, and returns how the call goes.
+    fn step(&self, site: &Site) -> StepOutcome {
+        let Some((machine, name)) = &self.machine else { return StepOutcome::Proceeds };
         let changes = !matches!(site.call, Call::Open | Call::Read | Call::Length | Call::List);
         machine.step(name, &format!("{:?}", site.call), &site.object, changes)
     }
 
-    /// The fault that is planned for this call.
+    /// Returns the fault that is planned for this call.
     fn due(&mut self, site: Site) -> Option<Fault> {
         let call = site.call;
         let planned = self.planned.front_mut()?;
@@ -398,7 +398,7 @@ impl Disk {
         self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
     }
 
-    fn room_for(&self, inode: usize, length: usize) -> io::Result<()> {
+    fn check_capacity(&self, inode: usize, length: usize) -> io::Result<()> {
         let more = length.saturating_sub(self.inodes[inode].seen.len()) as u64;
         match more > 0 && self.used().saturating_add(more) > self.capacity {
             true => Err(ErrorKind::StorageFull.into()),
@@ -410,8 +410,8 @@ impl Disk {
         self.names.get(name).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
-    /// What was written to the file and not synced is lost in part, goes on being seen, and
-    /// counts as clean.
+    /// Loses a part of the content that was written to the file since the last sync. The content is still seen, and
+    /// counts as synced.
     fn fail_a_sync(&mut self, inode: usize) {
         for sector in 0..self.inodes[inode].dirty.len() {
             if self.inodes[inode].dirty[sector] {
@@ -423,7 +423,7 @@ impl Disk {
         }
     }
 
-    fn lose_what_was_not_synced(&mut self) {
+    fn lose_unsynced(&mut self) {
         let changes = std::mem::take(&mut self.changes);
         for change in changes {
             if self.random.below(2) == 0 {
@@ -445,7 +445,7 @@ impl Disk {
                     _ => {}
                 }
             }
-            // A longer file that was not synced may have its length and not its content.
+            // A file that has grown since the last sync may keep its new length without the new content.
             let longer = self.inodes[number].seen.len() > self.inodes[number].durable.len();
             let keep_length = longer && self.random.below(2) == 0;
             self.inodes[number].restart(keep_length);

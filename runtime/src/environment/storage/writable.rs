@@ -1,4 +1,4 @@
-//! Whether files could be made in a directory, tried without making any that has a name.
+//! Checks whether files can be created in a directory, without leaving one there.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::uninterrupted;
 
-/// A directory in which no files can be made.
+/// A directory in which no file can be created.
 #[derive(Debug, Error)]
 #[error("no file can be made in {}", path.display())]
 pub struct NotWritable {
@@ -19,17 +19,17 @@ pub struct NotWritable {
     source: io::Error,
 }
 
-/// Tries whether files can be made in a directory. One that is not there yet would be made: then the nearest
-/// above it counts.
+/// Checks whether files can be created in a directory. If the directory does not exist, its nearest existing parent
+/// is checked, since the directory would be created there.
 ///
 /// # Errors
-/// When no file can be made there.
+/// When no file can be created.
 pub async fn probe(directory: &Path) -> Result<(), NotWritable> {
     let directory = match directory.as_os_str().is_empty() {
         true => PathBuf::from("."),
         false => directory.to_path_buf(),
     };
-    // What panics or is dropped has found nothing.
+    // If the check panics or is cancelled, it has found no fault.
     spawn_blocking(move || try_nearest(&directory)).await.unwrap_or(Ok(()))
 }
 
@@ -38,7 +38,7 @@ fn try_nearest(directory: &Path) -> Result<(), NotWritable> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let refused = |source| NotWritable { path: path.to_path_buf(), source };
         match uninterrupted(|| fs::metadata(path)) {
-            Ok(found) if found.is_dir() => return try_existing(path).map_err(refused),
+            Ok(found) if found.is_dir() => return try_nameless_file(path).map_err(refused),
             Ok(_) => return Err(refused(Errno::NOTDIR.into())),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => return Err(refused(error)),
@@ -47,21 +47,21 @@ fn try_nearest(directory: &Path) -> Result<(), NotWritable> {
     Ok(())
 }
 
-/// Makes a file without a name, which goes when it is closed.
-fn try_existing(directory: &Path) -> io::Result<()> {
+/// Creates a file without a name, which is removed when it is closed.
+fn try_nameless_file(directory: &Path) -> io::Result<()> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     match retry_on_intr(|| open(directory, flags, Mode::RUSR | Mode::WUSR)) {
         Ok(_file) => Ok(()),
-        // This file system, or the system, has no such files.
+        // The file system or the kernel does not support files without a name.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
             retry_on_intr(|| access(directory, Access::WRITE_OK | Access::EXEC_OK))?;
-            try_with_a_name(directory)
+            try_named_file(directory)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn try_with_a_name(directory: &Path) -> io::Result<()> {
+fn try_named_file(directory: &Path) -> io::Result<()> {
     let path = directory.join(format!(".weir-probe-{}.tmp", std::process::id()));
     drop(OpenOptions::new().write(true).create_new(true).open(&path)?);
     uninterrupted(|| fs::remove_file(&path))
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_directory_that_is_or_can_be_made_is_found_and_nothing_is_left() {
+    async fn a_directory_that_exists_or_can_be_made_passes_and_no_file_is_left() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(found(folder.path()).await, None);
         assert_eq!(found(&folder.path().join("a/b/c")).await, None);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_in_the_way_is_said() {
+    async fn a_file_in_the_place_of_the_directory_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("out");
         fs::write(&file, "").unwrap();
@@ -95,9 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn where_files_have_to_have_names_one_is_made_and_removed() {
+    fn a_file_with_a_name_is_made_and_removed_where_nameless_ones_cannot_be_made() {
         let folder = tempfile::tempdir().unwrap();
-        try_with_a_name(folder.path()).unwrap();
+        try_named_file(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -294,7 +294,7 @@ impl Measured {
             Phase::Running => self.role == Role::Source && self.meter.looked().is_none(),
             Phase::Ended | Phase::Failed => false,
         };
-        waits || self.meter.holds_back() || self.channel.as_ref().is_some_and(|channel| channel.has_waiting())
+        waits || self.meter.holds_back() || self.channel.as_ref().is_some_and(|channel| channel.has_unread())
     }
 
     fn read(&self, now: Instant) -> ComponentSnapshot {

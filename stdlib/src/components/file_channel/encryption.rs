@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use thiserror::Error;
 use weir_plan::SecretReference;
-use weir_runtime::storage::{Key, Keys, NoKey};
+use weir_runtime::storage::{InvalidKey, Key, Keys};
 
 use crate::tools::secrets::{self, SecretError};
 
@@ -20,7 +20,7 @@ pub(super) enum KeyError {
     #[error("the key in `encrypt`")]
     Secret(#[from] SecretError),
     #[error("the key in `encrypt`, from {place}")]
-    NoKey { place: String, source: NoKey },
+    NoKey { place: String, source: InvalidKey },
 }
 
 impl Encryption {

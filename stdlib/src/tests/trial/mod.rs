@@ -10,7 +10,7 @@ use arrow_schema::SchemaRef;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_plan::{Settings, Value};
-use weir_runtime::channel::{Channel, Hooked, Limits, MemoryChannel, Taken};
+use weir_runtime::channel::{Channel, HookedChannel, Limits, MemoryChannel, Taken};
 use weir_runtime::sink::{Delivery, SinkPort};
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Context, Failure, Meter, SystemClock};
@@ -81,7 +81,7 @@ impl Trial {
         meter: Arc<Meter>,
         byte_capacity: u64,
     ) -> Trial {
-        let channel = Hooked::new(Arc::new(MemoryChannel::new(limits(1_000, 1 << 26))));
+        let channel = HookedChannel::new(Arc::new(MemoryChannel::new(limits(1_000, 1 << 26))));
         Trial::into(source, meter, Arc::new(channel.later_within(limits(1_000, byte_capacity))))
     }
 

@@ -7,7 +7,7 @@
 
 use tracing::warn;
 use weir_runtime::Failure;
-use weir_runtime::channel::Forgotten;
+use weir_runtime::channel::LedgerLoss;
 
 use super::error::FileError;
 use super::ledger::{FOLDER, FileNumbers, LedgerError};
@@ -94,7 +94,7 @@ impl<F: FileSystem> FileSink<F> {
     ///
     /// # Errors
     /// When something can't be read.
-    pub(super) async fn forgotten(&mut self) -> Result<Option<Forgotten>, Failure> {
+    pub(super) async fn forgotten(&mut self) -> Result<Option<LedgerLoss>, Failure> {
         for _ in 0..READS_MAX {
             self.read_ledger().await?;
             let Some(suspicion) = self.suspicion().await? else { return Ok(None) };
@@ -175,9 +175,9 @@ impl<F: FileSystem> FileSink<F> {
         }
     }
 
-    fn told(&self, suspicion: Suspicion) -> Forgotten {
+    fn told(&self, suspicion: Suspicion) -> LedgerLoss {
         let directory = self.ledger.directory.clone().unwrap_or_default();
-        let way_out = LedgerError::way_out(&directory);
+        let remedy = LedgerError::way_out(&directory);
         let what = match suspicion {
             Suspicion::Unknown(Unknown { files, latest, .. }) => {
                 let path = latest.map(|(_, path)| path).unwrap_or_default();
@@ -187,7 +187,7 @@ impl<F: FileSystem> FileSink<F> {
                 LedgerError::Outgrown { directory, path, known, length }
             }
         };
-        Forgotten { what: what.to_string(), way_out }
+        LedgerLoss { what: what.to_string(), remedy }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::channel::file::segment::segment_name;
 use crate::channel::file::state::{State, Take};
 use crate::channel::file::survey::SurveyError;
 use crate::channel::file::transactions::prepare;
-use crate::channel::hand::Hand;
+use crate::channel::in_flight::InFlight;
 use crate::channel::origins::Verdict;
 use crate::channel::{CommitError, Demand, Fill, Incarnation, Limits, Scope};
 use crate::environment::random::SeededRandom;
@@ -41,7 +41,7 @@ pub(super) struct Live<S: Storage> {
     engine: Engine<S>,
     scopes: Vec<Scope>,
     leases: [Leases; READERS.len()],
-    hands: [Hand; READERS.len()],
+    in_flight: [InFlight; READERS.len()],
 }
 
 /// What puts were told, by source.
@@ -209,7 +209,7 @@ impl<S: Mounted> World<S> {
             engine,
             scopes,
             leases: Default::default(),
-            hands: Default::default(),
+            in_flight: Default::default(),
         });
         Ok(())
     }
@@ -334,7 +334,7 @@ impl<S: Mounted> World<S> {
     pub(super) fn take(&mut self, reader: usize) -> bool {
         for _attempt in 0..4 {
             let Some(live) = &mut self.live else { return false };
-            let take = lock(&live.state).take(reader, &live.hands[reader]);
+            let take = lock(&live.state).take(reader, &live.in_flight[reader]);
             match take {
                 Take::Leased(item) => {
                     self.leased(reader, &item);
@@ -384,7 +384,7 @@ impl<S: Mounted> World<S> {
         if reader == 0 {
             (first..).zip(&events).for_each(|(number, event)| self.ledger.check(number, *event));
         }
-        live.hands[reader].take(item.fill);
+        live.in_flight[reader].add(item.fill);
         live.leases[reader].insert(item.sequence, (first, events, item.fill));
     }
 
@@ -395,7 +395,7 @@ impl<S: Mounted> World<S> {
         let index = self.random.below(leases.len() as u64) as usize;
         let Some(sequence) = leases.keys().nth(index).copied() else { return };
         let (first, events, fill) = leases.remove(&sequence).expect("it was just there");
-        live.hands[reader].give_back(fill);
+        live.in_flight[reader].remove(fill);
         if done {
             if reader == 0 {
                 self.ledger.arrived.extend((first..).zip(events.iter().copied()));

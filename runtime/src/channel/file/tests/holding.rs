@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::channel::{Forgotten, Reached};
+use crate::channel::{LedgerLoss, Reached};
 
 fn copy(from: &Path, to: &Path) {
     std::fs::remove_dir_all(to).ok();
@@ -29,7 +29,7 @@ impl Open {
 
     /// What the start says to this sink, with the folder's name as `DIR`.
     fn refusal(&self, recovered: &Recovered) -> String {
-        let refused = self.channel.hold_against("sink", recovered).unwrap_err().to_string();
+        let refused = self.channel.check_recovered("sink", recovered).unwrap_err().to_string();
         let incarnation = recovered.reached.values().next().and_then(|reached| reached.incarnation);
         let incarnation = incarnation.map_or("none".to_owned(), |incarnation| incarnation.to_string());
         refused.replace(&folder_name(&self.channel), "DIR").replace(&incarnation, "INCARNATION")
@@ -56,8 +56,8 @@ async fn a_run_that_gives_no_numbers_has_no_incarnation_of_its_own() {
     next.put_durably(10..20).await;
     let other = next.channel.incarnation().unwrap();
     assert!(other != incarnation);
-    assert_eq!([other, incarnation].map(|known| next.channel.knows(known)), [Some(true); 2]);
-    assert_eq!(next.channel.knows(Incarnation::from_bytes([1; 16])), Some(false));
+    assert_eq!([other, incarnation].map(|known| next.channel.knows_incarnation(known)), [Some(true); 2]);
+    assert_eq!(next.channel.knows_incarnation(Incarnation::from_bytes([1; 16])), Some(false));
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
     drop(first);
     copy(folder.path(), backup.path());
     let mut second = open(options(folder.path())).await;
-    second.channel.hold_against("sink", &early).unwrap();
+    second.channel.check_recovered("sink", &early).unwrap();
     second.put_durably(15..30).await;
     second.deliver(2).await;
     let late = second.deliver(3).await;
@@ -80,7 +80,7 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
     let third = open(options(folder.path())).await;
     insta::assert_snapshot!(third.refusal(&late), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 15: events 16 to 30 (15 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     // Nobody was harmed by the start that was refused.
-    third.channel.hold_against("sink", &early).unwrap();
+    third.channel.check_recovered("sink", &early).unwrap();
     third.refusal(&late);
     drop(third);
     let verification = verify(folder.path(), None).unwrap();
@@ -89,14 +89,14 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
     assert_eq!((repair.made, repair.lost_events, repair.kept_events), (true, 15, 5));
     assert_eq!(verify(folder.path(), None).unwrap().damages, []);
     let mut fourth = open(options(folder.path())).await;
-    fourth.channel.hold_against("sink", &late).unwrap();
+    fourth.channel.check_recovered("sink", &late).unwrap();
     // What waited has its numbers still, and what comes now has some that the sink has never seen.
     assert_eq!(fourth.deliver(4).await.reached.values().next().unwrap().through, 15);
     fourth.put_durably(15..20).await;
     let last = fourth.deliver(5).await;
     assert_eq!(last.reached.values().next().unwrap().through, 35);
     drop(fourth);
-    open(options(folder.path())).await.channel.hold_against("sink", &last).unwrap();
+    open(options(folder.path())).await.channel.check_recovered("sink", &last).unwrap();
 }
 
 #[tokio::test]
@@ -131,14 +131,14 @@ async fn a_ledger_that_was_deleted_or_put_back_is_refused_until_it_is_accepted()
     first.channel.shut().await.unwrap();
     drop(first);
     let second = open(options(folder.path())).await;
-    second.channel.hold_against("sink", &late).unwrap();
+    second.channel.check_recovered("sink", &late).unwrap();
     insta::assert_snapshot!(second.refusal(&Recovered::default()), @"reader sink has committed 2 times, as DIR knows, and remembers only 0 of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. No event was delivered, skipped or removed: put the ledger back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     assert!(second.refusal(&early).contains("remembers only 1 of them"));
     second.refusal(&Recovered::default());
     drop(second);
     repair(folder.path(), None).unwrap();
     let third = open(options(folder.path())).await;
-    third.channel.hold_against("sink", &Recovered::default()).unwrap();
+    third.channel.check_recovered("sink", &Recovered::default()).unwrap();
 }
 
 #[tokio::test]
@@ -150,21 +150,21 @@ async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_it_is_accepted(
     first.channel.shut().await.unwrap();
     drop(first);
     // Channel and ledger were put back together: they agree, and the files do not.
-    let forgotten = Forgotten { what: "the ledger knows nothing of a file".into(), way_out: String::new() };
+    let forgotten = LedgerLoss { what: "the ledger knows nothing of a file".into(), remedy: String::new() };
     let old = Recovered { forgotten: Some(forgotten), ..known.clone() };
     let second = open(options(folder.path())).await;
     insta::assert_snapshot!(second.refusal(&old), @"the ledger knows nothing of a file. What it has forgotten would come again. No event was delivered, skipped or removed: put the ledger, with the channel's directory, back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
-    assert!(!second.channel.accepts("sink", &old));
+    assert!(!second.channel.accepts_loss("sink", &old));
     drop(second);
     assert!(repair(folder.path(), None).unwrap().made);
     let third = open(options(folder.path())).await;
-    third.channel.hold_against("sink", &old).unwrap();
-    assert!(third.channel.accepts("sink", &old));
+    third.channel.check_recovered("sink", &old).unwrap();
+    assert!(third.channel.accepts_loss("sink", &old));
     let further = Recovered { mark: 8, ..old.clone() };
-    assert!(!third.channel.accepts("sink", &further) && !third.channel.accepts("other", &old));
+    assert!(!third.channel.accepts_loss("sink", &further) && !third.channel.accepts_loss("other", &old));
     // What was accepted holds for that state alone.
-    third.channel.hold_against("sink", &Recovered { mark: 8, ..known }).unwrap();
-    assert!(!third.channel.accepts("sink", &old));
+    third.channel.check_recovered("sink", &Recovered { mark: 8, ..known }).unwrap();
+    assert!(!third.channel.accepts_loss("sink", &old));
 }
 
 #[tokio::test]
@@ -179,13 +179,13 @@ async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted
     drop(second);
     repair(other.path(), None).unwrap();
     let third = open(options(other.path())).await;
-    third.channel.hold_against("sink", &known).unwrap();
+    third.channel.check_recovered("sink", &known).unwrap();
     // Partitions of volatile channels are no channels that are missing.
     let (_, reached) = known.reached.pop_first().unwrap();
     known.reached.insert(Partition::new("buffer/in/p"), reached);
     drop(third);
     let fresh = tempfile::tempdir().unwrap();
-    open(options(fresh.path())).await.channel.hold_against("sink", &known).unwrap();
+    open(options(fresh.path())).await.channel.check_recovered("sink", &known).unwrap();
 }
 
 #[tokio::test]

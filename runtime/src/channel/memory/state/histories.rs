@@ -1,5 +1,5 @@
-//! Random histories of puts, takes, acknowledgements and rollbacks, held against a model that
-//! keeps a set for everything and is too simple to be wrong.
+//! Random sequences of puts, takes, acknowledgements and rollbacks, compared with a simple model that keeps
+//! everything in sets.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ const READERS: usize = 2;
 
 #[derive(Debug, Clone)]
 enum Operation {
-    /// A put of so many events.
+    /// Puts this number of events.
     Put(usize),
     Take(usize),
     /// A reader acknowledges one of its leases.
@@ -35,7 +35,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What the channel has to be like.
+/// The expected state of the channel.
 #[derive(Default)]
 struct Model {
     /// Events of each put, by sequence.
@@ -80,7 +80,7 @@ fn chosen(leased: &BTreeSet<u64>, index: &prop::sample::Index) -> Option<u64> {
     (!leased.is_empty()).then(|| *leased.iter().nth(index.index(leased.len())).unwrap())
 }
 
-/// One operation on both.
+/// Applies one operation to the channel and to the model.
 fn step(
     state: &mut State<()>,
     readers: &[ReaderId],
@@ -108,7 +108,11 @@ fn step(
             model.leased[*reader].remove(&sequence);
             model.acknowledged[*reader].insert(sequence);
             let released = state.acknowledge(readers[*reader], sequence);
-            assert_eq!(!released.rooms.is_empty(), model.is_reclaimed(sequence), "the last reader reclaims");
+            assert_eq!(
+                !released.reservations.is_empty(),
+                model.is_reclaimed(sequence),
+                "the last reader reclaims"
+            );
             released.settle();
         }
         Operation::RollBack(reader, index) => {
@@ -135,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_lost_and_order_holds(operations in prop::collection::vec(operation(), 20..80)) {
+    fn no_event_is_lost_and_the_order_is_kept(operations in prop::collection::vec(operation(), 20..80)) {
         let mut state = State::new();
         let readers: Vec<ReaderId> = (0..READERS).map(|reader| state.reader(&reader.to_string(), Demand::Required)).collect();
         let (mut model, outcomes) = (Model::default(), Outcomes::default());
@@ -146,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_leased_stands_in_the_way_when_it_is_half_of_the_channel(
+    fn leases_block_puts_when_they_are_half_of_the_channel(
         operations in prop::collection::vec(operation(), 20..80),
     ) {
         let limits = Limits {
@@ -162,7 +166,7 @@ proptest! {
             step(&mut state, &readers, &mut model, &outcomes, operation);
             for (reader, leased) in readers.iter().zip(&model.leased) {
                 let half = 2 * model.events(leased.iter().copied()) >= limits.capacity;
-                prop_assert_eq!(state.is_in_the_way(*reader, &limits), half, "nobody waits here");
+                prop_assert_eq!(state.blocks_puts(*reader, &limits), half, "no put waits here");
             }
         }
     }

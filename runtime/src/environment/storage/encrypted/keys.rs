@@ -1,10 +1,10 @@
-//! Keys: the one that is given, and the one that everything in a directory is encrypted with.
+//! The master key that the user gives, and the data key that encrypts the files of a directory.
 //!
-//! The file `keys` holds the data key, wrapped by the master key, so that another master key takes
-//! one small file to be written anew. It is a page of eight equal copies, each of 512 bytes:
+//! The file `keys` holds the data key, wrapped by the master key. So a change of the master key
+//! rewrites only this small file. It is a page of eight equal copies, each of 512 bytes:
 //!
 //! ```text
-//!   0  8  magic `WEIRKEYS`       16  8  which master key wraps it
+//!   0  8  magic `WEIRKEYS`       16  8  id of the wrapping master key
 //!   8  2  version, 1             24 72  the data key, wrapped (RFC 3394)
 //!  10  6  0                      96  4  CRC-32C of the bytes before; then zeros
 //! ```
@@ -25,7 +25,7 @@ use crate::environment::storage::{Access, Storage, replace};
 
 /// The file with the data key.
 pub(super) const KEYS: &str = "keys";
-/// One that is about to take its place.
+/// The next version of this file, before it is renamed.
 pub(super) const KEYS_NEW: &str = "keys.new";
 const MAGIC: &[u8; 8] = b"WEIRKEYS";
 const VERSION: u16 = 1;
@@ -39,48 +39,48 @@ pub struct Key {
     bytes: Zeroizing<[u8; 32]>,
 }
 
-/// A text that is no key. It does not repeat the text.
+/// The text is no key. The message does not repeat the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "a key is 32 bytes as 64 hexadecimal digits or as Base64, as `openssl rand -hex 32` makes it; this is something else"
 )]
-pub struct NoKey;
+pub struct InvalidKey;
 
-/// The master key of a directory, and those that it may have had before.
+/// The master key of a directory, and former master keys that may still wrap its data key.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// What the directory is to be encrypted with.
+    /// The key that is to wrap the data key.
     pub key: Key,
-    /// What it may be encrypted with so far.
+    /// Keys that may wrap the data key so far.
     pub former: Vec<Key>,
 }
 
-/// Why a directory's data key can't be had.
+/// Why a directory's data key can't be read or written.
 #[derive(Debug, Error)]
 pub enum KeysError {
-    /// The disk refused.
+    /// The disk failed.
     #[error("{what} {KEYS}")]
     Io {
         /// What was tried.
         what: &'static str,
-        /// Why it was refused.
+        /// Why it failed.
         source: io::Error,
     },
-    /// No copy in the file is whole.
+    /// No copy in the file is intact.
     #[error("the file {KEYS} is damaged")]
     Damaged,
-    /// Another version of Weir made it.
+    /// The file has another version of the format.
     #[error("the file {KEYS} has version {found} of its format; this weir reads version {VERSION}")]
     Version {
         /// The version.
         found: u16,
     },
-    /// Another master key wraps it.
+    /// Another master key wraps the data key.
     #[error("the key does not fit: it was encrypted with another one (named {found}, this one is {given})")]
     OtherKey {
-        /// What names the key that would fit.
+        /// The id of the key that wraps the data key.
         found: String,
-        /// What names the key that is given.
+        /// The id of the key that the user gave.
         given: String,
     },
 }
@@ -91,7 +91,7 @@ impl KeysError {
     }
 }
 
-/// What the keys of files are made of.
+/// The secret of a directory that the keys of its files are derived from.
 #[derive(Clone)]
 pub(super) struct DataKey {
     bytes: Zeroizing<[u8; DATA_KEY]>,
@@ -103,7 +103,7 @@ fn derive(secret: &[u8], what: &[&[u8]], out: &mut [u8]) {
 }
 
 impl Key {
-    /// A key of these bytes.
+    /// Makes a key of these bytes.
     pub fn new(bytes: [u8; 32]) -> Key {
         Key { bytes: Zeroizing::new(bytes) }
     }
@@ -112,22 +112,22 @@ impl Key {
     ///
     /// # Errors
     /// When the text is neither.
-    pub fn parse(text: &str) -> Result<Key, NoKey> {
+    pub fn parse(text: &str) -> Result<Key, InvalidKey> {
         let text = text.trim();
         let mut bytes = Zeroizing::new([0; 32]);
         if hex::decode_to_slice(text, &mut *bytes).is_ok() {
             return Ok(Key { bytes });
         }
         let decoded = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
-        let decoded = Zeroizing::new(decoded.map_err(|_| NoKey)?);
+        let decoded = Zeroizing::new(decoded.map_err(|_| InvalidKey)?);
         match decoded.len() == bytes.len() {
             true => bytes.copy_from_slice(&decoded),
-            false => return Err(NoKey),
+            false => return Err(InvalidKey),
         }
         Ok(Key { bytes })
     }
 
-    /// What tells keys apart without giving them away.
+    /// Returns the key's id, which identifies the key and does not reveal it.
     fn id(&self) -> [u8; 8] {
         let mut id = [0; 8];
         self.derive(b"weir channel: name of a master key", &mut id);
@@ -146,7 +146,7 @@ impl Key {
     }
 }
 
-/// What names it alone.
+/// Shows only the key's id.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", hex::encode(self.id()))
@@ -154,36 +154,36 @@ impl fmt::Debug for Key {
 }
 
 impl Keys {
-    /// A key alone.
+    /// A key without former keys.
     pub fn only(key: Key) -> Keys {
         Keys { key, former: Vec::new() }
     }
 }
 
 impl DataKey {
-    /// The two keys of a file's sectors.
+    /// Derives the two XTS keys of a file from the file's number.
     pub(super) fn of_file(&self, id: &[u8; 16]) -> Zeroizing<[u8; 64]> {
         let mut key = Zeroizing::new([0; 64]);
         derive(&*self.bytes, &[b"weir channel: sectors of a file", id], &mut *key);
         key
     }
 
-    /// Reads the data key of a directory. If a former master key wraps it, it is wrapped anew.
-    /// Nobody else may use the directory meanwhile.
+    /// Reads the data key of a directory. If a former master key wraps it, wraps it with the current one and writes
+    /// the file again. The caller must have the directory to itself.
     pub(super) fn read<S: Storage>(storage: &S, keys: &Keys) -> Result<DataKey, KeysError> {
-        let (data, id) = DataKey::look(storage, keys)?;
+        let (data, id) = DataKey::read_only(storage, keys)?;
         if keys.key.id() != id {
             data.write(storage, &keys.key)?;
         }
         Ok(data)
     }
 
-    /// Reads the data key of a directory and changes nothing. Gives back the name of the key that wraps it as well.
-    pub(super) fn look<S: Storage>(storage: &S, keys: &Keys) -> Result<(DataKey, [u8; 8]), KeysError> {
+    /// Reads the data key of a directory and changes nothing. Returns the id of the wrapping key as well.
+    pub(super) fn read_only<S: Storage>(storage: &S, keys: &Keys) -> Result<(DataKey, [u8; 8]), KeysError> {
         let mut page = [0; SECTOR];
         let read = storage.open(KEYS, Access::Read).and_then(|file| storage.read_at(&file, 0, &mut page));
         let read = read.map_err(KeysError::io("reading"))?;
-        let content = copies::first_whole(&page[..read], MAGIC, CONTENT).ok_or(KeysError::Damaged)?;
+        let content = copies::first_intact(&page[..read], MAGIC, CONTENT).ok_or(KeysError::Damaged)?;
         let found = u16::from_le_bytes([content[8], content[9]]);
         if found != VERSION {
             return Err(KeysError::Version { found });
@@ -199,7 +199,7 @@ impl DataKey {
         Ok((DataKey { bytes }, fitting.id()))
     }
 
-    /// Makes a data key, and the file that holds it.
+    /// Makes a data key, and writes the file `keys`.
     pub(super) fn make<S: Storage>(
         storage: &S,
         key: &Key,
@@ -212,7 +212,7 @@ impl DataKey {
         Ok(data)
     }
 
-    /// Writes the file, in one act: there is always one that is whole.
+    /// Replaces the file `keys` atomically: a complete one exists at any time.
     fn write<S: Storage>(&self, storage: &S, key: &Key) -> Result<(), KeysError> {
         let mut content = Vec::with_capacity(CONTENT);
         content.extend_from_slice(MAGIC);

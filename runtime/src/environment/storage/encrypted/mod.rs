@@ -1,24 +1,24 @@
-//! Encryption at rest: a storage that keeps everything encrypted on another one.
+//! Encryption at rest: a storage whose files are stored encrypted in another storage.
 //!
-//! Whoever writes to it sees a plain directory. On the disk, each file begins with a page that says
-//! which file it is; behind that stand its sectors of 4,096 bytes, encrypted with AES-256 in XTS mode,
-//! as disks do it, with keys of the file's own. Lengths and offsets are those behind the first page.
+//! Its user sees a plain directory. On the disk, each file begins with a page that identifies the file;
+//! sectors of 4,096 bytes follow, encrypted with AES-256 in XTS mode, as in disk encryption, with keys of
+//! the file's own. Lengths and offsets do not count the first page.
 //!
-//! - XTS needs no nonce: the log rewrites a group in its place after a crash, and a nonce that comes
-//!   back would give the text away.
-//! - A file's keys follow from the directory's data key and a number that the file keeps through
-//!   renames (HKDF with SHA-512, RFC 5869). So no two sectors have the same keys and number, and no
-//!   key sees more than one file.
-//! - A sector of zeros was never written and reads as zeros, which the log relies on.
-//! - Nothing is authenticated: a garbled sector decrypts to garbage, which the log finds by its own
-//!   checksums. This keeps secrets on stolen disks; it keeps nobody from changing one that is in use.
-//! - A file's first page is synced when the file is made, before anything else is in it. So a file
-//!   whose first page can't be read is either empty or damaged, never something between.
+//! - XTS needs no nonce. The log rewrites a group at the same offset after a crash: in a mode with
+//!   nonces, the repeated nonce would reveal the text.
+//! - A file's keys are derived (HKDF with SHA-512, RFC 5869) from the directory's data key and a number
+//!   that the file keeps when it is renamed. So no two sectors have the same keys and number, and no
+//!   key encrypts more than one file.
+//! - A sector of zeros was never written and reads as zeros; the log depends on this.
+//! - Nothing is authenticated: a changed sector decrypts to garbage, which the log finds by its own
+//!   checksums. This protects the content of stolen disks, but not a disk in use from changes.
+//! - A file's first page is synced when the file is made, before any other content. So a file
+//!   whose first page can't be read is either empty or damaged.
 //!
 //! The first page holds eight equal copies, each of 512 bytes:
 //!
 //! ```text
-//!   0  8  magic `WEIRCRYP`       16 16  the file's number, by chance
+//!   0  8  magic `WEIRCRYP`       16 16  the file's number, random
 //!   8  2  version, 1             32  4  CRC-32C of the bytes before; then zeros
 //!  10  6  0
 //! ```
@@ -34,43 +34,43 @@ use super::{Access, LockError, Storage};
 use keys::{DataKey, KEYS, KEYS_NEW};
 use xts::Xts;
 
-pub use keys::{Key, Keys, KeysError, NoKey};
+pub use keys::{InvalidKey, Key, Keys, KeysError};
 pub(crate) use xts::SECTOR;
 
 const MAGIC: &[u8; 8] = b"WEIRCRYP";
 const VERSION: u16 = 1;
 const CONTENT: usize = 32;
-/// What stands before a file's first sector.
+/// The bytes before a file's first sector.
 const HEADER: u64 = SECTOR as u64;
-/// The most that is encrypted before it is written.
+/// The most bytes that are encrypted for one write.
 const CHUNK: usize = 1 << 20;
 
-/// Fills bytes by chance that nobody can guess.
+/// Fills a buffer with random bytes that can't be predicted.
 pub(crate) type FillRandom = dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync;
 
-/// A storage whose files are encrypted on another one.
+/// A storage whose files are stored encrypted in the storage `inner`.
 #[derive(Clone)]
 pub struct Encrypted<S> {
     inner: S,
     key: DataKey,
     fill_random: Arc<FillRandom>,
-    /// What is being written; kept, since it is large.
+    /// The encrypted bytes of a write. Reused, since it is large.
     buffer: Arc<Mutex<Vec<u8>>>,
 }
 
-/// A file that is encrypted.
+/// An encrypted file.
 pub struct EncryptedFile<F> {
     file: F,
-    /// None for a file that a crash has left without anything.
+    /// `None` for an empty file without a first page, as a crash can leave it.
     xts: Option<Box<Xts>>,
 }
 
-/// The system's own chance.
+/// Returns the system's random generator.
 pub(crate) fn system_random() -> Arc<FillRandom> {
     Arc::new(|bytes: &mut [u8]| getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string())))
 }
 
-/// Whether the directory has a data key, so that it is encrypted.
+/// Returns whether the directory has a data key, which means that it is encrypted.
 ///
 /// # Errors
 /// When the disk fails.
@@ -78,7 +78,7 @@ pub(crate) fn has_keys<S: Storage>(storage: &S) -> io::Result<bool> {
     Ok(storage.list()?.iter().any(|name| name == KEYS))
 }
 
-/// Whether this file of a plain storage is an encrypted one.
+/// Returns whether a file of a plain storage has the first page of an encrypted file.
 ///
 /// # Errors
 /// When the disk fails.
@@ -88,8 +88,8 @@ pub(crate) fn is_encrypted<S: Storage>(storage: &S, name: &str) -> io::Result<bo
 }
 
 impl<S: Storage> Encrypted<S> {
-    /// Opens a directory that has a data key. If a former master key wraps that, it is wrapped anew.
-    /// Nobody else may use the directory meanwhile.
+    /// Opens a directory that has a data key. If a former master key wraps the data key, wraps it with the current
+    /// one. The caller must have the directory to itself.
     ///
     /// # Errors
     /// When the keys don't fit, or the disk refuses.
@@ -102,21 +102,21 @@ impl<S: Storage> Encrypted<S> {
         Ok(Encrypted { inner, key, fill_random, buffer: Arc::default() })
     }
 
-    /// Opens a directory that has a data key to look at it alone: whoever uses it is not disturbed.
+    /// Opens a directory that has a data key for reading only; another process may be using the directory.
     ///
     /// # Errors
     /// When the keys don't fit, or the disk refuses.
-    pub(crate) fn look(
+    pub(crate) fn open_read_only(
         inner: S,
         keys: &Keys,
         fill_random: Arc<FillRandom>,
     ) -> Result<Encrypted<S>, KeysError> {
-        let (key, _) = DataKey::look(&inner, keys)?;
+        let (key, _) = DataKey::read_only(&inner, keys)?;
         Ok(Encrypted { inner, key, fill_random, buffer: Arc::default() })
     }
 
-    /// Gives a directory a data key that has none, and none of whose files matters. Nobody else may use
-    /// the directory meanwhile.
+    /// Gives a data key to a directory that has none. Its present files can't be read afterwards. The caller must
+    /// have the directory to itself.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -133,7 +133,7 @@ impl<S: Storage> Encrypted<S> {
         Some(Box::new(Xts::new(&self.key.of_file(number))))
     }
 
-    /// Writes the first page of a file that has nothing in it, and makes it safe.
+    /// Writes the first page of an empty file and syncs it.
     fn begin(&self, file: S::File) -> io::Result<EncryptedFile<S::File>> {
         let mut number = [0; 16];
         (self.fill_random)(&mut number)?;
@@ -148,11 +148,11 @@ impl<S: Storage> Encrypted<S> {
     }
 }
 
-/// The number in a file's first page; `None` if there is no such page.
+/// Reads the number in a file's first page; `None` if the file has no such page.
 fn number_of<S: Storage>(storage: &S, file: &S::File) -> io::Result<Option<[u8; 16]>> {
     let mut page = [0; SECTOR];
     let read = storage.read_at(file, 0, &mut page)?;
-    let Some(content) = copies::first_whole(&page[..read], MAGIC, CONTENT) else { return Ok(None) };
+    let Some(content) = copies::first_intact(&page[..read], MAGIC, CONTENT) else { return Ok(None) };
     let version = u16::from_le_bytes([content[8], content[9]]);
     if version != VERSION {
         let what = format!("it is encrypted in version {version} of the format, this weir knows {VERSION}");
@@ -186,13 +186,13 @@ impl<S: Storage> Storage for Encrypted<S> {
                 let what = "the page that says how it is encrypted can't be read";
                 Err(io::Error::new(ErrorKind::InvalidData, what))
             }
-            // A crash has come before its first page was safe.
+            // A crash came before the first page was synced.
             None if access == Access::Write => self.begin(file),
             None => Ok(EncryptedFile { file, xts: None }),
         }
     }
 
-    /// Takes whole sectors alone.
+    /// Accepts only complete sectors.
     fn write_at(&self, file: &EncryptedFile<S::File>, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         let whole = offset.is_multiple_of(SECTOR as u64) && bytes.is_multiple_of(SECTOR);
@@ -261,7 +261,7 @@ impl<S: Storage> Storage for Encrypted<S> {
 
     fn length(&self, file: &EncryptedFile<S::File>) -> io::Result<u64> {
         let length = self.inner.length(&file.file)?.saturating_sub(HEADER);
-        // What is left of a sector can't be decrypted.
+        // A partial sector at the end can't be decrypted.
         Ok(length - length % SECTOR as u64)
     }
 

@@ -1,9 +1,9 @@
-//! The layer over a simulated disk: what it writes there, byte by byte, and what it reads back.
+//! The encrypting storage on a simulated disk: the bytes that it writes, and what it reads back.
 
 use super::*;
 use crate::environment::storage::SimulatedDisk;
 
-/// 0, 1, 2, …
+/// Fills buffers with 0, 1, 2, …
 fn counting() -> Arc<FillRandom> {
     let next = Mutex::new(0_u8);
     Arc::new(move |bytes: &mut [u8]| {
@@ -30,7 +30,7 @@ fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at * 31 % 251) as u8).collect()
 }
 
-/// Another implementation has made these bytes: the format may not change without its version.
+/// Another implementation made these bytes. They may change only with the format's version.
 #[test]
 fn the_bytes_on_the_disk_are_those_of_the_format() {
     let (disk, storage) = made();
@@ -115,7 +115,7 @@ fn parts_of_sectors_are_refused() {
 }
 
 #[test]
-fn what_a_crash_leaves_of_a_new_file_is_empty() {
+fn a_new_file_that_a_crash_has_cut_short_is_empty() {
     let (disk, storage) = made();
     for length in [0, 100, 4096] {
         let name = format!("file{length}");
@@ -165,6 +165,6 @@ fn keys_are_read_in_two_forms_and_not_shown() {
     assert_eq!([format!("{two:?}"), format!("{three:?}")], [shown.clone(), shown.clone()]);
     assert!(!shown.contains("0011") && shown.len() == "Key(0123456789abcdef)".len(), "{shown}");
     for wrong in ["", "swordfish", &digits[1..], "ABEiM0RVZneImaq7zN3u/w=="] {
-        assert_eq!(Key::parse(wrong).unwrap_err(), NoKey);
+        assert_eq!(Key::parse(wrong).unwrap_err(), InvalidKey);
     }
 }

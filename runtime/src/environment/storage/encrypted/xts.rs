@@ -1,15 +1,15 @@
 //! AES-256 in XTS mode (IEEE 1619, NIST SP 800-38E), in sectors of 4,096 bytes.
 //!
 //! A sector's number is its data unit number, as a little-endian 128-bit number. All sectors are
-//! whole, so nothing is stolen from a last block.
+//! complete, so no ciphertext stealing is needed.
 
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes256, Block};
 
-/// What is encrypted at once.
+/// The bytes of a data unit.
 pub(crate) const SECTOR: usize = 4096;
 const BLOCKS: usize = SECTOR / 16;
-/// x¹²⁸ + x⁷ + x² + x + 1, which doubling is modulo.
+/// The low bits of x¹²⁸ + x⁷ + x² + x + 1, the modulus of a tweak's doubling.
 const POLYNOMIAL: u128 = 0x87;
 
 /// The two keys of one file.
@@ -19,20 +19,20 @@ pub(super) struct Xts {
 }
 
 impl Xts {
-    /// The key of the blocks, and behind it the one of the sectors' numbers.
+    /// Makes the two ciphers: the first half of `key` is the data key, the second half the tweak key.
     pub(super) fn new(key: &[u8; 64]) -> Xts {
         let (data, tweak) = key.split_at(32);
         let aes = |half: &[u8]| Aes256::new_from_slice(half).expect("half of 64 bytes is 32");
         Xts { data: aes(data), tweak: aes(tweak) }
     }
 
-    /// Encrypts whole sectors in place, of which the first has this number.
+    /// Encrypts complete sectors in place; `first` is the number of the first one.
     pub(super) fn encrypt(&self, first: u64, sectors: &mut [u8]) {
         self.each(first, sectors, |blocks| self.data.encrypt_blocks(blocks));
     }
 
-    /// Decrypts whole sectors in place. One that is zero all over was never written, and stays so:
-    /// that one is encrypted to zeros does not happen.
+    /// Decrypts complete sectors in place; `first` is the number of the first one. A sector of zeros was never written
+    /// and stays zeros (the probability that a sector encrypts to zeros is negligible).
     pub(super) fn decrypt(&self, first: u64, sectors: &mut [u8]) {
         for (number, sector) in (first..).zip(sectors.chunks_exact_mut(SECTOR)) {
             if sector.iter().any(|byte| *byte != 0) {
@@ -47,7 +47,7 @@ impl Xts {
             self.fill_tweaks(number, &mut tweaks);
             let (blocks, _none) = Array::slice_as_chunks_mut(sector);
             mask(blocks, &tweaks);
-            // All blocks at once: the processor works on several of them at a time.
+            // One call for all blocks lets the processor work on several of them at a time.
             convert(blocks);
             mask(blocks, &tweaks);
         }
@@ -59,7 +59,7 @@ impl Xts {
         let mut tweak = u128::from_le_bytes(first.0);
         for each in tweaks {
             each.0 = tweak.to_le_bytes();
-            // Without a branch, which would tell the bit by the time that it takes.
+            // Without a branch, whose time would reveal the bit.
             tweak = (tweak << 1) ^ ((tweak >> 127) * POLYNOMIAL);
         }
     }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_another_implementation_makes() {
+    fn it_agrees_with_another_implementation() {
         let key: [u8; 64] = std::array::from_fn(|at| (at * 7 + 3) as u8);
         let (data, tweak) = key.split_at(32);
         let aes = |half| Aes256::new_from_slice(half).unwrap();
@@ -95,7 +95,7 @@ mod tests {
     /// IEEE 1619-2018, annex B, vector 10: AES-256, 512 bytes of 0, 1, 2, … in data unit ff. The blocks
     /// of a unit follow one from the other, so a longer unit begins with the same bytes.
     #[test]
-    fn it_is_what_the_standard_says() {
+    fn it_agrees_with_the_vector_of_the_standard() {
         let mut key = [0; 64];
         let text = "27182818284590452353602874713526624977572470936999595749669676273141592653589793238462643383279502884197169399375105820974944592";
         hex::decode_to_slice(text, &mut key).unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_written_stays_zero() {
+    fn sectors_that_were_never_written_stay_zero() {
         let mut sectors = [0; 2 * SECTOR];
         Xts::new(&[1; 64]).decrypt(7, &mut sectors);
         assert!(sectors.iter().all(|byte| *byte == 0));

@@ -1,13 +1,13 @@
-//! Files of a simulated disk: what is seen, and what would survive.
+//! Files of a simulated disk: the content that is seen, and the content that would survive a crash.
 
 use std::collections::BTreeMap;
 
-/// What a disk writes at once or not at all, unless it tears.
+/// The bytes that the disk writes atomically, unless a fault tears them.
 pub(super) const SECTOR: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Inode {
-    /// What reading shows.
+    /// The content that a read returns.
     pub(super) seen: Vec<u8>,
     pub(super) durable: Vec<u8>,
     /// For each sector of `seen`, whether it was written since the last sync.
@@ -38,13 +38,13 @@ impl Change {
 }
 
 impl Inode {
-    /// A file that holds this for sure.
+    /// Makes a file with durable content.
     pub(super) fn holding(content: Vec<u8>) -> Inode {
         let dirty = vec![false; content.len().div_ceil(SECTOR)];
         Inode { seen: content.clone(), durable: content, dirty }
     }
 
-    /// Makes it shorter for good.
+    /// Truncates the file durably.
     pub(super) fn cut(&mut self, length: usize) {
         self.seen.truncate(length);
         self.durable.truncate(length);

@@ -1,9 +1,9 @@
-//! A machine that several simulated things are part of, so that all of them stop at once.
+//! A machine that several simulated parts belong to, so that all of them stop at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A simulated machine. It counts what is done to its parts, and stops where it was planned to.
+/// A simulated machine. It counts the calls to its parts (its steps) and stops at a planned one.
 #[derive(Debug, Clone, Default)]
 pub struct Machine {
     state: Arc<Mutex<State>>,
@@ -13,48 +13,48 @@ pub struct Machine {
 struct State {
     steps: u64,
     planned: Option<(u64, Moment)>,
-    /// A place where it stops when it comes there.
-    aimed: Option<(String, Moment)>,
+    /// The site at which the machine stops next.
+    planned_site: Option<(String, Moment)>,
     down: bool,
-    /// Where it stopped last.
+    /// The step at which the machine stopped last.
     stopped_at: String,
-    tolls: BTreeMap<String, Toll>,
-    /// The steps that change something: their numbers and places.
+    counts: BTreeMap<String, StepCounts>,
+    /// The numbers and sites of the steps that change a part.
     changing: Vec<(u64, String)>,
-    /// A hash of all steps so far, in their order.
+    /// A hash of the sites of all steps so far, in their order.
     trace: u64,
 }
 
-/// When a machine stops, seen from what is being done.
+/// The moment of a step at which the machine stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Moment {
-    /// It has not begun.
+    /// Before the step has taken effect.
     Before,
-    /// It has begun, and its outcome is left to chance.
+    /// During the step; whether it takes effect is random.
     Within,
-    /// It has happened, and nobody has heard of it.
+    /// After the step has taken effect, before its caller gets the result.
     After,
 }
 
-/// What has happened in one place.
+/// The number of steps and stops at one site.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Toll {
-    /// How often it was come to.
+pub struct StepCounts {
+    /// The number of steps.
     pub steps: u64,
-    /// How often the machine stopped there: before, within and after.
+    /// The number of stops before, within and after a step.
     pub stops: [u64; 3],
-    /// Whether what is done there changes anything; where not, only `Before` makes sense.
+    /// Whether the steps change a part. If not, the machine stops only before them.
     pub changes: bool,
 }
 
-/// How a step goes.
+/// How a step ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// As if nothing were.
-    Goes,
-    /// The machine stops with it.
+pub enum StepOutcome {
+    /// Normally.
+    Proceeds,
+    /// The machine stops at this step.
     Stops(Moment),
-    /// The machine has stopped before.
+    /// The machine had stopped before this step.
     Down,
 }
 
@@ -63,92 +63,94 @@ impl Machine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has it stop at the step that comes after so many others from now on. Where that changes nothing, it stops
-    /// before it, or not at all if `moment` is another.
+    /// Plans a stop after `skip` more steps. At a step that changes nothing, the machine stops if `moment` is
+    /// `Before`, and otherwise not at all.
     pub fn stop_at(&self, skip: u64, moment: Moment) {
         let mut state = self.lock();
         state.planned = Some((state.steps + skip, moment));
     }
 
-    /// Has it stop once, at the next step in this place that changes something, also after another start.
-    pub fn stop_in(&self, place: &str, moment: Moment) {
-        self.lock().aimed = Some((place.to_owned(), moment));
+    /// Plans one stop, at the next step at `site` that changes a part. The plan outlasts a restart.
+    pub fn stop_at_site(&self, site: &str, moment: Moment) {
+        self.lock().planned_site = Some((site.to_owned(), moment));
     }
 
-    /// Stops it between two steps.
+    /// Stops the machine between two steps.
     pub fn stop(&self) {
         self.lock().down = true;
     }
 
-    /// Whether it has stopped and was not started again.
+    /// Returns whether the machine has stopped and was not started again.
     pub fn is_down(&self) -> bool {
         self.lock().down
     }
 
-    /// Starts it again, with nothing planned. Its parts are started by whoever knows what they have kept.
+    /// Starts the machine again, with no stop after a number of steps. The caller starts its parts.
     pub fn start(&self) {
         let mut state = self.lock();
         (state.down, state.planned) = (false, None);
     }
 
-    /// How many steps there were.
+    /// Returns the number of steps so far.
     pub fn steps(&self) -> u64 {
         self.lock().steps
     }
 
-    /// The numbers and places of the steps that change something, from the first.
+    /// Returns the numbers and sites of all steps so far that change a part.
     pub fn changing_steps(&self) -> Vec<(u64, String)> {
         self.lock().changing.clone()
     }
 
-    /// Where it stopped last.
+    /// Returns the step at which the machine stopped last.
     pub fn stopped_at(&self) -> String {
         self.lock().stopped_at.clone()
     }
 
-    /// What was done so far, by place.
-    pub fn tolls(&self) -> BTreeMap<String, Toll> {
-        self.lock().tolls.clone()
+    /// Returns the number of steps and stops so far, by site.
+    pub fn step_counts(&self) -> BTreeMap<String, StepCounts> {
+        self.lock().counts.clone()
     }
 
-    /// A number that is the same for two machines to which the same was done in the same order.
+    /// Returns a hash that is equal for two machines with the same steps in the same order.
     pub fn trace(&self) -> u64 {
         self.lock().trace
     }
 
-    /// Something is about to be done to a part.
-    pub fn step(&self, part: &str, what: &str, object: &str, changes: bool) -> Step {
+    /// Counts a call to a part and returns how it ends. The call's site is `part`, `what` and `object` together.
+    pub fn step(&self, part: &str, what: &str, object: &str, changes: bool) -> StepOutcome {
         let mut state = self.lock();
         if state.down {
-            return Step::Down;
+            return StepOutcome::Down;
         }
-        let place = format!("{part} {what} {object}").trim_end().to_owned();
+        let site = format!("{part} {what} {object}").trim_end().to_owned();
         let number = state.steps;
         state.steps += 1;
-        state.trace = place
+        state.trace = site
             .bytes()
             .fold(state.trace, |trace, byte| (trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-        let toll = state.tolls.entry(place.clone()).or_default();
-        toll.steps += 1;
-        toll.changes |= changes;
+        let counts_here = state.counts.entry(site.clone()).or_default();
+        counts_here.steps += 1;
+        counts_here.changes |= changes;
         if changes {
-            state.changing.push((number, place.clone()));
+            state.changing.push((number, site.clone()));
         }
-        let moment = if let Some((_, moment)) = state.aimed.take_if(|(aimed, _)| changes && *aimed == place) {
+        let moment = if let Some((_, moment)) =
+            state.planned_site.take_if(|(planned_site, _)| changes && *planned_site == site)
+        {
             moment
         } else if let Some((_, moment)) = state.planned.take_if(|(planned, _)| *planned == number) {
             moment
         } else {
-            return Step::Goes;
+            return StepOutcome::Proceeds;
         };
         if !changes && moment != Moment::Before {
-            return Step::Goes;
+            return StepOutcome::Proceeds;
         }
-        if let Some(toll) = state.tolls.get_mut(&place) {
-            toll.stops[moment as usize] += 1;
+        if let Some(counts_here) = state.counts.get_mut(&site) {
+            counts_here.stops[moment as usize] += 1;
         }
         state.down = true;
-        state.stopped_at = format!("step {number}, {moment:?} {place}");
-        Step::Stops(moment)
+        state.stopped_at = format!("step {number}, {moment:?} {site}");
+        StepOutcome::Stops(moment)
     }
 }

@@ -1,4 +1,4 @@
-//! A simulated disk does what disks do.
+//! The [`Storage`] operations of a simulated disk.
 
 use std::io::{self, ErrorKind};
 
@@ -34,7 +34,7 @@ impl Storage for SimulatedDisk {
         self.call(Call::Write, Target::File(file, offset), |disk| {
             let bytes: usize = parts.iter().map(|part| part.len()).sum();
             let begin = offset as usize;
-            disk.room_for(file.inode, begin + bytes)?;
+            disk.check_capacity(file.inode, begin + bytes)?;
             let inode = &mut disk.inodes[file.inode];
             inode.resize(begin + bytes);
             let mut at = begin;
@@ -68,7 +68,7 @@ impl Storage for SimulatedDisk {
 
     fn allocate(&self, file: &SimulatedFile, bytes: u64) -> io::Result<()> {
         self.call(Call::Allocate, Target::File(file, 0), |disk| {
-            disk.room_for(file.inode, bytes as usize)?;
+            disk.check_capacity(file.inode, bytes as usize)?;
             disk.inodes[file.inode].resize(bytes as usize);
             Ok(())
         })

@@ -1,12 +1,12 @@
-//! What a call on a simulated disk is about, and the directory's lock.
+//! The target of a call on a simulated disk, and the directory's lock.
 
 use super::{SimulatedDisk, SimulatedFile};
 
-/// What a call is about.
+/// The target of a call.
 pub(super) enum Target<'a> {
     Directory,
     Name(&'a str),
-    /// A place in a file.
+    /// An offset in a file.
     File(&'a SimulatedFile, u64),
 }
 

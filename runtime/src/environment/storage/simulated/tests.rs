@@ -14,7 +14,7 @@ fn content_after_crash(seed: u64, sync: bool) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn what_is_synced_survives_and_what_is_not_comes_in_any_part() {
+fn synced_content_survives_and_any_part_of_unsynced_content_may() {
     let mut lengths = std::collections::BTreeSet::new();
     for seed in 0..50 {
         assert_eq!(content_after_crash(seed, true), Some(vec![7; 4096]));
@@ -54,7 +54,7 @@ fn a_sync_that_fails_lies_afterwards() {
 }
 
 #[test]
-fn a_full_disk_refuses_what_needs_room_and_takes_what_does_not() {
+fn a_full_disk_refuses_only_calls_that_need_space() {
     let disk = SimulatedDisk::new(0, 1024);
     let file = disk.create("a").unwrap();
     disk.allocate(&file, 1024).unwrap();
@@ -96,14 +96,14 @@ fn a_machine_stops_all_its_parts_at_the_step_that_was_planned() {
         assert!(machine.is_down() && disks[1].list().is_err());
         let steps = machine.changing_steps();
         assert_eq!((steps.len(), &steps[3]), (4, &(3, "one Sync a".to_owned())));
-        assert_eq!(machine.tolls()["one Sync a"].stops[moment as usize], 1);
+        assert_eq!(machine.step_counts()["one Sync a"].stops[moment as usize], 1);
         machine.start();
         assert_eq!(disks[1].list().unwrap(), ["b"]);
     }
 }
 
 #[test]
-fn what_changes_nothing_is_stopped_at_before_it_or_not_at_all() {
+fn a_call_that_changes_nothing_is_stopped_before_it_or_not_at_all() {
     let machine = Machine::default();
     let disk = SimulatedDisk::new(7, 1 << 20);
     disk.attach(&machine, "disk");

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use weir_runtime::agent::{Ending, Stop};
 use weir_runtime::number_from_environment;
-use weir_runtime::storage::{Moment, Toll};
+use weir_runtime::storage::{Moment, StepCounts};
 
 use world::{Aim, WAYS, Way, World, simulate};
 
@@ -34,7 +34,7 @@ const HISTORIES: u64 = 5_000;
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
 
 /// What was done where, and a history in which it was.
-type Coverage = BTreeMap<String, (Toll, u64)>;
+type Coverage = BTreeMap<String, (StepCounts, u64)>;
 
 /// A short history in which the machine stops at this step, or at none. Says whether it has.
 async fn stop_once(seed: u64, way: Way, at: Option<(u64, Moment)>) -> (World, Result<bool, String>) {
@@ -131,8 +131,8 @@ fn told(world: &World, seed: u64, way: Way, what: &str) -> String {
 }
 
 fn add(coverage: &mut Coverage, world: &World, seed: u64) {
-    for (place, Toll { steps, stops, changes }) in world.machine.tolls() {
-        let (toll, _) = coverage.entry(place).or_insert((Toll::default(), seed));
+    for (place, StepCounts { steps, stops, changes }) in world.machine.step_counts() {
+        let (toll, _) = coverage.entry(place).or_insert((StepCounts::default(), seed));
         toll.steps += steps;
         toll.changes |= changes;
         toll.stops.iter_mut().zip(stops).for_each(|(sum, stops)| *sum += stops);
@@ -185,7 +185,7 @@ fn missed(coverage: &Coverage) -> Vec<(u64, Aim)> {
 fn show(coverage: &Coverage) -> String {
     let mut text =
         format!("{:<46} {:>9} {:>8} {:>8} {:>8}\n", "stopped at", "calls", "before", "within", "after");
-    for (place, (Toll { steps, stops: [before, within, after], .. }, _)) in coverage {
+    for (place, (StepCounts { steps, stops: [before, within, after], .. }, _)) in coverage {
         text += &format!("{place:<46} {steps:>9} {before:>8} {within:>8} {after:>8}\n");
     }
     text

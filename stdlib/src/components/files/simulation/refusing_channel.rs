@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use weir_runtime::SeededRandom;
-use weir_runtime::channel::{Channel, Hooked, ReserveError};
+use weir_runtime::channel::{Channel, HookedChannel, ReserveError};
 
 /// One put in so many is refused.
 const REFUSED_ONE_IN: u64 = 60;
@@ -17,5 +17,5 @@ pub(super) fn refusing_channel(
         true => Err(ReserveError::Closed),
         false => Ok(()),
     };
-    Arc::new(Hooked::new(channel).before_reserve(now_and_then))
+    Arc::new(HookedChannel::new(channel).before_reserve(now_and_then))
 }

@@ -424,7 +424,7 @@ impl World {
 
     /// Has the machine stop in a place, whenever it comes there.
     pub(super) fn aim(&self, (place, moment): &Aim) {
-        self.machine.stop_in(place, *moment);
+        self.machine.stop_at_site(place, *moment);
     }
 
     /// Has the machine stop at a step, seen from now.

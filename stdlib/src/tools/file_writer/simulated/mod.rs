@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use weir_runtime::SeededRandom;
-use weir_runtime::storage::{Machine, Moment, Step};
+use weir_runtime::storage::{Machine, Moment, StepOutcome};
 
 use super::error::Operation;
 
@@ -332,10 +332,10 @@ impl Simulated {
     ) -> Result<(MutexGuard<'_, State>, Extent), SimulatedError> {
         let (delay, fails, extent, step) = {
             let mut state = self.lock();
-            let step = state.machine.as_ref().map_or(Step::Goes, |machine| {
+            let step = state.machine.as_ref().map_or(StepOutcome::Proceeds, |machine| {
                 machine.step("sink", &format!("{operation:?}"), kind(path), changes)
             });
-            if state.crashed || matches!(step, Step::Down | Step::Stops(Moment::Before)) {
+            if state.crashed || matches!(step, StepOutcome::Down | StepOutcome::Stops(Moment::Before)) {
                 return Err(SimulatedError("the machine has crashed"));
             }
             state.calls.push((operation, path.to_string()));
@@ -346,8 +346,12 @@ impl Simulated {
                     return Err(SimulatedError("the machine has crashed"));
                 }
             }
-            let extent = if step == Step::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
-            let delay = match state.machine.is_some() && step == Step::Goes && state.random.below(4) == 0 {
+            let extent =
+                if step == StepOutcome::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
+            let delay = match state.machine.is_some()
+                && step == StepOutcome::Proceeds
+                && state.random.below(4) == 0
+            {
                 true => Duration::from_millis(1 + state.random.below(DELAY_MS_MAX)),
                 false => state.delay,
             };
@@ -357,7 +361,7 @@ impl Simulated {
             sleep(delay).await;
         }
         let state = self.lock();
-        if state.machine.as_ref().is_some_and(|machine| step == Step::Goes && machine.is_down()) {
+        if state.machine.as_ref().is_some_and(|machine| step == StepOutcome::Proceeds && machine.is_down()) {
             return Err(SimulatedError("the machine has stopped before it"));
         }
         if fails { Err(SimulatedError("it was told to fail")) } else { Ok((state, extent)) }

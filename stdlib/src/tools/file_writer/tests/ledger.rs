@@ -5,7 +5,7 @@ mod put_back;
 mod renamed;
 
 use weir_runtime::batch::Identities;
-use weir_runtime::channel::Forgotten;
+use weir_runtime::channel::LedgerLoss;
 
 use super::super::error::Operation;
 use super::*;
@@ -70,7 +70,7 @@ impl Rig {
     /// Recovers as an agent without a durable channel does.
     async fn recover(&mut self) -> Result<(), Failure> {
         let found = self.sink.recover().await?;
-        let refused = found.forgotten.map(|Forgotten { what, way_out }| format!("{what}. {way_out}"));
+        let refused = found.forgotten.map(|LedgerLoss { what, remedy }| format!("{what}. {remedy}"));
         refused.map_or(Ok(()), |refused| Err(Failure::permanent(refused)))
     }
 

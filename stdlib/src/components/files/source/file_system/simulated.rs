@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use weir_runtime::BlockingExecutor;
-use weir_runtime::storage::{Machine, Moment, SimulatedDisk, Step};
+use weir_runtime::storage::{Machine, Moment, SimulatedDisk, StepOutcome};
 
 use super::{FileSystem, OpenFile, OpenPositions, found_among};
 use crate::components::files::source::discovery::{Directory, FoundFile, Scan};
@@ -201,7 +201,7 @@ impl SimulatedFileSystem {
     fn act(&self, what: &str, act: impl FnOnce(&mut Files) -> io::Result<()>) -> io::Result<()> {
         self.begin(what)?;
         let step = self.machine.step("source", what, "file", true);
-        if matches!(step, Step::Down | Step::Stops(Moment::Before)) {
+        if matches!(step, StepOutcome::Down | StepOutcome::Stops(Moment::Before)) {
             return Err(io::Error::other("the machine is down"));
         }
         act(&mut self.lock())

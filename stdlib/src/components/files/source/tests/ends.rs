@@ -100,17 +100,17 @@ async fn a_ledger_that_was_put_back_is_noticed_behind_a_channel_in_memory() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
     let mark = |mark| Recovered { mark, ..Recovered::default() };
-    let mut trial = setting.begin_behind(|channel| channel.hold_against("out", &mark(7)).unwrap()).await;
+    let mut trial = setting.begin_behind(|channel| channel.check_recovered("out", &mark(7)).unwrap()).await;
     trial.lines(2).await;
     let setting = trial.end().await;
     let mut setting = setting;
     for (now, message) in [(6, "ends with entry 6, and had entry 7"), (0, "the ledger was deleted")] {
-        let trial = setting.begin_behind(|channel| channel.hold_against("out", &mark(now)).unwrap()).await;
+        let trial = setting.begin_behind(|channel| channel.check_recovered("out", &mark(now)).unwrap()).await;
         let failure = awaited(message, trial.running).await.unwrap().unwrap_err();
         assert!(failure.is_permanent() && failure.to_string().contains(message), "{failure}");
         setting = trial.setting;
     }
-    let trial = setting.begin_behind(|channel| channel.hold_against("out", &mark(8)).unwrap()).await;
+    let trial = setting.begin_behind(|channel| channel.check_recovered("out", &mark(8)).unwrap()).await;
     trial.end().await;
 }
 
