@@ -1,14 +1,18 @@
 //! The checker: what checks of every kind need to know and to note.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_plan::{HoleFormat, Value};
+use weir_plan::Value;
 
+use crate::analysis::expressions::{ExpressionType, Use, UseId};
+use crate::analysis::notes::Notes;
+use crate::analysis::settings::Origin;
 use crate::diagnostics::Diagnostic;
 use crate::files::sources::Files;
 use crate::names::scopes::Scopes;
+use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, Library, SettingSignature};
 use crate::types::{SchemaType, Type};
 
@@ -66,16 +70,10 @@ pub(crate) struct Checker<'c> {
     /// The environment's variables, where they may be read.
     pub(crate) environment: Option<&'c BTreeMap<String, String>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// The holes since they were last taken out.
-    pub(crate) holes: Vec<OpenHole>,
-    /// The headers that settings name, since they were last taken out.
-    pub(crate) headers: Vec<(String, Span)>,
-    /// The values that only one component may have, since they were last taken out.
-    pub(crate) exclusive: Vec<Exclusive>,
-    /// The declarations that were used.
-    pub(crate) used: HashSet<Span>,
-    /// The lets of steps, by their places.
-    pub(crate) locals: BTreeMap<Span, String>,
+    /// What was found for the analysis.
+    pub(crate) notes: Notes,
+    /// The use that the text at hand is checked for.
+    pub(crate) current_use: UseId,
 }
 
 /// A param and its value; the value is none if something about it has been reported.
@@ -84,29 +82,9 @@ pub(crate) struct ParamValue {
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
     pub(crate) value: Option<Value>,
+    pub(crate) origin: Origin,
     /// Where its type stands.
     pub(crate) declared: Span,
-}
-
-/// A hole that events fill; it is checked when their columns are known.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenHole {
-    pub(crate) column: String,
-    pub(crate) span: Span,
-    pub(crate) name_span: Span,
-    pub(crate) format: HoleFormat,
-    pub(crate) format_span: Option<Span>,
-}
-
-/// A value that only one component may have.
-#[derive(Debug, Clone)]
-pub(crate) struct Exclusive {
-    pub(crate) setting: String,
-    pub(crate) value_type: Type,
-    pub(crate) value: Value,
-    /// Whether it is held apart: those that are share it with none of them, and with all others.
-    pub(crate) apart: bool,
-    pub(crate) span: Span,
 }
 
 impl<'c> Checker<'c> {
@@ -120,12 +98,32 @@ impl<'c> Checker<'c> {
             schemas: HashMap::new(),
             environment: None,
             diagnostics: Vec::new(),
-            holes: Vec::new(),
-            headers: Vec::new(),
-            exclusive: Vec::new(),
-            used: HashSet::new(),
-            locals: BTreeMap::new(),
+            notes: Notes::default(),
+            current_use: UseId::NONE,
         }
+    }
+
+    /// Notes that a mention uses a definition, and that its qualifier uses an import.
+    pub(crate) fn uses(&mut self, mention: Mention<'_>, definition: Span) {
+        self.notes.uses.note(mention.name_span, definition);
+        if let Some(qualifier) = mention.qualifier
+            && let Some(import) = self.scopes.get(mention.span.file, qualifier)
+        {
+            let end = mention.span.start + qualifier.len() as u32;
+            self.notes.uses.note(Span { end, ..mention.span }, import.declared);
+        }
+    }
+
+    /// Begins a use of an interceptor or a quality by a step; the use that the step itself belongs to.
+    pub(crate) fn enter_use(&mut self, of: Span, at: Span) -> UseId {
+        let within = self.current_use;
+        self.current_use = self.notes.use_list.add(Use { of, at, within });
+        within
+    }
+
+    /// Notes the type of an expression at the use at hand; none for an unknown one.
+    pub(crate) fn note_type(&mut self, span: Span, found: Option<ExpressionType>) {
+        self.notes.types.note(span, self.current_use, found);
     }
 
     pub(crate) fn report(&mut self, diagnostic: impl Into<Diagnostic>) {

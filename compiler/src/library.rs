@@ -12,6 +12,7 @@ use crate::diagnostics::{Diagnostic, DuplicateName, Misplaced, NameOf, Severity,
 use crate::expressions::functions::signature_of_extern;
 use crate::files::sources::Files;
 use crate::files::syntax;
+use crate::names::definitions::Definitions;
 use crate::names::scopes::Scopes;
 use crate::signatures::classes::Class;
 use crate::signatures::{
@@ -43,10 +44,13 @@ impl Library {
             let parsed = parse(id, &text);
             let errors = parsed.errors.into_iter();
             reader.diagnostics.extend(errors.map(|error| syntax::diagnostic(error, &reader.library.files)));
-            reader.items.extend(parsed.file.items.into_iter().map(|item| item.kind));
+            let items = parsed.file.items;
+            items.iter().for_each(|item| reader.definitions.item(item));
+            reader.items.extend(items.into_iter().map(|item| item.kind));
         }
         reader.read();
-        let Reader { library, mut diagnostics, .. } = reader;
+        let Reader { mut library, mut diagnostics, definitions, .. } = reader;
+        library.definitions = Arc::new(definitions);
         diagnostics.extend(check_defaults(&library));
         if diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
             return Err(Box::new(LibraryError { files: library.files, diagnostics }));
@@ -59,6 +63,7 @@ impl Library {
 #[derive(Default)]
 struct Reader {
     library: Library,
+    definitions: Definitions,
     items: Vec<ItemKind>,
     diagnostics: Vec<Diagnostic>,
     places: HashMap<(Option<&'static str>, Arc<str>), Span>,
@@ -177,7 +182,7 @@ impl Reader {
         }
         let class_span = item.class.span;
         let signature = Signature { name: item.name, class, class_span, group, emits, needs, shortfalls };
-        self.library.components.insert((item.role, name), signature);
+        self.library.components.insert((item.role, name), Arc::new(signature));
     }
 
     fn group(&mut self, signature: tree::Signature) -> Group {

@@ -1,21 +1,21 @@
 //! Tests of programs: whether what they send and expect can be.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use weir_grammar::tree::{
     Act, ActKind, Block, Entry, Expression, ExpressionKind, Fault, Path, Role, Test, TextPart,
 };
 use weir_plan::Value;
 
+use crate::analysis::graph::Component;
 use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{DuplicateEntry, Misplaced, UnknownName, WrongType};
 use crate::expressions::no_such_column;
-use crate::flows::{Declared, REJECTS};
+use crate::flows::REJECTS;
 use crate::names::scopes::{ComponentIndex, Meaning};
+use crate::names::visit::Mention;
 use crate::spelling::{nearest, role_in_words};
 use crate::types::Type;
-use crate::types::columns::Columns;
 
 /// How a component can be told to fail, besides a number of times.
 const FAULTS: [&str; 1] = ["disk_full"];
@@ -26,9 +26,7 @@ const NOTHING: [&str; 2] = ["loss", "duplicates"];
 /// Checks the tests of a program.
 pub(crate) struct ProgramTests<'a, 'c> {
     pub(crate) checker: &'a mut Checker<'c>,
-    pub(crate) components: &'a [Declared],
-    /// The columns of the events that come out of each source and into each sink.
-    pub(crate) columns: &'a [Option<Arc<Columns>>],
+    pub(crate) components: &'a [Component],
     /// Whether there are parts of flows that could not be read.
     pub(crate) broken: bool,
     pub(crate) titles: HashMap<String, weir_grammar::Span>,
@@ -53,7 +51,8 @@ impl ProgramTests<'_, '_> {
                 }
             }
             ActKind::Expect(path, events) if path.qualifier.is_none() && &*path.name.text == REJECTS => {
-                let rejects = self.components.iter().position(|component| component.rejects_of.is_some());
+                let rejects =
+                    self.components.iter().position(|component| component.declared.rejects_of.is_some());
                 match rejects {
                     Some(index) => self.events(events, index, false),
                     None if self.broken => {}
@@ -99,7 +98,11 @@ impl ProgramTests<'_, '_> {
     fn component(&mut self, path: &Path, roles: &[Role]) -> Option<ComponentIndex> {
         let span = path.span();
         match self.checker.scopes.path(path).map(|named| named.meaning) {
-            Some(Meaning::Component(index, role)) if roles.contains(&role) => Some(index),
+            Some(Meaning::Component(index, role)) if roles.contains(&role) => {
+                let declared = self.components[index].declared.span;
+                self.checker.uses(Mention::of_path(path), declared);
+                Some(index)
+            }
             Some(Meaning::Broken) => None,
             Some(meaning) => {
                 let name = format!("{} `{}`", meaning.in_words(), path.name.text);
@@ -123,7 +126,9 @@ impl ProgramTests<'_, '_> {
                 None
             }
             None => {
-                let fitting = self.components.iter().filter(|component| roles.contains(&component.role));
+                let written = self.components.iter().filter(|component| !component.implicit);
+                let declared = written.map(|component| &component.declared);
+                let fitting = declared.filter(|component| roles.contains(&component.role));
                 let near =
                     nearest(&path.name.text, fitting.map(|component| &*component.name)).map(str::to_owned);
                 let wanted = match roles {
@@ -165,7 +170,9 @@ impl ProgramTests<'_, '_> {
     }
 
     fn fields(&mut self, block: &Block, index: ComponentIndex) {
-        let Some(columns) = self.columns.get(index).cloned().flatten() else { return };
+        let Some(columns) = self.components.get(index).and_then(|component| component.events.clone()) else {
+            return;
+        };
         for Entry { name, value } in &block.entries {
             let Some(column) = columns.columns.get(&*name.text) else {
                 if columns.lacks(&name.text) {
@@ -173,6 +180,7 @@ impl ProgramTests<'_, '_> {
                 }
                 continue;
             };
+            column.named.iter().for_each(|named| self.checker.notes.uses.note(name.span, *named));
             let expectation =
                 Expectation { value_type: &column.value_type, optional: column.optional, setting: None };
             if matches!(column.value_type, Type::Json | Type::Map(_) | Type::Schema(_) | Type::Decimal(..)) {

@@ -62,6 +62,16 @@ pub(crate) fn role_in_words(role: Role) -> &'static str {
     }
 }
 
+/// A step's text on one line, not too long for a report.
+pub(crate) fn label(text: &str) -> String {
+    const LETTERS_MAX: usize = 60;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LETTERS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

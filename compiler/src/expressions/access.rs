@@ -17,8 +17,8 @@ impl Typer<'_, '_> {
     pub(super) fn name(&mut self, name: &str, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let span = given.span;
         if let Some(binding) = self.bindings.names.get(name) {
-            if let Binding::Local { declared, .. } = binding {
-                self.checker.used.insert(*declared);
+            if let Some(declared) = binding.declared() {
+                self.checker.notes.uses.note(span, declared);
             }
             return self.binding(binding, span);
         }
@@ -30,7 +30,7 @@ impl Typer<'_, '_> {
             return None;
         }
         match named {
-            Some(named) => self.named(named, name, span, expected),
+            Some(named) => self.named(named, Mention::plain(name, span), expected),
             None if matches!(name, weir_plan::BODY | "headers") && self.columns.is_some() => {
                 self.column(name, span)
             }
@@ -40,10 +40,8 @@ impl Typer<'_, '_> {
                 let bound = self.bindings.names.keys().map(AsRef::as_ref);
                 let candidates = values.chain(columns.map(AsRef::as_ref)).chain(bound);
                 let near = nearest(name, candidates).map(str::to_owned);
-                let near = near.or_else(|| {
-                    let mention = Mention { qualifier: None, name, span };
-                    self.checker.scopes.near(mention, Meaning::is_value)
-                });
+                let near =
+                    near.or_else(|| self.checker.scopes.near(Mention::plain(name, span), Meaning::is_value));
                 let wanted =
                     if self.columns.is_some() { "field, param or let" } else { "parameter, param or let" };
                 let (name, quote) = (name.to_owned(), expected.is_some_and(Type::is_textual));
@@ -56,10 +54,10 @@ impl Typer<'_, '_> {
     fn binding(&mut self, binding: &Binding, span: Span) -> Option<Typed> {
         match binding {
             Binding::Broken => None,
-            Binding::Constant { value, value_type } => {
+            Binding::Constant { value, value_type, .. } => {
                 Some(constant(value.clone(), value_type.clone(), span))
             }
-            Binding::Column { name, required, span: named_at } => {
+            Binding::Column { name, required, span: named_at, .. } => {
                 let typed = self.column(name, *named_at)?;
                 let typed = if *required { self.present(typed)? } else { typed };
                 Some(Typed { span, ..typed })
@@ -75,11 +73,12 @@ impl Typer<'_, '_> {
     }
 
     /// A param or a let: it stands for its value.
-    fn named(&mut self, named: Named<'_>, name: &str, span: Span, expected: Option<&Type>) -> Option<Typed> {
+    fn named(&mut self, named: Named<'_>, mention: Mention<'_>, expected: Option<&Type>) -> Option<Typed> {
+        let (name, span) = (mention.name, mention.span);
         match named.meaning {
             Meaning::Broken => None,
             Meaning::Let(item) => {
-                self.checker.used.insert(named.declared);
+                self.checker.uses(mention, named.declared);
                 let constant = match &item.value.kind {
                     // Text takes the form of the type that is expected where it is used.
                     ExpressionKind::Text(_) | ExpressionKind::List(_) | ExpressionKind::Null => {
@@ -92,7 +91,7 @@ impl Typer<'_, '_> {
                 typed_constant(constant.value, value_type, span)
             }
             Meaning::Param => {
-                self.checker.used.insert(named.declared);
+                self.checker.uses(mention, named.declared);
                 let param = self.checker.params.get(&named.declared)?.clone()?;
                 let wanted = match expected {
                     Some(wanted) if wanted.is_setting_only() || param.value_type == *wanted => {
@@ -125,9 +124,9 @@ impl Typer<'_, '_> {
             && let Some(Meaning::File(file)) =
                 self.checker.scopes.get(inner.span.file, qualifier).map(|named| named.meaning)
         {
-            let mention = Mention { qualifier: Some(qualifier), name: &name.text, span: given.span };
+            let mention = Mention::of_member(qualifier, inner.span, name);
             return match self.checker.scopes.mention(mention) {
-                Some(named) => self.named(named, &name.text, given.span, expected),
+                Some(named) => self.named(named, mention, expected),
                 None => {
                     let near = nearest(&name.text, self.checker.scopes.values(file));
                     let near = near.map(|near| format!("{qualifier}.{near}"));
@@ -140,7 +139,7 @@ impl Typer<'_, '_> {
         if let ExpressionKind::Name(qualifier) = &inner.kind
             && !self.means_something(qualifier, inner.span)
         {
-            let mention = Mention { qualifier: Some(qualifier), name: &name.text, span: given.span };
+            let mention = Mention::of_member(qualifier, inner.span, name);
             let near = self.checker.scopes.near(mention, Meaning::is_value);
             if near.is_some() {
                 let (name, wanted) = (format!("{qualifier}.{}", name.text), "param or let");
@@ -162,6 +161,7 @@ impl Typer<'_, '_> {
             self.report(UnknownName { name, wanted, near, quote: false, span: given.span });
             return None;
         };
+        self.checker.notes.uses.note(name.span, field.span);
         let mut merged = Merged::of([&typed]);
         merged.sensitive |= field.sensitive;
         let operation = Operation::Field(Box::new(typed.planned.clone()), name.text.to_string());
@@ -227,8 +227,11 @@ impl Typer<'_, '_> {
         if let ExpressionKind::Name(name) = &given.kind
             && let Some(binding) = self.bindings.names.get(name)
         {
+            if let Some(declared) = binding.declared() {
+                self.checker.notes.uses.note(given.span, declared);
+            }
             return match binding {
-                Binding::Constant { value, value_type } if value_type == wanted => Some(value.clone()),
+                Binding::Constant { value, value_type, .. } if value_type == wanted => Some(value.clone()),
                 Binding::Broken => None,
                 _ => {
                     let found = format!("`{name}`, which is known only with each event");

@@ -23,11 +23,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks the bodies of all functions; none if one of them is wrong, which has been reported.
-    pub(crate) fn function_bodies(&mut self, modules: &[Module]) -> Option<Vec<Function>> {
+    /// Checks the bodies of all functions; none for each that is wrong, which has been reported.
+    pub(crate) fn function_bodies(&mut self, modules: &[Module]) -> Vec<Option<Function>> {
         let functions = modules.iter().flat_map(|module| &module.tree.items).filter_map(function);
-        let bodies: Vec<Option<Function>> = functions.map(|function| self.function_body(function)).collect();
-        bodies.into_iter().collect()
+        functions.map(|function| self.function_body(function)).collect()
     }
 
     fn function_body(&mut self, function: &tree::Function) -> Option<Function> {
@@ -72,7 +71,7 @@ impl Checker<'_> {
             };
             bindings.next += 1;
             self.bind_once(&item.name, binding, &mut bindings);
-            self.locals.insert(item.name.span, item.name.text.to_string());
+            self.notes.locals.insert(item.name.span, item.name.text.to_string());
             lets.push(typed.planned);
         }
         let result = Typer::new(self, None, &bindings).typed(&function.value, Some(&signature.result));

@@ -8,8 +8,10 @@ use weir_grammar::tree::{Argument, Call, Expression};
 use weir_plan::{Operation, Value};
 
 use super::{Merged, Typed, Typer, constant};
+use crate::checker::Checker;
 use crate::diagnostics::{UnknownName, WrongArguments, WrongType, with_article};
 use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, ParameterSignature};
 use crate::spelling::nearest;
 use crate::types::{Bound, Type};
@@ -19,7 +21,7 @@ impl Typer<'_, '_> {
         let named = self.checker.scopes.path(&call.function);
         let signature = match named.map(|named| (named.meaning, named.declared)) {
             Some((Meaning::Function, declared)) => {
-                self.checker.used.insert(declared);
+                self.checker.uses(Mention::of_path(&call.function), declared);
                 self.checker.functions.get(&declared).cloned()
             }
             Some((Meaning::Broken, _)) => None,
@@ -37,7 +39,10 @@ impl Typer<'_, '_> {
                     _ => {}
                 }
                 match self.checker.library.functions.get(name) {
-                    Some(signature) => Some(signature.clone()),
+                    Some(signature) => {
+                        self.checker.uses(Mention::of_path(&call.function), signature.declared);
+                        Some(signature.clone())
+                    }
                     None => return self.unknown(call),
                 }
             }
@@ -84,6 +89,7 @@ impl Typer<'_, '_> {
                 return None;
             }
         };
+        self.checker.uses_parameters(&signature.parameters, arguments);
         let mut variables: HashMap<Arc<str>, Type> = HashMap::new();
         let mut merged = Merged::default();
         let mut planned = Vec::with_capacity(matched.len());
@@ -159,6 +165,16 @@ impl Typer<'_, '_> {
             return None;
         }
         if parameter.optional { Some(typed) } else { self.present(typed) }
+    }
+}
+
+impl Checker<'_> {
+    /// Notes which parameters the arguments name.
+    pub(crate) fn uses_parameters(&mut self, parameters: &[ParameterSignature], arguments: &[Argument]) {
+        for name in arguments.iter().filter_map(|argument| argument.name.as_ref()) {
+            let parameter = parameters.iter().find(|parameter| *parameter.name == *name.text);
+            parameter.iter().for_each(|parameter| self.notes.uses.note(name.span, parameter.declared));
+        }
     }
 }
 

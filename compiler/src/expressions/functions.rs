@@ -34,7 +34,7 @@ pub(crate) fn signature_of_extern(
         let optional = types.iter().any(|(_, optional)| *optional);
         let types = types.into_iter().map(|(resolved, _)| resolved).collect();
         let (name, default) = (parameter.name.text.as_ref().into(), parameter.default.clone());
-        Ok(ParameterSignature { name, types, optional, default })
+        Ok(ParameterSignature { name, declared: parameter.name.span, types, optional, default })
     });
     let parameters = parameters.collect::<Result<Vec<_>, Box<Diagnostic>>>()?;
     let (result, optional) = resolve(&item.result)?;
@@ -78,6 +78,6 @@ impl Checker<'_> {
         let optional = types.iter().any(|(_, optional)| *optional);
         let types = types.into_iter().map(|(resolved, _)| resolved).collect();
         let (name, default) = (parameter.name.text.as_ref().into(), parameter.default.clone());
-        Some(ParameterSignature { name, types, optional, default })
+        Some(ParameterSignature { name, declared: parameter.name.span, types, optional, default })
     }
 }

@@ -21,6 +21,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind};
 use weir_plan::{Expression as Planned, Operation, Value};
 
+use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
 use crate::spelling::nearest;
@@ -70,7 +71,7 @@ pub(crate) enum Binding {
     /// A value that was computed before.
     Local { number: u32, value_type: Type, optional: bool, sensitive: bool, declared: Span },
     /// A value that is the same for every event, of a type that only settings have.
-    Constant { value: Value, value_type: Type },
+    Constant { value: Value, value_type: Type, declared: Span },
     /// A field or a header, under the name that an interceptor has for it.
     Column {
         name: Arc<str>,
@@ -78,9 +79,23 @@ pub(crate) enum Binding {
         required: bool,
         /// Where the use names it.
         span: Span,
+        /// The parameter.
+        declared: Span,
     },
     /// Something about which everything has been said.
     Broken,
+}
+
+impl Binding {
+    /// The place of the name that has this meaning.
+    pub(crate) fn declared(&self) -> Option<Span> {
+        match self {
+            Binding::Local { declared, .. }
+            | Binding::Constant { declared, .. }
+            | Binding::Column { declared, .. } => Some(*declared),
+            Binding::Broken => None,
+        }
+    }
 }
 
 /// The bindings at a place.
@@ -142,6 +157,18 @@ impl<'a, 'c> Typer<'a, 'c> {
     ///
     /// The result may have another type than the expected one.
     pub(crate) fn typed(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
+        let typed = self.typed_kind(given, expected);
+        let found = typed.as_ref().map(|typed| ExpressionType {
+            value_type: typed.value_type.clone(),
+            optional: typed.optional,
+            sensitive: typed.sensitive,
+            fails: typed.fails.is_some(),
+        });
+        self.checker.note_type(given.span, found);
+        typed
+    }
+
+    fn typed_kind(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let span = given.span;
         match &given.kind {
             ExpressionKind::Broken => None,
@@ -290,6 +317,7 @@ impl<'a, 'c> Typer<'a, 'c> {
             self.report(missing);
             return None;
         };
+        column.named.iter().for_each(|named| self.checker.notes.uses.note(span, *named));
         let optional = column.optional && !self.known.iter().any(|known| **known == *name);
         Some(Typed {
             planned: Planned {

@@ -8,6 +8,7 @@ use weir_grammar::tree::{self, ExpressionKind, TypeName};
 use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{Diagnostic, DuplicateEntry, Misplaced, WrongType};
 use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
 use crate::types::{FieldFormat, FieldType, SchemaType, Type};
 
 /// What a number that is a duration may count.
@@ -30,7 +31,7 @@ impl Checker<'_> {
             let named = self.scopes.path(path)?;
             match named.meaning {
                 Meaning::Schema(schema) => {
-                    self.used.insert(named.declared);
+                    self.uses(Mention::of_path(path), named.declared);
                     // A field of a broken schema is of no use to anybody, and has been reported.
                     self.schema_type(schema).map(Type::Schema)
                 }

@@ -1,15 +1,14 @@
 //! Components whose settings have been checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use weir_grammar::Span;
 use weir_grammar::tree::Shortfall;
 use weir_plan::Value;
 
-use crate::checker::{Exclusive, OpenHole};
+use crate::analysis::graph::Component;
 use crate::diagnostics::RequiredSetting;
-use crate::flows::Declared;
-use crate::signatures::{Library, Named, Signature, Variant};
+use crate::signatures::{Library, Named, Variant};
 use crate::types::Type;
 use crate::values::requirements::{Side, is_met};
 
@@ -24,27 +23,10 @@ pub(crate) struct SetShortfall<'h> {
     pub(crate) place: Span,
 }
 
-/// A component whose settings have been checked.
-#[derive(Debug)]
-pub(crate) struct CheckedComponent<'c> {
-    pub(crate) declared: Declared,
-    /// None if its kind is unknown, which has been reported, or if it is the place of rejected events.
-    pub(crate) signature: Option<&'c Signature>,
-    /// None if something about them has been reported.
-    pub(crate) settings: Option<BTreeMap<String, Value>>,
-    /// Where the settings stand that the program gives.
-    pub(crate) given: HashMap<String, Span>,
-    pub(crate) holes: Vec<OpenHole>,
-    /// The headers that the settings name.
-    pub(crate) headers: Vec<(String, Span)>,
-    /// The values that no other component may have.
-    pub(crate) exclusive: Vec<Exclusive>,
-}
-
-impl<'c> CheckedComponent<'c> {
+impl Component {
     /// What its settings make it do although its class would not.
-    pub(crate) fn shortfalls(&self, library: &'c Library) -> Vec<SetShortfall<'c>> {
-        let (Some(signature), Some(side)) = (self.signature, self.side()) else { return Vec::new() };
+    pub(crate) fn shortfalls<'h>(&'h self, library: &'h Library) -> Vec<SetShortfall<'h>> {
+        let (Some(signature), Some(side)) = (&self.signature, self.side()) else { return Vec::new() };
         let applies = |clause: &Shortfall, values: &BTreeMap<String, Value>| {
             clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
         };
@@ -63,13 +45,13 @@ impl<'c> CheckedComponent<'c> {
     }
 
     /// The variants that its settings are set to, with the settings of each.
-    pub(crate) fn chosen_variants(
-        &self,
-        library: &'c Library,
-    ) -> impl Iterator<Item = (&'c Variant, &BTreeMap<String, Value>)> {
-        let settings = self.signature.into_iter().flat_map(|signature| &signature.group.settings);
+    pub(crate) fn chosen_variants<'h>(
+        &'h self,
+        library: &'h Library,
+    ) -> impl Iterator<Item = (&'h Variant, &'h BTreeMap<String, Value>)> {
+        let settings = self.signature.iter().flat_map(|signature| &signature.group.settings);
         settings.filter_map(|setting| {
-            let value = self.settings.as_ref()?.get(&*setting.name.text)?;
+            let value = self.settings.whole_values()?.get(&*setting.name.text)?;
             let (Type::Named(name), Value::Variant { name: chosen, settings }) = (&setting.value_type, value)
             else {
                 return None;
@@ -79,26 +61,12 @@ impl<'c> CheckedComponent<'c> {
             Some((variant, settings))
         })
     }
-}
-
-impl CheckedComponent<'_> {
-    /// A component of which only the name is known.
-    pub(crate) fn without_settings(declared: Declared) -> Self {
-        CheckedComponent {
-            declared,
-            signature: None,
-            settings: None,
-            given: HashMap::new(),
-            holes: Vec::new(),
-            headers: Vec::new(),
-            exclusive: Vec::new(),
-        }
-    }
 
     /// Its settings, for what is required between it and others.
     pub(crate) fn side(&self) -> Option<Side<'_>> {
-        let (group, values) = (&self.signature?.group, self.settings.as_ref()?);
+        let (signature, settings) = (self.signature.as_ref()?, &self.settings);
         let (name, declared) = (&*self.declared.name, self.declared.span);
-        Some(Side { group, values, given: &self.given, name, declared, implicit: false })
+        let values = settings.whole_values()?;
+        Some(Side { group: &signature.group, values, settings, name, declared, implicit: self.implicit })
     }
 }

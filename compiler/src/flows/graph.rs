@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use weir_grammar::Span;
 use weir_grammar::tree::Role;
 
+use crate::analysis::graph::Declared;
 use crate::diagnostics::{
     ChannelIntoChannel, ChannelNeverFilled, ChannelNeverRead, Cycle, Diagnostic, SeveralReaders, Unused,
 };
-use crate::flows::{Declared, Destination, Edge, Leg};
+use crate::flows::{Destination, Edge, Leg};
 use crate::names::scopes::ComponentIndex;
 
 /// The edges and what they connect.
@@ -184,23 +185,6 @@ pub(crate) fn destinations(leg: &Leg<'_>) -> Vec<(ComponentIndex, Span)> {
             legs.iter().flat_map(destinations).collect()
         }
         Destination::Broken => Vec::new(),
-    }
-}
-
-/// The components that a leg leads to, those of optional branches left out.
-pub(crate) fn required_destinations(leg: &Leg<'_>) -> Vec<ComponentIndex> {
-    match &leg.to {
-        Destination::Copy(branches) => {
-            let required = branches.iter().filter(|(optional, _)| !optional);
-            required.flat_map(|(_, leg)| required_destinations(leg)).collect()
-        }
-        Destination::Match(cases) => cases.iter().flat_map(|(_, leg)| required_destinations(leg)).collect(),
-        Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
-            legs.iter().flat_map(required_destinations).collect()
-        }
-        Destination::Component(..) | Destination::Broken => {
-            destinations(leg).into_iter().map(|(index, _)| index).collect()
-        }
     }
 }
 

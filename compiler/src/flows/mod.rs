@@ -4,35 +4,24 @@
 
 pub(crate) mod components;
 pub(crate) mod graph;
+pub(crate) mod promises;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Chain, Expression, Flow, Path, Role, Stage, Step};
 
+use crate::analysis::graph::Declared;
 use crate::diagnostics::{
     AfterCopy, DeadEnd, Diagnostic, DuplicateEntry, EmptyFlow, Misplaced, NotExhaustive, UnknownName,
     UnreachableArm,
 };
 use crate::names::scopes::{ComponentIndex, Meaning, Scopes};
-use crate::names::visit::is_rest;
+use crate::names::visit::{Mention, is_rest};
 use crate::spelling::{nearest, role_in_words};
 
 /// The name of the place where a flow's rejected events come from.
 pub(crate) const REJECTS: &str = "rejects";
-
-/// What the flows need to know about a component.
-#[derive(Debug, Clone)]
-pub(crate) struct Declared {
-    pub(crate) name: Arc<str>,
-    pub(crate) role: Role,
-    pub(crate) span: Span,
-    /// Whether it is the program's own, not one of an imported file.
-    pub(crate) own: bool,
-    /// The flow whose rejected events come from it, if it is no component at all.
-    pub(crate) rejects_of: Option<usize>,
-}
 
 /// The way of events from a source or a channel to the next channels or sinks.
 #[derive(Debug)]
@@ -82,6 +71,8 @@ pub(crate) struct FlowReader<'c, 't> {
     pub(crate) broken: bool,
     /// Whether there are parts of the flow at hand that could not be read.
     pub(crate) unread: bool,
+    /// The mentions of components, each with the place of the definition.
+    pub(crate) uses: Vec<(Mention<'t>, Span)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -408,6 +399,7 @@ impl<'t> FlowReader<'_, 't> {
         };
         match found {
             Some(index) => {
+                self.uses.push((Mention::of_path(path), self.components[index].span));
                 self.mentions.entry(index).or_insert(span);
                 Resolved::Component(index)
             }

@@ -13,7 +13,7 @@ use crate::names::visit::Mention;
 use crate::spelling::{is_snake_case, is_upper_case, nearest, role_in_words, to_snake_case, to_upper_case};
 
 /// The place of a component in the program's list of components.
-pub(crate) type ComponentIndex = usize;
+pub type ComponentIndex = usize;
 
 /// What a name means.
 #[derive(Debug, Clone, Copy)]

@@ -45,15 +45,11 @@ pub(crate) fn names<'e>(expression: &'e Expression, found: &mut Vec<Mention<'e>>
     while let Some(expression) = open.pop() {
         match &expression.kind {
             ExpressionKind::Name(name) => {
-                found.push(Mention { qualifier: None, name, span: expression.span });
+                found.push(Mention::plain(name, expression.span));
             }
             ExpressionKind::Member(inner, name) => {
                 if let ExpressionKind::Name(qualifier) = &inner.kind {
-                    found.push(Mention {
-                        qualifier: Some(qualifier),
-                        name: &name.text,
-                        span: expression.span,
-                    });
+                    found.push(Mention::of_member(qualifier, inner.span, name));
                 }
             }
             ExpressionKind::Call(call) => found.push(Mention::of_path(&call.function)),
@@ -75,19 +71,37 @@ pub(crate) fn names<'e>(expression: &'e Expression, found: &mut Vec<Mention<'e>>
 pub(crate) struct Mention<'e> {
     pub(crate) qualifier: Option<&'e str>,
     pub(crate) name: &'e str,
+    /// The whole mention.
     pub(crate) span: Span,
+    /// The name without the qualifier.
+    pub(crate) name_span: Span,
 }
 
 impl<'e> Mention<'e> {
     pub(crate) fn of_path(path: &'e weir_grammar::tree::Path) -> Mention<'e> {
         let qualifier = path.qualifier.as_ref().map(|qualifier| &*qualifier.text);
-        Mention { qualifier, name: &path.name.text, span: path.span() }
+        Mention { qualifier, name: &path.name.text, span: path.span(), name_span: path.name.span }
+    }
+
+    /// A name without a qualifier.
+    pub(crate) fn plain(name: &'e str, span: Span) -> Mention<'e> {
+        Mention { qualifier: None, name, span, name_span: span }
+    }
+
+    /// A name of another file.
+    pub(crate) fn of_member(qualifier: &'e str, qualifier_span: Span, name: &'e Name) -> Mention<'e> {
+        let span = qualifier_span.to(name.span);
+        Mention { qualifier: Some(qualifier), name: &name.text, span, name_span: name.span }
     }
 
     pub(crate) fn of_name(name: &'e Name) -> Mention<'e> {
         match name.text.split_once('.') {
-            Some((qualifier, rest)) => Mention { qualifier: Some(qualifier), name: rest, span: name.span },
-            None => Mention { qualifier: None, name: &name.text, span: name.span },
+            Some((qualifier, rest)) => {
+                let start = name.span.start + qualifier.len() as u32 + 1;
+                let name_span = Span { start: start.min(name.span.end), ..name.span };
+                Mention { qualifier: Some(qualifier), name: rest, span: name.span, name_span }
+            }
+            None => Mention::plain(&name.text, name.span),
         }
     }
 }

@@ -6,88 +6,122 @@ use std::cmp::Ordering;
 use weir_grammar::tree::{Amount, AmountKind, Role};
 use weir_plan::Value;
 
-use crate::checker::Checker;
-use crate::diagnostics::{DefaultPutTooLarge, HeldTooLong, PutTooLarge, ShownAmount, TooLarge};
-use crate::flows::Edge;
-use crate::flows::components::CheckedComponent;
-use crate::flows::graph::required_destinations;
+use crate::analysis::graph::{Arrival, Destination, Graph, Leg};
+use crate::diagnostics::{DefaultPutTooLarge, Diagnostic, HeldTooLong, PutTooLarge, ShownAmount, TooLarge};
 use crate::names::scopes::ComponentIndex;
+use crate::signatures::Library;
 use crate::signatures::classes::Class;
 use crate::values::operators::compare;
-use crate::values::requirements::{Side, collect_names, is_met, operand_value, shown_value};
+use crate::values::requirements::{
+    Side, channel_requirements, collect_names, is_met, operand_value, shown_value,
+};
 use crate::values::settings::is_within;
 
 /// How often a size is doubled or halved in search of one that fits: more than any size has bits.
 const STEPS: u32 = 63;
 
-impl Checker<'_> {
-    /// Holds what a source puts as one whole against what the channel at its side takes at once.
-    pub(crate) fn puts_fit(&mut self, source: &Side<'_>, channel: &Side<'_>) {
-        let (Some(put), Some(taken)) = (source.amount(AmountKind::Puts), channel.amount(AmountKind::Takes))
-        else {
-            return;
-        };
-        if compare(&put.most, &taken.most) != Some(Ordering::Greater) {
-            return;
+/// Holds what a source puts as one whole against what the channel at its side takes at once.
+fn puts_fit(source: &Side<'_>, channel: &Side<'_>) -> Option<Diagnostic> {
+    let (put, taken) = (source.amount(AmountKind::Puts)?, channel.amount(AmountKind::Takes)?);
+    if compare(&put.most, &taken.most) != Some(Ordering::Greater) {
+        return None;
+    }
+    let lower = source.fitting(
+        &put,
+        |size, steps| size.checked_shr(steps),
+        |most| compare(most, &taken.most) != Some(Ordering::Greater),
+    );
+    let raise = channel.fitting(
+        &taken,
+        |size, steps| size.checked_mul(1 << steps),
+        |most| compare(&put.most, most) != Some(Ordering::Greater),
+    );
+    let written = put.is_written(source) && taken.is_written(channel);
+    let implicit = channel.implicit;
+    let (put, taken) = (put.shown(source), taken.shown(channel));
+    let too_large = TooLarge { put, taken, lower, raise, implicit };
+    // A default of the library must not make a program wrong.
+    Some(match written {
+        true => PutTooLarge(too_large).into(),
+        false => DefaultPutTooLarge(too_large).into(),
+    })
+}
+
+/// Holds what components require of the channels at their side, and what sources put against what channels take.
+pub(crate) fn side_by_side(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
+    for edge in &graph.edges {
+        for (own, channel) in neighbours(graph, edge.from, &edge.leg) {
+            let (own, channel) = (graph.components[own].side(), graph.components[channel].side());
+            if let (Some(own), Some(channel)) = (own, channel) {
+                diagnostics.extend(channel_requirements(&own, &channel, library));
+                diagnostics.extend(puts_fit(&own, &channel));
+            }
         }
-        let lower = source.fitting(
-            &put,
-            |size, steps| size.checked_shr(steps),
-            |most| compare(most, &taken.most) != Some(Ordering::Greater),
-        );
-        let raise = channel.fitting(
-            &taken,
-            |size, steps| size.checked_mul(1 << steps),
-            |most| compare(&put.most, most) != Some(Ordering::Greater),
-        );
-        let written = put.is_written(source) && taken.is_written(channel);
-        let implicit = channel.implicit;
-        let (put, taken) = (put.shown(source), taken.shown(channel));
-        let too_large = TooLarge { put, taken, lower, raise, implicit };
-        // A default of the library must not make a program wrong.
-        match written {
-            true => self.report(PutTooLarge(too_large)),
-            false => self.report(DefaultPutTooLarge(too_large)),
+    }
+}
+
+/// The sources and sinks of a leg, each with the channel that it meets.
+fn neighbours(graph: &Graph, from: ComponentIndex, leg: &Leg) -> Vec<(ComponentIndex, ComponentIndex)> {
+    let role = |index: ComponentIndex| graph.components[index].declared.role;
+    match &leg.to {
+        Destination::Component(Arrival { events: None, .. }) | Destination::Unknown => Vec::new(),
+        Destination::Component(Arrival { to, channel, .. }) => match (role(from), role(*to), channel) {
+            (_, Role::Channel, _) => vec![(from, *to)],
+            (Role::Channel, ..) => vec![(*to, from)],
+            (.., Some(channel)) => vec![(from, *channel), (*to, *channel)],
+            (.., None) => Vec::new(),
+        },
+        Destination::Copy(branches) => {
+            branches.iter().flat_map(|(_, leg)| neighbours(graph, from, leg)).collect()
+        }
+        Destination::Match(cases) => {
+            cases.iter().flat_map(|case| neighbours(graph, from, &case.leg)).collect()
+        }
+        Destination::Balance { legs, channel, .. } | Destination::Failover { legs, channel } => {
+            let mut found: Vec<_> = legs.iter().flat_map(|leg| neighbours(graph, from, leg)).collect();
+            let first = legs.first().and_then(|leg| leg.arrivals().first().map(|first| first.to));
+            if let (Some(channel), Some(first)) = (*channel, first) {
+                found.extend([(from, channel), (first, channel)]);
+            }
+            found
         }
     }
 }
 
 /// Warns where a sink holds events for longer than the peers of a source wait for them. A channel that
 /// outlives the agent answers them itself.
-pub(crate) fn answers_in_time(
-    edges: &[Edge<'_>],
-    components: &[CheckedComponent<'_>],
-    checker: &mut Checker<'_>,
-) {
-    let class = |index: ComponentIndex| components[index].signature.map(|signature| signature.class);
-    for edge in edges {
-        let Some(source) = components[edge.from].side() else { continue };
+pub(crate) fn answers_in_time(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
+    let class =
+        |index: ComponentIndex| graph.components[index].signature.as_ref().map(|signature| signature.class);
+    for edge in &graph.edges {
+        let Some(source) = graph.components[edge.from].side() else { continue };
         let Some(wait) = source.amount(AmountKind::Waits) else { continue };
         let mut sinks: Vec<ComponentIndex> = Vec::new();
-        for first in required_destinations(&edge.leg) {
-            match components[first].declared.role {
-                Role::Channel if class(first) == Some(Class::Volatile) => {
-                    let behind = edges.iter().filter(|edge| edge.from == first);
-                    sinks.extend(behind.flat_map(|edge| required_destinations(&edge.leg)));
+        for first in edge.leg.required_arrivals() {
+            match graph.components[first.to].declared.role {
+                Role::Channel if class(first.to) == Some(Class::Volatile) => {
+                    let behind = graph.edges.iter().filter(|edge| edge.from == first.to);
+                    let arrivals = behind.flat_map(|edge| edge.leg.required_arrivals());
+                    sinks.extend(arrivals.map(|arrival| arrival.to));
                 }
-                Role::Sink if hands_on(checker) => sinks.push(first),
+                Role::Sink if hands_on(library) => sinks.push(first.to),
                 _ => {}
             }
         }
         for sink in sinks {
-            let Some(sink) = components[sink].side() else { continue };
+            let Some(sink) = graph.components[sink].side() else { continue };
             let Some(held) = sink.amount(AmountKind::Holds) else { continue };
             if compare(&held.most, &wait.most).is_some_and(Ordering::is_ge) {
-                checker.report(HeldTooLong { waits: wait.shown(&source), holds: held.shown(&sink) });
+                diagnostics.push(HeldTooLong { waits: wait.shown(&source), holds: held.shown(&sink) }.into());
             }
         }
     }
 }
 
 /// Whether the channel of a way that names none hands acknowledgements through.
-fn hands_on(checker: &Checker<'_>) -> bool {
-    let kind = checker.library.default_channel.as_deref();
-    let signature = kind.and_then(|kind| checker.library.signature(Role::Channel, kind));
+fn hands_on(library: &Library) -> bool {
+    let kind = library.default_channel.as_deref();
+    let signature = kind.and_then(|kind| library.signature(Role::Channel, kind));
     signature.is_some_and(|signature| signature.class == Class::Volatile)
 }
 

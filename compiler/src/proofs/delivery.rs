@@ -1,91 +1,53 @@
-//! What flows promise, and what the classes of components can keep.
+//! What flows promise, held against what the classes of components can keep.
 
 use weir_grammar::Span;
-use weir_grammar::tree::Flow;
-use weir_plan::{Delivery, Order};
+use weir_plan::Delivery;
 
-use crate::checker::Checker;
-use crate::diagnostics::{Diagnostic, Misplaced, UnkeptPromise, UnknownPromise};
+use crate::analysis::graph::{Edge, Graph, Promised};
+use crate::diagnostics::{Diagnostic, UnkeptPromise};
 use crate::expressions::no_such_column;
-use crate::flows::Edge;
 use crate::flows::components::SetShortfall;
-use crate::flows::graph::required_destinations;
-use crate::lowering::Lowered;
+use crate::names::scopes::ComponentIndex;
+use crate::signatures::Library;
 use crate::signatures::classes::{Class, rules_out};
-use crate::spelling::nearest;
 
-const PROMISES: [&str; 5] = ["best_effort", "at_most_once", "at_least_once", "exactly_once", "ordered"];
-
-/// A promise and where it is made.
-#[derive(Debug, Clone)]
-pub(crate) struct Promised {
-    pub(crate) delivery: Delivery,
-    pub(crate) order: Order,
-    pub(crate) span: Span,
-    /// What the events are ordered by, and where that is said.
-    pub(crate) by: Option<(String, Span)>,
+/// Holds the promise of each flow against the sources and sinks on its way, and what it orders its events by against
+/// the events.
+pub(crate) fn check(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
+    for (index, flow) in graph.flows.iter().enumerate() {
+        let Some(promised) = &flow.promised else { continue };
+        let edges = graph.edges.iter().filter(|edge| edge.flow == index);
+        let on_way: Vec<ComponentIndex> = edges.flat_map(on_way).collect();
+        let hops = on_way.iter().filter_map(|index| {
+            let component = &graph.components[*index];
+            let signature = component.signature.as_ref()?;
+            Some(Hop {
+                name: &component.declared.name,
+                declared: component.declared.span,
+                class: signature.class,
+                class_span: signature.class_span,
+                shortfalls: component.shortfalls(library),
+            })
+        });
+        keep(promised, hops, diagnostics);
+        order_known(promised, &on_way, graph, diagnostics);
+    }
 }
 
-/// Reads what a flow promises. `None` if that is unknown, which has been reported.
-pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<Promised> {
-    let mut promised =
-        Promised { delivery: Delivery::AtLeastOnce, order: Order::None, span: flow.name.span, by: None };
-    let mut known = true;
-    let mut made: [Option<Span>; 2] = [None, None];
-    for promise in &flow.promises {
-        // One promise about loss and repeats, and one about order.
-        let made = &mut made[usize::from(&*promise.name.text == "ordered")];
-        if PROMISES.contains(&&*promise.name.text)
-            && let Some(first) = made.replace(promise.name.span)
-        {
-            known = false;
-            let (name, role) = (format!("`{}`", promise.name.text), "a second promise");
-            let rule = "a flow makes one promise about loss and repeats, and one about order".to_owned();
-            let (span, declared) = (promise.name.span, Some(first));
-            diagnostics.push(Misplaced { name, role, rule, span, declared }.into());
-            continue;
-        }
-        let delivery = match (&*promise.name.text, &promise.word, &promise.by) {
-            ("best_effort", None, None) => Delivery::BestEffort,
-            ("at_most_once", None, None) => Delivery::AtMostOnce,
-            ("at_least_once", None, None) => Delivery::AtLeastOnce,
-            ("exactly_once", None, None) => Delivery::ExactlyOnce,
-            ("ordered", None, None) => {
-                promised.order = Order::Partition;
-                continue;
-            }
-            ("ordered", None, Some(by)) => {
-                promised.order = Order::By(by.text.to_string());
-                promised.by = Some((by.text.to_string(), by.span));
-                continue;
-            }
-            ("ordered", Some(word), None) if &*word.text == "totally" => {
-                promised.order = Order::Total;
-                continue;
-            }
-            (name, word, _) => {
-                known = false;
-                let wrong = word.as_ref().filter(|_| PROMISES.contains(&name));
-                let (name, span) = wrong.map_or((name, promise.name.span), |word| (&word.text, word.span));
-                let near = nearest(name, PROMISES.into_iter().chain(["totally"])).map(str::to_owned);
-                diagnostics.push(UnknownPromise { name: name.to_owned(), near, span }.into());
-                continue;
-            }
-        };
-        promised.delivery = delivery;
-        promised.span = promise.span;
-    }
-    known.then_some(promised)
+/// The components that events of an edge must pass, optional branches left out.
+fn on_way(edge: &Edge) -> impl Iterator<Item = ComponentIndex> {
+    let arrivals = edge.leg.required_arrivals().into_iter();
+    std::iter::once(edge.from).chain(arrivals.map(|arrival| arrival.to))
 }
 
 /// A component on a flow's way.
-pub(crate) struct Hop<'h> {
-    pub(crate) name: &'h str,
-    pub(crate) declared: Span,
-    pub(crate) class: Class,
-    pub(crate) class_span: Span,
+struct Hop<'h> {
+    name: &'h str,
+    declared: Span,
+    class: Class,
+    class_span: Span,
     /// What its settings make it do although its class would not.
-    pub(crate) shortfalls: Vec<SetShortfall<'h>>,
+    shortfalls: Vec<SetShortfall<'h>>,
 }
 
 impl SetShortfall<'_> {
@@ -125,11 +87,7 @@ impl Hop<'_> {
 }
 
 /// Holds a promise against the components on its way: the first that can't keep it is reported.
-pub(crate) fn keep<'h>(
-    promised: &Promised,
-    hops: impl IntoIterator<Item = Hop<'h>>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+fn keep<'h>(promised: &Promised, hops: impl IntoIterator<Item = Hop<'h>>, diagnostics: &mut Vec<Diagnostic>) {
     let hops: Vec<Hop<'h>> = hops.into_iter().collect();
     // What is never sent again, and held by nothing that outlives the agent, never comes twice.
     let never_again = hops.iter().all(|hop| match hop.class {
@@ -144,24 +102,19 @@ pub(crate) fn keep<'h>(
     diagnostics.extend(hops.iter().find_map(|hop| hop.shortfall(promised)).map(Diagnostic::from));
 }
 
-/// Holds what flows order their events by against the events that they move.
-pub(crate) fn orders_known(
-    promises: &[Option<Promised>],
-    edges: &[Edge<'_>],
-    lowered: &Lowered,
-    checker: &mut Checker<'_>,
+/// Holds what a flow orders its events by against the events that it moves.
+fn order_known(
+    promised: &Promised,
+    on_way: &[ComponentIndex],
+    graph: &Graph,
+    diagnostics: &mut Vec<Diagnostic>,
 ) {
-    for (flow, promised) in promises.iter().enumerate() {
-        let Some((by, span)) = promised.as_ref().and_then(|promised| promised.by.clone()) else { continue };
-        let on_way = edges.iter().filter(|edge| edge.flow == flow);
-        let on_way =
-            on_way.flat_map(|edge| std::iter::once(edge.from).chain(required_destinations(&edge.leg)));
-        let known: Option<Vec<_>> = on_way.map(|index| lowered.columns[index].clone()).collect();
-        if let Some(known) = known
-            && let Some(first) = known.first()
-            && !known.iter().any(|columns| !columns.lacks(&by))
-        {
-            checker.report(no_such_column(by, span, first));
-        }
+    let Some((by, span)) = promised.by.clone() else { return };
+    let known: Option<Vec<_>> = on_way.iter().map(|index| graph.components[*index].events.clone()).collect();
+    if let Some(known) = known
+        && let Some(first) = known.first()
+        && !known.iter().any(|columns| !columns.lacks(&by))
+    {
+        diagnostics.push(no_such_column(by, span, first).into());
     }
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use weir_plan::Value;
 
-use crate::checker::Exclusive;
+use crate::analysis::graph::Graph;
+use crate::analysis::settings::Exclusive;
 use crate::diagnostics::{Diagnostic, UsedTwice};
-use crate::flows::components::CheckedComponent;
 use crate::types::Type;
 
 /// Reports values that two components have, although only one may.
-pub(crate) fn check(components: &[CheckedComponent<'_>], diagnostics: &mut Vec<Diagnostic>) {
+pub(crate) fn check(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
     let mut taken: BTreeMap<Key, (&str, &Exclusive)> = BTreeMap::new();
-    for component in components {
-        for exclusive in &component.exclusive {
+    for component in &graph.components {
+        for exclusive in &component.settings.exclusive {
             let Some(key) = key(exclusive) else { continue };
             let name = &*component.declared.name;
             let mut addresses = taken.iter().filter(|_| exclusive.value_type == Type::Address);

@@ -13,6 +13,7 @@ use weir_grammar::tree::{
 
 use crate::diagnostics::{Diagnostic, OutOfRange, UnknownType};
 use crate::files::sources::Files;
+use crate::names::definitions::Definitions;
 use crate::signatures::classes::Class;
 use crate::spelling::nearest;
 use crate::types::{BUILT_IN, Type};
@@ -24,11 +25,13 @@ pub(crate) const AGENT_RECORD: &str = "Agent";
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     pub(crate) files: Files,
-    pub(crate) components: HashMap<(Role, Arc<str>), Signature>,
+    pub(crate) components: HashMap<(Role, Arc<str>), Arc<Signature>>,
     pub(crate) types: HashMap<Arc<str>, Named>,
     pub(crate) functions: HashMap<Arc<str>, Arc<FunctionSignature>>,
     pub(crate) parsers: HashMap<Arc<str>, Parser>,
     pub(crate) interceptors: HashMap<Arc<str>, Arc<tree::Interceptor>>,
+    /// The names that the library declares.
+    pub(crate) definitions: Arc<Definitions>,
     /// The channel that a path gets which names none.
     pub(crate) default_channel: Option<Arc<str>>,
 }
@@ -135,6 +138,8 @@ pub(crate) struct FunctionSignature {
 #[derive(Debug, Clone)]
 pub(crate) struct ParameterSignature {
     pub(crate) name: Arc<str>,
+    /// The place of its name.
+    pub(crate) declared: Span,
     /// The types that an argument may have; never empty.
     pub(crate) types: Vec<Type>,
     pub(crate) optional: bool,
@@ -163,7 +168,7 @@ impl FunctionSignature {
 }
 
 impl Library {
-    pub(crate) fn signature(&self, role: Role, name: &str) -> Option<&Signature> {
+    pub(crate) fn signature(&self, role: Role, name: &str) -> Option<&Arc<Signature>> {
         self.components.get(&(role, Arc::from(name)))
     }
 

@@ -1,48 +1,29 @@
-//! Steps: what each does to the type of the events, and its place in the plan.
+//! Steps: what each does to the type of the events.
 
 mod parse;
 mod shape;
 mod uses;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::Fields;
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Failure, Handler, Name, Path, Quality, Step, StepKind};
-use weir_plan::{Action, EventType, EventTypeId, OnFailure, Rule, Step as PlannedStep, Value};
+use weir_plan::{Action, OnFailure, Rule, Value};
 
+use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Checker;
 use crate::diagnostics::{
     CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
 use crate::names::scopes::Meaning;
-use crate::spelling::nearest;
+use crate::names::visit::Mention;
+use crate::spelling::{label, nearest};
 use crate::types::Type;
 use crate::types::columns::{Column, Columns};
 
 /// A program may have this many steps, those of interceptors counted at each use.
 const STEPS_MAX: usize = 100_000;
-
-/// The event types of a plan, each once.
-#[derive(Debug, Default)]
-pub(crate) struct EventTypes {
-    pub(crate) all: Vec<EventType>,
-    by_fields: HashMap<Fields, EventTypeId>,
-}
-
-impl EventTypes {
-    pub(crate) fn id(&mut self, columns: &Columns) -> EventTypeId {
-        let event_type = columns.event_type();
-        let next = EventTypeId(self.all.len() as u32);
-        let id = *self.by_fields.entry(event_type.schema.fields().clone()).or_insert(next);
-        if id == next {
-            self.all.push(event_type);
-        }
-        id
-    }
-}
 
 /// What the steps of a path know: the columns of the events, and the names of values.
 #[derive(Debug, Clone)]
@@ -59,10 +40,9 @@ struct Handled {
     whole: bool,
 }
 
-/// Checks and lowers steps.
-pub(crate) struct StepLowering<'a, 'c> {
+/// Checks steps.
+pub(crate) struct StepCheck<'a, 'c> {
     pub(crate) checker: &'a mut Checker<'c>,
-    pub(crate) event_types: &'a mut EventTypes,
     /// The places of steps that may reject events.
     pub(crate) rejecting: &'a mut Vec<Span>,
     /// How many steps the program has so far.
@@ -71,10 +51,18 @@ pub(crate) struct StepLowering<'a, 'c> {
     pub(crate) used_at: Option<Span>,
 }
 
-impl<'c> StepLowering<'_, 'c> {
+impl<'c> StepCheck<'_, 'c> {
     /// Adds what a step does; none if it is wrong, which has been reported. A wrong step may leave the
     /// state as it was.
-    pub(crate) fn step(&mut self, step: &Step, state: &mut State, to: &mut Vec<PlannedStep>) -> Option<()> {
+    pub(crate) fn step(&mut self, step: &Step, state: &mut State, to: &mut Vec<CheckedStep>) -> Option<()> {
+        let used = self.checker.current_use;
+        self.checker.notes.events.before(step.span, used, Some(state.columns.clone()));
+        let checked = self.step_kind(step, state, to);
+        self.checker.notes.events.after(step.span, used, Some(state.columns.clone()));
+        checked
+    }
+
+    fn step_kind(&mut self, step: &Step, state: &mut State, to: &mut Vec<CheckedStep>) -> Option<()> {
         *self.count += 1;
         if *self.count > STEPS_MAX {
             if *self.count == STEPS_MAX + 1 {
@@ -108,7 +96,7 @@ impl<'c> StepLowering<'_, 'c> {
                 let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
                 self.hides_nothing(name, state);
                 let local = state.bindings.local(&name.text, &typed, name.span);
-                self.checker.locals.insert(name.span, name.text.to_string());
+                self.checker.notes.locals.insert(name.span, name.text.to_string());
                 self.push(step, Action::Let { local, value: typed.planned }, on_failure, state, to);
                 whole.then_some(())
             }
@@ -158,11 +146,10 @@ impl<'c> StepLowering<'_, 'c> {
         action: Action,
         on_failure: Option<OnFailure>,
         state: &State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) {
-        let label = label(self.checker.files.text(step.span));
-        let event_type = self.event_types.id(&state.columns);
-        to.push(PlannedStep { label, action, on_failure, event_type });
+        let (span, used, after) = (step.span, self.checker.current_use, state.columns.clone());
+        to.push(CheckedStep { span, used, action, on_failure, after });
     }
 
     /// A value whose failure the step's end handles.
@@ -222,7 +209,7 @@ impl<'c> StepLowering<'_, 'c> {
         step: &Step,
         condition: &Expression,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
         keep: bool,
     ) -> Option<()> {
         let (typed, on_failure) = self.condition(step, condition, state)?;
@@ -237,7 +224,7 @@ impl<'c> StepLowering<'_, 'c> {
         step: &Step,
         path: &Path,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let named = self.checker.scopes.path(path);
         let quality = match named.map(|named| named.meaning) {
@@ -248,12 +235,13 @@ impl<'c> StepLowering<'_, 'c> {
                 return None;
             }
         };
-        self.checker.used.extend(named.map(|named| named.declared));
+        self.checker.uses(Mention::of_path(path), quality.name.span);
         self.rejecting.push(self.place(step.span));
         let mut rules = Vec::new();
         let mut facts = Places::new();
         let mut whole = !quality.broken;
         self.rules_named_twice(quality);
+        let outside = self.checker.enter_use(quality.name.span, step.span);
         for rule in &quality.rules {
             let typed =
                 self.typer(state).condition(&rule.condition).and_then(|typed| self.checker.sure(typed));
@@ -267,6 +255,7 @@ impl<'c> StepLowering<'_, 'c> {
             let reason = rule.because.as_ref().map(|because| because.text.clone());
             rules.push(Rule { name, condition: typed.planned, reason });
         }
+        self.checker.current_use = outside;
         narrow(state, &facts);
         let quality = quality.name.text.to_string();
         self.push(step, Action::Check { quality, rules }, None, state, to);
@@ -389,15 +378,5 @@ pub(crate) fn narrow(state: &mut State, places: &Places) {
             column.optional = false;
             column.lacking = None;
         }
-    }
-}
-
-/// A step's text on one line, not too long for a report.
-pub(crate) fn label(text: &str) -> String {
-    const LETTERS_MAX: usize = 60;
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LETTERS_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
     }
 }

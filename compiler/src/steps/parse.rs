@@ -5,27 +5,29 @@ use std::sync::Arc;
 use weir_grammar::Span;
 use weir_grammar::tree::{Block, Entry, Failure, Name, Parse, Step};
 use weir_plan::{
-    Action, BODY, FieldFormat as PlannedFormat, OnFailure, ParsedField, Settings, Step as PlannedStep, Value,
+    Action, BODY, FieldFormat as PlannedFormat, OnFailure, ParsedField, Settings as PlannedSettings, Value,
 };
 
-use super::{State, StepLowering};
+use super::{State, StepCheck};
+use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Owner;
 use crate::diagnostics::{CanFail, NeedsSchema, UnknownName, WrongArguments, WrongType};
 use crate::expressions::no_such_column;
 use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
 use crate::signatures::{Parser, ParserClass};
 use crate::spelling::nearest;
 use crate::types::columns::{Column, Origin};
 use crate::types::{FieldFormat, FieldType, Type};
 use crate::values::regexes;
 
-impl<'c> StepLowering<'_, 'c> {
+impl<'c> StepCheck<'_, 'c> {
     pub(super) fn parse(
         &mut self,
         step: &Step,
         parse: &Parse,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let on_failure = self.parse_failure(step, parse);
         let body = self.body(parse, state);
@@ -54,6 +56,7 @@ impl<'c> StepLowering<'_, 'c> {
                 sensitive: field.sensitive,
                 origin: origin.clone(),
                 declared: field.span,
+                named: Arc::new([field.span]),
                 lacking: None,
             };
             columns.insert(field.name.clone(), column);
@@ -68,7 +71,7 @@ impl<'c> StepLowering<'_, 'c> {
             .map(|field| ParsedField { name: field.name.to_string(), format: planned(&field.format) });
         let action = Action::Parse {
             parser: parser.name.text.to_string(),
-            settings: Settings { values: settings },
+            settings: PlannedSettings { values: settings },
             fields: fields.collect(),
             strict: parse.strict.is_some(),
         };
@@ -129,6 +132,9 @@ impl<'c> StepLowering<'_, 'c> {
             let near = nearest(&name, library.parsers.keys().map(AsRef::as_ref)).map(str::to_owned);
             self.checker.report(UnknownName { name, wanted: "parser", near, quote: false, span });
         }
+        if let Some(parser) = found {
+            self.checker.uses(Mention::of_path(path), parser.name.span);
+        }
         found
     }
 
@@ -159,7 +165,10 @@ impl<'c> StepLowering<'_, 'c> {
         }
         let owner = Owner { words: format!("the parser {}", parser.name.text), span };
         let block = Block { span, entries, broken: false };
-        self.checker.group(&parser.group, &block, &owner)
+        let settings = self.checker.group(&parser.group, &block, &owner);
+        let values = settings.whole_values().cloned();
+        self.checker.notes.parsers.insert((span, self.checker.current_use), settings);
+        values
     }
 
     fn fields(
@@ -183,7 +192,7 @@ impl<'c> StepLowering<'_, 'c> {
             let named = self.checker.scopes.path(path);
             return match named.map(|named| named.meaning) {
                 Some(Meaning::Schema(schema)) => {
-                    self.checker.used.extend(named.map(|named| named.declared));
+                    self.checker.uses(Mention::of_path(path), schema.name.span);
                     let fields = self.checker.schema_type(schema).map(|schema| schema.fields.clone())?;
                     if let (ParserClass::Groups, Some(settings)) = (parser.class, settings) {
                         self.groups_fill(parser, parse, settings, &fields);

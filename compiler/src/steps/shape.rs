@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Name, Step, Target};
-use weir_plan::{ATTACHED_HEADERS, Action, HEADER_SIGIL, Step as PlannedStep};
+use weir_plan::{ATTACHED_HEADERS, Action, HEADER_SIGIL};
 
-use super::{Handled, State, StepLowering};
+use super::{Handled, State, StepCheck};
+use crate::analysis::graph::Step as CheckedStep;
 use crate::diagnostics::{DuplicateEntry, DuplicateName, NameOf, WrongType, with_article};
 use crate::expressions::{Binding, Typed, no_such_column};
 use crate::types::columns::{Column, Columns, Origin};
 
-impl StepLowering<'_, '_> {
+impl StepCheck<'_, '_> {
     pub(super) fn set(
         &mut self,
         step: &Step,
         target: &Target,
         value: &Expression,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let column = self.target(target, state)?;
         let expected = state.columns.columns.get(&*column).map(|column| column.value_type.clone());
@@ -32,18 +33,19 @@ impl StepLowering<'_, '_> {
         if !state.columns.columns.contains_key(&*column) {
             self.not_hidden(&column, target.span, target.span);
         }
-        let columns = Arc::make_mut(&mut state.columns);
-        let origin = origin(columns, target);
+        let origin = origin(&state.columns, target);
         let declared = target.span;
+        let named = self.named(step, target, &column, state);
         let new = Column {
             value_type: typed.value_type,
             optional: typed.optional,
             sensitive: typed.sensitive,
             origin,
             declared,
+            named,
             lacking: None,
         };
-        columns.insert(column.clone(), new);
+        Arc::make_mut(&mut state.columns).insert(column.clone(), new);
         state.bindings.forget(&column);
         let column = column.to_string();
         self.push(step, Action::Set { column, value: typed.planned }, on_failure, state, to);
@@ -61,8 +63,29 @@ impl StepLowering<'_, '_> {
         fits
     }
 
+    /// The definitions of the name of a column that gets a value: those that it has had, or the target. In an
+    /// interceptor the target may be a parameter, and the argument names the column.
+    fn named(&mut self, step: &Step, target: &Target, column: &str, state: &State) -> Arc<[Span]> {
+        let Some(before) = state.columns.columns.get(column) else {
+            return self.renamed(step, target, column, state);
+        };
+        let span = self.bound_span(target, state);
+        before.named.iter().for_each(|named| self.checker.notes.uses.note(span, *named));
+        before.named.clone()
+    }
+
+    /// The definition of a name that no column has had before.
+    fn renamed(&mut self, step: &Step, target: &Target, column: &str, state: &State) -> Arc<[Span]> {
+        let span = self.bound_span(target, state);
+        self.checker.notes.definitions.column(&Name { text: column.into(), span }, step.span);
+        Arc::new([span])
+    }
+
     /// The column that a target means.
     fn target(&mut self, target: &Target, state: &State) -> Option<Arc<str>> {
+        if let Some(declared) = state.bindings.names.get(&target.text).and_then(Binding::declared) {
+            self.checker.notes.uses.note(target.span, declared);
+        }
         match state.bindings.names.get(&target.text) {
             None => Some(target.text.as_ref().into()),
             Some(Binding::Column { name, .. }) => Some(name.clone()),
@@ -80,7 +103,9 @@ impl StepLowering<'_, '_> {
     /// The column of a target that must be there.
     fn existing(&mut self, target: &Target, state: &State) -> Option<Arc<str>> {
         let column = self.target(target, state)?;
-        if state.columns.columns.contains_key(&*column) {
+        if let Some(there) = state.columns.columns.get(&*column) {
+            let span = self.bound_span(target, state);
+            there.named.iter().for_each(|named| self.checker.notes.uses.note(span, *named));
             return Some(column);
         }
         if !state.columns.lacks(&column) {
@@ -105,7 +130,7 @@ impl StepLowering<'_, '_> {
         step: &Step,
         target: &Target,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let column = self.existing(target, state)?;
         Arc::make_mut(&mut state.columns).columns.remove(&*column);
@@ -119,7 +144,7 @@ impl StepLowering<'_, '_> {
         from: &Target,
         target: &Target,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let old = self.existing(from, state);
         let new = self.target(target, state)?;
@@ -134,9 +159,10 @@ impl StepLowering<'_, '_> {
         }
         self.not_hidden(&new, target.span, target.span);
         state.bindings.forget(&old);
+        let named = self.renamed(step, target, &new, state);
         let columns = Arc::make_mut(&mut state.columns);
         if let Some(column) = columns.columns.remove(&*old) {
-            columns.insert(new.clone(), column);
+            columns.insert(new.clone(), Column { named, ..column });
         }
         let action = Action::Rename { from: old.to_string(), to: new.to_string() };
         self.push(step, action, None, state, to);
@@ -149,7 +175,7 @@ impl StepLowering<'_, '_> {
         targets: &[Target],
         broken: bool,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         for (index, target) in targets.iter().enumerate() {
             if let Some(first) = targets[..index].iter().find(|first| first.text == target.text) {

@@ -4,31 +4,31 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Call, Expression, ExpressionKind, Interceptor, Parameter, Step};
-use weir_plan::{Action, Step as PlannedStep};
+use weir_plan::Action;
 
-use super::{State, StepLowering};
+use super::{State, StepCheck};
+use crate::analysis::graph::Step as CheckedStep;
 use crate::diagnostics::{UnknownName, Within, WrongArguments, WrongType};
-use crate::expressions::{Binding, Bindings, matched};
+use crate::expressions::{Binding, Bindings, Typed, matched};
 use crate::names::scopes::Meaning;
+use crate::names::visit::Mention;
 use crate::signatures::ParameterSignature;
 use crate::spelling::nearest;
+use crate::types::columns::{Column, Columns, Origin};
 
-impl StepLowering<'_, '_> {
+impl StepCheck<'_, '_> {
     pub(super) fn interceptor(
         &mut self,
         step: &Step,
         call: &Call,
         state: &mut State,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let library = self.checker.library;
         let name = &*call.function.name.text;
         let named = self.checker.scopes.path(&call.function);
         let interceptor: &Interceptor = match named.map(|named| (named.meaning, named.declared)) {
-            Some((Meaning::Interceptor(interceptor), declared)) => {
-                self.checker.used.insert(declared);
-                interceptor
-            }
+            Some((Meaning::Interceptor(interceptor), _)) => interceptor,
             Some((Meaning::Broken, _)) => return self.lose(state),
             _ => match library.interceptors.get(name).filter(|_| call.function.qualifier.is_none()) {
                 Some(interceptor) => interceptor,
@@ -38,6 +38,7 @@ impl StepLowering<'_, '_> {
                 }
             },
         };
+        self.checker.uses(Mention::of_path(&call.function), interceptor.name.span);
         let Some(parameters) = self.signatures(&interceptor.parameters) else { return self.lose(state) };
         let arguments = match matched(&parameters, &call.arguments) {
             Ok(arguments) => arguments,
@@ -48,6 +49,7 @@ impl StepLowering<'_, '_> {
                 return self.lose(state);
             }
         };
+        self.checker.uses_parameters(&parameters, &call.arguments);
         let Bindings { next, known, .. } = &state.bindings;
         let mut bindings = Bindings { next: *next, known: known.clone(), ..Bindings::default() };
         let mut whole = !interceptor.broken;
@@ -61,16 +63,10 @@ impl StepLowering<'_, '_> {
         let outside = std::mem::replace(&mut state.bindings, bindings);
         let reported = self.checker.diagnostics.len();
         let used_at = self.used_at.replace(self.used_at.unwrap_or(step.span));
-        for step in &interceptor.steps {
-            whole &= self.step(step, state, to).is_some();
-        }
+        let current_use = self.checker.enter_use(interceptor.name.span, step.span);
+        whole &= self.steps_of(interceptor, state, to);
+        self.checker.current_use = current_use;
         self.used_at = used_at;
-        if interceptor.broken {
-            // A step that could not be read may have asked for null, or made a field.
-            let follows = |code: &str| code == "E0308" || code.starts_with("E05");
-            let found = self.checker.diagnostics.split_off(reported);
-            self.checker.diagnostics.extend(found.into_iter().filter(|found| !follows(found.code())));
-        }
         self.tell_use(reported, step.span);
         let Bindings { next, ref mut known, .. } = state.bindings;
         state.bindings = Bindings { next, known: std::mem::take(known), ..outside };
@@ -78,6 +74,68 @@ impl StepLowering<'_, '_> {
             self.lose(state);
         }
         whole.then_some(())
+    }
+
+    /// Checks the steps of an interceptor; whether all is well with them.
+    fn steps_of(&mut self, interceptor: &Interceptor, state: &mut State, to: &mut Vec<CheckedStep>) -> bool {
+        let reported = self.checker.diagnostics.len();
+        let mut whole = true;
+        for step in &interceptor.steps {
+            whole &= self.step(step, state, to).is_some();
+        }
+        if interceptor.broken {
+            // A step that could not be read may have asked for null, or made a field.
+            let follows = |code: &str| code == "E0308" || code.starts_with("E05");
+            let found = self.checker.diagnostics.split_off(reported);
+            self.checker.diagnostics.extend(found.into_iter().filter(|found| !follows(found.code())));
+        }
+        whole
+    }
+
+    /// Checks an interceptor that no flow uses. The events that would come are unknown, so nothing is said about
+    /// columns, other than those which parameters give a type.
+    pub(crate) fn unused_interceptor(&mut self, interceptor: &Interceptor) {
+        let origin = Origin { name: interceptor.name.text.as_ref().into(), span: interceptor.name.span };
+        let columns = Columns { origins: vec![origin.clone()], lost: true, ..Columns::default() };
+        let mut state = State { columns: Arc::new(columns), bindings: Bindings::default() };
+        let mut bindings = Bindings::default();
+        for parameter in &interceptor.parameters {
+            let binding = match self.signature(parameter) {
+                Some(signature) if parameter.field => {
+                    Some(unknown_field(parameter, &signature, &origin, &mut state))
+                }
+                Some(signature) => self.unknown_value(parameter, &signature, &state, &mut bindings),
+                None => None,
+            };
+            bindings.names.insert(parameter.name.text.clone(), binding.unwrap_or(Binding::Broken));
+        }
+        state.bindings = bindings;
+        self.steps_of(interceptor, &mut state, &mut Vec::new());
+    }
+
+    /// What a parameter means whose argument is unknown; none if its type is unknown as well.
+    fn unknown_value(
+        &mut self,
+        parameter: &Parameter,
+        signature: &ParameterSignature,
+        state: &State,
+        bindings: &mut Bindings,
+    ) -> Option<Binding> {
+        let declared = parameter.name.span;
+        let wanted = signature.types.first()?;
+        if wanted.is_setting_only() {
+            let default = parameter.default.as_ref()?;
+            let value = self.typer(state).setting(default, wanted, signature.optional)?;
+            return Some(Binding::Constant { value, value_type: wanted.clone(), declared });
+        }
+        if let Some(default) = &parameter.default {
+            self.argument(signature, default, state);
+        }
+        let [value_type] = signature.types.as_slice() else { return None };
+        let (number, value_type) = (bindings.next, value_type.clone());
+        bindings.next += 1;
+        let optional = signature.optional;
+        Some(Binding::Local { number, value_type, optional, sensitive: false, declared })
     }
 
     /// Nothing is known any more of the events.
@@ -122,15 +180,15 @@ impl StepLowering<'_, '_> {
     }
 
     fn signatures(&mut self, parameters: &[Parameter]) -> Option<Vec<ParameterSignature>> {
-        let signatures: Vec<Option<ParameterSignature>> = parameters
-            .iter()
-            .map(|parameter| {
-                let signature = self.checker.parameter(parameter)?;
-                // A field has to be named, also one that may be null.
-                Some(ParameterSignature { optional: signature.optional && !parameter.field, ..signature })
-            })
-            .collect();
+        let signatures: Vec<Option<ParameterSignature>> =
+            parameters.iter().map(|parameter| self.signature(parameter)).collect();
         signatures.into_iter().collect()
+    }
+
+    fn signature(&mut self, parameter: &Parameter) -> Option<ParameterSignature> {
+        let signature = self.checker.parameter(parameter)?;
+        // A field has to be named, also one that may be null.
+        Some(ParameterSignature { optional: signature.optional && !parameter.field, ..signature })
     }
 
     /// Gives a parameter its meaning for one use.
@@ -143,7 +201,7 @@ impl StepLowering<'_, '_> {
         given: Option<&Expression>,
         state: &State,
         bindings: &mut Bindings,
-        to: &mut Vec<PlannedStep>,
+        to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let name = parameter.name.text.clone();
         if parameter.field {
@@ -156,10 +214,24 @@ impl StepLowering<'_, '_> {
         let given = given.unwrap_or(&null);
         if wanted.is_setting_only() {
             let value = self.typer(state).setting(given, wanted, signature.optional)?;
-            bindings.names.insert(name, Binding::Constant { value, value_type: wanted.clone() });
+            let (value_type, declared) = (wanted.clone(), parameter.name.span);
+            bindings.names.insert(name, Binding::Constant { value, value_type, declared });
             return Some(());
         }
-        let typed = self.typer(state).typed(given, Some(wanted))?;
+        let typed = self.argument(signature, given, state)?;
+        let local = bindings.local(&name, &typed, parameter.name.span);
+        self.push(step, Action::Let { local, value: typed.planned }, None, state, to);
+        Some(())
+    }
+
+    /// The value of an argument, held against the types of its parameter.
+    fn argument(
+        &mut self,
+        signature: &ParameterSignature,
+        given: &Expression,
+        state: &State,
+    ) -> Option<Typed> {
+        let typed = self.typer(state).typed(given, signature.types.first())?;
         let typed = self.checker.sure(typed)?;
         if !signature.types.contains(&typed.value_type) {
             return self.wrong(
@@ -168,10 +240,7 @@ impl StepLowering<'_, '_> {
                 typed.span,
             );
         }
-        let typed = if signature.optional { typed } else { self.typer(state).present(typed)? };
-        let local = bindings.local(&name, &typed, parameter.name.span);
-        self.push(step, Action::Let { local, value: typed.planned }, None, state, to);
-        Some(())
+        if signature.optional { Some(typed) } else { self.typer(state).present(typed) }
     }
 
     fn wrong<T>(&mut self, expected: String, found: String, span: Span) -> Option<T> {
@@ -190,7 +259,7 @@ impl StepLowering<'_, '_> {
         let span = given.span;
         let name = match &given.kind {
             ExpressionKind::Header(name) => format!("@{name}"),
-            ExpressionKind::Name(name) => match state.bindings.names.get(name) {
+            ExpressionKind::Name(name) => match self.bound(name, span, state) {
                 None => name.to_string(),
                 Some(Binding::Column { name, .. }) => name.to_string(),
                 Some(_) => {
@@ -212,9 +281,48 @@ impl StepLowering<'_, '_> {
                 span,
             );
         }
+        if let Some(column) = state.columns.columns.get(name.as_str()) {
+            column.named.iter().for_each(|named| self.checker.notes.uses.note(span, *named));
+        }
         let required = !signature.types.is_empty() && !optional;
-        Some(Binding::Column { name: name.into(), required, span })
+        Some(Binding::Column { name: name.into(), required, span, declared: parameter.name.span })
     }
+
+    /// What steps have bound a name to, which counts as a use.
+    fn bound<'s>(&mut self, name: &str, span: Span, state: &'s State) -> Option<&'s Binding> {
+        let binding = state.bindings.names.get(name)?;
+        if let Some(declared) = binding.declared() {
+            self.checker.notes.uses.note(span, declared);
+        }
+        Some(binding)
+    }
+}
+
+/// The field that a parameter means whose argument is unknown. A field of one type is a column of the events; its name
+/// is none that a program can write.
+fn unknown_field(
+    parameter: &Parameter,
+    signature: &ParameterSignature,
+    origin: &Origin,
+    state: &mut State,
+) -> Binding {
+    let span = parameter.name.span;
+    let name: Arc<str> = format!("field {}", parameter.name.text).into();
+    let optional = parameter.types.iter().any(|type_name| type_name.optional);
+    if let [value_type] = signature.types.as_slice() {
+        let column = Column {
+            value_type: value_type.clone(),
+            optional,
+            sensitive: false,
+            origin: origin.clone(),
+            declared: span,
+            named: Arc::new([span]),
+            lacking: None,
+        };
+        Arc::make_mut(&mut state.columns).insert(name.clone(), column);
+    }
+    let required = !signature.types.is_empty() && !optional;
+    Binding::Column { name, required, span, declared: span }
 }
 
 fn usage(interceptor: &Interceptor, parameters: &[ParameterSignature]) -> String {

@@ -11,14 +11,15 @@ use crate::types::Type;
 
 /// The columns at one edge by name, headers with their `@`; so headers come first.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Columns {
-    pub(crate) columns: BTreeMap<Arc<str>, Column>,
+pub struct Columns {
+    /// The columns of which everything is known.
+    pub columns: BTreeMap<Arc<str>, Column>,
     /// The sources of the events, with their places in the program.
     pub(crate) origins: Vec<Origin>,
-    /// The columns about which everything has been said, so that nothing more is.
-    pub(crate) broken: BTreeSet<Arc<str>>,
+    /// The columns of which nothing is known, because of something that has been reported.
+    pub broken: BTreeSet<Arc<str>>,
     /// Whether there may be columns that nobody knows, because of something that has been reported.
-    pub(crate) lost: bool,
+    pub lost: bool,
 }
 
 /// A component that events come from.
@@ -30,20 +31,33 @@ pub(crate) struct Origin {
 
 /// One header or field.
 #[derive(Debug, Clone)]
-pub(crate) struct Column {
-    pub(crate) value_type: Type,
-    pub(crate) optional: bool,
+pub struct Column {
+    /// The type of its values.
+    pub value_type: Type,
+    /// Whether it may be null.
+    pub optional: bool,
     /// Whether its values must not be shown to everybody.
-    pub(crate) sensitive: bool,
+    pub sensitive: bool,
     /// The first of the sources that have it.
     pub(crate) origin: Origin,
     /// Where it is declared, or given a value.
-    pub(crate) declared: Span,
+    pub declared: Span,
+    /// The definitions of its name: where a schema, a signature or a step names it first. Several where events of
+    /// several sources meet.
+    pub named: Arc<[Span]>,
     /// For one that only some events have, a source that lacks it.
     pub(crate) lacking: Option<Origin>,
 }
 
 impl Column {
+    /// Adds the definitions of the name that events of another source bring.
+    fn name_also(&mut self, others: &[Span]) {
+        if others.iter().any(|other| !self.named.contains(other)) {
+            let all = self.named.iter().chain(others.iter().filter(|other| !self.named.contains(other)));
+            self.named = all.copied().collect();
+        }
+    }
+
     /// Why the column may be null, with a place that shows it.
     pub(crate) fn why_optional(&self) -> Option<(String, Span)> {
         match &self.lacking {
@@ -90,6 +104,7 @@ pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>)
                 }
                 column.optional |= other.optional;
                 column.sensitive |= other.sensitive;
+                column.name_also(&other.named);
             }
             None if !second.lacks(name) => {
                 merged.broken.insert(name.clone());
@@ -156,6 +171,7 @@ impl Columns {
                 optional: found.optional || field.optional,
                 sensitive: found.sensitive || field.sensitive,
                 declared: if found.optional { found.declared } else { field.span },
+                named: Arc::new([field.span]),
                 ..found
             };
         }

@@ -9,7 +9,7 @@ use weir_grammar::Span;
 
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Type {
+pub enum Type {
     /// `true` or `false`.
     Bool,
     /// A whole number of 64 bits.
@@ -70,25 +70,33 @@ pub(crate) enum Type {
 
 /// The fields of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct SchemaType {
-    pub(crate) name: Arc<str>,
-    pub(crate) fields: Vec<FieldType>,
+pub struct SchemaType {
+    /// The schema's name.
+    pub name: Arc<str>,
+    /// The fields in the order of the text.
+    pub fields: Vec<FieldType>,
 }
 
 /// A field of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct FieldType {
-    pub(crate) name: Arc<str>,
-    pub(crate) span: Span,
-    pub(crate) value_type: Type,
-    pub(crate) optional: bool,
-    pub(crate) sensitive: bool,
-    pub(crate) format: FieldFormat,
+pub struct FieldType {
+    /// The field's name.
+    pub name: Arc<str>,
+    /// The place of the name.
+    pub span: Span,
+    /// The type of the field's values.
+    pub value_type: Type,
+    /// Whether the field may be null.
+    pub optional: bool,
+    /// Whether its values must not be shown to everybody.
+    pub sensitive: bool,
+    /// How a value is written in a body.
+    pub format: FieldFormat,
 }
 
 /// How a field's value is written in a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum FieldFormat {
+pub enum FieldFormat {
     /// As its type is written by default.
     Plain,
     /// A duration as a number that counts this long.
@@ -99,7 +107,7 @@ pub(crate) enum FieldFormat {
 
 /// Which types a call may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Bound {
+pub enum Bound {
     /// Any.
     Any,
     /// Those whose values have an order.

@@ -4,6 +4,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
 use weir_plan::Value;
 
+use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article};
 use crate::names::scopes::{Meaning, Named};
@@ -36,11 +37,9 @@ impl Constant {
 /// The mention of a name that is a value, or a name of another file.
 pub(crate) fn mention(given: &Expression) -> Option<Mention<'_>> {
     match &given.kind {
-        ExpressionKind::Name(name) => Some(Mention { qualifier: None, name, span: given.span }),
+        ExpressionKind::Name(name) => Some(Mention::plain(name, given.span)),
         ExpressionKind::Member(inner, name) => match &inner.kind {
-            ExpressionKind::Name(qualifier) => {
-                Some(Mention { qualifier: Some(qualifier), name: &name.text, span: given.span })
-            }
+            ExpressionKind::Name(qualifier) => Some(Mention::of_member(qualifier, inner.span, name)),
             _ => None,
         },
         _ => None,
@@ -55,6 +54,16 @@ pub(crate) fn is_env(call: &Call) -> bool {
 impl<'c> Checker<'c> {
     /// The value of an expression that needs no event.
     pub(crate) fn fold(&mut self, given: &Expression) -> Option<Constant> {
+        let constant = self.fold_kind(given);
+        let noted = constant.as_ref().and_then(|constant| {
+            let (value_type, optional) = (constant.value_type.clone()?, constant.value == Value::Null);
+            Some(ExpressionType { value_type, optional, sensitive: false, fails: false })
+        });
+        self.note_type(given.span, noted);
+        constant
+    }
+
+    fn fold_kind(&mut self, given: &Expression) -> Option<Constant> {
         match &given.kind {
             ExpressionKind::Broken => None,
             ExpressionKind::Null => Some(Constant { value: Value::Null, value_type: None }),
@@ -132,11 +141,11 @@ impl<'c> Checker<'c> {
         match meaning {
             Meaning::Broken => None,
             Meaning::Let(item) => {
-                self.used.insert(declared);
+                self.uses(mention, declared);
                 self.fold(&item.value)
             }
             Meaning::Param => {
-                self.used.insert(declared);
+                self.uses(mention, declared);
                 let param = self.params.get(&declared)?.clone()?;
                 let value = param.value?;
                 Some(Constant { value_type: (value != Value::Null).then_some(param.value_type), value })

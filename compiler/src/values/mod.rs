@@ -20,6 +20,8 @@ use weir_grammar::tree::{
 };
 use weir_plan::{SecretReference, Value};
 
+use crate::analysis::expressions::ExpressionType;
+use crate::analysis::settings::Found;
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{
     MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant, WrongArguments,
@@ -36,35 +38,57 @@ use crate::values::templates::constant_template;
 impl<'c> Checker<'c> {
     /// Checks a value against a type.
     pub(crate) fn value(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
+        self.value_with(given, expected, &mut Found::default())
+    }
+
+    /// The same, with what events have to have for the value, and the settings within it.
+    pub(crate) fn value_with(
+        &mut self,
+        given: &Expression,
+        expected: &Expectation<'_>,
+        found: &mut Found,
+    ) -> Option<Value> {
+        let value = self.value_of_kind(given, expected, found);
+        let noted = value.as_ref().map(|value| ExpressionType {
+            value_type: expected.value_type.clone(),
+            optional: *value == Value::Null,
+            sensitive: false,
+            fails: false,
+        });
+        self.note_type(given.span, noted);
+        value
+    }
+
+    fn value_of_kind(
+        &mut self,
+        given: &Expression,
+        expected: &Expectation<'_>,
+        found: &mut Found,
+    ) -> Option<Value> {
         match (&given.kind, expected.value_type) {
             (ExpressionKind::Broken, _) => None,
             (ExpressionKind::Null, _) if expected.optional => Some(Value::Null),
-            (ExpressionKind::Paren(inner), _) => self.value(inner, expected),
+            (ExpressionKind::Paren(inner), _) => self.value_with(inner, expected, found),
             (ExpressionKind::Name(_) | ExpressionKind::Member(..), wanted) => match constants::mention(given)
             {
-                Some(mention) => self.named(mention, wanted, expected),
+                Some(mention) => self.named(mention, wanted, expected, found),
                 None => self.wrong(given, expected),
             },
-            (ExpressionKind::If(conditional), _) => self.chosen(conditional, expected),
+            (ExpressionKind::If(conditional), _) => self.chosen(conditional, expected, found),
             (ExpressionKind::Binary(Operator::Coalesce, first, second), _) => {
                 let constant = self.fold(first)?;
                 match constant.value {
-                    Value::Null => self.value(second, expected),
+                    Value::Null => self.value_with(second, expected, found),
                     _ => self.fitting(constant, first, expected),
                 }
             }
             (ExpressionKind::Secret(call), Type::Secret) => self.secret(call, given.span),
-            (ExpressionKind::Text(_), Type::Secret) => {
-                let setting =
-                    expected.setting.map_or("this".to_owned(), |setting| setting.name.text.to_string());
-                self.report(PlainSecret { setting, given: false, span: given.span });
-                None
-            }
+            (ExpressionKind::Text(_), Type::Secret) => self.plain_secret(given.span, expected),
             (ExpressionKind::Header(name), Type::Header) => {
-                self.headers.push((format!("@{name}"), given.span));
+                found.headers.push((format!("@{name}"), given.span));
                 Some(Value::Text(format!("@{name}")))
             }
-            (ExpressionKind::Record(block), Type::Map(item)) => self.map(block, item, expected),
+            (ExpressionKind::Record(block), Type::Map(item)) => self.map(block, item, expected, found),
             (
                 ExpressionKind::Binary(..)
                 | ExpressionKind::Negate(_)
@@ -79,19 +103,24 @@ impl<'c> Checker<'c> {
                 self.fitting(constant, given, expected)
             }
             (ExpressionKind::Variant(name, settings), Type::Named(wanted)) => {
-                self.variant(name, Some(settings), wanted, given, expected)
+                self.variant(name, Some(settings), wanted, given, expected, found)
             }
             (ExpressionKind::Record(block), Type::Named(wanted)) => {
-                self.record(block, wanted, given, expected)
+                self.record(block, wanted, given, expected, found)
             }
             (ExpressionKind::List(items), Type::List(wanted)) => {
-                let values: Vec<Option<Value>> =
-                    items.iter().map(|item| self.value(item, &expected.item(wanted))).collect();
+                let item = |(index, item)| {
+                    let before = found.settings.len();
+                    let value = self.value_with(item, &expected.item(wanted), found);
+                    found.name_from(before, &format!("[{index}]"));
+                    value
+                };
+                let values: Vec<Option<Value>> = items.iter().enumerate().map(item).collect();
                 values.into_iter().collect::<Option<Vec<Value>>>().map(Value::List)
             }
             (ExpressionKind::Bool(value), Type::Bool) => Some(Value::Bool(*value)),
             (ExpressionKind::Number(number), wanted) => self.number(*number, wanted, given, expected),
-            (ExpressionKind::Text(text), Type::Template) => self.template(text).map(Value::Template),
+            (ExpressionKind::Text(text), Type::Template) => self.template(text, found).map(Value::Template),
             (ExpressionKind::Text(text), wanted) if wanted.is_textual() => {
                 self.text(text, wanted, given.span)
             }
@@ -100,10 +129,15 @@ impl<'c> Checker<'c> {
     }
 
     /// The value of an `if`; those that are not chosen must fit as well.
-    fn chosen(&mut self, conditional: &Conditional, expected: &Expectation<'_>) -> Option<Value> {
-        let mut chosen = self.value(&conditional.otherwise, expected);
+    fn chosen(
+        &mut self,
+        conditional: &Conditional,
+        expected: &Expectation<'_>,
+        found: &mut Found,
+    ) -> Option<Value> {
+        let mut chosen = self.value_with(&conditional.otherwise, expected, found);
         for (condition, value) in conditional.cases.iter().rev() {
-            let value = self.value(value, expected);
+            let value = self.value_with(value, expected, found);
             if self.fold(condition)?.value == Value::Bool(true) {
                 chosen = value;
             }
@@ -111,10 +145,19 @@ impl<'c> Checker<'c> {
         chosen
     }
 
-    fn map(&mut self, block: &Block, item: &Type, expected: &Expectation<'_>) -> Option<Value> {
+    fn map(
+        &mut self,
+        block: &Block,
+        item: &Type,
+        expected: &Expectation<'_>,
+        found: &mut Found,
+    ) -> Option<Value> {
         let mut values = BTreeMap::new();
         for entry in &block.entries {
-            values.insert(entry.name.text.to_string(), self.value(&entry.value, &expected.item(item))?);
+            let before = found.settings.len();
+            let value = self.value_with(&entry.value, &expected.item(item), found)?;
+            found.name_from(before, &entry.name.text);
+            values.insert(entry.name.text.to_string(), value);
         }
         (!block.broken).then_some(Value::Record(values))
     }
@@ -187,6 +230,12 @@ impl<'c> Checker<'c> {
         None
     }
 
+    fn plain_secret(&mut self, span: Span, expected: &Expectation<'_>) -> Option<Value> {
+        let setting = expected.setting.map_or("this".to_owned(), |setting| setting.name.text.to_string());
+        self.report(PlainSecret { setting, given: false, span });
+        None
+    }
+
     /// `secret env("NAME")` or `secret file("/path")`.
     fn secret(&mut self, call: &Call, span: Span) -> Option<Value> {
         let text = match call.arguments.as_slice() {
@@ -218,7 +267,13 @@ impl<'c> Checker<'c> {
     }
 
     /// A name where a value is expected: a variant, a let or a param.
-    fn named(&mut self, mention: Mention<'_>, wanted: &Type, expected: &Expectation<'_>) -> Option<Value> {
+    fn named(
+        &mut self,
+        mention: Mention<'_>,
+        wanted: &Type,
+        expected: &Expectation<'_>,
+        found_within: &mut Found,
+    ) -> Option<Value> {
         let (name, span) = (mention.name, mention.span);
         let given = Expression { span, kind: ExpressionKind::Name(name.into()) };
         let named = self.scopes.mention(mention);
@@ -227,7 +282,7 @@ impl<'c> Checker<'c> {
             && (named.is_none() || self.variants(type_name).contains(&name))
         {
             let variant = Name { text: name.into(), span };
-            return self.variant(&variant, None, type_name, &given, expected);
+            return self.variant(&variant, None, type_name, &given, expected, found_within);
         }
         let Some(named) = named else {
             let near = self.scopes.near(mention, Meaning::is_value);
@@ -239,16 +294,16 @@ impl<'c> Checker<'c> {
         match named.meaning {
             Meaning::Broken => None,
             Meaning::Let(item) => {
-                self.used.insert(named.declared);
+                self.uses(mention, named.declared);
                 let value = &item.value;
                 if fits(&value.kind, wanted, expected.optional) {
-                    return self.value(value, expected);
+                    return self.value_with(value, expected, found_within);
                 }
                 let label = Some((format!("`{name}` is {}", found(value)), value.span));
                 self.mismatch(found(value), span, label, expected)
             }
             Meaning::Param => {
-                self.used.insert(named.declared);
+                self.uses(mention, named.declared);
                 let Some(param) = self.params.get(&named.declared).cloned() else {
                     return self.mismatch(format!("the param `{name}`"), span, None, expected);
                 };
@@ -286,6 +341,7 @@ impl<'c> Checker<'c> {
         }
     }
 
+    #[allow(clippy::too_many_arguments)] // The variant, its place and what is expected there.
     fn variant(
         &mut self,
         name: &Name,
@@ -293,6 +349,7 @@ impl<'c> Checker<'c> {
         enumeration: &str,
         given: &Expression,
         expected: &Expectation<'_>,
+        found: &mut Found,
     ) -> Option<Value> {
         let library = self.library;
         let Some(Named::Enum(variants)) = library.types.get(enumeration) else {
@@ -310,12 +367,13 @@ impl<'c> Checker<'c> {
             });
             return None;
         };
+        self.notes.uses.note(name.span, variant.name.span);
         let owner = Owner { words: format!("`{}`", variant.name.text), span: name.span };
         let settings = match (&variant.group, settings) {
-            (Some(group), Some(block)) => self.group(group, block, &owner)?,
+            (Some(group), Some(block)) => self.group_with(group, block, &owner, found)?,
             (Some(group), None) => {
                 let block = Block { span: given.span, entries: Vec::new(), broken: false };
-                self.group(group, &block, &owner)?
+                self.group_with(group, &block, &owner, found)?
             }
             (None, None) => BTreeMap::new(),
             (None, Some(block)) => {
@@ -333,13 +391,14 @@ impl<'c> Checker<'c> {
         record: &str,
         given: &Expression,
         expected: &Expectation<'_>,
+        found: &mut Found,
     ) -> Option<Value> {
         let library = self.library;
         let Some(Named::Record(group)) = library.types.get(record) else {
             return self.wrong(given, expected);
         };
         let owner = Owner { words: format!("the record {record}"), span: block.span };
-        self.group(group, block, &owner).map(Value::Record)
+        self.group_with(group, block, &owner, found).map(Value::Record)
     }
 
     /// Text that every event has in common, in the form of its type.

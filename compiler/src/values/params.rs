@@ -6,6 +6,7 @@ use weir_grammar::tree::{Expression, ExpressionKind, Item, ItemKind, Name, Setti
 use weir_grammar::{FileId, Span};
 use weir_plan::Value;
 
+use crate::analysis::settings::{Found, Origin};
 use crate::checker::{Checker, Expectation, ParamValue};
 use crate::diagnostics::{Diagnostic, HoleNotAllowed, ParamWithoutValue, PlainSecret, UnknownParam};
 use crate::files::modules::Module;
@@ -100,28 +101,38 @@ impl Checker<'_> {
             self.report(PlainSecret { setting, given: true, span });
             return None;
         }
-        let value = match (outside, &setting.default) {
-            (Some(outside), _) => self.outside_value(&signature, outside),
-            (None, Some(default)) => self.setting(&signature, default),
-            (None, None) if optional => Some(Value::Null),
+        let mut found = Found::default();
+        let (value, origin) = match (outside, &setting.default) {
+            (Some(outside), _) => {
+                (self.outside_value(&signature, outside, &mut found), Origin::Written(outside.span))
+            }
+            (None, Some(default)) => {
+                (self.setting(&signature, default, &mut found), Origin::Default(default.span))
+            }
+            (None, None) if optional => (Some(Value::Null), Origin::Absent),
             (None, None) => {
                 let (name, span) = (setting.name.text.to_string(), setting.name.span);
                 let type_name = signature.value_type.to_string();
                 self.report(ParamWithoutValue { name, type_name, span });
-                None
+                (None, Origin::Missing)
             }
         };
         // A param's value is the same for every event.
-        for hole in std::mem::take(&mut self.holes) {
+        for hole in found.holes {
             self.report(HoleNotAllowed { span: hole.span, expected: "param".to_owned() });
         }
         let declared = setting.type_name.span;
-        Some(ParamValue { value_type: signature.value_type, optional, value, declared })
+        Some(ParamValue { value_type: signature.value_type, optional, value, origin, declared })
     }
 
     /// The value of a param from outside: text as it stands, lists with commas, anything else as the
     /// language writes it.
-    fn outside_value(&mut self, signature: &SettingSignature, outside: &Outside) -> Option<Value> {
+    fn outside_value(
+        &mut self,
+        signature: &SettingSignature,
+        outside: &Outside,
+        found: &mut Found,
+    ) -> Option<Value> {
         let text = outside.text.as_str();
         let span = outside.span;
         let given = match &signature.value_type {
@@ -150,7 +161,7 @@ impl Checker<'_> {
                 given
             }
         };
-        let value = self.value(&given, &Expectation::of(signature))?;
+        let value = self.value_with(&given, &Expectation::of(signature), found)?;
         self.range(signature, &value, span).then_some(value)
     }
 }

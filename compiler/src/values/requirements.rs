@@ -6,9 +6,10 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
 use weir_plan::Value;
 
+use crate::analysis::settings::Settings;
 use crate::checker::Checker;
-use crate::diagnostics::{BrokenRequirement, RequiredSetting};
-use crate::signatures::{Group, SettingSignature};
+use crate::diagnostics::{BrokenRequirement, Diagnostic, RequiredSetting};
+use crate::signatures::{Group, Library, SettingSignature};
 use crate::values::literals::number_value;
 use crate::values::operators::{arithmetic, compare, comparison, compute, holds as ordered};
 
@@ -25,35 +26,6 @@ impl Checker<'_> {
             all_hold = false;
             let broken = self.broken(requirement, group, values, given);
             self.diagnostics.push(broken.into());
-        }
-        all_hold
-    }
-
-    /// Holds the requirements of a component about the channel at its side.
-    pub(crate) fn channel_requirements(&mut self, own: &Side<'_>, channel: &Side<'_>) -> bool {
-        let mut all_hold = true;
-        for requirement in
-            own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition))
-        {
-            let value = |operand: &Expression| match channel_setting(operand) {
-                Some(name) => channel.values.get(name).cloned(),
-                None => operand_value(operand, own.values),
-            };
-            if holds(&requirement.condition, &value) != Some(false) {
-                continue;
-            }
-            all_hold = false;
-            let mut settings = own.named_in(&requirement.condition);
-            let mut of_channel = Vec::new();
-            channel_settings(&requirement.condition, &mut of_channel);
-            settings.extend(of_channel.iter().filter_map(|name| channel.shown(name)));
-            self.report(BrokenRequirement {
-                condition: self.files.text(requirement.condition.span).to_owned(),
-                reason: requirement.because.text.clone(),
-                reason_span: requirement.because.span,
-                settings,
-                implicit: channel.implicit,
-            });
         }
         all_hold
     }
@@ -86,12 +58,39 @@ impl Checker<'_> {
     }
 }
 
+/// What a component requires of the channel at its side, and does not find.
+pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: &Library) -> Vec<Diagnostic> {
+    let mut broken = Vec::new();
+    for requirement in own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition)) {
+        let value = |operand: &Expression| match channel_setting(operand) {
+            Some(name) => channel.values.get(name).cloned(),
+            None => operand_value(operand, own.values),
+        };
+        if holds(&requirement.condition, &value) != Some(false) {
+            continue;
+        }
+        let mut settings = own.named_in(&requirement.condition);
+        let mut of_channel = Vec::new();
+        channel_settings(&requirement.condition, &mut of_channel);
+        settings.extend(of_channel.iter().filter_map(|name| channel.shown(name)));
+        let requirement = BrokenRequirement {
+            condition: library.files.text(requirement.condition.span).to_owned(),
+            reason: requirement.because.text.clone(),
+            reason_span: requirement.because.span,
+            settings,
+            implicit: channel.implicit,
+        };
+        broken.push(requirement.into());
+    }
+    broken
+}
+
 /// The settings of a component that meets another one at an arrow.
 pub(crate) struct Side<'s> {
     pub(crate) group: &'s Group,
     pub(crate) values: &'s BTreeMap<String, Value>,
-    /// Where the settings are given.
-    pub(crate) given: &'s HashMap<String, Span>,
+    /// Where the settings come from.
+    pub(crate) settings: &'s Settings,
     /// The component's name.
     pub(crate) name: &'s str,
     /// Where the component is declared.
@@ -110,7 +109,7 @@ impl Side<'_> {
 
     fn shown(&self, name: &str) -> Option<RequiredSetting> {
         let value = shown_value(value_at(self.values, name)?);
-        let own = self.given.get(&*self.setting(name)?.name.text).copied();
+        let own = self.settings.written(&self.setting(name)?.name.text);
         let name = format!("{}.{name}", self.name);
         Some(RequiredSetting { name, value, span: own.unwrap_or(self.declared), default: own.is_none() })
     }

@@ -7,7 +7,8 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, Range};
 use weir_plan::Value;
 
-use crate::checker::{Checker, Exclusive, Expectation, Owner};
+use crate::analysis::settings::{Exclusive, Found, Origin, Setting, Settings};
+use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
 use crate::files::sources::Files;
 use crate::signatures::{Group, SettingSignature};
@@ -31,6 +32,12 @@ fn exclusive(
         found.push(Exclusive { setting, value_type: value_type.clone(), value: value.clone(), apart, span });
     }
     found
+}
+
+/// A setting with its value.
+fn known(signature: &SettingSignature, value: Option<Value>, origin: Origin) -> Setting {
+    let SettingSignature { name, value_type, optional, .. } = signature;
+    Setting { value, origin, value_type: value_type.clone(), optional: *optional, declared: name.span }
 }
 
 /// Whether a value is in a range.
@@ -61,12 +68,32 @@ pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
 
 impl Checker<'_> {
     /// Checks a block of settings against a group; the values with the defaults filled in.
-    pub(crate) fn group(
+    pub(crate) fn group(&mut self, group: &Group, block: &Block, owner: &Owner) -> Settings {
+        let mut found = Found::default();
+        let (values, whole) = self.group_values(group, block, owner, &mut found);
+        found.settings(values, whole)
+    }
+
+    /// The same for settings within a value; none if something about them has been reported.
+    pub(crate) fn group_with(
         &mut self,
         group: &Group,
         block: &Block,
         owner: &Owner,
+        found: &mut Found,
     ) -> Option<BTreeMap<String, Value>> {
+        let (values, whole) = self.group_values(group, block, owner, found);
+        whole.then_some(values)
+    }
+
+    /// The values that are known, and whether nothing about the settings has been reported.
+    fn group_values(
+        &mut self,
+        group: &Group,
+        block: &Block,
+        owner: &Owner,
+        found: &mut Found,
+    ) -> (BTreeMap<String, Value>, bool) {
         let mut given: HashMap<&str, &Entry> = HashMap::with_capacity(block.entries.len());
         let mut unknown: Vec<&Name> = Vec::new();
         for entry in &block.entries {
@@ -88,20 +115,31 @@ impl Checker<'_> {
         let mut values = BTreeMap::new();
         let mut whole = complete && unknown.is_empty() && !block.broken;
         for setting in &group.settings {
-            let value = match (given.get(&*setting.name.text), &setting.default) {
-                (Some(entry), _) => self.setting(setting, &entry.value),
-                (None, Some(default)) => self.value(default, &Expectation::of(setting)),
-                (None, None) => setting.optional.then_some(Value::Null),
+            let name = &*setting.name.text;
+            let before = found.settings.len();
+            let (value, origin) = match (given.get(name), &setting.default) {
+                (Some(entry), _) => {
+                    self.notes.uses.note(entry.name.span, setting.name.span);
+                    (self.setting(setting, &entry.value, found), Origin::Written(entry.value.span))
+                }
+                (None, Some(default)) => {
+                    let value = self.value_with(default, &Expectation::of(setting), found);
+                    (value, Origin::Default(default.span))
+                }
+                (None, None) if setting.optional => (Some(Value::Null), Origin::Absent),
+                (None, None) => (None, Origin::Missing),
             };
+            found.name_from(before, name);
+            found.settings.push((name.to_owned(), known(setting, value.clone(), origin)));
             match value {
-                Some(value) => drop(values.insert(setting.name.text.to_string(), value)),
+                Some(value) => drop(values.insert(name.to_owned(), value)),
                 None => whole = false,
             }
         }
-        self.exclusive.extend(exclusive(group, &values, &given));
+        found.exclusive.extend(exclusive(group, &values, &given));
         let given = given.iter().map(|(name, entry)| (*name, entry.value.span)).collect();
         whole &= self.requirements(group, &values, &given);
-        whole.then_some(values)
+        (values, whole)
     }
 
     /// Reports an unknown setting; the name of the one that was most likely meant, or nothing.
@@ -173,8 +211,13 @@ impl Checker<'_> {
     }
 
     /// Checks the value of one setting: its type and its range.
-    pub(crate) fn setting(&mut self, setting: &SettingSignature, given: &Expression) -> Option<Value> {
-        let value = self.value(given, &Expectation::of(setting))?;
+    pub(crate) fn setting(
+        &mut self,
+        setting: &SettingSignature,
+        given: &Expression,
+        found: &mut Found,
+    ) -> Option<Value> {
+        let value = self.value_with(given, &Expectation::of(setting), found)?;
         self.range(setting, &value, given.span).then_some(value)
     }
 

@@ -4,7 +4,8 @@ use weir_grammar::Span;
 use weir_grammar::tree::{ExpressionKind, Hole, Text, TextPart};
 use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
-use crate::checker::{Checker, OpenHole};
+use crate::analysis::settings::{Found, OpenHole};
+use crate::checker::Checker;
 use crate::diagnostics::{HoleNotAllowed, MalformedHole, UnknownName};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
@@ -14,13 +15,13 @@ use crate::values::texts;
 
 impl Checker<'_> {
     /// Text with holes: those of params and lets are filled here, the others are left open.
-    pub(crate) fn template(&mut self, text: &Text) -> Option<Template> {
+    pub(crate) fn template(&mut self, text: &Text, found: &mut Found) -> Option<Template> {
         let mut parts = Vec::new();
         let mut whole = true;
         for part in &text.parts {
             match part {
                 TextPart::Literal(literal) => push_text(&mut parts, literal),
-                TextPart::Hole(hole) => whole &= self.hole(hole, &mut parts).is_some(),
+                TextPart::Hole(hole) => whole &= self.hole(hole, &mut parts, found).is_some(),
             }
         }
         whole.then_some(Template { parts })
@@ -28,16 +29,15 @@ impl Checker<'_> {
 
     /// Text that all events have in common: params and lets fill its holes, and events can't.
     pub(crate) fn common_text(&mut self, text: &Text, expected: &Type) -> Option<String> {
-        let before = self.holes.len();
+        let mut found = Found::default();
         let mut parts = Vec::new();
         let mut whole = true;
         for part in &text.parts {
             match part {
                 TextPart::Literal(literal) => push_text(&mut parts, literal),
                 TextPart::Hole(hole) => {
-                    whole &= self.hole(hole, &mut parts).is_some();
-                    if self.holes.len() > before {
-                        self.holes.truncate(before);
+                    whole &= self.hole(hole, &mut parts, &mut found).is_some();
+                    if !found.holes.is_empty() {
                         return self.open_hole(hole, expected);
                     }
                 }
@@ -63,7 +63,7 @@ impl Checker<'_> {
         None
     }
 
-    fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>) -> Option<()> {
+    fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>, found_within: &mut Found) -> Option<()> {
         let format = self.format(hole);
         let mention = Mention::of_name(&hole.name);
         // A field may have the name of a component or a flow: only what has a value is meant here.
@@ -76,7 +76,7 @@ impl Checker<'_> {
             let column = hole.name.text.to_string();
             let format_span = hole.format.as_ref().map(|format| format.span);
             let name_span = hole.name.span;
-            self.holes.push(OpenHole {
+            found_within.holes.push(OpenHole {
                 column: column.clone(),
                 span: hole.span,
                 name_span,
@@ -87,7 +87,7 @@ impl Checker<'_> {
             return Some(());
         }
         let constant = constant?;
-        self.used.insert(constant.declared);
+        self.uses(mention, constant.declared);
         let value = match constant.meaning {
             Meaning::Broken => return None,
             Meaning::Param => match self.params.get(&constant.declared) {
@@ -102,7 +102,7 @@ impl Checker<'_> {
             },
             Meaning::Let(item) => match &item.value.kind {
                 ExpressionKind::Text(text) => {
-                    let inner = self.template(text)?;
+                    let inner = self.template(text, found_within)?;
                     for part in inner.parts {
                         match part {
                             TemplatePart::Text(text) => push_text(parts, &text),

@@ -1,0 +1,237 @@
+//! Definitions, and the places where each is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_grammar::tree::{Column, Field, Item, ItemKind, Name, Parameter, Role, Signature, Step, StepKind};
+use weir_grammar::{FileId, Span, tree};
+
+/// A name that a program, or the library, declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// What the name stands for.
+    pub kind: DefinitionKind,
+    /// The name, with the `@` of a header.
+    pub name: Arc<str>,
+    /// The place of the name. No two definitions have the same one, so it also identifies the definition.
+    pub span: Span,
+    /// The place of the whole item or entry.
+    pub whole: Span,
+    /// The doc comment without the marks; empty if there is none.
+    pub documentation: Arc<str>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DefinitionKind {
+    /// A value from outside.
+    Param,
+    /// A constant.
+    Let,
+    /// The type of events' fields.
+    Schema,
+    /// A field of a schema, or a column in a signature.
+    Field,
+    /// A column that a step gives the events.
+    Column,
+    /// A component of the program.
+    Component(Role),
+    /// Steps with a name.
+    Interceptor,
+    /// A function.
+    Function,
+    /// A parameter of a function or an interceptor.
+    Parameter,
+    /// A value that a step or a function computes for what follows.
+    Local,
+    /// Rules with a name.
+    Quality,
+    /// A flow.
+    Flow,
+    /// The name of an imported file.
+    Import,
+    /// A component of the library.
+    Kind(Role),
+    /// A parser of the library.
+    Parser,
+    /// An enum or a record of the library.
+    Type,
+    /// A variant of an enum.
+    Variant,
+    /// A setting of a signature.
+    Setting,
+    /// An item with a name that could not be read.
+    Broken,
+}
+
+/// Definitions by the places of their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Definitions {
+    all: BTreeMap<Span, Definition>,
+}
+
+impl Definitions {
+    /// The definition whose name has this place.
+    pub(crate) fn get(&self, span: Span) -> Option<&Definition> {
+        self.all.get(&span)
+    }
+
+    /// All definitions, in the order of the text.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Definition> {
+        self.all.values()
+    }
+
+    /// Adds a column that a step gives the events.
+    pub(crate) fn column(&mut self, name: &Name, step: Span) {
+        self.add(DefinitionKind::Column, name, step, "");
+    }
+
+    fn add(&mut self, kind: DefinitionKind, name: &Name, whole: Span, documentation: &str) {
+        let (text, documentation) = (name.text.as_ref().into(), documentation.into());
+        let definition = Definition { kind, name: text, span: name.span, whole, documentation };
+        self.all.entry(name.span).or_insert(definition);
+    }
+
+    /// Adds what an item declares: its own name and the names within it.
+    pub(crate) fn item(&mut self, item: &Item) {
+        let kind = match &item.kind {
+            ItemKind::Param(_) => DefinitionKind::Param,
+            ItemKind::Let(_) => DefinitionKind::Let,
+            ItemKind::Schema(schema) => {
+                schema.fields.iter().for_each(|field| self.field(field));
+                DefinitionKind::Schema
+            }
+            ItemKind::Component(component) => DefinitionKind::Component(component.role),
+            ItemKind::Interceptor(interceptor) => {
+                self.parameters(&interceptor.parameters);
+                interceptor.steps.iter().for_each(|step| self.local(step));
+                DefinitionKind::Interceptor
+            }
+            ItemKind::Function(function) => {
+                self.parameters(&function.parameters);
+                for item in &function.lets {
+                    self.add(DefinitionKind::Local, &item.name, item.name.span.to(item.value.span), "");
+                }
+                DefinitionKind::Function
+            }
+            ItemKind::Quality(_) => DefinitionKind::Quality,
+            ItemKind::Flow(flow) => {
+                flow.chains.iter().for_each(|chain| self.chain(chain));
+                DefinitionKind::Flow
+            }
+            ItemKind::Import(_) => DefinitionKind::Import,
+            ItemKind::Extern(component) => {
+                self.signature(&component.signature);
+                DefinitionKind::Kind(component.role)
+            }
+            ItemKind::ExternParser(parser) => {
+                self.signature(&parser.signature);
+                DefinitionKind::Parser
+            }
+            ItemKind::ExternFunction(function) => {
+                self.parameters(&function.parameters);
+                DefinitionKind::Function
+            }
+            ItemKind::Enum(enumeration) => {
+                for variant in &enumeration.variants {
+                    let name = &variant.name;
+                    self.add(DefinitionKind::Variant, name, name.span, &variant.documentation);
+                    variant.signature.iter().for_each(|signature| self.signature(signature));
+                }
+                DefinitionKind::Type
+            }
+            ItemKind::Record(record) => {
+                self.signature(&record.signature);
+                DefinitionKind::Type
+            }
+            ItemKind::Broken(_) => DefinitionKind::Broken,
+            ItemKind::Test(_) | ItemKind::Agent(_) => return,
+        };
+        if let Some(name) = item.kind.name() {
+            self.add(kind, name, item.span, &item.documentation);
+        }
+    }
+
+    fn field(&mut self, field: &Field) {
+        let whole = field.name.span.to(field.type_name.span);
+        self.add(DefinitionKind::Field, &field.name, whole, &field.documentation);
+    }
+
+    fn parameters(&mut self, parameters: &[Parameter]) {
+        for parameter in parameters {
+            let whole = parameter.types.last().map_or(parameter.name.span, |last| last.span);
+            self.add(DefinitionKind::Parameter, &parameter.name, parameter.name.span.to(whole), "");
+        }
+    }
+
+    fn signature(&mut self, signature: &Signature) {
+        for setting in &signature.settings {
+            let whole = setting.name.span.to(setting.type_name.span);
+            self.add(DefinitionKind::Setting, &setting.name, whole, &setting.documentation);
+        }
+        let columns = signature.emits.iter().chain(&signature.needs).flatten();
+        for Column { name, documentation, type_name } in columns {
+            self.add(DefinitionKind::Field, name, name.span.to(type_name.span), documentation);
+        }
+    }
+
+    fn local(&mut self, step: &Step) {
+        if let StepKind::Let(name, _) = &step.kind {
+            self.add(DefinitionKind::Local, name, step.span, "");
+        }
+    }
+
+    fn chain(&mut self, chain: &tree::Chain) {
+        for stage in &chain.stages {
+            match stage {
+                tree::Stage::Name(_) => {}
+                tree::Stage::Step(step) => self.local(step),
+                tree::Stage::Copy(copy) => copy.branches.iter().for_each(|branch| self.chain(&branch.chain)),
+                tree::Stage::Choice(choice) => choice.cases.iter().for_each(|case| self.chain(&case.chain)),
+                tree::Stage::Balance(balance) => balance.chains.iter().for_each(|chain| self.chain(chain)),
+                tree::Stage::Failover(failover) => failover.chains.iter().for_each(|chain| self.chain(chain)),
+            }
+        }
+    }
+}
+
+/// Which place uses which definition. A name in an interceptor may have several definitions: at each use of the
+/// interceptor the events have other columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Uses {
+    /// The place of each use with the place of the definition.
+    by_place: BTreeSet<(Span, Span)>,
+    /// The same pairs, the definition first.
+    by_definition: BTreeSet<(Span, Span)>,
+}
+
+const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
+const EVERYWHERE: Span = Span { file: FileId(u32::MAX), start: u32::MAX, end: u32::MAX };
+
+impl Uses {
+    /// Notes that a place uses a definition.
+    pub(crate) fn note(&mut self, at: Span, definition: Span) {
+        self.by_place.insert((at, definition));
+        self.by_definition.insert((definition, at));
+    }
+
+    /// Whether any place uses the definition.
+    pub(crate) fn is_used(&self, definition: Span) -> bool {
+        self.of(definition).next().is_some()
+    }
+
+    /// The places that use a definition, in the order of the text.
+    pub(crate) fn of(&self, definition: Span) -> impl Iterator<Item = Span> {
+        let pairs = self.by_definition.range((definition, NOWHERE)..=(definition, EVERYWHERE));
+        pairs.map(|(_, at)| *at)
+    }
+
+    /// The definitions that a position uses, each with the place of the name. A position at the end of a name
+    /// belongs to the name.
+    pub(crate) fn at(&self, file: FileId, position: u32) -> impl Iterator<Item = (Span, Span)> {
+        let end = Span { file, start: position, end: u32::MAX };
+        let start = Span { file, start: 0, end: 0 };
+        let pairs = self.by_place.range((start, NOWHERE)..=(end, EVERYWHERE)).copied();
+        pairs.filter(move |(at, _)| position <= at.end)
+    }
+}

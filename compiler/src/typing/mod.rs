@@ -1,0 +1,227 @@
+//! The type of the events, edge by edge: from flows as they are written to the resolved graph.
+
+mod arrivals;
+mod sinks;
+mod ways;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use weir_grammar::Span;
+use weir_grammar::tree::{Flow, Role};
+
+use crate::analysis::expressions::UseId;
+use crate::analysis::graph::{Component, Declared, Edge, Graph, Leg};
+use crate::checker::Checker;
+use crate::diagnostics::{NoRejectRoute, RejectsAgain, Unused};
+use crate::expressions::Bindings;
+use crate::flows::{Edge as WrittenEdge, Leg as WrittenLeg, REJECTS};
+use crate::names::scopes::ComponentIndex;
+use crate::signatures::{Named, Signature};
+use crate::steps::{State, StepCheck};
+use crate::types::columns::{Column, Columns, Origin};
+
+/// The record of the library that says what a rejected event looks like.
+const REJECT_RECORD: &str = "Reject";
+
+/// Events that come into a component.
+struct Coming {
+    columns: Arc<Columns>,
+    span: Span,
+}
+
+/// Finds the types of the events at all places.
+pub(crate) struct Typing<'a, 'c> {
+    checker: &'a mut Checker<'c>,
+    /// The components; channels that are put between are added.
+    components: Vec<Component>,
+    arrivals: Vec<Vec<Coming>>,
+    /// The components into which events come whose type is not known.
+    poisoned: HashSet<ComponentIndex>,
+    names: HashSet<String>,
+    /// The places of the steps that reject, by flow.
+    rejecting: HashMap<usize, Vec<Span>>,
+    step_count: usize,
+    /// Whether the steps of all edges could be read.
+    whole: bool,
+}
+
+/// Where a leg stands.
+#[derive(Clone, Copy)]
+struct Position {
+    /// The component that the events come from.
+    from: ComponentIndex,
+    flow: usize,
+    /// Whether a channel of the path's own stands before.
+    held: bool,
+}
+
+impl<'a, 'c> Typing<'a, 'c> {
+    pub(crate) fn new(
+        checker: &'a mut Checker<'c>,
+        components: Vec<Component>,
+        poisoned: HashSet<ComponentIndex>,
+    ) -> Typing<'a, 'c> {
+        Typing {
+            checker,
+            arrivals: components.iter().map(|_| Vec::new()).collect(),
+            poisoned,
+            names: components.iter().map(|component| component.declared.name.to_string()).collect(),
+            components,
+            rejecting: HashMap::new(),
+            step_count: 0,
+            whole: true,
+        }
+    }
+
+    /// Types all edges, those of sources first, so that what comes into the channels is known. The graph has no flows
+    /// yet.
+    pub(crate) fn graph(mut self, edges: &[WrittenEdge<'_>], flows: &[&Flow]) -> Graph {
+        let mut resolved: Vec<Option<Edge>> = edges.iter().map(|_| None).collect();
+        let mut emitted: HashMap<ComponentIndex, Option<Arc<Columns>>> = HashMap::new();
+        for role in [Role::Source, Role::Channel] {
+            for (edge, resolved) in edges.iter().zip(&mut resolved) {
+                let WrittenEdge { flow, from, from_span, leg } = edge;
+                if self.components[*from].declared.role != role {
+                    continue;
+                }
+                let columns = match emitted.get(from) {
+                    Some(columns) => columns.clone(),
+                    None => self.leaving(*from),
+                };
+                emitted.insert(*from, columns.clone());
+                self.components[*from].events.clone_from(&columns);
+                self.checker.notes.events.after(*from_span, UseId::NONE, columns.clone());
+                let state = columns.map(|columns| State { columns, bindings: Bindings::default() });
+                let position = Position { from: *from, flow: *flow, held: false };
+                let leg = self.leg(leg, state, position);
+                self.whole &= leg.whole;
+                *resolved = Some(Edge { flow: *flow, from: *from, from_span: *from_span, leg });
+            }
+        }
+        self.reject_routes(edges, flows);
+        for index in 0..self.components.len() {
+            match self.components[index].declared.role {
+                Role::Sink if !self.arrivals[index].is_empty() => {
+                    self.components[index].events = self.sink(index);
+                }
+                Role::Sink => {}
+                _ => self.holes_without_events(index),
+            }
+        }
+        let edges = resolved.into_iter().flatten().collect();
+        Graph { components: self.components, flows: Vec::new(), edges }
+    }
+
+    /// The columns of the events that leave a source or a channel.
+    fn leaving(&mut self, index: ComponentIndex) -> Option<Arc<Columns>> {
+        let Component { declared, signature, .. } = &self.components[index];
+        match (declared.rejects_of, declared.role) {
+            (Some(_), _) => Some(Arc::new(self.rejected(declared))),
+            (None, Role::Source) => signature.as_ref().map(|signature| Arc::new(emits(signature, declared))),
+            _ => self.merged(index),
+        }
+    }
+
+    /// What rejected events look like.
+    fn rejected(&self, declared: &Declared) -> Columns {
+        let origin = Origin { name: declared.name.clone(), span: declared.span };
+        let settings = match self.checker.library.types.get(REJECT_RECORD) {
+            Some(Named::Record(group)) => group.settings.as_slice(),
+            _ => &[],
+        };
+        let columns = settings.iter().map(|setting| {
+            let column = Column {
+                value_type: setting.value_type.clone(),
+                optional: setting.optional,
+                sensitive: false,
+                origin: origin.clone(),
+                declared: setting.name.span,
+                named: Arc::new([setting.name.span]),
+                lacking: None,
+            };
+            (setting.name.text.as_ref().into(), column)
+        });
+        Columns::of(columns.collect(), vec![origin.clone()])
+    }
+
+    /// Checks that what is rejected has a route, once.
+    fn reject_routes(&mut self, edges: &[WrittenEdge<'_>], flows: &[&Flow]) {
+        let mut routes = HashMap::new();
+        for edge in edges {
+            if let Some(flow) = self.components[edge.from].declared.rejects_of {
+                routes.entry(flow).or_insert(edge);
+            }
+        }
+        for (index, flow) in flows.iter().enumerate() {
+            let mut places = self.rejecting.remove(&index).unwrap_or_default();
+            places.sort_unstable();
+            places.dedup();
+            match (routes.get(&index), places.split_first()) {
+                (None, Some((span, others))) if !flow.broken => {
+                    let (flow, flow_span, others) =
+                        (flow.name.text.to_string(), flow.name.span, others.to_vec());
+                    self.checker.report(NoRejectRoute { flow, span: *span, others, flow_span });
+                }
+                (Some(route), None) if self.whole && !flow.broken => {
+                    let (what, name) = ("route", REJECTS.to_owned());
+                    self.checker.report(Unused { what, name, span: route.from_span });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Checks steps, and where they lead.
+    fn leg(&mut self, written: &WrittenLeg<'_>, mut state: Option<State>, position: Position) -> Leg {
+        let mut steps = Vec::new();
+        let mut whole = state.is_some();
+        let mut rejecting = Vec::new();
+        if let Some(state) = &mut state {
+            let mut check = StepCheck {
+                checker: self.checker,
+                rejecting: &mut rejecting,
+                count: &mut self.step_count,
+                used_at: None,
+            };
+            for step in &written.steps {
+                whole &= check.step(step, state, &mut steps).is_some();
+            }
+        } else {
+            // The steps stand at places of which nothing is known.
+            let events = &mut self.checker.notes.events;
+            written.steps.iter().for_each(|step| events.before(step.span, UseId::NONE, None));
+        }
+        self.note_rejecting(rejecting, position);
+        let (to, known) = self.destination(&written.to, state, position);
+        Leg { steps, to, whole: whole && known }
+    }
+
+    fn note_rejecting(&mut self, places: Vec<Span>, position: Position) {
+        let declared = &self.components[position.from].declared;
+        if declared.rejects_of.is_some() {
+            for span in places {
+                self.checker.report(RejectsAgain { span, route: declared.span });
+            }
+        } else {
+            self.rejecting.entry(position.flow).or_default().extend(places);
+        }
+    }
+}
+
+fn emits(signature: &Signature, declared: &Declared) -> Columns {
+    let origin = Origin { name: declared.name.clone(), span: declared.span };
+    let columns = signature.emits.iter().map(|column| {
+        let read = Column {
+            value_type: column.value_type.clone(),
+            optional: column.optional,
+            sensitive: false,
+            origin: origin.clone(),
+            declared: column.span,
+            named: Arc::new([column.span]),
+            lacking: None,
+        };
+        (column.name.clone(), read)
+    });
+    Columns::of(columns.collect(), vec![origin.clone()])
+}

@@ -1,0 +1,112 @@
+//! What sinks need of the events that come to them: columns, headers and what fills the holes of text.
+
+use std::sync::Arc;
+
+use weir_plan::HoleFormat;
+
+use super::Typing;
+use crate::analysis::graph::Component;
+use crate::analysis::settings::OpenHole;
+use crate::checker::Checker;
+use crate::diagnostics::{HoleNotAllowed, MalformedHole, OptionalHole, UnmetNeed};
+use crate::expressions::no_such_column;
+use crate::names::scopes::ComponentIndex;
+use crate::signatures::{ColumnSignature, Library};
+use crate::spelling::role_in_words;
+use crate::types::Type;
+use crate::types::columns::Columns;
+
+impl Typing<'_, '_> {
+    /// The columns of the events that come to a sink, which must have what it needs.
+    pub(super) fn sink(&mut self, index: ComponentIndex) -> Option<Arc<Columns>> {
+        let first = self.arrivals[index].first().map(|arrival| arrival.span);
+        let columns = self.merged(index)?;
+        let component = &self.components[index];
+        let span = first.unwrap_or(component.declared.span);
+        for need in needs(component, self.checker.library) {
+            let found = columns.columns.get(&need.name);
+            let met = found.map_or(need.optional, |column| {
+                column.value_type == need.value_type && (need.optional || !column.optional)
+            });
+            if !met && (found.is_some() || columns.lacks(&need.name)) {
+                let unmet = UnmetNeed {
+                    sink: component.declared.name.to_string(),
+                    column: need.name.to_string(),
+                    type_name: need.value_type.named(need.optional),
+                    found: found.map(|column| column.value_type.named(column.optional)),
+                    span,
+                    declared: need.span,
+                    origins: columns.labels(),
+                };
+                self.checker.diagnostics.push(unmet.into());
+            }
+        }
+        for hole in &component.settings.holes {
+            hold(hole, &columns, self.checker);
+        }
+        for (header, span) in &component.settings.headers {
+            let named = columns.columns.get(header.as_str()).map(|column| column.named.clone());
+            named.iter().flat_map(|named| named.iter()).for_each(|named| {
+                self.checker.notes.uses.note(*span, *named);
+            });
+            if columns.lacks(header) {
+                self.checker.report(no_such_column(header.clone(), *span, &columns));
+            }
+        }
+        Some(columns)
+    }
+
+    pub(super) fn holes_without_events(&mut self, index: ComponentIndex) {
+        let Component { declared, settings, .. } = &self.components[index];
+        for hole in &settings.holes {
+            let expected = format!("setting of {} `{}`", role_in_words(declared.role), declared.name);
+            self.checker.report(HoleNotAllowed { span: hole.span, expected });
+        }
+    }
+}
+
+/// What a sink needs: always, and because of the variants that it is set to.
+fn needs<'h>(component: &'h Component, library: &'h Library) -> Vec<&'h ColumnSignature> {
+    let always = component.signature.iter().flat_map(|signature| &signature.needs);
+    let chosen = component.chosen_variants(library).flat_map(|(variant, _)| &variant.needs);
+    always.chain(chosen).collect()
+}
+
+/// Holds a hole against the columns of the events that fill it.
+fn hold(hole: &OpenHole, columns: &Columns, checker: &mut Checker<'_>) {
+    let column = columns.columns.get(hole.column.as_str()).cloned();
+    let Some(column) = column.or_else(|| columns.part(&hole.column)) else {
+        if !columns.lacks(&hole.column) {
+            return;
+        }
+        let missing = no_such_column(hole.column.clone(), hole.name_span, columns);
+        checker.report(missing);
+        return;
+    };
+    column.named.iter().for_each(|named| checker.notes.uses.note(hole.name_span, *named));
+    if column.optional {
+        let type_name = column.value_type.named(true);
+        let (column, origin) = (hole.column.clone(), column.why_optional());
+        checker.diagnostics.push(OptionalHole { column, type_name, span: hole.span, origin }.into());
+        return;
+    }
+    let (reason, help) = match (&hole.format, &column.value_type) {
+        (HoleFormat::Plain, Type::Schema(_)) => {
+            ("has no form as text", "name one of its fields: `{field.part}`")
+        }
+        (HoleFormat::Plain, Type::List(_) | Type::Map(_) | Type::Bool) => {
+            ("has no form as text", "leave the hole out")
+        }
+        (HoleFormat::Plain, _) | (HoleFormat::Time(_), Type::Time) | (HoleFormat::Padded(_), Type::Int) => {
+            return;
+        }
+        (HoleFormat::Time(_), _) => ("is not a Time", "only times are written with `%`"),
+        (HoleFormat::Padded(_), Type::Time) => ("is a Time", "times are written as `:%Y-%m-%d`"),
+        (HoleFormat::Padded(_), _) => ("is not an Int", "only whole numbers are padded"),
+    };
+    let reason = format!("this format does not fit `{}`: it {reason}", hole.column);
+    let span = hole.format_span.unwrap_or(hole.span);
+    let declared = Some((format!("it is {}", column.value_type), column.declared));
+    let help = help.to_owned();
+    checker.diagnostics.push(MalformedHole { reason, span, column: declared, help }.into());
+}
