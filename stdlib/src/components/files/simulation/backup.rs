@@ -1,5 +1,5 @@
-//! Backups that are put back: the sink's ledger, alone or with the channel and the positions, as it was before more was
-//! delivered. The next start has to be refused, and to change nothing.
+//! Puts back backups: the sink's ledger, alone or with the channel and the positions, from before the last deliveries.
+//! The next start has to be refused, and must not change anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,13 +15,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What was on the disks between two lives of an agent.
+/// The content of the disks between two agents.
 pub(super) struct Backup {
     channel: Files,
     positions: Files,
-    /// Names below the root.
+    /// By name below the ledgers' directory.
     ledger: Files,
-    /// The names of all files of the output, complete or not, without their directories.
+    /// The names of all output files, complete or not, without their directories.
     names: BTreeSet<String>,
 }
 
@@ -29,7 +29,7 @@ fn is_temporary(name: &str) -> bool {
     name.starts_with('.')
 }
 
-/// The name of a file without its directory, and without what makes it temporary.
+/// Returns the final name of an output file, whether it is temporary or complete.
 fn final_name(name: &str) -> &str {
     let marked = name.strip_prefix('.').and_then(|name| name.strip_suffix(".logs.out.tmp"));
     marked.unwrap_or(name)
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// Whether files have become complete since, of which the ledger in the backup can't know.
+    /// Returns whether files have become complete since the backup, so that its ledger does not contain them.
     fn is_further_than(&self, backup: &Backup) -> bool {
         let known: BTreeSet<&str> = backup.names.iter().map(|name| final_name(name)).collect();
         let now = self.back_up().names;
@@ -59,7 +59,7 @@ impl World {
             .any(|name| !is_temporary(name) && !name.ends_with(".entry") && !known.contains(final_name(name)))
     }
 
-    /// All of the output but the ledger.
+    /// Returns all output files except the ledger.
     fn files(&self) -> Files {
         let paths = self.output.paths().into_iter().filter(|path| !path.contains("/.weir/"));
         paths.map(|path| (path.clone(), self.output.bytes(&path))).collect()
@@ -77,9 +77,9 @@ impl World {
         }
     }
 
-    /// Puts a backup back, starts an agent, which has to be refused if there are later files, and puts everything back to
-    /// what it was. Says whether there were. No agent runs.
-    pub(super) async fn start_with(&self, backup: &Backup) -> Result<bool, String> {
+    /// Puts a backup back, checks that an agent refuses to start, and restores the present state. Returns false,
+    /// without starting an agent, if no files have become complete since the backup. No other agent may run.
+    pub(super) async fn refuses_backup(&self, backup: &Backup) -> Result<bool, String> {
         if !self.is_further_than(backup) {
             return Ok(false);
         }
@@ -87,15 +87,15 @@ impl World {
             let mut random = self.random.lock().unwrap();
             (random.one_in(2), random.one_in(2))
         };
-        // What a killed agent has left unsynced is on the disks, or not.
+        // Decides which unsynced data of a killed agent is on the disks.
         [&self.channel, &self.positions].into_iter().for_each(SimulatedDisk::reboot);
         self.output.restart();
         let (intact, before) = (self.back_up(), self.files());
         self.put_back(backup, channel, positions);
         let note = format!("a backup is put back, with the channel: {channel}, positions: {positions}");
-        self.script.lock().unwrap().note(note);
-        let ending = timeout(PATIENCE, self.live(&Stop::default())).await;
-        // What it has left running lets go of its locks.
+        self.workload.lock().unwrap().note(note);
+        let ending = timeout(PATIENCE, self.run_agent(&Stop::default())).await;
+        // The tasks that the agent has left running release its locks.
         for _turn in 0..20 {
             tokio::task::yield_now().await;
         }
@@ -105,11 +105,11 @@ impl World {
             return Err("a start that was to be refused has changed files".to_owned());
         }
         self.put_back(&intact, true, true);
-        self.script.lock().unwrap().note("all is put back to what it was".to_owned());
+        self.workload.lock().unwrap().note("all is put back to what it was".to_owned());
         match ending {
-            // It has stopped before.
+            // The machine has stopped before the agent could refuse.
             Ok(None) => {
-                self.start_again().await;
+                self.restart_machine().await;
                 Ok(false)
             }
             Ok(Some(Ending::NotStarted { failure, .. }))

@@ -1,21 +1,23 @@
-//! Whole agents that follow files into files, on a simulated machine, in one thread and in virtual time.
+//! Complete agents that copy files to files, on a simulated machine, in one thread and in virtual time.
 //!
-//! Everything is real but the disks, the clock and who writes the logs: the agent, the source, the channel in memory
-//! or on disk, the sink and its ledger. Logs are appended to, rotated, packed, truncated and deleted between the calls
-//! that the source makes. The machine counts all that is done to its disks, and stops before, within or after any of it;
-//! then its power is lost, with whatever was not synced, or only the agent is killed. At the end every line has to be
-//! there once, in the order of its file, under a name that its file had, and nothing else. Besides, the source's own
-//! calls fail (also when it looks through directories), saving positions for a while or for the whole life of an
-//! agent; and a channel in memory refuses puts, so that the source begins again. Between two lives the ledger, alone or
-//! with channel and positions, is put back from a backup; then the start has to be refused until all is as it was.
+//! The agent, the source, the channel, the sink and its ledger are real. The disks, the clock and the programs that
+//! write the logs are simulated. Between the source's calls, logs are appended to, rotated, packed, truncated and
+//! deleted. The machine counts every disk operation, and stops before, within or after any of them; then either its
+//! power is lost, with all unsynced data, or only the agent is killed. Besides, calls of the source fail, also those of
+//! scans; saving positions fails for a while, or for an agent's complete life; and the channel in memory refuses puts,
+//! so that the source is restarted. Between two agents, the ledger is sometimes put back from a backup, alone or with
+//! the channel and the positions: then every start has to be refused until the present state is restored.
 //!
-//! `WEIR_HISTORIES` says how many histories are played, from `WEIR_SEED` on. `WEIR_SEED` alone plays that one again and
-//! tells what happens; with `WEIR_AIM` (`Within sink Rename entry`) with a stop in that place, as well as by chance.
+//! At the end, every line has to be in the output exactly once, in the order of its file, in a directory named after
+//! one of its file's names, and nothing else may be there.
+//!
+//! `WEIR_HISTORIES` sets the number of histories, `WEIR_SEED` the first seed. `WEIR_SEED` alone plays that one history
+//! and logs what happens. `WEIR_AIM` (`Within sink Rename entry`) adds a stop at that operation.
 
-mod account;
+mod arrivals;
 mod backup;
 mod refusing_channel;
-mod script;
+mod workload;
 mod world;
 
 use std::collections::BTreeMap;
@@ -28,19 +30,19 @@ use weir_runtime::agent::{Ending, Stop};
 use weir_runtime::number_from_environment;
 use weir_runtime::storage::{Moment, StepCounts};
 
-use world::{Aim, WAYS, Way, World, simulate};
+use world::{SETUPS, Setup, StopPoint, World, simulate};
 
 const HISTORIES: u64 = 5_000;
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
 
-/// What was done where, and a history in which it was.
+/// The operations and stops at each place in the code, and the seed of a history that comes there.
 type Coverage = BTreeMap<String, (StepCounts, u64)>;
 
-/// A short history in which the machine stops at this step, or at none. Says whether it has.
-async fn stop_once(seed: u64, way: Way, at: Option<(u64, Moment)>) -> (World, Result<bool, String>) {
-    let world = World::new(seed, way, 2, 14);
+/// Plays a short history in which the machine stops at this step, or at none. Returns whether it has stopped.
+async fn stop_once(seed: u64, setup: Setup, at: Option<(u64, Moment)>) -> (World, Result<bool, String>) {
+    let world = World::new(seed, setup, 2, 14);
     if let Some((step, moment)) = at {
-        world.plan(step, moment);
+        world.stop_after(step, moment);
     }
     let stop = Stop::default();
     let writing = async {
@@ -48,7 +50,7 @@ async fn stop_once(seed: u64, way: Way, at: Option<(u64, Moment)>) -> (World, Re
         tokio::time::sleep(Duration::from_secs(3)).await;
         stop.drain.cancel();
     };
-    let (ending, ()) = tokio::join!(world.live(&stop), writing);
+    let (ending, ()) = tokio::join!(world.run_agent(&stop), writing);
     let stopped = match ending {
         None => true,
         Some(Ending::Complete) => false,
@@ -57,25 +59,25 @@ async fn stop_once(seed: u64, way: Way, at: Option<(u64, Moment)>) -> (World, Re
     if at.is_none() {
         return (world, Ok(false));
     }
-    world.start_again().await;
+    world.restart_machine().await;
     let outcome = world.finish().await.map(|()| stopped);
     (world, outcome)
 }
 
-/// A longer history with several stops, each of them anywhere, or where it is aimed at; also of agents that only
-/// just recover.
-async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<(), String>) {
-    let world = World::new(seed, way, 3, 150);
-    aim.into_iter().for_each(|aim| world.aim(aim));
+/// Plays a longer history with several stops at random steps, and one at `stop_point`. Some agents stop while they
+/// still recover.
+async fn stop_often(seed: u64, setup: Setup, stop_point: Option<&StopPoint>) -> (World, Result<(), String>) {
+    let world = World::new(seed, setup, 3, 150);
+    stop_point.into_iter().for_each(|stop_point| world.stop_at(stop_point));
     let mut backup = None;
-    while !world.script.lock().unwrap().is_over() {
+    while !world.workload.lock().unwrap().is_finished() {
         let (within, moment, pause) = {
             let mut random = world.random.lock().unwrap();
             let within = if random.one_in(3) { 60 } else { 600 };
             (random.below(within), MOMENTS[random.below(3) as usize], 1 + random.below(200))
         };
-        world.plan(within, moment);
-        world.trouble_positions();
+        world.stop_after(within, moment);
+        world.inject_position_faults();
         let stop = Stop::default();
         let killed = world.random.lock().unwrap().one_in(4);
         let work = async {
@@ -84,18 +86,18 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
                 () = world.write(pause) => {}
                 () = tokio::time::sleep(Duration::from_secs(6)) => {}
             }
-            // Between two steps, or it comes to its end, unless that is where it stops.
+            // The agent is killed between two steps, or ends by itself.
             if killed { world.machine.stop() } else { stop.drain.cancel() }
         };
-        let (ending, ()) = tokio::join!(world.live(&stop), work);
+        let (ending, ()) = tokio::join!(world.run_agent(&stop), work);
         if let Some(ending) = ending
             && !matches!(ending, Ending::Complete | Ending::Incomplete)
         {
             return (world, Err(format!("an agent ended as {ending:?}")));
         }
-        world.start_again().await;
+        world.restart_machine().await;
         if let Some(older) = backup.take() {
-            match world.start_with(&older).await {
+            match world.refuses_backup(&older).await {
                 Ok(refused) => world.refused.fetch_add(u64::from(refused), Ordering::Relaxed),
                 Err(what) => return (world, Err(what)),
             };
@@ -109,25 +111,25 @@ async fn stop_often(seed: u64, way: Way, aim: Option<&Aim>) -> (World, Result<()
     }
     let mut outcome = world.finish().await;
     if world.machine.is_down() {
-        // Only now has it come to where it was to stop.
-        world.start_again().await;
+        // The machine has reached its stop only now.
+        world.restart_machine().await;
         outcome = world.finish().await;
     }
     if outcome.is_ok() && world.random.lock().unwrap().one_in(3) {
-        // Once more, with nothing new.
-        world.start_again().await;
+        // Runs another agent although there is nothing new.
+        world.restart_machine().await;
         outcome = world.finish().await;
     }
     (world, outcome)
 }
 
-/// What is said of a history that went wrong.
-fn told(world: &World, seed: u64, way: Way, what: &str) -> String {
-    let deeds = match (number_from_environment("WEIR_SEED"), number_from_environment("WEIR_HISTORIES")) {
-        (Some(_), None) => format!("{:#?}\n", world.script.lock().unwrap().deeds),
+/// Describes a failed history; if only one is played, with all actions.
+fn describe_failure(world: &World, seed: u64, setup: Setup, what: &str) -> String {
+    let actions = match (number_from_environment("WEIR_SEED"), number_from_environment("WEIR_HISTORIES")) {
+        (Some(_), None) => format!("{:#?}\n", world.workload.lock().unwrap().actions),
         _ => String::new(),
     };
-    format!("{deeds}WEIR_SEED={seed}, {way:?}, last stop at {}: {what}", world.machine.stopped_at())
+    format!("{actions}WEIR_SEED={seed}, {setup:?}, last stop at {}: {what}", world.machine.stopped_at())
 }
 
 fn add(coverage: &mut Coverage, world: &World, seed: u64) {
@@ -139,10 +141,10 @@ fn add(coverage: &mut Coverage, world: &World, seed: u64) {
     }
 }
 
-/// Plays these on all cores; notes what was covered.
+/// Plays `count` histories on all cores, and adds to the coverage.
 fn play_all(
     count: u64,
-    whole: &Mutex<Coverage>,
+    coverage: &Mutex<Coverage>,
     play: impl Fn(u64) -> (World, u64, Result<(), String>) + Sync,
 ) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -157,7 +159,7 @@ fn play_all(
                     }
                     let fault = match catch_unwind(AssertUnwindSafe(|| play(number))) {
                         Ok((world, seed, outcome)) => {
-                            add(&mut whole.lock().unwrap(), &world, seed);
+                            add(&mut coverage.lock().unwrap(), &world, seed);
                             outcome.err()
                         }
                         Err(_) => Some(format!("history {number} has panicked")),
@@ -171,9 +173,9 @@ fn play_all(
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// The places where something is changed and the machine never stopped at one of these moments, each with a
+/// Returns the stop points that no history has covered, at places that change something, each with the seed of a
 /// history that comes there.
-fn missed(coverage: &Coverage) -> Vec<(u64, Aim)> {
+fn uncovered(coverage: &Coverage) -> Vec<(u64, StopPoint)> {
     let places = coverage.iter().filter(|(_, (toll, _))| toll.changes);
     let moments = places.flat_map(|(place, (toll, seed))| {
         let unmet = MOMENTS.into_iter().filter(|moment| toll.stops[*moment as usize] == 0);
@@ -193,21 +195,23 @@ fn show(coverage: &Coverage) -> String {
 
 #[test]
 fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
-    let mut points: Vec<(u64, Way, u64, Moment)> = Vec::new();
-    for (way, seed) in WAYS.into_iter().zip(0..) {
-        let (world, outcome) = simulate(stop_once(seed, way, None));
-        assert_eq!(outcome, Ok(false), "{way:?}");
+    let mut points: Vec<(u64, Setup, u64, Moment)> = Vec::new();
+    for (setup, seed) in SETUPS.into_iter().zip(0..) {
+        let (world, outcome) = simulate(stop_once(seed, setup, None));
+        assert_eq!(outcome, Ok(false), "{setup:?}");
         let steps = world.machine.changing_steps().into_iter();
-        points.extend(steps.flat_map(|(step, _)| MOMENTS.map(|moment| (seed, way, step, moment))));
+        points.extend(steps.flat_map(|(step, _)| MOMENTS.map(|moment| (seed, setup, step, moment))));
     }
     let coverage = Mutex::default();
     play_all(points.len() as u64, &coverage, |number| {
-        let (seed, way, step, moment) = points[number as usize];
-        let (world, outcome) = simulate(stop_once(seed, way, Some((step, moment))));
+        let (seed, setup, step, moment) = points[number as usize];
+        let (world, outcome) = simulate(stop_once(seed, setup, Some((step, moment))));
         let outcome = match outcome {
             Ok(true) => Ok(()),
-            Ok(false) => Err(told(&world, seed, way, &format!("it did not stop at step {step}"))),
-            Err(what) => Err(told(&world, seed, way, &format!("{moment:?} {step}: {what}"))),
+            Ok(false) => {
+                Err(describe_failure(&world, seed, setup, &format!("it did not stop at step {step}")))
+            }
+            Err(what) => Err(describe_failure(&world, seed, setup, &format!("{moment:?} {step}: {what}"))),
         };
         (world, seed, outcome)
     });
@@ -215,14 +219,15 @@ fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
     assert!(points.len() > 1_500, "{} stops show little", points.len());
 }
 
-/// A packed copy was not known, since a look had missed it, or since looking into it failed just when the source ended.
+/// In these histories a packed copy was not recognised: a scan had missed it, or reading it failed just when the source
+/// stopped.
 #[test]
 fn histories_that_have_failed_hold() {
     for seed in [6_904, 9_864, 63_265] {
-        let way = WAYS[(seed % WAYS.len() as u64) as usize];
-        let (world, outcome) = simulate(stop_often(seed, way, None));
+        let setup = SETUPS[(seed % SETUPS.len() as u64) as usize];
+        let (world, outcome) = simulate(stop_often(seed, setup, None));
         if let Err(what) = outcome {
-            panic!("{}", told(&world, seed, way, &what));
+            panic!("{}", describe_failure(&world, seed, setup, &what));
         }
     }
 }
@@ -235,41 +240,42 @@ fn every_line_arrives_once_however_often_the_machine_stops() {
     let (begin, end) = (seeds.start, seeds.end);
     if end - begin == 1 {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
-        // Another test of the process may have one already.
+        // Another test of the process may have set a logger already.
         let _ = log.with_writer(std::io::stderr).try_init();
     }
     let refused = AtomicU64::new(0);
-    let play = |seed: u64, aim: Option<&Aim>| {
-        let way = WAYS[(seed % WAYS.len() as u64) as usize];
-        let (world, outcome) = simulate(stop_often(seed, way, aim));
-        let aimed = aim.map(|(place, moment)| format!("WEIR_AIM='{moment:?} {place}' ")).unwrap_or_default();
-        let outcome = outcome.map_err(|what| aimed + &told(&world, seed, way, &what));
+    let play = |seed: u64, stop_point: Option<&StopPoint>| {
+        let setup = SETUPS[(seed % SETUPS.len() as u64) as usize];
+        let (world, outcome) = simulate(stop_often(seed, setup, stop_point));
+        let aimed =
+            stop_point.map(|(place, moment)| format!("WEIR_AIM='{moment:?} {place}' ")).unwrap_or_default();
+        let outcome = outcome.map_err(|what| aimed + &describe_failure(&world, seed, setup, &what));
         refused.fetch_add(world.refused.load(Ordering::Relaxed), Ordering::Relaxed);
         (world, seed, outcome)
     };
-    let (coverage, aim) = (Mutex::default(), aim());
-    play_all(end - begin, &coverage, |number| play(begin + number, aim.as_ref()));
+    let (coverage, stop_point) = (Mutex::default(), stop_point());
+    play_all(end - begin, &coverage, |number| play(begin + number, stop_point.as_ref()));
     if number_from_environment("WEIR_SEED").is_none() {
-        // Where chance seldom leads the machine is stopped on purpose; which leads to further places.
+        // Stops the machine on purpose at the points that no random stop has hit. That may lead to new places.
         for _round in 0..4 {
-            let aims = missed(&coverage.lock().unwrap());
-            play_all(aims.len() as u64, &coverage, |number| {
-                let (seed, aim) = &aims[number as usize];
-                play(*seed, Some(aim))
+            let stop_points = uncovered(&coverage.lock().unwrap());
+            play_all(stop_points.len() as u64, &coverage, |number| {
+                let (seed, stop_point) = &stop_points[number as usize];
+                play(*seed, Some(stop_point))
             });
         }
-        let missed = missed(&coverage.lock().unwrap());
-        assert!(missed.is_empty(), "the machine never stopped at {missed:#?}");
+        let uncovered = uncovered(&coverage.lock().unwrap());
+        assert!(uncovered.is_empty(), "the machine never stopped at {uncovered:#?}");
     }
     let refused = refused.into_inner();
     println!("{refused} starts with a backup were refused\n{}", show(&coverage.into_inner().unwrap()));
     assert!(refused > 0 || end - begin < 200, "no backup was put back");
 }
 
-/// Where the history that is played again stops as well.
-fn aim() -> Option<Aim> {
-    let aim = std::env::var("WEIR_AIM").ok()?;
-    let (moment, place) = aim.split_once(' ')?;
+/// Parses `WEIR_AIM`.
+fn stop_point() -> Option<StopPoint> {
+    let stop_point = std::env::var("WEIR_AIM").ok()?;
+    let (moment, place) = stop_point.split_once(' ')?;
     let moment = MOMENTS.into_iter().find(|known| format!("{known:?}") == moment)?;
     Some((place.to_owned(), moment))
 }
@@ -277,12 +283,12 @@ fn aim() -> Option<Aim> {
 #[test]
 fn a_history_is_the_same_each_time_it_is_played() {
     for seed in 0..8 {
-        let way = WAYS[seed as usize % WAYS.len()];
+        let setup = SETUPS[seed as usize % SETUPS.len()];
         let traces = [(); 2].map(|()| {
-            let (world, outcome) = simulate(stop_often(seed, way, None));
-            assert_eq!(outcome, Ok(()), "{}", told(&world, seed, way, "played again"));
-            let deeds = world.script.lock().unwrap().deeds.clone();
-            (world.machine.trace(), world.machine.steps(), deeds)
+            let (world, outcome) = simulate(stop_often(seed, setup, None));
+            assert_eq!(outcome, Ok(()), "{}", describe_failure(&world, seed, setup, "played again"));
+            let actions = world.workload.lock().unwrap().actions.clone();
+            (world.machine.trace(), world.machine.steps(), actions)
         });
         assert!(traces[0] == traces[1], "seed {seed}: {} and {} steps", traces[0].1, traces[1].1);
     }

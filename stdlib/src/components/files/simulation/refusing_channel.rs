@@ -1,12 +1,12 @@
-//! A channel in memory that now and then refuses a put, so that the source fails and is run again: behind what
-//! the channel was given, long before that is delivered.
+//! A channel in memory that sometimes refuses a put, so that the source fails and is restarted. It then continues
+//! behind the events that the channel has, long before they are delivered.
 
 use std::sync::{Arc, Mutex};
 
 use weir_runtime::SeededRandom;
 use weir_runtime::channel::{Channel, HookedChannel, ReserveError};
 
-/// One put in so many is refused.
+/// One put in this many is refused.
 const REFUSED_ONE_IN: u64 = 60;
 
 pub(super) fn refusing_channel(

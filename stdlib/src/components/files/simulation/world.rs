@@ -1,4 +1,4 @@
-//! A machine with an agent on it, that stops and is started again; its disks; and the files that others write.
+//! A simulated machine with its disks, on which agents run one after the other, and the programs that write the logs.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -16,60 +16,60 @@ use weir_runtime::source::Source;
 use weir_runtime::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use weir_runtime::{BlockingExecutor, Clock, Context, Failure, Registry, SeededRandom};
 
-use super::account::{Account, Story};
+use super::arrivals::{Arrivals, Generation};
 use super::refusing_channel::refusing_channel;
-use super::script::{FOLDER, Script};
+use super::workload::{FOLDER, Workload};
 use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
 use crate::tools::file_writer::simulated::Simulated;
 use crate::tools::file_writer::{FileSettings, FileSink};
 
-/// How long it may take until everything has arrived once nothing stops any more.
+/// How long it may take until all lines have arrived once the machine no longer stops.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// The most that the channel takes on its disk.
+/// The most bytes that the channel takes on its disk.
 const CHANNEL_BYTES: u64 = 1 << 20;
 
-/// One of so many calls that the source makes to its files fails.
+/// One in this many calls of the source to the file system fails.
 const CALLS_FAIL_ONE_IN: u64 = 150;
 
-/// Where the machine stops, and when.
-pub(super) type Aim = (String, Moment);
+/// A place in the code, and the moment at which the machine stops there.
+pub(super) type StopPoint = (String, Moment);
 
-/// What the lines pass through.
+/// The pipeline of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
-    /// Through a channel on disk, or else in memory.
+pub(super) struct Setup {
+    /// Whether the channel is a file channel, or else one in memory.
     pub(super) durable: bool,
-    /// Whether the source keeps a file of positions, without which it promises nothing of packed files that it
-    /// has not read before.
+    /// Whether the source keeps a file of positions. Without it, packed files are only recognised as copies, since the
+    /// source promises nothing for others.
     pub(super) positions: bool,
-    /// What the files are like.
+    /// The mode of the source.
     pub(super) mode: Mode,
 }
 
-/// How the source takes the files.
+/// The mode of the source, and what happens to delivered files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// They grow.
+    /// Files grow.
     Follow,
-    /// They are complete, and renamed when they are delivered.
+    /// Files are complete, and are renamed when they are delivered.
     Rename,
-    /// They are complete, and deleted when they are delivered.
+    /// Files are complete, and are deleted when they are delivered.
     Delete,
 }
 
-/// The ways that are tried.
-pub(super) const WAYS: [Way; 8] = [
-    Way { durable: true, positions: true, mode: Mode::Follow },
-    Way { durable: false, positions: true, mode: Mode::Follow },
-    Way { durable: true, positions: false, mode: Mode::Follow },
-    Way { durable: false, positions: false, mode: Mode::Follow },
-    Way { durable: true, positions: true, mode: Mode::Rename },
-    Way { durable: false, positions: true, mode: Mode::Delete },
-    Way { durable: true, positions: false, mode: Mode::Delete },
-    Way { durable: false, positions: false, mode: Mode::Rename },
+/// The pipelines that are tried.
+pub(super) const SETUPS: [Setup; 8] = [
+    Setup { durable: true, positions: true, mode: Mode::Follow },
+    Setup { durable: false, positions: true, mode: Mode::Follow },
+    Setup { durable: true, positions: false, mode: Mode::Follow },
+    Setup { durable: false, positions: false, mode: Mode::Follow },
+    Setup { durable: true, positions: true, mode: Mode::Rename },
+    Setup { durable: false, positions: true, mode: Mode::Delete },
+    Setup { durable: true, positions: false, mode: Mode::Delete },
+    Setup { durable: false, positions: false, mode: Mode::Rename },
 ];
 
-impl Way {
+impl Setup {
     fn program(self) -> String {
         let decompress = self.positions;
         let positions = if self.positions { "positions: \"/state/positions.json\"" } else { "" };
@@ -95,9 +95,9 @@ impl Way {
         static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
             Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
         });
-        static PLANS: LazyLock<[Plan; WAYS.len()]> = LazyLock::new(|| {
-            WAYS.map(|way| {
-                let program = way.program();
+        static PLANS: LazyLock<[Plan; SETUPS.len()]> = LazyLock::new(|| {
+            SETUPS.map(|setup| {
+                let program = setup.program();
                 let compiled = weir_compiler::compile(
                     &("logs.flow", &*program),
                     "logs.flow",
@@ -107,28 +107,28 @@ impl Way {
                 compiled.plan.unwrap_or_else(|| panic!("{program}: {:?}", compiled.diagnostics))
             })
         });
-        let place = WAYS.iter().position(|way| *way == self).expect("it is one of them");
+        let place = SETUPS.iter().position(|setup| *setup == self).expect("it is one of them");
         PLANS[place].clone()
     }
 }
 
-/// Everything that outlives the agent.
+/// The state that outlives an agent. Clones share it.
 #[derive(Clone)]
 pub(super) struct World {
-    way: Way,
+    setup: Setup,
     pub(super) machine: Machine,
     pub(super) random: Arc<Mutex<SeededRandom>>,
     pub(super) channel: SimulatedDisk,
     pub(super) positions: SimulatedDisk,
     file_system: SimulatedFileSystem,
     pub(super) output: Simulated,
-    /// How often the directory of the output was renamed.
+    /// How often the output directory was renamed.
     renamed: Arc<AtomicU64>,
-    /// How often a backup was put back, and the start refused.
+    /// How often a start was refused after a backup was put back.
     pub(super) refused: Arc<AtomicU64>,
-    /// The most events in the durable channel: where there are few, files are committed while they are open.
+    /// The capacity of the durable channel, in events: if it is small, files are committed while they are open.
     capacity: usize,
-    pub(super) script: Arc<Mutex<Script>>,
+    pub(super) workload: Arc<Mutex<Workload>>,
     clock: Arc<VirtualClock>,
 }
 
@@ -141,36 +141,39 @@ impl Clock for VirtualClock {
 }
 
 thread_local! {
-    // Factories are plain functions; each history runs in one thread.
-    static HERE: RefCell<Option<World>> = const { RefCell::new(None) };
+    // The registry's factories are plain functions, so they find the world here. Each history runs in one thread.
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
 }
 
-fn here() -> World {
-    HERE.with(|world| world.borrow().clone()).expect("a history has set it")
+fn current_world() -> World {
+    WORLD.with(|world| world.borrow().clone()).expect("a history has set it")
 }
 
 fn registry() -> Registry {
     fn source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
-        crate::components::files::source::make_in(Arc::new(here().file_system), settings, context)
+        crate::components::files::source::make_in(Arc::new(current_world().file_system), settings, context)
     }
     Registry::default()
         .source("files", source)
         .channel("memory", |settings, context| {
             let channel = crate::components::memory::make(settings, context)?;
-            Ok(refusing_channel(channel, here().random))
+            Ok(refusing_channel(channel, current_world().random))
         })
-        .channel("file", |_, context| Ok(Arc::new(here().file_channel(context)?) as Arc<dyn Channel>))
+        .channel(
+            "file",
+            |_, context| Ok(Arc::new(current_world().file_channel(context)?) as Arc<dyn Channel>),
+        )
         .sink("files", |settings, context| {
             let mut settings: FileSettings = settings.read().map_err(Failure::permanent)?;
-            settings.path.parts[0] = TemplatePart::Text(format!("{}/", here().root()));
-            Ok(Box::new(FileSink::new(settings, here().output, "", context)?))
+            settings.path.parts[0] = TemplatePart::Text(format!("{}/", current_world().root()));
+            Ok(Box::new(FileSink::new(settings, current_world().output, "", context)?))
         })
 }
 
 impl World {
-    /// A machine on which nothing has happened yet. Everything follows from the seed.
-    pub(super) fn new(seed: u64, way: Way, logs: usize, deeds: usize) -> World {
-        // How long components wait before they begin again follows from it, too.
+    /// Creates a machine with empty disks. Everything that happens follows from the seed.
+    pub(super) fn new(seed: u64, setup: Setup, logs: usize, actions: usize) -> World {
+        // The jitter of components' backoffs follows from the seed, too.
         fastrand::seed(seed);
         let mut random = SeededRandom::new(seed);
         let machine = Machine::default();
@@ -183,10 +186,10 @@ impl World {
         let file_system = SimulatedFileSystem::new(&machine, &positions, random.one_in(2));
         let output = Simulated::within(&machine, random.next());
         let capacity = if random.one_in(2) { 120 } else { 10_000 };
-        let logs = if way.mode == Mode::Follow { logs } else { 0 };
-        let script = Script::new(random.next(), &file_system, logs, deeds, way.positions);
+        let logs = if setup.mode == Mode::Follow { logs } else { 0 };
+        let workload = Workload::new(random.next(), &file_system, logs, actions, setup.positions);
         let world = World {
-            way,
+            setup,
             machine,
             random: Arc::new(Mutex::new(random)),
             channel,
@@ -196,10 +199,10 @@ impl World {
             renamed: Arc::default(),
             refused: Arc::default(),
             capacity,
-            script: Arc::new(Mutex::new(script)),
+            workload: Arc::new(Mutex::new(workload)),
             clock: Arc::new(VirtualClock(Instant::now())),
         };
-        HERE.with(|here| *here.borrow_mut() = Some(world.clone()));
+        WORLD.with(|current_world| *current_world.borrow_mut() = Some(world.clone()));
         let meddling = world.clone();
         world.file_system.interrupt_by(Some(Arc::new(move || {
             if meddling.random.lock().unwrap().one_in(12) {
@@ -208,7 +211,7 @@ impl World {
         })));
         let troubled = world.clone();
         world.file_system.trouble_by(Some(Arc::new(move |_call| {
-            // EMFILE, ENFILE, EDQUOT, EINTR, which pass, and EIO.
+            // The transient errors EMFILE, ENFILE, EDQUOT and EINTR, and EIO.
             const ERRORS: [i32; 5] = [24, 23, 122, 4, 5];
             let mut random = troubled.random.lock().unwrap();
             let fails = random.one_in(CALLS_FAIL_ONE_IN);
@@ -239,37 +242,37 @@ impl World {
             .map_err(Failure::permanent)
     }
 
-    /// The directory of the output.
+    /// Returns the output directory.
     pub(super) fn root(&self) -> String {
         format!("/out-{}", self.renamed.load(Ordering::Relaxed))
     }
 
-    /// Something may happen to the logs.
+    /// Does the workload's next action.
     pub(super) fn act(&self) {
-        // It is under way already where what it looks up interrupts it.
-        let Ok(mut script) = self.script.try_lock() else { return };
-        let stories = script.stories.clone();
-        script.act(&|| self.account_of(&stories));
+        // An action's own file system calls come here as well: then the workload is locked.
+        let Ok(mut workload) = self.workload.try_lock() else { return };
+        let generations = workload.generations.clone();
+        workload.act(&|| self.arrivals_of(&generations));
     }
 
-    fn account_of(&self, stories: &[Story]) -> Account {
-        Account::of(self.output.contents().into_iter(), stories, !self.way.durable)
+    fn arrivals_of(&self, generations: &[Generation]) -> Arrivals {
+        Arrivals::of(self.output.contents().into_iter(), generations, !self.setup.durable)
     }
 
-    fn account(&self) -> Account {
-        let stories = self.script.lock().unwrap().stories.clone();
-        self.account_of(&stories)
+    fn arrivals(&self) -> Arrivals {
+        let generations = self.workload.lock().unwrap().generations.clone();
+        self.arrivals_of(&generations)
     }
 
-    /// One life of an agent, until it ends or its machine stops.
-    pub(super) async fn live(&self, stop: &Stop) -> Option<Ending> {
-        let agent = Agent::build(&self.way.plan(), &registry(), self.clock.clone());
+    /// Runs an agent until it ends (`Some`) or its machine stops (`None`).
+    pub(super) async fn run_agent(&self, stop: &Stop) -> Option<Ending> {
+        let agent = Agent::build(&self.setup.plan(), &registry(), self.clock.clone());
         let agent = agent.unwrap_or_else(|error| panic!("{error}"));
         tokio::select! {
             biased;
             () = self.stopped() => None,
             (_, ending) = agent.run(stop.clone(), Duration::from_secs(30)) => {
-                // What fails because the machine has stopped is no ending.
+                // An agent that fails since the machine has stopped did not end by itself.
                 if self.machine.is_down() { None } else { Some(ending) }
             }
         }
@@ -281,25 +284,25 @@ impl World {
         }
     }
 
-    /// The logs go on as long as there is something to be done.
+    /// Does all actions of the workload, with random pauses.
     pub(super) async fn write(&self, pause_ms_max: u64) {
-        while !self.script.lock().unwrap().is_over() {
+        while !self.workload.lock().unwrap().is_finished() {
             let pause = self.random.lock().unwrap().below(pause_ms_max);
             sleep(Duration::from_millis(pause)).await;
             self.act();
         }
     }
 
-    /// Starts the machine again, after its power was lost or only the agent was killed.
-    pub(super) async fn start_again(&self) {
+    /// Stops the machine and starts it again, as after a loss of power, or after only the agent was killed.
+    pub(super) async fn restart_machine(&self) {
         self.machine.stop();
-        // What the agent has left running finds that nothing works any more.
+        // The tasks that the agent has left running end, since all their calls fail.
         for _turn in 0..20 {
             tokio::task::yield_now().await;
         }
         let power_lost = !self.random.lock().unwrap().one_in(3);
         let how = if power_lost { "its power is lost" } else { "the agent is killed" };
-        self.script.lock().unwrap().note(format!("{how}, {}", self.machine.stopped_at()));
+        self.workload.lock().unwrap().note(format!("{how}, {}", self.machine.stopped_at()));
         for disk in [&self.channel, &self.positions] {
             if power_lost { disk.reboot() } else { disk.kill() }
         }
@@ -312,30 +315,30 @@ impl World {
             let from = self.root();
             self.renamed.fetch_add(1, Ordering::Relaxed);
             self.output.move_directory(&from, &self.root());
-            self.script.lock().unwrap().note(format!("{from} is renamed to {}", self.root()));
+            self.workload.lock().unwrap().note(format!("{from} is renamed to {}", self.root()));
         }
         self.machine.start();
     }
 
-    /// The last agent goes on until everything has arrived, and ends.
+    /// Runs the last agent until all lines have arrived, and checks the output.
     pub(super) async fn finish(&self) -> Result<(), String> {
-        self.script.lock().unwrap().end();
+        self.workload.lock().unwrap().end();
         self.positions.set_capacity(u64::MAX);
         let stop = Stop::default();
         let arrival = async {
-            let everything = timeout(PATIENCE, self.everything()).await;
-            // What could not be put away is tried again.
-            let _elapsed = timeout(PATIENCE, self.put_away()).await;
-            // What is empty brings nothing, and is still looked at.
+            let all_arrived = timeout(PATIENCE, self.all_arrived()).await;
+            // Failed renames and deletions are retried.
+            let _elapsed = timeout(PATIENCE, self.all_after_applied()).await;
+            // Empty files bring no lines, but have to be renamed or deleted as well.
             sleep(Duration::from_secs(5)).await;
             stop.drain.cancel();
-            everything.is_ok()
+            all_arrived.is_ok()
         };
-        let (ending, _) = tokio::join!(self.live(&stop), arrival);
-        let stories = self.script.lock().unwrap().stories.clone();
-        let account = self.account();
-        let missing = account.missing(&stories);
-        match (account.faults(), &missing[..]) {
+        let (ending, _) = tokio::join!(self.run_agent(&stop), arrival);
+        let generations = self.workload.lock().unwrap().generations.clone();
+        let arrivals = self.arrivals();
+        let missing = arrivals.missing(&generations);
+        match (arrivals.faults(), &missing[..]) {
             ([], []) => {}
             ([], missing) => {
                 return Err(format!(
@@ -351,9 +354,8 @@ impl World {
         }
     }
 
-    /// In its next life, the agent may find that the file of positions can't be read or written: at some calls, or
-    /// not at all since its disk is full.
-    pub(super) fn trouble_positions(&self) {
+    /// Plans faults for the next agent's file of positions: some calls fail, or its disk is full.
+    pub(super) fn inject_position_faults(&self) {
         const CALLS: [Call; 8] = [
             Call::Open,
             Call::Read,
@@ -377,19 +379,19 @@ impl World {
         }
     }
 
-    async fn everything(&self) {
-        let lines = self.script.lock().unwrap().stories.iter().map(|story| story.lines).sum();
-        // What takes long is looked at more seldom: each time all of the output is read.
+    async fn all_arrived(&self) {
+        let lines = self.workload.lock().unwrap().generations.iter().map(|generation| generation.lines).sum();
+        // Each check reads the complete output, so the checks become rarer.
         let mut pause = Duration::from_millis(100);
-        while self.account().distinct() < lines {
+        while self.arrivals().distinct() < lines {
             sleep(pause).await;
             pause = (pause * 5 / 4).min(Duration::from_secs(3));
         }
     }
 
-    /// A complete file that should not be there any more.
-    fn left(&self) -> Option<PathBuf> {
-        let is_left = |path: &PathBuf| match self.way.mode {
+    /// Returns a delivered file to which `after` was not applied.
+    fn not_applied(&self) -> Option<PathBuf> {
+        let is_left = |path: &PathBuf| match self.setup.mode {
             Mode::Follow => false,
             Mode::Rename => !path.to_string_lossy().ends_with(".done"),
             Mode::Delete => true,
@@ -397,13 +399,13 @@ impl World {
         self.file_system.paths().into_iter().find(is_left)
     }
 
-    async fn put_away(&self) {
-        while self.left().is_some() {
+    async fn all_after_applied(&self) {
+        while self.not_applied().is_some() {
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Nothing is left that nobody needs any more.
+    /// Checks that no temporary files, superseded ledger entries or channel data are left.
     fn is_tidy(&self) -> Result<(), String> {
         let paths = self.output.paths();
         if let Some(path) = paths.iter().find(|path| path.ends_with(".tmp")) {
@@ -413,8 +415,8 @@ impl World {
         if entries.len() > 1 {
             return Err(format!("the ledger is not one entry: {entries:?}"));
         }
-        if let Some(path) = self.left() {
-            return Err(format!("{} was not put away", path.display()));
+        if let Some(path) = self.not_applied() {
+            return Err(format!("{} was not renamed or deleted", path.display()));
         }
         match self.channel.used() {
             used if used > CHANNEL_BYTES => Err(format!("the channel takes {used} bytes")),
@@ -422,24 +424,24 @@ impl World {
         }
     }
 
-    /// Has the machine stop in a place, whenever it comes there.
-    pub(super) fn aim(&self, (place, moment): &Aim) {
+    /// Makes the machine stop when it comes to this place.
+    pub(super) fn stop_at(&self, (place, moment): &StopPoint) {
         self.machine.stop_at_site(place, *moment);
     }
 
-    /// Has the machine stop at a step, seen from now.
-    pub(super) fn plan(&self, skip: u64, moment: Moment) {
+    /// Makes the machine stop after `skip` more steps.
+    pub(super) fn stop_after(&self, skip: u64, moment: Moment) {
         self.machine.stop_at(skip, moment);
     }
 }
 
-/// Runs in one thread and in virtual time.
+/// Runs a future in one thread and in virtual time.
 pub(super) fn simulate<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let outcome = runtime.expect("a runtime can be made").block_on(future);
-    HERE.with(|here| {
-        if let Some(world) = here.borrow_mut().take() {
-            // They hold each other.
+    WORLD.with(|current_world| {
+        if let Some(world) = current_world.borrow_mut().take() {
+            // The callbacks refer to the world, and the world to the callbacks.
             world.file_system.interrupt_by(None);
             world.file_system.trouble_by(None);
         }

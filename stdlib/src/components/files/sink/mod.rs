@@ -1,4 +1,4 @@
-//! The sink of files on the local disk: [`FileSink`](crate::tools::file_writer) on its file system.
+//! The sink that writes files to the local disk: a [`FileSink`](crate::tools::file_writer) on the local file system.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ use crate::tools::file_writer::{
     Entry, FileSettings, FileSink, FileSystem, LedgerRepair, LedgerRepairError, repair,
 };
 
-/// How much of a file is read at once.
+/// How many bytes of a file are read at once.
 const READ_BYTES: usize = 1024 * 1024;
 
 /// Makes a sink of local files.
@@ -30,8 +30,9 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink
     Ok(Box::new(FileSink::new(settings, LocalFiles, "", context)?))
 }
 
-/// Says what the ledger of a sink of local files has forgotten, or that it can't be read; and has it go on without, if
-/// repeats are accepted. `directory` is `.weir/PROGRAM.SINK` within the sink's directory.
+/// Reports which entries the ledger of a sink of local files has lost, or that it can't be read. If repeats are
+/// accepted, repairs the ledger so that the sink continues without them. `directory` is `.weir/PROGRAM.SINK` in the
+/// sink's directory.
 ///
 /// # Errors
 /// When there is no ledger, it can't be read or written, or an agent writes it at the same time.
@@ -39,13 +40,12 @@ pub async fn repair_ledger(directory: &str, accept_repeats: bool) -> Result<Ledg
     repair(Arc::new(LocalFiles), directory, accept_repeats).await
 }
 
-/// The local disk.
+/// The file system of the local disk.
 ///
-/// A file is locked while it is written, so that whoever finds it can tell whether its writer
-/// lives: the lock goes with the process that holds it.
+/// A file is locked while it is written. The lock ends with the process, so a file without a lock has no writer.
 struct LocalFiles;
 
-/// A file that is being written; `None` while it is on a blocking thread.
+/// A file that is being written; `None` while a blocking thread uses it.
 struct LocalFile(Option<File>);
 
 impl FileSystem for LocalFiles {
@@ -74,7 +74,7 @@ impl FileSystem for LocalFiles {
                 }
                 made => made?,
             };
-            // Where there are no locks a leftover stays: it can't be told from a file at work.
+            // If the file system has no locks, leftovers stay: they can't be told from files that are being written.
             match try_lock(&file) {
                 Ok(false) => Err(io::Error::other("another process has locked it")),
                 Ok(true) | Err(_) => Ok(LocalFile(Some(file))),
@@ -84,19 +84,19 @@ impl FileSystem for LocalFiles {
     }
 
     async fn write(&self, file: &mut LocalFile, bytes: Bytes) -> io::Result<()> {
-        let mut open = file.0.take().ok_or_else(given_up)?;
+        let mut open = file.0.take().ok_or_else(write_was_cancelled)?;
         file.0 = Some(blocking(move || open.write_all(&bytes).map(|()| open)).await?);
         Ok(())
     }
 
     async fn sync(&self, file: &mut LocalFile) -> io::Result<()> {
-        let open = file.0.take().ok_or_else(given_up)?;
+        let open = file.0.take().ok_or_else(write_was_cancelled)?;
         file.0 = Some(blocking(move || open.sync_data().map(|()| open)).await?);
         Ok(())
     }
 
     async fn close(&self, file: &mut LocalFile) -> io::Result<()> {
-        let open = file.0.take().ok_or_else(given_up)?;
+        let open = file.0.take().ok_or_else(write_was_cancelled)?;
         file.0 = Some(blocking(move || open.sync_all().map(|()| open)).await?);
         Ok(())
     }
@@ -136,7 +136,7 @@ impl FileSystem for LocalFiles {
         let path = PathBuf::from(path);
         blocking(move || {
             let file = OpenOptions::new().write(true).open(&path)?;
-            // It is held while it is cut.
+            // The lock is held while the file is cut.
             if !try_lock(&file)? {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -178,12 +178,12 @@ impl FileSystem for LocalFiles {
     }
 }
 
-/// Runs a call that waits for the disk where no task waits for it.
+/// Runs a call that waits for the disk on the pool of blocking threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn given_up() -> io::Error {
+fn write_was_cancelled() -> io::Error {
     io::Error::other("an earlier write was given up half-way")
 }
 
@@ -199,14 +199,14 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes a directory and those that it is in. A new directory's entry is synced in its parent:
-/// otherwise a crash of the machine could take the files' directory from under them.
+/// Creates a directory and its missing parents. Each new directory's entry is synced in its parent: otherwise a crash
+/// of the machine could remove the directory with its files.
 fn make_directories(directory: &Path) -> io::Result<()> {
     let is_missing = |ancestor: &&Path| !ancestor.as_os_str().is_empty() && !ancestor.is_dir();
     let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
     for directory in missing.into_iter().rev() {
         match uninterrupted(|| std::fs::create_dir(directory)) {
-            // Another file's beginning was faster.
+            // Another task has created it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
             made => made?,
         }
@@ -219,8 +219,8 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Renames without replacing. File systems that can't promise that in one act are asked twice:
-/// names are unique, so nothing is lost but a second guard.
+/// Renames a file without replacing another. On file systems that can't do that atomically, the target is checked
+/// first. The names are unique anyway, so this is only a second safeguard.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match retry_on_intr(|| renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !uninterrupted(|| to.try_exists())? => {
@@ -246,7 +246,7 @@ fn unless_missing(outcome: io::Result<()>) -> io::Result<()> {
 
 fn list(directory: &Path) -> io::Result<Vec<Entry>> {
     let listed = list_directory(directory, |entry| {
-        // Names that are no text are nobody's of ours; what vanishes under way is no loss.
+        // Names that are not UTF-8 are not the sink's; files that vanish meanwhile do not matter.
         let Ok(name) = entry.file_name().into_string() else { return Ok(None) };
         let Some(metadata) = if_there(uninterrupted(|| entry.metadata()))? else { return Ok(None) };
         let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! What happens to a complete file once all its events are delivered.
+//! Keeps, renames or deletes a complete file once all its events are delivered.
 //!
-//! The path may name another file by now: whoever writes it may rename a new one onto it at any time. So the
-//! file is renamed first, to a hidden name of its own that says which file was delivered. Only what then lies
-//! under that name is looked at, and deleted or given its final name if it is that file; if not, it is put
-//! back unread. What a crash leaves under such a name is treated likewise at the next start.
+//! The path may name another file by now, since a new file may be renamed onto it at any time. So the file is first
+//! renamed to a hidden name that identifies the delivered file. The file under the hidden name is then checked: if it
+//! is the delivered one, it is deleted or gets its final name; if not, it gets its old name back, unread. The next
+//! start does the same with hidden files that a crash has left.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -14,11 +14,11 @@ use super::After;
 use super::file_system::FileSystem;
 use super::identity::{Key, Stamp, State};
 
-/// What the hidden names end with.
+/// The suffix of hidden names.
 const HIDDEN_SUFFIX: &str = ".weir-away";
 
 impl After {
-    /// Keeps, renames or deletes the file, if it is still the one at the path. It blocks.
+    /// Keeps, renames or deletes the file at the path, if its state is still `state`. It blocks.
     pub(super) fn apply(&self, file_system: &dyn FileSystem, path: &Path, state: State) -> io::Result<()> {
         if *self == After::Keep {
             return Ok(());
@@ -26,10 +26,10 @@ impl After {
         let hidden_path = hidden_path(path, state);
         match file_system.state(path) {
             Ok(found) if found == state => file_system.rename_no_replace(path, &hidden_path)?,
-            // An attempt that failed may have renamed it already.
+            // An earlier attempt may have renamed the file before it failed.
             found => match file_system.state(&hidden_path) {
                 Ok(_) => {}
-                // What lies there is not known.
+                // It is unknown whether the hidden file exists.
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 Err(_) => return found.and_then(|_| Err(has_changed())),
             },
@@ -37,7 +37,7 @@ impl After {
         self.finish_hidden(file_system, path, &hidden_path, state)
     }
 
-    /// Deletes what was renamed away or gives it its final name, or puts it back.
+    /// Deletes the hidden file or gives it its final name; restores its old name if it is another file.
     fn finish_hidden(
         &self,
         file_system: &dyn FileSystem,
@@ -59,13 +59,14 @@ impl After {
             After::Delete => file_system.remove(hidden_path),
         };
         ended.or_else(|error| {
-            // The file is there, whatever it is called.
+            // The file must not stay under its hidden name.
             restore_name(file_system, hidden_path, path)?;
             Err(error)
         })
     }
 
-    /// Ends what a crash has left in a directory. Gives back each path with what could not be done. It blocks.
+    /// Finishes the hidden files that a crash has left in a directory. Returns each path that failed and its error. It
+    /// blocks.
     pub(super) fn recover_leftovers(
         &self,
         file_system: &dyn FileSystem,
@@ -97,7 +98,7 @@ fn has_changed() -> io::Error {
     io::Error::other("it has changed")
 }
 
-/// Gives what was renamed away its name again; or a name beside it, if another file has that by now.
+/// Renames a hidden file back; adds a number to the name if another file has taken it.
 fn restore_name(file_system: &dyn FileSystem, hidden_path: &Path, path: &Path) -> io::Result<()> {
     match file_system.rename_no_replace(hidden_path, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -118,7 +119,7 @@ fn restore_name(file_system: &dyn FileSystem, hidden_path: &Path, path: &Path) -
     Err(io::Error::other(format!("a file that took its place lies under {}", hidden_path.display())))
 }
 
-/// The name for a file while it is put away. It says which file was delivered.
+/// Returns the hidden name for a delivered file. It contains the file's key and stamp.
 fn hidden_path(path: &Path, State { key, stamp }: State) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -126,7 +127,7 @@ fn hidden_path(path: &Path, State { key, stamp }: State) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The path of the file that was put away under such a name, and which file was delivered.
+/// Parses a hidden name: returns the file's old path, and the state of the delivered file.
 fn parse_hidden(directory: &Path, name: &OsString) -> Option<(PathBuf, State)> {
     let name = name.as_bytes().strip_prefix(b".")?.strip_suffix(HIDDEN_SUFFIX.as_bytes())?;
     let mut parts = name.rsplitn(4, |byte| *byte == b'.');
@@ -147,20 +148,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_took_the_place_of_the_delivered_one_is_put_back() {
+    fn a_file_that_has_replaced_the_delivered_one_gets_its_name_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.b.log");
         for after in [After::Delete, After::Rename { suffix: ".done".into() }] {
             fs::write(&path, "old").unwrap();
             let old = LocalFileSystem.state(&path).unwrap();
-            // As if it had been renamed onto the path just after that was looked at.
+            // As if the new file had been renamed onto the path just after the path was checked.
             fs::write(folder.path().join("new"), "new lines").unwrap();
             fs::rename(folder.path().join("new"), &path).unwrap();
             let hidden_path = hidden_path(&path, old);
             LocalFileSystem.rename_no_replace(&path, &hidden_path).unwrap();
             assert!(after.finish_hidden(&LocalFileSystem, &path, &hidden_path, old).is_err());
             assert_eq!(fs::read_to_string(&path).unwrap(), "new lines");
-            // And yet another one has the name by then.
+            // A third file has the old name when the second one is renamed back.
             LocalFileSystem.rename_no_replace(&path, &hidden_path).unwrap();
             fs::write(&path, "newest").unwrap();
             assert!(after.finish_hidden(&LocalFileSystem, &path, &hidden_path, old).is_err());
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_leaves_is_deleted_or_put_back() {
+    fn a_hidden_file_of_a_crash_is_deleted_if_delivered_and_otherwise_gets_its_name_back() {
         let folder = tempfile::tempdir().unwrap();
         let (done, unread) = (folder.path().join("done.log"), folder.path().join("unread.log"));
         fs::write(&done, "delivered").unwrap();
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_name_says_which_file_was_delivered() {
+    fn a_hidden_name_identifies_the_delivered_file() {
         let key = Key { device: 0xfe01, inode: 7, birth: 9 };
         let state = State { key, stamp: Stamp { length: 12, modified: -3 } };
         let path = Path::new("/in/a.b.log");

@@ -1,4 +1,4 @@
-//! Batches of what was read.
+//! Makes batches of chunks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::text_reader::Chunk;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::Span;
 
-/// Makes batches of the source's type.
+/// Makes batches of the source's event type.
 pub(super) struct Batches {
     schema: SchemaRef,
     clock: Arc<dyn Clock>,
     host: String,
     buffers: Buffers,
-    /// Whether each event says where in its file it ends.
+    /// Whether events carry their identities: the position at which each ends in its file.
     pub(super) identities: bool,
 }
 
@@ -36,7 +36,7 @@ impl Batches {
         }
     }
 
-    /// The events of a chunk. Their bodies are views into its buffer.
+    /// Makes a batch of a chunk's events. Their bodies are views into the chunk's buffer.
     pub(super) fn of(&self, chunk: Chunk, path: &Path, partition: &Partition) -> Result<Batch, FilesError> {
         let Chunk { buffer, spans, after, next, .. } = chunk;
         let offsets = spans.iter().map(|span| (after + u64::from(span.begin)) as i64);
@@ -56,14 +56,14 @@ impl Batches {
         Ok(batch.with_identities(Identities::of_one(partition.clone(), positions))?)
     }
 
-    /// No event, but a position.
+    /// Makes a batch that has no events, only a position.
     pub(super) fn mark(&self, partition: Partition, after: u64, through: u64) -> Result<Batch, FilesError> {
         let chunk = Chunk { after, next: through, ..Chunk::default() };
         self.of(chunk, Path::new(""), &partition)
     }
 }
 
-/// Views of events in one buffer. An empty line is an empty body.
+/// Makes views of the events into one buffer. An empty line is an empty body.
 fn bodies(buffer: Buffer, spans: &[Span]) -> Result<BinaryViewArray, ArrowError> {
     let mut builder = BinaryViewBuilder::with_capacity(spans.len());
     let block = builder.append_block(buffer);

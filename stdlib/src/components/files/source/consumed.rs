@@ -1,4 +1,4 @@
-//! What was read of a text: its hash, by which a text that was changed afterwards is noticed.
+//! Hashes of the read parts of a text, by which a later change is detected.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::content::Content;
 
-/// How much is read at once when only the hash is wanted.
+/// How many bytes are read at once when a text is only hashed.
 const HASH_READ_BYTES: usize = 1 << 20;
 
 /// The hash of the part `[base, through)` of a text.
@@ -20,7 +20,7 @@ pub(super) struct Consumed {
 }
 
 impl Consumed {
-    /// Whether the text still has it.
+    /// Returns whether this part of the text still has the hash.
     pub(super) fn is_in(&self, content: &mut Content) -> io::Result<bool> {
         let mut running = Running::new(self.base);
         let whole = running.read_through(content, self.through)?;
@@ -28,7 +28,7 @@ impl Consumed {
     }
 }
 
-/// The hash of what has been read, as it grows.
+/// A running hash of a text from `base` on.
 #[derive(Clone)]
 pub(super) struct Running {
     base: u64,
@@ -37,7 +37,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Of what will be read from here on.
+    /// Begins a hash at a position of the text.
     pub(super) fn new(base: u64) -> Running {
         Running { base, through: base, hasher: Box::new(Xxh3::new()) }
     }
@@ -46,13 +46,13 @@ impl Running {
         self.through
     }
 
-    /// Adds what follows.
+    /// Adds the bytes that follow.
     pub(super) fn add(&mut self, text: &[u8]) {
         self.hasher.update(text);
         self.through += text.len() as u64;
     }
 
-    /// Reads and adds the text up to there; whether there was so much.
+    /// Reads and adds the text up to a position. Returns false if the text is shorter.
     pub(super) fn read_through(&mut self, content: &mut Content, through: u64) -> io::Result<bool> {
         while self.through < through {
             let left = usize::try_from(through - self.through).unwrap_or(usize::MAX);
@@ -70,7 +70,7 @@ impl Running {
     }
 }
 
-/// What was put and is not yet delivered: the hash at the end of each batch.
+/// The hash at the end of each batch that was put and is not yet delivered.
 #[derive(Debug, Default)]
 pub(super) struct Marks(VecDeque<Consumed>);
 
@@ -83,7 +83,7 @@ impl Marks {
         self.0.is_empty()
     }
 
-    /// The last mark that is delivered, if one is; marks up to it are forgotten.
+    /// Removes the marks up to the delivered position, and returns the last of them.
     pub(super) fn deliver(&mut self, through: u64) -> Option<Consumed> {
         let mut last = None;
         while let Some(mark) = self.0.pop_front_if(|mark| mark.through <= through) {

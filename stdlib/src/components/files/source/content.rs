@@ -1,4 +1,4 @@
-//! The text of a file, as it is or unpacked.
+//! The text of a file, plain or decompressed.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -8,12 +8,12 @@ use flate2::read::MultiGzDecoder;
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
 
-/// How much of a packed file is read at once, before it is unpacked.
+/// How many bytes of a packed file are read at once.
 const PACKED_READ_BYTES: usize = 64 << 10;
-/// How much is skipped at once to come to a place in a packed text.
+/// How many bytes are unpacked at once while a packed text is skipped up to a position.
 const SKIP_BYTES: usize = 256 << 10;
 
-/// What a file was packed with.
+/// The format that a file is packed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
     Gzip,
@@ -22,7 +22,7 @@ pub(super) enum Packing {
 }
 
 impl Packing {
-    /// By a file's first bytes (RFC 1952, RFC 8878, and bzip2's `BZh` with its block size).
+    /// Detects the format by a file's first bytes (RFC 1952, RFC 8878, and bzip2's `BZh` with its block size).
     fn of(first: &[u8]) -> Option<Packing> {
         match first {
             [0x1f, 0x8b, 8, ..] => Some(Packing::Gzip),
@@ -35,22 +35,22 @@ impl Packing {
 
 /// An open file and its text.
 pub(super) enum Content {
-    /// The text is what is in the file.
+    /// The text is the file's content.
     Plain(Box<dyn OpenFile>),
-    /// The text has to be unpacked, from its beginning.
+    /// The text has to be unpacked, from the beginning of the file.
     Packed(Box<Packed>),
 }
 
-/// A text that can only be read onwards.
+/// A packed file with its decoder. Reading backwards unpacks again from the beginning.
 pub(super) struct Packed {
     file: Box<dyn OpenFile>,
     packing: Packing,
     decoder: Box<dyn Read + Send>,
-    /// How much of the text was unpacked.
+    /// The position in the text up to which it is unpacked.
     at: u64,
-    /// The end of what was unpacked, since the next read begins with a line's beginning.
+    /// The last unpacked bytes, up to `at`: the next read begins at a line's beginning, which lies before `at`.
     kept: Vec<u8>,
-    /// Whether the file ends within what was packed: it is still being written, or damaged.
+    /// Whether the file ends within the packed data: it is still being written, or damaged.
     incomplete: bool,
 }
 
@@ -60,7 +60,7 @@ impl Content {
         file_system.open(path).map(Content::Plain)
     }
 
-    /// What the file is packed with, if it is.
+    /// Returns the format that the file is packed with; `None` if it is not packed.
     pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
         match self {
             Content::Plain(file) => {
@@ -72,7 +72,7 @@ impl Content {
         }
     }
 
-    /// The same file, unpacked.
+    /// Returns the same file as a packed text.
     pub(super) fn unpacked(self, packing: Packing) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
         let decoder = decoder(&*file, packing)?;
@@ -86,7 +86,7 @@ impl Content {
         })))
     }
 
-    /// The same file, as it is.
+    /// Returns the same file as a plain text.
     pub(super) fn plain(self) -> Content {
         match self {
             Content::Plain(_) => self,
@@ -94,7 +94,7 @@ impl Content {
         }
     }
 
-    /// Which file it is, and in what state it is.
+    /// Returns the file's key and state.
     pub(super) fn state(&self) -> io::Result<State> {
         match self {
             Content::Plain(file) => file.state(),
@@ -102,24 +102,24 @@ impl Content {
         }
     }
 
-    /// Whether the packed file ended too early when it was read last.
+    /// Whether the last read found that the packed file ends too early.
     pub(super) fn is_incomplete(&self) -> bool {
         matches!(self, Content::Packed(packed) if packed.incomplete)
     }
 
-    /// The text's first bytes.
+    /// Reads the first [`HEAD_BYTES`] bytes of the text, or all if there are fewer.
     pub(super) fn head(&mut self) -> io::Result<Vec<u8>> {
         self.read(0, HEAD_BYTES)
     }
 
-    /// Reads so many bytes from `position` on; fewer only where the text ends.
+    /// Reads `bytes` bytes from `position` on; fewer only at the end of the text.
     pub(super) fn read(&mut self, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let mut buffer = Vec::with_capacity(bytes);
         self.read_into(position, bytes, &mut buffer)?;
         Ok(buffer)
     }
 
-    /// The same, in the place of what is in the buffer: nothing, or so many bytes.
+    /// Reads like [`Content::read`] and replaces the buffer's content. The buffer is empty or has `bytes` bytes.
     pub(super) fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Content::Plain(file) => file.read(position, bytes, buffer),
@@ -128,7 +128,7 @@ impl Content {
     }
 }
 
-/// Reads a file from its beginning, wherever others who share the descriptor are.
+/// Reads a file from its beginning, with a position of its own, since the descriptor is shared.
 struct SequentialReader {
     file: Box<dyn OpenFile>,
     position: u64,
@@ -175,7 +175,7 @@ impl Packed {
         Ok(())
     }
 
-    /// Unpacks so many bytes more; fewer only where the text ends.
+    /// Unpacks `bytes` more bytes; fewer only at the end of the text. Returns their number.
     fn unpack(&mut self, bytes: usize) -> io::Result<usize> {
         let before = self.kept.len();
         self.kept.resize(before + bytes, 0);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_is_known_by_its_first_bytes_and_read_as_it_was() {
+    fn a_packed_file_is_detected_by_its_first_bytes_and_unpacked() {
         let text = text();
         let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         bzip2.write_all(&text).unwrap();
@@ -240,7 +240,11 @@ mod tests {
             assert_eq!(content.read(0, 10).unwrap(), text[..10]);
             assert_eq!(content.read(500_000, 300).unwrap(), text[500_000..500_300]);
             assert_eq!(content.read(500_100, 1 << 20).unwrap(), text[500_100..]);
-            assert_eq!(content.read(7, 20).unwrap(), text[7..27], "going back begins anew");
+            assert_eq!(
+                content.read(7, 20).unwrap(),
+                text[7..27],
+                "going back unpacks again from the beginning"
+            );
             assert!(content.read(text.len() as u64, 20).unwrap().is_empty());
             assert!(!content.is_incomplete());
         }
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_ends_within_what_was_packed_is_known_as_torn() {
+    fn a_file_that_ends_within_packed_data_is_incomplete() {
         let text = text();
         let packed = gzip(&text);
         let mut content = content(&packed[..packed.len() / 2]);
@@ -263,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_an_error_and_no_panic() {
+    fn damaged_packed_data_is_an_error_and_no_panic() {
         let mut packed = gzip(&text());
         let middle = packed.len() / 2;
         packed[middle..middle + 64].fill(0xff);

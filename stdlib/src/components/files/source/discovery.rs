@@ -1,4 +1,4 @@
-//! Finding the files that match.
+//! Scans the directories for matching files.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
@@ -13,10 +13,10 @@ use super::file_system::FileSystem;
 use super::identity::{Key, Stamp};
 use super::patterns::Patterns;
 
-/// So many places that can't be looked into are named in the log after one look; the others are counted.
+/// The most unreadable paths that are named in the log after one scan; the others are only counted.
 const NAMED_MAX: usize = 10;
 
-/// A file that matches.
+/// A matching file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::files) struct FoundFile {
     pub(in crate::components::files) path: PathBuf,
@@ -24,7 +24,7 @@ pub(in crate::components::files) struct FoundFile {
     pub(in crate::components::files) stamp: Stamp,
 }
 
-/// A directory in which something can match.
+/// A directory that can contain a match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::files) struct Directory {
     pub(in crate::components::files) path: PathBuf,
@@ -32,20 +32,20 @@ pub(in crate::components::files) struct Directory {
     pub(in crate::components::files) inode: u64,
 }
 
-/// What one look has seen.
+/// The result of one scan.
 #[derive(Debug)]
 pub(in crate::components::files) struct Scan {
-    /// The oldest first; each once, whatever many names it has.
+    /// The matching files, the oldest first. A file with several names is listed once.
     pub(in crate::components::files) files: Vec<FoundFile>,
-    /// The directories in which files, or directories with files, may appear.
+    /// The directories in which matching files, or directories with such files, may appear.
     pub(in crate::components::files) directories: Vec<Directory>,
-    /// Whether the system tells of all that is written to these files, if it watches the directories.
+    /// Whether watching the directories reports every write to the files.
     pub(in crate::components::files) all_watchable: bool,
-    /// Whatever could not be looked at; nothing is known of what is there or below.
+    /// The paths that could not be read. It is unknown which files exist there or below.
     pub(in crate::components::files) unscanned: HashSet<PathBuf>,
-    /// What there is to say about places.
+    /// The problems to report, by path.
     pub(in crate::components::files) problems: HashMap<PathBuf, String>,
-    /// How many files are left alone since they are still being written, and one of them.
+    /// The number of files that are ignored since they are still being written, and one of them.
     pub(in crate::components::files) unfinished: (u64, Option<PathBuf>),
 }
 
@@ -63,7 +63,7 @@ impl Default for Scan {
 }
 
 impl Scan {
-    /// Something about a place that has to be said. Unless it is certain that nothing is there, it is unlooked.
+    /// Records a problem with a path. `is_unscanned` says that files may exist there all the same.
     pub(in crate::components::files) fn note(
         &mut self,
         path: &Path,
@@ -76,27 +76,27 @@ impl Scan {
         }
     }
 
-    /// A file that is left alone since it is still being written, as its name says.
+    /// Records a file that is ignored since its suffix says that it is still being written.
     pub(in crate::components::files) fn note_unfinished(&mut self, path: PathBuf) {
         let (count, example) = &mut self.unfinished;
         *count += 1;
         example.get_or_insert(path);
     }
 
-    /// Whether it is unknown what lies at this path, since it, or a directory around it, could not be looked at.
+    /// Returns whether this path, or a directory above it, could not be read: then the file may still exist.
     pub(in crate::components::files) fn is_unknown(&self, path: &Path) -> bool {
         !self.unscanned.is_empty() && path.ancestors().any(|around| self.unscanned.contains(around))
     }
 }
 
-/// Looks for files.
+/// Scans for matching files, and reports problems once.
 pub(super) struct Discovery {
     file_system: Arc<dyn FileSystem>,
     component: Arc<str>,
     patterns: Arc<Patterns>,
-    /// Places that could not be looked into, so that each is reported once.
+    /// The problems of the last scan, so that each is reported once.
     problems: HashMap<PathBuf, String>,
-    /// How many files are left alone since they are still being written.
+    /// The number of files that are ignored since they are still being written.
     unfinished: Gauge,
     has_said_unfinished: bool,
 }
@@ -118,12 +118,12 @@ impl Discovery {
         }
     }
 
-    /// What is looked for.
+    /// Returns the patterns.
     pub(super) fn patterns(&self) -> Arc<Patterns> {
         self.patterns.clone()
     }
 
-    /// The files that are there now.
+    /// Scans the directories on the file system's executor.
     pub(super) async fn scan(&mut self) -> Result<Scan, FilesError> {
         let (executor, file_system, patterns) =
             (self.file_system.executor(), self.file_system.clone(), self.patterns.clone());
@@ -142,7 +142,7 @@ impl Discovery {
         Ok(seen)
     }
 
-    /// Says what was not said of these places by the look before.
+    /// Logs the problems that the previous scan did not have.
     fn report(&mut self, problems: HashMap<PathBuf, String>) {
         let is_new = |(path, reason): &(&PathBuf, &String)| self.problems.get(*path) != Some(*reason);
         let mut new: Vec<(&PathBuf, &String)> = problems.iter().filter(is_new).collect();

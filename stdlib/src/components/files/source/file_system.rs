@@ -1,4 +1,4 @@
-//! The seam between the source and where its files are: this machine, or a test's memory.
+//! The seam between the source and the file system: this machine's, or one in a test's memory.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -26,61 +26,61 @@ use walking::Walk;
 pub(in crate::components::files) mod simulated;
 mod walking;
 
-/// Where positions are kept, and what was kept there; nothing if nothing ever was.
+/// The open file of positions, and its content; `None` if there was no such file.
 pub(in crate::components::files) type OpenPositions = (Arc<dyn PositionsStore>, Option<Memory>);
 
-/// What the source needs of the machine that its files are on. Everything blocks.
+/// The calls that the source makes to a file system. All of them block, except [`FileSystem::executor`].
 ///
-/// It is asked once for a file, a look or a read of up to a mebibyte, never for an event.
+/// The source makes one call for a file, a scan or a read of up to a mebibyte, never one for an event.
 pub(in crate::components::files) trait FileSystem: Debug + Send + Sync {
-    /// Where all this is waited for.
+    /// Returns the executor on which the other calls run.
     fn executor(&self) -> BlockingExecutor;
 
-    /// Notes the regular files that are wanted, and the directories in which they may appear.
+    /// Scans for regular files that match the patterns, and for the directories in which such files may appear.
     fn walk(&self, patterns: &Patterns, seen: &mut Scan);
 
-    /// Tells of what happens to what is wanted between two looks, if it can.
+    /// Returns a watcher that reports changes of matching files between two scans, where the system supports that.
     fn watcher(&self, component: Arc<str>, patterns: Arc<Patterns>) -> Watcher;
 
     /// Opens a regular file.
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
 
-    /// Which file is at a path, and in what state it is.
+    /// Returns the key and the state of the file at a path.
     fn state(&self, path: &Path) -> io::Result<State>;
 
-    /// The names in a directory.
+    /// Lists the names in a directory.
     fn names(&self, directory: &Path) -> io::Result<Vec<OsString>>;
 
-    /// Which of these files are in a directory, under whatever names; each once.
+    /// Finds the files with these keys in a directory, whatever their names are. Each file is returned once.
     fn find(&self, directory: &Path, keys: &HashSet<Key>) -> io::Result<Vec<(Key, PathBuf)>>;
 
-    /// Gives a file another name; an error if there is such a file.
+    /// Renames a file; fails if the new name is taken.
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Takes hold of the file of positions.
+    /// Opens and locks the file of positions.
     fn positions(&self, path: &Path) -> Result<OpenPositions, PositionsError>;
 }
 
-/// A file that is open for reading, under whatever name it now has.
+/// A file that is open for reading. It may have been renamed or removed since.
 pub(in crate::components::files) trait OpenFile: Debug + Send {
-    /// Which file it is, and in what state it is.
+    /// Returns the file's key and state.
     fn state(&self) -> io::Result<State>;
 
-    /// Reads so many bytes from `position` on, fewer only where the file ends, in the place of what is in the
-    /// buffer. One that has just so many already is used as it is.
+    /// Reads `bytes` bytes from `position` on, fewer only at the end of the file, and replaces the buffer's content. A
+    /// buffer of exactly this length is overwritten in place.
     fn read(&self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()>;
 
-    /// Reads into a buffer what one call brings.
+    /// Reads with a single system call, so it may return fewer bytes than the buffer holds.
     fn read_into(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// The same file once more.
+    /// Opens the same file a second time.
     fn again(&self) -> io::Result<Box<dyn OpenFile>>;
 }
 
-/// Which of these files lie at some of the paths; each once. What can't be looked at is none of them.
+/// Finds the files with these keys among the paths, each once. Paths whose state can't be read are left out.
 fn found_among(
     file_system: &dyn FileSystem,
     paths: Vec<PathBuf>,
@@ -97,7 +97,7 @@ fn found_among(
     found.into_iter().collect()
 }
 
-/// The files of this machine.
+/// The file system of this machine.
 #[derive(Debug)]
 pub(in crate::components::files) struct LocalFileSystem;
 
@@ -115,7 +115,7 @@ impl FileSystem for LocalFileSystem {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        // Whatever has taken the place of a file meanwhile, a pipe say, does not hold up the source.
+        // A pipe may have taken the file's place: opening it must not block.
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
         if !uninterrupted(|| file.metadata())?.is_file() {
@@ -134,7 +134,7 @@ impl FileSystem for LocalFileSystem {
 
     fn find(&self, directory: &Path, keys: &HashSet<Key>) -> io::Result<Vec<(Key, PathBuf)>> {
         let inodes: HashSet<u64> = keys.iter().map(|key| key.inode).collect();
-        // Only what may be one of them is looked at.
+        // Only entries with a wanted inode need a `stat`.
         let inside = |entry: &DirEntry| Ok(inodes.contains(&entry.ino()).then(|| entry.path()));
         Ok(found_among(self, list_directory(directory, inside)?, keys))
     }
@@ -168,7 +168,7 @@ impl OpenFile for File {
             buffer.truncate(length);
             return Ok(());
         }
-        // Into memory that was never written to.
+        // Reads into uninitialised memory, so that the buffer is not zeroed first.
         buffer.clear();
         buffer.reserve_exact(bytes);
         while buffer.len() < bytes {
@@ -179,7 +179,7 @@ impl OpenFile for File {
                 Err(error) => return Err(error.into()),
             }
         }
-        // The allocator may have given more than was asked for.
+        // The allocator may have reserved more than `bytes`.
         buffer.truncate(bytes);
         Ok(())
     }

@@ -1,24 +1,24 @@
-//! Which file this is, whatever it is called now.
+//! The identity of a file, independent of its name.
 //!
-//! A file is known by where it lies (device and inode), by when it was made (inodes come back, with
-//! another birth), and by how its text begins. Together they name its partition:
+//! A file is identified by its device and inode, by its birth time (a reused inode has another one), and by the
+//! beginning of its text. Together they name its partition:
 //!
 //! ```text
 //! fe01-2a0c7-18a5d3f09c2e1b40-1024-9f3c51d2a07be644-0-0-52311-c04be1d29a7f3358
-//! │    │     │                │    │                │ │ │     └ XXH3 of that part
-//! │    │     │                │    │                │ │ └ to here (decimal)
-//! │    │     │                │    │                │ └ what was first put: the text from here (decimal)
-//! │    │     │                │    │                └ generation: how often it was begun anew
-//! │    │     │                │    └ XXH3 of that beginning
-//! │    │     │                └ how much of the text's beginning is hashed, in bytes (decimal)
-//! │    │     └ birth, in nanoseconds since 1970 (0: the file system knows none)
+//! │    │     │                │    │                │ │ │     └ XXH3 of the text that was put first
+//! │    │     │                │    │                │ │ └ its end in the file (decimal)
+//! │    │     │                │    │                │ └ its beginning in the file (decimal)
+//! │    │     │                │    │                └ generation: how often the file was restarted (decimal)
+//! │    │     │                │    └ XXH3 of the text's beginning
+//! │    │     │                └ the length of that beginning, in bytes (decimal)
+//! │    │     └ birth time, in nanoseconds since 1970 (0: the file system has none)
 //! │    └ inode
 //! └ device
 //! ```
 //!
-//! The hash of what was first put stands in the name, so that whoever stores a position of the partition
-//! stores with it by what a packed copy is known: at no moment there is a position without. Names that
-//! earlier versions have given end with the generation, and stay as they are.
+//! A packed copy is recognised by the hash of the text that was put first. The hash is part of the name, so that every
+//! channel and sink that stores a position of the partition stores the hash in the same act. Names that earlier
+//! versions have given end with the generation, and stay valid.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -32,15 +32,15 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::consumed::Consumed;
 
-/// So much of a text's beginning is hashed, once it is there.
+/// How many bytes of a text's beginning are hashed, if there are as many.
 pub(super) const HEAD_BYTES: usize = 1024;
 
-/// Where a file lies, and since when.
+/// A file's device, inode and birth time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(in crate::components::files) struct Key {
     pub(in crate::components::files) device: u64,
     pub(in crate::components::files) inode: u64,
-    /// Nanoseconds since 1970; 0 where the file system does not say.
+    /// Nanoseconds since 1970; 0 if the file system does not record birth times.
     pub(in crate::components::files) birth: u64,
 }
 
@@ -59,10 +59,10 @@ impl fmt::Display for Key {
     }
 }
 
-/// What state a file is in.
+/// A file's length and modification time: if neither has changed, the content is taken to be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::components::files) struct Stamp {
-    /// Bytes on disk.
+    /// In bytes; of a packed file, its packed length.
     pub(in crate::components::files) length: u64,
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     pub(in crate::components::files) modified: i128,
@@ -77,7 +77,7 @@ impl Stamp {
     }
 }
 
-/// Which file it is, and in what state it is.
+/// A file's key and its present stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::components::files) struct State {
     pub(in crate::components::files) key: Key,
@@ -90,7 +90,7 @@ impl State {
     }
 }
 
-/// How a text begins: the hash of its first bytes, at most [`HEAD_BYTES`].
+/// The hash of a text's first bytes, at most [`HEAD_BYTES`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) length: usize,
@@ -103,7 +103,7 @@ impl Head {
         Head { length: text.len(), hash: xxh3_64(text) }
     }
 
-    /// Whether a text that begins like this may be the same, or have grown from it.
+    /// Returns whether a text with this beginning may be the hashed text, possibly grown.
     pub(super) fn begins(&self, text: &[u8]) -> bool {
         text.get(..self.length).is_some_and(|head| xxh3_64(head) == self.hash)
     }
@@ -113,11 +113,11 @@ impl Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) key: Key,
-    /// As it was when the name was given; it stays for the life of the partition.
+    /// The head at the time when the name was given; it never changes, even if the file grows.
     pub(super) head: Head,
-    /// A file that is begun anew (it was truncated) gets another name, since positions only grow.
+    /// Incremented when the file is restarted (it was truncated): positions only grow, so it needs a new partition.
     pub(super) generation: u32,
-    /// The hash of what was first put. Names of earlier versions have none.
+    /// The hash of the text that was put first. Names of earlier versions have none.
     pub(super) first: Option<Consumed>,
 }
 
@@ -138,7 +138,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// A text that names no file's partition.
+/// The text is not the name of a file's partition.
 #[derive(Debug)]
 pub(super) struct NoName;
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_holds_while_the_text_grows() {
+    fn a_head_still_matches_when_the_text_grows() {
         let head = Head::of(b"one\n");
         assert!(head.begins(b"one\ntwo\n"));
         assert!(!head.begins(b"One\ntwo\n"));

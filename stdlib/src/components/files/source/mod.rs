@@ -1,19 +1,20 @@
-//! The source that reads files, whether they grow or are complete.
+//! The source that reads growing or complete files.
 //!
 //! | module | |
 //! | --- | --- |
-//! | `patterns`, `discovery` | what the paths match, and the files that match now |
-//! | `watching` | being told when something happens |
-//! | `identity` | which file this is, whatever it is called: names of partitions |
-//! | `tracked` | all files that are known, with what is put and delivered of each |
-//! | `text`, `content`, `consumed` | one file: opened, unpacked, known again, checked |
-//! | `copies` | what a packed file is a copy of |
-//! | `reading`, `lines` | its text becomes events |
-//! | `rests` | last lines without their ends, for when their file has gone |
-//! | `batches` | events become batches |
-//! | `room` | where all this happens: this machine's files, or simulated ones |
-//! | `positions` | what outlasts the agent |
-//! | `run` | the loop over all of it |
+//! | `patterns`, `discovery` | matches paths against the globs, and scans the directories |
+//! | `watching` | receives changes from the kernel (inotify) |
+//! | `identity` | identifies a file independently of its name, and names its partition |
+//! | `tracked` | the state of every known file, with its undelivered and delivered positions |
+//! | `text`, `content`, `consumed` | opens, decompresses, recognises and verifies one file |
+//! | `copies` | finds the original of a packed copy |
+//! | `text_reader` | splits a text into events |
+//! | `partial_lines` | keeps last lines without a line end for when their file is gone |
+//! | `batches` | makes batches of events |
+//! | `after` | keeps, renames or deletes a complete file once it is delivered |
+//! | `file_system` | the seam to the file system: this machine's, or a simulated one |
+//! | `positions` | the file of positions, which outlives the agent |
+//! | `run` | the main loop |
 
 mod after;
 mod batches;
@@ -114,21 +115,22 @@ struct FilesSource {
     discovery: Discovery,
     mode: FileMode,
     rules: Arc<TextRules>,
-    /// How long an event of several lines waits for further ones.
+    /// How long an event of several lines waits for further lines.
     pause: Option<Duration>,
     poll: Duration,
     linger: Option<Duration>,
     positions_path: Option<PathBuf>,
-    /// Open once it has run.
+    /// `None` before the first run.
     positions: Option<Arc<dyn PositionsStore>>,
-    /// What earlier runs have left.
+    /// The state that the previous run left.
     remembered: Memory,
-    /// The warnings of lines that are too long, and of files that have gone before they were read to their ends.
+    /// Limits the warnings about lines that are too long.
     long_lines: LogLimit,
+    /// Limits the warnings about files that were gone before they were read to the end.
     gone_unread: LogLimit,
-    /// The warnings of copies that wait for files that are set aside.
+    /// Limits the warnings about copies whose original is quarantined.
     waiting_copies: LogLimit,
-    /// Whether files that are found belong to the time before the source first ran.
+    /// Whether the source has never run before: files found now existed before its first start.
     first_run: bool,
 }
 
@@ -158,7 +160,7 @@ impl FilesError {
     fn into_failure(self) -> Failure {
         match self {
             FilesError::Put(error) => error.into_failure(),
-            // Another agent may end, a disk may get room.
+            // The other agent may end, or disk space may be freed.
             error @ FilesError::PositionsFile(
                 PositionsError::File { .. }
                 | PositionsError::Directory { .. }
@@ -169,12 +171,12 @@ impl FilesError {
     }
 }
 
-/// Makes a source of files.
+/// Makes a source that reads files of this machine.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     make_in(Arc::new(LocalFileSystem), settings, context)
 }
 
-/// Makes a source of files that are in this room.
+/// Makes a source that reads files of the given file system.
 pub(super) fn make_in(
     file_system: Arc<dyn FileSystem>,
     settings: &Settings,
@@ -244,7 +246,7 @@ impl FilesSource {
 }
 
 impl Multiline {
-    /// Which lines belong together, and how long the last of them wait for others.
+    /// Returns the rule that groups lines into events, and how long an event waits for further lines.
     fn grouping(self) -> Result<(Grouping, Duration), FilesError> {
         let (pattern, match_begins, lines_max, wait) = match self {
             Multiline::Begins { pattern, most, wait } => (pattern, true, most, wait),
@@ -273,8 +275,8 @@ impl Source for FilesSource {
         tried.err().map(FilesError::into_failure).into_iter().collect()
     }
 
-    /// Also with packed copies: a copy goes on with the partition of what it was made of. But by a position alone
-    /// a copy can't be told from another text that begins alike, which would then not be read.
+    /// A packed copy continues its original's partition, so it does not break the promise. But without the hashes in
+    /// `positions`, another text with the same beginning could be taken for a copy, and would not be read.
     fn keeps_exactly_once(&self) -> bool {
         !self.rules.decompress || self.positions_path.is_some()
     }

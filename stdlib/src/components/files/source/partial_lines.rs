@@ -1,7 +1,7 @@
-//! Last lines that have no end yet, kept in memory for as long as they wait.
+//! Keeps the last lines of files in memory as long as they have no line end.
 //!
-//! They are read again from their file when it grows. But a file may go, or be truncated, before that: then
-//! what is kept here is handed on. All of them together have a bound; what does not fit is not kept.
+//! When such a file grows, the line is read again from it. But the file may be removed or truncated before that: then
+//! the kept line is emitted. All lines of a source share one budget; a line that exceeds it is not kept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The most bytes that all kept lines of a source take.
 const ALL_BYTES_MAX: usize = 16 << 20;
 
-/// The room for the kept lines of one source. Clones are the same.
+/// The budget for the kept lines of one source: it counts their bytes. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartialLines(Arc<AtomicUsize>);
 
-/// The end of a text. Dropping the last clone makes room.
+/// A last line without a line end. Dropping the last clone returns its bytes to the budget.
 #[derive(Debug, Clone)]
 pub(super) struct PartialLine(Arc<KeptBytes>);
 
@@ -24,13 +24,13 @@ struct KeptBytes {
 }
 
 impl PartialLines {
-    /// Keeps this, if it is something and there is room.
+    /// Keeps the line, unless it is empty or exceeds the budget.
     pub(super) fn keep(&self, text: Vec<u8>) -> Option<PartialLine> {
         if text.is_empty() {
             return None;
         }
         let before = self.0.fetch_add(text.len(), Ordering::Relaxed);
-        // From here on, dropping it makes room.
+        // Dropping it returns the bytes to the budget, also if it is refused below.
         let kept = KeptBytes { text: text.into(), budget: self.clone() };
         (before + kept.text.len() <= ALL_BYTES_MAX).then(|| PartialLine(Arc::new(kept)))
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_kept_than_there_is_room_for() {
+    fn kept_lines_never_exceed_the_budget() {
         let rests = PartialLines::default();
         let first = rests.keep(vec![b'x'; ALL_BYTES_MAX - 1]).unwrap();
         assert!(rests.keep(b"ab".to_vec()).is_none());

@@ -1,5 +1,5 @@
-//! What the paths of the source match, directory by directory, so that only those are looked into in which
-//! something can match.
+//! Matches paths against the source's globs, one name at a time, so that only directories that can contain a match are
+//! visited.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,12 +10,12 @@ use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use super::FilesError;
 
-/// What turns characters of a pattern into more than themselves.
+/// The characters that are special in a glob.
 const SPECIAL: [char; 6] = ['*', '?', '[', '{', '}', '\\'];
-/// A pattern with more combinations of its alternatives is refused.
+/// The most combinations of alternatives in a glob; a glob with more is refused.
 const COMBINATIONS_MAX: usize = 1_000;
 
-/// How names end that programs give to files they are still writing: Weir's sinks, browsers, transfer programs,
+/// The suffixes that programs give to files that they are still writing: Weir's sinks, browsers, transfer programs,
 /// editors, `hdfs dfs -put`.
 const UNFINISHED_ENDS: [&str; 12] = [
     ".tmp",
@@ -32,61 +32,62 @@ const UNFINISHED_ENDS: [&str; 12] = [
     "~",
 ];
 
-/// The paths that are wanted.
+/// The globs of a source.
 #[derive(Debug)]
 pub(in crate::components::files) struct Patterns {
     all: Vec<Pattern>,
-    /// Whether files are wanted only once they are complete.
+    /// Whether files are only read once they are complete.
     complete: bool,
-    /// The suffix of files that are done with.
+    /// The suffix of delivered files, which are not read again.
     done_suffix: Option<Box<OsStr>>,
 }
 
-/// One pattern without alternatives.
+/// One glob without alternatives, split at `/`.
 #[derive(Debug)]
 struct Pattern {
     parts: Vec<Part>,
-    /// Whether it asks for names that look unfinished.
+    /// Whether the pattern itself ends like an unfinished file, so that it matches such files.
     names_unfinished: bool,
 }
 
-/// What a pattern says of one name in a path.
+/// The part of a pattern that matches one name in a path.
 #[derive(Debug)]
 enum Part {
-    /// It is this.
+    /// Matches exactly this name.
     Name(OsString),
-    /// It is like this. What begins with a dot has to be asked for by a dot.
+    /// Matches a name by a glob. Only a glob that begins with a dot matches names that begin with a dot.
     Glob { glob: GlobMatcher, matches_hidden: bool },
-    /// `**`: any number of directories, or everything below.
+    /// `**`: matches any number of directories, or everything below.
     Recursive,
 }
 
-/// For a directory: which part of which pattern the names in it have to match.
+/// The patterns that a directory's path has matched so far: the index of each, and the index of the part that names in
+/// the directory have to match.
 pub(in crate::components::files) type PartialMatches = Vec<(usize, usize)>;
 
-/// What becomes of a name in a directory.
+/// The result of matching one name in a directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::components::files) struct NameMatch {
-    /// Whether a file of this name is wanted.
+    /// Whether a file of this name matches.
     pub(in crate::components::files) file: bool,
-    /// Whether a file of this name would be wanted, but is still being written, as its name says.
+    /// Whether a file of this name would match, but its suffix says that it is still being written.
     pub(in crate::components::files) unfinished: bool,
-    /// If it is a directory, what is wanted there; empty if nothing is.
+    /// The matches of a directory of this name; empty if nothing in it can match.
     pub(in crate::components::files) below: PartialMatches,
 }
 
 impl NameMatch {
-    /// Whether anything of that name matters.
+    /// Returns whether an entry of this name has to be examined.
     pub(in crate::components::files) fn matters(&self) -> bool {
         self.file || self.unfinished || !self.below.is_empty()
     }
 }
 
 impl Patterns {
-    /// Patterns as the user writes them; relative ones are meant from the working directory.
+    /// Parses globs as the user writes them; relative ones begin at the working directory.
     ///
     /// # Errors
-    /// When one is no glob, or has too many alternatives.
+    /// When a glob is invalid, or has too many alternatives.
     pub(super) fn new(
         patterns: Vec<String>,
         complete: bool,
@@ -108,9 +109,9 @@ impl Patterns {
         Ok(Patterns { all, complete, done_suffix })
     }
 
-    /// The directories where looking begins: those that hold all that a pattern matches.
-    pub(in crate::components::files) fn begin(&self) -> BTreeMap<PathBuf, PartialMatches> {
-        let mut begin: BTreeMap<PathBuf, PartialMatches> = BTreeMap::new();
+    /// Returns the directories where a scan begins: for each pattern the deepest one that contains all its matches.
+    pub(in crate::components::files) fn roots(&self) -> BTreeMap<PathBuf, PartialMatches> {
+        let mut roots: BTreeMap<PathBuf, PartialMatches> = BTreeMap::new();
         for (number, pattern) in self.all.iter().enumerate() {
             let last = pattern.parts.len().saturating_sub(1);
             let names = pattern.parts[..last].iter().map_while(|part| match part {
@@ -122,14 +123,18 @@ impl Patterns {
                 directory.push(name);
                 depth += 1;
             }
-            self.add(begin.entry(directory).or_default(), number, depth);
+            self.add(roots.entry(directory).or_default(), number, depth);
         }
-        begin
+        roots
     }
 
-    /// What becomes of a name in a directory with these places.
-    pub(in crate::components::files) fn step(&self, partial: &PartialMatches, name: &OsStr) -> NameMatch {
-        let mut step = NameMatch::default();
+    /// Matches a name in a directory.
+    pub(in crate::components::files) fn match_name(
+        &self,
+        partial: &PartialMatches,
+        name: &OsStr,
+    ) -> NameMatch {
+        let mut matched = NameMatch::default();
         let hidden = name.as_bytes().first() == Some(&b'.');
         for &(number, depth) in partial {
             let pattern = &self.all[number];
@@ -142,43 +147,43 @@ impl Patterns {
                 continue;
             }
             if matches!(pattern.parts[depth], Part::Recursive) {
-                self.add(&mut step.below, number, depth);
+                self.add(&mut matched.below, number, depth);
             } else if depth + 1 < pattern.parts.len() {
-                self.add(&mut step.below, number, depth + 1);
+                self.add(&mut matched.below, number, depth + 1);
             }
             if depth + 1 == pattern.parts.len() {
                 match self.complete && !pattern.names_unfinished && is_unfinished(name.as_bytes()) {
-                    true => step.unfinished = true,
-                    false => step.file = true,
+                    true => matched.unfinished = true,
+                    false => matched.file = true,
                 }
             }
         }
         let is_done = |suffix: &OsStr| name.as_bytes().ends_with(suffix.as_bytes());
         if self.done_suffix.as_deref().is_some_and(is_done) {
-            (step.file, step.unfinished) = (false, false);
+            (matched.file, matched.unfinished) = (false, false);
         }
-        step
+        matched
     }
 
-    /// What becomes of a path from the root on.
+    /// Matches an absolute path, name by name.
     pub(in crate::components::files) fn match_path(&self, path: &Path) -> NameMatch {
         let mut partial = PartialMatches::new();
         for number in 0..self.all.len() {
             self.add(&mut partial, number, 0);
         }
-        let mut step = NameMatch { below: partial, ..NameMatch::default() };
+        let mut matched = NameMatch { below: partial, ..NameMatch::default() };
         for component in path.components() {
             match component {
                 Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-                Component::ParentDir => step = self.step(&step.below, OsStr::new("..")),
-                Component::Normal(name) => step = self.step(&step.below, name),
+                Component::ParentDir => matched = self.match_name(&matched.below, OsStr::new("..")),
+                Component::Normal(name) => matched = self.match_name(&matched.below, name),
             }
         }
-        step
+        matched
     }
 
-    /// Of these places, those that are names: they are looked up, and the directory is not listed for them.
-    pub(in crate::components::files) fn names<'a>(
+    /// Returns the names in a directory that patterns spell out. They are looked up without listing the directory.
+    pub(in crate::components::files) fn literal_names<'a>(
         &'a self,
         partial: &'a PartialMatches,
     ) -> impl Iterator<Item = &'a OsStr> {
@@ -188,12 +193,12 @@ impl Patterns {
         })
     }
 
-    /// Whether the directory has to be listed.
+    /// Returns whether the directory has to be listed, since a glob may match names in it.
     pub(in crate::components::files) fn needs_listing(&self, partial: &PartialMatches) -> bool {
         partial.iter().any(|&(number, depth)| !matches!(self.all[number].parts[depth], Part::Name(_)))
     }
 
-    /// Adds a place, and the one behind it if it may be left out.
+    /// Adds a partial match; after `**` also that of the next part, since `**` matches zero directories too.
     fn add(&self, partial: &mut PartialMatches, number: usize, depth: usize) {
         let parts = &self.all[number].parts;
         if depth < parts.len() && !partial.contains(&(number, depth)) {
@@ -209,7 +214,7 @@ impl Pattern {
     fn new(text: &str) -> Result<Pattern, globset::Error> {
         let mut parts = Vec::new();
         if !text.starts_with('/') {
-            // The working directory may have names that look like patterns.
+            // The working directory's names are taken literally, even if they contain special characters.
             let working = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
             let names = working.components().filter_map(|component| match component {
                 Component::Normal(name) => Some(Part::Name(name.to_owned())),
@@ -257,7 +262,7 @@ fn glob_of(text: &str) -> Result<Glob, globset::Error> {
     GlobBuilder::new(text).literal_separator(true).empty_alternates(true).build()
 }
 
-/// Whether a name says that its file is still being written.
+/// Returns whether a name's suffix says that the file is still being written.
 fn is_unfinished(name: &[u8]) -> bool {
     let ends_in = |end: &&str| {
         let at = name.len().checked_sub(end.len());
@@ -266,7 +271,7 @@ fn is_unfinished(name: &[u8]) -> bool {
     UNFINISHED_ENDS.iter().any(ends_in)
 }
 
-/// Writes a pattern once for each combination of its alternatives. False if there are too many.
+/// Expands a glob to one pattern for each combination of its alternatives. Returns false if there are too many.
 fn expand(pattern: &str, all: &mut Vec<String>) -> bool {
     let Some((before, alternatives, after)) = first_alternatives(pattern) else {
         all.push(pattern.to_owned());
@@ -275,7 +280,7 @@ fn expand(pattern: &str, all: &mut Vec<String>) -> bool {
     alternatives.into_iter().all(|alternative| expand(&format!("{before}{alternative}{after}"), all))
 }
 
-/// The first alternatives of a pattern, `{a,b}`, with what stands before and behind them.
+/// Splits a glob at its first alternatives, `{a,b}`: the text before, the alternatives, and the text after.
 fn first_alternatives(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
     let bytes = pattern.as_bytes();
     let (mut at, mut depth, mut begin, mut parts) = (0, 0, 0, Vec::new());
@@ -306,13 +311,13 @@ fn first_alternatives(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
     None
 }
 
-/// Where a class of characters ends that begins at `at`.
+/// Returns the index of the last byte of the character class that begins at `at`.
 fn end_of_class(bytes: &[u8], at: usize) -> usize {
     let mut end = at + 1;
     if matches!(bytes.get(end), Some(b'!' | b'^')) {
         end += 1;
     }
-    // A bracket right at the beginning stands for itself.
+    // A bracket at the beginning of a class is a member of it.
     end += 1;
     while end < bytes.len() && bytes[end] != b']' {
         end += 1;
@@ -335,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_at_the_beginning_of_a_name_has_to_be_asked_for() {
+    fn hidden_names_match_only_patterns_that_begin_with_a_dot() {
         for (pattern, path, taken) in [
             ("/in/*", "/in/data.csv", true),
             ("/in/*", "/in/.data.csv.Ab3xYz", false),
@@ -354,10 +359,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_written_is_left_alone_unless_it_is_asked_for() {
+    fn unfinished_files_match_only_patterns_with_their_suffix() {
         for name in ["a.tmp", "a.csv.PART", "a.filepart", "a~", "a.swp", "a.csv._COPYING_"] {
-            let step = patterns(&["/in/*"]).match_path(&Path::new("/in").join(name));
-            assert!(step.unfinished && !step.file, "{name}");
+            let matched = patterns(&["/in/*"]).match_path(&Path::new("/in").join(name));
+            assert!(matched.unfinished && !matched.file, "{name}");
             let follow = Patterns::new(vec!["/in/*".into()], false, None).unwrap();
             assert!(follow.match_path(&Path::new("/in").join(name)).file, "{name}");
         }
@@ -367,17 +372,17 @@ mod tests {
     }
 
     #[test]
-    fn looking_begins_where_all_that_can_match_is() {
-        let begin = |pattern: &str| patterns(&[pattern]).begin().into_keys().next().unwrap();
-        assert_eq!(begin("/var/log/app/*.log"), Path::new("/var/log/app"));
-        assert_eq!(begin("/var/log/a.log"), Path::new("/var/log"));
-        assert_eq!(begin("/data*/logs/*.log"), Path::new("/"));
-        assert_eq!(begin("/a\\*b/c"), Path::new("/a*b"));
-        assert_eq!(begin("in/*.log"), std::env::current_dir().unwrap().join("in"));
+    fn a_scan_begins_at_the_deepest_directory_that_contains_all_matches() {
+        let roots = |pattern: &str| patterns(&[pattern]).roots().into_keys().next().unwrap();
+        assert_eq!(roots("/var/log/app/*.log"), Path::new("/var/log/app"));
+        assert_eq!(roots("/var/log/a.log"), Path::new("/var/log"));
+        assert_eq!(roots("/data*/logs/*.log"), Path::new("/"));
+        assert_eq!(roots("/a\\*b/c"), Path::new("/a*b"));
+        assert_eq!(roots("in/*.log"), std::env::current_dir().unwrap().join("in"));
     }
 
     #[test]
-    fn only_directories_that_can_hold_a_match_matter() {
+    fn only_directories_that_can_contain_a_match_are_visited() {
         let patterns = patterns(&["/data*/logs/*.log", "/var/**/x/{a/b,c}.txt"]);
         let below = |path: &str| !patterns.match_path(Path::new(path)).below.is_empty();
         for (path, matters) in [
@@ -407,9 +412,9 @@ mod tests {
     }
 
     proptest! {
-        /// Name by name, a pattern takes what the glob takes as a whole, but for hidden names.
+        /// Hidden names are left out, since a glob for the complete path matches them.
         #[test]
-        fn names_are_judged_as_the_whole_path_is(
+        fn matching_name_by_name_equals_matching_the_complete_path(
             pattern in "/([ab*?/]|\\*\\*/|\\{a,b/c\\}|\\[ab\\]|[ab]){1,8}",
             path in "(/[abc]{1,3}){1,4}",
         ) {
@@ -424,10 +429,10 @@ mod tests {
         }
 
         #[test]
-        fn any_pattern_is_taken_or_refused(pattern in "[a/*?\\[\\]{},!.\\\\^-]{0,16}") {
+        fn no_pattern_causes_a_panic(pattern in "[a/*?\\[\\]{},!.\\\\^-]{0,16}") {
             if let Ok(patterns) = Patterns::new(vec![pattern], true, None) {
                 patterns.match_path(Path::new("/a/a.a"));
-                patterns.begin();
+                patterns.roots();
             }
         }
     }

@@ -1,11 +1,11 @@
-//! The file of positions: how far each file was delivered, and what it looked like.
+//! The file of positions: how far each file was delivered, and what identifies it.
 //!
-//! It is only ever replaced as a whole: written under another name, synced, renamed, and its directory
-//! synced. What stands in it was delivered before it was written, so whatever a crash leaves there is true,
-//! if not the latest. How it is written says [`format`].
+//! The file is only ever replaced atomically: the new one is written under another name, synced and renamed, and its
+//! directory is synced. Every position in it was delivered before it was written, so a crash leaves positions that
+//! are correct, if not the latest. [`mod@format`] describes the format.
 //!
-//! A lock beside it keeps a second agent away. Anybody can remove that file, so the positions are locked as well,
-//! which nobody removes without a loss, and each save looks whether both are still held.
+//! A lock file beside it keeps a second agent away. Users may remove a lock file, so the file of positions itself is
+//! locked as well, and each save checks that both locks are still held.
 
 mod downstream;
 mod format;
@@ -26,62 +26,63 @@ use super::identity::{Head, Key, Name, Stamp};
 pub(super) use downstream::{Downstream, DownstreamLoss};
 use format::FormatError;
 
-/// What is appended to the name of the positions for the file by which it is accepted that the ends behind
-/// know less.
+/// The suffix of the file by which a user accepts that a channel or sink downstream has lost delivered events. The
+/// file's name is that of the positions with this suffix.
 pub(super) const ACCEPT_SUFFIX: &str = ".accept";
 
-/// A file, as it is remembered.
+/// The remembered state of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RememberedFile {
     /// The name of its partition.
     pub(super) partition: String,
-    /// Where it was seen last, for whoever reads this.
+    /// The path at which it was last seen, for people who read the positions.
     pub(super) path: String,
-    /// Up to here it was delivered.
+    /// Everything before this position was delivered.
     pub(super) position: DeliveredThrough,
-    /// Up to here the channels of this process were given it. They may lose it, so it is not saved.
+    /// Everything before this position was put into the channels of this process. They may lose it, so this position is
+    /// not saved.
     #[serde(skip)]
     pub(super) given: Option<GivenThrough>,
-    /// How its text begins, as far as was known.
+    /// The hash of the text's beginning, as much of it as there was.
     pub(super) head: Head,
-    /// The hash of what was delivered.
+    /// The hash of the delivered text.
     pub(super) consumed: Option<Consumed>,
-    /// What state it was in when everything in it was delivered.
+    /// The file's stamp when everything in it was delivered; `None` if there was more.
     pub(super) rest: Option<Stamp>,
-    /// The packed copy that it is read from now, where that is another file than the partition's name says.
+    /// The packed copy that is read in place of the file that the partition's name identifies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) copy: Option<Key>,
-    /// Whether it was packed when it was read.
+    /// Whether the file was packed when it was read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) packed: bool,
-    /// What lies before the position was not wanted, and channels were not heard to know that.
+    /// Whether reading began at the position (`start: end`), and no channel has confirmed that position yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) unconfirmed: bool,
 }
 
-/// A packed file that was found to be a copy of one that another file brings, or has brought.
+/// A packed file that is a copy: another file brings its lines, or has brought them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RememberedCopy {
     pub(super) key: Key,
-    /// What state it was in then.
+    /// The copy's stamp when its original was found.
     pub(super) stamp: Stamp,
-    /// Of what it is a copy.
+    /// The partition of the original.
     pub(super) partition: String,
-    /// Whether nothing of it will ever be wanted, since the partition is read beyond it.
+    /// Whether the copy is never read, since the partition was already read beyond the copy's end.
     pub(super) done: bool,
 }
 
-/// Everything that is remembered.
+/// The state of a source that outlives a run; all of it but the positions given is saved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::components::files) struct Memory {
     pub(super) files: Vec<RememberedFile>,
     pub(super) copies: Vec<RememberedCopy>,
-    /// Who has what was delivered.
+    /// The channels and sinks that have the delivered events.
     pub(super) downstream: Downstream,
 }
 
 impl RememberedFile {
-    /// Nothing but the name of a partition.
+    /// Returns a file of which only the partition's name is known.
     pub(super) fn named(partition: &Partition, name: Name) -> RememberedFile {
         RememberedFile {
             partition: partition.name().to_string(),
@@ -97,18 +98,18 @@ impl RememberedFile {
         }
     }
 
-    /// The parts of its partition's name, if that is a file's.
+    /// Parses the partition's name; `None` if it does not name a file's partition.
     pub(super) fn name(&self) -> Option<Name> {
         self.partition.parse().ok()
     }
 
-    /// Where reading goes on.
+    /// Returns the position at which reading continues.
     pub(super) fn reads_on_at(&self) -> u64 {
         let position = self.position.position();
         self.given.map_or(position, |given| given.position().max(position))
     }
 
-    /// What can't be so, if anything.
+    /// Returns a description of the first contradiction between the fields, if there is one.
     fn contradiction(&self) -> Option<&'static str> {
         let position = self.position.position();
         if self.consumed.is_some_and(|part| part.base > part.through) {
@@ -121,7 +122,7 @@ impl RememberedFile {
     }
 }
 
-/// Positions that can't be kept.
+/// The positions can't be read, or can't be saved.
 #[derive(Debug, Error)]
 pub(in crate::components::files) enum PositionsError {
     #[error("{action} the positions {}", path.display())]
@@ -144,36 +145,36 @@ pub(in crate::components::files) enum PositionsError {
     DownstreamLoss { path: PathBuf, loss: DownstreamLoss },
 }
 
-/// Keeps positions, and others away while it lives.
+/// Saves positions, and locks them against other agents as long as it lives.
 pub(in crate::components::files) trait PositionsStore: Send + Sync {
-    /// Replaces what is there. It blocks until that is on disk.
+    /// Replaces the saved positions. It blocks until the new ones are on disk.
     fn save(&self, memory: &Memory) -> Result<(), PositionsError>;
 
-    /// Whether somebody has accepted that the ends behind know less. It blocks.
+    /// Returns whether the user has accepted a loss downstream. It blocks.
     fn is_accepted(&self) -> Result<bool, PositionsError>;
 
-    /// That was taken note of: it does not count again. It blocks.
+    /// Removes the user's acceptance, so that it counts once. It blocks.
     fn forget_acceptance(&self) -> Result<(), PositionsError>;
 }
 
-/// A file of positions in a directory; locked while it lives.
+/// A file of positions in a directory, locked as long as this lives.
 pub(super) struct PositionsFile<S: Storage> {
     directory: S,
     name: String,
-    /// The whole path, for messages.
+    /// The path, for messages.
     path: PathBuf,
     held: Mutex<Locks<S>>,
 }
 
-/// What keeps others away.
+/// The two locks that keep other agents away.
 struct Locks<S: Storage> {
     lock: S::Lock,
-    /// The positions as they are on disk, locked; none before the first save.
+    /// The locked file of positions; `None` before the first save.
     saved: Option<S::File>,
 }
 
 impl<S: Storage> PositionsFile<S> {
-    /// Takes the lock, and reads what is there. `None`: nothing was ever kept.
+    /// Takes both locks, and reads the positions; `None` if there is no file yet.
     pub(super) fn open(
         directory: S,
         path: &Path,
@@ -189,7 +190,7 @@ impl<S: Storage> PositionsFile<S> {
             if !directory.lock_open(&file) {
                 return Err(PositionsError::Locked { path: path.to_path_buf() });
             }
-            // Whoever keeps them may have replaced them before this one was locked.
+            // Another agent may have replaced the file between opening and locking it.
             if directory.is_named(&file, &name).map_err(failed("opening"))? {
                 let text = read(&directory, &file).map_err(failed("reading"))?;
                 break (Some(file), Some(text));
@@ -211,16 +212,16 @@ impl<S: Storage> PositionsFile<S> {
         replace(&self.directory, &new, &self.name, |file| {
             self.directory.write_at(file, 0, &[&text])?;
             self.directory.sync(file)?;
-            // Nobody else knows it yet.
+            // The new file has no other user yet, so this lock always succeeds.
             self.directory.lock_open(file);
             Ok(())
         })
     }
 
-    /// Takes the lock again if somebody has removed it.
+    /// Checks both locks, and takes the lock file again if it was removed.
     ///
     /// # Errors
-    /// When another agent has it, or had it meanwhile.
+    /// When another agent holds a lock, or has saved positions meanwhile.
     fn hold(&self, held: &mut Locks<S>) -> Result<(), PositionsError> {
         let failed = |source| self.failed("looking for the lock of", source);
         if self.directory.still_holds(&held.lock, &lock_name(&self.name)).map_err(failed)? {
@@ -243,10 +244,10 @@ impl<S: Storage> PositionsFile<S> {
     }
 }
 
-/// Says why positions could not be kept in this file, and takes and changes nothing. It blocks.
+/// Checks that positions can be kept in this file, without locking or changing anything. It blocks.
 ///
 /// # Errors
-/// When there are some that can't be understood or read, or another agent keeps them.
+/// When existing positions can't be read or parsed, or another agent has locked them.
 pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
     let failed = |action| {
         let path = path.to_path_buf();
@@ -254,7 +255,7 @@ pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
     };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !parent.is_dir() {
-        // It would be made.
+        // The source creates the directory when it runs.
         return Ok(());
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -310,7 +311,7 @@ fn lock<S: Storage>(directory: &S, name: &str, path: &Path) -> Result<S::Lock, P
     })
 }
 
-/// The file of this name; nothing if there is none.
+/// Opens a file; `None` if there is no file of this name.
 fn open<S: Storage>(directory: &S, name: &str) -> io::Result<Option<S::File>> {
     match directory.open(name, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,4 +1,4 @@
-//! The text of one file, and how it is begun, gone on with, and read. All of it blocks.
+//! Identifies and reads the text of one file. All functions block.
 
 use std::io;
 use std::path::Path;
@@ -19,63 +19,63 @@ use super::tracked::FileId;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Ending, LineRules, Split};
 
-/// So many bytes before the position are looked at again before an idle file is read on.
+/// How many bytes before the position are verified before an idle file is read on.
 const TAIL_BYTES: usize = 32;
-/// How much is read at once to find the last line's beginning.
+/// How many bytes are read at once to find the beginning of the last line.
 const BACKWARDS_BYTES: u64 = 64 << 10;
 
-/// How texts are read.
+/// The rules for reading texts.
 #[derive(Clone)]
 pub(super) struct TextRules {
     pub(super) buffers: Buffers,
     pub(super) lines: LineRules,
     pub(super) events_max: usize,
-    /// Files may grow.
+    /// Whether files may grow.
     pub(super) follow: bool,
-    /// What is packed is read as what it was before.
+    /// Whether packed files are unpacked.
     pub(super) decompress: bool,
-    /// Where their files are.
+    /// The file system that contains the files.
     pub(super) file_system: Arc<dyn FileSystem>,
-    /// Where last lines without their ends are kept.
+    /// Keeps last lines without a line end.
     pub(super) partial_lines: PartialLines,
 }
 
-/// What is known of a text.
+/// The state of reading a text.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) key: Key,
     pub(super) generation: u32,
-    /// Its name as a partition, once something of it was put.
+    /// Its partition; `None` until something of it is put.
     pub(super) partition: Option<Partition>,
-    /// How it begins, as far as is known by now.
+    /// The hash of its beginning, as much of it as was read.
     pub(super) head: Head,
     packing: Option<Packing>,
     pub(super) reader: TextReader,
     /// The last bytes before the position.
     tail: Vec<u8>,
-    /// What state its file was in before it was read last.
+    /// The file's stamp before the last read.
     pub(super) stamp: Stamp,
-    /// Whether it was read to its end then.
+    /// Whether the last read came to the end of the text.
     pub(super) at_rest: bool,
-    /// What waits behind the position for a line's end.
+    /// The partial line behind the position.
     pub(super) partial_line: Option<PartialLine>,
 }
 
-/// What a turn at a file has brought.
+/// The result of reading on in a file.
 pub(super) enum Outcome {
     Read(Chunk),
-    /// There is another file at the path now.
+    /// Another file is at the path now.
     Moved,
-    /// What was read is not there any more: the file was begun anew.
+    /// The file now holds another text, which is read from its beginning.
     Rewritten(&'static str),
-    /// What was read has changed, or what should not grow has.
+    /// The part of the text that was read has changed, or a complete file has grown.
     Changed,
-    /// The file ends within what was packed.
+    /// The file ends within packed data.
     Incomplete,
 }
 
-/// What is known to be delivered of a text before it is read on. It may be less than channels were given, and
-/// reading goes on behind those.
+/// How far a text is known to be delivered when reading continues. More may have been put into channels; reading
+/// continues behind that.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) delivered: DeliveredThrough,
@@ -88,44 +88,44 @@ impl Progress {
     }
 }
 
-/// What a file has turned out to be.
+/// The result of identifying a file.
 pub(super) enum Identified {
-    /// A text to be read from its position on.
+    /// A text that is read from its position on.
     Text(Box<Text>, Content, Progress),
-    /// The same, after what was known of the file has turned out to be gone.
+    /// A text that is read from its beginning, since the remembered text is no longer in the file.
     Restarted(Box<Text>, Content, &'static str),
-    /// There is no text yet, and in a file that is complete there never will be.
+    /// The file is empty. A growing file may get a text later.
     Empty(Stamp),
-    /// The file ends before any of its packed text.
+    /// The packed file ends too early to be identified.
     Incomplete,
-    /// There is another file at the path now.
+    /// Another file is at the path now.
     Moved,
-    /// A packed text that begins like this. What it may be a copy of has to be said.
+    /// A packed text with this beginning. To identify it, the caller has to supply the candidates for its original.
     Packed(Vec<u8>),
-    /// A packed copy of what this file brings.
+    /// A packed copy of a text that this other file brings.
     Copies(FileId),
-    /// A packed copy of what was read beyond its end.
+    /// A packed copy whose partition was already read beyond the copy's end.
     Done(Partition),
-    /// A packed text that may be a copy: that can't be said yet.
+    /// A packed text that may be a copy: another scan is needed to decide.
     Undecided,
-    /// A packed copy of what was read of this file, which holds another text now.
+    /// A packed copy of the text that was read from this other file, which now holds another text.
     Replaced(FileId),
-    /// What was read of it has changed since.
+    /// The part of the text that was read has changed since.
     Changed,
 }
 
-/// What is known of a file before it is looked into.
+/// What is known of a file before it is identified.
 pub(super) struct Knowledge {
     pub(super) key: Key,
-    /// What is remembered of files that lay at the same place.
+    /// The remembered texts of files with the same key.
     pub(super) remembered: Vec<RememberedFile>,
-    /// Earlier generations have been there.
+    /// The lowest generation that a new text may get.
     pub(super) generation_min: u32,
-    /// What a packed one may be a copy of, once that is asked for.
+    /// The candidates for the original of a packed copy; `None` until [`Identified::Packed`] asks for them.
     pub(super) kin: Option<Kin>,
 }
 
-/// Opens a file and finds out what it is.
+/// Opens a file and identifies its text.
 pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let State { key, stamp } = content.state()?;
@@ -168,7 +168,7 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
     recognise(content, Some(packing), stamp, knowledge, rules)
 }
 
-/// Goes on with the text if it is remembered; begins it otherwise.
+/// Continues the text if it is remembered; begins it otherwise.
 fn recognise(
     mut content: Content,
     packing: Option<Packing>,
@@ -215,7 +215,7 @@ enum Resumed {
     Changed,
 }
 
-/// Goes on with a text behind what is remembered of it, if that is still there.
+/// Continues a remembered text, if its remembered part is unchanged.
 fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
     let position = known.reads_on_at();
     if plain && stamp.length < position {
@@ -236,7 +236,7 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
     }
 }
 
-/// A text of which nothing is wanted that is there now, but for a last line without its end.
+/// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty or was replaced.
 pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
@@ -252,7 +252,7 @@ pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result
     let running = match packing {
         None => {
             let position = last_line(&mut content, state.stamp.length)?;
-            // By what stands before it a packed copy is known.
+            // A packed copy is recognised by the hash of the text before the position.
             let mut running = Running::new(position.saturating_sub(BACKWARDS_BYTES));
             running.read_through(&mut content, position)?;
             running
@@ -266,7 +266,7 @@ pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result
     Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), packing, state.stamp, running))))
 }
 
-/// Where the last line before `end` begins that has no end of its own.
+/// Returns the position behind the last line end before `end`.
 fn last_line(content: &mut Content, end: u64) -> io::Result<u64> {
     let mut from = end;
     while from > 0 {
@@ -308,24 +308,24 @@ impl Text {
         self.packing.is_some()
     }
 
-    /// Whether it goes on with a partition that another file has begun.
+    /// Returns whether it continues a partition that another file has begun.
     pub(super) fn is_copy(&self) -> bool {
         let name = self.partition.as_ref().and_then(|partition| partition.name().parse::<Name>().ok());
         name.is_some_and(|name| name.key != self.key)
     }
 
-    /// The name as a partition, from now on.
+    /// Returns the text's partition, and creates it on the first call.
     pub(super) fn name(&mut self) -> Partition {
         let first = Some(self.reader.running.so_far()).filter(|first| first.base < first.through);
         let name = Name { key: self.key, head: self.head, generation: self.generation, first };
         self.partition.get_or_insert_with(|| name.partition()).clone()
     }
 
-    /// Reads on, if what was read is still there.
+    /// Reads the next chunk, after verifying that the part that was read is unchanged.
     ///
     /// # Errors
-    /// When a call fails. The text is then what it was, so that nothing that was read is passed over.
-    pub(super) fn turn(
+    /// When a call fails. The state is then unchanged, so that the next attempt reads the same chunk.
+    pub(super) fn read_chunk(
         &mut self,
         path: &Path,
         content: Option<Content>,
@@ -333,14 +333,14 @@ impl Text {
         ending: Ending,
     ) -> io::Result<(Content, Outcome)> {
         let before = self.clone();
-        let turned = self.try_turn(path, content, rules, ending);
-        if turned.is_err() && !weir_runtime::put_back!("failed_call_passes_over_lines") {
+        let read = self.try_read_chunk(path, content, rules, ending);
+        if read.is_err() && !weir_runtime::put_back!("failed_call_passes_over_lines") {
             *self = before;
         }
-        turned
+        read
     }
 
-    fn try_turn(
+    fn try_read_chunk(
         &mut self,
         path: &Path,
         content: Option<Content>,
@@ -356,9 +356,9 @@ impl Text {
         if key != self.key {
             return Ok((content, Outcome::Moved));
         }
-        // Where births are not known, another file may lie there now; or one that was too short to tell.
-        let look = rules.follow && (closed || self.reader.position == 0);
-        if look && (rules.decompress || self.is_packed()) && content.packing()? != self.packing {
+        // Without birth times, the inode may belong to another file now; and a short file may have become packed.
+        let verifies = rules.follow && (closed || self.reader.position == 0);
+        if verifies && (rules.decompress || self.is_packed()) && content.packing()? != self.packing {
             return Ok((content, Outcome::Rewritten("it is packed in another way than it was")));
         }
         if let Some(packing) = self.packing {
@@ -367,7 +367,7 @@ impl Text {
         if let Some(outcome) = self.changed(&mut content, stamp, closed, rules)? {
             return Ok((content, outcome));
         }
-        // Until it was read, which may fail.
+        // It stays false if reading fails.
         self.at_rest = false;
         if ending == Ending::Pause && stamp != self.stamp {
             ending = Ending::Open;
@@ -378,7 +378,7 @@ impl Text {
         self.stamp = stamp;
         self.partial_line = None;
         let mut chunk =
-            self.reader.turn(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
+            self.reader.read_chunk(&mut content, &rules.buffers, &rules.lines, rules.events_max, ending)?;
         self.at_rest = chunk.at_end;
         self.partial_line = rules.partial_lines.keep(std::mem::take(&mut chunk.partial_line));
         if !rules.follow && chunk.at_end {
@@ -395,7 +395,7 @@ impl Text {
         Ok((content, Outcome::Read(chunk)))
     }
 
-    /// Keeps what is needed to know the text again.
+    /// Updates the hashes by which the text is recognised.
     fn note(&mut self, content: &mut Content, chunk: &Chunk) -> io::Result<()> {
         let whole = chunk.after + chunk.buffer.len() as u64 == chunk.next;
         let tail = if whole { chunk.buffer.len().min(TAIL_BYTES) } else { 0 };
@@ -407,7 +407,7 @@ impl Text {
         Ok(())
     }
 
-    /// Whether the file is not what it was.
+    /// Verifies that the part of the text that was read is unchanged; returns the outcome if it is not.
     fn changed(
         &mut self,
         content: &mut Content,
@@ -427,7 +427,7 @@ impl Text {
         }
         let so_far = self.reader.running.so_far();
         if self.is_packed() {
-            // It has to be unpacked up to there in any case.
+            // It has to be unpacked up to the position in any case.
             let same = so_far.is_in(content)?;
             return Ok((!same).then_some(Outcome::Rewritten("it holds another text than it did")));
         }
@@ -437,9 +437,9 @@ impl Text {
         let tail = self.tail.len();
         let may_be_another = self.at_rest || closed;
         let same_tail = !may_be_another || content.read(position - tail as u64, tail)? == self.tail;
-        // Lines of one length may end alike, so that the tail alone says too little.
+        // Lines of equal length may end alike, so the tail alone proves too little.
         let same_head = !may_be_another || self.head.begins(&content.head()?);
-        // Written to without growing: somewhere in what was read.
+        // A write that did not change the length has changed the part that was read.
         let in_place = self.at_rest && stamp.length == self.stamp.length && stamp != self.stamp;
         if same_tail && same_head && (!in_place || so_far.is_in(content)?) {
             return Ok(None);
@@ -450,8 +450,8 @@ impl Text {
         }))
     }
 
-    /// The same while nothing of it was read: a file that has come to lie there since is read under its own head,
-    /// or else it is taken for another one as soon as its head is looked at.
+    /// Does the same while nothing was read: if another file has taken the inode, its head replaces the old one. With
+    /// the old head, the next check would take the file for a rewritten one.
     fn changed_before_it_was_read(&mut self, content: &mut Content) -> io::Result<Option<Outcome>> {
         let head = content.head()?;
         if self.head.begins(&head) || weir_runtime::put_back!("head_of_an_earlier_file") {
@@ -464,7 +464,7 @@ impl Text {
         Ok(None)
     }
 
-    /// What waited for a line's end that will never come, as events.
+    /// Makes events of the partial line, whose line end will never be written.
     pub(super) fn finish_partial_line(&mut self, rules: &TextRules) -> Option<Chunk> {
         let partial_line = self.partial_line.take()?;
         let (buffer, after) = (partial_line.text().to_vec(), self.reader.position);
@@ -485,7 +485,8 @@ impl Text {
         })
     }
 
-    /// The same file, begun anew. `None`: it is packed now, and what it is has to be found out.
+    /// Returns the same file at the beginning of its next generation; `None` if it is packed now, so that it has to be
+    /// identified.
     pub(super) fn restart(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
         let mut content = content.plain();
         if content.packing()?.is_some() {

@@ -1,4 +1,4 @@
-//! A turn at a file: some of its text becomes spans of a buffer. It blocks.
+//! Reads a text chunk by chunk, and splits each chunk into events. Reading blocks.
 
 use std::io;
 
@@ -9,42 +9,43 @@ use super::content::Content;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Ending, LineRules, Span, Split};
 
-/// How much of a text is read at once, at most. It bounds what the views into a buffer keep alive.
+/// The most bytes that are read at once. Views keep their complete buffer alive, so this bounds the memory they hold.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
-/// And at least.
+/// The fewest bytes that are read at once.
 const CHUNK_BYTES_MIN: usize = 16 << 10;
-/// The longest end of a text without a line's end that is kept in memory.
+/// The longest partial line that is kept in memory.
 const PARTIAL_LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Some events of a text.
+/// Consecutive events of a text.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    /// The bytes that the events are in. The first of them stands at `after` of the text.
+    /// The bytes of the text from position `after` on.
     pub(super) buffer: Vec<u8>,
+    /// The events in the buffer.
     pub(super) spans: Vec<Span>,
-    /// Where it begins in the text.
+    /// The position in the text at which the chunk begins.
     pub(super) after: u64,
-    /// Where reading goes on.
+    /// The position in the text at which the next chunk begins.
     pub(super) next: u64,
-    /// How many lines were too long.
+    /// The number of lines that were too long.
     pub(super) too_long: u64,
     /// Whether there is no more to be read for now.
     pub(super) at_end: bool,
-    /// The text that was seen, up to here; behind `next` there is no line's end before it.
+    /// The position up to which the text was searched for line ends. There is none between `next` and here.
     pub(super) seen: u64,
-    /// What waits behind `next` for further text, unless that is a lot.
+    /// The partial line behind `next`; empty if there is none, or if it is too long to be kept.
     pub(super) partial_line: Vec<u8>,
 }
 
-/// Reads a text event by event, without holding more of it than is asked for.
+/// Reads a text chunk by chunk, and holds only one chunk in memory.
 #[derive(Clone)]
 pub(super) struct TextReader {
-    /// Where the next event begins.
+    /// The position at which the next event begins.
     pub(super) position: u64,
-    /// No line ends between the position and here.
+    /// No line ends between `position` and this position.
     pub(super) scanned: u64,
     pub(super) running: Running,
-    /// How long events were lately: so much is read as makes one batch.
+    /// The average size of the last chunk's events, from which the size of the next read is estimated.
     event_bytes: usize,
 }
 
@@ -53,18 +54,18 @@ impl TextReader {
         TextReader { position, scanned: position, running, event_bytes: 128 }
     }
 
-    /// About how many bytes make a batch of so many events.
+    /// Estimates the number of bytes that contain `events_max` events.
     pub(super) fn wanted(&self, events_max: usize) -> usize {
-        // A little less, so that nearly never a line has to be read again.
+        // Slightly less than estimated, so that a line rarely has to be read twice.
         let wanted = events_max.saturating_mul(self.event_bytes) / 64 * 63;
         wanted.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)
     }
 
-    /// Reads the next events, at most so many. Where the text has its end, its last line needs none.
+    /// Reads the next events, at most `events_max`. `ending` says whether the last line of the text needs a line end.
     ///
     /// # Errors
     /// When reading fails.
-    pub(super) fn turn(
+    pub(super) fn read_chunk(
         &mut self,
         content: &mut Content,
         buffers: &Buffers,
@@ -108,7 +109,7 @@ impl TextReader {
         }
     }
 
-    /// Reads an event of a line that is longer than `enough`, once its end is there.
+    /// Reads an event that is longer than `enough` bytes, once its line end was written.
     fn long_line(
         &mut self,
         content: &mut Content,
@@ -164,16 +165,17 @@ mod tests {
         file
     }
 
-    /// All lines with their offsets, and how many were too long.
+    /// Reads all lines with their offsets, and counts those that were too long.
     fn lines(text: &[u8], rules: &LineRules, events_max: usize) -> (Vec<(u64, Vec<u8>)>, u64) {
         let mut content = Content::Plain(Box::new(file(text)));
         let mut reading = TextReader::new(0, Running::new(0));
         let (mut lines, mut too_long) = (Vec::new(), 0);
         while reading.position < text.len() as u64 {
             let before = reading.position;
-            let chunk =
-                reading.turn(&mut content, &Buffers::default(), rules, events_max, Ending::End).unwrap();
-            assert!(chunk.next > before && chunk.next == reading.position, "reading gets on");
+            let chunk = reading
+                .read_chunk(&mut content, &Buffers::default(), rules, events_max, Ending::End)
+                .unwrap();
+            assert!(chunk.next > before && chunk.next == reading.position, "each chunk makes progress");
             assert!(chunk.spans.len() <= events_max);
             for span in &chunk.spans {
                 let (begin, length) = (span.begin as usize, span.length as usize);
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_whole_across_chunks() {
+    fn lines_are_not_split_at_chunk_boundaries() {
         let text: Vec<u8> = (0..300_000).flat_map(|n: u32| format!("{n} ok\n").into_bytes()).collect();
         for events_max in [1_000, 4_096, 100_000] {
             let (found, _) = lines(&text, &RULES, events_max);
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_longer_than_a_chunk_is_taken_whole_up_to_the_bound() {
+    fn a_line_longer_than_a_chunk_is_complete_up_to_the_length_limit() {
         let mut text = vec![b'x'; 2 << 20];
         text.extend_from_slice(b"\r\nnext\n");
         let (found, too_long) = lines(&text, &RULES, 100);
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_cut_or_left_out_and_what_follows_is_read() {
+    fn an_overlong_line_is_truncated_or_skipped_and_the_next_line_is_read() {
         for length in [11, CHUNK_BYTES + 1, 3 * CHUNK_BYTES] {
             let mut text = b"short\n".to_vec();
             text.extend(std::iter::repeat_n(b'x', length));
@@ -222,24 +224,24 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_that_grows_is_neither_held_nor_looked_through_again() {
+    fn an_overlong_line_that_grows_is_neither_kept_nor_searched_twice() {
         let rules = LineRules { line_bytes_max: 10, ..RULES };
         let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
         let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
         let mut reading = TextReader::new(0, Running::new(0));
         let buffers = Buffers::default();
-        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
+        let chunk = reading.read_chunk(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!((chunk.next, chunk.spans.len(), chunk.at_end), (0, 0, true));
         assert_eq!(reading.scanned, 3 * CHUNK_BYTES as u64);
         file.write_all(b"xx\nnext\n").unwrap();
-        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
+        let chunk = reading.read_chunk(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!((chunk.spans.len(), chunk.too_long, chunk.buffer.len()), (1, 1, 10));
-        let chunk = reading.turn(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
+        let chunk = reading.read_chunk(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!(chunk.buffer, b"next\n");
     }
 
     #[test]
-    fn any_bytes_are_taken_as_they_are() {
+    fn arbitrary_bytes_are_read_unchanged() {
         let (found, _) = lines(b"\0\0\xff\xfe\n\xc3(\n\0", &RULES, 100);
         let found: Vec<Vec<u8>> = found.into_iter().map(|(_, line)| line).collect();
         assert_eq!(found, [b"\0\0\xff\xfe".to_vec(), b"\xc3(".to_vec(), b"\0".to_vec()]);

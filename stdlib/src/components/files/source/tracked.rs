@@ -272,7 +272,7 @@ impl Files {
     }
 
     /// Takes note of what a look has seen. Gives back the files that are new or have changed.
-    pub(super) fn see(&mut self, seen: &Scan, resting: bool, now: Instant) -> Vec<FileId> {
+    pub(super) fn apply_scan(&mut self, seen: &Scan, resting: bool, now: Instant) -> Vec<FileId> {
         let mut news = Vec::new();
         self.by_path.clear();
         let mut there = HashSet::with_capacity(seen.files.len());
@@ -291,7 +291,7 @@ impl Files {
                     match rests.cloned() {
                         Some(known) if resting => {
                             self.forget_remembered(found.key, &known.partition);
-                            self.rest(id, known);
+                            self.set_resting(id, known);
                         }
                         _ => news.push(id),
                     }
@@ -319,7 +319,7 @@ impl Files {
         news
     }
 
-    fn rest(&mut self, id: FileId, known: RememberedFile) {
+    fn set_resting(&mut self, id: FileId, known: RememberedFile) {
         if let Some(file) = self.all.get_mut(&id) {
             (file.phase, file.delivered) = (Phase::Resting, known.position);
             file.remembered = Some(Box::new(known));

@@ -1,6 +1,6 @@
-//! Being told at once when something happens in a directory, where the system can (inotify).
+//! Watches directories with inotify, so that changes are noticed at once.
 //!
-//! Nothing depends on it: the directories are looked through from time to time anyway.
+//! This only makes the source faster: it scans the directories regularly in any case.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -19,24 +19,24 @@ use tracing::warn;
 use super::discovery::Directory;
 use super::patterns::Patterns;
 
-/// More directories are not watched but looked through.
+/// The most directories that are watched; changes in others are found by scans.
 const WATCHES_MAX: usize = 8_192;
-/// Room for what the kernel tells at once.
+/// The size of the buffer for inotify events.
 const EVENT_BUFFER_BYTES: usize = 16 << 10;
 
-/// What has happened.
+/// Changes that the kernel has reported.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
-    /// These files have been written to.
+    /// The paths of files that were written to.
     pub(super) written: HashSet<PathBuf>,
-    /// Names that matter have come or gone, or the kernel has lost count.
+    /// Whether matching names were added or removed, or the kernel has lost events.
     pub(super) names: bool,
 }
 
-/// Watches directories.
+/// Watches directories for changes of matching files.
 pub(in crate::components::files) struct Watcher {
     component: Arc<str>,
-    /// What happens to other names is passed over.
+    /// Changes of names that match none of them are ignored.
     patterns: Arc<Patterns>,
     inotify: Option<AsyncFd<OwnedFd>>,
     watches_max: usize,
@@ -49,7 +49,7 @@ pub(in crate::components::files) struct Watcher {
 #[derive(Debug, Clone, Copy)]
 struct Watch {
     number: i32,
-    /// Which directory it is: another may get its name.
+    /// The directory's identity, since another directory may get its name.
     device: u64,
     inode: u64,
 }
@@ -57,8 +57,8 @@ struct Watch {
 impl Watcher {
     pub(super) fn new(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
         let made = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(io::Error::from);
-        // What is unsound about it concerns descriptors that are not owned.
-        #[expect(deprecated, reason = "what takes its place is unsafe; an owned descriptor is sound")]
+        // `AsyncFd::new` is unsound only for descriptors that are not owned.
+        #[expect(deprecated, reason = "its replacement is unsafe, and an owned descriptor is sound")]
         let made = made.and_then(AsyncFd::new);
         let mut watcher = Watcher::disabled(component, patterns);
         match made {
@@ -68,7 +68,7 @@ impl Watcher {
         watcher
     }
 
-    /// Tells of nothing.
+    /// Creates a watcher that reports no changes.
     pub(super) fn disabled(component: Arc<str>, patterns: Arc<Patterns>) -> Watcher {
         Watcher {
             component,
@@ -81,7 +81,7 @@ impl Watcher {
         }
     }
 
-    /// Says once that news come late.
+    /// Logs, once, that changes are noticed only by scans.
     fn warn_once(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.has_warned, true) {
             warn!(
@@ -91,7 +91,7 @@ impl Watcher {
         }
     }
 
-    /// Watches these directories, and no others any more. Gives back whether the system tells of all of them.
+    /// Watches exactly these directories. Returns whether all of them could be watched.
     pub(super) fn watch(&mut self, directories: Vec<Directory>) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let wanted: HashMap<PathBuf, (u64, u64)> = directories
@@ -132,7 +132,7 @@ impl Watcher {
                     }
                     self.known.insert(path, Watch { number, device, inode });
                 }
-                // It has gone, or can't be looked into, which the look has said.
+                // It is gone or unreadable, which the scan has reported.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => all = false,
                 Err(Errno::NOSPC) => {
                     refused =
@@ -151,7 +151,7 @@ impl Watcher {
         all && refused.is_none()
     }
 
-    /// Waits for news; for ever where there are none.
+    /// Waits for changes; for ever if nothing is watched.
     pub(super) async fn changes(&mut self) -> Changes {
         let Some(inotify) = &self.inotify else { return std::future::pending().await };
         loop {
@@ -159,7 +159,7 @@ impl Watcher {
             let mut changes = Changes::default();
             let mut buffer = [const { MaybeUninit::uninit() }; EVENT_BUFFER_BYTES];
             let mut reader = inotify::Reader::new(inotify.get_ref(), &mut buffer);
-            // One fill of the room, so that the caller has its turn.
+            // Reads one buffer of events, and then returns to the caller.
             loop {
                 let event = match reader.next() {
                     Ok(event) => event,
@@ -174,16 +174,16 @@ impl Watcher {
                 match (self.paths.get(&number), name) {
                     (Some(directory), Some(name)) => {
                         let path = directory.join(name);
-                        let step = self.patterns.match_path(&path);
+                        let matched = self.patterns.match_path(&path);
                         if events != ReadFlags::MODIFY {
-                            // A name that is no directory may be a link to one.
+                            // A name that is not a directory may be a link to one.
                             let is_directory = events.contains(ReadFlags::ISDIR);
-                            changes.names |= !step.below.is_empty() || (step.file && !is_directory);
-                        } else if step.file {
+                            changes.names |= !matched.below.is_empty() || (matched.file && !is_directory);
+                        } else if matched.file {
                             changes.written.insert(path);
                         }
                     }
-                    // The directory itself has gone or got another name, or the kernel has lost count.
+                    // The directory itself was removed or renamed, or the kernel has lost events.
                     (directory, None) => {
                         changes.names |= directory.is_some() || number < 0;
                         if let Some(directory) = self.paths.remove(&number) {
@@ -193,7 +193,7 @@ impl Watcher {
                             }
                         }
                     }
-                    // Told before it was no longer watched.
+                    // The event was queued before the watch was removed.
                     (None, Some(_)) => {}
                 }
                 if reader.is_buffer_empty() {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_happens_in_a_directory_is_told() {
+    async fn changes_in_a_directory_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let mut watcher = watcher(folder.path(), "*.log");
         assert!(watcher.watch(vec![directory(folder.path())]));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_happens_to_other_names_is_not_told() {
+    async fn changes_of_names_that_do_not_match_are_not_reported() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a.log"), "").unwrap();
         let mut watcher = watcher(folder.path(), "*.log");
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lack_of_watches_is_said_once_and_nothing_else_stops() {
+    async fn a_lack_of_watches_is_logged_once_and_stops_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("in");
         fs::create_dir(&inner).unwrap();

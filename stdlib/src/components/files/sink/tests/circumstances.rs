@@ -1,5 +1,5 @@
-//! Bad circumstances: a full disk, a directory that is taken away or can't be written, a clock that goes
-//! backwards. Each with a ledger and without.
+//! Failures of the environment: a full disk, a directory that is removed or read-only, a clock that goes backwards.
+//! Most tests run with a ledger and without.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,7 +9,7 @@ use weir_runtime::source::Outlet;
 
 use super::*;
 
-/// A small file system in memory of its own, mounted as long as this lives.
+/// A small tmpfs that is mounted as long as this lives.
 struct Mount(TempDir);
 
 impl Mount {
@@ -32,12 +32,12 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // What can't be unmounted now goes with the machine.
-        let _whatever = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+        // If unmounting fails, the mount stays until the machine is shut down.
+        let _ignored = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
     }
 }
 
-/// A clock that a test sets.
+/// A clock whose time a test sets.
 struct TestClock(AtomicI64);
 
 impl Clock for TestClock {
@@ -46,7 +46,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A sink whose events are fed to it while it runs.
+/// A sink with a channel that a test fills.
 struct Feed {
     sink: Box<dyn Sink>,
     port: SinkPort,
@@ -79,13 +79,13 @@ impl Feed {
         Feed { sink, port, channel, outlet, clock, sent: 0 }
     }
 
-    /// Puts this many events, each a number and a filling.
+    /// Puts this many events, each a number with padding.
     async fn put(&mut self, events: u64) {
         put(&mut self.outlet, self.sent, events).await;
         self.sent += events;
     }
 
-    /// Says that nothing more comes, and runs to the end.
+    /// Closes the channel, and runs the sink to the end.
     async fn end(mut self) {
         self.outlet.close();
         self.channel.close();
@@ -102,7 +102,7 @@ async fn put(outlet: &mut Outlet, first: u64, events: u64) {
     outlet.put(batch.with_identities(identities).unwrap()).await.unwrap();
 }
 
-/// The numbers in all complete files, in the order of the files' names.
+/// Returns the numbers in all complete files, in the order of the files' names.
 fn numbers(directory: &Path) -> Vec<u64> {
     let complete = files(&first_hour(directory)).into_iter();
     let complete = complete.filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'));
@@ -120,7 +120,7 @@ fn temporary(directory: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_full_disk_loses_nothing_and_the_sink_goes_on_when_there_is_room() {
+async fn a_full_disk_loses_nothing_and_the_sink_continues_when_space_is_freed() {
     for exactly_once in [false, true] {
         let mount = Mount::new();
         let directory = mount.0.path();
@@ -144,7 +144,7 @@ async fn a_full_disk_loses_nothing_and_the_sink_goes_on_when_there_is_room() {
 }
 
 #[tokio::test]
-async fn a_directory_that_can_not_be_written_is_an_error_that_may_pass() {
+async fn a_read_only_directory_is_a_transient_error() {
     for exactly_once in [false, true] {
         let mount = Mount::new();
         let mut feed = Feed::new(mount.0.path(), 10, exactly_once).await;
@@ -162,14 +162,14 @@ async fn a_directory_that_can_not_be_written_is_an_error_that_may_pass() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_removed_under_way_is_made_again() {
+async fn a_directory_that_is_removed_while_the_sink_writes_is_created_again() {
     for exactly_once in [false, true] {
         let directory = TempDir::new().unwrap();
         let lake = directory.path().join("lake");
         let mut feed = Feed::new(directory.path(), 10, exactly_once).await;
         feed.put(5).await;
         let removal = async {
-            // Until its file is there.
+            // Waits until the sink has created its file.
             while temporary(directory.path()) == 0 {
                 tokio::task::yield_now().await;
             }
@@ -190,7 +190,7 @@ async fn a_directory_that_is_removed_under_way_is_made_again() {
 async fn a_clock_that_goes_backwards_changes_no_order() {
     let directory = TempDir::new().unwrap();
     let mut last = 0;
-    // The agent is started again each time, and the clock is an hour behind the time before.
+    // At each start, the clock is one hour behind the previous start.
     for start in 0..3 {
         let mut feed = Feed::new(directory.path(), 10, true).await;
         feed.clock.0.fetch_sub(start * 3_600_000_000, Ordering::Relaxed);

@@ -66,7 +66,7 @@ fn context(meter: Arc<Meter>) -> Context {
     }
 }
 
-/// Runs a sink of these settings on the lines, each an hour after the one before.
+/// Runs a sink with these settings. Each line of a batch has a time one hour after the line before.
 async fn write(settings: &Settings, lines: &[Vec<&str>]) -> Arc<Meter> {
     let meter = Arc::<Meter>::default();
     let mut sink = make(settings, context(meter.clone())).unwrap();
@@ -91,7 +91,7 @@ async fn write(settings: &Settings, lines: &[Vec<&str>]) -> Arc<Meter> {
     meter
 }
 
-/// The files of a directory, in order of their names.
+/// Lists the files of a directory, in the order of their names.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -108,7 +108,7 @@ fn decoded(path: &Path, compress: &str) -> String {
         _ => Box::new(file),
     };
     reader.read_to_string(&mut text).unwrap();
-    // A second opinion, where the machine has the tool.
+    // Checks with the command-line tool as well, if the machine has it.
     if compress != "none"
         && let Ok(output) = Command::new(compress).args(["-d", "-c"]).arg(path).output()
     {
@@ -155,7 +155,7 @@ async fn line_breaks_in_bodies_are_written_counted_and_noted() {
 }
 
 #[tokio::test]
-async fn leftovers_are_removed_unless_their_writer_lives() {
+async fn leftovers_are_removed_unless_their_writer_is_running() {
     let directory = TempDir::new().unwrap();
     let hour = first_hour(directory.path());
     std::fs::create_dir_all(&hour).unwrap();
@@ -188,7 +188,7 @@ async fn an_existing_file_is_never_replaced() {
 }
 
 #[tokio::test]
-async fn a_directory_that_can_not_be_made_is_named() {
+async fn the_error_names_a_directory_that_cant_be_created() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("lake"), "a file").unwrap();
     let mut sink = make(&settings(directory.path(), "none"), context(Arc::default())).unwrap();
@@ -211,14 +211,14 @@ async fn a_directory_that_can_not_be_made_is_named() {
     assert_eq!(channel.fill().events, 1);
 }
 
-/// In `/proc` a directory can't be made although the one that it would be in is there.
+/// In `/proc` no directory can be created.
 #[test]
 fn a_directory_that_its_parent_refuses_is_an_error() {
     let error = make_directories(Path::new("/proc/nowhere/deep")).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
 
-/// What the sink says to settings of which one is another.
+/// Makes a sink with one changed setting, and returns the error message, or `made`.
 fn refusal(name: &str, value: Value) -> String {
     let mut settings = settings(Path::new("/nowhere"), "none");
     settings.values.insert(name.to_string(), value);
@@ -227,7 +227,7 @@ fn refusal(name: &str, value: Value) -> String {
 }
 
 #[test]
-fn all_that_the_signature_offers_is_carried_out() {
+fn every_setting_of_the_signature_is_accepted() {
     let with = |name: &str, settings: &[(&str, Value)]| {
         let settings = settings.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect();
         Value::Variant { name: name.to_string(), settings }

@@ -1,7 +1,7 @@
-//! Files in memory that others write while the source reads them, in virtual time.
+//! A file system in memory, in virtual time, whose files a test changes while the source reads them.
 //!
-//! Inodes are used again, the lowest first, once nobody has them open. Times of changes are as coarse as those of
-//! real file systems. Before each call that the source makes, whoever writes the files may do something.
+//! A free inode number is reused, the lowest first, once no file with it is open. Modification times are as coarse as
+//! on real file systems. Before each call of the source, a test may change files or make the call fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use crate::components::files::source::patterns::Patterns;
 use crate::components::files::source::positions::{PositionsError, PositionsFile};
 use crate::components::files::source::watching::Watcher;
 
-/// How coarse the times are at which files have changed.
+/// The resolution of modification times.
 const TICK: Duration = Duration::from_millis(4);
 /// All files are on one device.
 const DEVICE: u64 = 0xfe01;
@@ -30,7 +30,7 @@ const DEVICE: u64 = 0xfe01;
 /// A file, for as long as it has a name or is open.
 pub(in crate::components::files) type Handle = Arc<Mutex<Inode>>;
 
-/// What a file is.
+/// The content and the metadata of a file.
 #[derive(Debug)]
 pub(in crate::components::files) struct Inode {
     key: Key,
@@ -38,13 +38,13 @@ pub(in crate::components::files) struct Inode {
     bytes: Vec<u8>,
 }
 
-/// What is done before each call of the source.
+/// A callback that runs before each call of the source.
 pub(in crate::components::files) type Interruption = Arc<dyn Fn() + Send + Sync>;
 
-/// What makes calls of the source fail: is asked for an error before each, with the kind of the call.
+/// A callback that may make a call of the source fail: it gets the kind of the call and returns the error.
 pub(in crate::components::files) type Trouble = Arc<dyn Fn(&str) -> Option<io::Error> + Send + Sync>;
 
-/// Some files, and a disk for positions. Clones are the same files.
+/// A set of files, and a disk for positions. Clones share the files.
 #[derive(Clone)]
 pub(in crate::components::files) struct SimulatedFileSystem {
     files: Arc<Mutex<Files>>,
@@ -56,10 +56,10 @@ pub(in crate::components::files) struct SimulatedFileSystem {
 
 struct Files {
     begin: Instant,
-    /// Whether births of files are known.
+    /// Whether the file system records birth times.
     births: bool,
     names: BTreeMap<PathBuf, Handle>,
-    /// By their number.
+    /// Indexed by inode number.
     inodes: Vec<Weak<Mutex<Inode>>>,
     made: u64,
 }
@@ -84,7 +84,7 @@ impl Inode {
         State { key: self.key, stamp }
     }
 
-    /// What is in it.
+    /// Returns the file's content.
     pub(in crate::components::files) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -92,7 +92,7 @@ impl Inode {
 
 impl Files {
     fn now(&self) -> Duration {
-        // Not at the beginning of time, as on real machines.
+        // A date in 2023 instead of the epoch, as on real machines.
         let now = Duration::from_secs(1_700_000_000) + self.begin.elapsed();
         Duration::from_nanos_u128(now.as_nanos() / TICK.as_nanos() * TICK.as_nanos())
     }
@@ -105,7 +105,7 @@ impl Files {
         let key = Key { device: DEVICE, inode: number as u64, birth };
         let handle = Arc::new(Mutex::new(Inode { key, modified: self.now(), bytes: Vec::new() }));
         match self.inodes.get_mut(number) {
-            Some(place) => *place = Arc::downgrade(&handle),
+            Some(entry) => *entry = Arc::downgrade(&handle),
             None => self.inodes.push(Arc::downgrade(&handle)),
         }
         self.names.insert(path.to_path_buf(), handle.clone());
@@ -114,7 +114,7 @@ impl Files {
 }
 
 impl SimulatedFileSystem {
-    /// No files yet. Those of positions are on this disk.
+    /// Creates a file system without files. Positions are kept on the given disk.
     pub(in crate::components::files) fn new(
         machine: &Machine,
         positions: &SimulatedDisk,
@@ -135,17 +135,17 @@ impl SimulatedFileSystem {
         self.files.lock().unwrap()
     }
 
-    /// Has this done before each call of the source.
+    /// Runs the callback before each call of the source.
     pub(in crate::components::files) fn interrupt_by(&self, interruption: Option<Interruption>) {
         *self.interruption.lock().unwrap() = interruption;
     }
 
-    /// Has calls of the source fail.
+    /// Lets the callback fail calls of the source.
     pub(in crate::components::files) fn trouble_by(&self, trouble: Option<Trouble>) {
         *self.trouble.lock().unwrap() = trouble;
     }
 
-    /// A call of the source begins.
+    /// Runs the callbacks at the beginning of a call of the source.
     fn begin(&self, call: &str) -> io::Result<()> {
         self.interrupt();
         let trouble = self.trouble.lock().unwrap().clone();
@@ -159,12 +159,12 @@ impl SimulatedFileSystem {
         }
     }
 
-    /// Makes an empty file, in the place of whatever has its name.
+    /// Creates an empty file; replaces an existing one.
     pub(in crate::components::files) fn create(&self, path: &Path) -> Handle {
         self.lock().create(path)
     }
 
-    /// Appends to a file under whatever name.
+    /// Appends to a file, whatever its name is now.
     pub(in crate::components::files) fn append(&self, handle: &Handle, text: &[u8]) {
         let now = self.lock().now();
         let mut inode = lock(handle);
@@ -172,12 +172,12 @@ impl SimulatedFileSystem {
         inode.modified = now;
     }
 
-    /// The names that there are.
+    /// Returns the paths of all files.
     pub(in crate::components::files) fn paths(&self) -> Vec<PathBuf> {
         self.lock().names.keys().cloned().collect()
     }
 
-    /// Takes everything out of a file.
+    /// Truncates a file to length 0.
     pub(in crate::components::files) fn truncate(&self, handle: &Handle) {
         let now = self.lock().now();
         let mut inode = lock(handle);
@@ -185,7 +185,7 @@ impl SimulatedFileSystem {
         inode.modified = now;
     }
 
-    /// Renames a file, in the place of whatever has the name; nothing if there is none.
+    /// Renames a file and replaces an existing one; does nothing if there is no file at `from`.
     pub(in crate::components::files) fn rename(&self, from: &Path, to: &Path) {
         let mut files = self.lock();
         if let Some(handle) = files.names.remove(from) {
@@ -193,7 +193,7 @@ impl SimulatedFileSystem {
         }
     }
 
-    /// Takes a name away.
+    /// Removes a name, and returns its file.
     pub(in crate::components::files) fn unlink(&self, path: &Path) -> Option<Handle> {
         self.lock().names.remove(path)
     }
@@ -227,7 +227,7 @@ impl FileSystem for SimulatedFileSystem {
             if seen.is_unknown(&path) {
                 continue;
             }
-            // As through a real directory, it takes its time.
+            // The test may change files between two entries, as in a real directory.
             if let Err(error) = self.begin("Look") {
                 seen.note(&path, &error, true);
                 continue;

@@ -1,4 +1,4 @@
-//! Looking through the directories of this machine in which something can match.
+//! Walks the directories of this machine that can contain a match.
 
 use std::collections::HashMap;
 use std::fs::{self, DirEntry, Metadata};
@@ -14,7 +14,7 @@ use crate::components::files::source::discovery::{Directory, FoundFile, Scan};
 use crate::components::files::source::identity::State;
 use crate::components::files::source::patterns::{NameMatch, PartialMatches, Patterns};
 
-/// File systems that hold no files but what the kernel tells of itself (linux/magic.h): proc, sysfs, cgroup,
+/// The magic numbers of pseudo file systems, which contain only kernel state (linux/magic.h): proc, sysfs, cgroup,
 /// cgroup2, devpts, debugfs, tracefs, securityfs, selinuxfs, bpf, pstore, efivarfs, mqueue, hugetlbfs,
 /// binfmt_misc, configfs, fusectl, rpc_pipefs, nsfs.
 const PSEUDO: [u32; 19] = [
@@ -39,8 +39,8 @@ const PSEUDO: [u32; 19] = [
     0x6e73_6673,
 ];
 
-/// File systems whose every change this machine makes itself, so that it can tell of it: ext2 to ext4, XFS, Btrfs,
-/// tmpfs, ramfs, F2FS, ZFS, overlayfs, JFS, bcachefs.
+/// The magic numbers of local file systems: only this machine changes them, so inotify reports every change. ext2 to
+/// ext4, XFS, Btrfs, tmpfs, ramfs, F2FS, ZFS, overlayfs, JFS, bcachefs.
 const LOCAL: [u32; 10] = [
     0xef53,
     0x5846_5342,
@@ -54,33 +54,33 @@ const LOCAL: [u32; 10] = [
     0xca45_1a4e,
 ];
 
-/// What is known of a file system.
+/// The kind of a file system.
 #[derive(Debug, Clone, Copy)]
 struct FileSystemKind {
     is_pseudo: bool,
     is_local: bool,
 }
 
-/// A directory that is to be looked into.
+/// A directory that is still to be visited.
 struct Visit {
     path: PathBuf,
     partial: PartialMatches,
-    /// The device of the directory around it, if it was come upon by a pattern and not by its name.
+    /// The parent directory's device, if a wildcard matched this directory; `None` if a pattern names it.
     parent_device: Option<u64>,
-    /// The directories around it.
+    /// The directory's ancestors on this walk, to detect loops of links.
     parent: Option<Rc<ParentDirectory>>,
-    /// Whether it is where a pattern begins, so that it should be there.
+    /// Whether a pattern begins here: if it is missing, that is reported.
     is_root: bool,
 }
 
-/// A directory on the way to another.
+/// A visited directory, linked to its parent.
 struct ParentDirectory {
     device: u64,
     inode: u64,
     parent: Option<Rc<ParentDirectory>>,
 }
 
-/// One look through the directories. One of them is open at a time.
+/// One walk through the directories. At most one directory is open at a time.
 pub(super) struct Walk<'a> {
     patterns: &'a Patterns,
     seen: &'a mut Scan,
@@ -93,9 +93,9 @@ impl<'a> Walk<'a> {
         Walk { patterns, seen, file_systems: HashMap::new(), open: Vec::new() }
     }
 
-    /// Notes all files that are wanted.
+    /// Collects all matching files.
     pub(super) fn run(mut self) {
-        for (path, partial) in self.patterns.begin() {
+        for (path, partial) in self.patterns.roots() {
             self.open.push(Visit { path, partial, parent_device: None, parent: None, is_root: true });
             while let Some(visit) = self.open.pop() {
                 self.visit(visit);
@@ -141,24 +141,24 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Looks for the names that are asked for as they are.
+    /// Looks up the names that patterns spell out.
     fn look_up(&mut self, visit: &Visit, parent: &Rc<ParentDirectory>) {
         let patterns = self.patterns;
-        for name in patterns.names(&visit.partial) {
+        for name in patterns.literal_names(&visit.partial) {
             let path = visit.path.join(name);
-            let step = patterns.step(&visit.partial, name);
+            let matched = patterns.match_name(&visit.partial, name);
             match uninterrupted(|| fs::metadata(&path)) {
                 Ok(metadata) if metadata.is_dir() => {
-                    if visit.is_root && step.below.is_empty() {
+                    if visit.is_root && matched.below.is_empty() {
                         let reason = "it is a directory: with `/*` behind it, the files in it are read";
                         self.seen.note(&path, &reason, false);
                     }
-                    self.descend(path, step.below, None, parent);
+                    self.descend(path, matched.below, None, parent);
                 }
                 Ok(metadata) => {
                     let link = uninterrupted(|| fs::symlink_metadata(&path));
                     let is_link = link.is_ok_and(|link| link.is_symlink());
-                    self.found(path, &step, &metadata, is_link);
+                    self.found(path, &matched, &metadata, is_link);
                 }
                 Err(error) if is_missing(&error) => {
                     if visit.is_root {
@@ -170,26 +170,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes through all names of a directory.
+    /// Lists a directory and matches every name in it.
     fn list(&mut self, visit: &Visit, device: u64, parent: &Rc<ParentDirectory>) {
-        // What is found before a listing fails is none of its result: all of the directory counts as unlooked then.
+        // If the listing fails half-way, its entries are dropped: the complete directory counts as unscanned.
         let listed = list_directory(&visit.path, |entry| {
-            let step = self.patterns.step(&visit.partial, &entry.file_name());
-            Ok(step.matters().then(|| (entry.path(), metadata_of(entry, &step), step)))
+            let matched = self.patterns.match_name(&visit.partial, &entry.file_name());
+            Ok(matched.matters().then(|| (entry.path(), metadata_of(entry, &matched), matched)))
         });
         let entries = match listed {
             Ok(entries) => entries,
             Err(error) if is_missing(&error) => return,
             Err(error) => return self.seen.note(&visit.path, &error, true),
         };
-        for (path, metadata, step) in entries {
+        for (path, metadata, matched) in entries {
             match metadata {
                 Ok(None) => {}
                 Ok(Some((metadata, _))) if metadata.is_dir() => {
-                    self.descend(path, step.below, Some(device), parent);
+                    self.descend(path, matched.below, Some(device), parent);
                 }
-                Ok(Some((metadata, is_link))) => self.found(path, &step, &metadata, is_link),
-                // It has gone meanwhile, or is a link to nowhere.
+                Ok(Some((metadata, is_link))) => self.found(path, &matched, &metadata, is_link),
+                // It was removed meanwhile, or is a dangling link.
                 Err(error) if is_missing(&error) => {}
                 Err(error) => self.seen.note(&path, &error, true),
             }
@@ -209,21 +209,21 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn found(&mut self, path: PathBuf, step: &NameMatch, metadata: &Metadata, is_link: bool) {
+    fn found(&mut self, path: PathBuf, matched: &NameMatch, metadata: &Metadata, is_link: bool) {
         if !metadata.is_file() {
             return;
         }
-        if step.file {
-            // What is written under another name is not told of in this directory.
+        if matched.file {
+            // inotify does not report writes here that are made through another name of the file.
             self.seen.all_watchable &= !is_link && metadata.nlink() == 1;
             let State { key, stamp } = State::of(metadata);
             self.seen.files.push(FoundFile { path, key, stamp });
-        } else if step.unfinished {
+        } else if matched.unfinished {
             self.seen.note_unfinished(path);
         }
     }
 
-    /// A directory is not there: the nearest one around it is told of, in which it, or what leads to it, appears.
+    /// For a missing directory, adds its nearest existing ancestor, so that the watcher sees when it is created.
     fn await_directory(&mut self, path: &Path) {
         let parent = path.ancestors().skip(1);
         let there = parent.filter_map(|path| Some((path, uninterrupted(|| fs::metadata(path)).ok()?)));
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
 
     fn file_system(&mut self, path: &Path, device: u64) -> FileSystemKind {
         *self.file_systems.entry(device).or_insert_with(|| {
-            // What can't be told of is looked through, and looked at from time to time.
+            // A file system of unknown kind is neither pseudo nor local: it is scanned regularly.
             let kind = retry_on_intr(|| rustix::fs::statfs(path)).map_or(0, |status| status.f_type as u32);
             FileSystemKind { is_pseudo: PSEUDO.contains(&kind), is_local: LOCAL.contains(&kind) }
         })
@@ -246,13 +246,13 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What a name stands for, and whether it is a link to it; nothing if that does not matter for this step.
-fn metadata_of(entry: &DirEntry, step: &NameMatch) -> io::Result<Option<(Metadata, bool)>> {
+/// Returns an entry's metadata, and whether the entry is a link; `None` if an entry of this kind can't match.
+fn metadata_of(entry: &DirEntry, matched: &NameMatch) -> io::Result<Option<(Metadata, bool)>> {
     let kind = uninterrupted(|| entry.file_type())?;
     let matters = match (kind.is_symlink(), kind.is_dir()) {
         (true, _) => true,
-        (false, true) => !step.below.is_empty(),
-        (false, false) => kind.is_file() && (step.file || step.unfinished),
+        (false, true) => !matched.below.is_empty(),
+        (false, false) => kind.is_file() && (matched.file || matched.unfinished),
     };
     if !matters {
         return Ok(None);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn only_directories_that_can_hold_a_match_are_looked_into() {
+    fn only_directories_that_can_hold_a_match_are_visited() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         for number in 0..50 {
@@ -311,12 +311,12 @@ mod tests {
     }
 
     #[test]
-    fn pseudo_file_systems_are_looked_into_only_by_name() {
+    fn pseudo_file_systems_are_visited_only_by_name() {
         let seen = scan(Path::new("/*/[s]elf/stat*"));
         assert!(!directories(&seen).contains(&Path::new("/proc")), "{:?}", directories(&seen));
         let seen = scan(Path::new("/proc/[s]elf/stat*"));
         assert!(seen.files.iter().any(|file| file.path == Path::new("/proc/self/status")));
-        assert!(!seen.all_watchable, "nobody tells of changes there");
+        assert!(!seen.all_watchable, "inotify reports no changes there");
     }
 
     #[test]
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_awaited_where_it_will_appear() {
+    fn a_missing_directory_is_watched_through_its_nearest_ancestor() {
         let folder = tempfile::tempdir().unwrap();
         let seen = scan(&folder.path().join("in/logs/*.log"));
         assert_eq!(directories(&seen), [folder.path()]);

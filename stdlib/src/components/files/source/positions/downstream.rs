@@ -1,4 +1,4 @@
-//! The ends behind the source: who has what was delivered, and whether they still know of it.
+//! The channels and sinks downstream: which of them have the delivered events, and whether they still have them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,25 +11,25 @@ use weir_runtime::source::Behind;
 
 use super::RememberedFile;
 
-/// Who had what was delivered when it was saved.
+/// The channels and sinks that had the delivered events when the positions were saved.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Downstream {
-    /// The durable channels, each with its incarnation then.
+    /// Each durable channel's incarnation at that time.
     #[serde(default)]
     pub(in super::super) channels: BTreeMap<Arc<str>, Incarnation>,
-    /// The channels in memory, each with how far the memories (ledgers) of the sinks behind it were.
+    /// For each channel in memory, the last entry in the ledger of each sink behind it.
     #[serde(default)]
     pub(in super::super) memories: BTreeMap<Arc<str>, BTreeMap<String, u64>>,
 }
 
-/// An end knows less than was delivered to it.
+/// A channel or sink downstream has lost events that were delivered to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::components::files) enum DownstreamLoss {
-    /// The channel never was what it was when the positions were saved.
+    /// The channel is another one than when the positions were saved: it has another incarnation.
     Stranger { channel: Arc<str> },
     /// The channel lacks a part of a file.
     Channel { channel: Arc<str>, path: String, delivered: u64, stored: u64 },
-    /// The memory of a sink behind the channel is not as far as it was.
+    /// The ledger of a sink behind the channel ends with an earlier entry than it did.
     Memory { channel: Arc<str>, sink: String, was: u64, is: u64 },
 }
 
@@ -60,13 +60,13 @@ impl fmt::Display for DownstreamLoss {
 }
 
 impl Downstream {
-    /// The ends as they are now.
+    /// Returns the present state of the channels and sinks.
     pub(in super::super) fn of(behind: &Behind) -> Downstream {
         Downstream { channels: behind.incarnations(), memories: behind.marks() }
     }
 
-    /// What an end lacks of these files that was delivered to it. Ends that are new, or that the source does
-    /// not lead to any more, say nothing.
+    /// Finds a channel or sink that has lost delivered events of these files. Channels and sinks that are new, or that
+    /// the source no longer leads to, are ignored.
     pub(in super::super) fn loss(&self, files: &[RememberedFile], behind: &Behind) -> Option<DownstreamLoss> {
         if let Some(channel) = behind.strangers(&self.channels).into_iter().next() {
             return Some(DownstreamLoss::Stranger { channel });

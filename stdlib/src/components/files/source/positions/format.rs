@@ -1,4 +1,4 @@
-//! How positions are written: JSON, with a line for each file, so that a message can name the line.
+//! The format of the file of positions: JSON, with a line for each file, so that an error can name the line.
 //!
 //! ```text
 //! {"version":3,"checksum":"9f3c51d2a07be644","ends":{"channels":{…},"memories":{…}},
@@ -10,8 +10,8 @@
 //! ]}
 //! ```
 //!
-//! Each sum is the XXH3 of a file's canonical JSON, the checksum that of everything behind `sums`, and of
-//! `ends`, likewise. Both are taken of the values, so that whitespace does not matter. Version 1 knew no copies,
+//! Each sum is the XXH3 of a file's canonical JSON; the checksum is the XXH3 of the canonical JSON of `ends`, `files`
+//! and `copies`. Both are computed from the parsed values, so that whitespace does not matter. Version 1 had no copies,
 //! and other names of partitions; version 2 had no sums and no ends.
 
 use serde::Deserialize;
@@ -24,10 +24,10 @@ use super::{Downstream, Memory, RememberedCopy, RememberedFile};
 const VERSION: u32 = 3;
 /// The first version with checksums.
 const CHECKED: u32 = 3;
-/// The line of the first file.
+/// The line number of the first file.
 const FIRST_LINE: usize = 3;
 
-/// Positions that are not what was written.
+/// The positions are not what a source has written.
 #[derive(Debug, Error)]
 pub(in crate::components::files) enum FormatError {
     #[error("{0}")]
@@ -62,10 +62,10 @@ struct Loaded {
     copies: Vec<RememberedCopy>,
 }
 
-/// What is written beside the canonical JSON of what is remembered, so that a change of it is noticed.
+/// The checksums of the canonical JSON, by which a change of the file is detected.
 struct Seal {
     checksum: u64,
-    /// Of each file.
+    /// One for each file.
     sums: Vec<u64>,
 }
 
@@ -77,7 +77,8 @@ enum Part {
     Copies,
 }
 
-/// Makes the canonical JSON, piece by piece in one buffer: of very many files there is none twice in memory.
+/// Makes the canonical JSON and its checksums, and passes each piece to `take`. The pieces share one buffer, so that
+/// memory never holds a second copy of the JSON, even with very many files.
 fn seal(
     downstream: &Downstream,
     files: &[RememberedFile],
@@ -111,7 +112,7 @@ fn seal(
     Ok(Seal { checksum: hasher.digest(), sums })
 }
 
-/// The text of what is remembered.
+/// Writes the file's text.
 pub(super) fn write(memory: &Memory) -> serde_json::Result<Vec<u8>> {
     let mut parts = [const { Vec::new() }; 3];
     let Seal { checksum, sums } = seal(&memory.downstream, &memory.files, &memory.copies, |part, piece| {
@@ -135,17 +136,17 @@ pub(super) fn write(memory: &Memory) -> serde_json::Result<Vec<u8>> {
         .concat())
 }
 
-/// What a text of this or an earlier version says.
+/// Parses a text of this or an earlier version.
 ///
 /// # Errors
-/// When it is not what was written, with the place.
+/// When the text was changed or damaged, with the line and entry where that is known.
 pub(super) fn read(text: &[u8]) -> Result<Memory, FormatError> {
     let OnlyVersion { version } = serde_json::from_slice(text)?;
     if !(1..=VERSION).contains(&version) {
         return Err(FormatError::Version { version });
     }
     let Loaded { version, checksum, downstream, sums, files, copies } = serde_json::from_slice(text)?;
-    // A changed version must not switch the checks off.
+    // A damaged version number must not turn off the checks.
     let is_checked = version >= CHECKED || !checksum.is_empty() || !sums.is_empty();
     let wrong = |at: usize, why| {
         let line = if is_checked { FIRST_LINE + at } else { 1 };

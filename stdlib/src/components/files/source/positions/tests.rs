@@ -38,7 +38,7 @@ fn memory(position: u64) -> Memory {
 }
 
 #[test]
-fn what_was_saved_is_there_again() {
+fn saved_positions_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/positions.json");
     let (positions, loaded) = open(&path).unwrap();
@@ -51,7 +51,7 @@ fn what_was_saved_is_there_again() {
 }
 
 #[test]
-fn what_earlier_versions_have_saved_is_understood() {
+fn positions_of_earlier_versions_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("positions.json");
     let file = concat!(
@@ -77,9 +77,9 @@ fn what_earlier_versions_have_saved_is_understood() {
     assert_eq!(memory.downstream, Downstream::default());
 }
 
-/// What this version writes. When it has to change, the version has to as well, and this one is still read.
+/// If the format changes, its version has to change as well, and this file still has to be read.
 #[test]
-fn the_present_version_is_written_as_it_always_was() {
+fn the_present_version_is_written_exactly_as_in_the_golden_file() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/components/files/source/positions/golden-3.json");
     let golden = std::fs::read_to_string(golden).unwrap();
     assert_eq!(String::from_utf8(format::write(&memory(7)).unwrap()).unwrap(), golden);
@@ -104,7 +104,7 @@ fn format_error(path: &Path, text: impl AsRef<[u8]>) -> FormatError {
 }
 
 #[test]
-fn what_is_not_understood_is_never_passed_over() {
+fn positions_that_can_t_be_parsed_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("positions.json");
     assert!(matches!(format_error(&path, "{\"version\": 1, \"files\": ["), FormatError::Json(_)));
@@ -113,7 +113,7 @@ fn what_is_not_understood_is_never_passed_over() {
 }
 
 #[test]
-fn any_changed_byte_is_noticed_and_the_line_of_a_file_is_named() {
+fn any_changed_byte_is_detected_and_the_line_of_a_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("positions.json");
     let text = format::write(&memory(7)).unwrap();
@@ -143,7 +143,7 @@ fn a_position_before_what_was_hashed_is_refused_in_earlier_versions_too() {
     assert!(message.contains("entry 1 (`/var/log/a.log`)"), "{message}");
 }
 
-/// Somebody tidies up while an agent runs: no second one gets in, and the lock is there again.
+/// A user removes the lock file while an agent runs: no second agent starts, and the lock file is restored.
 #[test]
 fn a_removed_lock_lets_no_second_agent_in() {
     let folder = tempfile::tempdir().unwrap();
@@ -154,7 +154,7 @@ fn a_removed_lock_lets_no_second_agent_in() {
     for position in [7, 8] {
         std::fs::remove_file(&lock).unwrap();
         assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
-        // The second agent has left a lock that it does not hold.
+        // The refused agent has left a lock file that it does not hold.
         first.save(&memory(position)).unwrap();
         assert!(lock.exists());
         assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
@@ -162,16 +162,16 @@ fn a_removed_lock_lets_no_second_agent_in() {
     drop(first);
     let (second, loaded) = open(&path).unwrap();
     assert_eq!(loaded, Some(memory(8)));
-    // One that goes on where the first was holds it as well.
+    // The next agent holds both locks as well.
     std::fs::remove_file(&lock).unwrap();
     assert!(matches!(open(&path), Err(PositionsError::Locked { .. })));
     drop(second);
     open(&path).unwrap();
 }
 
-/// Before the first save there is nothing else to lock: the one that is late learns of it, and writes nothing.
+/// Before the first save there is no file of positions to lock: the agent that saves second is refused.
 #[test]
-fn an_agent_whose_lock_another_has_taken_saves_nothing() {
+fn an_agent_whose_lock_was_taken_by_another_agent_saves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("positions.json");
     let (first, _) = open(&path).unwrap();
@@ -180,7 +180,7 @@ fn an_agent_whose_lock_another_has_taken_saves_nothing() {
     second.save(&memory(7)).unwrap();
     assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
     drop(second);
-    // The other has ended: but what it has saved has to be read first.
+    // The second agent has ended, but the first one has not read the positions that it saved.
     assert!(matches!(first.save(&memory(1)), Err(PositionsError::Locked { .. })));
     drop(first);
     assert_eq!(open(&path).unwrap().1, Some(memory(7)));

@@ -1,4 +1,4 @@
-//! What is delivered: remembered, saved, and complete files put away.
+//! Handles deliveries: updates and saves positions, and applies `after` to complete files.
 
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -22,7 +22,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Does what is wanted with a complete file that is delivered whole.
+    /// Applies `after` to a complete file once all its events are delivered.
     pub(super) async fn finish(&mut self, id: FileId) -> Result<(), FilesError> {
         let Some(file) = self.files.get(id) else { return Ok(()) };
         if file.phase != Phase::Finished || file.end.is_none_or(|end| file.delivered.position() < end) {
@@ -44,7 +44,7 @@ impl Run<'_> {
         self.apply_after(id, stamp).await
     }
 
-    /// Keeps, renames or deletes a file. When that fails the file stays, and is known as read.
+    /// Keeps, renames or deletes a file. If that fails, the file stays, and is not read again.
     async fn apply_after(&mut self, id: FileId, stamp: Stamp) -> Result<(), FilesError> {
         let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(()) };
         let Some(file) = self.files.get(id) else { return Ok(()) };
@@ -56,7 +56,7 @@ impl Run<'_> {
                 .run(move || after.apply(&*file_system, &path, State { key, stamp }))
                 .await?
         };
-        // A disk that fails may be mended.
+        // A failing disk may be replaced, so it is retried.
         let disk_failed = away.as_ref().is_err_and(is_disk_failure);
         let outage = away.as_ref().is_err_and(is_outage);
         if let Some(file) = self.files.get(id) {
@@ -66,15 +66,15 @@ impl Run<'_> {
         match away {
             Ok(()) => self.source.meter.count("files_delivered", 1),
             Err(error) if outage => {
-                warn!(component = %component, "putting {} away: {error}; it is tried again in {OUTAGE_RETRY:?}", path.display());
+                warn!(component = %component, "can't rename or delete {}: {error}; it is tried again in {OUTAGE_RETRY:?}", path.display());
                 self.try_again_at(id, Instant::now() + OUTAGE_RETRY);
             }
             Err(error) if disk_failed => {
-                error!(component = %component, "putting {} away: {error}; it is tried again in {RETRY:?}", path.display());
+                error!(component = %component, "can't rename or delete {}: {error}; it is tried again in {RETRY:?}", path.display());
                 self.try_again_at(id, Instant::now() + RETRY);
             }
             Err(error) => {
-                error!(component = %component, "{} is delivered and can't be put away: {error}; it stays", path.display());
+                error!(component = %component, "{} is delivered and can't be renamed or deleted: {error}; it stays", path.display());
                 self.source.meter.count("files_not_put_away", 1);
             }
         }

@@ -1,4 +1,4 @@
-//! How many files are open at once: each has a descriptor of the process's budget.
+//! Limits the files that are open at once. Each has a descriptor from the process's budget.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use weir_runtime::Purpose;
 use super::super::tracked::{FileId, Phase, Tracked};
 use super::Run;
 
-/// The most files that are open at once; for another, the one unused for longest is closed.
+/// The most files that are open at once. Before another is opened, the least recently used ones are closed.
 const OPEN_MAX: usize = 512;
-/// A file for which there is no descriptor has its next turn after so long.
+/// After how long a file for which there is no descriptor is queued again.
 pub(super) const DESCRIPTOR_RETRY: Duration = Duration::from_millis(100);
 
 impl Run<'_> {
-    /// The file is about to be opened. Closes those that were unused for longest if too many are. Gives back
-    /// whether there is a descriptor for it.
+    /// Reserves a descriptor for a file that is about to be opened; closes the least recently used files if there is
+    /// none. Returns whether a descriptor is reserved.
     pub(super) fn reserve_descriptor(&mut self, id: FileId) -> bool {
         if self.open.contains_key(&id) {
             return true;
@@ -30,13 +30,13 @@ impl Run<'_> {
         descriptor.map(|descriptor| self.open.insert(id, descriptor)).is_some()
     }
 
-    /// Gives the descriptors of files back that are closed.
+    /// Releases the descriptors of files that were closed.
     pub(super) fn release_closed(&mut self) {
         let files = &mut self.files;
         self.open.retain(|id, _| files.get(*id).is_some_and(|file| file.content.is_some() || file.queued));
     }
 
-    /// Closes an eighth of the files that are open: those with nothing to be read that were unused for longest.
+    /// Closes an eighth of the open files: the least recently used ones that may be closed.
     fn close_unused(&mut self) {
         self.release_closed();
         let files = &mut self.files;
@@ -46,7 +46,7 @@ impl Run<'_> {
             .filter_map(|id| files.get(*id).filter(|file| may_be_closed(file)).map(|file| (file.used, *id)))
             .collect();
         unused.sort_unstable();
-        // Several at once, so that it is seldom looked for.
+        // Closes several at once, so that this search is rare.
         for (_, id) in unused.into_iter().take(self.open.len() / 8 + 1) {
             self.open.remove(&id);
             if let Some(file) = files.get(id) {
@@ -56,7 +56,7 @@ impl Run<'_> {
     }
 }
 
-/// Whether nothing is lost by closing the file: it is there to be opened again, or was read.
+/// Returns whether closing the file loses no text: it can be opened again, or was read to the end.
 fn may_be_closed(file: &Tracked) -> bool {
     let is_read = |length: u64| {
         let text = file.text.as_ref();

@@ -1,4 +1,4 @@
-//! Files that have gone: their last lines are handed on, although they have no end.
+//! Handles files that are gone: reads them to the end, and emits their last lines even without a line end.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,7 +20,7 @@ use super::search::{is_closed, needs_search};
 use super::{GONE_OPEN_FOR, OUTAGE_RETRY, REPLACED_OPEN_FOR, Run};
 
 impl Run<'_> {
-    /// Files that have gone may still be written to, as long as they are open; and failures are tried again.
+    /// Checks files that are gone, since a process may have them open and still write; and retries failed files.
     pub(super) async fn visit_gone_files(
         &mut self,
         now: Instant,
@@ -35,12 +35,12 @@ impl Run<'_> {
         }
         self.search_gone_files(&visited).await?;
         let (mut again, mut closed) = (Vec::new(), Vec::new());
-        // A copy that is not known yet may have the whole of a last line.
+        // A copy that is not identified yet may contain the complete last line.
         let replaced = match self.files.may_have_a_copy(None) {
             true => HashSet::new(),
             false => self.replaced(&visited),
         };
-        // What waits for further lines is put before the file is closed.
+        // An event that waits for further lines is put before the file is closed.
         let pause = self.source.pause.unwrap_or_default();
         for id in visited {
             let Some(file) = self.files.get(id) else { continue };
@@ -51,7 +51,7 @@ impl Run<'_> {
             let Some(since) = file.gone_since else { continue };
             let rested = now.duration_since(since);
             let is_over = rested >= GONE_OPEN_FOR + pause || file.phase != Phase::Reading;
-            // What is written to it later is read all the same, as a line of its own.
+            // Text that is appended to the partial line later becomes a line of its own.
             let finishes = is_over || replaced.contains(&id) && rested >= REPLACED_OPEN_FOR + pause;
             let Some(state) = file.content.as_ref().and_then(|content| content.state().ok()) else {
                 let has_turn = file.queued || file.due.is_some();
@@ -76,14 +76,14 @@ impl Run<'_> {
         }
         again.into_iter().for_each(|id| self.enqueue(id));
         for id in closed {
-            // What is not settled is tried again with the next look.
+            // If it can't be decided now, the next scan tries again.
             self.emit_partial_line(id, outlet, deliveries).await?;
         }
         Ok(())
     }
 
-    /// Whether a file that holds another text now is left alone for a while: its last line waits for its end, and a
-    /// copy that has both may not be known yet.
+    /// Returns whether a rewritten file has to wait before it is restarted: it has a partial line, and a packed copy
+    /// that has the complete line may not be identified yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
         let (now, scans, unidentified_lost_in) = (Instant::now(), self.scans, self.unidentified_lost_in);
         let may_have_a_copy = self.files.may_have_a_copy(Some(id));
@@ -99,8 +99,8 @@ impl Run<'_> {
         true
     }
 
-    /// Whether a copy that waits, for this file or for another one with the same text, has what is kept of its last
-    /// line; none if a copy can't be read now.
+    /// Returns whether a waiting copy contains this file's partial line; `None` if a copy can't be read now. The copy
+    /// may wait for this file, or for another one with the same text.
     async fn partial_line_is_in_a_copy(&mut self, id: FileId) -> Result<Option<bool>, FilesError> {
         let copies = self.files.copies_that_wait();
         let text = self.files.get(id).and_then(|file| file.text.as_ref());
@@ -117,16 +117,16 @@ impl Run<'_> {
             match has {
                 Ok(Some(true)) => return Ok(Some(true)),
                 Ok(Some(false)) => {}
-                // It may have another name by now.
+                // The copy may have been renamed.
                 Ok(None) | Err(_) => is_known = false,
             }
         }
         Ok(is_known.then_some(false))
     }
 
-    /// Hands on what is kept of a last line whose end will never come: its file was truncated, or has gone and
-    /// is closed. If a copy has it, that brings the whole line. Gives back whether that is settled: not while a copy
-    /// can't be read.
+    /// Emits a partial line whose line end will never be written, since its file was truncated, or is gone and closed.
+    /// If a copy contains the line, the copy brings it, and nothing is emitted here. Returns false if that can't be
+    /// decided yet, since a copy can't be read.
     pub(super) async fn emit_partial_line(
         &mut self,
         id: FileId,
@@ -146,20 +146,20 @@ impl Run<'_> {
             return Ok(true);
         }
         let Some(chunk) = text.finish_partial_line(&rules) else { return Ok(true) };
-        debug!(component = %self.source.component, path = %file.path.display(), from = chunk.after, "hands on a last line without its end");
+        debug!(component = %self.source.component, path = %file.path.display(), from = chunk.after, "emits a last line without a line end");
         let partition = text.partition.clone();
         file.marks.push(text.reader.running.so_far());
         self.put(id, chunk, partition, outlet, deliveries).await?;
         Ok(true)
     }
 
-    /// The source is about to end: reads what has gone to its end, since nobody will find it again.
+    /// Reads files that are gone to the end before the source stops, since the next run can't find them.
     pub(super) async fn drain_gone_files(
         &mut self,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        let rewritten: Vec<FileId> = self
+        let handle_rewritten: Vec<FileId> = self
             .files
             .iter()
             .filter(|(_, file)| file.rewritten_since.is_some() && file.has_partial_line())
@@ -170,21 +170,21 @@ impl Run<'_> {
         {
             return Ok(());
         }
-        // What has gone since the last look counts as well.
-        for _look in 0..SCANS_TO_FIND_ALL {
+        // Files that have gone since the last scan count as well.
+        for _scan in 0..SCANS_TO_FIND_ALL {
             let seen = self.source.discovery.scan().await?;
-            self.files.see(&seen, true, Instant::now());
+            self.files.apply_scan(&seen, true, Instant::now());
             let is_wanted =
                 |file: &Tracked| file.gone_since.is_some() && may_have_unread(file) || needs_search(file);
             let is_none = !self.files.iter().any(|(_, file)| is_wanted(file));
-            if is_none && rewritten.is_empty() {
+            if is_none && handle_rewritten.is_empty() {
                 return Ok(());
             }
         }
         let all: Vec<FileId> = self.files.iter().map(|(id, _)| id).collect();
         let found = self.search_gone_files(&all).await?;
         self.identify_possible_copies().await?;
-        // Puts wait for room in the channels as before the stop.
+        // Puts wait for space in the channels as before the stop.
         let stop = std::mem::replace(&mut self.stop, CancellationToken::new());
         let gone: Vec<FileId> = self
             .files
@@ -193,7 +193,7 @@ impl Run<'_> {
             .map(|(id, _)| id)
             .collect();
         self.next_scan = Instant::now() + GONE_OPEN_FOR;
-        for id in rewritten {
+        for id in handle_rewritten {
             self.emit_partial_line_at_stop(id, outlet, deliveries).await?;
         }
         for id in gone {
@@ -203,7 +203,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The same when the source is about to end. What stays unsettled then is left to the copy that waits.
+    /// Emits a partial line when the source stops. If that stays undecided, the waiting copy brings the line.
     async fn emit_partial_line_at_stop(
         &mut self,
         id: FileId,
@@ -215,13 +215,12 @@ impl Run<'_> {
                 break;
             }
             let seen = self.source.discovery.scan().await?;
-            self.files.see(&seen, true, Instant::now());
+            self.files.apply_scan(&seen, true, Instant::now());
         }
         Ok(())
     }
 
-    /// Looks into packed files that are not known yet, if one that has gone or holds another text has a last line that
-    /// waits for its end.
+    /// Identifies packed files that may be copies, if a file that is gone or rewritten has a partial line.
     async fn identify_possible_copies(&mut self) -> Result<(), FilesError> {
         let has_ended = |file: &Tracked| file.gone_since.is_some() || file.rewritten_since.is_some();
         if !self.files.iter().any(|(_, file)| has_ended(file) && file.has_partial_line()) {
@@ -236,7 +235,7 @@ impl Run<'_> {
             if unknown.is_empty() {
                 break;
             }
-            // One that can't be looked into now may be the copy all the same.
+            // A file that can't be read now may be the copy all the same.
             if attempt > 1 {
                 sleep(self.source.poll.min(OUTAGE_RETRY)).await;
             }
@@ -263,7 +262,7 @@ impl Run<'_> {
             }
             file.finishes_partial_line = true;
             let before = file.text.as_ref().map(|text| text.reader.position);
-            self.turn(id, outlet, deliveries).await?;
+            self.process(id, outlet, deliveries).await?;
             let Some(file) = self.files.get(id) else { return Ok(()) };
             let after = file.text.as_ref().map(|text| text.reader.position);
             let is_done = file.text.as_ref().is_none_or(|text| text.at_rest);
@@ -274,7 +273,8 @@ impl Run<'_> {
     }
 }
 
-/// Whether a packed file has this in its text behind what was consumed; none if another file is there.
+/// Returns whether a packed file contains the consumed text followed by `wanted`; `None` if another file is at the
+/// path.
 fn has_behind(
     file_system: &dyn FileSystem,
     path: &Path,
@@ -292,7 +292,7 @@ fn has_behind(
     Ok(Some(is_copy && content.read(consumed.through, wanted.len())? == wanted))
 }
 
-/// Whether the file may have something that was not read, and can still be read.
+/// Returns whether the file may contain unread text that can still be read.
 fn may_have_unread(file: &Tracked) -> bool {
     let may_have_more = |length: u64| file.text.as_ref().is_some_and(|text| length > text.reader.position);
     let state = file.content.as_ref().and_then(|content| content.state().ok());

@@ -1,4 +1,4 @@
-//! The loop: look, read, put, and learn what was delivered.
+//! The main loop: scans for files, reads and puts their events, and handles deliveries.
 
 mod delivery;
 mod descriptors;
@@ -32,28 +32,28 @@ use crate::tools::due::until;
 use saving::Saves;
 use weir_runtime::Descriptor;
 
-/// The most packed files that are read at once: each holds what its unpacking needs.
+/// The most packed files that are read at once, since each needs memory for its decoder.
 const PACKED_MAX: usize = 8;
-/// A file that has gone is kept open for so long after its last growth, since its writer may go on.
+/// How long a file that is gone is kept open after its last growth, since its writer may continue.
 const GONE_OPEN_FOR: Duration = Duration::from_secs(60);
-/// The last line of a file that has gone is handed on so long after its growth, although it has no end, if another file that
-/// is written to has taken its place. It is kept open as others that have gone.
+/// After how long without growth the partial line of a file that is gone is emitted, if a non-empty file has taken its
+/// path. The file itself is kept open for [`GONE_OPEN_FOR`].
 const REPLACED_OPEN_FOR: Duration = Duration::from_secs(5);
-/// A file that could not be read is tried again after so long.
+/// After how long a file that could not be read is retried.
 const RETRY: Duration = Duration::from_secs(30);
-/// What fails because of an outage is tried again after so long.
+/// After how long a call that failed by an outage is retried.
 const OUTAGE_RETRY: Duration = Duration::from_secs(1);
-/// A copy that changes while it waits for its original is looked into once in so many looks.
+/// How many `poll` intervals pass before a waiting copy that has changed is identified again.
 const COPY_CHECK_POLLS: u32 = 10;
-/// Two looks are at least this far apart.
+/// The shortest pause between two scans.
 const SCAN_PAUSE_MIN: Duration = Duration::from_millis(20);
-/// A pause between two looks is so many times as long as a look takes.
+/// The factor by which the pause between two scans is at least longer than a scan takes.
 const SCAN_PAUSE_FACTOR_UNWATCHED: u32 = 20;
-/// The same where the system tells of all that happens, so that a look only finds what it did not tell of.
+/// The same factor if inotify reports every change, so that a scan is only a precaution.
 const SCAN_PAUSE_FACTOR_WATCHED: u32 = 100;
-/// A look that takes long puts the next one off by no more than this.
+/// The longest pause between two scans, however long a scan takes.
 const SCAN_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// What is wrong with a packed file that was cut off.
+/// The error message for a packed file that ends too early.
 const ENDS_WITHIN: &str = "ends within what was packed";
 /// The partition whose position says that the source has run before.
 const BEGAN: &str = "began";
@@ -63,37 +63,37 @@ struct Run<'a> {
     source: &'a mut FilesSource,
     stop: CancellationToken,
     files: Files,
-    /// Files that are open, and perhaps some that no longer are.
+    /// The descriptors of open files, and of some that were closed since.
     open: HashMap<FileId, Descriptor>,
-    /// Files of which something is held back until more is written to them, or time has passed.
+    /// Files whose text is held back until more is written, or until a time has passed.
     held_back: HashSet<FileId>,
     watcher: Watcher,
-    /// Files with something to be read, each in its turn.
+    /// Files with text to be read; they are processed round robin.
     queue: VecDeque<FileId>,
-    /// Files whose turn comes at a time.
+    /// Files that are queued at a given time.
     due: BTreeSet<(Instant, FileId)>,
     next_scan: Instant,
-    /// When the last look ended, and how long it took.
+    /// When the last scan ended, and how long it took.
     scanned: Option<(Instant, Duration)>,
-    /// How many there were.
+    /// The number of scans so far.
     scans: u64,
-    /// The last look that has not found a file which was not looked into yet.
+    /// The number of the last scan that no longer found a file which was not identified yet.
     unidentified_lost_in: u64,
-    /// Whether it is still unknown which files of earlier runs are not there any more.
+    /// Whether no complete scan has shown yet which files of earlier runs are gone.
     absent_unknown: bool,
     reads: u64,
     saves: Saves,
-    /// The channels behind.
+    /// The channels downstream.
     behind: Behind,
-    /// Who had what was delivered before this run.
+    /// The channels and sinks that had the delivered events before this run.
     downstream: Downstream,
     /// Whether something was delivered in this run.
     has_delivered: bool,
-    /// Whether files could not be read because of an outage, which was said.
+    /// Whether an outage that keeps files from being read was logged and is not over.
     outage: bool,
 }
 
-/// What the loop goes on with.
+/// The next event that the main loop handles.
 enum Event {
     Delivered(Option<Delivered>),
     Changes(Changes),
@@ -101,7 +101,7 @@ enum Event {
     Save,
     Scan,
     Due,
-    Turn,
+    Process,
 }
 
 /// Runs the source until it is told to stop.
@@ -140,7 +140,7 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
                 event = run.next(&mut deliveries) => event,
             };
             run.handle(event, &mut outlet, &mut deliveries).await?;
-            // What a look has found and nobody has read yet is still to come.
+            // Text that a scan has found and that was not read yet counts as held back.
             run.source.meter.hold_back((run.held_back.len() + run.queue.len()) as u64);
             if run.scanned.is_some() {
                 run.source.meter.has_looked();
@@ -163,8 +163,8 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
     result.and(saved)
 }
 
-/// What is known from before: what this process and the file of positions say, and what the channels add. What
-/// they were given and what is delivered stay apart.
+/// Merges the state of the previous run, the file of positions, and the positions of the channels. Positions that were
+/// put and positions that were delivered are kept apart.
 fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, FilesError> {
     let mut memory = std::mem::take(&mut source.remembered);
     if let (Some(path), None) = (&source.positions_path, &source.positions) {
@@ -206,7 +206,7 @@ fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, Files
     Ok(memory)
 }
 
-/// Refuses positions that were delivered to ends which know less now, unless somebody has accepted that.
+/// Refuses positions if a channel or sink downstream has lost delivered events, unless the user has accepted that.
 fn check_downstream(
     source: &FilesSource,
     positions: &dyn PositionsStore,
@@ -226,7 +226,7 @@ fn check_downstream(
 }
 
 impl Run<'_> {
-    /// Waits for whatever comes first. Dropping the future loses nothing.
+    /// Waits for the next event. Dropping the future loses nothing.
     async fn next(&mut self, deliveries: &mut Deliveries) -> Event {
         let due = self.due.first().map(|(when, _)| *when);
         let (ready, save) = (!self.queue.is_empty(), self.save_due());
@@ -238,7 +238,7 @@ impl Run<'_> {
             () = sleep_until(self.next_scan) => Event::Scan,
             () = until(due) => Event::Due,
             changes = self.watcher.changes() => Event::Changes(changes),
-            () = std::future::ready(()), if ready => Event::Turn,
+            () = std::future::ready(()), if ready => Event::Process,
         }
     }
 
@@ -274,14 +274,14 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Event::Turn => match self.queue.pop_front() {
-                Some(id) => self.turn(id, outlet, deliveries).await,
+            Event::Process => match self.queue.pop_front() {
+                Some(id) => self.process(id, outlet, deliveries).await,
                 None => Ok(()),
             },
         }
     }
 
-    /// Where the files are.
+    /// The file system that contains the files.
     fn file_system(&self) -> Arc<dyn FileSystem> {
         self.source.rules.file_system.clone()
     }
@@ -296,10 +296,10 @@ impl Run<'_> {
         }
     }
 
-    /// Something may have been written to the file: it is read when its batch is full, or has waited.
+    /// Queues a file that may have grown: at once if there is text for a complete batch, otherwise after `linger`.
     fn note_growth(&mut self, id: FileId) {
         if self.files.waits(id) {
-            // A copy that is still being made, perhaps: to unpack it each time would be a lot.
+            // The copy may still be being written: unpacking it for every write would cost too much.
             self.enqueue_at(id, Instant::now() + COPY_CHECK_POLLS * self.source.poll);
             return;
         }
@@ -317,13 +317,13 @@ impl Run<'_> {
         }
     }
 
-    /// Tries again what an outage has kept from being done with a file. The source is not idle until then.
+    /// Queues a file again after an outage. Until then the source does not count as idle.
     fn try_again_at(&mut self, id: FileId, when: Instant) {
         self.enqueue_at(id, when);
         self.held_back.insert(id);
     }
 
-    /// Gives the file a turn at that time, if it has none before.
+    /// Queues a file at the given time, unless it is queued earlier.
     fn enqueue_at(&mut self, id: FileId, when: Instant) {
         let Some(file) = self.files.get(id) else { return };
         match file.due {

@@ -1,4 +1,4 @@
-//! Turns: a file is identified, read on, and what comes of it is put.
+//! Processes one file: identifies it, reads the next chunks, and puts their events.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,15 +21,15 @@ use super::{ENDS_WITHIN, PACKED_MAX, Run, SCAN_PAUSE_MIN, file_path};
 use crate::tools::due::until;
 use crate::tools::lines::Ending;
 
-/// So many batches of a file may be put before it is another file's turn.
+/// The most chunks that are read of one file before the next file is processed.
 const PARTS_MAX: usize = 16;
 
-/// What reading on has come to.
+/// The result of reading a chunk.
 type ReadOutcome = io::Result<(Content, Outcome)>;
 
 impl Run<'_> {
-    /// Reads what makes one batch or some, and puts it.
-    pub(super) async fn turn(
+    /// Does the next step for a file, according to its phase.
+    pub(super) async fn process(
         &mut self,
         id: FileId,
         outlet: &mut Outlet,
@@ -69,8 +69,11 @@ impl Run<'_> {
         self.open.keys().filter(packed).count()
     }
 
-    /// Looks into a file; if it is packed, at what it may be a copy of as well.
-    async fn look_into(&mut self, id: FileId) -> Result<Option<io::Result<Identified>>, FilesError> {
+    /// Identifies a file; if it is packed, with the candidates for its original. Returns `None` if the file is unknown.
+    async fn identify_with_candidates(
+        &mut self,
+        id: FileId,
+    ) -> Result<Option<io::Result<Identified>>, FilesError> {
         let follow = matches!(self.source.mode, FileMode::Follow { .. });
         let mut kin = None;
         loop {
@@ -86,13 +89,13 @@ impl Run<'_> {
         }
     }
 
-    /// Finds out what a file is.
+    /// Identifies a file and begins to read it, or records why it is not read.
     pub(super) async fn identify(&mut self, id: FileId) -> Result<(), FilesError> {
-        if let Some(original) = self.files.keeps_waiting(id) {
+        if let Some(original) = self.files.keep_waiting(id) {
             self.warn_of_waiting_copies(original);
             return Ok(());
         }
-        let Some(identified) = self.look_into(id).await? else { return Ok(()) };
+        let Some(identified) = self.identify_with_candidates(id).await? else { return Ok(()) };
         let component = self.source.component.clone();
         let (text, content, progress) = match identified {
             Ok(Identified::Text(text, content, progress)) => (text, content, progress),
@@ -112,23 +115,23 @@ impl Run<'_> {
                 return Ok(());
             }
             Ok(Identified::Incomplete) => {
-                self.ends_too_early(id);
+                self.handle_incomplete(id);
                 return Ok(());
             }
             Ok(Identified::Copies(other) | Identified::Replaced(other)) => {
-                self.files.wait(id, other);
+                self.files.wait_for(id, other);
                 self.warn_of_waiting_copies(other);
-                // In case it has not been noticed yet that the other one was replaced.
+                // The other file may have been replaced without being checked yet.
                 self.enqueue(other);
                 self.save_soon();
                 return Ok(());
             }
             Ok(Identified::Done(partition)) => {
-                self.files.is_done(id, partition);
+                self.files.mark_copy_done(id, partition);
                 self.save_soon();
                 return Ok(());
             }
-            // The next look finds out where they are now, and the copy when the other is done.
+            // The next scan finds the file's new path.
             Ok(Identified::Moved | Identified::Packed(_)) => return Ok(()),
             Ok(Identified::Undecided) => {
                 self.enqueue_at(id, Instant::now() + self.source.poll);
@@ -156,8 +159,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A packed file that grows may become whole, and so may one that is being made of another.
-    fn ends_too_early(&mut self, id: FileId) {
+    /// Handles a packed file that ends too early. In follow mode, and while its original exists, it may still be being
+    /// written.
+    fn handle_incomplete(&mut self, id: FileId) {
         if matches!(self.source.mode, FileMode::Follow { .. }) {
             return;
         }
@@ -169,7 +173,7 @@ impl Run<'_> {
         }
     }
 
-    /// Reads some of a file and puts it. While a part is put, the next is already read.
+    /// Reads chunks of a file and puts them. While a chunk is put, the next one is already being read.
     async fn read(
         &mut self,
         id: FileId,
@@ -191,7 +195,7 @@ impl Run<'_> {
             let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_scan;
             let ending = self.ending(id);
             let Some(file) = self.files.get(id) else { return Ok(()) };
-            // The file's text stays what it is now until that is put.
+            // The next chunk is read with a copy of the state, which counts only if this chunk is put.
             let next = match file.text.clone() {
                 Some(text) if goes_on => {
                     let path = file.place().to_path_buf();
@@ -204,7 +208,7 @@ impl Run<'_> {
             };
             let is_put = self.put(id, chunk, partition, outlet, deliveries).await?;
             match next {
-                // What is read and not put is read again.
+                // A chunk that was read but not put is read again.
                 Some(next) if is_put => reading = next,
                 _ => return Ok(()),
             }
@@ -221,12 +225,12 @@ impl Run<'_> {
     ) -> JoinHandle<(Box<Text>, ReadOutcome)> {
         let rules = self.source.rules.clone();
         self.file_system().executor().spawn(move || {
-            let read = text.turn(&path, content, &rules, ending);
+            let read = text.read_chunk(&path, content, &rules, ending);
             (text, read)
         })
     }
 
-    /// Takes note of what reading a file has come to. Gives back what is to be put, and the open file.
+    /// Handles the result of reading a chunk. Returns the chunk to be put, its partition, and the open file.
     async fn note_read(
         &mut self,
         id: FileId,
@@ -244,14 +248,14 @@ impl Run<'_> {
                     return Ok(None);
                 }
                 match self.emit_partial_line(id, outlet, deliveries).await? {
-                    true => self.rewritten(id, content, why).await?,
+                    true => self.handle_rewritten(id, content, why).await?,
                     false => self.enqueue_at(id, Instant::now() + self.source.poll),
                 }
                 return Ok(None);
             }
             Ok((content, outcome)) => {
                 self.note_recovery();
-                // Of a packed text that is read, nothing is kept but where it ends.
+                // A packed file that was read to the end is closed, to free its decoder.
                 let done = text.is_packed() && text.at_rest;
                 ((!done).then_some(content), outcome)
             }
@@ -294,29 +298,29 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// What was read of the file is not there any more.
-    async fn rewritten(&mut self, id: FileId, content: Content, why: &str) -> Result<(), FilesError> {
+    /// Restarts a file that now holds another text.
+    async fn handle_rewritten(&mut self, id: FileId, content: Content, why: &str) -> Result<(), FilesError> {
         let text = self.files.get(id).and_then(|file| file.text.take());
         let Some(text) = text else { return Ok(()) };
-        let (text, restart) = self
+        let (text, restarted) = self
             .file_system()
             .executor()
             .run(move || {
-                let restart = text.restart(content);
-                (text, restart)
+                let restarted = text.restart(content);
+                (text, restarted)
             })
             .await?;
         if let Some(file) = self.files.get(id) {
             file.text = Some(text);
         }
-        match restart {
-            Ok(restart) => self.restart_file(id, restart, why),
+        match restarted {
+            Ok(restarted) => self.restart_file(id, restarted, why),
             Err(error) => self.note_failure(id, &error),
         }
         Ok(())
     }
 
-    /// What follows the text of a file, as far as is known.
+    /// Returns whether a file's text is complete, pauses, or may grow.
     fn ending(&mut self, id: FileId) -> Ending {
         if matches!(self.source.mode, FileMode::Complete { .. }) {
             return Ending::End;
@@ -331,7 +335,7 @@ impl Run<'_> {
         }
     }
 
-    fn restart_file(&mut self, id: FileId, restart: Option<(Text, Content)>, why: &str) {
+    fn restart_file(&mut self, id: FileId, restarted: Option<(Text, Content)>, why: &str) {
         let path = file_path(&mut self.files, id);
         warn!(
             component = %self.source.component,
@@ -340,10 +344,10 @@ impl Run<'_> {
         );
         self.source.meter.count("files_begun_anew", 1);
         if let Some(new) = self.files.renew(id, Instant::now()) {
-            if let (Some(file), Some((text, content))) = (self.files.get(new), restart) {
+            if let (Some(file), Some((text, content))) = (self.files.get(new), restarted) {
                 file.begin(Box::new(text), Progress::default());
                 file.content = Some(content);
-                // It is the same open file.
+                // The restarted file uses the same open file.
                 if let Some(descriptor) = self.open.remove(&id) {
                     self.open.insert(new, descriptor);
                 }
@@ -352,7 +356,7 @@ impl Run<'_> {
         }
     }
 
-    /// Puts what a turn has brought, and says when the file's next turn is. Gives back whether all of it is put.
+    /// Puts a chunk, and schedules the file's next step. Returns whether the chunk was put.
     pub(super) async fn put(
         &mut self,
         id: FileId,
@@ -405,7 +409,7 @@ impl Run<'_> {
                 let (_, since) =
                     file.pending.filter(|(before, _)| *before == seen).unwrap_or((seen, Instant::now()));
                 file.pending = Some((seen, since));
-                // What still waits after that is a line without its end.
+                // Text that still waits after the pause is a partial line.
                 if since.elapsed() < pause {
                     self.enqueue_at(id, since + pause);
                     self.held_back.insert(id);
@@ -418,8 +422,8 @@ impl Run<'_> {
         }
     }
 
-    /// Puts a batch, and meanwhile takes note of what is delivered: a full channel holds up nothing else. Gives
-    /// back whether it is put: not when the source is stopped.
+    /// Puts a batch, and handles deliveries meanwhile, so that a full channel delays nothing else. Returns false if the
+    /// source was stopped before the batch was put.
     pub(super) async fn put_batch(
         &mut self,
         batch: Batch,
@@ -433,7 +437,7 @@ impl Run<'_> {
             tokio::select! {
                 biased;
                 done = &mut put => return Ok(done.map(|()| true)?),
-                // What is not put is read again in the next run.
+                // The next run reads the batch again.
                 () = stop.cancelled() => return Ok(false),
                 Some(delivered) = deliveries.next() => self.deliver(delivered).await?,
                 saved = self.saves.finished() => self.saved(saved)?,

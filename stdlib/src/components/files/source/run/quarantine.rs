@@ -1,4 +1,4 @@
-//! Files with which something is wrong.
+//! Quarantines files that have changed or can't be read.
 
 use std::io::{self, ErrorKind};
 
@@ -10,6 +10,7 @@ use super::super::tracked::{FileId, Phase};
 use super::{OUTAGE_RETRY, RETRY, Run, SCAN_PAUSE_MIN};
 
 impl Run<'_> {
+    /// Stops reading a file for good, and logs why.
     pub(super) fn quarantine(&mut self, id: FileId, why: &str) {
         let Some(file) = self.files.get(id) else { return };
         (file.phase, file.content) = (Phase::Quarantined, None);
@@ -22,8 +23,8 @@ impl Run<'_> {
         self.warn_of_waiting_copies(id);
     }
 
-    /// Says that copies wait for a file that is set aside. Whether it was edited, or is another file with the inode of
-    /// the original, can't be told where births are not known, so whoever knows it has to decide.
+    /// Warns of copies that wait for a quarantined file. Without birth times the source can't tell whether the file was
+    /// edited, or is another file with the original's inode, so the user has to decide.
     pub(super) fn warn_of_waiting_copies(&mut self, original: FileId) {
         let copies = self.files.copies_of_quarantined(original);
         let Some(file) = self.files.get(original) else { return };
@@ -41,12 +42,12 @@ impl Run<'_> {
         }
     }
 
-    /// A file that can't be read is tried again when it changes, or after a while.
+    /// Handles a file that can't be read: it is retried when it changes, or after a while.
     pub(super) fn note_failure(&mut self, id: FileId, error: &io::Error) {
         let Some(file) = self.files.get(id) else { return };
         file.content = None;
         if error.kind() == ErrorKind::NotFound {
-            // It has gone, or has another name now: the next look will say.
+            // It was removed or renamed, which the next scan finds out.
             file.reset_search();
             self.next_scan = self.next_scan.min(Instant::now() + SCAN_PAUSE_MIN);
             return;
@@ -75,7 +76,7 @@ impl Run<'_> {
         }
     }
 
-    /// A file was read.
+    /// Logs the end of an outage after a file was read.
     pub(super) fn note_recovery(&mut self) {
         if std::mem::replace(&mut self.outage, false) {
             info!(component = %self.source.component, "files can be read again");

@@ -1,4 +1,4 @@
-//! Saving what is delivered. That it fails holds nothing up: it is tried again until it succeeds.
+//! Saves the delivered positions in the background. A failed save is retried and delays nothing else.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,37 +12,38 @@ use super::super::FilesError;
 use super::super::positions::{Downstream, Memory, PositionsError};
 use super::Run;
 
-/// Positions are saved at most a tenth of the time: a pause is so many times as long as what it follows.
-const SAVES_APART: u32 = 9;
-/// A save that failed is tried again after so long, then after twice as long each time.
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-/// And at most.
-const RETRY_MAX: Duration = Duration::from_secs(5);
+/// The pause after a save, as a multiple of its duration: saving takes at most a tenth of the time.
+const SAVE_PAUSE_FACTOR: u32 = 9;
+/// The backoff after the first failed save. It doubles with each further failure.
+const BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// The longest backoff after a failed save.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How saving goes.
+/// The state of saving.
 pub(super) struct Saves {
-    under_way: Option<JoinHandle<Result<(), PositionsError>>>,
-    /// When what is being saved, or was saved last, was begun to be.
+    /// The save that is running.
+    running: Option<JoinHandle<Result<(), PositionsError>>>,
+    /// When the last save began.
     since: Instant,
-    /// Before this nothing is saved again.
+    /// When the next save may begin.
     next: Instant,
-    /// Whether something was delivered that is not saved.
+    /// Whether there are deliveries that are not saved.
     unsaved: bool,
-    /// While saving fails, how long was waited for the next try.
-    retry: Option<Duration>,
+    /// The present backoff; `None` if the last save succeeded.
+    backoff: Option<Duration>,
 }
 
 impl Saves {
     pub(super) fn new(now: Instant) -> Saves {
-        Saves { under_way: None, since: now, next: now, unsaved: false, retry: None }
+        Saves { running: None, since: now, next: now, unsaved: false, backoff: None }
     }
 
-    /// Waits until what is being saved is saved; for ever if nothing is.
+    /// Waits for the end of the running save; for ever if none is running.
     pub(super) fn finished(&mut self) -> impl Future<Output = Result<(), FilesError>> + '_ {
         std::future::poll_fn(move |context| {
-            let Some(handle) = &mut self.under_way else { return std::task::Poll::Pending };
+            let Some(handle) = &mut self.running else { return std::task::Poll::Pending };
             let done = std::task::ready!(std::pin::Pin::new(handle).poll(context));
-            self.under_way = None;
+            self.running = None;
             std::task::Poll::Ready(match done {
                 Ok(saved) => saved.map_err(FilesError::from),
                 Err(error) => Err(FilesError::from(error)),
@@ -52,58 +53,59 @@ impl Saves {
 }
 
 impl Run<'_> {
-    /// What has to be known after this run.
+    /// Returns the state that the next run needs.
     pub(super) fn memory(&self) -> Memory {
         let mut memory = self.files.remember();
-        // An end knows of this run once something was delivered to it.
+        // The channels and sinks have this run's events only once something was delivered.
         memory.downstream =
             if self.has_delivered { Downstream::of(&self.behind) } else { self.downstream.clone() };
         memory
     }
 
-    /// Has what is known now saved soon.
+    /// Saves the present positions as soon as possible.
     pub(super) fn save_soon(&mut self) {
         self.saves.unsaved = true;
         self.save();
     }
 
-    /// When what was delivered is to be saved next, if something is to be.
+    /// Returns when the next save is due; `None` if there is nothing to save, or a save is running.
     pub(super) fn save_due(&self) -> Option<Instant> {
-        let wanted = self.saves.unsaved && self.saves.under_way.is_none() && self.source.positions.is_some();
+        let wanted = self.saves.unsaved && self.saves.running.is_none() && self.source.positions.is_some();
         wanted.then_some(self.saves.next)
     }
 
-    /// Saves what was delivered, unless that is under way or was done just now: then afterwards.
+    /// Begins a save if one is due.
     pub(super) fn save(&mut self) {
         let Some(positions) = &self.source.positions else { return };
         if self.save_due().is_some_and(|due| due <= Instant::now()) {
             let (positions, memory) = (positions.clone(), self.memory());
             let handle = self.file_system().executor().spawn(move || positions.save(&memory));
             (self.saves.since, self.saves.unsaved) = (Instant::now(), false);
-            self.saves.under_way = Some(handle);
+            self.saves.running = Some(handle);
         }
     }
 
-    /// Something was saved, or not.
+    /// Handles the result of a save.
     pub(super) fn saved(&mut self, saved: Result<(), FilesError>) -> Result<(), FilesError> {
         let component = &self.source.component;
         match saved {
             Ok(()) => {
-                if self.saves.retry.take().is_some() {
+                if self.saves.backoff.take().is_some() {
                     info!(component = %component, "positions are saved again");
                 }
-                self.saves.next = Instant::now() + SAVES_APART * self.saves.since.elapsed();
+                self.saves.next = Instant::now() + SAVE_PAUSE_FACTOR * self.saves.since.elapsed();
                 self.save();
             }
             Err(error @ FilesError::PositionsFile(PositionsError::Locked { .. })) => {
-                // Another agent reads these files now. What it has saved counts, once it has ended.
+                // Another agent reads these files now. The next run of this source has to read the positions it saves.
                 self.source.positions = None;
                 return Err(error);
             }
             Err(FilesError::PositionsFile(error)) => {
                 self.source.meter.count("positions_not_saved", 1);
-                let wait = self.saves.retry.map_or(RETRY_FIRST, |wait| (2 * wait).min(RETRY_MAX));
-                if self.saves.retry.replace(wait).is_none() {
+                let backoff =
+                    self.saves.backoff.map_or(BACKOFF_MIN, |backoff| (2 * backoff).min(BACKOFF_MAX));
+                if self.saves.backoff.replace(backoff).is_none() {
                     let error = Failure::transient(error);
                     warn!(
                         component = %component,
@@ -112,22 +114,22 @@ impl Run<'_> {
                     );
                 }
                 self.saves.unsaved = true;
-                self.saves.next = Instant::now() + wait;
+                self.saves.next = Instant::now() + backoff;
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Saves what is not saved yet when the run ends.
+    /// Saves all deliveries that are not saved yet at the end of the run.
     pub(super) async fn save_the_last(&mut self) -> Result<(), FilesError> {
-        if self.saves.under_way.is_some() {
+        if self.saves.running.is_some() {
             let saved = self.saves.finished().await;
             self.saved(saved)?;
         }
         self.saves.next = Instant::now();
         self.save();
-        if self.saves.under_way.is_some() {
+        if self.saves.running.is_some() {
             self.saves.finished().await?;
             info!(component = %self.source.component, "positions are saved");
         }

@@ -1,4 +1,4 @@
-//! Looking for files, and hearing of them.
+//! Scans the directories, and handles changes that the watcher reports.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,10 @@ use super::{
     SCAN_PAUSE_MIN,
 };
 
-/// What `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
+/// The extensions that `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
 const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
 
-/// So often it is tried to end what a crash has left of putting files away, where no outage keeps from it.
+/// How many attempts are made to finish the hidden files that a crash has left; failures by an outage do not count.
 const LEFTOVER_ATTEMPTS: usize = 3;
 
 pub(super) fn has_packed_name(path: &Path) -> bool {
@@ -60,11 +60,11 @@ impl Run<'_> {
         if first && self.recover_leftovers(directories.collect()).await? {
             seen = self.source.discovery.scan().await?;
         }
-        // Before anything is read, so that nothing is missed between.
+        // Watches before anything is read, so that no change in between is missed.
         let all_watched = self.watcher.watch(std::mem::take(&mut seen.directories));
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
-        let mut changes = self.files.see(&seen, keeps, now);
-        // Originals before their copies: a copy is known by what is known of its original.
+        let mut changes = self.files.apply_scan(&seen, keeps, now);
+        // Originals are identified before their copies, since a copy is recognised by its original.
         changes.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_packed_name(&file.path)));
         let mut took = begin.elapsed();
         if self.absent_unknown && seen.unscanned.is_empty() {
@@ -96,8 +96,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends what a crash has left of putting files away. Gives back whether the directories are to be looked
-    /// through again.
+    /// Finishes the hidden files that a crash has left. Returns whether the directories have to be scanned again.
     async fn recover_leftovers(&mut self, directories: Vec<PathBuf>) -> Result<bool, FilesError> {
         let FileMode::Complete { after } = self.source.mode.clone() else { return Ok(false) };
         if after == After::Keep {
@@ -115,7 +114,7 @@ impl Run<'_> {
             let failed = ended.await?;
             for (path, error) in &failed {
                 let component = &self.source.component;
-                warn!(component = %component, "what was left of putting {} away: {error}", path.display());
+                warn!(component = %component, "can't rename or delete {}, which was delivered before a crash: {error}", path.display());
             }
             any |= !failed.is_empty();
             let outage = failed.iter().any(|(_, error)| is_outage(error));
@@ -127,7 +126,7 @@ impl Run<'_> {
         Ok(any)
     }
 
-    /// In the first run of all, marks the ends of what is there, if only what comes later is wanted.
+    /// If the source has never run and starts at the end of files (`start: end`), skips the text of all existing files.
     async fn begin(
         &mut self,
         changes: &[FileId],
@@ -155,8 +154,8 @@ impl Run<'_> {
                     }
                 };
                 match found {
-                    Ok(Some(text)) => self.begin_at_its_end(id, text, outlet, deliveries).await?,
-                    // There is nothing in it yet.
+                    Ok(Some(text)) => self.begin_at_end(id, text, outlet, deliveries).await?,
+                    // The file is empty.
                     Ok(None) => {}
                     Err(error) => self.note_failure(id, &error),
                 }
@@ -167,7 +166,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn begin_at_its_end(
+    async fn begin_at_end(
         &mut self,
         id: FileId,
         mut text: Box<Text>,
@@ -177,7 +176,7 @@ impl Run<'_> {
         let position = text.reader.position;
         let partition = (position > 0).then(|| text.name());
         if let Some(file) = self.files.get(id) {
-            // Nothing before its end is wanted.
+            // The text before its end is never read.
             let delivered = DeliveredThrough::not_wanted_before(position);
             file.begin(text, Progress { delivered, consumed: None });
             file.unconfirmed = true;
@@ -191,7 +190,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A look has shown that the file is new, or another than it was.
+    /// Handles a file that a scan has found to be new or changed.
     pub(super) fn changed(&mut self, id: FileId) {
         let Some(file) = self.files.get(id) else { return };
         match file.phase {

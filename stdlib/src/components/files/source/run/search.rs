@@ -1,5 +1,5 @@
-//! Files that have gone while they were closed for want of descriptors: they are looked for in their directories, under
-//! whatever names they have now, and read to their ends.
+//! Searches for files that have gone while they were closed for lack of descriptors: each is searched by its key in its
+//! directory, under any name, and read to the end.
 
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
@@ -13,8 +13,8 @@ use super::super::{FileMode, FilesError};
 use super::Run;
 
 impl Run<'_> {
-    /// Looks once for each of these files that has gone and is closed, and gives those that are found a turn. One that is
-    /// not found is counted, and said, if something of it is known not to be read.
+    /// Searches once for each of these files that is gone and closed. Queues and returns the files that are found. A
+    /// file that is not found is counted and logged if a part of it was not read.
     pub(super) async fn search_gone_files(&mut self, files: &[FileId]) -> Result<Vec<FileId>, FilesError> {
         let mut wanted: HashMap<PathBuf, HashMap<Key, FileId>> = HashMap::new();
         if matches!(self.source.mode, FileMode::Follow { .. }) {
@@ -37,8 +37,8 @@ impl Run<'_> {
             let mut paths: HashMap<Key, PathBuf> = listed.unwrap_or_default().into_iter().collect();
             for (key, id) in files {
                 match (paths.remove(&key), self.files.get(id)) {
-                    // The next look sees it there: it is the same file under another name that is wanted, or another
-                    // one with the same inode.
+                    // The next scan finds this path: it is the same file under another matching name, or another file
+                    // with the same inode.
                     (Some(path), Some(_)) if patterns.match_path(&path).file => {}
                     (Some(path), Some(file)) => {
                         file.search = Search::Found(path);
@@ -57,8 +57,8 @@ impl Run<'_> {
         Ok(found)
     }
 
-    /// Those of these files that have gone and whose place another one has taken that is written to: their writers have
-    /// gone on there.
+    /// Returns the files that are gone and whose path now belongs to a non-empty file: their writers have continued in
+    /// that file.
     pub(super) fn replaced(&mut self, files: &[FileId]) -> HashSet<FileId> {
         let mut is_replaced = |id: FileId| {
             let path = self.files.get(id).filter(|file| file.gone_since.is_some())?.path.clone();
@@ -68,7 +68,8 @@ impl Run<'_> {
         files.iter().copied().filter(|id| is_replaced(*id) == Some(true)).collect()
     }
 
-    /// Whether what was found in place of a file that has gone holds another text: it is a stranger with the same inode.
+    /// Handles a found file that holds another text: it is not the file that is gone, but has the same inode. Returns
+    /// false if the file was not found by a search.
     pub(super) fn is_other_file(&mut self, id: FileId) -> bool {
         let Some(file) = self.files.get(id).filter(|file| matches!(file.search, Search::Found(_))) else {
             return false;
@@ -98,12 +99,12 @@ impl Run<'_> {
 }
 
 impl Tracked {
-    /// Where it is to be opened.
+    /// Returns the path at which the file can be opened.
     pub(super) fn place(&self) -> &Path {
         if let Search::Found(path) = &self.search { path } else { &self.path }
     }
 
-    /// It is no longer where it was found.
+    /// Allows another search for a file that is no longer where it was found.
     pub(super) fn reset_search(&mut self) {
         if matches!(self.search, Search::Found(_)) {
             self.search = Search::Due;
@@ -111,12 +112,12 @@ impl Tracked {
     }
 }
 
-/// Whether a file that is read on is not open.
+/// Returns whether the file is closed although reading continues.
 pub(super) fn is_closed(file: &Tracked) -> bool {
     file.phase == Phase::Reading && file.content.is_none() && !file.is_packed()
 }
 
-/// Whether a closed file has gone, and was not looked for since.
+/// Returns whether the file is closed and gone, and was not searched for since.
 pub(super) fn needs_search(file: &Tracked) -> bool {
     file.gone_since.is_some() && matches!(file.search, Search::Due | Search::Failed) && is_closed(file)
 }

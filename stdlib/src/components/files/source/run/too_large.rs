@@ -1,4 +1,4 @@
-//! Events that are larger than a channel behind: left out with their places, so that the source goes on.
+//! Leaves out events that are larger than a channel takes, so that the source can continue.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use super::super::FilesError;
 use super::Run;
 use crate::tools::lines::Span;
 
-/// So many of a batch are named in the log.
+/// The most events of a batch that are named in the log.
 const NAMED_MAX: usize = 3;
 
-/// The spans of a chunk that may be too large for a channel, each with its row.
+/// Returns the spans of a chunk that may be too large for a channel, each with its row.
 pub(super) fn large(spans: &[Span], event_bytes_max: u64) -> Vec<(usize, Span)> {
     let large = |span: &Span| u64::from(span.length) > event_bytes_max / 2;
     spans.iter().copied().enumerate().filter(|(_, span)| large(span)).collect()
 }
 
 impl Run<'_> {
-    /// The batch without the events that fit into no transaction of some channel. `after` is where its text
-    /// begins in the file.
+    /// Returns the batch without the events that are larger than `event_bytes_max`, and logs them. `after` is the
+    /// position at which the chunk begins in the file.
     pub(super) fn drop_too_large(
         &self,
         batch: Batch,

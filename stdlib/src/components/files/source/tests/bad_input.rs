@@ -1,11 +1,11 @@
-//! What must not stop the source, nor make it lose or repeat anything else.
+//! Bad input: it must not stop the source, nor make it lose or repeat other lines.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 
 #[tokio::test]
-async fn an_endless_line_is_cut_and_the_next_one_is_read() {
+async fn an_overlong_line_is_truncated_and_the_next_one_is_read() {
     let setting = Setting::new(follow("beginning")).with("max_line", Value::Size(1024));
     setting.write("a.log", vec![b'x'; 5 << 20]);
     setting.write("b.log", "other\n");
@@ -19,7 +19,7 @@ async fn an_endless_line_is_cut_and_the_next_one_is_read() {
 }
 
 #[tokio::test]
-async fn an_endless_line_is_left_out_if_that_is_wanted() {
+async fn an_overlong_line_is_skipped_if_set() {
     let setting =
         Setting::new(keep()).with("max_line", Value::Size(1024)).with("long_lines", variant("skip", &[]));
     setting.write("a.log", [vec![b'x'; 5 << 20], b"\nnext\n".to_vec()].concat());
@@ -29,7 +29,7 @@ async fn an_endless_line_is_left_out_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn zeros_and_invalid_utf_8_are_bytes_like_others() {
+async fn zeros_and_invalid_utf_8_are_read_unchanged() {
     let setting = Setting::new(keep());
     setting.write("a.log", b"\0\0\n\xff\xfe\xc3(\n");
     let mut trial = setting.begin().await;
@@ -38,7 +38,7 @@ async fn zeros_and_invalid_utf_8_are_bytes_like_others() {
 }
 
 #[tokio::test]
-async fn a_directory_where_a_file_was_is_no_trouble() {
+async fn a_file_may_be_replaced_by_a_directory() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\n");
     let mut trial = setting.begin().await;
@@ -51,7 +51,7 @@ async fn a_directory_where_a_file_was_is_no_trouble() {
 }
 
 #[tokio::test]
-async fn a_loop_of_links_is_no_trouble() {
+async fn loops_of_links_are_not_followed() {
     let setting = Setting::new(follow("beginning"));
     std::os::unix::fs::symlink(setting.folder.path(), setting.path("loop")).unwrap();
     std::os::unix::fs::symlink(setting.path("b.log"), setting.path("a.log")).unwrap();
@@ -67,7 +67,7 @@ async fn a_loop_of_links_is_no_trouble() {
 #[tokio::test]
 async fn a_file_whose_reading_fails_is_set_aside_and_others_are_read() {
     let setting = Setting::new(follow("beginning"));
-    // A process's memory can be opened, and reading its first page fails with EIO.
+    // `/proc/self/mem` can be opened, and reading its first page fails with EIO.
     std::os::unix::fs::symlink("/proc/self/mem", setting.path("a.log")).unwrap();
     setting.write("b.log", "1\n");
     let mut trial = setting.begin().await;
@@ -99,7 +99,7 @@ async fn a_packed_file_that_ends_too_early_is_set_aside_in_complete_mode() {
 }
 
 #[tokio::test]
-async fn a_file_that_shrinks_while_it_is_read_is_begun_anew() {
+async fn a_file_that_shrinks_while_it_is_read_is_restarted() {
     let setting = Setting::new(follow("beginning"));
     let text: String = (0..300_000).map(|number| format!("line {number}\n")).collect();
     setting.write("a.log", text);
@@ -133,7 +133,7 @@ async fn a_clock_that_goes_backwards_makes_no_difference() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_refused_when_the_source_is_made() {
+fn invalid_settings_are_refused_when_the_source_is_made() {
     let refusal = |setting: Setting| setting.source(&Arc::default()).err().map(|failure| failure.to_string());
     assert_eq!(refusal(Setting::new(keep())), None);
     let no_suffix = complete(variant("rename", &[("suffix", Value::Text(String::new()))]));

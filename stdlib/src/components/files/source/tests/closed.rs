@@ -1,5 +1,5 @@
-//! Files that were closed for want of descriptors, and are renamed away or deleted before they are opened again. They are
-//! simulated, so that nobody tells of what is written to them before the next look.
+//! Files that were closed for lack of descriptors, and are renamed or deleted before they are opened again. The file
+//! system is simulated and has no watcher, so that only scans see changes.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use super::*;
 use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
 
 const LOG: &str = "/logs/a.log";
-/// Further files, more than there are descriptors for.
+/// The number of further files: more than there are descriptors.
 const OTHERS: usize = 40;
 
-/// A source that has read one line of a file and has closed it, since others were read.
+/// Starts a source that has read one line of a file, and has closed the file to read others.
 async fn closed() -> (Trial, SimulatedFileSystem, Handle) {
     closed_where_births_are_known(true).await
 }
@@ -33,7 +33,7 @@ async fn closed_where_births_are_known(births: bool) -> (Trial, SimulatedFileSys
         file_system.append(&other, b"other\n");
     }
     trial.lines(OTHERS).await;
-    assert_eq!(Arc::strong_count(&handle), 2, "its name and this test have it, it is not open");
+    assert_eq!(Arc::strong_count(&handle), 2, "only its name and this test refer to it: it is not open");
     (trial, file_system, handle)
 }
 
@@ -43,7 +43,7 @@ async fn a_closed_file_that_was_written_to_and_renamed_away_is_read_to_its_end()
         let (mut trial, file_system, handle) = closed().await;
         file_system.append(&handle, format!("two\n{last}").as_bytes());
         file_system.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
-        // Another one in its place does not hide it.
+        // A new file at its path does not hide it.
         let new = file_system.create(Path::new(LOG));
         file_system.append(&new, b"new\n");
         let mut lines = trial.lines(3).await;
@@ -73,7 +73,7 @@ async fn a_closed_file_that_was_renamed_away_is_read_to_its_end_at_a_stop() {
 async fn a_closed_file_that_is_deleted_with_something_unread_is_counted() {
     let (trial, file_system, handle) = closed().await;
     file_system.append(&handle, b"two\n");
-    // The next look sees that it has grown, and then it goes.
+    // The next scan sees that the file has grown, and then it is deleted.
     let files = file_system.clone();
     file_system.trouble_by(Some(Arc::new(move |call| {
         if call == "Open" {
@@ -87,7 +87,7 @@ async fn a_closed_file_that_is_deleted_with_something_unread_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_with_the_inode_of_a_closed_file_is_not_read() {
+async fn another_file_with_the_inode_of_a_closed_file_is_not_read() {
     for name in ["/logs/elsewhere", "/logs/new.log"] {
         let (mut trial, file_system, handle) = closed_where_births_are_known(false).await;
         file_system.unlink(Path::new(LOG));
@@ -96,9 +96,9 @@ async fn a_stranger_with_the_inode_of_a_closed_file_is_not_read() {
         file_system.append(&stranger, b"stranger\n");
         let is_wanted = name.ends_with(".log");
         if is_wanted {
-            assert_eq!(trial.lines(1).await, ["stranger"], "the next look sees it");
+            assert_eq!(trial.lines(1).await, ["stranger"], "the next scan finds it");
         }
-        for _look in 0..3 {
+        for _scan in 0..3 {
             tokio::time::sleep(Duration::from_secs(2)).await;
             let other = file_system.create(Path::new("/logs/last.log"));
             file_system.append(&other, b"last\n");

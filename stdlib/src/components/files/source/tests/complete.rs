@@ -18,7 +18,7 @@ async fn every_line_of_every_matching_file_is_read() {
 }
 
 #[tokio::test]
-async fn a_file_is_put_away_only_when_all_its_lines_are_delivered() {
+async fn a_file_is_deleted_only_when_all_its_lines_are_delivered() {
     let setting = Setting::new(complete(variant("delete", &[])));
     setting.write("a.log", (0..250).map(|number| format!("{number}\n")).collect::<String>());
     let mut trial = setting.begin().await;
@@ -54,7 +54,7 @@ async fn a_delivered_file_gets_its_suffix_and_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_is_never_overwritten() {
+async fn renaming_a_delivered_file_never_overwrites_another_file() {
     let after = variant("rename", &[("suffix", Value::Text(".done".into()))]);
     let setting = Setting::new(complete(after));
     setting.write("a.log", "1\n");
@@ -79,7 +79,7 @@ async fn a_renamed_file_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn what_was_not_delivered_before_a_stop_is_not_put_away() {
+async fn a_file_that_is_not_delivered_before_a_stop_is_not_deleted() {
     let setting = Setting::new(complete(variant("delete", &[])));
     setting.write("a.log", "1\n");
     let mut trial = setting.begin().await;
@@ -95,7 +95,7 @@ async fn what_was_not_delivered_before_a_stop_is_not_put_away() {
 }
 
 #[tokio::test]
-async fn a_new_file_in_the_place_of_a_deleted_one_is_read_even_if_it_is_the_same_text() {
+async fn a_new_file_at_the_path_of_a_deleted_one_is_read_even_if_it_has_the_same_text() {
     let setting = Setting::new(complete(variant("delete", &[])));
     let mut trial = setting.begin().await;
     for round in 1..=5 {

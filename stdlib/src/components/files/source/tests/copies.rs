@@ -1,4 +1,4 @@
-//! Packed copies of files that were read: each goes on where its original was left.
+//! Packed copies of files that were read: each is continued at the position that was reached in its original.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,12 +11,12 @@ fn zstd(text: &[u8]) -> Vec<u8> {
     zstd::encode_all(text, 3).unwrap()
 }
 
-/// Texts that begin with the same kilobytes.
+/// Makes a text whose first kilobytes are the same for all texts.
 fn bannered(lines: &str) -> String {
     "a banner that every log of this kind begins with\n".repeat(100) + lines
 }
 
-/// Each with its own memory over restarts.
+/// Returns environments that remember positions in different ways over restarts.
 fn settings() -> [Setting; 3] {
     let follow = || Setting::new(follow("beginning"));
     [
@@ -41,41 +41,41 @@ impl Setting {
         self.remove(name);
     }
 
-    /// Begins, waits for so many lines, and ends.
+    /// Starts the source, waits for this many lines, and stops it.
     async fn after(self, lines: usize) -> Setting {
         let mut trial = self.begin().await;
         trial.lines(lines).await;
         trial.end().await
     }
 
-    /// Begins, sees that these are the next lines, and ends.
+    /// Starts the source, checks that these are the next lines, and stops it.
     async fn yields<const N: usize>(self, lines: [&str; N]) -> Setting {
         let mut trial = self.begin().await;
         assert_eq!(trial.lines(N).await, lines);
         trial.end().await
     }
 
-    /// Begins, and sees that there is nothing to be read.
+    /// Starts the source, checks that there is nothing to be read, and stops it.
     async fn has_nothing_more(self) -> Setting {
         let mut trial = self.begin().await;
-        trial.looked_through().await;
+        trial.all_identified().await;
         trial.end().await
     }
 }
 
 impl Trial {
-    /// Waits until everything that was there has been looked into, and sees that there is nothing to be read of it.
-    pub(super) async fn looked_through(&mut self) {
-        // What the second one's look finds comes behind all that the first one's look has found.
+    /// Waits until all existing files were identified, and checks that there is nothing to be read of them.
+    pub(super) async fn all_identified(&mut self) {
+        // Files that the second scan finds are queued behind all files that the first scan has found.
         for _ in 0..2 {
-            static LOOKS: AtomicUsize = AtomicUsize::new(0);
-            let name = format!("look-{}.log", LOOKS.fetch_add(1, Ordering::Relaxed));
+            static SCANS: AtomicUsize = AtomicUsize::new(0);
+            let name = format!("scan-{}.log", SCANS.fetch_add(1, Ordering::Relaxed));
             self.write(&name, format!("{name}\n"));
             assert_eq!(self.lines(1).await, [name]);
         }
     }
 
-    /// Waits until the file of positions says this.
+    /// Waits until the file of positions contains this text.
     async fn saved(&self, what: &str) {
         let positions = self.path("state/positions.json");
         let saved = async {
@@ -88,7 +88,7 @@ impl Trial {
 }
 
 #[tokio::test]
-async fn what_was_packed_while_the_agent_was_down_is_read_on() {
+async fn a_file_that_was_packed_while_the_agent_was_down_is_continued() {
     for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
         for setting in settings() {
             setting.write("a.log", text(0..1_000));
@@ -106,8 +106,8 @@ async fn what_was_packed_while_the_agent_was_down_is_read_on() {
 }
 
 #[tokio::test]
-async fn what_a_crash_has_kept_from_the_file_of_positions_is_not_read_again() {
-    // The channel has what came last; the file of positions knows of less, or of nothing.
+async fn lines_that_the_channel_has_are_not_read_again_if_a_crash_kept_their_positions_from_being_saved() {
+    // The channel has the last lines; the file of positions has an earlier position, or does not exist.
     for known in [true, false] {
         let setting = Setting::new(follow("beginning")).with_durable_channel().with_positions();
         setting.write("a.log", if known { text(0..500) } else { String::new() });
@@ -129,7 +129,7 @@ async fn what_a_crash_has_kept_from_the_file_of_positions_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_copy_goes_on_with_its_originals_partition() {
+async fn a_copy_continues_its_originals_partition() {
     let setting = Setting::new(follow("beginning")).with_durable_channel();
     setting.write("a.log", "1\n");
     let mut trial = setting.begin().await;
@@ -146,7 +146,7 @@ async fn a_copy_goes_on_with_its_originals_partition() {
 }
 
 #[tokio::test]
-async fn of_several_with_the_same_beginning_each_copy_finds_its_own() {
+async fn of_several_originals_with_the_same_beginning_each_copy_finds_its_own() {
     for setting in settings() {
         for name in ["a", "b", "c"] {
             setting.write(&format!("{name}.log"), bannered(&format!("{name} 1\n").repeat(200)));
@@ -156,7 +156,7 @@ async fn of_several_with_the_same_beginning_each_copy_finds_its_own() {
             setting.append(&format!("{name}.log"), format!("{name} 2\n"));
             setting.replace(&format!("{name}.log"), &format!("old.{name}.log.gz"), gzip);
         }
-        // One that was never read.
+        // A copy whose original was never read.
         setting.write("d.log.gz", gzip(bannered("d 1\n").as_bytes()));
         let mut trial = setting.begin().await;
         let mut lines = trial.lines(104).await;
@@ -170,19 +170,19 @@ async fn of_several_with_the_same_beginning_each_copy_finds_its_own() {
 #[tokio::test]
 async fn a_copy_waits_as_long_as_its_original_is_there() {
     let setting = Setting::new(follow("beginning")).with_positions();
-    // Found together: the original is read, under whatever name the copy stands.
+    // Original and copy are found by the same scan: the original is read, whatever their names are.
     setting.write("z.log", text(0..100));
     setting.write("a.log.gz", gzip(text(0..100).as_bytes()));
     let mut trial = setting.begin().await;
     trial.lines(100).await;
-    // And found later.
+    // A copy is found later.
     trial.write("z.log.zst", zstd(text(0..50).as_bytes()));
-    trial.looked_through().await;
+    trial.all_identified().await;
     trial.append("z.log", "more\n");
     assert_eq!(trial.lines(1).await, ["more"]);
     trial.saved("\"copies\":[\n{").await;
     let setting = trial.end().await.has_nothing_more().await;
-    // Both end before what was read of the original.
+    // Both copies end before the position that was reached in the original.
     setting.remove("z.log");
     let setting = setting.has_nothing_more().await;
     setting.has_nothing_more().await;
@@ -204,7 +204,7 @@ async fn a_copy_is_read_when_its_original_was_not() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_still_being_made_waits_until_it_is_whole() {
+async fn a_copy_that_is_still_being_written_waits_until_it_is_complete() {
     for setting in settings() {
         let original = text(0..50_000);
         setting.write("a.log", &original[..original.len() / 2]);
@@ -214,12 +214,12 @@ async fn a_copy_that_is_still_being_made_waits_until_it_is_whole() {
         let setting = trial.end().await;
         setting.remove("a.log");
         let packed = gzip(original.as_bytes());
-        // Too little to be known, then too little to go on, then enough.
+        // Too little to identify the copy, then too little to continue reading, then the complete copy.
         setting.write("a.log.gz", &packed[..20]);
         let mut trial = setting.begin().await;
-        trial.looked_through().await;
+        trial.all_identified().await;
         trial.append("a.log.gz", &packed[20..packed.len() / 4]);
-        trial.looked_through().await;
+        trial.all_identified().await;
         trial.append("a.log.gz", &packed[packed.len() / 4..]);
         let rest = trial.lines(50_000 - read).await;
         assert_eq!((rest[0].as_str(), rest.len()), (format!("line {read}").as_str(), 50_000 - read));
@@ -228,7 +228,7 @@ async fn a_copy_that_is_still_being_made_waits_until_it_is_whole() {
 }
 
 #[tokio::test]
-async fn a_copy_of_a_copy_goes_on_as_well() {
+async fn a_copy_of_a_copy_is_continued_as_well() {
     for setting in settings() {
         setting.write("a.log", "1\n");
         let setting = setting.after(1).await;
@@ -238,9 +238,9 @@ async fn a_copy_of_a_copy_goes_on_as_well() {
         assert_eq!(trial.lines(1).await, ["2"]);
         // While the agent runs, and while it does not.
         trial.write("b.log.zst", zstd(b"1\n2\n"));
-        trial.looked_through().await;
+        trial.all_identified().await;
         trial.remove("a.log.gz");
-        trial.looked_through().await;
+        trial.all_identified().await;
         let setting = trial.end().await;
         setting.write("c.log.gz", gzip(b"1\n2\n3"));
         setting.remove("b.log.zst");
@@ -249,7 +249,7 @@ async fn a_copy_of_a_copy_goes_on_as_well() {
 }
 
 #[tokio::test]
-async fn a_copy_that_has_gone_is_known_again_when_it_comes_back() {
+async fn a_copy_that_was_removed_is_recognised_when_it_is_restored() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
     let setting = setting.after(2).await;
@@ -263,7 +263,7 @@ async fn a_copy_that_has_gone_is_known_again_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a_new_log_in_place_of_the_original_is_another_one() {
+async fn a_new_log_at_the_path_of_the_original_is_another_file() {
     for setting in settings() {
         setting.write("a.log", bannered("1\n"));
         let setting = setting.after(101).await;
@@ -279,7 +279,7 @@ async fn a_new_log_in_place_of_the_original_is_another_one() {
     }
 }
 
-/// A log of which two lines were read, and which was then packed with a third one and emptied.
+/// Prepares a log of which two lines were read, and which was then packed with a third line and truncated.
 async fn packed_and_truncated(setting: Setting) -> Setting {
     setting.write("a.log", "1\n2\n");
     let setting = setting.after(2).await;
@@ -290,7 +290,7 @@ async fn packed_and_truncated(setting: Setting) -> Setting {
 }
 
 #[tokio::test]
-async fn a_log_that_was_packed_and_truncated_goes_on() {
+async fn a_log_that_was_packed_and_truncated_is_continued() {
     for setting in settings() {
         let setting = packed_and_truncated(setting).await;
         setting.append("a.log", "4\n");
@@ -325,7 +325,7 @@ async fn copies_at_rest_are_not_unpacked_again_after_a_restart() {
     trial.write("c.log.gz", gzip(text(0..50).as_bytes()));
     trial.saved("\"copies\":[\n{").await;
     let setting = trial.end().await;
-    // Read on, with nothing in it; read on; and left behind by its original.
+    // The first copy has nothing new, the second has another line, the third ends before its original.
     setting.replace("a.log", "a.log.gz", gzip);
     setting.append("b.log", "more\n");
     setting.replace("b.log", "b.log.gz", gzip);
@@ -335,7 +335,7 @@ async fn copies_at_rest_are_not_unpacked_again_after_a_restart() {
     trial.saved("\"done\":true").await;
     let setting = trial.end().await;
     for name in ["a.log.gz", "b.log.gz", "c.log.gz"] {
-        // It would be seen if anyone looked.
+        // If the source read the file, it would emit these lines.
         let file = File::options().write(true).open(setting.path(name)).unwrap();
         let metadata = file.metadata().unwrap();
         (&file).write_all(&vec![b'\n'; metadata.len() as usize]).unwrap();
@@ -345,7 +345,7 @@ async fn copies_at_rest_are_not_unpacked_again_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_event_that_waited_for_further_lines_is_whole_in_the_copy() {
+async fn an_event_that_waited_for_further_lines_is_completed_from_the_copy() {
     for setting in settings() {
         let wait = Value::Duration(Duration::from_secs(3_600));
         let pattern = Value::Text(r"^\S".into());
@@ -360,7 +360,7 @@ async fn an_event_that_waited_for_further_lines_is_whole_in_the_copy() {
 }
 
 #[tokio::test]
-async fn a_last_line_without_its_end_is_read_from_the_copy() {
+async fn a_partial_line_is_read_from_the_copy() {
     for setting in settings() {
         setting.write("a.log", "1\n2");
         let setting = setting.yields(["1"]).await;
@@ -370,7 +370,7 @@ async fn a_last_line_without_its_end_is_read_from_the_copy() {
 }
 
 #[tokio::test]
-async fn what_was_not_wanted_is_not_wanted_of_the_copy() {
+async fn lines_that_were_skipped_in_the_original_are_skipped_in_the_copy() {
     let end = || Setting::new(follow("end"));
     for setting in [end().with_positions(), end().with_durable_channel()] {
         setting.write("a.log", "old\n");
@@ -403,7 +403,7 @@ async fn complete_files_that_are_packed_afterwards_are_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_copy_is_known_by_what_an_earlier_version_has_saved() {
+async fn a_copy_is_recognised_by_positions_of_an_earlier_version() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
     let setting = setting.after(2).await;
@@ -422,10 +422,10 @@ async fn a_copy_is_known_by_what_an_earlier_version_has_saved() {
     setting.yields(["3"]).await.has_nothing_more().await;
 }
 
-/// Another file has come to lie at an inode whose birth is not known, or the original was edited: both look alike.
+/// Without birth times, an edited original can't be told from another file that has taken its inode.
 #[tokio::test]
-async fn a_copy_of_what_is_set_aside_is_said_and_read_when_that_is_moved_away() {
-    // The edit comes first, or the copy does, which has then no more than what was read.
+async fn a_copy_of_a_quarantined_file_is_reported_and_is_read_when_that_file_is_moved_away() {
+    // Either the edit comes first, or the copy, which then has only the text that was read.
     for more in ["three\n", ""] {
         let setting = Setting::new(follow("beginning")).with_positions();
         setting.write("a.log", bannered("one\ntwo\n"));
@@ -434,7 +434,7 @@ async fn a_copy_of_what_is_set_aside_is_said_and_read_when_that_is_moved_away() 
         let packed = gzip(bannered(&format!("one\ntwo\n{more}")).as_bytes());
         if more.is_empty() {
             trial.write("a.log.1.gz", &packed);
-            trial.looked_through().await;
+            trial.all_identified().await;
         }
         let file = File::options().write(true).open(trial.path("a.log")).unwrap();
         file.write_all_at(b"One", bannered("").len() as u64).unwrap();
@@ -443,14 +443,14 @@ async fn a_copy_of_what_is_set_aside_is_said_and_read_when_that_is_moved_away() 
             trial.write("a.log.1.gz", &packed);
         }
         trial.counted("copies_waiting_for_files_set_aside", 1).await;
-        trial.looked_through().await;
+        trial.all_identified().await;
         let away = trial.path("a.away");
         fs::rename(trial.path("a.log"), &away).unwrap();
         match more.is_empty() {
-            true => trial.looked_through().await,
+            true => trial.all_identified().await,
             false => assert_eq!(trial.lines(1).await, ["three"]),
         }
-        // As the message says: the text in another inode, in the old place.
+        // As the message says: a copy of the file, which has another inode, at the old path.
         fs::copy(&away, trial.path("a.log")).unwrap();
         assert_eq!(trial.lines(102).await[100..], ["One", "two"]);
         trial.end().await.has_nothing_more().await;
@@ -458,14 +458,14 @@ async fn a_copy_of_what_is_set_aside_is_said_and_read_when_that_is_moved_away() 
 }
 
 #[tokio::test]
-async fn a_copy_goes_on_although_packed_files_are_not_read() {
+async fn a_copy_is_continued_even_without_decompress() {
     let setting = Setting::new(follow("beginning")).with("decompress", Value::Bool(false)).with_positions();
     setting.write("a.log", "1\n");
     let setting = setting.after(1).await;
     setting.append("a.log", "2\n");
     setting.replace("a.log", "a.log.gz", gzip);
     let setting = setting.yields(["2"]).await;
-    // Another state, but the same text.
+    // The file changes, but its text does not.
     setting.append("a.log.gz", gzip(b""));
     setting.has_nothing_more().await;
 }

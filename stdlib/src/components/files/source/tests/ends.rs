@@ -1,11 +1,11 @@
-//! The ends behind the source: positions that can't be saved, ends that know less, and events that no channel takes.
+//! Positions that can't be saved, channels and ledgers that have lost events, and events that no channel takes.
 
 use weir_runtime::channel::Recovered;
 
 use super::*;
 
 impl Setting {
-    /// A run that brings so many lines, and ends.
+    /// Starts the source, takes this many lines, and stops it.
     async fn brings(self, lines: usize) -> (Vec<String>, Setting) {
         let mut trial = self.begin().await;
         let lines = trial.lines(lines).await;
@@ -23,10 +23,10 @@ async fn fails_with(setting: Setting, what: &str) -> Setting {
 }
 
 #[tokio::test]
-async fn positions_that_cant_be_saved_hold_nothing_up_and_are_saved_as_soon_as_they_can() {
+async fn positions_that_cant_be_saved_delay_nothing_and_are_saved_as_soon_as_possible() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
-    // Nothing can be written in the place of a directory.
+    // A directory at the path of the new file makes every save fail.
     fs::create_dir_all(setting.path("state/positions.json.new")).unwrap();
     let mut trial = setting.begin().await;
     trial.lines(2).await;
@@ -45,7 +45,7 @@ async fn positions_that_cant_be_saved_hold_nothing_up_and_are_saved_as_soon_as_t
 }
 
 #[tokio::test]
-async fn positions_are_saved_at_the_end_although_they_could_not_be_before() {
+async fn positions_are_saved_at_a_stop_although_earlier_saves_failed() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
     fs::create_dir_all(setting.path("state/positions.json.new")).unwrap();
@@ -59,7 +59,7 @@ async fn positions_are_saved_at_the_end_although_they_could_not_be_before() {
 }
 
 #[tokio::test]
-async fn a_channel_that_was_deleted_is_missed_until_somebody_accepts_it() {
+async fn a_deleted_channel_keeps_the_source_from_starting_until_that_is_accepted() {
     let setting = Setting::new(follow("beginning")).with_positions().with_durable_channel();
     setting.write("a.log", "1\n2\n");
     let (_, setting) = setting.brings(2).await;
@@ -70,7 +70,7 @@ async fn a_channel_that_was_deleted_is_missed_until_somebody_accepts_it() {
     let (lines, setting) = setting.brings(1).await;
     assert_eq!(lines, ["3"]);
     assert!(!setting.path("state/positions.json.accept").exists(), "it counts once");
-    // From now on it is known.
+    // The new channel is in the saved positions now.
     let mut trial = setting.begin().await;
     trial.append("a.log", "4\n");
     assert_eq!(trial.lines(1).await, ["4"]);
@@ -78,7 +78,7 @@ async fn a_channel_that_was_deleted_is_missed_until_somebody_accepts_it() {
 }
 
 #[tokio::test]
-async fn an_older_copy_of_the_channel_is_noticed() {
+async fn an_older_copy_of_the_channel_is_refused() {
     let setting = Setting::new(follow("beginning")).with_positions().with_durable_channel();
     setting.write("a.log", "1\n2\n");
     let (_, setting) = setting.brings(2).await;
@@ -96,7 +96,7 @@ async fn an_older_copy_of_the_channel_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_put_back_is_noticed_behind_a_channel_in_memory() {
+async fn an_older_ledger_behind_a_channel_in_memory_is_refused() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", "1\n2\n");
     let mark = |mark| Recovered { mark, ..Recovered::default() };
@@ -115,7 +115,7 @@ async fn a_ledger_that_was_put_back_is_noticed_behind_a_channel_in_memory() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_larger_than_the_channel_is_left_out_and_the_others_go_on() {
+async fn an_event_that_is_larger_than_the_channel_is_left_out_and_the_next_ones_are_put() {
     let mut setting = Setting::new(follow("beginning")).with_positions();
     setting.channel_bytes = 64 << 10;
     let long = "x".repeat(100_000);
@@ -124,7 +124,7 @@ async fn an_event_that_is_larger_than_the_channel_is_left_out_and_the_others_go_
     assert_eq!(trial.lines(2).await, ["1", "2"]);
     assert_eq!(trial.meter.counters()["events_too_large"], 1);
     let setting = trial.end().await;
-    // It does not come again.
+    // The event is not read again.
     setting.append("a.log", "3\n");
     let mut trial = setting.begin().await;
     assert_eq!(trial.lines(1).await, ["3"]);

@@ -1,4 +1,4 @@
-//! Files that grow.
+//! Follow mode.
 
 use std::os::unix::fs::FileExt;
 
@@ -9,7 +9,7 @@ fn numbers(range: std::ops::Range<u32>) -> String {
 }
 
 #[tokio::test]
-async fn lines_are_read_as_they_are_appended_and_a_last_one_waits_for_its_end() {
+async fn lines_are_read_as_they_are_appended_and_a_partial_line_waits_for_its_end() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\n2\nhal");
     let mut trial = setting.begin().await;
@@ -20,12 +20,12 @@ async fn lines_are_read_as_they_are_appended_and_a_last_one_waits_for_its_end() 
 }
 
 #[tokio::test]
-async fn rotation_by_renaming_neither_loses_nor_repeats() {
+async fn rotation_by_renaming_neither_loses_nor_repeats_lines() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\n");
     let mut trial = setting.begin().await;
     assert_eq!(trial.lines(1).await, ["1"]);
-    // The writer goes on with the file that it has open, and then begins the new one.
+    // The writer continues in the open file, and then begins the new one.
     trial.append("a.log", "2\n");
     trial.rename("a.log", "a.log.1");
     trial.append("a.log.1", "3\n");
@@ -41,7 +41,7 @@ async fn rotation_by_renaming_neither_loses_nor_repeats() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_renamed_out_of_sight_is_read_to_its_end() {
+async fn a_file_that_is_renamed_to_a_name_that_does_not_match_is_read_to_its_end() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\n");
     let mut trial = setting.begin().await;
@@ -82,12 +82,12 @@ async fn a_truncated_file_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_truncated_and_has_outgrown_its_place_is_noticed() {
+async fn a_rewritten_file_that_is_longer_than_before_is_detected() {
     let setting = Setting::new(follow("beginning")).with("poll", Value::Duration(Duration::from_secs(3600)));
     setting.write("a.log", "1\n2\n");
     let mut trial = setting.begin().await;
     trial.lines(2).await;
-    // The same file, in one write from its beginning, longer than it was and otherwise begun.
+    // One write replaces the text from the beginning with a longer one.
     let file = OpenOptions::new().write(true).open(trial.path("a.log")).unwrap();
     file.write_all_at(b"quite another text\n", 0).unwrap();
     assert_eq!(trial.lines(1).await, ["quite another text"]);
@@ -96,7 +96,7 @@ async fn a_file_that_was_truncated_and_has_outgrown_its_place_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_truncated_and_ends_alike_at_its_place_is_noticed() {
+async fn a_rewritten_file_with_the_same_text_before_the_position_is_detected() {
     let setting = Setting::new(follow("beginning")).with("poll", Value::Duration(Duration::from_secs(3600)));
     let end = "x".repeat(40);
     setting.write("a.log", format!("1 {end}\n"));
@@ -109,13 +109,13 @@ async fn a_file_that_was_truncated_and_ends_alike_at_its_place_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_edited_in_place_is_set_aside_and_others_go_on() {
+async fn a_file_that_is_edited_in_place_is_quarantined_and_others_are_read() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", numbers(0..500));
     let mut trial = setting.begin().await;
     trial.lines(500).await;
     let file = OpenOptions::new().write(true).open(trial.path("a.log")).unwrap();
-    // Behind the beginning, before the end.
+    // The edit is behind the hashed head, and before the tail.
     file.write_all_at(b"LINE", 2_000).unwrap();
     trial.counted("files_set_aside", 1).await;
     trial.write("b.log", "other\n");
@@ -124,7 +124,7 @@ async fn a_file_that_is_edited_in_place_is_set_aside_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_touched_file_is_the_same() {
+async fn a_changed_modification_time_alone_does_not_matter() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\n");
     let mut trial = setting.begin().await;
@@ -153,7 +153,7 @@ async fn a_replaced_file_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
-async fn many_files_take_turns_and_few_are_open() {
+async fn more_files_than_may_be_open_are_all_followed() {
     let setting = Setting::new(follow("beginning"));
     let files = 1_500;
     for number in 0..files {
@@ -173,7 +173,7 @@ async fn many_files_take_turns_and_few_are_open() {
 }
 
 #[tokio::test]
-async fn a_large_file_does_not_hold_up_a_small_one() {
+async fn a_large_file_does_not_delay_a_small_one() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", numbers(0..50_000));
     setting.write("b.log", "small\n");
@@ -191,7 +191,7 @@ async fn a_large_file_does_not_hold_up_a_small_one() {
 }
 
 #[tokio::test]
-async fn the_last_event_of_several_lines_waits_for_others_but_not_for_ever() {
+async fn the_last_event_waits_for_further_lines_only_for_the_set_time() {
     let pattern = ("pattern", Value::Text(r"^\s".into()));
     let wait = ("wait", Value::Duration(Duration::from_millis(30)));
     let multiline = variant("continues", &[pattern, ("most", Value::Int(10)), wait]);

@@ -1,10 +1,10 @@
-//! Last lines without their ends, of files that have gone.
+//! Partial lines of files that are gone.
 
 use tokio::time::Instant;
 
 use super::*;
 
-/// The lines that come although the source is stopped.
+/// Stops the source, and returns the lines that it puts while it stops.
 async fn stopped(trial: Trial) -> Vec<String> {
     let Trial { stop, mut sink, channel, running, setting: _setting, .. } = trial;
     stop.cancel();
@@ -26,7 +26,7 @@ async fn stopped(trial: Trial) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_words_of_a_file_that_was_rotated_away_arrive() {
+async fn the_partial_line_of_a_rotated_file_is_emitted() {
     for gone in [true, false] {
         let setting = Setting::new(follow("beginning"));
         setting.write("a.log", "one\npanic: the last words");
@@ -38,7 +38,7 @@ async fn the_last_words_of_a_file_that_was_rotated_away_arrive() {
         }
         trial.write("a.log", "new\n");
         assert_eq!(trial.lines(1).await, ["new"]);
-        // Its writer has gone on in another file.
+        // The writer has continued in the new file.
         let begun = Instant::now();
         assert_eq!(trial.lines(1).await, ["panic: the last words"]);
         let waited = begun.elapsed();
@@ -48,7 +48,7 @@ async fn the_last_words_of_a_file_that_was_rotated_away_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_words_of_a_file_that_nothing_has_replaced_wait_for_its_writer() {
+async fn the_partial_line_of_a_file_that_nothing_has_replaced_waits_for_a_minute() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "one\nlast");
     let mut trial = setting.begin().await;
@@ -57,7 +57,7 @@ async fn the_last_words_of_a_file_that_nothing_has_replaced_wait_for_its_writer(
     tokio::time::sleep(Duration::from_secs(30)).await;
     trial.append("elsewhere", " words");
     let begun = Instant::now();
-    // A look sees that it has grown, and the minute begins again.
+    // A scan sees that the file has grown, and the minute begins again.
     tokio::time::sleep(Duration::from_secs(50)).await;
     assert_eq!(trial.lines(1).await, ["last words"]);
     assert!(begun.elapsed() >= Duration::from_secs(60), "{:?}", begun.elapsed());
@@ -65,7 +65,7 @@ async fn the_last_words_of_a_file_that_nothing_has_replaced_wait_for_its_writer(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_to_a_file_that_was_replaced_is_read_as_long_as_it_is_open() {
+async fn text_that_is_written_to_a_replaced_file_is_read_as_long_as_it_is_open() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "one\nlast words");
     let mut trial = setting.begin().await;
@@ -80,7 +80,7 @@ async fn what_is_written_to_a_file_that_was_replaced_is_read_as_long_as_it_is_op
 }
 
 #[tokio::test]
-async fn the_last_words_of_a_file_that_has_gone_arrive_at_a_stop() {
+async fn the_partial_line_of_a_file_that_is_gone_is_emitted_at_a_stop() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\nlast");
     setting.write("b.log", "2\nthis one is still there");
@@ -92,7 +92,7 @@ async fn the_last_words_of_a_file_that_has_gone_arrive_at_a_stop() {
 }
 
 #[tokio::test]
-async fn the_last_words_of_a_file_that_was_truncated_arrive() {
+async fn the_partial_line_of_a_truncated_file_is_emitted() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\nlast words");
     let mut trial = setting.begin().await;

@@ -1,4 +1,4 @@
-//! Files in memory, in virtual time: what is done to them at once, no look of the source sees by halves.
+//! Files in memory, in virtual time: a scan never sees only a part of the changes that a test makes in one step.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,13 @@ use super::packed::gzip;
 use super::*;
 use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
 
-/// A folder in memory.
+/// A directory in the simulated file system.
 struct Folder {
     file_system: SimulatedFileSystem,
     path: PathBuf,
 }
 
-/// A source over such a folder, which keeps positions.
+/// Returns a source on such a directory, with a file of positions.
 fn in_memory() -> (Setting, Folder) {
     let (machine, disk) = (Machine::default(), SimulatedDisk::new(1, u64::MAX));
     disk.attach(&machine, "positions");
@@ -41,7 +41,7 @@ impl Folder {
         self.file_system.unlink(Path::new(&self.path.join(name)));
     }
 
-    /// Has all calls but those of looks fail with this error, for as long as the value that it gives back is true.
+    /// Makes all calls except those of scans fail with this error, as long as the returned flag is true.
     fn fail_with(&self, number: i32) -> Arc<AtomicBool> {
         let fails = Arc::new(AtomicBool::new(true));
         let failing = fails.clone();
@@ -52,7 +52,7 @@ impl Folder {
         fails
     }
 
-    /// Sees that nothing comes but what is written now.
+    /// Checks that the source emits no lines but those that are written now.
     async fn has_nothing_more(&self, trial: &mut Trial) {
         for name in ["first.log", "second.log"] {
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -65,7 +65,7 @@ impl Folder {
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_original_was_rewritten_unnoticed_is_not_read_again() {
     let (setting, folder) = in_memory();
-    // Its name has it looked into behind its copy, as where its inode was used again for a packed file.
+    // The name ends in `.gz`, so that the file is identified after its copy.
     let log = folder.write("b.log.gz", "1\n2\n");
     let mut trial = setting.begin().await;
     assert_eq!(trial.lines(2).await, ["1", "2"]);
@@ -87,7 +87,7 @@ async fn a_copy_is_known_although_reading_its_original_failed_until_it_had_gone(
     let setting = trial.end().await;
     let mut trial = setting.begin().await;
     folder.has_nothing_more(&mut trial).await;
-    // It is at rest since the start, grows, can't be opened, and goes.
+    // The file was not opened since the start; it grows, can't be opened, and is removed.
     let fails = folder.fail_with(24);
     folder.file_system.append(&log, b"3\n");
     trial.counted("files_not_read_for_an_outage", 1).await;
@@ -102,7 +102,7 @@ async fn a_copy_is_known_although_reading_its_original_failed_until_it_had_gone(
 
 #[tokio::test(start_paused = true)]
 async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_rewritten_before_its_end_was_read() {
-    // The copy is noticed together with that, or by a later look; and it may be renamed while one goes by.
+    // The same scan finds the rewritten log and the copy, or a later scan finds the copy.
     for milliseconds in [0, 11, 21] {
         let (setting, folder) = in_memory();
         let log = folder.write("a.log", "1\nhalf");
@@ -110,7 +110,7 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_rewritten_befor
         assert_eq!(trial.lines(1).await, ["1"]);
         if milliseconds > 0 {
             folder.rewrite(&log, "other\n");
-            // Past the look that sees this, or the one behind it.
+            // Waits for the scan that sees the rewritten log, or for the next one.
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         }
         folder.write("a.log.1.gz", gzip(b"1\nhalf a line\n"));
@@ -131,14 +131,14 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_closed_and_has_
     let log = folder.write("a.log", "1\nhalf");
     let mut trial = setting.begin().await;
     assert_eq!(trial.lines(1).await, ["1"]);
-    // What can't be read is closed.
+    // A file that can't be read is closed.
     let fails = folder.fail_with(5);
     folder.file_system.append(&log, b" a line\n");
     trial.counted("files_set_aside", 1).await;
     fails.store(false, Ordering::Relaxed);
     folder.unlink("a.log");
     folder.write("a.log.1.gz", gzip(b"1\nhalf a line\n"));
-    // Its writer may go on for a minute.
+    // The partial line waits for a minute, since the writer may continue.
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(trial.lines(1).await, ["half a line"]);
     folder.has_nothing_more(&mut trial).await;

@@ -1,4 +1,4 @@
-//! The source over a folder of its own, with a channel behind it.
+//! Runs the source on a temporary directory, with a channel behind it.
 
 mod bad_input;
 mod closed;
@@ -31,10 +31,10 @@ use weir_runtime::{Clock, SystemClock};
 
 use super::*;
 
-/// How long anything may take that is waited for.
+/// The timeout for every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A source that runs over a folder of its own, and the channel behind it.
+/// A running source, and the channel behind it.
 struct Trial {
     setting: Setting,
     stop: CancellationToken,
@@ -44,7 +44,7 @@ struct Trial {
     running: JoinHandle<Result<(), Failure>>,
 }
 
-/// What stays over restarts.
+/// The environment of a source: its directory and settings, which outlive its runs.
 struct Setting {
     folder: TempDir,
     settings: Settings,
@@ -110,19 +110,19 @@ impl Setting {
         }
     }
 
-    /// With this setting as well.
+    /// Adds a setting.
     fn with(mut self, name: &str, value: Value) -> Setting {
         self.settings.values.insert(name.into(), value);
         self
     }
 
-    /// With a file of positions.
+    /// Adds a file of positions.
     fn with_positions(self) -> Setting {
         let path = self.path("state/positions.json");
         self.with("positions", Value::Text(path.to_string_lossy().into_owned()))
     }
 
-    /// With a channel on disk.
+    /// Uses a file channel instead of a channel in memory.
     fn with_durable_channel(mut self) -> Setting {
         self.durable = true;
         self
@@ -187,7 +187,7 @@ impl Setting {
         self.begin_behind(|_| ()).await
     }
 
-    /// The same, after something was done with the channel.
+    /// Starts the source after the channel was prepared.
     async fn begin_behind(self, prepare: impl FnOnce(&dyn Channel)) -> Trial {
         let meter = Arc::new(Meter::default());
         let mut source = self.source(&meter).unwrap();
@@ -210,7 +210,7 @@ impl std::ops::Deref for Trial {
     }
 }
 
-/// Waits for what is sure to come.
+/// Waits for a future, and panics after [`PATIENCE`].
 async fn awaited<T>(what: &str, coming: impl Future<Output = T>) -> T {
     let came = tokio::time::timeout(PATIENCE, coming).await;
     came.unwrap_or_else(|_elapsed| panic!("not within {PATIENCE:?}: {what}"))
@@ -224,7 +224,7 @@ impl Trial {
         }
     }
 
-    /// Takes and acknowledges this many events.
+    /// Takes and acknowledges at least `count` events.
     async fn events(&mut self, count: usize) -> Vec<Vec<u8>> {
         let mut events = Vec::new();
         while events.len() < count {
@@ -236,13 +236,13 @@ impl Trial {
         events
     }
 
-    /// The same as text.
+    /// Takes and acknowledges at least `count` events, and returns them as text.
     async fn lines(&mut self, count: usize) -> Vec<String> {
         let events = self.events(count).await;
         events.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect()
     }
 
-    /// Waits until the source says that it has counted this much.
+    /// Waits until a counter of the source has reached `count`.
     async fn counted(&self, counter: &str, count: u64) {
         let counted = async {
             while self.meter.counters().get(counter).copied().unwrap_or_default() < count {
@@ -252,7 +252,7 @@ impl Trial {
         awaited(counter, counted).await;
     }
 
-    /// Stops the source, and delivers what it has put.
+    /// Stops the source, and delivers the events that it has put.
     async fn end(mut self) -> Setting {
         self.stop.cancel();
         loop {
@@ -272,13 +272,13 @@ impl Trial {
         self.setting
     }
 
-    /// Ends the source in the middle of whatever it does, as a crash would.
+    /// Aborts the source, as a crash would.
     async fn crash(self) -> Setting {
         self.running.abort();
-        // An error says that it was aborted.
+        // The result is an error, since the task was aborted.
         let _aborted = self.running.await;
         if self.setting.durable {
-            // What it has acknowledged is on disk already; this ends its thread.
+            // Everything acknowledged is on disk already; this ends the channel's thread.
             self.channel.shut().await.unwrap();
         }
         self.setting

@@ -1,4 +1,4 @@
-//! Files that were packed.
+//! Packed files.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,7 +16,7 @@ pub(super) fn text(lines: std::ops::Range<u32>) -> String {
 }
 
 impl Setting {
-    /// Packs a file and removes it, as after rotation.
+    /// Packs a file and removes the original, as `gzip` does after a rotation.
     fn gzip_in_place(&self, name: &str) {
         let packed = gzip(&fs::read(self.path(name)).unwrap());
         self.write(&format!("{name}.gz"), packed);
@@ -25,7 +25,7 @@ impl Setting {
 }
 
 #[tokio::test]
-async fn packed_files_are_read_as_what_they_were() {
+async fn packed_files_are_unpacked() {
     let setting = Setting::new(keep());
     setting.write("a.log.gz", gzip(b"1\n2"));
     setting.write("b.log.zst", zstd::encode_all(&b"3\n4\n"[..], 3).unwrap());
@@ -37,7 +37,7 @@ async fn packed_files_are_read_as_what_they_were() {
 }
 
 #[tokio::test]
-async fn packed_files_stay_as_they_are_if_that_is_wanted() {
+async fn packed_files_are_read_as_bytes_without_decompress() {
     let setting = Setting::new(keep()).with("decompress", Value::Bool(false));
     let packed = gzip(b"1\n");
     setting.write("a.log.gz", &packed);
@@ -58,7 +58,7 @@ async fn a_file_that_is_packed_after_rotation_is_not_read_again() {
         trial.write("a.log", "next\n");
         assert_eq!(trial.lines(1).await, ["next"]);
         trial.gzip_in_place("a.log.1");
-        // Read in its turn, before the one that comes behind.
+        // The packed file is identified before the file that a later scan finds.
         trial.write("b.log", "behind\n");
         assert_eq!(trial.lines(1).await, ["behind"]);
         trial.append("a.log", "last\n");
@@ -68,7 +68,7 @@ async fn a_file_that_is_packed_after_rotation_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_packed_meanwhile_is_read_on_behind_what_was_delivered() {
+async fn a_file_that_was_packed_between_two_runs_is_continued_behind_the_delivered_lines() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", text(0..1_000));
     let mut trial = setting.begin().await;
@@ -101,7 +101,7 @@ async fn another_text_with_the_same_beginning_is_read() {
 }
 
 #[tokio::test]
-async fn a_packed_file_that_is_still_being_written_is_read_when_it_is_whole() {
+async fn a_packed_file_that_is_still_being_written_is_read_as_it_grows() {
     let setting = Setting::new(follow("beginning"));
     let whole = text(0..20_000);
     let packed = gzip(whole.as_bytes());
@@ -118,7 +118,7 @@ async fn a_packed_file_that_is_still_being_written_is_read_when_it_is_whole() {
 }
 
 #[tokio::test]
-async fn more_packed_files_than_are_unpacked_at_once_are_all_read() {
+async fn more_packed_files_than_may_be_unpacked_at_once_are_all_read() {
     let setting = Setting::new(keep());
     for number in 0..40_u32 {
         setting

@@ -1,10 +1,10 @@
-//! Other files where known ones lay: the same inode, written anew.
+//! Files whose inode now holds another text.
 
 use super::packed::{gzip, text};
 use super::*;
 
 #[tokio::test]
-async fn a_packed_file_in_the_place_of_another_is_read_from_its_beginning() {
+async fn a_packed_file_that_is_overwritten_by_another_is_read_from_its_beginning() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log.gz", gzip(text(0..1_000).as_bytes()));
     let mut trial = setting.begin().await;
@@ -18,7 +18,7 @@ async fn a_packed_file_in_the_place_of_another_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
-async fn what_is_packed_may_become_plain_and_packed_again() {
+async fn a_packed_file_may_become_plain_and_packed_again() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", gzip(text(0..1_000).as_bytes()));
     let mut trial = setting.begin().await;
@@ -31,38 +31,38 @@ async fn what_is_packed_may_become_plain_and_packed_again() {
 }
 
 #[tokio::test]
-async fn what_lies_in_the_place_of_a_copy_that_waited_is_read() {
+async fn a_file_that_overwrites_a_waiting_copy_is_read() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", text(0..1_000));
     setting.write("b.log", gzip(text(0..1_000).as_bytes()));
     let mut trial = setting.begin().await;
     trial.lines(1_000).await;
-    trial.looked_through().await;
+    trial.all_identified().await;
     trial.write("b.log", "other\n");
     assert_eq!(trial.lines(1).await, ["other"]);
     trial.end().await;
 }
 
 #[tokio::test]
-async fn what_lay_there_before_is_still_known_in_its_copy() {
+async fn a_copy_of_an_overwritten_text_is_still_recognised() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", text(0..1_000));
     let mut trial = setting.begin().await;
     trial.lines(1_000).await;
     let mut trial = trial.end().await.begin().await;
-    trial.looked_through().await;
-    // At rest since the start; and of what is there now, nothing can be put yet.
+    trial.all_identified().await;
+    // The file was not opened since the start, and nothing of its new text can be put yet.
     trial.write("a.log", "half a line");
-    trial.looked_through().await;
+    trial.all_identified().await;
     trial.write("b.log.gz", gzip(text(0..1_000).as_bytes()));
-    trial.looked_through().await;
+    trial.all_identified().await;
     trial.append("a.log", ", and its end\n");
     assert_eq!(trial.lines(1).await, ["half a line, and its end"]);
     trial.end().await;
 }
 
 #[test]
-fn packed_files_are_promised_to_come_once_where_hashes_are_kept() {
+fn decompress_keeps_exactly_once_only_with_positions() {
     let keeps = |setting: Setting| {
         let source = setting.source(&Arc::default()).unwrap();
         assert_eq!(source.keeps_exactly_once(), source.exactly_once_lacks().is_none());

@@ -1,16 +1,16 @@
-//! What is known of files after a restart.
+//! Restarts of the source.
 
 use std::os::unix::fs::FileExt;
 
 use super::*;
 
-/// Each with its own memory over restarts: the file of positions, the channel on disk.
+/// Returns environments that remember positions in different ways: in the file of positions, and in a file channel.
 fn settings(mode: Value) -> [Setting; 2] {
     [Setting::new(mode.clone()).with_positions(), Setting::new(mode).with_durable_channel()]
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_where_it_was() {
+async fn a_restart_continues_behind_the_delivered_lines() {
     for setting in settings(follow("beginning")) {
         setting.write("a.log", "1\n2\n");
         setting.write("b.log", "1\n2\n");
@@ -44,8 +44,8 @@ async fn complete_files_that_were_delivered_are_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_delivered_before_a_crash_is_put_away_after_it() {
-    // Its deletion is what the crash has prevented.
+async fn a_file_that_was_delivered_before_a_crash_is_deleted_after_it() {
+    // The first run keeps the file, as if it had crashed before deleting it.
     for setting in settings(keep()) {
         setting.write("a.log", "1\n2\n");
         let mut trial = setting.begin().await;
@@ -60,7 +60,7 @@ async fn a_file_that_was_delivered_before_a_crash_is_put_away_after_it() {
 }
 
 #[tokio::test]
-async fn what_was_not_delivered_comes_again() {
+async fn lines_that_were_not_delivered_are_read_again() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("a.log", (0..250).map(|number| format!("{number}\n")).collect::<String>());
     let mut trial = setting.begin().await;
@@ -80,7 +80,7 @@ async fn what_was_not_delivered_comes_again() {
 }
 
 #[tokio::test]
-async fn an_edit_that_happened_meanwhile_is_noticed() {
+async fn an_edit_between_two_runs_is_detected() {
     let setting = Setting::new(follow("beginning")).with_positions();
     let text: String = (0..500).map(|number| format!("line {number}\n")).collect();
     setting.write("a.log", &text);
@@ -96,7 +96,7 @@ async fn an_edit_that_happened_meanwhile_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_truncated_meanwhile_is_read_from_its_beginning() {
+async fn a_file_that_was_truncated_between_two_runs_is_read_from_its_beginning() {
     for setting in settings(follow("beginning")) {
         setting.write("a.log", "the first line\nthe second line\n");
         let mut trial = setting.begin().await;
@@ -116,7 +116,7 @@ async fn a_file_that_was_truncated_meanwhile_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
-async fn only_what_comes_later_is_read_if_that_is_wanted() {
+async fn start_end_reads_only_lines_that_are_written_later() {
     for setting in settings(follow("end")) {
         setting.write("a.log", "old\nhal");
         let mut trial = setting.begin().await;
@@ -126,7 +126,7 @@ async fn only_what_comes_later_is_read_if_that_is_wanted() {
         trial.write("b.log", "2\n");
         assert_eq!(trial.lines(1).await, ["2"]);
         let setting = trial.end().await;
-        // What comes while the source does not run was not there before it first ran.
+        // Files that appear between two runs did not exist before the first run, so they are read completely.
         setting.append("a.log", "3\n");
         setting.write("c.log", "4\n");
         let mut trial = setting.begin().await;
@@ -138,7 +138,7 @@ async fn only_what_comes_later_is_read_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_run_after_a_failure_goes_on_behind_what_was_delivered() {
+async fn a_run_after_a_failure_continues_behind_the_delivered_lines() {
     let setting = Setting::new(follow("beginning"));
     setting.write("a.log", "1\n");
     let meter = Arc::new(Meter::default());
@@ -161,7 +161,7 @@ async fn a_run_after_a_failure_goes_on_behind_what_was_delivered() {
 }
 
 #[tokio::test]
-async fn positions_that_are_not_understood_stop_the_source() {
+async fn positions_that_cant_be_parsed_stop_the_source() {
     let setting = Setting::new(follow("beginning")).with_positions();
     setting.write("state/positions.json", "nonsense");
     let meter = Arc::default();

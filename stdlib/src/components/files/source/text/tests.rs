@@ -21,7 +21,7 @@ fn rules(file_system: SimulatedFileSystem) -> TextRules {
     }
 }
 
-/// Lines of this text, more than what a head is made of.
+/// Repeats a line until the text is longer than a head.
 fn lines(text: &str) -> Vec<u8> {
     format!("{text}\n").repeat(HEAD_BYTES).into_bytes()
 }
@@ -29,7 +29,7 @@ fn lines(text: &str) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn a_file_in_the_place_of_one_that_was_not_read_yet_is_read_under_its_own_head() {
     let disk = SimulatedDisk::new(7, u64::MAX);
-    // Without births of files, the second one can't be told from the first by its key.
+    // Without birth times, the second file has the same key as the first.
     let file_system = SimulatedFileSystem::new(&Machine::default(), &disk, false);
     let (path, rules) = (Path::new(PATH), rules(file_system.clone()));
     file_system.append(&file_system.create(path), &lines("first"));
@@ -40,12 +40,12 @@ async fn a_file_in_the_place_of_one_that_was_not_read_yet_is_read_under_its_own_
     drop(file_system.unlink(path));
     file_system.append(&file_system.create(path), &lines("second"));
     assert_eq!(rules.file_system.state(path).unwrap().key, key);
-    let turn = |text: &mut Text| match text.turn(path, None, &rules, Ending::Open).unwrap() {
+    let read_chunk = |text: &mut Text| match text.read_chunk(path, None, &rules, Ending::Open).unwrap() {
         (_, Outcome::Read(chunk)) => (chunk.after, chunk.next),
         (_, Outcome::Rewritten(why)) => panic!("it is read again: {why}"),
         _ => panic!("it is set aside"),
     };
-    assert_eq!(turn(&mut text), (0, 70));
+    assert_eq!(read_chunk(&mut text), (0, 70));
     assert!(text.name().name().contains(&format!("-1024-{:016x}-", Head::of(&lines("second")).hash)));
-    assert_eq!(turn(&mut text), (70, 140));
+    assert_eq!(read_chunk(&mut text), (70, 140));
 }

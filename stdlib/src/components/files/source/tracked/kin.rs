@@ -115,7 +115,7 @@ impl Files {
     }
 
     /// The file that brings what this one is known to be a copy of.
-    pub(in super::super) fn keeps_waiting(&mut self, id: FileId) -> Option<FileId> {
+    pub(in super::super) fn keep_waiting(&mut self, id: FileId) -> Option<FileId> {
         let copy = self.all.get(&id).and_then(|file| file.copy.clone())?;
         let owner = self.by_partition.get(&copy.partition).copied().or_else(|| {
             let named = copy.partition.name().parse::<Name>().ok()?;
@@ -128,7 +128,7 @@ impl Files {
         });
         match owner.filter(|owner| *owner != id) {
             Some(owner) => {
-                self.wait(id, owner);
+                self.wait_for(id, owner);
                 Some(owner)
             }
             None => None,
@@ -136,7 +136,7 @@ impl Files {
     }
 
     /// The file is a copy of what that other one brings.
-    pub(in super::super) fn wait(&mut self, id: FileId, on: FileId) {
+    pub(in super::super) fn wait_for(&mut self, id: FileId, on: FileId) {
         let Some(other) = self.all.get(&on) else { return };
         let (unidentified, partition) = (other.may_be_any(), other.partition());
         let Some(file) = self.all.get_mut(&id) else { return };
@@ -171,7 +171,7 @@ impl Files {
     }
 
     /// The file is a copy of what was read beyond its end.
-    pub(in super::super) fn is_done(&mut self, id: FileId, partition: Partition) {
+    pub(in super::super) fn mark_copy_done(&mut self, id: FileId, partition: Partition) {
         if let Some(file) = self.all.get_mut(&id) {
             file.copy = Some(CopyOf { partition, done: true });
             file.phase = Phase::Resting;

@@ -54,8 +54,8 @@ impl Files {
         self.wake(&partitions)
     }
 
-    /// Whether a file that has not been looked into was let go of since this was asked last. It may be there under another
-    /// name, and have what is kept of another file's last line.
+    /// Whether a file that has not been looked into was let go of since this was asked last. It may be there under
+    /// another name, and have what is kept of another file's last line.
     pub(in super::super) fn take_lost_unidentified(&mut self) -> bool {
         std::mem::take(&mut self.lost_unidentified) && !weir_runtime::put_back!("copies_looked_for_once")
     }

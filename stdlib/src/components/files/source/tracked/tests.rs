@@ -31,12 +31,12 @@ fn a_file_whose_directory_can_t_be_looked_into_has_not_gone() {
     let key = Key { device: 1, inode: 7, birth: 0 };
     let found = FoundFile { path: PathBuf::from("/in/a.log"), key, stamp };
     let seen = Scan { files: vec![found], ..Scan::default() };
-    let id = files.see(&seen, true, Instant::now())[0];
+    let id = files.apply_scan(&seen, true, Instant::now())[0];
     let mut seen = Scan::default();
     seen.note(Path::new("/in"), &"too many open files", true);
-    files.see(&seen, true, Instant::now());
+    files.apply_scan(&seen, true, Instant::now());
     assert!(files.get(id).unwrap().gone_since.is_none());
-    files.see(&Scan::default(), true, Instant::now());
+    files.apply_scan(&Scan::default(), true, Instant::now());
     assert!(files.get(id).unwrap().gone_since.is_some());
 }
 
@@ -48,7 +48,7 @@ fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
     let key = Key { device: 1, inode: 7, birth: 0 };
     let found = FoundFile { path: PathBuf::from("/a.log"), key, stamp };
     let seen = Scan { files: vec![found], ..Scan::default() };
-    let news = files.see(&seen, true, Instant::now());
+    let news = files.apply_scan(&seen, true, Instant::now());
     files.mark_absent_gone();
     files.name(news[0], &name(7, u32::MAX));
     files.prune();

@@ -1,0 +1,143 @@
+//! Compares the lines in the output with the lines that were written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The lines of one file between its creation or truncation and the next truncation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Generation {
+    /// The names of the file during that time, in order.
+    pub(super) names: Vec<PathBuf>,
+    /// The number of lines that were written; the last one may lack its line end.
+    pub(super) lines: usize,
+}
+
+/// Returns whether this is the output directory for a file of that name.
+fn is_directory_of(directory: &str, name: &Path) -> bool {
+    directory.rsplit('/').next() == Some(&*name.to_string_lossy().replace('/', "%2F"))
+}
+
+/// Which of a file's names an output directory belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NameInUse {
+    First,
+    Later,
+    Never,
+}
+
+impl NameInUse {
+    fn of(directory: &str, generation: Option<&Generation>) -> NameInUse {
+        let names = generation.map_or(&[][..], |generation| &generation.names);
+        match names.iter().position(|name| is_directory_of(directory, name)) {
+            Some(0) => NameInUse::First,
+            Some(_) => NameInUse::Later,
+            None => NameInUse::Never,
+        }
+    }
+}
+
+fn count_arrived(all: &[u32]) -> usize {
+    all.iter().filter(|times| **times > 0).count()
+}
+
+/// The lines in all complete output files.
+#[derive(Debug, Default)]
+pub(super) struct Arrivals {
+    /// How often each line has arrived, by generation and line number.
+    lines: BTreeMap<usize, Vec<u32>>,
+    faults: Vec<String>,
+}
+
+impl Arrivals {
+    /// Reads output files, each with its path and content, in the order of their names.
+    ///
+    /// `read_again` says that the channel does not outlive the agent: lines are then read again after a crash, under
+    /// the name that their file has by then, so they may be behind newer lines in that name's directory.
+    pub(super) fn of(
+        files: impl Iterator<Item = (String, Vec<u8>)>,
+        generations: &[Generation],
+        read_again: bool,
+    ) -> Arrivals {
+        let mut arrivals = Arrivals::default();
+        // The last line number, by directory and generation.
+        let mut last: BTreeMap<String, BTreeMap<usize, usize>> = BTreeMap::new();
+        for (path, content) in files {
+            let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+            let last = last.entry(directory.to_owned()).or_default();
+            let mut name_in_use = BTreeMap::new();
+            for line in String::from_utf8_lossy(&content).lines() {
+                let mut words = line.split(' ').map(str::parse);
+                let (Some(Ok(generation)), Some(Ok(number))) = (words.next(), words.next()) else {
+                    arrivals.faults.push(format!("nobody wrote this line in {path}: {line:?}"));
+                    continue;
+                };
+                let known = generations.get(generation);
+                let name_in_use =
+                    *name_in_use.entry(generation).or_insert_with(|| NameInUse::of(directory, known));
+                arrivals.note(directory, name_in_use, generation, number, generations);
+                let before = last.insert(generation, number);
+                let may_be_older = read_again && name_in_use != NameInUse::First && known.is_some();
+                if before >= Some(number) && !may_be_older {
+                    arrivals
+                        .faults
+                        .push(format!("{generation} {number} stands behind {before:?} in {directory}"));
+                }
+            }
+        }
+        arrivals
+    }
+
+    fn note(
+        &mut self,
+        directory: &str,
+        name_in_use: NameInUse,
+        generation: usize,
+        number: usize,
+        generations: &[Generation],
+    ) {
+        let Some(known) = generations.get(generation).filter(|known| number < known.lines) else {
+            self.faults.push(format!("nobody wrote {generation} {number}"));
+            return;
+        };
+        let all = self.lines.entry(generation).or_default();
+        if all.len() < known.lines {
+            all.resize(known.lines, 0);
+        }
+        all[number] += 1;
+        if all[number] > 1 {
+            self.faults.push(format!("{generation} {number} is there {} times", all[number]));
+        }
+        if name_in_use == NameInUse::Never {
+            self.faults.push(format!("{generation} {number} is in {directory}, and was never called so"));
+        }
+    }
+
+    /// Returns the number of distinct lines.
+    pub(super) fn distinct(&self) -> usize {
+        self.lines.values().map(|all| count_arrived(all)).sum()
+    }
+
+    /// Returns whether every line of a generation has arrived.
+    pub(super) fn has_all(&self, generation: usize, written: &Generation) -> bool {
+        self.lines.get(&generation).map_or(0, |all| count_arrived(all)) >= written.lines
+    }
+
+    /// Returns the lines that are wrong: duplicated, out of order, misplaced or never written. Missing lines are not
+    /// among them.
+    pub(super) fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    /// Returns the missing lines.
+    pub(super) fn missing(&self, generations: &[Generation]) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (generation, written) in generations.iter().enumerate() {
+            let there = self.lines.get(&generation);
+            let is_there =
+                |number: usize| there.is_some_and(|all| all.get(number).is_some_and(|times| *times > 0));
+            let lacking = (0..written.lines).filter(|number| !is_there(*number));
+            missing.extend(lacking.map(|number| format!("{generation} {number}")));
+        }
+        missing
+    }
+}
