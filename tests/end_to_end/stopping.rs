@@ -84,7 +84,7 @@ fn a_full_disk_stalls_the_source_and_it_goes_on_by_itself() {
     let events = 600_000;
     let mut weir = Weir::run_on_a_small_disk(&scene, "disk", "24m", FLOW, &settings(&scene, events));
     let mark = weir.mark();
-    let full = "puts wait; what is there is safe and drains";
+    let full = "puts wait until there is room; the events in the channel are safe";
     weir.await_line("the disk is full (needs the right to mount)", mark, |line| line.contains(full));
     // The sink can write again, and makes room by reading.
     fs::remove_file(&out).expect("it is there");

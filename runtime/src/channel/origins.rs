@@ -31,7 +31,7 @@ pub(super) enum Verdict {
 ///
 /// # Errors
 /// When the channel lacks positions before the batch.
-pub(super) fn judge(
+pub(super) fn compare(
     scope: &Scope,
     batch: &Batch,
     stored: impl Fn(&Partition) -> Option<Stored>,

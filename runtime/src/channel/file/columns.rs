@@ -1,20 +1,20 @@
-//! Batches as bytes: the body of a put record.
+//! Encodes batches: the body of a put record.
 //!
 //! ```text
 //! origins    text scope, u32 count, then for each: text partition, u64 after, u64 through
-//! form       u8: 0 as it is, 1 LZ4 block, 2 Zstandard; the latter two with u32, the length of the columns
+//! form       u8: 0 uncompressed, 1 LZ4 block, 2 Zstandard; the latter two with u32, the length of the columns
 //! columns    in the order of the schema's fields, each:
 //!            u8   1 one value for all events, 2 with a bitmap of which values are not null
 //!            .    the bitmap, a bit for each value
-//!            .    text and bytes: u32 the end of each value, then the values densely
+//!            .    text and bytes: u32 the end of each value, then the values without gaps
 //!                 Bool: a bit for each value
 //!                 maps: u32 the end of each one's entries, then all keys and all values as columns
 //!                 others: the values in their own width
 //! ```
 //!
 //! A text is its length as `u16` and UTF-8. The type of the values comes from the segment's
-//! schema. Nothing is allocated for an event, neither when writing nor when reading: what is read
-//! are views into the record's own bytes.
+//! schema. Neither writing nor reading allocates memory for each event: the values that are read are
+//! views into the record's own bytes.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ const NULLS: u8 = 2;
 /// The longest value that a view holds in itself (Arrow's columnar format).
 const INLINE_BYTES_MAX: u32 = 12;
 
-/// A batch of more bytes than a record can hold.
+/// The batch has more bytes than a record can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
@@ -49,7 +49,7 @@ pub(super) struct Encoded {
     pub(super) origins_bytes: u32,
 }
 
-/// The first field whose values this format can't hold.
+/// Returns the first field whose values this format can't hold.
 pub(super) fn unsupported(schema: &Schema) -> Option<&str> {
     schema.fields().iter().find(|field| !is_supported(field.data_type())).map(|field| field.name().as_str())
 }
@@ -63,7 +63,7 @@ fn is_supported(data_type: &DataType) -> bool {
     }
 }
 
-/// The width of a type whose values lie behind each other.
+/// Returns the width of a type whose values have a fixed width.
 fn width(data_type: &DataType) -> Option<usize> {
     match data_type {
         DataType::FixedSizeBinary(width) => usize::try_from(*width).ok(),
@@ -71,12 +71,12 @@ fn width(data_type: &DataType) -> Option<usize> {
     }
 }
 
-/// Whether a type has no other type within it.
+/// Returns whether a type contains no other type.
 fn is_plain(data_type: &DataType) -> bool {
     is_supported(data_type) && !matches!(data_type, DataType::Map(..))
 }
 
-/// The fields of a map's entries.
+/// Returns the fields of a map's entries.
 fn key_and_value(data_type: &DataType) -> Option<(&FieldRef, &FieldRef)> {
     let DataType::Map(entries, _) = data_type else { return None };
     let DataType::Struct(fields) = entries.data_type() else { return None };
@@ -86,10 +86,10 @@ fn key_and_value(data_type: &DataType) -> Option<(&FieldRef, &FieldRef)> {
     }
 }
 
-/// Encodes a batch whose origins are of this scope. One without events has no columns.
+/// Encodes a batch with its origins, which belong to `scope`. A batch without events has no columns.
 ///
 /// # Errors
-/// When it is larger than a record can be.
+/// When the batch is larger than a record can be.
 pub(super) fn encode(scope: &str, batch: &Batch, compression: Compression) -> Result<Encoded, TooLarge> {
     if batch.charged_bytes() > BODY_BYTES_MAX / 2 || batch.rows() as u64 > u64::from(ROWS_MAX) {
         return Err(TooLarge);
@@ -120,7 +120,7 @@ fn encode_column(column: &Column, out: &mut Vec<u8>) {
     encode_array(column.values(), constant, out);
 }
 
-/// Flags, which of the values are null, and the values.
+/// Writes the flags, the bitmap of values that are not null, and the values.
 fn encode_array(values: &dyn Array, constant: u8, out: &mut Vec<u8>) {
     match values.nulls().filter(|nulls| nulls.null_count() > 0) {
         Some(nulls) => {
@@ -143,7 +143,7 @@ fn encode_array(values: &dyn Array, constant: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Where each map's entries end, then all keys and all values.
+/// Writes the end of each map's entries, then all keys and all values.
 fn write_maps(maps: &MapArray, out: &mut Vec<u8>) {
     let offsets = maps.value_offsets();
     let (begin, end) = (offsets[0], offsets[maps.len()]);
@@ -159,7 +159,7 @@ fn write_bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
     out.extend_from_slice(&bits.sliced()[..bits.len().div_ceil(8)]);
 }
 
-/// Ends and values. Values that already lie behind each other are copied in one piece.
+/// Writes ends and values. Copies adjacent values in one piece.
 fn write_views<T: ByteViewType>(array: &GenericByteViewArray<T>, out: &mut Vec<u8>) {
     let mut end = 0_u32;
     for (row, view) in array.views().iter().enumerate() {
@@ -189,7 +189,7 @@ fn write_views<T: ByteViewType>(array: &GenericByteViewArray<T>, out: &mut Vec<u
     run.flush(array.data_buffers(), out);
 }
 
-/// Bytes of one buffer that go out together.
+/// Adjacent bytes of one buffer, written in one piece.
 struct Run {
     buffer: usize,
     begin: usize,
@@ -205,9 +205,9 @@ impl Run {
     }
 }
 
-/// The scope and the origins at the beginning of a body; `None` if they make no sense.
+/// Decodes the scope and the origins at the beginning of a body; `None` if they are invalid.
 pub(super) fn decode_origins(bytes: &[u8]) -> Option<(&str, Origins)> {
-    /// What the shortest interval takes.
+    /// The bytes of the shortest interval.
     const INTERVAL_BYTES_MIN: usize = 18;
     let mut fields = Fields::new(bytes);
     let scope = fields.text()?;
@@ -224,7 +224,7 @@ pub(super) fn decode_origins(bytes: &[u8]) -> Option<(&str, Origins)> {
     (fields.left() == 0).then(|| (scope, Origins::new(intervals)))
 }
 
-/// The events of a put's body; `None` if it makes no sense. The batch keeps `body` alive.
+/// Decodes the events in a put's body; `None` if it is invalid. The batch keeps `body` alive.
 pub(super) fn decode(schema: &SchemaRef, rows: usize, origins_bytes: usize, body: &Buffer) -> Option<Batch> {
     let (_, origins) = decode_origins(body.get(..origins_bytes)?)?;
     let plain;
@@ -302,7 +302,7 @@ impl ColumnDecoder<'_> {
             offsets.push(end);
         }
         let total = *offsets.last()? as usize;
-        // Each entry takes four bytes at least, so more than are there is nonsense.
+        // Each entry takes at least one byte, so a larger total is invalid.
         if total > self.body.len() {
             return None;
         }
@@ -330,7 +330,7 @@ impl ColumnDecoder<'_> {
             if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                 builder.append_null();
             } else {
-                // The builder holds the view against the block, and text against UTF-8.
+                // The builder checks the view against the block, and text against UTF-8.
                 builder.try_append_view(block, begin, end.checked_sub(begin)?).ok()?;
             }
             begin = end;
@@ -341,7 +341,7 @@ impl ColumnDecoder<'_> {
     fn fixed(&mut self, data_type: &DataType, count: usize, nulls: Option<NullBuffer>) -> Option<ArrayRef> {
         let width = width(data_type)?;
         let bytes = self.bytes(count.checked_mul(width)?)?;
-        // Copied, since values want an alignment that the log does not give them.
+        // Copied, because the log does not align values as Arrow requires.
         let values = Buffer::from_slice_ref(bytes.as_slice());
         let data = arrow_data::ArrayData::builder(data_type.clone());
         let data = data.len(count).add_buffer(values).nulls(nulls).build().ok()?;

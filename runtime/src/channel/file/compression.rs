@@ -1,14 +1,14 @@
-//! How the columns of a put are compressed on disk.
+//! Compression of the columns of a put.
 //!
-//! What stands in front of them says which way was taken, so that a channel can be set to another one at any
-//! time. Columns that don't become smaller stay as they are.
+//! A byte before the columns names the method, so a channel's setting can be changed at any time. Columns that do
+//! not become smaller are stored uncompressed.
 
 use super::record::BODY_BYTES_MAX;
 
-/// How a channel compresses what it writes.
+/// How a channel compresses the columns of its puts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     #[default]
     None,
     /// LZ4, in its block format: little work, for disks that are slow.
@@ -21,12 +21,12 @@ const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
 const ZSTD: u8 = 2;
 const ZSTD_LEVEL: i32 = 1;
-/// The byte that says how, and the length of what was compressed.
+/// The byte for the method, and the uncompressed length.
 const HEADER_BYTES: usize = 5;
 
-/// What of a body is columns, and how they have to be undone.
+/// The columns in a body, and how to decompress them.
 pub(super) enum Columns<'a> {
-    /// They stand at the end of the body, from this byte on.
+    /// Uncompressed, from this offset to the end of the body.
     Plain(usize),
     Compressed {
         how: Compression,
@@ -36,14 +36,14 @@ pub(super) enum Columns<'a> {
 }
 
 impl Compression {
-    /// Puts the columns, which stand at the end of the body from `begin` on behind room for what is said
-    /// of them, into the form in which they are written.
+    /// Compresses the columns at the end of the body. They begin after the byte at `begin` that [`begin_columns`] has
+    /// added.
     pub(super) fn apply(self, body: &mut Vec<u8>, begin: usize) {
         let columns = &body[begin + 1..];
         let (kind, compressed) = match self {
             Compression::None => return,
             Compression::Lz4 => (LZ4, Some(lz4_flex::block::compress(columns))),
-            // It fails only when it has too little room, and it makes its own.
+            // It fails only if its buffer is too small, and it allocates a buffer of sufficient size.
             Compression::Zstd => (ZSTD, zstd::bulk::compress(columns, ZSTD_LEVEL).ok()),
         };
         let length = columns.len();
@@ -57,13 +57,13 @@ impl Compression {
     }
 }
 
-/// Makes room for what is said of columns that follow; they count as plain until they are compressed.
+/// Appends the byte for the method, before the columns are appended. Returns its offset.
 pub(super) fn begin_columns(body: &mut Vec<u8>) -> usize {
     body.push(PLAIN);
     body.len() - 1
 }
 
-/// What stands at the end of a body from `begin` on; `None` if it makes no sense.
+/// Finds the columns in a body, from `begin` on; `None` if the bytes are invalid.
 pub(super) fn read_columns(body: &[u8], begin: usize) -> Option<Columns<'_>> {
     let how = match *body.get(begin)? {
         PLAIN => return Some(Columns::Plain(begin + 1)),
@@ -81,7 +81,7 @@ pub(super) fn read_columns(body: &[u8], begin: usize) -> Option<Columns<'_>> {
     })
 }
 
-/// Undoes a compression; `None` if these bytes do not come from it, or from more or fewer than that.
+/// Decompresses `bytes`; `None` if they are invalid or do not decompress to `length` bytes.
 pub(super) fn decompress(how: Compression, length: usize, bytes: &[u8]) -> Option<Vec<u8>> {
     let plain = match how {
         Compression::None => bytes.to_vec(),

@@ -1,4 +1,4 @@
-//! Whether a channel's directory is encrypted, and whether that is what is asked for.
+//! Checks whether a channel's directory is encrypted, and whether the given keys fit.
 
 use std::io;
 
@@ -12,18 +12,18 @@ use crate::environment::storage::encrypted::{FillRandom, has_keys, is_encrypted,
 use crate::environment::storage::{Directory, Encrypted, Keys, KeysError, LockError, Storage};
 use crate::failure::Failure;
 
-/// Why a directory can't be used with the keys that are given, or without any. Nothing was changed.
+/// Why a directory can't be used with the given keys, or without keys. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum EncryptionError {
-    /// Another process has it.
+    /// Another process uses the directory.
     #[error("{place} is in use by {holder}; stop that agent first")]
     InUse {
         /// The directory.
         place: String,
-        /// The other's note.
+        /// The note of this process.
         holder: String,
     },
-    /// No key is given.
+    /// The directory is encrypted, and no key is given.
     #[error(
         "{place} is encrypted, and no key is given; nothing was changed: give the channel its key with `encrypt`, and `weir channel` with `--key-file`"
     )]
@@ -31,7 +31,7 @@ pub enum EncryptionError {
         /// The directory.
         place: String,
     },
-    /// A key is given that is not needed.
+    /// The directory is not encrypted, and a key is given.
     #[error(
         "{place} holds a channel that is not encrypted, and a key is given; nothing was changed: let the channel be drained without `encrypt`, or give the encrypted one a directory of its own"
     )]
@@ -39,7 +39,7 @@ pub enum EncryptionError {
         /// The directory.
         place: String,
     },
-    /// The data key has gone.
+    /// The file with the data key is missing.
     #[error(
         "{place} is encrypted, and its file `keys` is missing; nothing was changed: bring that file back from a backup, without it nothing here can be read"
     )]
@@ -47,7 +47,7 @@ pub enum EncryptionError {
         /// The directory.
         place: String,
     },
-    /// The data key can't be had.
+    /// The data key can't be read.
     #[error("{place}: {error}; nothing was changed{}", advice(error))]
     Keys {
         /// The directory.
@@ -56,14 +56,14 @@ pub enum EncryptionError {
         #[source]
         error: KeysError,
     },
-    /// The disk refused.
+    /// The disk failed.
     #[error("{place}: {what}")]
     Io {
         /// The directory.
         place: String,
         /// What was tried.
         what: String,
-        /// Why it was refused.
+        /// Why it failed.
         source: io::Error,
     },
 }
@@ -77,14 +77,14 @@ fn advice(error: &KeysError) -> &'static str {
     }
 }
 
-/// What a directory holds, as far as its names tell.
+/// What a directory contains, as far as its file names and one file tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
     /// No channel.
     Nothing,
     Plain,
     Encrypted,
-    /// Encrypted files, and not what they are encrypted with.
+    /// Encrypted files without the data key.
     EncryptedWithoutKeys,
 }
 
@@ -97,7 +97,7 @@ fn look<S: Storage>(storage: &S) -> Result<Holds, EncryptionError> {
     let names = storage.list().map_err(refused)?;
     let superblock = names.iter().find(|name| *name == SUPERBLOCK);
     let segment = || names.iter().find(|name| segment_number(name).is_some());
-    // The others are like the one.
+    // All files of a directory are either plain or encrypted.
     let Some(name) = superblock.or_else(segment) else { return Ok(Holds::Nothing) };
     match is_encrypted(storage, name).map_err(refused)? {
         true => Ok(Holds::EncryptedWithoutKeys),
@@ -105,7 +105,7 @@ fn look<S: Storage>(storage: &S) -> Result<Holds, EncryptionError> {
     }
 }
 
-/// Hands a storage on that is to be used as it is.
+/// Returns a storage that is to be used without encryption.
 ///
 /// # Errors
 /// When it is encrypted.
@@ -118,18 +118,18 @@ pub(super) fn plain<S: Storage>(storage: S) -> Result<S, EncryptionError> {
     }
 }
 
-/// Whether an encrypted directory is made where there is nothing.
+/// What to do if the directory has no channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Make,
     Refuse,
 }
 
-/// A storage that is encrypted with these keys. The directory is locked meanwhile: two that begin at
-/// once must not make a data key each.
+/// Opens a directory with these keys. Locks it meanwhile, so that two processes that start at once do not make two
+/// data keys.
 ///
 /// # Errors
-/// When it is in use or not encrypted, or the keys don't fit.
+/// When the directory is in use or not encrypted, or the keys don't fit.
 pub(super) fn encrypted<S: Storage>(
     storage: S,
     keys: &Keys,
@@ -161,7 +161,7 @@ fn unusable(place: String) -> impl FnOnce(KeysError) -> EncryptionError {
     }
 }
 
-/// The same storage to look at alone, which takes and changes nothing; none where there is no channel yet.
+/// Opens a directory for reading only, without a lock; `None` if there is no channel yet.
 fn looked_at<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>, EncryptionError> {
     let place = storage.place();
     match look(&storage)? {
@@ -175,11 +175,10 @@ fn looked_at<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>
 }
 
 impl FileChannel<Encrypted<Directory>> {
-    /// A channel in a directory of this machine that is encrypted. Nothing is touched before it is
-    /// opened.
+    /// Makes a channel in an encrypted directory of this machine. Nothing is touched before the channel is opened.
     ///
     /// # Errors
-    /// When it can't hold the type of its events.
+    /// When the channel can't hold the type of its events.
     pub fn encrypted(
         options: FileChannelOptions,
         keys: Keys,

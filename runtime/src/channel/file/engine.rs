@@ -1,5 +1,5 @@
-//! The engine: carries what the state has collected to the log, one turn after the other. A thread
-//! turns it in an agent, the simulator in its tests.
+//! The engine: writes what the state has collected to the log, one pass after the other. In an agent, a
+//! thread runs it; in simulations, the simulator does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,37 +11,37 @@ use crate::channel::Incarnation;
 use crate::environment::storage::Storage;
 use crate::routing::Acknowledgement;
 
-/// About how much is written with one sync.
+/// The approximate size of a group.
 const GROUP_BYTES: u64 = 8 << 20;
 
-/// The log of an open channel, and what is on its way there.
+/// The log of an open channel, with the puts that are being written to it.
 pub(super) struct Engine<S: Storage> {
     log: Log<S>,
     group_bytes: u64,
-    /// Collected, and not written since the disk is full.
+    /// Collected, and not written because the disk is full.
     group: Vec<Submitted>,
-    /// Under which the events of this run get their numbers, until the log says so.
+    /// The incarnation of this run, until it is written to the log.
     incarnation: Option<Incarnation>,
 }
 
-/// What a turn came to.
+/// The result of a pass.
 #[derive(Default)]
-pub(super) struct Turn {
-    /// Puts that are on disk: to be done, and not under a lock.
+pub(super) struct WritePass {
+    /// The acknowledgements of puts that are on disk, to be completed without a lock.
     pub(super) durable: Vec<Acknowledgement>,
-    /// The disk is full: puts wait until there is room.
+    /// The disk is full: puts wait until there is space.
     pub(super) full: Option<AppendError>,
-    /// The channel can't go on. What was submitted is dropped.
+    /// The channel can't go on. Submitted puts are dropped.
     pub(super) failed: Option<AppendError>,
 }
 
 pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // The state is changed by single calls that don't panic half-way.
+    // Each change of the state is a single call that does not panic half-way.
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<S: Storage> Engine<S> {
-    /// An engine for a log that was just opened, and a state that begins with it.
+    /// Makes an engine for a log that was just opened, and sets the state to the log's.
     pub(super) fn new(log: Log<S>, incarnation: Incarnation, state: &Mutex<State>) -> Engine<S> {
         let mut guard = lock(state);
         guard.open(&log.image, log.uuid, |low| {
@@ -53,25 +53,25 @@ impl<S: Storage> Engine<S> {
         Engine { log, group_bytes: GROUP_BYTES, group: Vec::new(), incarnation: Some(incarnation) }
     }
 
-    /// Writes what there is: puts, acknowledgements, and what follows from them.
-    pub(super) fn turn(&mut self, state: &Mutex<State>) -> Turn {
-        let mut turn = Turn::default();
-        if let Err(error) = self.write_all(state, &mut turn) {
+    /// Writes puts and acknowledgements, and a checkpoint if one is due.
+    pub(super) fn write_pending(&mut self, state: &Mutex<State>) -> WritePass {
+        let mut pass = WritePass::default();
+        if let Err(error) = self.write_all(state, &mut pass) {
             match error {
-                full @ AppendError::Full { .. } => turn.full = Some(full),
-                error => self.fail(state, &mut turn, error),
+                full @ AppendError::Full { .. } => pass.full = Some(full),
+                error => self.fail(state, &mut pass, error),
             }
         }
         let mut guard = lock(state);
         guard.settle_log(Arc::new(self.log.extents.clone()), self.log.used_bytes());
-        turn
+        pass
     }
 
-    /// Ends a channel that was not told to stop at once: acknowledgements and a checkpoint.
+    /// Closes the log after a last pass, with a checkpoint.
     pub(super) fn close(mut self, state: &Mutex<State>) -> Result<(), AppendError> {
-        let turn = self.turn(state);
-        drop(turn.durable);
-        if let Some(error) = turn.failed {
+        let pass = self.write_pending(state);
+        drop(pass.durable);
+        if let Some(error) = pass.failed {
             return Err(error);
         }
         self.log.close()?;
@@ -79,7 +79,7 @@ impl<S: Storage> Engine<S> {
             what: "writing acknowledgements",
             source: std::io::ErrorKind::StorageFull.into(),
         });
-        turn.full.or(kept_back).map_or(Ok(()), Err)
+        pass.full.or(kept_back).map_or(Ok(()), Err)
     }
 
     #[cfg(test)]
@@ -92,7 +92,7 @@ impl<S: Storage> Engine<S> {
         self.group_bytes = bytes;
     }
 
-    fn write_all(&mut self, state: &Mutex<State>, turn: &mut Turn) -> Result<(), AppendError> {
+    fn write_all(&mut self, state: &Mutex<State>, pass: &mut WritePass) -> Result<(), AppendError> {
         self.list_new_readers(state)?;
         let (unwritten, keep_for_optional) = {
             let mut guard = lock(state);
@@ -101,7 +101,7 @@ impl<S: Storage> Engine<S> {
             }
             (guard.unwritten(), guard.keep_for_optional())
         };
-        let written = self.write_puts(state, unwritten.as_ref(), turn);
+        let written = self.write_puts(state, unwritten.as_ref(), pass);
         #[cfg(weir_bug)]
         if put_back!("takes_fail_on_full_disk") && written.is_err() {
             return written.map(|_| ());
@@ -110,7 +110,7 @@ impl<S: Storage> Engine<S> {
             Ok(true) => None,
             Ok(false) => self.write_acknowledgements(state, unwritten.as_ref()).map(|()| None)?,
             Err(full @ AppendError::Full { .. }) => {
-                // Readers go on, and make room in the end.
+                // Readers go on, and their acknowledgements free space in the end.
                 self.write_acknowledgements(state, unwritten.as_ref())?;
                 Some(full)
             }
@@ -123,31 +123,31 @@ impl<S: Storage> Engine<S> {
         full.map_or(Ok(()), Err)
     }
 
-    /// Writes the puts, with the acknowledgements riding along. Says whether there were any.
+    /// Writes the puts of the group, and the acknowledgements with them. Returns whether it wrote anything.
     fn write_puts(
         &mut self,
         state: &Mutex<State>,
         unwritten: Option<&Unwritten>,
-        turn: &mut Turn,
+        pass: &mut WritePass,
     ) -> Result<bool, AppendError> {
         let Engine { log, group, incarnation, .. } = self;
         let Some(first) = group.first() else { return Ok(false) };
         let schema = first.batch.schema().clone();
         let acknowledged = unwritten.map(encode);
-        // The first numbers of a run come with its incarnation, in one write. A run that gives none has none.
+        // The run's incarnation is written with its first numbers, in one group. A run without numbers has none.
         let gives_numbers = group.iter().any(|put| put.sequence.is_some());
         let life = incarnation.filter(|_| gives_numbers).map(Incarnation::bytes);
         let mut drafts: Vec<Draft<'_>> = life.iter().map(|bytes| Draft::plain(Kind::Life, bytes)).collect();
         drafts.extend(group.iter().filter(|put| !put.body.is_empty()).map(draft));
         let mut durable = match drafts.is_empty() {
-            // What is known already is done when what came before it is.
+            // Puts that the log has already are acknowledged in their order.
             true => log.durable(),
             false => {
                 drafts.extend(acknowledged.as_deref().map(|body| Draft::plain(Kind::Acknowledge, body)));
                 log.append_puts(&drafts, &schema)?
             }
         };
-        let rode_along = !drafts.is_empty();
+        let wrote = !drafts.is_empty();
         drop(drafts);
         let mut guard = lock(state);
         if life.is_some() {
@@ -155,13 +155,13 @@ impl<S: Storage> Engine<S> {
             *incarnation = None;
             guard.lives = log.image.lives.clone();
         }
-        // Readers must not see a put before they know the segment that it is in.
+        // Readers have to know the segment of a put before they see the put.
         guard.settle_log(Arc::new(log.extents.clone()), log.used_bytes());
-        turn.durable = guard.publish(std::mem::take(group), &durable);
-        if let Some(unwritten) = unwritten.filter(|_| rode_along) {
+        pass.durable = guard.publish(std::mem::take(group), &durable);
+        if let Some(unwritten) = unwritten.filter(|_| wrote) {
             guard.written(unwritten);
         }
-        Ok(rode_along)
+        Ok(wrote)
     }
 
     fn write_acknowledgements(
@@ -173,7 +173,7 @@ impl<S: Storage> Engine<S> {
         let body = encode(unwritten);
         let oldest_goes = self.log.oldest_goes(false, &unwritten.acknowledged());
         if !self.log.may_spend(body.len() as u64, oldest_goes)? {
-            // The last room is for those that free a segment.
+            // The last space is kept for acknowledgements that allow a segment to be deleted.
             return Ok(());
         }
         self.log.append_others(&[Draft::plain(Kind::Acknowledge, &body)])?;
@@ -181,7 +181,7 @@ impl<S: Storage> Engine<S> {
         Ok(())
     }
 
-    /// Readers that came after the channel was opened: they begin with the oldest event.
+    /// Lists readers that were added after the channel was opened. They begin with the oldest event.
     fn list_new_readers(&mut self, state: &Mutex<State>) -> Result<(), AppendError> {
         let new: Vec<ReaderImage> = lock(state)
             .unlisted()
@@ -196,16 +196,16 @@ impl<S: Storage> Engine<S> {
         log.image.held.events = log.image.put.events - oldest.events_before;
         log.image.held.charged = log.image.put.charged - oldest.charged_before;
         lock(state).list_readers(log.image.held);
-        // Acknowledgements name readers by their place in the last checkpoint.
+        // Acknowledgement records refer to readers by their index in the last checkpoint.
         log.checkpoint(true, false)
     }
 
-    fn fail(&mut self, state: &Mutex<State>, turn: &mut Turn, error: AppendError) {
+    fn fail(&mut self, state: &Mutex<State>, pass: &mut WritePass, error: AppendError) {
         let dropped = lock(state).fail();
-        // Their acknowledgements fail by being dropped, which must not be under the lock.
+        // Dropping the puts fails their acknowledgements, which must not happen under the lock.
         drop(dropped);
         self.group.clear();
-        turn.failed = Some(error);
+        pass.failed = Some(error);
     }
 }
 
@@ -224,7 +224,7 @@ fn draft(put: &Submitted) -> Draft<'_> {
     }
 }
 
-/// An error and its causes.
+/// Returns the message of an error with its causes.
 pub(super) fn reason(error: &AppendError) -> String {
     match error {
         AppendError::Full { what, source } | AppendError::Failed { what, source } => {

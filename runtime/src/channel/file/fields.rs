@@ -1,6 +1,6 @@
-//! Little-endian numbers and short texts in bytes that may be hostile.
+//! Reads little-endian numbers and short texts from bytes that may have any content.
 
-/// Reads fields one behind the other; `None` when the bytes end too early.
+/// Reads fields one after the other; `None` when the bytes end too early.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a> {
     rest: &'a [u8],
@@ -41,7 +41,7 @@ impl<'a> Fields<'a> {
         self.array()
     }
 
-    /// A text of at most 65,535 bytes behind its length.
+    /// Reads a text of at most 65,535 bytes, preceded by its length.
     pub(super) fn text(&mut self) -> Option<&'a str> {
         let length = self.u16()?;
         std::str::from_utf8(self.bytes(usize::from(length))?).ok()
@@ -52,7 +52,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Appends a text behind its length; what is beyond 65,535 bytes is cut off.
+/// Appends a text, preceded by its length. Cuts the text after 65,535 bytes.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     let mut end = text.len().min(usize::from(u16::MAX));
     while !text.is_char_boundary(end) {
@@ -62,7 +62,7 @@ pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&text.as_bytes()[..end]);
 }
 
-/// CRC-32C of the parts in their order.
+/// Returns the CRC-32C of the parts in their order.
 pub(super) fn checksum(parts: &[&[u8]]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     parts.iter().for_each(|part| digest.update(part));

@@ -82,7 +82,7 @@ impl<S: Storage> FileChannel<S> {
         Err(Failure::permanent(divergence))
     }
 
-    /// See [`Channel::accepts`](crate::channel::Channel::accepts).
+    /// See [`Channel::accepts_loss`](crate::channel::Channel::accepts_loss).
     pub(super) fn has_accepted(&self, reader: &str, recovered: &Recovered) -> bool {
         let Some(storage) = self.shared.storage.get() else { return false };
         // What can't be read is not accepted.

@@ -1,23 +1,23 @@
-//! The image: what the log says, apart from the events. A checkpoint record holds one; the
-//! records behind it change it, in the same way when they are written and when they are read back.
+//! The image: the content of the log without the events. A checkpoint record holds an image; each later
+//! record changes it, in the same way when the record is written and when it is read back.
 //!
 //! ```text
-//! acknowledge  u64 events and u64 charged bytes that nobody needs any more, u32 count, then for
-//!              each: u32 place of the reader in the checkpoint's list, low, runs; then for each: u64 mark
+//! acknowledge  u64 events and u64 charged bytes released by all required readers, u32 count, then for
+//!              each: u32 index of the reader in the checkpoint's list, low, runs; then for each: u64 mark
 //! checkpoint   text owner, u64 events and u64 charged bytes held,
 //!              u32 readers, for each: text name, u8 1 if required, low, runs
 //!              u32 positions, for each: text scope, text partition, u64 through, u64 sequence
 //!              of the put that moved it,
 //!              16 bytes identity, u8 flags: 1 accepts strangers, for each reader: u64 mark, lives
-//! life         16 bytes incarnation of the events behind it
-//! lives        u8 1 if others were forgotten, u64 their highest number, u32 count, then for each:
+//! life         16 bytes incarnation of the events after it
+//! lives        u8 1 if some were forgotten, u64 their highest number, u32 count, then for each:
 //!              16 bytes incarnation, u64 events put before it, u64 shift
 //! low          u64 sequence, u64 segment, u64 offset: the reader has all puts before the
-//!              sequence; the place is where to look for it
-//! runs         u32 count, then for each u64 first, u64 last: sequences that it has beyond
+//!              sequence; segment and offset are where to look for this put
+//! runs         u32 count, then for each u64 first, u64 last: later sequences that the reader has
 //! ```
 //!
-//! In version 1 of the format there are no lives, and bodies end before the identity and the marks.
+//! In version 1 of the format, bodies end before the identity and the marks, and there are no lives.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ use super::segment::{Place, Uuid};
 use crate::batch::{PARTITIONS_MAX, Partition, to_forget};
 use crate::channel::{Demand, Incarnation};
 
-/// A reader holds no put that is this far behind the newest that it has.
+/// A reader's first missing put may be at most this far before the newest put that the reader has taken.
 pub(super) const WINDOW_MAX: u64 = 1 << 26;
 const READERS_MAX: usize = 1 << 10;
 const LOW_BYTES: usize = 24;
@@ -45,59 +45,59 @@ pub(super) struct Low {
     pub(super) place: Place,
 }
 
-/// What a reader has acknowledged.
+/// The puts that a reader has acknowledged.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ReaderImage {
     pub(super) name: String,
     pub(super) demand: Demand,
     pub(super) low: Low,
-    /// At `low` or beyond.
+    /// Sequences from `low` on.
     pub(super) done: RoaringTreemap,
-    /// How far the memory of the sink behind it was at least.
+    /// The highest mark that the sink's ledger is known to have had.
     pub(super) mark: u64,
 }
 
-/// How far a partition is stored.
+/// The last stored position of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) through: u64,
-    /// The sequence at which it was moved last.
+    /// The sequence of the put that moved it last.
     pub(super) moved: u64,
-    /// The run of a source that moved it; zero for one of an earlier life. Not written down.
+    /// The run of a source that moved it; zero for a run of an earlier process. Not stored.
     pub(super) run: u64,
 }
 
-/// Positions by scope (the source, and which of its ways into the channel) and partition.
+/// Positions by scope (the source with one of its paths into the channel) and partition.
 pub(super) type Positions = BTreeMap<(String, Partition), Position>;
 
-/// Events and charged bytes.
+/// A number of events and their charged bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Amount {
     pub(super) events: u64,
     pub(super) charged: u64,
 }
 
-/// What the log says up to a record.
+/// The content of the log up to a record, without the events.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Image {
     /// The pipeline that the channel belongs to.
     pub(super) owner: String,
-    /// The next put's.
+    /// The sequence of the next put.
     pub(super) next_sequence: u64,
-    /// Put since the beginning.
+    /// All events put since the channel was created.
     pub(super) put: Amount,
-    /// Put, and not yet acknowledged by every required reader.
+    /// The events that not every required reader has acknowledged.
     pub(super) held: Amount,
     pub(super) readers: Vec<ReaderImage>,
     pub(super) positions: Positions,
-    /// By which others know the channel; that of its first log, if the image does not say it.
+    /// The channel's identity for sinks and sources; the UUID of its first log if the image has none.
     pub(super) identity: Option<Uuid>,
-    /// A sink that knows other channels may know nothing of this one.
+    /// Whether a sink that knows other channels may know nothing of this one.
     pub(super) accepts_strangers: bool,
     pub(super) lives: Lives,
 }
 
-/// What one reader has acknowledged since the last time.
+/// The puts that one reader has acknowledged since the last acknowledgement record.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Acknowledged {
     pub(super) reader: usize,
@@ -118,7 +118,7 @@ impl Amount {
     }
 }
 
-/// Moves a position on, never back, and forgets the oldest ones when there are too many. Says how many it forgot.
+/// Moves a position forward, never back. Forgets the oldest positions if there are too many, and returns how many.
 pub(super) fn move_position(positions: &mut Positions, key: (String, Partition), to: Position) -> usize {
     let before = positions.get(&key).map_or(0, |position| position.through);
     positions.insert(key, Position { through: to.through.max(before), ..to });
@@ -134,7 +134,7 @@ impl Image {
     /// Applies a record.
     ///
     /// # Errors
-    /// When the record makes no sense here; the image may then be changed in part.
+    /// When the record contradicts the image, which may then be partly changed.
     pub(super) fn apply(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
         if header.kind == Kind::Checkpoint {
             *self = Image::decode(header, body).ok_or("the checkpoint makes no sense")?;
@@ -157,7 +157,7 @@ impl Image {
         }
     }
 
-    /// The highest number that was given to an event.
+    /// Returns the highest number that was given to an event.
     pub(super) fn highest_number(&self) -> u64 {
         self.lives.highest(self.put.events)
     }
@@ -191,7 +191,7 @@ impl Image {
         Ok(())
     }
 
-    /// The body of a checkpoint record.
+    /// Encodes the body of a checkpoint record.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write_text(&mut out, &self.owner);
@@ -215,11 +215,11 @@ impl Image {
         out.push(u8::from(self.accepts_strangers));
         self.readers.iter().for_each(|reader| out.extend_from_slice(&reader.mark.to_le_bytes()));
         self.lives.encode(&mut out);
-        assert_eq!(self.contradiction(), None, "an image that could not be read back");
+        assert_eq!(self.contradiction(), None, "the image violates an invariant");
         out
     }
 
-    /// The image of a checkpoint record.
+    /// Decodes the body of a checkpoint record.
     pub(super) fn decode(header: &RecordHeader, body: &[u8]) -> Option<Image> {
         let mut fields = Fields::new(body);
         let owner = fields.text()?.to_owned();
@@ -264,7 +264,7 @@ impl ReaderImage {
         ReaderImage { name: name.to_owned(), demand, low, done: RoaringTreemap::new(), mark: 0 }
     }
 
-    /// Whether the reader has this put.
+    /// Returns whether the reader has acknowledged a put.
     pub(super) fn has(&self, sequence: u64) -> bool {
         sequence < self.low.sequence || self.done.contains(sequence)
     }
@@ -279,7 +279,7 @@ impl ReaderImage {
     }
 }
 
-/// The body of an acknowledge record.
+/// Encodes the body of an acknowledge record.
 pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[&Acknowledged]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&released.events.to_le_bytes());
@@ -349,7 +349,7 @@ fn write_runs(out: &mut Vec<u8>, done: &RoaringTreemap) {
     out[count_at..count_at + 4].copy_from_slice(&count.to_le_bytes());
 }
 
-/// Runs in ascending order, of sequences in `from..below`.
+/// Reads runs in ascending order, of sequences in `from..below`.
 fn read_runs(fields: &mut Fields<'_>, from: u64, below: u64) -> Option<RoaringTreemap> {
     let count = fields.u32()? as usize;
     let mut runs = Fields::new(fields.bytes(count.checked_mul(RUN_BYTES)?)?);
@@ -481,10 +481,10 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_positions_those_that_moved_longest_ago_are_forgotten() {
+    fn the_positions_idle_the_longest_are_forgotten_when_there_are_too_many() {
         let key = |name: usize| (String::new(), Partition::new(name.to_string()));
         let position = |moved| Position { through: 1, moved, run: 0 };
-        // Many move with one put.
+        // Several partitions move with each put.
         let all = (0..PARTITIONS_MAX).map(|name| (key(name), position(name as u64 / 1_000)));
         let mut positions: Positions = all.collect();
         let moved = PARTITIONS_MAX as u64;

@@ -1,11 +1,11 @@
-//! What holds of an image at any time: asserted before one is written, and checked in one that was read.
+//! Invariants of an image: asserted before it is written, and checked after it was read.
 
 use std::collections::BTreeSet;
 
 use super::image::{Image, ReaderImage};
 
 impl Image {
-    /// What can't be so, if anything.
+    /// Returns the invariant that the image violates, if there is one.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let Image { next_sequence, put, held, readers, lives, .. } = self;
         if held.events > put.events || held.charged > put.charged {

@@ -1,22 +1,22 @@
-//! Lives: under which incarnation a channel gave its events their numbers.
+//! The incarnations of a channel, with the numbers that the channel has given to events in each.
 //!
-//! The number of an event is how many events were put before it, plus one, plus the shift of its life. A
-//! shift is zero until a repair: a log that is written anew has fewer events than were put, and goes on
-//! beyond the highest number that anybody may have seen.
+//! The number of an event is the count of events put before it, plus one, plus the shift of its incarnation. A
+//! shift is zero until a repair: a log that a repair has written again has fewer events than were put, and
+//! continues after the highest number that a reader may have seen.
 
 use super::fields::Fields;
 use crate::channel::Incarnation;
 
-/// As many lives are remembered. Of more, the oldest ones go.
+/// The most incarnations that are remembered. The oldest ones are forgotten.
 const LIVES_MAX: usize = 256;
-/// As many shifts can be read; a repair makes one for each hole.
+/// The most shifts that can be read; a repair makes one for each gap.
 pub(super) const SHIFTS_MAX: usize = 4096;
 const LIFE_BYTES: usize = 32;
 
-/// Sixteen bytes that nobody else has.
+/// Returns sixteen random bytes.
 pub(super) fn drawn() -> [u8; 16] {
     let mut bytes = [0; 16];
-    // Without the system's chance, the time tells runs apart.
+    // If the system has no random bytes, the time tells runs apart.
     if getrandom::fill(&mut bytes).is_err() {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         bytes = now.map_or(0, |since| since.as_nanos()).to_le_bytes();
@@ -24,37 +24,37 @@ pub(super) fn drawn() -> [u8; 16] {
     bytes
 }
 
-/// A run of a channel in which it gave numbers.
+/// An incarnation, with the events that have their numbers from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Life {
     pub(super) incarnation: Incarnation,
-    /// Events put before its first one.
+    /// The number of events put before its first event.
     pub(super) begins: u64,
-    /// What its numbers are higher by than the count of events.
+    /// The difference between an event's number and the count of events put up to it.
     pub(super) shift: u64,
 }
 
 impl Life {
-    /// The highest number that was given before.
+    /// Returns the highest number that was given before this incarnation.
     pub(super) fn number_before(&self) -> u64 {
         self.begins.saturating_add(self.shift)
     }
 }
 
-/// The lives of a channel, oldest first.
+/// The incarnations of a channel, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lives {
     lives: Vec<Life>,
-    /// The highest number of those that were forgotten, if any were.
+    /// The highest number given in a forgotten incarnation, if there is one.
     forgotten: Option<u64>,
 }
 
-/// What a channel lacks of what somebody else has had of it.
+/// The events that a reader or source has seen and that the channel lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lacks {
-    /// The events with the numbers behind `after`, up to `through`.
+    /// The events with the numbers above `after`, up to `through`.
     Events { after: u64, through: u64 },
-    /// The life in which the event `through` got its number.
+    /// The incarnation in which the event `through` got its number.
     Life { through: u64 },
 }
 
@@ -63,41 +63,41 @@ impl Lives {
         self.lives.last().map(|life| life.incarnation)
     }
 
-    /// How many lives and shifts are remembered.
+    /// Returns the number of remembered incarnations and shifts.
     pub(super) fn len(&self) -> usize {
         self.lives.len()
     }
 
-    /// The lives, oldest first.
+    /// Returns the incarnations, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Life> {
         self.lives.iter()
     }
 
-    /// Whether this incarnation is one of them; unknown when it may be one of those that were forgotten.
+    /// Returns whether the channel has had this incarnation; `None` if it may be a forgotten one.
     pub(super) fn know(&self, incarnation: Incarnation) -> Option<bool> {
         let found = self.lives.iter().any(|life| life.incarnation == incarnation);
         (found || self.forgotten.is_none()).then_some(found)
     }
 
-    /// What the number of the next event is higher by than the count, when so many events were put before it.
+    /// Returns the shift of the next event when `events_before` events were put.
     pub(super) fn shift(&self, events_before: u64) -> u64 {
         let behind = self.lives.partition_point(|life| life.begins <= events_before);
         behind.checked_sub(1).map_or(0, |index| self.lives[index].shift)
     }
 
-    /// Below which number all numbers were given, when so many events were put.
+    /// Returns the highest number given when `events` events were put.
     pub(super) fn highest(&self, events: u64) -> u64 {
         events.saturating_add(self.shift(events))
     }
 
-    /// Begins another life with the next event.
+    /// Begins another incarnation with the next event.
     pub(super) fn begin(&mut self, incarnation: Incarnation, events_before: u64) {
         let shift = self.shift(events_before);
         self.push(Life { incarnation, begins: events_before, shift });
     }
 
-    /// Adds a life behind the others. When there are too many, the oldest one goes whose numbers follow from
-    /// the next one's shift as well.
+    /// Adds an incarnation after the others. If there are too many, forgets the oldest one that has the same shift as
+    /// the next: the numbers of its events still follow from the next one's shift.
     pub(super) fn push(&mut self, life: Life) {
         let (begins, shift) = self.lives.last().map_or((0, 0), |last| (last.begins, last.shift));
         self.lives.push(Life { begins: life.begins.max(begins), shift: life.shift.max(shift), ..life });
@@ -111,7 +111,7 @@ impl Lives {
         }
     }
 
-    /// What the channel lacks, which has put so many events, of what somebody has had of it.
+    /// Returns what a channel of `events` events lacks for someone who has seen events through this number.
     pub(super) fn lacks(&self, events: u64, through: u64, incarnation: Option<Incarnation>) -> Option<Lacks> {
         #[cfg(weir_bug)]
         if put_back!("numbers_given_twice") {
@@ -126,12 +126,12 @@ impl Lives {
             let long_ago = self.forgotten.is_some_and(|forgotten| through <= forgotten);
             return (!long_ago).then_some(Lacks::Life { through });
         };
-        // A sink stores its events under the present incarnation, also those of earlier ones.
+        // A sink records its present incarnation for all events, also for those of earlier incarnations.
         let after = self.lives.get(index + 1)?.number_before();
         (through > after).then_some(Lacks::Events { after, through })
     }
 
-    /// Makes it so that nothing is lacking: what comes after has higher numbers.
+    /// Changes the shifts so that nothing is missing any more: later events get higher numbers.
     pub(super) fn give_up(&mut self, events: u64, through: u64, incarnation: Option<Incarnation>) {
         let known = incarnation
             .and_then(|incarnation| self.lives.iter().rposition(|life| life.incarnation == incarnation));
@@ -145,7 +145,7 @@ impl Lives {
         }
     }
 
-    /// Begins another life whose numbers are higher than this one.
+    /// Begins another incarnation, whose numbers are all above `through`.
     pub(super) fn begin_beyond(&mut self, incarnation: Incarnation, events: u64, through: u64) {
         let shift = self.shift(events).max(through.saturating_sub(events));
         self.push(Life { incarnation, begins: events, shift });
@@ -162,7 +162,7 @@ impl Lives {
         }
     }
 
-    /// Lives in their order, none of which begins behind this count of events.
+    /// Reads incarnations. They have to be in order, and none may begin after `events` events.
     pub(super) fn decode(fields: &mut Fields<'_>, events: u64) -> Option<Lives> {
         let forgotten = match (fields.u8()?, fields.u64()?) {
             (0, _) => None,
@@ -189,13 +189,13 @@ impl Lives {
     }
 }
 
-/// Keeps the numbers of events that are written into a log anew, with holes between them.
+/// Keeps the numbers of events when a repair writes them into a new log, with gaps between them.
 pub(super) struct Numbering<'a> {
     old: &'a Lives,
-    /// Of the old lives, those that the new log has.
+    /// The number of old incarnations that the new log has.
     taken: usize,
     new: Lives,
-    /// The incarnation that the new log ends with, and the number beyond which it goes on.
+    /// The last incarnation of the new log, and the number after which it continues.
     incarnation: Incarnation,
     through: u64,
 }
@@ -206,7 +206,7 @@ impl<'a> Numbering<'a> {
         Numbering { old, taken: 0, new, incarnation, through }
     }
 
-    /// An event before which so many were put into the old log comes behind so many in the new one.
+    /// Keeps the number of an event that `old_before` events precede in the old log and `new_before` in the new one.
     pub(super) fn keep(&mut self, old_before: u64, new_before: u64) {
         let before = self.old.highest(old_before);
         self.take(before, new_before);
@@ -214,14 +214,14 @@ impl<'a> Numbering<'a> {
         if self.new.shift(new_before) >= shift {
             return;
         }
-        // Too many holes: what comes behind them gets numbers that nobody has seen.
+        // Too many gaps: the events after this gap get new numbers that no reader has seen.
         let too_many = self.new.len() >= SHIFTS_MAX;
         let shift = if too_many { self.through.saturating_sub(new_before).max(shift) } else { shift };
         let incarnation = self.new.last().unwrap_or(self.incarnation);
         self.new.push(Life { incarnation, begins: new_before, shift });
     }
 
-    /// Takes the lives over whose numbers begin before this one.
+    /// Copies the old incarnations whose numbers begin at or before `before`.
     fn take(&mut self, before: u64, new_before: u64) {
         for life in self.old.lives.iter().skip(self.taken) {
             if life.number_before() > before {
@@ -233,7 +233,7 @@ impl<'a> Numbering<'a> {
         }
     }
 
-    /// The lives of the new log, which has so many events.
+    /// Returns the incarnations of the new log, which has `events` events.
     pub(super) fn end(mut self, events: u64) -> Lives {
         self.take(u64::MAX, events);
         self.new.begin_beyond(self.incarnation, events, self.through);
@@ -249,7 +249,7 @@ mod tests {
         Incarnation::from_bytes([byte; 16])
     }
 
-    /// Three lives, which begin with the events 1, 101 and 301.
+    /// Three incarnations, which begin with the events 1, 101 and 301.
     fn three() -> Lives {
         let mut lives = Lives::default();
         [(1, 0), (2, 100), (3, 300)].into_iter().for_each(|(byte, before)| lives.begin(id(byte), before));
@@ -272,7 +272,7 @@ mod tests {
         let events = |after, through| Some(Lacks::Events { after, through });
         assert_eq!(lives.lacks(400, 401, Some(id(3))), events(400, 401));
         assert_eq!(lives.lacks(400, 500, None), events(400, 500));
-        // It went on from an earlier state.
+        // The channel continued from an earlier state.
         assert_eq!(lives.lacks(400, 350, Some(id(2))), events(300, 350));
         assert_eq!(lives.lacks(400, 10, Some(id(9))), Some(Lacks::Life { through: 10 }));
         assert_eq!(Lives::default().lacks(400, 10, Some(id(9))), Some(Lacks::Life { through: 10 }));
@@ -303,7 +303,7 @@ mod tests {
     fn what_is_written_anew_keeps_its_numbers() {
         let old = three();
         let mut numbering = Numbering::new(&old, id(9), 400);
-        // Of 400 events, those from 51 to 120, and from 310 to 350 are left, in puts of ten.
+        // Of 400 events, the events 51 to 120 and 310 to 350 are left, in puts of ten.
         let kept = (50..120).step_by(10).chain((309..350).step_by(10));
         let kept: Vec<(u64, u64)> = kept.enumerate().map(|(put, old)| (old, put as u64 * 10)).collect();
         kept.iter().for_each(|(old, new)| numbering.keep(*old, *new));

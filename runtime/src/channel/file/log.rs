@@ -1,17 +1,17 @@
-//! The log: segments on a storage, written by one owner in groups that are synced one by one.
+//! The log: segments on a storage, written by one owner. Records are written in groups, and each group is synced.
 //!
-//! What it does with the disk follows from what it is told and nothing else, so that it runs the
-//! same on a simulated one. It keeps these:
+//! The log's calls to the disk depend on nothing but its inputs, so it behaves in the same way on a simulated disk.
+//! It keeps these rules:
 //!
-//! - At most one group is not synced. So a record that can't be read is a torn tail if nothing
-//!   was begun behind it, and damage otherwise.
-//! - A page is written once, but for the copy that recovery makes of the last group in its place.
-//! - When a sync fails, nothing is written to that file any more: the group is written again, from
-//!   memory, into a new segment, whose header says where the log ended in the one before.
-//! - A segment's header and name are safe before its first group is written; the superblock is safe
+//! - At most one group is not synced. So a record that can't be read is a torn tail if no later group
+//!   was begun, and damage otherwise.
+//! - A page is written once. The only exception: recovery writes the last group again at the same offset.
+//! - When a sync fails, nothing more is written to that file: the group is written again, from
+//!   memory, into a new segment, whose header tells where the log ends in the previous segment.
+//! - A segment's header and name are synced before its first group is written; the superblock is synced
 //!   before a segment that it no longer needs is unlinked.
-//! - One empty segment is kept in reserve while puts are taken, so that a full disk can still write
-//!   down acknowledgements, until there is room again.
+//! - While puts are accepted, one empty segment is kept as a spare, so that acknowledgements can be written even
+//!   when the disk is full, until they free space.
 
 mod maintenance;
 
@@ -32,37 +32,37 @@ use crate::failure::is_outage;
 
 pub(super) use maintenance::{SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies};
 
-/// How often a group is written again into a new segment before the channel gives up.
+/// The most times that a group is written again into a new segment before the channel fails.
 const ATTEMPTS_MAX: usize = 3;
 const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
 
-/// The sizes that a log keeps to, in bytes.
+/// The sizes that the log is configured with, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogSizes {
-    /// Of a segment's file; one that has to hold a larger group is larger.
+    /// The size of a segment's file; a segment for a larger group is larger.
     pub(super) segment_bytes: u64,
-    /// Of what is written between two checkpoints: the most that recovery reads.
+    /// The bytes that are written between two checkpoints: the most that recovery has to read.
     pub(super) checkpoint_bytes: u64,
 }
 
-/// Why something could not be written.
+/// Why a group could not be written.
 #[derive(Debug, Error)]
 pub(super) enum AppendError {
-    /// The disk is full, or the system has run out of something else: it can be tried again.
+    /// The disk is full, or another resource of the system is used up: the group can be written later.
     #[error("{what}")]
     Full { what: &'static str, source: io::Error },
-    /// The disk has failed, again and again.
+    /// The disk has failed repeatedly.
     #[error("{what}")]
     Failed { what: &'static str, source: io::Error },
-    /// The log would contradict itself.
+    /// The records would contradict the log.
     #[error("{0}")]
     Defect(&'static str),
-    /// What was written is where no start finds it.
+    /// The group was written to a file that the next start would not find.
     #[error("{GONE}")]
     Gone,
 }
 
-/// What is said where the directory is not in its place any more.
+/// The message when the directory is no longer at its path.
 pub(super) const GONE: &str = "it was removed, moved away or replaced while it was in use";
 
 impl AppendError {
@@ -91,23 +91,23 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The witness that a group is on disk. Only the log makes one, and only after the sync.
+/// Proves that a group is on disk. Only the log makes one, and only after the sync.
 #[derive(Debug)]
 pub(super) struct Durable {
-    /// For each record of the group, where it is and where the next one begins.
+    /// For each record of the group, its place and the place of the next record.
     pub(super) places: Vec<(Place, Place)>,
     _made_by_the_log: (),
 }
 
-/// A segment of the log that is not deleted.
+/// A segment of the log that was not deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) first_sequence: u64,
     pub(super) events_before: u64,
     pub(super) charged_before: u64,
-    /// Behind the header.
+    /// The offset of the first record.
     pub(super) begin: u64,
-    /// Behind the last group that is synced.
+    /// The offset after the last synced group.
     pub(super) end: u64,
     pub(super) file_bytes: u64,
     pub(super) schema: SchemaRef,
@@ -127,13 +127,13 @@ impl Extent {
     }
 }
 
-/// The segment that is written to.
+/// The segment that records are appended to.
 pub(super) struct Active<F> {
     pub(super) number: u64,
     pub(super) file: F,
     /// The checksum of the log's last record.
     pub(super) chain: u32,
-    /// The log goes on in another segment.
+    /// The log continues in another segment.
     pub(super) sealed: bool,
 }
 
@@ -148,18 +148,18 @@ pub(super) struct Log<S: Storage> {
     pub(super) superblock: Superblock,
     pub(super) superblock_file: S::File,
     pub(super) spare: Option<S::File>,
-    /// No segment had this number or a higher one.
+    /// No segment has had this number or a higher one.
     pub(super) next_number: u64,
     pub(super) since_checkpoint: u64,
-    /// What is kept free in a segment for a checkpoint and a seal.
+    /// The bytes that puts leave free in a segment, for a checkpoint and a seal.
     pub(super) reserve: u64,
-    /// How often a sync failed and its group was written again.
+    /// The number of groups that were written again after a failure.
     pub(super) rewritten: u64,
-    /// Held for as long as the log is.
+    /// Held until the log is closed.
     pub(super) _lock: S::Lock,
 }
 
-/// The bytes that a group of records with bodies of these lengths takes.
+/// Returns the bytes of a group of records with bodies of these lengths.
 pub(super) fn group_bytes(bodies: impl Iterator<Item = u64>) -> u64 {
     page_up(bodies.map(record_span).sum())
 }
@@ -170,7 +170,7 @@ impl<S: Storage> Log<S> {
         Place { segment: number, offset: self.extents[&number].end }
     }
 
-    /// The witness that everything that was appended is on disk, which it always is.
+    /// Returns a proof for a group without records: everything appended so far is on disk.
     pub(super) fn durable(&self) -> Durable {
         Durable { places: Vec::new(), _made_by_the_log: () }
     }
@@ -179,16 +179,16 @@ impl<S: Storage> Log<S> {
         &self.extents[&self.active.number].schema
     }
 
-    /// Writes one group that has puts in it, with events of this schema, and syncs it.
+    /// Appends one group that contains puts with events of this schema, and syncs it.
     ///
     /// # Errors
-    /// When the disk is full, after which nothing has changed; or it fails for good.
+    /// When the disk is full, after which the log is unchanged; or when the disk fails permanently.
     pub(super) fn append_puts(
         &mut self,
         drafts: &[Draft<'_>],
         schema: &SchemaRef,
     ) -> Result<Durable, AppendError> {
-        self.keep_a_spare()?;
+        self.ensure_spare()?;
         let bytes = group_bytes(drafts.iter().map(|draft| draft.body.len() as u64));
         if !self.has_room(bytes + self.reserve) || self.schema() != schema {
             self.rotate(bytes, &schema.clone(), Seal::Write)?;
@@ -200,10 +200,10 @@ impl<S: Storage> Log<S> {
         self.write_somewhere(drafts, bytes)
     }
 
-    /// Writes one group without puts and syncs it. It may use what is kept for it on a full disk.
+    /// Appends one group without puts and syncs it. On a full disk, uses the space that puts leave free and the spare.
     ///
     /// # Errors
-    /// When the disk is full beyond that, after which nothing has changed; or it fails for good.
+    /// When that space is used up, after which the log is unchanged; or when the disk fails permanently.
     pub(super) fn append_others(&mut self, drafts: &[Draft<'_>]) -> Result<Durable, AppendError> {
         let bytes = group_bytes(drafts.iter().map(|draft| draft.body.len() as u64));
         if !self.has_room(bytes) {
@@ -218,7 +218,7 @@ impl<S: Storage> Log<S> {
         !self.active.sealed && extent.end + bytes <= extent.file_bytes
     }
 
-    /// Writes a group into the active segment, or into a new one when that fails.
+    /// Writes a group into the active segment. After a failure, writes it into a new segment.
     fn write_somewhere(&mut self, drafts: &[Draft<'_>], bytes: u64) -> Result<Durable, AppendError> {
         let mut attempts = 0;
         loop {
@@ -234,7 +234,7 @@ impl<S: Storage> Log<S> {
             }
             attempts += 1;
             self.rewritten += 1;
-            warn!("writing to {file} failed: {source}; what it was is written again into another segment");
+            warn!("writing to {file} failed: {source}; the group is written again into another segment");
             let schema = self.schema().clone();
             self.rotate(bytes, &schema, Seal::Omit)?;
         }
@@ -264,12 +264,12 @@ impl<S: Storage> Log<S> {
         Ok(Durable { places, _made_by_the_log: () })
     }
 
-    /// Looks whether the next start finds what was just written: somebody may have removed the directory, which
-    /// neither a write nor a sync notices. It costs two calls that wait for no disk.
+    /// Checks that the next start would find what was just written. Neither a write nor a sync notices that the
+    /// directory was removed. The check costs two calls that do not wait for the disk.
     fn check_place(&self) -> Result<(), WriteError> {
         let name = segment_name(self.active.number);
         let reached = self.storage.is_reached(&self.active.file, &name);
-        // Whoever may not look it up has to believe it.
+        // If the lookup itself is refused, the segment is taken to be in place.
         match reached.unwrap_or(true) || put_back!("removed_directory_believed") {
             true => Ok(()),
             false => Err(WriteError::Gone),
@@ -312,8 +312,8 @@ impl<S: Storage> Log<S> {
             };
             let (bytes, sum) = header.encode(&self.uuid, place);
             let read = RecordHeader::decode(&bytes, &self.uuid, place);
-            assert_eq!(read, Some((header, sum)), "a record that could not be read back");
-            assert_eq!(place.offset % RECORD_ALIGNMENT, 0, "a record that would not be looked for");
+            assert_eq!(read, Some((header, sum)), "the record can't be read back");
+            assert_eq!(place.offset % RECORD_ALIGNMENT, 0, "the record is not aligned");
             chain = sum;
             if draft.rows > 0 {
                 sequence += 1;
@@ -328,7 +328,7 @@ impl<S: Storage> Log<S> {
         LaidOut { records, end: place, chain }
     }
 
-    /// Goes on in a new segment with room for a group of this many bytes.
+    /// Continues the log in a new segment with space for a group of this many bytes.
     fn rotate(&mut self, bytes: u64, schema: &SchemaRef, seal: Seal) -> Result<(), AppendError> {
         let least = header_bytes(schema) + bytes + self.reserve;
         let file_bytes = page_up(self.sizes.segment_bytes.max(least));
@@ -364,7 +364,7 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// A segment whose header and name are safe.
+    /// Makes a segment whose header and name are synced.
     fn make_segment(&mut self, header: &SegmentHeader) -> io::Result<S::File> {
         let name = segment_name(header.number);
         let spare = match header.file_bytes == self.sizes.segment_bytes {
@@ -377,7 +377,7 @@ impl<S: Storage> Log<S> {
                 file
             }
             None => {
-                // Under its name it has its whole length always, so that a shorter one was cut.
+                // Renamed only at its full length, so that a shorter segment was certainly cut.
                 match self.storage.unlink(SEGMENT_NEW) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -393,7 +393,7 @@ impl<S: Storage> Log<S> {
         assert_eq!(
             SegmentHeader::decode(&bytes).as_ref(),
             Ok(header),
-            "a segment that could not be read back"
+            "the segment's header can't be read back"
         );
         self.storage.write_at(&file, 0, &[&bytes])?;
         self.storage.sync(&file)?;
@@ -403,11 +403,11 @@ impl<S: Storage> Log<S> {
         Ok(file)
     }
 
-    /// Removes a segment that could not be made, for good: were it to come back, the log would
-    /// seem to end where it was tried.
+    /// Removes a segment that could not be made, and syncs the removal: if it reappeared, the log would seem to end in
+    /// it.
     fn discard(&mut self, number: u64) -> Result<(), AppendError> {
         let what = "removing a segment that could not be made";
-        // It takes room, and means nothing.
+        // It is no part of the log and only takes up space.
         self.storage.unlink(SEGMENT_NEW).ok();
         match self.storage.unlink(&segment_name(number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AppendError::of(what)(error)),
@@ -415,8 +415,8 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    /// Says in the active segment that the log goes on elsewhere. Without it, the next segment's
-    /// header says so alone; only that this one is missing could then not be noticed.
+    /// Writes into the active segment that the log continues in another one. The next segment's header says so too;
+    /// the seal shows that the next segment is missing if it is.
     fn seal(&mut self) {
         if !self.has_room(PAGE) {
             return;
@@ -424,7 +424,7 @@ impl<S: Storage> Log<S> {
         let (chain, end) = (self.active.chain, self.end());
         let extent_end = end.offset;
         if self.write(&[Draft::plain(Kind::Seal, &[])]).is_ok() {
-            // The next segment was made when the log ended before the seal.
+            // The next segment's header names the log's end before the seal.
             self.active.chain = chain;
             self.extents.get_mut(&end.segment).expect("the active segment is one of them").end = extent_end;
         }
@@ -434,7 +434,7 @@ impl<S: Storage> Log<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
     Write,
-    /// After a failure nothing more is written to a segment.
+    /// After a failure: nothing more is written to the segment.
     Omit,
 }
 

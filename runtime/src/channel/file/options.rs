@@ -1,4 +1,4 @@
-//! The settings of a file channel, and how its directory is divided.
+//! The settings of a file channel, and how the space of its directory is divided.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use super::{columns, segment};
 use crate::channel::{Limits, Overflow};
 use crate::observability::meter::Meter;
 
-/// The fewest bytes that a channel's directory can be bounded to.
+/// The least value of `byte_capacity`, in bytes.
 pub const BYTE_CAPACITY_MIN: u64 = 16 << 20;
 /// A directory is divided into about this many segments.
 const SEGMENTS: u64 = 16;
 const SEGMENT_BYTES_MAX: u64 = 128 << 20;
-/// Segments whose bytes are not for events: one in reserve, one that is about to be deleted, and the unused ends of
+/// Segments whose bytes are not for events: the spare, one that is about to be deleted, and the unused ends of
 /// others.
 const SEGMENTS_IN_RESERVE: u64 = 4;
 const CHECKPOINT_BYTES: u64 = 64 << 20;
@@ -27,23 +27,23 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 pub struct FileChannelOptions {
     /// The channel's name, for messages.
     pub component: Arc<str>,
-    /// The pipeline that the directory belongs to; another one is refused.
+    /// The pipeline that the directory belongs to; the channel refuses a directory of another pipeline.
     pub owner: String,
-    /// Its directory. It is made if it is missing.
+    /// The channel's directory. It is created if it is missing.
     pub path: PathBuf,
-    /// The type of its events.
+    /// The schema of its events.
     pub schema: SchemaRef,
-    /// The bounds. `byte_capacity` is what the directory may take on disk.
+    /// The limits. `byte_capacity` is what the directory may take on disk.
     pub limits: Limits,
-    /// What a put does that finds no room.
+    /// What happens to a put when the channel is full.
     pub overflow: Overflow,
-    /// How what is written is compressed.
+    /// How the columns of puts are compressed.
     pub compression: Compression,
-    /// Where it counts what only it knows.
+    /// Counts the channel's own events, such as outages.
     pub meter: Arc<Meter>,
 }
 
-/// A schema that a file channel can't hold.
+/// A file channel can't hold a column of the schema.
 #[derive(Debug, Error)]
 #[error("`{column}` is {data_type}, which this version can't keep in a file")]
 pub struct UnsupportedColumn {
@@ -62,7 +62,7 @@ impl FileChannelOptions {
         Err(UnsupportedColumn { column: column.to_owned(), data_type })
     }
 
-    /// Divides the bytes of the directory: the sizes of the log, and the limits that are left for events.
+    /// Divides the bytes of the directory. Returns the log's sizes, and the limits that are left for events.
     pub(super) fn divided(&self) -> (LogSizes, Limits) {
         let disk_bytes = self.limits.byte_capacity;
         let segment_bytes = (disk_bytes / SEGMENTS).clamp(segment::PAGE * 16, SEGMENT_BYTES_MAX);

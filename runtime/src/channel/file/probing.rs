@@ -1,4 +1,4 @@
-//! Whether a start would be refused a channel's directory, found out without taking or changing anything.
+//! Checks whether a channel's directory could be opened, without locking or changing anything.
 
 use std::path::Path;
 
@@ -6,16 +6,16 @@ use super::recovery::{self, LOCK, OpenError, Opening};
 use crate::environment::storage::{Directory, Storage, holder_of};
 use crate::failure::Failure;
 
-/// Makes of a directory the storage that the channel would have on it; none where there is no channel yet.
+/// Opens the channel's storage in a directory for reading only; `None` if there is no channel yet.
 pub(super) type Look<S> = Box<dyn Fn(Directory) -> Result<Option<S>, Failure> + Send + Sync>;
 
-/// Looks at a channel's directory as opening it would. It waits for the disk.
+/// Examines a channel's directory as opening it would. Blocks on the disk.
 ///
 /// # Errors
-/// What opening it now would be refused for.
+/// Those that opening the directory now would have.
 pub(super) fn probe<S: Storage>(path: &Path, look: &Look<S>, opening: &Opening) -> Result<(), Failure> {
     if !path.is_dir() {
-        // It would be made.
+        // Opening the channel would create it.
         return Ok(());
     }
     let directory = Directory::open(path).map_err(Failure::unless_disk_fails)?;
@@ -24,7 +24,7 @@ pub(super) fn probe<S: Storage>(path: &Path, look: &Look<S>, opening: &Opening) 
         Some(storage) => recovery::look(&storage, opening).map_err(Failure::unless_disk_fails),
         None => Ok(()),
     });
-    // An agent that has taken it meanwhile writes what looks like damage.
+    // If an agent has opened the directory in the meantime, its writes look like damage.
     found.or_else(|failure| is_free(&directory).and(Err(failure)))
 }
 

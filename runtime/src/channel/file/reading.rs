@@ -1,4 +1,4 @@
-//! Reading events back for a reader that is behind what is kept in memory.
+//! Reads puts back from disk for a reader that is behind the puts in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,43 +15,43 @@ use crate::batch::Batch;
 use crate::channel::Fill;
 use crate::environment::storage::Storage;
 
-/// Reading stops when it has so much.
+/// Reading in advance stops after this many bytes.
 const LOAD_BYTES: u64 = 1 << 20;
 
-/// A put as readers see it.
+/// A put that readers can lease.
 #[derive(Debug, Clone)]
-pub(super) struct Item {
+pub(super) struct StoredPut {
     pub(super) sequence: u64,
     pub(super) batch: Batch,
     pub(super) fill: Fill,
-    /// Where it is, and where the next record is looked for.
+    /// Where its record is, and where the next one begins.
     pub(super) place: Place,
     pub(super) next: Place,
-    /// Events put before it.
+    /// The number of events put before it.
     pub(super) events_before: u64,
 }
 
-/// What a reader wants to be read.
+/// A request to read puts.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(super) struct LoadRequest {
     pub(super) from: Place,
-    /// The put that is wanted, and the first that is not on disk yet.
+    /// The put to read, and the first put that is not on disk yet.
     pub(super) sequence: u64,
     pub(super) below: u64,
-    /// Whether those behind it are wanted, too.
+    /// Whether to read later puts as well.
     pub(super) ahead: bool,
     pub(super) uuid: Uuid,
     pub(super) extents: Arc<BTreeMap<u64, Extent>>,
-    /// The type that events are given out as.
+    /// The schema of the delivered events.
     pub(super) schema: SchemaRef,
 }
 
-/// Reads the put that is wanted and, if asked for, some behind it. Everything in the request was
-/// synced once, so what can't be read is damage.
-pub(super) fn load<S: Storage>(storage: &S, request: &Request) -> Result<Vec<Item>, SurveyError> {
-    let mut items: Vec<Item> = Vec::new();
+/// Reads the requested put and, with `ahead`, some later ones. All of them were synced, so a record that can't be
+/// read is damage.
+pub(super) fn load<S: Storage>(storage: &S, request: &LoadRequest) -> Result<Vec<StoredPut>, SurveyError> {
+    let mut items: Vec<StoredPut> = Vec::new();
     let mut bytes = 0;
-    // The reader has all that lies before the segment that holds the put: those may be gone already.
+    // The reader has all earlier puts, and their segments may have been deleted.
     let holding = request.extents.iter().rev().find(|(_, extent)| extent.first_sequence <= request.sequence);
     let first = holding.map_or(request.from.segment, |(number, _)| request.from.segment.max(*number));
     for (&number, extent) in request.extents.range(first..) {
@@ -83,7 +83,7 @@ pub(super) fn load<S: Storage>(storage: &S, request: &Request) -> Result<Vec<Ite
             let batch = batch.ok_or_else(|| Damage::at(place, "the events make no sense"))?;
             let fill = Fill { events: rows, bytes: header.charged };
             let (next, events_before) = (record.next, header.events_before);
-            items.push(Item { sequence: wanted, batch, fill, place, next, events_before });
+            items.push(StoredPut { sequence: wanted, batch, fill, place, next, events_before });
             bytes += header.span();
             if !request.ahead || bytes >= LOAD_BYTES || wanted + 1 >= request.below {
                 return Ok(items);

@@ -1,4 +1,4 @@
-//! Records: what the log consists of.
+//! Records, which the log consists of.
 //!
 //! Records are written in groups, one sync each. A group begins at a page; its records follow
 //! each other at multiples of eight bytes; zeros fill its last page. A record is a header of 64
@@ -16,16 +16,16 @@
 //!         next put's
 //! ```
 //!
-//! The header's checksum covers the body's and the one of the header before, so that it stands
-//! for the whole log up to here; and since it also covers where it stands, a record is not taken
-//! for one in another place, file or channel.
+//! The header's checksum covers the body's checksum and that of the record before, so it depends on the
+//! complete log up to this record. It also covers the record's location, so a record is not mistaken
+//! for one at another offset, in another file or another channel.
 
 use super::fields::{Fields, checksum};
 use super::segment::{Place, Uuid};
 
 /// The length of a record's header.
 pub(super) const RECORD_HEADER: u64 = 64;
-/// Records begin at multiples of this.
+/// Records begin at multiples of this many bytes.
 pub(super) const RECORD_ALIGNMENT: u64 = 8;
 /// The longest body.
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -33,22 +33,22 @@ pub(super) const BODY_BYTES_MAX: u64 = 1 << 30;
 pub(super) const ROWS_MAX: u32 = 1 << 26;
 const CHECKSUM_AT: usize = 60;
 
-/// What a record says.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Events were put, or positions passed without events.
+    /// Events were put, or positions without events.
     Put,
     /// Readers have acknowledged puts.
     Acknowledge,
-    /// All that the log says up to here, apart from the events.
+    /// The image of the log up to this record.
     Checkpoint,
-    /// The log goes on in the next segment, which exists.
+    /// The log continues in the next segment, which exists.
     Seal,
-    /// The numbers behind it are given under another incarnation.
+    /// Later events are numbered in another incarnation.
     Life,
 }
 
-/// What stands before a record's body.
+/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordHeader {
     pub(super) kind: Kind,
@@ -66,7 +66,7 @@ pub(super) struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// The header's bytes and its checksum.
+    /// Returns the header's bytes and its checksum.
     pub(super) fn encode(&self, uuid: &Uuid, place: Place) -> ([u8; RECORD_HEADER as usize], u32) {
         let mut out = [0; RECORD_HEADER as usize];
         let kind = match self.kind {
@@ -92,7 +92,7 @@ impl RecordHeader {
         (out, sum)
     }
 
-    /// The header that stands in this place, and its checksum; `None` if none does.
+    /// Decodes the header at this location, and returns it with its checksum; `None` if there is none.
     pub(super) fn decode(bytes: &[u8], uuid: &Uuid, place: Place) -> Option<(RecordHeader, u32)> {
         let (summed, stored) = bytes.get(..RECORD_HEADER as usize)?.split_at(CHECKSUM_AT);
         let stored = Fields::new(stored).u32()?;
@@ -134,13 +134,13 @@ impl RecordHeader {
         sane.then_some((header, stored))
     }
 
-    /// The bytes from this record to the next one of its group.
+    /// Returns the bytes from this record to the next one of its group.
     pub(super) fn span(&self) -> u64 {
         record_span(u64::from(self.body_bytes))
     }
 }
 
-/// The bytes that a record with a body of this length takes.
+/// Returns the bytes of a record with a body of this length.
 pub(super) fn record_span(body_bytes: u64) -> u64 {
     (RECORD_HEADER + body_bytes).next_multiple_of(RECORD_ALIGNMENT)
 }

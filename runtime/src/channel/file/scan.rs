@@ -1,4 +1,4 @@
-//! Reading records back from a segment.
+//! Reads records from a segment.
 
 use std::io;
 
@@ -13,16 +13,16 @@ use super::segment::{
 };
 use crate::environment::storage::{Access, Storage};
 
-/// How much is read at a time.
+/// The bytes that are read at a time.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// Something in the log that is not as it was written, and where.
+/// A part of the log that was changed after it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
 #[error("{file}, byte {offset}: {what}")]
 pub struct Damage {
     /// The file in the channel's directory.
     pub file: String,
-    /// The byte in the file at which it begins.
+    /// The offset at which the damage begins.
     pub offset: u64,
     /// What is wrong.
     pub what: String,
@@ -37,19 +37,19 @@ impl Damage {
 /// Why a segment can't be read.
 #[derive(Debug, Error)]
 pub(super) enum ScanError {
-    /// The disk refused.
+    /// The disk failed.
     #[error("reading {file}")]
     Io { file: String, source: io::Error },
-    /// The header is no header.
+    /// The header can't be read.
     #[error("{0:?}")]
     Header(HeaderFault),
 }
 
-/// A whole record.
+/// A complete record.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) place: Place,
-    /// Where the next one begins.
+    /// Where the next record begins.
     pub(super) next: Place,
     pub(super) header: RecordHeader,
     /// The header's checksum.
@@ -57,21 +57,21 @@ pub(super) struct Record {
     pub(super) body: Buffer,
 }
 
-/// An open segment that is read in large pieces.
+/// An open segment that is read in large chunks.
 pub(super) struct Scan<'a, S: Storage> {
     storage: &'a S,
     file: S::File,
     uuid: Uuid,
     number: u64,
     length: u64,
-    /// Nothing is read from here on.
+    /// Nothing is read from this offset on.
     limit: u64,
     chunk: Buffer,
     chunk_at: u64,
 }
 
 impl<'a, S: Storage> Scan<'a, S> {
-    /// Opens a segment to be read up to `limit`, or to its end.
+    /// Opens a segment for reading up to `limit`, or to its end.
     pub(super) fn open(
         storage: &'a S,
         uuid: Uuid,
@@ -86,12 +86,12 @@ impl<'a, S: Storage> Scan<'a, S> {
         Ok(Scan { storage, file, uuid, number, length, limit, chunk, chunk_at: 0 })
     }
 
-    /// The length of the file.
+    /// Returns the length of the file.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// What of the file is missing that its header speaks of. A segment has its whole length before it has a
+    /// Returns the damage if the file is shorter than its header says. A segment has its full length before it gets a
     /// header, so no crash leaves it shorter.
     pub(super) fn cut_off(&self, header: &SegmentHeader) -> Option<Damage> {
         #[cfg(weir_bug)]
@@ -108,7 +108,7 @@ impl<'a, S: Storage> Scan<'a, S> {
         self.limit
     }
 
-    /// These bytes of the file; fewer at the limit.
+    /// Returns these bytes of the file; fewer at the limit.
     fn bytes(&mut self, offset: u64, length: u64) -> Result<Buffer, ScanError> {
         let end = offset.saturating_add(length).min(self.limit).max(offset);
         let held = self.chunk_at..self.chunk_at + self.chunk.len() as u64;
@@ -122,8 +122,8 @@ impl<'a, S: Storage> Scan<'a, S> {
         Ok(self.chunk.slice_with_length(begin, length))
     }
 
-    /// The segment's header. Nothing else is read: a channel may have very many segments, and each
-    /// one's header is looked at when it is opened.
+    /// Reads the segment's header and nothing else: a channel may have very many segments, and opening it reads each
+    /// header.
     pub(super) fn header(&mut self) -> Result<SegmentHeader, ScanError> {
         let begin = self.read(0, PAGE.min(self.limit))?;
         let length = SegmentHeader::length(&begin).map_err(ScanError::Header)?;
@@ -142,7 +142,7 @@ impl<'a, S: Storage> Scan<'a, S> {
         Ok(bytes)
     }
 
-    /// The record that begins here; `None` when none does that is whole.
+    /// Reads the record at this offset; `None` if there is no intact one.
     pub(super) fn record(&mut self, offset: u64) -> Result<Option<Record>, ScanError> {
         let place = Place { segment: self.number, offset };
         let bytes = self.bytes(offset, RECORD_HEADER)?;
@@ -160,7 +160,7 @@ impl<'a, S: Storage> Scan<'a, S> {
         Ok(Some(Record { place, next, header, chain, body }))
     }
 
-    /// Behind the last page from here on that was written to.
+    /// Returns the end of the last page from `offset` on that is not zero.
     pub(super) fn written_end(&mut self, offset: u64) -> Result<u64, ScanError> {
         let (mut at, mut end) = (offset, offset);
         while at < self.limit {
@@ -173,7 +173,7 @@ impl<'a, S: Storage> Scan<'a, S> {
         Ok(end)
     }
 
-    /// How many events the records hold that follow each other from here on, as their headers say.
+    /// Returns the number of events in the consecutive records from `offset` on, according to their headers.
     pub(super) fn events_from(&mut self, offset: u64) -> Result<u64, ScanError> {
         let (mut at, mut events) = (offset, 0);
         loop {
@@ -187,7 +187,7 @@ impl<'a, S: Storage> Scan<'a, S> {
         }
     }
 
-    /// Whether a group begins in any page from here on: then everything before it was synced.
+    /// Returns the first page from `offset` on in which a group begins: everything before it was synced.
     pub(super) fn group_beyond(&mut self, offset: u64) -> Result<Option<u64>, ScanError> {
         let mut at = page_up(offset);
         while at < self.limit {

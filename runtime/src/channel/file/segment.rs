@@ -24,12 +24,12 @@ use arrow_schema::{Schema, SchemaRef};
 
 use super::fields::{Fields, checksum};
 
-/// Groups of records, and headers, begin at multiples of this many bytes, so that no write
-/// touches a page that an earlier sync has made safe.
+/// Groups of records, and headers, begin at multiples of this many bytes, so that no write changes a page that was
+/// synced.
 pub(super) const PAGE: u64 = 4096;
 /// The version of the format that this code writes.
 pub(super) const MAJOR_VERSION: u16 = 2;
-/// The oldest version that it reads. A directory of an older version is converted by the next checkpoint.
+/// The oldest version that it reads. The next checkpoint converts a directory of an older version.
 pub(super) const OLDEST_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"WEIRSEGM";
 const FIXED: usize = 108;
@@ -42,25 +42,25 @@ const SUFFIX: &str = ".segment";
 /// The identity of a channel's directory.
 pub(super) type Uuid = [u8; 16];
 
-/// A place in the log.
+/// A location in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Place {
     /// The segment's number.
     pub(super) segment: u64,
-    /// The byte in its file.
+    /// The offset in its file.
     pub(super) offset: u64,
 }
 
-/// Where a segment's log goes on from.
+/// Where the log ends in the previous segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Previous {
-    /// Behind the last record.
+    /// After the last record.
     pub(super) end: Place,
     /// That record's checksum.
     pub(super) chain: u32,
 }
 
-/// What stands at the beginning of a segment.
+/// The header of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub(super) uuid: Uuid,
@@ -78,35 +78,35 @@ pub(super) struct SegmentHeader {
 pub(super) enum HeaderFault {
     /// It is no header, or was damaged.
     Damaged(&'static str),
-    /// Another version of Weir made it.
+    /// It has another version of the format.
     Version(u16),
-    /// It uses what this version does not know.
+    /// It uses features that this version does not know.
     Features(u32),
 }
 
-/// The file of a segment.
+/// Returns the name of a segment's file.
 pub(super) fn segment_name(number: u64) -> String {
     format!("{number:016x}{SUFFIX}")
 }
 
-/// The number of a segment's file; `None` for other files.
+/// Returns the number in a segment's file name; `None` for other files.
 pub(super) fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
     let canonical = digits.len() == 16 && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
     u64::from_str_radix(digits, 16).ok().filter(|_| canonical)
 }
 
-/// The next multiple of a page.
+/// Rounds up to a multiple of a page.
 pub(super) fn page_up(bytes: u64) -> u64 {
     bytes.next_multiple_of(PAGE)
 }
 
-/// The schema as it is stored.
+/// Returns the schema as the header stores it.
 pub(super) fn schema_text(schema: &Schema) -> Vec<u8> {
     serde_json::to_vec(schema).expect("a schema's maps have texts as keys")
 }
 
-/// How long the header with this schema is.
+/// Returns the length of a header with this schema.
 pub(super) fn header_bytes(schema: &Schema) -> u64 {
     page_up((FIXED + schema_text(schema).len()) as u64)
 }
@@ -142,7 +142,7 @@ impl SegmentHeader {
         out
     }
 
-    /// How long the header is that begins with these bytes, if it can be one.
+    /// Returns the length of the header that begins with these bytes.
     pub(super) fn length(begin: &[u8]) -> Result<u64, HeaderFault> {
         let damaged = HeaderFault::Damaged;
         if (begin.len() as u64) < PAGE {
@@ -160,7 +160,7 @@ impl SegmentHeader {
         Ok(length)
     }
 
-    /// Reads a whole header.
+    /// Reads a complete header.
     pub(super) fn decode(bytes: &[u8]) -> Result<SegmentHeader, HeaderFault> {
         let length = SegmentHeader::length(bytes)? as usize;
         let cut_off = HeaderFault::Damaged("the header is cut off");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_told_from_damage() {
+    fn another_version_is_distinguished_from_damage() {
         let mut bytes = example().encode();
         bytes[8] = 9;
         bytes[CHECKSUM_AT..FIXED].fill(0);

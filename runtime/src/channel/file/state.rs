@@ -1,5 +1,5 @@
-//! What a file channel knows and does without a disk, as plain data: every change is one call, none
-//! of them waits.
+//! The state of a file channel, as plain data and without its log: every change is one call, and no call
+//! waits.
 //!
 //! The states of a put, and the calls that change them:
 //!
@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 
-use super::cursor::{Cursor, Unsettled};
+use super::cursor::{Cursor, PendingAcknowledgement};
 use super::image::{Acknowledged, Amount, Image, Low, Position, Positions, move_position};
 use super::lives::Lives;
 use super::log::{Durable, Extent};
-use super::reading::{Item, Request};
+use super::reading::{LoadRequest, StoredPut};
 use super::segment::{Place, Uuid};
 use crate::batch::{Batch, Interval, Partition};
 use crate::channel::in_flight::InFlight;
@@ -26,45 +26,45 @@ use crate::channel::origins::{self, Stored, Verdict};
 use crate::channel::{CommitError, Demand, Fill, Limits, Scope};
 use crate::routing::Acknowledgement;
 
-/// The most bytes that wait for the disk, some groups of them.
+/// The most bytes of puts in memory that wait for the disk: a few groups.
 const SUBMITTED_BYTES_MAX: u64 = 16 << 20;
 
-/// The place of a reader among the channel's readers.
+/// The index of a reader's cursor.
 pub(super) type ReaderId = usize;
 
-/// A put that is on its way to the disk.
+/// A put that is not on disk yet.
 pub(super) struct Submitted {
-    /// `None` for one that the log has already, or that has no events.
+    /// `None` if the log has the put already, or if the put has no events.
     pub(super) sequence: Option<u64>,
     pub(super) batch: Batch,
     pub(super) fill: Fill,
-    /// Events put before it.
+    /// The number of events put before it.
     pub(super) events_before: u64,
-    /// Empty when there is nothing to write.
+    /// The record's body; empty if there is nothing to write.
     pub(super) body: Vec<u8>,
     pub(super) body_checksum: u32,
     pub(super) origins_bytes: u32,
     pub(super) acknowledgement: Acknowledgement,
 }
 
-/// What a take comes to.
+/// The result of a take.
 pub(super) enum Take {
-    /// Events, leased.
-    Leased(Item),
-    /// They have to be read first.
-    Load(Box<Request>),
+    /// A batch, leased.
+    Leased(StoredPut),
+    /// The batch has to be read from disk first.
+    Load(Box<LoadRequest>),
     /// See [`Taken::Pressure`](crate::channel::Taken).
     Pressure,
-    /// There is nothing now.
+    /// The reader has to wait for a put.
     Wait,
-    /// There will be nothing any more.
+    /// The channel is closed, and the reader has taken everything.
     End,
 }
 
-/// Acknowledgements to be written down.
+/// Acknowledgements to be written to the log.
 pub(super) struct Unwritten {
     pub(super) released: Amount,
-    pub(super) readers: Vec<Unsettled>,
+    pub(super) readers: Vec<PendingAcknowledgement>,
 }
 
 impl Unwritten {
@@ -73,42 +73,42 @@ impl Unwritten {
     }
 }
 
-/// A file channel, apart from its log.
+/// The state of a file channel without its log.
 pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) schema: SchemaRef,
     uuid: Uuid,
     reserved: Fill,
-    /// Puts that wait for room.
+    /// The number of puts that wait for space.
     pub(super) waiting: usize,
     next_sequence: u64,
-    /// Put since the beginning.
+    /// The number of events put since the channel was created.
     pub(super) events_put: u64,
-    /// Of what is on disk.
+    /// As on disk.
     pub(super) lives: Lives,
-    /// A sink that knows other channels may know nothing of this one.
+    /// Whether a sink that knows other channels may know nothing of this one.
     pub(super) accepts_strangers: bool,
     submitted: VecDeque<Submitted>,
-    /// Of what is submitted and not yet counted in `used_bytes`.
+    /// Bytes of the submitted puts that `used_bytes` does not contain yet.
     submitted_bytes: u64,
-    /// Events that are submitted and not on disk.
+    /// Events of the submitted puts that are not on disk.
     submitted_events: usize,
     pub(super) positions: Positions,
-    /// Events that are not acknowledged by every required reader, submitted ones included.
+    /// Events that not every required reader has acknowledged, submitted ones included.
     held: Fill,
     /// Bytes of the log on disk that a required reader needs.
     used_bytes: u64,
-    /// The first put that is not on disk.
+    /// The sequence of the first put that is not on disk.
     durable: u64,
-    /// What was put last, for readers that keep up; without gaps.
-    recent: VecDeque<Item>,
+    /// The newest puts, for readers that keep up; without gaps.
+    recent: VecDeque<StoredPut>,
     recent_bytes: u64,
     recent_bytes_max: u64,
     pub(super) cursors: Vec<Cursor>,
     extents: Arc<BTreeMap<u64, Extent>>,
-    /// Acknowledged by every required reader and not written down yet.
+    /// Acknowledged by every required reader and not yet written to the log.
     released: Amount,
-    /// The log lists as many readers.
+    /// The number of readers that the log lists.
     listed: usize,
     pub(super) opened: bool,
     closed: bool,
@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// The reader of this name; a new one, if there is none.
+    /// Returns the reader of this name, and adds it if there is none.
     pub(super) fn reader(&mut self, name: &str, demand: Demand) -> ReaderId {
         if let Some(reader) = self.cursors.iter().position(|cursor| cursor.name == name) {
             return reader;
@@ -162,7 +162,7 @@ impl State {
         self.cursors.len() - 1
     }
 
-    /// Begins with what the log says.
+    /// Sets the state that the log was recovered with.
     pub(super) fn open(&mut self, image: &Image, uuid: Uuid, look_from: impl Fn(Low) -> (Place, u64)) {
         self.uuid = uuid;
         self.next_sequence = image.next_sequence;
@@ -182,7 +182,7 @@ impl State {
         self.opened = true;
     }
 
-    /// Readers that the log does not list yet.
+    /// Returns the readers that the log does not list yet.
     pub(super) fn unlisted(&self) -> impl Iterator<Item = &Cursor> {
         self.cursors.iter().skip(self.listed)
     }
@@ -196,48 +196,48 @@ impl State {
 
     // Puts.
 
-    /// What the log knows of these events.
+    /// Compares a batch with the positions in the log.
     ///
     /// # Errors
-    /// When it lacks what lies before them.
-    pub(super) fn judge(&self, scope: &Scope, batch: &Batch) -> Result<Verdict, CommitError> {
-        origins::judge(scope, batch, |partition| {
+    /// When the log lacks positions before the batch.
+    pub(super) fn compare(&self, scope: &Scope, batch: &Batch) -> Result<Verdict, CommitError> {
+        origins::compare(scope, batch, |partition| {
             let position = self.positions.get(&(scope.name.to_string(), partition.clone()))?;
             Some(Stored { through: position.through, run: position.run })
         })
     }
 
-    /// The positions that the log has of a scope.
+    /// Returns the positions of a scope in the log.
     pub(super) fn stored(&self, scope: &str) -> BTreeMap<Partition, u64> {
         let stored = self.positions.iter().filter(|((of, _), _)| of == scope);
         stored.map(|((_, partition), position)| (partition.clone(), position.through)).collect()
     }
 
-    /// Whether the log's writer has room for a put in memory: it holds each as it came and as it is
-    /// written until it is on disk.
-    pub(super) fn writer_keeps_up(&self, room: Fill) -> bool {
+    /// Returns whether memory allows for another put: a put is in memory as a batch and as a record until it is on
+    /// disk.
+    pub(super) fn writer_keeps_up(&self, amount: Fill) -> bool {
         let ahead = self.submitted_bytes + self.reserved.bytes;
-        ahead == 0 || ahead + room.bytes <= SUBMITTED_BYTES_MAX
+        ahead == 0 || ahead + amount.bytes <= SUBMITTED_BYTES_MAX
     }
 
-    /// Takes room for a put if there is.
-    pub(super) fn reserve(&mut self, room: Fill) -> bool {
-        let events = self.held.events + self.reserved.events + room.events;
-        let bytes = self.used_bytes + self.submitted_bytes + self.reserved.bytes + room.bytes;
+    /// Reserves space for a put, if there is enough.
+    pub(super) fn reserve(&mut self, amount: Fill) -> bool {
+        let events = self.held.events + self.reserved.events + amount.events;
+        let bytes = self.used_bytes + self.submitted_bytes + self.reserved.bytes + amount.bytes;
         let fits = events <= self.limits.capacity && bytes <= self.limits.byte_capacity;
-        let fits = fits && self.writer_keeps_up(room) && self.opened && !self.closed && !self.failed;
+        let fits = fits && self.writer_keeps_up(amount) && self.opened && !self.closed && !self.failed;
         if fits {
-            self.reserved.add(room);
+            self.reserved.add(amount);
         }
         fits
     }
 
     /// Reserved → gone.
-    pub(super) fn release(&mut self, room: Fill) {
-        self.reserved.subtract(room);
+    pub(super) fn release(&mut self, amount: Fill) {
+        self.reserved.subtract(amount);
     }
 
-    /// Reserved → Submitted. Says how many positions were forgotten, since there are too many.
+    /// Reserved → Submitted. Returns how many positions were forgotten because there were too many.
     pub(super) fn submit(&mut self, scope: &Scope, mut put: Submitted) -> usize {
         let mut forgotten = 0;
         if !put.body.is_empty() {
@@ -262,7 +262,7 @@ impl State {
         forgotten
     }
 
-    /// What is waiting to be written, of one schema and about this many bytes.
+    /// Takes submitted puts of one schema, about `bytes_max` bytes in all.
     pub(super) fn collect(&mut self, bytes_max: u64) -> Vec<Submitted> {
         let mut group: Vec<Submitted> = Vec::new();
         let mut bytes = 0;
@@ -283,7 +283,7 @@ impl State {
         !self.submitted.is_empty()
     }
 
-    /// Submitted → Visible, which takes a witness. Gives back what is to be acknowledged.
+    /// Submitted → Visible; needs the proof that the group is on disk. Returns the puts' acknowledgements.
     pub(super) fn publish(&mut self, group: Vec<Submitted>, durable: &Durable) -> Vec<Acknowledgement> {
         let mut places = durable.places.iter();
         let mut acknowledgements = Vec::with_capacity(group.len());
@@ -298,40 +298,40 @@ impl State {
             self.durable = sequence + 1;
             self.submitted_events -= put.fill.events;
             let Submitted { batch, fill, events_before, .. } = put;
-            self.remember(Item { sequence, batch, fill, place, next, events_before });
+            self.keep_recent(StoredPut { sequence, batch, fill, place, next, events_before });
         }
         acknowledgements
     }
 
-    /// Keeps a put for readers that keep up, within a bound.
-    fn remember(&mut self, item: Item) {
+    /// Keeps a put in memory for readers that keep up, within a bound.
+    fn keep_recent(&mut self, item: StoredPut) {
         self.recent_bytes += item.fill.bytes;
         self.recent.push_back(item);
         while self.recent_bytes > self.recent_bytes_max {
-            self.forget_oldest();
+            self.drop_oldest_recent();
         }
-        self.forget_what_all_have();
+        self.drop_taken_puts();
     }
 
-    fn forget_oldest(&mut self) {
+    fn drop_oldest_recent(&mut self) {
         if let Some(item) = self.recent.pop_front() {
             self.recent_bytes -= item.fill.bytes;
         }
     }
 
-    fn forget_what_all_have(&mut self) {
+    fn drop_taken_puts(&mut self) {
         let behind = self.cursors.iter().map(|cursor| cursor.next.sequence).min().unwrap_or(self.durable);
         while self.recent.front().is_some_and(|item| item.sequence < behind) {
-            self.forget_oldest();
+            self.drop_oldest_recent();
         }
     }
 
-    fn remembered(&self, sequence: u64) -> Option<&Item> {
+    fn recent_put(&self, sequence: u64) -> Option<&StoredPut> {
         let first = self.recent.front()?.sequence;
         self.recent.get(usize::try_from(sequence.checked_sub(first)?).ok()?)
     }
 
-    /// The log and its disk as they are now.
+    /// Sets the log's segments and its size on disk.
     pub(super) fn settle_log(&mut self, extents: Arc<BTreeMap<u64, Extent>>, used_bytes: u64) {
         let oldest_before = self.extents.keys().next().copied();
         self.extents = extents;
@@ -345,7 +345,7 @@ impl State {
         }
     }
 
-    /// Whether segments may be kept for optional readers alone: nobody needs their room.
+    /// Returns whether segments may be kept for optional readers alone: no put needs their space.
     pub(super) fn keep_for_optional(&self) -> bool {
         self.waiting == 0 && 2 * self.used_bytes < self.limits.byte_capacity
     }
@@ -354,14 +354,14 @@ impl State {
 
     pub(super) fn take(&mut self, reader: ReaderId, in_flight: &InFlight) -> Take {
         if self.failed || !self.opened {
-            // Nothing comes of it any more once it is closed; what it holds comes at the next start.
+            // A failed or unopened channel delivers nothing. Its events are delivered after the next start.
             return if self.closed { Take::End } else { Take::Wait };
         }
         if in_flight.report_pressure(self.blocks_puts(reader)) {
             return Take::Pressure;
         }
         if let Some((sequence, held)) = self.cursors[reader].first_returned() {
-            return match self.remembered(sequence).cloned() {
+            return match self.recent_put(sequence).cloned() {
                 Some(item) => self.lease(reader, item),
                 None => self.load(sequence, held.place, false),
             };
@@ -369,29 +369,29 @@ impl State {
         loop {
             let cursor = &self.cursors[reader];
             let Low { sequence, place } = cursor.next;
-            if sequence >= self.durable || !cursor.may_go_on() {
+            if sequence >= self.durable || !cursor.may_take_more() {
                 let all = self.submitted.is_empty() && self.durable == self.next_sequence;
                 return if self.closed && all && sequence >= self.durable { Take::End } else { Take::Wait };
             }
             let ahead = self.cursors[reader].ahead.pop_front();
             let item = ahead.filter(|item| item.sequence == sequence);
-            let Some(item) = item.or_else(|| self.remembered(sequence).cloned()) else {
+            let Some(item) = item.or_else(|| self.recent_put(sequence).cloned()) else {
                 return self.load(sequence, place, true);
             };
-            if !self.cursors[reader].skip_what_was_done(&item) {
+            if !self.cursors[reader].skip_if_acknowledged(&item) {
                 return self.lease(reader, item);
             }
         }
     }
 
-    fn lease(&mut self, reader: ReaderId, item: Item) -> Take {
+    fn lease(&mut self, reader: ReaderId, item: StoredPut) -> Take {
         self.cursors[reader].lease(&item);
-        self.forget_what_all_have();
+        self.drop_taken_puts();
         Take::Leased(item)
     }
 
     fn load(&self, sequence: u64, from: Place, ahead: bool) -> Take {
-        Take::Load(Box::new(Request {
+        Take::Load(Box::new(LoadRequest {
             from,
             sequence,
             below: self.durable,
@@ -402,9 +402,9 @@ impl State {
         }))
     }
 
-    /// What was asked for has been read: leased if it was rolled back before, else kept until the
-    /// reader comes to it.
-    pub(super) fn loaded(&mut self, reader: ReaderId, items: Vec<Item>) -> Option<Item> {
+    /// Takes the batches that were read for a reader: leases the first one if it was rolled back before, otherwise
+    /// keeps them until the reader takes them.
+    pub(super) fn loaded(&mut self, reader: ReaderId, items: Vec<StoredPut>) -> Option<StoredPut> {
         let cursor = &mut self.cursors[reader];
         let first = items.first()?.sequence;
         if cursor.first_returned().is_some_and(|(sequence, _)| sequence == first) {
@@ -418,7 +418,7 @@ impl State {
         None
     }
 
-    /// Leased → Acknowledged. Says whether that makes room.
+    /// Leased → Acknowledged. Returns whether this frees space.
     pub(super) fn acknowledge(&mut self, reader: ReaderId, sequence: u64) -> bool {
         let fill = self.cursors[reader].acknowledge(sequence);
         let mut required = self.cursors.iter().filter(|cursor| cursor.is_required());
@@ -437,24 +437,24 @@ impl State {
         self.cursors[reader].roll_back(sequence, oldest);
     }
 
-    /// Whether what is leased with the reader's cursor stands in the way.
+    /// Returns whether the leases of the reader's cursor prevent puts.
     fn blocks_puts(&self, reader: ReaderId) -> bool {
         let starved = self.waiting > 0;
         let cursor = &self.cursors[reader];
         let Limits { capacity, byte_capacity, .. } = self.limits;
         let half = 2 * cursor.held.events >= capacity || 2 * cursor.held.bytes >= byte_capacity;
         let nothing_left = cursor.next.sequence >= self.durable && cursor.first_returned().is_none();
-        // The log is freed from its beginning, so that one old lease pins all that came later.
+        // The log is freed from its beginning, so one old lease keeps everything after it on disk.
         let pins =
             starved && 2 * self.used_bytes >= byte_capacity && cursor.low().sequence < cursor.next.sequence;
-        let blocks = half || (starved && nothing_left) || pins || !cursor.may_go_on();
+        let blocks = half || (starved && nothing_left) || pins || !cursor.may_take_more();
         cursor.is_required() && cursor.has_leases() && blocks
     }
 
-    /// Acknowledgements that are not written down.
+    /// Returns the acknowledgements that are not written to the log.
     pub(super) fn unwritten(&self) -> Option<Unwritten> {
         let cursors = self.cursors.iter().enumerate().take(self.listed);
-        let readers: Vec<Unsettled> =
+        let readers: Vec<PendingAcknowledgement> =
             cursors.filter_map(|(reader, cursor)| cursor.unwritten(reader)).collect();
         let nothing = readers.is_empty() && self.released == Amount::default();
         (!nothing).then_some(Unwritten { released: self.released, readers })
@@ -472,7 +472,7 @@ impl State {
         }
     }
 
-    // All of it.
+    // The channel.
 
     pub(super) fn close(&mut self) {
         self.closed = true;
@@ -482,7 +482,7 @@ impl State {
         self.closed
     }
 
-    /// Submitted → failed: the log can't go on. Gives back what will not be written.
+    /// Submitted → failed: the log can't go on. Returns the puts that will not be written.
     pub(super) fn fail(&mut self) -> VecDeque<Submitted> {
         self.failed = true;
         std::mem::take(&mut self.submitted)
@@ -492,7 +492,7 @@ impl State {
         self.held
     }
 
-    /// Whether there are events that a required reader has not taken, or has given back.
+    /// Returns whether a required reader has events that are not leased.
     pub(super) fn has_unread(&self) -> bool {
         let mut required = self.cursors.iter().filter(|cursor| cursor.is_required());
         required.any(|cursor| cursor.first_returned().is_some() || cursor.next.sequence < self.next_sequence)

@@ -1,8 +1,8 @@
 //! The superblock: where recovery begins, in the file `superblock`.
 //!
-//! It is written twice, in a page each, one after the other with a sync between, so that one of
-//! them is whole whenever a crash happens, and both are when none does. The one with the higher
-//! generation counts.
+//! The file has two copies, each in its own page, written one after the other with a sync in between. So at least
+//! one copy is intact whenever a crash happens, and both are if none does. The copy with the higher generation is
+//! valid.
 //!
 //! ```text
 //!   0  8  magic `WEIRSUPR`             48  8  offset of the checkpoint record there
@@ -19,21 +19,21 @@ use super::segment::{HeaderFault, MAJOR_VERSION, OLDEST_VERSION, PAGE, Place, Uu
 
 /// The superblock's file.
 pub(super) const SUPERBLOCK: &str = "superblock";
-/// A superblock that is about to take the other's place.
+/// A new superblock file before it is renamed.
 pub(super) const SUPERBLOCK_NEW: &str = "superblock.new";
-/// Where its two copies are.
+/// The offsets of the two copies.
 pub(super) const COPIES: [u64; 2] = [0, PAGE];
 const MAGIC: &[u8; 8] = b"WEIRSUPR";
 const CHECKSUM_AT: usize = 88;
 
-/// Where the log's last checkpoint is.
+/// The location of the log's last checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Superblock {
     pub(super) uuid: Uuid,
     pub(super) generation: u64,
     pub(super) checkpoint: Place,
     pub(super) oldest: u64,
-    /// Where the log ends, when the channel was closed cleanly.
+    /// The end of the log if the channel was closed cleanly.
     pub(super) closed_at: Option<Place>,
 }
 

@@ -1,5 +1,5 @@
-//! What a channel's directory holds, found out without changing it: where the log begins and
-//! ends, and the image that it amounts to.
+//! Examines a channel's directory without changing it: finds where the log begins and ends, and the image at its
+//! end.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,27 +16,27 @@ use super::segment::{
 use super::superblock::{COPIES, SUPERBLOCK, Superblock};
 use crate::environment::storage::{Access, Storage};
 
-/// No segment is shorter: it has a header and room for a group.
+/// The least length of a segment: a header and one group.
 pub(super) const SEGMENT_BYTES_LEAST: u64 = 2 * PAGE;
 
 /// Why a directory can't be read as a channel.
 #[derive(Debug, Error)]
 pub enum SurveyError {
-    /// The disk refused.
+    /// The disk failed.
     #[error("{what}")]
     Io {
         /// What was tried.
         what: String,
-        /// Why it was refused.
+        /// Why it failed.
         source: io::Error,
     },
-    /// The log is not as it was written.
+    /// The log was changed after it was written.
     #[error("{0}")]
     Damaged(#[from] Damage),
-    /// There are segments and no superblock that says where to begin.
+    /// There are segments, but no superblock with the beginning of the log.
     #[error("{SUPERBLOCK} is missing, although there are segments with records")]
     NoSuperblock,
-    /// Another version of Weir made it.
+    /// A file has another version of the format.
     #[error(
         "{file} has version {found} of the format; this weir reads versions {} to {}",
         super::segment::OLDEST_VERSION,
@@ -48,7 +48,7 @@ pub enum SurveyError {
         /// Its version.
         found: u16,
     },
-    /// It uses what this version does not know.
+    /// A file uses features that this version does not know.
     #[error("{file} needs features {bits:#x} of the format, which this weir does not know")]
     Features {
         /// The file.
@@ -72,7 +72,7 @@ impl SurveyError {
         }
     }
 
-    /// What a disk says of a file that it can't make sense of is damage.
+    /// A read error that comes from the file's content is damage.
     fn reading(file: String, source: io::Error) -> SurveyError {
         match source.kind() {
             io::ErrorKind::InvalidData => Damage { file, offset: 0, what: source.to_string() }.into(),
@@ -88,37 +88,37 @@ impl SurveyError {
     }
 }
 
-/// A directory's log, as far as it goes.
+/// The log in a directory.
 #[derive(Debug)]
 pub(super) struct Survey {
     pub(super) image: Image,
-    /// The log's segments, the last one being the one to go on in.
+    /// The log's segments; the last one is the one to append to.
     pub(super) extents: BTreeMap<u64, Extent>,
     /// The checksum of the last record.
     pub(super) chain: u32,
-    /// The last group, if nothing proves that it was synced.
+    /// The last group, if there is no proof that it was synced.
     pub(super) unproven: Option<(Place, Place)>,
-    /// A group that was begun and can't be read whole.
+    /// An incomplete group after the end of the log.
     pub(super) torn: Option<LeftOut>,
-    /// Segments that are no part of the log.
+    /// Segments that are not part of the log.
     pub(super) strays: Vec<u64>,
     pub(super) next_number: u64,
-    /// Read since the checkpoint.
+    /// Bytes read from the checkpoint on.
     pub(super) scanned_bytes: u64,
     pub(super) scanned_records: u64,
 }
 
-/// What lies behind the end of a log that was not closed in order.
+/// An incomplete group after the end of a log that was not closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub(super) place: Place,
     /// Up to the last byte that was written.
     pub(super) bytes: u64,
-    /// As far as headers can be read.
+    /// As far as the record headers can be read.
     pub(super) events: u64,
 }
 
-/// The segments in a directory, in order.
+/// Returns the numbers of the segments in a directory, in order.
 pub(super) fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, SurveyError> {
     let names = storage.list().map_err(SurveyError::io("listing the directory"))?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
@@ -126,7 +126,7 @@ pub(super) fn segments<S: Storage>(storage: &S) -> Result<Vec<u64>, SurveyError>
     Ok(numbers)
 }
 
-/// The better one of the superblock's copies; `None` if there is no such file.
+/// Reads the newer intact copy of the superblock; `None` if the file does not exist.
 pub(super) fn read_superblock<S: Storage>(storage: &S) -> Result<Option<Superblock>, SurveyError> {
     let reading = |source| SurveyError::reading(SUPERBLOCK.to_owned(), source);
     let file = match storage.open(SUPERBLOCK, Access::Read) {
@@ -151,48 +151,48 @@ pub(super) fn read_superblock<S: Storage>(storage: &S) -> Result<Option<Superblo
     }
 }
 
-/// Surveys a directory that has a superblock.
+/// Examines a directory that has a superblock.
 pub(super) fn survey<S: Storage>(storage: &S, superblock: Superblock) -> Result<Survey, SurveyError> {
     let all = segments(storage)?;
     let next_number = all.last().map_or(0, |last| last + 1);
     let Chain { segments, empty } = Chain::find(storage, &superblock, &all)?;
-    let mut walk = Walk::begin(storage, superblock, segments)?;
-    walk.run()?;
+    let mut replay = Replay::begin(storage, superblock, segments)?;
+    replay.run()?;
     let mut extents: BTreeMap<u64, Extent> =
-        walk.segments.iter().map(|(header, end)| (header.number, Extent::of(header, *end))).collect();
-    let mut chain = walk.chain;
-    if walk.sealed {
-        // The next segment was there before the seal was written.
+        replay.segments.iter().map(|(header, end)| (header.number, Extent::of(header, *end))).collect();
+    let mut chain = replay.chain;
+    if replay.sealed {
+        // The next segment was made before the seal was written.
         let next = empty
-            .filter(|next| next.previous.is_some_and(|previous| previous.end.segment == walk.end.segment));
-        let missing = || Damage::at(walk.end, "the log goes on in another segment, which is missing");
+            .filter(|next| next.previous.is_some_and(|previous| previous.end.segment == replay.end.segment));
+        let missing = || Damage::at(replay.end, "the log goes on in another segment, which is missing");
         let next = next.ok_or_else(missing)?;
         chain = next.previous.map_or(chain, |previous| previous.chain);
-        let sealed = extents.get_mut(&walk.end.segment).expect("the log ends in one of its segments");
+        let sealed = extents.get_mut(&replay.end.segment).expect("the log ends in one of its segments");
         sealed.end = next.previous.map_or(sealed.end, |previous| previous.end.offset);
         extents.insert(next.number, Extent::of(&next, header_bytes(&next.schema)));
     }
     let strays = all.into_iter().filter(|number| !extents.contains_key(number)).collect();
-    let clean = superblock.closed_at.is_some_and(|end| end == walk.end);
-    let unproven = walk.last_group.filter(|(_, end)| !clean && *end == walk.end && !walk.sealed);
+    let clean = superblock.closed_at.is_some_and(|end| end == replay.end);
+    let unproven = replay.last_group.filter(|(_, end)| !clean && *end == replay.end && !replay.sealed);
     Ok(Survey {
-        image: walk.image,
+        image: replay.image,
         extents,
         chain,
         unproven,
-        torn: walk.torn,
+        torn: replay.torn,
         strays,
         next_number,
-        scanned_bytes: walk.scanned_bytes,
-        scanned_records: walk.scanned_records,
+        scanned_bytes: replay.scanned_bytes,
+        scanned_records: replay.scanned_records,
     })
 }
 
 /// The segments that make up the log.
 struct Chain {
-    /// Their headers, from the oldest one.
+    /// Their headers, oldest first.
     segments: Vec<SegmentHeader>,
-    /// A segment behind them that was made and not used yet.
+    /// A later segment that was made and not used yet.
     empty: Option<SegmentHeader>,
 }
 
@@ -210,7 +210,7 @@ impl Chain {
         if segments.is_empty() {
             return Err(missing(superblock.checkpoint.segment).into());
         }
-        // From the last one back, each header names the one before.
+        // From the last segment back, each header names the one before.
         while let Some(first) = segments.last().filter(|first| first.number > superblock.oldest) {
             let Some(previous) = first.previous.filter(|previous| previous.end.segment < first.number) else {
                 let place = Place { segment: first.number, offset: 0 };
@@ -223,7 +223,7 @@ impl Chain {
             if !all.contains(&number) {
                 return Err(missing(number).into());
             }
-            segments.push(whole_header(storage, superblock.uuid, number)?);
+            segments.push(complete_header(storage, superblock.uuid, number)?);
         }
         segments.reverse();
         match segments.iter().any(|segment| segment.number == superblock.checkpoint.segment) {
@@ -233,7 +233,7 @@ impl Chain {
     }
 }
 
-/// The header of a segment of this channel.
+/// Reads the header of a segment and checks that the segment belongs to this channel.
 pub(super) fn header_of<S: Storage>(
     storage: &S,
     uuid: Uuid,
@@ -251,14 +251,14 @@ pub(super) fn header_of<S: Storage>(
     Ok(header)
 }
 
-/// The same of a segment that is in use, so that its file is as long as it was made.
-fn whole_header<S: Storage>(storage: &S, uuid: Uuid, number: u64) -> Result<SegmentHeader, SurveyError> {
+/// Does the same for a segment with records, whose file must have its full length.
+fn complete_header<S: Storage>(storage: &S, uuid: Uuid, number: u64) -> Result<SegmentHeader, SurveyError> {
     let header = header_of(storage, uuid, number)?;
     let scan = Scan::open(storage, uuid, number, None).map_err(|error| SurveyError::scan(number, error))?;
     scan.cut_off(&header).map_or(Ok(header), |damage| Err(damage.into()))
 }
 
-/// The header of a segment that has records; `None` if it was made and nothing came into it.
+/// Reads the header of a segment that has records; `None` if the segment was made and not used.
 fn used_header<S: Storage>(
     storage: &S,
     superblock: &Superblock,
@@ -269,7 +269,7 @@ fn used_header<S: Storage>(
     let mut scan = Scan::open(storage, superblock.uuid, number, None).map_err(failed)?;
     let header = match header_of(storage, superblock.uuid, number) {
         Err(SurveyError::Damaged(damage)) if number > superblock.checkpoint.segment => {
-            // A crash while it was made leaves no header, but no group behind it either, and the whole length.
+            // A crash while the segment was made leaves no header, but then the file has its full length and no group.
             let cut_off = scan.length() < SEGMENT_BYTES_LEAST && !put_back!("cut_segment_believed");
             return match cut_off || scan.group_beyond(0).map_err(failed)?.is_some() {
                 true => Err(damage.into()),
@@ -295,10 +295,10 @@ fn used_header<S: Storage>(
 }
 
 /// Reads the log from the checkpoint to its end.
-struct Walk<'a, S: Storage> {
+struct Replay<'a, S: Storage> {
     storage: &'a S,
     superblock: Superblock,
-    /// With where the log ends in each.
+    /// Each with the offset at which the log ends in it.
     segments: Vec<(SegmentHeader, u64)>,
     image: Image,
     chain: u32,
@@ -310,12 +310,12 @@ struct Walk<'a, S: Storage> {
     scanned_records: u64,
 }
 
-impl<'a, S: Storage> Walk<'a, S> {
+impl<'a, S: Storage> Replay<'a, S> {
     fn begin(
         storage: &'a S,
         superblock: Superblock,
         headers: Vec<SegmentHeader>,
-    ) -> Result<Walk<'a, S>, SurveyError> {
+    ) -> Result<Replay<'a, S>, SurveyError> {
         let ends: Vec<u64> = headers
             .iter()
             .skip(1)
@@ -325,7 +325,7 @@ impl<'a, S: Storage> Walk<'a, S> {
         let ends = ends.into_iter().chain([u64::MAX]);
         let segments: Vec<(SegmentHeader, u64)> = headers.into_iter().zip(ends).collect();
         let place = superblock.checkpoint;
-        Ok(Walk {
+        Ok(Replay {
             storage,
             superblock,
             segments,
@@ -359,14 +359,14 @@ impl<'a, S: Storage> Walk<'a, S> {
             self.end = Place { segment: number, offset: begin };
             self.sealed = false;
             let known_end = (end != u64::MAX).then_some(end);
-            self.walk(number, begin, known_end)?;
+            self.replay_segment(number, begin, known_end)?;
             self.segments[index].1 = self.end.offset;
         }
         Ok(())
     }
 
-    /// Walks through a segment, up to an end that the next one knows, or to wherever the log ends.
-    fn walk(&mut self, number: u64, begin: u64, known_end: Option<u64>) -> Result<(), SurveyError> {
+    /// Reads a segment up to the end that the next segment's header names, or else to the end of the log.
+    fn replay_segment(&mut self, number: u64, begin: u64, known_end: Option<u64>) -> Result<(), SurveyError> {
         let failed = |error| SurveyError::scan(number, error);
         let mut scan = Scan::open(self.storage, self.superblock.uuid, number, known_end).map_err(failed)?;
         let mut at = begin;
@@ -417,7 +417,7 @@ impl<'a, S: Storage> Walk<'a, S> {
         Ok(())
     }
 
-    /// The record at `at` can't be read: is this the end, a torn group, or damage?
+    /// Decides what an unreadable record at `at` means: the end of the log, a torn group, or damage.
     fn stop(
         &mut self,
         scan: &mut Scan<'_, S>,

@@ -72,14 +72,14 @@ impl Settle for Outcome {
     }
 }
 
-/// What opening says that is refused, with the folder's name as `DIR`.
+/// Returns the error with which opening a channel is refused; the folder's name is replaced by `DIR`.
 async fn refusal<S: Storage>(channel: FileChannel<S>) -> String {
     let _reader = channel.reader("sink", Demand::Required);
     let place = channel.options.path.display().to_string();
     channel.open().await.unwrap_err().to_string().replace(&place, "DIR")
 }
 
-/// The same of a channel in this folder.
+/// Does the same for a channel in this folder.
 async fn refusal_of(folder: &std::path::Path) -> String {
     refusal(FileChannel::new(options(folder)).unwrap()).await
 }
@@ -93,7 +93,7 @@ fn change(folder: &std::path::Path, file: &str, change: impl FnOnce(&mut Vec<u8>
 }
 
 impl<S: Storage> Open<S> {
-    /// Puts numbers; the receiver hears when they are on disk.
+    /// Puts numbers. The receiver gets the outcome when they are on disk.
     async fn put(&self, numbers: std::ops::Range<u64>) -> tokio::sync::mpsc::UnboundedReceiver<bool> {
         let batch = batch(numbers);
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -128,7 +128,7 @@ fn numbers(range: std::ops::Range<u64>) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_put_is_done_when_it_is_on_disk_and_comes_back_until_it_is_acknowledged() {
+async fn a_put_is_done_when_it_is_on_disk_and_is_redelivered_until_it_is_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = open(options(folder.path())).await;
     first.put_durably(0..10).await;
@@ -167,7 +167,7 @@ async fn many_puts_and_takes_go_through_many_segments() {
 }
 
 #[tokio::test]
-async fn a_lease_that_is_dropped_comes_again_first_even_from_disk() {
+async fn a_dropped_lease_is_redelivered_first_even_from_disk() {
     let folder = tempfile::tempdir().unwrap();
     let mut open = open(options(folder.path())).await;
     for round in 0..5 {
@@ -184,7 +184,7 @@ async fn a_lease_that_is_dropped_comes_again_first_even_from_disk() {
 }
 
 #[tokio::test]
-async fn what_is_stored_already_is_taken_once() {
+async fn stored_positions_are_not_stored_again() {
     let folder = tempfile::tempdir().unwrap();
     let mut open = open(options(folder.path())).await;
     open.put_durably(0..10).await;
@@ -237,7 +237,7 @@ async fn a_closed_channel_is_emptied_before_its_readers_end() {
 }
 
 #[tokio::test]
-async fn the_directory_of_another_pipeline_or_agent_or_reader_is_refused_with_what_to_do() {
+async fn a_directory_of_another_pipeline_agent_or_reader_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let held = open(options(folder.path())).await;
     held.put_durably(0..10).await;
@@ -283,7 +283,7 @@ async fn events_of_an_earlier_type_are_widened() {
 }
 
 #[tokio::test]
-async fn an_optional_reader_holds_nothing_up() {
+async fn an_optional_reader_never_blocks_puts() {
     let folder = tempfile::tempdir().unwrap();
     let channel = FileChannel::new(options(folder.path())).unwrap();
     let reader = channel.reader("sink", Demand::Required);
@@ -292,7 +292,7 @@ async fn an_optional_reader_holds_nothing_up() {
     let scope = Scope::of_a_run(["in".into()])[0].clone();
     let mut open = Open { channel, reader, scope };
     let mut begin = 0;
-    // Many times what the channel holds.
+    // Many times the channel's capacity.
     for _ in 0..3_000 {
         open.put(begin..begin + 1_000).await;
         open.lease().await.acknowledgement.done();

@@ -1,4 +1,4 @@
-//! Puts and takes as the agent has them in hand: waiting, committing, leasing, settling.
+//! Puts and takes of a file channel, as the agent uses them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::environment::storage::Storage;
 use crate::failure::{Failure, is_outage};
 use crate::routing::{Acknowledgement, Settle};
 
-/// A put that waits for room, known to the readers and the writer.
+/// A put that is waiting for space, so that readers and the writer know of it.
 pub(super) struct Waiting<'a, S: Storage>(&'a Shared<S>);
 
 impl<S: Storage> Waiting<'_, S> {
@@ -45,7 +45,7 @@ pub(super) struct FilePut<S: Storage> {
     pub(super) room: Fill,
 }
 
-/// Committed or rolled back, the reservation ends.
+/// Frees the reservation, after a commit as after a rollback.
 impl<S: Storage> Drop for FilePut<S> {
     fn drop(&mut self) {
         self.shared.lock().release(self.room);
@@ -60,14 +60,14 @@ impl<S: Storage> PutTransaction for FilePut<S> {
         batch: Batch,
         acknowledgement: Acknowledgement,
     ) -> Result<(), CommitError> {
-        let verdict = self.shared.lock().judge(scope, &batch)?;
+        let verdict = self.shared.lock().compare(scope, &batch)?;
         let put = prepare(scope, batch, verdict, self.shared.compression, acknowledgement);
         let forgotten = self.shared.lock().submit(scope, put);
         if forgotten > 0 {
             warn!(
                 component = %self.shared.component,
-                "too many partitions of sources are known: the {forgotten} that moved longest ago are forgotten; \
-                 what is still there of them comes again when its source begins again"
+                "too many partitions are recorded: the {forgotten} that were idle the longest are forgotten; \
+                 a source that still has their data reads it again when it restarts"
             );
         }
         self.shared.work.notify_one();
@@ -75,7 +75,7 @@ impl<S: Storage> PutTransaction for FilePut<S> {
     }
 }
 
-/// Encodes what of a batch is not in the log yet.
+/// Encodes the part of a batch that is not in the log yet.
 pub(super) fn prepare(
     scope: &Scope,
     batch: Batch,
@@ -113,8 +113,8 @@ pub(super) struct FileReader<S: Storage> {
 }
 
 impl<S: Storage> FileReader<S> {
-    /// The lease of a put, whose events are known by their numbers in this channel.
-    fn lease(&self, item: reading::Item) -> Taken<Lease> {
+    /// Leases a put. Its events are identified by their numbers in this channel.
+    fn lease(&self, item: reading::StoredPut) -> Taken<Lease> {
         let before = self.shared.lock().lives.highest(item.events_before);
         let identities = Identities::counting(self.shared.partition(), before + 1);
         let batch = item.batch.with_identities(identities).expect("every event has a number");
@@ -130,8 +130,8 @@ impl<S: Storage> FileReader<S> {
         Taken::Events(Lease { batch, acknowledgement })
     }
 
-    /// Reads what this reader needs next. A lease if it was one that had been rolled back.
-    async fn load(&self, request: reading::Request) -> Option<Taken<Lease>> {
+    /// Reads the puts that this reader takes next. Returns a lease if the first one had been rolled back.
+    async fn load(&self, request: reading::LoadRequest) -> Option<Taken<Lease>> {
         let storage = self.shared.storage.get()?.clone();
         match self.shared.executor.run(move || load(&storage, &request)).await {
             Ok(Ok(items)) => {
@@ -145,11 +145,11 @@ impl<S: Storage> FileReader<S> {
                 None
             }
             Ok(Err(error)) => {
-                // With its causes.
+                // The text contains the error's causes.
                 self.shared.fail(Failure::permanent(error).to_string());
                 None
             }
-            // The runtime is going down, or the decoder has a defect, which is on standard error.
+            // The runtime is shutting down, or decoding has panicked; the panic is on standard error.
             Err(stopped) => {
                 self.shared.fail(stopped.to_string());
                 None
@@ -162,7 +162,7 @@ impl<S: Storage> FileReader<S> {
 impl<S: Storage> Reader for FileReader<S> {
     async fn take(&mut self) -> Taken<Lease> {
         loop {
-            // Listening begins before looking, so that no change falls between.
+            // The listener is registered before the state is read, so that no change is missed in between.
             let changed = self.shared.changed.notified();
             let take = self.shared.lock().take(self.id, &self.in_flight);
             match take {

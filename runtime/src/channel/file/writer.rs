@@ -1,5 +1,5 @@
-//! Turns the engine when there is something to write: on the log's own thread, or, where the disk is
-//! simulated, as a task among the others, so that everything follows from the seed.
+//! Runs the engine when there is something to write: on the log's own thread, or, on a simulated disk, as a
+//! task among the others, so that a seed determines everything.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,54 +11,54 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::Shared;
-use super::engine::{Engine, Turn, reason};
+use super::engine::{Engine, WritePass, reason};
 use super::log::{AppendError, GONE};
 use super::state::State;
 use crate::environment::blocking::BlockingExecutor;
 use crate::environment::storage::Storage;
 use crate::failure::Failure;
 
-/// Acknowledgements alone wait so long for puts to ride with.
+/// How long acknowledgements wait to be written together with puts.
 const LINGER: Duration = Duration::from_millis(50);
-/// How often a full disk, or another outage, is tried again, if nothing happens here.
+/// How long to wait before a full disk or another outage is tried again, unless something changes.
 pub(super) const RETRY: Duration = Duration::from_millis(250);
 
-/// What turns the log.
+/// The thread or task that writes the log.
 pub(super) enum Writer {
     Thread(JoinHandle<()>),
     Task(tokio::task::JoinHandle<()>),
 }
 
-/// Has the engine turned as long as the channel is open, once it is handed over.
+/// Runs an engine until its channel is shut down, once the engine is sent.
 pub(super) fn start<S: Storage>(
     executor: BlockingExecutor,
     engine: oneshot::Receiver<Engine<S>>,
     shared: Arc<Shared<S>>,
     place: String,
 ) -> Result<Writer, Failure> {
-    let turning = async move {
+    let writing = async move {
         if let Ok(engine) = engine.await {
             run(engine, &shared, &place).await;
         }
     };
     if executor == BlockingExecutor::Inline {
-        return Ok(Writer::Task(tokio::spawn(turning)));
+        return Ok(Writer::Task(tokio::spawn(writing)));
     }
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let timer = timer.map_err(Failure::unless_disk_fails)?;
     let thread = std::thread::Builder::new().name("weir-log".to_owned());
-    let thread = thread.spawn(move || timer.block_on(turning)).map_err(Failure::unless_disk_fails)?;
+    let thread = thread.spawn(move || timer.block_on(writing)).map_err(Failure::unless_disk_fails)?;
     Ok(Writer::Thread(thread))
 }
 
-/// Writes until the channel is shut or fails.
+/// Writes until the channel is shut down or fails.
 pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, place: &str) {
     let _panic = OnPanic(shared);
     let component = &*shared.component;
     let mut full = false;
-    let mut left = Left::Nothing;
-    while wait(shared, left).await {
-        let Turn { durable, full: now_full, failed } = engine.turn(&shared.state);
+    let mut remaining = Remaining::Nothing;
+    while wait(shared, remaining).await {
+        let WritePass { durable, full: now_full, failed } = engine.write_pending(&shared.state);
         let published = !durable.is_empty();
         durable.into_iter().for_each(|acknowledgement| acknowledgement.done());
         if published {
@@ -71,17 +71,17 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
                 shared.meter.count("full_disks", 1);
                 warn!(
                     component,
-                    "{place}: {reason}: puts wait; what is there is safe and drains, and it goes on by itself when there is room"
+                    "{place}: {reason}: puts wait until there is room; the events in the channel are safe and are still delivered"
                 );
             }
             None if full => info!(component, "{place}: there is room again, puts go on"),
             _ => {}
         }
         full = now_full.is_some();
-        left = match full {
-            true => Left::Puts,
-            false if shared.lock().has_unwritten() => Left::Acknowledgements,
-            false => Left::Nothing,
+        remaining = match full {
+            true => Remaining::Puts,
+            false if shared.lock().has_unwritten() => Remaining::Acknowledgements,
+            false => Remaining::Nothing,
         };
         if let Some(error) = failed {
             shared.fail(reason(&error));
@@ -92,50 +92,50 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
     if let Err(AppendError::Gone) = closed {
         shared.fail(GONE.to_owned());
     } else if let Err(error) = closed {
-        // Nothing is lost by it: what the last acknowledgements were about comes again.
+        // No event is lost: the events of the last acknowledgements are redelivered.
         warn!(
             component,
-            "{place}: closing: {}; the next start reads what was not written down again",
+            "{place}: closing: {}; the next start delivers the events again whose acknowledgements were not written",
             reason(&error)
         );
     }
 }
 
-/// What the last turn left undone.
+/// The work that is remaining after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+enum Remaining {
     Nothing,
-    /// Acknowledgements, which came meanwhile, or which a full disk keeps back.
+    /// Acknowledgements that came during the pass, or that a full disk keeps from being written.
     Acknowledgements,
-    /// Puts, since the disk is full.
+    /// Puts, because the disk is full.
     Puts,
 }
 
-/// What the writer waits for.
+/// The writer's next action.
 enum Next {
-    Turn,
+    Write,
     End,
-    /// Something to happen, or this much time to pass.
+    /// Wait for a notification, or until this time has passed.
     Wait(Option<Duration>),
 }
 
-/// Waits until there is something to write; false when the channel is shut.
-async fn wait<S: Storage>(shared: &Shared<S>, left: Left) -> bool {
-    // A turn that could not do all is not repeated at once, unless something happens.
-    let pause = match left {
-        Left::Nothing => None,
-        Left::Acknowledgements => (!has_puts(&shared.lock())).then_some(LINGER),
-        Left::Puts => Some(RETRY),
+/// Waits until there is something to write. Returns false when the channel is shut down.
+async fn wait<S: Storage>(shared: &Shared<S>, remaining: Remaining) -> bool {
+    // A pass that remaining work is not repeated at once, unless something has changed.
+    let pause = match remaining {
+        Remaining::Nothing => None,
+        Remaining::Acknowledgements => (!has_puts(&shared.lock())).then_some(LINGER),
+        Remaining::Puts => Some(RETRY),
     };
     if let Some(pause) = pause.filter(|_| !shared.shutting.load(Ordering::Acquire)) {
         let _paused = timeout(pause, shared.work.notified()).await;
     }
     let mut since: Option<Instant> = None;
     loop {
-        match next(shared, left, &mut since) {
-            Next::Turn => return true,
+        match next(shared, remaining, &mut since) {
+            Next::Write => return true,
             Next::End => return false,
-            // Whatever happens meanwhile leaves a permit behind.
+            // A notification in the meantime leaves a permit, so none is missed.
             Next::Wait(None) => shared.work.notified().await,
             Next::Wait(Some(rest)) => {
                 let _passed = timeout(rest, shared.work.notified()).await;
@@ -144,31 +144,31 @@ async fn wait<S: Storage>(shared: &Shared<S>, left: Left) -> bool {
     }
 }
 
-fn next<S: Storage>(shared: &Shared<S>, left: Left, since: &mut Option<Instant>) -> Next {
+fn next<S: Storage>(shared: &Shared<S>, remaining: Remaining, since: &mut Option<Instant>) -> Next {
     let state = shared.lock();
     if state.failed || shared.shutting.load(Ordering::Acquire) {
-        // What was submitted before the end is still to be written.
-        let last = !state.failed && left != Left::Puts && has_puts(&state);
-        return if last { Next::Turn } else { Next::End };
+        // Puts that were submitted before the end are still written.
+        let has_work = !state.failed && remaining != Remaining::Puts && has_puts(&state);
+        return if has_work { Next::Write } else { Next::End };
     }
     let unwritten = state.has_unwritten();
     let urgent = unwritten && (state.waiting > 0 || state.is_closed());
-    if has_puts(&state) || urgent || left == Left::Puts {
-        return Next::Turn;
+    if has_puts(&state) || urgent || remaining == Remaining::Puts {
+        return Next::Write;
     }
     if !unwritten {
         return Next::Wait(None);
     }
     let since = *since.get_or_insert_with(Instant::now);
     let rest = LINGER.saturating_sub(since.elapsed());
-    if rest.is_zero() { Next::Turn } else { Next::Wait(Some(rest)) }
+    if rest.is_zero() { Next::Write } else { Next::Wait(Some(rest)) }
 }
 
 fn has_puts(state: &State) -> bool {
     state.has_submitted() || state.unlisted().next().is_some()
 }
 
-/// A panic here is a defect, and must not leave everybody waiting.
+/// Fails the channel if the writer panics, so that no one waits for it forever.
 struct OnPanic<'a, S: Storage>(&'a Shared<S>);
 
 impl<S: Storage> Drop for OnPanic<'_, S> {

@@ -43,7 +43,7 @@ impl Positions {
     pub(super) fn record(&mut self, scope: &Scope, batch: Batch) -> Result<Option<Batch>, CommitError> {
         let Some(scope_positions) = self.scopes.get_mut(&*scope.name) else { return Ok(Some(batch)) };
         let verdict =
-            origins::judge(scope, &batch, |partition| scope_positions.stored.get(partition).copied())?;
+            origins::compare(scope, &batch, |partition| scope_positions.stored.get(partition).copied())?;
         if verdict == Verdict::Known {
             return Ok(None);
         }

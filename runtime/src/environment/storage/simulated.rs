@@ -270,7 +270,7 @@ impl SimulatedDisk {
     }
 
     /// Replaces all files by those of a backup, durably.
-    pub fn put_back(&self, backup: &BTreeMap<String, Vec<u8>>) {
+    pub fn restore(&self, backup: &BTreeMap<String, Vec<u8>>) {
         let mut disk = self.lock_disk();
         disk.names.clear();
         for (name, content) in backup {

@@ -124,7 +124,7 @@ proptest! {
 }
 
 #[test]
-fn values_that_lie_together_are_copied_together_in_their_order() {
+fn adjacent_values_are_copied_in_one_piece() {
     let mut builder = arrow_array::builder::BinaryViewBuilder::new();
     let one = builder.append_block(Buffer::from_vec(b"first value of onesecond value of one".to_vec()));
     let two = builder.append_block(Buffer::from_vec(b"only value of two".to_vec()));
@@ -137,7 +137,7 @@ fn values_that_lie_together_are_copied_together_in_their_order() {
 }
 
 #[test]
-fn text_is_held_against_utf_8() {
+fn text_is_checked_for_utf_8() {
     let schema = Arc::new(Schema::new(vec![Field::new("@host", DataType::Utf8View, false)]));
     let columns = vec![Column::Array(Arc::new(StringViewArray::from(vec!["a text of some length"])))];
     let batch = Batch::new(schema.clone(), columns, 1, Origins::default()).unwrap();
@@ -148,7 +148,7 @@ fn text_is_held_against_utf_8() {
 }
 
 #[test]
-fn what_can_not_be_stored_is_named() {
+fn an_unsupported_column_is_named() {
     let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));
     let schema = Schema::new(vec![
         Field::new("@when", TimestampMicrosecondArray::from(vec![0]).data_type().clone(), false),
@@ -158,7 +158,7 @@ fn what_can_not_be_stored_is_named() {
 }
 
 #[test]
-fn what_repeats_becomes_smaller_and_what_does_not_stays() {
+fn repetitive_columns_are_compressed_and_others_stay_as_they_are() {
     let line = "GET /index.html HTTP/1.1 200 from a browser of a well-known kind";
     let batch = batch(&vec![line.as_bytes().to_vec(); 100], &vec![None; 100], true);
     let [plain, lz4, zstd] =

@@ -1,5 +1,5 @@
-//! Harm from outside: a log that is cut, damaged at its end, or put back from a backup, and a sink whose ledger
-//! is. Whoever goes on after that never takes one event for another, and never without a word.
+//! Harm from outside: a log that is cut, damaged at its end or restored from a backup, and a sink whose ledger is
+//! restored. Afterwards, no event may be mistaken for another one, and no loss may go unreported.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use crate::channel::file::recovery::OpenError;
 use crate::channel::file::repair::{New, repair_on};
 use crate::channel::file::survey::SurveyError;
 
-/// What a sink remembers of the channel.
+/// The sink's record of the channel's events.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger {
-    /// By its number, which event has arrived.
+    /// The arrived events by their number.
     pub(super) arrived: BTreeMap<u64, Event>,
-    /// The incarnation that the channel had when the last ones arrived.
+    /// The channel's incarnation when the last events arrived.
     pub(super) incarnation: Option<Incarnation>,
-    /// How often it has committed.
+    /// The number of commits.
     pub(super) mark: u64,
 }
 
 impl Ledger {
-    /// The highest number that has arrived.
+    /// Returns the highest number that has arrived.
     pub(super) fn through(&self) -> Option<u64> {
         self.arrived.last_key_value().map(|(number, _)| *number)
     }
 
-    /// A number that arrives again is the same event.
+    /// Checks that a number that arrives again belongs to the same event.
     pub(super) fn check(&self, number: u64, event: Event) {
         let before = self.arrived.get(&number);
         assert!(
@@ -40,12 +40,12 @@ impl Ledger {
     }
 }
 
-/// How a start ends after some harm.
+/// The result of a start after harm.
 enum Started {
     Open,
-    /// The channel says which file is damaged.
+    /// The channel reports damage.
     Damaged(String),
-    /// The sink knows more than the channel, or less.
+    /// The sink has events that the channel lacks, or the reverse.
     Refused(Claim),
 }
 
@@ -61,21 +61,21 @@ pub(super) fn harm<S: Mounted>(world: &mut World<S>) {
     match world.random.below(4) {
         0 => cut(world),
         1 => damage_the_last_group(world),
-        2 => put_the_channel_back(world),
-        _ => put_the_ledger_back(world),
+        2 => restore_the_channel(world),
+        _ => restore_the_ledger(world),
     }
 }
 
-/// Some puts, turns and deliveries.
+/// Does some puts, passes and deliveries.
 fn work<S: Mounted>(world: &mut World<S>) {
     world.put();
-    world.turn();
+    world.write_pending();
     if world.random.one_in(2) && world.take(0) {
         world.settle(0, true);
     }
 }
 
-/// A segment of the log loses its end: that is damage, wherever it ends.
+/// Cuts the last segment of the log, which has to be reported as damage.
 fn cut<S: Mounted>(world: &mut World<S>) {
     let Some((name, _)) = world.log_end() else { return };
     end(world);
@@ -90,13 +90,13 @@ fn cut<S: Mounted>(world: &mut World<S>) {
     match world.start_after_harm() {
         Started::Damaged(damage) => assert!(damage.starts_with(&name), "{damage} does not name {name}"),
         Started::Open => panic!("{name} was cut to {length} of {} bytes and nobody noticed", content.len()),
-        // The sink may be asked about a log that lost its end.
+        // The sink must not be needed to notice that the log has lost its end.
         Started::Refused(_) => panic!("{name} was cut to {length} bytes, and only the sink noticed"),
     }
 }
 
-/// The last group loses a bit or a page. Of a log that was closed in order, that is damage. Else the log ends
-/// before it, and what the sink has had of it is missing.
+/// Flips a bit or clears a page of the last group. If the log was closed cleanly, this is damage. Otherwise the log
+/// ends before this group, and the sink has events that the channel lacks.
 fn damage_the_last_group<S: Mounted>(world: &mut World<S>) {
     let Some((name, before)) = world.log_end() else { return };
     work(world);
@@ -114,8 +114,8 @@ fn damage_the_last_group<S: Mounted>(world: &mut World<S>) {
     go_on(world, sealed.then_some(&*name));
 }
 
-/// The channel's directory is put back as it was before more was put and delivered.
-fn put_the_channel_back<S: Mounted>(world: &mut World<S>) {
+/// Restores the channel's directory to its state before more was put and delivered.
+fn restore_the_channel<S: Mounted>(world: &mut World<S>) {
     let backup = world.disk.backup();
     let puts = 1 + world.random.below(4);
     for _ in 0..puts {
@@ -123,12 +123,12 @@ fn put_the_channel_back<S: Mounted>(world: &mut World<S>) {
     }
     end(world);
     world.harmed = true;
-    world.disk.put_back(&backup);
+    world.disk.restore(&backup);
     go_on(world, None);
 }
 
-/// The sink's ledger is put back, or deleted: it comes with less than what the channel knows that it had.
-fn put_the_ledger_back<S: Mounted>(world: &mut World<S>) {
+/// Restores or deletes the sink's ledger: the channel knows of more commits than the ledger.
+fn restore_the_ledger<S: Mounted>(world: &mut World<S>) {
     let backup = if world.random.one_in(2) { world.ledger.clone() } else { Ledger::default() };
     work(world);
     work(world);
@@ -138,10 +138,10 @@ fn put_the_ledger_back<S: Mounted>(world: &mut World<S>) {
     go_on(world, None);
 }
 
-/// Ends the channel in order, or kills it. Says whether it is sealed.
+/// Shuts the channel down, or kills it. Returns whether the log was closed cleanly.
 fn end<S: Mounted>(world: &mut World<S>) -> bool {
     let close = world.random.one_in(2);
-    let closed = close && world.close_in_order();
+    let closed = close && world.close_cleanly();
     world.note_fault();
     if !close {
         world.kill();
@@ -149,10 +149,10 @@ fn end<S: Mounted>(world: &mut World<S>) -> bool {
     closed
 }
 
-/// Starts, with a repair where the start is refused. Damage to what was closed in order is always said.
+/// Starts, and repairs the channel if the start is refused. Damage to a log that was closed cleanly is always reported.
 fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
     match world.start_after_harm() {
-        // Zeros may be what was there before.
+        // The cleared page may have contained zeros.
         Started::Damaged(_) => return,
         Started::Open => world.check_settled(),
         Started::Refused(claim) => {
@@ -169,7 +169,7 @@ fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
             assert!(matches!(started, Started::Open), "it goes on after a repair");
         }
     }
-    // What comes now is taken for nothing else.
+    // New events must not be mistaken for earlier ones.
     for _ in 0..6 {
         work(world);
     }
@@ -179,10 +179,10 @@ fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
 }
 
 impl<S: Mounted> World<S> {
-    /// Starts the process after some harm.
+    /// Starts the process after harm.
     fn start_after_harm(&mut self) -> Started {
         self.live = None;
-        self.make_room();
+        self.make_space();
         match self.try_to_start() {
             Ok(()) => {}
             Err(OpenError::Survey { error: SurveyError::Damaged(damage), .. }) => {
@@ -195,7 +195,7 @@ impl<S: Mounted> World<S> {
         Started::Refused(claim)
     }
 
-    /// What the sink says to a channel that lacks what it has had, or that knows more of it than it does.
+    /// Returns the claim of the sink if it has events that the channel lacks, or knows less than the channel.
     pub(super) fn claim(&self) -> Option<Claim> {
         let state = lock(&self.live.as_ref()?.state);
         let Ledger { incarnation, mark, .. } = self.ledger;
@@ -208,12 +208,12 @@ impl<S: Mounted> World<S> {
         Some(Claim { reader: READERS[0].to_owned(), through, incarnation, mark, message })
     }
 
-    /// The storage of a channel that does not run.
+    /// Opens the storage of a channel that is not running.
     fn storage(&mut self) -> S {
         S::mount(&self.disk, &mut self.random).map_err(|error| error.to_string()).unwrap()
     }
 
-    /// The sink has what the channel never gives out again.
+    /// Checks that the sink has all events that the channel never delivers again.
     fn check_settled(&self) {
         let Some(live) = &self.live else { return };
         let state = lock(&live.state);

@@ -1,5 +1,5 @@
-//! Random histories of a channel on a disk that crashes, tears, fills, fails, lies and rots,
-//! beside a model. `WEIR_HISTORIES` says how many (100,000 by default), `WEIR_SEED` plays one again.
+//! Random histories of a channel on a disk with all faults, compared with a model. `WEIR_HISTORIES` sets their number
+//! (100,000 by default), and `WEIR_SEED` replays a single one.
 
 mod harm;
 mod model;
@@ -31,10 +31,10 @@ const SITES: [Call; 11] = [
     Call::List,
 ];
 
-/// How often each fault happened at each site; [`None`] counts calls without one.
+/// The number of faults of each kind at each site; [`None`] counts calls without a fault.
 type Coverage = BTreeMap<Site, BTreeMap<Option<Fault>, u64>>;
 
-/// One history: at least twenty operations, then everything is drained and checked.
+/// Plays one history: at least twenty operations; then everything is drained and checked.
 fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
     let mut world = World::<S>::new(seed);
     let steps = 20 + world.random.below(40);
@@ -48,7 +48,7 @@ fn play<S: Mounted>(seed: u64, coverage: &mut Coverage) {
     world.note_fault();
     world.drain();
     if world.random.one_in(3) {
-        rot(&mut world);
+        flip_a_bit(&mut world);
     } else if world.random.one_in(3) {
         harm::harm(&mut world);
     } else {
@@ -74,7 +74,7 @@ fn step<S: Mounted>(world: &mut World<S>) {
     match kind {
         0..=9 => world.put(),
         10..=17 => {
-            if !world.turn() {
+            if !world.write_pending() {
                 world.note_fault();
                 world.kill();
                 world.start();
@@ -85,14 +85,14 @@ fn step<S: Mounted>(world: &mut World<S>) {
         }
         26..=31 => world.settle(reader, true),
         32 | 33 => world.settle(reader, false),
-        34 => world.put_with_a_hole(),
+        34 => world.put_with_a_gap(),
         35 | 36 => {
             world.note_fault();
             plan_a_fault(world);
         }
         37 => match world.is_full() {
             true if world.random.one_in(2) => world.drain_while_full(),
-            true => world.make_room(),
+            true => world.make_space(),
             false => {
                 let slack = world.random.below(3) * 3 * PAGE;
                 world.disk.set_capacity(world.disk.used() + slack);
@@ -108,7 +108,7 @@ fn step<S: Mounted>(world: &mut World<S>) {
     }
 }
 
-/// The machine or the process stops between two calls, or within the next start.
+/// Stops the machine or the process between two calls, or during the next start.
 fn restart<S: Mounted>(world: &mut World<S>) {
     world.note_fault();
     let machine = world.random.one_in(2);
@@ -118,7 +118,7 @@ fn restart<S: Mounted>(world: &mut World<S>) {
     }
     match world.random.below(8) {
         0..=3 => plan_a_fault(world),
-        // Leftovers are removed when nearly all is done, where chance seldom leads.
+        // The removal of leftover files comes late in a start, where random faults are rare.
         4 => {
             let fault = world.random.among(&[Fault::Crash, Fault::Fail]);
             world.disk.plan_for(Call::Unlink, ".segment", fault);
@@ -137,17 +137,17 @@ fn plan_a_fault<S: Mounted>(world: &mut World<S>) {
     };
     world.disk.plan(call, skip, fault);
     if world.random.one_in(3) {
-        // Another one hits what is done about the first.
+        // A second fault occurs while the first one is handled.
         let fault = world.random.among(&[Fault::Crash, Fault::Fail, Fault::Full]);
         world.disk.plan(None, world.random.below(9), fault);
     }
 }
 
-/// One bit flips somewhere that was on disk for sure. It is reported with its place, or does no harm.
-fn rot<S: Mounted>(world: &mut World<S>) {
+/// Flips one bit that was certainly on disk. The channel reports it with its file, or it does no harm.
+fn flip_a_bit<S: Mounted>(world: &mut World<S>) {
     for _ in 0..4 {
         world.put();
-        world.turn();
+        world.write_pending();
     }
     let flipped = match world.random.one_in(2) {
         true => {
@@ -167,7 +167,7 @@ fn rot<S: Mounted>(world: &mut World<S>) {
     }
 }
 
-/// Everything is safe after a clean end.
+/// Flips a bit after a clean shutdown, when every byte is synced.
 fn flip_anywhere<S: Mounted>(world: &mut World<S>) -> Option<(String, u64)> {
     let (name, length) = world.some_file()?;
     let byte = match world.random.below(3) {
@@ -178,11 +178,11 @@ fn flip_anywhere<S: Mounted>(world: &mut World<S>) -> Option<(String, u64)> {
     flip(world, name, byte)
 }
 
-/// Without an end, only the last group may be torn.
+/// Flips a bit without a clean shutdown: only the last group may be torn.
 fn flip_before_the_last_group<S: Mounted>(world: &mut World<S>) -> Option<(String, u64)> {
     let (name, before) = world.log_end()?;
     world.put();
-    world.turn();
+    world.write_pending();
     let (same, after) = world.log_end()?;
     world.kill();
     if name != same || before == after {
@@ -210,11 +210,11 @@ fn nothing_is_lost_whatever_the_disk_does() {
 }
 
 #[test]
-fn nothing_is_lost_of_what_is_encrypted() {
+fn nothing_is_lost_of_an_encrypted_channel() {
     play_all::<Encrypted<SimulatedDisk>>(20);
 }
 
-/// Plays all histories, or one of so many.
+/// Plays all histories, or one in `one_of`.
 fn play_all<S: Mounted>(one_of: u64) {
     if let Some(seed) = number_from_environment("WEIR_SEED") {
         play::<S>(seed, &mut Coverage::new());
@@ -255,7 +255,7 @@ fn merge(whole: &mut Coverage, part: Coverage) {
     }
 }
 
-/// Prints the table, and fails on an empty cell when there were enough histories to fill it.
+/// Prints the table. Fails on an empty cell if there were enough histories to fill it.
 fn check_coverage(coverage: &Coverage, histories: u64) {
     println!("{histories} histories");
     println!(
@@ -264,7 +264,7 @@ fn check_coverage(coverage: &Coverage, histories: u64) {
     );
     let mut empty = Vec::new();
     for (Site { phase, call, object, at_beginning }, counts) in coverage {
-        // Nothing goes wrong while a test does harm, or repairs it.
+        // No faults are planned while a test damages files or repairs them.
         if matches!(*phase, "flip" | "repair") {
             continue;
         }
@@ -280,7 +280,7 @@ fn check_coverage(coverage: &Coverage, histories: u64) {
             format!("{call:?}"),
             of(None)
         );
-        // What is rare is met by chance alone.
+        // Random faults need not hit rare calls.
         let common = of(None) >= 500;
         if common && (crash == 0 || fail == 0 || full == "0") {
             empty.push(format!("{phase} {call:?} {name}"));

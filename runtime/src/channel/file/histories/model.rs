@@ -1,15 +1,15 @@
-//! What a channel has to be like: sets of positions, too simple to be wrong.
+//! The expected behaviour of a channel, as plain sets of positions.
 //!
-//! Each source puts its positions 0, 1, 2 … in order, an event for each. A position is *committed*
-//! when the channel has told its source that it is on disk, or has told it at a restart that it is
-//! stored. From then on every reader must get it, until that reader has acknowledged it, and in
-//! order. After a clean end or an acknowledgement that was written down, it must not come again.
+//! Each source puts its positions 0, 1, 2 … in order, one event for each. A position is *committed*
+//! when the channel has reported to its source that it is on disk, or at a restart that it is
+//! stored. From then on, every reader must get it, in order, until the reader has acknowledged it.
+//! After a clean shutdown, or once the acknowledgement is on disk, it must not be redelivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const SOURCES: usize = 2;
 pub(super) const SCOPES: [&str; SOURCES] = ["a", "b"];
-/// Two that everything is kept for, and one that gets what is there.
+/// Two required readers and an optional one.
 pub(super) const READERS: [&str; 3] = ["one", "two", "watch"];
 pub(super) const REQUIRED: usize = 2;
 
@@ -19,22 +19,22 @@ pub(super) type Event = (usize, u64);
 #[derive(Default)]
 pub(super) struct ReaderModel {
     pub(super) acknowledged: BTreeSet<Event>,
-    /// Of these it is certain that they are written down.
+    /// Acknowledgements that are certainly on disk.
     pub(super) written: BTreeSet<Event>,
-    /// Acknowledged in this life of the process.
+    /// Acknowledged in this run of the process.
     lately: BTreeSet<Event>,
-    /// Leased at some time in this life, for the order.
+    /// The end of the positions leased in this run, to check the order.
     frontier: [u64; SOURCES],
-    /// Rolled back and not leased again, by sequence.
+    /// Rolled back and not leased since, by sequence.
     pub(super) returned: BTreeMap<u64, Vec<Event>>,
     last_sequence: Option<u64>,
 }
 
 #[derive(Default)]
 pub(super) struct Model {
-    /// Where each source goes on.
+    /// The next position of each source.
     pub(super) next: [u64; SOURCES],
-    /// Below these everything is committed.
+    /// All positions below are committed.
     pub(super) committed: [u64; SOURCES],
     pub(super) readers: [ReaderModel; READERS.len()],
 }
@@ -47,12 +47,12 @@ impl ReaderModel {
 }
 
 impl Model {
-    /// The source was told that this is on disk.
+    /// Records that the source was outcomes that positions are on disk.
     pub(super) fn commit(&mut self, source: usize, through: u64) {
         self.committed[source] = self.committed[source].max(through);
     }
 
-    /// The process starts again; the channel says what it has stored.
+    /// Records a restart of the process, after which the channel reports the stored positions.
     pub(super) fn restart(&mut self, stored: [u64; SOURCES]) {
         for source in 0..SOURCES {
             let (stored, committed) = (stored[source], self.committed[source]);
@@ -73,20 +73,20 @@ impl Model {
         }
     }
 
-    /// The channel was ended cleanly: what is acknowledged is written down.
+    /// Records a clean shutdown: all acknowledgements are on disk.
     pub(super) fn closed(&mut self) {
         for reader in &mut self.readers {
             reader.written.append(&mut reader.lately);
         }
     }
 
-    /// A reader is handed these events.
+    /// Records that a reader has leased these events, and checks them.
     pub(super) fn leased(&mut self, reader: usize, sequence: u64, events: &[Event]) {
         let required = reader < REQUIRED;
         let next = self.next;
         let reader = &mut self.readers[reader];
         if !required {
-            // What nobody else needs may go before it has it.
+            // Events that no required reader needs may be deleted before an optional reader takes them.
             reader.returned = reader.returned.split_off(&sequence);
         }
         if let Some((&first, _)) = reader.returned.first_key_value() {
@@ -114,7 +114,7 @@ impl Model {
         }
     }
 
-    /// After everything was taken: every reader has had everything that is committed.
+    /// Checks, after everything was taken, that every required reader has had all committed events.
     pub(super) fn check_all_delivered(&self) {
         for (reader, name) in self.readers.iter().zip(READERS).take(REQUIRED) {
             for source in 0..SOURCES {
@@ -126,7 +126,7 @@ impl Model {
         }
     }
 
-    /// The fewest and the most events that the channel may hold.
+    /// Returns the fewest and the most events that the channel may hold.
     pub(super) fn held(&self) -> (usize, usize) {
         let events = |upto: [u64; SOURCES], have: &dyn Fn(&ReaderModel) -> &BTreeSet<Event>| {
             let all =

@@ -1,4 +1,4 @@
-//! How the channel's storage lies on the disk: as it is, or encrypted.
+//! The channel's storage on the simulated disk: plain or encrypted.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,14 +7,14 @@ use crate::channel::file::segment::PAGE;
 use crate::environment::random::SeededRandom;
 use crate::environment::storage::{Encrypted, Key, Keys, SimulatedDisk, Storage};
 
-/// How the channel's storage lies on the disk.
+/// A storage on the simulated disk.
 pub(super) trait Mounted: Storage {
-    /// What stands before the first byte of each file.
+    /// The bytes before the content of each file.
     const HEADER: u64;
-    /// The most bytes that a directory takes beside the log.
+    /// The most bytes in a directory that do not belong to the log.
     const BESIDE: u64;
 
-    /// Gets at the storage, after a start.
+    /// Opens the storage after a start.
     fn mount(disk: &SimulatedDisk, random: &mut SeededRandom) -> Result<Self, EncryptionError>;
 }
 
@@ -31,7 +31,7 @@ impl Mounted for Encrypted<SimulatedDisk> {
     const HEADER: u64 = PAGE;
     const BESIDE: u64 = 20 * PAGE;
 
-    /// The master key is another one now and then.
+    /// Changes the master key now and then.
     fn mount(disk: &SimulatedDisk, random: &mut SeededRandom) -> Result<Self, EncryptionError> {
         let numbers = Mutex::new(SeededRandom::new(random.next()));
         let fill = move |bytes: &mut [u8]| {

@@ -1,4 +1,4 @@
-//! A channel on a simulated disk, in one thread, beside its model; encrypted or not.
+//! A channel on a simulated disk, in one thread, with its model.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::channel::file::Compression;
 use crate::channel::file::encryption::EncryptionError;
 use crate::channel::file::engine::{Engine, lock};
 use crate::channel::file::log::LogSizes;
-use crate::channel::file::reading::{Item, load};
+use crate::channel::file::reading::{StoredPut, load};
 use crate::channel::file::recovery::{OpenError, Opening, open};
 use crate::channel::file::segment::segment_name;
 use crate::channel::file::state::{State, Take};
@@ -31,7 +31,7 @@ pub(super) const PAGE: u64 = 4096;
 const SEGMENT_PAGES: u64 = 8;
 const CAPACITY_SEGMENTS: u64 = 6;
 
-/// The leases of a reader by their sequence: the number of the first event, the events, and their size.
+/// The leases of a reader by sequence: the number of the first event, the events, and their size.
 type Leases = BTreeMap<u64, (u64, Vec<Event>, Fill)>;
 
 /// A running channel.
@@ -44,18 +44,18 @@ pub(super) struct Live<S: Storage> {
     in_flight: [InFlight; READERS.len()],
 }
 
-/// What puts were told, by source.
-type Told = Arc<Mutex<Vec<(usize, u64, bool)>>>;
+/// The outcomes of puts: source, last position, and whether the put was done.
+type Outcomes = Arc<Mutex<Vec<(usize, u64, bool)>>>;
 
 struct Outcome {
     source: usize,
     through: u64,
-    told: Told,
+    outcomes: Outcomes,
 }
 
 impl Settle for Outcome {
     fn settle(self: Box<Self>, done: bool) {
-        self.told.lock().unwrap().push((self.source, self.through, done));
+        self.outcomes.lock().unwrap().push((self.source, self.through, done));
     }
 }
 
@@ -64,17 +64,17 @@ pub(super) struct World<S: Storage> {
     pub(super) random: SeededRandom,
     pub(super) model: Model,
     pub(super) live: Option<Live<S>>,
-    told: Told,
+    outcomes: Outcomes,
     recent_bytes: u64,
     group_bytes: u64,
-    /// A bit was flipped: damage may be reported, and what was found is kept.
+    /// A bit was flipped: the channel may report damage, which is kept in `damage`.
     pub(super) flipped: bool,
     pub(super) damage: Option<String>,
-    /// Something was harmed from outside: the model holds no more.
+    /// Files were damaged or replaced: the model no longer applies.
     pub(super) harmed: bool,
-    /// What the sink behind the first reader remembers.
+    /// The ledger of the sink that reads by the first reader.
     pub(super) ledger: Ledger,
-    /// The faults that have happened.
+    /// The faults that have occurred.
     pub(super) faults: Vec<Fired>,
 }
 
@@ -108,7 +108,7 @@ impl<S: Mounted> World<S> {
             disk,
             model: Model::default(),
             live: None,
-            told: Told::default(),
+            outcomes: Outcomes::default(),
             recent_bytes: random.among(&[0, 100, 1 << 20]),
             group_bytes: random.among(&[1, 200, 1 << 20]),
             random,
@@ -129,12 +129,12 @@ impl<S: Mounted> World<S> {
         }
     }
 
-    /// Starts the process, after whatever ended it, until it opens.
+    /// Starts the process until the channel opens.
     pub(super) fn start(&mut self) {
         self.live = None;
         for _attempt in 0..4 {
             if self.disk.has_crashed() {
-                // Within a call, too, the process may be killed and the machine go on.
+                // A crash during a call may also be a kill of the process alone.
                 match self.random.one_in(3) {
                     true => self.disk.kill(),
                     false => self.disk.reboot(),
@@ -153,11 +153,11 @@ impl<S: Mounted> World<S> {
                 Err(
                     error @ (OpenError::Io { .. } | OpenError::Survey { error: SurveyError::Io { .. }, .. }),
                 ) => {
-                    // A fault, or no room: neither lasts.
+                    // A fault, or a full disk; neither lasts.
                     let fault = self.note_fault() || self.disk.has_crashed();
                     assert!(fault || self.is_full(), "opening without a fault: {error:?}");
                     self.disk.kill_unless_crashed();
-                    self.make_room();
+                    self.make_space();
                 }
                 Err(error) => panic!("opening: {error}"),
             }
@@ -214,7 +214,7 @@ impl<S: Mounted> World<S> {
         Ok(())
     }
 
-    /// Remembers a fault that has happened, and forgets one that has not.
+    /// Records a fault that has occurred, and cancels one that has not. Returns whether one has occurred.
     pub(super) fn note_fault(&mut self) -> bool {
         let before = self.faults.len();
         self.faults.extend(self.disk.take_fired());
@@ -225,47 +225,47 @@ impl<S: Mounted> World<S> {
         self.disk.has_capacity()
     }
 
-    pub(super) fn make_room(&mut self) {
+    pub(super) fn make_space(&mut self) {
         self.disk.set_capacity(u64::MAX);
     }
 
-    /// Ends the process as it stands.
+    /// Kills the process.
     pub(super) fn kill(&mut self) {
         self.live = None;
         self.disk.kill_unless_crashed();
-        self.told.lock().unwrap().clear();
+        self.outcomes.lock().unwrap().clear();
     }
 
-    /// Ends the channel cleanly.
+    /// Shuts the channel down.
     pub(super) fn close(&mut self) {
-        self.close_in_order();
+        self.close_cleanly();
     }
 
-    /// Ends the channel cleanly, and says whether it has ended so.
-    pub(super) fn close_in_order(&mut self) -> bool {
+    /// Shuts the channel down. Returns whether that succeeded.
+    pub(super) fn close_cleanly(&mut self) -> bool {
         let Some(live) = self.live.take() else { return false };
         let Live { state, engine, .. } = live;
         self.disk.set_phase("close");
         let closed = engine.close(&state);
-        self.hear();
-        let in_order = closed.is_ok() && !self.disk.has_crashed();
-        if in_order {
+        self.collect_outcomes();
+        let clean = closed.is_ok() && !self.disk.has_crashed();
+        if clean {
             self.model.closed();
         }
         self.disk.kill_unless_crashed();
-        in_order
+        clean
     }
 
-    /// What puts were told since the last time.
-    fn hear(&mut self) {
-        for (source, through, done) in std::mem::take(&mut *self.told.lock().unwrap()) {
+    /// Passes the outcomes of puts since the last call to the model.
+    fn collect_outcomes(&mut self) {
+        for (source, through, done) in std::mem::take(&mut *self.outcomes.lock().unwrap()) {
             if done {
                 self.model.commit(source, through);
             }
         }
     }
 
-    /// A source puts its next events, or some that it has put already; or rolls back.
+    /// Puts the next events of a source, or repeats some, or rolls back.
     pub(super) fn put(&mut self) {
         let source = self.random.below(SOURCES as u64) as usize;
         let rows = 1 + self.random.below(4);
@@ -274,17 +274,17 @@ impl<S: Mounted> World<S> {
         let roll_back = self.random.one_in(8);
         let Some(live) = &self.live else { return };
         let batch = batch(source, begin..begin + rows);
-        let room = Fill::of(&batch);
-        if !lock(&live.state).reserve(room) {
+        let amount = Fill::of(&batch);
+        if !lock(&live.state).reserve(amount) {
             return;
         }
         if roll_back {
-            lock(&live.state).release(room);
+            lock(&live.state).release(amount);
             return;
         }
         let through = begin + rows;
         let scope = &live.scopes[source];
-        let verdict = lock(&live.state).judge(scope, &batch).unwrap();
+        let verdict = lock(&live.state).compare(scope, &batch).unwrap();
         let stored = self.model.next[source];
         let expected = match stored.saturating_sub(begin) {
             0 => Verdict::New,
@@ -292,34 +292,34 @@ impl<S: Mounted> World<S> {
             known => Verdict::Overlaps(known as usize),
         };
         assert_eq!(verdict, expected);
-        let outcome = Outcome { source, through, told: self.told.clone() };
+        let outcome = Outcome { source, through, outcomes: self.outcomes.clone() };
         let compression = self.random.among(&[Compression::None, Compression::Lz4, Compression::Zstd]);
         let put = prepare(scope, batch, verdict, compression, Acknowledgement::new(1, Box::new(outcome)));
         lock(&live.state).submit(scope, put);
-        lock(&live.state).release(room);
+        lock(&live.state).release(amount);
         self.model.next[source] = stored.max(through);
     }
 
-    /// A source leaves something out, which is refused.
-    pub(super) fn put_with_a_hole(&mut self) {
+    /// Puts events with a gap before them, which the channel refuses.
+    pub(super) fn put_with_a_gap(&mut self) {
         let source = self.random.below(SOURCES as u64) as usize;
         let Some(live) = &self.live else { return };
         let next = self.model.next[source];
         let batch = batch(source, next + 1..next + 2);
-        let judged = lock(&live.state).judge(&live.scopes[source], &batch);
+        let judged = lock(&live.state).compare(&live.scopes[source], &batch);
         if let Err(CommitError::Gap { stored, after, .. }) = judged {
             assert_eq!((stored, after), (next, next + 1));
         }
     }
 
-    /// The log's turn. Says whether the process goes on.
-    pub(super) fn turn(&mut self) -> bool {
+    /// Runs a pass of the engine. Returns whether the process goes on.
+    pub(super) fn write_pending(&mut self) -> bool {
         let Some(live) = &mut self.live else { return false };
-        self.disk.set_phase("turn");
-        let turn = live.engine.turn(&live.state);
-        turn.durable.into_iter().for_each(Acknowledgement::done);
-        self.hear();
-        if let Some(failure) = turn.failed {
+        self.disk.set_phase("write");
+        let pass = live.engine.write_pending(&live.state);
+        pass.durable.into_iter().for_each(Acknowledgement::done);
+        self.collect_outcomes();
+        if let Some(failure) = pass.failed {
             let fault = self.note_fault() || self.disk.has_crashed();
             assert!(fault, "the log fails without a fault: {failure:?}");
             return false;
@@ -330,7 +330,7 @@ impl<S: Mounted> World<S> {
         true
     }
 
-    /// A reader takes what comes next. Says whether there was anything.
+    /// Lets a reader take its next events. Returns whether there were any.
     pub(super) fn take(&mut self, reader: usize) -> bool {
         for _attempt in 0..4 {
             let Some(live) = &mut self.live else { return false };
@@ -373,7 +373,7 @@ impl<S: Mounted> World<S> {
         panic!("a take does not end");
     }
 
-    fn leased(&mut self, reader: usize, item: &Item) {
+    fn leased(&mut self, reader: usize, item: &StoredPut) {
         let events = events(&item.batch);
         assert_eq!(item.fill, Fill::of(&item.batch));
         if !self.harmed {
@@ -388,7 +388,7 @@ impl<S: Mounted> World<S> {
         live.leases[reader].insert(item.sequence, (first, events, item.fill));
     }
 
-    /// A reader settles one of its leases, any of them.
+    /// Settles a random lease of a reader.
     pub(super) fn settle(&mut self, reader: usize, done: bool) {
         let Some(live) = &mut self.live else { return };
         let leases = &mut live.leases[reader];
@@ -412,11 +412,11 @@ impl<S: Mounted> World<S> {
         }
     }
 
-    /// Takes and acknowledges everything, with the log's turns between.
+    /// Takes and acknowledges everything, with passes of the engine in between.
     pub(super) fn drain(&mut self) {
-        self.make_room();
+        self.make_space();
         for _round in 0..1_000 {
-            if !self.turn() {
+            if !self.write_pending() {
                 self.kill();
                 self.start();
             }
@@ -437,7 +437,7 @@ impl<S: Mounted> World<S> {
                 break;
             }
         }
-        self.turn();
+        self.write_pending();
         assert_eq!(self.model.committed, self.model.next, "everything that was put is done");
         self.model.check_all_delivered();
         let live = self.live.as_ref().expect("it runs");
@@ -446,13 +446,13 @@ impl<S: Mounted> World<S> {
         assert_eq!((image.held.events, image.held.charged), (0, 0), "nor written down to be held");
     }
 
-    /// A full disk frees itself when readers go on: nobody has to make room.
+    /// Checks that a full disk gets free space again when readers go on.
     pub(super) fn drain_while_full(&mut self) {
         let Some(live) = &self.live else { return };
-        // A fault may have taken the segment in reserve.
+        // A fault may have prevented the spare segment.
         let frees = live.engine.log().extents.len() >= 3 && self.faults.is_empty() && !self.disk.has_fired();
         for _round in 0..20 {
-            if !self.turn() {
+            if !self.write_pending() {
                 self.kill();
                 self.start();
             }
@@ -470,13 +470,13 @@ impl<S: Mounted> World<S> {
         }
     }
 
-    /// The file that the log ends in, and the byte.
+    /// Returns the file and the offset at which the log ends.
     pub(super) fn log_end(&self) -> Option<(String, u64)> {
         let end = self.live.as_ref()?.engine.log().end();
         Some((segment_name(end.segment), end.offset))
     }
 
-    /// A file of the channel, and its length.
+    /// Returns a random file of the channel, and its length.
     pub(super) fn some_file(&mut self) -> Option<(String, u64)> {
         self.disk.set_phase("flip");
         let names = self.disk.list().ok()?;

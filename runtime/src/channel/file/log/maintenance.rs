@@ -1,4 +1,4 @@
-//! Checkpoints, what they allow to be deleted, and the segment in reserve.
+//! Checkpoints, the deletion of segments that they allow, and the spare segment.
 
 use std::io;
 
@@ -12,18 +12,18 @@ use crate::channel::file::segment::{PAGE, Place, page_up, segment_name};
 use crate::channel::file::superblock::{COPIES, SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
 use crate::environment::storage::{Storage, replace};
 
-/// The segment in reserve.
+/// The name of the spare segment.
 pub(in crate::channel::file) const SPARE: &str = "spare";
 
-/// A segment of another length that is about to get its name.
+/// The name of a new segment of another length until its file is complete.
 pub(in crate::channel::file) const SEGMENT_NEW: &str = "segment.new";
 
 impl<S: Storage> Log<S> {
-    /// Sees to it that there is a segment in reserve.
+    /// Makes the spare segment if there is none.
     ///
     /// # Errors
     /// When the disk is full or fails.
-    pub(in crate::channel::file) fn keep_a_spare(&mut self) -> Result<(), AppendError> {
+    pub(in crate::channel::file) fn ensure_spare(&mut self) -> Result<(), AppendError> {
         if self.spare.is_some() {
             return Ok(());
         }
@@ -45,15 +45,15 @@ impl<S: Storage> Log<S> {
                 Ok(())
             }
             Err(error) => {
-                // It would take room that acknowledgements may free for something better.
+                // Acknowledgements may need the space.
                 self.storage.unlink(SPARE).ok();
                 Err(AppendError::of(what)(error))
             }
         }
     }
 
-    /// Whether acknowledgements or a checkpoint may take this much of the log. When the disk is
-    /// full, the last room in the last segment is for those that let the oldest one go.
+    /// Returns whether acknowledgements or a checkpoint may use this many bytes of the log. When the disk is full, the
+    /// last space in the last segment is kept for those that allow the oldest segment to be deleted.
     ///
     /// # Errors
     /// When the disk fails.
@@ -65,14 +65,14 @@ impl<S: Storage> Log<S> {
         if oldest_goes || self.has_room(page_up(record_span(bytes)) + 2 * self.reserve) {
             return Ok(true);
         }
-        match self.keep_a_spare() {
+        match self.ensure_spare() {
             Ok(()) => Ok(true),
             Err(AppendError::Full { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether the oldest segment is needed no more, once this is written down.
+    /// Returns whether the oldest segment can be deleted once the acknowledgements in `unwritten` are written.
     pub(in crate::channel::file) fn oldest_goes(
         &self,
         keep_for_optional: bool,
@@ -89,16 +89,15 @@ impl<S: Storage> Log<S> {
         oldest.is_some_and(|oldest| needed.fold(self.active.number, u64::min) > oldest)
     }
 
-    /// Whether a checkpoint is due: the log has grown enough, or a segment can go with it.
+    /// Returns whether a checkpoint is due: enough was written, or the checkpoint allows a segment to be deleted.
     pub(in crate::channel::file) fn checkpoint_due(&self, keep_for_optional: bool) -> bool {
         self.since_checkpoint >= self.sizes.checkpoint_bytes || self.oldest_goes(keep_for_optional, &[])
     }
 
-    /// Writes down the image, makes the superblock point there, and deletes the segments that
-    /// nobody needs any more.
+    /// Writes a checkpoint, makes the superblock point to it, and deletes the segments that are no longer needed.
     ///
     /// # Errors
-    /// When the disk is full, after which it can be tried again; or it fails for good.
+    /// When the disk is full, after which it can be tried again; or when the disk fails permanently.
     pub(in crate::channel::file) fn checkpoint(
         &mut self,
         keep_for_optional: bool,
@@ -121,7 +120,7 @@ impl<S: Storage> Log<S> {
         self.delete_before(oldest)
     }
 
-    /// Says in the superblock that the log ends in order, with a checkpoint if there is room for it.
+    /// Marks the log as closed in the superblock, with a checkpoint if there is space for one.
     ///
     /// # Errors
     /// When the disk fails.
@@ -133,7 +132,7 @@ impl<S: Storage> Log<S> {
         self.write_superblock(Superblock { generation, closed_at, ..self.superblock })
     }
 
-    /// The oldest segment that a required reader, or recovery, has to read.
+    /// Returns the oldest segment that a reader or recovery still has to read.
     pub(in crate::channel::file) fn oldest_needed(&self, keep_for_optional: bool) -> u64 {
         let needed =
             self.image.readers.iter().filter(|reader| keep_for_optional || reader.demand == Demand::Required);
@@ -141,7 +140,7 @@ impl<S: Storage> Log<S> {
         needed.fold(self.active.number, u64::min)
     }
 
-    /// The bytes of the log from the first that a required reader needs, as the disk has them.
+    /// Returns the bytes of the log's files from the first record that a required reader needs.
     pub(in crate::channel::file) fn used_bytes(&self) -> u64 {
         let required = self.image.readers.iter().filter(|reader| reader.demand == Demand::Required);
         let from = required.map(|reader| self.look_from(reader.low)).min().unwrap_or(self.end());
@@ -150,7 +149,7 @@ impl<S: Storage> Log<S> {
         before + self.end().offset.saturating_sub(consumed)
     }
 
-    /// Where to look for a put: not before the segment that it is in.
+    /// Returns where to look for a put: not before the segment that contains it.
     pub(in crate::channel::file) fn look_from(&self, low: Low) -> Place {
         let holding = self.extents.iter().rev().find(|(_, extent)| extent.first_sequence <= low.sequence);
         let (&number, extent) =
@@ -161,7 +160,7 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    /// Unlinks segments, the superblock that does without them being safe.
+    /// Unlinks the segments before `oldest`. The superblock that does not need them has to be synced before.
     fn delete_before(&mut self, oldest: u64) -> Result<(), AppendError> {
         let gone: Vec<u64> = self.extents.range(..oldest).map(|(number, _)| *number).collect();
         if gone.is_empty() {
@@ -170,7 +169,7 @@ impl<S: Storage> Log<S> {
         for number in gone {
             match self.storage.unlink(&segment_name(number)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    // It takes room until the next start removes it, and means nothing.
+                    // It takes up space until the next start removes it, and is no part of the log.
                     warn!("removing {} failed: {error}", segment_name(number));
                 }
                 _ => {}
@@ -180,7 +179,7 @@ impl<S: Storage> Log<S> {
         self.storage.sync_directory().map_err(AppendError::of("syncing the directory"))
     }
 
-    /// Writes both copies, each synced; in a new file if this one fails.
+    /// Writes both copies of the superblock and syncs each; into a new file if the present one fails.
     fn write_superblock(&mut self, superblock: Superblock) -> Result<(), AppendError> {
         #[cfg(weir_bug)]
         if put_back!("zero_byte_checkpoint") {
@@ -200,24 +199,20 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// What is kept free in a segment when a checkpoint takes this much: it may grow to twice that,
-/// and a seal comes behind it.
+/// Returns the bytes to leave free in a segment after a checkpoint of this size: the next checkpoint may be twice
+/// as large, and a seal follows it.
 pub(in crate::channel::file) fn reserve_for(checkpoint_span: u64) -> u64 {
     2 * checkpoint_span + PAGE
 }
 
-/// Writes both copies in their place, each synced.
+/// Writes both copies in place and syncs each.
 pub(in crate::channel::file) fn write_copies<S: Storage>(
     storage: &S,
     file: &S::File,
     superblock: &Superblock,
 ) -> io::Result<()> {
     let bytes = superblock.encode();
-    assert_eq!(
-        Superblock::decode(&bytes).as_ref(),
-        Ok(superblock),
-        "a superblock that could not be read back"
-    );
+    assert_eq!(Superblock::decode(&bytes).as_ref(), Ok(superblock), "the superblock can't be read back");
     for copy in COPIES {
         storage.write_at(file, copy, &[&bytes])?;
         storage.sync(file)?;
@@ -225,7 +220,7 @@ pub(in crate::channel::file) fn write_copies<S: Storage>(
     Ok(())
 }
 
-/// Puts a new file in the superblock's place, in one act.
+/// Replaces the superblock's file atomically.
 pub(in crate::channel::file) fn replace_superblock<S: Storage>(
     storage: &S,
     superblock: &Superblock,
@@ -235,7 +230,7 @@ pub(in crate::channel::file) fn replace_superblock<S: Storage>(
 
 #[cfg(weir_bug)]
 impl<S: Storage> Log<S> {
-    /// Writes down how far the sources have got before their events.
+    /// Writes the positions of the puts before their events.
     pub(super) fn write_positions_alone(&mut self, drafts: &[Draft<'_>]) -> Result<(), AppendError> {
         use crate::channel::file::fields::checksum;
         for draft in drafts.iter().filter(|draft| draft.kind == Kind::Put) {

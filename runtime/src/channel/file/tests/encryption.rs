@@ -1,4 +1,4 @@
-//! An encrypted channel, on a real directory.
+//! Encrypted channels on a real directory.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn encrypted(folder: &Path, keys: Keys) -> FileChannel<Encrypted<Directory>> {
     FileChannel::encrypted(options(folder), keys).unwrap()
 }
 
-/// A channel with ten events, closed in order.
+/// Fills a channel with ten events and shuts it down.
 async fn filled(folder: &Path, keys: Keys) {
     let open = opened(encrypted(folder, keys)).await;
     open.put_durably(0..10).await;
@@ -21,7 +21,7 @@ async fn filled(folder: &Path, keys: Keys) {
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    // The lock's text, which says who has the directory, is not encrypted.
+    // The lock's note, which names the process that uses the directory, is not encrypted.
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries
         .filter(|entry| entry.file_name() != "lock")
@@ -32,7 +32,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[tokio::test]
 async fn nothing_that_was_put_can_be_read_on_the_disk() {
     const MARKER: &str = "a secret that nobody may read";
-    // What would be found if it were not encrypted.
+    // A text that would be found if the files were not encrypted.
     let words = [MARKER.as_bytes(), b"WEIRSEGM", b"WEIRSUPR", b"test/buffer", b"BinaryView", b"sink"];
     let found = |folder: &Path| {
         let files = files(folder);
@@ -81,7 +81,7 @@ async fn another_master_key_takes_over_and_the_former_one_can_go() {
 }
 
 #[tokio::test]
-async fn a_key_too_many_or_too_few_is_said() {
+async fn a_missing_or_superfluous_key_is_reported() {
     let (plain, secret) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let open = open(options(plain.path())).await;
     open.put_durably(0..10).await;
@@ -97,11 +97,11 @@ async fn a_key_too_many_or_too_few_is_said() {
 }
 
 #[tokio::test]
-async fn keys_that_are_damaged_or_gone_are_said() {
+async fn damaged_or_missing_keys_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path(), key(1)).await;
     let keys = std::fs::read(folder.path().join("keys")).unwrap();
-    // Seven of eight copies.
+    // Damages seven of the eight copies.
     change(folder.path(), "keys", |bytes| bytes[..7 * 512].fill(0xff));
     assert_eq!(inspect(folder.path(), Some(&key(1))).unwrap().held_events, 10);
     change(folder.path(), "keys", |bytes| bytes[7 * 512 + 40] ^= 1);
@@ -126,7 +126,7 @@ async fn a_flipped_bit_is_reported_with_its_place_and_repaired_around() {
     let segment = segment::segment_name(0);
     let verification = verify(folder.path(), Some(&key(1))).unwrap();
     assert_eq!((verification.events, verification.damages.len()), (50, 0));
-    // The log's page 3 is the file's page 4: a put, behind the header and a checkpoint.
+    // Page 3 of the log is page 4 of the file: a put, after the header and a checkpoint.
     change(folder.path(), &segment, |bytes| bytes[4 * 4096 + 70] ^= 1);
     let damages = verify(folder.path(), Some(&key(1))).unwrap().damages;
     let places: Vec<_> = damages.iter().map(|damage| (damage.file.as_str(), damage.offset)).collect();

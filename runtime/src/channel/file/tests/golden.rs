@@ -1,7 +1,7 @@
-//! Directories that earlier versions of Weir have left: every later one must be able to go on with them.
+//! Directories that earlier versions of Weir have left: every later version has to be able to continue them.
 //!
-//! `GOLDEN=write` makes those of the present version that are missing, whose folders must then be committed. A
-//! folder that is there is never changed.
+//! `GOLDEN=write` makes the missing directories of the present version, which then have to be committed. A
+//! directory that exists is never changed.
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +9,18 @@ use super::*;
 use crate::environment::storage::{Key, Keys};
 
 const SEGMENT: &str = "0000000000000000.segment";
-/// The length of the segment's file, and of the superblock's.
+/// The lengths of the segment's file and of the superblock's file.
 const SEGMENT_BYTES: u64 = 64 << 10;
 const SUPERBLOCK_BYTES: u64 = 8 << 10;
-/// The page that an encrypted file begins with.
+/// The bytes of an encrypted file's first page.
 const ENCRYPTION_BYTES: u64 = 4 << 10;
 
-/// How a directory was left.
+/// How the channel of a directory ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Left {
-    /// Closed in order.
+    /// Shut down.
     Closed,
-    /// By a killed agent.
+    /// The agent was killed.
     Killed,
 }
 
@@ -37,7 +37,7 @@ fn keys() -> Keys {
     Keys::only(Key::new([7; 32]))
 }
 
-/// Three puts, one in each form of compression; the second is acknowledged.
+/// Puts three batches, one with each compression, and acknowledges the second.
 async fn make<S: Storage>(
     folder: &Path,
     to: &Path,
@@ -65,7 +65,7 @@ async fn make<S: Storage>(
     store(folder, to);
 }
 
-/// The files without the zeros at their ends, which `restore` makes up for.
+/// Copies the files without the zeros at their ends, which `restore` appends again.
 fn store(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for name in ["superblock", SEGMENT, "keys"] {
@@ -89,8 +89,8 @@ fn restore(from: &Path, to: &Path) {
     }
 }
 
-/// Makes the directory if that is wished, and goes on with a copy of it.
-async fn go_on<S: Storage>(
+/// Makes the directory if this is requested, and continues the channel in a copy of it.
+async fn continue_channel<S: Storage>(
     version: &str,
     left: Left,
     keys: Option<&Keys>,
@@ -105,7 +105,7 @@ async fn go_on<S: Storage>(
     let verified = verify(folder.path(), keys).unwrap();
     assert!(verified.damages.is_empty(), "{version}: {verified}");
     assert_eq!(inspect(folder.path(), keys).unwrap().closed, left == Left::Closed);
-    // Twice, since the first time may convert it.
+    // Twice, since the first opening may convert the directory.
     for _ in 0..2 {
         let mut open = opened(channel(golden_options(folder.path()))).await;
         assert_eq!(open.channel.stored("in"), Some(BTreeMap::from([(Partition::new("p"), 300)])));
@@ -128,21 +128,21 @@ async fn go_on<S: Storage>(
     assert!(verified.damages.is_empty(), "{version}: {verified}");
 }
 
-async fn go_on_with_all(version: &str) {
+async fn continue_all_channels(version: &str) {
     let plain = |options| FileChannel::new(options).unwrap();
     let secret = |options| FileChannel::encrypted(options, keys()).unwrap();
-    go_on(version, Left::Closed, None, plain).await;
-    go_on(&format!("{version}-killed"), Left::Killed, None, plain).await;
-    go_on(&format!("{version}-encrypted"), Left::Closed, Some(&keys()), secret).await;
-    go_on(&format!("{version}-encrypted-killed"), Left::Killed, Some(&keys()), secret).await;
+    continue_channel(version, Left::Closed, None, plain).await;
+    continue_channel(&format!("{version}-killed"), Left::Killed, None, plain).await;
+    continue_channel(&format!("{version}-encrypted"), Left::Closed, Some(&keys()), secret).await;
+    continue_channel(&format!("{version}-encrypted-killed"), Left::Killed, Some(&keys()), secret).await;
 }
 
 #[tokio::test]
-async fn channels_of_version_1_are_gone_on_with() {
-    go_on_with_all("v1").await;
+async fn channels_of_version_1_can_be_continued() {
+    continue_all_channels("v1").await;
 }
 
 #[tokio::test]
-async fn channels_of_version_2_are_gone_on_with() {
-    go_on_with_all("v2").await;
+async fn channels_of_version_2_can_be_continued() {
+    continue_all_channels("v2").await;
 }

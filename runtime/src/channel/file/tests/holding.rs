@@ -1,4 +1,4 @@
-//! A channel and a sink, one of which knows less than it should.
+//! A channel and a sink, one of which has lost a part of its state.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Open {
-    /// Takes what comes next as a sink does that keeps identities, and says what it then knows.
+    /// Takes and acknowledges the next batch as a sink with a ledger does, and returns the state of this sink.
     async fn deliver(&mut self, mark: u64) -> Recovered {
         let lease = self.lease().await;
         let (partition, incarnation) = self.reader.incarnation().unwrap();
@@ -27,7 +27,7 @@ impl Open {
         Recovered { reached: BTreeMap::from([(partition, reached)]), mark, ..Recovered::default() }
     }
 
-    /// What the start says to this sink, with the folder's name as `DIR`.
+    /// Returns the message with which the start refuses this sink; the folder's name is replaced by `DIR`.
     fn refusal(&self, recovered: &Recovered) -> String {
         let refused = self.channel.check_recovered("sink", recovered).unwrap_err().to_string();
         let incarnation = recovered.reached.values().next().and_then(|reached| reached.incarnation);
@@ -61,7 +61,7 @@ async fn a_run_that_gives_no_numbers_has_no_incarnation_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
+async fn a_restored_directory_is_refused_until_the_loss_is_accepted() {
     let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut first = open(options(folder.path())).await;
     first.put_durably(0..10).await;
@@ -79,7 +79,7 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
     copy(backup.path(), folder.path());
     let third = open(options(folder.path())).await;
     insta::assert_snapshot!(third.refusal(&late), @"reader sink has had the events of this channel up to number 30, and DIR has them up to 15: events 16 to 30 (15 of them) are missing in it. Its log was cut or damaged at its end, or was put back from a backup. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
-    // Nobody was harmed by the start that was refused.
+    // The refused start has changed nothing for a sink that agrees with the channel.
     third.channel.check_recovered("sink", &early).unwrap();
     third.refusal(&late);
     drop(third);
@@ -90,7 +90,7 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
     assert_eq!(verify(folder.path(), None).unwrap().damages, []);
     let mut fourth = open(options(folder.path())).await;
     fourth.channel.check_recovered("sink", &late).unwrap();
-    // What waited has its numbers still, and what comes now has some that the sink has never seen.
+    // The kept events still have their numbers, and new events get numbers that the sink has never seen.
     assert_eq!(fourth.deliver(4).await.reached.values().next().unwrap().through, 15);
     fourth.put_durably(15..20).await;
     let last = fourth.deliver(5).await;
@@ -100,14 +100,14 @@ async fn a_directory_that_was_put_back_is_refused_until_the_loss_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_log_that_lost_its_last_group_is_refused_and_says_what_it_leaves_out() {
+async fn a_log_that_lost_its_last_group_is_refused_and_the_missing_events_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = open(options(folder.path())).await;
     first.put_durably(0..10).await;
     first.put_durably(10..30).await;
     first.deliver(1).await;
     let known = first.deliver(2).await;
-    // As a kill leaves it.
+    // The files as a kill leaves them.
     let killed = tempfile::tempdir().unwrap();
     copy(folder.path(), killed.path());
     change(killed.path(), &segment::segment_name(0), |bytes| {
@@ -121,7 +121,7 @@ async fn a_log_that_lost_its_last_group_is_refused_and_says_what_it_leaves_out()
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_deleted_or_put_back_is_refused_until_it_is_accepted() {
+async fn a_deleted_or_restored_ledger_is_refused_until_the_loss_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = open(options(folder.path())).await;
     first.put_durably(0..10).await;
@@ -142,14 +142,14 @@ async fn a_ledger_that_was_deleted_or_put_back_is_refused_until_it_is_accepted()
 }
 
 #[tokio::test]
-async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_it_is_accepted() {
+async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_the_loss_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = open(options(folder.path())).await;
     first.put_durably(0..10).await;
     let known = first.deliver(7).await;
     first.channel.shut().await.unwrap();
     drop(first);
-    // Channel and ledger were put back together: they agree, and the files do not.
+    // Channel and ledger were restored together: they agree with each other, but not with the files.
     let forgotten = LedgerLoss { what: "the ledger knows nothing of a file".into(), remedy: String::new() };
     let old = Recovered { forgotten: Some(forgotten), ..known.clone() };
     let second = open(options(folder.path())).await;
@@ -162,7 +162,7 @@ async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_it_is_accepted(
     assert!(third.channel.accepts_loss("sink", &old));
     let further = Recovered { mark: 8, ..old.clone() };
     assert!(!third.channel.accepts_loss("sink", &further) && !third.channel.accepts_loss("other", &old));
-    // What was accepted holds for that state alone.
+    // The acceptance is valid only for the accepted state.
     third.channel.check_recovered("sink", &Recovered { mark: 8, ..known }).unwrap();
     assert!(!third.channel.accepts_loss("sink", &old));
 }
@@ -180,7 +180,7 @@ async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted
     repair(other.path(), None).unwrap();
     let third = open(options(other.path())).await;
     third.channel.check_recovered("sink", &known).unwrap();
-    // Partitions of volatile channels are no channels that are missing.
+    // A partition of a volatile channel does not count as a missing channel.
     let (_, reached) = known.reached.pop_first().unwrap();
     known.reached.insert(Partition::new("buffer/in/p"), reached);
     drop(third);
@@ -189,7 +189,7 @@ async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted
 }
 
 #[tokio::test]
-async fn the_end_of_a_log_that_was_closed_in_order_is_never_taken_for_torn() {
+async fn the_end_of_a_cleanly_closed_log_is_never_taken_for_torn() {
     let folder = tempfile::tempdir().unwrap();
     let open_one = open(options(folder.path())).await;
     open_one.put_durably(0..10).await;
@@ -208,7 +208,7 @@ async fn the_end_of_a_log_that_was_closed_in_order_is_never_taken_for_torn() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_closed_without_room_for_a_checkpoint_has_no_torn_end() {
+async fn a_log_that_was_closed_without_space_for_a_checkpoint_has_no_torn_end() {
     let folder = tempfile::tempdir().unwrap();
     let open_one = open(options(folder.path())).await;
     open_one.put_durably(0..10).await;
@@ -220,7 +220,7 @@ async fn a_log_that_was_closed_without_room_for_a_checkpoint_has_no_torn_end() {
     let found = survey::survey(&storage, superblock).unwrap();
     let (segment, end) =
         found.extents.last_key_value().map(|(number, extent)| (*number, extent.end)).unwrap();
-    // What the end writes down when the disk is full.
+    // A close writes this when the disk is full.
     let closed_at = Some(segment::Place { segment, offset: end });
     let generation = superblock.generation + 1;
     let closed = superblock::Superblock { closed_at, generation, ..superblock };
@@ -253,7 +253,7 @@ async fn a_segment_that_is_shorter_than_it_was_made_is_damaged() {
 }
 
 #[tokio::test]
-async fn a_repair_without_any_checkpoint_leaves_a_directory_for_whoever_opens_it() {
+async fn a_repair_without_any_checkpoint_leaves_a_directory_that_can_be_opened() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(options(folder.path())).await;
     first.put_durably(0..10).await;

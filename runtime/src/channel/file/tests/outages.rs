@@ -1,4 +1,4 @@
-//! What the system refuses for a while: the channel waits and goes on.
+//! Calls that the system refuses for a while: the channel waits and goes on.
 
 use super::*;
 use crate::channel::file::encryption as sealing;
@@ -17,7 +17,7 @@ async fn puts_wait_while_no_segment_can_be_made() {
     for fault in [Fault::Descriptors, Fault::Full] {
         let disk = SimulatedDisk::new(7, u64::MAX);
         let mut open = opened(channel_on(&disk)).await;
-        // The first put takes care of a segment in reserve.
+        // The first put needs a spare segment.
         (0..3).for_each(|_| disk.plan(Some(Call::Create), 0, fault));
         let mut put = open.put(0..10).await;
         tokio::time::sleep(writer::RETRY * 2).await;
@@ -43,7 +43,7 @@ async fn takes_wait_while_no_segment_can_be_opened() {
     assert_eq!(second.channel.options.meter.counters()["read_outages"], 3);
 }
 
-/// A disk that fails again and again stops the channel, with what was tried; an error alone does not.
+/// A disk that fails repeatedly stops the channel, with a reason; a single error does not.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_fails_stops_the_channel_with_a_reason() {
     for call in [Call::Write, Call::Sync, Call::Create, Call::Allocate, Call::SyncDirectory] {
@@ -53,7 +53,7 @@ async fn a_disk_that_fails_stops_the_channel_with_a_reason() {
         let mut put = open.put(0..10).await;
         let told = put.recv().await;
         if call == Call::SyncDirectory && told == Some(true) {
-            // No name had to be made.
+            // No file had to be created.
             continue;
         }
         assert_eq!(told, Some(false), "{call:?}");
@@ -74,8 +74,8 @@ fn encrypted_channel_on(disk: &SimulatedDisk) -> FileChannel<Encrypted<Simulated
         .unwrap()
 }
 
-/// Lets one call of an opening fail, each in turn, and opens again. Says how many openings were refused.
-async fn open_in_spite_of<S: Storage>(
+/// Lets each call of an opening fail in turn, and opens again. Returns how many openings were refused.
+async fn open_despite<S: Storage>(
     fault: Fault,
     held: u64,
     make: impl Fn(&SimulatedDisk) -> FileChannel<S>,
@@ -116,14 +116,14 @@ async fn open_in_spite_of<S: Storage>(
     unreachable!("an opening ends")
 }
 
-/// A full disk and one that fails are outages at the start as well: the channel is made, or comes back, once they have
-/// ended, from whatever the attempt has left.
+/// At the start, too, a full disk and a failing one are outages: when the outage has ended, the channel is created or
+/// recovered from whatever state the failed attempt has left.
 #[tokio::test(start_paused = true)]
 async fn an_opening_that_the_disk_refuses_succeeds_later() {
     for fault in [Fault::Fail, Fault::Full, Fault::Descriptors] {
         for held in [0, 10] {
-            let plain = open_in_spite_of(fault, held, channel_on).await;
-            let encrypted = open_in_spite_of(fault, held, encrypted_channel_on).await;
+            let plain = open_despite(fault, held, channel_on).await;
+            let encrypted = open_despite(fault, held, encrypted_channel_on).await;
             assert!(encrypted >= plain, "{fault:?}, {held}: {plain}, {encrypted}");
             assert!(plain > 0 || (fault == Fault::Full && held > 0), "{fault:?}, {held}");
         }

@@ -1,10 +1,10 @@
-//! Somebody removes the directory of a channel, or moves it away, while an agent uses it.
+//! The directory of a channel is removed or moved away while an agent uses it.
 
 use std::fs;
 
 use super::*;
 
-/// What the channel fails with once this has been done to its directory between two puts, with its path as `DIR`.
+/// Does harm to the channel's directory between two puts and returns the channel's failure, with its path as `DIR`.
 async fn failure_after(harm: impl Fn(&std::path::Path)) -> Failure {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("channel");
@@ -24,7 +24,7 @@ async fn failure_after(harm: impl Fn(&std::path::Path)) -> Failure {
 }
 
 #[tokio::test]
-async fn what_is_put_then_is_not_acknowledged_and_the_channel_says_what_is_lost() {
+async fn puts_after_a_removal_are_not_acknowledged_and_the_loss_is_reported() {
     let removed = failure_after(|path| fs::remove_dir_all(path).unwrap()).await;
     insta::assert_snapshot!(removed, @"DIR: it was removed, moved away or replaced while it was in use; what was put and not yet delivered is lost with it, unless the directory that was in use comes back to its place");
     let moved = failure_after(|path| fs::rename(path, path.with_extension("old")).unwrap()).await;
@@ -42,7 +42,7 @@ async fn what_is_put_then_is_not_acknowledged_and_the_channel_says_what_is_lost(
 }
 
 #[tokio::test]
-async fn acknowledgements_alone_notice_it_as_well() {
+async fn acknowledgements_notice_a_removal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("channel");
     let mut open = open(options(&path)).await;
@@ -54,7 +54,7 @@ async fn acknowledgements_alone_notice_it_as_well() {
 }
 
 #[tokio::test]
-async fn an_end_notices_it_as_well() {
+async fn a_shutdown_notices_a_removal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("channel");
     let open = open(options(&path)).await;

@@ -1,4 +1,4 @@
-//! The segment in reserve, over kills and losses of power.
+//! The spare segment when the process is killed and when the power fails.
 
 use super::*;
 use crate::channel::file::log::LogSizes;
@@ -6,8 +6,8 @@ use crate::channel::file::recovery::{Opening, open};
 use crate::channel::file::segment::PAGE;
 use crate::environment::storage::{Call, Fault, SimulatedDisk};
 
-/// Whoever made the spare was killed before its length was safe. The next process makes it a segment, and then the
-/// power is lost: the segment must not be there without its length.
+/// A process makes the spare and is killed before the spare's length is synced. The next process makes it a segment,
+/// and then the power fails: the segment must not exist without its length.
 #[test]
 fn a_spare_of_a_killed_agent_is_safe_before_it_becomes_a_segment() {
     let opening = Opening {
@@ -23,7 +23,7 @@ fn a_spare_of_a_killed_agent_is_safe_before_it_becomes_a_segment() {
         let disk = SimulatedDisk::new(seed, u64::MAX);
         let (mut log, _) = open(&disk, &opening).unwrap();
         disk.plan_for(Call::Sync, "spare", Fault::Crash);
-        assert!(log.keep_a_spare().is_err() && disk.has_crashed());
+        assert!(log.ensure_spare().is_err() && disk.has_crashed());
         drop(log);
         disk.kill();
         let Ok((mut log, _)) = open(&disk, &opening) else { panic!("after the kill, seed {seed}") };

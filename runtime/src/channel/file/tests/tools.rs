@@ -1,8 +1,8 @@
-//! What tools say of a directory, and do to it.
+//! The reports of the tools about a directory, and their changes to it.
 
 use super::*;
 
-/// A channel with a hundred puts of a thousand, the first ten of them acknowledged.
+/// Makes a channel with a hundred puts of a thousand events each; the first ten puts are acknowledged.
 async fn filled(folder: &std::path::Path) -> FileChannelOptions {
     let limits = Limits { capacity: 1 << 20, ..options(folder).limits };
     let options = FileChannelOptions { limits, ..options(folder) };
@@ -46,7 +46,7 @@ async fn drained_by(name: &str, options: FileChannelOptions) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn inspect_and_verify_say_what_is_there() {
+async fn inspect_and_verify_report_the_content() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
     let inspection = inspect(folder.path(), None).unwrap();
@@ -65,7 +65,7 @@ async fn inspect_and_verify_say_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_repair_loses_what_is_damaged_and_nothing_else() {
+async fn a_repair_loses_only_damaged_events() {
     let folder = tempfile::tempdir().unwrap();
     let options = filled(folder.path()).await;
     flip(folder.path(), &segment::segment_name(0), 500_000);
@@ -93,13 +93,13 @@ async fn a_channel_without_a_superblock_is_refused_and_can_be_repaired() {
     let refused = refusal(FileChannel::new(options.clone()).unwrap()).await;
     assert!(refused.contains("superblock is missing"), "{refused}");
     assert_eq!(repair(folder.path(), None).unwrap().lost_events, 0);
-    // It is not sure of acknowledgements beyond what segments say: those come again.
+    // Acknowledgements that only the superblock's checkpoint had are lost: their events are redelivered.
     assert_eq!(drained(options).await.len(), 90_000);
 }
 
-/// Whatever is left of the only segment's header, the tools say that it was cut off, and that nothing can be had of it.
+/// However little of the only segment's header is left, the tools report that it was cut off and can't be repaired.
 #[tokio::test]
-async fn a_single_segment_that_is_cut_within_its_header_is_named_as_that() {
+async fn a_single_segment_that_is_cut_within_its_header_is_reported_as_cut() {
     let folder = tempfile::tempdir().unwrap();
     let name = folder.path().join(segment::segment_name(0));
     let open = open(options(folder.path())).await;
@@ -127,7 +127,7 @@ async fn a_single_segment_that_is_cut_within_its_header_is_named_as_that() {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_forgotten_frees_what_only_it_needed() {
+async fn forgetting_a_reader_frees_the_events_that_only_it_needed() {
     let folder = tempfile::tempdir().unwrap();
     let options = filled(folder.path()).await;
     let channel = FileChannel::new(options.clone()).unwrap();
@@ -147,9 +147,9 @@ async fn a_reader_that_is_forgotten_frees_what_only_it_needed() {
     assert_eq!(drained(options).await.len(), 90_000);
 }
 
-/// A sink that gets another name goes on where it was, without a repeat.
+/// A sink that was renamed continues at its position, without a repeat.
 #[tokio::test]
-async fn the_reader_behind_the_last_one_that_was_forgotten_begins_where_that_stood() {
+async fn the_next_reader_begins_where_the_last_forgotten_reader_was() {
     let folder = tempfile::tempdir().unwrap();
     let options = filled(folder.path()).await;
     let forgotten = forget_reader(folder.path(), None, "sink").unwrap();
@@ -158,7 +158,7 @@ async fn the_reader_behind_the_last_one_that_was_forgotten_begins_where_that_sto
     assert_eq!((inspected.held_events, inspected.readers.len()), (90_000, 0));
     let none_left = forget_reader(folder.path(), None, "").unwrap_err().to_string();
     assert!(none_left.contains("has no reader"), "{none_left}");
-    // Neither another opening nor a repair lets go of what waits.
+    // Neither another opening nor a repair drops the kept events.
     std::fs::remove_file(folder.path().join(superblock::SUPERBLOCK)).unwrap();
     assert_eq!(repair(folder.path(), None).unwrap().kept_events, 90_000);
     for waiting in [90_000, 0] {
@@ -166,9 +166,9 @@ async fn the_reader_behind_the_last_one_that_was_forgotten_begins_where_that_sto
     }
 }
 
-/// What waited for a required reader is not held for one that may miss events.
+/// Events kept for a required reader are not kept for an optional one.
 #[tokio::test]
-async fn nothing_is_held_when_only_optional_readers_are_left() {
+async fn no_events_are_kept_when_only_optional_readers_are_left() {
     let folder = tempfile::tempdir().unwrap();
     let options = filled(folder.path()).await;
     forget_reader(folder.path(), None, "sink").unwrap();
@@ -181,7 +181,7 @@ async fn nothing_is_held_when_only_optional_readers_are_left() {
 }
 
 #[tokio::test]
-async fn a_reader_at_the_end_of_a_segment_that_is_gone_goes_on_in_the_next() {
+async fn a_reader_at_the_end_of_a_deleted_segment_continues_in_the_next() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
     let storage = Directory::open(folder.path()).unwrap();
@@ -189,8 +189,8 @@ async fn a_reader_at_the_end_of_a_segment_that_is_gone_goes_on_in_the_next() {
     let found = survey::survey(&storage, superblock).unwrap();
     let mut segments = found.extents.iter();
     let ((gone, _), (_, next)) = (segments.next().unwrap(), segments.next().unwrap());
-    let request = reading::Request {
-        // Behind the last put of the first segment, where acknowledgements may follow.
+    let request = reading::LoadRequest {
+        // After the last put of the first segment, where acknowledgements may follow.
         from: segment::Place { segment: *gone, offset: found.extents[gone].end - segment::PAGE },
         sequence: next.first_sequence,
         below: next.first_sequence + 1,
@@ -199,7 +199,7 @@ async fn a_reader_at_the_end_of_a_segment_that_is_gone_goes_on_in_the_next() {
         extents: Arc::new(found.extents.clone()),
         schema: schema(),
     };
-    // All readers have what lies there, so the log has let it go.
+    // All readers have acknowledged the puts in this segment, so the log may have deleted it.
     std::fs::remove_file(folder.path().join(segment::segment_name(*gone))).unwrap();
     let items = reading::load(&storage, &request).unwrap();
     assert_eq!(items[0].sequence, next.first_sequence);

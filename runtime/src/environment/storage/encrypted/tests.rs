@@ -144,7 +144,7 @@ fn a_file_that_cannot_be_made_leaves_no_name() {
 }
 
 #[test]
-fn a_later_version_is_told_from_damage() {
+fn a_later_version_is_distinguished_from_damage() {
     let (disk, storage) = made();
     drop(storage.create("file").unwrap());
     let mut content = disk.content("file").unwrap()[..CONTENT].to_vec();

@@ -70,10 +70,10 @@ impl World {
         let files = backup.ledger.iter().map(|(name, bytes)| (format!("{ledger}{name}"), bytes.clone()));
         self.output.put_back(&ledger, files.collect());
         if channel {
-            self.channel.put_back(&backup.channel);
+            self.channel.restore(&backup.channel);
         }
         if positions {
-            self.positions.put_back(&backup.positions);
+            self.positions.restore(&backup.positions);
         }
     }
 
