@@ -1,11 +1,11 @@
-//! The runtime: carries out a plan on a batched, transactional transfer core.
+//! The runtime, which runs a plan.
 //!
-//! Events move as columns ([`batch`]), from [`source`]s through [`channel`]s to [`sink`]s, and
-//! nothing but transactions moves them. An acknowledgement goes the other way: a source learns
-//! that its positions are done when the channels behind have them safe.
+//! Transactions move batches of events, stored as columns ([`batch`]), from [`source`]s through [`channel`]s to
+//! [`sink`]s. Acknowledgements go the other way: a source learns that its positions are delivered when its channels
+//! have stored the events safely.
 //!
-//! This crate must not know the language (it is handed a plan), nor any component of the
-//! library (it is handed a registry): no Kafka, no HDFS, no `.flow` text.
+//! This crate knows neither the language nor the components of the library: the caller gives it a plan and a
+//! registry.
 
 #[macro_use]
 mod losses;

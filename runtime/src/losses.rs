@@ -1,6 +1,7 @@
-//! Known mistakes, put back on purpose: `tests/known_losses` shows that a test sees each.
+//! Known mistakes that can be put back: `tests/known_losses` puts each back and shows that a test fails.
 
-/// Whether this mistake is put back now. No build but that of `tests/known_losses`, which sets `cfg(weir_bug)`, has any.
+/// Whether this mistake is put back. Only the build of `tests/known_losses`, which sets `cfg(weir_bug)`, contains the
+/// mistakes.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! put_back {

@@ -1,4 +1,4 @@
-//! The registry: which kinds of components an agent can run.
+//! The registry of the components and functions that an agent can run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use crate::observability::meter::Meter;
 use crate::sink::Sink;
 use crate::source::Source;
 
-/// What a component is told about where it runs.
+/// The surroundings of a component: its program, its event type and the runtime's services.
 #[derive(Clone)]
 pub struct Context {
     /// The program's name.
     pub program: Arc<str>,
     /// The component's own name, as the user gave it.
     pub component: Arc<str>,
-    /// The type of the events that it emits, holds or is given.
+    /// The type of the events that the component emits, holds or takes.
     pub schema: SchemaRef,
-    /// Whether a flow through it promises `exactly_once`.
+    /// Whether a flow through the component promises `exactly_once`.
     pub exactly_once: bool,
-    /// Where it counts what only it knows.
+    /// The component's meter, for its own counts.
     pub meter: Arc<Meter>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// Where it gets file descriptors, of which the process has a limited number.
+    /// The component's file descriptors; the process has a limited number.
     pub descriptors: Descriptors,
 }
 
-/// Makes a component from its settings, without touching the outside.
+/// Makes a component from its settings, without touching files, networks or other systems.
 pub type Make<Made> = fn(&Settings, Context) -> Result<Made, Failure>;
 /// Makes a source.
 pub type MakeSource = Make<Box<dyn Source>>;
@@ -71,10 +71,10 @@ impl Registry {
         self
     }
 
-    /// Makes a function ready for a call with these arguments, as building an agent does.
+    /// Prepares a function for a call with these arguments, as building an agent does.
     ///
     /// # Errors
-    /// When there is no such function, or it can't be called so.
+    /// When there is no such function, or it does not take these arguments.
     pub fn make_function(&self, name: &str, arguments: &[Expression]) -> Result<Box<dyn Function>, String> {
         make_function(&self.functions, name, arguments).map_err(|NotCarriedOut(what)| what)
     }

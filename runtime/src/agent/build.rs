@@ -1,4 +1,4 @@
-//! From a plan to components that are connected and not yet running.
+//! Builds the components of a plan and connects them, without starting any.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,12 +18,15 @@ use crate::environment::workers::Workers;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{Measured, Metrics};
 use crate::registry::{Context, Make, Registry};
-use crate::routing::{Compiled, Ends, Leg, Target};
+use crate::routing::{CompiledLeg, CompiledRoute, Leg, Target};
 use crate::sink::{Feed, SinkPort};
 use crate::source::Progress;
 use crate::steps::Step;
 
-/// Builds all, or says all that is wrong.
+/// Builds all components.
+///
+/// # Errors
+/// When the plan can't be built; all problems are reported at once.
 pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
     let faults = plan.faults();
     if !faults.is_empty() {
@@ -36,8 +39,8 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     let channels = builder.channels();
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels, &sources);
-    builder.problems.extend(sources.iter().filter_map(BuiltSource::falls_short));
-    builder.problems.extend(sinks.iter().filter_map(BuiltSink::falls_short));
+    builder.problems.extend(sources.iter().filter_map(BuiltSource::unsupported_promise));
+    builder.problems.extend(sinks.iter().filter_map(BuiltSink::unsupported_promise));
     match builder.problems.is_empty() {
         true => {
             let metrics = measured(plan, &sources, &channels, &sinks);
@@ -47,7 +50,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     }
 }
 
-/// All components, sources first, with the flows that they are part of.
+/// Returns the metrics of all components, sources first, each with the flows through it.
 fn measured(
     plan: &Plan,
     sources: &[BuiltSource],
@@ -86,12 +89,12 @@ fn measured(
 
 struct Builder<'a> {
     plan: &'a Plan,
-    /// Those that can be carried out.
+    /// The paths that this version supports.
     paths: Vec<CompiledPath>,
     registry: &'a Registry,
     clock: Arc<dyn Clock>,
     exactly_once: ExactlyOnce,
-    /// The channels and sinks without which the agent can't go on.
+    /// The channels and sinks that are not optional.
     required: BTreeSet<String>,
     problems: Vec<String>,
 }
@@ -118,7 +121,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Makes a component, or notes why that can't be done.
+    /// Makes a component; on failure it adds a problem and returns none.
     fn make<Made>(
         &mut self,
         role: &str,
@@ -132,7 +135,7 @@ impl Builder<'_> {
         };
         let context = self.context(component);
         let meter = context.meter.clone();
-        // Settings that the checker would have refused, in a plan that was written by hand, may be a panic.
+        // In a plan written by hand, settings that the compiler would have refused may cause a panic.
         let made = catch_unwind(AssertUnwindSafe(|| make(&component.settings, context)));
         match made {
             Ok(Ok(made)) => return Some((made, meter)),
@@ -163,7 +166,7 @@ impl Builder<'_> {
             let Some((source, meter)) = self.make("source", component, make) else { continue };
             let legs = self.legs(&component.name, channels);
             if legs.is_empty() {
-                // Of a path that leads to what could not be made, that has been said.
+                // If a path's channel could not be made, that problem has been added already.
                 let from = Origin::Source(component.name.clone());
                 if !self.planned_paths().any(|path| path.from == from) {
                     self.problems
@@ -185,7 +188,7 @@ impl Builder<'_> {
         self.plan.flows.iter().flat_map(|flow| &flow.paths)
     }
 
-    /// The legs that begin at a source, connected to its channels.
+    /// The legs of a source, connected to their channels.
     fn legs(&self, source: &str, channels: &BTreeMap<String, BuiltChannel>) -> Vec<Leg> {
         let mut target = |name: &str, optional: bool| {
             let BuiltChannel { schema, channel, meter, .. } = channels.get(name)?;
@@ -235,7 +238,7 @@ impl Builder<'_> {
         sinks
     }
 
-    /// For each sink, the channels that lead to it, each with a reader and the steps between.
+    /// The feeds of each sink: a reader for each channel that leads to it, and the steps between.
     fn feeds(
         &self,
         channels: &BTreeMap<String, BuiltChannel>,
@@ -245,39 +248,44 @@ impl Builder<'_> {
         for path in &self.paths {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
-            follow(&path.leg, &Way::default(), &mut |sink, Way { steps, demand, shared }| {
-                let Feeds { names, readers, required, feeds } = feeds.entry(sink.to_string()).or_default();
-                // A durable channel knows its readers by name; those of one name share the events out.
-                let before = names.iter().filter(|before| *before == name).count();
-                let reader = shared.unwrap_or_else(|| sink.to_string());
-                let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };
-                names.push(name.clone());
-                if demand == Demand::Required {
-                    required.insert(name.clone());
-                }
-                readers.push((name.clone(), reader.clone()));
-                let reader = channel.reader(&reader, demand);
-                let sources = progress_into(name, sources);
-                feeds.push(Feed { reader, steps: steps.into(), meter: meter.clone(), sources });
-            });
+            for_each_sink(
+                &path.leg,
+                &SinkPath::default(),
+                &mut |sink, SinkPath { steps, demand, shared }| {
+                    let Feeds { names, readers, required, feeds } =
+                        feeds.entry(sink.to_string()).or_default();
+                    // Readers with the same name share a channel's events, so a second path to this sink needs another name.
+                    let before = names.iter().filter(|before| *before == name).count();
+                    let reader = shared.unwrap_or_else(|| sink.to_string());
+                    let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };
+                    names.push(name.clone());
+                    if demand == Demand::Required {
+                        required.insert(name.clone());
+                    }
+                    readers.push((name.clone(), reader.clone()));
+                    let reader = channel.reader(&reader, demand);
+                    let sources = progress_into(name, sources);
+                    feeds.push(Feed { reader, steps: steps.into(), meter: meter.clone(), sources });
+                },
+            );
         }
         feeds
     }
 }
 
-/// What leads to one sink.
+/// The feeds of one sink.
 #[derive(Default)]
 struct Feeds {
-    /// The channels, as often as they lead to it.
+    /// The names of the channels, once for each feed.
     names: Vec<String>,
-    /// Each of them with the name of the sink's reader there.
+    /// The names of the channels, each with the name of the sink's reader there.
     readers: Vec<(String, String)>,
-    /// Those in which it is required.
+    /// The channels in which the sink's reader is required.
     required: BTreeSet<String>,
     feeds: Vec<Feed>,
 }
 
-/// Whether events may come to the channel or sink of this name.
+/// Whether the route leads to the channel or sink of this name.
 fn leads_to(route: &Route, component: &str) -> bool {
     match route {
         Route::Channel(name) | Route::Sink(name) => name == component,
@@ -289,42 +297,42 @@ fn leads_to(route: &Route, component: &str) -> bool {
     }
 }
 
-/// The way from a channel to a sink.
+/// The path from a channel to a sink.
 #[derive(Clone)]
-struct Way {
+struct SinkPath {
     steps: Vec<Arc<Step>>,
     demand: Demand,
-    /// The name of the reader that several sinks share, each event going to one of them.
+    /// The name of the reader that the sinks of a `balance` share; each event goes to one of these sinks.
     shared: Option<String>,
 }
 
-impl Default for Way {
-    fn default() -> Way {
-        Way { steps: Vec::new(), demand: Demand::Required, shared: None }
+impl Default for SinkPath {
+    fn default() -> SinkPath {
+        SinkPath { steps: Vec::new(), demand: Demand::Required, shared: None }
     }
 }
 
-/// Follows a leg to its sinks, with the way to each.
-fn follow(leg: &Compiled, way: &Way, arrive: &mut dyn FnMut(&str, Way)) {
-    let mut way = way.clone();
-    way.steps.extend(leg.steps.iter().cloned());
+/// Calls `visit` with each sink that the leg leads to and the path to it. `path` leads to the leg.
+fn for_each_sink(leg: &CompiledLeg, path: &SinkPath, visit: &mut dyn FnMut(&str, SinkPath)) {
+    let mut path = path.clone();
+    path.steps.extend(leg.steps.iter().cloned());
     match &leg.to {
-        Ends::Channel(_) => {}
-        Ends::Sink(name) => arrive(name, way),
-        Ends::Copy(branches) => {
+        CompiledRoute::Channel(_) => {}
+        CompiledRoute::Sink(name) => visit(name, path),
+        CompiledRoute::Copy(branches) => {
             for (branch, optional) in branches {
-                let demand = if *optional { Demand::Optional } else { way.demand };
-                follow(branch, &Way { demand, ..way.clone() }, arrive);
+                let demand = if *optional { Demand::Optional } else { path.demand };
+                for_each_sink(branch, &SinkPath { demand, ..path.clone() }, visit);
             }
         }
-        Ends::Balance(legs) => {
+        CompiledRoute::Balance(legs) => {
             let sinks = legs.iter().filter_map(|leg| match &leg.to {
-                Ends::Sink(name) => Some(name.as_str()),
+                CompiledRoute::Sink(name) => Some(name.as_str()),
                 _ => None,
             });
             let shared = Some(sinks.collect::<Vec<_>>().join("|"));
             for leg in legs {
-                follow(leg, &Way { shared: shared.clone(), ..way.clone() }, arrive);
+                for_each_sink(leg, &SinkPath { shared: shared.clone(), ..path.clone() }, visit);
             }
         }
     }

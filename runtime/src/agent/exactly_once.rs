@@ -1,27 +1,26 @@
-//! What a promise of `exactly_once` asks of the components, and how an agent that keeps one begins.
+//! The promise `exactly_once`: the components that have to support it, and the recovery when an agent starts.
 //!
-//! The end that stores the data stores with it which events they are. Behind a durable channel these are
-//! the channel's own numbers, since the channel knows the positions of its sources and takes nothing
-//! twice. Behind a volatile channel they are the sources' positions: each source goes on behind what all
-//! the ends have.
+//! A sink stores the identities of events with its data. After a durable channel, the identities are the channel's
+//! numbers, since the channel knows its sources' positions and takes no event twice. After a volatile channel, the
+//! identities are the sources' positions: each source goes on after the positions that all its sinks have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_plan::{Delivery, Flow, Leg as PlannedLeg, Origin, Plan, Route};
 
-use super::starting::{Attempts, NotStarted, Then};
+use super::starting::{AfterFailure, Attempts, NotStarted};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Leg, Stop, Target};
 use crate::batch::Partition;
 use crate::channel::{LedgerLoss, Recovered};
 use crate::failure::Failure;
 use crate::source::{Progress, least_of, scope_names};
 
-/// The components that have to keep their part of the promise.
+/// The components that have to support the promise.
 #[derive(Default)]
 pub(super) struct ExactlyOnce {
     pub(super) sources: BTreeSet<String>,
-    /// Without those that may fail.
+    /// The sinks, without the sinks of optional branches.
     pub(super) sinks: BTreeSet<String>,
 }
 
@@ -57,12 +56,12 @@ impl ExactlyOnce {
 }
 
 impl BuiltSource {
-    /// The volatile channels that the source puts into, each with the scope that knows it there, and
-    /// what the names of its partitions begin with behind it.
-    fn volatile_ways(&self) -> Vec<(&Target, Arc<str>, String)> {
+    /// The required volatile channels that the source puts into. Each has the source's scope in it, and the prefix of
+    /// the source's partition names after it.
+    fn volatile_targets(&self) -> Vec<(&Target, Arc<str>, String)> {
         let targets = self.legs.iter().flat_map(Leg::targets);
-        let ways = targets.zip(scope_names(&self.name, &self.legs));
-        let volatile = ways.filter(|(target, _)| !target.channel.is_durable() && !target.optional);
+        let targets = targets.zip(scope_names(&self.name, &self.legs));
+        let volatile = targets.filter(|(target, _)| !target.channel.is_durable() && !target.optional);
         let prefixed = volatile.map(|(target, scope)| {
             let prefix = format!("{}/{scope}/", target.name);
             (target, scope, prefix)
@@ -71,15 +70,15 @@ impl BuiltSource {
     }
 }
 
-/// How far the sources are that put into this channel, if it is volatile, each with what the names of
-/// its partitions begin with behind it.
+/// The progress of the sources that put into this channel, if it is volatile, each with the prefix of its partition
+/// names after the channel.
 pub(super) fn progress_into(channel: &str, sources: &[BuiltSource]) -> Vec<(String, Arc<Progress>)> {
     let mut found = Vec::new();
     for source in sources {
         let Some(progress) = &source.progress else { continue };
-        let ways = source.volatile_ways().into_iter();
-        let here = ways.filter(|(target, ..)| &*target.name == channel);
-        found.extend(here.map(|(_, _, prefix)| (prefix, progress.clone())));
+        let targets = source.volatile_targets().into_iter();
+        let matching = targets.filter(|(target, ..)| &*target.name == channel);
+        found.extend(matching.map(|(_, _, prefix)| (prefix, progress.clone())));
     }
     found
 }
@@ -87,7 +86,10 @@ pub(super) fn progress_into(channel: &str, sources: &[BuiltSource]) -> Vec<(Stri
 type Positions = BTreeMap<Partition, u64>;
 
 impl Agent {
-    /// Has sinks recover, and tells volatile channels what the sinks behind them have.
+    /// Lets sinks recover, and tells volatile channels the positions that their sinks have.
+    ///
+    /// # Errors
+    /// When a required sink can't recover, or the agent is told to stop.
     pub(super) async fn recover(&mut self, stop: &Stop) -> Result<(), NotStarted> {
         let mut recovered = Vec::new();
         let mut sinks = Vec::with_capacity(self.sinks.len());
@@ -99,11 +101,10 @@ impl Agent {
                         Ok(found) => break Some(found),
                         Err(failure) => failure,
                     };
-                    if let Then::Without = attempts.after(failure).await? {
+                    if let AfterFailure::Skip = attempts.failed(failure).await? {
                         break None;
                     }
                 };
-                // It is left out.
                 let Some(found) = found else { continue };
                 recovered.push((sink.required_channels.clone(), found.settled));
             }
@@ -112,10 +113,10 @@ impl Agent {
         self.sinks = sinks;
         for source in self.sources.iter().filter(|source| source.progress.is_some()) {
             let mut everywhere: Option<Positions> = None;
-            for (target, scope, prefix) in source.volatile_ways() {
-                let ends = recovered.iter().filter(|(channels, _)| channels.contains(&*target.name));
-                let ends = ends.map(|(_, positions)| below(positions, &prefix));
-                let stored = ends.reduce(|one, other| least_of(one, &other)).unwrap_or_default();
+            for (target, scope, prefix) in source.volatile_targets() {
+                let sinks = recovered.iter().filter(|(channels, _)| channels.contains(&*target.name));
+                let stored = sinks.map(|(_, positions)| without_prefix(positions, &prefix));
+                let stored = stored.reduce(|left, right| least_of(left, &right)).unwrap_or_default();
                 target.channel.remember(&scope, &prefix, stored.clone());
                 everywhere =
                     Some(everywhere.map_or_else(|| stored.clone(), |before| least_of(before, &stored)));
@@ -128,8 +129,8 @@ impl Agent {
     }
 }
 
-/// The positions of the partitions with this prefix, under the names that their source knows.
-fn below(positions: &Positions, prefix: &str) -> Positions {
+/// Returns the positions of the partitions with this prefix, named without it as their source names them.
+fn without_prefix(positions: &Positions, prefix: &str) -> Positions {
     let named = positions.iter().filter_map(|(partition, through)| {
         Some((Partition::new(partition.name().strip_prefix(prefix)?), *through))
     });
@@ -137,7 +138,10 @@ fn below(positions: &Positions, prefix: &str) -> Positions {
 }
 
 impl BuiltSink {
-    /// Has the sink recover, and its channels compare what it has with what they know.
+    /// Lets the sink recover, and lets its channels compare the recovered positions with their own.
+    ///
+    /// # Errors
+    /// When the sink can't recover, or it and a channel contradict each other.
     async fn recover(&mut self, channels: &BTreeMap<String, BuiltChannel>) -> Result<Recovered, Failure> {
         let found = self.sink.recover().await?;
         let read = self.readers.iter().filter_map(|(channel, reader)| {
@@ -163,19 +167,19 @@ impl BuiltSink {
         Ok(found)
     }
 
-    /// Why the sink can't keep the promise, if it can't.
-    pub(super) fn falls_short(&self) -> Option<String> {
-        let short = self.exactly_once && !self.sink.keeps_exactly_once();
-        short.then(|| falls_short("sink", &self.name, &self.kind))
+    /// Why the sink does not support the promise; none if it does.
+    pub(super) fn unsupported_promise(&self) -> Option<String> {
+        let unsupported = self.exactly_once && !self.sink.keeps_exactly_once();
+        unsupported.then(|| unsupported_promise("sink", &self.name, &self.kind))
     }
 }
 
 impl BuiltSource {
-    /// Why the source can't keep the promise, if it can't.
-    pub(super) fn falls_short(&self) -> Option<String> {
-        let short = self.progress.is_some() && !self.source.keeps_exactly_once();
-        short.then(|| {
-            let why = falls_short("source", &self.name, &self.kind);
+    /// Why the source does not support the promise; none if it does.
+    pub(super) fn unsupported_promise(&self) -> Option<String> {
+        let unsupported = self.progress.is_some() && !self.source.keeps_exactly_once();
+        unsupported.then(|| {
+            let why = unsupported_promise("source", &self.name, &self.kind);
             match self.source.exactly_once_lacks() {
                 Some(lacking) => format!("{why} like this: {lacking}"),
                 None => why,
@@ -184,7 +188,7 @@ impl BuiltSource {
     }
 }
 
-fn falls_short(role: &str, name: &str, kind: &str) -> String {
+fn unsupported_promise(role: &str, name: &str, kind: &str) -> String {
     format!(
         "{role} {name}: this version can't carry out the promise `exactly_once` with a {role} of the kind `{kind}`"
     )

@@ -1,7 +1,7 @@
-//! The agent: one process that runs a plan.
+//! The agent, which runs a plan in one process.
 //!
-//! It builds all components before it starts any, supervises each, drains when it is told to
-//! stop, and says at the end what passed through.
+//! It builds all components before it starts any, supervises them, drains the channels when it is told to stop, and
+//! reports the counts of each component at the end.
 
 mod build;
 mod exactly_once;
@@ -33,15 +33,15 @@ use crate::observability::metrics::{Metrics, Stage};
 use crate::registry::Registry;
 use crate::routing::{Leg, Target};
 use crate::sink::{Sink, SinkPort};
-use crate::source::{Connection, Farewell, Progress, Source};
+use crate::source::{Connection, Progress, ShutdownNotice, Source};
 
 pub use probe::Problem;
 pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
 use starting::{NotStarted, open_all};
-use supervise::{Gates, SinkTask, SourceTask};
-use tasks::{Member, Tasks};
+use supervise::{ChannelWriters, SinkTask, SourceTask};
+use tasks::{TaskOwner, Tasks};
 
-/// How long the others may go on committing once a component has failed for good.
+/// How long the other components may go on committing after one has failed for good.
 const DRAIN_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// A plan, built and ready to run.
@@ -59,17 +59,17 @@ struct BuiltSource {
     source: Box<dyn Source>,
     legs: Arc<[Leg]>,
     meter: Arc<Meter>,
-    /// There when a flow promises `exactly_once`.
+    /// The progress of all runs, if a flow promises `exactly_once`.
     progress: Option<Arc<Progress>>,
 }
 
 struct BuiltChannel {
     kind: String,
-    /// The type of its events.
+    /// The type of the channel's events.
     schema: SchemaRef,
     channel: Arc<dyn Channel>,
     meter: Arc<Meter>,
-    /// Whether the agent goes on without it.
+    /// Whether the agent goes on without the channel.
     optional: bool,
 }
 
@@ -78,24 +78,24 @@ struct BuiltSink {
     kind: String,
     sink: Box<dyn Sink>,
     port: SinkPort,
-    /// The channels that it reads.
+    /// The names of the channels that the sink reads, for messages.
     channels: String,
-    /// Each channel that it reads, with the name by which that knows it.
+    /// Each channel that the sink reads, with the name of the sink's reader there.
     readers: Vec<(String, String)>,
-    /// Those that wait for it.
+    /// The channels in which the sink's reader is required.
     required_channels: BTreeSet<String>,
-    /// Whether a flow promises `exactly_once` to it.
+    /// Whether a flow into the sink promises `exactly_once`.
     exactly_once: bool,
     meter: Arc<Meter>,
-    /// Whether the agent goes on without it.
+    /// Whether the agent goes on without the sink.
     optional: bool,
 }
 
-/// Why an agent did not start. Nothing of it runs then.
+/// Why an agent could not be built.
 #[derive(Debug, Error)]
 #[error("{}", list(problems))]
 pub struct StartError {
-    /// What is wrong, each with the component that it is about.
+    /// The problems, each with its component.
     pub problems: Vec<String>,
 }
 
@@ -103,23 +103,23 @@ fn list(problems: &[String]) -> String {
     problems.join("\n")
 }
 
-/// The ways in which an agent is told to stop.
+/// The signals that stop an agent.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Sources stop, channels empty into sinks, open files are closed and committed.
+    /// Sources stop reading, sinks take the remaining events, close open files and commit them.
     pub drain: CancellationToken,
-    /// Everything stops as it stands; what was not committed comes again.
+    /// All components stop at once; uncommitted events are redelivered by the next run.
     pub now: CancellationToken,
 }
 
 /// How an agent ended.
 #[derive(Debug)]
 pub enum Ending {
-    /// Its sources ended, or it was told to stop, and all that it had taken was delivered.
+    /// The sources ended or the agent was stopped, and all events were delivered.
     Complete,
-    /// It was stopped, or ran out of time, before all was delivered.
+    /// The agent was stopped, or exceeded the drain limit, before all events were delivered.
     Incomplete,
-    /// A channel could not be opened, or a sink not recover, so nothing was started.
+    /// A channel could not be opened, or a sink could not recover, so no source or sink was started.
     NotStarted {
         /// The component's name.
         component: Arc<str>,
@@ -136,27 +136,27 @@ pub enum Ending {
 }
 
 impl Agent {
-    /// Builds every component of a plan, without starting any and without touching the outside; [`Agent::probe`]
-    /// does that.
+    /// Builds every component of a plan, without starting any and without touching files, networks or other systems,
+    /// which [`Agent::probe`] checks.
     ///
     /// # Errors
-    /// When the plan asks for what this version can't carry out, or a component refuses its
-    /// settings. All that is wrong is reported at once.
+    /// When this version does not support a part of the plan, or a component refuses its settings. All problems are
+    /// reported at once.
     pub fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> Result<Agent, StartError> {
         build::build(plan, registry, clock)
     }
 
-    /// The same agent with workers for what computes. Without, its tasks do that themselves.
+    /// Returns the same agent with workers that apply steps. Without workers, the tasks of components apply them.
     pub fn with_workers(self, workers: Workers) -> Agent {
         Agent { workers, ..self }
     }
 
-    /// The same agent without its sources: what its channels hold goes to the sinks, and that is all.
+    /// Returns the same agent without its sources, which only delivers the events in its channels.
     pub fn drain_only(self) -> Agent {
         Agent { sources: Vec::new(), ..self }
     }
 
-    /// The meters of all components by name, to be read while the agent runs.
+    /// The meters of all components by name, for reading while the agent runs.
     pub fn meters(&self) -> BTreeMap<Arc<str>, Arc<Meter>> {
         let sources = self.sources.iter().map(|source| (source.name.clone(), source.meter.clone()));
         let channels =
@@ -165,19 +165,19 @@ impl Agent {
         sources.chain(channels).chain(sinks).collect()
     }
 
-    /// All measures of all components, to be read at any time, also when the agent is gone.
+    /// The metrics of all components, for reading at any time, also after the agent has ended.
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
     }
 
-    /// Runs until every source has ended, or until told to stop and drained for at most
-    /// `drain_limit`. Nothing runs if one of the channels can't be opened.
+    /// Runs until every source has ended, or, after a stop, until the channels are drained, for `drain_limit` at most.
+    /// No component runs if a channel can't be opened.
     pub async fn run(mut self, stop: Stop, drain_limit: Duration) -> (Report, Ending) {
         let metrics = self.metrics.clone();
         let channels = self.channels();
         if let Err(why) = self.prepare(&stop).await {
             let ending = match why {
-                // Events that channels hold from an earlier run are not delivered.
+                // Channels may hold undelivered events of an earlier run.
                 NotStarted::Stopped => Ending::Incomplete,
                 NotStarted::Failed { component, failure } => {
                     error!(%component, "{failure}; nothing was started");
@@ -190,20 +190,20 @@ impl Agent {
         }
         metrics.enter(Stage::Running);
         let mut watches = watch_all(&channels);
-        let farewell = Farewell::new();
-        let mut tasks = self.spawn(&stop, &farewell);
+        let notice = ShutdownNotice::new();
+        let mut tasks = self.spawn(&stop, &notice);
         let mut ending = supervise_all(&mut tasks, &mut watches, &stop, drain_limit, &metrics).await;
-        farewell.say(&stop.drain).await;
+        notice.send(&stop.drain).await;
         tasks.shutdown().await;
-        for (member, channel) in channels {
-            // A channel that has failed ends its sinks, which may be heard of before its watch.
+        for (owner, channel) in channels {
+            // A failed channel ends its sinks, whose tasks may end before the channel's watch reports the failure.
             if let Err(failure) = channel.shut().await
                 && !put_back!("failed_channel_taken_for_drained")
-                && watches.remove(&member.component)
-                && let Some(failure) = note_end(&metrics, &member, failure)
+                && watches.remove(&owner.component)
+                && let Some(failure) = note_end(&metrics, &owner, failure)
                 && !matches!(ending, Ending::Failed { .. })
             {
-                ending = Ending::Failed { component: member.component, failure };
+                ending = Ending::Failed { component: owner.component, failure };
             }
         }
         watches.shutdown().await;
@@ -219,25 +219,25 @@ impl Agent {
     fn channels(&self) -> Vec<NamedChannel> {
         let channels = self.channels.iter();
         let named = channels.map(|(name, built)| {
-            (Member { component: name.as_str().into(), optional: built.optional }, built.channel.clone())
+            (TaskOwner { component: name.as_str().into(), optional: built.optional }, built.channel.clone())
         });
         named.collect()
     }
 
     /// Starts a task for each sink and source, the sinks first.
-    fn spawn(self, stop: &Stop, farewell: &Farewell) -> Tasks {
+    fn spawn(self, stop: &Stop, notice: &ShutdownNotice) -> Tasks {
         let mut tasks = Tasks::default();
-        let gates = Gates::new(&self.sources, &self.channels);
+        let writers = ChannelWriters::new(&self.sources, &self.channels);
         for mut built in self.sinks {
-            built.port.employ(&self.workers);
+            built.port.set_workers(&self.workers);
             let BuiltSink { name, sink, meter, channels, optional, .. } = built;
-            let member = Member { component: name.clone(), optional };
+            let owner = TaskOwner { component: name.clone(), optional };
             let task = SinkTask { name, sink, meter, channels, optional };
-            tasks.spawn(member, task.run(built.port, stop.drain.clone()));
+            tasks.spawn(owner, task.run(built.port, stop.drain.clone()));
         }
         for built in self.sources {
-            let gate = gates.of(&built.legs);
-            let member = Member { component: built.name.clone(), optional: false };
+            let guard = writers.guard(&built.legs);
+            let owner = TaskOwner { component: built.name.clone(), optional: false };
             let meter = built.meter;
             let required = |target: &&Target| !target.optional;
             let mut targets = built.legs.iter().flat_map(Leg::targets).filter(required);
@@ -249,24 +249,24 @@ impl Agent {
                 legs: built.legs,
                 meter,
                 workers: self.workers.clone(),
-                invitation: farewell.invitation(),
+                shutdown: notice.subscribe(),
             };
             let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };
-            tasks.spawn(member, task.run(gate));
+            tasks.spawn(owner, task.run(guard));
         }
         tasks
     }
 }
 
-type NamedChannel = (Member, Arc<dyn Channel>);
+type NamedChannel = (TaskOwner, Arc<dyn Channel>);
 
-/// A task for each channel that ends when the channel can't go on.
+/// Spawns a task for each channel, which ends when the channel fails.
 fn watch_all(channels: &[NamedChannel]) -> Tasks {
     let mut watches = Tasks::default();
-    for (member, channel) in channels.iter().cloned() {
-        watches.spawn(member, async move {
+    for (owner, channel) in channels.iter().cloned() {
+        watches.spawn(owner, async move {
             let failure = channel.failed().await;
-            // Its sinks end, and what is put into it is left out.
+            // The channel's sinks end, and events put into it are skipped.
             channel.close();
             Err(failure)
         });
@@ -274,7 +274,7 @@ fn watch_all(channels: &[NamedChannel]) -> Tasks {
     watches
 }
 
-/// Waits for the tasks, within the limits that a stop sets.
+/// Waits until all tasks have ended, or until the time limit after a stop or a failure.
 async fn supervise_all(
     tasks: &mut Tasks,
     watches: &mut Tasks,
@@ -286,9 +286,9 @@ async fn supervise_all(
     let mut failed = None;
     loop {
         let expiry = deadline.unwrap_or_else(Instant::now);
-        let (member, result) = tokio::select! {
+        let (owner, result) = tokio::select! {
             biased;
-            // What ends the agent is heard of first.
+            // A failed channel ends the agent, and is reported before the sinks that it ends.
             Some(ended) = watches.join_next() => ended,
             ended = tasks.join_next() => match ended {
                 None => break,
@@ -301,7 +301,7 @@ async fn supervise_all(
                 continue;
             }
             () = stop.now.cancelled() => {
-                warn!("stopped at once: what was not committed comes again");
+                warn!("stopped at once: uncommitted events are delivered again after the next start");
                 return match failed {
                     Some((component, failure)) => Ending::Failed { component, failure },
                     None => Ending::Incomplete,
@@ -309,54 +309,60 @@ async fn supervise_all(
             }
             () = sleep_until(expiry), if deadline.is_some() => {
                 if failed.is_none() {
-                    say_what_is_left(tasks);
+                    log_unfinished(tasks);
                 }
                 break;
             }
         };
         if let Err(failure) = result
-            && let Some(failure) = note_end(metrics, &member, failure)
+            && let Some(failure) = note_end(metrics, &owner, failure)
         {
-            failed.get_or_insert((member.component, failure));
+            failed.get_or_insert((owner.component, failure));
             let latest = Instant::now() + DRAIN_AFTER_FAILURE;
             deadline = Some(deadline.map_or(latest, |before| before.min(latest)));
             stop.drain.cancel();
         }
-        if tasks.are_optional() && !tasks.is_empty() {
-            // All that had to be done is done; they may end in order, and no longer be tried again.
+        if tasks.only_optional_left() && !tasks.is_empty() {
+            // All required components have ended. Optional ones may end in order, and are not run again.
             stop.drain.cancel();
         }
     }
     match failed {
         Some((component, failure)) => Ending::Failed { component, failure },
-        None if tasks.are_optional() => Ending::Complete,
+        None if tasks.only_optional_left() => Ending::Complete,
         None => Ending::Incomplete,
     }
 }
 
-/// Notes and says that a component has failed for good. Gives the failure back if the agent can't do without it.
-fn note_end(metrics: &Metrics, member: &Member, failure: Failure) -> Option<Failure> {
-    let component = &member.component;
+/// Records and logs that a component has failed for good. Returns the failure if the component is required.
+fn note_end(metrics: &Metrics, owner: &TaskOwner, failure: Failure) -> Option<Failure> {
+    let component = &owner.component;
     metrics.note_failure(component, &failure);
-    if member.optional {
+    if owner.optional {
         error!(%component, "{failure}; it is optional, the others go on without it");
         return None;
     }
     match failure.loses() {
         true => error!(%component, "{failure}; the agent stops"),
-        false => error!(%component, "{failure}; the agent stops, what was not committed comes again"),
+        false => {
+            error!(%component, "{failure}; the agent stops, uncommitted events are delivered again after the next start")
+        }
     }
     Some(failure)
 }
 
-/// Names what has not ended within the limit.
-fn say_what_is_left(tasks: &Tasks) {
+/// Logs the components that have not ended within the limit.
+fn log_unfinished(tasks: &Tasks) {
     let names = tasks.names();
-    match tasks.are_optional() {
+    match tasks.only_optional_left() {
         true => {
-            warn!("not drained within the limit: {names}, which may fail: it misses what it did not take")
+            warn!(
+                "not drained within the limit: {names}, which is optional and misses the events that it did not take"
+            )
         }
-        false => warn!("not drained within the limit: {names}; what was not committed comes again"),
+        false => warn!(
+            "not drained within the limit: {names}; uncommitted events are delivered again after the next start"
+        ),
     }
 }
 

@@ -1,33 +1,33 @@
-//! The paths of a plan, ready to run; or all that the plan asks for and this version does not carry out.
+//! Compiles the paths of a plan, and collects the parts of the plan that this version does not support.
 
 use weir_plan::{Delivery, Flow, Order, Origin, Plan, Route};
 
 use crate::expressions::{Functions, NotCarriedOut};
-use crate::routing::Compiled;
+use crate::routing::CompiledLeg;
 
-/// A path whose steps are ready to run.
+/// A path with compiled steps.
 pub(super) struct CompiledPath {
     pub(super) from: Origin,
-    pub(super) leg: Compiled,
+    pub(super) leg: CompiledLeg,
 }
 
-/// The paths that can be carried out, and what can't, one sentence each.
+/// Returns the compiled paths, and a sentence for each unsupported part.
 pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>, Vec<String>) {
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
-        let mut missing = promises(flow);
+        let mut unsupported = promises(flow);
         for path in &flow.paths {
-            if let Some(leg) = Compiled::of(&path.leg, functions, &mut missing) {
+            if let Some(leg) = CompiledLeg::compile(&path.leg, functions, &mut unsupported) {
                 paths.push(CompiledPath { from: path.from.clone(), leg });
             }
-            if flow.delivers == Delivery::ExactlyOnce && shares_out(&path.leg.to) {
-                // After a crash an event may go another way, whose end does not know it.
-                missing.push(NotCarriedOut("`-> balance` with the promise `exactly_once`".to_owned()));
+            if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {
+                // After a crash an event may go to another leg, whose sink does not know its identity.
+                unsupported.push(NotCarriedOut("`-> balance` with the promise `exactly_once`".to_owned()));
             }
         }
-        missing.dedup();
+        unsupported.dedup();
         let name = &flow.name;
-        let sentences = missing
+        let sentences = unsupported
             .into_iter()
             .map(|NotCarriedOut(what)| format!("flow {name}: this version can't carry out {what}"));
         problems.extend(sentences);
@@ -38,22 +38,22 @@ pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>,
     (paths, problems)
 }
 
-/// The promises of a flow that are not carried out.
+/// The promises of a flow that this version does not support.
 fn promises(flow: &Flow) -> Vec<NotCarriedOut> {
-    let mut missing = Vec::new();
+    let mut unsupported = Vec::new();
     if flow.delivers == Delivery::AtMostOnce {
-        missing.push(NotCarriedOut(format!("the promise `{}`", flow.delivers)));
+        unsupported.push(NotCarriedOut(format!("the promise `{}`", flow.delivers)));
     }
     if flow.order != Order::None {
-        missing.push(NotCarriedOut(format!("the promise `{}`", flow.order)));
+        unsupported.push(NotCarriedOut(format!("the promise `{}`", flow.order)));
     }
-    missing
+    unsupported
 }
 
-fn shares_out(route: &Route) -> bool {
+fn has_balance(route: &Route) -> bool {
     match route {
         Route::Balance { .. } => true,
-        Route::Copy(branches) => branches.iter().any(|branch| shares_out(&branch.leg.to)),
+        Route::Copy(branches) => branches.iter().any(|branch| has_balance(&branch.leg.to)),
         _ => false,
     }
 }

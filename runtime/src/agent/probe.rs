@@ -1,4 +1,4 @@
-//! What components lack outside, found before anything runs.
+//! The probe: checks the files, networks and other systems that components need, before any component runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use super::{Agent, Role};
 use crate::failure::Failure;
 
-/// Something that a component needs outside and does not find.
+/// A failed check of a component.
 #[derive(Debug)]
 pub struct Problem {
     /// The component's name.
     pub component: Arc<str>,
-    /// What it is for.
+    /// The component's role.
     pub role: Role,
-    /// What is wrong.
+    /// The failure.
     pub failure: Failure,
     /// Whether the agent goes on without the component.
     pub optional: bool,
 }
 
 impl Problem {
-    /// Whether the agent can't start. Otherwise the component is tried again until it succeeds, or is left out.
+    /// Whether the agent can't start. Otherwise it retries the component until it succeeds, or goes on without it.
     pub fn keeps_from_starting(&self) -> bool {
         self.failure.is_permanent() && !self.optional
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Problem {
 }
 
 impl Agent {
-    /// Has every component try what it needs outside, without taking or leaving anything.
+    /// Lets every component check the systems that it needs, without changing them. Returns all problems.
     pub async fn probe(&mut self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut note = |role, component: &str, optional, found: Vec<Failure>| {

@@ -1,4 +1,4 @@
-//! The closing report: what each component did.
+//! The closing report: the counts of each component.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,51 +9,51 @@ use serde::Serialize;
 use crate::observability::meter::{Phase, Reading};
 use crate::observability::metrics::{ComponentSnapshot, Metrics};
 
-/// What a component is for.
+/// The role of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Events come from it.
+    /// Brings events in.
     Source,
-    /// Events wait in it.
+    /// Holds events between sources and sinks.
     Channel,
-    /// Events go to it.
+    /// Takes events out.
     Sink,
 }
 
-/// What one component did.
+/// The counts of one component.
 #[derive(Debug, Clone)]
 pub struct ComponentReport {
-    /// Its name.
+    /// The component's name.
     pub name: Arc<str>,
-    /// Which of the library's components it is.
+    /// The component's kind in the library.
     pub kind: String,
-    /// What it is for.
+    /// The component's role.
     pub role: Role,
     /// Events that came in.
     pub received: Reading,
-    /// Events that came out of its steps; a channel has none.
+    /// Events that came out of its steps; 0 for a channel.
     pub processed: Reading,
-    /// Events that are done.
+    /// Events that were delivered.
     pub delivered: Reading,
     /// Events that its steps dropped on purpose.
     pub dropped: Reading,
     /// Events that a channel still holds.
     pub held: u64,
-    /// How often it was started again.
+    /// The number of restarts after failures.
     pub restarts: u64,
-    /// What it says about itself, in order.
+    /// The component's notes and counters, one line each.
     pub notes: Vec<String>,
-    /// Why it has failed for good, if it has.
+    /// The failure that ended the component; none if it has not failed for good.
     pub failure: Option<String>,
 }
 
-/// What a run did, component by component, sources first.
+/// The report of a run, sources first.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// How long it took.
+    /// The duration of the run.
     pub elapsed: Duration,
-    /// Its components.
+    /// The components of the program.
     pub components: Vec<ComponentReport>,
 }
 
@@ -96,9 +96,9 @@ struct Column {
     head: &'static str,
     /// The text of each component's cell; empty where it has none.
     cells: Vec<String>,
-    /// The columns with the lowest numbers stay when there is not room for all.
+    /// When the table is too wide, columns with high ranks are left out first; rank 0 always stays.
     rank: u8,
-    /// Left out when no component has anything to say there.
+    /// Whether the column is left out if all its cells are empty.
     optional: bool,
 }
 
@@ -112,7 +112,7 @@ impl Column {
 const GAP: usize = 2;
 
 impl Report {
-    /// What a run has done so far.
+    /// Makes the report of a run up to now.
     pub fn of(metrics: &Metrics) -> Report {
         let snapshot = metrics.read();
         Report {
@@ -121,8 +121,8 @@ impl Report {
         }
     }
 
-    /// A table with a line for each component, its notes below it, that is no wider than `width`
-    /// characters if leaving out columns can make it so.
+    /// Formats a table with a line for each component and its notes below. Columns are left out until the table is at
+    /// most `width` characters wide, if that suffices.
     pub fn table(&self, width: usize) -> String {
         let name = |component: &ComponentReport| format!("{} = {}", component.name, component.kind);
         let names: Vec<String> = self.components.iter().map(name).collect();
@@ -133,18 +133,18 @@ impl Report {
             7 + GAP + name_width + columns.iter().map(|column| GAP + column.width()).sum::<usize>();
         while wide > width {
             let last = columns.iter().enumerate().max_by_key(|(_, column)| column.rank);
-            let Some((place, _)) = last.filter(|(_, column)| column.rank > 0) else { break };
-            wide -= GAP + columns.remove(place).width();
+            let Some((index, _)) = last.filter(|(_, column)| column.rank > 0) else { break };
+            wide -= GAP + columns.remove(index).width();
         }
         let mut text = format!("{:7}  {:name_width$}", "", "component");
         for column in &columns {
             text.push_str(&format!("  {:>1$}", column.head, column.width()));
         }
         text.push('\n');
-        for (place, (component, name)) in self.components.iter().zip(&names).enumerate() {
+        for (row, (component, name)) in self.components.iter().zip(&names).enumerate() {
             let mut line = format!("{:7}  {name:name_width$}", component.role);
             for column in &columns {
-                line.push_str(&format!("  {:>1$}", column.cells[place], column.width()));
+                line.push_str(&format!("  {:>1$}", column.cells[row], column.width()));
             }
             text.push_str(line.trim_end());
             text.push('\n');
@@ -190,19 +190,19 @@ impl Report {
     }
 }
 
-/// The table in full.
+/// The table with all columns.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.table(usize::MAX))
     }
 }
 
-/// A number with its thousands set apart.
+/// Formats a number with a space between groups of three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -210,7 +210,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// A number of bytes in the largest binary unit that leaves at least one.
+/// Formats a number of bytes in the largest binary unit in which it is at least 1.
 pub fn bytes_text(bytes: f64) -> String {
     let mut value = bytes;
     for unit in ["B", "KiB", "MiB", "GiB"] {
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_to_be_read() {
+    fn numbers_are_grouped_and_bytes_have_units() {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_234_567), "1 234 567");
         assert_eq!(bytes_text(1023.0), "1023 B");
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_say_nothing_are_left_out() {
+    fn empty_columns_are_left_out() {
         let expected = "         component           received  processed  delivered  dropped   held  delivered bytes  events/s    bytes/s
 source   in = some          2 000 000  1 999 990  1 000 000                         95.4 MiB   100 000  9.5 MiB/s
 channel  buffer = some      2 000 000             1 000 000           1 000         95.4 MiB   100 000  9.5 MiB/s

@@ -1,11 +1,11 @@
-//! Which components an agent can't do without.
+//! The required components of an agent.
 
 use std::collections::BTreeSet;
 
 use weir_plan::{Leg, Origin, Plan, Route};
 
-/// The channels and sinks to which a way leads that is nowhere optional. All others may fail without failing
-/// anything: events reach them through an `optional` branch alone.
+/// Returns the channels and sinks that events reach without an `optional` branch. Every other channel or sink is
+/// optional: it may fail without stopping the agent.
 pub(super) fn required(plan: &Plan) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     loop {

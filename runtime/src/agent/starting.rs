@@ -1,5 +1,5 @@
-//! The start of an agent: before anything runs it opens its channels and has its sinks recover. During an outage, such
-//! as a full disk, it waits and tries again, as it does later.
+//! The start of an agent: before any component runs, the agent opens its channels and lets its sinks recover. During an
+//! outage, such as a full disk, it waits and tries again, as it does while it runs.
 
 use std::sync::Arc;
 
@@ -7,78 +7,81 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
 use super::Stop;
-use super::supervise::Waits;
+use super::supervise::Backoff;
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
 use crate::observability::metrics::{Measured, Metrics};
 use crate::sink::Retry;
 
-/// Why nothing was started.
+/// Why the agent did not start.
 pub(super) enum NotStarted {
-    /// A channel can't be opened, or a sink not recover.
+    /// A channel can't be opened, or a sink can't recover.
     Failed { component: Arc<str>, failure: Failure },
     /// The agent was told to stop while it waited for an outage to end.
     Stopped,
 }
 
-/// What a start tries for a component, as often as an outage keeps it from succeeding. The attempts themselves are
-/// the caller's: a closure for them that borrows could not be sent to another thread.
+/// The attempts to start a component, repeated during an outage. The caller makes each attempt, since a closure that
+/// borrows the component could not be sent to another thread.
 pub(super) struct Attempts<'start> {
     component: Arc<str>,
     meter: Arc<Meter>,
-    /// Whether the others start without it.
+    /// Whether the agent starts without the component.
     optional: bool,
     stop: &'start Stop,
-    waits: Waits,
+    backoff: Backoff,
 }
 
-/// What follows an attempt that has failed.
-pub(super) enum Then {
-    Again,
-    /// It is optional, and left out.
-    Without,
+/// The action after a failed attempt.
+pub(super) enum AfterFailure {
+    Retry,
+    /// Start without the component, which is optional.
+    Skip,
 }
 
 impl<'start> Attempts<'start> {
     pub(super) fn new(component: &Arc<str>, meter: &Arc<Meter>, optional: bool, stop: &'start Stop) -> Self {
         let (component, meter) = (component.clone(), meter.clone());
-        Attempts { component, meter, optional, stop, waits: Waits::new(Retry::default()) }
+        Attempts { component, meter, optional, stop, backoff: Backoff::new(Retry::default()) }
     }
 
-    /// Says that an attempt has failed, and waits for the time of the next one.
+    /// Reports a failed attempt, and waits until the next one.
     ///
     /// # Errors
-    /// When the attempt met no outage, or the agent is to stop.
-    pub(super) async fn after(&mut self, failure: Failure) -> Result<Then, NotStarted> {
+    /// When the failure is no outage, or the agent is told to stop.
+    pub(super) async fn failed(&mut self, failure: Failure) -> Result<AfterFailure, NotStarted> {
         let component = &self.component;
         if self.optional {
             self.meter.failed(failure.to_string(), None);
             error!(%component, "{failure}; it is optional, the others start without it");
-            return Ok(Then::Without);
+            return Ok(AfterFailure::Skip);
         }
-        let wait = if failure.keeps_from_starting() { None } else { self.waits.next(&self.meter) };
+        let wait = if failure.keeps_from_starting() { None } else { self.backoff.next(&self.meter) };
         let Some(wait) = wait else {
             return Err(NotStarted::Failed { component: component.clone(), failure });
         };
         warn!(%component, "{failure}; nothing is started before that, next try in {wait:.1?}");
         self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
         tokio::select! {
-            () = sleep(wait) => Ok(Then::Again),
+            () = sleep(wait) => Ok(AfterFailure::Retry),
             () = self.stop.drain.cancelled() => Err(NotStarted::Stopped),
             () = self.stop.now.cancelled() => Err(NotStarted::Stopped),
         }
     }
 }
 
-/// Opens the channels, or says which one can't be. One that is optional is closed instead: what is put into it
-/// is left out and counted.
+/// Opens the channels. An optional channel that can't be opened is closed instead; events put into it are skipped and
+/// counted.
+///
+/// # Errors
+/// When a required channel can't be opened, or the agent is told to stop.
 pub(super) async fn open_all(metrics: &Metrics, stop: &Stop) -> Result<(), NotStarted> {
     for Measured { name, meter, channel, optional, .. } in metrics.components() {
         let Some(channel) = channel else { continue };
         let mut attempts = Attempts::new(name, meter, *optional, stop);
         let is_open = loop {
             let Err(failure) = channel.open().await else { break true };
-            if let Then::Without = attempts.after(failure).await? {
+            if let AfterFailure::Skip = attempts.failed(failure).await? {
                 break false;
             }
         };
@@ -86,7 +89,7 @@ pub(super) async fn open_all(metrics: &Metrics, stop: &Stop) -> Result<(), NotSt
             channel.close();
             continue;
         }
-        // What was there before counts from now: nobody knows how old it is.
+        // The age of events from earlier runs is unknown; it is measured from now on.
         meter.age.put(channel.fill().events, Instant::now());
         meter.enter(Phase::Running);
     }

@@ -1,4 +1,4 @@
-//! Supervision: a component that fails is run again after a while; its neighbours go on.
+//! Supervision: a component that fails is run again after a wait, while its neighbours go on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,41 +19,40 @@ use crate::routing::Leg;
 use crate::sink::{Retry, Sink, SinkPort};
 use crate::source::{Connection, Source, SourcePort};
 
-/// Closes channels when nobody is left who puts into them.
-pub(super) struct Gates {
-    gates: BTreeMap<Arc<str>, Gate>,
+/// The writers of all channels: the sources that still put into each. A channel without writers is closed.
+pub(super) struct ChannelWriters {
+    channels: BTreeMap<Arc<str>, Writers>,
 }
 
+/// The number of sources that still put into one channel.
 #[derive(Clone)]
-struct Gate {
+struct Writers {
     channel: Arc<dyn Channel>,
-    writers: Arc<AtomicUsize>,
+    count: Arc<AtomicUsize>,
 }
 
-/// One source's part in keeping its channels open. Dropping it gives that up.
-pub(super) struct Open(Vec<Gate>);
+/// Keeps the channels of one source open. Dropping it closes the channels that no other source writes.
+pub(super) struct WriterGuard(Vec<Writers>);
 
-impl Gates {
-    pub(super) fn new(sources: &[BuiltSource], channels: &BTreeMap<String, BuiltChannel>) -> Gates {
-        let gates: BTreeMap<Arc<str>, Gate> = channels
-            .iter()
-            .map(|(name, built)| {
-                let writers = sources.iter().filter(|source| writes(&source.legs, name)).count();
-                if writers == 0 {
-                    // Nobody puts into it: the agent only drains.
-                    built.channel.close();
-                }
-                let gate =
-                    Gate { channel: built.channel.clone(), writers: Arc::new(AtomicUsize::new(writers)) };
-                (name.as_str().into(), gate)
-            })
-            .collect();
-        Gates { gates }
+impl ChannelWriters {
+    pub(super) fn new(sources: &[BuiltSource], channels: &BTreeMap<String, BuiltChannel>) -> ChannelWriters {
+        let channels = channels.iter().map(|(name, built)| {
+            let count = sources.iter().filter(|source| writes(&source.legs, name)).count();
+            if count == 0 {
+                // No source puts into the channel: the agent only drains it.
+                built.channel.close();
+            }
+            let writers =
+                Writers { channel: built.channel.clone(), count: Arc::new(AtomicUsize::new(count)) };
+            (name.as_str().into(), writers)
+        });
+        ChannelWriters { channels: channels.collect() }
     }
 
-    /// The part of the source that has these legs. To be asked for once a source.
-    pub(super) fn of(&self, legs: &[Leg]) -> Open {
-        Open(self.gates.iter().filter(|(name, _)| writes(legs, name)).map(|(_, gate)| gate.clone()).collect())
+    /// Returns the guard of the source that has these legs. Must be called once for each source.
+    pub(super) fn guard(&self, legs: &[Leg]) -> WriterGuard {
+        let written = self.channels.iter().filter(|(name, _)| writes(legs, name));
+        WriterGuard(written.map(|(_, writers)| writers.clone()).collect())
     }
 }
 
@@ -61,47 +60,48 @@ fn writes(legs: &[Leg], channel: &str) -> bool {
     legs.iter().flat_map(Leg::targets).any(|target| &*target.name == channel)
 }
 
-impl Drop for Open {
+impl Drop for WriterGuard {
     fn drop(&mut self) {
-        for Gate { channel, writers } in &self.0 {
-            if writers.fetch_sub(1, Ordering::AcqRel) == 1 {
+        for Writers { channel, count } in &self.0 {
+            if count.fetch_sub(1, Ordering::AcqRel) == 1 {
                 channel.close();
             }
         }
     }
 }
 
-/// The waits of one component: they grow while it fails, and begin again when it gets on.
-pub(super) struct Waits {
+/// The exponential back-off of one component: its waits grow with each failure, and start again after a delivery.
+pub(super) struct Backoff {
     retry: Retry,
-    backoff: ExponentialBackoff,
+    waits: ExponentialBackoff,
+    /// The events that the component had delivered at its last failure.
     delivered: u64,
     failures: u64,
 }
 
-impl Waits {
-    pub(super) fn new(retry: Retry) -> Waits {
+impl Backoff {
+    pub(super) fn new(retry: Retry) -> Backoff {
         let builder = ExponentialBuilder::default().with_min_delay(retry.first).with_max_delay(retry.max);
-        let backoff = builder.with_jitter().without_max_times().build();
-        Waits { retry, backoff, delivered: 0, failures: 0 }
+        let waits = builder.with_jitter().without_max_times().build();
+        Backoff { retry, waits, delivered: 0, failures: 0 }
     }
 
-    /// How long to wait after one more failure; none if it was the last that is put up with.
+    /// Returns the wait after one more failure; none if the failures have reached the limit.
     pub(super) fn next(&mut self, meter: &Meter) -> Option<Duration> {
         let delivered = meter.delivered.read().events;
         if delivered > self.delivered {
-            *self = Waits { delivered, ..Waits::new(self.retry) };
+            *self = Backoff { delivered, ..Backoff::new(self.retry) };
         }
         self.failures += 1;
         if self.retry.limit.is_some_and(|limit| self.failures >= limit) {
             return None;
         }
-        // The jitter is added to the wait, so that it is bounded here once more.
-        Some(self.backoff.next().unwrap_or(self.retry.max).min(self.retry.max))
+        // The builder's bound does not include the jitter.
+        Some(self.waits.next().unwrap_or(self.retry.max).min(self.retry.max))
     }
 }
 
-/// A source and what its task needs.
+/// The task of a source.
 pub(super) struct SourceTask {
     pub(super) connection: Connection,
     pub(super) source: Box<dyn Source>,
@@ -109,20 +109,20 @@ pub(super) struct SourceTask {
 }
 
 impl SourceTask {
-    /// Runs the source until it has ended, or is to stop, or fails for good.
-    pub(super) async fn run(mut self, open: Open) -> Result<(), Failure> {
-        let mut open = Some(open);
-        let mut waits = Waits::new(Retry::default());
+    /// Runs the source until it ends, is stopped, or fails for good.
+    pub(super) async fn run(mut self, guard: WriterGuard) -> Result<(), Failure> {
+        let mut guard = Some(guard);
+        let mut backoff = Backoff::new(Retry::default());
         loop {
             self.connection.meter.begin_run();
-            let (result, closed) = self.run_once(&mut open).await;
+            let (result, closed) = self.run_once(&mut guard).await;
             let Err(failure) = result else {
                 self.connection.meter.enter(Phase::Ended);
                 return Ok(());
             };
             if closed {
                 let name = &self.connection.component;
-                warn!(component = %name, "{failure}; it had ended, its last events may come again at the next start");
+                warn!(component = %name, "{failure}; it had ended, its last events may be delivered again after the next start");
                 self.connection.meter.enter(Phase::Ended);
                 return Ok(());
             }
@@ -130,10 +130,10 @@ impl SourceTask {
                 self.connection.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
-            let Some(wait) = waits.next(&self.connection.meter) else { return Err(failure) };
+            let Some(wait) = backoff.next(&self.connection.meter) else { return Err(failure) };
             warn!(
                 component = %self.connection.component,
-                "{failure}; it begins again behind what was delivered, next try in {wait:.1?}"
+                "{failure}; it goes on after the delivered positions, next try in {wait:.1?}"
             );
             self.connection.meter.failed(failure.to_string(), Some(Instant::now() + wait));
             tokio::select! {
@@ -143,14 +143,14 @@ impl SourceTask {
         }
     }
 
-    /// One run, and whether the source had closed its outlet: then its channels are let go.
-    async fn run_once(&mut self, open: &mut Option<Open>) -> (Result<(), Failure>, bool) {
+    /// Runs the source once. Returns its result, and whether it closed its outlet, which drops the guard.
+    async fn run_once(&mut self, guard: &mut Option<WriterGuard>) -> (Result<(), Failure>, bool) {
         let (port, closed) = SourcePort::new(&self.connection, self.stop.clone());
         let mut run = self.source.run(port);
         let result = tokio::select! {
             result = &mut run => result,
             () = closed.cancelled() => {
-                open.take();
+                guard.take();
                 run.await
             }
         };
@@ -158,14 +158,14 @@ impl SourceTask {
     }
 }
 
-/// A sink and what its task needs.
+/// The task of a sink.
 pub(super) struct SinkTask {
     pub(super) name: Arc<str>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) meter: Arc<Meter>,
-    /// The channels that it reads, for messages.
+    /// The names of the channels that the sink reads, for messages.
     pub(super) channels: String,
-    /// Whether the agent goes on, and ends, without it.
+    /// Whether the agent goes on and ends without the sink.
     pub(super) optional: bool,
 }
 
@@ -179,7 +179,7 @@ struct Unfinished {
 impl SinkTask {
     /// Runs the sink until its channels have ended, or it fails for good.
     pub(super) async fn run(mut self, mut port: SinkPort, stop: CancellationToken) -> Result<(), Failure> {
-        let mut waits = Waits::new(self.sink.retry());
+        let mut backoff = Backoff::new(self.sink.retry());
         loop {
             port.reset();
             self.meter.enter(Phase::Running);
@@ -197,16 +197,16 @@ impl SinkTask {
                 self.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
-            let Some(wait) = waits.next(&self.meter) else { return Err(failure) };
+            let Some(wait) = backoff.next(&self.meter) else { return Err(failure) };
             let SinkTask { name, channels, .. } = &self;
             warn!(
                 component = %name,
-                "{failure}; its events stay in {channels} and are given out again, next try in {wait:.1?}"
+                "{failure}; its events stay in {channels} and are redelivered, next try in {wait:.1?}"
             );
             self.meter.failed(failure.to_string(), Some(Instant::now() + wait));
             tokio::select! {
                 () = sleep(wait) => {}
-                // No stop waits for one that is optional and fails.
+                // A stop does not wait for an optional sink that fails.
                 () = stop.cancelled(), if self.optional => return Err(failure),
             }
             if !stop.is_cancelled() {
@@ -224,16 +224,16 @@ mod tests {
     fn waits_grow_up_to_the_longest_and_the_last_failure_is_final() {
         let seconds = Duration::from_secs;
         let retry = Retry { first: seconds(1), max: seconds(4), limit: Some(5) };
-        let (mut waits, meter) = (Waits::new(retry), Meter::default());
-        let given: Vec<Option<Duration>> = (0..5).map(|_| waits.next(&meter)).collect();
+        let (mut backoff, meter) = (Backoff::new(retry), Meter::default());
+        let waits: Vec<Option<Duration>> = (0..5).map(|_| backoff.next(&meter)).collect();
         assert!(
-            given[..4].iter().flatten().all(|wait| (seconds(1)..=seconds(4)).contains(wait)),
-            "{given:?}"
+            waits[..4].iter().flatten().all(|wait| (seconds(1)..=seconds(4)).contains(wait)),
+            "{waits:?}"
         );
-        assert_eq!(given[3], Some(seconds(4)));
-        assert_eq!(given[4], None);
-        // What gets on begins anew.
+        assert_eq!(waits[3], Some(seconds(4)));
+        assert_eq!(waits[4], None);
+        // After a delivery, the waits start again.
         meter.delivered.add(1, 1);
-        assert!(waits.next(&meter).is_some_and(|wait| wait < seconds(2)));
+        assert!(backoff.next(&meter).is_some_and(|wait| wait < seconds(2)));
     }
 }

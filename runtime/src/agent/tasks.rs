@@ -7,67 +7,67 @@ use tokio::task::{Id, JoinSet};
 
 use crate::failure::Failure;
 
-/// Whose task it is.
+/// The component that a task runs.
 #[derive(Debug, Clone)]
-pub(super) struct Member {
+pub(super) struct TaskOwner {
     pub(super) component: Arc<str>,
-    /// Whether the others go on when it fails.
+    /// Whether the agent goes on when the component fails.
     pub(super) optional: bool,
 }
 
-/// Tasks that run, and whose they are. Dropping them ends them.
+/// Running tasks and their components. Dropping them aborts the tasks.
 #[derive(Default)]
 pub(super) struct Tasks {
     running: JoinSet<Result<(), Failure>>,
-    members: HashMap<Id, Member>,
+    owners: HashMap<Id, TaskOwner>,
 }
 
 impl Tasks {
     pub(super) fn spawn(
         &mut self,
-        member: Member,
+        owner: TaskOwner,
         task: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
-        self.members.insert(self.running.spawn(task).id(), member);
+        self.owners.insert(self.running.spawn(task).id(), owner);
     }
 
-    /// The next that ends, and how; none when there are none.
-    pub(super) async fn join_next(&mut self) -> Option<(Member, Result<(), Failure>)> {
+    /// Waits for the next task to end, and returns its component and result; none if no task is left.
+    pub(super) async fn join_next(&mut self) -> Option<(TaskOwner, Result<(), Failure>)> {
         let (id, result) = match self.running.join_next_with_id().await? {
             Ok((id, result)) => (id, result),
-            // The panic's message and place are on standard error.
+            // The panic hook has written the message and place to standard error.
             Err(error) => (error.id(), Err(Failure::permanent(error))),
         };
-        let unknown = || Member { component: "agent".into(), optional: false };
-        Some((self.members.remove(&id).unwrap_or_else(unknown), result))
+        let unknown = || TaskOwner { component: "agent".into(), optional: false };
+        Some((self.owners.remove(&id).unwrap_or_else(unknown), result))
     }
 
-    /// Forgets the task of this component; false if it was heard of before.
+    /// Removes the task of this component; false if its end was already returned.
     pub(super) fn remove(&mut self, component: &str) -> bool {
-        let before = self.members.len();
-        self.members.retain(|_, member| *member.component != *component);
-        self.members.len() < before
+        let before = self.owners.len();
+        self.owners.retain(|_, owner| *owner.component != *component);
+        self.owners.len() < before
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.owners.is_empty()
     }
 
-    /// Whether only optional ones are left.
-    pub(super) fn are_optional(&self) -> bool {
-        self.members.values().all(|member| member.optional)
+    /// Whether no task of a required component is left.
+    pub(super) fn only_optional_left(&self) -> bool {
+        self.owners.values().all(|owner| owner.optional)
     }
 
-    /// The names of those that are left.
+    /// The names of the components whose tasks are left.
     pub(super) fn names(&self) -> String {
-        let mut names: Vec<&str> = self.members.values().map(|member| &*member.component).collect();
+        let mut names: Vec<&str> = self.owners.values().map(|owner| &*owner.component).collect();
         names.sort_unstable();
         names.join(", ")
     }
 
-    /// Ends those that are left.
+    /// Aborts the remaining tasks.
     pub(super) async fn shutdown(&mut self) {
         self.running.shutdown().await;
-        self.members.clear();
+        self.owners.clear();
     }
 }

@@ -1,4 +1,4 @@
-//! Whole plans on small components: a source of numbers, and a sink that keeps what it is given.
+//! Tests of complete plans with small components: a source of numbers, and a sink that keeps the events.
 
 use std::sync::Mutex;
 
@@ -27,7 +27,7 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]))
 }
 
-/// Puts the numbers from 1 to `count`, a batch of ten at a time, then ends; endless without.
+/// Puts the numbers from 1 to `count` in batches of ten, then ends.
 struct Numbers {
     count: u64,
     delivered: Arc<Mutex<u64>>,
@@ -59,7 +59,7 @@ impl Source for Numbers {
 #[error("the store is away")]
 struct Away;
 
-/// Keeps the bodies, and fails before every batch in `failures`.
+/// Keeps the bodies, after failing for `failures` batches.
 struct Keeper {
     kept: Arc<Mutex<Vec<String>>>,
     failures: usize,
@@ -95,7 +95,7 @@ struct World {
 }
 
 thread_local! {
-    // Factories are plain functions; each test runs on a thread of its own.
+    // The registry's functions can't capture state; each test runs on its own thread.
     static WORLD: World = World::default();
 }
 
@@ -193,7 +193,7 @@ fn numbers(through: u64) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_arrives_in_order_and_the_source_hears_of_it() {
+async fn all_events_arrive_in_order_and_are_delivered_to_the_source() {
     let (report, ending) = run(&plan(1234, &[])).await;
     assert!(matches!(ending, Ending::Complete));
     assert_eq!(World::here().kept(), numbers(1234));
@@ -203,7 +203,7 @@ async fn everything_arrives_in_order_and_the_source_hears_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_fails_gets_its_events_again() {
+async fn events_of_a_failed_sink_are_redelivered() {
     let (report, ending) = run(&plan(200, &[("failures", 3)])).await;
     assert!(matches!(ending, Ending::Complete));
     assert_eq!(World::here().kept(), numbers(200));
@@ -219,7 +219,7 @@ async fn a_permanent_failure_stops_the_agent_and_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_drains_what_was_taken() {
+async fn a_stop_drains_the_events_that_were_read() {
     let agent = build(&plan(i64::MAX, &[])).unwrap();
     let stop = Stop::default();
     let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(30)));
@@ -274,7 +274,7 @@ fn branch(optional: bool, steps: Vec<Step>, channel: &str) -> Branch {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_is_done_when_every_required_branch_is() {
+async fn a_copy_is_delivered_when_every_required_branch_is() {
     let mut plan = plan(100, &[]);
     plan.channels.push(component("few", "memory", &[("capacity", 10)]));
     plan.sinks.push(component("second", "keeper", &[("failures", 1)]));
@@ -295,7 +295,7 @@ async fn a_copy_is_done_when_every_required_branch_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_optional_branch_holds_nothing_up() {
+async fn an_optional_branch_does_not_delay_the_others() {
     let mut plan = plan(100, &[]);
     plan.channels.push(component("extra", "memory", &[("capacity", 10)]));
     plan.sinks.push(component("broken", "keeper", &[("failures", i64::MAX)]));
@@ -318,7 +318,7 @@ async fn an_optional_branch_holds_nothing_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_optional_reader_behind_a_channel_holds_nothing_up() {
+async fn an_optional_reader_of_a_channel_does_not_delay_the_others() {
     let mut plan = plan(1_000, &[]);
     plan.sinks.push(component("broken", "keeper", &[("failures", i64::MAX)]));
     let to_sink = |optional, sink: &str| Branch { optional, leg: straight(Route::Sink(sink.into())) };
@@ -350,18 +350,18 @@ fn balance(legs: Vec<PlannedLeg>) -> Route {
     Route::Balance { by: None, legs }
 }
 
-/// What each of these has delivered.
+/// The number of events that each of these components has delivered.
 fn delivered_by(report: &Report, names: [&str; 2]) -> [u64; 2] {
     let of = |name| report.components.iter().find(|component| &*component.name == name);
     names.map(|name| of(name).expect("it is in the plan").delivered.events)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_of_two_sinks_can_not_deliver_the_other_one_does() {
+async fn events_that_one_sink_of_a_balance_can_not_deliver_go_to_the_other() {
     let mut plan = plan(1_000, &[("failures", i64::MAX)]);
     plan.sinks.push(component("second", "keeper", &[]));
-    let ways = ["store", "second"].map(|sink| straight(Route::Sink(sink.into())));
-    plan.flows[0].paths[1].leg.to = balance(ways.into());
+    let legs = ["store", "second"].map(|sink| straight(Route::Sink(sink.into())));
+    plan.flows[0].paths[1].leg.to = balance(legs.into());
     let (report, ending) = run(&plan).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");
     let mut kept = World::here().kept();
@@ -371,12 +371,12 @@ async fn what_one_of_two_sinks_can_not_deliver_the_other_one_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn channels_behind_one_source_share_its_events_out() {
+async fn channels_of_a_balance_receive_equal_shares() {
     let mut plan = plan(1_000, &[]);
     plan.channels.push(component("other", "memory", &[("capacity", 100)]));
     plan.sinks.push(component("second", "keeper", &[]));
-    let ways = ["buffer", "other"].map(|channel| straight(Route::Channel(channel.into())));
-    plan.flows[0].paths[0].leg.to = balance(ways.into());
+    let legs = ["buffer", "other"].map(|channel| straight(Route::Channel(channel.into())));
+    plan.flows[0].paths[0].leg.to = balance(legs.into());
     plan.flows[0]
         .paths
         .push(Path { from: Origin::Channel("other".into()), leg: straight(Route::Sink("second".into())) });
@@ -390,7 +390,7 @@ async fn channels_behind_one_source_share_its_events_out() {
 }
 
 #[test]
-fn a_plan_that_can_not_be_run_is_refused_with_all_that_is_wrong() {
+fn a_plan_that_can_not_be_run_is_refused_with_all_problems() {
     let mut plan = plan(1, &[]);
     plan.sources[0].kind = "sorcery".into();
     plan.sinks.push(component("lonely", "keeper", &[]));
@@ -413,7 +413,7 @@ fn a_component_that_refuses_its_settings_is_named() {
     assert!(error.problems.contains(&"channel buffer: no".to_string()), "{error}");
 }
 
-/// Puts one event and, when told to stop, drops its outlet and waits for its deliveries.
+/// Puts one event. After a stop, it drops its outlet and waits for its deliveries.
 struct Dropping;
 
 #[async_trait]
@@ -430,7 +430,7 @@ impl Source for Dropping {
     }
 }
 
-/// Holds all that it takes until nothing more comes.
+/// Acknowledges all events only after the last one.
 struct Holder;
 
 #[async_trait]
@@ -467,9 +467,9 @@ async fn a_stop_reaches_a_sink_whose_source_has_dropped_its_outlet() {
     assert_eq!(report.components[2].delivered.events, 1);
 }
 
-/// Events of two types meet in a channel: the header that only some have is null for the others.
+/// A header that only some events have is null for the others.
 #[tokio::test(start_paused = true)]
-async fn events_of_two_types_meet_in_a_channel() {
+async fn events_of_two_types_share_a_channel() {
     let mut plan = plan(10, &[]);
     let tag = Field::new("@tag", DataType::Int64, true);
     let wide = Schema::new(vec![tag, Field::new("body", DataType::BinaryView, false)]);

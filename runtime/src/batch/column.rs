@@ -1,4 +1,4 @@
-//! Columns: one value for the whole batch, or one for each event.
+//! Columns: one value for all events of a batch, or one value for each event.
 
 use std::sync::Arc;
 
@@ -27,29 +27,29 @@ pub enum Column {
 }
 
 impl Column {
-    /// The same text for every event.
+    /// Makes a column with the same text for every event.
     pub fn constant_text(text: &str) -> Column {
         Column::Constant(Scalar::new(Arc::new(StringViewArray::from_iter_values([text]))))
     }
 
-    /// The same whole number for every event.
+    /// Makes a column with the same integer for every event.
     pub fn constant_int(value: i64) -> Column {
         Column::Constant(Scalar::new(Arc::new(Int64Array::from(vec![value]))))
     }
 
-    /// The same time for every event, in microseconds since 1970-01-01T00:00:00Z.
+    /// Makes a column with the same time for every event, in microseconds since 1970-01-01T00:00:00Z.
     pub fn constant_time(microseconds: i64) -> Column {
         Column::Constant(Scalar::new(Arc::new(
             TimestampMicrosecondArray::from(vec![microseconds]).with_timezone("UTC"),
         )))
     }
 
-    /// One time for each event, in microseconds since 1970-01-01T00:00:00Z.
+    /// Makes a column with one time for each event, in microseconds since 1970-01-01T00:00:00Z.
     pub fn times(microseconds: Vec<i64>) -> Column {
         Column::Array(Arc::new(TimestampMicrosecondArray::from(microseconds).with_timezone("UTC")))
     }
 
-    /// Null for every event.
+    /// Makes a column that is null for every event.
     pub fn null(data_type: &DataType) -> Column {
         Column::Constant(Scalar::new(new_null_array(data_type, 1)))
     }
@@ -67,14 +67,13 @@ impl Column {
         }
     }
 
-    /// The stored values and, for a row, the place of its value among them.
-    ///
-    /// A constant stores one value, which is every row's.
+    /// The stored values: one value for each row, or the only value of a constant. [`Column::index`] gives the index
+    /// of a row's value.
     pub fn values(&self) -> &dyn Array {
         self.datum().get().0
     }
 
-    /// Where the value of this row stands in [`Column::values`].
+    /// The index of this row's value in [`Column::values`].
     pub fn index(&self, row: usize) -> usize {
         match self {
             Column::Constant(_) => 0,
@@ -96,23 +95,23 @@ impl Column {
         }
     }
 
-    /// The bytes of the values alone.
+    /// The bytes of the values, without views and offsets.
     pub(super) fn bytes_used(&self) -> u64 {
         bytes_used(self.values())
     }
 
-    /// The bytes of the views by which text and bytes refer to their buffers, entries of maps included. An entry
-    /// of a map with a name of one letter takes 32 of them, which is far more than the entry itself.
+    /// The bytes of the views by which texts and bytes refer to their buffers, map entries included. The two views of a
+    /// map entry take 32 bytes, often more than the entry itself.
     pub(super) fn view_bytes(&self) -> u64 {
         match self {
-            // One value for all events costs its own bytes and no view for each event.
+            // A constant has no view for each event.
             Column::Constant(scalar) if !scalar.get().0.data_type().is_nested() => 0,
             _ => views_bytes(self.values()),
         }
     }
 
-    /// The bytes of the one value that all events share, which each takes up where it is written by itself; 0 if
-    /// each event has its own.
+    /// The bytes of the value that all events share, which an encoder writes once for each event; 0 if each event has
+    /// its own value.
     pub fn shared_bytes(&self) -> u64 {
         match self {
             Column::Constant(_) => self.bytes_used() + self.view_bytes(),
@@ -120,7 +119,7 @@ impl Column {
         }
     }
 
-    /// The bytes that the column keeps alive, whether or not an event uses them.
+    /// The bytes that the column keeps alive, used or not.
     pub(super) fn bytes_retained(&self) -> u64 {
         fn buffers<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
             array.data_buffers().iter().map(|buffer| buffer.len() as u64).sum()
@@ -134,7 +133,7 @@ impl Column {
         }
     }
 
-    /// The column with its text and bytes copied into buffers of their own.
+    /// Returns the column with its texts and bytes copied into new buffers.
     pub(super) fn compacted(&self) -> Column {
         let values = self.values();
         let compacted: ArrayRef = match values.data_type() {
@@ -153,7 +152,7 @@ impl Column {
     }
 }
 
-/// The bytes of the views in an array, of entries of maps as well.
+/// The bytes of the views in an array, map entries included.
 fn views_bytes(values: &dyn Array) -> u64 {
     match values.data_type() {
         DataType::BinaryView | DataType::Utf8View => values.len() as u64 * VIEW_BYTES,
@@ -170,7 +169,7 @@ fn views_bytes(values: &dyn Array) -> u64 {
     }
 }
 
-/// The bytes of an array's values alone; those of a map are its keys and values.
+/// The bytes of an array's values; the values of a map are its keys, values and offsets.
 fn bytes_used(values: &dyn Array) -> u64 {
     match values.data_type() {
         DataType::BinaryView => view_bytes(values.as_binary_view()),
@@ -186,20 +185,20 @@ fn bytes_used(values: &dyn Array) -> u64 {
     }
 }
 
-/// The keys and the values of maps, without those that slicing has left behind.
+/// The keys and the values of the maps in a sliced array.
 fn entries(maps: &MapArray) -> (ArrayRef, ArrayRef) {
     let offsets = maps.value_offsets();
     let (begin, end) = (offsets[0] as usize, offsets[maps.len()] as usize);
     (maps.keys().slice(begin, end - begin), maps.values().slice(begin, end - begin))
 }
 
-/// Maps whose text lies in buffers of its own; none if theirs is of another type.
+/// Returns the maps with their texts in new buffers; none if keys or values are not texts.
 fn compacted_maps(maps: &MapArray) -> Option<ArrayRef> {
     let (keys, items) = entries(maps);
-    let own = |array: &ArrayRef| -> Option<ArrayRef> { Some(Arc::new(array.as_string_view_opt()?.gc())) };
+    let copied = |array: &ArrayRef| -> Option<ArrayRef> { Some(Arc::new(array.as_string_view_opt()?.gc())) };
     let DataType::Map(field, sorted) = maps.data_type() else { return None };
     let DataType::Struct(fields) = field.data_type() else { return None };
-    let pairs = StructArray::try_new(fields.clone(), vec![own(&keys)?, own(&items)?], None).ok()?;
+    let pairs = StructArray::try_new(fields.clone(), vec![copied(&keys)?, copied(&items)?], None).ok()?;
     let lengths = maps.value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as usize);
     let offsets = OffsetBuffer::from_lengths(lengths);
     Some(Arc::new(MapArray::try_new(field.clone(), offsets, pairs, maps.nulls().cloned(), *sorted).ok()?))
@@ -217,8 +216,8 @@ impl From<Int64Array> for Column {
     }
 }
 
-/// The length of a view is its lowest four bytes, whether the value is inlined or not. The views of nulls are
-/// empty.
+/// The bytes of the values of a view array. The lowest four bytes of a view are the length of its value, inlined or
+/// not; the view of a null has the length 0.
 fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> u64 {
     array.views().iter().map(|view| u64::from(*view as u32)).sum()
 }

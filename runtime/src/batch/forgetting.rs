@@ -1,16 +1,16 @@
-//! Which partitions of sources are forgotten when there are too many.
+//! The choice of the partitions that are forgotten when there are too many.
 
-/// The most partitions that anyone remembers. More than any source has files at a time, since a file that is still
-/// there and forgotten is read again after a restart.
+/// The most partitions that a component remembers. The bound is larger than the number of files that a source has at
+/// a time, since a file whose partition is forgotten is read again after a restart.
 pub const PARTITIONS_MAX: usize = 1 << 20;
 
-/// Those that have to be forgotten where so many are known: of these, each with the time at which it moved last, the
-/// ones that have not moved for longest. Most often none.
-pub fn to_forget<K: Ord>(known: usize, moved: impl IntoIterator<Item = (u64, K)>) -> Vec<K> {
+/// Returns the partitions to forget when `known` partitions are remembered, most often none. `moved` gives candidates
+/// with the time at which each moved last; the candidates that have not moved for longest are chosen.
+pub fn partitions_to_forget<K: Ord>(known: usize, moved: impl IntoIterator<Item = (u64, K)>) -> Vec<K> {
     if known <= PARTITIONS_MAX {
         return Vec::new();
     }
-    // Many at once, so that it is seldom gone through all of them; and no more, though many moved together.
+    // Forgetting an eighth at once makes this search rare.
     let excess = known - PARTITIONS_MAX / 8 * 7;
     let mut oldest: Vec<(u64, K)> = moved.into_iter().collect();
     if oldest.len() > excess {

@@ -1,4 +1,4 @@
-//! Identities: which event of a source each row is, so that whoever has it already can tell.
+//! Identities: the event of a source that each row is, by which a sink recognizes events that it has stored.
 
 use std::sync::Arc;
 
@@ -8,65 +8,74 @@ use arrow_select::filter::FilterPredicate;
 
 use super::origin::Partition;
 
-/// For each row of a batch its partition and its position, which stands *behind* the event, like
+/// The partition and the position of each row of a batch. The position is the one *after* the event, like
 /// [`Interval::through`](super::Interval).
 ///
-/// Within a partition positions grow from row to row. They stay with their rows wherever filters,
-/// slices and queues take them; a batch's [`Origins`](super::Origins) say what it covers, dropped
-/// rows included, and can't be divided by rows.
+/// Within a partition, positions grow from row to row. Filters, slices and queues keep each row's identity. The
+/// [`Origins`](super::Origins) of a batch include dropped rows, and can't be divided by rows.
 #[derive(Debug, Clone)]
 pub struct Identities {
     partitions: Arc<[Partition]>,
-    /// Where each row's partition stands in `partitions`; without, all rows are of the first.
-    of: Option<UInt32Array>,
+    /// For each row, the index of its partition in `partitions`; none if all rows are of the first partition.
+    partition_indices: Option<UInt32Array>,
     positions: Positions,
 }
 
 #[derive(Debug, Clone)]
 enum Positions {
-    /// The first row's; each further one has the next.
+    /// The position of the first row; each row's position is one more than the position before.
     Counting(u64),
+    /// The position of each row.
     Each(UInt64Array),
 }
 
 impl Identities {
-    /// Rows that follow each other without a gap, the first one at `first`.
+    /// Makes the identities of consecutive rows, the first at position `first`.
     pub fn counting(partition: Partition, first: u64) -> Identities {
-        Identities { partitions: Arc::new([partition]), of: None, positions: Positions::Counting(first) }
+        Identities {
+            partitions: Arc::new([partition]),
+            partition_indices: None,
+            positions: Positions::Counting(first),
+        }
     }
 
-    /// Rows of one partition at these positions.
+    /// Makes the identities of rows of one partition at these positions.
     pub fn of_one(partition: Partition, positions: Vec<u64>) -> Identities {
         Identities {
             partitions: Arc::new([partition]),
-            of: None,
+            partition_indices: None,
             positions: Positions::Each(positions.into()),
         }
     }
 
-    /// Rows of several partitions: for each row where its partition stands among them, and its
-    /// position.
+    /// Makes the identities of rows of several partitions. `partition_indices` has the index into `partitions` for
+    /// each row.
     ///
     /// # Panics
-    /// When there are not as many places as positions, or a place is beyond the partitions.
-    pub fn of_several(partitions: Vec<Partition>, of: Vec<u32>, positions: Vec<u64>) -> Identities {
-        assert_eq!(of.len(), positions.len(), "each row has a partition and a position");
-        assert!(of.iter().all(|place| (*place as usize) < partitions.len()), "each row's partition is there");
+    /// When the numbers of indices and positions differ, or an index is out of range.
+    pub fn of_several(
+        partitions: Vec<Partition>,
+        partition_indices: Vec<u32>,
+        positions: Vec<u64>,
+    ) -> Identities {
+        assert_eq!(partition_indices.len(), positions.len(), "each row has a partition and a position");
+        let in_range = |index: &u32| (*index as usize) < partitions.len();
+        assert!(partition_indices.iter().all(in_range), "each row's partition is there");
         Identities {
             partitions: partitions.into(),
-            of: Some(of.into()),
+            partition_indices: Some(partition_indices.into()),
             positions: Positions::Each(positions.into()),
         }
     }
 
-    /// The partitions that rows may be of.
+    /// The partitions of the rows; some may have no row.
     pub fn partitions(&self) -> &[Partition] {
         &self.partitions
     }
 
-    /// Where the row's partition stands among [`Identities::partitions`].
+    /// The index of the row's partition in [`Identities::partitions`].
     pub fn partition_of(&self, row: usize) -> usize {
-        self.of.as_ref().map_or(0, |of| of.value(row) as usize)
+        self.partition_indices.as_ref().map_or(0, |indices| indices.value(row) as usize)
     }
 
     /// The row's position.
@@ -77,7 +86,7 @@ impl Identities {
         }
     }
 
-    /// Whether these can be the identities of so many rows.
+    /// Whether these can be the identities of `rows` rows.
     pub(super) fn fit(&self, rows: usize) -> bool {
         match &self.positions {
             Positions::Counting(_) => true,
@@ -85,16 +94,16 @@ impl Identities {
         }
     }
 
-    /// What each row is charged for them.
+    /// The bytes that each row is charged for its identity.
     pub(super) fn bytes_each_row(&self) -> u64 {
         let position = if matches!(self.positions, Positions::Each(_)) { 8 } else { 0 };
-        position + if self.of.is_some() { 4 } else { 0 }
+        position + if self.partition_indices.is_some() { 4 } else { 0 }
     }
 
     pub(super) fn slice(&self, offset: usize, rows: usize) -> Identities {
         Identities {
             partitions: self.partitions.clone(),
-            of: self.of.as_ref().map(|of| of.slice(offset, rows)),
+            partition_indices: self.partition_indices.as_ref().map(|indices| indices.slice(offset, rows)),
             positions: match &self.positions {
                 Positions::Counting(first) => Positions::Counting(first + offset as u64),
                 Positions::Each(positions) => Positions::Each(positions.slice(offset, rows)),
@@ -107,17 +116,17 @@ impl Identities {
             Positions::Counting(first) => UInt64Array::from_iter_values(*first..first + rows as u64),
             Positions::Each(positions) => positions.clone(),
         };
-        let of = self.of.as_ref().map(|of| predicate.filter(of)).transpose()?;
+        let indices = self.partition_indices.as_ref().map(|indices| predicate.filter(indices)).transpose()?;
         let positions = predicate.filter(&positions)?;
         // A filter leaves the type of an array as it is.
         Ok(Identities {
             partitions: self.partitions.clone(),
-            of: of.map(|of| of.to_data().into()),
+            partition_indices: indices.map(|indices| indices.to_data().into()),
             positions: Positions::Each(positions.to_data().into()),
         })
     }
 
-    /// The same rows under other names of their partitions.
+    /// Returns the same identities with renamed partitions.
     pub(crate) fn renamed(&self, name: impl Fn(&Partition) -> Partition) -> Identities {
         Identities { partitions: self.partitions.iter().map(name).collect(), ..self.clone() }
     }

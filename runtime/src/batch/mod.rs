@@ -1,4 +1,4 @@
-//! Batches: many events as columns, with the part of their source that they cover.
+//! Batches: many events as columns, with the positions of their source that they cover.
 
 mod column;
 mod forgetting;
@@ -14,20 +14,20 @@ use tokio::time::Instant;
 use weir_plan::BODY;
 
 pub use column::Column;
-pub use forgetting::{PARTITIONS_MAX, to_forget};
+pub use forgetting::{PARTITIONS_MAX, partitions_to_forget};
 pub use identity::Identities;
 pub use origin::{Interval, Origins, Partition};
 
-/// What each event is charged beyond the bytes of its columns: the view of its body.
+/// The bytes that each event is charged beyond the bytes of its columns: the view of its body.
 const ROW_BYTES: u64 = column::VIEW_BYTES;
 
-/// A batch retains at most this many times the bytes that it uses; beyond, it is copied together.
+/// A batch retains at most this many times the bytes that it uses; a batch that retains more is copied.
 const RETAINED_TIMES_MAX: u64 = 2;
 
 /// Events of one type as columns, and the origins that they cover.
 ///
-/// Columns are shared, so a clone copies no event. An empty batch is legal: its origins make
-/// progress without events, when a step has dropped them all.
+/// Columns are shared, so a clone copies no event. A batch may be empty: when a step has dropped all events, the
+/// origins still make progress.
 #[derive(Debug, Clone)]
 pub struct Batch {
     schema: SchemaRef,
@@ -40,16 +40,16 @@ pub struct Batch {
     awaited: Option<Awaited>,
 }
 
-/// A peer of the source waits until the events have arrived.
+/// The wait of a source's peer for events to arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Awaited {
-    /// Since when.
+    /// When the peer began to wait.
     pub since: Instant,
-    /// When it gives up.
+    /// When the peer gives up.
     pub until: Instant,
 }
 
-/// Columns that don't make a batch. This is a defect of the component that made them.
+/// Why columns don't make a batch. The component that made the columns has a defect.
 #[derive(Debug, Error)]
 pub enum BatchError {
     /// The number of columns differs from the schema's.
@@ -65,10 +65,10 @@ pub enum BatchError {
     Column {
         /// The column's name.
         name: String,
-        /// In which way.
+        /// Why it does not fit.
         what: String,
     },
-    /// There are not as many identities as events.
+    /// The number of identities differs from the number of events.
     #[error("identities that are not those of {rows} events")]
     Identities {
         /// Events of the batch.
@@ -80,7 +80,7 @@ pub enum BatchError {
 }
 
 impl Batch {
-    /// A batch of `rows` events with these columns, in the order of the schema's fields.
+    /// Makes a batch of `rows` events from columns in the order of the schema's fields.
     ///
     /// # Errors
     /// When a column's type or length is not the schema's or the batch's.
@@ -103,18 +103,18 @@ impl Batch {
                 Column::Array(array) if array.len() != rows => {
                     return Err(misfit(format!("{} rows in a batch of {rows}", array.len())));
                 }
-                // Sinks may count on a body for each event.
+                // Sinks rely on a body for each event.
                 Column::Constant(_) if field.name() == BODY => {
                     return Err(misfit("a body is stored for each event".to_string()));
                 }
                 Column::Array(_) | Column::Constant(_) => {}
             }
         }
-        Ok(Batch::trusted(schema, columns.into(), rows, origins, None))
+        Ok(Batch::from_checked(schema, columns.into(), rows, origins, None))
     }
 
-    /// A batch whose columns are given by name, in any order. Columns that the schema does not
-    /// have are left out.
+    /// Makes a batch from named columns in any order. Columns that the schema does not have are left out; a nullable
+    /// field without a column is null.
     ///
     /// # Errors
     /// When a column is missing, or does not fit.
@@ -137,8 +137,8 @@ impl Batch {
         Batch::new(schema.clone(), columns, rows, origins)
     }
 
-    /// A batch whose columns are known to fit.
-    fn trusted(
+    /// Makes a batch from columns that are known to fit the schema.
+    fn from_checked(
         schema: SchemaRef,
         columns: Arc<[Column]>,
         rows: usize,
@@ -172,25 +172,25 @@ impl Batch {
         self.rows
     }
 
-    /// Whether there is no event.
+    /// Whether the batch has no events.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// The part of the source's partitions that the batch covers, dropped events included.
+    /// The intervals of the source's positions that the batch covers, dropped events included.
     pub fn origins(&self) -> &Origins {
         &self.origins
     }
 
-    /// Which event of its source each row is; none unless a promise needs to know.
+    /// The identity of each row; none unless a promise needs identities.
     pub fn identities(&self) -> Option<&Identities> {
         self.identities.as_deref()
     }
 
-    /// The same events, which say which events they are.
+    /// Returns the same events with these identities.
     ///
     /// # Errors
-    /// When these are the identities of more events, or of fewer.
+    /// When the number of identities differs from the number of events.
     pub fn with_identities(self, identities: Identities) -> Result<Batch, BatchError> {
         if !identities.fit(self.rows) {
             return Err(BatchError::Identities { rows: self.rows });
@@ -200,7 +200,7 @@ impl Batch {
         Ok(Batch { identities: Some(Arc::new(identities)), charged_bytes, ..self })
     }
 
-    /// The same events, which no longer say which they are.
+    /// Returns the same events without identities.
     pub(crate) fn without_identities(self) -> Batch {
         Batch { charged_bytes: self.charged_without_identities(), identities: None, ..self }
     }
@@ -210,25 +210,25 @@ impl Batch {
         self.charged_bytes - self.rows as u64 * each_row
     }
 
-    /// Whether a peer of the source waits for the events to arrive. A volatile channel hands this on, and a
-    /// sink commits such events without waiting for others.
+    /// The wait of a source's peer for the events to arrive, if a peer waits. A volatile channel keeps it, and a sink
+    /// commits such events without waiting for more events.
     pub fn awaited(&self) -> Option<Awaited> {
         self.awaited
     }
 
-    /// The same events, with a peer that waits for them.
+    /// Returns the same events with this wait of a peer.
     pub fn with_awaited(self, awaited: Option<Awaited>) -> Batch {
         Batch { awaited, ..self }
     }
 
-    /// The bytes of the bodies and fields, without headers: what rates and reports count.
+    /// The bytes of the bodies and fields, without headers. Rates and reports count these bytes.
     pub fn payload_bytes(&self) -> u64 {
         self.payload_bytes
     }
 
-    /// What the batch is charged against a channel's `byte_capacity`, which is about what it costs in memory: the
-    /// bytes of all its values, 16 for each event, and 16 for each text in another column than the body, names and
-    /// values of maps included. A value that all events share counts once.
+    /// The bytes that the batch is charged against a channel's `byte_capacity`, about its cost in memory: the bytes of
+    /// all values, 16 for each event, and 16 for each text outside the body, names and values of maps included. A value
+    /// that all events share counts once.
     pub fn charged_bytes(&self) -> u64 {
         self.charged_bytes
     }
@@ -251,26 +251,26 @@ impl Batch {
         }
     }
 
-    /// The events from `offset`, `rows` of them, without copying.
+    /// Returns `rows` events from `offset` on, without copying.
     ///
-    /// The part keeps the whole batch's origins, since rows do not say which part is theirs:
-    /// whoever splits a batch settles its origins when all parts are done.
+    /// The part keeps the origins of the complete batch, since rows can't be mapped to positions: a caller that splits
+    /// a batch settles its origins when all parts are done.
     ///
     /// # Panics
     /// When the range goes beyond the batch.
     pub fn slice(&self, offset: usize, rows: usize) -> Batch {
         let columns = self.columns.iter().map(|column| column.slice(offset, rows)).collect();
         let identities = self.identities.as_ref().map(|identities| Arc::new(identities.slice(offset, rows)));
-        let part = Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities);
+        let part = Batch::from_checked(self.schema.clone(), columns, rows, self.origins.clone(), identities);
         part.with_awaited(self.awaited)
     }
 
-    /// The same events with other origins.
+    /// Returns the same events with these origins.
     pub(crate) fn with_origins(self, origins: Origins) -> Batch {
         Batch { origins, ..self }
     }
 
-    /// The events for which `keep` is true; null counts as false. The origins stay as they are.
+    /// Returns the events for which `keep` is true; null counts as false. The origins do not change.
     ///
     /// # Errors
     /// When `keep` has another length than the batch.
@@ -285,14 +285,14 @@ impl Batch {
         let identities = self.identities.as_ref();
         let identities = identities.map(|identities| identities.filter(self.rows, &predicate)).transpose()?;
         let identities = identities.map(Arc::new);
-        let kept = Batch::trusted(self.schema.clone(), columns, rows, self.origins.clone(), identities);
+        let kept = Batch::from_checked(self.schema.clone(), columns, rows, self.origins.clone(), identities);
         Ok(kept.with_awaited(self.awaited))
     }
 
-    /// The same events under a schema with some of the columns, or with more that are optional.
+    /// Returns the same events under another schema, which may lack columns and may have further nullable columns.
     ///
     /// # Errors
-    /// When a column of `schema` is missing or has another type.
+    /// When a required column of `schema` is missing, or a column has another type.
     pub fn project(&self, schema: &SchemaRef) -> Result<Batch, BatchError> {
         if Arc::ptr_eq(schema, &self.schema) {
             return Ok(self.clone());
@@ -307,17 +307,17 @@ impl Batch {
         }
     }
 
-    /// The batch, copied together if it pins much more memory than it uses.
+    /// Returns the batch, copied into new buffers if it keeps much more memory alive than it uses.
     ///
-    /// Bodies are views into the buffers that a source has read; a filter may leave a few of
-    /// them that keep megabytes alive, which the channel's bound would not see.
+    /// Bodies are views into the buffers that a source has read. After a filter, a few views may keep megabytes alive,
+    /// which a channel's bound would not count.
     pub fn compacted(self) -> Batch {
         let retained: u64 = self.columns.iter().map(Column::bytes_retained).sum();
         if retained <= self.charged_bytes * RETAINED_TIMES_MAX {
             return self;
         }
         let columns = self.columns.iter().map(Column::compacted).collect();
-        let copied = Batch::trusted(self.schema, columns, self.rows, self.origins, self.identities);
+        let copied = Batch::from_checked(self.schema, columns, self.rows, self.origins, self.identities);
         copied.with_awaited(self.awaited)
     }
 }

@@ -1,4 +1,4 @@
-//! Origins: which part of which source partition a batch covers.
+//! Origins: the intervals of a source's partitions that a batch covers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use super::identity::Identities;
 
 /// A partition of a source: a sequence of events with positions that only grow.
 ///
-/// Its name must not come back with another meaning: topic and number, or a file's device,
-/// inode and beginning.
+/// Its name must never be used for another sequence of events: a topic and a partition number, or a file's device,
+/// inode and first bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(Arc<str>);
 
 impl Partition {
-    /// The partition of this name.
+    /// Makes the partition with this name.
     pub fn new(name: impl Into<Arc<str>>) -> Partition {
         Partition(name.into())
     }
@@ -32,16 +32,15 @@ impl fmt::Display for Partition {
 
 /// The half-open interval `(after, through]` of a partition's positions.
 ///
-/// A position counts what lies before it, so that `through` is where reading goes on: for Kafka
-/// the next offset, for a file the byte after the last line read, for a sequence the number of
-/// the last event.
+/// A position counts the offsets, bytes or events before it, so that reading goes on at `through`: for Kafka the next
+/// offset, for a file the byte after the last line read, for a sequence the number of the last event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interval {
     /// The partition.
     pub partition: Partition,
     /// The position before the first event.
     pub after: u64,
-    /// The position behind the last event.
+    /// The position after the last event.
     pub through: u64,
 }
 
@@ -50,12 +49,12 @@ pub struct Interval {
 pub struct Origins(Arc<[Interval]>);
 
 impl Origins {
-    /// These intervals.
+    /// Makes origins of these intervals.
     pub fn new(intervals: Vec<Interval>) -> Origins {
         Origins(intervals.into())
     }
 
-    /// One interval of one partition.
+    /// Makes origins of one interval of one partition.
     pub fn one(partition: Partition, after: u64, through: u64) -> Origins {
         Origins(Arc::new([Interval { partition, after, through }]))
     }
@@ -65,8 +64,8 @@ impl Origins {
         &self.0
     }
 
-    /// Takes away what the first rows cover that say which events they are; what lies between them and the
-    /// others stays.
+    /// Removes and returns the intervals that the first `rows` rows with these identities cover. Positions after the
+    /// last of these rows stay.
     pub(crate) fn take_through(&mut self, identities: &Identities, rows: usize) -> Origins {
         let mut last: Vec<Option<u64>> = vec![None; identities.partitions().len()];
         for row in 0..rows {
@@ -74,8 +73,8 @@ impl Origins {
         }
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         for interval in self.intervals() {
-            let place = identities.partitions().iter().position(|partition| *partition == interval.partition);
-            let through = place.and_then(|place| last[place]).filter(|through| *through > interval.after);
+            let index = identities.partitions().iter().position(|partition| *partition == interval.partition);
+            let through = index.and_then(|index| last[index]).filter(|through| *through > interval.after);
             let through = through.map(|through| through.min(interval.through));
             taken.extend(through.map(|through| Interval { through, ..interval.clone() }));
             let after = through.unwrap_or(interval.after);

@@ -19,7 +19,7 @@ fn example() -> Batch {
 }
 
 #[test]
-fn payload_and_charge_count_what_the_events_hold() {
+fn payload_and_charge_count_the_bytes_of_values() {
     let batch = example();
     assert_eq!(batch.payload_bytes(), 1 + 2 + 32);
     assert_eq!(batch.charged_bytes(), 35 + 3 * 8 + 5 + 3 * 16);
@@ -79,7 +79,7 @@ fn a_filter_keeps_rows_and_origins() {
 }
 
 #[test]
-fn a_small_rest_of_a_large_buffer_is_copied_together() {
+fn a_small_rest_of_a_large_buffer_is_copied() {
     let bodies: Vec<Vec<u8>> = (0..1000).map(|n| vec![n as u8; 100]).collect();
     let schema = Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]));
     let column = BinaryViewArray::from_iter_values(bodies).into();

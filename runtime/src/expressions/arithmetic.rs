@@ -1,6 +1,6 @@
-//! `+`, `-`, `*`, `/` and `%` of whole numbers and numbers with a point.
+//! `+`, `-`, `*`, `/` and `%` of integers and floating-point numbers.
 //!
-//! Arrow's kernels fail a whole batch at the first overflow, so these note the rows instead.
+//! Arrow's kernels fail the batch at the first overflow. These kernels record the rows that fail instead.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::failures::{Failures, Reason};
 use super::{Evaluate, Evaluated, unexpected};
 use crate::batch::{Batch, BatchError, Column};
 
-/// Computes one operator on two columns of so many rows.
+/// Computes one operator on two columns; the last argument is the number of rows.
 pub(super) type Compute = fn(&Evaluated, &Evaluated, usize) -> Result<(Column, Failures), BatchError>;
 
-/// Turns the sign of one column of so many rows.
+/// Negates one column; the last argument is the number of rows.
 pub(super) type Negation = fn(&Evaluated, usize) -> Result<(Column, Failures), BatchError>;
 
 pub(super) struct Arithmetic {
@@ -32,13 +32,13 @@ pub(super) struct Negate {
     pub(super) operand: Box<dyn Evaluate>,
 }
 
-/// What computes the operator for operands of these types; none if it is not carried out.
+/// Returns the kernel of the operator for operands of these types; none if this version does not support it.
 pub(super) fn compute(operator: Operator, operands: [&DataType; 2]) -> Option<Compute> {
     let compute: Compute = match (operands, operator) {
         ([DataType::Int64, DataType::Int64], operator) => match operator {
-            Operator::Add => |left, right, rows| whole(left, right, rows, i64::checked_add),
-            Operator::Subtract => |left, right, rows| whole(left, right, rows, i64::checked_sub),
-            Operator::Multiply => |left, right, rows| whole(left, right, rows, i64::checked_mul),
+            Operator::Add => |left, right, rows| integer(left, right, rows, i64::checked_add),
+            Operator::Subtract => |left, right, rows| integer(left, right, rows, i64::checked_sub),
+            Operator::Multiply => |left, right, rows| integer(left, right, rows, i64::checked_mul),
             Operator::Divide => |left, right, rows| {
                 each::<Int64Type, Float64Type>(left, right, rows, |left, right| {
                     quotient(left as f64, right as f64)
@@ -47,15 +47,15 @@ pub(super) fn compute(operator: Operator, operands: [&DataType; 2]) -> Option<Co
             Operator::Remainder => |left, right, rows| {
                 each::<Int64Type, Int64Type>(left, right, rows, |left, right| match right {
                     0 => Err(Reason::DivisionByZero),
-                    // The least number by -1 is larger than can be counted, but leaves nothing.
+                    // `i64::MIN / -1` overflows, but its remainder is 0.
                     _ => Ok(left.wrapping_rem(right)),
                 })
             },
         },
         ([DataType::Float64, DataType::Float64], operator) => match operator {
-            Operator::Add => |left, right, rows| fraction(left, right, rows, |left, right| left + right),
-            Operator::Subtract => |left, right, rows| fraction(left, right, rows, |left, right| left - right),
-            Operator::Multiply => |left, right, rows| fraction(left, right, rows, |left, right| left * right),
+            Operator::Add => |left, right, rows| float(left, right, rows, |left, right| left + right),
+            Operator::Subtract => |left, right, rows| float(left, right, rows, |left, right| left - right),
+            Operator::Multiply => |left, right, rows| float(left, right, rows, |left, right| left * right),
             Operator::Divide => {
                 |left, right, rows| each::<Float64Type, Float64Type>(left, right, rows, quotient)
             }
@@ -66,14 +66,14 @@ pub(super) fn compute(operator: Operator, operands: [&DataType; 2]) -> Option<Co
     Some(compute)
 }
 
-/// What turns the sign of numbers of this type; none if it is not carried out.
+/// Returns the kernel that negates numbers of this type; none if this version does not support it.
 pub(super) fn negate(operand: &DataType) -> Option<Negation> {
     match operand {
         DataType::Int64 => Some(|operand, rows| {
-            let turned = |number: i64, _| number.checked_neg().ok_or(Reason::Overflow);
-            each::<Int64Type, Int64Type>(operand, operand, rows, turned)
+            let negated = |number: i64, _| number.checked_neg().ok_or(Reason::Overflow);
+            each::<Int64Type, Int64Type>(operand, operand, rows, negated)
         }),
-        DataType::Float64 => Some(|operand, rows| fraction(operand, operand, rows, |number, _| -number)),
+        DataType::Float64 => Some(|operand, rows| float(operand, operand, rows, |number, _| -number)),
         _ => None,
     }
 }
@@ -98,7 +98,7 @@ fn quotient(left: f64, right: f64) -> Result<f64, Reason> {
     if right == 0.0 { Err(Reason::DivisionByZero) } else { Ok(left / right) }
 }
 
-fn whole(
+fn integer(
     left: &Evaluated,
     right: &Evaluated,
     rows: usize,
@@ -109,7 +109,7 @@ fn whole(
     })
 }
 
-fn fraction(
+fn float(
     left: &Evaluated,
     right: &Evaluated,
     rows: usize,
@@ -118,8 +118,8 @@ fn fraction(
     each::<Float64Type, Float64Type>(left, right, rows, |left, right| Ok(compute(left, right)))
 }
 
-/// Computes each row of two columns of numbers. A row without one of them has no result; one that fails has none
-/// either, and is noted.
+/// Computes each row of two columns of numbers. The result is null in a row where an operand is null or `compute`
+/// fails; the failures have the rows that failed.
 fn each<Operand: ArrowPrimitiveType, Output: ArrowPrimitiveType>(
     left: &Evaluated,
     right: &Evaluated,
@@ -128,20 +128,21 @@ fn each<Operand: ArrowPrimitiveType, Output: ArrowPrimitiveType>(
 ) -> Result<(Column, Failures), BatchError> {
     let numbers = |side: &Evaluated| {
         let values = side.values.values();
-        let found = || unexpected(values.data_type(), &Operand::DATA_TYPE.to_string());
-        values.as_primitive_opt::<Operand>().cloned().ok_or_else(found)
+        let mismatch = || unexpected(values.data_type(), &Operand::DATA_TYPE.to_string());
+        values.as_primitive_opt::<Operand>().cloned().ok_or_else(mismatch)
     };
     let (lefts, rights) = (numbers(left)?, numbers(right)?);
     let is_constant = |side: &Evaluated| matches!(side.values, Column::Constant(_));
     let constant = is_constant(left) && is_constant(right);
-    let places = if constant { rows.min(1) } else { rows };
+    let computed_rows = if constant { rows.min(1) } else { rows };
     let mut failures = Failures::default();
-    let mut valid = Vec::with_capacity(places);
-    let mut values = Vec::with_capacity(places);
-    for row in 0..places {
-        let (at, other) = (left.values.index(row), right.values.index(row));
-        let there = lefts.is_valid(at) && rights.is_valid(other);
-        let computed = if there { compute(lefts.value(at), rights.value(other)).map(Some) } else { Ok(None) };
+    let mut valid = Vec::with_capacity(computed_rows);
+    let mut values = Vec::with_capacity(computed_rows);
+    for row in 0..computed_rows {
+        let (left, right) = (left.values.index(row), right.values.index(row));
+        let both_valid = lefts.is_valid(left) && rights.is_valid(right);
+        let computed =
+            if both_valid { compute(lefts.value(left), rights.value(right)).map(Some) } else { Ok(None) };
         let value = computed.unwrap_or_else(|reason| {
             failures.push(row, reason);
             None
@@ -156,5 +157,5 @@ fn each<Operand: ArrowPrimitiveType, Output: ArrowPrimitiveType>(
     }
     let value = values.first().zip(valid.first()).and_then(|(value, valid)| valid.then_some(*value));
     let scalar = Scalar::new(Arc::new(PrimitiveArray::<Output>::from_iter([value])) as arrow_array::ArrayRef);
-    Ok((Column::Constant(scalar), failures.of_all(rows)))
+    Ok((Column::Constant(scalar), failures.repeated(rows)))
 }

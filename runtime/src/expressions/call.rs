@@ -9,29 +9,29 @@ use weir_plan::{Expression, Operation, Value};
 use super::{Evaluate, Evaluated, Failures, NotCarriedOut, Program, compile};
 use crate::batch::{Batch, BatchError, Column};
 
-/// A function of the library, ready for the arguments of one call in a program.
+/// A function of the library, prepared for one call in a program.
 pub trait Function: Send + Sync {
-    /// Computes the function for so many events. Each argument has a value for each of them, or one for all.
-    /// The result is an array with a value for each event, null for those that fail.
+    /// Computes the function for `rows` events. Each argument has a value for each event, or one value for all. The
+    /// result is an array with a value for each event, null for the events that failed.
     ///
     /// # Errors
-    /// When an argument is of another type than the signature says.
+    /// When an argument has another type than in the signature.
     fn call(&self, arguments: &[Column], rows: usize) -> Result<Evaluated, BatchError>;
 }
 
-/// What a program gives a function in one place.
+/// The arguments of one call in a program.
 pub struct Call<'p> {
     arguments: &'p [Expression],
 }
 
 impl Call<'_> {
-    /// The type of an argument; none if the call has fewer.
+    /// The type of an argument; none if the call has fewer arguments.
     pub fn data_type(&self, argument: usize) -> Option<&DataType> {
         self.arguments.get(argument).map(|argument| &argument.data_type)
     }
 
-    /// The value of an argument that is a constant of the program, so that what it takes to compute with it can be
-    /// made ready once.
+    /// The value of an argument that is a constant, so that the function can prepare it once, such as by compiling a
+    /// regular expression. None for other arguments.
     pub fn constant(&self, argument: usize) -> Option<&Value> {
         match &self.arguments.get(argument)?.operation {
             Operation::Literal(value) => Some(value),
@@ -40,13 +40,13 @@ impl Call<'_> {
     }
 }
 
-/// Makes a function ready for a call, or says why it can't be called so.
+/// Prepares a function for a call, or says why the function does not take its arguments.
 pub type MakeFunction = fn(&Call<'_>) -> Result<Box<dyn Function>, String>;
 
 /// The functions of the library by name.
 pub(crate) type Functions = BTreeMap<&'static str, MakeFunction>;
 
-/// Makes a function ready for a call with these arguments.
+/// Prepares a function for a call with these arguments.
 pub(crate) fn make_function(
     functions: &Functions,
     name: &str,
@@ -56,28 +56,28 @@ pub(crate) fn make_function(
     make(&Call { arguments }).map_err(|why| NotCarriedOut(format!("the function `{name}`: {why}")))
 }
 
-/// A call with its arguments.
-pub(super) struct Called {
+/// A call, compiled with its arguments.
+pub(super) struct CompiledCall {
     function: Box<dyn Function>,
     arguments: Vec<Program>,
-    /// Whether the same arguments may have another result next time.
+    /// Whether two calls with the same arguments may have different results.
     varies: bool,
 }
 
-impl Called {
+impl CompiledCall {
     pub(super) fn compile(
         name: &str,
         arguments: &[Expression],
         varies: bool,
         functions: &Functions,
-    ) -> Result<Called, NotCarriedOut> {
+    ) -> Result<CompiledCall, NotCarriedOut> {
         let function = make_function(functions, name, arguments)?;
         let arguments = arguments.iter().map(|argument| compile(argument, functions).map(Program));
-        Ok(Called { function, arguments: arguments.collect::<Result<_, _>>()?, varies })
+        Ok(CompiledCall { function, arguments: arguments.collect::<Result<_, _>>()?, varies })
     }
 }
 
-impl Evaluate for Called {
+impl Evaluate for CompiledCall {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
         let mut failures = Failures::default();
         let mut arguments = Vec::with_capacity(self.arguments.len());
@@ -93,7 +93,7 @@ impl Evaluate for Called {
         }
         let called = self.function.call(&arguments, 1)?;
         let value: ArrayRef = arrow_array::make_array(called.values.values().to_data());
-        let failures = failures.and(called.failures.of_all(batch.rows()));
+        let failures = failures.and(called.failures.repeated(batch.rows()));
         Ok(Evaluated { values: Column::Constant(Scalar::new(value)), failures })
     }
 }

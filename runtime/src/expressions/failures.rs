@@ -1,4 +1,4 @@
-//! Which rows of a batch an expression failed for, and why.
+//! The rows of a batch for which an expression failed, with the reasons.
 
 use std::fmt;
 
@@ -20,16 +20,16 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The rows of a batch that failed, in ascending order, each once with its first reason. Costs nothing while no row
+/// The rows of a batch that failed, in ascending order, each once with its first reason. Allocates nothing while no row
 /// fails.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failures(Vec<(usize, Reason)>);
 
 impl Failures {
-    /// Adds a row, which is behind all that were added before.
+    /// Adds a row, which has to come after all rows added before.
     ///
     /// # Panics
-    /// In tests, when it is not.
+    /// In debug builds, when it does not.
     pub fn push(&mut self, row: usize, reason: Reason) {
         debug_assert!(self.0.last().is_none_or(|(last, _)| *last < row), "rows are added in order");
         self.0.push((row, reason));
@@ -50,29 +50,30 @@ impl Failures {
         self.0.iter().map(|(row, _)| *row)
     }
 
-    /// The rows that failed here or there. Of one that failed in both, the reason here counts.
+    /// Returns the rows of both. A row that is in both keeps the reason of `self`.
     pub(super) fn and(mut self, other: Failures) -> Failures {
         if self.0.is_empty() {
             return other;
         }
         if !other.0.is_empty() {
             self.0.extend(other.0);
-            // The sort is stable, so the reason of this one comes first and is kept.
+            // The sort is stable, so the reason of `self` comes first and is kept.
             self.0.sort_by_key(|(row, _)| *row);
             self.0.dedup_by_key(|(row, _)| *row);
         }
         self
     }
 
-    /// What fails for a constant fails for every row: the first reason for each of so many rows.
-    pub(super) fn of_all(self, rows: usize) -> Failures {
+    /// Returns failures of `rows` rows with the first reason, since an operation that fails for a constant fails for
+    /// every row.
+    pub(super) fn repeated(self, rows: usize) -> Failures {
         let reason = self.first().map(|(_, reason)| reason);
         Failures(reason.into_iter().flat_map(|reason| (0..rows).map(move |row| (row, reason))).collect())
     }
 
-    /// Only the rows that were asked for: a failure of another one does not count.
-    pub(super) fn among(mut self, is_asked: impl Fn(usize) -> bool) -> Failures {
-        self.0.retain(|(row, _)| is_asked(*row));
+    /// Keeps only the failures of rows for which `is_evaluated` is true.
+    pub(super) fn retain(mut self, is_evaluated: impl Fn(usize) -> bool) -> Failures {
+        self.0.retain(|(row, _)| is_evaluated(*row));
         self
     }
 }
@@ -90,6 +91,6 @@ mod tests {
         let both = failed(&[1, 4], Reason::Overflow).and(failed(&[0, 4, 5], Reason::DivisionByZero));
         let reasons = [Reason::DivisionByZero, Reason::Overflow, Reason::Overflow, Reason::DivisionByZero];
         assert_eq!(both.0, [0, 1, 4, 5].into_iter().zip(reasons).collect::<Vec<_>>());
-        assert_eq!(both.among(|row| row > 3).rows().collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(both.retain(|row| row > 3).rows().collect::<Vec<_>>(), [4, 5]);
     }
 }

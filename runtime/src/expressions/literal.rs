@@ -12,13 +12,13 @@ use weir_plan::Value;
 use super::{Evaluate, Evaluated};
 use crate::batch::{Batch, BatchError, Column};
 
-/// A constant, made once.
+/// A constant, converted to a column once.
 pub(super) struct Literal(Column);
 
 impl Literal {
-    /// The constant of this type; none if it is of a type that is not carried out.
+    /// Makes a constant of this type; none if this version does not support the type.
     ///
-    /// Times are whole numbers, the microseconds since 1970 in UTC.
+    /// Times are integers: microseconds since 1970 in UTC.
     pub(super) fn new(value: &Value, data_type: &DataType) -> Option<Literal> {
         let array: ArrayRef = match (value, data_type) {
             (Value::Bool(value), DataType::Boolean) => Arc::new(BooleanArray::from(vec![*value])),

@@ -1,4 +1,4 @@
-//! `not`, `and`, `or` and `is null`, in Kleene's logic: null is "unknown".
+//! `not`, `and`, `or` and `is null` in Kleene's three-valued logic, where null means unknown.
 
 use std::sync::Arc;
 
@@ -25,30 +25,30 @@ impl Evaluate for Not {
     }
 }
 
-/// Both sides for each event. The right side is asked only where the left one is not `decided`, so its failures
-/// count only there.
-fn both_sides(
+/// Evaluates both operands for each event. Failures of the right operand count only in rows where the left operand
+/// does not decide the result, that is, where it is not `decided`.
+fn both_operands(
     [left, right]: [&dyn Evaluate; 2],
     decided: bool,
     batch: &Batch,
 ) -> Result<([BooleanArray; 2], super::Failures), BatchError> {
     let (left, right) = (left.evaluate(batch)?, right.evaluate(batch)?);
     let truths = [left.truth_of_each(batch.rows())?, right.truth_of_each(batch.rows())?];
-    let is_asked = |row: usize| truths[0].is_null(row) || truths[0].value(row) != decided;
-    let failures = left.failures.and(right.failures.among(is_asked));
+    let is_undecided = |row: usize| truths[0].is_null(row) || truths[0].value(row) != decided;
+    let failures = left.failures.and(right.failures.retain(is_undecided));
     Ok((truths, failures))
 }
 
 impl Evaluate for And {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let ([left, right], failures) = both_sides([&*self.0, &*self.1], false, batch)?;
+        let ([left, right], failures) = both_operands([&*self.0, &*self.1], false, batch)?;
         Ok(Evaluated { values: array(boolean::and_kleene(&left, &right)?), failures })
     }
 }
 
 impl Evaluate for Or {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let ([left, right], failures) = both_sides([&*self.0, &*self.1], true, batch)?;
+        let ([left, right], failures) = both_operands([&*self.0, &*self.1], true, batch)?;
         Ok(Evaluated { values: array(boolean::or_kleene(&left, &right)?), failures })
     }
 }

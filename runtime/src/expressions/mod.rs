@@ -1,7 +1,7 @@
-//! Expressions, compiled once from the plan into programs that compute a whole column of a batch at a time.
+//! Expressions, compiled once from the plan into programs that compute a column of a batch at a time.
 //!
-//! `Program::compile` is the one place that knows which operations this version carries out. A row for which an
-//! operation fails does not fail the batch: it is in the [`Failures`] of the result, with the reason.
+//! Only `Program::compile` knows which operations this version supports. An operation that fails for a row does not
+//! fail the batch: the [`Failures`] of the result have the row and the reason.
 
 mod arithmetic;
 mod call;
@@ -21,7 +21,7 @@ pub use call::{Call, Function, MakeFunction};
 pub(crate) use call::{Functions, make_function};
 pub use failures::{Failures, Reason};
 
-/// What computes an expression on batches of one event type.
+/// A compiled expression, which computes a column from batches of one event type.
 pub(crate) struct Program(Box<dyn Evaluate>);
 
 /// An operation with its operands.
@@ -42,7 +42,7 @@ pub struct Evaluated {
     pub failures: Failures,
 }
 
-/// A part of an expression that this version can't carry out: "the function `lower`", "`matches`".
+/// A part of a plan that this version does not support, in words: "the function `lower`", "`matches`".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotCarriedOut(pub(crate) String);
 
@@ -53,11 +53,10 @@ impl From<Column> for Evaluated {
 }
 
 impl Program {
-    /// The program of an expression of a plan without [faults](weir_plan::Plan::faults), with these functions of
-    /// the library.
+    /// Compiles an expression of a plan without [faults](weir_plan::Plan::faults), with these functions of the library.
     ///
     /// # Errors
-    /// When a part of the expression is not carried out.
+    /// When this version does not support a part of the expression.
     pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, NotCarriedOut> {
         compile(expression, functions).map(Program)
     }
@@ -95,13 +94,13 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
             Box::new(arithmetic::Negate { negate, operand: compile(operand)? })
         }
         Operation::Call { function, arguments, varies } => {
-            Box::new(call::Called::compile(function, arguments, *varies, functions)?)
+            Box::new(call::CompiledCall::compile(function, arguments, *varies, functions)?)
         }
         _ => return Err(part(expression)),
     })
 }
 
-/// The operation of an expression that is not carried out, as its author knows it.
+/// Names the unsupported operation of an expression as its author knows it.
 fn part(expression: &Expression) -> NotCarriedOut {
     let data_type = || weir_plan::type_name(&expression.data_type);
     NotCarriedOut(match &expression.operation {
@@ -131,7 +130,7 @@ fn part(expression: &Expression) -> NotCarriedOut {
     })
 }
 
-/// A header, the body or a field.
+/// Reads a column: a header, the body or a field.
 struct Field(String);
 
 impl Evaluate for Field {
@@ -153,7 +152,7 @@ impl Evaluated {
         self.values.values().as_boolean_opt().ok_or_else(|| unexpected(self.values.data_type(), "a truth"))
     }
 
-    /// The truth for each of so many events; a constant is repeated, a bit an event.
+    /// The truth of each of `rows` events; a constant is repeated.
     fn truth_of_each(&self, rows: usize) -> Result<BooleanArray, BatchError> {
         let truths = self.truths()?;
         Ok(match &self.values {
@@ -166,7 +165,7 @@ impl Evaluated {
     }
 }
 
-/// The error of values that have another type than the plan says.
+/// The error of values that have another type than in the plan.
 fn unexpected(found: &DataType, expected: &str) -> BatchError {
     ArrowError::SchemaError(format!("{found} where {expected} is expected")).into()
 }

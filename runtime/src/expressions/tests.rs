@@ -55,7 +55,7 @@ fn truths(condition: &Expression) -> Vec<Option<bool>> {
 }
 
 #[test]
-fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
+fn a_condition_with_values_of_another_type_is_an_error() {
     for column in ["body", "@host", "@partition"] {
         let negated = truth(Operation::Not(boxed(DataType::Boolean, Operation::Column(column.into()))));
         let error = compiled(&negated).unwrap().evaluate(&batch()).unwrap_err();
@@ -64,7 +64,7 @@ fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
 }
 
 #[test]
-fn what_is_computed_of_constants_is_a_constant() {
+fn a_result_of_constants_is_a_constant() {
     for (name, equal) in [("web-1", true), ("web-2", false)] {
         let evaluated = compiled(&host_is(name)).unwrap().evaluate(&batch()).unwrap();
         assert!(matches!(evaluated.values, Column::Constant(_)), "{evaluated:?}");
@@ -73,7 +73,7 @@ fn what_is_computed_of_constants_is_a_constant() {
 }
 
 #[test]
-fn rows_are_compared_and_what_null_is_compared_with_is_unknown() {
+fn rows_are_compared_and_a_comparison_with_null_is_unknown() {
     let unknown = None;
     assert_eq!(truths(&partition(Comparison::Greater, 1)), [Some(false), unknown, Some(true)]);
     assert_eq!(truths(&partition(Comparison::NotEqual, 3)), [Some(true), unknown, Some(false)]);
@@ -89,7 +89,7 @@ fn truths_combine_constants_and_rows() {
 }
 
 #[test]
-fn null_can_be_asked_for() {
+fn is_null_is_true_for_null() {
     let column = boxed(DataType::Int64, Operation::Column("@partition".into()));
     assert_eq!(truths(&truth(Operation::IsNull(column))), [Some(false), Some(true), Some(false)]);
 }
@@ -102,7 +102,7 @@ fn an_expression_of_another_event_type_is_an_error() {
 }
 
 #[test]
-fn what_is_not_carried_out_is_named() {
+fn an_unsupported_operation_is_named() {
     let call =
         |function: &str| Operation::Call { function: function.into(), arguments: vec![], varies: false };
     let inner = Operation::Compare(
@@ -122,7 +122,7 @@ fn what_is_not_carried_out_is_named() {
     }
 }
 
-/// `left operator right`, with a column of each.
+/// Evaluates `left operator right` on a batch with these two columns.
 fn computed(operator: Arithmetic, left: Column, right: Column, output: DataType) -> Evaluated {
     let rows = [&left, &right].into_iter().map(|side| side.values().len()).max().unwrap();
     let fields = [("left", &left), ("right", &right)];
@@ -140,7 +140,7 @@ fn integers(values: &[Option<i64>]) -> Column {
     Int64Array::from(values.to_vec()).into()
 }
 
-fn whole(evaluated: &Evaluated) -> Vec<Option<i64>> {
+fn integer_values(evaluated: &Evaluated) -> Vec<Option<i64>> {
     evaluated.values.values().as_primitive::<Int64Type>().iter().collect()
 }
 
@@ -155,14 +155,14 @@ fn a_row_that_overflows_fails_alone() {
         (Add, None, [None; 5], vec![]),
     ] {
         let evaluated = computed(operator, integers(&left), integers(&[right; 5]), DataType::Int64);
-        assert_eq!(whole(&evaluated), expected, "{operator:?}");
+        assert_eq!(integer_values(&evaluated), expected, "{operator:?}");
         assert_eq!(evaluated.failures.rows().collect::<Vec<_>>(), failed, "{operator:?}");
         assert!(evaluated.failures.first().is_none_or(|(_, reason)| reason == Reason::Overflow));
     }
 }
 
 #[test]
-fn a_division_by_0_fails_and_of_whole_numbers_gives_one_with_a_point() {
+fn a_division_by_0_fails_and_a_quotient_of_integers_is_a_float() {
     use Arithmetic::{Divide, Remainder};
     let (left, right) = ([Some(7), Some(7), Some(i64::MIN)], [Some(2), Some(0), Some(-1)]);
     let divided = computed(Divide, integers(&left), integers(&right), DataType::Float64);
@@ -170,12 +170,12 @@ fn a_division_by_0_fails_and_of_whole_numbers_gives_one_with_a_point() {
     assert_eq!(quotients, [Some(3.5), None, Some(-(i64::MIN as f64))]);
     assert_eq!(divided.failures.first(), Some((1, Reason::DivisionByZero)));
     let rest = computed(Remainder, integers(&left), integers(&right), DataType::Int64);
-    assert_eq!(whole(&rest), [Some(1), None, Some(0)]);
+    assert_eq!(integer_values(&rest), [Some(1), None, Some(0)]);
     assert_eq!(rest.failures, divided.failures);
 }
 
 #[test]
-fn what_fails_for_constants_fails_for_every_row() {
+fn an_operation_that_fails_for_constants_fails_for_every_row() {
     let two = Column::constant_int(2);
     for (right, failed) in [(0, vec![0, 1, 2]), (1, vec![])] {
         let constants = [two.clone(), Column::constant_int(right)];
@@ -199,7 +199,7 @@ impl Evaluate for Given {
 }
 
 #[test]
-fn a_failure_in_a_row_that_was_not_asked_does_not_count() {
+fn a_failure_of_the_right_operand_does_not_count_where_the_left_one_decides() {
     // `@partition` is 1, null and 3; the remainder fails for each row.
     let zero = boxed(DataType::Int64, Operation::Literal(Value::Int(0)));
     let column = boxed(DataType::Int64, Operation::Column("@partition".into()));

@@ -1,4 +1,4 @@
-//! Failures of components: what went wrong, and whether trying again can help.
+//! Failures of components: the error, and whether another attempt can succeed.
 
 mod system;
 
@@ -7,46 +7,46 @@ use std::{fmt, io};
 
 pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
 
-/// Why a component stopped before it was told to.
+/// Why a component stopped early.
 ///
-/// Components have error enums of their own, which `?` turns into a failure. Where an error of the system lies
-/// beneath, the table of [`SYSTEM_ERRORS`] says whether another attempt can succeed. Every other error is
-/// transient unless its component knows better: the component is started again after a while, from what is
-/// not yet acknowledged.
+/// Components have their own error enums, which `?` turns into a failure. If the cause is an error of the operating
+/// system, the table [`SYSTEM_ERRORS`] says whether another attempt can succeed. Every other error is transient unless
+/// its component decides otherwise: after a wait, the component runs again with the events that are not yet
+/// acknowledged.
 pub struct Failure {
     permanent: bool,
-    /// Whether something is gone that no next start brings.
+    /// Whether events or positions were lost that no restart brings back.
     loses: bool,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
-    /// A failure that a later attempt may not meet: an outage, a full disk, a timeout.
+    /// Makes a failure after which a later attempt may succeed, such as an outage, a full disk or a timeout.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         Failure { permanent: false, loses: false, error: error.into() }
     }
 
-    /// A failure that every attempt would meet, until somebody changes something: it stops the
-    /// agent.
+    /// Makes a failure that every attempt would meet until an operator changes something. It stops the agent.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         Failure { permanent: true, loses: false, error: error.into() }
     }
 
-    /// A permanent failure by which something is lost that was safe before: not everything comes again.
+    /// Makes a permanent failure that lost events or positions which were safe before: a restart does not redeliver
+    /// all of them.
     pub fn losing(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         Failure { loses: true, ..Failure::permanent(error) }
     }
 
-    /// A permanent failure, unless an outage of the system is its cause: for what the program names and what
-    /// has to be there, such as a secret, a certificate or an address.
+    /// Makes a permanent failure, unless its cause is an outage of the system. For things that the program names and
+    /// that have to exist, such as a secret, a certificate or an address.
     pub fn unless_outage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
         let permanent = !system_error(&*error).is_some_and(is_outage);
         Failure { permanent, loses: false, error }
     }
 
-    /// A permanent failure, unless an outage or a disk that has failed is its cause: for what an agent keeps on disk,
-    /// and opens when it starts.
+    /// Makes a permanent failure, unless its cause is an outage or a failed disk. For the files that an agent keeps
+    /// on disk, and opens when it starts.
     pub fn unless_disk_fails(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
         let permanent =
@@ -54,8 +54,8 @@ impl Failure {
         Failure { permanent, loses: false, error }
     }
 
-    /// Whether an agent that meets it before anything runs ends with it, instead of waiting: somebody has to put
-    /// something right, and is looking on when he starts an agent. A disk that has failed may come back.
+    /// Whether an agent that meets the failure during its start ends, instead of waiting. It ends if an operator has to
+    /// repair something, since the operator is present at a start. It waits for a failed disk, which may come back.
     pub(crate) fn keeps_from_starting(&self) -> bool {
         let cause = system_error(&*self.error);
         let repair =
@@ -63,12 +63,12 @@ impl Failure {
         self.permanent || repair
     }
 
-    /// Whether something is lost by it.
+    /// Whether the failure lost events or positions.
     pub(crate) fn loses(&self) -> bool {
         self.loses
     }
 
-    /// Whether trying again is of no use.
+    /// Whether no further attempt can succeed.
     pub fn is_permanent(&self) -> bool {
         self.permanent
     }
@@ -81,12 +81,12 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
-/// The first error of the system among an error and its causes.
+/// Returns the first error of the operating system among an error and its causes.
 fn system_error<'error>(error: &'error (dyn Error + 'static)) -> Option<&'error io::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         cause = match error.downcast_ref::<io::Error>() {
-            // One that only wraps another error is passed over.
+            // An `io::Error` that only wraps another error has no kind of its own: its inner error decides.
             Some(found) => match found.get_ref() {
                 Some(inner) if remedy(found).is_none() => Some(inner),
                 _ => return Some(found),
@@ -104,7 +104,7 @@ impl fmt::Display for Failure {
         let mut cause = self.error.source();
         while let Some(error) = cause {
             let reason = error.to_string();
-            // Some libraries repeat the cause in the message of what it caused.
+            // Some libraries repeat the cause in their own message.
             if !text.contains(&reason) {
                 text.push_str(": ");
                 text.push_str(&reason);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_decides_by_the_error_of_the_system_that_lies_beneath() {
+    fn the_table_decides_by_the_system_error_that_is_the_cause() {
         for (number, retried, permanent_unless_outage) in
             [(Errno::MFILE, true, false), (Errno::IO, true, true), (Errno::INVAL, false, true)]
         {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_waits_for_outages_and_for_a_disk_that_has_failed_alone() {
+    fn a_start_waits_only_for_outages_and_for_a_failed_disk() {
         for (number, waits) in [
             (Errno::NOSPC, true),
             (Errno::DQUOT, true),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_the_table_does_not_know_is_tried_again() {
+    fn an_error_that_the_table_does_not_know_is_transient() {
         assert!(!Failure::from(writing("the peer is gone")).is_permanent());
         assert!(!Failure::from(writing(io::Error::other("the peer is gone"))).is_permanent());
         assert!(Failure::unless_outage(writing("no such secret")).is_permanent());

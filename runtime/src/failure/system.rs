@@ -1,33 +1,34 @@
-//! The errors of the system: the one table that says which pass, which somebody has to put right, and which
-//! no attempt can pass.
+//! The errors of the operating system, in one table that says whether an error passes by itself, needs a repair, or is
+//! permanent.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// What makes the call that failed succeed.
+/// What makes the failed call succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Time: the error passes by itself. Whoever meets it waits and tries the same again.
+    /// Time: the error passes by itself. The component waits and repeats the call.
     Waiting,
-    /// Somebody who puts something right outside of Weir. A source or a sink begins again behind what was
-    /// delivered until it succeeds, and its neighbours go on. A channel, and what is only done at the start,
-    /// fails; but a start waits for a disk that has failed (`EIO`).
+    /// A repair outside of Weir. A source or a sink is run again, after the delivered positions, until it succeeds; its
+    /// neighbours go on. A channel fails, and so does an action of the start; but a start waits for a failed disk
+    /// (`EIO`).
     Repair,
-    /// Nothing: the program asks for what the system can't do, or Weir is wrong. The component fails for good.
+    /// Nothing: the program asks for something that the system can't do, or Weir has a defect. The component fails for
+    /// good.
     None,
 }
 
-/// An error of the system, and what is to be done about it.
+/// An error of the operating system, and its remedy.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemError {
-    /// Its number.
+    /// The error number.
     pub number: i32,
-    /// Its name in the manual pages.
+    /// The name in the manual pages.
     pub name: &'static str,
-    /// What ends it.
+    /// What makes the failed call succeed.
     pub remedy: Remedy,
-    /// Why that is so.
+    /// The usual cause, in words for operators.
     pub reason: &'static str,
 }
 
@@ -35,15 +36,15 @@ const fn row(errno: Errno, name: &'static str, remedy: Remedy, reason: &'static 
     SystemError { number: errno.raw_os_error(), name, remedy, reason }
 }
 
-/// Every error of the system that Weir knows. `docs/operating.md` shows this table.
+/// Every system error that Weir knows. `docs/operating.md` shows this table.
 pub const SYSTEM_ERRORS: &[SystemError] = {
     use Remedy::{None, Repair, Waiting};
     &[
         row(Errno::INTR, "EINTR", Waiting, "a signal came in between"),
         row(Errno::AGAIN, "EAGAIN", Waiting, "not yet, or no thread is left"),
-        row(Errno::BUSY, "EBUSY", Waiting, "somebody else uses it"),
-        row(Errno::TXTBSY, "ETXTBSY", Waiting, "somebody else runs it"),
-        row(Errno::DEADLK, "EDEADLK", Waiting, "two wait for each other's lock"),
+        row(Errno::BUSY, "EBUSY", Waiting, "another process uses it"),
+        row(Errno::TXTBSY, "ETXTBSY", Waiting, "another process runs it"),
+        row(Errno::DEADLK, "EDEADLK", Waiting, "two processes wait for each other's lock"),
         row(Errno::MFILE, "EMFILE", Waiting, "the process has no descriptor left"),
         row(Errno::NFILE, "ENFILE", Waiting, "the machine has no descriptor left"),
         row(Errno::NOMEM, "ENOMEM", Waiting, "the machine has no memory left"),
@@ -73,11 +74,11 @@ pub const SYSTEM_ERRORS: &[SystemError] = {
             Errno::IO,
             "EIO",
             Repair,
-            "the disk failed; what was not synced may be gone, so it is written anew",
+            "the disk failed; data that was not synced may be lost, so it is written again",
         ),
         row(Errno::NXIO, "ENXIO", Repair, "the device is gone"),
         row(Errno::NODEV, "ENODEV", Repair, "the device is gone"),
-        row(Errno::STALE, "ESTALE", Repair, "the file on the network was replaced; it is opened anew"),
+        row(Errno::STALE, "ESTALE", Repair, "the file on the network was replaced; it is opened again"),
         row(Errno::ROFS, "EROFS", Repair, "the disk is read-only, as after an error of its own"),
         row(Errno::ACCESS, "EACCES", Repair, "the right is missing"),
         row(Errno::PERM, "EPERM", Repair, "the right is missing"),
@@ -85,7 +86,7 @@ pub const SYSTEM_ERRORS: &[SystemError] = {
         row(Errno::EXIST, "EEXIST", Repair, "something has the name already"),
         row(Errno::NOTDIR, "ENOTDIR", Repair, "a file is where a directory should be"),
         row(Errno::ISDIR, "EISDIR", Repair, "a directory is where a file should be"),
-        row(Errno::NOTEMPTY, "ENOTEMPTY", Repair, "somebody else put something into the directory"),
+        row(Errno::NOTEMPTY, "ENOTEMPTY", Repair, "another program put something into the directory"),
         row(Errno::LOOP, "ELOOP", Repair, "symbolic links lead in a circle"),
         row(Errno::MLINK, "EMLINK", Repair, "the directory has too many directories"),
         row(
@@ -106,18 +107,17 @@ pub const SYSTEM_ERRORS: &[SystemError] = {
     ]
 };
 
-/// What ends an error; nothing if the table does not have it.
+/// Returns the remedy of an error; none if the table does not have the error.
 ///
-/// A sync that has failed is no such error, whatever its number: what was written since the last good sync may
-/// be gone although another sync succeeds. Its file is given up, and what it held is written anew.
+/// Don't ask it about a failed sync, whatever its number: the bytes written since the last good sync may be lost although
+/// another sync succeeds. The caller abandons the file, and writes its events to a new one.
 pub fn remedy(error: &io::Error) -> Option<Remedy> {
     let kind_of = |number| io::Error::from_raw_os_error(number).kind();
     let found = match error.raw_os_error() {
         Some(number) => SYSTEM_ERRORS.iter().find(|known| known.number == number),
-        // Many errors share the kind that has no name.
+        // Many errors share the kind of unknown errors.
         None if error.kind() == kind_of(i32::MAX) => None,
-        // Made by Weir or by a library: the kind says which error it stands for. That no attempt can succeed,
-        // the system alone knows.
+        // An error that Weir or a library made has only a kind. A kind never means that no attempt can succeed.
         None => SYSTEM_ERRORS
             .iter()
             .find(|known| known.remedy != Remedy::None && kind_of(known.number) == error.kind()),
@@ -125,12 +125,12 @@ pub fn remedy(error: &io::Error) -> Option<Remedy> {
     found.map(|known| known.remedy)
 }
 
-/// Whether an error of the system is an outage, which passes by itself, and so is worth another attempt.
+/// Whether a system error is an outage, which passes by itself, so that another attempt can succeed.
 pub fn is_outage(error: &io::Error) -> bool {
     remedy(error) == Some(Remedy::Waiting)
 }
 
-/// Whether the disk itself has failed.
+/// Whether the disk has failed (`EIO`).
 pub fn is_disk_failure(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_up_passes_and_what_is_broken_does_not() {
+    fn exhausted_resources_are_outages_and_failed_disks_are_not() {
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::DQUOT, Errno::INTR] {
             assert!(is_outage(&errno.into()), "{errno}");
         }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_a_library_has_made_counts_by_its_kind() {
+    fn an_error_made_by_a_library_is_judged_by_its_kind() {
         assert_eq!(remedy(&ErrorKind::StorageFull.into()), Some(Remedy::Waiting));
         assert_eq!(remedy(&ErrorKind::NotFound.into()), Some(Remedy::Repair));
         assert_eq!(remedy(&io::Error::new(ErrorKind::TimedOut, "slow")), Some(Remedy::Waiting));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_stands_once_in_the_table_and_in_the_documents() {
+    fn each_error_is_once_in_the_table_and_in_the_documents() {
         let documents = include_str!("../../../docs/operating.md");
         for known in SYSTEM_ERRORS {
             let same = SYSTEM_ERRORS.iter().filter(|other| other.number == known.number);

@@ -1,5 +1,5 @@
-//! Limits how often a message is logged that peers, files and brokers can cause again and again, so that nobody can
-//! fill the log.
+//! Limits how often a message is logged that peers, files or brokers can cause repeatedly, so that they can't fill the
+//! log.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Limits one kind of message of one component. Metrics count each occurrence; the log gets one in each interval.
+/// Limits one kind of message of one component to one message in each interval.
 #[derive(Debug)]
 pub struct LogLimit {
     interval: Duration,
@@ -20,17 +20,18 @@ struct State {
     suppressed: u64,
 }
 
-/// How many occurrences were not logged since the last message. Shown at a message's end; 0 shows nothing.
+/// The number of occurrences that were not logged since the last message, for the end of a message; 0 prints nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suppressed(pub u64);
 
 impl LogLimit {
-    /// Allows one message in each interval.
+    /// Makes a limit of one message in each interval.
     pub const fn every(interval: Duration) -> LogLimit {
         LogLimit { interval, state: Mutex::new(State { last: None, suppressed: 0 }) }
     }
 
-    /// Notes an occurrence. If it is to be logged, gives the number of occurrences that were not logged before it.
+    /// Counts an occurrence. Returns the number of occurrences that were not logged before it; none if this one is not to
+    /// be logged either.
     pub fn occurred(&self) -> Option<Suppressed> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,8 +55,8 @@ impl fmt::Display for Suppressed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
-            1 => f.write_str(" (and once more since this was last said)"),
-            count => write!(f, " (and {count} times more since this was last said)"),
+            1 => f.write_str(" (and once more since this was last logged)"),
+            count => write!(f, " (and {count} times more since this was last logged)"),
         }
     }
 }
@@ -73,7 +74,7 @@ mod tests {
         }
         tokio::time::advance(Duration::from_secs(60)).await;
         let suppressed = limit.occurred().unwrap();
-        assert_eq!(suppressed.to_string(), " (and 20000 times more since this was last said)");
+        assert_eq!(suppressed.to_string(), " (and 20000 times more since this was last logged)");
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(limit.occurred().unwrap().to_string(), "");
     }

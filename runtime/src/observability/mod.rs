@@ -1,5 +1,4 @@
-//! What an agent tells those who operate it: what each component counts, the metrics made of it, and how often a
-//! message is logged.
+//! Observability: the meters in which components count, the metrics of an agent, and the limit of repeated log messages.
 
 pub(crate) mod log_limit;
 pub(crate) mod meter;

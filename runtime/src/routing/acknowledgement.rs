@@ -1,23 +1,21 @@
-//! Acknowledgements: the duty to say that events have arrived, in shares.
+//! Acknowledgements: the duty to report that events have arrived, in shares.
 //!
-//! An acknowledgement is made with a number of shares. It can be split, and its parts handed to
-//! different places: the channels of a `copy`, the files that a sink has open. When every share
-//! is done, it is settled as done. When every share is accounted for and at least one was
-//! dropped instead (a component failed, or was stopped), it is settled as failed, and the
-//! events come again. Nothing can be done twice, and forgetting a share can't lose events: at
-//! worst it repeats them.
+//! An acknowledgement has a number of shares. It can be split among the channels of a `copy`, or the open files of a
+//! sink. When every share is done, it is settled as done. When every share is done or dropped, and at least one was
+//! dropped (a component failed, or was stopped), it is settled as failed, and the events are redelivered. No share can
+//! be done twice, and a forgotten share loses no events: it only repeats them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is told when an acknowledgement is settled.
+/// Receives the outcome of an acknowledgement.
 pub(crate) trait Settle: Send + Sync {
-    /// All shares are accounted for; `done` if none of them was dropped. Called once.
+    /// Called once, when every share is done or dropped; `done` if none was dropped.
     fn settle(self: Box<Self>, done: bool);
 }
 
-/// Shares of the duty to acknowledge some events. Dropping them means that it failed.
-#[must_use = "dropping an acknowledgement makes its events come again"]
+/// Shares of the duty to acknowledge events. Dropping them fails the acknowledgement.
+#[must_use = "dropping an acknowledgement redelivers its events"]
 pub struct Acknowledgement {
     pending: Arc<Pending>,
     shares: u64,
@@ -26,12 +24,15 @@ pub struct Acknowledgement {
 struct Pending {
     remaining: AtomicU64,
     dropped: AtomicBool,
-    /// Taken by whoever accounts for the last share.
+    /// Taken when the last share is released.
     settle: Mutex<Option<Box<dyn Settle>>>,
 }
 
 impl Acknowledgement {
-    /// An acknowledgement of this many shares; at least one.
+    /// Makes an acknowledgement of this many shares.
+    ///
+    /// # Panics
+    /// When it would have no share.
     pub(crate) fn new(shares: u64, settle: Box<dyn Settle>) -> Acknowledgement {
         assert!(shares > 0, "an acknowledgement has at least one share");
         let pending = Pending {
@@ -42,21 +43,21 @@ impl Acknowledgement {
         Acknowledgement { pending: Arc::new(pending), shares }
     }
 
-    /// An acknowledgement that nobody waits for.
+    /// Makes an acknowledgement of one share whose outcome is ignored.
     pub(crate) fn unobserved() -> Acknowledgement {
-        struct Nobody;
-        impl Settle for Nobody {
+        struct Ignore;
+        impl Settle for Ignore {
             fn settle(self: Box<Self>, _done: bool) {}
         }
-        Acknowledgement::new(1, Box::new(Nobody))
+        Acknowledgement::new(1, Box::new(Ignore))
     }
 
-    /// How many shares these are.
+    /// The number of shares.
     pub fn shares(&self) -> u64 {
         self.shares
     }
 
-    /// Takes `shares` of these away, to be done elsewhere.
+    /// Splits off `shares` shares.
     ///
     /// # Panics
     /// When fewer shares are left.
@@ -66,14 +67,14 @@ impl Acknowledgement {
         Acknowledgement { pending: self.pending.clone(), shares }
     }
 
-    /// Makes it `shares` more that have to be done.
-    pub(crate) fn widen(&mut self, shares: u64) {
-        // While this is at hand the rest can't become zero, so the addition can't come too late.
+    /// Adds shares that have to be done.
+    pub(crate) fn add_shares(&mut self, shares: u64) {
+        // The shares of `self` keep `remaining` above zero, so the acknowledgement can't be settled before.
         self.pending.remaining.fetch_add(shares, Ordering::Relaxed);
         self.shares += shares;
     }
 
-    /// Does these shares.
+    /// Reports that the events of these shares have arrived.
     pub fn done(mut self) {
         self.release(true);
     }
@@ -86,7 +87,7 @@ impl Acknowledgement {
         if !done {
             self.pending.dropped.store(true, Ordering::Release);
         }
-        // AcqRel: whoever takes the last share sees every other one's `dropped`.
+        // AcqRel: the release of the last share sees `dropped` of every other release.
         if self.pending.remaining.fetch_sub(shares, Ordering::AcqRel) == shares {
             let settle = self.pending.settle.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(settle) = settle {
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_settled_once_when_every_share_is_done() {
+    fn an_acknowledgement_is_settled_once_when_every_share_is_done() {
         let outcome = Outcome::default();
         let mut whole = Acknowledgement::new(3, Box::new(outcome.clone()));
         let two = whole.split(2);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_share_fails_it_but_only_when_all_are_accounted_for() {
+    fn a_dropped_share_fails_the_acknowledgement_when_all_are_released() {
         let outcome = Outcome::default();
         let mut whole = Acknowledgement::new(3, Box::new(outcome.clone()));
         drop(whole.split(1));
@@ -149,10 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_widened_while_a_share_is_at_hand() {
+    fn shares_can_be_added_while_one_is_left() {
         let outcome = Outcome::default();
         let mut whole = Acknowledgement::new(1, Box::new(outcome.clone()));
-        whole.widen(1);
+        whole.add_shares(1);
         whole.split(1).done();
         assert!(outcome.get().is_empty());
         whole.done();

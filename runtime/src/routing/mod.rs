@@ -1,7 +1,7 @@
-//! Routes: the way of a batch through steps into channels, and of acknowledgements back.
+//! Routes: batches pass steps into channels, and acknowledgements return to the source.
 
 mod acknowledgement;
-mod planned;
+mod compiled;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,26 +11,26 @@ use tokio::time::Instant;
 
 pub use self::acknowledgement::Acknowledgement;
 pub(crate) use self::acknowledgement::Settle;
-pub(crate) use self::planned::{Compiled, Ends};
+pub(crate) use self::compiled::{CompiledLeg, CompiledRoute};
 use crate::batch::Batch;
 use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
 use crate::observability::meter::Meter;
 use crate::steps::{Step, StepError, apply_all};
 
-/// A channel that a route leads into.
+/// A channel at the end of a route.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) name: Arc<str>,
     pub(crate) channel: Arc<dyn Channel>,
     pub(crate) meter: Arc<Meter>,
-    /// The type of the channel's events, which may be wider than those that are put; none leaves
-    /// them as they are.
+    /// The type of the channel's events, which may have more columns than the events that are put; none leaves the
+    /// events as they are.
     pub(crate) schema: Option<SchemaRef>,
-    /// A branch that may fail without failing the event.
+    /// Whether a put may fail without failing the event.
     pub(crate) optional: bool,
 }
 
-/// Steps, and where the events go after them.
+/// Compiled steps, and the route after them.
 pub(crate) struct Leg {
     steps: Vec<Arc<Step>>,
     to: Route,
@@ -39,51 +39,52 @@ pub(crate) struct Leg {
 enum Route {
     Channel(Target),
     Copy(Vec<Leg>),
-    Balance(Vec<Leg>, Turn),
+    Balance(Vec<Leg>, RoundRobin),
 }
 
-/// Whose turn it is among several ways.
+/// Chooses legs in turn.
 #[derive(Debug, Default)]
-struct Turn(AtomicUsize);
+struct RoundRobin(AtomicUsize);
 
-impl Turn {
-    fn next(&self, ways: usize) -> usize {
-        self.0.fetch_add(1, Ordering::Relaxed) % ways
+impl RoundRobin {
+    /// The index of the next of `legs` legs.
+    fn next(&self, legs: usize) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed) % legs
     }
 }
 
-/// A batch on its way into a channel.
+/// A batch to be put into a channel.
 pub(crate) struct Put {
     pub(crate) target: Target,
     pub(crate) batch: Batch,
 }
 
 impl Leg {
-    /// The compiled leg with its channels looked up by `target`, given name and optionality; none if one is not
-    /// there, or the leg leads to a sink.
+    /// Connects a compiled leg to its channels. `target` returns the channel of a name; its second argument is whether
+    /// the branch is optional. None if a channel does not exist, or the leg leads to a sink.
     pub(crate) fn connect(
-        compiled: &Compiled,
+        compiled: &CompiledLeg,
         optional: bool,
         target: &mut dyn FnMut(&str, bool) -> Option<Target>,
     ) -> Option<Leg> {
         let to = match &compiled.to {
-            Ends::Channel(name) => Route::Channel(target(name, optional)?),
-            Ends::Copy(branches) => {
+            CompiledRoute::Channel(name) => Route::Channel(target(name, optional)?),
+            CompiledRoute::Copy(branches) => {
                 let branches = branches
                     .iter()
                     .map(|(branch, may_fail)| Leg::connect(branch, optional || *may_fail, target));
                 Route::Copy(branches.collect::<Option<Vec<Leg>>>()?)
             }
-            Ends::Balance(legs) => {
-                let ways = legs.iter().map(|leg| Leg::connect(leg, optional, target));
-                Route::Balance(ways.collect::<Option<Vec<Leg>>>()?, Turn::default())
+            CompiledRoute::Balance(legs) => {
+                let legs = legs.iter().map(|leg| Leg::connect(leg, optional, target));
+                Route::Balance(legs.collect::<Option<Vec<Leg>>>()?, RoundRobin::default())
             }
-            Ends::Sink(_) => return None,
+            CompiledRoute::Sink(_) => return None,
         };
         Some(Leg { steps: compiled.steps.clone(), to })
     }
 
-    /// Whether events pass steps on their way.
+    /// Whether events pass a step before any of the channels.
     pub(crate) fn has_steps(&self) -> bool {
         !self.steps.is_empty()
             || match &self.to {
@@ -92,12 +93,12 @@ impl Leg {
             }
     }
 
-    /// No steps and one channel.
+    /// Makes a leg without steps to one channel.
     pub(crate) fn direct(target: Target) -> Leg {
         Leg { steps: Vec::new(), to: Route::Channel(target) }
     }
 
-    /// The channels that it leads into.
+    /// The channels at the ends of the leg, with repetition.
     pub(crate) fn targets(&self) -> Vec<&Target> {
         match &self.to {
             Route::Channel(target) => vec![target],
@@ -107,9 +108,9 @@ impl Leg {
         }
     }
 
-    /// Applies the steps and adds a put for each channel, empty ones included.
+    /// Applies the steps and adds a put for each of [`Leg::targets`] in its order, empty puts included.
     ///
-    /// What the steps drop is counted in `meter`, once for each branch that drops it.
+    /// Events that the steps drop are counted in `meter`, once for each branch.
     pub(crate) fn apply(&self, batch: &Batch, meter: &Meter, puts: &mut Vec<Put>) -> Result<(), StepError> {
         let batch = apply_all(&self.steps, batch, meter)?;
         match &self.to {
@@ -122,11 +123,11 @@ impl Leg {
                     branch.apply(&batch, meter, puts)?;
                 }
             }
-            Route::Balance(ways, turn) => {
-                // The other ways are told of the positions, so that they have no holes.
-                let (chosen, nothing) = (turn.next(ways.len()), batch.slice(0, 0));
-                for (way, leg) in ways.iter().enumerate() {
-                    leg.apply(if way == chosen { &batch } else { &nothing }, meter, puts)?;
+            Route::Balance(legs, round_robin) => {
+                // An empty batch tells the other channels the positions, so that they see no gap.
+                let (chosen, empty) = (round_robin.next(legs.len()), batch.slice(0, 0));
+                for (index, leg) in legs.iter().enumerate() {
+                    leg.apply(if index == chosen { &batch } else { &empty }, meter, puts)?;
                 }
             }
         }
@@ -134,20 +135,20 @@ impl Leg {
     }
 }
 
-/// The batch as one of the events that meet in a channel or a sink: what only others have is null.
-pub(crate) fn widened(batch: Batch, schema: Option<&SchemaRef>, place: &str) -> Result<Batch, StepError> {
+/// Returns the batch under the schema of the channel or sink `component`; columns that the batch lacks are null.
+pub(crate) fn widened(batch: Batch, schema: Option<&SchemaRef>, component: &str) -> Result<Batch, StepError> {
     let Some(schema) = schema else { return Ok(batch) };
-    batch.project(schema).map_err(|error| StepError { step: format!("-> {place}"), error })
+    batch.project(schema).map_err(|error| StepError { step: format!("-> {component}"), error })
 }
 
 impl Put {
-    /// Whether it fits into one transaction of its channel.
+    /// Whether the batch fits into one transaction of its channel.
     pub(crate) fn fits(&self) -> bool {
-        let (room, limits) = (Fill::of(&self.batch), self.target.channel.limits());
-        room.events <= limits.transaction_capacity && room.bytes <= limits.byte_capacity
+        let (size, limits) = (Fill::of(&self.batch), self.target.channel.limits());
+        size.events <= limits.transaction_capacity && size.bytes <= limits.byte_capacity
     }
 
-    /// Puts and commits into the room that was reserved.
+    /// Puts the batch into the reserved space, and commits.
     pub(crate) fn commit(
         self,
         transaction: Box<dyn PutTransaction>,
@@ -162,8 +163,8 @@ impl Put {
         transaction.commit(scope, self.batch, acknowledgement)
     }
 
-    /// Puts into an optional channel; what it has no room for is counted and left out, and so is
-    /// what comes behind that in the same run.
+    /// Puts the batch into an optional channel without waiting. If the channel has no space, the events are skipped and
+    /// counted; so are the events after them in the same run, if the channel knows positions.
     pub(crate) fn commit_if_room(self, scope: &Scope) {
         let (meter, rows) = (self.target.meter.clone(), self.batch.rows() as u64);
         let committed = match self.target.channel.try_reserve(Fill::of(&self.batch)) {

@@ -1,4 +1,4 @@
-//! Sinks: what takes events out, and how they say that events have arrived.
+//! Sinks: components that take events out, and acknowledge events that have arrived.
 
 mod port;
 
@@ -12,70 +12,67 @@ use crate::failure::Failure;
 pub(crate) use port::Feed;
 pub use port::{Delivery, SinkPort};
 
-/// A component that events go to.
+/// A component that takes events out.
 #[async_trait]
 pub trait Sink: Send {
     /// Takes events and delivers them, until the port has no more.
     ///
-    /// [`Taken::End`](crate::channel::Taken) says that nothing more will come: the sink then
-    /// commits what it holds (closes its files, flushes its producer), acknowledges it and
-    /// returns. [`Taken::Pressure`](crate::channel::Taken) asks a sink that holds events for
-    /// long to commit some of them now. What it has taken and not acknowledged when it returns
-    /// or fails is given out again.
+    /// After [`Taken::End`](crate::channel::Taken) no further events come: the sink commits the events that it holds
+    /// (closes its files, flushes its producer), acknowledges them and returns. [`Taken::Pressure`](crate::channel::Taken)
+    /// asks a sink that holds events for long to commit some of them now. Events that are not acknowledged when the
+    /// sink returns or fails are redelivered.
     ///
-    /// The future is dropped when the agent has to stop at once.
+    /// The agent drops the future when it has to stop at once.
     ///
     /// # Errors
-    /// When the sink can't go on. It is run again after a while, and gets its events again.
+    /// When the sink can't go on. After a wait it is run again, and its events are redelivered.
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure>;
 
-    /// Tries what the sink needs outside, such as secrets, certificates and directories, and takes and leaves
-    /// nothing: called before anything runs. Gives back all that is wrong. What is permanent keeps the agent
-    /// from starting.
+    /// Checks the secrets, certificates, directories and other systems that the sink needs, without changing them.
+    /// Called before any component runs. Returns all failures; a permanent failure prevents the start.
     async fn probe(&mut self) -> Vec<Failure> {
         Vec::new()
     }
 
-    /// Whether the sink keeps its part of `exactly_once`: it stores with its data which events they are,
-    /// as one act, and takes none of them twice.
+    /// Whether the sink supports `exactly_once`: it stores the identities of events atomically with its data, and skips
+    /// events that it has stored.
     fn keeps_exactly_once(&self) -> bool {
         false
     }
 
-    /// Puts in order what an earlier run has left, where a flow through the sink promises
-    /// `exactly_once`: called once, before any source starts. The settled positions that it gives back
-    /// are those that it was told by [`SinkPort::settled`] and has stored with its data; sources that
-    /// their channel can't tell go on behind them.
+    /// Recovers the state that an earlier run has left, if a flow through the sink promises `exactly_once`. Called once,
+    /// before any source starts. Returns the settled positions that the sink took from [`SinkPort::settled`] and stored
+    /// with its data; a source whose channel does not know positions goes on after them.
     ///
     /// # Errors
-    /// When that is not possible; nothing is started then.
+    /// When the sink can't recover; the agent does not start then.
     async fn recover(&mut self) -> Result<Recovered, Failure> {
         Ok(Recovered::default())
     }
 
-    /// Goes on although [`Recovered::forgotten`] says that its memory was further once: called after
-    /// [`Sink::recover`], where somebody has accepted that what was forgotten may be stored twice.
+    /// Accepts [`Recovered::forgotten`], that the sink's ledger lost entries. Called after [`Sink::recover`], if an
+    /// operator has accepted that events of the lost entries may be stored twice.
     ///
     /// # Errors
-    /// When it can't be noted; nothing is started then.
+    /// When the sink can't record it; the agent does not start then.
     async fn accept_forgotten(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// How long it waits before it is run again after a failure.
+    /// The waits before the sink is run again after failures.
     fn retry(&self) -> Retry {
         Retry::default()
     }
 }
 
-/// The waits between attempts of a component that fails.
+/// The settings of the waits between attempts of a component that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// The wait after the first failure; it doubles with each further one, with jitter.
+    /// The wait after the first failure. It doubles with each further failure, with jitter.
     pub first: Duration,
-    /// No wait is longer.
+    /// The longest wait.
     pub max: Duration,
-    /// The failure of this number, in a row without anything delivered between, is permanent.
+    /// After this number of failures without a delivery in between, the failure is permanent; none if never.
     pub limit: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a running sink is connected to: one or more channels, and the steps behind them.
+//! The port of a running sink: its channels, and the steps between the channels and the sink.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,36 +17,35 @@ use crate::routing::{Acknowledgement, Settle};
 use crate::source::Progress;
 use crate::steps::{Step, apply_all};
 
-/// Events for a sink.
+/// A batch of events for a sink.
 #[derive(Debug)]
 pub struct Delivery {
     /// The events; at least one.
     pub batch: Batch,
-    /// One share for each event: to be done when it has arrived.
+    /// One share for each event, to be done when the event has arrived.
     pub acknowledgement: Acknowledgement,
 }
 
-/// One channel that a sink reads, and the steps on the way.
+/// One channel that a sink reads, and the steps between.
 pub(crate) struct Feed {
     pub(crate) reader: Box<dyn Reader>,
     pub(crate) steps: Arc<[Arc<Step>]>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
-    /// How far the sources are that put into a channel which can't settle anything itself, and what
-    /// the names of their partitions begin with behind it.
+    /// The progress of the sources that put into a volatile channel, each with the prefix of its partitions' names after
+    /// the channel.
     pub(crate) sources: Vec<(String, Arc<Progress>)>,
 }
 
-/// Where a sink takes its events.
+/// Gives a sink its events.
 pub struct SinkPort {
     feeds: Vec<Feed>,
-    /// How many have not ended; they come first in `feeds`.
+    /// The number of feeds that have not ended; they come first in `feeds`.
     live: usize,
-    /// The type of the sink's events, which may be wider than a channel's; none leaves them as
-    /// they are.
+    /// The type of the sink's events, which may have more columns than a channel's; none leaves the events as they are.
     schema: Option<SchemaRef>,
     meter: Arc<Meter>,
-    /// Who applies the steps.
+    /// The threads that apply the steps.
     workers: (Workers, QueueId),
 }
 
@@ -57,12 +56,12 @@ impl SinkPort {
         SinkPort { live: feeds.len(), feeds, schema, meter, workers }
     }
 
-    /// Has these apply the steps.
-    pub(crate) fn employ(&mut self, workers: &Workers) {
+    /// Lets these workers apply the steps.
+    pub(crate) fn set_workers(&mut self, workers: &Workers) {
         self.workers = (workers.clone(), workers.add_queue());
     }
 
-    /// A port that reads one channel with a new reader: a sink on its own, without an agent.
+    /// Makes a port that reads one channel with a new reader, to run a sink without an agent.
     pub fn reading(channel: &dyn Channel) -> SinkPort {
         let feed = Feed {
             reader: channel.reader("sink", Demand::Required),
@@ -100,7 +99,7 @@ impl SinkPort {
                 Taken::Events(lease) => {
                     self.meter.take.record(begun.elapsed());
                     let delivery = self.deliver(index, lease).await?;
-                    // Each feed has its turn: the one that has just been served goes last.
+                    // The feed that gave these events goes last, so that every feed is served.
                     self.feeds[..self.live].rotate_left(1);
                     if let Some(delivery) = delivery {
                         return Ok(Taken::Events(delivery));
@@ -111,13 +110,13 @@ impl SinkPort {
         Ok(Taken::End)
     }
 
-    /// Runs the steps between channel and sink on a lease. What they drop is delivered.
+    /// Applies the steps between channel and sink to a lease. Events that the steps drop count as delivered.
     async fn deliver(&mut self, feed: usize, lease: Lease) -> Result<Option<Delivery>, Failure> {
         let Feed { steps, meter: channel, .. } = &self.feeds[feed];
         let (steps, channel) = (steps.clone(), channel.clone());
         let (batch, meter) = (lease.batch.clone(), self.meter.clone());
         let applied = match (steps.is_empty(), &self.workers) {
-            // It is not worth the way to them.
+            // Without steps, a hand-over to the workers costs more than it saves.
             (true, _) => Ok(batch),
             (false, (workers, lane)) => {
                 let apply = move || apply_all(&steps, &batch, &meter);
@@ -146,17 +145,16 @@ impl SinkPort {
         Ok(Some(Delivery { batch, acknowledgement }))
     }
 
-    /// What the sink has taken and not yet acknowledged.
+    /// The events and bytes that the sink has taken and not yet acknowledged.
     pub fn held(&self) -> Fill {
         let mut held = Fill::default();
         self.feeds.iter().for_each(|feed| held.add(feed.reader.held()));
         held
     }
 
-    /// For each partition of the identities that the sink sees: the position through which every event
-    /// has arrived everywhere. None of them is ever given out again, provided that the sink stores this
-    /// with its data, and gives it back when it recovers. Positions never go back; a partition that
-    /// the sink knows of and that is not there has not moved.
+    /// For each partition of the events' identities, the position through which every event has arrived at all ends.
+    /// These events are never redelivered, provided that the sink stores the positions with its data and returns them
+    /// from [`Sink::recover`](super::Sink::recover). Positions never decrease; a partition that is missing has not moved.
     pub fn settled(&self) -> BTreeMap<Partition, u64> {
         let mut settled = BTreeMap::new();
         for feed in &self.feeds {
@@ -173,18 +171,18 @@ impl SinkPort {
         settled
     }
 
-    /// For each partition that a durable channel numbers: the incarnation under which it does so now.
+    /// The current incarnation of each partition that a durable channel numbers.
     pub fn incarnations(&self) -> BTreeMap<Partition, Incarnation> {
         self.feeds.iter().filter_map(|feed| feed.reader.incarnation()).collect()
     }
 
-    /// Tells durable channels how far the sink's own memory is
-    /// ([`Recovered::mark`](crate::channel::Recovered::mark)). They hold it against that at the next start.
+    /// Tells the channels the mark of the sink's ledger ([`Recovered::mark`](crate::channel::Recovered::mark)), with
+    /// which they compare the ledger at the next start.
     pub fn keep_mark(&mut self, mark: u64) {
         self.feeds.iter_mut().for_each(|feed| feed.reader.keep_mark(mark));
     }
 
-    /// Makes the port ready for another run of its sink.
+    /// Prepares the port for another run of its sink.
     pub(crate) fn reset(&mut self) {
         self.live = self.feeds.len();
     }
@@ -202,7 +200,7 @@ impl Amount {
     }
 }
 
-/// Counts a delivery and passes it on to the channel.
+/// Counts a delivery, and acknowledges the lease to the channel.
 struct DeliverySettle {
     sink: Arc<Meter>,
     channel: Arc<Meter>,

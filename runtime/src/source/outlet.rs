@@ -1,4 +1,4 @@
-//! The outlet: through which a source's batches pass their steps into channels.
+//! The outlet of a source, which applies the steps to its batches and puts them into channels.
 
 use std::sync::Arc;
 
@@ -21,47 +21,47 @@ use crate::steps::StepError;
 /// Why a batch could not be put.
 #[derive(Debug, Error)]
 pub enum PutError {
-    /// A channel refused.
+    /// A channel refused the put.
     #[error("channel {channel}: {error}")]
     Channel {
         /// The channel's name.
         channel: String,
-        /// Why.
+        /// The reason.
         error: ReserveError,
     },
-    /// Single events fit into no transaction of a channel, as they came or as steps made them. Nothing of their batch
-    /// was put. Whoever has its source puts the batch again without them, refuses them, or sets them aside.
+    /// Single events fit into no transaction of a channel, as the source read them or as steps changed them. No event
+    /// of the batch was put. The source puts the batch again without them, and refuses or quarantines them.
     #[error("channel {channel}: an event of {bytes} bytes fits into no transaction, which holds {bound}")]
     TooLarge {
-        /// The channel's name, for the first of them.
+        /// The name of the channel that the first of these events does not fit.
         channel: String,
-        /// What the first is charged there, with what the channel's type adds to it.
+        /// The bytes that the first is charged there, including the columns that the channel's type adds.
         bytes: u64,
-        /// The most that a transaction may be charged.
+        /// The most bytes that a transaction may be charged.
         bound: u64,
-        /// Which rows of the batch they are, in order.
+        /// The rows of these events in the batch, in order.
         rows: Vec<usize>,
     },
-    /// A durable channel refused to leave a hole.
+    /// A channel refused the put, since earlier positions are missing.
     #[error("channel {channel}: {error}")]
     Hole {
         /// The channel's name.
         channel: String,
-        /// Why.
+        /// The reason.
         error: CommitError,
     },
     /// A step failed on the batch.
     #[error(transparent)]
     Step(StepError),
-    /// A step has panicked.
+    /// A step panicked.
     #[error(transparent)]
     Worker(WorkerPanicked),
 }
 
 impl PutError {
-    /// What a source that can't put does about it: what can't be put now can't be put later
-    /// either, unless the channels are closed, which they are only when the agent is about to end;
-    /// or the source left something out, and puts it when it begins again.
+    /// Returns the failure of the source's run. It is transient if the channels are closed, since the agent then ends,
+    /// or if positions are missing, since the source puts them when it runs again. Otherwise it is permanent, since
+    /// another attempt would fail as well.
     pub fn into_failure(self) -> Failure {
         match self {
             PutError::Channel { error: ReserveError::Closed, .. } | PutError::Hole { .. } => {
@@ -75,57 +75,56 @@ impl PutError {
     }
 }
 
-/// Where a source puts its batches.
+/// Puts a source's batches into its channels.
 pub struct Outlet {
     component: Arc<str>,
     legs: Arc<[Leg]>,
-    /// One for each channel that the legs lead into, in their order.
+    /// One scope for each channel at the ends of the legs, in the order of [`Leg::targets`].
     scopes: Vec<Scope>,
     progress: Arc<Progress>,
     meter: Arc<Meter>,
-    /// Who applies the steps.
+    /// The threads that apply the steps.
     workers: (Workers, QueueId),
-    /// The bounds that every channel behind this outlet keeps.
+    /// The smallest bounds of the channels.
     limits: Limits,
     stop: CancellationToken,
     closed: CancellationToken,
 }
 
 impl Outlet {
-    /// An outlet into these legs.
+    /// Makes an outlet into the legs of the connection.
     ///
     /// # Panics
-    /// When no leg leads to a channel, which the checker rules out.
+    /// When no leg leads to a channel, which the compiler prevents.
     pub(crate) fn new(connection: &Connection, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
         let Connection { component, legs, meter, workers, .. } = connection;
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.add_queue());
         let limits = legs.iter().flat_map(Leg::targets).map(|target| target.channel.limits());
-        let limits = limits.reduce(narrower).expect("the checker sees to it that a source leads somewhere");
+        let limits = limits.reduce(smallest).expect("the compiler refuses a source that leads to no channel");
         let closed = CancellationToken::new();
         let scopes = Scope::of_a_run(scope_names(&component, &legs));
         Outlet { component, legs, scopes, progress, meter, workers, limits, stop, closed }
     }
 
-    /// Puts a batch: through its steps and into all its channels, as one unit.
+    /// Puts a batch: applies the steps, and puts the result into all channels as one unit.
     ///
-    /// Waits while a channel is full: this is what slows a source down. When it returns, the
-    /// batch is on its way; that its origins are done is told by
-    /// [`Deliveries`](super::Deliveries). A batch larger than a transaction may be is put in
-    /// parts. When the future is dropped before it is ready, the batch's origins are never
-    /// reported as done, although some of its parts may arrive.
+    /// Waits while a channel is full, which slows the source down. Returns when the channels have taken the batch;
+    /// [`Deliveries`](super::Deliveries) reports when its origins are delivered. A batch larger than a transaction is
+    /// put in parts. If the future is dropped before it is ready, the batch's origins are never reported as delivered,
+    /// although some of its parts may arrive.
     ///
     /// # Errors
-    /// When a step fails on the batch, an event is larger than a channel ([`PutError::TooLarge`]), or the
-    /// channels are closed.
+    /// When a step fails on the batch, an event is larger than a transaction ([`PutError::TooLarge`]), or the channels
+    /// are closed.
     pub async fn put(&mut self, batch: Batch) -> Result<(), PutError> {
         let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
         self.meter.touch(begun);
         let origins = batch.origins().clone();
         let parts = self.prepare(batch).await?;
         self.meter.received.add(rows, bytes);
-        // The batch keeps one share until all its parts are put; what the steps have dropped is
-        // delivered by being dropped, so that an empty batch is done when its turn comes.
+        // This share stays open until all parts are put. Events that steps dropped need no share, so an empty batch is
+        // delivered with this share alone.
         let mut whole = self.progress.begin(&origins, rows, bytes);
         for puts in parts {
             self.put_part(puts, &mut whole).await?;
@@ -135,12 +134,12 @@ impl Outlet {
         Ok(())
     }
 
-    /// The parts of a batch, behind their steps. A part is halved when steps or a channel's type make it too large.
-    /// Nothing is put before it is known that all parts can be.
+    /// Splits a batch into parts and applies the steps to each. A part is halved if the steps or a channel's type make
+    /// it too large. No part is put before all parts are known to fit.
     async fn prepare(&self, batch: Batch) -> Result<Vec<Vec<Put>>, PutError> {
         let mut parts = Vec::new();
         split(batch.compacted(), self.limits, &mut parts);
-        let mut parts = with_their_origins(parts);
+        let mut parts = with_origins_of_parts(parts);
         parts.reverse();
         let (mut prepared, mut first, mut rows, mut row) = (Vec::new(), None, Vec::new(), 0);
         while let Some(part) = parts.pop() {
@@ -148,8 +147,8 @@ impl Outlet {
             match puts.iter().find(|put| !put.target.optional && !put.fits()) {
                 None => prepared.push(puts),
                 Some(_) if part.rows() > 1 => {
-                    let [one, other] = halves(&part);
-                    parts.extend([other, one]);
+                    let [first, second] = halves(&part);
+                    parts.extend([second, first]);
                     continue;
                 }
                 Some(put) => {
@@ -170,16 +169,16 @@ impl Outlet {
         puts.iter().for_each(|put| self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes()));
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
         puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
-        puts.sort_by(|(one, _), (other, _)| one.target.name.cmp(&other.target.name));
+        puts.sort_by(|(left, _), (right, _)| left.target.name.cmp(&right.target.name));
         let (optional, required): (Vec<_>, Vec<_>) =
             puts.into_iter().partition(|(put, _)| put.target.optional);
-        let (waiting, yielding): (Vec<_>, Vec<_>) =
+        let (waiting, overflowing): (Vec<_>, Vec<_>) =
             required.into_iter().partition(|(put, _)| put.target.channel.overflow() == Overflow::Wait);
         let transactions = self.reserve(&waiting).await?;
         for ((put, scope), transaction) in waiting.into_iter().zip(transactions) {
             commit(put, transaction, scope, whole)?;
         }
-        for (put, scope) in yielding {
+        for (put, scope) in overflowing {
             if let Some((put, transaction)) = self.reserve_or_drop(put, scope).await? {
                 commit(put, transaction, scope, whole)?;
             }
@@ -188,8 +187,8 @@ impl Outlet {
         Ok(())
     }
 
-    /// What becomes of a batch on its ways, a put for each channel. Steps are the workers' business; without
-    /// any it is not worth the way to them.
+    /// Applies the steps to a part, and returns a put for each channel. Steps run on the workers; a part without steps
+    /// is handled here, which is cheaper than a hand-over to a worker.
     async fn apply_steps(&self, part: &Batch) -> Result<Vec<Put>, PutError> {
         let (legs, meter, part) = (self.legs.clone(), self.meter.clone(), part.clone());
         let has_steps = legs.iter().any(Leg::has_steps);
@@ -207,18 +206,18 @@ impl Outlet {
         applied.map_err(PutError::Step)
     }
 
-    /// Room for a put into a channel that drops events when it is full: older ones, or these. What
-    /// remains of a put that is dropped are its positions, for a channel that knows them.
+    /// Reserves space in a channel that drops events when it is full, either its oldest events or the events of this
+    /// put. If this put is dropped and the channel knows positions, the returned put is empty and has the positions.
     async fn reserve_or_drop(
         &self,
         put: Put,
         scope: &Scope,
     ) -> Result<Option<(Put, Box<dyn PutTransaction>)>, PutError> {
         let Put { target, batch } = &put;
-        let room = Fill::of(batch);
+        let size = Fill::of(batch);
         let (transaction, dropped) = match target.channel.overflow() {
-            Overflow::DropOldest => target.channel.displace(room),
-            Overflow::DropNewest | Overflow::Wait => (target.channel.try_reserve(room), Reading::default()),
+            Overflow::DropOldest => target.channel.displace(size),
+            Overflow::DropNewest | Overflow::Wait => (target.channel.try_reserve(size), Reading::default()),
         };
         target.meter.drop_events("overflow", dropped.events as usize, dropped.bytes);
         if let Some(transaction) = transaction {
@@ -234,8 +233,8 @@ impl Outlet {
         Ok(transaction.map(|transaction| (positions, transaction)))
     }
 
-    /// Reserves room for all puts or for none, in the order of the channels' names, so that two
-    /// sources never hold what the other one waits for.
+    /// Reserves space for all puts or for none, in the order of the channels' names, so that two sources never wait for
+    /// each other's reservations.
     async fn reserve(&self, puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
         let mut stalled = false;
         loop {
@@ -263,14 +262,14 @@ impl Outlet {
         }
     }
 
-    /// The most bytes that one event may be charged ([`Batch::charged_bytes`] of a batch of it alone): a
-    /// larger one fits into no transaction of some channel behind. A source refuses it where it came from.
+    /// The most bytes that one event may be charged ([`Batch::charged_bytes`] of a batch of this event). A larger event
+    /// does not fit into a transaction of some channel; the source refuses it when it reads it.
     pub fn event_bytes_max(&self) -> u64 {
         self.limits.byte_capacity
     }
 
-    /// Says that nothing more will be put, ever: the source has ended. The channels behind empty
-    /// into their sinks when all their sources have.
+    /// Closes the outlet when the source has ended and will put no further event. A channel is closed when all its
+    /// sources have closed their outlets; its sinks then take the remaining events.
     pub fn close(self) {
         self.closed.cancel();
     }
@@ -280,8 +279,8 @@ impl Outlet {
     }
 }
 
-/// An outlet that is dropped before a stop belongs to a source that has failed and will be run
-/// again, so its channels stay open; after a stop there is no other run.
+/// Before a stop, a dropped outlet belongs to a failed source, which will be run again, so its channels stay open. After
+/// a stop there is no further run.
 impl Drop for Outlet {
     fn drop(&mut self) {
         if self.stop.is_cancelled() {
@@ -297,7 +296,7 @@ fn commit(
     scope: &Scope,
     whole: &mut Acknowledgement,
 ) -> Result<(), PutError> {
-    whole.widen(1);
+    whole.add_shares(1);
     let channel = put.target.name.clone();
     let committed = put.commit(transaction, scope, whole.split(1));
     committed.map_err(|error| PutError::Hole { channel: channel.to_string(), error })
@@ -313,8 +312,8 @@ async fn reserve_all(puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransactio
     Ok(transactions)
 }
 
-/// The bounds that hold for both.
-fn narrower(one: Limits, other: Limits) -> Limits {
+/// Returns the smaller of each bound.
+fn smallest(one: Limits, other: Limits) -> Limits {
     Limits {
         capacity: one.capacity.min(other.capacity),
         transaction_capacity: one.transaction_capacity.min(other.transaction_capacity),
@@ -323,8 +322,7 @@ fn narrower(one: Limits, other: Limits) -> Limits {
     }
 }
 
-/// Cuts a batch into parts that fit into a transaction each. A single event that is too large
-/// stays as it is.
+/// Splits a batch into parts, each of which fits into a transaction. A single event that is too large is a part as well.
 fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     let fits = batch.rows() <= limits.transaction_capacity && batch.charged_bytes() <= limits.byte_capacity;
     if fits || batch.rows() <= 1 {
@@ -336,20 +334,20 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     split(batch.slice(half, batch.rows() - half), limits, parts);
 }
 
-/// The two halves of a part with the origins that each covers.
+/// Returns the two halves of a part, each with its origins.
 fn halves(part: &Batch) -> [Batch; 2] {
     let half = part.rows() / 2;
     let halves = vec![part.slice(0, half), part.slice(half, part.rows() - half)];
-    let halves: Result<[Batch; 2], _> = with_their_origins(halves).try_into();
+    let halves: Result<[Batch; 2], _> = with_origins_of_parts(halves).try_into();
     halves.expect("two parts stay two")
 }
 
-/// The parts of one batch with the origins that each covers.
+/// Gives each part of one batch the origins that its rows cover.
 ///
-/// Rows that say which events they are say what their part covers. Rows of which there is one for each
-/// position do so, too. Without either the last part covers all: once it is stored, all parts are, and a part
-/// that is put again after a crash comes twice.
-fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
+/// The origins follow from the rows' identities, or from the row numbers if there is one row for each position.
+/// Otherwise the last part has all origins: when it is stored, all parts are stored, but after a crash in between the
+/// earlier parts are put twice.
+fn with_origins_of_parts(parts: Vec<Batch>) -> Vec<Batch> {
     let count = parts.len();
     let rows: usize = parts.iter().map(Batch::rows).sum();
     let Some(first) = parts.first().filter(|_| count > 1) else { return parts };
@@ -377,8 +375,8 @@ fn with_their_origins(parts: Vec<Batch>) -> Vec<Batch> {
     parts.collect()
 }
 
-/// What durable channels know the positions of a source by: its name, with a number when several
-/// of its ways lead into the same channel, since each brings other events of the same positions.
+/// Returns the scope name of each target, by which channels store the source's positions: the source's name, with a
+/// number if several legs lead into the same channel, since each brings different events of the same positions.
 pub(crate) fn scope_names(component: &str, legs: &[Leg]) -> Vec<Arc<str>> {
     let targets: Vec<_> = legs.iter().flat_map(Leg::targets).collect();
     let names = targets.iter().enumerate().map(|(index, target)| {

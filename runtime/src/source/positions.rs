@@ -1,4 +1,4 @@
-//! Two kinds of progress that must never be mixed: what channels were given, and what is delivered.
+//! Two kinds of positions that must never be mixed: positions given to channels, and delivered positions.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use super::outlet;
 use crate::batch::Partition;
 use crate::routing::Leg;
 
-/// A position through which a partition was given to channels. A channel in memory can still lose what it was
-/// given: reading goes on here, and nothing else follows from it.
+/// A position through which a partition was given to channels. A source goes on reading here. It must not save,
+/// acknowledge or delete anything by it, since a memory channel can still lose the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GivenThrough(u64);
 
-/// A position through which a partition is delivered. Only the core makes one, from acknowledgements; a source
-/// reads back those that it has saved. What a source saves, acknowledges to a peer or deletes follows from these.
+/// A position through which a partition is delivered. Only the core makes one, from acknowledgements; a source reads
+/// back the positions that it has saved. A source saves, acknowledges and deletes by these positions alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeliveredThrough(u64);
 
 impl GivenThrough {
-    /// The position, to read on from.
+    /// The position from which the source goes on reading.
     pub fn position(self) -> u64 {
         self.0
     }
@@ -31,38 +31,38 @@ impl DeliveredThrough {
         DeliveredThrough(position)
     }
 
-    /// Nothing before this position was ever wanted, so that it counts as delivered.
+    /// Makes the position before which the source never wanted events, so that they count as delivered.
     pub fn not_wanted_before(position: u64) -> DeliveredThrough {
         DeliveredThrough(position)
     }
 
-    /// The position, to be stored outside or compared.
+    /// The position, for storing or comparing it.
     pub fn position(self) -> u64 {
         self.0
     }
 }
 
-/// Through which position each partition was given to every channel that a source must put into.
+/// The position through which each partition was given to all required channels of a source.
 ///
-/// A source that has no memory of its own goes on behind these. Empty when one of the channels does
-/// not know positions: then only what was delivered counts.
+/// A source that stores no positions itself goes on after these. Empty if one of the channels does not know positions:
+/// the source then goes on after the delivered positions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Given {
     positions: Option<BTreeMap<Partition, u64>>,
 }
 
 impl Given {
-    /// The position behind which the partition goes on; `None` if it was never put.
+    /// The position after which the partition goes on; `None` if it was never put.
     pub fn through(&self, partition: &Partition) -> Option<GivenThrough> {
         self.positions.as_ref()?.get(partition).copied().map(GivenThrough)
     }
 
-    /// All of them.
+    /// The positions of all partitions.
     pub fn positions(&self) -> impl Iterator<Item = (&Partition, GivenThrough)> {
         self.positions.iter().flatten().map(|(partition, through)| (partition, GivenThrough(*through)))
     }
 
-    /// The least that all channels behind these legs have.
+    /// The smallest positions that the required channels of these legs have.
     pub(super) fn of(component: &str, legs: &[Leg]) -> Given {
         let names = outlet::scope_names(component, legs);
         let targets = legs.iter().flat_map(Leg::targets).zip(names);
@@ -71,8 +71,8 @@ impl Given {
         Given { positions: all.reduce(|one, other| Some(least_of(one?, &other?))).flatten() }
     }
 
-    /// What every channel has before anything was put, which is what earlier processes have delivered: a
-    /// durable channel has just read it from its disk, a volatile one was told what the sinks' ledgers have.
+    /// The positions that the channels have before the first put of this process. Earlier processes have delivered
+    /// them: a durable channel has read them from its disk, a volatile channel was told them from the sinks' ledgers.
     pub(super) fn as_delivered(&self) -> Option<&BTreeMap<Partition, u64>> {
         self.positions.as_ref()
     }
@@ -84,7 +84,7 @@ impl From<BTreeMap<Partition, u64>> for Given {
     }
 }
 
-/// What both have.
+/// Returns the smaller position of each partition that is in both.
 pub(crate) fn least_of(
     one: BTreeMap<Partition, u64>,
     other: &BTreeMap<Partition, u64>,

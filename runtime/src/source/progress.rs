@@ -1,4 +1,4 @@
-//! Which positions of a source are done: the contiguous prefix of what was put.
+//! The progress of a source: the positions through which its puts are delivered without a gap.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,24 +11,24 @@ use crate::batch::{Origins, Partition};
 use crate::observability::meter::Meter;
 use crate::routing::{Acknowledgement, Settle};
 
-/// Positions that are done: everything before them has been delivered.
+/// Positions through which all events are delivered.
 ///
-/// Only the core makes one, and only from acknowledgements, so that a source can't commit
-/// outside what is not yet safe here.
+/// Only the core makes this value, from acknowledgements, so that a source can't commit positions of events that are
+/// not safe yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     positions: BTreeMap<Partition, u64>,
 }
 
 impl Delivered {
-    /// For each partition that moved, the position through which all is done.
+    /// For each partition that moved, the position through which it is delivered.
     pub fn positions(&self) -> impl Iterator<Item = (&Partition, DeliveredThrough)> {
         let positions = self.positions.iter();
         positions.map(|(partition, through)| (partition, DeliveredThrough::new(*through)))
     }
 }
 
-/// Follows the puts of one source: several may be in flight, and they end in any order.
+/// Tracks the puts of one source, of which several may be in flight and end in any order.
 pub(crate) struct Progress {
     state: Mutex<State>,
     changed: Notify,
@@ -38,18 +38,19 @@ pub(crate) struct Progress {
 #[derive(Default)]
 struct State {
     next_put: u64,
-    /// The first put of the source's present run.
+    /// The first put of the source's current run.
     first_of_run: u64,
-    /// Through which position each partition is done, where that is kept.
+    /// The position through which each partition has arrived at all ends, since before the first run; none if sinks
+    /// do not need it.
     settled: Option<BTreeMap<Partition, u64>>,
-    /// Through which position each partition is delivered, since before the first run; where the channels
+    /// The position through which each partition is delivered, since before the first run; none if the channels do not
     /// know positions.
     delivered: Option<BTreeMap<Partition, u64>>,
     /// Puts that are neither done nor failed.
     in_flight: usize,
-    /// What was put of each partition, in order, and is not yet reported as done.
+    /// The puts of each partition, in order, that are not yet reported as delivered.
     pending: HashMap<Partition, VecDeque<Pending>>,
-    /// Moved since the source last asked.
+    /// The positions that moved since the source last took them.
     moved: BTreeMap<Partition, u64>,
     closed: bool,
 }
@@ -62,25 +63,25 @@ struct Pending {
 }
 
 impl Progress {
-    /// The progress of one run of a source.
+    /// Makes the progress of one run of a source.
     pub(crate) fn new(meter: Arc<Meter>) -> Arc<Progress> {
         Arc::new(Progress { state: Mutex::default(), changed: Notify::new(), meter })
     }
 
-    /// Progress that goes on through all runs of a source whose channels know its positions: what an
-    /// earlier run has put is in them, and not put again.
+    /// Makes progress that goes on through all runs of a source whose channels know its positions: they hold the puts
+    /// of earlier runs, which are not put again.
     pub(crate) fn through_runs(meter: Arc<Meter>) -> Arc<Progress> {
         let state = State { settled: Some(BTreeMap::new()), ..State::default() };
         Arc::new(Progress { state: Mutex::new(state), changed: Notify::new(), meter })
     }
 
-    /// Begins with what the ends behind have.
+    /// Sets the positions that all ends of the flow have at the start.
     pub(crate) fn settle_through(&self, positions: BTreeMap<Partition, u64>) {
         self.lock().settled = Some(positions);
     }
 
-    /// Another run begins: what failed of earlier ones is put again, as far as the channels lack it. Gives
-    /// back what is delivered. Before the first run that is what the channels have.
+    /// Begins another run, and returns the delivered positions, which are the positions of the channels before the first
+    /// run. The source puts failed puts of earlier runs again, as far as the channels lack them.
     pub(crate) fn begin_run(&self, given: &Given) -> Delivered {
         let mut state = self.lock();
         state.closed = false;
@@ -95,7 +96,7 @@ impl Progress {
         Delivered { positions }
     }
 
-    /// Through which position each partition is done.
+    /// The position through which each partition has arrived at all ends.
     pub(crate) fn settled(&self) -> BTreeMap<Partition, u64> {
         self.lock().settled.clone().unwrap_or_default()
     }
@@ -104,7 +105,7 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a put of so many events and bytes, with one share to be done.
+    /// Begins a put, and returns its acknowledgement with one share.
     pub(crate) fn begin(self: &Arc<Self>, origins: &Origins, events: usize, bytes: u64) -> Acknowledgement {
         let mut state = self.lock();
         let put = state.next_put;
@@ -130,9 +131,9 @@ impl State {
         self.in_flight -= 1;
         for interval in origins.intervals() {
             let Some(pending) = self.pending.get_mut(&interval.partition) else { continue };
-            if let Ok(place) = pending.binary_search_by_key(&put, |pending| pending.put) {
-                pending[place].done = done;
-                pending[place].failed = !done;
+            if let Ok(index) = pending.binary_search_by_key(&put, |pending| pending.put) {
+                pending[index].done = done;
+                pending[index].failed = !done;
             }
         }
         if done {
@@ -142,8 +143,8 @@ impl State {
         }
     }
 
-    /// A failed put stays in the way of all that its run put after it: nothing behind a loss is ever
-    /// reported as done.
+    /// Moves the partition's position over its finished puts. A failed put blocks the later puts of its run, so that no
+    /// position after a loss is reported as delivered.
     fn advance(&mut self, partition: &Partition) {
         let Some(pending) = self.pending.get_mut(partition) else { return };
         while let Some(first) = pending.pop_front_if(|first| first.done) {
@@ -159,8 +160,8 @@ impl State {
         }
     }
 
-    /// Removes what failed of earlier runs. All that channels have of it is delivered by now, since a
-    /// put fails when the last of its parts is accounted for.
+    /// Removes the failed puts of earlier runs. The parts of them that channels have are delivered by now, since a put
+    /// fails only when its last part is settled.
     fn remove_failed(&mut self) {
         let first_of_run = self.first_of_run;
         for pending in self.pending.values_mut() {
@@ -192,7 +193,7 @@ impl Settle for PutSettle {
     }
 }
 
-/// Tells a source which of its positions are done.
+/// The delivered positions of a source, as they move.
 pub struct Deliveries {
     progress: Arc<Progress>,
 }
@@ -202,10 +203,9 @@ impl Deliveries {
         Deliveries { progress }
     }
 
-    /// Waits until positions have moved, and takes all that have.
+    /// Waits until positions have moved, and takes all moved positions.
     ///
-    /// `None` when the outlet is closed and nothing is under way any more. Dropping the future
-    /// takes nothing.
+    /// Returns `None` when the outlet is closed and no put is in flight. Dropping the future takes nothing.
     pub async fn next(&mut self) -> Option<Delivered> {
         loop {
             let changed = self.progress.changed.notified();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn positions_move_over_the_contiguous_prefix_alone() {
+    async fn positions_move_only_over_puts_without_a_gap() {
         let progress = Progress::new(Arc::default());
         let mut deliveries = Deliveries::new(progress.clone());
         let first = progress.begin(&origins(0, 10), 10, 0);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_behind_a_failed_put_is_reported_as_done() {
+    async fn no_position_after_a_failed_put_is_reported_as_delivered() {
         let progress = Progress::new(Arc::default());
         let mut deliveries = Deliveries::new(progress.clone());
         let first = progress.begin(&origins(0, 10), 10, 0);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn partitions_move_apart() {
+    async fn partitions_move_independently() {
         let progress = Progress::new(Arc::default());
         let mut deliveries = Deliveries::new(progress.clone());
         let interval = |name: &str, after, through| crate::batch::Interval {

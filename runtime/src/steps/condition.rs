@@ -1,4 +1,4 @@
-//! Conditions of steps: which events they are true for. Null is not true.
+//! Conditions of steps: the events for which a condition is true. Null is not true.
 
 use arrow_array::{Array, BooleanArray};
 use arrow_select::filter::prep_null_mask_filter;
@@ -6,27 +6,27 @@ use arrow_select::filter::prep_null_mask_filter;
 use crate::batch::{Batch, BatchError, Column};
 use crate::expressions::{Evaluated, Failures, Program};
 
-/// The events of a batch that a condition is true for.
-pub(super) enum Held {
+/// The events of a batch for which a condition is true.
+pub(super) enum Matching {
     All,
     None,
-    /// Those whose bit is set; without nulls.
+    /// The rows whose bit is set; without nulls.
     Rows(BooleanArray),
 }
 
-/// Asks the condition of each event of the batch. It is true for none for which it fails.
+/// Evaluates the condition for each event of the batch. An event for which it fails does not match.
 ///
 /// # Errors
-/// When the batch is not of the event type that the condition was made for.
-pub(super) fn ask(condition: &Program, batch: &Batch) -> Result<(Held, Failures), BatchError> {
+/// When the batch is not of the event type that the condition was compiled for.
+pub(super) fn matching(condition: &Program, batch: &Batch) -> Result<(Matching, Failures), BatchError> {
     let evaluated = condition.evaluate(batch)?;
     let truths = evaluated.truths()?;
-    let held = match &evaluated.values {
-        Column::Constant(_) if truths.is_valid(0) && truths.value(0) => Held::All,
-        Column::Constant(_) => Held::None,
-        Column::Array(_) if truths.null_count() > 0 => Held::Rows(prep_null_mask_filter(truths)),
-        Column::Array(_) => Held::Rows(truths.clone()),
+    let matching = match &evaluated.values {
+        Column::Constant(_) if truths.is_valid(0) && truths.value(0) => Matching::All,
+        Column::Constant(_) => Matching::None,
+        Column::Array(_) if truths.null_count() > 0 => Matching::Rows(prep_null_mask_filter(truths)),
+        Column::Array(_) => Matching::Rows(truths.clone()),
     };
     let Evaluated { failures, .. } = evaluated;
-    Ok((held, failures))
+    Ok((matching, failures))
 }

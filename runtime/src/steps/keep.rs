@@ -1,6 +1,6 @@
-//! `keep if`: the events for which a condition is true go on.
+//! `keep if`: keeps the events for which a condition is true.
 
-use super::condition::{Held, ask};
+use super::condition::{Matching, matching};
 use super::{Applied, Apply};
 use crate::batch::{Batch, BatchError};
 use crate::expressions::Program;
@@ -9,11 +9,11 @@ pub(super) struct Keep(pub(super) Program);
 
 impl Apply for Keep {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
-        let (held, failures) = ask(&self.0, batch)?;
-        let batch = match held {
-            Held::All => batch.clone(),
-            Held::None => batch.slice(0, 0),
-            Held::Rows(rows) => batch.filter(&rows)?,
+        let (matching, failures) = matching(&self.0, batch)?;
+        let batch = match matching {
+            Matching::All => batch.clone(),
+            Matching::None => batch.slice(0, 0),
+            Matching::Rows(rows) => batch.filter(&rows)?,
         };
         Ok(Applied { batch, failures })
     }

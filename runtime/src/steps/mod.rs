@@ -1,6 +1,6 @@
-//! Steps, compiled once from the plan: each changes a batch on its way, a file for each step.
+//! Steps, compiled once from the plan, each in its own file. A step changes a batch between two components.
 //!
-//! [`Step::compile`] is the one place that knows which steps this version carries out.
+//! Only [`Step::compile`] knows which steps this version supports.
 
 mod condition;
 mod drop;
@@ -15,47 +15,47 @@ use crate::batch::{Batch, BatchError};
 use crate::expressions::{Failures, Functions, NotCarriedOut, Program};
 use crate::observability::meter::Meter;
 
-/// A step that is ready to run.
+/// A compiled step.
 pub(crate) struct Step {
-    /// Its first words, which name it in metrics and messages.
+    /// The step's first words, its name in metrics and messages.
     label: String,
     action: Box<dyn Apply>,
-    /// What becomes of events for which it fails; none if it can't fail.
+    /// The fate of events for which the step fails; none if it can't fail.
     on_failure: Option<OnFailure>,
 }
 
-/// What a step does.
+/// The action of a step.
 trait Apply: Send + Sync {
     /// Applies the step to a batch.
     ///
     /// # Errors
-    /// When the batch is not of the event type that the step was made for.
+    /// When the batch is not of the event type that the step was compiled for.
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError>;
 }
 
-/// What a step has made of a batch.
+/// The result of a step.
 struct Applied {
-    /// The events that go on, without those for which it failed.
+    /// The events after the step, without the events for which it failed.
     batch: Batch,
-    /// The rows of the batch before, for which it failed.
+    /// The rows of the batch before the step for which it failed.
     failures: Failures,
 }
 
-/// A step that failed on a batch: the plan does not fit the events, which is a defect.
+/// The error of a step on a batch: the plan does not fit the events, which is a defect.
 #[derive(Debug, Error)]
 #[error("step `{step}` can't be applied: {error}")]
 pub struct StepError {
     /// The step's first words.
     pub step: String,
-    /// Why.
+    /// The cause.
     pub error: BatchError,
 }
 
 impl Step {
-    /// The step of a plan without [faults](weir_plan::Plan::faults), ready to run, with these functions of the library.
+    /// Compiles a step of a plan without [faults](weir_plan::Plan::faults), with these functions of the library.
     ///
     /// # Errors
-    /// When the step, or a part of it, is not carried out.
+    /// When this version does not support the step, or a part of it.
     pub(crate) fn compile(planned: &PlannedStep, functions: &Functions) -> Result<Step, NotCarriedOut> {
         let PlannedStep { label, action, on_failure, .. } = planned;
         let whole = || NotCarriedOut(format!("the step `{label}`"));
@@ -84,7 +84,7 @@ impl Step {
         }
     }
 
-    /// Applies the step; what it drops is counted in `meter`.
+    /// Applies the step, and counts dropped events in `meter`.
     fn apply(&self, batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
         let failed = |error| StepError { step: self.label.clone(), error };
         let Applied { batch: applied, failures } = self.action.apply(batch).map_err(failed)?;
@@ -93,7 +93,7 @@ impl Step {
                 let what = format!("it can't fail by the plan, and failed for event {row}: {reason}");
                 return Err(failed(BatchError::Arrow(arrow_schema::ArrowError::ComputeError(what))));
             }
-            // They are dropped, since they are not among the events that go on.
+            // `applied` is without the failed events, so they are dropped.
             (Some(OnFailure::Drop | OnFailure::Reject), _) | (None, None) => {}
         }
         let bytes = batch.payload_bytes() - applied.payload_bytes();
@@ -102,7 +102,7 @@ impl Step {
     }
 }
 
-/// Applies steps in their order; what they drop is counted in `meter`.
+/// Applies steps in their order, and counts dropped events in `meter`.
 pub(crate) fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
     let mut batch = batch.clone();
     for step in steps {

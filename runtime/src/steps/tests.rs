@@ -32,7 +32,7 @@ fn is(left: Box<Expression>, right: i64) -> Expression {
     of(DataType::Boolean, Operation::Compare(Comparison::Equal, left, number(right)))
 }
 
-/// Whether 6 / (n - 1), which fails for the first event, is 3: the quotient is a remainder here, which stays whole.
+/// Whether `6 % (n - 1)` is 0, which fails for the first event.
 fn fails_at_1() -> Expression {
     let less = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Subtract, n(), number(1)));
     let rest = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Remainder, number(6), Box::new(less)));
@@ -43,7 +43,7 @@ fn step(action: Action, on_failure: Option<OnFailure>) -> PlannedStep {
     PlannedStep { label: "the step".into(), action, on_failure, event_type: EventTypeId(0) }
 }
 
-/// The bodies that go on, and how many events were counted as dropped.
+/// Applies a step: the bodies of the events after it, and the number of events counted as dropped.
 fn applied(action: Action, on_failure: Option<OnFailure>) -> Result<(Vec<String>, u64), StepError> {
     let compiled = Step::compile(&step(action, on_failure), &Functions::default()).unwrap();
     let meter = Meter::default();
@@ -55,7 +55,7 @@ fn applied(action: Action, on_failure: Option<OnFailure>) -> Result<(Vec<String>
 }
 
 #[test]
-fn a_step_keeps_or_drops_what_its_condition_is_true_for() {
+fn a_step_keeps_or_drops_the_events_for_which_its_condition_is_true() {
     let bodies = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let truth = |value| of(DataType::Boolean, Operation::Literal(Value::Bool(value)));
     for (condition, kept, rest) in [
@@ -70,7 +70,7 @@ fn a_step_keeps_or_drops_what_its_condition_is_true_for() {
     }
 }
 
-/// What fails goes neither way, and is counted.
+/// A failed event is dropped by `keep if` and by `drop if`, and is counted.
 #[test]
 fn an_event_for_which_a_step_fails_is_dropped_where_the_program_says_so() {
     let (keep, drop) = (Action::Keep(fails_at_1()), Action::Drop(fails_at_1()));
@@ -85,7 +85,7 @@ fn a_step_that_can_not_fail_by_the_plan_and_does_is_a_defect() {
 }
 
 #[test]
-fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
+fn a_condition_with_values_of_another_type_is_an_error() {
     for column in ["body", "n"] {
         let claims = of(DataType::Boolean, Operation::Column(column.into()));
         let error = applied(Action::Keep(claims), None).unwrap_err();
@@ -94,7 +94,7 @@ fn a_condition_that_only_claims_to_be_a_truth_is_an_error() {
 }
 
 #[test]
-fn what_is_not_carried_out_is_named() {
+fn an_unsupported_step_is_named() {
     let call = Operation::Call { function: "lower".into(), arguments: Vec::new(), varies: false };
     let call = Action::Drop(of(DataType::Boolean, call));
     for (action, on_failure, what) in [

@@ -1,10 +1,10 @@
-//! What the metrics say of components while they fail and go on.
+//! The metrics of components that fail and are run again.
 
 use super::*;
 use crate::observability::meter::Phase;
 
 #[tokio::test(start_paused = true)]
-async fn the_metrics_say_who_is_in_trouble_and_who_is_not() {
+async fn the_metrics_show_which_component_is_backing_off() {
     let agent = build(&plan(50, &[("failures", 3)])).unwrap();
     let metrics = agent.metrics();
     assert_eq!(metrics.unready().len(), 3, "nothing has started");

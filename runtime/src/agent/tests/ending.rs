@@ -1,4 +1,4 @@
-//! How an agent ends of which something has failed.
+//! The end of an agent of which a component has failed.
 
 use super::starting::small_channel;
 use super::*;
@@ -13,7 +13,7 @@ impl Sink for Stuck {
     }
 }
 
-/// A sink of a channel may learn that it ends, and end, before the failure of the channel is heard of.
+/// A sink may learn that its channel has ended, and end, before the channel's failure is reported.
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_fails_while_the_last_sink_ends_fails_the_agent() {
     fn late(_: &Settings, _: Context) -> Result<Arc<dyn Channel>, Failure> {
@@ -27,8 +27,8 @@ async fn a_channel_that_fails_while_the_last_sink_ends_fails_the_agent() {
     assert_eq!(report.components[1].failure.as_deref(), Some("the store is away"));
 }
 
-/// An agent of which one sink fails for good when it gets events, and another one never ends.
-fn failing_beside_a_stuck_one() -> Agent {
+/// Builds an agent of which one sink fails for good at its first event, and another sink never ends.
+fn agent_with_a_failing_and_a_stuck_sink() -> Agent {
     let mut plan = plan(i64::MAX, &[("failures", 1), ("permanent", 1)]);
     plan.sinks.push(component("other", "stuck", &[]));
     let to_sink = |sink: &str| Branch { optional: false, leg: straight(Route::Sink(sink.into())) };
@@ -38,7 +38,7 @@ fn failing_beside_a_stuck_one() -> Agent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_shortens_the_time_of_a_drain() {
+async fn a_failure_shortens_the_drain() {
     const DRAIN: Duration = Duration::from_secs(3_600);
     for told in [false, true] {
         let stop = Stop::default();
@@ -46,9 +46,9 @@ async fn a_failure_shortens_the_time_of_a_drain() {
             stop.drain.cancel();
         }
         let begin = Instant::now();
-        let (_, ending) = failing_beside_a_stuck_one().run(stop, DRAIN).await;
+        let (_, ending) = agent_with_a_failing_and_a_stuck_sink().run(stop, DRAIN).await;
         match told {
-            // Nothing was taken yet, so nothing has failed: the other one has its time.
+            // No event was read, so the sink has not failed: the stuck sink has the complete drain limit.
             true => assert!(matches!(ending, Ending::Incomplete), "{ending:?}"),
             false => assert!(matches!(ending, Ending::Failed { .. }), "{ending:?}"),
         }
@@ -59,7 +59,7 @@ async fn a_failure_shortens_the_time_of_a_drain() {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_signal_does_not_hide_a_failure() {
-    let agent = failing_beside_a_stuck_one();
+    let agent = agent_with_a_failing_and_a_stuck_sink();
     let (stop, metrics) = (Stop::default(), agent.metrics());
     let running = tokio::spawn(agent.run(stop.clone(), Duration::from_secs(3_600)));
     while metrics.unhealthy().is_empty() {

@@ -1,5 +1,5 @@
-//! Exactly once, whatever stops and fails: whole agents are killed and started again over one store, in one
-//! thread, in virtual time and on a simulated disk.
+//! Exactly-once delivery under crashes and failures: agents are killed and started again with one store, in one thread,
+//! in virtual time and on a simulated disk.
 
 use arrow_array::BooleanArray;
 
@@ -11,12 +11,12 @@ use crate::environment::random::SeededRandom;
 use crate::environment::storage::{Call, Fault, Machine, Moment, SimulatedDisk};
 use crate::sink::Delivery;
 
-/// What outlives the agents: data, and which events they are.
+/// The data that outlives agents, with the identities of its events.
 #[derive(Default)]
 struct Store {
     rows: Vec<Row>,
     settled: BTreeMap<Partition, u64>,
-    /// Events that came although they were there.
+    /// The number of events that were delivered although they were stored.
     repeats: usize,
 }
 
@@ -34,7 +34,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Sets the scene for this seed.
+    /// Makes the scene of this seed, and sets it for this thread.
     fn set(seed: u64) -> Scene {
         let mut random = SeededRandom::new(seed);
         let disk = SimulatedDisk::new(random.next(), u64::MAX);
@@ -56,7 +56,7 @@ fn scene() -> Scene {
     SCENE.with(|scene| scene.lock().unwrap().clone()).expect("the test has set the scene")
 }
 
-/// Two partitions of numbers, each batch from one of them, or from both; fails now and then.
+/// A source of two partitions of numbers, in batches of one or both, which fails at random.
 struct Positions {
     count: u64,
     scene: Scene,
@@ -66,13 +66,13 @@ fn partitions() -> [Partition; 2] {
     [Partition::new("a"), Partition::new("b")]
 }
 
-/// The body of an event; so long that some segments are filled.
+/// The body of an event, long enough to fill several segments of the log.
 fn body(place: usize, number: u64) -> String {
     format!("{}:{number}{}", partitions()[place], " ".repeat(600))
 }
 
 impl Positions {
-    /// Events of both partitions, alternating, at even positions; the odd ones are nothing.
+    /// Makes a batch of events of both partitions. Events have even positions; odd positions have no event.
     fn batch(&self, after: [u64; 2], through: [u64; 2]) -> Result<Batch, Failure> {
         let (mut of, mut positions, mut bodies, mut intervals) = (vec![], vec![], vec![], vec![]);
         for place in 0..2 {
@@ -125,26 +125,26 @@ impl Source for Positions {
     }
 }
 
-/// Passes over what is stored, collects some deliveries, then stores data and identities at once; fails
-/// now and then. Like a file, what it collects is not looked through again.
+/// A sink that skips stored events, collects some deliveries, then stores data and identities atomically; it fails at
+/// random. Like the writer of a file, it does not check collected events again.
 struct Ledger {
     scene: Scene,
 }
 
 impl Ledger {
-    /// What of a delivery is not stored yet.
-    fn lacking(&self, mut delivery: Delivery) -> Delivery {
+    /// Removes the events that are stored from a delivery.
+    fn without_stored(&self, mut delivery: Delivery) -> Delivery {
         let mut store = self.scene.store.lock().unwrap();
         let identities = delivery.batch.identities().expect("each event says which it is");
-        let there = |row: usize| {
+        let is_stored = |row: usize| {
             let partition = &identities.partitions()[identities.partition_of(row)];
             let position = identities.position_of(row);
             store.settled.get(partition).is_some_and(|through| position <= *through)
                 || store.rows.iter().any(|row| (&row.partition, row.position) == (partition, position))
         };
-        let lacking: BooleanArray = (0..delivery.batch.rows()).map(|row| Some(!there(row))).collect();
-        store.repeats += lacking.false_count();
-        delivery.batch = delivery.batch.filter(&lacking).unwrap();
+        let missing: BooleanArray = (0..delivery.batch.rows()).map(|row| Some(!is_stored(row))).collect();
+        store.repeats += missing.false_count();
+        delivery.batch = delivery.batch.filter(&missing).unwrap();
         delivery
     }
 
@@ -175,7 +175,7 @@ impl Sink for Ledger {
         let mut held = Vec::new();
         loop {
             match port.take().await? {
-                Taken::Events(delivery) => held.push(self.lacking(delivery)),
+                Taken::Events(delivery) => held.push(self.without_stored(delivery)),
                 Taken::Pressure => self.store(port, std::mem::take(&mut held)),
                 Taken::End => {
                     self.store(port, held);
@@ -241,8 +241,8 @@ fn exact_plan(channel: &str) -> Plan {
     plan
 }
 
-/// One life of an agent, until it ends or `killed` does.
-async fn live(channel: &str, killed: impl Future<Output = ()>) -> Option<Ending> {
+/// Runs an agent until it ends, or until `killed` is ready.
+async fn run_until(channel: &str, killed: impl Future<Output = ()>) -> Option<Ending> {
     let agent = Agent::build(&exact_plan(channel), &registry(), Arc::new(SystemClock)).unwrap();
     tokio::select! {
         biased;
@@ -251,9 +251,9 @@ async fn live(channel: &str, killed: impl Future<Output = ()>) -> Option<Ending>
     }
 }
 
-/// Lets everything else have so many turns.
-async fn turns_pass(turns: u64) {
-    for _turn in 0..turns {
+/// Yields to the other tasks this often.
+async fn yield_times(count: u64) {
+    for _ in 0..count {
         tokio::task::yield_now().await;
     }
 }
@@ -264,8 +264,9 @@ fn simulate(future: impl Future<Output = ()>) {
     runtime.unwrap().block_on(future);
 }
 
-/// Each event of each partition is there once, in its order. Gives back how many came twice.
-fn judge(scene: &Scene, seed: u64) -> usize {
+/// Checks that each event of each partition is stored once, in order. Returns the number of events that were delivered
+/// twice.
+fn check_store(scene: &Scene, seed: u64) -> usize {
     let store = scene.store.lock().unwrap();
     for (place, name) in partitions().iter().enumerate() {
         let prefix = format!("{name}:");
@@ -277,19 +278,19 @@ fn judge(scene: &Scene, seed: u64) -> usize {
 }
 
 #[test]
-fn every_event_arrives_once_through_memory_whatever_fails() {
+fn every_event_arrives_once_through_memory_when_agents_are_killed_and_components_fail() {
     let mut repeats = 0;
     for seed in 0..300 {
         let scene = Scene::set(seed);
         simulate(async {
-            for _life in 0..4 {
-                let turns = scene.random.lock().unwrap().below(60);
-                live("memory", turns_pass(turns)).await;
+            for _ in 0..4 {
+                let yields = scene.random.lock().unwrap().below(60);
+                run_until("memory", yield_times(yields)).await;
             }
-            let ending = live("memory", std::future::pending()).await;
+            let ending = run_until("memory", std::future::pending()).await;
             assert!(matches!(ending, Some(Ending::Complete)), "seed {seed}: {ending:?}");
         });
-        repeats += judge(&scene, seed);
+        repeats += check_store(&scene, seed);
     }
     assert!(repeats > 0, "nothing came twice, so that nothing was shown");
 }
@@ -301,21 +302,21 @@ async fn crashed(disk: &SimulatedDisk) {
     }
 }
 
-/// An agent's machine crashes at this call to its disk, and once more soon after it has come back; the third
-/// agent goes through. Says whether the first one came so far.
+/// Crashes the machine of an agent at this call to its disk, and that of the next agent soon after its start; the third
+/// agent runs to its end. Returns whether the first agent made the call.
 async fn crash_twice(scene: &Scene, call: u64) -> bool {
     let again = scene.random.lock().unwrap().below(60);
     let mut crashed_at_call = false;
     for skip in [call, again] {
         scene.disk.plan(None, skip, Fault::Crash);
-        live("file", crashed(&scene.disk)).await;
+        run_until("file", crashed(&scene.disk)).await;
         crashed_at_call |= skip == call && scene.disk.has_crashed();
         match scene.one_in(4) {
             true => scene.disk.kill(),
             false => scene.disk.reboot(),
         }
     }
-    let ending = live("file", std::future::pending()).await;
+    let ending = run_until("file", std::future::pending()).await;
     assert!(matches!(ending, Some(Ending::Complete)), "crash at call {call}: {ending:?}");
     crashed_at_call
 }
@@ -329,7 +330,7 @@ fn every_event_arrives_once_through_a_disk_whatever_call_the_machine_crashes_at(
             let scene = Scene::set(seed);
             let mut crashed = false;
             simulate(async { crashed = crash_twice(&scene, call).await });
-            repeats += judge(&scene, seed);
+            repeats += check_store(&scene, seed);
             let calls = scene.disk.calls().into_iter();
             rolls += calls.filter(|(site, _)| site.call == Call::Create).map(|(_, calls)| calls).sum::<u64>();
             if !crashed {
@@ -342,17 +343,17 @@ fn every_event_arrives_once_through_a_disk_whatever_call_the_machine_crashes_at(
     assert!(rolls > 3 * crashes, "{rolls} files made: segments were not rolled over");
 }
 
-/// An agent on a disk that is part of a machine lives until that stops; then it is killed, or the power is lost.
-async fn live_until_it_stops(scene: &Scene, machine: &Machine, step: u64, moment: Moment, power_lost: bool) {
+/// Runs an agent until its machine stops at this step; then the agent is killed, or the power is lost.
+async fn run_until_it_stops(scene: &Scene, machine: &Machine, step: u64, moment: Moment, power_lost: bool) {
     machine.stop_at(step, moment);
     let stopped = async {
         while !machine.is_down() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    live("file", stopped).await;
+    run_until("file", stopped).await;
     machine.stop();
-    turns_pass(10).await;
+    yield_times(10).await;
     match power_lost {
         true => scene.disk.reboot(),
         false => scene.disk.kill(),
@@ -360,7 +361,7 @@ async fn live_until_it_stops(scene: &Scene, machine: &Machine, step: u64, moment
     machine.start();
 }
 
-/// The writes of a superblock behind which segments are removed, in an agent's undisturbed life.
+/// The writes of a superblock after which segments are removed, in a run without faults.
 fn writes_before_removals(machine: &Machine) -> Vec<u64> {
     let steps = machine.changing_steps();
     let of_superblock = |place: &str| place.ends_with(" superblock");
@@ -372,7 +373,7 @@ fn writes_before_removals(machine: &Machine) -> Vec<u64> {
 }
 
 #[test]
-fn what_a_killed_agent_wrote_is_not_built_on_before_it_is_on_disk() {
+fn writes_of_a_killed_agent_are_synced_before_they_are_relied_on() {
     let mut tried = 0;
     for seed in [0, 10] {
         let on_a_machine = || {
@@ -381,37 +382,37 @@ fn what_a_killed_agent_wrote_is_not_built_on_before_it_is_on_disk() {
             (scene, machine)
         };
         let (_, machine) = on_a_machine();
-        simulate(async { drop(live("file", std::future::pending()).await) });
+        simulate(async { drop(run_until("file", std::future::pending()).await) });
         for write in writes_before_removals(&machine) {
             for (second, random) in (0..24).flat_map(|second| (0..4).map(move |random| (second, random))) {
                 let (scene, machine) = on_a_machine();
                 simulate(async {
-                    live_until_it_stops(&scene, &machine, write, Moment::After, false).await;
+                    run_until_it_stops(&scene, &machine, write, Moment::After, false).await;
                     for _ in 0..random {
                         scene.disk.random_below(2);
                     }
-                    live_until_it_stops(&scene, &machine, second, Moment::Before, true).await;
-                    let ending = live("file", std::future::pending()).await;
+                    run_until_it_stops(&scene, &machine, second, Moment::Before, true).await;
+                    let ending = run_until("file", std::future::pending()).await;
                     let complete = matches!(ending, Some(Ending::Complete));
                     assert!(complete, "seed {seed}, {write}, {second}, {random}: {ending:?}");
                 });
-                judge(&scene, seed);
+                check_store(&scene, seed);
                 tried += 1;
             }
         }
     }
-    // How many removals there are depends on the order in which tokio wakes tasks, which no seed decides.
+    // The number of removals depends on the order in which tokio wakes tasks, which does not follow from the seed.
     assert!(tried >= 8 * 24 * 4, "{tried} tries show little");
 }
 
 #[test]
-fn a_channel_can_be_emptied_without_its_sources() {
+fn a_channel_can_be_drained_without_its_sources() {
     let mut emptied = 0;
     for seed in 0..20 {
         let scene = Scene::set(seed);
         simulate(async {
             scene.disk.plan(None, 30 + seed, Fault::Crash);
-            live("file", crashed(&scene.disk)).await;
+            run_until("file", crashed(&scene.disk)).await;
             scene.disk.reboot();
             let before = scene.store.lock().unwrap().rows.len();
             let agent = Agent::build(&exact_plan("file"), &registry(), Arc::new(SystemClock)).unwrap();
@@ -420,9 +421,9 @@ fn a_channel_can_be_emptied_without_its_sources() {
             let put = report.components.iter().map(|component| component.received.events).next();
             assert_eq!(put, Some(0), "no source is read");
             emptied += scene.store.lock().unwrap().rows.len() - before;
-            live("file", std::future::pending()).await;
+            run_until("file", std::future::pending()).await;
         });
-        judge(&scene, seed);
+        check_store(&scene, seed);
     }
     assert!(emptied > 20, "{emptied} events were in the channels");
 }

@@ -1,10 +1,10 @@
-//! Branches that may fail: whatever fails on them, the others go on, and the agent ends in order.
+//! Optional branches: when a component on one fails, the other components go on, and the agent ends in order.
 
 use super::ending::Stuck;
 use super::*;
 use crate::channel::HookedChannel;
 
-/// numbers → buffer → store, and the numbers also into a channel `extra` that may fail, before a sink `broken`.
+/// numbers → buffer → store, and on an optional branch numbers → extra → broken.
 fn with_optional_channel(kind: &str, broken: &[(&str, i64)]) -> Plan {
     let mut plan = plan(1_000, &[]);
     plan.channels.push(component("extra", kind, &[("capacity", 10)]));
@@ -17,7 +17,7 @@ fn with_optional_channel(kind: &str, broken: &[(&str, i64)]) -> Plan {
     plan
 }
 
-/// numbers → buffer → store, and from the buffer also to a sink `broken` that may fail.
+/// numbers → buffer → store, and on an optional branch buffer → broken.
 fn with_optional_sink(count: i64, broken: &[(&str, i64)]) -> Plan {
     let mut plan = plan(count, &[]);
     plan.sinks.push(component("broken", "keeper", broken));
@@ -26,7 +26,7 @@ fn with_optional_sink(count: i64, broken: &[(&str, i64)]) -> Plan {
     plan
 }
 
-/// Runs the plan to its end, and says how the component of this name failed.
+/// Runs the agent to its end, and returns the failure of the component with this name.
 async fn failure_in(agent: Agent, name: &str) -> Option<String> {
     let metrics = agent.metrics();
     let (report, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
@@ -37,7 +37,7 @@ async fn failure_in(agent: Agent, name: &str) -> Option<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_for_good_stops_nobody_else() {
+async fn a_failure_for_good_stops_no_other_component() {
     let broken = [("failures", i64::MAX), ("permanent", 1)];
     for plan in [with_optional_sink(1_000, &broken), with_optional_channel("memory", &broken)] {
         let failure = failure_in(build(&plan).unwrap(), "broken").await;
@@ -49,7 +49,7 @@ async fn a_failure_for_good_stops_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_is_tried_again_keeps_the_agent_from_nothing() {
+async fn the_agent_ends_although_an_optional_sink_is_run_again() {
     for plan in [
         with_optional_sink(1_000, &[("failures", i64::MAX)]),
         with_optional_channel("memory", &[("failures", i64::MAX)]),
@@ -61,14 +61,14 @@ async fn a_sink_that_is_tried_again_keeps_the_agent_from_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_fail_and_holds_events_gets_the_time_of_a_drain() {
-    // All of them fit into the channel, so that none has to make room.
+async fn an_optional_sink_with_events_gets_the_drain_limit() {
+    // All events fit into the channel, so none is skipped.
     let (report, ending) = run(&with_optional_sink(50, &[])).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");
     assert_eq!(delivered_by(&report, ["store", "broken"]), [50, 50]);
 }
 
-/// Has a defect.
+/// A sink with a defect.
 struct Panics;
 
 #[async_trait]
@@ -85,20 +85,20 @@ fn build_with(registry: Registry, kind: &str) -> Agent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_stands_still_has_no_more_than_the_time_of_a_drain() {
+async fn a_stuck_optional_sink_delays_the_end_by_the_drain_limit_at_most() {
     let agent = build_with(registry().sink("stuck", |_, _| Ok(Box::new(Stuck))), "stuck");
     assert_eq!(failure_in(agent, "broken").await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_defect_of_what_may_fail_stops_nobody_else() {
+async fn a_panic_of_an_optional_sink_stops_no_other_component() {
     let agent = build_with(registry().sink("panics", |_, _| Ok(Box::new(Panics))), "panics");
     let failure = failure_in(agent, "broken").await;
     assert!(failure.is_some_and(|failure| failure.contains("panicked")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_defect_of_what_must_not_fail_names_it() {
+async fn a_panic_of_a_required_sink_stops_the_agent_with_its_name() {
     let registry = registry().sink("keeper", |_, _| Ok(Box::new(Panics)));
     let agent = Agent::build(&plan(10, &[]), &registry, Arc::new(SystemClock)).unwrap();
     let (_, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
@@ -118,7 +118,7 @@ fn of_settings(settings: &Settings) -> HookedChannel {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_can_not_be_opened_or_fails_stops_nobody_else() {
+async fn an_optional_channel_that_can_not_be_opened_or_fails_stops_no_other_component() {
     let kinds = || {
         registry()
             .channel("shut", |settings, _| {

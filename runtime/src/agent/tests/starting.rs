@@ -1,4 +1,4 @@
-//! What keeps an agent from starting, and what it waits for.
+//! Failures that prevent the start of an agent, and outages for which it waits.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use super::*;
 use crate::channel::{HookedChannel, Recovered};
 
 thread_local! {
-    /// What the next attempts to open the channel, or to recover the sink, meet.
+    /// The errors of the next attempts to open the channel, or to recover the sink.
     static REFUSALS: RefCell<VecDeque<Errno>> = const { RefCell::new(VecDeque::new()) };
 }
 
@@ -17,7 +17,7 @@ fn refuse(errors: &[Errno]) {
     REFUSALS.with_borrow_mut(|refusals| refusals.extend(errors));
 }
 
-/// The next refusal, if there is one.
+/// Fails with the next refusal, if there is one.
 fn attempt() -> Result<(), Failure> {
     match REFUSALS.with_borrow_mut(VecDeque::pop_front) {
         Some(errno) => Err(Failure::unless_disk_fails(std::io::Error::from(errno))),
@@ -25,7 +25,7 @@ fn attempt() -> Result<(), Failure> {
     }
 }
 
-/// A source of nothing, and a sink that has to recover.
+/// A source without events, and a sink that has to recover.
 struct Trivial;
 
 #[async_trait]
@@ -66,7 +66,7 @@ pub(super) fn small_channel() -> HookedChannel {
     HookedChannel::new(Arc::new(MemoryChannel::new(limits)))
 }
 
-/// An agent with a channel that is refused, and one with a sink that is.
+/// Builds an agent whose channel meets the refusals, and one whose sink does.
 fn agents() -> [(Agent, &'static str); 2] {
     fn hooked(_: &Settings, _: Context) -> Result<Arc<dyn Channel>, Failure> {
         Ok(Arc::new(small_channel().before_open(attempt)))
@@ -80,9 +80,8 @@ fn agents() -> [(Agent, &'static str); 2] {
     [(of_channel, "channel buffer"), (of_sink, "sink store")]
 }
 
-/// What would succeed later is not given up at the start either.
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_waited_for_before_anything_runs() {
+async fn a_start_waits_for_an_outage_to_end() {
     for (agent, component) in agents() {
         refuse(&[Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::MFILE, Errno::IO]);
         let metrics = agent.metrics();
@@ -103,7 +102,7 @@ async fn an_outage_is_waited_for_before_anything_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_the_waiting() {
+async fn a_stop_ends_the_wait_for_an_outage() {
     for at_once in [false, true] {
         for (agent, component) in agents() {
             refuse(&[Errno::NOSPC; 1_000]);
@@ -120,9 +119,9 @@ async fn a_stop_ends_the_waiting() {
     }
 }
 
-/// Whoever starts an agent is looking on, and puts it right.
+/// The operator is present at a start, and can repair the cause.
 #[tokio::test(start_paused = true)]
-async fn what_somebody_has_to_put_right_ends_the_start() {
+async fn an_error_that_needs_a_repair_ends_the_start() {
     for errno in [Errno::ACCESS, Errno::ROFS, Errno::INVAL] {
         for (agent, component) in agents() {
             refuse(&[errno]);

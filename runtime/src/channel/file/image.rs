@@ -28,7 +28,7 @@ use super::fields::{Fields, write_text};
 use super::lives::Lives;
 use super::record::{Kind, RecordHeader};
 use super::segment::{Place, Uuid};
-use crate::batch::{PARTITIONS_MAX, Partition, to_forget};
+use crate::batch::{PARTITIONS_MAX, Partition, partitions_to_forget};
 use crate::channel::{Demand, Incarnation};
 
 /// A reader's first missing put may be at most this far before the newest put that the reader has taken.
@@ -123,7 +123,7 @@ pub(super) fn move_position(positions: &mut Positions, key: (String, Partition),
     let before = positions.get(&key).map_or(0, |position| position.through);
     positions.insert(key, Position { through: to.through.max(before), ..to });
     let moved = positions.iter().map(|(key, position)| (position.moved, key.clone()));
-    let oldest = to_forget(positions.len(), moved);
+    let oldest = partitions_to_forget(positions.len(), moved);
     oldest.iter().for_each(|key| {
         positions.remove(key);
     });

@@ -1,4 +1,4 @@
-//! How old the oldest event of a channel is, from marks that are set now and then.
+//! The age of the oldest event of a channel, estimated from samples of the number of puts.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -8,68 +8,70 @@ use tokio::time::Instant;
 
 use super::lock;
 
-/// Marks are at least so far apart, which is how exact an age is at first.
-const APART_MIN: Duration = Duration::from_millis(100);
-/// With more marks, every second one goes: what stands for long is known less exactly.
-const MARKS_MAX: usize = 1024;
+/// The least time between two samples, and so the precision of an age.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// With more samples, every second one is removed, which halves the precision.
+const SAMPLES_MAX: usize = 1024;
 
-/// Remembers how much had been put when.
+/// Samples of the number of events that had been put at a time.
 ///
-/// Events are taken to leave in the order in which they came, so that the oldest one is as many puts
-/// back as the channel holds. Where sinks commit out of order, it may be older by what was overtaken.
+/// The estimate assumes that events leave in the order of their puts: if a channel holds `n` events, the oldest is the
+/// `n`th from the end. If sinks commit out of order, the oldest event may be older.
 #[derive(Debug, Default)]
 pub(crate) struct Age {
-    marks: Mutex<Marks>,
+    samples: Mutex<Samples>,
 }
 
 #[derive(Debug, Default)]
-struct Marks {
+struct Samples {
+    /// The number of events put so far.
     put: u64,
-    /// As many events had been put before this time, oldest first.
-    marks: VecDeque<(u64, Instant)>,
-    thinned: u32,
+    /// The number of events that had been put before a time, oldest sample first.
+    samples: VecDeque<(u64, Instant)>,
+    /// How often every second sample was removed; each time doubles the least interval.
+    halvings: u32,
 }
 
 impl Age {
-    /// So many events are put now.
+    /// Counts events that are put now.
     pub(crate) fn put(&self, events: usize, now: Instant) {
-        let mut marks = lock(&self.marks);
-        let apart = APART_MIN * 2u32.saturating_pow(marks.thinned);
-        if marks.marks.back().is_none_or(|(_, last)| now.saturating_duration_since(*last) >= apart) {
-            let put = marks.put;
-            marks.marks.push_back((put, now));
-            if marks.marks.len() > MARKS_MAX {
-                marks.thin();
+        let mut state = lock(&self.samples);
+        let interval = INTERVAL_MIN * 2u32.saturating_pow(state.halvings);
+        if state.samples.back().is_none_or(|(_, last)| now.saturating_duration_since(*last) >= interval) {
+            let put = state.put;
+            state.samples.push_back((put, now));
+            if state.samples.len() > SAMPLES_MAX {
+                state.remove_every_second();
             }
         }
-        marks.put += events as u64;
+        state.put += events as u64;
     }
 
-    /// How old the oldest event is, when the channel holds so many; `None` if it holds none.
+    /// Returns the age of the oldest of the `held` events in the channel; `None` if it holds none.
     pub(crate) fn oldest(&self, held: u64, now: Instant) -> Option<Duration> {
-        let mut marks = lock(&self.marks);
-        let gone = marks.put.saturating_sub(held);
-        // The last mark at or before the oldest event says when it came, or a little earlier.
-        let before = marks.marks.partition_point(|(put, _)| *put <= gone);
-        let forgotten = before.saturating_sub(1);
-        marks.marks.drain(..forgotten);
-        if marks.marks.len() < MARKS_MAX / 2 {
-            marks.thinned = 0;
+        let mut state = lock(&self.samples);
+        let gone = state.put.saturating_sub(held);
+        // The last sample at or before the oldest event has the time of its put, or a little earlier.
+        let before = state.samples.partition_point(|(put, _)| *put <= gone);
+        let obsolete = before.saturating_sub(1);
+        state.samples.drain(..obsolete);
+        if state.samples.len() < SAMPLES_MAX / 2 {
+            state.halvings = 0;
         }
-        let (_, since) = marks.marks.front().filter(|_| held > 0)?;
+        let (_, since) = state.samples.front().filter(|_| held > 0)?;
         Some(now.saturating_duration_since(*since))
     }
 }
 
-impl Marks {
-    fn thin(&mut self) {
-        let mut place = 0;
-        // The first one stays, so that no age becomes too small.
-        self.marks.retain(|_| {
-            place += 1;
-            place % 2 == 1
+impl Samples {
+    fn remove_every_second(&mut self) {
+        let mut number = 0;
+        // The first sample stays, so that no age is underestimated.
+        self.samples.retain(|_| {
+            number += 1;
+            number % 2 == 1
         });
-        self.thinned = (self.thinned + 1).min(16);
+        self.halvings = (self.halvings + 1).min(16);
     }
 }
 
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_event_is_as_far_back_as_the_channel_is_full() {
+    async fn the_age_is_of_the_put_that_lies_as_many_events_back_as_the_channel_holds() {
         let (age, begin) = (Age::default(), Instant::now());
         assert_eq!(age.oldest(0, begin), None);
         for second in 0..10 {
@@ -92,13 +94,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn however_long_nothing_leaves_the_marks_are_bounded() {
+    async fn samples_are_bounded_while_no_event_leaves() {
         let (age, begin) = (Age::default(), Instant::now());
         for second in 0..100_000 {
             age.put(1, begin + Duration::from_secs(second));
         }
         let now = begin + Duration::from_secs(100_000);
-        assert!(lock(&age.marks).marks.len() <= MARKS_MAX);
+        assert!(lock(&age.samples).samples.len() <= SAMPLES_MAX);
         assert_eq!(age.oldest(100_000, now), Some(Duration::from_secs(100_000)));
         let half = age.oldest(50_000, now).unwrap().as_secs();
         assert!((50_000..50_000 + 200).contains(&half), "{half}");

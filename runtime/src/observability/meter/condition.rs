@@ -1,33 +1,33 @@
-//! How a component is: what it is doing, and what went wrong last.
+//! The condition of a component: its phase, and its last error.
 
 use std::time::SystemTime;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// What a component is doing.
+/// The phase of a component.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// It is built, or is being opened.
+    /// The component is built, or is being opened.
     #[default]
     Starting,
-    /// It runs.
+    /// The component runs.
     Running,
-    /// It has failed, and is tried again after a while.
+    /// The component has failed, and is run again after a wait.
     BackingOff,
-    /// It has done all that there was to do.
+    /// The component has ended in order.
     Ended,
-    /// It has failed for good.
+    /// The component has failed for good.
     Failed,
 }
 
 impl Phase {
-    /// All of them.
+    /// All phases.
     pub const ALL: [Phase; 5] =
         [Phase::Starting, Phase::Running, Phase::BackingOff, Phase::Ended, Phase::Failed];
 
-    /// In words, as in labels.
+    /// The name of the phase in metric labels.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Starting => "starting",
@@ -39,29 +39,29 @@ impl Phase {
     }
 }
 
-/// What went wrong last.
+/// The last error of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastError {
-    /// What.
+    /// The message.
     pub message: String,
-    /// When.
+    /// The time of the error.
     pub at: SystemTime,
 }
 
-/// How a component is.
+/// The condition of a component.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// What it is doing.
+    /// The phase.
     pub phase: Phase,
-    /// What went wrong last, if anything ever did.
+    /// The last error; none if the component never failed.
     pub last_error: Option<LastError>,
-    /// When it is tried again.
+    /// The time of the next run; none unless the component is backing off.
     pub next_try: Option<Instant>,
 }
 
 impl Condition {
     pub(super) fn enter(&mut self, phase: Phase) {
-        // What has failed for good stays so.
+        // A failure for good is never taken back.
         if self.phase != Phase::Failed {
             self.phase = phase;
             self.next_try = None;

@@ -1,11 +1,11 @@
-//! How long things took: counts by duration, without a lock.
+//! Histograms of durations, without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The upper bounds of the buckets, in seconds; one more holds what took longer.
+/// The upper bounds of the buckets, in seconds. One more bucket holds longer durations.
 pub const BUCKET_BOUNDS_SECONDS: [f64; 16] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0,
 ];
@@ -17,15 +17,15 @@ pub struct Latency {
     sum_micros: AtomicU64,
 }
 
-/// What a [`Latency`] stood at.
+/// The counts of a [`Latency`] at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Latencies {
-    /// How many there were.
+    /// The number of durations.
     pub count: u64,
-    /// How long all of them took.
+    /// The sum of all durations.
     pub sum_seconds: f64,
-    /// How many took so long: no longer than each of [`BUCKET_BOUNDS_SECONDS`] and longer than the
-    /// one before, and last those that took longer than all.
+    /// The number of durations in each bucket: at most its bound in [`BUCKET_BOUNDS_SECONDS`] and more than the bound
+    /// before. The last bucket has the durations above all bounds.
     pub buckets: Vec<u64>,
 }
 
@@ -38,7 +38,7 @@ impl Latency {
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// What it stands at.
+    /// Returns the counts now.
     pub fn read(&self) -> Latencies {
         let buckets: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
         Latencies {

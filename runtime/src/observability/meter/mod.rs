@@ -1,8 +1,7 @@
-//! What each component counts about itself.
+//! Meters: the counts of each component.
 //!
-//! Three measures have a measuring point each: *received* (what a component took in), *processed*
-//! (what came out of its steps) and *delivered* (what is committed behind it). All counting is once
-//! a batch.
+//! Three measures have one measuring point each: *received* (events that came in), *processed* (events that came out of
+//! the steps) and *delivered* (events that are committed). Each is counted once for a batch.
 
 mod age;
 mod condition;
@@ -26,12 +25,12 @@ pub struct Count {
     bytes: AtomicU64,
 }
 
-/// What a [`Count`] stood at.
+/// The value of a [`Count`] at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Reading {
-    /// Events.
+    /// The number of events.
     pub events: u64,
-    /// Bytes of their bodies and fields.
+    /// The bytes of their bodies and fields.
     pub bytes: u64,
 }
 
@@ -41,7 +40,7 @@ impl Count {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What it stands at.
+    /// Returns the value now.
     pub fn read(&self) -> Reading {
         Reading { events: self.events.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
     }
@@ -54,47 +53,48 @@ impl Reading {
     }
 }
 
-/// A number of a component's own that may go up and down, such as how many files are open.
+/// A component's own number that may go up and down, such as the number of open files.
 #[derive(Debug, Clone, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
 impl Gauge {
-    /// Sets it.
+    /// Sets the value.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 }
 
-/// The counts of one component. The core keeps the events; a component adds what only it knows.
+/// The counts of one component. The core counts events; the component adds its own counters, gauges and notes.
 #[derive(Debug)]
 pub struct Meter {
-    /// What came in: read by a source, put into a channel, taken by a sink.
+    /// Events that came in: read by a source, put into a channel, taken by a sink.
     pub received: Count,
-    /// What came out of the steps of a source's or sink's path, once for each way that it went.
+    /// Events that came out of the steps of a source's or sink's path, once for each leg.
     pub processed: Count,
-    /// What is done: acknowledged to a source, taken out of a channel for good, committed by a sink.
+    /// Events that are delivered: acknowledged to a source, removed from a channel, committed by a sink.
     pub delivered: Count,
-    /// How long a source's puts waited for room in all their channels.
+    /// How long a source's puts waited for space in all their channels.
     pub put: Latency,
     /// How long a sink waited for its next events.
     pub take: Latency,
-    /// How long it took from a source's put until its channels had it safe, or from a sink's take
-    /// until it was committed.
+    /// The time from a source's put until its channels had stored the events safely, or from a sink's take until the
+    /// events were committed.
     pub commit: Latency,
     pub(crate) age: Age,
     dropped: Mutex<BTreeMap<String, Reading>>,
-    /// How often the component was started again after a failure.
+    /// The number of restarts after failures.
     restarts: AtomicU64,
     condition: Mutex<Condition>,
-    made: Instant,
-    /// When events last moved here, in microseconds since it was made.
+    created: Instant,
+    /// The time of the last move of events, in microseconds since `created`.
     moved: AtomicU64,
     counters: Mutex<BTreeMap<&'static str, u64>>,
     gauges: Mutex<BTreeMap<&'static str, Gauge>>,
     notes: Mutex<BTreeMap<&'static str, String>>,
-    held_back: AtomicU64,
-    /// When a source had had its first look in its present run.
-    looked: Mutex<Option<Instant>>,
+    /// The number of buffers that hold events which will be emitted without further input.
+    buffered: AtomicU64,
+    /// When a source finished its discovery in the current run.
+    discovered: Mutex<Option<Instant>>,
 }
 
 impl Default for Meter {
@@ -110,24 +110,24 @@ impl Default for Meter {
             dropped: Mutex::default(),
             restarts: AtomicU64::default(),
             condition: Mutex::default(),
-            made: Instant::now(),
+            created: Instant::now(),
             moved: AtomicU64::default(),
             counters: Mutex::default(),
             gauges: Mutex::default(),
             notes: Mutex::default(),
-            held_back: AtomicU64::default(),
-            looked: Mutex::default(),
+            buffered: AtomicU64::default(),
+            discovered: Mutex::default(),
         }
     }
 }
 
-/// What is kept under these locks is changed by single calls that don't panic half-way.
+/// Locks a mutex. Poison is ignored, since each change under these locks is a single call that can't panic half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Meter {
-    /// Adds to a counter of the component's own, such as `files_closed_early`.
+    /// Adds to one of the component's own counters, such as `files_closed_early`.
     pub fn count(&self, counter: &'static str, by: u64) {
         *lock(&self.counters).entry(counter).or_default() += by;
     }
@@ -137,7 +137,7 @@ impl Meter {
         lock(&self.counters).clone()
     }
 
-    /// A gauge of the component's own, such as `files_open`. To be asked for once, and then set.
+    /// Returns one of the component's own gauges, such as `files_open`. Call it once, and keep the gauge.
     pub fn gauge(&self, gauge: &'static str) -> Gauge {
         lock(&self.gauges).entry(gauge).or_default().clone()
     }
@@ -148,36 +148,37 @@ impl Meter {
         gauges.iter().map(|(name, gauge)| (*name, gauge.0.load(Ordering::Relaxed))).collect()
     }
 
-    /// Says in how many places the component holds something back that it will hand on by itself, such as an
-    /// event that waits for further lines. It is not idle before that is 0.
-    pub fn hold_back(&self, places: u64) {
-        self.held_back.store(places, Ordering::Relaxed);
+    /// Sets the number of buffers that hold events which the component will emit without further input, such as an event
+    /// that waits for further lines. The agent is not idle before the number is 0.
+    pub fn set_buffered(&self, buffers: u64) {
+        self.buffered.store(buffers, Ordering::Relaxed);
     }
 
-    /// Whether it holds something back.
-    pub(crate) fn holds_back(&self) -> bool {
-        self.held_back.load(Ordering::Relaxed) > 0
+    /// Whether a buffer holds events.
+    pub(crate) fn has_buffered(&self) -> bool {
+        self.buffered.load(Ordering::Relaxed) > 0
     }
 
-    /// Says that a source has had its first look in this run: at its directories, at what its group has given it, or that it
-    /// listens. Each source has to say so, since an agent is not idle before. Further calls change nothing.
-    pub fn has_looked(&self) {
-        lock(&self.looked).get_or_insert_with(Instant::now);
+    /// Reports that a source has discovered its inputs in this run: it has read its directories, knows its assigned
+    /// partitions, or listens. Every source has to call it, since an agent is not idle before. Further calls in the same
+    /// run change nothing.
+    pub fn finish_discovery(&self) {
+        lock(&self.discovered).get_or_insert_with(Instant::now);
     }
 
-    /// When a source had had its first look in its present run; none before that.
-    pub(crate) fn looked(&self) -> Option<Instant> {
-        *lock(&self.looked)
+    /// When a source finished its discovery in the current run; none before.
+    pub(crate) fn discovered(&self) -> Option<Instant> {
+        *lock(&self.discovered)
     }
 
-    /// A source begins a run.
+    /// Begins another run of a source.
     pub(crate) fn begin_run(&self) {
-        *lock(&self.looked) = None;
+        *lock(&self.discovered) = None;
         self.enter(Phase::Running);
     }
 
-    /// Leaves a line for the closing report, such as `("wrote", "24 files under /lake")`; a
-    /// later note with the same key takes its place.
+    /// Adds a line to the closing report, such as `("wrote", "24 files under /lake")`. It replaces the note with the same
+    /// key.
     pub fn note(&self, key: &'static str, text: impl Into<String>) {
         lock(&self.notes).insert(key, text.into());
     }
@@ -187,7 +188,7 @@ impl Meter {
         lock(&self.notes).clone()
     }
 
-    /// What a step has dropped on purpose.
+    /// Counts events that a step, or a full channel, has dropped on purpose.
     pub(crate) fn drop_events(&self, step: &str, events: usize, bytes: u64) {
         if events == 0 {
             return;
@@ -199,12 +200,12 @@ impl Meter {
         }
     }
 
-    /// What each step of the component's path has dropped on purpose, by its first words.
+    /// The events that each step of the component's path has dropped on purpose, by the step's first words.
     pub fn dropped_by_step(&self) -> BTreeMap<String, Reading> {
         lock(&self.dropped).clone()
     }
 
-    /// What the steps of the component's path have dropped on purpose.
+    /// The events that all steps of the component's path have dropped on purpose.
     pub fn dropped(&self) -> Reading {
         let dropped = lock(&self.dropped);
         dropped.values().fold(Reading::default(), |sum, reading| Reading {
@@ -213,12 +214,12 @@ impl Meter {
         })
     }
 
-    /// How often the component was started again after a failure.
+    /// The number of restarts after failures.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// How the component is.
+    /// The component's phase and last error.
     pub fn condition(&self) -> Condition {
         lock(&self.condition).clone()
     }
@@ -227,7 +228,7 @@ impl Meter {
         lock(&self.condition).enter(phase);
     }
 
-    /// It has failed, and is tried again at this time; never again without one.
+    /// Records a failure. The component is run again at `next_try`, or never without it.
     pub(crate) fn failed(&self, error: String, next_try: Option<Instant>) {
         if next_try.is_some() {
             self.restarts.fetch_add(1, Ordering::Relaxed);
@@ -235,14 +236,14 @@ impl Meter {
         lock(&self.condition).fail(error, next_try);
     }
 
-    /// Events move here, now.
+    /// Records that events move now.
     pub(crate) fn touch(&self, now: Instant) {
-        let micros = now.saturating_duration_since(self.made).as_micros();
+        let micros = now.saturating_duration_since(self.created).as_micros();
         self.moved.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// When events last moved here; when it was made, if they never did.
+    /// When events last moved; when the meter was created, if they never did.
     pub(crate) fn last_moved(&self) -> Instant {
-        self.made + std::time::Duration::from_micros(self.moved.load(Ordering::Relaxed))
+        self.created + std::time::Duration::from_micros(self.moved.load(Ordering::Relaxed))
     }
 }

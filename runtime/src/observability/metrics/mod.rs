@@ -1,6 +1,6 @@
-//! What an agent shows of itself while it runs: all measures of all components, at one moment.
+//! The metrics of an agent: the measures of all components at one moment.
 //!
-//! Nothing here is on the way of an event: who asks reads what the components count anyway.
+//! Reading metrics slows no event down, since components count in their meters anyway.
 
 mod prometheus;
 mod server;
@@ -21,32 +21,32 @@ use crate::observability::meter::{Latencies, Meter, Phase, Reading};
 
 pub use server::Server;
 
-/// A component, and where its numbers are.
+/// A component with its meter.
 pub(crate) struct Measured {
     pub(crate) role: Role,
     pub(crate) name: Arc<str>,
     pub(crate) kind: String,
     pub(crate) flows: Vec<String>,
     pub(crate) meter: Arc<Meter>,
-    /// Whether the agent goes on without it.
+    /// Whether the agent goes on without the component.
     pub(crate) optional: bool,
-    /// A channel itself.
+    /// The channel, if the component is one.
     pub(crate) channel: Option<Arc<dyn Channel>>,
 }
 
-/// What the whole agent is doing.
+/// The stage of an agent's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Channels are being opened.
+    /// Channels are being opened, and sinks recover.
     Starting,
-    /// It runs.
+    /// Sources and sinks run.
     Running,
-    /// It drains, or has ended.
+    /// The agent drains its channels, or has ended.
     Stopping,
 }
 
-/// Reads the measures of an agent, before, while and after it runs. Clones read the same agent.
+/// Reads the measures of an agent before, during and after its run. Clones read the same agent.
 #[derive(Clone)]
 pub struct Metrics {
     inner: Arc<Inner>,
@@ -58,7 +58,7 @@ struct Inner {
     stage: AtomicU8,
     begun: Instant,
     started_at: SystemTime,
-    /// Once the run is over: how long it took.
+    /// The duration of the run, once it is over.
     took: Mutex<Option<Duration>>,
 }
 
@@ -67,89 +67,89 @@ struct Inner {
 pub struct Snapshot {
     /// The program's name.
     pub program: Arc<str>,
-    /// What the agent is doing.
+    /// The stage of the run.
     pub stage: Stage,
-    /// Which version of Weir runs it.
+    /// The version of Weir.
     pub version: &'static str,
-    /// When it was started, in seconds since 1970.
+    /// When the agent was started, in seconds since 1970.
     pub started_at_seconds: f64,
-    /// How long it has run.
+    /// How long the agent has run.
     pub uptime_seconds: f64,
     /// The file descriptors of the process.
     pub descriptors: DescriptorCounts,
-    /// Its components: sources, channels, sinks.
+    /// The components: sources, channels, then sinks.
     pub components: Vec<ComponentSnapshot>,
 }
 
 /// The measures of one component.
 #[derive(Debug, Clone, Serialize)]
 pub struct ComponentSnapshot {
-    /// What it is for.
+    /// The component's role.
     pub role: Role,
-    /// Its name.
+    /// The component's name.
     pub name: Arc<str>,
-    /// Which of the library's components it is.
+    /// The component's kind in the library.
     pub kind: String,
-    /// The flows that it is part of.
+    /// The flows through the component.
     pub flows: Vec<String>,
-    /// Whether the agent goes on without it.
+    /// Whether the agent goes on without the component.
     pub optional: bool,
-    /// What it is doing.
+    /// The component's phase.
     pub phase: Phase,
-    /// How often it was started again.
+    /// The number of restarts after failures.
     pub restarts: u64,
-    /// What went wrong last.
+    /// The last error; none if the component never failed.
     pub last_error: Option<ErrorSnapshot>,
-    /// How long until it is tried again.
+    /// How long until the component is run again; none unless it is backing off.
     pub next_try_seconds: Option<f64>,
-    /// What came in: read by a source, put into a channel, taken by a sink.
+    /// Events that came in: read by a source, put into a channel, taken by a sink.
     pub received: Reading,
-    /// What came out of its steps, once for each way that it went; a channel has none.
+    /// Events that came out of the steps, once for each leg; 0 for a channel.
     pub processed: Reading,
-    /// What is done: acknowledged to a source, taken out of a channel for good, committed by a sink.
+    /// Events that are delivered: acknowledged to a source, removed from a channel, committed by a sink.
     pub delivered: Reading,
-    /// What its steps dropped on purpose.
+    /// Events that the steps dropped on purpose.
     pub dropped: Reading,
-    /// The same, by the first words of the step.
+    /// The same events, by the first words of the step.
     pub dropped_by_step: BTreeMap<String, Reading>,
-    /// How full a channel is.
+    /// The fill of a channel; none for other components.
     pub channel: Option<ChannelSnapshot>,
-    /// How long a source's puts waited for room.
+    /// How long a source's puts waited for space.
     pub put: Latencies,
     /// How long a sink waited for its next events.
     pub take: Latencies,
-    /// How long events were under way: from a source's put until its channels had them safe, or
-    /// from a sink's take until they were committed.
+    /// The time from a source's put until its channels had stored the events safely, or from a sink's take until the
+    /// events were committed.
     pub commit: Latencies,
-    /// What only the component itself counts.
+    /// The component's own counters.
     pub counters: BTreeMap<&'static str, u64>,
-    /// What of it goes up and down.
+    /// The component's own gauges.
     pub gauges: BTreeMap<&'static str, u64>,
-    /// What it says about itself.
+    /// The component's notes.
     pub notes: BTreeMap<&'static str, String>,
 }
 
-/// What went wrong, and when.
+/// An error and its time.
 #[derive(Debug, Clone, Serialize)]
 pub struct ErrorSnapshot {
-    /// What.
+    /// The message.
     pub message: String,
-    /// When, in seconds since 1970.
+    /// The time, in seconds since 1970.
     pub at_seconds: f64,
 }
 
-/// How full a channel is.
+/// The fill of a channel.
 #[derive(Debug, Clone, Serialize)]
 pub struct ChannelSnapshot {
-    /// What it holds, leased events included.
+    /// The events that it holds, leased events included.
     pub events: u64,
-    /// In bytes, as it counts them against its bound.
+    /// The bytes of these events, as the channel counts them against its bound.
     pub bytes: u64,
     /// The most events that it holds.
     pub events_max: u64,
     /// The most bytes that it holds.
     pub bytes_max: u64,
-    /// How old its oldest event is; events from before the start count from the start.
+    /// The age of the oldest event; the age of events from earlier runs is measured from the start.
     pub oldest_seconds: Option<f64>,
 }
 
@@ -176,7 +176,7 @@ impl Metrics {
         self.inner.stage.fetch_max(stage, Ordering::Relaxed);
     }
 
-    /// A component can't go on, which its own task may not have noted.
+    /// Records that a component has failed for good, in case its own task has not.
     pub(crate) fn note_failure(&self, component: &str, failure: &Failure) {
         let named = self.inner.components.iter().find(|measured| &*measured.name == component);
         if let Some(Measured { meter, .. }) = named {
@@ -184,7 +184,7 @@ impl Metrics {
         }
     }
 
-    /// The run is over.
+    /// Records the end of the run.
     pub(crate) fn end(&self) {
         self.enter(Stage::Stopping);
         self.took().get_or_insert(self.inner.begun.elapsed());
@@ -221,8 +221,8 @@ impl Metrics {
         }
     }
 
-    /// What keeps the agent from being ready: that all channels are open, and that all sources and
-    /// sinks run or have ended in order, those that may fail left aside. Nothing, when it is ready.
+    /// Returns the reasons why the agent is not ready, none if it is. An agent is ready when all required channels are
+    /// open, and all required sources and sinks run or have ended in order.
     pub fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.stage() == Stage::Stopping {
@@ -243,7 +243,7 @@ impl Metrics {
         reasons
     }
 
-    /// What has failed for good, and may not. Nothing, while the agent is healthy.
+    /// Returns the required components that have failed for good, none if the agent is healthy.
     pub fn unhealthy(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         for Measured { role, name, meter, .. } in self.inner.required() {
@@ -256,16 +256,16 @@ impl Metrics {
         reasons
     }
 
-    /// Waits until nothing has moved for so long, and nothing could: each source has had its first look, no component has
-    /// failed and waits for its next try or holds something back, and no channel holds an event that a sink has not taken. What sinks
-    /// hold (in open files, say) they have: a drain commits it. What is optional keeps nothing waiting.
+    /// Waits until the agent is idle: no event has moved for `quiet`, each source has finished its discovery, no component
+    /// is backing off or has buffered events, and sinks have taken all events from the channels. Events that sinks hold,
+    /// such as in open files, do not count: a drain commits them. Optional components are ignored.
     pub async fn idle(&self, quiet: Duration) {
         loop {
             let now = Instant::now();
             let moved = self.inner.components.iter().map(|measured| measured.meter.last_moved()).max();
-            // What a first look has found is moved behind it.
-            let looked = self.inner.required().filter_map(|measured| measured.meter.looked()).max();
-            let since = moved.max(looked).unwrap_or(now).max(self.inner.begun);
+            // Events that a discovery has found move after it.
+            let discovered = self.inner.required().filter_map(|measured| measured.meter.discovered()).max();
+            let since = moved.max(discovered).unwrap_or(now).max(self.inner.begun);
             let due = since + quiet;
             if due > now {
                 sleep_until(due).await;
@@ -280,21 +280,23 @@ impl Metrics {
 }
 
 impl Inner {
-    /// The components that the agent can't go on without.
+    /// The components that are not optional.
     fn required(&self) -> impl Iterator<Item = &Measured> {
         self.components.iter().filter(|measured| !measured.optional)
     }
 }
 
 impl Measured {
-    /// Whether something is still to come although nothing moves.
+    /// Whether events may still move although none moves now.
     fn is_busy(&self) -> bool {
         let waits = match self.meter.condition().phase {
             Phase::Starting | Phase::BackingOff => true,
-            Phase::Running => self.role == Role::Source && self.meter.looked().is_none(),
+            Phase::Running => self.role == Role::Source && self.meter.discovered().is_none(),
             Phase::Ended | Phase::Failed => false,
         };
-        waits || self.meter.holds_back() || self.channel.as_ref().is_some_and(|channel| channel.has_unread())
+        waits
+            || self.meter.has_buffered()
+            || self.channel.as_ref().is_some_and(|channel| channel.has_unread())
     }
 
     fn read(&self, now: Instant) -> ComponentSnapshot {

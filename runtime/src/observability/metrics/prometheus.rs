@@ -1,4 +1,4 @@
-//! The measures as text that Prometheus reads, in the OpenMetrics format.
+//! Formats metrics for Prometheus, in the OpenMetrics text format.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,18 +14,18 @@ use crate::agent::Role;
 use crate::environment::descriptors::DescriptorCounts;
 use crate::observability::meter::{BUCKET_BOUNDS_SECONDS, Latencies, Phase, Reading};
 
-/// What it is called when it is sent.
+/// The content type of the format.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 type NoLabels = [(&'static str, &'static str); 0];
 
-/// The measures as text.
+/// Formats a snapshot as text.
 pub(super) fn text(snapshot: Snapshot) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Measures(snapshot)));
     let mut text = String::new();
-    // Writing into a text can't fail.
+    // Writing to a `String` can't fail.
     encode(&mut text, &registry).unwrap_or_default();
     text
 }
@@ -46,8 +46,8 @@ impl Collector for Measures {
     }
 }
 
-/// A metric of one component: what to show of it, if it has it.
-type Shown<'a, Value> = &'a dyn Fn(&ComponentSnapshot) -> Option<Value>;
+/// Returns the value of a metric for a component; none if the component does not have the metric.
+type ValueOf<'a, Value> = &'a dyn Fn(&ComponentSnapshot) -> Option<Value>;
 
 impl Measures {
     fn labels(&self, component: &ComponentSnapshot) -> Labels {
@@ -64,7 +64,7 @@ impl Measures {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         (name, help): (&str, &str),
-        value: Shown<'_, u64>,
+        value: ValueOf<'_, u64>,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for component in &self.0.components {
@@ -79,7 +79,7 @@ impl Measures {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         (name, help): (&str, &str),
-        value: Shown<'_, f64>,
+        value: ValueOf<'_, f64>,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for component in &self.0.components {
@@ -114,7 +114,7 @@ impl Measures {
         Ok(())
     }
 
-    /// The file descriptors of the process, and which of its components have them.
+    /// The file descriptors of the process, and the descriptors that components have taken, by purpose.
     fn descriptors(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let DescriptorCounts { limit, open, source_files, connections, sink_files } = self.0.descriptors;
         let labels: Labels = vec![("program", self.0.program.to_string())];
@@ -253,7 +253,7 @@ impl Measures {
         self.gauge(encoder, ("weir_next_try_seconds", help), &|component| component.next_try_seconds)
     }
 
-    /// What only single components count, each under a name of its own.
+    /// The components' own counters and gauges, each as its own metric.
     fn own(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let components = || self.0.components.iter();
         let counters: BTreeSet<&'static str> =

@@ -1,4 +1,4 @@
-//! The measures over HTTP. Whoever asks slowly, at length, or in another protocol is cut off.
+//! Serves the metrics over HTTP. Clients that are slow, send long requests or speak another protocol are disconnected.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,16 +21,16 @@ use tokio::time::{sleep, timeout};
 
 use super::{Metrics, prometheus};
 
-/// So many connections are open at once. For one more, the one that has been silent for longest is closed, so that
-/// whoever asks is answered at once.
+/// The most connections that are open at once. For one more, the oldest connection without a request is closed, so that
+/// every request is answered at once.
 const CONNECTIONS_MAX: usize = 32;
-/// A request's headers take at most this much.
+/// The most bytes of a request's headers.
 const HEADER_BYTES_MAX: usize = 16 << 10;
-/// They arrive within this time.
+/// The time within which a request's headers have to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// And the answer is read within this time.
+/// The time within which the response has to be read.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long it waits when the system has no more descriptors.
+/// How long the server waits before it accepts again after an error, such as a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers `GET /metrics`, `/metrics.json`, `/health` and `/ready`.
@@ -39,84 +39,84 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the port. Requests wait until the server runs.
+    /// Binds the address. Requests wait until the server runs.
     ///
     /// # Errors
-    /// When it is in use, or not this machine's.
+    /// When the address is in use, or is not an address of this machine.
     pub fn bind(address: SocketAddr) -> io::Result<Server> {
         let listener = StdListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok(Server { listener })
     }
 
-    /// Where it listens; a port of 0 was replaced by a free one.
+    /// The address on which the server listens; port 0 is replaced by the chosen port.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system does not return the address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Answers until it is dropped.
+    /// Answers requests until the future is dropped.
     ///
     /// # Errors
-    /// When the port can't be listened to.
+    /// When the system can't listen on the address.
     pub async fn run(self, metrics: Metrics) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        let mut guests = Guests::default();
+        let mut connections = Connections::default();
         loop {
-            // A connection that is gone already is no reason to stop, nor is a lack of descriptors.
+            // Neither an aborted connection nor a lack of descriptors stops the server.
             let Ok((stream, _)) = listener.accept().await else {
-                guests.dismiss_one();
+                connections.close_one();
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            guests.make_room();
-            let (metrics, has_asked) = (metrics.clone(), Arc::new(AtomicBool::new(false)));
-            let task = tokio::spawn(serve(stream, metrics, has_asked.clone())).abort_handle();
-            guests.0.push(Guest { task, has_asked });
+            connections.free_slot();
+            let (metrics, has_request) = (metrics.clone(), Arc::new(AtomicBool::new(false)));
+            let task = tokio::spawn(serve(stream, metrics, has_request.clone())).abort_handle();
+            connections.0.push(Connection { task, has_request });
         }
     }
 }
 
-/// The connections that are open, the oldest first.
+/// The open connections, oldest first.
 #[derive(Default)]
-struct Guests(Vec<Guest>);
+struct Connections(Vec<Connection>);
 
-struct Guest {
+struct Connection {
     task: AbortHandle,
-    /// Its request has come.
-    has_asked: Arc<AtomicBool>,
+    /// Whether a request has arrived.
+    has_request: Arc<AtomicBool>,
 }
 
-impl Guests {
-    /// Makes room for one more.
-    fn make_room(&mut self) {
-        self.0.retain(|guest| !guest.task.is_finished());
+impl Connections {
+    /// Closes one connection if no further one may be opened.
+    fn free_slot(&mut self) {
+        self.0.retain(|connection| !connection.task.is_finished());
         if self.0.len() >= CONNECTIONS_MAX {
-            self.dismiss_one();
+            self.close_one();
         }
     }
 
-    /// Closes the oldest connection on which no request has come; if there is none, the oldest.
-    fn dismiss_one(&mut self) {
-        let silent = self.0.iter().position(|guest| !guest.has_asked.load(Ordering::Relaxed));
+    /// Closes the oldest connection without a request, or else the oldest connection.
+    fn close_one(&mut self) {
+        let silent = self.0.iter().position(|connection| !connection.has_request.load(Ordering::Relaxed));
         if !self.0.is_empty() {
             self.0.remove(silent.unwrap_or(0)).task.abort();
         }
     }
 }
 
-impl Drop for Guests {
+impl Drop for Connections {
     fn drop(&mut self) {
-        self.0.iter().for_each(|guest| guest.task.abort());
+        self.0.iter().for_each(|connection| connection.task.abort());
     }
 }
 
-/// One request and its answer.
-async fn serve(stream: TcpStream, metrics: Metrics, has_asked: Arc<AtomicBool>) {
+/// Answers the one request of a connection.
+async fn serve(stream: TcpStream, metrics: Metrics, has_request: Arc<AtomicBool>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        has_asked.store(true, Ordering::Relaxed);
+        has_request.store(true, Ordering::Relaxed);
         let answer = answer(&request, &metrics);
         async move { Ok::<_, Infallible>(answer) }
     });
@@ -126,7 +126,7 @@ async fn serve(stream: TcpStream, metrics: Metrics, has_asked: Arc<AtomicBool>) 
         .max_buf_size(HEADER_BYTES_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // Whatever went wrong with it is the other side's.
+    // An error on a connection concerns only the client.
     let _: Result<Result<(), hyper::Error>, _> = timeout(CONNECTION_TIMEOUT, connection).await;
 }
 
@@ -152,10 +152,10 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     }
 }
 
-/// The good word, or why not, a line for each reason.
-fn verdict(good: &str, reasons: Vec<String>) -> Response<Full<Bytes>> {
+/// Responds with `ok_text`, or with status 503 and the reasons against it, one on each line.
+fn verdict(ok_text: &str, reasons: Vec<String>) -> Response<Full<Bytes>> {
     let (status, text) = match reasons.is_empty() {
-        true => (StatusCode::OK, good.to_owned()),
+        true => (StatusCode::OK, ok_text.to_owned()),
         false => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n")),
     };
     respond(status, "text/plain; charset=utf-8", text + "\n")

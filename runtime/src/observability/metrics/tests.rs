@@ -1,4 +1,4 @@
-//! What is shown of an agent, over HTTP and to those who wait for it to be idle.
+//! Tests of the metrics over HTTP, and of waiting for an idle agent.
 
 use std::net::SocketAddr;
 
@@ -36,7 +36,7 @@ fn scene() -> Scene {
         meter
     };
     let (source, buffer, sink) = (meter(), meter(), meter());
-    source.has_looked();
+    source.finish_discovery();
     let measured = |role, name: &str, meter: &Arc<Meter>, channel| Measured {
         role,
         name: name.into(),
@@ -81,10 +81,10 @@ impl Scene {
     }
 }
 
-/// Sends some bytes and reads until the other side ends the connection.
+/// Sends bytes, and reads until the server closes the connection.
 async fn exchange(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // It may refuse before it has read everything, and reset the connection.
+    // The server may refuse before it has read the complete request, and reset the connection.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -142,7 +142,7 @@ async fn measures_are_text_for_prometheus_and_json() {
 }
 
 #[tokio::test]
-async fn health_and_readiness_name_what_is_in_the_way() {
+async fn health_and_readiness_name_the_components_that_fail() {
     let scene = scene();
     let address = scene.serve().await;
     let body = async |path: &str| {
@@ -167,7 +167,7 @@ async fn health_and_readiness_name_what_is_in_the_way() {
 }
 
 #[tokio::test]
-async fn what_is_asked_wrongly_is_answered_and_ended() {
+async fn wrong_requests_are_answered_and_their_connections_closed() {
     let scene = scene();
     let address = scene.serve().await;
     let status = async |request: &[u8]| exchange(address, request).await.get(9..12).map(str::to_owned);
@@ -182,7 +182,7 @@ async fn what_is_asked_wrongly_is_answered_and_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_ask_slowly_hold_nobody_up_for_long() {
+async fn slow_requests_do_not_delay_other_clients() {
     let scene = scene();
     let address = scene.serve().await;
     let mut slow = Vec::new();
@@ -192,7 +192,7 @@ async fn those_who_ask_slowly_hold_nobody_up_for_long() {
         slow.push(stream);
     }
     assert!(get(address, "/health").await.ends_with("healthy\n"));
-    // Each was sent away, some with an answer.
+    // Each connection was closed, some after an answer.
     for mut stream in slow {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }
@@ -206,7 +206,7 @@ fn a_port_in_use_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_idle_when_nothing_has_moved_for_so_long() {
+async fn an_agent_is_idle_when_no_event_has_moved_for_the_time() {
     let begin = Instant::now();
     let scene = scene();
     let quiet = Duration::from_secs(5);
@@ -225,14 +225,14 @@ async fn an_agent_is_idle_when_nothing_has_moved_for_so_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_with_events_that_nobody_has_taken_is_not_idle() {
+async fn an_agent_with_events_that_no_sink_has_taken_is_not_idle() {
     let mut scene = scene();
     let quiet = Duration::from_secs(1);
     scene.put(1).await;
     let long = Duration::from_secs(3600);
     assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_err());
     let Taken::Events(lease) = scene.reader.take().await else { panic!("there is an event") };
-    // A sink has it, in an open file perhaps: only the end makes it commit.
+    // The sink holds the event, as in an open file, which it commits at the end.
     assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_ok());
     drop(lease);
     assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_err(), "it was given back");
@@ -260,16 +260,16 @@ async fn silent_connections_do_not_delay_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_idle_only_a_while_after_the_first_look_of_each_source() {
+async fn an_agent_is_idle_only_after_the_discovery_of_each_source() {
     let (begin, quiet) = (Instant::now(), Duration::from_secs(1));
     let scene = scene();
     scene.source.begin_run();
     let source = scene.source.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(100)).await;
-        source.has_looked();
+        source.finish_discovery();
         tokio::time::sleep(Duration::from_millis(500)).await;
-        source.has_looked();
+        source.finish_discovery();
     });
     scene.metrics.idle(quiet).await;
     assert_eq!(begin.elapsed(), Duration::from_secs(101), "the second call changes nothing");
@@ -284,12 +284,12 @@ async fn an_agent_is_idle_only_a_while_after_the_first_look_of_each_source() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_whose_source_holds_something_back_is_not_idle() {
+async fn an_agent_whose_source_has_buffered_events_is_not_idle() {
     let scene = scene();
     let quiet = Duration::from_secs(1);
-    scene.source.hold_back(1);
+    scene.source.set_buffered(1);
     let long = Duration::from_secs(3600);
     assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_err());
-    scene.source.hold_back(0);
+    scene.source.set_buffered(0);
     assert!(tokio::time::timeout(long, scene.metrics.idle(quiet)).await.is_ok());
 }

@@ -10,19 +10,19 @@ use weir_plan::{
 use super::*;
 use crate::batch::{Identities, Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
-use crate::routing::{Compiled, Target};
+use crate::routing::{CompiledLeg, Target};
 use crate::source::{Connection, Deliveries, SourcePort};
 
 fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
     Limits { capacity: 10, transaction_capacity, byte_capacity, keep_alive: Duration::from_secs(3) }
 }
 
-/// An outlet into one channel for each of the limits.
+/// Makes an outlet into one channel for each of the limits.
 fn outlet(limits: &[Limits]) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
     outlet_into(limits.iter().map(|limits| MemoryChannel::new(*limits)), Arc::default())
 }
 
-/// An outlet into channels that share a meter.
+/// Makes an outlet into channels that share a meter.
 fn outlet_into(
     channels: impl Iterator<Item = MemoryChannel>,
     channel_meter: Arc<Meter>,
@@ -50,7 +50,7 @@ fn outlet_into(
         progress: None,
         wants_identities: false,
         workers: Workers::none(),
-        invitation: crate::source::Farewell::new().invitation(),
+        shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
     let (port, _) = SourcePort::new(&connection, CancellationToken::new());
     (port.outlet, port.deliveries, readers, meter)
@@ -79,7 +79,7 @@ async fn delivered(deliveries: &mut Deliveries) -> u64 {
 }
 
 #[tokio::test]
-async fn a_batch_larger_than_a_transaction_is_put_in_parts_and_done_as_a_whole() {
+async fn a_batch_larger_than_a_transaction_is_put_in_parts_and_delivered_as_one() {
     let (mut outlet, mut deliveries, mut readers, _) = outlet(&[limits(3, 10_000)]);
     outlet.put(batch(&["a", "b", "c", "d", "e"], 5)).await.unwrap();
     let first = lease(&mut readers[0]).await;
@@ -93,7 +93,7 @@ async fn a_batch_larger_than_a_transaction_is_put_in_parts_and_done_as_a_whole()
 }
 
 #[tokio::test]
-async fn parts_keep_to_the_bytes_too() {
+async fn parts_keep_to_the_byte_limit_too() {
     // An event of one byte is charged 17.
     let (mut outlet, _deliveries, mut readers, _) = outlet(&[limits(10, 40)]);
     let putting = tokio::spawn(async move { outlet.put(batch(&["a", "b", "c", "d"], 4)).await });
@@ -120,7 +120,7 @@ async fn an_event_larger_than_a_channel_is_an_error_that_names_it() {
     assert_eq!(delivered(&mut deliveries).await, 4, "the source goes on in the same run");
 }
 
-/// Rows of two partitions that stand at these positions, of which the batch covers more.
+/// A batch of rows at these positions of two partitions. Its origins go on to `through`.
 fn mixed(rows: &[(u32, u64)], through: [u64; 2]) -> Batch {
     let partitions = ["p", "q"].map(Partition::new);
     let intervals = partitions.iter().zip(through).map(|(partition, through)| Interval {
@@ -135,11 +135,11 @@ fn mixed(rows: &[(u32, u64)], through: [u64; 2]) -> Batch {
 }
 
 #[test]
-fn parts_cover_what_their_rows_say() {
+fn origins_of_parts_follow_from_the_identities_of_their_rows() {
     let whole = mixed(&[(0, 10), (1, 5), (0, 30), (0, 40), (1, 9)], [50, 20]);
     let mut parts = Vec::new();
     split(whole.clone(), limits(2, 10_000), &mut parts);
-    let parts = with_their_origins(parts);
+    let parts = with_origins_of_parts(parts);
     let covered: Vec<Vec<(&str, u64, u64)>> = parts
         .iter()
         .map(|part| {
@@ -171,14 +171,14 @@ fn keep_body(body: &str) -> Step {
 }
 
 #[tokio::test]
-async fn what_steps_make_too_large_is_put_in_halves() {
-    // Rows that count themselves take 17 bytes each; what a filter leaves of them says each number, and takes 25.
+async fn a_part_that_steps_make_too_large_is_put_in_halves() {
+    // A row with a counting identity is charged 17 bytes. After a filter, each row stores its position and is charged 25.
     let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits(10, 90)));
     let mut reader = channel.reader("sink", Demand::Required);
     let name: Arc<str> = "buffer".into();
     let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
     let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
-    let compiled = Compiled::of(&planned, &Default::default(), &mut Vec::new()).unwrap();
+    let compiled = CompiledLeg::compile(&planned, &Default::default(), &mut Vec::new()).unwrap();
     let leg = Leg::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
     let connection = Connection {
         component: "in".into(),
@@ -187,7 +187,7 @@ async fn what_steps_make_too_large_is_put_in_halves() {
         progress: None,
         wants_identities: false,
         workers: Workers::none(),
-        invitation: crate::source::Farewell::new().invitation(),
+        shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
     let (mut port, _) = SourcePort::new(&connection, CancellationToken::new());
     let counted = batch(&["x", "x", "x", "x", "y"], 5);
@@ -206,7 +206,7 @@ async fn what_steps_make_too_large_is_put_in_halves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_put_into_several_channels_holds_room_in_none_while_one_is_full() {
+async fn a_put_into_several_channels_reserves_space_in_none_while_one_is_full() {
     let (mut outlet, mut deliveries, mut readers, meter) = outlet(&[limits(10, 10_000), limits(10, 10_000)]);
     outlet.put(batch(&["x"; 10], 10)).await.unwrap();
     let (first, second) = (lease(&mut readers[0]).await, lease(&mut readers[1]).await);
@@ -241,7 +241,7 @@ async fn bodies_left(reader: &mut Box<dyn Reader>, batches: usize) -> Vec<String
     bodies
 }
 
-/// A channel of ten events that drops what it has no room for.
+/// Makes an outlet into a channel of ten events that drops events when it is full.
 fn overflowing(overflow: Overflow) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>, Arc<Meter>) {
     let meter = Arc::new(Meter::default());
     let channel = MemoryChannel::new(limits(10, 10_000)).with_overflow(overflow);
@@ -250,7 +250,7 @@ fn overflowing(overflow: Overflow) -> (Outlet, Deliveries, Vec<Box<dyn Reader>>,
 }
 
 #[tokio::test]
-async fn what_comes_into_a_full_channel_is_dropped_if_it_says_so() {
+async fn a_full_channel_drops_the_newest_events_if_it_is_set_to() {
     let (mut outlet, mut deliveries, mut readers, meter) = overflowing(Overflow::DropNewest);
     for (bodies, through) in [(["a"; 6], 6), (["b"; 6], 12)] {
         outlet.put(batch(&bodies, through)).await.unwrap();
@@ -262,16 +262,16 @@ async fn what_comes_into_a_full_channel_is_dropped_if_it_says_so() {
 }
 
 #[tokio::test]
-async fn the_oldest_events_make_room_if_the_channel_says_so() {
+async fn a_full_channel_drops_the_oldest_events_if_it_is_set_to() {
     let (mut outlet, mut deliveries, mut readers, meter) = overflowing(Overflow::DropOldest);
     outlet.put(batch(&["a"; 4], 4)).await.unwrap();
-    let in_hand = lease(&mut readers[0]).await;
+    let in_flight = lease(&mut readers[0]).await;
     outlet.put(batch(&["b"; 4], 8)).await.unwrap();
     outlet.put(batch(&["c"; 4], 12)).await.unwrap();
-    assert_eq!(meter.dropped(), Reading { events: 4, bytes: 4 }, "not what a reader has in its hands");
+    assert_eq!(meter.dropped(), Reading { events: 4, bytes: 4 }, "leased events are not dropped");
     outlet.put(batch(&["d"; 9], 21)).await.unwrap();
     assert_eq!(meter.dropped(), Reading { events: 13, bytes: 13 }, "it would not fit without the oldest");
-    in_hand.acknowledgement.done();
+    in_flight.acknowledgement.done();
     outlet.put(batch(&["e"; 4], 25)).await.unwrap();
     assert_eq!(bodies_left(&mut readers[0], 2).await, ["c", "c", "c", "c", "e", "e", "e", "e"]);
     assert_eq!(delivered(&mut deliveries).await, 25);

@@ -167,7 +167,7 @@ impl GenerateSource {
         let mut after = self.delivered.max(delivered_of(&port.delivered)).position();
         after = after.max(port.given.through(&self.partition).map_or(0, |given| given.position()));
         let identities = port.wants_identities();
-        self.meter.has_looked();
+        self.meter.finish_discovery();
         let mut pace = self.rate.map(|rate| Pace::new(rate, after));
         while after < self.last && !port.stop.is_cancelled() {
             let mut rows = self.batch.min(usize::try_from(self.last - after).unwrap_or(usize::MAX));

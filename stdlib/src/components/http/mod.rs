@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use weir_plan::Settings;
-use weir_runtime::source::{Answering, Source, SourcePort};
+use weir_runtime::source::{PendingAnswers, Source, SourcePort};
 use weir_runtime::{Context, Failure, Purpose};
 
 use crate::tools::listener::{self, Endpoint, Gatherer, Listener, Piece, Room, STOP_GRACE, ServerSecurity};
@@ -90,7 +90,7 @@ impl HttpSource {
         room: Room,
         pieces: mpsc::WeakSender<Piece<Waiting>>,
         stop: CancellationToken,
-        answering: Answering,
+        answering: PendingAnswers,
     ) -> Service {
         let HttpSettings { path, format, max_body, batch, timeout, max_requests, max_bodies, .. } =
             &self.settings;
@@ -131,7 +131,7 @@ impl Source for HttpSource {
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
         let mut gatherer = Gatherer::new(&self.context, bounds, self.sequence, &port);
         let room = Room::of(&port);
-        let answering = port.answering();
+        let answering = port.pending_answers();
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let (pieces, gathered) = mpsc::channel(PIECES_MAX);
         let service = Arc::new(self.service(known, room, pieces.downgrade(), stop.clone(), answering));

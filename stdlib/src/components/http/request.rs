@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use weir_runtime::batch::{Awaited, BatchError, Column};
-use weir_runtime::source::Answering;
+use weir_runtime::source::PendingAnswers;
 use weir_runtime::{Clock, Meter};
 
 use super::authentication::Known;
@@ -63,7 +63,7 @@ pub(super) struct Service {
     pub(super) pieces: mpsc::WeakSender<Piece<Waiting>>,
     pub(super) stop: CancellationToken,
     /// Held until all clients are answered.
-    pub(super) answering: Answering,
+    pub(super) answering: PendingAnswers,
 }
 
 /// A request whose events are on their way.
@@ -271,7 +271,7 @@ impl Service {
         let outcome = tokio::select! {
             biased;
             outcome = timeout_at(until, committed) => outcome,
-            () = self.answering.have_to_end() => Ok(None),
+            () = self.answering.shutdown() => Ok(None),
         };
         match outcome {
             Ok(Some(Ok(()))) => Ok(()),
@@ -326,7 +326,7 @@ impl Service {
         self.stop.cancelled().await;
         tokio::select! {
             () = sleep(grace) => {}
-            () = self.answering.have_to_end() => {}
+            () = self.answering.shutdown() => {}
         }
     }
 

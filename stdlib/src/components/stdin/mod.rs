@@ -215,7 +215,7 @@ fn bodies(buffer: &Buffer, lines: &[Line]) -> Result<BinaryViewArray, ArrowError
 impl Source for LinesSource {
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         self.open().map_err(Failure::permanent)?;
-        self.meter.has_looked();
+        self.meter.finish_discovery();
         // A line that does not fit into the channels behind would stop the agent.
         self.lines.shorten(Room::of(&port).body_bytes_max());
         self.read(&mut port).await?;

@@ -102,7 +102,7 @@ pub(super) async fn bind(
     while sockets.len() < receivers {
         sockets.push(bound(place, true, room).map_err(failed)?);
     }
-    room.meter.has_looked();
+    room.meter.finish_discovery();
     room.meter.note("listens on", place.to_string());
     room.say(sockets.iter().map(|(_, given)| *given).min().unwrap_or(0));
     Ok(sockets.into_iter().map(|(socket, _)| socket).collect())

@@ -171,7 +171,7 @@ impl Listener {
         let listener = TcpListener::bind(&endpoint.bind).await;
         let listener =
             listener.map_err(|source| ListenError::Bind { address: endpoint.bind.clone(), source })?;
-        endpoint.meter.has_looked();
+        endpoint.meter.finish_discovery();
         if let Ok(address) = listener.local_addr() {
             endpoint.meter.note("listens on", address.to_string());
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_runtime::batch::Partition;
 use weir_runtime::channel::Incarnation;
-use weir_runtime::source::Behind;
+use weir_runtime::source::DownstreamChannels;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Brokers take metadata of 4 KiB by default. Beyond so many channels the others say nothing.
@@ -21,7 +21,7 @@ pub(super) type Named = Vec<(u64, Incarnation)>;
 
 /// The durable channels behind a source.
 pub(super) struct Channels {
-    behind: Behind,
+    behind: DownstreamChannels,
     /// The name of each channel by the hash of its place.
     names: BTreeMap<u64, Arc<str>>,
 }
@@ -37,9 +37,9 @@ pub(super) enum Disagreement {
 
 impl Channels {
     /// The channels behind a source on this machine.
-    pub(super) fn new(behind: Behind, host: &str) -> Channels {
+    pub(super) fn new(behind: DownstreamChannels, host: &str) -> Channels {
         let hash = |place: String| xxh3_64(format!("{host}\0{place}").as_bytes());
-        let names = behind.places().into_iter().take(CHANNELS_MAX).map(|(name, place)| (hash(place), name));
+        let names = behind.paths().into_iter().take(CHANNELS_MAX).map(|(name, place)| (hash(place), name));
         Channels { names: names.collect(), behind }
     }
 
@@ -61,7 +61,7 @@ impl Channels {
         let ours = named.iter().filter_map(|(hash, incarnation)| Some((self.names.get(hash)?, *incarnation)));
         let ours: BTreeMap<Arc<str>, Incarnation> =
             ours.map(|(name, incarnation)| (name.clone(), incarnation)).collect();
-        let strange = self.behind.strangers(&ours);
+        let strange = self.behind.with_unknown_incarnation(&ours);
         judge(committed, &ours, strange, || self.behind.stored_through(partition))
     }
 }

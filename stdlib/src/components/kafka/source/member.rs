@@ -261,7 +261,7 @@ impl Member {
             self.pause(consumer, true);
         }
         // A member may well be given no partition.
-        self.meter.has_looked();
+        self.meter.finish_discovery();
         Ok(())
     }
 

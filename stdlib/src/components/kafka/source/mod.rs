@@ -200,7 +200,7 @@ impl Drop for Polling {
 #[async_trait]
 impl Source for KafkaSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
-        let channels = Channels::new(port.behind().clone(), &crate::tools::listener::host());
+        let channels = Channels::new(port.downstream().clone(), &crate::tools::listener::host());
         let (mut polling, batches) = self.join(channels).map_err(SourceError::into_failure)?;
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let member = polling.member.clone();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use roaring::RoaringTreemap;
-use weir_runtime::batch::{Identities, Partition, to_forget};
+use weir_runtime::batch::{Identities, Partition, partitions_to_forget};
 use weir_runtime::channel::{Incarnation, Reached};
 
 use super::entry::{Entry, PartitionRecord};
@@ -98,7 +98,7 @@ impl Known {
     pub(super) fn forget(&mut self) -> usize {
         let settled = self.partitions.iter().filter(|(_, extent)| extent.arrived.is_empty());
         let moved = settled.map(|(partition, extent)| (extent.moved, partition.clone()));
-        let oldest = to_forget(self.partitions.len(), moved);
+        let oldest = partitions_to_forget(self.partitions.len(), moved);
         oldest.iter().for_each(|partition| drop(self.partitions.remove(partition)));
         oldest.len()
     }

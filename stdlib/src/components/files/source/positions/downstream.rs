@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weir_runtime::batch::Partition;
 use weir_runtime::channel::Incarnation;
-use weir_runtime::source::Behind;
+use weir_runtime::source::DownstreamChannels;
 
 use super::RememberedFile;
 
@@ -61,14 +61,18 @@ impl fmt::Display for DownstreamLoss {
 
 impl Downstream {
     /// Returns the present state of the channels and sinks.
-    pub(in super::super) fn of(behind: &Behind) -> Downstream {
+    pub(in super::super) fn of(behind: &DownstreamChannels) -> Downstream {
         Downstream { channels: behind.incarnations(), memories: behind.marks() }
     }
 
     /// Finds a channel or sink that has lost delivered events of these files. Channels and sinks that are new, or that
     /// the source no longer leads to, are ignored.
-    pub(in super::super) fn loss(&self, files: &[RememberedFile], behind: &Behind) -> Option<DownstreamLoss> {
-        if let Some(channel) = behind.strangers(&self.channels).into_iter().next() {
+    pub(in super::super) fn loss(
+        &self,
+        files: &[RememberedFile],
+        behind: &DownstreamChannels,
+    ) -> Option<DownstreamLoss> {
+        if let Some(channel) = behind.with_unknown_incarnation(&self.channels).into_iter().next() {
             return Some(DownstreamLoss::Stranger { channel });
         }
         for channel in self.channels.keys() {

@@ -21,7 +21,7 @@ use tracing::warn;
 use weir_runtime::batch::Partition;
 #[cfg(weir_bug)]
 use weir_runtime::source::DeliveredThrough;
-use weir_runtime::source::{Behind, Delivered, Deliveries, Outlet, SourcePort};
+use weir_runtime::source::{Delivered, Deliveries, DownstreamChannels, Outlet, SourcePort};
 
 use super::file_system::FileSystem;
 use super::positions::{Downstream, Memory, PositionsError, PositionsStore, RememberedFile};
@@ -84,7 +84,7 @@ struct Run<'a> {
     reads: u64,
     saves: Saves,
     /// The channels downstream.
-    behind: Behind,
+    behind: DownstreamChannels,
     /// The channels and sinks that had the delivered events before this run.
     downstream: Downstream,
     /// Whether something was delivered in this run.
@@ -108,7 +108,7 @@ enum Event {
 pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<(), FilesError> {
     source.batches.identities = port.wants_identities();
     let remembered = remember(source, &port)?;
-    let behind = port.behind().clone();
+    let behind = port.downstream().clone();
     let SourcePort { mut outlet, mut deliveries, stop, .. } = port;
     let (now, downstream) = (Instant::now(), remembered.downstream.clone());
     let mut run = Run {
@@ -141,9 +141,9 @@ pub(super) async fn run(source: &mut FilesSource, port: SourcePort) -> Result<()
             };
             run.handle(event, &mut outlet, &mut deliveries).await?;
             // Text that a scan has found and that was not read yet counts as held back.
-            run.source.meter.hold_back((run.held_back.len() + run.queue.len()) as u64);
+            run.source.meter.set_buffered((run.held_back.len() + run.queue.len()) as u64);
             if run.scanned.is_some() {
-                run.source.meter.has_looked();
+                run.source.meter.finish_discovery();
             }
         }
     }
@@ -213,7 +213,7 @@ fn check_downstream(
     mut loaded: Memory,
     port: &SourcePort,
 ) -> Result<Memory, FilesError> {
-    let Some(loss) = loaded.downstream.loss(&loaded.files, port.behind()) else { return Ok(loaded) };
+    let Some(loss) = loaded.downstream.loss(&loaded.files, port.downstream()) else { return Ok(loaded) };
     if !positions.is_accepted()? {
         let path = source.positions_path.clone().unwrap_or_default();
         return Err(PositionsError::DownstreamLoss { path, loss }.into());

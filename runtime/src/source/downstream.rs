@@ -1,5 +1,5 @@
-//! The channels behind a source: what they know is held against what somebody else knows who stores
-//! positions of the source, as the consumer group of a Kafka source.
+//! The downstream channels of a source. A source that stores positions outside, as in the consumer group of Kafka,
+//! compares the positions with the knowledge of these channels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,44 +9,44 @@ use crate::batch::Partition;
 use crate::channel::Incarnation;
 use crate::routing::{Leg, Target};
 
-/// The channels that a source must put into.
+/// The required channels that a source puts into.
 #[derive(Clone)]
-pub struct Behind {
+pub struct DownstreamChannels {
     component: Arc<str>,
     legs: Arc<[Leg]>,
 }
 
-impl Behind {
-    pub(super) fn of(connection: &Connection) -> Behind {
-        Behind { component: connection.component.clone(), legs: connection.legs.clone() }
+impl DownstreamChannels {
+    pub(super) fn of(connection: &Connection) -> DownstreamChannels {
+        DownstreamChannels { component: connection.component.clone(), legs: connection.legs.clone() }
     }
 
-    /// Those that are durable and were ever put into, each with its last incarnation: to be stored with what was
-    /// delivered to them.
+    /// The last incarnation of each durable channel that has numbered events. A source stores the incarnations with the
+    /// delivered positions.
     pub fn incarnations(&self) -> BTreeMap<Arc<str>, Incarnation> {
         let durable =
             self.required().filter_map(|target| Some((target.name.clone(), target.channel.incarnation()?)));
         durable.collect()
     }
 
-    /// Where on this machine each durable one is kept.
-    pub fn places(&self) -> BTreeMap<Arc<str>, String> {
-        let kept = self.required().filter_map(|target| Some((target.name.clone(), target.channel.place()?)));
-        kept.collect()
+    /// The absolute path of each durable channel on this machine.
+    pub fn paths(&self) -> BTreeMap<Arc<str>, String> {
+        let durable =
+            self.required().filter_map(|target| Some((target.name.clone(), target.channel.place()?)));
+        durable.collect()
     }
 
-    /// The names of those that don't know the incarnation that was stored with what was delivered to them: they
-    /// were deleted since, or put back from a backup. A channel that the source does not put into any more says
-    /// nothing.
-    pub fn strangers(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
-        let forgotten = self.required().filter(|target| {
+    /// The names of the channels that don't know their stored incarnation: they were deleted, or restored from a
+    /// backup, since the incarnations were stored. Channels that the source no longer puts into are ignored.
+    pub fn with_unknown_incarnation(&self, stored: &BTreeMap<Arc<str>, Incarnation>) -> Vec<Arc<str>> {
+        let unknown = self.required().filter(|target| {
             let incarnation = stored.get(&target.name);
             incarnation.and_then(|incarnation| target.channel.knows_incarnation(*incarnation)) == Some(false)
         });
-        forgotten.map(|target| target.name.clone()).collect()
+        unknown.map(|target| target.name.clone()).collect()
     }
 
-    /// Through which position of a partition each durable channel has stored everything by now; 0 if nothing.
+    /// The position through which each durable channel has stored the partition; 0 if it has stored nothing.
     pub fn stored_through(&self, partition: &Partition) -> BTreeMap<Arc<str>, u64> {
         let mut least = BTreeMap::new();
         let scopes = scope_names(&self.component, &self.legs);
@@ -63,20 +63,21 @@ impl Behind {
         least
     }
 
-    /// For each channel in memory, how far the memories of the sinks behind it are, by the names of its
-    /// readers ([`Recovered::mark`](crate::channel::Recovered::mark)); without channels whose sinks have none.
+    /// For each memory channel, the marks of its sinks' ledgers by reader name
+    /// ([`Recovered::mark`](crate::channel::Recovered::mark)). Channels whose sinks have no ledger are left out.
     pub fn marks(&self) -> BTreeMap<Arc<str>, BTreeMap<String, u64>> {
         let marks = self.required().map(|target| (target.name.clone(), target.channel.marks()));
         marks.filter(|(_, marks)| !marks.is_empty()).collect()
     }
 
-    /// What this channel was given, the most of all ways into it, since one of them may be new; `None` if there
-    /// is no such channel behind, or it does not know.
+    /// The positions that this channel was given. If several legs lead into it, the largest position of each partition
+    /// counts, since a leg may be new. `None` if the source does not put into the channel, or the channel does not know
+    /// positions.
     pub fn stored_by(&self, channel: &str) -> Option<Given> {
         let scopes = scope_names(&self.component, &self.legs);
         let targets = self.legs.iter().flat_map(Leg::targets).zip(scopes);
-        let ways = targets.filter(|(target, _)| !target.optional && &*target.name == channel);
-        let stored = ways.map(|(target, scope)| target.channel.stored(&scope));
+        let scopes = targets.filter(|(target, _)| !target.optional && &*target.name == channel);
+        let stored = scopes.map(|(target, scope)| target.channel.stored(&scope));
         let most: Option<BTreeMap<Partition, u64>> = stored.fold(None, |most, stored| {
             let mut most = most.unwrap_or_default();
             for (partition, through) in stored? {

@@ -1,0 +1,93 @@
+//! Compiles the legs of a plan's paths, and collects the parts that this version does not support.
+
+use std::sync::Arc;
+
+use weir_plan::{Leg, Route as PlannedRoute};
+
+use crate::expressions::{Functions, NotCarriedOut};
+use crate::steps::Step;
+
+/// A leg of the plan with compiled steps, whose destinations are names.
+pub(crate) struct CompiledLeg {
+    pub(crate) steps: Vec<Arc<Step>>,
+    pub(crate) to: CompiledRoute,
+}
+
+/// The route at the end of a compiled leg.
+pub(crate) enum CompiledRoute {
+    Channel(String),
+    Sink(String),
+    /// Each event goes to every branch.
+    Copy(Vec<(CompiledLeg, Optional)>),
+    /// The legs receive batches in turn.
+    Balance(Vec<CompiledLeg>),
+}
+
+/// Whether a branch may fail without failing the event.
+pub(crate) type Optional = bool;
+
+impl CompiledLeg {
+    /// Compiles a leg. Adds the parts that this version does not support to `unsupported`, and returns none then.
+    pub(crate) fn compile(
+        leg: &Leg,
+        functions: &Functions,
+        unsupported: &mut Vec<NotCarriedOut>,
+    ) -> Option<CompiledLeg> {
+        let before = unsupported.len();
+        let mut steps = Vec::new();
+        for step in &leg.steps {
+            match Step::compile(step, functions) {
+                Ok(step) => steps.push(Arc::new(step)),
+                Err(error) => unsupported.push(error),
+            }
+        }
+        let to = CompiledRoute::compile(&leg.to, functions, unsupported)?;
+        (unsupported.len() == before).then_some(CompiledLeg { steps, to })
+    }
+}
+
+impl CompiledRoute {
+    fn compile(
+        route: &PlannedRoute,
+        functions: &Functions,
+        unsupported: &mut Vec<NotCarriedOut>,
+    ) -> Option<CompiledRoute> {
+        let mut refuse = |what: &str| unsupported.push(NotCarriedOut(what.to_owned()));
+        let legs: Vec<&Leg> = match route {
+            PlannedRoute::Channel(name) => return Some(CompiledRoute::Channel(name.clone())),
+            PlannedRoute::Sink(name) => return Some(CompiledRoute::Sink(name.clone())),
+            PlannedRoute::Copy(branches) => branches.iter().map(|branch| &branch.leg).collect(),
+            PlannedRoute::Balance { by, legs } => {
+                if by.is_some() {
+                    refuse("`-> balance by`");
+                }
+                let is_component =
+                    |leg: &Leg| matches!(leg.to, PlannedRoute::Channel(_) | PlannedRoute::Sink(_));
+                if !legs.iter().all(is_component) {
+                    refuse("a `-> balance` whose ways part again");
+                }
+                legs.iter().collect()
+            }
+            PlannedRoute::Match(cases) => {
+                refuse("`-> match`");
+                cases.iter().map(|case| &case.leg).collect()
+            }
+            PlannedRoute::Failover(legs) => {
+                refuse("`-> failover`");
+                legs.iter().collect()
+            }
+        };
+        // All legs are compiled before any is refused, so that all unsupported parts are reported at once.
+        let compiled: Vec<Option<CompiledLeg>> =
+            legs.into_iter().map(|leg| CompiledLeg::compile(leg, functions, unsupported)).collect();
+        let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
+        match route {
+            PlannedRoute::Copy(branches) => {
+                let optional = branches.iter().map(|branch| branch.optional);
+                Some(CompiledRoute::Copy(compiled.into_iter().zip(optional).collect()))
+            }
+            PlannedRoute::Balance { by: None, .. } => Some(CompiledRoute::Balance(compiled)),
+            _ => None,
+        }
+    }
+}
