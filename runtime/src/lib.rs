@@ -35,7 +35,8 @@ pub use failure::{Failure, Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, 
 pub use losses::is_put_back;
 pub use observability::log_limit::{LogLimit, Suppressed};
 pub use observability::meter::{
-    BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, Latencies, Latency, Meter, Phase, Reading,
+    BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, LatencyHistogram, LatencySnapshot, Meter,
+    Phase, Reading,
 };
 pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};

@@ -9,7 +9,7 @@ use weir_plan::{Expression, Settings};
 use crate::channel::Channel;
 use crate::environment::clock::Clock;
 use crate::environment::descriptors::Descriptors;
-use crate::expressions::{Function, Functions, MakeFunction, NotCarriedOut, make_function};
+use crate::expressions::{Function, Functions, MakeFunction, Unsupported, make_function};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::sink::Sink;
@@ -76,7 +76,7 @@ impl Registry {
     /// # Errors
     /// When there is no such function, or it does not take these arguments.
     pub fn make_function(&self, name: &str, arguments: &[Expression]) -> Result<Box<dyn Function>, String> {
-        make_function(&self.functions, name, arguments).map_err(|NotCarriedOut(what)| what)
+        make_function(&self.functions, name, arguments).map_err(|Unsupported(what)| what)
     }
 
     /// The names of the functions.

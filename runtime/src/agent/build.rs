@@ -16,7 +16,7 @@ use crate::environment::clock::Clock;
 use crate::environment::descriptors::Descriptors;
 use crate::environment::workers::Workers;
 use crate::observability::meter::Meter;
-use crate::observability::metrics::{Measured, Metrics};
+use crate::observability::metrics::{MeasuredComponent, Metrics};
 use crate::registry::{Context, Make, Registry};
 use crate::routing::{CompiledLeg, CompiledRoute, Leg, Target};
 use crate::sink::{Feed, SinkPort};
@@ -65,15 +65,16 @@ fn measured(
         let of_it = plan.flows.iter().filter(|flow| flow.paths.iter().any(|path| passes(path, name)));
         of_it.map(|flow| flow.name.clone()).collect()
     };
-    let measured = |role, name: &str, kind: &String, meter: &Arc<Meter>, optional, channel| Measured {
-        role,
-        name: name.into(),
-        kind: kind.clone(),
-        flows: flows(name),
-        meter: meter.clone(),
-        optional,
-        channel,
-    };
+    let measured =
+        |role, name: &str, kind: &String, meter: &Arc<Meter>, optional, channel| MeasuredComponent {
+            role,
+            name: name.into(),
+            kind: kind.clone(),
+            flows: flows(name),
+            meter: meter.clone(),
+            optional,
+            channel,
+        };
     let sources = sources
         .iter()
         .map(|built| measured(Role::Source, &built.name, &built.kind, &built.meter, false, None));

@@ -33,7 +33,7 @@ use crate::observability::metrics::{Metrics, Stage};
 use crate::registry::Registry;
 use crate::routing::{Leg, Target};
 use crate::sink::{Sink, SinkPort};
-use crate::source::{Connection, Progress, ShutdownNotice, Source};
+use crate::source::{Progress, ShutdownNotice, Source, SourceWiring};
 
 pub use probe::Problem;
 pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
@@ -242,7 +242,7 @@ impl Agent {
             let required = |target: &&Target| !target.optional;
             let mut targets = built.legs.iter().flat_map(Leg::targets).filter(required);
             let durable = targets.all(|target| target.channel.is_durable());
-            let connection = Connection {
+            let wiring = SourceWiring {
                 component: built.name,
                 wants_identities: built.progress.is_some(),
                 progress: built.progress.or_else(|| durable.then(|| Progress::through_runs(meter.clone()))),
@@ -251,7 +251,7 @@ impl Agent {
                 workers: self.workers.clone(),
                 shutdown: notice.subscribe(),
             };
-            let task = SourceTask { connection, source: built.source, stop: stop.drain.clone() };
+            let task = SourceTask { wiring, source: built.source, stop: stop.drain.clone() };
             tasks.spawn(owner, task.run(guard));
         }
         tasks

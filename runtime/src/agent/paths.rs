@@ -2,7 +2,7 @@
 
 use weir_plan::{Delivery, Flow, Order, Origin, Plan, Route};
 
-use crate::expressions::{Functions, NotCarriedOut};
+use crate::expressions::{Functions, Unsupported};
 use crate::routing::CompiledLeg;
 
 /// A path with compiled steps.
@@ -22,14 +22,14 @@ pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>,
             }
             if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
-                unsupported.push(NotCarriedOut("`-> balance` with the promise `exactly_once`".to_owned()));
+                unsupported.push(Unsupported("`-> balance` with the promise `exactly_once`".to_owned()));
             }
         }
         unsupported.dedup();
         let name = &flow.name;
         let sentences = unsupported
             .into_iter()
-            .map(|NotCarriedOut(what)| format!("flow {name}: this version can't carry out {what}"));
+            .map(|Unsupported(what)| format!("flow {name}: this version can't carry out {what}"));
         problems.extend(sentences);
     }
     if !plan.agent.values.is_empty() {
@@ -39,13 +39,13 @@ pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>,
 }
 
 /// The promises of a flow that this version does not support.
-fn promises(flow: &Flow) -> Vec<NotCarriedOut> {
+fn promises(flow: &Flow) -> Vec<Unsupported> {
     let mut unsupported = Vec::new();
     if flow.delivers == Delivery::AtMostOnce {
-        unsupported.push(NotCarriedOut(format!("the promise `{}`", flow.delivers)));
+        unsupported.push(Unsupported(format!("the promise `{}`", flow.delivers)));
     }
     if flow.order != Order::None {
-        unsupported.push(NotCarriedOut(format!("the promise `{}`", flow.order)));
+        unsupported.push(Unsupported(format!("the promise `{}`", flow.order)));
     }
     unsupported
 }

@@ -10,7 +10,7 @@ use super::Stop;
 use super::supervise::Backoff;
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
-use crate::observability::metrics::{Measured, Metrics};
+use crate::observability::metrics::{MeasuredComponent, Metrics};
 use crate::sink::Retry;
 
 /// Why the agent did not start.
@@ -76,7 +76,7 @@ impl<'start> Attempts<'start> {
 /// # Errors
 /// When a required channel can't be opened, or the agent is told to stop.
 pub(super) async fn open_all(metrics: &Metrics, stop: &Stop) -> Result<(), NotStarted> {
-    for Measured { name, meter, channel, optional, .. } in metrics.components() {
+    for MeasuredComponent { name, meter, channel, optional, .. } in metrics.components() {
         let Some(channel) = channel else { continue };
         let mut attempts = Attempts::new(name, meter, *optional, stop);
         let is_open = loop {

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
 use crate::routing::Leg;
 use crate::sink::{Retry, Sink, SinkPort};
-use crate::source::{Connection, Source, SourcePort};
+use crate::source::{Source, SourcePort, SourceWiring};
 
 /// The writers of all channels: the sources that still put into each. A channel without writers is closed.
 pub(super) struct ChannelWriters {
@@ -74,7 +74,7 @@ impl Drop for WriterGuard {
 pub(super) struct Backoff {
     retry: Retry,
     waits: ExponentialBackoff,
-    /// The events that the component had delivered at its last failure.
+    /// The events that the component had delivered when the waits last started again.
     delivered: u64,
     failures: u64,
 }
@@ -103,7 +103,7 @@ impl Backoff {
 
 /// The task of a source.
 pub(super) struct SourceTask {
-    pub(super) connection: Connection,
+    pub(super) wiring: SourceWiring,
     pub(super) source: Box<dyn Source>,
     pub(super) stop: CancellationToken,
 }
@@ -114,28 +114,28 @@ impl SourceTask {
         let mut guard = Some(guard);
         let mut backoff = Backoff::new(Retry::default());
         loop {
-            self.connection.meter.begin_run();
+            self.wiring.meter.begin_run();
             let (result, closed) = self.run_once(&mut guard).await;
             let Err(failure) = result else {
-                self.connection.meter.enter(Phase::Ended);
+                self.wiring.meter.enter(Phase::Ended);
                 return Ok(());
             };
             if closed {
-                let name = &self.connection.component;
+                let name = &self.wiring.component;
                 warn!(component = %name, "{failure}; it had ended, its last events may be delivered again after the next start");
-                self.connection.meter.enter(Phase::Ended);
+                self.wiring.meter.enter(Phase::Ended);
                 return Ok(());
             }
             if failure.is_permanent() {
-                self.connection.meter.failed(failure.to_string(), None);
+                self.wiring.meter.failed(failure.to_string(), None);
                 return Err(failure);
             }
-            let Some(wait) = backoff.next(&self.connection.meter) else { return Err(failure) };
+            let Some(wait) = backoff.next(&self.wiring.meter) else { return Err(failure) };
             warn!(
-                component = %self.connection.component,
+                component = %self.wiring.component,
                 "{failure}; it goes on after the delivered positions, next try in {wait:.1?}"
             );
-            self.connection.meter.failed(failure.to_string(), Some(Instant::now() + wait));
+            self.wiring.meter.failed(failure.to_string(), Some(Instant::now() + wait));
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stop.cancelled() => return Ok(()),
@@ -145,7 +145,7 @@ impl SourceTask {
 
     /// Runs the source once. Returns its result, and whether it closed its outlet, which drops the guard.
     async fn run_once(&mut self, guard: &mut Option<WriterGuard>) -> (Result<(), Failure>, bool) {
-        let (port, closed) = SourcePort::new(&self.connection, self.stop.clone());
+        let (port, closed) = SourcePort::new(&self.wiring, self.stop.clone());
         let mut run = self.source.run(port);
         let result = tokio::select! {
             result = &mut run => result,

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Scalar};
 use arrow_schema::DataType;
 use weir_plan::{Expression, Operation, Value};
 
-use super::{Evaluate, Evaluated, Failures, NotCarriedOut, Program, compile};
+use super::{Evaluate, Evaluated, Failures, Program, Unsupported, compile};
 use crate::batch::{Batch, BatchError, Column};
 
 /// A function of the library, prepared for one call in a program.
@@ -51,9 +51,9 @@ pub(crate) fn make_function(
     functions: &Functions,
     name: &str,
     arguments: &[Expression],
-) -> Result<Box<dyn Function>, NotCarriedOut> {
-    let make = functions.get(name).ok_or_else(|| NotCarriedOut(format!("the function `{name}`")))?;
-    make(&Call { arguments }).map_err(|why| NotCarriedOut(format!("the function `{name}`: {why}")))
+) -> Result<Box<dyn Function>, Unsupported> {
+    let make = functions.get(name).ok_or_else(|| Unsupported(format!("the function `{name}`")))?;
+    make(&Call { arguments }).map_err(|why| Unsupported(format!("the function `{name}`: {why}")))
 }
 
 /// A call, compiled with its arguments.
@@ -70,7 +70,7 @@ impl CompiledCall {
         arguments: &[Expression],
         varies: bool,
         functions: &Functions,
-    ) -> Result<CompiledCall, NotCarriedOut> {
+    ) -> Result<CompiledCall, Unsupported> {
         let function = make_function(functions, name, arguments)?;
         let arguments = arguments.iter().map(|argument| compile(argument, functions).map(Program));
         Ok(CompiledCall { function, arguments: arguments.collect::<Result<_, _>>()?, varies })

@@ -44,7 +44,7 @@ pub struct Evaluated {
 
 /// A part of a plan that this version does not support, in words: "the function `lower`", "`matches`".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NotCarriedOut(pub(crate) String);
+pub(crate) struct Unsupported(pub(crate) String);
 
 impl From<Column> for Evaluated {
     fn from(values: Column) -> Evaluated {
@@ -57,7 +57,7 @@ impl Program {
     ///
     /// # Errors
     /// When this version does not support a part of the expression.
-    pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, NotCarriedOut> {
+    pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, Unsupported> {
         compile(expression, functions).map(Program)
     }
 
@@ -70,7 +70,7 @@ impl Program {
     }
 }
 
-fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, NotCarriedOut> {
+fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
     let compile = |operand: &Expression| compile(operand, functions);
     Ok(match &expression.operation {
         Operation::Literal(value) => {
@@ -101,9 +101,9 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
 }
 
 /// Names the unsupported operation of an expression as its author knows it.
-fn part(expression: &Expression) -> NotCarriedOut {
+fn part(expression: &Expression) -> Unsupported {
     let data_type = || weir_plan::type_name(&expression.data_type);
-    NotCarriedOut(match &expression.operation {
+    Unsupported(match &expression.operation {
         Operation::Literal(_) => format!("a constant of the type {}", data_type()),
         Operation::Column(name) => format!("the column `{name}`"),
         Operation::Local(_) => "a value of `let`".to_owned(),

@@ -43,7 +43,7 @@ fn partition(comparison: Comparison, value: i64) -> Expression {
     truth(Operation::Compare(comparison, column, value))
 }
 
-fn compiled(expression: &Expression) -> Result<Program, NotCarriedOut> {
+fn compiled(expression: &Expression) -> Result<Program, Unsupported> {
     Program::compile(expression, &Functions::default())
 }
 
@@ -118,7 +118,7 @@ fn an_unsupported_operation_is_named() {
         ),
         (Operation::Local(0), "a value of `let`"),
     ] {
-        assert_eq!(compiled(&truth(operation)).err(), Some(NotCarriedOut(what.to_owned())));
+        assert_eq!(compiled(&truth(operation)).err(), Some(Unsupported(what.to_owned())));
     }
 }
 

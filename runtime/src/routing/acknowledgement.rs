@@ -131,41 +131,41 @@ mod tests {
     #[test]
     fn an_acknowledgement_is_settled_once_when_every_share_is_done() {
         let outcome = Outcome::default();
-        let mut whole = Acknowledgement::new(3, Box::new(outcome.clone()));
-        let two = whole.split(2);
+        let mut acknowledgement = Acknowledgement::new(3, Box::new(outcome.clone()));
+        let two = acknowledgement.split(2);
         two.done();
         assert!(outcome.get().is_empty());
-        whole.done();
+        acknowledgement.done();
         assert_eq!(outcome.get(), [true]);
     }
 
     #[test]
     fn a_dropped_share_fails_the_acknowledgement_when_all_are_released() {
         let outcome = Outcome::default();
-        let mut whole = Acknowledgement::new(3, Box::new(outcome.clone()));
-        drop(whole.split(1));
+        let mut acknowledgement = Acknowledgement::new(3, Box::new(outcome.clone()));
+        drop(acknowledgement.split(1));
         assert!(outcome.get().is_empty());
-        whole.done();
+        acknowledgement.done();
         assert_eq!(outcome.get(), [false]);
     }
 
     #[test]
     fn shares_can_be_added_while_one_is_left() {
         let outcome = Outcome::default();
-        let mut whole = Acknowledgement::new(1, Box::new(outcome.clone()));
-        whole.add_shares(1);
-        whole.split(1).done();
+        let mut acknowledgement = Acknowledgement::new(1, Box::new(outcome.clone()));
+        acknowledgement.add_shares(1);
+        acknowledgement.split(1).done();
         assert!(outcome.get().is_empty());
-        whole.done();
+        acknowledgement.done();
         assert_eq!(outcome.get(), [true]);
     }
 
     #[test]
     fn splitting_everything_leaves_nothing_to_drop() {
         let outcome = Outcome::default();
-        let mut whole = Acknowledgement::new(1, Box::new(outcome.clone()));
-        let part = whole.split(1);
-        drop(whole);
+        let mut acknowledgement = Acknowledgement::new(1, Box::new(outcome.clone()));
+        let part = acknowledgement.split(1);
+        drop(acknowledgement);
         part.done();
         assert_eq!(outcome.get(), [true]);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_plan::{Leg, Route as PlannedRoute};
 
-use crate::expressions::{Functions, NotCarriedOut};
+use crate::expressions::{Functions, Unsupported};
 use crate::steps::Step;
 
 /// A leg of the plan with compiled steps, whose destinations are names.
@@ -31,7 +31,7 @@ impl CompiledLeg {
     pub(crate) fn compile(
         leg: &Leg,
         functions: &Functions,
-        unsupported: &mut Vec<NotCarriedOut>,
+        unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledLeg> {
         let before = unsupported.len();
         let mut steps = Vec::new();
@@ -50,9 +50,9 @@ impl CompiledRoute {
     fn compile(
         route: &PlannedRoute,
         functions: &Functions,
-        unsupported: &mut Vec<NotCarriedOut>,
+        unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledRoute> {
-        let mut refuse = |what: &str| unsupported.push(NotCarriedOut(what.to_owned()));
+        let mut refuse = |what: &str| unsupported.push(Unsupported(what.to_owned()));
         let legs: Vec<&Leg> = match route {
             PlannedRoute::Channel(name) => return Some(CompiledRoute::Channel(name.clone())),
             PlannedRoute::Sink(name) => return Some(CompiledRoute::Sink(name.clone())),
@@ -64,7 +64,7 @@ impl CompiledRoute {
                 let is_component =
                     |leg: &Leg| matches!(leg.to, PlannedRoute::Channel(_) | PlannedRoute::Sink(_));
                 if !legs.iter().all(is_component) {
-                    refuse("a `-> balance` whose ways part again");
+                    refuse("a `-> balance` with another route within it");
                 }
                 legs.iter().collect()
             }

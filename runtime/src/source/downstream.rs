@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Connection, Given, scope_names};
+use super::{Given, SourceWiring, scope_names};
 use crate::batch::Partition;
 use crate::channel::Incarnation;
 use crate::routing::{Leg, Target};
@@ -17,8 +17,8 @@ pub struct DownstreamChannels {
 }
 
 impl DownstreamChannels {
-    pub(super) fn of(connection: &Connection) -> DownstreamChannels {
-        DownstreamChannels { component: connection.component.clone(), legs: connection.legs.clone() }
+    pub(super) fn of(wiring: &SourceWiring) -> DownstreamChannels {
+        DownstreamChannels { component: wiring.component.clone(), legs: wiring.legs.clone() }
     }
 
     /// The last incarnation of each durable channel that has numbered events. A source stores the incarnations with the

@@ -61,8 +61,8 @@ pub trait Source: Send {
     }
 }
 
-/// The parts of a source's port that all its runs share.
-pub(crate) struct Connection {
+/// The settings and connections of a source that all its runs share.
+pub(crate) struct SourceWiring {
     pub(crate) component: Arc<str>,
     pub(crate) legs: Arc<[Leg]>,
     pub(crate) meter: Arc<Meter>,
@@ -75,7 +75,7 @@ pub(crate) struct Connection {
     pub(crate) shutdown: ShutdownSubscription,
 }
 
-/// The connections of a running source.
+/// Connects a running source to its channels and to the agent.
 pub struct SourcePort {
     /// Takes the source's batches.
     pub outlet: Outlet,
@@ -94,16 +94,16 @@ pub struct SourcePort {
 
 impl SourcePort {
     /// Makes the port for the next run of a source, and a token that is cancelled when its outlet is closed.
-    pub(crate) fn new(connection: &Connection, stop: CancellationToken) -> (SourcePort, CancellationToken) {
-        let wants_identities = connection.wants_identities;
-        let progress = connection.progress.clone();
-        let progress = progress.unwrap_or_else(|| Progress::new(connection.meter.clone()));
-        let given = Given::of(&connection.component, &connection.legs);
+    pub(crate) fn new(wiring: &SourceWiring, stop: CancellationToken) -> (SourcePort, CancellationToken) {
+        let wants_identities = wiring.wants_identities;
+        let progress = wiring.progress.clone();
+        let progress = progress.unwrap_or_else(|| Progress::new(wiring.meter.clone()));
+        let given = Given::of(&wiring.component, &wiring.legs);
         let delivered = progress.begin_run(&given);
-        let outlet = Outlet::new(connection, progress.clone(), stop.clone());
+        let outlet = Outlet::new(wiring, progress.clone(), stop.clone());
         let closed = outlet.closed();
         let deliveries = Deliveries::new(progress);
-        let (downstream, shutdown) = (DownstreamChannels::of(connection), connection.shutdown.clone());
+        let (downstream, shutdown) = (DownstreamChannels::of(wiring), wiring.shutdown.clone());
         let port =
             SourcePort { outlet, deliveries, stop, given, delivered, wants_identities, downstream, shutdown };
         (port, closed)
@@ -135,7 +135,7 @@ impl SourcePort {
         let name = "channel".into();
         let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
         let legs = [Leg::direct(target)].into();
-        let connection = Connection {
+        let wiring = SourceWiring {
             component: "source".into(),
             legs,
             meter: Arc::default(),
@@ -144,6 +144,6 @@ impl SourcePort {
             workers: Workers::none(),
             shutdown: ShutdownNotice::new().subscribe(),
         };
-        SourcePort::new(&connection, CancellationToken::new()).0
+        SourcePort::new(&wiring, CancellationToken::new()).0
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Connection;
+use super::SourceWiring;
 use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins};
 use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, ReserveError, Scope};
@@ -92,12 +92,12 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Makes an outlet into the legs of the connection.
+    /// Makes an outlet into the legs of the wiring.
     ///
     /// # Panics
     /// When no leg leads to a channel, which the compiler prevents.
-    pub(crate) fn new(connection: &Connection, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
-        let Connection { component, legs, meter, workers, .. } = connection;
+    pub(crate) fn new(wiring: &SourceWiring, progress: Arc<Progress>, stop: CancellationToken) -> Outlet {
+        let SourceWiring { component, legs, meter, workers, .. } = wiring;
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.add_queue());
         let limits = legs.iter().flat_map(Leg::targets).map(|target| target.channel.limits());
@@ -125,12 +125,12 @@ impl Outlet {
         self.meter.received.add(rows, bytes);
         // This share stays open until all parts are put. Events that steps dropped need no share, so an empty batch is
         // delivered with this share alone.
-        let mut whole = self.progress.begin(&origins, rows, bytes);
+        let mut acknowledgement = self.progress.begin(&origins, rows, bytes);
         for puts in parts {
-            self.put_part(puts, &mut whole).await?;
+            self.put_part(puts, &mut acknowledgement).await?;
         }
         self.meter.put.record(begun.elapsed());
-        whole.done();
+        acknowledgement.done();
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Outlet {
         }
     }
 
-    async fn put_part(&mut self, puts: Vec<Put>, whole: &mut Acknowledgement) -> Result<(), PutError> {
+    async fn put_part(&mut self, puts: Vec<Put>, batch_share: &mut Acknowledgement) -> Result<(), PutError> {
         puts.iter().for_each(|put| self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes()));
         let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
         puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
@@ -176,11 +176,11 @@ impl Outlet {
             required.into_iter().partition(|(put, _)| put.target.channel.overflow() == Overflow::Wait);
         let transactions = self.reserve(&waiting).await?;
         for ((put, scope), transaction) in waiting.into_iter().zip(transactions) {
-            commit(put, transaction, scope, whole)?;
+            commit(put, transaction, scope, batch_share)?;
         }
         for (put, scope) in overflowing {
             if let Some((put, transaction)) = self.reserve_or_drop(put, scope).await? {
-                commit(put, transaction, scope, whole)?;
+                commit(put, transaction, scope, batch_share)?;
             }
         }
         optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
@@ -294,11 +294,11 @@ fn commit(
     put: Put,
     transaction: Box<dyn PutTransaction>,
     scope: &Scope,
-    whole: &mut Acknowledgement,
+    batch_share: &mut Acknowledgement,
 ) -> Result<(), PutError> {
-    whole.add_shares(1);
+    batch_share.add_shares(1);
     let channel = put.target.name.clone();
-    let committed = put.commit(transaction, scope, whole.split(1));
+    let committed = put.commit(transaction, scope, batch_share.split(1));
     committed.map_err(|error| PutError::Hole { channel: channel.to_string(), error })
 }
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 use weir_plan::{Action, OnFailure, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Failures, Functions, NotCarriedOut, Program};
+use crate::expressions::{Failures, Functions, Program, Unsupported};
 use crate::observability::meter::Meter;
 
 /// A compiled step.
@@ -56,10 +56,10 @@ impl Step {
     ///
     /// # Errors
     /// When this version does not support the step, or a part of it.
-    pub(crate) fn compile(planned: &PlannedStep, functions: &Functions) -> Result<Step, NotCarriedOut> {
+    pub(crate) fn compile(planned: &PlannedStep, functions: &Functions) -> Result<Step, Unsupported> {
         let PlannedStep { label, action, on_failure, .. } = planned;
-        let whole = || NotCarriedOut(format!("the step `{label}`"));
-        let part = |NotCarriedOut(part)| NotCarriedOut(format!("the step `{label}`: {part}"));
+        let step_name = || Unsupported(format!("the step `{label}`"));
+        let part = |Unsupported(part)| Unsupported(format!("the step `{label}`: {part}"));
         let program = |expression| Program::compile(expression, functions).map_err(part);
         let action: Box<dyn Apply> = match action {
             Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
@@ -74,13 +74,13 @@ impl Step {
             | Action::Let { .. }
             | Action::Throttle(_)
             | Action::Sample(_)
-            | Action::Dedupe { .. } => return Err(whole()),
+            | Action::Dedupe { .. } => return Err(step_name()),
         };
         match on_failure {
             None | Some(OnFailure::Drop) => {
                 Ok(Step { label: label.clone(), action, on_failure: *on_failure })
             }
-            Some(OnFailure::Reject) => Err(part(NotCarriedOut("`else reject`".to_owned()))),
+            Some(OnFailure::Reject) => Err(part(Unsupported("`else reject`".to_owned()))),
         }
     }
 

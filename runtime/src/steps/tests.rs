@@ -104,7 +104,7 @@ fn an_unsupported_step_is_named() {
     ] {
         assert_eq!(
             Step::compile(&step(action, on_failure), &Functions::default()).err(),
-            Some(NotCarriedOut(what.to_owned()))
+            Some(Unsupported(what.to_owned()))
         );
     }
 }

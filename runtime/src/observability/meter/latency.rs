@@ -12,14 +12,14 @@ pub const BUCKET_BOUNDS_SECONDS: [f64; 16] = [
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
-pub struct Latency {
+pub struct LatencyHistogram {
     buckets: [AtomicU64; BUCKET_BOUNDS_SECONDS.len() + 1],
     sum_micros: AtomicU64,
 }
 
-/// The counts of a [`Latency`] at one moment.
+/// The counts of a [`LatencyHistogram`] at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Latencies {
+pub struct LatencySnapshot {
     /// The number of durations.
     pub count: u64,
     /// The sum of all durations.
@@ -29,7 +29,7 @@ pub struct Latencies {
     pub buckets: Vec<u64>,
 }
 
-impl Latency {
+impl LatencyHistogram {
     pub(crate) fn record(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BUCKET_BOUNDS_SECONDS.partition_point(|bound| *bound < seconds);
@@ -39,9 +39,9 @@ impl Latency {
     }
 
     /// Returns the counts now.
-    pub fn read(&self) -> Latencies {
+    pub fn read(&self) -> LatencySnapshot {
         let buckets: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        Latencies {
+        LatencySnapshot {
             count: buckets.iter().sum(),
             sum_seconds: self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6,
             buckets,
@@ -55,11 +55,11 @@ mod tests {
 
     #[test]
     fn each_duration_is_counted_in_the_first_bucket_that_is_large_enough() {
-        let latency = Latency::default();
+        let latency = LatencyHistogram::default();
         for micros in [0, 100, 101, 1_000, 1_000_000_000] {
             latency.record(Duration::from_micros(micros));
         }
-        let Latencies { count, sum_seconds, buckets } = latency.read();
+        let LatencySnapshot { count, sum_seconds, buckets } = latency.read();
         assert_eq!((count, buckets[0], buckets[1], buckets[3], buckets[16]), (5, 2, 1, 1, 1));
         assert!((sum_seconds - 1000.001201).abs() < 1e-9);
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 pub(crate) use age::Age;
 pub use condition::{Condition, LastError, Phase};
-pub use latency::{BUCKET_BOUNDS_SECONDS, Latencies, Latency};
+pub use latency::{BUCKET_BOUNDS_SECONDS, LatencyHistogram, LatencySnapshot};
 
 /// Events and bytes that passed one measuring point.
 #[derive(Debug, Default)]
@@ -74,12 +74,12 @@ pub struct Meter {
     /// Events that are delivered: acknowledged to a source, removed from a channel, committed by a sink.
     pub delivered: Count,
     /// How long a source's puts waited for space in all their channels.
-    pub put: Latency,
+    pub put: LatencyHistogram,
     /// How long a sink waited for its next events.
-    pub take: Latency,
+    pub take: LatencyHistogram,
     /// The time from a source's put until its channels had stored the events safely, or from a sink's take until the
     /// events were committed.
-    pub commit: Latency,
+    pub commit: LatencyHistogram,
     pub(crate) age: Age,
     dropped: Mutex<BTreeMap<String, Reading>>,
     /// The number of restarts after failures.
@@ -103,9 +103,9 @@ impl Default for Meter {
             received: Count::default(),
             processed: Count::default(),
             delivered: Count::default(),
-            put: Latency::default(),
-            take: Latency::default(),
-            commit: Latency::default(),
+            put: LatencyHistogram::default(),
+            take: LatencyHistogram::default(),
+            commit: LatencyHistogram::default(),
             age: Age::default(),
             dropped: Mutex::default(),
             restarts: AtomicU64::default(),

@@ -17,12 +17,12 @@ use crate::agent::Role;
 use crate::channel::{Channel, Fill};
 use crate::environment::descriptors::{DescriptorCounts, Descriptors};
 use crate::failure::Failure;
-use crate::observability::meter::{Latencies, Meter, Phase, Reading};
+use crate::observability::meter::{LatencySnapshot, Meter, Phase, Reading};
 
 pub use server::Server;
 
 /// A component with its meter.
-pub(crate) struct Measured {
+pub(crate) struct MeasuredComponent {
     pub(crate) role: Role,
     pub(crate) name: Arc<str>,
     pub(crate) kind: String,
@@ -54,7 +54,7 @@ pub struct Metrics {
 
 struct Inner {
     program: Arc<str>,
-    components: Vec<Measured>,
+    components: Vec<MeasuredComponent>,
     stage: AtomicU8,
     begun: Instant,
     started_at: SystemTime,
@@ -115,12 +115,12 @@ pub struct ComponentSnapshot {
     /// The fill of a channel; none for other components.
     pub channel: Option<ChannelSnapshot>,
     /// How long a source's puts waited for space.
-    pub put: Latencies,
+    pub put: LatencySnapshot,
     /// How long a sink waited for its next events.
-    pub take: Latencies,
+    pub take: LatencySnapshot,
     /// The time from a source's put until its channels had stored the events safely, or from a sink's take until the
     /// events were committed.
-    pub commit: Latencies,
+    pub commit: LatencySnapshot,
     /// The component's own counters.
     pub counters: BTreeMap<&'static str, u64>,
     /// The component's own gauges.
@@ -154,7 +154,7 @@ pub struct ChannelSnapshot {
 }
 
 impl Metrics {
-    pub(crate) fn new(program: Arc<str>, components: Vec<Measured>) -> Metrics {
+    pub(crate) fn new(program: Arc<str>, components: Vec<MeasuredComponent>) -> Metrics {
         let inner = Inner {
             program,
             components,
@@ -179,7 +179,7 @@ impl Metrics {
     /// Records that a component has failed for good, in case its own task has not.
     pub(crate) fn note_failure(&self, component: &str, failure: &Failure) {
         let named = self.inner.components.iter().find(|measured| &*measured.name == component);
-        if let Some(Measured { meter, .. }) = named {
+        if let Some(MeasuredComponent { meter, .. }) = named {
             meter.failed(failure.to_string(), None);
         }
     }
@@ -202,7 +202,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn components(&self) -> &[Measured] {
+    pub(crate) fn components(&self) -> &[MeasuredComponent] {
         &self.inner.components
     }
 
@@ -228,7 +228,7 @@ impl Metrics {
         if self.stage() == Stage::Stopping {
             reasons.push("the agent is stopping".to_owned());
         }
-        for Measured { role, name, meter, .. } in self.inner.required() {
+        for MeasuredComponent { role, name, meter, .. } in self.inner.required() {
             let condition = meter.condition();
             let error = condition.last_error.map_or_else(String::new, |error| format!(": {}", error.message));
             match condition.phase {
@@ -246,7 +246,7 @@ impl Metrics {
     /// Returns the required components that have failed for good, none if the agent is healthy.
     pub fn unhealthy(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        for Measured { role, name, meter, .. } in self.inner.required() {
+        for MeasuredComponent { role, name, meter, .. } in self.inner.required() {
             let condition = meter.condition();
             if condition.phase == Phase::Failed {
                 let error = condition.last_error.map_or_else(String::new, |error| error.message);
@@ -271,7 +271,7 @@ impl Metrics {
                 sleep_until(due).await;
                 continue;
             }
-            if !self.inner.required().any(Measured::is_busy) {
+            if !self.inner.required().any(MeasuredComponent::is_busy) {
                 return;
             }
             sleep_until(now + quiet).await;
@@ -281,12 +281,12 @@ impl Metrics {
 
 impl Inner {
     /// The components that are not optional.
-    fn required(&self) -> impl Iterator<Item = &Measured> {
+    fn required(&self) -> impl Iterator<Item = &MeasuredComponent> {
         self.components.iter().filter(|measured| !measured.optional)
     }
 }
 
-impl Measured {
+impl MeasuredComponent {
     /// Whether events may still move although none moves now.
     fn is_busy(&self) -> bool {
         let waits = match self.meter.condition().phase {
@@ -300,7 +300,7 @@ impl Measured {
     }
 
     fn read(&self, now: Instant) -> ComponentSnapshot {
-        let Measured { role, name, kind, flows, meter, optional, channel } = self;
+        let MeasuredComponent { role, name, kind, flows, meter, optional, channel } = self;
         let condition = meter.condition();
         let next_try = condition.next_try.map(|at| at.saturating_duration_since(now).as_secs_f64());
         ComponentSnapshot {

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::{ComponentSnapshot, Snapshot};
 use crate::agent::Role;
 use crate::environment::descriptors::DescriptorCounts;
-use crate::observability::meter::{BUCKET_BOUNDS_SECONDS, Latencies, Phase, Reading};
+use crate::observability::meter::{BUCKET_BOUNDS_SECONDS, LatencySnapshot, Phase, Reading};
 
 /// The content type of the format.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -210,7 +210,7 @@ impl Measures {
     }
 
     fn latencies(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Which = fn(&ComponentSnapshot) -> &Latencies;
+        type Which = fn(&ComponentSnapshot) -> &LatencySnapshot;
         let (put, take): (Which, Which) = (|component| &component.put, |component| &component.take);
         let commit: Which = |component| &component.commit;
         let until =
@@ -222,7 +222,7 @@ impl Measures {
         ] {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
             for component in self.0.components.iter().filter(|component| roles.contains(&component.role)) {
-                let Latencies { count, sum_seconds, buckets } = which(component);
+                let LatencySnapshot { count, sum_seconds, buckets } = which(component);
                 let bounds = BUCKET_BOUNDS_SECONDS.into_iter().chain([f64::INFINITY]);
                 let buckets: Vec<(f64, u64)> = bounds.zip(buckets.iter().copied()).collect();
                 let labels = self.labels(component);

@@ -37,7 +37,7 @@ fn scene() -> Scene {
     };
     let (source, buffer, sink) = (meter(), meter(), meter());
     source.finish_discovery();
-    let measured = |role, name: &str, meter: &Arc<Meter>, channel| Measured {
+    let measured = |role, name: &str, meter: &Arc<Meter>, channel| MeasuredComponent {
         role,
         name: name.into(),
         kind: "some".to_owned(),

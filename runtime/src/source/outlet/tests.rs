@@ -11,7 +11,7 @@ use super::*;
 use crate::batch::{Identities, Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
 use crate::routing::{CompiledLeg, Target};
-use crate::source::{Connection, Deliveries, SourcePort};
+use crate::source::{Deliveries, SourcePort, SourceWiring};
 
 fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
     Limits { capacity: 10, transaction_capacity, byte_capacity, keep_alive: Duration::from_secs(3) }
@@ -43,7 +43,7 @@ fn outlet_into(
         })
         .collect();
     let meter = Arc::new(Meter::default());
-    let connection = Connection {
+    let wiring = SourceWiring {
         component: "in".into(),
         legs: legs.into(),
         meter: meter.clone(),
@@ -52,7 +52,7 @@ fn outlet_into(
         workers: Workers::none(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
-    let (port, _) = SourcePort::new(&connection, CancellationToken::new());
+    let (port, _) = SourcePort::new(&wiring, CancellationToken::new());
     (port.outlet, port.deliveries, readers, meter)
 }
 
@@ -180,7 +180,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
     let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
     let compiled = CompiledLeg::compile(&planned, &Default::default(), &mut Vec::new()).unwrap();
     let leg = Leg::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
-    let connection = Connection {
+    let wiring = SourceWiring {
         component: "in".into(),
         legs: [leg].into(),
         meter: Arc::default(),
@@ -189,7 +189,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
         workers: Workers::none(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
-    let (mut port, _) = SourcePort::new(&connection, CancellationToken::new());
+    let (mut port, _) = SourcePort::new(&wiring, CancellationToken::new());
     let counted = batch(&["x", "x", "x", "x", "y"], 5);
     let counted = counted.with_identities(Identities::counting(Partition::new("p"), 1)).unwrap();
     assert_eq!(counted.charged_bytes(), 85);
