@@ -17,6 +17,7 @@ mod environment;
 pub mod expressions;
 mod failure;
 mod observability;
+pub mod parsers;
 mod registry;
 mod routing;
 pub mod sink;

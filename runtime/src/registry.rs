@@ -12,6 +12,7 @@ use crate::environment::descriptors::Descriptors;
 use crate::expressions::{Function, Functions, MakeFunction, Unsupported, make_function};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
+use crate::parsers::{MakeParser, Parsers};
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -43,13 +44,14 @@ pub type MakeChannel = Make<Arc<dyn Channel>>;
 /// Makes a sink.
 pub type MakeSink = Make<Box<dyn Sink>>;
 
-/// The kinds of sources, channels and sinks, and the functions, by name.
+/// The kinds of sources, channels and sinks, the functions and the parsers, by name.
 #[derive(Default)]
 pub struct Registry {
     pub(crate) sources: BTreeMap<&'static str, MakeSource>,
     pub(crate) channels: BTreeMap<&'static str, MakeChannel>,
     pub(crate) sinks: BTreeMap<&'static str, MakeSink>,
     pub(crate) functions: Functions,
+    pub(crate) parsers: Parsers,
 }
 
 impl Registry {
@@ -82,6 +84,17 @@ impl Registry {
     /// The names of the functions.
     pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
         self.functions.keys().copied()
+    }
+
+    /// Adds a parser.
+    pub fn parser(mut self, name: &'static str, make: MakeParser) -> Registry {
+        self.parsers.insert(name, make);
+        self
+    }
+
+    /// The names of the parsers.
+    pub fn parser_names(&self) -> impl Iterator<Item = &'static str> {
+        self.parsers.keys().copied()
     }
 
     /// Adds a kind of sink.

@@ -24,7 +24,8 @@ pub use library::library_sources;
 pub use tools::file_writer::{LedgerRepair, LedgerRepairError};
 use weir_runtime::Registry;
 
-/// Every component of the library, by the kind that a program names it with, and every function.
+/// Every component of the library, by the kind that a program names it with, every function and every parser.
 pub fn registry() -> Registry {
-    language::functions::register(components::register(Registry::default()))
+    let registry = components::register(Registry::default());
+    language::parsers::register(language::functions::register(registry))
 }

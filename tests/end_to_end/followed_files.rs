@@ -8,8 +8,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use fastrand::Rng;
 use weir_tests::{Account, Moment, Scene, Traces, Weir, lines_of, say, visible_files, wait_until};
 
 const KILLS: usize = 30;
@@ -27,7 +26,7 @@ struct Application {
     /// Whether rotated logs are packed before they are deleted.
     packs: bool,
     folder: PathBuf,
-    chance: StdRng,
+    random: Rng,
     logs: Vec<Log>,
     sent: Vec<String>,
 }
@@ -46,7 +45,7 @@ impl Application {
     fn new(folder: PathBuf, packs: bool) -> Application {
         fs::create_dir_all(&folder).expect("the folder of logs can be made");
         let logs = (0..LOGS).map(|_| Log::default()).collect();
-        Application { packs, folder, chance: StdRng::seed_from_u64(7), logs, sent: Vec::new() }
+        Application { packs, folder, random: Rng::with_seed(7), logs, sent: Vec::new() }
     }
 
     fn path(&self, log: usize) -> PathBuf {
@@ -55,7 +54,7 @@ impl Application {
 
     /// Writes some lines, the last of them in two parts.
     fn append(&mut self, log: usize, file: &mut File) {
-        let count = self.chance.random_range(1..400);
+        let count = self.random.usize(1..400);
         let mut text = String::new();
         for _ in 0..count {
             let number = self.logs[log].lines;
@@ -78,7 +77,7 @@ impl Application {
             let open = OpenOptions::new().create(true).append(true).open(&path);
             let mut file = open.expect("a log can be opened");
             self.append(log, &mut file);
-            if self.chance.random_bool(0.4) {
+            if self.random.u8(0..10) < 4 {
                 self.rotate(log, &path, &mut file);
             }
             self.delete_what_has_arrived(log, arrived.get(&log));
@@ -193,9 +192,9 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
                 *met.entry(moment).or_default() += 1;
             }
         } else {
-            for _ in 0..application.chance.random_range(1..12) {
+            for _ in 0..application.random.u8(1..12) {
                 application.work(&arrived.numbers);
-                sleep(Duration::from_millis(application.chance.random_range(0..60)));
+                sleep(Duration::from_millis(application.random.u64(0..60)));
             }
             weir.kill();
         }

@@ -13,9 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
+use fastrand::Rng;
 use weir_tests::{Ending, Scene, Weir, lines_of, say, visible_files, wait_until};
 
 /// How many runs with an error each normal run of the tests makes.
@@ -93,7 +91,7 @@ struct Pipeline {
 
 impl Pipeline {
     /// Writes the input and the program, both chosen by chance.
-    fn new(name: &str, chance: &mut StdRng) -> Pipeline {
+    fn new(name: &str, random: &mut Rng) -> Pipeline {
         let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
         let input = scene.folder().join("in");
         fs::create_dir(&input).expect("the scene is empty");
@@ -106,9 +104,9 @@ impl Pipeline {
         }
         let mode =
             ["follow {}", "complete {}", "complete { after: rename {} }", "complete { after: delete }"];
-        let mode = mode.choose(chance).expect("there are some");
-        let compress = ["none", "gzip", "zstd"].choose(chance).expect("there are some");
-        let (positions, channel) = match chance.random_bool(0.5) {
+        let mode = random.choice(mode).expect("there are some");
+        let compress = random.choice(["none", "gzip", "zstd"]).expect("there are some");
+        let (positions, channel) = match random.bool() {
             true => ("", format!("file {{ path: \"{}\", byte_capacity: 16MiB }}", scene.path("channel"))),
             false => {
                 let channel = "memory { capacity: 2_000, transaction_capacity: 500 }".to_owned();
@@ -224,7 +222,7 @@ fn traced(trace: &Path) -> String {
 }
 
 /// An error for one of the calls that are made.
-fn injection(calls: &BTreeMap<String, usize>, chance: &mut StdRng) -> Injection {
+fn injection(calls: &BTreeMap<String, usize>, random: &mut Rng) -> Injection {
     let made: Vec<(&String, &usize, &[&'static str])> = calls
         .iter()
         .filter_map(|(call, times)| {
@@ -232,12 +230,12 @@ fn injection(calls: &BTreeMap<String, usize>, chance: &mut StdRng) -> Injection 
             Some((call, times, *errors))
         })
         .collect();
-    let (call, times, errors) = made.choose(chance).expect("the agent makes system calls");
-    let error = errors.choose(chance).expect("each call has errors");
-    let first = chance.random_range(1..=**times);
-    let when = match chance.random_range(0..8) {
+    let (call, times, errors) = random.choice(&made).expect("the agent makes system calls");
+    let error = random.choice(*errors).expect("each call has errors");
+    let first = random.usize(1..=**times);
+    let when = match random.u8(0..8) {
         0..4 => first.to_string(),
-        4..7 => format!("{first}..{}", first + chance.random_range(1..5)),
+        4..7 => format!("{first}..{}", first + random.usize(1..5)),
         // Whoever is interrupted calls again, so that it can't go on for ever.
         _ if *error == "EINTR" => first.to_string(),
         _ => format!("{first}+"),
@@ -265,14 +263,14 @@ fn no_failing_call_loses_or_repeats_a_line() {
     let first = number("WEIR_SEED").unwrap_or(1);
     let mut failures = Vec::new();
     for seed in first..first + runs {
-        let mut chance = StdRng::seed_from_u64(seed);
+        let mut random = Rng::with_seed(seed);
         let folder = format!("{name}/{seed}");
-        let whole = Pipeline::new(&folder, &mut chance.clone());
+        let whole = Pipeline::new(&folder, &mut random.clone());
         let calls = whole.calls();
         // Not every call that is drawn comes to pass: another one is drawn until one has.
         let failed = loop {
-            let pipeline = Pipeline::new(&folder, &mut chance.clone());
-            let injection = injection(&calls, &mut chance);
+            let pipeline = Pipeline::new(&folder, &mut random.clone());
+            let injection = injection(&calls, &mut random);
             let Some(ended) = pipeline.run_with(&injection) else { continue };
             let Injection { call, error, when } = injection;
             let what = format!("seed {seed}: {error} at {call} {when}");

@@ -1,9 +1,7 @@
 //! Lines as a web server writes them.
 
+use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
 
 const PAGES: [&str; 8] = [
     "/",
@@ -37,14 +35,14 @@ pub fn access_log(first: usize, count: usize) -> Vec<String> {
 }
 
 fn line(number: usize) -> String {
-    let mut dice = StdRng::seed_from_u64(number as u64);
-    let [a, b, c, d]: [u8; 4] = dice.random();
+    let mut random = Rng::with_seed(number as u64);
+    let [a, b, c, d] = [(); 4].map(|()| random.u8(..));
     let time = Timestamp::UNIX_EPOCH + SignedDuration::from_millis(1_767_225_600_000 + 20 * number as i64);
-    let page = PAGES.choose(&mut dice).unwrap_or(&"/");
-    let referer = REFERERS.choose(&mut dice).unwrap_or(&"-");
-    let agent = AGENTS.choose(&mut dice).unwrap_or(&"-");
-    let status = STATUSES.choose(&mut dice).unwrap_or(&200);
-    let bytes = dice.random_range(0..200_000);
+    let page = PAGES[random.usize(..PAGES.len())];
+    let referer = REFERERS[random.usize(..REFERERS.len())];
+    let agent = AGENTS[random.usize(..AGENTS.len())];
+    let status = STATUSES[random.usize(..STATUSES.len())];
+    let bytes = random.u32(0..200_000);
     format!(
         "{a}.{b}.{c}.{d} - - [{}] \"GET {page}?rid={number:09} HTTP/1.1\" {status} {bytes} \"{referer}\" \"{agent}\"",
         time.strftime("%d/%b/%Y:%H:%M:%S +0000"),

@@ -2,8 +2,10 @@
 
 use weir_plan::{Delivery, Flow, Order, Origin, Plan, Route};
 
-use crate::expressions::{Functions, Unsupported};
+use crate::expressions::Unsupported;
+use crate::registry::Registry;
 use crate::routing::CompiledLeg;
+use crate::steps::StepTools;
 
 /// A path with compiled steps.
 pub(super) struct CompiledPath {
@@ -12,12 +14,17 @@ pub(super) struct CompiledPath {
 }
 
 /// Returns the compiled paths, and a sentence for each unsupported part.
-pub(super) fn compile(plan: &Plan, functions: &Functions) -> (Vec<CompiledPath>, Vec<String>) {
+pub(super) fn compile(plan: &Plan, registry: &Registry) -> (Vec<CompiledPath>, Vec<String>) {
+    let tools = StepTools {
+        functions: &registry.functions,
+        parsers: &registry.parsers,
+        event_types: &plan.event_types,
+    };
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
         let mut unsupported = promises(flow);
         for path in &flow.paths {
-            if let Some(leg) = CompiledLeg::compile(&path.leg, functions, &mut unsupported) {
+            if let Some(leg) = CompiledLeg::compile(&path.leg, &tools, &mut unsupported) {
                 paths.push(CompiledPath { from: path.from.clone(), leg });
             }
             if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {

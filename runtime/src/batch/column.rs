@@ -6,7 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::ByteViewType;
 use arrow_array::{
     Array, ArrayRef, BinaryViewArray, Datum, GenericByteViewArray, Int64Array, MapArray, Scalar,
-    StringViewArray, StructArray, TimestampMicrosecondArray, new_null_array,
+    StringViewArray, StructArray, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{ArrowError, DataType};
@@ -78,6 +78,20 @@ impl Column {
         match self {
             Column::Constant(_) => 0,
             Column::Array(_) => row,
+        }
+    }
+
+    /// The column with a value stored for each of `rows` events.
+    ///
+    /// # Errors
+    /// When Arrow's kernel refuses the type.
+    pub(crate) fn repeated(self, rows: usize) -> Result<Column, ArrowError> {
+        match &self {
+            Column::Array(_) => Ok(self),
+            Column::Constant(_) => {
+                let places = UInt32Array::from(vec![0; rows]);
+                Ok(Column::Array(arrow_select::take::take(self.values(), &places, None)?))
+            }
         }
     }
 

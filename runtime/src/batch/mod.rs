@@ -297,13 +297,29 @@ impl Batch {
         if Arc::ptr_eq(schema, &self.schema) {
             return Ok(self.clone());
         }
-        let names = self.schema.fields().iter().map(|field| field.name().as_str());
-        let named = names.zip(self.columns.iter().cloned()).collect();
-        let projected = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
-        let projected = projected.with_awaited(self.awaited);
+        self.reshaped(schema, self.named_columns().map(|(name, column)| (name, column.clone())).collect())
+    }
+
+    /// The columns, each with its name.
+    pub(crate) fn named_columns(&self) -> impl Iterator<Item = (&str, &Column)> {
+        self.schema.fields().iter().map(|field| field.name().as_str()).zip(self.columns.iter())
+    }
+
+    /// The same events with other columns, which are given by name in any order. Columns that the schema does not
+    /// have are left out.
+    ///
+    /// # Errors
+    /// When a column of `schema` is missing or does not fit.
+    pub(crate) fn reshaped(
+        &self,
+        schema: &SchemaRef,
+        named: Vec<(&str, Column)>,
+    ) -> Result<Batch, BatchError> {
+        let reshaped = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
+        let reshaped = reshaped.with_awaited(self.awaited);
         match &self.identities {
-            Some(identities) => projected.with_identities(identities.as_ref().clone()),
-            None => Ok(projected),
+            Some(identities) => reshaped.with_identities(identities.as_ref().clone()),
+            None => Ok(reshaped),
         }
     }
 

@@ -1,22 +1,60 @@
 //! The rows of a batch for which an expression failed, with the reasons.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why an operation failed for a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The result is larger than its type can hold.
     Overflow,
     /// The divisor is 0.
     DivisionByZero,
+    /// A body, or a field in it, is not what its parser expects.
+    Unreadable(Arc<Unreadable>),
+}
+
+/// What a parser can't read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    field: Option<String>,
+    expected: String,
+    found: String,
+    byte: usize,
+}
+
+/// A message quotes at most this many bytes of a body.
+const QUOTED_BYTES_MAX: usize = 64;
+
+impl Reason {
+    /// The bytes `found`, which begin at `byte` of the body, are not the `expected` ("an Int"); they are those of a
+    /// field, or the body as a whole.
+    pub fn unreadable(field: Option<&str>, expected: &str, found: &[u8], byte: usize) -> Reason {
+        let quoted = String::from_utf8_lossy(&found[..found.len().min(QUOTED_BYTES_MAX)]);
+        let more = if found.len() > QUOTED_BYTES_MAX { "…" } else { "" };
+        let found = format!("{}{more}", quoted.trim_end_matches(char::REPLACEMENT_CHARACTER));
+        let (field, expected) = (field.map(str::to_owned), expected.to_owned());
+        Reason::Unreadable(Arc::new(Unreadable { field, expected, found, byte }))
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unreadable { field, expected, found, byte } = self;
+        if let Some(field) = field {
+            write!(formatter, "field `{field}`: ")?;
+        }
+        write!(formatter, "{found:?} at byte {byte} is not {expected}")
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Reason::Overflow => "the result is larger than can be counted",
-            Reason::DivisionByZero => "the divisor is 0",
-        })
+        match self {
+            Reason::Overflow => formatter.write_str("the result is larger than can be counted"),
+            Reason::DivisionByZero => formatter.write_str("the divisor is 0"),
+            Reason::Unreadable(unreadable) => unreadable.fmt(formatter),
+        }
     }
 }
 
@@ -42,7 +80,7 @@ impl Failures {
 
     /// The first row that failed, and why.
     pub fn first(&self) -> Option<(usize, Reason)> {
-        self.0.first().copied()
+        self.0.first().cloned()
     }
 
     /// The rows that failed.
@@ -68,7 +106,9 @@ impl Failures {
     /// every row.
     pub(super) fn repeated(self, rows: usize) -> Failures {
         let reason = self.first().map(|(_, reason)| reason);
-        Failures(reason.into_iter().flat_map(|reason| (0..rows).map(move |row| (row, reason))).collect())
+        Failures(
+            reason.into_iter().flat_map(|reason| (0..rows).map(move |row| (row, reason.clone()))).collect(),
+        )
     }
 
     /// Keeps only the failures of rows for which `is_evaluated` is true.
@@ -83,7 +123,15 @@ mod tests {
     use super::*;
 
     fn failed(rows: &[usize], reason: Reason) -> Failures {
-        Failures(rows.iter().map(|row| (*row, reason)).collect())
+        Failures(rows.iter().map(|row| (*row, reason.clone())).collect())
+    }
+
+    #[test]
+    fn a_message_quotes_the_beginning_of_what_can_not_be_read() {
+        let short = Reason::unreadable(Some("status"), "an Int", b"2xx", 12);
+        assert_eq!(short.to_string(), "field `status`: \"2xx\" at byte 12 is not an Int");
+        let long = Reason::unreadable(None, "UTF-8", &[b'a', 0xff].repeat(50), 0).to_string();
+        assert!(long.contains('…') && long.len() < 300, "{long}");
     }
 
     #[test]

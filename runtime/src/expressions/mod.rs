@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchError, Column};
 
 pub use call::{Call, Function, MakeFunction};
 pub(crate) use call::{Functions, make_function};
-pub use failures::{Failures, Reason};
+pub use failures::{Failures, Reason, Unreadable};
 
 /// A compiled expression, which computes a column from batches of one event type.
 pub(crate) struct Program(Box<dyn Evaluate>);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use weir_plan::{Leg, Route as PlannedRoute};
 
-use crate::expressions::{Functions, Unsupported};
-use crate::steps::Step;
+use crate::expressions::Unsupported;
+use crate::steps::{Step, StepTools};
 
 /// A leg of the plan with compiled steps, whose destinations are names.
 pub(crate) struct CompiledLeg {
@@ -30,18 +30,18 @@ impl CompiledLeg {
     /// Compiles a leg. Adds the parts that this version does not support to `unsupported`, and returns none then.
     pub(crate) fn compile(
         leg: &Leg,
-        functions: &Functions,
+        tools: &StepTools<'_>,
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledLeg> {
         let before = unsupported.len();
         let mut steps = Vec::new();
         for step in &leg.steps {
-            match Step::compile(step, functions) {
+            match Step::compile(step, tools) {
                 Ok(step) => steps.push(Arc::new(step)),
                 Err(error) => unsupported.push(error),
             }
         }
-        let to = CompiledRoute::compile(&leg.to, functions, unsupported)?;
+        let to = CompiledRoute::compile(&leg.to, tools, unsupported)?;
         (unsupported.len() == before).then_some(CompiledLeg { steps, to })
     }
 }
@@ -49,7 +49,7 @@ impl CompiledLeg {
 impl CompiledRoute {
     fn compile(
         route: &PlannedRoute,
-        functions: &Functions,
+        tools: &StepTools<'_>,
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledRoute> {
         let mut refuse = |what: &str| unsupported.push(Unsupported(what.to_owned()));
@@ -79,7 +79,7 @@ impl CompiledRoute {
         };
         // All legs are compiled before any is refused, so that all unsupported parts are reported at once.
         let compiled: Vec<Option<CompiledLeg>> =
-            legs.into_iter().map(|leg| CompiledLeg::compile(leg, functions, unsupported)).collect();
+            legs.into_iter().map(|leg| CompiledLeg::compile(leg, tools, unsupported)).collect();
         let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
         match route {
             PlannedRoute::Copy(branches) => {

@@ -2,18 +2,43 @@
 //!
 //! Only [`Step::compile`] knows which steps this version supports.
 
+mod columns;
 mod condition;
 mod drop;
 mod keep;
+mod parse;
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use thiserror::Error;
-use weir_plan::{Action, OnFailure, Step as PlannedStep};
+use weir_plan::{Action, EventType, OnFailure, ParsedField, Settings, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
 use crate::expressions::{Failures, Functions, Program, Unsupported};
 use crate::observability::meter::Meter;
+use crate::parsers::{ParserCall, Parsers, WantedField, make_parser};
+
+/// What steps are compiled with.
+#[derive(Clone, Copy)]
+pub(crate) struct StepTools<'p> {
+    /// The functions of the library.
+    pub(crate) functions: &'p Functions,
+    /// The parsers of the library.
+    pub(crate) parsers: &'p Parsers,
+    /// The event types of the plan that the steps are of.
+    pub(crate) event_types: &'p [EventType],
+}
+
+#[cfg(test)]
+impl StepTools<'static> {
+    /// Without functions, parsers and event types.
+    pub(crate) fn none() -> StepTools<'static> {
+        static FUNCTIONS: Functions = Functions::new();
+        static PARSERS: Parsers = Parsers::new();
+        StepTools { functions: &FUNCTIONS, parsers: &PARSERS, event_types: &[] }
+    }
+}
 
 /// A compiled step.
 pub(crate) struct Step {
@@ -52,25 +77,31 @@ pub struct StepError {
 }
 
 impl Step {
-    /// Compiles a step of a plan without [faults](weir_plan::Plan::faults), with these functions of the library.
+    /// Compiles a step of a plan without [faults](weir_plan::Plan::faults), with these tools.
     ///
     /// # Errors
     /// When this version does not support the step, or a part of it.
-    pub(crate) fn compile(planned: &PlannedStep, functions: &Functions) -> Result<Step, Unsupported> {
+    pub(crate) fn compile(planned: &PlannedStep, tools: &StepTools<'_>) -> Result<Step, Unsupported> {
         let PlannedStep { label, action, on_failure, .. } = planned;
         let step_name = || Unsupported(format!("the step `{label}`"));
         let part = |Unsupported(part)| Unsupported(format!("the step `{label}`: {part}"));
-        let program = |expression| Program::compile(expression, functions).map_err(part);
+        let program = |expression| Program::compile(expression, tools.functions).map_err(part);
+        let after = || tools.event_types[planned.event_type.0 as usize].schema.clone();
         let action: Box<dyn Apply> = match action {
             Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
             Action::Drop(condition) => Box::new(drop::Drop(program(condition)?)),
+            Action::Set { column, value } => {
+                Box::new(columns::Set { column: column.clone(), value: program(value)?, after: after() })
+            }
+            Action::Unset(_) | Action::Select(_) => Box::new(columns::Narrow { after: after() }),
+            Action::Rename { from, to } => {
+                Box::new(columns::Rename { from: from.clone(), to: to.clone(), after: after() })
+            }
+            Action::Parse { parser, settings, fields, strict } => {
+                Box::new(parse(parser, settings, fields, *strict, after(), tools).map_err(part)?)
+            }
             Action::Reject { .. }
             | Action::Check { .. }
-            | Action::Set { .. }
-            | Action::Unset(_)
-            | Action::Rename { .. }
-            | Action::Select(_)
-            | Action::Parse { .. }
             | Action::Let { .. }
             | Action::Throttle(_)
             | Action::Sample(_)
@@ -100,6 +131,31 @@ impl Step {
         meter.drop_events(&self.label, batch.rows() - applied.rows(), bytes);
         Ok(applied)
     }
+}
+
+/// Compiles the step `parse`.
+fn parse(
+    parser: &str,
+    settings: &Settings,
+    fields: &[ParsedField],
+    strict: bool,
+    after: SchemaRef,
+    tools: &StepTools<'_>,
+) -> Result<parse::Parse, Unsupported> {
+    let wanted = |field: &ParsedField| {
+        let lacking = || Unsupported(format!("the field `{}`, which the events behind lack", field.name));
+        let column = after.field_with_name(&field.name).map_err(|_| lacking())?;
+        Ok(WantedField {
+            name: field.name.clone(),
+            format: field.format.clone(),
+            data_type: column.data_type().clone(),
+            nullable: column.is_nullable(),
+        })
+    };
+    let wanted = fields.iter().map(wanted).collect::<Result<_, Unsupported>>()?;
+    let call = ParserCall { settings, fields: wanted, strict };
+    let parser = make_parser(tools.parsers, parser, &call)?;
+    Ok(parse::Parse { parser, fields: fields.iter().map(|field| field.name.clone()).collect(), after })
 }
 
 /// Applies steps in their order, and counts dropped events in `meter`.

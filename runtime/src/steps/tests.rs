@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow_array::{BinaryViewArray, Int64Array};
+use arrow_array::{Array, BinaryViewArray, Int64Array};
 use arrow_schema::{DataType, Field, Schema};
 use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, Value};
 
@@ -45,7 +45,7 @@ fn step(action: Action, on_failure: Option<OnFailure>) -> PlannedStep {
 
 /// Applies a step: the bodies of the events after it, and the number of events counted as dropped.
 fn applied(action: Action, on_failure: Option<OnFailure>) -> Result<(Vec<String>, u64), StepError> {
-    let compiled = Step::compile(&step(action, on_failure), &Functions::default()).unwrap();
+    let compiled = Step::compile(&step(action, on_failure), &StepTools::none()).unwrap();
     let meter = Meter::default();
     let kept = apply_all(&[Arc::new(compiled)], &batch(), &meter)?;
     let bodies = kept.bodies().unwrap().iter().flatten();
@@ -98,13 +98,111 @@ fn an_unsupported_step_is_named() {
     let call = Operation::Call { function: "lower".into(), arguments: Vec::new(), varies: false };
     let call = Action::Drop(of(DataType::Boolean, call));
     for (action, on_failure, what) in [
-        (Action::Unset("n".into()), None, "the step `the step`"),
+        (Action::Sample(0.5), None, "the step `the step`"),
         (call, None, "the step `the step`: the function `lower`"),
         (Action::Keep(fails_at_1()), Some(OnFailure::Reject), "the step `the step`: `else reject`"),
     ] {
         assert_eq!(
-            Step::compile(&step(action, on_failure), &Functions::default()).err(),
+            Step::compile(&step(action, on_failure), &StepTools::none()).err(),
             Some(Unsupported(what.to_owned()))
         );
     }
+}
+
+/// What a step makes of the events, which have these columns afterwards.
+fn reshaped(action: Action, after: Vec<Field>) -> Batch {
+    let event_types = [weir_plan::EventType::new(Schema::new(after))];
+    let tools = StepTools { event_types: &event_types, ..StepTools::none() };
+    let compiled = Step::compile(&step(action, Some(OnFailure::Drop)), &tools).unwrap();
+    apply_all(&[Arc::new(compiled)], &batch(), &Meter::default()).unwrap()
+}
+
+fn numbers(batch: &Batch, column: &str) -> Vec<Option<i64>> {
+    let column = batch.column(column).unwrap();
+    let values: &Int64Array = arrow_array::cast::AsArray::as_primitive(column.values());
+    (0..batch.rows())
+        .map(|row| Some(column.index(row)).filter(|at| values.is_valid(*at)).map(|at| values.value(at)))
+        .collect()
+}
+
+fn body() -> Field {
+    Field::new("body", DataType::BinaryView, false)
+}
+
+fn whole(name: &str) -> Field {
+    Field::new(name, DataType::Int64, true)
+}
+
+#[test]
+fn set_makes_a_column_and_replaces_one_and_drops_the_events_for_which_it_fails() {
+    let twice = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Add, n(), n()));
+    let set = |column: &str, value| Action::Set { column: column.into(), value };
+    let made = reshaped(set("m", twice.clone()), vec![body(), whole("m"), whole("n")]);
+    assert_eq!(numbers(&made, "m"), [Some(2), None, Some(6)]);
+    assert_eq!(numbers(&made, "n"), [Some(1), None, Some(3)]);
+    assert_eq!(numbers(&reshaped(set("n", twice), vec![body(), whole("n")]), "n"), [Some(2), None, Some(6)]);
+    let less = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Subtract, n(), number(1)));
+    let rest = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Remainder, number(6), Box::new(less)));
+    let made = reshaped(set("m", rest), vec![body(), whole("m"), whole("n")]);
+    assert_eq!(numbers(&made, "n"), [None, Some(3)], "the divisor of the first event is 0");
+}
+
+#[test]
+fn a_body_that_is_set_to_a_constant_is_stored_for_each_event() {
+    let text = of(DataType::BinaryView, Operation::Literal(Value::Text("x".into())));
+    let made = reshaped(Action::Set { column: "body".into(), value: text }, vec![body(), whole("n")]);
+    assert_eq!(made.bodies().unwrap().iter().flatten().collect::<Vec<_>>(), [b"x"; 3]);
+}
+
+#[test]
+fn columns_are_renamed_and_taken_away() {
+    let renamed = reshaped(Action::Rename { from: "n".into(), to: "m".into() }, vec![body(), whole("m")]);
+    assert_eq!(numbers(&renamed, "m"), [Some(1), None, Some(3)]);
+    assert!(renamed.column("n").is_none());
+    for action in [Action::Unset("n".into()), Action::Select(vec!["body".into()])] {
+        let narrowed = reshaped(action, vec![body()]);
+        assert_eq!((narrowed.rows(), narrowed.schema().fields().len()), (3, 1));
+    }
+}
+
+#[test]
+fn parse_puts_fields_in_the_place_of_the_body_and_drops_what_it_can_not_parse() {
+    /// Reads the place in the alphabet; the body `b` is none.
+    struct Letters;
+
+    impl crate::parsers::Parser for Letters {
+        fn parse(&self, bodies: &BinaryViewArray) -> Result<crate::parsers::Parsed, BatchError> {
+            let places = bodies.iter().map(|body| body.map(|body| i64::from(body[0] - b'a')));
+            let mut failures = Failures::default();
+            failures.push(1, crate::expressions::Reason::Overflow);
+            Ok(crate::parsers::Parsed { columns: vec![Arc::new(places.collect::<Int64Array>())], failures })
+        }
+    }
+
+    let parsers = Parsers::from([(
+        "letters",
+        (|call| {
+            let [field] = &*call.fields else { return Err("one field".to_owned()) };
+            assert_eq!((&*field.name, &field.data_type, field.nullable), ("place", &DataType::Int64, true));
+            Ok(Box::new(Letters))
+        }) as crate::parsers::MakeParser,
+    )]);
+    let event_types = [weir_plan::EventType::new(Schema::new(vec![whole("n"), whole("place")]))];
+    let tools = StepTools { event_types: &event_types, parsers: &parsers, ..StepTools::none() };
+    let fields = vec![ParsedField { name: "place".into(), format: Default::default() }];
+    let parse = |parser: &str| Action::Parse {
+        parser: parser.into(),
+        settings: Settings::default(),
+        fields: fields.clone(),
+        strict: false,
+    };
+    let compiled = Step::compile(&step(parse("letters"), Some(OnFailure::Drop)), &tools).unwrap();
+    let parsed = apply_all(&[Arc::new(compiled)], &batch(), &Meter::default()).unwrap();
+    assert_eq!(
+        (numbers(&parsed, "place"), numbers(&parsed, "n")),
+        (vec![Some(0), Some(2)], vec![Some(1), Some(3)])
+    );
+    assert!(parsed.bodies().is_none());
+    let missing = Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools).err();
+    assert_eq!(missing, Some(Unsupported("the step `the step`: the parser `digits`".to_owned())));
 }

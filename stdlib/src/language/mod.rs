@@ -1,5 +1,5 @@
-//! What the language itself has in the library: functions, parsers, interceptors and types. Parsers and
-//! interceptors have signatures only (`.flow`) so far.
+//! What the language itself has in the library: functions, parsers, interceptors and types.
 
 pub(crate) mod functions;
+pub(crate) mod parsers;
 pub(crate) mod types;

@@ -12,6 +12,7 @@ use crate::batch::{Identities, Origins, Partition};
 use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
 use crate::routing::{CompiledLeg, Target};
 use crate::source::{Deliveries, SourcePort, SourceWiring};
+use crate::steps::StepTools;
 
 fn limits(transaction_capacity: usize, byte_capacity: u64) -> Limits {
     Limits { capacity: 10, transaction_capacity, byte_capacity, keep_alive: Duration::from_secs(3) }
@@ -178,7 +179,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
     let name: Arc<str> = "buffer".into();
     let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
     let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
-    let compiled = CompiledLeg::compile(&planned, &Default::default(), &mut Vec::new()).unwrap();
+    let compiled = CompiledLeg::compile(&planned, &StepTools::none(), &mut Vec::new()).unwrap();
     let leg = Leg::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
     let wiring = SourceWiring {
         component: "in".into(),

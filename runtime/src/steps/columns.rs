@@ -1,0 +1,90 @@
+//! `set`, `unset`, `rename` and `select`: steps that change the columns of all events.
+
+use arrow_array::BooleanArray;
+use arrow_schema::SchemaRef;
+
+use super::{Applied, Apply};
+use crate::batch::{Batch, BatchError, Column};
+use crate::expressions::{Evaluated, Failures, Program};
+
+/// Gives a column a value.
+pub(super) struct Set {
+    pub(super) column: String,
+    pub(super) value: Program,
+    /// The type of the events behind the step.
+    pub(super) after: SchemaRef,
+}
+
+/// Gives a column another name; a column that had this name is replaced.
+pub(super) struct Rename {
+    pub(super) from: String,
+    pub(super) to: String,
+    /// The type of the events behind the step.
+    pub(super) after: SchemaRef,
+}
+
+/// Keeps only the columns of the type behind the step.
+pub(super) struct Narrow {
+    /// The type of the events behind the step.
+    pub(super) after: SchemaRef,
+}
+
+impl Apply for Set {
+    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+        let Evaluated { values, failures } = self.value.evaluate(batch)?;
+        let named = batch.named_columns().filter(|(name, _)| *name != self.column);
+        let named = named.map(|(name, column)| (name, column.clone()));
+        let values = match self.column == weir_plan::BODY {
+            true => values.repeated(batch.rows())?,
+            false => values,
+        };
+        let named = named.chain([(&*self.column, values)]).collect();
+        without(batch.reshaped(&self.after, named)?, failures)
+    }
+}
+
+impl Apply for Rename {
+    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+        let named = batch.named_columns().filter(|(name, _)| *name != self.to);
+        let renamed = |name| if name == self.from { &*self.to } else { name };
+        let named = named.map(|(name, column)| (renamed(name), column.clone())).collect();
+        Ok(Applied { batch: batch.reshaped(&self.after, named)?, failures: Failures::default() })
+    }
+}
+
+impl Apply for Narrow {
+    fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
+        Ok(Applied { batch: batch.project(&self.after)?, failures: Failures::default() })
+    }
+}
+
+/// A step's events, without the rows that failed.
+///
+/// # Errors
+/// When Arrow's filter refuses the columns.
+pub(super) fn without(batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
+    if failures.is_empty() {
+        return Ok(Applied { batch, failures });
+    }
+    let mut kept = vec![true; batch.rows()];
+    for row in failures.rows() {
+        kept[row] = false;
+    }
+    Ok(Applied { batch: batch.filter(&BooleanArray::from(kept))?, failures })
+}
+
+/// The columns of events with those of some fields, instead of their bodies.
+///
+/// # Errors
+/// When the columns are not those of the type `after`.
+pub(super) fn parsed<'c>(
+    batch: &'c Batch,
+    after: &SchemaRef,
+    fields: impl Iterator<Item = (&'c str, Column)>,
+) -> Result<Batch, BatchError> {
+    let fields: Vec<(&str, Column)> = fields.collect();
+    let is_replaced = |name: &str| name == weir_plan::BODY || fields.iter().any(|(field, _)| *field == name);
+    let kept = batch.named_columns().filter(|(name, _)| !is_replaced(name));
+    let kept: Vec<(&str, Column)> = kept.map(|(name, column)| (name, column.clone())).collect();
+    batch.reshaped(after, kept.into_iter().chain(fields).collect())
+}
