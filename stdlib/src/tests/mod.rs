@@ -1,4 +1,4 @@
-//! Tests of the library as a whole, and the set-up that tests of several sources share.
+//! Tests of the complete library, and the harness for tests of single sources.
 
+pub(crate) mod harness;
 mod hostile_plans;
-pub(crate) mod trial;

@@ -1,4 +1,4 @@
-//! How clients show that they may send.
+//! Authentication of clients: HTTP Basic, or a bearer token.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,13 +18,13 @@ pub(super) enum Authentication {
     Bearer { token: SecretReference },
 }
 
-/// Who is let in.
-pub(super) struct Known {
-    /// The scheme in lower case, and what stands behind it; everybody without.
-    credentials: Option<(&'static str, String)>,
+/// The credentials that a client has to send.
+pub(super) struct Credentials {
+    /// The scheme in lower case, and the text behind it in the header; `None` accepts every client.
+    expected: Option<(&'static str, String)>,
 }
 
-/// Why no client could ever show that it may send.
+/// Why no client could be authenticated with these settings.
 #[derive(Debug, Error)]
 pub(super) enum AuthenticationError {
     #[error(transparent)]
@@ -38,7 +38,7 @@ pub(super) enum AuthenticationError {
     User { user: String },
 }
 
-/// What a token has and a header's value can't have, in words.
+/// Says in words why a token can't be the value of a header.
 fn unsendable(token: &str) -> &'static str {
     match token {
         token if token.contains(['\n', '\r']) => "has a line break",
@@ -49,7 +49,7 @@ fn unsendable(token: &str) -> &'static str {
 }
 
 impl Authentication {
-    /// Holds what is no secret against what clients can send.
+    /// Checks whether clients can send the credentials, as far as this is possible without reading secrets.
     pub(super) fn check(&self) -> Result<(), AuthenticationError> {
         match self {
             Authentication::Basic { user, .. } if user.contains(':') => {
@@ -59,52 +59,53 @@ impl Authentication {
         }
     }
 
-    /// Looks up the secrets, and holds them against what clients can send.
-    pub(super) fn known(&self) -> Result<Known, AuthenticationError> {
-        let credentials = match self {
+    /// Reads the secrets, and checks whether clients can send them.
+    pub(super) fn credentials(&self) -> Result<Credentials, AuthenticationError> {
+        let expected = match self {
             Authentication::None => None,
             Authentication::Basic { user, password } => {
                 Some(("basic", STANDARD.encode(format!("{user}:{}", secrets::read(password)?))))
             }
             Authentication::Bearer { token: reference } => {
                 let token = secrets::read(reference)?;
-                let known = Known { credentials: Some(("bearer", token.clone())) };
+                let credentials = Credentials { expected: Some(("bearer", token.clone())) };
                 let header = HeaderValue::from_str(&format!("Bearer {token}"));
-                if !header.is_ok_and(|header| known.lets_in(Some(&header))) {
+                if !header.is_ok_and(|header| credentials.accept(Some(&header))) {
                     let (place, fault) = (secrets::place(reference), unsendable(&token));
                     return Err(AuthenticationError::Token { place, fault });
                 }
-                return Ok(known);
+                return Ok(credentials);
             }
         };
-        Ok(Known { credentials })
+        Ok(Credentials { expected })
     }
 }
 
-impl Known {
-    /// What a client that is not known is told to bring.
+impl Credentials {
+    /// Returns the `WWW-Authenticate` header for clients without these credentials.
     pub(super) fn challenge(&self) -> &'static str {
-        match self.credentials {
+        match self.expected {
             Some(("bearer", _)) => "Bearer",
             _ => "Basic realm=\"weir\", charset=\"UTF-8\"",
         }
     }
 
-    /// Whether a client with this header is let in.
-    pub(super) fn lets_in(&self, header: Option<&HeaderValue>) -> bool {
-        let Some((scheme, expected)) = &self.credentials else { return true };
-        let Some(brought) = header.and_then(|header| header.to_str().ok()) else { return false };
-        match brought.split_once(' ') {
+    /// Whether this `Authorization` header has the expected credentials.
+    pub(super) fn accept(&self, header: Option<&HeaderValue>) -> bool {
+        let Some((scheme, expected)) = &self.expected else { return true };
+        let Some(header) = header.and_then(|header| header.to_str().ok()) else { return false };
+        match header.split_once(' ') {
             Some((found, credentials)) => {
-                found.eq_ignore_ascii_case(scheme) & same(credentials.trim().as_bytes(), expected.as_bytes())
+                found.eq_ignore_ascii_case(scheme)
+                    & equal_in_constant_time(credentials.trim().as_bytes(), expected.as_bytes())
             }
             None => false,
         }
     }
 }
 
-/// Compares without saying by the time it takes where the first difference is.
-fn same(one: &[u8], other: &[u8]) -> bool {
+/// Compares two texts in a time that does not depend on where they differ.
+fn equal_in_constant_time(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |all, (one, other)| all | (one ^ other));
     std::hint::black_box(differences) == 0 && one.len() == other.len()
 }

@@ -1,4 +1,4 @@
-//! The events in the body of a request.
+//! Splits the body of a request into events.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,11 +28,11 @@ pub(super) enum Format {
 pub(super) struct Events {
     pub(super) buffer: Buffer,
     pub(super) spans: Vec<Span>,
-    /// Headers of each event, where they bring their own.
+    /// The headers of each event, if the format has headers for each event.
     pub(super) headers: Option<Vec<BTreeMap<String, String>>>,
 }
 
-/// A body that holds no events of the format.
+/// Why a body can't be split into events.
 #[derive(Debug, Error)]
 pub(super) enum BodyError {
     #[error("the body is not what this source takes: {0}")]
@@ -41,7 +41,7 @@ pub(super) enum BodyError {
     TooMany(usize),
 }
 
-/// An event as Flume's JSON handler takes it.
+/// An event in the form of Flume's JSON handler.
 #[derive(Deserialize)]
 struct FlumeEvent<'a> {
     #[serde(default)]
@@ -50,13 +50,13 @@ struct FlumeEvent<'a> {
     body: Cow<'a, str>,
 }
 
-/// The headers of one of Flume's events, within the bounds that a request's own headers have as well.
+/// The headers of one of Flume's events. They have the same bounds as the headers of a request.
 #[derive(Default)]
 struct Headers(BTreeMap<String, String>);
 
-/// So many headers an event has at most.
+/// The most headers of an event.
 const HEADERS_MAX: usize = 100;
-/// So long all its names and values are at most.
+/// The most bytes of all names and values of an event's headers.
 const HEADERS_BYTES_MAX: usize = 64 << 10;
 
 impl<'de> Deserialize<'de> for Headers {
@@ -93,9 +93,12 @@ impl<'de> Visitor<'de> for HeadersVisitor {
 }
 
 impl Format {
-    /// The events of a body, at most so many.
+    /// Splits a body into at most `events_max` events.
+    ///
+    /// # Errors
+    /// When the body is not of this format, or has more events.
     pub(super) fn events(self, body: Vec<u8>, events_max: usize) -> Result<Events, BodyError> {
-        let bounded = |count: usize| match count > events_max {
+        let check_count = |count: usize| match count > events_max {
             true => Err(BodyError::TooMany(events_max)),
             false => Ok(()),
         };
@@ -112,7 +115,7 @@ impl Format {
             }
             Format::Json => {
                 let values = json(&body, events_max)?;
-                bounded(values.count)?;
+                check_count(values.count)?;
                 let begin = body.as_ptr() as usize;
                 let place = |value: &RawValue| span(value.get().as_ptr() as usize - begin, value.get().len());
                 let spans = values.kept.into_iter().map(place).collect();
@@ -120,7 +123,7 @@ impl Format {
             }
             Format::FlumeJson => {
                 let events: Elements<FlumeEvent<'_>> = elements(&body, events_max)?;
-                bounded(events.count)?;
+                check_count(events.count)?;
                 let events = events.kept;
                 let mut buffer = Vec::with_capacity(body.len());
                 let mut spans = Vec::with_capacity(events.len());
@@ -133,12 +136,12 @@ impl Format {
                 (buffer, spans, Some(headers))
             }
         };
-        bounded(spans.len())?;
+        check_count(spans.len())?;
         Ok(Events { buffer: Buffer::from_vec(buffer), spans, headers })
     }
 }
 
-/// The values of an array, or the one value, as they are written in the body.
+/// Returns the values of an array, or the single value, as they are written in the body.
 fn json(body: &[u8], kept_max: usize) -> Result<Elements<&RawValue>, serde_json::Error> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match first {
@@ -147,11 +150,11 @@ fn json(body: &[u8], kept_max: usize) -> Result<Elements<&RawValue>, serde_json:
     }
 }
 
-/// The elements of an array. An element may be a byte or two long, and take far more than that once it is
-/// read, so no more are kept than are wanted.
+/// The first elements of an array. An element of one or two bytes takes far more memory once it is parsed, so only
+/// `kept_max` elements are kept.
 struct Elements<T> {
     kept: Vec<T>,
-    /// How many there are, kept or not.
+    /// How many elements the array has.
     count: usize,
 }
 
@@ -195,7 +198,7 @@ impl<'a, T: Deserialize<'a>> Visitor<'a> for ElementsVisitor<T> {
     }
 }
 
-/// A body is not longer than a gibibyte, so that places fit.
+/// Makes a span. A body is at most a gibibyte long, so begin and length fit into 32 bits.
 fn span(begin: usize, length: usize) -> Span {
     Span { begin: begin as u32, length: length as u32, behind: (begin + length) as u64 }
 }
@@ -214,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_the_body_at_the_latest() {
+    fn the_last_line_needs_no_line_end() {
         assert_eq!(events(Format::Lines, "one\r\ntwo\nthree").unwrap(), ["one", "two", "three"]);
         assert!(events(Format::Lines, "").unwrap().is_empty());
         assert_eq!(events(Format::Lines, "1\n2\n3\n4").unwrap_err(), "the request has more than 3 events");
     }
 
     #[test]
-    fn values_of_json_stay_as_they_were_written() {
+    fn json_values_are_kept_as_they_are_written() {
         assert_eq!(
             events(Format::Json, " [ {\"a\" : 1}, 2 ,\"x\"]\n").unwrap(),
             ["{\"a\" : 1}", "2", "\"x\""]
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn flumes_events_bring_their_headers() {
+    fn flumes_events_have_their_own_headers() {
         let body = r#"[{"headers": {"host": "web-1"}, "body": "a\nb"}, {"body": "c"}]"#;
         let events = Format::FlumeJson.events(body.as_bytes().to_vec(), 3).unwrap();
         assert_eq!(&events.buffer[..], b"a\nbc");

@@ -1,7 +1,7 @@
-//! The source that takes events over HTTP.
+//! The source `http`: receives events in the bodies of HTTP requests.
 
 mod authentication;
-mod budget;
+mod body_memory;
 mod connection;
 mod events;
 mod request;
@@ -21,17 +21,19 @@ use weir_plan::Settings;
 use weir_runtime::source::{PendingAnswers, Source, SourcePort};
 use weir_runtime::{Context, Failure, Purpose};
 
-use crate::tools::listener::{self, Endpoint, Gatherer, Listener, Piece, Room, STOP_GRACE, ServerSecurity};
-use authentication::{Authentication, Known};
-use budget::Budget;
+use crate::tools::listener::{
+    self, Chunk, Endpoint, Gatherer, Listener, PutLimit, STOP_GRACE, ServerSecurity,
+};
+use authentication::{Authentication, Credentials};
+use body_memory::BodyMemory;
 use events::Format;
-use request::{Service, Waiting};
+use request::{PendingRequest, Service};
 
-/// Requests that are read and wait for a batch.
-const PIECES_MAX: usize = 16;
-/// Bodies of requests take at most so much together, unless the settings say otherwise.
-const BODIES_BYTES: usize = 256 << 20;
-/// For each request that is served at once so many connections may be open.
+/// The most requests whose events wait in the gatherer's queue.
+const CHUNKS_MAX: usize = 16;
+/// The default of the most bytes that the bodies of all requests take together.
+const BODIES_BYTES_MAX: usize = 256 << 20;
+/// How many connections may be open for each request that `max_requests` allows.
 const CONNECTIONS_PER_REQUEST: usize = 4;
 
 #[derive(Deserialize)]
@@ -52,20 +54,20 @@ struct HttpSettings {
 struct HttpSource {
     context: Context,
     settings: HttpSettings,
-    /// The number of the last event of all runs.
+    /// The number of the last event that was put, over all runs.
     sequence: u64,
 }
 
-/// Makes a source of events over HTTP.
+/// Makes the source.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::Connection);
     let settings: HttpSettings = settings.read().map_err(Failure::permanent)?;
     settings.authentication.check().map_err(Failure::permanent)?;
-    is_path(&settings.path).map_err(Failure::permanent)?;
+    check_path(&settings.path).map_err(Failure::permanent)?;
     Ok(Box::new(HttpSource { context, settings, sequence: 0 }))
 }
 
-/// A path that no request can have.
+/// The setting `path` is not a path that a request can have.
 #[derive(Debug, Error)]
 #[error("`path` is {path:?}, which no request can have: {reason}")]
 struct PathError {
@@ -73,11 +75,11 @@ struct PathError {
     reason: &'static str,
 }
 
-fn is_path(path: &str) -> Result<(), PathError> {
+fn check_path(path: &str) -> Result<(), PathError> {
     let reason = match path.parse::<Uri>() {
         _ if !path.starts_with('/') => "it has to begin with a slash",
         Ok(uri) if uri.path() == path => return Ok(()),
-        Ok(_) => "it ends at a `?` or `#`",
+        Ok(_) => "a path ends at a `?` or `#`",
         Err(_) => "clients send such characters as `%` and two digits, and it has to be written like that",
     };
     Err(PathError { path: path.to_owned(), reason })
@@ -86,9 +88,9 @@ fn is_path(path: &str) -> Result<(), PathError> {
 impl HttpSource {
     fn service(
         &self,
-        known: Known,
-        room: Room,
-        pieces: mpsc::WeakSender<Piece<Waiting>>,
+        credentials: Credentials,
+        put_limit: PutLimit,
+        chunks: mpsc::WeakSender<Chunk<PendingRequest>>,
         stop: CancellationToken,
         answering: PendingAnswers,
     ) -> Service {
@@ -99,14 +101,14 @@ impl HttpSource {
             clock: self.context.clock.clone(),
             path: path.as_str().into(),
             format: *format,
-            body_bytes_max: (*max_body).min(room.body_bytes_max()),
-            room,
+            body_bytes_max: (*max_body).min(put_limit.body_bytes_max()),
+            put_limit,
             events_max: *batch,
-            patience: *timeout,
-            places: Semaphore::new((*max_requests).min(Semaphore::MAX_PERMITS)),
-            budget: Budget::new(max_bodies.unwrap_or((*max_body).max(BODIES_BYTES))),
-            known,
-            pieces,
+            timeout: *timeout,
+            request_permits: Semaphore::new((*max_requests).min(Semaphore::MAX_PERMITS)),
+            body_memory: BodyMemory::new(max_bodies.unwrap_or((*max_body).max(BODIES_BYTES_MAX))),
+            credentials,
+            chunks,
             stop,
             answering,
         }
@@ -118,7 +120,7 @@ impl Source for HttpSource {
     async fn probe(&mut self) -> Vec<Failure> {
         let HttpSettings { bind, security, authentication, .. } = &self.settings;
         let mut found = listener::probe(bind, security).await;
-        found.extend(authentication.known().err().map(Failure::unless_outage));
+        found.extend(authentication.credentials().err().map(Failure::unless_outage));
         found
     }
 
@@ -127,28 +129,29 @@ impl Source for HttpSource {
         let endpoint = Endpoint::new(&self.context, bind, max_requests * CONNECTIONS_PER_REQUEST, security)
             .acknowledging();
         let bounds = (*batch, *linger);
-        let known = self.settings.authentication.known().map_err(Failure::unless_outage)?;
+        let credentials = self.settings.authentication.credentials().map_err(Failure::unless_outage)?;
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
         let mut gatherer = Gatherer::new(&self.context, bounds, self.sequence, &port);
-        let room = Room::of(&port);
+        let put_limit = PutLimit::of(&port);
         let answering = port.pending_answers();
         let SourcePort { outlet, deliveries, stop, .. } = port;
-        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
-        let service = Arc::new(self.service(known, room, pieces.downgrade(), stop.clone(), answering));
-        // Dropped with the run, it ends all connections.
+        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        let service =
+            Arc::new(self.service(credentials, put_limit, chunks.downgrade(), stop.clone(), answering));
+        // Dropping the set, when this run ends, ends all connections.
         let mut connections = JoinSet::new();
         let component = self.context.component.clone();
-        // When the listener stops it drops `pieces`: then requests that are being read are the last ones.
+        // The listener drops `chunks` when it stops. Then only the requests that are being read hold senders.
         let serve = move |arrival| {
-            let _open = &pieces;
+            let _open = &chunks;
             connection::serve(arrival, service.clone(), component.clone())
         };
         connections.spawn(listener.serve(stop, serve));
-        let result = gatherer.see_through(gathered, outlet, deliveries).await;
+        let result = gatherer.run_to_end(queue, outlet, deliveries).await;
         self.sequence = gatherer.sequence();
         result?;
-        // Whoever does not take its answer is left behind.
-        let _farewell = timeout(STOP_GRACE, connections.join_next()).await;
+        // A client that does not read its answer in time is disconnected.
+        let _answers_sent = timeout(STOP_GRACE, connections.join_next()).await;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! One request: what it must be, what is made of it, and what it is answered.
+//! One request: checks its head, reads and parses its body, puts its events, and answers it.
 
 use std::convert::Infallible;
 use std::io::Read;
@@ -22,78 +22,79 @@ use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::source::PendingAnswers;
 use weir_runtime::{Clock, Meter};
 
-use super::authentication::Known;
-use super::budget::{Budget, NoRoom, Share};
+use super::authentication::Credentials;
+use super::body_memory::{BodyMemory, BodyReservation, Exhausted};
 use super::events::{BodyError, Events, Format};
-use crate::tools::listener::{Notice, PAUSE, Piece, Place, Room, STOP_GRACE, TextMaps};
+use crate::tools::listener::{Attachment, Chunk, PutLimit, RETRY_PAUSE, STOP_GRACE, Slot, TextMaps};
 
-/// After so many seconds a client may try again.
+/// The value of `Retry-After`, in seconds.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
-/// A body of at most so many bytes is understood at once.
+/// A body of at most this many bytes is parsed in the connection's task, a longer one on a thread for blocking work.
 const SHORT_BODY_BYTES: usize = 64 << 10;
-/// Of a body that is refused at most so much is read, and for at most so long.
+/// The most bytes of a refused body that are read and discarded.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
-const DISCARD: Duration = Duration::from_secs(5);
-/// A request waits at most so long for clients to fall silent whose bodies have what it needs.
-const QUIET_BODIES: Duration = Duration::from_secs(2);
-/// So much of a packed body is unpacked at a time.
-const UNPACKED_BYTES: u64 = 64 << 10;
-/// What an entry of the headers takes in memory beside its text.
+/// The longest time for which a refused body is read and discarded.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest time for which a request waits for the permits or the memory of clients that become quiet.
+const EVICTION_WAIT: Duration = Duration::from_secs(2);
+/// How many bytes of a compressed body are decompressed at a time.
+const DECOMPRESSED_BYTES: u64 = 64 << 10;
+/// The bytes that an entry of the headers takes in memory beside its text.
 const ENTRY_BYTES: usize = 32;
 /// The column of headers.
 const HEADERS: &str = "headers";
 
-/// What serves all requests.
+/// Serves the requests of all connections during one run of the source.
 pub(super) struct Service {
     pub(super) meter: Arc<Meter>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) path: Arc<str>,
     pub(super) format: Format,
     pub(super) body_bytes_max: usize,
-    /// What the channels behind take as one unit.
-    pub(super) room: Room,
+    pub(super) put_limit: PutLimit,
     pub(super) events_max: usize,
-    /// How long a request may take, from its head to its answer.
-    pub(super) patience: Duration,
-    pub(super) places: Semaphore,
-    pub(super) budget: Budget,
-    pub(super) known: Known,
-    /// Where events go, until the source is stopped. Whoever reads a request holds a sender, and the source
-    /// puts what comes until there is none.
-    pub(super) pieces: mpsc::WeakSender<Piece<Waiting>>,
+    /// The longest time from a request's head to its answer.
+    pub(super) timeout: Duration,
+    /// A permit for each request that is served at once.
+    pub(super) request_permits: Semaphore,
+    pub(super) body_memory: BodyMemory,
+    pub(super) credentials: Credentials,
+    /// The gatherer's queue, until the source is stopped. Each request that is being read holds a sender, and the
+    /// gatherer puts events until all senders are dropped.
+    pub(super) chunks: mpsc::WeakSender<Chunk<PendingRequest>>,
     pub(super) stop: CancellationToken,
-    /// Held until all clients are answered.
+    /// Keeps an agent that ends from dropping the source before all clients are answered.
     pub(super) answering: PendingAnswers,
 }
 
-/// A request whose events are on their way.
-pub(super) struct Waiting {
-    /// Nothing for events that are delivered, or why they are not taken. Used once.
-    done: Option<oneshot::Sender<Result<(), String>>>,
+/// A request whose events are in the gatherer or in channels, and not yet delivered.
+pub(super) struct PendingRequest {
+    /// Receives `Ok` when the events are delivered, or the reason why they were refused. `None` once it was used.
+    outcome: Option<oneshot::Sender<Result<(), String>>>,
     path: Arc<str>,
     awaited: Awaited,
-    /// Of each event, or one for all.
+    /// The headers of each event, or one entry for all events.
     headers: Vec<Vec<(String, String)>>,
 }
 
-impl Waiting {
-    fn tell(&mut self, outcome: Result<(), String>) {
-        if let Some(done) = self.done.take() {
-            // The client may have given up meanwhile.
-            let _: Result<(), Result<(), String>> = done.send(outcome);
+impl PendingRequest {
+    fn complete(&mut self, outcome: Result<(), String>) {
+        if let Some(sender) = self.outcome.take() {
+            // The request may have timed out meanwhile.
+            let _: Result<(), Result<(), String>> = sender.send(outcome);
         }
     }
 }
 
-impl Notice for Waiting {
-    const TOGETHER: bool = true;
+impl Attachment for PendingRequest {
+    const ALL_OR_NONE: bool = true;
 
     fn delivered(mut self) {
-        self.tell(Ok(()));
+        self.complete(Ok(()));
     }
 
     fn refused(&mut self, _events: usize, reason: &str) {
-        self.tell(Err(reason.to_owned()));
+        self.complete(Err(reason.to_owned()));
     }
 
     fn awaited(&self) -> Option<Awaited> {
@@ -106,30 +107,30 @@ impl Notice for Waiting {
         if self.headers.len() == 1 { rows * bytes } else { bytes }
     }
 
-    fn shares_columns(&self, other: &Waiting) -> bool {
+    fn shares_columns(&self, other: &PendingRequest) -> bool {
         self.headers.len() == 1 && self.headers == other.headers
     }
 
     fn columns(
-        pieces: &[Piece<Waiting>],
+        chunks: &[Chunk<PendingRequest>],
         schema: &SchemaRef,
     ) -> Result<Vec<(&'static str, Column)>, BatchError> {
-        // There is one path that is served.
-        let path = pieces.first().map_or("", |piece| &*piece.notice.path);
+        // All requests that are served have the same path.
+        let path = chunks.first().map_or("", |chunk| &*chunk.attachment.path);
         let mut columns = vec![("@path", Column::constant_text(path))];
         let Ok(field) = schema.field_with_name(HEADERS) else { return Ok(columns) };
         let Some(mut maps) = TextMaps::new(field.data_type()) else { return Ok(columns) };
-        let shared = pieces
+        let shared = chunks
             .first()
-            .filter(|first| pieces.iter().all(|piece| first.notice.shares_columns(&piece.notice)));
-        let column = if let Some(Piece { notice, .. }) = shared {
-            maps.push(notice.headers.first().map_or(&[], Vec::as_slice));
+            .filter(|first| chunks.iter().all(|chunk| first.attachment.shares_columns(&chunk.attachment)));
+        let column = if let Some(Chunk { attachment, .. }) = shared {
+            maps.push(attachment.headers.first().map_or(&[], Vec::as_slice));
             maps.constant()?
         } else {
-            for Piece { spans, notice, .. } in pieces {
+            for Chunk { spans, attachment, .. } in chunks {
                 for row in 0..spans.len() {
-                    let of = if notice.headers.len() == 1 { 0 } else { row };
-                    maps.push(notice.headers.get(of).map_or(&[], Vec::as_slice));
+                    let index = if attachment.headers.len() == 1 { 0 } else { row };
+                    maps.push(attachment.headers.get(index).map_or(&[], Vec::as_slice));
                 }
             }
             maps.finish()?
@@ -139,7 +140,7 @@ impl Notice for Waiting {
     }
 }
 
-/// Why a request is not answered with 200.
+/// An answer other than 200, with its reason.
 struct Refusal {
     status: StatusCode,
     message: String,
@@ -164,22 +165,22 @@ impl Refusal {
     }
 }
 
-impl From<NoRoom> for Refusal {
-    fn from(_: NoRoom) -> Refusal {
-        let message = "the bodies of requests under way take as much as they may together";
+impl From<Exhausted> for Refusal {
+    fn from(_: Exhausted) -> Refusal {
+        let message = "the bodies of all requests take as many bytes as `max_bodies` allows";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 }
 
-/// Answers a request, when its events are committed or can't be.
+/// Answers a request once its events are committed, or it is refused.
 pub(super) async fn answer(
     service: Arc<Service>,
     client: IpAddr,
-    place: Arc<Place>,
+    slot: Arc<Slot>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     service.meter.count("requests", 1);
-    let refusal = match service.take(client, &place, request).await {
+    let refusal = match service.handle(client, &slot, request).await {
         Ok(()) => return Ok(Response::new(Full::default())),
         Err(refusal) => refusal,
     };
@@ -190,7 +191,7 @@ pub(super) async fn answer(
     let headers = response.headers_mut();
     match status {
         StatusCode::UNAUTHORIZED => {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(service.known.challenge()));
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(service.credentials.challenge()));
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
@@ -201,24 +202,24 @@ pub(super) async fn answer(
 }
 
 impl Service {
-    async fn take(
+    async fn handle(
         self: &Arc<Self>,
         client: IpAddr,
-        place: &Place,
+        slot: &Slot,
         request: Request<Incoming>,
     ) -> Result<(), Refusal> {
         let since = Instant::now();
-        let awaited = Awaited { since, until: since + self.patience };
-        let waiting = place.guest().begin();
-        let begun = match self.check(&request) {
-            Ok(()) => self.begin(place).await,
+        let awaited = Awaited { since, until: since + self.timeout };
+        let busy = slot.activity().begin_work();
+        let admitted = match self.check(&request) {
+            Ok(()) => self.admit(slot).await,
             Err(refusal) => Err(refusal),
         };
         let (head, body) = request.into_parts();
-        let (pieces, _place) = match begun {
-            Ok(begun) => begun,
+        let (chunks, _permit) = match admitted {
+            Ok(admitted) => admitted,
             Err(refusal) => {
-                // Who waits for leave to send the body hears of the refusal instead.
+                // A client that sent `Expect: 100-continue` sends no body after a refusal.
                 if !head.headers.contains_key(EXPECT) {
                     discard(body);
                 }
@@ -226,47 +227,47 @@ impl Service {
             }
         };
         // Held until the request is answered.
-        let mut share = self.budget.share();
-        let reading = place.guest().read();
-        drop(waiting);
+        let mut reservation = self.body_memory.reservation();
+        let reading = slot.activity().begin_body();
+        drop(busy);
         let body = tokio::select! {
             biased;
-            body = timeout_at(awaited.until, self.read(body, place, &mut share)) => {
+            body = timeout_at(awaited.until, self.read(body, slot, &mut reservation)) => {
                 body.unwrap_or_else(|_elapsed| Err(Refusal::too_slow("the body has not come in time")))?
             }
-            () = self.stopped_for(STOP_GRACE) => return Err(Refusal::stopping()),
-            () = place.guest().has_to_leave() => {
-                return Err(Refusal::too_slow("the body does not come, and others wait for a place"));
+            () = self.after_stop(STOP_GRACE) => return Err(Refusal::stopping()),
+            () = slot.activity().evicted() => {
+                return Err(Refusal::too_slow("the body makes no progress, and other clients wait"));
             }
         };
-        // From here on the client waits, and not the source.
-        let _waiting = place.guest().begin();
+        // From here on the client waits for the source, so the connection is not quiet.
+        let _busy = slot.activity().begin_work();
         drop(reading);
         let encoding = head.headers.get(CONTENT_ENCODING).cloned();
-        let (events, _share) = self.clone().understood(body, encoding, share).await?;
+        let (events, _reservation) = self.clone().parse(body, encoding, reservation).await?;
         if events.spans.is_empty() {
             return Ok(());
         }
-        let (piece, done) = self.piece(client, events, &head.headers, awaited);
-        if !self.room.holds(&piece) {
+        let (chunk, outcome) = self.chunk(client, events, &head.headers, awaited);
+        if !self.put_limit.allows_chunk(&chunk) {
             let message = "the request is larger than what the channels behind take as one unit";
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        self.committed(pieces, (piece, done), awaited.until).await
+        self.commit(chunks, (chunk, outcome), awaited.until).await
     }
 
     /// Puts the events of a request and waits until they are committed.
-    async fn committed(
+    async fn commit(
         &self,
-        pieces: mpsc::Sender<Piece<Waiting>>,
-        (piece, done): (Piece<Waiting>, oneshot::Receiver<Result<(), String>>),
+        chunks: mpsc::Sender<Chunk<PendingRequest>>,
+        (chunk, outcome): (Chunk<PendingRequest>, oneshot::Receiver<Result<(), String>>),
         until: Instant,
     ) -> Result<(), Refusal> {
         let committed = async {
-            pieces.send(piece).await.ok()?;
-            // A stopped source closes its outlet when nobody holds a sender, and sinks commit then.
-            drop(pieces);
-            done.await.ok()
+            chunks.send(chunk).await.ok()?;
+            // A stopped source closes its outlet when all senders are dropped, and only then do its sinks commit.
+            drop(chunks);
+            outcome.await.ok()
         };
         let outcome = tokio::select! {
             biased;
@@ -287,42 +288,42 @@ impl Service {
         }
     }
 
-    /// Where the events of a request go, and its place among those that are served at once.
-    async fn begin(
+    /// Admits a request: returns a sender of the gatherer's queue, and a permit to be served.
+    async fn admit(
         &self,
-        place: &Place,
-    ) -> Result<(mpsc::Sender<Piece<Waiting>>, SemaphorePermit<'_>), Refusal> {
-        let pieces = self.pieces.upgrade().ok_or_else(Refusal::stopping)?;
-        let permit = self.after_quiet_bodies(place, || self.places.try_acquire().ok()).await;
+        slot: &Slot,
+    ) -> Result<(mpsc::Sender<Chunk<PendingRequest>>, SemaphorePermit<'_>), Refusal> {
+        let chunks = self.chunks.upgrade().ok_or_else(Refusal::stopping)?;
+        let permit = self.evicting_quiet_bodies(slot, || self.request_permits.try_acquire().ok()).await;
         let permit = permit.ok_or_else(|| {
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, "there are too many requests at once")
         })?;
-        Ok((pieces, permit))
+        Ok((chunks, permit))
     }
 
-    /// What could be taken, at once or when quiet clients have left whose bodies have it now. None if nobody's body
-    /// has it, or they all get on.
-    async fn after_quiet_bodies<Taken>(
+    /// Tries to take a permit or memory, and evicts connections whose bodies are quiet until that succeeds. Returns
+    /// `None` if no other body is being read, or the other bodies go on making progress.
+    async fn evicting_quiet_bodies<Taken>(
         &self,
-        place: &Place,
-        mut take: impl FnMut() -> Option<Taken>,
+        slot: &Slot,
+        mut try_take: impl FnMut() -> Option<Taken>,
     ) -> Option<Taken> {
-        let until = Instant::now() + QUIET_BODIES;
+        let until = Instant::now() + EVICTION_WAIT;
         loop {
-            let taken = take();
-            if taken.is_some() || !place.reads_another() || Instant::now() >= until {
+            let taken = try_take();
+            if taken.is_some() || !slot.others_read_bodies() || Instant::now() >= until {
                 return taken;
             }
-            place.dismiss_a_body();
+            slot.evict_body_reader();
             tokio::select! {
                 () = self.stop.cancelled() => return None,
-                () = sleep(PAUSE) => {}
+                () = sleep(RETRY_PAUSE) => {}
             }
         }
     }
 
-    /// Returns this long after the source was stopped, or when it has to end at once.
-    pub(super) async fn stopped_for(&self, grace: Duration) {
+    /// Waits until `grace` has passed since the source was stopped, or the agent has to end at once.
+    pub(super) async fn after_stop(&self, grace: Duration) {
         self.stop.cancelled().await;
         tokio::select! {
             () = sleep(grace) => {}
@@ -330,10 +331,10 @@ impl Service {
         }
     }
 
-    /// Refuses what its head shows to be wrong.
+    /// Refuses a request if its head is wrong.
     fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
-        if !self.known.lets_in(request.headers().get(AUTHORIZATION)) {
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "who you are is not known here"));
+        if !self.credentials.accept(request.headers().get(AUTHORIZATION)) {
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "the credentials are missing or wrong"));
         }
         if request.uri().path() != &*self.path {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("events are taken at {}", self.path)));
@@ -347,29 +348,30 @@ impl Service {
         Ok(())
     }
 
+    /// Reads a body, and reserves memory for it as it is received.
     async fn read(
         &self,
         mut incoming: Incoming,
-        place: &Place,
-        share: &mut Share,
+        slot: &Slot,
+        reservation: &mut BodyReservation,
     ) -> Result<Vec<u8>, Refusal> {
-        // A body may come in pieces of a byte each, so they are not kept as such.
+        // A body may come in frames of a byte each, so the frames are not kept.
         let (mut body, mut bytes) = (Limited::new(&mut incoming, self.body_bytes_max), Vec::new());
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => {
-                    if share.take(data.len()).is_err() {
-                        // Whoever waits for room is not quiet.
-                        let _waiting = place.guest().begin();
-                        let room = self.after_quiet_bodies(place, || share.take(data.len()).ok()).await;
-                        if room.is_none() {
+                    if reservation.grow(data.len()).is_err() {
+                        // A connection that waits for memory is not quiet.
+                        let _busy = slot.activity().begin_work();
+                        let grown =
+                            self.evicting_quiet_bodies(slot, || reservation.grow(data.len()).ok()).await;
+                        if grown.is_none() {
                             discard(incoming);
-                            return Err(NoRoom.into());
+                            return Err(Exhausted.into());
                         }
                     }
                     bytes.extend_from_slice(&data);
                 }
-                // Headers behind the body.
                 Ok(Err(_trailers)) => {}
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                     discard(incoming);
@@ -384,38 +386,39 @@ impl Service {
         Ok(bytes)
     }
 
-    /// The events of a body. A long one takes a while, which other connections don't wait for.
-    async fn understood(
+    /// Decompresses a body and splits it into events. A long body is parsed on a thread for blocking work, so that
+    /// other connections don't wait for it.
+    async fn parse(
         self: Arc<Self>,
         body: Vec<u8>,
         encoding: Option<HeaderValue>,
-        mut share: Share,
-    ) -> Result<(Events, Share), Refusal> {
+        mut reservation: BodyReservation,
+    ) -> Result<(Events, BodyReservation), Refusal> {
         let short = body.len() <= SHORT_BODY_BYTES && encoding.is_none();
-        let understand = move || {
-            let body = self.unpacked(body, encoding.as_ref(), &mut share)?;
+        let parse = move || {
+            let body = self.decompress(body, encoding.as_ref(), &mut reservation)?;
             let events = self.format.events(body, self.events_max).map_err(|error| match error {
                 BodyError::Json(_) => Refusal::new(StatusCode::BAD_REQUEST, error.to_string()),
                 BodyError::TooMany(_) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
             })?;
-            Ok((events, share))
+            Ok((events, reservation))
         };
         match short {
-            true => understand(),
-            false => spawn_blocking(understand).await.unwrap_or_else(|error| {
+            true => parse(),
+            false => spawn_blocking(parse).await.unwrap_or_else(|error| {
                 Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
             }),
         }
     }
 
-    /// The body as it was before it was packed for its way.
-    fn unpacked(
+    /// Decompresses a body, within the bound of a body's length.
+    fn decompress(
         &self,
         body: Vec<u8>,
         encoding: Option<&HeaderValue>,
-        share: &mut Share,
+        reservation: &mut BodyReservation,
     ) -> Result<Vec<u8>, Refusal> {
-        let mut packed = match encoding.map(HeaderValue::as_bytes) {
+        let mut compressed = match encoding.map(HeaderValue::as_bytes) {
             None | Some(b"" | b"identity") => return Ok(body),
             Some(b"gzip" | b"x-gzip") => {
                 Box::new(flate2::read::MultiGzDecoder::new(&body[..])) as Box<dyn Read + '_>
@@ -429,47 +432,49 @@ impl Service {
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
             }
         };
-        let mut unpacked = Vec::new();
+        let mut decompressed = Vec::new();
         loop {
-            let read = packed.by_ref().take(UNPACKED_BYTES).read_to_end(&mut unpacked).map_err(|error| {
-                Refusal::new(StatusCode::BAD_REQUEST, format!("the body can't be unpacked: {error}"))
+            let mut part = compressed.by_ref().take(DECOMPRESSED_BYTES);
+            let read = part.read_to_end(&mut decompressed).map_err(|error| {
+                Refusal::new(StatusCode::BAD_REQUEST, format!("the body can't be decompressed: {error}"))
             })?;
-            if unpacked.len() > self.body_bytes_max {
+            if decompressed.len() > self.body_bytes_max {
                 return Err(Refusal::too_long(self.body_bytes_max));
             }
-            share.take(read)?;
+            reservation.grow(read)?;
             if read == 0 {
-                return Ok(unpacked);
+                return Ok(decompressed);
             }
         }
     }
 
-    fn piece(
+    /// Makes a chunk of a request's events, and the receiver of its outcome.
+    fn chunk(
         &self,
         client: IpAddr,
         events: Events,
         headers: &HeaderMap,
         awaited: Awaited,
-    ) -> (Piece<Waiting>, oneshot::Receiver<Result<(), String>>) {
+    ) -> (Chunk<PendingRequest>, oneshot::Receiver<Result<(), String>>) {
         let headers = match events.headers {
             Some(headers) => headers.into_iter().map(|headers| headers.into_iter().collect()).collect(),
-            None => vec![shown(headers)],
+            None => vec![event_headers(headers)],
         };
-        let (done, waiting) = oneshot::channel();
-        let notice = Waiting { done: Some(done), path: self.path.clone(), awaited, headers };
+        let (sender, outcome) = oneshot::channel();
+        let attachment = PendingRequest { outcome: Some(sender), path: self.path.clone(), awaited, headers };
         let time = self.clock.now();
-        (Piece { buffer: events.buffer, spans: events.spans, client, time, notice }, waiting)
+        (Chunk { buffer: events.buffer, spans: events.spans, client, time, attachment }, outcome)
     }
 }
 
-/// Reads what is left of a body that is refused and forgets it, within bounds. Many clients read no answer before
-/// they have sent everything, and would find the connection broken. Meanwhile the connection keeps its place, which
-/// others may get as if it were quiet.
+/// Reads the rest of a refused body and discards it, within bounds. Many clients read the answer only after they have
+/// sent the complete body, and would find the connection broken. Meanwhile the connection keeps its slot, and may be
+/// evicted.
 fn discard(mut body: Incoming) {
     if body.is_end_stream() {
         return;
     }
-    tokio::spawn(timeout(DISCARD, async move {
+    tokio::spawn(timeout(DISCARD_TIMEOUT, async move {
         let mut bytes = 0;
         while let Some(Ok(frame)) = body.frame().await
             && bytes <= DISCARD_BYTES_MAX
@@ -479,10 +484,10 @@ fn discard(mut body: Incoming) {
     }));
 }
 
-/// The headers of a request that events may show; of those of one name the last.
-fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
-    let shown = headers.keys().filter(|name| **name != AUTHORIZATION && **name != COOKIE);
-    let texts = shown.filter_map(|name| {
+/// Returns a request's headers for its events, without credentials. Of several headers of one name it keeps the last.
+fn event_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let names = headers.keys().filter(|name| **name != AUTHORIZATION && **name != COOKIE);
+    let texts = names.filter_map(|name| {
         let value = headers.get_all(name).iter().next_back()?;
         Some((name.to_string(), value.to_str().ok()?.to_string()))
     });

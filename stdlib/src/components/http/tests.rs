@@ -1,4 +1,4 @@
-//! The source with real sockets on the loopback, and a memory channel behind it.
+//! Runs the source with real sockets on the loopback, and a memory channel behind it.
 
 mod quiet;
 mod refused;
@@ -15,13 +15,13 @@ use weir_runtime::batch::Column;
 use weir_runtime::{Descriptors, Meter, Purpose};
 
 use super::*;
-use crate::tests::trial::tls::Holder;
-use crate::tests::trial::{Trial, changed, context, variant};
+use crate::tests::harness::tls::TestCertificate;
+use crate::tests::harness::{SourceHarness, context, variant, with_changes};
 
-/// A running source, and where it listens.
-struct Listening {
+/// A running source, and the address on which it listens.
+struct RunningSource {
     address: String,
-    trial: Trial,
+    harness: SourceHarness,
 }
 
 fn schema() -> SchemaRef {
@@ -41,22 +41,28 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-impl Listening {
-    async fn begin(changes: &[(&str, Value)]) -> Listening {
-        Listening::within(1 << 26, Descriptors::of_process(), changes).await
+impl RunningSource {
+    async fn start(changes: &[(&str, Value)]) -> RunningSource {
+        RunningSource::within(1 << 26, Descriptors::of_process(), changes).await
     }
 
-    /// With a channel of so many bytes behind it, and these descriptors.
-    async fn within(byte_capacity: u64, descriptors: Descriptors, changes: &[(&str, Value)]) -> Listening {
-        Listening::of(descriptors, changes, |source, meter| Trial::within(source, meter, 100, byte_capacity))
-            .await
-    }
-
-    async fn of(
+    /// Starts a source in front of a channel of `byte_capacity` bytes, with these descriptors.
+    async fn within(
+        byte_capacity: u64,
         descriptors: Descriptors,
         changes: &[(&str, Value)],
-        trial: impl FnOnce(Box<dyn Source>, Arc<Meter>) -> Trial,
-    ) -> Listening {
+    ) -> RunningSource {
+        RunningSource::start_with(descriptors, changes, |source, meter| {
+            SourceHarness::within(source, meter, 100, byte_capacity)
+        })
+        .await
+    }
+
+    async fn start_with(
+        descriptors: Descriptors,
+        changes: &[(&str, Value)],
+        harness: impl FnOnce(Box<dyn Source>, Arc<Meter>) -> SourceHarness,
+    ) -> RunningSource {
         let settings = [
             ("bind", Value::Text("127.0.0.1:0".into())),
             ("path", Value::Text("/events".into())),
@@ -72,18 +78,18 @@ impl Listening {
         ];
         let meter = Arc::new(Meter::default());
         let context = Context { descriptors, ..context("web", schema(), &meter) };
-        let source = make(&changed(&settings, changes), context).unwrap();
-        let trial = trial(source, meter);
-        Listening { address: trial.address().await, trial }
+        let source = make(&with_changes(&settings, changes), context).unwrap();
+        let harness = harness(source, meter);
+        RunningSource { address: harness.address().await, harness }
     }
 
-    /// Sends a request; its answer is to be waited for.
+    /// Sends a request, and returns the connection on which its answer comes.
     async fn send(&self, head: &str, body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         let head =
             format!("{head}\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
-        // A server that has heard enough does not read on.
+        // A server that refuses the request may not read all of it.
         let _unread = stream.write_all(body).await;
         stream
     }
@@ -92,34 +98,35 @@ impl Listening {
         self.send("POST /events HTTP/1.1", body).await
     }
 
-    /// The status of a request that is refused, and the whole answer.
+    /// Sends a request, and returns the status and the text of its answer.
     async fn refused(&self, head: &str, body: &[u8]) -> (u16, String) {
         answer_of(self.send(head, body).await).await
     }
 
     async fn bodies(&mut self) -> Vec<String> {
-        let delivery = self.trial.take().await;
+        let delivery = self.harness.take().await;
         let bodies = delivery.batch.bodies().unwrap().iter().flatten();
         let bodies = bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect();
         delivery.acknowledgement.done();
         bodies
     }
 
+    /// Waits until a counter has reached `count`.
     async fn counted(&self, counter: &str, count: u64) {
-        while self.trial.meter.counters().get(counter).copied().unwrap_or_default() < count {
+        while self.harness.meter.counters().get(counter).copied().unwrap_or_default() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     async fn end(self) {
-        self.trial.stop.cancel();
-        self.trial.running.await.unwrap().unwrap();
+        self.harness.stop.cancel();
+        self.harness.running.await.unwrap().unwrap();
     }
 }
 
 async fn answer_of(mut stream: impl AsyncRead + Unpin) -> (u16, String) {
     let mut answer = Vec::new();
-    // A connection that is reset after the answer has given it all the same.
+    // A connection may be reset after the answer was received.
     let _ended = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8_lossy(&answer).to_lowercase();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -128,9 +135,9 @@ async fn answer_of(mut stream: impl AsyncRead + Unpin) -> (u16, String) {
 
 #[tokio::test]
 async fn a_request_is_answered_when_its_events_are_delivered_and_not_before() {
-    let mut source = Listening::begin(&[]).await;
+    let mut source = RunningSource::start(&[]).await;
     let stream = source.post(b"one\ntwo\n").await;
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     assert_eq!(delivery.batch.rows(), 2);
     assert!(stream.try_read(&mut [0; 1]).is_err(), "nothing is delivered yet");
     delivery.acknowledgement.done();
@@ -139,11 +146,11 @@ async fn a_request_is_answered_when_its_events_are_delivered_and_not_before() {
 }
 
 #[tokio::test]
-async fn events_say_who_has_sent_them_and_with_what_headers() {
-    let mut source = Listening::begin(&[]).await;
+async fn events_have_the_address_of_their_client_and_the_headers_of_their_request() {
+    let mut source = RunningSource::start(&[]).await;
     let head = "POST /events HTTP/1.1\r\nX-Team: payments\r\nCookie: secret";
     let stream = source.send(head, b"one").await;
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     let shown = format!("{:?}", delivery.batch.column("headers").unwrap().values());
     assert!(shown.contains("x-team") && shown.contains("payments"), "{shown}");
     assert!(!shown.contains("cookie"), "{shown}");
@@ -156,7 +163,7 @@ async fn events_say_who_has_sent_them_and_with_what_headers() {
 
 #[tokio::test]
 async fn requests_share_batches() {
-    let mut source = Listening::begin(&[("linger", Value::Duration(Duration::from_millis(200)))]).await;
+    let mut source = RunningSource::start(&[("linger", Value::Duration(Duration::from_millis(200)))]).await;
     let mut streams = Vec::new();
     for number in 0..5 {
         streams.push(source.post(format!("{number}\n").as_bytes()).await);
@@ -172,8 +179,8 @@ async fn requests_share_batches() {
 }
 
 #[tokio::test]
-async fn packed_bodies_are_unpacked_within_the_bound() {
-    let mut source = Listening::begin(&[]).await;
+async fn compressed_bodies_are_decompressed_within_the_bound() {
+    let mut source = RunningSource::start(&[]).await;
     let gzip = |text: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(text).unwrap();
@@ -189,7 +196,7 @@ async fn packed_bodies_are_unpacked_within_the_bound() {
 }
 
 #[tokio::test]
-async fn only_who_is_known_may_send() {
+async fn only_clients_with_the_right_credentials_may_send() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, "s3cret\n").unwrap();
@@ -200,7 +207,7 @@ async fn only_who_is_known_may_send() {
     for (authentication, right, wrong) in
         [(bearer, "Bearer s3cret", "Bearer s3cre"), (basic, "basic YW5uOnMzY3JldA==", "Basic YW5uOnM=")]
     {
-        let mut source = Listening::begin(&[("authentication", authentication)]).await;
+        let mut source = RunningSource::start(&[("authentication", authentication)]).await;
         for header in ["x-none: 1".to_string(), format!("authorization: {wrong}")] {
             let (status, answer) = source.refused(&format!("POST /events HTTP/1.1\r\n{header}"), b"1").await;
             assert_eq!(status, 401);
@@ -222,15 +229,15 @@ async fn a_secret_that_is_missing_stops_the_source() {
         .unwrap()
         .remove("a")
         .unwrap();
-    let error = settings.known().err().unwrap();
+    let error = settings.credentials().err().unwrap();
     assert_eq!(error.to_string(), "the secret /nowhere/secret can't be read");
 }
 
 #[tokio::test]
-async fn a_full_channel_is_said_with_a_time_to_come_back() {
-    let mut source = Listening::begin(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
+async fn a_request_that_is_not_committed_in_time_is_answered_with_503_and_retry_after() {
+    let mut source = RunningSource::start(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
     let held = source.post(b"held\n").await;
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     let (status, answer) = answer_of(held).await;
     assert_eq!(status, 503);
     assert!(answer.contains("retry-after: 1"), "{answer}");
@@ -239,8 +246,8 @@ async fn a_full_channel_is_said_with_a_time_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_too_slowly_is_given_up() {
-    let source = Listening::begin(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
+async fn a_body_that_takes_longer_than_the_timeout_is_answered_with_408() {
+    let source = RunningSource::start(&[("timeout", Value::Duration(Duration::from_millis(50)))]).await;
     let mut stream = TcpStream::connect(&source.address).await.unwrap();
     let head = "POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 100\r\n\r\nslow";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -249,8 +256,8 @@ async fn a_body_that_comes_too_slowly_is_given_up() {
 }
 
 #[tokio::test]
-async fn nonsense_instead_of_a_request_harms_nobody() {
-    let mut source = Listening::begin(&[]).await;
+async fn an_invalid_request_does_not_disturb_other_clients() {
+    let mut source = RunningSource::start(&[]).await;
     let mut stream = TcpStream::connect(&source.address).await.unwrap();
     stream.write_all(b"\0\xff nonsense\r\n\r\n").await.unwrap();
     assert_eq!(answer_of(stream).await.0, 400);
@@ -268,21 +275,21 @@ async fn nonsense_instead_of_a_request_harms_nobody() {
 /// The sink commits when the channel is drained, the channel is drained when the source has closed its outlet,
 /// and the client is answered when the sink has committed.
 #[tokio::test]
-async fn requests_under_way_at_a_stop_are_answered_by_a_sink_that_commits_at_the_end() {
-    let mut source = Listening::begin(&[]).await;
+async fn a_stop_waits_for_requests_that_a_sink_commits_when_it_ends() {
+    let mut source = RunningSource::start(&[]).await;
     let stream = source.post(b"one\n").await;
-    let delivery = source.trial.take().await;
-    source.trial.stop.cancel();
-    source.trial.drained().await;
+    let delivery = source.harness.take().await;
+    source.harness.stop.cancel();
+    source.harness.drained().await;
     delivery.acknowledgement.done();
     assert_eq!(answer_of(stream).await.0, 200);
-    source.trial.running.await.unwrap().unwrap();
-    assert_eq!(source.trial.meter.counters()["requests"], 1);
+    source.harness.running.await.unwrap().unwrap();
+    assert_eq!(source.harness.meter.counters()["requests"], 1);
 }
 
 #[tokio::test]
-async fn what_clients_have_only_begun_to_send_holds_up_a_stop_for_a_second_at_most() {
-    let source = Listening::begin(&[]).await;
+async fn incomplete_requests_delay_a_stop_by_a_second_at_most() {
+    let source = RunningSource::start(&[]).await;
     let head = "POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n";
     let mut half_head = TcpStream::connect(&source.address).await.unwrap();
     half_head.write_all(head.as_bytes()).await.unwrap();
@@ -292,8 +299,8 @@ async fn what_clients_have_only_begun_to_send_holds_up_a_stop_for_a_second_at_mo
     source.counted("requests", 1).await;
     tokio::time::pause();
     let begun = Instant::now();
-    source.trial.stop.cancel();
-    source.trial.running.await.unwrap().unwrap();
+    source.harness.stop.cancel();
+    source.harness.running.await.unwrap().unwrap();
     assert!(begun.elapsed() < 2 * STOP_GRACE, "{:?}", begun.elapsed());
     let (status, answer) = answer_of(half_body).await;
     assert_eq!(status, 503);
@@ -302,10 +309,10 @@ async fn what_clients_have_only_begun_to_send_holds_up_a_stop_for_a_second_at_mo
 }
 
 #[tokio::test]
-async fn a_batch_says_until_when_its_clients_wait() {
-    let mut source = Listening::begin(&[]).await;
+async fn a_batch_has_the_time_until_which_its_clients_wait() {
+    let mut source = RunningSource::start(&[]).await;
     let stream = source.post(b"one\n").await;
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     let awaited = delivery.batch.awaited().expect("a client waits");
     assert_eq!(awaited.until - awaited.since, Duration::from_secs(30));
     delivery.acknowledgement.done();
@@ -314,8 +321,8 @@ async fn a_batch_says_until_when_its_clients_wait() {
 }
 
 #[tokio::test]
-async fn a_request_that_the_channel_does_not_take_as_one_unit_is_refused_and_others_go_on() {
-    let mut source = Listening::within(8_000, Descriptors::of_process(), &[]).await;
+async fn a_request_larger_than_a_transaction_is_refused_and_later_requests_are_taken() {
+    let mut source = RunningSource::within(8_000, Descriptors::of_process(), &[]).await;
     let (one_event, many_events) =
         (vec![b'x'; 9_000], format!("{}\n", "x".repeat(60)).repeat(100).into_bytes());
     for body in [one_event, many_events] {
@@ -323,7 +330,7 @@ async fn a_request_that_the_channel_does_not_take_as_one_unit_is_refused_and_oth
     }
     for body in [vec![b'x'; 6_000], b"x\n".repeat(50)] {
         let stream = source.post(&body).await;
-        let delivery = source.trial.take().await;
+        let delivery = source.harness.take().await;
         assert!(delivery.batch.charged_bytes() <= 8_000);
         delivery.acknowledgement.done();
         assert_eq!(answer_of(stream).await.0, 200);
@@ -333,16 +340,16 @@ async fn a_request_that_the_channel_does_not_take_as_one_unit_is_refused_and_oth
 
 #[tokio::test]
 async fn headers_of_a_request_are_stored_once_for_all_its_events() {
-    let mut source = Listening::begin(&[("linger", Value::Duration(Duration::from_millis(500)))]).await;
+    let mut source = RunningSource::start(&[("linger", Value::Duration(Duration::from_millis(500)))]).await;
     let body = b"x\n".repeat(50);
     let mut streams = Vec::new();
     for letter in ["a", "b"] {
         let head = format!("POST /events HTTP/1.1\r\nx-{}: {}", letter.repeat(20_000), letter.repeat(20_000));
         streams.push(source.send(&head, &body).await);
     }
-    // Stored for each event they would be four megabytes, so that both requests can't be in one batch either.
+    // The headers would take four megabytes if each event had them, so both requests can't share a batch either.
     for stream in streams {
-        let delivery = source.trial.take().await;
+        let delivery = source.harness.take().await;
         assert_eq!(delivery.batch.rows(), 50);
         assert!(matches!(delivery.batch.column("headers"), Some(Column::Constant(_))));
         let charged = delivery.batch.charged_bytes();
@@ -354,10 +361,10 @@ async fn headers_of_a_request_are_stored_once_for_all_its_events() {
 }
 
 #[tokio::test]
-async fn silent_connections_make_room_for_others_when_descriptors_are_used_up() {
+async fn quiet_connections_are_evicted_when_descriptors_run_out() {
     let descriptors = Descriptors::with_limit(20);
     let connections_max = descriptors.of_component("web".into()).share(Purpose::Connection);
-    let mut source = Listening::within(1 << 20, descriptors, &[]).await;
+    let mut source = RunningSource::within(1 << 20, descriptors, &[]).await;
     let mut silent = Vec::new();
     for number in 0..connections_max + 5 {
         let mut stream = TcpStream::connect(&source.address).await.unwrap();
@@ -372,22 +379,22 @@ async fn silent_connections_make_room_for_others_when_descriptors_are_used_up() 
     assert_eq!(source.bodies().await, ["one"]);
     assert_eq!(answer_of(stream).await.0, 200);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert!(source.trial.meter.counters()["connections_dismissed"] > 0);
-    assert_eq!(source.trial.meter.counters().get("connections_refused"), None);
+    assert!(source.harness.meter.counters()["connections_dismissed"] > 0);
+    assert_eq!(source.harness.meter.counters().get("connections_refused"), None);
     source.end().await;
 }
 
 #[tokio::test]
-async fn requests_are_encrypted_where_that_is_wanted() {
-    let server = Holder::new();
-    let mut source = Listening::begin(&[("security", server.security(None))]).await;
-    assert!(source.trial.meter.gauges().contains_key("certificate_ends_timestamp_seconds"));
+async fn requests_can_be_encrypted() {
+    let server = TestCertificate::new();
+    let mut source = RunningSource::start(&[("security", server.security(None))]).await;
+    assert!(source.harness.meter.gauges().contains_key("certificate_ends_timestamp_seconds"));
     let plain = source.post(b"not encrypted\n").await;
     let mut unanswered = Vec::new();
     let _reset = { plain }.read_to_end(&mut unanswered).await;
     assert!(!unanswered.starts_with(b"HTTP"), "{unanswered:?}");
     let stream = TcpStream::connect(&source.address).await.unwrap();
-    let mut client = server.speak(stream, None).await.unwrap();
+    let mut client = server.connect(stream, None).await.unwrap();
     let request =
         b"POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 7\r\n\r\nsecret\n";
     client.write_all(request).await.unwrap();

@@ -1,51 +1,52 @@
-//! Lines out of a stream of bytes that comes in any pieces.
+//! Splits a stream of bytes into lines, however the stream is divided into reads.
 
 use memchr::memchr;
 use serde::Deserialize;
 
-/// What is done with a line that is too long.
+/// How a line that is too long is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum LongLine {
-    /// Its beginning is taken.
+    /// The beginning of the line is taken.
     Truncate,
-    /// It is left out.
+    /// The line is left out.
     Skip,
 }
 
 /// How lines are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LineRules {
-    /// The longest line that is taken whole, in bytes, without its end.
+    /// The longest complete line in bytes, without its line end.
     pub(super) line_bytes_max: usize,
     pub(super) long_lines: LongLine,
 }
 
-/// Where a complete line is.
+/// A complete line, as a part of the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Which line of the stream it is; the first is 1.
+    /// The number of the line in the stream; the first is 1.
     pub(super) number: u64,
-    /// Where it begins in the buffer.
+    /// The index of the line's first byte in the buffer.
     pub(super) begin: u32,
-    /// Its length in bytes.
+    /// The length of the line in bytes, without its line end.
     pub(super) length: u32,
 }
 
-/// Gathers lines. It holds what it was fed since the last take, and of an unfinished line at most
-/// what may be taken of it.
+/// Collects the lines of a stream until they are taken. Of an unfinished line it keeps at most the bytes that may be
+/// taken.
 #[derive(Debug)]
 pub(super) struct Lines {
     rules: LineRules,
-    /// Complete lines without their ends, then the unfinished one.
+    /// The complete lines without their line ends, then the unfinished line.
     buffer: Vec<u8>,
     lines: Vec<Line>,
-    /// Where the unfinished line begins.
+    /// The index of the unfinished line's first byte.
     begin: usize,
-    /// The unfinished line is too long: the rest of it is not kept.
+    /// The unfinished line is too long, and the rest of it is dropped.
     overflows: bool,
     /// The number of the last complete line.
     number: u64,
+    /// How many lines were too long since the last [`take_too_long`](Lines::take_too_long).
     too_long: u64,
 }
 
@@ -62,7 +63,7 @@ impl Lines {
         }
     }
 
-    /// Takes a line for too long from so many bytes on, if that is less than it was.
+    /// Reduces the longest line to `line_bytes_max` bytes, if that is less than before.
     pub(super) fn shorten(&mut self, line_bytes_max: usize) {
         self.rules.line_bytes_max = self.rules.line_bytes_max.min(line_bytes_max);
     }
@@ -71,32 +72,32 @@ impl Lines {
         self.rules
     }
 
-    /// How many lines are complete.
+    /// Returns how many complete lines there are.
     pub(super) fn count(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether there is a line, or something to be said of one.
+    /// Whether there are complete lines to put, or lines that were too long to report.
     pub(super) fn has_something(&self) -> bool {
         !self.lines.is_empty() || self.too_long > 0
     }
 
-    /// How many bytes they have.
+    /// Returns how many bytes the complete lines have.
     pub(super) fn bytes(&self) -> usize {
         self.begin
     }
 
-    /// How many bytes of an unfinished line there are.
+    /// Returns how many bytes of the unfinished line are kept.
     pub(super) fn unfinished_bytes(&self) -> usize {
         self.buffer.len() - self.begin
     }
 
-    /// How many lines were too long since this was last asked.
+    /// Returns how many lines were too long since the last call.
     pub(super) fn take_too_long(&mut self) -> u64 {
         std::mem::take(&mut self.too_long)
     }
 
-    /// The next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while let Some(newline) = memchr(b'\n', bytes) {
             self.extend(&bytes[..newline]);
@@ -106,7 +107,7 @@ impl Lines {
         self.extend(bytes);
     }
 
-    /// The stream has ended: a last line without an end is one.
+    /// Ends the stream. A last line without a line end is complete.
     pub(super) fn finish(&mut self) {
         if self.unfinished_bytes() > 0 || self.overflows {
             self.end_line();
@@ -117,10 +118,10 @@ impl Lines {
         if self.overflows {
             return;
         }
-        // One byte more than the line may have: it may be the first half of the line's end.
-        let room = self.rules.line_bytes_max + 1 - self.unfinished_bytes();
-        self.overflows = bytes.len() > room;
-        self.buffer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        // One byte more than the longest line is kept, since it may be the carriage return of the line end.
+        let space = self.rules.line_bytes_max + 1 - self.unfinished_bytes();
+        self.overflows = bytes.len() > space;
+        self.buffer.extend_from_slice(&bytes[..bytes.len().min(space)]);
     }
 
     fn end_line(&mut self) {
@@ -139,13 +140,13 @@ impl Lines {
                 return;
             }
         }
-        // The buffer has at most a batch, a reading and the longest line allowed, 64 MiB.
+        // The buffer has at most one batch, one read and one line of 64 MiB, so its indexes fit into 32 bits.
         let (begin, length) = (self.begin as u32, self.unfinished_bytes() as u32);
         self.lines.push(Line { number: self.number, begin, length });
         self.begin = self.buffer.len();
     }
 
-    /// The complete lines, and the buffer that they are in.
+    /// Takes the complete lines, and the buffer with their bytes.
     pub(super) fn take(&mut self) -> (Vec<u8>, Vec<Line>) {
         let unfinished = self.buffer.split_off(self.begin);
         self.begin = 0;
@@ -159,7 +160,7 @@ mod tests {
 
     const RULES: LineRules = LineRules { line_bytes_max: 4, long_lines: LongLine::Truncate };
 
-    /// All lines of a stream that comes in pieces of this length, and how many were too long.
+    /// Returns the lines of a stream that is read in pieces of this length, and how many were too long.
     fn lines(stream: &[u8], piece: usize, rules: LineRules) -> (Vec<(u64, Vec<u8>)>, u64) {
         let (mut lines, mut found, mut too_long) = (Lines::new(rules), Vec::new(), 0);
         let mut take = |lines: &mut Lines| {
@@ -169,10 +170,10 @@ mod tests {
             }
             too_long += lines.take_too_long();
         };
-        for (place, bytes) in stream.chunks(piece).enumerate() {
+        for (index, bytes) in stream.chunks(piece).enumerate() {
             lines.feed(bytes);
-            assert!(lines.unfinished_bytes() <= rules.line_bytes_max + 1, "what is held is bounded");
-            if place % 3 == 0 {
+            assert!(lines.unfinished_bytes() <= rules.line_bytes_max + 1, "the unfinished line is bounded");
+            if index % 3 == 0 {
                 take(&mut lines);
             }
         }
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_the_same_in_whichever_pieces_they_come() {
+    fn lines_are_the_same_however_the_stream_is_divided() {
         let stream = b"one\r\n\n\r\n\0\xff\n1234\r\n12345\nmuch too long\r\n12\r3\r\nlast";
         let expected: [&[u8]; 9] =
             [b"one", b"", b"", b"\0\xff", b"1234", b"1234", b"much", b"12\r3", b"last"];
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_of_a_line_is_no_line_more_and_a_long_line_may_be_the_last() {
+    fn the_last_line_end_begins_no_line_and_the_last_line_may_be_too_long() {
         assert_eq!(lines(b"", 1, RULES), (vec![], 0));
         assert_eq!(lines(b"a\n", 1, RULES), (vec![(1, b"a".to_vec())], 0));
         assert_eq!(lines(b"123456789", 2, RULES), (vec![(1, b"1234".to_vec())], 1));

@@ -1,4 +1,4 @@
-//! The source that reads lines from standard input.
+//! The source `stdin`: reads lines from standard input.
 
 mod lines;
 mod reading;
@@ -22,11 +22,11 @@ use weir_runtime::batch::{Batch, BatchError, Column, Origins};
 use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, LogLimit, Meter};
 
-use crate::tools::listener::Room;
+use crate::tools::listener::PutLimit;
 use lines::{Line, LineRules, Lines, LongLine};
 use reading::{StandardInput, read_in_a_thread};
 
-/// A batch's bodies are at most about this long, so that what is left of a batch never pins much more.
+/// The most bytes of a batch's bodies, approximately. A single event that is kept keeps the buffer of its batch.
 const BATCH_BYTES: usize = 1 << 20;
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct StdinSettings {
     linger: Duration,
 }
 
-/// Reads lines, and forgets them when they are put.
+/// Reads lines and puts them. Lines can't be read again, so nothing is kept of them.
 struct LinesSource {
     component: Arc<str>,
     schema: SchemaRef,
@@ -47,9 +47,9 @@ struct LinesSource {
     batch: usize,
     linger: Duration,
     lines: Lines,
-    /// The warnings of lines that are too long.
+    /// Limits the warnings of lines that are too long.
     long_lines: LogLimit,
-    /// What is read; a thread begins to read when the source runs for the first time.
+    /// The input. Its thread is started by the first run of the source.
     input: Input,
 }
 
@@ -71,7 +71,7 @@ enum StdinError {
     Views(#[from] ArrowError),
 }
 
-/// Makes a source of standard input.
+/// Makes the source.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: StdinSettings = settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(LinesSource::new(settings, context, Box::new(StandardInput))))
@@ -94,7 +94,7 @@ impl LinesSource {
         }
     }
 
-    /// Begins to read, unless an earlier run has.
+    /// Starts the thread that reads, unless an earlier run has started it.
     fn open(&mut self) -> Result<(), StdinError> {
         self.input = match std::mem::replace(&mut self.input, Input::Ended) {
             Input::Unopened(input) => Input::Open(read_in_a_thread(input).map_err(StdinError::Thread)?),
@@ -103,7 +103,7 @@ impl LinesSource {
         Ok(())
     }
 
-    /// Puts lines until the input ends, or it is to stop.
+    /// Puts lines until the input ends or the source is stopped.
     async fn read(&mut self, port: &mut SourcePort) -> Result<(), Failure> {
         let mut since: Option<Instant> = None;
         loop {
@@ -115,7 +115,7 @@ impl LinesSource {
                     self.give_up_reading();
                     return self.put(&mut port.outlet).await;
                 }
-                // A batch that is due comes before more lines.
+                // A batch that is due is put before more lines are taken.
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.put(&mut port.outlet).await?;
                     since = None;
@@ -143,7 +143,7 @@ impl LinesSource {
         }
     }
 
-    /// Nothing more is read; what was read already can't be read by anybody else, and is kept.
+    /// Stops reading. Bytes that were read already are kept, since no other process can read them.
     fn give_up_reading(&mut self) {
         if let Input::Open(input) = &mut self.input {
             input.close();
@@ -162,7 +162,7 @@ impl LinesSource {
         }
     }
 
-    /// Puts the lines that are complete, in batches that share their buffer.
+    /// Puts the complete lines, in batches that share one buffer.
     async fn put(&mut self, outlet: &mut Outlet) -> Result<(), Failure> {
         let too_long = self.lines.take_too_long();
         if too_long > 0 {
@@ -188,7 +188,7 @@ impl LinesSource {
         Ok(())
     }
 
-    /// A batch without origins: nobody can ask for these lines again.
+    /// Makes a batch without origins, since these lines can't be read again.
     fn assemble(&self, buffer: &Buffer, lines: &[Line]) -> Result<Batch, StdinError> {
         let numbers = Int64Array::from_iter_values(lines.iter().map(|line| line.number as i64));
         let named = vec![
@@ -201,7 +201,7 @@ impl LinesSource {
     }
 }
 
-/// Views of lines in one buffer. An empty line is an empty body.
+/// Makes views of lines in one buffer. An empty line is an empty body.
 fn bodies(buffer: &Buffer, lines: &[Line]) -> Result<BinaryViewArray, ArrowError> {
     let mut builder = BinaryViewBuilder::with_capacity(lines.len());
     let block = builder.append_block(buffer.clone());
@@ -216,8 +216,8 @@ impl Source for LinesSource {
     async fn run(&mut self, mut port: SourcePort) -> Result<(), Failure> {
         self.open().map_err(Failure::permanent)?;
         self.meter.finish_discovery();
-        // A line that does not fit into the channels behind would stop the agent.
-        self.lines.shorten(Room::of(&port).body_bytes_max());
+        // A line that does not fit into the channels behind would stop the agent, so it counts as too long.
+        self.lines.shorten(PutLimit::of(&port).body_bytes_max());
         self.read(&mut port).await?;
         port.outlet.close();
         while port.deliveries.next().await.is_some() {}

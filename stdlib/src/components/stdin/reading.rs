@@ -1,4 +1,4 @@
-//! Reading in a thread of its own, which may wait for ever without keeping anything from ending.
+//! Reads standard input in a separate thread. The thread may wait for input for ever without delaying the agent's end.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use weir_runtime::is_outage;
 
-/// The wait before input is read again that an outage kept from being read.
+/// The wait after an error that passes by itself, such as a lack of memory.
 const OUTAGE_WAIT: Duration = Duration::from_millis(100);
-/// How much is read at once.
+/// The most bytes of one read.
 const READ_BYTES: usize = 64 << 10;
-/// So many readings may wait to be taken.
-const READINGS_MAX: usize = 4;
+/// The most reads that wait to be taken by the source.
+const READS_MAX: usize = 4;
 
-/// Standard input, without a buffer in between, which would keep what nobody asks for any more.
+/// Standard input without a buffer: bytes in a buffer would be lost for other processes that share the input.
 pub(super) struct StandardInput;
 
 impl Read for StandardInput {
@@ -24,7 +24,7 @@ impl Read for StandardInput {
         let input = io::stdin();
         loop {
             match rustix::io::read(&input, &mut *buffer) {
-                // Whoever shares it may have made it one that does not wait.
+                // Another process that shares the input may have made it non-blocking.
                 Err(Errno::AGAIN) => wait_for(&input)?,
                 Err(Errno::INTR) => {}
                 read => return Ok(read?),
@@ -40,19 +40,19 @@ fn wait_for(input: &impl AsFd) -> io::Result<()> {
     }
 }
 
-/// Reads until the input ends or fails, or the receiver is closed.
+/// Starts a thread that reads until the input ends or fails, or the receiver is closed.
 ///
 /// # Errors
-/// When the system has no thread for it.
+/// When the system can't start a thread.
 pub(super) fn read_in_a_thread(input: Box<dyn Read + Send>) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
-    let (sender, receiver) = channel(READINGS_MAX);
+    let (sender, receiver) = channel(READS_MAX);
     std::thread::Builder::new().name("weir-stdin".to_owned()).spawn(move || read_all(input, &sender))?;
     Ok(receiver)
 }
 
 fn read_all(mut input: Box<dyn Read + Send>, sender: &Sender<io::Result<Vec<u8>>>) {
     let mut buffer = vec![0; READ_BYTES];
-    // What is read once nobody takes it any more would be lost.
+    // Bytes that are read after the source has stopped would be lost.
     while !sender.is_closed() {
         let read = match input.read(&mut buffer) {
             Ok(0) => return,

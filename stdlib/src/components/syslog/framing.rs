@@ -1,21 +1,22 @@
-//! Messages on a connection (RFC 6587): counted, or ended with a line feed.
+//! Finds the messages in the bytes of a connection (RFC 6587). A counted message begins with its length; a terminated
+//! message ends with a line feed or a zero.
 
 use memchr::memchr2;
 
 use crate::tools::lines::Span;
 
-/// More digits make no length of a message.
+/// The most digits of a message's length.
 const DIGITS_MAX: usize = 9;
 
-/// How far the messages of a connection are understood.
+/// The state of a connection's framing.
 #[derive(Debug)]
 pub(super) struct Frames {
     message_bytes_max: usize,
-    /// What is still to come of a message that is too long.
+    /// The rest of a message that is too long, which is skipped.
     skip: Skip,
-    /// In the message that is not complete yet, its end was looked for up to here.
+    /// The first `searched` bytes of the incomplete message have no terminator.
     searched: usize,
-    /// How many bytes were looked at to find messages' ends.
+    /// How many bytes were searched for terminators.
     #[cfg(test)]
     scanned: usize,
 }
@@ -23,18 +24,19 @@ pub(super) struct Frames {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Skip {
     Nothing,
-    /// So many bytes, of a message that was counted.
+    /// This many bytes, of a counted message.
     Bytes(usize),
-    /// Through the end of a message that was not.
-    Ended,
+    /// The bytes up to the terminator, of a terminated message.
+    ToTerminator,
 }
 
-/// Some messages, and how many of them were cut.
+/// Some messages of a text.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     pub(super) spans: Vec<Span>,
-    /// So many bytes of the text are done with.
+    /// The first `used` bytes of the text are not needed any more.
     pub(super) used: usize,
+    /// How many messages were truncated.
     pub(super) too_long: u64,
 }
 
@@ -49,13 +51,13 @@ impl Frames {
         }
     }
 
-    /// Whether the rest of a message is to come that is too long.
+    /// Whether the rest of a message that is too long has not been received yet.
     pub(super) fn are_skipping(&self) -> bool {
         self.skip != Skip::Nothing
     }
 
-    /// The messages in `text` that are complete, at most so many. What is not used has to come again, with what
-    /// has come since behind it. At the end of the connection a last message needs no end.
+    /// Returns at most `events_max` complete messages of `text`. The next call needs the unused bytes again, with the
+    /// bytes received since appended. If the connection `ends`, the last message needs no terminator.
     pub(super) fn messages(&mut self, text: &[u8], ends: bool, events_max: usize) -> Messages {
         let mut messages = Messages::default();
         while messages.used < text.len() && messages.spans.len() < events_max {
@@ -66,7 +68,7 @@ impl Frames {
         messages
     }
 
-    /// Takes the message behind what is used, and gives back where the next one begins.
+    /// Adds the next message, and returns where the one after it begins. Returns `None` if the message is incomplete.
     fn next(&mut self, all: &[u8], ends: bool, messages: &mut Messages) -> Option<usize> {
         let begin = messages.used;
         let text = &all[begin..];
@@ -77,8 +79,8 @@ impl Frames {
                 self.skip = if skipped < count { Skip::Bytes(count - skipped) } else { Skip::Nothing };
                 return Some(begin + skipped);
             }
-            Skip::Ended => {
-                let end = self.end(text);
+            Skip::ToTerminator => {
+                let end = self.terminator(text);
                 if end.is_some() {
                     self.skip = Skip::Nothing;
                 }
@@ -101,17 +103,23 @@ impl Frames {
                 }
                 Some(first + taken)
             }
-            Counted::No | Counted::Wait => self.ended(begin, text, ends, messages),
+            Counted::No | Counted::Wait => self.terminated(begin, text, ends, messages),
         }
     }
 
-    /// A message that ends with a line feed, or a zero as some write it.
-    fn ended(&mut self, begin: usize, text: &[u8], ends: bool, messages: &mut Messages) -> Option<usize> {
-        let (length, behind) = match self.end(text) {
+    /// Adds a terminated message that begins at `begin`, and returns where the next one begins.
+    fn terminated(
+        &mut self,
+        begin: usize,
+        text: &[u8],
+        ends: bool,
+        messages: &mut Messages,
+    ) -> Option<usize> {
+        let (length, behind) = match self.terminator(text) {
             Some(end) => (end, end + 1),
             None if ends => (text.len(), text.len()),
             None if text.len() > self.message_bytes_max => {
-                self.skip = Skip::Ended;
+                self.skip = Skip::ToTerminator;
                 (text.len(), text.len())
             }
             None => {
@@ -124,18 +132,18 @@ impl Frames {
         }
         let text = &text[..length.min(self.message_bytes_max)];
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        // Between messages some send empty lines.
+        // Some clients send empty lines between messages.
         if !text.is_empty() {
             messages.add(begin, text.len());
         }
         Some(begin + behind)
     }
 
-    /// Where a message ends that is not counted, whether it is taken or skipped.
-    fn end(&mut self, text: &[u8]) -> Option<usize> {
+    /// Returns the position of a terminated message's terminator, whether the message is taken or skipped.
+    fn terminator(&mut self, text: &[u8]) -> Option<usize> {
         let end = memchr2(b'\n', 0, &text[self.searched..]).map(|end| self.searched + end);
         #[cfg(weir_bug)]
-        let end = if weir_runtime::put_back!("skip_looks_for_a_line_end") && self.skip == Skip::Ended {
+        let end = if weir_runtime::put_back!("skip_looks_for_a_line_end") && self.skip == Skip::ToTerminator {
             memchr::memchr(b'\n', text)
         } else {
             end
@@ -149,17 +157,18 @@ impl Frames {
 }
 
 impl Messages {
-    /// A message is bounded far below what fits.
+    /// Adds a message. A message is at most a mebibyte long, so begin and length fit into 32 bits.
     fn add(&mut self, begin: usize, length: usize) {
         let behind = (begin + length) as u64;
         self.spans.push(Span { begin: begin as u32, length: length as u32, behind });
     }
 }
 
+/// Whether a message is counted.
 enum Counted {
     /// The message does not begin with its length.
     No,
-    /// It may, but not all of the length has come.
+    /// The message may begin with its length, of which more digits may come.
     Wait,
     Length {
         digits: usize,
@@ -167,7 +176,7 @@ enum Counted {
     },
 }
 
-/// `45 <34>…`: the length of a message before it. A message itself begins with no digit.
+/// Reads the length before a counted message, as in `45 <34>…`. A message itself does not begin with a digit.
 fn counted(text: &[u8]) -> Counted {
     let digits = text.iter().take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 || digits > DIGITS_MAX || text[0] == b'0' {
@@ -188,7 +197,7 @@ fn counted(text: &[u8]) -> Counted {
 mod tests {
     use super::*;
 
-    /// The messages of what comes in pieces of this length.
+    /// Returns the messages of a text that is received in pieces of this length, and how many were too long.
     fn messages(text: &[u8], piece: usize) -> (Vec<String>, u64) {
         let mut frames = Frames::new(20);
         let (mut found, mut too_long, mut kept) = (Vec::new(), 0, Vec::new());
@@ -216,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn counted_and_ended_messages_may_follow_each_other() {
+    fn counted_and_terminated_messages_may_follow_each_other() {
         for piece in [1, 2, 3, 100] {
             let (found, too_long) = messages(b"5 <1>a\n3 <2>\n<3>line\r\n\n<4>zero\0<5>last", piece);
             assert_eq!(found, ["<1>a\n", "<2>", "<3>line", "<4>zero", "<5>last"], "{piece}");
@@ -225,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_are_too_long_are_cut_and_what_follows_is_found() {
+    fn messages_that_are_too_long_are_truncated_and_the_next_message_is_found() {
         for piece in [1, 7, 1000] {
             let text = [b"30 ".to_vec(), vec![b'a'; 30], vec![b'b'; 50], b"\n3 <2>".to_vec()].concat();
             let (found, too_long) = messages(&text, piece);
@@ -235,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_too_long_ends_where_the_others_end() {
+    fn a_message_that_is_too_long_ends_at_either_terminator() {
         for piece in [1, 7, 21, 1000] {
             for end in [0, b'\n'] {
                 let text = [&b"<1>first"[..], &[end], &[b'l'; 50], &[end], b"<2>after", &[end]].concat();
@@ -251,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_are_none_are_text() {
+    fn digits_that_are_no_valid_length_are_text() {
         let (found, _) = messages(b"0 a\n12345678901\n12x\n7", 5);
         assert_eq!(found, ["0 a", "12345678901", "12x", "7"]);
     }

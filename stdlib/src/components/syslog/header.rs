@@ -1,4 +1,4 @@
-//! The first parts of a message: priority, time and sender.
+//! Reads the header of a message: priority, time and sender.
 //!
 //! ```text
 //! RFC 5424   <34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - …
@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// A priority is at most this: facility 23, severity 7.
+/// The largest priority: facility 23, severity 7.
 const PRIORITY_MAX: i64 = 191;
 /// The names of the months, as RFC 3164 writes them.
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
-/// What the first parts of a message say.
+/// The header of a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Header<'m> {
     /// Facility times eight, and severity.
@@ -25,7 +25,8 @@ pub(super) struct Header<'m> {
     pub(super) sender: Option<&'m str>,
 }
 
-/// Reads the first parts of a message, as far as they have either form. `now` tells the year.
+/// Reads the header of a message in either form, as far as it is valid. `now`, in microseconds since
+/// 1970-01-01T00:00:00Z, determines the year of RFC 3164.
 pub(super) fn header<'m>(message: &'m [u8], zone: &TimeZone, now: i64) -> Header<'m> {
     let Some((priority, rest)) = priority(message) else { return Header::default() };
     let only = Header { priority: Some(priority), ..Header::default() };
@@ -37,7 +38,7 @@ pub(super) fn header<'m>(message: &'m [u8], zone: &TimeZone, now: i64) -> Header
     if let Some((time, rest)) = short_time(rest, zone, now) {
         return Header { time: Some(time), sender: name(word(rest).0), ..only };
     }
-    // Many write RFC 3164 with a better time.
+    // Many programs write RFC 3164 with a time in the form of RFC 5424.
     let (first, rest) = word(rest);
     match full_time(first) {
         Some(time) => Header { time: Some(time), sender: name(word(rest).0), ..only },
@@ -45,7 +46,7 @@ pub(super) fn header<'m>(message: &'m [u8], zone: &TimeZone, now: i64) -> Header
     }
 }
 
-/// `<34>` and what follows.
+/// Reads a priority such as `<34>`, and returns it with the rest of the message.
 fn priority(message: &[u8]) -> Option<(i64, &[u8])> {
     let rest = message.strip_prefix(b"<")?;
     let end = rest.iter().take(4).position(|byte| *byte == b'>')?;
@@ -58,7 +59,7 @@ fn number(digits: &[u8]) -> Option<i64> {
     plain.then(|| digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
-/// Up to the next space, and behind it.
+/// Splits a text at its first space.
 fn word(text: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b' ', text) {
         Some(end) => (&text[..end], &text[end + 1..]),
@@ -66,7 +67,7 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// A name that is one: no nil, nothing that is no text.
+/// Returns a word as a name, unless it is empty, `-` or not UTF-8.
 fn name(word: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(word).ok()?;
     (!text.is_empty() && text != "-").then_some(text)
@@ -77,7 +78,8 @@ fn full_time(word: &[u8]) -> Option<i64> {
     Some(time.as_microsecond())
 }
 
-/// `Oct 11 22:14:15 ` and what follows; the day may have a space for its first digit.
+/// Reads a time such as `Oct 11 22:14:15 `, and returns it with the rest of the text. The day may have a space in place
+/// of its first digit. The year is the one that makes the time nearest to `now`.
 fn short_time<'m>(text: &'m [u8], zone: &TimeZone, now: i64) -> Option<(i64, &'m [u8])> {
     let (time, rest) = text.split_at_checked(16)?;
     if time[3] != b' ' || time[6] != b' ' || time[9] != b':' || time[12] != b':' || time[15] != b' ' {
@@ -123,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn the_year_is_the_one_that_lies_nearest() {
+    fn the_year_is_the_one_nearest_to_now() {
         let (_, time, _) = read("<13>Dec 31 23:59:59 m x");
         assert_eq!(time.unwrap(), "2025-12-31T23:59:59Z");
     }
 
     #[test]
-    fn what_has_neither_form_says_nothing() {
+    fn a_message_in_neither_form_has_no_header() {
         for message in ["", "<", "<>", "<192>x", "<1x>", "<00034>1 a", "hello", "\u{0}\u{1}"] {
             assert_eq!(read(message), (None, None, None), "{message:?}");
         }

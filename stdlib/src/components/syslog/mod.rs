@@ -1,4 +1,4 @@
-//! The source of syslog messages.
+//! The source `syslog`: receives syslog messages in datagrams or on TCP connections.
 
 mod framing;
 mod header;
@@ -28,12 +28,12 @@ use weir_runtime::{Clock, Context, Failure, Meter, Purpose};
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::Span;
 use crate::tools::listener::{
-    self, Endpoint, Gatherer, ListenError, Listener, Notice, Piece, Room, ServerSecurity,
+    self, Attachment, Chunk, Endpoint, Gatherer, ListenError, Listener, PutLimit, ServerSecurity,
 };
 use header::{Header, header};
 
-/// Pieces that have come and wait for a batch.
-const PIECES_MAX: usize = 16;
+/// The most chunks in the gatherer's queue.
+const CHUNKS_MAX: usize = 16;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,14 +66,14 @@ struct ReceiveError(#[source] io::Error);
 struct SyslogSource {
     context: Context,
     settings: SyslogSettings,
-    terms: Arc<Terms>,
-    /// The number of the last event of all runs.
+    run_context: Arc<RunContext>,
+    /// The number of the last event that was put, over all runs.
     sequence: u64,
 }
 
-/// What holds for every message.
+/// What all receivers and connections of a run share.
 #[derive(Clone)]
-struct Terms {
+struct RunContext {
     component: Arc<str>,
     meter: Arc<Meter>,
     clock: Arc<dyn Clock>,
@@ -84,11 +84,10 @@ struct Terms {
     idle: Option<Duration>,
 }
 
-/// What is needed to read the first parts of messages. That is done when a batch is made of them, so that receiving
-/// goes on meanwhile.
-struct Headers(Arc<Terms>);
+/// Parses the headers of messages when their batch is made, so that receiving is not delayed.
+struct HeaderReader(Arc<RunContext>);
 
-/// Makes a source of syslog messages.
+/// Makes the source.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: SyslogSettings = settings.read().map_err(Failure::permanent)?;
     let zone =
@@ -96,7 +95,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
     if matches!(settings.transport, Transport::Tcp { .. }) {
         context.descriptors.expect(Purpose::Connection);
     }
-    let terms = Terms {
+    let run_context = RunContext {
         component: context.component.clone(),
         meter: context.meter.clone(),
         clock: context.clock.clone(),
@@ -109,7 +108,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
             Transport::Udp { .. } => None,
         },
     };
-    Ok(Box::new(SyslogSource { context, settings, terms: Arc::new(terms), sequence: 0 }))
+    Ok(Box::new(SyslogSource { context, settings, run_context: Arc::new(run_context), sequence: 0 }))
 }
 
 #[async_trait]
@@ -129,29 +128,30 @@ impl Source for SyslogSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let SyslogSettings { bind, transport, batch, linger, .. } = &self.settings;
         let Context { component, meter, .. } = &self.context;
-        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
-        // Dropped with the run, it ends whoever receives.
+        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        // Dropping the set, when this run ends, ends all receivers and connections.
         let mut receiving: JoinSet<io::Result<()>> = JoinSet::new();
-        // What does not fit into the channels behind is too long.
-        let message_bytes_max = self.terms.message_bytes_max.min(Room::of(&port).body_bytes_max());
-        let terms = Arc::new(Terms { message_bytes_max, ..Terms::clone(&self.terms) });
+        // A message that does not fit into the channels behind counts as too long.
+        let message_bytes_max = self.run_context.message_bytes_max.min(PutLimit::of(&port).body_bytes_max());
+        let run_context = Arc::new(RunContext { message_bytes_max, ..RunContext::clone(&self.run_context) });
         let stop = port.stop.clone();
         match transport {
             Transport::Udp { receive_buffer, receivers } => {
-                let room = udp::Room::new(component, meter, *receive_buffer);
-                let sockets = udp::bind(bind, *receivers, &room).await;
+                let buffer = udp::ReceiveBuffer::new(component, meter, *receive_buffer);
+                let sockets = udp::bind(bind, *receivers, &buffer).await;
                 for socket in sockets.map_err(|error| error.into_failure())? {
-                    let receiver = udp::Receiver::new(socket, *receive_buffer, terms.clone());
-                    receiving.spawn(receiver.receive(pieces.clone(), stop.clone()));
+                    let receiver = udp::Receiver::new(socket, *receive_buffer, run_context.clone());
+                    receiving.spawn(receiver.receive(chunks.clone(), stop.clone()));
                 }
-                drop(pieces);
+                drop(chunks);
             }
             Transport::Tcp { security, max_connections, .. } => {
                 let endpoint = Endpoint::new(&self.context, bind, *max_connections, security);
                 let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
                 let stopping = stop.clone();
-                let serve =
-                    move |arrival| tcp::serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
+                let serve = move |accepted| {
+                    tcp::serve(accepted, run_context.clone(), chunks.clone(), stopping.clone())
+                };
                 receiving.spawn(async move {
                     listener.serve(stop, serve).await;
                     Ok(())
@@ -160,9 +160,9 @@ impl Source for SyslogSource {
         }
         let mut gatherer = Gatherer::new(&self.context, (*batch, *linger), self.sequence, &port);
         let SourcePort { outlet, deliveries, .. } = port;
-        let handed_on = self.terms.buffers.during(gatherer.see_through(gathered, outlet, deliveries));
+        let gathering = self.run_context.buffers.during(gatherer.run_to_end(queue, outlet, deliveries));
         let result = tokio::select! {
-            result = handed_on => result,
+            result = gathering => result,
             error = first_error(&mut receiving) => Err(Failure::transient(ReceiveError(error))),
         };
         self.sequence = gatherer.sequence();
@@ -170,14 +170,19 @@ impl Source for SyslogSource {
     }
 }
 
-impl Terms {
-    /// Messages from one client.
-    fn piece(self: &Arc<Terms>, buffer: Buffer, spans: Vec<Span>, client: IpAddr) -> Piece<Headers> {
-        Piece { buffer, spans, client, time: self.clock.now(), notice: Headers(self.clone()) }
+impl RunContext {
+    /// Makes a chunk of one client's messages, received now.
+    fn chunk(
+        self: &Arc<RunContext>,
+        buffer: Buffer,
+        spans: Vec<Span>,
+        client: IpAddr,
+    ) -> Chunk<HeaderReader> {
+        Chunk { buffer, spans, client, time: self.clock.now(), attachment: HeaderReader(self.clone()) }
     }
 }
 
-/// Why one of the tasks that receive has ended early; never if none does.
+/// Waits until a receiving task fails, and returns its error. Never returns if none fails.
 async fn first_error(receiving: &mut JoinSet<io::Result<()>>) -> io::Error {
     while let Some(ended) = receiving.join_next().await {
         match ended {
@@ -189,21 +194,21 @@ async fn first_error(receiving: &mut JoinSet<io::Result<()>>) -> io::Error {
     std::future::pending().await
 }
 
-impl Notice for Headers {
-    /// Nobody waits for it.
+impl Attachment for HeaderReader {
+    /// Does nothing: clients get no acknowledgements.
     fn delivered(self) {}
 
     fn columns(
-        pieces: &[Piece<Headers>],
+        chunks: &[Chunk<HeaderReader>],
         _schema: &SchemaRef,
     ) -> Result<Vec<(&'static str, Column)>, BatchError> {
-        let rows = pieces.iter().map(|piece| piece.spans.len()).sum();
+        let rows = chunks.iter().map(|chunk| chunk.spans.len()).sum();
         let (mut times, mut priorities) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         let mut senders = StringViewBuilder::with_capacity(rows);
-        for Piece { buffer, spans, time: now, notice: Headers(terms), .. } in pieces {
+        for Chunk { buffer, spans, time: now, attachment: HeaderReader(run_context), .. } in chunks {
             for span in spans {
                 let message = &buffer[span.begin as usize..][..span.length as usize];
-                let Header { priority, time, sender } = header(message, &terms.zone, *now);
+                let Header { priority, time, sender } = header(message, &run_context.zone, *now);
                 times.push(time.unwrap_or(*now));
                 priorities.push(priority);
                 senders.append_option(sender);

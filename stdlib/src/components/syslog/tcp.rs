@@ -1,4 +1,4 @@
-//! Messages over connections.
+//! Receives messages on TCP connections.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,83 +11,85 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::framing::{Frames, Messages};
-use super::{Headers, Terms};
+use super::{HeaderReader, RunContext};
 use crate::tools::due::until;
-use crate::tools::listener::{Arrival, Connection, Guest, Piece};
+use crate::tools::listener::{Accepted, Activity, Chunk, Connection};
 
-/// Reads a client's messages until it or the source ends.
+/// Receives the messages of a client until the connection is closed or the source is stopped.
 pub(super) async fn serve(
-    arrival: Arrival,
-    terms: Arc<Terms>,
-    pieces: mpsc::Sender<Piece<Headers>>,
+    accepted: Accepted,
+    context: Arc<RunContext>,
+    chunks: mpsc::Sender<Chunk<HeaderReader>>,
     stop: CancellationToken,
 ) {
-    let client = arrival.client;
-    let protected = arrival.protect_until(&stop, &terms.component, &terms.meter).await;
-    let Some((connection, place)) = protected else { return };
-    let from = (client, place.guest());
-    if let Err(error) = read(connection, from, &terms, &pieces, &stop).await {
-        terms.meter.count("connections_failed", 1);
-        debug!(component = %terms.component, "the connection of {client} has ended: {error}");
+    let client = accepted.client;
+    let secured = accepted.handshake_until(&stop, &context.component, &context.meter).await;
+    let Some((connection, slot)) = secured else { return };
+    let from = (client, slot.activity());
+    if let Err(error) = read(connection, from, &context, &chunks, &stop).await {
+        context.meter.count("connections_failed", 1);
+        debug!(component = %context.component, "the connection of {client} has ended: {error}");
     }
 }
 
 async fn read(
     mut connection: Connection,
-    (client, guest): (IpAddr, &Arc<Guest>),
-    terms: &Arc<Terms>,
-    pieces: &mpsc::Sender<Piece<Headers>>,
+    (client, activity): (IpAddr, &Arc<Activity>),
+    context: &Arc<RunContext>,
+    chunks: &mpsc::Sender<Chunk<HeaderReader>>,
     stop: &CancellationToken,
 ) -> io::Result<()> {
-    let mut frames = Frames::new(terms.message_bytes_max);
-    // What has come and is in no message yet.
+    let mut frames = Frames::new(context.message_bytes_max);
+    // The received bytes of the incomplete message.
     let mut kept = Vec::new();
     loop {
-        let silent_until = terms.idle.map(|idle| Instant::now() + idle);
-        // A stop ends the reading alone: what was read is handed on.
+        let silent_until = context.idle.map(|idle| Instant::now() + idle);
+        // A stop ends only the reading: the complete messages are sent to the gatherer before.
         let read = tokio::select! {
             () = stop.cancelled() => {
-                terms.unfinished(&kept, client);
+                context.report_unfinished(&kept, client);
                 return Ok(());
             }
-            () = guest.has_to_leave() => {
-                terms.unfinished(&kept, client);
+            () = activity.evicted() => {
+                context.report_unfinished(&kept, client);
                 return Ok(());
             }
-            read = connection.read_onto(&mut kept, &terms.buffers) => {
-                read.inspect_err(|_broken| terms.unfinished(&kept, client))?
+            read = connection.read_onto(&mut kept, &context.buffers) => {
+                read.inspect_err(|_broken| context.report_unfinished(&kept, client))?
             }
             () = until(silent_until) => {
-                terms.meter.count("connections_idle", 1);
-                terms.unfinished(&kept, client);
+                context.meter.count("connections_idle", 1);
+                context.report_unfinished(&kept, client);
                 return Ok(());
             }
         };
         let ends = read == 0;
-        if terms.hand_on(&mut frames, &mut kept, ends, (client, guest), pieces).await.is_err() || ends {
+        if context.send_complete(&mut frames, &mut kept, ends, (client, activity), chunks).await.is_err()
+            || ends
+        {
             return Ok(());
         }
-        guest.has_begun(frames.are_skipping() || !kept.is_empty());
+        activity.set_partial(frames.are_skipping() || !kept.is_empty());
     }
 }
 
-impl Terms {
-    /// Hands on the messages that are complete. What is left is copied once for each time that one is, so all in all
-    /// no byte is copied more than a few times.
-    async fn hand_on(
-        self: &Arc<Terms>,
+impl RunContext {
+    /// Sends the complete messages in `kept` to the gatherer. The incomplete rest is copied only when a message was
+    /// complete, so no byte is copied more than a few times.
+    async fn send_complete(
+        self: &Arc<RunContext>,
         frames: &mut Frames,
         kept: &mut Vec<u8>,
         ends: bool,
-        (client, guest): (IpAddr, &Arc<Guest>),
-        pieces: &mpsc::Sender<Piece<Headers>>,
-    ) -> Result<(), SendError<Piece<Headers>>> {
+        (client, activity): (IpAddr, &Arc<Activity>),
+        chunks: &mpsc::Sender<Chunk<HeaderReader>>,
+    ) -> Result<(), SendError<Chunk<HeaderReader>>> {
         let mut messages = frames.messages(kept, ends, self.events_max);
         if messages.used == 0 {
             return Ok(());
         }
-        // A client that waits for room in the channels is not quiet.
-        let _sending = guest.begin();
+        // A client that waits for space in the channels is not quiet.
+        let _sending = activity.begin_work();
         let mut rest = self.buffers.share(std::mem::take(kept));
         while messages.used > 0 {
             let Messages { spans, used, too_long } = messages;
@@ -95,7 +97,7 @@ impl Terms {
                 self.meter.count("long_messages", too_long);
             }
             if !spans.is_empty() {
-                pieces.send(self.piece(rest.slice_with_length(0, used), spans, client)).await?;
+                chunks.send(self.chunk(rest.slice_with_length(0, used), spans, client)).await?;
             }
             rest = rest.slice(used);
             messages = frames.messages(&rest, ends, self.events_max);
@@ -104,8 +106,8 @@ impl Terms {
         Ok(())
     }
 
-    /// Says that a message is given up of which only the beginning has come.
-    fn unfinished(&self, kept: &[u8], client: IpAddr) {
+    /// Counts and logs an incomplete message that is given up.
+    fn report_unfinished(&self, kept: &[u8], client: IpAddr) {
         if !kept.is_empty() {
             self.meter.count("unfinished_messages", 1);
             let bytes = kept.len();

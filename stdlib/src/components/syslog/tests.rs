@@ -1,4 +1,4 @@
-//! The source with real sockets on the loopback, and a memory channel behind it.
+//! Runs the source with real sockets on the loopback, and a memory channel behind it.
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use tokio::io::AsyncWriteExt;
@@ -6,16 +6,16 @@ use tokio::net::{TcpStream, UdpSocket};
 use weir_plan::Value;
 
 use super::*;
-use crate::tests::trial::tls::Holder;
-use crate::tests::trial::{Trial, changed, context, variant};
+use crate::tests::harness::tls::TestCertificate;
+use crate::tests::harness::{SourceHarness, context, variant, with_changes};
 
-/// A running source, and where it listens.
-struct Listening {
+/// A running source, and the address on which it listens.
+struct RunningSource {
     address: String,
-    trial: Trial,
+    harness: SourceHarness,
 }
 
-/// So many may be connected.
+/// The most connections.
 const CONNECTIONS: i64 = 10;
 
 fn udp(receivers: i64) -> Value {
@@ -54,21 +54,21 @@ fn source(transport: Value, zone: &str, meter: &Arc<Meter>) -> Result<Box<dyn So
         ("batch", Value::Int(100)),
         ("linger", Value::Duration(Duration::from_millis(1))),
     ];
-    make(&changed(&settings, &[]), context("logs", schema(), meter))
+    make(&with_changes(&settings, &[]), context("logs", schema(), meter))
 }
 
-impl Listening {
-    async fn begin(transport: Value) -> Listening {
+impl RunningSource {
+    async fn start(transport: Value) -> RunningSource {
         let meter = Arc::new(Meter::default());
         let source = source(transport, "Europe/Berlin", &meter).unwrap();
-        let trial = Trial::of(source, meter, 1_000);
-        Listening { address: trial.address().await, trial }
+        let harness = SourceHarness::start(source, meter, 1_000);
+        RunningSource { address: harness.address().await, harness }
     }
 
     async fn bodies(&mut self, count: usize) -> Vec<String> {
         let mut found = Vec::new();
         while found.len() < count {
-            let delivery = self.trial.take().await;
+            let delivery = self.harness.take().await;
             let bodies = delivery.batch.bodies().unwrap().iter().flatten();
             found.extend(bodies.map(|body| String::from_utf8_lossy(body).into_owned()));
             delivery.acknowledgement.done();
@@ -77,14 +77,14 @@ impl Listening {
     }
 
     async fn end(self) {
-        self.trial.stop.cancel();
-        self.trial.running.await.unwrap().unwrap();
+        self.harness.stop.cancel();
+        self.harness.running.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn each_datagram_is_a_message() {
-    let mut source = Listening::begin(udp(1)).await;
+    let mut source = RunningSource::start(udp(1)).await;
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let messages = ["<34>1 2003-10-11T22:14:15Z web-1 su - - - one", "<13>two\n", "three\0"];
     for message in messages.iter().chain([&"", &"\n"]) {
@@ -93,13 +93,13 @@ async fn each_datagram_is_a_message() {
     assert_eq!(source.bodies(3).await, [messages[0], "<13>two", "three"]);
     client.send_to(&[b'x'; 2_000], &source.address).await.unwrap();
     assert_eq!(source.bodies(1).await, ["x".repeat(480)]);
-    assert_eq!(source.trial.meter.counters()["long_messages"], 1);
+    assert_eq!(source.harness.meter.counters()["long_messages"], 1);
     source.end().await;
 }
 
 #[tokio::test]
 async fn several_receivers_share_an_address() {
-    let mut source = Listening::begin(udp(4)).await;
+    let mut source = RunningSource::start(udp(4)).await;
     let mut expected = Vec::new();
     for client in 0..20 {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -117,11 +117,11 @@ async fn several_receivers_share_an_address() {
 }
 
 #[tokio::test]
-async fn what_a_message_says_of_itself_is_in_its_headers() {
-    let mut source = Listening::begin(tcp()).await;
+async fn the_header_of_a_message_is_in_the_events_columns() {
+    let mut source = RunningSource::start(tcp()).await;
     let mut client = TcpStream::connect(&source.address).await.unwrap();
     client.write_all(b"<165>1 2003-08-24T05:14:15.000003-07:00 web-1 app - - - x\nno form\n").await.unwrap();
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     let shown = |name: &str| format!("{:?}", delivery.batch.column(name).unwrap().values());
     assert!(shown("@facility").contains("20,\n  null"), "{}", shown("@facility"));
     assert!(shown("@severity").contains("5,\n  null"), "{}", shown("@severity"));
@@ -132,8 +132,8 @@ async fn what_a_message_says_of_itself_is_in_its_headers() {
 }
 
 #[tokio::test]
-async fn messages_are_counted_or_ended_on_a_connection() {
-    let mut source = Listening::begin(tcp()).await;
+async fn messages_on_a_connection_are_counted_or_terminated() {
+    let mut source = RunningSource::start(tcp()).await;
     let mut client = TcpStream::connect(&source.address).await.unwrap();
     for piece in [&b"11 <1>one\ntwo"[..], b"\n<2>thr", b"ee\n5", b" <3>4", b"<5>last"] {
         client.write_all(piece).await.unwrap();
@@ -146,14 +146,14 @@ async fn messages_are_counted_or_ended_on_a_connection() {
 }
 
 #[tokio::test]
-async fn what_was_read_before_a_stop_is_still_handed_on() {
-    let mut source = Listening::begin(tcp()).await;
+async fn messages_that_were_read_before_a_stop_are_still_put() {
+    let mut source = RunningSource::start(tcp()).await;
     let mut client = TcpStream::connect(&source.address).await.unwrap();
-    // One read, and more than the channel and the pieces before it hold.
+    // One read takes all messages, which are more than the channel and the gatherer's queue hold.
     let messages: Vec<String> = (1_000..5_000).map(|number| format!("<1>{number}")).collect();
     client.write_all(format!("{}\n", messages.join("\n")).as_bytes()).await.unwrap();
-    let first = source.trial.take().await;
-    source.trial.stop.cancel();
+    let first = source.harness.take().await;
+    source.harness.stop.cancel();
     let rows = first.batch.rows();
     first.acknowledgement.done();
     assert_eq!(source.bodies(messages.len() - rows).await, messages[rows..]);
@@ -161,15 +161,15 @@ async fn what_was_read_before_a_stop_is_still_handed_on() {
 }
 
 #[tokio::test]
-async fn messages_are_encrypted_where_that_is_wanted() {
-    let server = Holder::new();
-    let mut source = Listening::begin(tcp_with(server.security(None))).await;
-    // Whoever speaks without it gets nowhere, and others go on.
+async fn connections_can_be_encrypted() {
+    let server = TestCertificate::new();
+    let mut source = RunningSource::start(tcp_with(server.security(None))).await;
+    // A client without TLS is refused, and other clients go on.
     let mut plain = TcpStream::connect(&source.address).await.unwrap();
     plain.write_all(b"<1>not encrypted\n").await.unwrap();
     let stream = TcpStream::connect(&source.address).await.unwrap();
-    let mut client = server.speak(stream, None).await.unwrap();
-    // In the form that RFC 5425 asks for.
+    let mut client = server.connect(stream, None).await.unwrap();
+    // A counted message, as RFC 5425 demands.
     client.write_all(b"9 <1>secret").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(source.bodies(1).await, ["<1>secret"]);
@@ -177,8 +177,8 @@ async fn messages_are_encrypted_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn an_endless_message_is_cut_and_never_kept() {
-    let mut source = Listening::begin(tcp()).await;
+async fn an_endless_message_is_truncated_and_not_kept_in_memory() {
+    let mut source = RunningSource::start(tcp()).await;
     let mut client = TcpStream::connect(&source.address).await.unwrap();
     client.write_all(&[b'x'; 300_000]).await.unwrap();
     client.write_all(b"\nnext\n").await.unwrap();
@@ -187,26 +187,26 @@ async fn an_endless_message_is_cut_and_never_kept() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_half_there_does_not_hold_up_a_stop() {
-    let mut source = Listening::begin(tcp()).await;
+async fn an_incomplete_message_does_not_delay_a_stop_and_is_counted() {
+    let mut source = RunningSource::start(tcp()).await;
     let mut client = TcpStream::connect(&source.address).await.unwrap();
     client.write_all(b"<1>whole\n<2>hal").await.unwrap();
     assert_eq!(source.bodies(1).await, ["<1>whole"]);
-    let meter = source.trial.meter.clone();
+    let meter = source.harness.meter.clone();
     source.end().await;
     assert_eq!(meter.counters()["unfinished_messages"], 1);
 }
 
 #[tokio::test]
-async fn a_message_that_is_half_there_keeps_no_place_for_long() {
-    let mut source = Listening::begin(tcp()).await;
+async fn a_connection_with_an_incomplete_message_is_evicted_for_a_new_one() {
+    let mut source = RunningSource::start(tcp()).await;
     let mut crowd = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut client = TcpStream::connect(&source.address).await.unwrap();
         client.write_all(b"<1>half").await.unwrap();
         crowd.push(client);
     }
-    while source.trial.meter.counters().get("connections") != Some(&10) {
+    while source.harness.meter.counters().get("connections") != Some(&10) {
         tokio::task::yield_now().await;
     }
     tokio::time::pause();
@@ -215,13 +215,13 @@ async fn a_message_that_is_half_there_keeps_no_place_for_long() {
     let mut other = TcpStream::connect(&source.address).await.unwrap();
     other.write_all(b"<2>whole\n").await.unwrap();
     assert_eq!(source.bodies(1).await, ["<2>whole"]);
-    let counters = source.trial.meter.counters();
+    let counters = source.harness.meter.counters();
     assert_eq!((counters["connections_dismissed"], counters["unfinished_messages"]), (1, 1));
     source.end().await;
 }
 
 #[test]
-fn a_zone_that_there_is_not_is_refused() {
+fn an_unknown_time_zone_is_refused() {
     let refused = source(tcp(), "Mars/Olympus", &Arc::default()).err().unwrap();
     assert!(refused.is_permanent());
     assert!(refused.to_string().starts_with("there is no time zone `Mars/Olympus`"), "{refused}");

@@ -1,4 +1,4 @@
-//! One client: its lines, and the answers to them.
+//! One client: reads its lines, and writes the answers to them.
 
 use std::io;
 use std::sync::Arc;
@@ -18,160 +18,162 @@ use weir_runtime::{Clock, Meter};
 use crate::tools::buffers::Buffers;
 use crate::tools::due::until;
 use crate::tools::lines::{Ending, LineRules, LongLine};
-use crate::tools::listener::{Arrival, Connection, Guest, Notice, Piece, UnderWay};
+use crate::tools::listener::{Accepted, Activity, Attachment, BusyGuard, Chunk, Connection};
 
-/// What each line is answered with, as Flume does.
+/// The answer to each line, as in Flume.
 const ANSWER: &[u8] = b"OK\n";
-/// As many answers as are written at once.
+/// The most answers that one call writes.
 static ANSWERS: [u8; 1024 * ANSWER.len()] = {
     let mut answers = [0; 1024 * ANSWER.len()];
-    let mut place = 0;
-    while place < answers.len() {
-        answers[place] = ANSWER[place % ANSWER.len()];
-        place += 1;
+    let mut index = 0;
+    while index < answers.len() {
+        answers[index] = ANSWER[index % ANSWER.len()];
+        index += 1;
     }
     answers
 };
-/// How long a client is thought to wait for an answer: sinks that can't commit sooner are done by then.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client is assumed to wait for an answer: a sink that would commit later commits by then.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What holds for every client.
-pub(super) struct Terms {
+/// What all clients of a run share.
+pub(super) struct RunContext {
     pub(super) component: Arc<str>,
     pub(super) meter: Arc<Meter>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) buffers: Buffers,
     pub(super) rules: LineRules,
     pub(super) events_max: usize,
+    /// Whether each line is answered once its event is delivered.
     pub(super) answers: bool,
     pub(super) idle: Option<Duration>,
 }
 
-/// What a client is owed for some of its lines.
-pub(super) struct Owed {
+/// The answers to some lines of a client, whose events are not yet delivered.
+pub(super) struct UnansweredLines {
     lines: usize,
     since: Instant,
-    account: Arc<Account>,
+    outcomes: Arc<Outcomes>,
 }
 
-impl Notice for Option<Owed> {
+impl Attachment for Option<UnansweredLines> {
     fn delivered(self) {
-        if let Some(owed) = self {
-            owed.account.due.fetch_add(owed.lines, Ordering::AcqRel);
-            owed.account.changed.notify_one();
+        if let Some(pending) = self {
+            pending.outcomes.delivered.fetch_add(pending.lines, Ordering::AcqRel);
+            pending.outcomes.changed.notify_one();
         }
     }
 
     fn refused(&mut self, events: usize, _reason: &str) {
-        if let Some(owed) = self {
-            owed.lines -= events.min(owed.lines);
-            owed.account.refused.fetch_add(events, Ordering::AcqRel);
-            owed.account.changed.notify_one();
+        if let Some(pending) = self {
+            pending.lines -= events.min(pending.lines);
+            pending.outcomes.refused.fetch_add(events, Ordering::AcqRel);
+            pending.outcomes.changed.notify_one();
         }
     }
 
     fn awaited(&self) -> Option<Awaited> {
         let since = self.as_ref()?.since;
-        Some(Awaited { since, until: since + PATIENCE })
+        Some(Awaited { since, until: since + ANSWER_TIMEOUT })
     }
 
     fn columns(
-        _pieces: &[Piece<Option<Owed>>],
+        _chunks: &[Chunk<Option<UnansweredLines>>],
         _schema: &SchemaRef,
     ) -> Result<Vec<(&'static str, Column)>, BatchError> {
         Ok(Vec::new())
     }
 }
 
-/// The answers that a client is to get now.
+/// The outcomes that the client's task has not seen yet.
 #[derive(Default)]
-struct Account {
-    due: AtomicUsize,
-    /// Lines that are not taken, and not answered.
+struct Outcomes {
+    /// The number of lines whose events were delivered.
+    delivered: AtomicUsize,
+    /// The number of lines whose events were refused, which are not answered.
     refused: AtomicUsize,
     changed: Notify,
 }
 
-/// The answers that are due and not yet with the client.
+/// The answers that are due and not yet sent.
 #[derive(Default)]
 struct Answers {
-    /// What is not yet written; its end is the end of an answer.
-    due_bytes: usize,
-    /// Something was written and may still be here.
+    /// The bytes that are not yet written. They end with the end of an answer.
+    unwritten_bytes: usize,
+    /// Whether bytes were written since the last flush.
     unflushed: bool,
 }
 
 impl Answers {
-    fn are_left(&self) -> bool {
-        self.due_bytes > 0 || self.unflushed
+    fn are_pending(&self) -> bool {
+        self.unwritten_bytes > 0 || self.unflushed
     }
 
-    /// Writes some of them, or flushes when all are written. Dropping the future loses none.
+    /// Writes some answers, or flushes when all are written. Dropping the future loses none.
     async fn write(&mut self, connection: &mut Connection) -> io::Result<()> {
-        if self.due_bytes == 0 {
+        if self.unwritten_bytes == 0 {
             connection.flush().await?;
             self.unflushed = false;
             return Ok(());
         }
-        let begin = (ANSWER.len() - self.due_bytes % ANSWER.len()) % ANSWER.len();
-        let count = self.due_bytes.min(ANSWERS.len() - begin);
+        let begin = (ANSWER.len() - self.unwritten_bytes % ANSWER.len()) % ANSWER.len();
+        let count = self.unwritten_bytes.min(ANSWERS.len() - begin);
         let written = connection.write(&ANSWERS[begin..begin + count]).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.due_bytes -= written;
+        self.unwritten_bytes -= written;
         self.unflushed = true;
         Ok(())
     }
 }
 
-/// What a client's turn was.
-enum Turn {
+/// What a step of a client's task has done.
+enum Step {
     Wrote,
-    /// So many bytes; none at the connection's end.
+    /// Read this many bytes, 0 at the end of the connection.
     Read(usize),
 }
 
-/// A client that is connected.
+/// A connected client.
 struct Client {
     connection: Connection,
-    arrival: std::net::IpAddr,
-    terms: Arc<Terms>,
-    pieces: mpsc::Sender<Piece<Option<Owed>>>,
-    guest: Arc<Guest>,
-    /// While lines are not yet delivered.
-    under_way: Option<UnderWay>,
-    account: Arc<Account>,
-    /// Lines that are read and whose events are not yet delivered.
+    client: std::net::IpAddr,
+    context: Arc<RunContext>,
+    chunks: mpsc::Sender<Chunk<Option<UnansweredLines>>>,
+    activity: Arc<Activity>,
+    /// Held while the events of lines are not yet delivered.
+    busy: Option<BusyGuard>,
+    outcomes: Arc<Outcomes>,
+    /// The number of lines whose events are not yet delivered.
     undelivered: usize,
     answers: Answers,
-    /// What has come of a line that has no end yet.
+    /// The received bytes of the incomplete line.
     kept: Vec<u8>,
-    /// In `kept` there is no line's end before this.
+    /// The first `searched` bytes of `kept` have no line end.
     searched: usize,
-    /// The line that is coming is too long: what was wanted of it is taken already.
+    /// The incomplete line is too long: its beginning was taken or left out, and the rest is dropped.
     skipping: bool,
 }
 
-/// Takes lines from a client until it ends, or the source does.
+/// Receives the lines of a client until the connection is closed or the source is stopped.
 pub(super) async fn serve(
-    arrival: Arrival,
-    terms: Arc<Terms>,
-    pieces: mpsc::Sender<Piece<Option<Owed>>>,
+    accepted: Accepted,
+    context: Arc<RunContext>,
+    chunks: mpsc::Sender<Chunk<Option<UnansweredLines>>>,
     stop: CancellationToken,
 ) {
-    let address = arrival.client;
-    let component = terms.component.clone();
-    let protected = arrival.protect_until(&stop, &component, &terms.meter).await;
-    let Some((connection, place)) = protected else { return };
+    let address = accepted.client;
+    let component = context.component.clone();
+    let secured = accepted.handshake_until(&stop, &component, &context.meter).await;
+    let Some((connection, slot)) = secured else { return };
     let client = Client {
         connection,
-        arrival: address,
-        terms,
-        pieces,
-        guest: place.guest().clone(),
-        under_way: None,
-        account: Arc::default(),
+        client: address,
+        context,
+        chunks,
+        activity: slot.activity().clone(),
+        busy: None,
+        outcomes: Arc::default(),
         undelivered: 0,
         answers: Answers::default(),
         kept: Vec::new(),
@@ -185,86 +187,86 @@ pub(super) async fn serve(
 
 impl Client {
     async fn run(mut self, stop: &CancellationToken) -> io::Result<()> {
-        let (account, guest) = (self.account.clone(), self.guest.clone());
+        let (outcomes, activity) = (self.outcomes.clone(), self.activity.clone());
         let mut open = true;
         while open {
-            let silent_until = self.terms.idle.map(|idle| Instant::now() + idle);
+            let silent_until = self.context.idle.map(|idle| Instant::now() + idle);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => open = false,
-                () = guest.has_to_leave() => {
-                    self.unfinished();
+                () = activity.evicted() => {
+                    self.report_unfinished();
                     return Ok(());
                 }
-                () = account.changed.notified() => self.settle(),
-                turn = self.turn() => match turn.inspect_err(|_broken| self.unfinished())? {
-                    Turn::Wrote => {}
-                    Turn::Read(0) => {
-                        self.hand_on(Ending::End).await?;
+                () = outcomes.changed.notified() => self.note_outcomes(),
+                step = self.step() => match step.inspect_err(|_broken| self.report_unfinished())? {
+                    Step::Wrote => {}
+                    Step::Read(0) => {
+                        self.send_complete(Ending::End).await?;
                         open = false;
                     }
-                    Turn::Read(_) => {
-                        self.hand_on(Ending::Open).await?;
-                        self.guest.has_begun(self.skipping || !self.kept.is_empty());
+                    Step::Read(_) => {
+                        self.send_complete(Ending::Open).await?;
+                        self.activity.set_partial(self.skipping || !self.kept.is_empty());
                     }
                 },
                 () = until(silent_until) => {
-                    self.terms.meter.count("connections_idle", 1);
+                    self.context.meter.count("connections_idle", 1);
                     open = false;
                 }
             }
         }
-        self.unfinished();
-        // Nothing more comes from here: the source need not wait for this client.
-        let (nobody, _) = mpsc::channel(1);
-        drop(std::mem::replace(&mut self.pieces, nobody));
-        while self.undelivered > 0 || self.answers.are_left() {
+        self.report_unfinished();
+        // The source ends when all senders are dropped, and this client sends no more lines.
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.chunks, closed));
+        while self.undelivered > 0 || self.answers.are_pending() {
             tokio::select! {
                 biased;
-                () = guest.has_to_leave() => return Ok(()),
-                () = account.changed.notified() => self.settle(),
-                written = self.answers.write(&mut self.connection), if self.answers.are_left() => written?,
+                () = activity.evicted() => return Ok(()),
+                () = outcomes.changed.notified() => self.note_outcomes(),
+                written = self.answers.write(&mut self.connection), if self.answers.are_pending() => written?,
             }
         }
         tokio::select! {
-            () = guest.has_to_leave() => Ok(()),
+            () = activity.evicted() => Ok(()),
             done = self.connection.shutdown() => done,
         }
     }
 
-    /// Writes answers that are due, or else reads: a client that does not take its answers is not heard.
+    /// Writes answers if some are due, else reads. So nothing is read from a client that does not read its answers.
     /// Dropping the future loses nothing.
-    async fn turn(&mut self) -> io::Result<Turn> {
-        if self.answers.are_left() {
+    async fn step(&mut self) -> io::Result<Step> {
+        if self.answers.are_pending() {
             self.answers.write(&mut self.connection).await?;
-            return Ok(Turn::Wrote);
+            return Ok(Step::Wrote);
         }
-        Ok(Turn::Read(self.connection.read_onto(&mut self.kept, &self.terms.buffers).await?))
+        Ok(Step::Read(self.connection.read_onto(&mut self.kept, &self.context.buffers).await?))
     }
 
-    /// Notes the answers that have become due.
-    fn settle(&mut self) {
-        let delivered = self.account.due.swap(0, Ordering::AcqRel);
-        let refused = self.account.refused.swap(0, Ordering::AcqRel);
+    /// Takes over the outcomes of lines: delivered lines are to be answered.
+    fn note_outcomes(&mut self) {
+        let delivered = self.outcomes.delivered.swap(0, Ordering::AcqRel);
+        let refused = self.outcomes.refused.swap(0, Ordering::AcqRel);
         self.undelivered -= (delivered + refused).min(self.undelivered);
         if self.undelivered == 0 {
-            self.under_way = None;
+            self.busy = None;
         }
-        self.answers.due_bytes += delivered * ANSWER.len();
+        self.answers.unwritten_bytes += delivered * ANSWER.len();
     }
 
-    /// Hands on the lines that are complete.
-    async fn hand_on(&mut self, ending: Ending) -> io::Result<()> {
+    /// Sends the complete lines to the gatherer.
+    async fn send_complete(&mut self, ending: Ending) -> io::Result<()> {
         if self.skipping && !self.skip() {
             return Ok(());
         }
-        let LineRules { line_bytes_max, long_lines, .. } = self.terms.rules;
+        let LineRules { line_bytes_max, long_lines, .. } = self.context.rules;
         let Some(end) = self.end_of_lines(ending) else {
             if self.kept.len() <= line_bytes_max + 1 {
                 return Ok(());
             }
-            // A line without an end is never kept beyond the bound.
-            self.terms.meter.count("long_lines", 1);
+            // A line that is longer than the bound is not kept.
+            self.context.meter.count("long_lines", 1);
             self.skipping = true;
             let mut line = std::mem::take(&mut self.kept);
             self.searched = 0;
@@ -281,16 +283,16 @@ impl Client {
         self.send(lines, ending).await
     }
 
-    /// Says that a line is given up of which only the beginning has come.
-    fn unfinished(&self) {
+    /// Counts and logs an incomplete line that is given up.
+    fn report_unfinished(&self) {
         if !self.kept.is_empty() && !self.skipping {
-            self.terms.meter.count("unfinished_lines", 1);
-            let (component, client, bytes) = (&self.terms.component, self.arrival, self.kept.len());
+            self.context.meter.count("unfinished_lines", 1);
+            let (component, client, bytes) = (&self.context.component, self.client, self.kept.len());
             debug!(component = %component, "a line of {client} is given up after its first {bytes} bytes");
         }
     }
 
-    /// Drops what belongs to a line that is too long; whether its end has come.
+    /// Drops the rest of a line that is too long. Returns whether the line's end was received.
     fn skip(&mut self) -> bool {
         let end = memchr(b'\n', &self.kept);
         self.skipping = end.is_none();
@@ -299,7 +301,7 @@ impl Client {
         end.is_some()
     }
 
-    /// Behind the last line's end.
+    /// Returns where the complete lines end in `kept`; `None` if no line is complete.
     fn end_of_lines(&mut self, ending: Ending) -> Option<usize> {
         if ending == Ending::End {
             return (!self.kept.is_empty()).then_some(self.kept.len());
@@ -310,25 +312,25 @@ impl Client {
     }
 
     async fn send(&mut self, lines: Vec<u8>, ending: Ending) -> io::Result<()> {
-        let mut rest = self.terms.buffers.share(lines);
-        let time = self.terms.clock.now();
-        // A client that waits for room in the channels is not quiet.
-        let _sending = self.guest.begin();
+        let mut rest = self.context.buffers.share(lines);
+        let time = self.context.clock.now();
+        // A client that waits for space in the channels is not quiet.
+        let _sending = self.activity.begin_work();
         while !rest.is_empty() {
-            let split = self.terms.rules.split(&rest, 0, ending, self.terms.events_max);
+            let split = self.context.rules.split(&rest, 0, ending, self.context.events_max);
             if split.too_long > 0 {
-                self.terms.meter.count("long_lines", split.too_long);
+                self.context.meter.count("long_lines", split.too_long);
             }
             let buffer = rest.clone();
             rest = rest.slice(split.consumed);
             let lines = split.spans.len();
-            let notice = self.terms.answers.then(|| {
+            let attachment = self.context.answers.then(|| {
                 self.undelivered += lines;
-                self.under_way.get_or_insert_with(|| self.guest.begin());
-                Owed { lines, since: Instant::now(), account: self.account.clone() }
+                self.busy.get_or_insert_with(|| self.activity.begin_work());
+                UnansweredLines { lines, since: Instant::now(), outcomes: self.outcomes.clone() }
             });
-            let piece = Piece { buffer, spans: split.spans, client: self.arrival, time, notice };
-            if self.pieces.send(piece).await.is_err() {
+            let chunk = Chunk { buffer, spans: split.spans, client: self.client, time, attachment };
+            if self.chunks.send(chunk).await.is_err() {
                 return Err(io::Error::other("the source has ended"));
             }
         }

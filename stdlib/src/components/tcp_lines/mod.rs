@@ -1,4 +1,4 @@
-//! The source of lines over TCP.
+//! The source `tcp_lines`: receives lines on TCP connections.
 
 mod client;
 
@@ -17,12 +17,11 @@ use weir_runtime::{Context, Failure, Purpose};
 
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{LineRules, LongLine};
-use crate::tools::listener::{self, Endpoint, Gatherer, Listener, Room, STOP_GRACE, ServerSecurity};
-use client::{Terms, serve};
+use crate::tools::listener::{self, Endpoint, Gatherer, Listener, PutLimit, STOP_GRACE, ServerSecurity};
+use client::{RunContext, serve};
 
-/// Pieces that connections have read and that wait for a batch: each has at most what one read brings
-/// and the line that it ends.
-const PIECES_MAX: usize = 16;
+/// The most chunks in the gatherer's queue. A chunk has at most the bytes of one read, and the line that they end.
+const CHUNKS_MAX: usize = 16;
 
 #[derive(Deserialize)]
 struct TcpLinesSettings {
@@ -41,11 +40,11 @@ struct TcpLinesSource {
     context: Context,
     settings: TcpLinesSettings,
     buffers: Buffers,
-    /// The number of the last event of all runs.
+    /// The number of the last event that was put, over all runs.
     sequence: u64,
 }
 
-/// Makes a source of lines over TCP.
+/// Makes the source.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     context.descriptors.expect(Purpose::Connection);
     let settings = settings.read().map_err(Failure::permanent)?;
@@ -53,17 +52,17 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sour
 }
 
 impl TcpLinesSource {
-    /// What holds for every client of a run. A line that does not fit into the channels behind is too long.
-    fn terms(&self, room: Room) -> Terms {
+    /// Makes the context of a run. A line that does not fit into the channels behind counts as too long.
+    fn run_context(&self, put_limit: PutLimit) -> RunContext {
         let TcpLinesSettings { max_line, long_lines, ack, idle, batch, .. } = &self.settings;
-        let line_bytes_max = (*max_line).min(room.body_bytes_max());
+        let line_bytes_max = (*max_line).min(put_limit.body_bytes_max());
         if line_bytes_max < *max_line {
             warn!(
                 component = %self.context.component,
                 "lines longer than {line_bytes_max} bytes are too long: the channels behind take no more at once"
             );
         }
-        Terms {
+        RunContext {
             component: self.context.component.clone(),
             meter: self.context.meter.clone(),
             clock: self.context.clock.clone(),
@@ -88,19 +87,19 @@ impl Source for TcpLinesSource {
         let endpoint = if *ack { endpoint.acknowledging() } else { endpoint };
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
         let mut gatherer = Gatherer::new(&self.context, (*batch, *linger), self.sequence, &port);
-        let terms = Arc::new(self.terms(Room::of(&port)));
+        let run_context = Arc::new(self.run_context(PutLimit::of(&port)));
         let SourcePort { outlet, deliveries, stop, .. } = port;
-        let (pieces, gathered) = mpsc::channel(PIECES_MAX);
-        // Dropped with the run, it ends all connections.
+        let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
+        // Dropping the set, when this run ends, ends all connections.
         let mut connections = JoinSet::new();
         let stopping = stop.clone();
-        let serve = move |arrival| serve(arrival, terms.clone(), pieces.clone(), stopping.clone());
+        let serve = move |arrival| serve(arrival, run_context.clone(), chunks.clone(), stopping.clone());
         connections.spawn(listener.serve(stop, serve));
-        let result = self.buffers.during(gatherer.see_through(gathered, outlet, deliveries)).await;
+        let result = self.buffers.during(gatherer.run_to_end(queue, outlet, deliveries)).await;
         self.sequence = gatherer.sequence();
         result?;
-        // Whoever does not take its answers is left behind.
-        let _farewell = timeout(STOP_GRACE, connections.join_next()).await;
+        // A client that does not read its answers in time is disconnected.
+        let _answers_sent = timeout(STOP_GRACE, connections.join_next()).await;
         Ok(())
     }
 }

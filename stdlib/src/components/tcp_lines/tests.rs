@@ -1,4 +1,4 @@
-//! The source with real sockets on the loopback, and a memory channel behind it.
+//! Runs the source with real sockets on the loopback, and a memory channel behind it.
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,13 +9,13 @@ use weir_runtime::Meter;
 use weir_runtime::channel::Taken;
 
 use super::*;
-use crate::tests::trial::tls::Holder;
-use crate::tests::trial::{Trial, changed, context, variant};
+use crate::tests::harness::tls::TestCertificate;
+use crate::tests::harness::{SourceHarness, context, variant, with_changes};
 
-/// A running source, and where it listens.
-struct Listening {
+/// A running source, and the address on which it listens.
+struct RunningSource {
     address: String,
-    trial: Trial,
+    harness: SourceHarness,
 }
 
 fn settings() -> [(&'static str, Value); 8] {
@@ -41,12 +41,12 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-impl Listening {
-    async fn begin(changes: &[(&str, Value)]) -> Listening {
+impl RunningSource {
+    async fn start(changes: &[(&str, Value)]) -> RunningSource {
         let meter = Arc::new(Meter::default());
-        let source = make(&changed(&settings(), changes), context("lines", schema(), &meter)).unwrap();
-        let trial = Trial::of(source, meter, 1_000);
-        Listening { address: trial.address().await, trial }
+        let source = make(&with_changes(&settings(), changes), context("lines", schema(), &meter)).unwrap();
+        let harness = SourceHarness::start(source, meter, 1_000);
+        RunningSource { address: harness.address().await, harness }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -57,7 +57,7 @@ impl Listening {
     async fn lines(&mut self, count: usize) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.len() < count {
-            let delivery = self.trial.take().await;
+            let delivery = self.harness.take().await;
             let bodies = delivery.batch.bodies().unwrap().iter().flatten();
             lines.extend(bodies.map(|body| String::from_utf8_lossy(body).into_owned()));
             delivery.acknowledgement.done();
@@ -65,21 +65,22 @@ impl Listening {
         lines
     }
 
+    /// Waits until a counter has reached `count`.
     async fn counted(&self, counter: &str, count: u64) {
-        while self.trial.meter.counters().get(counter).copied().unwrap_or_default() < count {
+        while self.harness.meter.counters().get(counter).copied().unwrap_or_default() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     async fn end(self) {
-        self.trial.stop.cancel();
-        self.trial.running.await.unwrap().unwrap();
+        self.harness.stop.cancel();
+        self.harness.running.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
-async fn lines_are_events_whatever_pieces_they_come_in() {
-    let mut source = Listening::begin(&[]).await;
+async fn lines_are_events_however_they_are_split_into_packets() {
+    let mut source = RunningSource::start(&[]).await;
     let mut client = source.connect().await;
     for piece in [&b"one\r\ntw"[..], b"o", b"\n\n", b"th\xffree"] {
         client.write_all(piece).await.unwrap();
@@ -93,10 +94,10 @@ async fn lines_are_events_whatever_pieces_they_come_in() {
 
 #[tokio::test]
 async fn a_line_is_answered_when_it_is_delivered_and_not_before() {
-    let mut source = Listening::begin(&[("ack", Value::Bool(true))]).await;
+    let mut source = RunningSource::start(&[("ack", Value::Bool(true))]).await;
     let mut client = source.connect().await;
     client.write_all(b"1\n").await.unwrap();
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     let mut answer = [0; 3];
     assert!(client.try_read(&mut answer).is_err(), "nothing is delivered yet");
     delivery.acknowledgement.done();
@@ -106,8 +107,8 @@ async fn a_line_is_answered_when_it_is_delivered_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_said_all_still_gets_its_answers() {
-    let mut source = Listening::begin(&[("ack", Value::Bool(true))]).await;
+async fn a_client_that_has_closed_its_side_still_gets_its_answers() {
+    let mut source = RunningSource::start(&[("ack", Value::Bool(true))]).await;
     let mut client = source.connect().await;
     client.write_all(b"1\n2\n3").await.unwrap();
     client.shutdown().await.unwrap();
@@ -119,10 +120,10 @@ async fn a_client_that_has_said_all_still_gets_its_answers() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_answers_does_not_hold_up_a_stop() {
+async fn a_client_that_does_not_read_its_answers_does_not_delay_a_stop() {
     let changes = [("ack", Value::Bool(true)), ("batch", Value::Int(1_000))];
-    let Listening { address, trial } = Listening::begin(&changes).await;
-    let Trial { stop, mut sink, running, .. } = trial;
+    let RunningSource { address, harness } = RunningSource::start(&changes).await;
+    let SourceHarness { stop, mut sink, running, .. } = harness;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2_048).unwrap();
     let mut client = socket.connect(address.parse().unwrap()).await.unwrap();
@@ -133,7 +134,7 @@ async fn a_client_that_does_not_take_its_answers_does_not_hold_up_a_stop() {
         }
     });
     tokio::time::pause();
-    // Time passes when nobody can go on: both sides' buffers are full of answers and lines.
+    // Virtual time passes when no task can continue: the buffers of both sides are full of answers and lines.
     let write = async { while client.write_all(&[b'\n'; 10_000]).await.is_ok() {} };
     assert!(tokio::time::timeout(Duration::from_secs(1), write).await.is_err());
     let begun = Instant::now();
@@ -144,10 +145,10 @@ async fn a_client_that_does_not_take_its_answers_does_not_hold_up_a_stop() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_its_answers_late_gets_all_of_them() {
+async fn a_client_that_reads_its_answers_late_gets_all_of_them() {
     const LINES: usize = 300_000;
     let changes = [("ack", Value::Bool(true)), ("batch", Value::Int(1_000))];
-    let mut source = Listening::begin(&changes).await;
+    let mut source = RunningSource::start(&changes).await;
     let (mut answers, mut lines) = source.connect().await.into_split();
     let write = tokio::spawn(async move { lines.write_all(&[b'\n'; LINES]).await.unwrap() });
     source.lines(LINES).await;
@@ -159,8 +160,8 @@ async fn a_client_that_takes_its_answers_late_gets_all_of_them() {
 }
 
 #[tokio::test]
-async fn an_endless_line_is_cut_and_never_kept() {
-    let mut source = Listening::begin(&[]).await;
+async fn an_endless_line_is_truncated_and_not_kept_in_memory() {
+    let mut source = RunningSource::start(&[]).await;
     let mut client = source.connect().await;
     for _ in 0..100 {
         client.write_all(&[b'x'; 10_000]).await.unwrap();
@@ -172,12 +173,12 @@ async fn an_endless_line_is_cut_and_never_kept() {
 }
 
 #[tokio::test]
-async fn a_line_that_the_channel_does_not_take_is_too_long() {
+async fn a_line_larger_than_a_transaction_is_too_long() {
     let meter = Arc::new(Meter::default());
-    let settings = changed(&settings(), &[("max_line", Value::Size(1 << 20))]);
+    let settings = with_changes(&settings(), &[("max_line", Value::Size(1 << 20))]);
     let source = make(&settings, context("lines", schema(), &meter)).unwrap();
-    let trial = Trial::within(source, meter, 1_000, 10_000);
-    let mut source = Listening { address: trial.address().await, trial };
+    let harness = SourceHarness::within(source, meter, 1_000, 10_000);
+    let mut source = RunningSource { address: harness.address().await, harness };
     let mut client = source.connect().await;
     client.write_all(&[[b'x'; 20_000].as_slice(), b"\nnext\n"].concat()).await.unwrap();
     let lines = source.lines(2).await;
@@ -188,12 +189,12 @@ async fn a_line_that_the_channel_does_not_take_is_too_long() {
 }
 
 #[tokio::test]
-async fn a_line_that_steps_make_too_large_is_left_out_alone() {
+async fn only_the_line_that_steps_make_too_large_is_left_out() {
     let meter = Arc::new(Meter::default());
     let changes = [("max_line", Value::Size(10_000)), ("ack", Value::Bool(true))];
-    let source = make(&changed(&settings(), &changes), context("lines", schema(), &meter)).unwrap();
-    let trial = Trial::behind_widening_steps(source, meter, 3_000);
-    let mut source = Listening { address: trial.address().await, trial };
+    let source = make(&with_changes(&settings(), &changes), context("lines", schema(), &meter)).unwrap();
+    let harness = SourceHarness::behind_widening_steps(source, meter, 3_000);
+    let mut source = RunningSource { address: harness.address().await, harness };
     let mut client = source.connect().await;
     client.write_all(&[b"one\n".as_slice(), &[b'x'; 5_000], b"\ntwo\n"].concat()).await.unwrap();
     assert_eq!(source.lines(2).await, ["one", "two"]);
@@ -211,8 +212,8 @@ async fn a_line_that_steps_make_too_large_is_left_out_alone() {
 }
 
 #[tokio::test]
-async fn an_endless_line_is_left_out_if_that_is_wanted() {
-    let mut source = Listening::begin(&[("long_lines", variant("skip", &[]))]).await;
+async fn an_endless_line_is_left_out_with_long_lines_skip() {
+    let mut source = RunningSource::start(&[("long_lines", variant("skip", &[]))]).await;
     let mut client = source.connect().await;
     client.write_all(&[b'x'; 200_000]).await.unwrap();
     client.write_all(b"\nnext\n").await.unwrap();
@@ -221,13 +222,13 @@ async fn an_endless_line_is_left_out_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn connections_are_bounded_and_one_that_ends_makes_room() {
+async fn connections_beyond_the_limit_are_closed_until_another_ends() {
     let changes = [("max_connections", Value::Int(1)), ("ack", Value::Bool(true))];
-    let mut source = Listening::begin(&changes).await;
+    let mut source = RunningSource::start(&changes).await;
     let mut first = source.connect().await;
     first.write_all(b"1\n").await.unwrap();
-    // While it waits for its answer, the first client does not make room.
-    let delivery = source.trial.take().await;
+    // The first client is not evicted while it waits for its answer.
+    let delivery = source.harness.take().await;
     let mut second = source.connect().await;
     assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is closed");
     source.counted("connections_refused", 1).await;
@@ -236,7 +237,7 @@ async fn connections_are_bounded_and_one_that_ends_makes_room() {
     first.shutdown().await.unwrap();
     assert_eq!(first.read(&mut [0; 1]).await.unwrap(), 0);
     drop(first);
-    // The place is free a moment later. A client that is served stays open, so what ends is a refusal.
+    // The slot becomes free a moment later. A served connection stays open, so a connection that ends was refused.
     let third = loop {
         let mut third = source.connect().await;
         if third.write_all(b"3\n").await.is_err() {
@@ -255,56 +256,56 @@ async fn connections_are_bounded_and_one_that_ends_makes_room() {
     source.end().await;
 }
 
-/// Sends a whole line and what may be the beginning of another.
-async fn whole_and(source: &mut Listening, text: &str) -> TcpStream {
+/// Connects, and sends a complete line and then `text`, which may be the beginning of another line.
+async fn send_line_and(source: &mut RunningSource, text: &str) -> TcpStream {
     let mut client = source.connect().await;
     client.write_all(format!("whole\n{text}").as_bytes()).await.unwrap();
     assert_eq!(source.lines(1).await, ["whole"]);
     client
 }
 
-/// Each way in which a connection ends before a line does.
+/// Each way in which a connection ends in the middle of a line.
 #[tokio::test]
-async fn lines_are_counted_of_which_only_the_beginning_has_come() {
-    let mut source = Listening::begin(&[("idle", Value::Duration(Duration::from_secs(10)))]).await;
+async fn incomplete_lines_are_counted() {
+    let mut source = RunningSource::start(&[("idle", Value::Duration(Duration::from_secs(10)))]).await;
     // A last line needs no end.
-    whole_and(&mut source, "the last").await.shutdown().await.unwrap();
+    send_line_and(&mut source, "the last").await.shutdown().await.unwrap();
     assert_eq!(source.lines(1).await, ["the last"]);
 
-    let reset = whole_and(&mut source, "broken off").await;
+    let reset = send_line_and(&mut source, "broken off").await;
     reset.set_zero_linger().unwrap();
     drop(reset);
     source.counted("unfinished_lines", 1).await;
 
-    let mut silent = whole_and(&mut source, "silent").await;
+    let mut silent = send_line_and(&mut source, "silent").await;
     tokio::time::pause();
     assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0, "it is closed");
     tokio::time::resume();
     source.counted("unfinished_lines", 2).await;
 
-    let _stopped = whole_and(&mut source, "still there at the stop").await;
-    let meter = source.trial.meter.clone();
+    let _stopped = send_line_and(&mut source, "still there at the stop").await;
+    let meter = source.harness.meter.clone();
     source.end().await;
     assert_eq!(meter.counters()["unfinished_lines"], 3);
 }
 
 #[tokio::test]
-async fn a_line_is_counted_that_is_given_up_since_others_wait_for_a_place() {
-    let mut source = Listening::begin(&[("max_connections", Value::Int(1))]).await;
-    let mut quiet = whole_and(&mut source, "quiet").await;
+async fn an_incomplete_line_of_an_evicted_client_is_counted() {
+    let mut source = RunningSource::start(&[("max_connections", Value::Int(1))]).await;
+    let mut quiet = send_line_and(&mut source, "quiet").await;
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(2)).await;
     tokio::time::resume();
-    let _other = whole_and(&mut source, "").await;
-    assert_eq!(quiet.read(&mut [0; 1]).await.unwrap_or(0), 0, "it has made room");
-    let counters = source.trial.meter.counters();
+    let _other = send_line_and(&mut source, "").await;
+    assert_eq!(quiet.read(&mut [0; 1]).await.unwrap_or(0), 0, "it is evicted");
+    let counters = source.harness.meter.counters();
     assert_eq!((counters["connections_dismissed"], counters["unfinished_lines"]), (1, 1));
     source.end().await;
 }
 
 #[tokio::test]
 async fn a_silent_connection_is_closed() {
-    let source = Listening::begin(&[("idle", Value::Duration(Duration::from_millis(20)))]).await;
+    let source = RunningSource::start(&[("idle", Value::Duration(Duration::from_millis(20)))]).await;
     let mut client = source.connect().await;
     assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     source.counted("connections_idle", 1).await;
@@ -313,7 +314,7 @@ async fn a_silent_connection_is_closed() {
 
 #[tokio::test]
 async fn many_clients_share_batches_and_keep_their_order() {
-    let mut source = Listening::begin(&[("batch", Value::Int(500))]).await;
+    let mut source = RunningSource::start(&[("batch", Value::Int(500))]).await;
     let mut clients = Vec::new();
     for _ in 0..50 {
         clients.push(source.connect().await);
@@ -338,23 +339,23 @@ async fn many_clients_share_batches_and_keep_their_order() {
 async fn an_address_that_is_in_use_is_an_error_that_may_pass() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let bind = Value::Text(taken.local_addr().unwrap().to_string());
-    let (settings, meter) = (changed(&settings(), &[("bind", bind)]), Arc::default());
+    let (settings, meter) = (with_changes(&settings(), &[("bind", bind)]), Arc::default());
     let source = make(&settings, context("lines", schema(), &meter)).unwrap();
-    let failure = Trial::of(source, meter, 10).running.await.unwrap().unwrap_err();
+    let failure = SourceHarness::start(source, meter, 10).running.await.unwrap().unwrap_err();
     assert!(!failure.is_permanent());
     assert!(failure.to_string().starts_with("can't listen on 127.0.0.1:"), "{failure}");
 }
 
 #[tokio::test]
-async fn connections_are_encrypted_where_that_is_wanted() {
-    let server = Holder::new();
-    let mut source = Listening::begin(&[("security", server.security(None))]).await;
-    let mut client = server.speak(source.connect().await, None).await.unwrap();
+async fn connections_can_be_encrypted() {
+    let server = TestCertificate::new();
+    let mut source = RunningSource::start(&[("security", server.security(None))]).await;
+    let mut client = server.connect(source.connect().await, None).await.unwrap();
     client.write_all(b"secret\n").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(source.lines(1).await, ["secret"]);
 
-    // Whoever speaks without it gets nowhere, and others go on.
+    // A client without TLS is refused, and the other client goes on.
     let mut plain = source.connect().await;
     plain.write_all(b"not encrypted\n").await.unwrap();
     source.counted("connections_failed", 1).await;
@@ -365,18 +366,18 @@ async fn connections_are_encrypted_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn only_clients_that_somebody_vouches_for_are_heard_where_that_is_wanted() {
-    let (server, friend, stranger) = (Holder::new(), Holder::new(), Holder::new());
-    let mut source = Listening::begin(&[("security", server.security(Some(&friend)))]).await;
+async fn with_ca_only_clients_with_a_trusted_certificate_are_accepted() {
+    let (server, friend, stranger) = (TestCertificate::new(), TestCertificate::new(), TestCertificate::new());
+    let mut source = RunningSource::start(&[("security", server.security(Some(&friend)))]).await;
     for (refused, client) in [None, Some(&stranger)].into_iter().enumerate() {
         // A client may learn only at its first read that it was refused.
-        if let Ok(mut stream) = server.speak(source.connect().await, client).await {
+        if let Ok(mut stream) = server.connect(source.connect().await, client).await {
             let _unheard = stream.write_all(b"not wanted\n").await;
             assert!(stream.read(&mut [0; 1]).await.is_err());
         }
         source.counted("connections_failed", 1 + refused as u64).await;
     }
-    let mut client = server.speak(source.connect().await, Some(&friend)).await.unwrap();
+    let mut client = server.connect(source.connect().await, Some(&friend)).await.unwrap();
     client.write_all(b"wanted\n").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(source.lines(1).await, ["wanted"]);
@@ -384,12 +385,13 @@ async fn only_clients_that_somebody_vouches_for_are_heard_where_that_is_wanted()
 }
 
 #[tokio::test]
-async fn a_client_that_never_agrees_on_a_protection_holds_nobody_up_and_is_given_up() {
-    let server = Holder::new();
+async fn a_client_without_tls_handshake_delays_no_other_client_and_is_closed() {
+    let server = TestCertificate::new();
     let mut source =
-        Listening::begin(&[("security", server.security(None)), ("max_connections", Value::Int(2))]).await;
+        RunningSource::start(&[("security", server.security(None)), ("max_connections", Value::Int(2))])
+            .await;
     let mut silent = source.connect().await;
-    let mut client = server.speak(source.connect().await, None).await.unwrap();
+    let mut client = server.connect(source.connect().await, None).await.unwrap();
     client.write_all(b"one\n").await.unwrap();
     client.flush().await.unwrap();
     assert_eq!(source.lines(1).await, ["one"]);

@@ -1,4 +1,4 @@
-//! When a certificate ends, and the warning before it does.
+//! The validity of a listener's certificate, and the warning before it expires.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tracing::warn;
 use weir_runtime::{Clock, Meter};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// So long before its end it is warned of.
-const NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// How long before a certificate expires warnings begin.
+const WARNING_PERIOD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// From when until when a certificate is valid, in seconds since 1970-01-01T00:00:00Z.
+/// The period in which a certificate is valid, in seconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     from: i64,
@@ -19,15 +19,16 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// That of a certificate; none if it can't be understood, which rustls has its own opinion of.
+    /// Returns the validity of a certificate. Returns `None` for a certificate that can't be parsed: whether it can be
+    /// used is for rustls to decide.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let validity = certificate.validity();
         Some(Validity { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() })
     }
 
-    /// What is wrong with it at this time, in seconds since 1970-01-01T00:00:00Z.
-    fn complaint(self, now: i64) -> Option<String> {
+    /// Returns what is wrong with the validity at the time `now`, in seconds since 1970-01-01T00:00:00Z.
+    fn problem(self, now: i64) -> Option<String> {
         let at = |seconds| {
             jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
         };
@@ -40,15 +41,15 @@ impl Validity {
         }
         let left = until - now;
         let days = left / (24 * 60 * 60);
-        (left < NOTICE.as_secs() as i64).then(|| format!("ends at {}, in {days} days", at(until)))
+        (left < WARNING_PERIOD.as_secs() as i64).then(|| format!("ends at {}, in {days} days", at(until)))
     }
 
-    /// Says in the metrics when it ends, and warns if that is soon.
-    pub(super) fn show(self, component: &str, path: &str, meter: &Meter, clock: &Arc<dyn Clock>) {
+    /// Sets the metric of the certificate's end, and logs a warning if the end is near.
+    pub(super) fn report(self, component: &str, path: &str, meter: &Meter, clock: &Arc<dyn Clock>) {
         meter.gauge("certificate_ends_timestamp_seconds").set(u64::try_from(self.until).unwrap_or(0));
-        if let Some(complaint) = self.complaint(clock.now() / 1_000_000) {
+        if let Some(problem) = self.problem(clock.now() / 1_000_000) {
             meter.count("certificate_warnings", 1);
-            warn!(component, "the certificate {path} {complaint}");
+            warn!(component, "the certificate {path} {problem}");
         }
     }
 }
@@ -62,13 +63,13 @@ mod tests {
     use crate::tools::listener::{Endpoint, Listener, ServerSecurity};
 
     #[test]
-    fn a_certificate_is_complained_of_from_two_weeks_before_its_end() {
+    fn a_certificate_has_a_problem_from_two_weeks_before_its_end() {
         let mut parameters = rcgen::CertificateParams::new(["localhost".to_string()]).unwrap();
         parameters.not_before = rcgen::date_time_ymd(2030, 1, 1);
         parameters.not_after = rcgen::date_time_ymd(2030, 3, 1);
         let key = rcgen::KeyPair::generate().unwrap();
         let validity = Validity::of(parameters.self_signed(&key).unwrap().der()).unwrap();
-        let at = |text: &str| validity.complaint(text.parse::<jiff::Timestamp>().unwrap().as_second());
+        let at = |text: &str| validity.problem(text.parse::<jiff::Timestamp>().unwrap().as_second());
         assert_eq!(at("2030-02-14T00:00:00Z"), None);
         assert_eq!(at("2030-02-20T00:00:00Z").unwrap(), "ends at 2030-03-01T00:00:00Z, in 9 days");
         let expired = at("2031-01-01T00:00:00Z").unwrap();
@@ -77,10 +78,10 @@ mod tests {
         assert_eq!(early, "is not valid before 2030-01-01T00:00:00Z: clients refuse it");
     }
 
-    /// A clock that goes as tokio's does, from a time on.
-    struct Since(i64, tokio::time::Instant);
+    /// A clock that follows tokio's virtual time, from a given time on (in microseconds since 1970-01-01T00:00:00Z).
+    struct TokioClock(i64, tokio::time::Instant);
 
-    impl Clock for Since {
+    impl Clock for TokioClock {
         fn now(&self) -> i64 {
             self.0 + self.1.elapsed().as_micros() as i64
         }
@@ -98,9 +99,9 @@ mod tests {
 
         let meter = Arc::new(Meter::default());
         let start = "2030-02-10T12:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond();
-        let clock = Arc::new(Since(start, tokio::time::Instant::now()));
+        let clock = Arc::new(TokioClock(start, tokio::time::Instant::now()));
         let schema = Arc::new(arrow_schema::Schema::empty());
-        let context = Context { clock, ..crate::tests::trial::context("web", schema, &meter) };
+        let context = Context { clock, ..crate::tests::harness::context("web", schema, &meter) };
         let security = ServerSecurity::Tls { cert: cert_path, key: key_path, ca: None };
         let endpoint = Endpoint::new(&context, "127.0.0.1:0", 1, &security);
         let listener = Listener::bind(endpoint).await.unwrap();
@@ -121,9 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn metrics_say_when_it_ends() {
+    fn a_metric_shows_when_the_certificate_ends() {
         let (meter, clock): (Meter, Arc<dyn Clock>) = (Meter::default(), Arc::new(weir_runtime::SystemClock));
-        Validity { from: 0, until: 1_900_000_000 }.show("web", "cert.pem", &meter, &clock);
+        Validity { from: 0, until: 1_900_000_000 }.report("web", "cert.pem", &meter, &clock);
         assert_eq!(meter.gauges()["certificate_ends_timestamp_seconds"], 1_900_000_000);
     }
 }

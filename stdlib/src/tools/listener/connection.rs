@@ -1,4 +1,4 @@
-//! A connection, protected or not.
+//! A client's connection, with TLS or without.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,43 +10,44 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::places::Guest;
+use super::eviction::Activity;
 use crate::tools::buffers::Buffers;
 
-/// About how much is read at once.
+/// About how many bytes one read takes.
 const READ_BYTES: usize = 256 << 10;
 
-/// At most so much is copied at each read.
+/// The most bytes of an incomplete event that a read copies into a new buffer.
 const COPIED_BYTES_MAX: usize = 4 << 10;
 
-/// A connection, whose guest is heard with each byte.
+/// A connection that notes in its [`Activity`] when bytes are received.
 pub(crate) struct Connection {
     stream: Stream,
-    guest: Arc<Guest>,
+    activity: Arc<Activity>,
 }
 
-/// What its bytes come through.
+/// The socket of a connection, with TLS or without.
 pub(super) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, guest: Arc<Guest>) -> Connection {
-        Connection { stream, guest }
+    pub(super) fn new(stream: Stream, activity: Arc<Activity>) -> Connection {
+        Connection { stream, activity }
     }
 
-    /// Waits for bytes and appends them; none at the end of the connection. Dropping the future loses none.
+    /// Waits for bytes and appends them to `kept`. Returns how many they are, 0 at the end of the connection.
+    /// Dropping the future loses no bytes.
     ///
-    /// Meanwhile `kept` has no more memory than its bytes need, so that a connection on which nothing comes
-    /// holds nothing.
+    /// While the future waits, `kept` has no more memory than its bytes need, so an idle connection holds no buffer.
     pub(crate) async fn read_onto(&mut self, kept: &mut Vec<u8>, buffers: &Buffers) -> io::Result<usize> {
         read_onto(self, kept, buffers).await
     }
 }
 
-/// Little is copied into a large buffer that is read on into. More is not copied at each read, since a client may
-/// send its bytes one by one: what was read is appended to it.
+/// Reads into a large buffer. If `kept` is short, its bytes are copied to the front of that buffer. If it is long,
+/// the bytes read are appended to it instead: a client may send its bytes one by one, and `kept` must not be copied
+/// for each of them.
 async fn read_onto(
     connection: &mut (impl AsyncRead + Unpin),
     kept: &mut Vec<u8>,
@@ -59,10 +60,10 @@ async fn read_onto(
             buffers.fit(kept);
             return read;
         }
-        let mut behind = buffers.take(READ_BYTES);
-        let read = pin!(connection.read_buf(&mut behind)).poll(context);
-        kept.extend_from_slice(&behind);
-        buffers.give_back(behind);
+        let mut buffer = buffers.take(READ_BYTES);
+        let read = pin!(connection.read_buf(&mut buffer)).poll(context);
+        kept.extend_from_slice(&buffer);
+        buffers.give_back(buffer);
         read
     })
     .await
@@ -74,7 +75,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Connection { stream, guest } = self.get_mut();
+        let Connection { stream, activity } = self.get_mut();
         let before = buffer.filled().len();
         let read = match stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -82,7 +83,7 @@ impl AsyncRead for Connection {
         };
         let bytes = buffer.filled().len() - before;
         if bytes > 0 {
-            guest.brought(bytes);
+            activity.received(bytes);
         }
         read
     }
@@ -115,7 +116,7 @@ impl AsyncWrite for Connection {
 mod tests {
     use super::*;
 
-    /// A client that sends so many bytes with each read.
+    /// A client of which each read returns `bytes` bytes, until none of `left` are left.
     struct Trickle {
         bytes: usize,
         left: usize,
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_is_not_copied_at_each_read() {
+    async fn kept_bytes_are_not_copied_at_each_read() {
         let buffers = Buffers::default();
         let (mut kept, mut moved) = (Vec::new(), 0);
         let mut client = Trickle { bytes: 1, left: 200_000 };
@@ -144,7 +145,7 @@ mod tests {
             if read_onto(&mut client, &mut kept, &buffers).await.unwrap() == 0 {
                 break;
             }
-            // Into the large buffer and back, or into a larger vector.
+            // The bytes were copied into the large buffer and back, or into a larger vector.
             moved += if kept.as_ptr() == memory { 0 } else { 2 * length };
         }
         assert_eq!(kept.len(), 200_000);
@@ -153,13 +154,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn much_is_read_at_once_in_whichever_way() {
+    async fn one_read_takes_many_bytes_whether_few_or_many_are_kept() {
         let buffers = Buffers::default();
-        for begun in [0, COPIED_BYTES_MAX, COPIED_BYTES_MAX + 1] {
-            let mut kept = vec![b'x'; begun];
+        for kept_before in [0, COPIED_BYTES_MAX, COPIED_BYTES_MAX + 1] {
+            let mut kept = vec![b'x'; kept_before];
             let mut client = Trickle { bytes: 1 << 20, left: 100_000 };
             assert_eq!(read_onto(&mut client, &mut kept, &buffers).await.unwrap(), 100_000);
-            assert_eq!(kept, vec![b'x'; begun + 100_000]);
+            assert_eq!(kept, vec![b'x'; kept_before + 100_000]);
         }
     }
 }

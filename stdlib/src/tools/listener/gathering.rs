@@ -1,7 +1,7 @@
-//! Batches of what many connections bring.
+//! Gathers the events of many connections into batches.
 //!
-//! Events that were pushed have no position of their own. They are numbered as they are put, behind
-//! what the channels have, so that a batch that is tried again is known.
+//! Events that clients push have no position of their own. The gatherer numbers them as it puts them, after the last
+//! number that the channels have, so that a channel recognizes a batch that is put again.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -24,139 +24,141 @@ use super::addresses;
 use crate::tools::due::until;
 use crate::tools::lines::Span;
 
-/// A batch's bodies take about this much at most, and so do the columns that only one kind of source has.
+/// The most bytes of a batch's bodies, approximately, and of the columns that its kind of source adds.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// What each event is charged beyond its body and the columns of its kind of source, at most: a view, an address,
-/// a time, and which event it is.
+/// The most bytes that an event is charged beside its body and the columns that its kind of source adds: a view, an
+/// address, a time and an identity.
 const EVENT_BYTES: usize = 56;
 /// The same for events that all come from one address.
-const EVENT_BYTES_OF_ONE: usize = 40;
-/// What a batch is charged for the values that all its events share, at most.
+const EVENT_BYTES_ONE_CLIENT: usize = 40;
+/// The most bytes that a batch is charged for the values that all its events share.
 const SHARED_BYTES: usize = 1024;
 
-/// What stands by some events until they are delivered.
-pub(crate) trait Notice: Send {
-    /// Whether its events are taken together or not at all.
-    const TOGETHER: bool = false;
+/// What a kind of source attaches to the events of one client: whom to tell when they are delivered or refused, and
+/// the values of the columns that only this kind of source has.
+pub(crate) trait Attachment: Send {
+    /// Whether one event that is refused refuses all events of the chunk.
+    const ALL_OR_NONE: bool = false;
 
-    /// Tells whom it concerns.
+    /// Tells the client that its events are delivered.
     fn delivered(self);
 
-    /// Tells whom it concerns that so many of its events are not taken, for this reason.
+    /// Tells the client that this many of its events were refused, and why.
     fn refused(&mut self, _events: usize, _reason: &str) {}
 
-    /// Since when a peer waits for the delivery, and until when; none if nobody does.
+    /// Since when and until when the client waits for the delivery; `None` if it does not wait.
     fn awaited(&self) -> Option<Awaited> {
         None
     }
 
-    /// The bytes of the columns that only this kind of source has for so many events, if each has its own values.
+    /// The bytes that the source's own columns take for this many events, if each event has its own values.
     fn column_bytes(&self, _rows: usize) -> usize {
         0
     }
 
-    /// Whether these columns are the same for all events of both.
+    /// Whether the source's own columns have one value for all events of this chunk and the other.
     fn shares_columns(&self, _other: &Self) -> bool {
         false
     }
 
-    /// The columns that only this kind of source has, in a batch of this type.
-    fn columns(pieces: &[Piece<Self>], schema: &SchemaRef) -> Result<Vec<(&'static str, Column)>, BatchError>
+    /// Makes the source's own columns for a batch of these chunks.
+    fn columns(chunks: &[Chunk<Self>], schema: &SchemaRef) -> Result<Vec<(&'static str, Column)>, BatchError>
     where
         Self: Sized;
 }
 
-/// Some events from one client.
-pub(crate) struct Piece<Notice> {
-    /// What the events' spans are of.
+/// Some events of one client, in one buffer.
+pub(crate) struct Chunk<Attachment> {
+    /// The bytes that the spans refer to.
     pub(crate) buffer: Buffer,
+    /// The body of each event.
     pub(crate) spans: Vec<Span>,
     pub(crate) client: IpAddr,
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// When the events were received, in microseconds since 1970-01-01T00:00:00Z.
     pub(crate) time: i64,
-    /// Who is told when they are delivered.
-    pub(crate) notice: Notice,
+    pub(crate) attachment: Attachment,
 }
 
-/// How much is put as one unit: what one transaction of each channel behind takes.
+/// The most bytes that can be put as one unit: the smallest transaction limit of the channels behind a source.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct PutLimit {
     bytes_max: usize,
 }
 
-impl Room {
-    /// That of the channels behind this port.
-    pub(crate) fn of(port: &SourcePort) -> Room {
-        Room { bytes_max: usize::try_from(port.outlet.event_bytes_max()).unwrap_or(usize::MAX) }
+impl PutLimit {
+    /// Returns the limit of the channels behind this port.
+    pub(crate) fn of(port: &SourcePort) -> PutLimit {
+        PutLimit { bytes_max: usize::try_from(port.outlet.event_bytes_max()).unwrap_or(usize::MAX) }
     }
 
-    /// The longest body of an event that has little beside it.
+    /// The longest body of an event without source-specific columns, in bytes.
     pub(crate) fn body_bytes_max(self) -> usize {
         self.bytes_max.saturating_sub(SHARED_BYTES + EVENT_BYTES).max(1)
     }
 
-    /// Whether the events of a piece can be put as one unit.
-    pub(crate) fn holds<N: Notice>(self, piece: &Piece<N>) -> bool {
-        let rows = piece.spans.len();
-        let shares = piece.notice.shares_columns(&piece.notice);
-        let columns = piece.notice.column_bytes(if shares { 1 } else { rows });
-        self.has(piece.buffer.len() + rows * EVENT_BYTES_OF_ONE + columns)
+    /// Whether all events of a chunk can be put as one unit.
+    pub(crate) fn allows_chunk<N: Attachment>(self, chunk: &Chunk<N>) -> bool {
+        let rows = chunk.spans.len();
+        let shares = chunk.attachment.shares_columns(&chunk.attachment);
+        let columns = chunk.attachment.column_bytes(if shares { 1 } else { rows });
+        self.allows(chunk.buffer.len() + rows * EVENT_BYTES_ONE_CLIENT + columns)
     }
 
-    fn has(self, bytes: usize) -> bool {
+    fn allows(self, bytes: usize) -> bool {
         bytes + SHARED_BYTES <= self.bytes_max
     }
 }
 
-impl<N> Piece<N> {
-    /// What its events are charged at most, without the columns that only one kind of source has.
+impl<N> Chunk<N> {
+    /// The most bytes that its events are charged, without the source's own columns.
     fn bytes(&self) -> usize {
         self.buffer.len() + self.spans.len() * EVENT_BYTES
     }
 }
 
-/// What a batch has so far.
+/// The size of the batch that is being gathered, in bytes unless said otherwise.
 #[derive(Debug, Default, Clone, Copy)]
-struct Measure {
+struct BatchSize {
+    /// The number of events.
     rows: usize,
-    /// The bodies' buffers.
+    /// The buffers of the bodies.
     buffers: usize,
-    /// What the events are charged without the columns that only one kind of source has.
+    /// What the events are charged without the source's own columns.
     charged: usize,
-    /// These columns, if each event has its own values.
+    /// The source's own columns, if each event has its own values.
     columns: usize,
-    /// The same for one event, if all share their values.
+    /// The source's own columns if all events share one value.
     shared: Option<usize>,
 }
 
-impl Measure {
-    /// That of a batch with one more piece.
-    fn with<N: Notice>(self, before: Option<&Piece<N>>, piece: &Piece<N>) -> Measure {
-        let rows = piece.spans.len();
+impl BatchSize {
+    /// Returns the size of the batch with one more chunk. `before` is the batch's last chunk.
+    fn with<N: Attachment>(self, before: Option<&Chunk<N>>, chunk: &Chunk<N>) -> BatchSize {
+        let rows = chunk.spans.len();
         let shares = match before {
-            None => piece.notice.shares_columns(&piece.notice),
-            Some(before) => self.shared.is_some() && before.notice.shares_columns(&piece.notice),
+            None => chunk.attachment.shares_columns(&chunk.attachment),
+            Some(before) => self.shared.is_some() && before.attachment.shares_columns(&chunk.attachment),
         };
-        Measure {
+        BatchSize {
             rows: self.rows + rows,
-            buffers: self.buffers + piece.buffer.len(),
-            charged: self.charged + piece.bytes(),
-            columns: self.columns + piece.notice.column_bytes(rows),
-            shared: shares.then(|| piece.notice.column_bytes(1)),
+            buffers: self.buffers + chunk.buffer.len(),
+            charged: self.charged + chunk.bytes(),
+            columns: self.columns + chunk.attachment.column_bytes(rows),
+            shared: shares.then(|| chunk.attachment.column_bytes(1)),
         }
     }
 
-    /// Whether this is a batch of at most so many events that is put as one unit.
-    fn fits(self, rows_max: usize, room: Room) -> bool {
+    /// Whether a batch of this size has at most `rows_max` events and can be put as one unit.
+    fn fits(self, rows_max: usize, put_limit: PutLimit) -> bool {
         let columns = self.shared.unwrap_or(self.columns);
         self.rows <= rows_max
             && self.buffers <= BATCH_BYTES_MAX
             && columns <= BATCH_BYTES_MAX
-            && room.has(self.charged + columns)
+            && put_limit.allows(self.charged + columns)
     }
 }
 
-/// What could not be made of pieces, or put.
+/// Why a batch could not be made or put.
 #[derive(Debug, Error)]
 enum GatherError {
     #[error("making a batch")]
@@ -176,8 +178,8 @@ impl GatherError {
     }
 }
 
-/// Gathers pieces into batches, and remembers whom to tell of their delivery.
-pub(crate) struct Gatherer<Notice> {
+/// Gathers chunks into batches, puts them, and keeps the attachments of events until these are delivered.
+pub(crate) struct Gatherer<Attachment> {
     schema: SchemaRef,
     component: Arc<str>,
     meter: Arc<Meter>,
@@ -187,25 +189,26 @@ pub(crate) struct Gatherer<Notice> {
     rows_max: usize,
     linger: Duration,
     identities: bool,
-    room: Room,
-    pieces: Vec<Piece<Notice>>,
-    measure: Measure,
-    /// When the first of the pieces came.
+    put_limit: PutLimit,
+    chunks: Vec<Chunk<Attachment>>,
+    size: BatchSize,
+    /// When the first chunk of the present batch was added.
     since: Option<Instant>,
     /// The number of the last event that was put.
     sequence: u64,
-    under_way: VecDeque<(u64, Vec<Awaiting<Notice>>)>,
+    /// Of each batch that was put: the number of its last event, and its chunks' attachments.
+    undelivered: VecDeque<(u64, Vec<Undelivered<Attachment>>)>,
 }
 
-/// Who waits for some events of a batch that are next to each other.
-struct Awaiting<Notice> {
+/// A run of events in a batch that came as one chunk.
+struct Undelivered<Attachment> {
     rows: usize,
     client: IpAddr,
-    notice: Notice,
+    attachment: Attachment,
 }
 
-impl<N: Notice> Gatherer<N> {
-    /// A gatherer for one run of a source. `sequence` is the last number of the run before.
+impl<N: Attachment> Gatherer<N> {
+    /// Makes a gatherer for one run of a source. `sequence` is the last number of the previous run.
     pub(crate) fn new(
         context: &Context,
         (rows_max, linger): (usize, Duration),
@@ -225,96 +228,96 @@ impl<N: Notice> Gatherer<N> {
             rows_max,
             linger,
             identities: port.wants_identities(),
-            room: Room::of(port),
-            pieces: Vec::new(),
-            measure: Measure::default(),
+            put_limit: PutLimit::of(port),
+            chunks: Vec::new(),
+            size: BatchSize::default(),
             since: None,
             sequence: sequence.max(given),
-            under_way: VecDeque::new(),
+            undelivered: VecDeque::new(),
         }
     }
 
-    /// The number of the last event that was put.
+    /// Returns the number of the last event that was put.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Adds a piece. Gives back a batch if there was no room for it in the present one.
-    fn add(&mut self, piece: Piece<N>) -> Result<Option<Batch>, GatherError> {
-        let mut measure = self.measure.with(self.pieces.last(), &piece);
-        let batch = if measure.fits(self.rows_max, self.room) { None } else { self.take()? };
-        if self.pieces.is_empty() {
-            measure = Measure::default().with(None, &piece);
+    /// Adds a chunk. Returns the present batch if the chunk does not fit into it.
+    fn add(&mut self, chunk: Chunk<N>) -> Result<Option<Batch>, GatherError> {
+        let mut size = self.size.with(self.chunks.last(), &chunk);
+        let batch = if size.fits(self.rows_max, self.put_limit) { None } else { self.take()? };
+        if self.chunks.is_empty() {
+            size = BatchSize::default().with(None, &chunk);
         }
-        self.measure = measure;
+        self.size = size;
         self.since.get_or_insert_with(Instant::now);
-        self.pieces.push(piece);
+        self.chunks.push(chunk);
         Ok(batch)
     }
 
-    /// When the present batch has waited for long enough.
+    /// Returns when the present batch has to be put.
     fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        Some(if self.measure.rows >= self.rows_max { since } else { since + self.linger })
+        Some(if self.size.rows >= self.rows_max { since } else { since + self.linger })
     }
 
-    /// What has been gathered.
+    /// Takes the present batch, and numbers its events.
     fn take(&mut self) -> Result<Option<Batch>, GatherError> {
-        let pieces = std::mem::take(&mut self.pieces);
-        let rows = std::mem::take(&mut self.measure).rows;
+        let chunks = std::mem::take(&mut self.chunks);
+        let rows = std::mem::take(&mut self.size).rows;
         self.since = None;
         if rows == 0 {
             return Ok(None);
         }
         let mut clients = Vec::with_capacity(rows);
         let mut times = Vec::with_capacity(rows);
-        for Piece { spans, client, time, .. } in &pieces {
+        for Chunk { spans, client, time, .. } in &chunks {
             clients.resize(clients.len() + spans.len(), *client);
             times.resize(times.len() + spans.len(), *time);
         }
-        let mut named = N::columns(&pieces, &self.schema)?;
+        let mut named = N::columns(&chunks, &self.schema)?;
         named.extend([
             ("@client", addresses(&clients)?),
             ("@host", Column::constant_text(&self.host)),
             ("@timestamp", Column::times(times)),
-            (weir_plan::BODY, bodies(&pieces, rows)?.into()),
+            (weir_plan::BODY, bodies(&chunks, rows)?.into()),
         ]);
         let after = self.sequence;
         self.sequence += rows as u64;
         let origins = Origins::one(self.partition.clone(), after, self.sequence);
-        let awaited = pieces.iter().filter_map(|piece| piece.notice.awaited()).reduce(both);
+        let awaited = chunks.iter().filter_map(|chunk| chunk.attachment.awaited()).reduce(earliest);
         let mut batch = Batch::assemble(&self.schema, named, rows, origins)?.with_awaited(awaited);
         if self.identities {
             batch = batch.with_identities(Identities::counting(self.partition.clone(), after + 1))?;
         }
-        let awaiting = pieces.into_iter().map(|piece| {
-            let Piece { spans, client, notice, .. } = piece;
-            Awaiting { rows: spans.len(), client, notice }
+        let undelivered = chunks.into_iter().map(|chunk| {
+            let Chunk { spans, client, attachment, .. } = chunk;
+            Undelivered { rows: spans.len(), client, attachment }
         });
-        self.under_way.push_back((self.sequence, awaiting.collect()));
+        self.undelivered.push_back((self.sequence, undelivered.collect()));
         Ok(Some(batch))
     }
 
-    /// Tells whom it concerns what is delivered.
+    /// Tells clients which of their events are delivered.
     pub(crate) fn deliver(&mut self, delivered: &Delivered) {
         let through = delivered.positions().map(|(_, through)| through.position()).max().unwrap_or(0);
-        while let Some((_, awaiting)) = self.under_way.pop_front_if(|(last, _)| *last <= through) {
-            awaiting.into_iter().for_each(|awaiting| awaiting.notice.delivered());
+        while let Some((_, undelivered)) = self.undelivered.pop_front_if(|(last, _)| *last <= through) {
+            undelivered.into_iter().for_each(|undelivered| undelivered.attachment.delivered());
         }
     }
 
-    /// Puts what is gathered until nothing more comes, then waits until all of it is delivered.
+    /// Puts the chunks of the queue until it is closed, then waits until all events are delivered.
     ///
     /// # Errors
     /// When a batch can't be made or put.
-    pub(crate) async fn see_through(
+    pub(crate) async fn run_to_end(
         &mut self,
-        mut gathered: Receiver<Piece<N>>,
+        mut queue: Receiver<Chunk<N>>,
         mut outlet: Outlet,
         mut deliveries: Deliveries,
     ) -> Result<(), Failure> {
-        let run = self.run(&mut gathered, &mut outlet, &mut deliveries).await;
-        run.map_err(GatherError::into_failure)?;
+        let put = self.put_until_closed(&mut queue, &mut outlet, &mut deliveries).await;
+        put.map_err(GatherError::into_failure)?;
         outlet.close();
         while let Some(delivered) = deliveries.next().await {
             self.deliver(&delivered);
@@ -322,13 +325,13 @@ impl<N: Notice> Gatherer<N> {
         Ok(())
     }
 
-    /// Puts what connections bring, until there are none any more.
+    /// Puts the chunks of the queue until it is closed.
     ///
     /// # Errors
-    /// When something can't be put.
-    async fn run(
+    /// When a batch can't be made or put.
+    async fn put_until_closed(
         &mut self,
-        gathered: &mut Receiver<Piece<N>>,
+        queue: &mut Receiver<Chunk<N>>,
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), GatherError> {
@@ -341,8 +344,8 @@ impl<N: Notice> Gatherer<N> {
                     None
                 }
                 () = until(due) => self.take()?,
-                piece = gathered.recv() => match piece {
-                    Some(piece) => self.add(piece)?,
+                chunk = queue.recv() => match chunk {
+                    Some(chunk) => self.add(chunk)?,
                     None => {
                         if let Some(last) = self.take()? {
                             self.put(last, outlet, deliveries).await?;
@@ -357,7 +360,7 @@ impl<N: Notice> Gatherer<N> {
         }
     }
 
-    /// Puts the newest batch, without the events that fit into no transaction.
+    /// Puts the newest batch, without the events that are too large for a transaction.
     async fn put(
         &mut self,
         mut batch: Batch,
@@ -367,36 +370,36 @@ impl<N: Notice> Gatherer<N> {
         loop {
             match self.put_all(batch.clone(), outlet, deliveries).await {
                 Err(GatherError::Put(error @ PutError::TooLarge { .. })) => {
-                    batch = self.leave_out(&batch, &error)?;
+                    batch = self.without_too_large(&batch, &error)?;
                 }
                 other => return other,
             }
         }
     }
 
-    /// The newest batch without what is too large, of which its clients are told.
-    fn leave_out(&mut self, batch: &Batch, error: &PutError) -> Result<Batch, GatherError> {
+    /// Returns the newest batch without the events that are too large, and tells their clients so.
+    fn without_too_large(&mut self, batch: &Batch, error: &PutError) -> Result<Batch, GatherError> {
         let PutError::TooLarge { rows: too_large, bytes, bound, channel } = error else {
             return Ok(batch.clone());
         };
         let mut keep = vec![true; batch.rows()];
-        let mut wrong = too_large.as_slice();
+        let mut too_large = too_large.as_slice();
         let (mut begin, mut refused, mut from): (usize, usize, Option<IpAddr>) = (0, 0, None);
-        let awaiting = self.under_way.back_mut().into_iter().flat_map(|(_, awaiting)| awaiting);
-        for Awaiting { rows, client, notice } in awaiting {
+        let undelivered = self.undelivered.back_mut().into_iter().flat_map(|(_, undelivered)| undelivered);
+        for Undelivered { rows, client, attachment } in undelivered {
             let all = begin..begin + *rows;
             begin = all.end;
-            let (of_this, others) = wrong.split_at(wrong.partition_point(|row| *row < begin));
-            wrong = others;
-            if of_this.is_empty() {
+            let (in_chunk, later) = too_large.split_at(too_large.partition_point(|row| *row < begin));
+            too_large = later;
+            if in_chunk.is_empty() {
                 continue;
             }
-            let left_out = if N::TOGETHER { all.collect() } else { of_this.to_vec() };
+            let left_out = if N::ALL_OR_NONE { all.collect() } else { in_chunk.to_vec() };
             left_out.iter().for_each(|row| keep[*row] = false);
             *rows -= left_out.len();
             refused += left_out.len();
             from.get_or_insert(*client);
-            notice.refused(left_out.len(), &error.to_string());
+            attachment.refused(left_out.len(), &error.to_string());
         }
         self.meter.count("events_too_large", refused as u64);
         if let (Some(client), Some(more)) = (from, self.too_large.occurred()) {
@@ -410,7 +413,7 @@ impl<N: Notice> Gatherer<N> {
         Ok(batch.filter(&BooleanArray::from(keep))?)
     }
 
-    /// Puts a batch, and meanwhile tells clients what is delivered.
+    /// Puts a batch, and meanwhile tells clients which of their events are delivered.
     async fn put_all(
         &mut self,
         batch: Batch,
@@ -428,14 +431,15 @@ impl<N: Notice> Gatherer<N> {
     }
 }
 
-/// Two peers wait: since the earlier time, until the earlier one.
-fn both(one: Awaited, other: Awaited) -> Awaited {
+/// Returns the earlier begin and the earlier end of two waits.
+fn earliest(one: Awaited, other: Awaited) -> Awaited {
     Awaited { since: one.since.min(other.since), until: one.until.min(other.until) }
 }
 
-fn bodies<Notice>(pieces: &[Piece<Notice>], rows: usize) -> Result<BinaryViewArray, ArrowError> {
+/// Makes views of the events' bodies into the buffers of their chunks.
+fn bodies<Attachment>(chunks: &[Chunk<Attachment>], rows: usize) -> Result<BinaryViewArray, ArrowError> {
     let mut builder = BinaryViewBuilder::with_capacity(rows);
-    for Piece { buffer, spans, .. } in pieces {
+    for Chunk { buffer, spans, .. } in chunks {
         let block = builder.append_block(buffer.clone());
         for span in spans {
             builder.try_append_view(block, span.begin, span.length)?;

@@ -1,10 +1,10 @@
-//! What sources that listen have in common: an address, a bound of connections, TLS, and the columns
-//! that say who has sent an event.
+//! Shared parts of the sources that clients connect to: listening on an address, a limit of connections, TLS, batches
+//! of the events of many clients, and the columns that name an event's sender.
 
 mod certificate;
 mod connection;
+mod eviction;
 mod gathering;
-mod places;
 mod text_maps;
 mod tls;
 
@@ -36,20 +36,20 @@ use weir_runtime::{
 use certificate::Validity;
 pub(crate) use connection::Connection;
 use connection::Stream;
-pub(crate) use gathering::{Gatherer, Notice, Piece, Room};
-use places::Places;
-pub(crate) use places::{Guest, Place, UnderWay};
+use eviction::Connections;
+pub(crate) use eviction::{Activity, BusyGuard, Slot};
+pub(crate) use gathering::{Attachment, Chunk, Gatherer, PutLimit};
 pub(crate) use text_maps::TextMaps;
 
-/// How long a stopped source waits for the rest of what a client has begun to send, and for clients to take
+/// How long a stopped source waits for the rest of requests that clients have begun to send, and for clients to read
 /// their last answers.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(1);
-/// How long a client may take to agree on a protection.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The wait until it is looked again for a descriptor for a connection.
-pub(crate) const PAUSE: Duration = Duration::from_millis(100);
-/// How long a client that is to leave may take for it.
-pub(crate) const LEAVE: Duration = Duration::from_secs(1);
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait between two attempts to get a slot, a descriptor or memory.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How long an evicted connection may take to close.
+pub(crate) const EVICTION_GRACE: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The enum `ServerSecurity` of the signatures.
@@ -74,8 +74,8 @@ pub(crate) enum ListenError {
 }
 
 impl ListenError {
-    /// An address may become free, and its name be found; a certificate has to be put right, and so has an
-    /// address that this process may not have.
+    /// Classifies the error. An address may become free and its name may become known, so these errors are transient.
+    /// A certificate that can't be used has to be repaired, and so has an address that this process may not bind.
     pub(crate) fn into_failure(self) -> Failure {
         match &self {
             ListenError::Bind { source, .. } => match remedy(source) {
@@ -88,7 +88,7 @@ impl ListenError {
     }
 }
 
-/// Why a source can't listen there, tried without taking anything.
+/// Finds out why a source can't listen on an address, without accepting a connection.
 pub(crate) async fn probe(bind: &str, security: &ServerSecurity) -> Vec<Failure> {
     let tls = match security {
         ServerSecurity::Plaintext => None,
@@ -99,7 +99,7 @@ pub(crate) async fn probe(bind: &str, security: &ServerSecurity) -> Vec<Failure>
     tls.into_iter().chain(bound).map(ListenError::into_failure).collect()
 }
 
-/// Where a source listens, and how many may be connected.
+/// The address on which a source listens, and the limits and the security of its connections.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) component: Arc<str>,
@@ -108,13 +108,13 @@ pub(crate) struct Endpoint {
     descriptors: Descriptors,
     pub(crate) bind: String,
     pub(crate) connections_max: usize,
-    /// Whether clients send again what was not acknowledged.
+    /// Whether clients send unacknowledged events again.
     acknowledging: bool,
     pub(crate) security: ServerSecurity,
 }
 
 impl Endpoint {
-    /// Where a component of this context listens.
+    /// Makes the endpoint of a component.
     pub(crate) fn new(
         context: &Context,
         bind: &str,
@@ -133,36 +133,36 @@ impl Endpoint {
         }
     }
 
-    /// The same for clients that send again what was not acknowledged.
+    /// Returns the same endpoint for clients that send unacknowledged events again.
     pub(crate) fn acknowledging(self) -> Endpoint {
         Endpoint { acknowledging: true, ..self }
     }
 }
 
-/// Takes connections.
+/// A bound address, on which connections are accepted.
 pub(crate) struct Listener {
     endpoint: Endpoint,
     listener: TcpListener,
     tls: Option<(TlsAcceptor, Option<Validity>)>,
     permits: Arc<Semaphore>,
-    places: Arc<Places>,
+    connections: Arc<Connections>,
     refused: LogLimit,
     failing: LogLimit,
 }
 
-/// A client that has come, not yet protected.
-pub(crate) struct Arrival {
+/// An accepted connection, before its TLS handshake.
+pub(crate) struct Accepted {
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     pub(crate) client: IpAddr,
-    place: Place,
+    slot: Slot,
 }
 
 impl Listener {
     /// Binds the address.
     ///
     /// # Errors
-    /// When it is in use or not this machine's, or a certificate can't be read.
+    /// When the address is in use or not this machine's, or a certificate can't be read.
     pub(crate) async fn bind(endpoint: Endpoint) -> Result<Listener, ListenError> {
         let tls = match &endpoint.security {
             ServerSecurity::Plaintext => None,
@@ -179,16 +179,20 @@ impl Listener {
             listener,
             tls,
             permits: Arc::new(Semaphore::new(endpoint.connections_max.min(Semaphore::MAX_PERMITS))),
-            places: Places::new(endpoint.component.clone(), endpoint.meter.clone(), endpoint.acknowledging),
+            connections: Connections::new(
+                endpoint.component.clone(),
+                endpoint.meter.clone(),
+                endpoint.acknowledging,
+            ),
             endpoint,
             refused: LogLimit::default(),
             failing: LogLimit::default(),
         })
     }
 
-    /// The next client. One that is too many is closed at once, and counted. While the process has no descriptor
-    /// left for it, it waits.
-    async fn accept(&self) -> Arrival {
+    /// Waits for the next connection that gets a slot. A connection beyond the limit is closed at once, and counted.
+    /// While the process has no free descriptor, the connection waits.
+    async fn accept(&self) -> Accepted {
         let Endpoint { component, meter, .. } = &self.endpoint;
         loop {
             let (stream, address) = match self.listener.accept().await {
@@ -198,10 +202,10 @@ impl Listener {
                     if let Some(more) = self.failing.occurred() {
                         warn!(component = %component, "can't accept a connection: {error}{more}");
                     }
-                    // Without a descriptor or memory the client waits in the system's queue.
+                    // The process is short of descriptors or memory; the client waits in the system's queue.
                     if !is_of_the_client(&error) {
-                        self.places.dismiss_one(None);
-                        sleep(PAUSE).await;
+                        self.connections.evict_one(None);
+                        sleep(RETRY_PAUSE).await;
                     }
                     continue;
                 }
@@ -217,25 +221,26 @@ impl Listener {
                 continue;
             };
             let descriptor = self.descriptor(client).await;
-            // Without it answers wait for others; an error only makes them slower.
+            // Without this option the system delays small answers; an error only makes them slower.
             let _: io::Result<()> = stream.set_nodelay(true);
             let tls = self.tls.as_ref().map(|(acceptor, _)| acceptor.clone());
-            return Arrival { stream, tls, client, place: self.places.give(client, permit, descriptor) };
+            return Accepted { stream, tls, client, slot: self.connections.add(client, permit, descriptor) };
         }
     }
 
-    /// One of the connections that the settings allow; none if all are taken by clients that are not quiet.
+    /// Returns one of the permits that the settings allow. Returns `None` if all are held by connections that are not
+    /// quiet.
     async fn permit(&self, client: IpAddr) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Some(permit);
         }
-        if !self.places.dismiss_one(Some(client)) {
+        if !self.connections.evict_one(Some(client)) {
             return None;
         }
-        timeout(LEAVE, self.permits.clone().acquire_owned()).await.ok()?.ok()
+        timeout(EVICTION_GRACE, self.permits.clone().acquire_owned()).await.ok()?.ok()
     }
 
-    /// A descriptor for a client that has come. Quiet clients leave for it.
+    /// Waits for a descriptor for an accepted connection, and evicts quiet connections meanwhile.
     async fn descriptor(&self, client: IpAddr) -> Descriptor {
         let descriptors = &self.endpoint.descriptors;
         if let Some(descriptor) = descriptors.try_take(Purpose::Connection) {
@@ -243,28 +248,28 @@ impl Listener {
         }
         let mut waiting = pin!(descriptors.take(Purpose::Connection));
         loop {
-            self.places.dismiss_one(Some(client));
+            self.connections.evict_one(Some(client));
             tokio::select! {
                 descriptor = &mut waiting => return descriptor,
-                () = sleep(PAUSE) => {}
+                () = sleep(RETRY_PAUSE) => {}
             }
         }
     }
 
-    /// Says when the certificate ends, now and each day.
+    /// Reports when the certificate expires, now and each day.
     async fn watch_certificate(&self) -> Infallible {
         let Endpoint { component, meter, clock, security, .. } = &self.endpoint;
         let (Some((_, Some(validity))), ServerSecurity::Tls { cert, .. }) = (&self.tls, security) else {
             return pending().await;
         };
         loop {
-            validity.show(component, &cert.display().to_string(), meter, clock);
+            validity.report(component, &cert.display().to_string(), meter, clock);
             sleep(DAY).await;
         }
     }
 
-    /// Serves each client in a task of its own until `stop`, then waits for those that are there.
-    pub(crate) async fn serve<Served>(self, stop: CancellationToken, serve: impl Fn(Arrival) -> Served)
+    /// Serves each connection in its own task until `stop`, then waits for the tasks.
+    pub(crate) async fn serve<Served>(self, stop: CancellationToken, serve: impl Fn(Accepted) -> Served)
     where
         Served: Future<Output = ()> + Send + 'static,
     {
@@ -274,7 +279,7 @@ impl Listener {
             never = self.serve_all(&mut clients, &serve) => match never {},
             never = self.watch_certificate() => match never {},
         }
-        // What brings no more pieces lets the source end.
+        // `serve` holds a sender of the gatherer's queue, and the source ends when all senders are dropped.
         drop((self, serve));
         while clients.join_next().await.is_some() {}
     }
@@ -282,26 +287,26 @@ impl Listener {
     async fn serve_all<Served>(
         &self,
         clients: &mut JoinSet<()>,
-        serve: impl Fn(Arrival) -> Served,
+        serve: impl Fn(Accepted) -> Served,
     ) -> Infallible
     where
         Served: Future<Output = ()> + Send + 'static,
     {
         loop {
-            // A client that has come may wait for its place: it is not dropped because another one ends.
+            // An accepted connection may wait for its slot, so the future is kept when another connection ends.
             let mut accepting = pin!(self.accept());
-            let arrival = loop {
+            let accepted = loop {
                 tokio::select! {
-                    arrival = &mut accepting => break arrival,
+                    accepted = &mut accepting => break accepted,
                     Some(_ended) = clients.join_next() => {}
                 }
             };
-            clients.spawn(serve(arrival));
+            clients.spawn(serve(accepted));
         }
     }
 }
 
-/// Whether a client that could not be accepted has gone meanwhile.
+/// Whether a connection could not be accepted because its client has gone meanwhile.
 fn is_of_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::*;
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut)
@@ -311,48 +316,48 @@ fn canonical(address: SocketAddr) -> IpAddr {
     address.ip().to_canonical()
 }
 
-impl Arrival {
-    /// Agrees on the protection, within a time.
+impl Accepted {
+    /// Does the TLS handshake, if the listener has TLS, within [`HANDSHAKE_TIMEOUT`].
     ///
     /// # Errors
-    /// When the client does not.
-    async fn protect(self) -> io::Result<(Connection, Place)> {
-        let Arrival { stream, tls, place, .. } = self;
+    /// When the handshake fails or takes too long, or the connection is evicted.
+    async fn handshake(self) -> io::Result<(Connection, Slot)> {
+        let Accepted { stream, tls, slot, .. } = self;
         let stream = match tls {
             None => Stream::Plain(stream),
             Some(tls) => {
-                let guest = place.guest().clone();
+                let activity = slot.activity().clone();
                 let agreed = tokio::select! {
-                    agreed = timeout(HANDSHAKE, tls.accept(stream)) => agreed??,
-                    () = guest.has_to_leave() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    agreed = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => agreed??,
+                    () = activity.evicted() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 };
                 Stream::Tls(Box::new(agreed))
             }
         };
-        Ok((Connection::new(stream, place.guest().clone()), place))
+        Ok((Connection::new(stream, slot.activity().clone()), slot))
     }
 
-    /// The same, unless the source is stopped meanwhile. A client that does not agree is counted.
-    pub(crate) async fn protect_until(
+    /// Does the TLS handshake unless the source is stopped meanwhile. A failed handshake is counted.
+    pub(crate) async fn handshake_until(
         self,
         stop: &CancellationToken,
         component: &str,
         meter: &Meter,
-    ) -> Option<(Connection, Place)> {
+    ) -> Option<(Connection, Slot)> {
         let client = self.client;
-        let protected = tokio::select! {
+        let secured = tokio::select! {
             () = stop.cancelled() => return None,
-            protected = self.protect() => protected,
+            secured = self.handshake() => secured,
         };
-        let counted = protected.inspect_err(|error| {
+        let counted = secured.inspect_err(|error| {
             meter.count("connections_failed", 1);
-            debug!(component, "{client} could not be protected: {error}");
+            debug!(component, "the TLS handshake with {client} has failed: {error}");
         });
         counted.ok()
     }
 }
 
-/// The addresses of clients as a column: an IPv4 address is mapped into IPv6.
+/// Makes a column of the addresses of clients. An IPv4 address is mapped into IPv6.
 pub(crate) fn addresses(clients: &[IpAddr]) -> Result<Column, ArrowError> {
     let bytes = |client: &IpAddr| match client {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -371,7 +376,7 @@ pub(crate) fn addresses(clients: &[IpAddr]) -> Result<Column, ArrowError> {
     }
 }
 
-/// The name of this machine.
+/// Returns the name of this machine.
 pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! A column of maps from text to text.
+//! Builds a column of maps from text to text.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{DataType, FieldRef, Fields};
 use weir_runtime::batch::{BatchError, Column};
 
-/// The maps of a batch, row by row.
+/// A builder of a column of maps.
 pub(crate) struct TextMaps {
-    /// What a map's entries are called is the plan's to say.
+    /// The field of a map's entries, as the plan names it.
     entries: FieldRef,
     fields: Fields,
     names: StringViewBuilder,
@@ -19,7 +19,7 @@ pub(crate) struct TextMaps {
 }
 
 impl TextMaps {
-    /// Rows of a column of this type; none if it is no map of text.
+    /// Makes a builder for a column of this type. Returns `None` if the type is not a map from text to text.
     pub(crate) fn new(data_type: &DataType) -> Option<TextMaps> {
         let DataType::Map(entries, _) = data_type else { return None };
         let DataType::Struct(fields) = entries.data_type() else { return None };
@@ -28,7 +28,7 @@ impl TextMaps {
         is_text.then(|| TextMaps {
             entries: entries.clone(),
             fields: fields.clone(),
-            // Requests bring the same names and values again and again.
+            // Most requests have the same names and values.
             names: StringViewBuilder::new().with_deduplicate_strings(),
             values: StringViewBuilder::new().with_deduplicate_strings(),
             ends: vec![0],
@@ -41,16 +41,16 @@ impl TextMaps {
             self.names.append_value(name);
             self.values.append_value(value);
         }
-        // A batch's bytes are bounded far below, and so are its headers.
+        // A batch has far fewer entries than an i32 can count.
         self.ends.push(self.names.len() as i32);
     }
 
-    /// A column of which each row is the one that was added.
+    /// Returns a column in which every row is the single row that was added.
     pub(crate) fn constant(self) -> Result<Column, BatchError> {
         Ok(Column::Constant(Scalar::new(self.maps()?)))
     }
 
-    /// The column of the rows that were added.
+    /// Returns the column of the rows that were added.
     pub(crate) fn finish(self) -> Result<Column, BatchError> {
         Ok(Column::Array(self.maps()?))
     }

@@ -1,4 +1,4 @@
-//! Certificates and keys.
+//! The TLS configuration of a listener, from files of certificates and keys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,11 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use super::ListenError;
 use super::certificate::Validity;
 
-/// What protects connections with this certificate; with `ca`, only clients whose certificate is of
-/// one of these authorities are let in. With it comes from when until when the certificate is valid.
+/// Makes the acceptor of TLS connections with this certificate, and returns the certificate's validity. With `ca`,
+/// only clients with a certificate of one of these authorities are accepted.
+///
+/// # Errors
+/// When a file can't be read, or certificate and key don't belong together.
 pub(super) fn acceptor(
     cert: &Path,
     key: &Path,

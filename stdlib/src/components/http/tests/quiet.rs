@@ -1,16 +1,17 @@
-//! Clients that begin a request and do not go on, and others that find all places taken.
+//! Clients that begin a request and don't continue, while other clients wait for a slot.
 
 use super::*;
 
 const HALF: &[u8] = b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-length: 9000\r\n\r\nhalf";
 
-async fn half(source: &Listening) -> TcpStream {
+/// Connects, and sends a request without the end of its body.
+async fn send_half(source: &RunningSource) -> TcpStream {
     let mut stream = TcpStream::connect(&source.address).await.unwrap();
     stream.write_all(HALF).await.unwrap();
     stream
 }
 
-/// Lets so much time pass at once.
+/// Lets virtual time pass.
 async fn pass(seconds: u64) {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -18,35 +19,35 @@ async fn pass(seconds: u64) {
 }
 
 #[tokio::test]
-async fn half_bodies_make_room_for_others_when_descriptors_are_used_up() {
+async fn a_connection_with_half_a_body_is_evicted_when_descriptors_run_out() {
     let descriptors = Descriptors::with_limit(20);
     let connections_max = descriptors.of_component("web".into()).share(Purpose::Connection);
-    let mut source = Listening::within(1 << 20, descriptors, &[("max_requests", Value::Int(100))]).await;
-    // It is complete, and waits for its answer for longer than anybody is quiet.
+    let mut source = RunningSource::within(1 << 20, descriptors, &[("max_requests", Value::Int(100))]).await;
+    // This request is complete and waits for its answer, so its connection is busy and not quiet.
     let complete = source.post(b"complete\n").await;
-    let delivery = source.trial.take().await;
+    let delivery = source.harness.take().await;
     let mut crowd = Vec::new();
     for _ in 1..connections_max {
-        crowd.push(half(&source).await);
+        crowd.push(send_half(&source).await);
     }
     source.counted("requests", connections_max as u64).await;
     pass(5).await;
     let other = source.post(b"other\n").await;
     assert_eq!(source.bodies().await, ["other"]);
-    assert_eq!(source.trial.meter.counters()["connections_dismissed"], 1);
-    // Deliveries are told in order.
+    assert_eq!(source.harness.meter.counters()["connections_dismissed"], 1);
+    // Deliveries are reported in the order of the puts.
     delivery.acknowledgement.done();
     assert_eq!(answer_of(other).await.0, 200);
     assert_eq!(answer_of(complete).await.0, 200);
     let (status, answer) = answer_of(crowd.swap_remove(0)).await;
-    assert_eq!(status, 408, "who was quiet for longest is told: {answer}");
+    assert_eq!(status, 408, "the connection that was quiet for longest: {answer}");
     source.end().await;
 }
 
 #[tokio::test]
-async fn half_bodies_make_room_among_the_requests_that_are_served_at_once() {
-    let mut source = Listening::begin(&[("max_requests", Value::Int(2))]).await;
-    let crowd = [half(&source).await, half(&source).await];
+async fn a_request_with_half_a_body_is_evicted_when_no_request_permit_is_free() {
+    let mut source = RunningSource::start(&[("max_requests", Value::Int(2))]).await;
+    let crowd = [send_half(&source).await, send_half(&source).await];
     source.counted("requests", 2).await;
     pass(5).await;
     let other = source.post(b"other\n").await;
@@ -62,9 +63,9 @@ async fn half_bodies_make_room_among_the_requests_that_are_served_at_once() {
 }
 
 #[tokio::test]
-async fn half_bodies_make_room_for_the_bodies_of_others() {
-    let mut source = Listening::begin(&[("max_bodies", Value::Size(10_000))]).await;
-    let mut large = half(&source).await;
+async fn a_request_with_half_a_body_is_evicted_when_no_memory_for_bodies_is_free() {
+    let mut source = RunningSource::start(&[("max_bodies", Value::Size(10_000))]).await;
+    let mut large = send_half(&source).await;
     large.write_all(&b"y".repeat(8_000)).await.unwrap();
     source.counted("requests", 1).await;
     pass(5).await;
@@ -76,8 +77,8 @@ async fn half_bodies_make_room_for_the_bodies_of_others() {
 }
 
 #[tokio::test]
-async fn a_slow_body_comes_to_its_end_while_there_is_room() {
-    let mut source = Listening::begin(&[]).await;
+async fn a_slow_body_is_taken_while_slots_are_free() {
+    let mut source = RunningSource::start(&[]).await;
     let mut slow = TcpStream::connect(&source.address).await.unwrap();
     let head = b"POST /events HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 5\r\n\r\n";
     slow.write_all(head).await.unwrap();

@@ -1,4 +1,4 @@
-//! A source on trial: it runs alone, with a memory channel behind it, and its test is the sink.
+//! A test harness for sources: the source runs alone with a memory channel behind it, and the test is the sink.
 
 pub(crate) mod tls;
 
@@ -15,32 +15,32 @@ use weir_runtime::sink::{Delivery, SinkPort};
 use weir_runtime::source::{Source, SourcePort};
 use weir_runtime::{Context, Failure, Meter, SystemClock};
 
-/// A running source and what comes of it.
-pub(crate) struct Trial {
+/// A running source, and the sink's port of the channel behind it.
+pub(crate) struct SourceHarness {
     pub(crate) stop: CancellationToken,
     pub(crate) sink: SinkPort,
     pub(crate) meter: Arc<Meter>,
     pub(crate) running: JoinHandle<Result<(), Failure>>,
 }
 
-/// A variant of an enum of the language.
+/// Makes a variant of an enum of the language.
 pub(crate) fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
     Value::Variant { name: name.into(), settings: values(settings) }
 }
 
-/// Settings by name; of two with one name the later.
+/// Makes a map of settings by name. Of two settings with one name it keeps the later.
 pub(crate) fn values(settings: &[(&str, Value)]) -> BTreeMap<String, Value> {
     settings.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
 }
 
-/// Settings with some of them changed.
-pub(crate) fn changed(settings: &[(&str, Value)], changes: &[(&str, Value)]) -> Settings {
+/// Returns the settings with these changes.
+pub(crate) fn with_changes(settings: &[(&str, Value)], changes: &[(&str, Value)]) -> Settings {
     let mut all = values(settings);
     all.extend(values(changes));
     Settings { values: all }
 }
 
-/// What a component of this name and type is told.
+/// Makes the context of a component with this name and schema.
 pub(crate) fn context(component: &str, schema: SchemaRef, meter: &Arc<Meter>) -> Context {
     Context {
         exactly_once: false,
@@ -58,34 +58,35 @@ fn limits(capacity: usize, byte_capacity: u64) -> Limits {
     Limits { capacity, transaction_capacity: capacity, byte_capacity, keep_alive }
 }
 
-impl Trial {
-    /// Runs a source that counts in this meter into a channel of so many events.
-    pub(crate) fn of(source: Box<dyn Source>, meter: Arc<Meter>, capacity: usize) -> Trial {
-        Trial::within(source, meter, capacity, 1 << 26)
+impl SourceHarness {
+    /// Runs a source in front of a memory channel of `capacity` events. `meter` is the source's meter.
+    pub(crate) fn start(source: Box<dyn Source>, meter: Arc<Meter>, capacity: usize) -> SourceHarness {
+        SourceHarness::within(source, meter, capacity, 1 << 26)
     }
 
-    /// The same, into a channel of so many bytes. The channel is closed when the source has closed its outlet.
+    /// Runs a source in front of a memory channel of `capacity` events and `byte_capacity` bytes. The channel is closed
+    /// when the source has closed its outlet.
     pub(crate) fn within(
         source: Box<dyn Source>,
         meter: Arc<Meter>,
         capacity: usize,
         byte_capacity: u64,
-    ) -> Trial {
-        Trial::into(source, meter, Arc::new(MemoryChannel::new(limits(capacity, byte_capacity))))
+    ) -> SourceHarness {
+        SourceHarness::into(source, meter, Arc::new(MemoryChannel::new(limits(capacity, byte_capacity))))
     }
 
-    /// The same, into a channel that turns out to take transactions of so many bytes alone, as if steps before it had
-    /// made events larger.
+    /// Runs a source in front of a channel whose real `byte_capacity` is smaller than the source was told, as if steps
+    /// in between made events larger.
     pub(crate) fn behind_widening_steps(
         source: Box<dyn Source>,
         meter: Arc<Meter>,
         byte_capacity: u64,
-    ) -> Trial {
+    ) -> SourceHarness {
         let channel = HookedChannel::new(Arc::new(MemoryChannel::new(limits(1_000, 1 << 26))));
-        Trial::into(source, meter, Arc::new(channel.later_within(limits(1_000, byte_capacity))))
+        SourceHarness::into(source, meter, Arc::new(channel.later_within(limits(1_000, byte_capacity))))
     }
 
-    fn into(mut source: Box<dyn Source>, meter: Arc<Meter>, channel: Arc<dyn Channel>) -> Trial {
+    fn into(mut source: Box<dyn Source>, meter: Arc<Meter>, channel: Arc<dyn Channel>) -> SourceHarness {
         let sink = SinkPort::reading(channel.as_ref());
         let port = SourcePort::into_channel(channel.clone());
         let (stop, closed) = (port.stop.clone(), port.closed());
@@ -94,10 +95,10 @@ impl Trial {
             channel.close();
         });
         let running = tokio::spawn(async move { source.run(port).await });
-        Trial { stop, sink, meter, running }
+        SourceHarness { stop, sink, meter, running }
     }
 
-    /// Where the source listens, once it does.
+    /// Waits until the source listens, and returns its address.
     pub(crate) async fn address(&self) -> String {
         loop {
             if let Some(address) = self.meter.notes().get("listens on") {
@@ -107,7 +108,7 @@ impl Trial {
         }
     }
 
-    /// Waits until the source has closed its outlet and nothing is left to take.
+    /// Waits until the source has closed its outlet and the channel is empty.
     pub(crate) async fn drained(&mut self) {
         match self.sink.take().await.unwrap() {
             Taken::End => {}
@@ -115,7 +116,7 @@ impl Trial {
         }
     }
 
-    /// The next events.
+    /// Waits for the next events.
     pub(crate) async fn take(&mut self) -> Delivery {
         match self.sink.take().await.unwrap() {
             Taken::Events(delivery) => delivery,

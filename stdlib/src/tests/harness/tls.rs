@@ -1,4 +1,4 @@
-//! Certificates of a test's own, and clients that speak TLS.
+//! Certificates that tests make, and clients that connect with TLS.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use weir_plan::Value;
 
 use super::variant;
 
-/// Somebody with a certificate that nobody else vouches for.
-pub(crate) struct Holder {
+/// A self-signed certificate with its key, in a temporary folder.
+pub(crate) struct TestCertificate {
     folder: TempDir,
 }
 
-impl Holder {
-    /// Makes the certificate, good for `localhost`.
-    pub(crate) fn new() -> Holder {
+impl TestCertificate {
+    /// Makes a certificate for `localhost`.
+    pub(crate) fn new() -> TestCertificate {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
         std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
         std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        Holder { folder }
+        TestCertificate { folder }
     }
 
     fn cert(&self) -> PathBuf {
@@ -39,18 +39,18 @@ impl Holder {
         self.folder.path().join("key.pem")
     }
 
-    /// The setting `security` of a source that shows this certificate, and asks clients for `known`'s.
-    pub(crate) fn security(&self, known: Option<&Holder>) -> Value {
+    /// Returns the setting `security` of a source with this certificate. With `trusted`, clients need that certificate.
+    pub(crate) fn security(&self, trusted: Option<&TestCertificate>) -> Value {
         let path = |path: &Path| Value::Text(path.to_string_lossy().into_owned());
-        let ca = known.map_or(Value::Null, |known| path(&known.cert()));
+        let ca = trusted.map_or(Value::Null, |trusted| path(&trusted.cert()));
         variant("tls", &[("cert", path(&self.cert())), ("key", path(&self.key())), ("ca", ca)])
     }
 
-    /// Speaks to this one over a connection, as `client` or as nobody.
-    pub(crate) async fn speak(
+    /// Connects with TLS to the server that has this certificate, with the certificate `client` or none.
+    pub(crate) async fn connect(
         &self,
         stream: TcpStream,
-        client: Option<&Holder>,
+        client: Option<&TestCertificate>,
     ) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.cert()).unwrap()).unwrap();
