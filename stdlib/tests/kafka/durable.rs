@@ -1,4 +1,4 @@
-//! What the group has committed is held against the durable channel behind the source.
+//! The source compares the group's commits with the durable channel behind it.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use weir_plan::Settings;
 use weir_runtime::Failure;
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
 
-use crate::rig::{
-    Broker, Reading, assert_complete, commit, produce, repeated, schema, source_settings, topic, unique,
+use crate::harness::{
+    Broker, RunningSource, assert_complete, commit, produce, repeated, schema, source_settings, topic, unique,
 };
 
 fn channel(path: &Path) -> Arc<dyn Channel> {
@@ -32,12 +32,12 @@ fn channel(path: &Path) -> Arc<dyn Channel> {
     Arc::new(FileChannel::new(options).unwrap())
 }
 
-/// Reads so many records into the channel in this directory, and stops in an orderly way.
+/// Reads these records into the channel in this directory, and stops in an orderly way.
 async fn read(settings: &Settings, path: &Path, numbers: std::ops::Range<usize>) {
     let channel = channel(path);
-    let reading = Reading::start_into(settings, channel.clone()).await;
-    reading.wait_for(numbers.len()).await;
-    let bodies = reading.stop().await;
+    let source_run = RunningSource::start_into(settings, channel.clone()).await;
+    source_run.wait_for(numbers.len()).await;
+    let bodies = source_run.stop().await;
     channel.shut().await.unwrap();
     assert_complete(&bodies, numbers.clone());
     assert_eq!((bodies.len(), repeated(&bodies)), (numbers.len(), 0));
@@ -45,7 +45,7 @@ async fn read(settings: &Settings, path: &Path, numbers: std::ops::Range<usize>)
 
 async fn refused(settings: &Settings, path: &Path) -> Failure {
     let channel = channel(path);
-    let failure = Reading::start_into(settings, channel.clone()).await.failure().await;
+    let failure = RunningSource::start_into(settings, channel.clone()).await.failure().await;
     channel.close();
     channel.shut().await.unwrap();
     assert!(failure.is_permanent(), "{failure}");
@@ -61,7 +61,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_was_deleted_or_put_back_is_noticed_by_the_group() {
+async fn a_channel_that_was_deleted_or_restored_from_an_older_copy_stops_the_source() {
     let _broker = Broker::shared().await;
     let (topic, group) = (topic("durable", 1).await, unique("group"));
     let settings = source_settings(&topic, &group, Vec::new());
@@ -83,12 +83,12 @@ async fn a_channel_that_was_deleted_or_put_back_is_noticed_by_the_group() {
     let text = refused(&settings, &path).await.to_string();
     assert!(text.contains("the channel was deleted since"), "{text}");
 
-    // Another directory is another member's.
+    // A channel in another directory belongs to another member.
     let other = directory.path().join("other");
     produce(&topic, 1, 200..300).await;
     read(&settings, &other, 200..300).await;
 
-    // To set the offset accepts what is missing.
+    // Setting the offset accepts the loss.
     commit(&group, &topic, &[(0, 150)]).await;
     read(&settings, &path, 150..300).await;
 }

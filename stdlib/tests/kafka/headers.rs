@@ -1,4 +1,4 @@
-//! The headers that producers gave their records.
+//! The source reads the headers of records.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use weir_runtime::channel::Taken;
 use weir_runtime::sink::SinkPort;
 use weir_runtime::source::SourcePort;
 
-use crate::rig::{Broker, PATIENCE, bootstrap, channel, context, source_settings, topic, unique};
+use crate::harness::{Broker, TIMEOUT, bootstrap, channel, context, source_settings, topic, unique};
 
 fn schema() -> SchemaRef {
     let text = |name| Field::new(name, DataType::Utf8View, false);
@@ -23,7 +23,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// Three records: with headers, without, and with some that are no text.
+/// Writes three records: with headers, without headers, and with headers of which some are no text.
 fn write(topic: &str) {
     let header = |key, value: &'static [u8]| Header { key, value: Some(value) };
     let some = OwnedHeaders::new().insert(header("trace", b"7")).insert(header("tenant", b"weir"));
@@ -40,11 +40,11 @@ fn write(topic: &str) {
         }
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
-    producer.flush(PATIENCE).unwrap();
+    producer.flush(TIMEOUT).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_come_with_their_records() {
+async fn events_have_the_headers_of_their_records() {
     let _broker = Broker::shared().await;
     let (topic, group) = (topic("headers", 1).await, unique("group"));
     let to = topic.clone();
@@ -58,7 +58,7 @@ async fn headers_come_with_their_records() {
     let task = tokio::spawn(async move { source.run(port).await });
     let mut found = Vec::new();
     while found.len() < 3 {
-        let taken = tokio::time::timeout(PATIENCE, sink.take()).await.expect("no records came").unwrap();
+        let taken = tokio::time::timeout(TIMEOUT, sink.take()).await.expect("no records came").unwrap();
         let Taken::Events(delivery) = taken else { panic!("events were expected, not {taken:?}") };
         let maps = delivery.batch.column("headers").unwrap().values();
         for row in 0..delivery.batch.rows() {
@@ -71,5 +71,5 @@ async fn headers_come_with_their_records() {
     }
     assert_eq!(found, ["trace=7 tenant=weir", "", "twice=last"]);
     stop.cancel();
-    tokio::time::timeout(PATIENCE, task).await.expect("the source did not stop").unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, task).await.expect("the source did not stop").unwrap().unwrap();
 }

@@ -1,20 +1,21 @@
-//! Members that come and go while records do.
+//! Members that join and leave their group while records are written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::rig::{
-    Broker, PATIENCE, Reading, assert_complete, committed, produce, repeated, source_settings, topic, unique,
+use crate::harness::{
+    Broker, RunningSource, TIMEOUT, assert_complete, committed, produce, repeated, source_settings, topic,
+    unique,
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn members_that_come_and_go_lose_nothing() {
+async fn no_record_is_lost_when_members_join_and_leave() {
     let _broker = Broker::shared().await;
     let (topic, group) = (topic("rebalance", 6).await, unique("group"));
     let settings = source_settings(&topic, &group, vec![]);
-    // Records go on coming until every member has had its part.
+    // Records are written until every member has read some.
     let enough = Arc::new(AtomicBool::new(false));
     let writing = {
         let (topic, enough) = (topic.clone(), enough.clone());
@@ -32,21 +33,21 @@ async fn members_that_come_and_go_lose_nothing() {
     let mut add = |more: BTreeMap<String, usize>| {
         more.into_iter().for_each(|(body, times)| *bodies.entry(body).or_insert(0) += times);
     };
-    let first = Reading::start(&settings);
+    let first = RunningSource::start(&settings);
     first.wait_for(5_000).await;
-    let second = Reading::start(&settings);
+    let second = RunningSource::start(&settings);
     second.wait_for(5_000).await;
-    // The third one is gone without a word, in the middle of its work.
-    let third = Reading::start(&settings);
+    // The third member is aborted while it reads, and does not leave the group.
+    let third = RunningSource::start(&settings);
     third.wait_for(2_000).await;
     add(third.abort());
     add(first.stop().await);
     enough.store(true, Ordering::Relaxed);
     let written = writing.await.unwrap();
-    let last = Reading::start(&settings);
+    let last = RunningSource::start(&settings);
     let all = [Some(written as i64 / 6); 6];
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE && committed(&group, &topic, 6).await != all {
+    while begin.elapsed() < TIMEOUT && committed(&group, &topic, 6).await != all {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     add(second.stop().await);
@@ -57,22 +58,22 @@ async fn members_that_come_and_go_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_left_while_it_was_paused_is_read_when_it_is_back() {
+async fn a_partition_that_was_revoked_while_paused_is_read_when_it_is_assigned_again() {
     let _broker = Broker::shared().await;
     let (topic, group) = (topic("paused", 2).await, unique("group"));
     let settings = source_settings(&topic, &group, vec![]);
     produce(&topic, 2, 0..20_000).await;
-    let first = Reading::start_with(&settings, 3_000);
+    let first = RunningSource::start_with(&settings, 3_000);
     first.acknowledge(false);
     first.wait_for(2_000).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let second = Reading::start(&settings);
+    let second = RunningSource::start(&settings);
     second.wait_for(1_000).await;
     first.acknowledge(true);
     first.wait_for(9_000).await;
     let mut bodies = second.stop().await;
     produce(&topic, 2, 20_000..30_000).await;
-    crate::rig::wait_until("the second half", || first.has_all(20_000..30_000)).await;
+    crate::harness::wait_until("the second half", || first.has_all(20_000..30_000)).await;
     first.stop().await.into_iter().for_each(|(body, times)| *bodies.entry(body).or_insert(0) += times);
     assert_complete(&bodies, 0..30_000);
 }

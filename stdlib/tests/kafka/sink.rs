@@ -1,4 +1,4 @@
-//! The sink on its own, read back by the source or by librdkafka itself.
+//! The sink. Its records are read by the source or by librdkafka itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use weir_runtime::channel::Channel;
 use weir_runtime::sink::SinkPort;
 use weir_runtime::source::SourcePort;
 
-use crate::rig::{
-    Broker, Reading, assert_complete, body, bootstrap, channel, context, create_topic, repeated,
+use crate::harness::{
+    Broker, RunningSource, assert_complete, body, bootstrap, channel, context, create_topic, repeated,
     sink_settings, source_settings, template, topic, unique, variant,
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn batch(numbers: std::ops::Range<usize>) -> Batch {
     Batch::new(schema(), columns, numbers.len(), Origins::new(vec![interval])).unwrap()
 }
 
-/// Runs a sink on these batches. Returns how it ended, and through which event all is delivered.
+/// Runs a sink on these batches. Returns its result, and the number through which all events are delivered.
 pub(crate) async fn write(settings: &Settings, batches: Vec<Batch>) -> (Result<(), Failure>, u64) {
     let channel: Arc<dyn Channel> = channel(200_000);
     let mut port = SinkPort::reading(&*channel);
@@ -68,13 +68,13 @@ pub(crate) async fn write(settings: &Settings, batches: Vec<Batch>) -> (Result<(
 }
 
 async fn read_back(topic: &str, count: usize) -> BTreeMap<String, usize> {
-    let reading = Reading::start(&source_settings(topic, &unique("group"), vec![]));
-    reading.wait_for(count).await;
-    reading.stop().await
+    let source_run = RunningSource::start(&source_settings(topic, &unique("group"), vec![]));
+    source_run.wait_for(count).await;
+    source_run.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_codec_brings_everything_back() {
+async fn records_of_every_codec_can_be_read() {
     let _broker = Broker::shared().await;
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = topic(codec, 3).await;
@@ -89,7 +89,7 @@ async fn every_codec_brings_everything_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_is_waited_for() {
+async fn the_sink_waits_while_the_queue_is_full() {
     let _broker = Broker::shared().await;
     let topic = topic("full", 3).await;
     let settings = sink_settings(template(&topic), vec![("buffer", Value::Size(1 << 20))]);
@@ -103,7 +103,7 @@ async fn a_full_queue_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fewer_acknowledgements_work_too() {
+async fn events_are_delivered_with_acks_none_and_leader() {
     let _broker = Broker::shared().await;
     for acks in ["none", "leader"] {
         let topic = topic(acks, 1).await;
@@ -116,7 +116,7 @@ async fn fewer_acknowledgements_work_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_keys_and_times_come_from_the_events() {
+async fn topics_keys_and_times_are_taken_from_the_events() {
     let _broker = Broker::shared().await;
     let prefix = unique("by");
     for host in 0..3 {
@@ -157,7 +157,7 @@ fn records(topic: &str, count: usize) -> Vec<(Option<String>, String, Option<i64
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_is_too_large_stops_the_sink_and_is_named() {
+async fn a_record_that_is_too_large_stops_the_sink_with_a_message_that_names_the_topic() {
     let _broker = Broker::shared().await;
     let topic = unique("small");
     create_topic(&topic, 1, &[("max.message.bytes", "2000")]).await;
@@ -177,7 +177,7 @@ async fn a_record_that_is_too_large_stops_the_sink_and_is_named() {
     );
 }
 
-/// Text that no codec makes smaller.
+/// Makes a text that no codec can compress.
 fn pseudo_random(length: usize) -> String {
     let mut state = 1_u32;
     let next = || {
@@ -188,7 +188,7 @@ fn pseudo_random(length: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_no_topic_stops_the_sink() {
+async fn an_invalid_topic_name_stops_the_sink() {
     let _broker = Broker::shared().await;
     let (ended, _) = write(&sink_settings(template("not a topic!"), vec![]), vec![batch(0..1)]).await;
     let failure = ended.unwrap_err();

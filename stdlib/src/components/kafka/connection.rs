@@ -1,5 +1,5 @@
-//! What the source and the sink share: librdkafka's settings and log, and whether the brokers
-//! can be reached, told once when they are lost and once when they are back.
+//! Shared by the source and the sink: librdkafka's settings and log, and the log messages when no broker can be
+//! reached and when one can be reached again.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,24 +12,24 @@ use rdkafka::error::RDKafkaErrorCode;
 use serde::Deserialize;
 use tracing::{debug, info, warn};
 
-/// How long the brokers may be away before it is worth a warning: a broker that closes an idle
-/// connection is back at once.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long no broker must be reachable before a warning is logged. A broker that closes an idle connection can be
+/// reached again at once.
+const WARN_AFTER: Duration = Duration::from_secs(1);
 
-/// How often it is asked whether they are back.
+/// The time between two probes of the brokers during an outage.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long such a question may take. It is asked on the polling thread.
+/// The timeout of a probe, which blocks the polling thread.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The one kind of protection that this version carries out.
+/// The only security that this version implements.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Security {
     Plaintext,
 }
 
-/// The settings of every client of these brokers.
+/// Returns the settings that every client of these brokers has.
 pub(super) fn client_config(brokers: &[String], security: Security) -> ClientConfig {
     let protocol = match security {
         Security::Plaintext => "plaintext",
@@ -39,14 +39,14 @@ pub(super) fn client_config(brokers: &[String], security: Security) -> ClientCon
         .set("bootstrap.servers", brokers.join(","))
         .set("client.id", "weir")
         .set("security.protocol", protocol)
-        // New partitions, and topics that did not exist, are found within this time.
+        // New partitions and new topics are found within this time.
         .set("topic.metadata.refresh.interval.ms", "10000")
         .set("reconnect.backoff.max.ms", "2000")
         .set_log_level(RDKafkaLogLevel::Info);
     config
 }
 
-/// A duration as librdkafka's settings want it.
+/// Formats a duration for librdkafka's settings.
 pub(super) fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
@@ -57,9 +57,9 @@ pub(super) struct Connection {
     name: String,
     component: Arc<str>,
     brokers: String,
-    /// What becomes of the events while no broker can be reached.
+    /// What happens to the events while no broker can be reached, for the warning.
     meanwhile: &'static str,
-    /// Whether there is an outage in `state`; a cheap look before the lock.
+    /// Whether `state` has an outage. It is checked before the lock is taken.
     lost: AtomicBool,
     state: Mutex<State>,
 }
@@ -102,13 +102,13 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a line of librdkafka's log.
+    /// Handles a line of librdkafka's log.
     pub(super) fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Its own levels are for its developers: what a user has to know is said in our words.
+        // librdkafka's messages are for its developers. Messages for users are logged elsewhere.
         debug!(component = %self.component, ?level, "librdkafka: {facility}: {message}");
     }
 
-    /// Takes an error of the client as a whole.
+    /// Handles an error of the client that concerns no single record or partition.
     pub(super) fn error(&self, code: RDKafkaErrorCode, reason: &str) {
         debug!(component = %self.component, ?code, "librdkafka: {reason}");
         match code {
@@ -127,8 +127,8 @@ impl Connection {
         self.lost.store(true, Ordering::Relaxed);
     }
 
-    /// A broker has answered.
-    pub(super) fn alive(&self) {
+    /// Notes that a broker has answered, and logs the end of an outage.
+    pub(super) fn answered(&self) {
         if !self.lost.load(Ordering::Relaxed) {
             return;
         }
@@ -140,23 +140,22 @@ impl Connection {
         }
     }
 
-    /// Called again and again by the polling thread: warns of an outage that lasts, and uses
-    /// `probe` to find its end where nothing else would show it.
+    /// Warns of an outage that lasts, and probes the brokers to find its end. The polling thread calls this regularly.
     pub(super) fn tick(&self, probe: impl FnOnce(Duration) -> bool) {
         if !self.lost.load(Ordering::Relaxed) {
             return;
         }
-        if self.watch(Instant::now()) && probe(PROBE_TIMEOUT) {
-            self.alive();
+        if self.should_probe(Instant::now()) && probe(PROBE_TIMEOUT) {
+            self.answered();
         }
     }
 
-    /// Whether it is time for a probe.
-    fn watch(&self, now: Instant) -> bool {
+    /// Returns whether a probe is due, and warns of an outage that lasts.
+    fn should_probe(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let State { outage, reason } = &mut *state;
         let Some(outage) = outage else { return false };
-        if !outage.warned && now - outage.since >= GRACE {
+        if !outage.warned && now - outage.since >= WARN_AFTER {
             outage.warned = true;
             let (name, brokers, meanwhile) = (&self.name, &self.brokers, self.meanwhile);
             let reason = if reason.is_empty() { "no connection" } else { reason };
@@ -188,27 +187,27 @@ mod tests {
     }
 
     #[test]
-    fn a_short_interruption_is_not_worth_a_warning() {
+    fn a_short_outage_causes_no_warning() {
         let connection = connection();
         connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(!connection.watch(Instant::now()));
+        assert!(!connection.should_probe(Instant::now()));
         assert!(connection.lock().outage.as_ref().is_some_and(|outage| !outage.warned));
-        connection.alive();
+        connection.answered();
         assert!(connection.lock().outage.is_none());
     }
 
     #[test]
-    fn an_outage_is_told_once_and_probed_until_it_ends() {
+    fn an_outage_is_warned_of_once_and_probed_until_it_ends() {
         let connection = connection();
         connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        let later = Instant::now() + GRACE;
-        assert!(!connection.watch(later));
+        let later = Instant::now() + WARN_AFTER;
+        assert!(!connection.should_probe(later));
         assert!(connection.lock().outage.as_ref().is_some_and(|outage| outage.warned));
-        assert!(connection.watch(later + PROBE_INTERVAL));
-        assert!(!connection.watch(later + PROBE_INTERVAL));
+        assert!(connection.should_probe(later + PROBE_INTERVAL));
+        assert!(!connection.should_probe(later + PROBE_INTERVAL));
         connection.error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
         assert!(connection.lock().outage.as_ref().is_some_and(|outage| outage.warned));
-        connection.alive();
+        connection.answered();
         assert!(!connection.lost.load(Ordering::Relaxed));
     }
 }

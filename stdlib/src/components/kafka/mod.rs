@@ -1,8 +1,7 @@
 //! Apache Kafka: a source that is a member of a consumer group, and a sink.
 //!
-//! Both are made of librdkafka's client, which polls on a thread of its own, and of an
-//! asynchronous part that is connected to the core. What both need of a client is in
-//! `connection`.
+//! Each consists of a librdkafka client, which is polled by a separate thread, and of an asynchronous part that is
+//! connected to the runtime. The code that both need for a client is in `connection`.
 
 mod connection;
 mod sink;

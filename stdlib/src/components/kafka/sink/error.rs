@@ -1,4 +1,4 @@
-//! What stops a Kafka sink.
+//! The errors that stop a Kafka sink.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use weir_runtime::Failure;
 
 use crate::tools::template::TemplateError;
 
-/// Why a sink can't go on. What was not acknowledged stays in the channel.
+/// Why a sink can't continue. Events that were not acknowledged stay in the channel.
 #[derive(Debug, Error)]
 pub(super) enum SinkError {
-    /// librdkafka refuses the settings.
+    /// librdkafka rejects the settings.
     #[error("sink {component}: the Kafka client can't be made")]
     Client {
         component: String,
         #[source]
         source: Box<KafkaError>,
     },
-    /// There is no thread for the client.
+    /// The thread of the client could not be started.
     #[error("sink {component}: the thread of its Kafka client can't be started")]
     Thread {
         component: String,
         #[source]
         source: std::io::Error,
     },
-    /// A template does not fit.
+    /// A template does not fit the events.
     #[error("sink {component}: its {setting} can't be written")]
     Template {
         component: String,
@@ -36,32 +36,32 @@ pub(super) enum SinkError {
     /// The events have no bodies.
     #[error("sink {component}: the events have no body of bytes")]
     NoBody { component: String },
-    /// A record that no broker of this topic takes.
+    /// A record is larger than the topic or the client allows.
     #[error(
         "sink {component}: a record of {bytes} bytes is too large for topic {topic}: the topic takes what its max.message.bytes \
          says, this sink at most {limit} bytes, its buffer; the event stays in the channel"
     )]
     TooLarge { component: String, topic: String, bytes: usize, limit: u64 },
-    /// The broker does not let it.
+    /// The broker does not authorize the sink.
     #[error(
         "sink {component}: the broker refuses to write to topic {topic}: {code}; the events stay in the channel"
     )]
     Refused { component: String, topic: String, code: RDKafkaErrorCode },
-    /// Not a name of a topic.
+    /// The rendered text is not a valid name of a topic.
     #[error("sink {component}: `{topic}` can't be the name of a topic; the events stay in the channel")]
     NoTopicName { component: String, topic: String },
-    /// There is no such topic, and the broker does not make it.
+    /// The topic does not exist, and the broker does not create it.
     #[error("sink {component}: topic {topic} does not exist and the broker does not make it")]
     NoTopic { component: String, topic: String },
-    /// A record that the broker will never take.
+    /// The broker rejects a record for good.
     #[error(
         "sink {component}: topic {topic} does not take a record of {bytes} bytes: {code}; the event stays in the channel"
     )]
     RecordRefused { component: String, topic: String, bytes: usize, code: RDKafkaErrorCode },
-    /// No answer in time.
+    /// A record was not written in time.
     #[error("sink {component}: topic {topic} took no record within {timeout:?}")]
     TimedOut { component: String, topic: String, timeout: Duration },
-    /// Something else.
+    /// Another error of the producer.
     #[error(
         "sink {component}: writing to topic {topic} failed; the events stay in the channel and are tried again"
     )]
@@ -74,7 +74,7 @@ pub(super) enum SinkError {
 }
 
 impl SinkError {
-    /// As the supervisor wants to know it: can another attempt help?
+    /// Classifies the error: a transient failure may pass with another attempt, a permanent one does not.
     pub(super) fn into_failure(self) -> Failure {
         match self {
             SinkError::Client { .. }
@@ -92,17 +92,17 @@ impl SinkError {
     }
 }
 
-/// What names a sink's errors.
+/// The parameters that the messages of a sink's errors need.
 #[derive(Debug, Clone)]
-pub(super) struct Naming {
+pub(super) struct ErrorContext {
     pub(super) component: String,
     pub(super) timeout: Duration,
-    /// The most bytes of one record that the client takes.
+    /// The most bytes of one record.
     pub(super) limit: u64,
 }
 
-impl Naming {
-    /// The error of one record.
+impl ErrorContext {
+    /// Makes the error of a record of `bytes` bytes that could not be written.
     pub(super) fn record(&self, error: KafkaError, topic: &str, bytes: usize) -> SinkError {
         let (component, topic) = (self.component.clone(), topic.to_string());
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
@@ -137,12 +137,13 @@ mod tests {
     use super::*;
 
     fn failure(code: RDKafkaErrorCode) -> Failure {
-        let naming = Naming { component: "out".into(), timeout: Duration::from_secs(300), limit: 64 << 20 };
-        naming.record(KafkaError::MessageProduction(code), "logs", 70).into_failure()
+        let context =
+            ErrorContext { component: "out".into(), timeout: Duration::from_secs(300), limit: 64 << 20 };
+        context.record(KafkaError::MessageProduction(code), "logs", 70).into_failure()
     }
 
     #[test]
-    fn a_record_that_is_too_large_is_permanent_and_names_everything() {
+    fn a_record_that_is_too_large_is_a_permanent_failure_with_all_details() {
         let failure = failure(RDKafkaErrorCode::MessageSizeTooLarge);
         assert!(failure.is_permanent());
         let text = failure.to_string();
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_transient() {
+    fn errors_that_may_pass_are_transient() {
         for code in [
             RDKafkaErrorCode::MessageTimedOut,
             RDKafkaErrorCode::UnknownTopic,

@@ -1,12 +1,12 @@
-//! The Kafka sink: each event becomes a record, and is acknowledged when the broker has said that
-//! the record is written.
+//! The Kafka sink: each event becomes a record, and is acknowledged when the broker reports that the record is
+//! written.
 //!
-//! Several batches are on their way at once; librdkafka's queue, bounded by `buffer`, is what
-//! slows the sink down. Records of one partition keep their order, also over retries.
+//! Several batches are in flight at once. The sink waits only when librdkafka's queue, bounded by `buffer`, is full.
+//! Records of one partition keep their order, also over retries.
 
 mod error;
+mod producer;
 mod records;
-mod shipping;
 
 use std::time::Duration;
 
@@ -22,25 +22,24 @@ use weir_runtime::{Context, Failure};
 use super::connection::{Connection, Security, client_config, milliseconds};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
-use error::{Naming, SinkError};
-use records::{Records, Unfit};
-use shipping::{Loaded, Reports, Shipping};
+use error::{ErrorContext, SinkError};
+use producer::{DeliveryReports, Enqueued, ProducerHandle};
+use records::{RecordError, Records};
 
-/// Records that are handed to librdkafka before other tasks have their turn.
-const ROWS_IN_A_TURN: usize = 512;
+/// The most records that are enqueued before the task yields to other tasks.
+const ROWS_PER_YIELD: usize = 512;
 
-/// How long to wait for room in librdkafka's queue, at first and at most.
-const ROOM_PAUSE_MIN: Duration = Duration::from_millis(1);
-const ROOM_PAUSE_MAX: Duration = Duration::from_millis(50);
+/// The first and the longest wait for space in librdkafka's queue.
+const QUEUE_FULL_PAUSE_MIN: Duration = Duration::from_millis(1);
+const QUEUE_FULL_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// What each record takes of `buffer` at least: librdkafka counts only keys and bodies, but keeps
-/// more for each of them.
+/// The least bytes that a record takes of `buffer`. librdkafka counts only keys and bodies, but needs more memory.
 const RECORD_BYTES: u64 = 256;
 
-/// How long a broker itself may take for a request.
+/// The longest time that a broker may take for one request.
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
-/// The largest record that librdkafka can be set to take.
+/// The largest value of librdkafka's `message.max.bytes`.
 const RECORD_BYTES_MAX: u64 = 1_000_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -68,7 +67,7 @@ enum Partitioner {
     Crc32,
 }
 
-/// The one of the formats that this version writes.
+/// The only format that this version writes.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Format {
@@ -107,7 +106,7 @@ impl KafkaSinkSettings {
             Compression::Zstd => "zstd",
         };
         let partitioner = match self.partitioner {
-            // As Kafka's own producers spread keys, so that both write a key to one partition.
+            // Kafka's own producers use this function, so they write a key to the same partition.
             Partitioner::Murmur2 => "murmur2_random",
             Partitioner::Crc32 => "consistent_random",
         };
@@ -124,7 +123,7 @@ impl KafkaSinkSettings {
             .set("message.max.bytes", self.record_bytes_max().to_string())
             .set("partitioner", partitioner);
         if !idempotent {
-            // Without idempotence a retry may overtake the request behind it.
+            // Without idempotence, a later request may be written before the retry of an earlier one.
             config.set("max.in.flight.requests.per.connection", "1");
         }
         config
@@ -146,14 +145,14 @@ struct KafkaSink {
 /// Makes a Kafka sink.
 ///
 /// # Errors
-/// When the settings are not those of this version.
+/// When the settings are invalid, or this version does not implement them.
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
     let KafkaSinkSettings { format: Format::Raw, allow: None | Some(Allowed::Sensitive), .. } = settings;
     let component = context.component.to_string();
     let renderer = |setting, template: &Template| {
-        let misfit = |source| SinkError::Template { component: component.clone(), setting, source };
-        Renderer::new(template, "UTC").map_err(misfit).map_err(SinkError::into_failure)
+        let invalid = |source| SinkError::Template { component: component.clone(), setting, source };
+        Renderer::new(template, "UTC").map_err(invalid).map_err(SinkError::into_failure)
     };
     let topic = renderer("topic", &settings.topic)?;
     let key = settings.key.as_ref().map(|key| renderer("key", key)).transpose()?;
@@ -161,21 +160,21 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
 }
 
 impl KafkaSink {
-    fn start(&self) -> Result<Shipping, SinkError> {
+    fn start(&self) -> Result<ProducerHandle, SinkError> {
         let KafkaSinkSettings { brokers, timeout, .. } = &self.settings;
         let meanwhile = "the events stay in the channel";
         let connection = Connection::new("sink", &self.context.component, brokers, meanwhile);
-        let naming = Naming {
+        let context = ErrorContext {
             component: self.context.component.to_string(),
             timeout: *timeout,
             limit: self.settings.record_bytes_max(),
         };
-        Shipping::start(&self.settings.client_config(), Reports::new(connection, naming))
+        ProducerHandle::start(&self.settings.client_config(), DeliveryReports::new(connection, context))
     }
 
-    /// Sends what comes until nothing more does and everything has arrived.
-    async fn ship(&self, port: &mut SinkPort, shipping: &Shipping) -> Result<(), Failure> {
-        let reports = shipping.reports();
+    /// Sends events until the channel ends, then waits until all records are written.
+    async fn send_all(&self, port: &mut SinkPort, producer: &ProducerHandle) -> Result<(), Failure> {
+        let reports = producer.reports();
         loop {
             let taken = tokio::select! {
                 biased;
@@ -184,50 +183,51 @@ impl KafkaSink {
             };
             match taken {
                 Taken::Events(delivery) => {
-                    self.send(delivery, shipping).await.map_err(SinkError::into_failure)?;
+                    self.send(delivery, producer).await.map_err(SinkError::into_failure)?;
                 }
-                // Nothing is held back: what was taken is on its way.
+                // The sink holds no events back: all records are with the producer already.
                 Taken::Pressure => {}
                 Taken::End => return reports.settled().await.map_err(SinkError::into_failure),
             }
         }
     }
 
-    /// Hands a batch to the producer. It is acknowledged when all its records are reported.
-    async fn send(&self, delivery: Delivery, shipping: &Shipping) -> Result<(), SinkError> {
+    /// Passes a batch to the producer. The batch is acknowledged when all its records are reported.
+    async fn send(&self, delivery: Delivery, producer: &ProducerHandle) -> Result<(), SinkError> {
         let Delivery { batch, acknowledgement } = delivery;
-        let shipment = shipping.reports().begin(acknowledgement);
+        let pending = producer.reports().track(acknowledgement);
         let mut records =
-            Records::bind(&self.topic, self.key.as_ref(), &batch).map_err(|unfit| self.unfit(unfit))?;
-        let (mut row, mut pause) = (0, ROOM_PAUSE_MIN);
+            Records::bind(&self.topic, self.key.as_ref(), &batch).map_err(|error| self.sink_error(error))?;
+        let (mut row, mut pause) = (0, QUEUE_FULL_PAUSE_MIN);
         while row < batch.rows() {
-            let turn = row..batch.rows().min(row + ROWS_IN_A_TURN);
-            match shipping.load(&mut records, turn, &shipment)? {
-                Loaded::Through(next) => {
+            let rows = row..batch.rows().min(row + ROWS_PER_YIELD);
+            match producer.enqueue(&mut records, rows, &pending)? {
+                Enqueued::All(next) => {
                     row = next;
                     tokio::task::yield_now().await;
                 }
-                Loaded::Full(next) => {
-                    pause = if next > row { ROOM_PAUSE_MIN } else { (pause * 2).min(ROOM_PAUSE_MAX) };
+                Enqueued::Full(next) => {
+                    pause =
+                        if next > row { QUEUE_FULL_PAUSE_MIN } else { (pause * 2).min(QUEUE_FULL_PAUSE_MAX) };
                     row = next;
                     tokio::select! {
                         biased;
-                        error = shipping.reports().failure() => return Err(error),
+                        error = producer.reports().failure() => return Err(error),
                         () = sleep(pause) => {}
                     }
                 }
             }
         }
-        shipment.loaded();
+        pending.all_enqueued();
         Ok(())
     }
 
-    fn unfit(&self, unfit: Unfit) -> SinkError {
+    fn sink_error(&self, error: RecordError) -> SinkError {
         let component = self.context.component.to_string();
-        match unfit {
-            Unfit::Topic(source) => SinkError::Template { component, setting: "topic", source },
-            Unfit::Key(source) => SinkError::Template { component, setting: "key", source },
-            Unfit::NoBody => SinkError::NoBody { component },
+        match error {
+            RecordError::Topic(source) => SinkError::Template { component, setting: "topic", source },
+            RecordError::Key(source) => SinkError::Template { component, setting: "key", source },
+            RecordError::NoBody => SinkError::NoBody { component },
         }
     }
 }
@@ -235,9 +235,9 @@ impl KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
-        let shipping = self.start().map_err(SinkError::into_failure)?;
-        let shipped = self.ship(port, &shipping).await;
-        shipping.end().await;
-        shipped
+        let producer = self.start().map_err(SinkError::into_failure)?;
+        let sent = self.send_all(port, &producer).await;
+        producer.end().await;
+        sent
     }
 }

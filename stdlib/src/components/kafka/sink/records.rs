@@ -1,4 +1,4 @@
-//! The records that a batch's events become.
+//! Makes records of a batch's events.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
@@ -7,12 +7,12 @@ use weir_runtime::batch::{Batch, Column};
 
 use crate::tools::template::{Bound, Renderer, TemplateError};
 
-/// The header whose value becomes a record's time.
+/// The column whose value becomes a record's time.
 const TIMESTAMP: &str = "@timestamp";
 
-/// Why a batch can't become records.
+/// Why no records can be made of a batch.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum RecordError {
     Topic(TemplateError),
     Key(TemplateError),
     NoBody,
@@ -24,14 +24,14 @@ pub(super) struct Record<'a> {
     pub(super) topic: &'a str,
     pub(super) key: Option<&'a str>,
     pub(super) body: &'a [u8],
-    /// In milliseconds since 1970-01-01T00:00:00Z; the time of writing if there is none.
+    /// Milliseconds since 1970-01-01T00:00:00Z; `None` is the time of writing.
     pub(super) time: Option<i64>,
 }
 
 /// A batch's events as records.
 pub(super) struct Records<'a> {
-    topic: Text<'a>,
-    key: Option<Text<'a>>,
+    topic: RenderedText<'a>,
+    key: Option<RenderedText<'a>>,
     bodies: &'a BinaryViewArray,
     times: Option<(&'a Column, &'a PrimitiveArray<TimestampMicrosecondType>)>,
 }
@@ -41,45 +41,48 @@ impl<'a> Records<'a> {
         topic: &'a Renderer,
         key: Option<&'a Renderer>,
         batch: &'a Batch,
-    ) -> Result<Records<'a>, Unfit> {
+    ) -> Result<Records<'a>, RecordError> {
         let times = batch.column(TIMESTAMP);
         Ok(Records {
-            topic: Text::new(topic.bind(batch).map_err(Unfit::Topic)?),
-            key: key.map(|key| key.bind(batch).map(Text::new)).transpose().map_err(Unfit::Key)?,
-            bodies: batch.bodies().ok_or(Unfit::NoBody)?,
+            topic: RenderedText::new(topic.bind(batch).map_err(RecordError::Topic)?),
+            key: key
+                .map(|key| key.bind(batch).map(RenderedText::new))
+                .transpose()
+                .map_err(RecordError::Key)?,
+            bodies: batch.bodies().ok_or(RecordError::NoBody)?,
             times: times.and_then(|column| Some((column, column.values().as_primitive_opt()?))),
         })
     }
 
-    /// The record of an event.
+    /// Makes the record of an event.
     pub(super) fn record(&mut self, row: usize) -> Record<'_> {
         let time = self.times.and_then(|(column, times)| {
             let index = column.index(row);
             times.is_valid(index).then(|| times.value(index).div_euclid(1000))
         });
         Record {
-            topic: self.topic.of(row),
-            key: self.key.as_mut().map(|key| key.of(row)),
+            topic: self.topic.get(row),
+            key: self.key.as_mut().map(|key| key.get(row)),
             body: self.bodies.value(row),
             time,
         }
     }
 }
 
-/// A text for each row, rendered when it differs from the row's before.
-struct Text<'a> {
+/// The text of a template for each row. It is rendered only when it differs from the text of the previous row.
+struct RenderedText<'a> {
     bound: Bound<'a>,
     text: String,
-    /// The rows that `text` is for.
+    /// The rows to which `text` belongs.
     rows: std::ops::Range<usize>,
 }
 
-impl<'a> Text<'a> {
-    fn new(bound: Bound<'a>) -> Text<'a> {
-        Text { bound, text: String::new(), rows: 0..0 }
+impl<'a> RenderedText<'a> {
+    fn new(bound: Bound<'a>) -> RenderedText<'a> {
+        RenderedText { bound, text: String::new(), rows: 0..0 }
     }
 
-    fn of(&mut self, row: usize) -> &str {
+    fn get(&mut self, row: usize) -> &str {
         if !self.rows.contains(&row) {
             self.text.clear();
             self.bound.render(row, &mut self.text);

@@ -1,4 +1,4 @@
-//! The headers that producers gave their records, as one column of maps.
+//! Builds the column of maps of the headers that producers gave their records.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,19 +11,19 @@ use arrow_schema::{DataType, FieldRef, Fields};
 use rdkafka::message::{BorrowedHeaders, Headers};
 use weir_runtime::batch::{BatchError, Column};
 
-/// A record of more headers than this is looked through with a table: comparing all with all takes too long.
-const COMPARED_MAX: usize = 16;
+/// A record with more headers is searched for duplicate names with a table: comparing all pairs would take too long.
+const PAIRWISE_MAX: usize = 16;
 
-/// What a header takes up beside its text: the views of its name and its value.
+/// The bytes of a header beside its text: the views of its name and its value.
 const VIEWS_BYTES: usize = 32;
 
-/// The column that holds them.
+/// The name of the column.
 pub(super) const HEADERS: &str = "headers";
 
-/// The headers of one record that have text as their values, in the order in which they came.
+/// Returns the headers of one record whose values are text, in their order.
 ///
-/// librdkafka's Rust panics at a name that is no UTF-8, which Kafka forbids and no broker checks: such
-/// a header is left out as a value that is none.
+/// Kafka forbids names that are not UTF-8, but no broker checks them, and rdkafka panics at such a name. These headers
+/// are left out, like headers whose value is not text.
 pub(super) fn texts(headers: Option<&BorrowedHeaders>) -> Vec<(&str, &str)> {
     let Some(headers) = headers else { return Vec::new() };
     let texts = (0..headers.count()).filter_map(|index| {
@@ -35,18 +35,18 @@ pub(super) fn texts(headers: Option<&BorrowedHeaders>) -> Vec<(&str, &str)> {
 
 /// The headers of the records of a batch.
 pub(super) struct HeaderRows {
-    /// The type of the column: what a map's entries are called is the plan's to say.
+    /// The field of a map's entries, as the plan names it.
     entries: FieldRef,
     fields: Fields,
     names: StringViewBuilder,
     values: StringViewBuilder,
-    /// Where each record's headers end; the first entry is where the first record's begin.
+    /// The end of each record's headers. The first entry is the begin of the first record's headers.
     ends: Vec<i32>,
     bytes: usize,
 }
 
 impl HeaderRows {
-    /// Rows of a column of this type; none if it is no map of text.
+    /// Makes rows for a column of this type. Returns `None` if the type is not a map from text to text.
     pub(super) fn new(data_type: &DataType) -> Option<HeaderRows> {
         let DataType::Map(entries, _) = data_type else { return None };
         let DataType::Struct(fields) = entries.data_type() else { return None };
@@ -55,7 +55,7 @@ impl HeaderRows {
         is_text.then(|| HeaderRows::of(entries, fields))
     }
 
-    /// Rows of the same type, none yet.
+    /// Makes empty rows of the same type.
     pub(super) fn without_rows(&self) -> HeaderRows {
         HeaderRows::of(&self.entries, &self.fields)
     }
@@ -71,29 +71,29 @@ impl HeaderRows {
         }
     }
 
-    /// How many bytes names and values take up, with the views of each.
+    /// Returns the bytes of names and values and their views.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds the headers of one record; of those of one name the last.
+    /// Adds the headers of one record. Of several headers of one name it keeps the last.
     pub(super) fn push(&mut self, headers: &[(&str, &str)]) {
-        if headers.len() <= COMPARED_MAX {
-            for (place, header) in headers.iter().enumerate() {
-                if !headers[place + 1..].iter().any(|(later, _)| *later == header.0) {
+        if headers.len() <= PAIRWISE_MAX {
+            for (index, header) in headers.iter().enumerate() {
+                if !headers[index + 1..].iter().any(|(later, _)| *later == header.0) {
                     self.push_one(header);
                 }
             }
         } else {
             let last: HashMap<&str, usize> =
-                headers.iter().enumerate().map(|(place, (name, _))| (*name, place)).collect();
-            for (place, header) in headers.iter().enumerate() {
-                if last.get(header.0) == Some(&place) {
+                headers.iter().enumerate().map(|(index, (name, _))| (*name, index)).collect();
+            for (index, header) in headers.iter().enumerate() {
+                if last.get(header.0) == Some(&index) {
                     self.push_one(header);
                 }
             }
         }
-        // A batch's bytes are bounded far below, and so are its headers.
+        // A batch has far fewer headers than an i32 can count.
         self.ends.push(self.names.len() as i32);
     }
 
@@ -103,7 +103,7 @@ impl HeaderRows {
         self.bytes += name.len() + value.len() + VIEWS_BYTES;
     }
 
-    /// The column; there are no rows afterwards.
+    /// Takes all rows as a column.
     pub(super) fn take(&mut self) -> Result<Column, BatchError> {
         self.bytes = 0;
         let columns: Vec<ArrayRef> = vec![Arc::new(self.names.finish()), Arc::new(self.values.finish())];
@@ -129,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn of_one_name_the_last_header_is_taken_however_many_there_are() {
-        for count in [3, COMPARED_MAX, COMPARED_MAX + 1, 100_000] {
+    fn the_last_header_of_each_name_is_kept_for_few_and_many_headers() {
+        for count in [3, PAIRWISE_MAX, PAIRWISE_MAX + 1, 100_000] {
             let names: Vec<String> =
                 (0..count).map(|number| format!("n{}", number % (count / 2 + 1))).collect();
             let values: Vec<String> = (0..count).map(|number| number.to_string()).collect();

@@ -1,5 +1,5 @@
-//! The member of the consumer group: what librdkafka calls back, on the polling thread, when
-//! partitions come and go, commits are confirmed and errors happen.
+//! The member of the consumer group: librdkafka's callbacks on the polling thread, for assigned and revoked partitions,
+//! commits and errors.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,49 +16,49 @@ use weir_runtime::source::Delivered;
 use weir_runtime::{Context, Meter};
 
 use super::KafkaSourceSettings;
-use super::beginning::{Found, Start, beginnings, note};
-use super::channels::{Channels, Disagreement, list};
+use super::channels::{Channels, Mismatch, format_list};
 use super::error::{SourceError, is_refusal};
-use super::positions::{Beginning, Commit, Positions, TopicPartition};
+use super::positions::{Commit, Positions, StartOffset, TopicPartition};
+use super::start::{LookedUp, Start, metadata, start_offsets};
 use crate::components::kafka::connection::Connection;
 
-/// How often the same complaint is worth a line in the log.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+/// The shortest time between two warnings of the same kind.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long commits may fail before it is worth a warning.
+/// How long commits must fail before a warning is logged.
 const COMMIT_FAILURE_GRACE: Duration = Duration::from_secs(15);
 
-/// Commits that fail further apart have nothing to do with each other.
+/// Failed commits with more time between them are independent.
 const COMMIT_FAILURE_GAP: Duration = Duration::from_secs(10);
 
-/// A partition has come or gone.
+/// A partition was assigned or revoked.
 #[derive(Debug)]
 pub(super) enum Change {
-    Assigned(Beginning),
+    Assigned(StartOffset),
     Revoked(TopicPartition),
 }
 
-/// A member of a consumer group, shared between the polling thread and the core's side.
+/// A member of a consumer group, shared by the polling thread and the source's task.
 pub(super) struct Member {
     connection: Connection,
     group: String,
     topics: Vec<String>,
     start: Start,
-    patience: Duration,
-    /// The durable channels behind.
+    lookup_timeout: Duration,
+    /// The durable channels behind the source.
     channels: Channels,
-    /// Topics that did not exist at some time since the start.
-    absent: Mutex<BTreeSet<String>>,
+    /// The topics that did not exist at some time since the start.
+    missing_topics: Mutex<BTreeSet<String>>,
     positions: Mutex<Positions>,
     changes: Mutex<Vec<Change>>,
     failure: Mutex<Option<SourceError>>,
-    complaints: Mutex<HashMap<&'static str, Instant>>,
-    /// The first and the last commit that failed, of those that followed each other closely.
+    last_warnings: Mutex<HashMap<&'static str, Instant>>,
+    /// The times of the first and the last of the failed commits that followed each other closely.
     commit_failures: Mutex<Option<(Instant, Instant)>>,
     meter: Arc<Meter>,
-    /// Partitions that come are paused at once.
+    /// Whether partitions are paused, also those that are assigned later.
     paused: AtomicBool,
-    /// The member shall commit what is delivered, and leave.
+    /// Whether the member is to commit the delivered offsets and leave the group.
     ending: AtomicBool,
 }
 
@@ -75,13 +75,13 @@ impl Member {
             group: settings.group.clone(),
             topics: settings.topics.clone(),
             start: settings.start,
-            patience: settings.session_timeout / 2,
+            lookup_timeout: settings.session_timeout / 2,
             channels,
-            absent: Mutex::default(),
+            missing_topics: Mutex::default(),
             positions: Mutex::default(),
             changes: Mutex::default(),
             failure: Mutex::default(),
-            complaints: Mutex::default(),
+            last_warnings: Mutex::default(),
             commit_failures: Mutex::default(),
             paused: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -104,16 +104,16 @@ impl Member {
         self.start
     }
 
-    /// How long a question may take before the group takes this member for dead.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+    /// Returns how long a lookup may block. Beyond the session timeout the group would give this member up.
+    pub(super) fn lookup_timeout(&self) -> Duration {
+        self.lookup_timeout
     }
 
-    pub(super) fn was_absent(&self, topic: &str) -> bool {
-        lock(&self.absent).contains(topic)
+    pub(super) fn was_missing(&self, topic: &str) -> bool {
+        lock(&self.missing_topics).contains(topic)
     }
 
-    /// Asks the member to commit what is delivered, and to leave.
+    /// Asks the member to commit the delivered offsets and to leave the group.
     pub(super) fn end(&self) {
         self.ending.store(true, Ordering::Release);
     }
@@ -122,7 +122,7 @@ impl Member {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Takes note of what has been delivered.
+    /// Notes which records were delivered.
     pub(super) fn delivered(&self, delivered: &Delivered) {
         let mut positions = lock(&self.positions);
         for (partition, through) in delivered.positions() {
@@ -130,27 +130,27 @@ impl Member {
         }
     }
 
-    /// What has come and gone since the last call.
+    /// Returns the partitions that were assigned and revoked since the last call.
     pub(super) fn take_changes(&self) -> Vec<Change> {
         std::mem::take(&mut *lock(&self.changes))
     }
 
-    /// What has gone wrong in a call back.
+    /// Returns the error of a callback, if one has failed.
     pub(super) fn take_failure(&self) -> Option<SourceError> {
         lock(&self.failure).take()
     }
 
-    /// The partitions that the member owns.
+    /// Returns the partitions that the member owns.
     pub(super) fn owned(&self) -> Vec<TopicPartition> {
         lock(&self.positions).partitions()
     }
 
-    /// Where a partition stands that the member owns: what of it is delivered, at least.
-    pub(super) fn begun(&self, topic: &str, number: i32) -> Option<u64> {
+    /// Returns the offset before which all records of a partition are delivered, if the member owns it.
+    pub(super) fn delivered_of(&self, topic: &str, number: i32) -> Option<u64> {
         lock(&self.positions).delivered_of(&TopicPartition::new(topic, number))
     }
 
-    /// Pauses all partitions, also those to come, or resumes them.
+    /// Pauses or resumes all partitions, also those that are assigned later.
     pub(super) fn pause(&self, consumer: &BaseConsumer<Member>, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);
         let list = list_of(&self.owned());
@@ -160,7 +160,7 @@ impl Member {
         }
     }
 
-    /// Sends what is due to the broker. There is no answer but a failure's, in the log.
+    /// Sends the commits that are due to the broker, without waiting. A failure is reported by librdkafka's log.
     pub(super) fn commit_due(&self, consumer: &BaseConsumer<Member>) {
         let due = lock(&self.positions).take_due();
         if due.is_empty() {
@@ -168,49 +168,49 @@ impl Member {
         }
         debug!(component = %self.connection.component(), ?due, "commits");
         if let Err(error) = consumer.commit(&self.commit_list(&due), CommitMode::Async) {
-            self.not_committed(&error.to_string());
+            self.commit_failed(&error.to_string());
         }
     }
 
-    /// Commits what is delivered of these partitions, and waits for the answer.
+    /// Commits the delivered offsets of these partitions, and waits for the answer.
     pub(super) fn commit_now(&self, consumer: &BaseConsumer<Member>, partitions: &[TopicPartition]) {
         let commits = lock(&self.positions).unconfirmed(partitions);
         if !commits.is_empty() {
             match consumer.commit(&self.commit_list(&commits), CommitMode::Sync) {
                 Ok(()) => lock(&self.positions).committed(&commits),
-                Err(error) => self.not_committed(&error.to_string()),
+                Err(error) => self.commit_failed(&error.to_string()),
             }
         }
     }
 
     fn commit_list(&self, commits: &[Commit]) -> TopicPartitionList {
-        let channels = list(&self.channels.named());
+        let channels = format_list(&self.channels.list());
         let mut list = TopicPartitionList::with_capacity(commits.len());
         for Commit { partition, offset, partitions_at_start, stored } in commits {
-            let note = note(*partitions_at_start, if *stored { &channels } else { "" });
+            let metadata = metadata(*partitions_at_start, if *stored { &channels } else { "" });
             let mut element = list.add_partition(&partition.topic, partition.number);
-            if !note.is_empty() {
-                element.set_metadata(&*note);
+            if !metadata.is_empty() {
+                element.set_metadata(&*metadata);
             }
-            // It can't fail: what is refused is an offset that is no number.
-            let _number = element.set_offset(Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX)));
+            // Only offsets that are not numbers are refused.
+            let _accepted = element.set_offset(Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX)));
         }
         list
     }
 
-    fn not_committed(&self, reason: &str) {
+    fn commit_failed(&self, reason: &str) {
         lock(&self.positions).retry();
         let now = Instant::now();
         let mut failures = lock(&self.commit_failures);
         let first =
             failures.filter(|(_, last)| now - *last < COMMIT_FAILURE_GAP).map_or(now, |(first, _)| first);
         *failures = Some((first, now));
-        // While members come and go, commits fail and are repeated.
+        // During a rebalance, commits fail and are repeated.
         if now - first < COMMIT_FAILURE_GRACE {
             return;
         }
-        self.complain("commit", || {
-            format!("offsets can't be committed: while this lasts, records come again after a restart; trying again ({reason})")
+        self.warn_limited("commit", || {
+            format!("offsets can't be committed: while this lasts, records are read again after a restart; trying again ({reason})")
         });
     }
 
@@ -222,12 +222,12 @@ impl Member {
         lock(&self.failure).get_or_insert(error);
     }
 
-    /// Warns, but not of the same thing all the time.
-    pub(super) fn complain(&self, about: &'static str, text: impl FnOnce() -> String) {
+    /// Logs a warning, at most once in [`WARNING_INTERVAL`] for each kind `about`.
+    pub(super) fn warn_limited(&self, about: &'static str, text: impl FnOnce() -> String) {
         let now = Instant::now();
-        let mut complaints = lock(&self.complaints);
-        if complaints.get(about).is_none_or(|last| now - *last >= COMPLAINT_INTERVAL) {
-            complaints.insert(about, now);
+        let mut last_warnings = lock(&self.last_warnings);
+        if last_warnings.get(about).is_none_or(|last| now - *last >= WARNING_INTERVAL) {
+            last_warnings.insert(about, now);
             warn!(
                 component = %self.connection.component(),
                 "source {}: {}",
@@ -238,48 +238,51 @@ impl Member {
     }
 
     fn assign(&self, consumer: &BaseConsumer<Member>, list: &TopicPartitionList) -> Result<(), SourceError> {
-        let found = beginnings(consumer, list).map_err(|error| self.no_beginning(error))?;
-        let beginnings = found.into_iter().map(|found| self.agreed(found));
-        let beginnings = beginnings.collect::<Result<Vec<Beginning>, SourceError>>()?;
-        let mut begun = TopicPartitionList::with_capacity(beginnings.len());
-        for beginning in &beginnings {
-            let TopicPartition { topic, number } = &beginning.partition;
-            let offset = Offset::Offset(i64::try_from(beginning.offset).unwrap_or(i64::MAX));
-            begun.add_partition_offset(topic, *number, offset).map_err(|error| self.no_beginning(error))?;
+        let found = start_offsets(consumer, list).map_err(|error| self.lookup_error(error))?;
+        let start_offsets = found.into_iter().map(|found| self.check_channels(found));
+        let start_offsets = start_offsets.collect::<Result<Vec<StartOffset>, SourceError>>()?;
+        let mut started = TopicPartitionList::with_capacity(start_offsets.len());
+        for start in &start_offsets {
+            let TopicPartition { topic, number } = &start.partition;
+            let offset = Offset::Offset(i64::try_from(start.offset).unwrap_or(i64::MAX));
+            started.add_partition_offset(topic, *number, offset).map_err(|error| self.lookup_error(error))?;
         }
         let assigned = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_assign(&begun),
-            _ => consumer.assign(&begun),
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&started),
+            _ => consumer.assign(&started),
         };
-        assigned.map_err(|error| self.no_beginning(error))?;
-        self.tell("reads", beginnings.iter().map(|beginning| &beginning.partition));
+        assigned.map_err(|error| self.lookup_error(error))?;
+        self.log_partitions("reads", start_offsets.iter().map(|start| &start.partition));
         let mut positions = lock(&self.positions);
-        beginnings.iter().for_each(|beginning| positions.assign(beginning));
+        start_offsets.iter().for_each(|start| positions.assign(start));
         drop(positions);
-        lock(&self.changes).extend(beginnings.into_iter().map(Change::Assigned));
+        lock(&self.changes).extend(start_offsets.into_iter().map(Change::Assigned));
         if self.paused.load(Ordering::Relaxed) {
             self.pause(consumer, true);
         }
-        // A member may well be given no partition.
+        // The source is ready even if no partition was assigned to this member.
         self.meter.finish_discovery();
         Ok(())
     }
 
-    /// A beginning that the channels behind have nothing to say against.
-    fn agreed(&self, found: Found) -> Result<Beginning, SourceError> {
+    /// Compares a start offset that was looked up with the channels behind.
+    ///
+    /// # Errors
+    /// When a channel has lost records that the group has committed.
+    fn check_channels(&self, found: LookedUp) -> Result<StartOffset, SourceError> {
         let TopicPartition { topic, number } = &found.partition;
-        let judged = self.channels.judge(&found.partition.partition(), found.offset, &found.channels);
+        let compared = self.channels.compare(&found.partition.partition(), found.offset, &found.channels);
         let (component, group, topic) = (self.component(), self.group(), topic.to_string());
         let (partition, offset) = (*number, found.offset);
-        match judged {
-            Ok(stored) => Ok(found.into_beginning(stored, &self.channels.named())),
-            Err(Disagreement::Strange(channels)) => {
+        match compared {
+            Ok(stored) => Ok(found.into_start_offset(stored, &self.channels.list())),
+            Err(Mismatch::UnknownIncarnation(channels)) => {
                 let channels = channels.join(", ");
-                Err(SourceError::StrangeChannel { component, group, topic, partition, offset, channels })
+                Err(SourceError::UnknownIncarnation { component, group, topic, partition, offset, channels })
             }
-            Err(Disagreement::Less { channel, through }) => {
+            Err(Mismatch::MissingRecords { channel, through }) => {
                 let channel = channel.to_string();
-                Err(SourceError::ChannelHasLess {
+                Err(SourceError::MissingRecords {
                     component,
                     group,
                     topic,
@@ -292,7 +295,7 @@ impl Member {
         }
     }
 
-    fn no_beginning(&self, error: KafkaError) -> SourceError {
+    fn lookup_error(&self, error: KafkaError) -> SourceError {
         match error.rdkafka_error_code() {
             Some(code) if is_refusal(code) => self.refused(code),
             _ => SourceError::LookUp {
@@ -308,19 +311,19 @@ impl Member {
         let gone = elements.iter().map(|element| TopicPartition::new(element.topic(), element.partition()));
         let gone: Vec<TopicPartition> = gone.collect();
         if consumer.assignment_lost() {
-            self.complain("lost", || {
+            self.warn_limited("lost", || {
                 "the group has given its partitions away, as it did not hear from this member in time: \
-                 what is under way comes again"
+                 undelivered records are read again"
                     .to_string()
             });
         } else {
             self.commit_now(consumer, &gone);
         }
         if self.paused.load(Ordering::Relaxed) {
-            // librdkafka would remember that it is paused, should the partition come back.
+            // librdkafka would keep the partition paused if it were assigned again.
             let _unowned_anyway = consumer.resume(list);
         }
-        self.tell("leaves", gone.iter());
+        self.log_partitions("leaves", gone.iter());
         let mut positions = lock(&self.positions);
         gone.iter().for_each(|partition| positions.revoke(partition));
         drop(positions);
@@ -331,7 +334,7 @@ impl Member {
         }
     }
 
-    fn tell<'a>(&self, verb: &str, partitions: impl Iterator<Item = &'a TopicPartition>) {
+    fn log_partitions<'a>(&self, verb: &str, partitions: impl Iterator<Item = &'a TopicPartition>) {
         let mut names: Vec<String> = partitions.map(|partition| partition.partition().to_string()).collect();
         if names.is_empty() {
             return;
@@ -346,10 +349,10 @@ impl Member {
         );
     }
 
-    /// Finds out which topic does not exist from librdkafka's `Subscribed topic not available`.
-    fn note_absent(&self, reason: &str) {
+    /// Finds out from librdkafka's message `Subscribed topic not available` which topic does not exist.
+    fn note_missing_topics(&self, reason: &str) {
         for topic in &self.topics {
-            if reason.contains(&format!(": {topic}:")) && lock(&self.absent).insert(topic.clone()) {
+            if reason.contains(&format!(": {topic}:")) && lock(&self.missing_topics).insert(topic.clone()) {
                 warn!(
                     component = %self.connection.component(),
                     "source {}: topic {topic} does not exist; it is read as soon as it does",
@@ -363,17 +366,16 @@ impl Member {
 impl ClientContext for Member {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.connection.log(level, facility, message);
-        // The only word that librdkafka has about an asynchronous commit that went wrong, when
-        // its results come as events: those of the commits of one's own are left out.
+        // With events, librdkafka reports the failure of an asynchronous commit only in its log.
         if facility == "COMMITFAIL" {
-            self.not_committed(message);
+            self.commit_failed(message);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         if code == RDKafkaErrorCode::UnknownTopicOrPartition {
-            self.note_absent(reason);
+            self.note_missing_topics(reason);
         }
         self.connection.error(code, reason);
     }

@@ -1,5 +1,5 @@
-//! The Kafka source: a member of a consumer group, on a thread of its own, that commits what has
-//! been delivered.
+//! The Kafka source: a member of a consumer group, polled by a separate thread, that commits the offsets of delivered
+//! records.
 //!
 //! ```text
 //! librdkafka ─► polling thread ─► batches ─► outlet ─► channels ─► sinks
@@ -7,14 +7,14 @@
 //!      └── commits ───┴──────────────── deliveries ◄──────────────────┘
 //! ```
 
-mod beginning;
+mod batch_builder;
 mod channels;
 mod error;
-mod gathering;
 mod headers;
 mod member;
 mod poller;
 mod positions;
+mod start;
 
 use std::sync::Arc;
 use std::thread;
@@ -34,24 +34,24 @@ use weir_runtime::source::{Deliveries, Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Context, Failure};
 
 use super::connection::{Security, client_config, milliseconds};
-use beginning::Start;
+use batch_builder::BatchBuilder;
 use channels::Channels;
 use error::SourceError;
-use gathering::Gathering;
 use member::Member;
 use poller::Poller;
+use start::Start;
 
-/// Batches that wait between the polling thread and the core.
-const BATCHES_WAITING_MAX: usize = 2;
+/// The most batches in the queue between the polling thread and the source's task.
+const QUEUED_BATCHES_MAX: usize = 2;
 
-/// How long the group may take to hear the last commit and the farewell.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last commit and leaving the group may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest time between two heartbeats: with the answer a member learns of others that come
-/// and go, and all of them wait for the last one to learn it.
+/// The longest time between two heartbeats. A member learns of a rebalance from the answer to a heartbeat, and a
+/// rebalance waits until all members know of it.
 const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
-/// The one way to partitions that this version knows.
+/// The only way of choosing partitions that this version implements.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Partitions {
@@ -85,7 +85,7 @@ impl KafkaSourceSettings {
             .set("partition.assignment.strategy", strategy)
             .set("session.timeout.ms", &session)
             .set("heartbeat.interval.ms", milliseconds(heartbeat))
-            // The thread polls whatever happens, so that silence has one meaning and one limit.
+            // The thread always polls, so a member that is silent for either reason has the same time limit.
             .set("max.poll.interval.ms", &session)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -93,7 +93,7 @@ impl KafkaSourceSettings {
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
             .set("queued.max.messages.kbytes", (self.prefetch / 1024).to_string())
-            // A full queue is looked at again soon: the default of a second starves a fast reader.
+            // The wait before a full queue is checked again. The default of a second delays a fast reader.
             .set("fetch.queue.backoff.ms", "20");
         config
     }
@@ -108,80 +108,80 @@ struct KafkaSource {
 /// Makes a Kafka source.
 ///
 /// # Errors
-/// When the settings or the event type are not those of this version.
+/// When the settings are invalid, or the schema has a column that records don't have.
 pub fn make_source(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: KafkaSourceSettings = settings.read().map_err(Failure::permanent)?;
     let source = KafkaSource { context, settings };
-    source.gathering().map_err(SourceError::into_failure)?;
+    source.batch_builder().map_err(SourceError::into_failure)?;
     Ok(Box::new(source))
 }
 
 impl KafkaSource {
-    fn gathering(&self) -> Result<Gathering, SourceError> {
+    fn batch_builder(&self) -> Result<BatchBuilder, SourceError> {
         let KafkaSourceSettings { batch, linger, .. } = self.settings;
-        Gathering::new(self.context.schema.clone(), batch, linger)
+        BatchBuilder::new(self.context.schema.clone(), batch, linger)
             .map_err(|column| SourceError::Column { component: self.context.component.to_string(), column })
     }
 
-    /// Joins the group, on a thread of its own.
-    fn join(&self, channels: Channels) -> Result<(Polling, mpsc::Receiver<Batch>), SourceError> {
+    /// Joins the group, and starts the polling thread.
+    fn join(&self, channels: Channels) -> Result<(PollingThread, mpsc::Receiver<Batch>), SourceError> {
         let component = self.context.component.to_string();
         let member = Member::new(&self.context, &self.settings, channels);
-        let gathering = self.gathering()?;
+        let batch_builder = self.batch_builder()?;
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let config = self.settings.client_config();
         let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(no_client)?;
         let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(no_client)?;
         let member = consumer.context().clone();
-        let (sender, batches) = mpsc::channel(BATCHES_WAITING_MAX);
-        let (tell_end, ended) = oneshot::channel();
-        let mut poller = Poller::new(consumer, gathering, sender);
+        let (sender, batches) = mpsc::channel(QUEUED_BATCHES_MAX);
+        let (end_sender, ended) = oneshot::channel();
+        let mut poller = Poller::new(consumer, batch_builder, sender);
         let spawned = thread::Builder::new().name(format!("kafka {component}")).spawn(move || {
             let result = poller.run();
-            // A failure is told at once; that all went well only when the group has heard it.
+            // A failure is reported at once, and success after the member has left the group.
             match result {
                 Ok(()) => {
                     drop(poller);
-                    let _nobody_waits = tell_end.send(Ok(()));
+                    let _nobody_waits = end_sender.send(Ok(()));
                 }
                 Err(error) => {
-                    let _nobody_waits = tell_end.send(Err(error));
+                    let _nobody_waits = end_sender.send(Err(error));
                 }
             }
         });
         let thread =
             spawned.map_err(|source| SourceError::Thread { component: component.clone(), source })?;
-        Ok((Polling { component, member, thread: thread.thread().clone(), ended }, batches))
+        Ok((PollingThread { component, member, thread: thread.thread().clone(), ended }, batches))
     }
 }
 
-/// The polling thread, seen from the core's side. Dropping it ends the thread soon.
-struct Polling {
+/// A handle of the polling thread. Dropping it ends the thread.
+struct PollingThread {
     component: String,
     member: Arc<Member>,
     thread: thread::Thread,
     ended: oneshot::Receiver<Result<(), SourceError>>,
 }
 
-impl Polling {
-    /// Completes when the thread has ended, by itself or because it was asked to.
+impl PollingThread {
+    /// Waits until the thread has ended.
     async fn ended(&mut self) -> Result<(), SourceError> {
         let gone = |_| SourceError::ThreadEnded { component: self.component.clone() };
         (&mut self.ended).await.map_err(gone)?
     }
 
-    /// Ends the thread: it commits what is delivered and leaves the group.
+    /// Ends the thread, which commits the offsets of delivered records and leaves the group.
     async fn end(mut self) -> Result<(), SourceError> {
         self.member.end();
         self.thread.unpark();
-        match timeout(FAREWELL_TIMEOUT, self.ended()).await {
+        match timeout(LEAVE_TIMEOUT, self.ended()).await {
             Ok(ended) => ended,
             Err(_elapsed) => {
                 warn!(
                     component = %self.component,
-                    "source {}: the broker did not answer the last commit within {FAREWELL_TIMEOUT:?}: \
-                     what is behind the last commit that it heard comes again at the next start",
+                    "source {}: the broker did not answer the last commit within {LEAVE_TIMEOUT:?}: \
+                     records after the last confirmed commit are read again at the next start",
                     self.component
                 );
                 Ok(())
@@ -190,7 +190,7 @@ impl Polling {
     }
 }
 
-impl Drop for Polling {
+impl Drop for PollingThread {
     fn drop(&mut self) {
         self.member.end();
         self.thread.unpark();
@@ -215,8 +215,8 @@ impl Source for KafkaSource {
     }
 }
 
-/// Puts batches until it shall stop, and closes the outlet: nothing more will come, ever. A batch
-/// that waits for room then is given up, and read again at the next start.
+/// Puts batches until the source is stopped, and closes the outlet. A batch that waits for space in a channel at that
+/// time is given up, and read again at the next start.
 async fn put_all(
     mut outlet: Outlet,
     mut batches: mpsc::Receiver<Batch>,
@@ -229,7 +229,7 @@ async fn put_all(
             () = stop.cancelled() => break,
             batch = batches.recv() => batch,
         };
-        // The thread has failed, and says so elsewhere; the outlet stays open for the next run.
+        // The thread has failed, which `PollingThread::ended` reports. The outlet stays open for the next run.
         let Some(batch) = batch else { return std::future::pending().await };
         thread.unpark();
         tokio::select! {
@@ -241,7 +241,7 @@ async fn put_all(
     Ok(())
 }
 
-/// Hands on what is delivered, until the outlet is closed and nothing is under way.
+/// Passes deliveries to the member until the outlet is closed and all records are delivered.
 async fn follow(mut deliveries: Deliveries, member: &Member) -> Result<(), Failure> {
     while let Some(delivered) = deliveries.next().await {
         member.delivered(&delivered);

@@ -1,8 +1,8 @@
-//! The polling thread: takes records from librdkafka, gathers them and hands the batches over.
+//! The polling thread: takes records from librdkafka, builds batches and passes them to the source's task.
 //!
-//! The thread goes on polling whatever happens behind it, since a member that doesn't is thrown
-//! out of its group. When the other side has no room it stops taking, which keeps what is
-//! prefetched; after a second it pauses the partitions, which throws that away, and polls on.
+//! The thread always goes on polling, since a group removes a member that does not. When the queue of batches is full,
+//! the thread stops taking records, which keeps the prefetched ones. After a second it pauses the partitions, which
+//! discards the prefetched records, and goes on polling.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,35 +16,35 @@ use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, info};
 use weir_runtime::batch::{Batch, BatchError};
 
+use super::batch_builder::{BatchBuilder, PartitionIndex, Record, WentBack};
 use super::error::{SourceError, is_refusal, is_unreadable};
-use super::gathering::{Gathering, Place, Record, WentBack};
 use super::headers;
 use super::member::{Change, Member};
 use crate::components::kafka::connection::PROBE_TIMEOUT;
 
-/// How long the thread waits for a record while there is none.
-const IDLE: Duration = Duration::from_millis(100);
+/// The longest wait for a record.
+const POLL_WAIT: Duration = Duration::from_millis(100);
 
-/// How long it waits for an event while it may take no records.
-const HELD_UP: Duration = Duration::from_millis(20);
+/// The longest wait for an event while the partitions are paused.
+const PAUSED_POLL_WAIT: Duration = Duration::from_millis(20);
 
-/// How long there may be no room before the partitions are paused.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the queue of batches must be full before the partitions are paused.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
 
-/// How often delivered offsets are sent to the broker.
+/// The time between two commits of delivered offsets.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The polling thread's work.
+/// The state of the polling thread.
 pub(super) struct Poller {
     consumer: BaseConsumer<Member>,
-    gathering: Gathering,
+    builder: BatchBuilder,
     batches: mpsc::Sender<Batch>,
     committed: Instant,
-    held_up: Option<HeldUp>,
+    backpressure: Option<Backpressure>,
 }
 
-/// There is no room for the gathered batch.
-struct HeldUp {
+/// The queue of batches is full, and the built batch waits.
+struct Backpressure {
     since: Instant,
     paused: bool,
 }
@@ -52,17 +52,17 @@ struct HeldUp {
 impl Poller {
     pub(super) fn new(
         consumer: BaseConsumer<Member>,
-        gathering: Gathering,
+        builder: BatchBuilder,
         batches: mpsc::Sender<Batch>,
     ) -> Poller {
-        Poller { consumer, gathering, batches, committed: Instant::now(), held_up: None }
+        Poller { consumer, builder, batches, committed: Instant::now(), backpressure: None }
     }
 
     fn member(&self) -> &Member {
         self.consumer.context()
     }
 
-    /// Polls until the member shall end. Dropping the poller leaves the group.
+    /// Polls until the member is asked to end. Dropping the poller leaves the group.
     pub(super) fn run(&mut self) -> Result<(), SourceError> {
         let ended = self.poll();
         let member = self.member();
@@ -72,24 +72,24 @@ impl Poller {
 
     fn poll(&mut self) -> Result<(), SourceError> {
         while !self.member().is_ending() {
-            self.serve()?;
+            self.do_housekeeping()?;
             if self.batches.is_closed() {
-                self.rest()?;
-            } else if self.gathering.remaining(Instant::now()).is_some_and(|left| left.is_zero()) {
-                self.hand_over()?;
+                self.drain()?;
+            } else if self.builder.remaining(Instant::now()).is_some_and(|left| left.is_zero()) {
+                self.pass_on_batch()?;
             } else {
-                self.gather()?;
+                self.take_records()?;
             }
         }
         Ok(())
     }
 
-    /// Everything that has to be looked after from time to time.
-    fn serve(&mut self) -> Result<(), SourceError> {
+    /// Handles assigned and revoked partitions, errors of callbacks, outages and commits that are due.
+    fn do_housekeeping(&mut self) -> Result<(), SourceError> {
         for change in self.member().take_changes() {
             match change {
-                Change::Assigned(beginning) => self.gathering.assign(&beginning),
-                Change::Revoked(partition) => self.gathering.revoke(&partition),
+                Change::Assigned(start) => self.builder.assign(&start),
+                Change::Revoked(partition) => self.builder.revoke(&partition),
             }
         }
         if let Some(error) = self.member().take_failure() {
@@ -104,42 +104,42 @@ impl Poller {
         Ok(())
     }
 
-    /// Takes records until the batch is full or none is there.
-    fn gather(&mut self) -> Result<(), SourceError> {
-        let Poller { consumer, gathering, .. } = self;
-        let mut wait = gathering.remaining(Instant::now()).map_or(IDLE, |left| left.min(IDLE));
-        let mut last = LastPlace::default();
-        // A poll ends empty-handed after a rebalance, so that no place outlives it.
+    /// Takes records until the batch is full or no record is available.
+    fn take_records(&mut self) -> Result<(), SourceError> {
+        let Poller { consumer, builder, .. } = self;
+        let mut wait = builder.remaining(Instant::now()).map_or(POLL_WAIT, |left| left.min(POLL_WAIT));
+        let mut last = LastPartition::default();
+        // A poll returns nothing after a rebalance, so no index is used after one.
         while let Some(polled) = consumer.poll(wait) {
             let member: &Member = consumer.context();
             match polled {
-                Ok(message) => take(gathering, member, &message, &mut last)?,
-                Err(error) => return judge(consumer, error),
+                Ok(message) => add_message(builder, member, &message, &mut last)?,
+                Err(error) => return handle_error(consumer, error),
             }
-            if gathering.is_full() {
+            if builder.is_full() {
                 break;
             }
             wait = Duration::ZERO;
         }
-        if last.place.is_some() {
-            consumer.context().connection().alive();
+        if last.index.is_some() {
+            consumer.context().connection().answered();
         }
         Ok(())
     }
 
-    fn hand_over(&mut self) -> Result<(), SourceError> {
+    fn pass_on_batch(&mut self) -> Result<(), SourceError> {
         match self.batches.clone().try_reserve_owned() {
-            Ok(room) => {
-                if let Some(batch) = self.gathering.take().map_err(|error| self.no_batch(error))? {
-                    room.send(batch);
+            Ok(permit) => {
+                if let Some(batch) = self.builder.take().map_err(|error| self.no_batch(error))? {
+                    permit.send(batch);
                 }
-                if self.held_up.take().is_some_and(|held_up| held_up.paused) {
+                if self.backpressure.take().is_some_and(|backpressure| backpressure.paused) {
                     self.member().pause(&self.consumer, false);
                     debug!(component = %self.member().component(), "partitions are resumed");
                 }
                 Ok(())
             }
-            Err(TrySendError::Full(_)) => self.wait_for_room(),
+            Err(TrySendError::Full(_)) => self.wait_for_space(),
             Err(TrySendError::Closed(_)) => Ok(()),
         }
     }
@@ -148,26 +148,28 @@ impl Poller {
         SourceError::Batch { component: self.member().component(), source }
     }
 
-    fn wait_for_room(&mut self) -> Result<(), SourceError> {
-        let held_up = self.held_up.get_or_insert_with(|| HeldUp { since: Instant::now(), paused: false });
-        if held_up.paused {
+    fn wait_for_space(&mut self) -> Result<(), SourceError> {
+        let backpressure =
+            self.backpressure.get_or_insert_with(|| Backpressure { since: Instant::now(), paused: false });
+        if backpressure.paused {
             return self.poll_events();
         }
-        if held_up.since.elapsed() < PATIENCE {
-            // The other side unparks this thread when it has taken a batch.
-            thread::park_timeout(IDLE);
+        if backpressure.since.elapsed() < PAUSE_AFTER {
+            // The source's task unparks this thread when it has taken a batch.
+            thread::park_timeout(POLL_WAIT);
             return Ok(());
         }
-        held_up.paused = true;
-        debug!(component = %self.member().component(), "no room for a second: partitions are paused");
+        backpressure.paused = true;
+        debug!(component = %self.member().component(), "the queue of batches was full for a second: partitions are paused");
         self.member().pause(&self.consumer, true);
         Ok(())
     }
 
-    /// Nothing more is wanted: the member only commits and answers its group.
-    fn rest(&mut self) -> Result<(), SourceError> {
-        self.gathering.clear();
-        let paused = self.held_up.get_or_insert_with(|| HeldUp { since: Instant::now(), paused: false });
+    /// Polls without taking records after the source was stopped: the member only commits, and answers its group.
+    fn drain(&mut self) -> Result<(), SourceError> {
+        self.builder.clear();
+        let paused =
+            self.backpressure.get_or_insert_with(|| Backpressure { since: Instant::now(), paused: false });
         if !paused.paused {
             paused.paused = true;
             self.member().pause(&self.consumer, true);
@@ -175,40 +177,42 @@ impl Poller {
         self.poll_events()
     }
 
-    /// Polls while the partitions are paused. A record that slips through is gathered: it would
-    /// be missing otherwise.
+    /// Polls while the partitions are paused. A record that is returned nevertheless is added to the batch, since it
+    /// would be lost otherwise.
     fn poll_events(&mut self) -> Result<(), SourceError> {
-        let Poller { consumer, gathering, .. } = self;
-        match consumer.poll(HELD_UP) {
-            Some(Ok(message)) => take(gathering, consumer.context(), &message, &mut LastPlace::default()),
-            Some(Err(error)) => judge(consumer, error),
+        let Poller { consumer, builder, .. } = self;
+        match consumer.poll(PAUSED_POLL_WAIT) {
+            Some(Ok(message)) => {
+                add_message(builder, consumer.context(), &message, &mut LastPartition::default())
+            }
+            Some(Err(error)) => handle_error(consumer, error),
             None => Ok(()),
         }
     }
 }
 
-/// The place of the last record's partition: records come in runs.
+/// The partition of the last record. Most records have the same partition as the one before.
 #[derive(Default)]
-struct LastPlace {
-    /// librdkafka's object of the topic, and the partition; only compared, never followed.
+struct LastPartition {
+    /// The address of librdkafka's topic object, which is only compared, and the number of the partition.
     partition: (usize, i32),
-    place: Option<Place>,
+    index: Option<PartitionIndex>,
 }
 
-fn take(
-    gathering: &mut Gathering,
+fn add_message(
+    builder: &mut BatchBuilder,
     member: &Member,
     message: &BorrowedMessage<'_>,
-    last: &mut LastPlace,
+    last: &mut LastPartition,
 ) -> Result<(), SourceError> {
     let partition = (message.topic_ptr() as usize, message.partition());
-    if last.place.is_none() || last.partition != partition {
-        let place = gathering.place(message.topic(), message.partition());
-        *last = LastPlace { partition, place };
+    if last.index.is_none() || last.partition != partition {
+        let index = builder.index(message.topic(), message.partition());
+        *last = LastPartition { partition, index };
     }
-    // A record of a partition that was revoked: whoever owns it now reads it.
-    let Some(place) = last.place else { return Ok(()) };
-    let headers = if gathering.wants_headers() { headers::texts(message.headers()) } else { Vec::new() };
+    // The partition was revoked, and its new owner reads this record.
+    let Some(index) = last.index else { return Ok(()) };
+    let headers = if builder.wants_headers() { headers::texts(message.headers()) } else { Vec::new() };
     let record = Record {
         offset: message.offset(),
         time: message.timestamp().to_millis().unwrap_or(0),
@@ -216,14 +220,14 @@ fn take(
         body: message.payload().unwrap_or_default(),
         headers: &headers,
     };
-    gathering.add(place, record, Instant::now).map_err(|WentBack { partition, offset, position }| {
+    builder.add(index, record, Instant::now).map_err(|WentBack { partition, offset, position }| {
         let (component, partition) = (member.component(), partition.to_string());
         SourceError::WentBack { component, partition, offset, position }
     })
 }
 
-/// What an error from librdkafka means for the source.
-fn judge(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<(), SourceError> {
+/// Decides whether an error of librdkafka stops the source.
+fn handle_error(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<(), SourceError> {
     let member: &Member = consumer.context();
     let component = member.component();
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
@@ -243,21 +247,21 @@ fn judge(consumer: &BaseConsumer<Member>, error: KafkaError) -> Result<(), Sourc
             );
             Ok(())
         }
-        // Told elsewhere, or by a retry of librdkafka's own.
+        // Other errors are reported by callbacks, or librdkafka tries again.
         _ => Ok(()),
     }
 }
 
-/// Finds out which offset the broker does not have.
+/// Finds out which offset the broker no longer has.
 fn offset_gone(consumer: &BaseConsumer<Member>) -> SourceError {
     let member: &Member = consumer.context();
     let (component, group) = (member.component(), member.group());
     let positions = consumer.position();
     for element in positions.iter().flat_map(|list| list.elements()) {
         let (topic, partition) = (element.topic().to_string(), element.partition());
-        // Before its first record, a partition's position is where it began.
+        // Before the first record is read, the position is the start offset.
         let position = element.offset().to_raw().and_then(|offset| u64::try_from(offset).ok());
-        let position = position.or_else(|| member.begun(&topic, partition));
+        let position = position.or_else(|| member.delivered_of(&topic, partition));
         let watermarks = consumer.fetch_watermarks(&topic, partition, PROBE_TIMEOUT);
         if let (Some(position), Ok((low, high))) = (position, watermarks)
             && i64::try_from(position).is_ok_and(|position| position < low || position > high)

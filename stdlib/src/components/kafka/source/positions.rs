@@ -1,8 +1,7 @@
-//! Which offsets are to be committed: the bookkeeping of a group's member.
+//! Keeps track of which offsets of a member's partitions are delivered and committed.
 //!
-//! A member commits only what it owns and only what has been delivered. A partition that was
-//! revoked is forgotten, with everything of it that is under way: it comes again, from what was
-//! committed, at whoever owns the partition then.
+//! A member commits only offsets of partitions that it owns, and only of delivered records. When a partition is revoked,
+//! its undelivered records are forgotten: the next owner reads them again, from the committed offset.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,24 +20,24 @@ impl TopicPartition {
         TopicPartition { topic: topic.into(), number }
     }
 
-    /// Its name in origins. A topic's name has no slash.
+    /// Returns the name of the partition in origins. A topic's name has no slash.
     pub(super) fn partition(&self) -> Partition {
         Partition::new(format!("{}/{}", self.topic, self.number))
     }
 }
 
-/// Where reading a partition begins.
+/// The offset at which reading a partition starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Beginning {
+pub(super) struct StartOffset {
     pub(super) partition: TopicPartition,
     /// The first offset to read.
     pub(super) offset: u64,
-    /// Whether the group has committed it as it would be committed now; if not, it has to, so that the next start
-    /// does not choose again.
+    /// Whether the group has committed this offset with the present metadata. If not, it is committed at once, so that
+    /// the next start does not choose again.
     pub(super) committed: bool,
-    /// How many partitions its topic had when the group began, where that matters: it goes along with every commit.
+    /// How many partitions its topic had when the group started, for the metadata of every commit; only with `newest`.
     pub(super) partitions_at_start: Option<i32>,
-    /// The durable channels behind are known to have everything before it.
+    /// Whether the durable channels behind are known to have all records before this offset.
     pub(super) stored: bool,
 }
 
@@ -48,11 +47,11 @@ pub(super) struct Commit {
     pub(super) partition: TopicPartition,
     pub(super) offset: u64,
     pub(super) partitions_at_start: Option<i32>,
-    /// The durable channels behind have everything before it: they are named.
+    /// Whether the durable channels behind have all records before this offset. Then the metadata names the channels.
     pub(super) stored: bool,
 }
 
-/// What a member owns, and how far it is delivered and committed.
+/// The partitions that a member owns, and how far each is delivered and committed.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
     owned: HashMap<Partition, Owned>,
@@ -61,49 +60,49 @@ pub(super) struct Positions {
 #[derive(Debug)]
 struct Owned {
     partition: TopicPartition,
-    begun: u64,
+    started_at: u64,
     delivered: u64,
-    /// What the broker is known to have; nothing where the group had nothing.
+    /// The offset that the broker has confirmed; `None` if the group has no commit.
     committed: Option<u64>,
-    /// What was last sent to the broker.
+    /// The offset that was last sent to the broker.
     requested: Option<u64>,
     partitions_at_start: Option<i32>,
-    /// The channels have everything before the beginning.
+    /// Whether the channels have all records before `started_at`.
     stored: bool,
 }
 
 impl Positions {
-    /// Owns a partition from now on.
-    pub(super) fn assign(&mut self, beginning: &Beginning) {
-        let committed = beginning.committed.then_some(beginning.offset);
+    /// Adds a partition that the member owns now.
+    pub(super) fn assign(&mut self, start: &StartOffset) {
+        let committed = start.committed.then_some(start.offset);
         let owned = Owned {
-            partition: beginning.partition.clone(),
-            begun: beginning.offset,
-            delivered: beginning.offset,
+            partition: start.partition.clone(),
+            started_at: start.offset,
+            delivered: start.offset,
             committed,
             requested: committed,
-            partitions_at_start: beginning.partitions_at_start,
-            stored: beginning.stored,
+            partitions_at_start: start.partitions_at_start,
+            stored: start.stored,
         };
-        self.owned.insert(beginning.partition.partition(), owned);
+        self.owned.insert(start.partition.partition(), owned);
     }
 
-    /// Owns a partition no more.
+    /// Removes a partition that the member no longer owns.
     pub(super) fn revoke(&mut self, partition: &TopicPartition) {
         self.owned.remove(&partition.partition());
     }
 
-    /// Everything of a partition before `through` has been delivered.
+    /// Notes that all records of a partition before offset `through` are delivered.
     ///
-    /// What was under way when a partition was revoked may be told after it came back. It is as
-    /// true then as before, so it counts, unless the partition began further on.
+    /// Records that were in channels when the partition was revoked may be reported after it was assigned again. Their
+    /// delivery counts, unless the partition started at a later offset.
     pub(super) fn delivered(&mut self, partition: &Partition, through: u64) {
         if let Some(owned) = self.owned.get_mut(partition) {
             owned.delivered = owned.delivered.max(through);
         }
     }
 
-    /// What is delivered and not yet sent to the broker; it counts as sent from now on.
+    /// Returns the delivered offsets that were not sent to the broker yet, and marks them as sent.
     pub(super) fn take_due(&mut self) -> Vec<Commit> {
         let due = self.owned.values_mut().filter(|owned| owned.requested != Some(owned.delivered));
         due.map(|owned| {
@@ -113,23 +112,23 @@ impl Positions {
         .collect()
     }
 
-    /// What is delivered of these partitions and not confirmed by the broker.
+    /// Returns the delivered offsets of these partitions that the broker has not confirmed.
     pub(super) fn unconfirmed(&self, partitions: &[TopicPartition]) -> Vec<Commit> {
         let owned = partitions.iter().filter_map(|partition| self.owned.get(&partition.partition()));
         owned.filter(|owned| owned.committed != Some(owned.delivered)).map(Owned::commit).collect()
     }
 
-    /// Before which offset everything of a partition is delivered, if it is owned.
+    /// Returns the offset before which all records of a partition are delivered, if the member owns it.
     pub(super) fn delivered_of(&self, partition: &TopicPartition) -> Option<u64> {
         self.owned.get(&partition.partition()).map(|owned| owned.delivered)
     }
 
-    /// The partitions that are owned.
+    /// Returns the partitions that the member owns.
     pub(super) fn partitions(&self) -> Vec<TopicPartition> {
         self.owned.values().map(|owned| owned.partition.clone()).collect()
     }
 
-    /// The broker has confirmed these.
+    /// Notes that the broker has confirmed these commits.
     pub(super) fn committed(&mut self, commits: &[Commit]) {
         for commit in commits {
             if let Some(owned) = self.owned.get_mut(&commit.partition.partition()) {
@@ -138,7 +137,7 @@ impl Positions {
         }
     }
 
-    /// Something that was sent did not arrive: all that is not confirmed is due again.
+    /// Notes that a commit has failed: all offsets that are not confirmed are to be sent again.
     pub(super) fn retry(&mut self) {
         self.owned.values_mut().for_each(|owned| owned.requested = owned.committed);
     }
@@ -150,7 +149,7 @@ impl Owned {
             partition: self.partition.clone(),
             offset: self.delivered,
             partitions_at_start: self.partitions_at_start,
-            stored: self.stored || self.delivered > self.begun,
+            stored: self.stored || self.delivered > self.started_at,
         }
     }
 }
@@ -163,8 +162,8 @@ mod tests {
         TopicPartition::new("logs", number)
     }
 
-    fn begin(number: i32, offset: u64, committed: bool) -> Beginning {
-        Beginning {
+    fn begin(number: i32, offset: u64, committed: bool) -> StartOffset {
+        StartOffset {
             partition: partition(number),
             offset,
             committed,
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_delivered_is_due_once() {
+    fn a_delivered_offset_is_due_once() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 10, true));
         positions.assign(&begin(1, 0, true));
@@ -197,18 +196,18 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_that_the_group_did_not_have_is_committed() {
+    fn a_start_offset_that_the_group_has_not_committed_is_committed() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 700, false));
         let due = positions.take_due();
-        assert!(!due[0].stored, "no channel has what is before it");
+        assert!(!due[0].stored, "no channel has the records before it");
         assert_eq!(offsets(due), [(0, 700)]);
         delivered(&mut positions, 0, 701);
         assert!(positions.take_due()[0].stored);
     }
 
     #[test]
-    fn a_commit_that_did_not_arrive_is_due_again() {
+    fn a_failed_commit_is_due_again() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 0, true));
         delivered(&mut positions, 0, 5);
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_came_back_never_moves_backwards() {
+    fn a_partition_that_is_assigned_again_never_moves_backwards() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 0, true));
         positions.revoke(&partition(0));
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_commit_is_repeated_when_the_partition_goes() {
+    fn an_unconfirmed_commit_is_repeated_when_the_partition_is_revoked() {
         let mut positions = Positions::default();
         positions.assign(&begin(0, 0, true));
         delivered(&mut positions, 0, 5);

@@ -15,23 +15,23 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn begin(topic: &str, number: i32, offset: u64) -> Beginning {
+fn begin(topic: &str, number: i32, offset: u64) -> StartOffset {
     let partition = TopicPartition::new(topic, number);
-    Beginning { partition, offset, committed: true, partitions_at_start: None, stored: false }
+    StartOffset { partition, offset, committed: true, partitions_at_start: None, stored: false }
 }
 
-fn gathering(batch: usize, beginnings: &[Beginning]) -> Gathering {
-    let mut gathering = Gathering::new(schema(), batch, Duration::from_millis(50)).unwrap();
-    beginnings.iter().for_each(|beginning| gathering.assign(beginning));
-    gathering
+fn builder(batch: usize, beginnings: &[StartOffset]) -> BatchBuilder {
+    let mut builder = BatchBuilder::new(schema(), batch, Duration::from_millis(50)).unwrap();
+    beginnings.iter().for_each(|start| builder.assign(start));
+    builder
 }
 
-fn add(gathering: &mut Gathering, topic: &str, number: i32, offset: i64) -> Result<(), WentBack> {
+fn add(builder: &mut BatchBuilder, topic: &str, number: i32, offset: i64) -> Result<(), WentBack> {
     let body = format!("the body of record {offset} in {topic}");
     let record =
         Record { offset, time: 1_700_000_000_000 + offset, key: None, body: body.as_bytes(), headers: &[] };
-    let place = gathering.place(topic, number).unwrap();
-    gathering.add(place, record, Instant::now)
+    let index = builder.index(topic, number).unwrap();
+    builder.add(index, record, Instant::now)
 }
 
 fn intervals(batch: &Batch) -> Vec<(String, u64, u64)> {
@@ -48,23 +48,23 @@ fn bodies(batch: &Batch) -> Vec<String> {
 }
 
 #[test]
-fn intervals_close_over_the_gaps_that_transactions_leave() {
-    let mut gathering = gathering(10, &[begin("logs", 3, 100)]);
-    add(&mut gathering, "logs", 3, 102).unwrap();
-    add(&mut gathering, "logs", 3, 103).unwrap();
-    let batch = gathering.take().unwrap().unwrap();
+fn intervals_cover_the_gaps_that_transactions_leave() {
+    let mut builder = builder(10, &[begin("logs", 3, 100)]);
+    add(&mut builder, "logs", 3, 102).unwrap();
+    add(&mut builder, "logs", 3, 103).unwrap();
+    let batch = builder.take().unwrap().unwrap();
     assert_eq!(intervals(&batch), [("logs/3".to_string(), 100, 104)]);
-    add(&mut gathering, "logs", 3, 110).unwrap();
-    let batch = gathering.take().unwrap().unwrap();
+    add(&mut builder, "logs", 3, 110).unwrap();
+    let batch = builder.take().unwrap().unwrap();
     assert_eq!(intervals(&batch), [("logs/3".to_string(), 104, 111)]);
 }
 
 #[test]
-fn one_topic_and_partition_are_constants() {
-    let mut gathering = gathering(10, &[begin("logs", 3, 0)]);
-    add(&mut gathering, "logs", 3, 0).unwrap();
-    add(&mut gathering, "logs", 3, 1).unwrap();
-    let batch = gathering.take().unwrap().unwrap();
+fn a_single_topic_and_partition_are_constant_columns() {
+    let mut builder = builder(10, &[begin("logs", 3, 0)]);
+    add(&mut builder, "logs", 3, 0).unwrap();
+    add(&mut builder, "logs", 3, 1).unwrap();
+    let batch = builder.take().unwrap().unwrap();
     assert!(matches!(batch.column("@topic"), Some(Column::Constant(_))));
     assert!(matches!(batch.column("@partition"), Some(Column::Constant(_))));
     let times = batch.column("@timestamp").unwrap().values();
@@ -77,11 +77,11 @@ fn one_topic_and_partition_are_constants() {
 #[test]
 fn several_topics_share_a_batch() {
     let long = "a-topic-with-a-name-of-more-than-twelve-bytes";
-    let mut gathering = gathering(10, &[begin("logs", 0, 0), begin(long, 1, 7)]);
-    add(&mut gathering, "logs", 0, 0).unwrap();
-    add(&mut gathering, long, 1, 7).unwrap();
-    add(&mut gathering, "logs", 0, 1).unwrap();
-    let batch = gathering.take().unwrap().unwrap();
+    let mut builder = builder(10, &[begin("logs", 0, 0), begin(long, 1, 7)]);
+    add(&mut builder, "logs", 0, 0).unwrap();
+    add(&mut builder, long, 1, 7).unwrap();
+    add(&mut builder, "logs", 0, 1).unwrap();
+    let batch = builder.take().unwrap().unwrap();
     let (topics, _) = batch.column("@topic").unwrap().datum().get();
     let topics: Vec<_> = topics.as_string_view().iter().flatten().collect();
     assert_eq!(topics, ["logs", long, "logs"]);
@@ -92,77 +92,77 @@ fn several_topics_share_a_batch() {
 
 #[test]
 fn records_of_a_revoked_partition_are_left_out() {
-    let mut gathering = gathering(10, &[begin("logs", 0, 0), begin("logs", 1, 50)]);
-    add(&mut gathering, "logs", 0, 0).unwrap();
-    add(&mut gathering, "logs", 1, 50).unwrap();
-    add(&mut gathering, "logs", 0, 1).unwrap();
-    gathering.revoke(&TopicPartition::new("logs", 0));
-    assert_eq!(gathering.place("logs", 0), None);
-    add(&mut gathering, "logs", 1, 51).unwrap();
-    // It comes back into the same batch, from where the other member has left it.
-    gathering.assign(&begin("logs", 0, 1));
-    add(&mut gathering, "logs", 0, 1).unwrap();
-    let batch = gathering.take().unwrap().unwrap();
+    let mut builder = builder(10, &[begin("logs", 0, 0), begin("logs", 1, 50)]);
+    add(&mut builder, "logs", 0, 0).unwrap();
+    add(&mut builder, "logs", 1, 50).unwrap();
+    add(&mut builder, "logs", 0, 1).unwrap();
+    builder.revoke(&TopicPartition::new("logs", 0));
+    assert_eq!(builder.index("logs", 0), None);
+    add(&mut builder, "logs", 1, 51).unwrap();
+    // The partition is assigned again while the batch is built, from the offset that the other member has reached.
+    builder.assign(&begin("logs", 0, 1));
+    add(&mut builder, "logs", 0, 1).unwrap();
+    let batch = builder.take().unwrap().unwrap();
     assert_eq!(batch.rows(), 3);
     assert_eq!(intervals(&batch), [("logs/0".to_string(), 1, 2), ("logs/1".to_string(), 50, 52)]);
 }
 
 #[test]
-fn a_batch_of_nothing_but_revoked_partitions_is_none() {
-    let mut gathering = gathering(10, &[begin("logs", 0, 0)]);
-    add(&mut gathering, "logs", 0, 0).unwrap();
-    gathering.revoke(&TopicPartition::new("logs", 0));
-    assert!(gathering.take().unwrap().is_none());
-    gathering.assign(&begin("logs", 0, 0));
-    add(&mut gathering, "logs", 0, 0).unwrap();
-    assert_eq!(gathering.take().unwrap().unwrap().rows(), 1);
+fn a_batch_with_only_revoked_partitions_is_empty() {
+    let mut builder = builder(10, &[begin("logs", 0, 0)]);
+    add(&mut builder, "logs", 0, 0).unwrap();
+    builder.revoke(&TopicPartition::new("logs", 0));
+    assert!(builder.take().unwrap().is_none());
+    builder.assign(&begin("logs", 0, 0));
+    add(&mut builder, "logs", 0, 0).unwrap();
+    assert_eq!(builder.take().unwrap().unwrap().rows(), 1);
 }
 
 #[test]
 fn an_offset_that_goes_backwards_is_an_error() {
-    let mut gathering = gathering(10, &[begin("logs", 0, 5)]);
-    add(&mut gathering, "logs", 0, 5).unwrap();
-    let error = add(&mut gathering, "logs", 0, 5).unwrap_err();
+    let mut builder = builder(10, &[begin("logs", 0, 5)]);
+    add(&mut builder, "logs", 0, 5).unwrap();
+    let error = add(&mut builder, "logs", 0, 5).unwrap_err();
     assert_eq!(error, WentBack { partition: Partition::new("logs/0"), offset: 5, position: 6 });
 }
 
 #[test]
 fn a_batch_is_full_by_rows_or_bytes_and_due_by_time() {
-    let mut gathering = gathering(2, &[begin("logs", 0, 0)]);
+    let mut builder = builder(2, &[begin("logs", 0, 0)]);
     let now = Instant::now();
-    assert_eq!(gathering.remaining(now), None);
-    add(&mut gathering, "logs", 0, 0).unwrap();
-    assert!(gathering.remaining(now).unwrap() > Duration::ZERO);
-    assert_eq!(gathering.remaining(now + Duration::from_secs(1)), Some(Duration::ZERO));
-    add(&mut gathering, "logs", 0, 1).unwrap();
-    assert_eq!(gathering.remaining(now), Some(Duration::ZERO));
-    gathering.take().unwrap();
-    let place = gathering.place("logs", 0).unwrap();
+    assert_eq!(builder.remaining(now), None);
+    add(&mut builder, "logs", 0, 0).unwrap();
+    assert!(builder.remaining(now).unwrap() > Duration::ZERO);
+    assert_eq!(builder.remaining(now + Duration::from_secs(1)), Some(Duration::ZERO));
+    add(&mut builder, "logs", 0, 1).unwrap();
+    assert_eq!(builder.remaining(now), Some(Duration::ZERO));
+    builder.take().unwrap();
+    let index = builder.index("logs", 0).unwrap();
     let large = Record { offset: 2, time: 0, key: Some(b"k"), body: &vec![7; BATCH_BYTES_MAX], headers: &[] };
-    gathering.add(place, large, Instant::now).unwrap();
-    assert!(gathering.is_full());
-    let batch = gathering.take().unwrap().unwrap();
+    builder.add(index, large, Instant::now).unwrap();
+    assert!(builder.is_full());
+    let batch = builder.take().unwrap().unwrap();
     assert_eq!(batch.column("@key").unwrap().values().as_binary_view().value(0), b"k");
 }
 
 #[test]
-fn what_is_thrown_away_leaves_the_next_batch_alone() {
-    let mut gathering = gathering(10, &[begin("logs", 0, 0)]);
-    add(&mut gathering, "logs", 0, 0).unwrap();
-    gathering.clear();
-    assert!(gathering.take().unwrap().is_none());
-    add(&mut gathering, "logs", 0, 1).unwrap();
-    assert_eq!(bodies(&gathering.take().unwrap().unwrap()), ["the body of record 1 in logs"]);
+fn discarded_records_are_not_in_the_next_batch() {
+    let mut builder = builder(10, &[begin("logs", 0, 0)]);
+    add(&mut builder, "logs", 0, 0).unwrap();
+    builder.clear();
+    assert!(builder.take().unwrap().is_none());
+    add(&mut builder, "logs", 0, 1).unwrap();
+    assert_eq!(bodies(&builder.take().unwrap().unwrap()), ["the body of record 1 in logs"]);
 }
 
 #[test]
 fn an_unknown_column_is_refused() {
     let schema = Arc::new(Schema::new(vec![Field::new("@host", DataType::Utf8View, false)]));
-    assert_eq!(Gathering::new(schema, 1, Duration::ZERO).err(), Some("@host".to_string()));
+    assert_eq!(BatchBuilder::new(schema, 1, Duration::ZERO).err(), Some("@host".to_string()));
 }
 
 #[test]
-fn headers_are_a_map_with_the_last_of_one_name() {
+fn headers_are_a_map_with_the_last_value_of_each_name() {
     let text = |name| Field::new(name, DataType::Utf8View, false);
     let entries = DataType::Struct(vec![text("key"), text("value")].into());
     let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
@@ -170,17 +170,17 @@ fn headers_are_a_map_with_the_last_of_one_name() {
         Field::new("body", DataType::BinaryView, false),
         Field::new("headers", map, false),
     ]));
-    let mut gathering = Gathering::new(schema, 10, Duration::from_millis(50)).unwrap();
-    gathering.assign(&begin("logs", 0, 0));
-    assert!(gathering.wants_headers());
+    let mut builder = BatchBuilder::new(schema, 10, Duration::from_millis(50)).unwrap();
+    builder.assign(&begin("logs", 0, 0));
+    assert!(builder.wants_headers());
     let rows: [&[(&str, &str)]; 3] = [&[("a", "1"), ("b", "2"), ("a", "3")], &[], &[("c", "4")]];
     for _again in 0..2 {
-        gathering.assign(&begin("logs", 0, 0));
+        builder.assign(&begin("logs", 0, 0));
         for (offset, headers) in rows.iter().enumerate() {
             let record = Record { offset: offset as i64, time: 0, key: None, body: b"body", headers };
-            gathering.add(gathering.place("logs", 0).unwrap(), record, Instant::now).unwrap();
+            builder.add(builder.index("logs", 0).unwrap(), record, Instant::now).unwrap();
         }
-        let batch = gathering.take().unwrap().unwrap();
+        let batch = builder.take().unwrap().unwrap();
         let maps = batch.column("headers").unwrap().values();
         let maps = maps.as_map();
         let names: Vec<_> = maps.keys().as_string_view().iter().flatten().collect();
@@ -193,5 +193,5 @@ fn headers_are_a_map_with_the_last_of_one_name() {
 #[test]
 fn headers_of_another_type_are_refused() {
     let schema = Arc::new(Schema::new(vec![Field::new("headers", DataType::Utf8View, false)]));
-    assert_eq!(Gathering::new(schema, 10, Duration::ZERO).err(), Some("headers".to_string()));
+    assert_eq!(BatchBuilder::new(schema, 10, Duration::ZERO).err(), Some("headers".to_string()));
 }

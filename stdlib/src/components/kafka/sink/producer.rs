@@ -1,4 +1,4 @@
-//! The producer: its polling thread, the delivery reports, and what they mean for the batches.
+//! The producer, its polling thread, and the acknowledgement of batches by delivery reports.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,48 +14,48 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use weir_runtime::Acknowledgement;
 
-use super::error::{Naming, SinkError};
+use super::error::{ErrorContext, SinkError};
 use super::records::Records;
 use crate::components::kafka::connection::Connection;
 
-/// How long the thread polls before it looks after other things.
-const POLL: Duration = Duration::from_millis(100);
+/// The longest time of one poll.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long the producer may take to give up what it holds.
+/// How long the sink waits for the producer to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the delivery reports of one producer have said.
-pub(super) struct Reports {
+/// The state that the delivery reports of one producer update.
+pub(super) struct DeliveryReports {
     connection: Connection,
-    naming: Naming,
-    /// Batches with records that are not all reported.
+    context: ErrorContext,
+    /// The number of batches with records that are not reported yet.
     unsettled: AtomicUsize,
     failure: Mutex<Option<SinkError>>,
-    /// There is a failure, or all batches are settled.
+    /// Notified when there is a failure, or when all batches are settled.
     changed: Notify,
 }
 
-/// A batch on its way: every record that is with the producer holds a share of it, and when the
-/// last report has come, the batch is acknowledged or, if anything failed, given back.
-pub(super) struct Shipment {
-    reports: Arc<Reports>,
+/// A batch whose records are with the producer. Each record holds a reference to it. When the last record is reported,
+/// the batch is acknowledged, or returned to the channel if a record has failed.
+pub(super) struct PendingBatch {
+    reports: Arc<DeliveryReports>,
     acknowledgement: Option<Acknowledgement>,
-    /// All records are with the producer: the last report settles it.
-    loaded: AtomicBool,
+    /// Whether the producer has all records, so that the last report settles the batch.
+    all_enqueued: AtomicBool,
     failed: AtomicBool,
 }
 
-impl Shipment {
-    /// All its records are with the producer.
-    pub(super) fn loaded(&self) {
-        self.loaded.store(true, Ordering::Relaxed);
+impl PendingBatch {
+    /// Notes that the producer has all records of the batch.
+    pub(super) fn all_enqueued(&self) {
+        self.all_enqueued.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Shipment {
+impl Drop for PendingBatch {
     fn drop(&mut self) {
-        // `Arc` orders what the others did to it before this.
-        let arrived = *self.loaded.get_mut() && !*self.failed.get_mut();
+        // The reference count of `Arc` orders the stores of other threads before this.
+        let arrived = *self.all_enqueued.get_mut() && !*self.failed.get_mut();
         if let Some(acknowledgement) = self.acknowledgement.take().filter(|_| arrived) {
             acknowledgement.done();
         }
@@ -65,24 +65,24 @@ impl Drop for Shipment {
     }
 }
 
-impl Reports {
-    pub(super) fn new(connection: Connection, naming: Naming) -> Arc<Reports> {
-        Arc::new(Reports {
+impl DeliveryReports {
+    pub(super) fn new(connection: Connection, context: ErrorContext) -> Arc<DeliveryReports> {
+        Arc::new(DeliveryReports {
             connection,
-            naming,
+            context,
             unsettled: AtomicUsize::new(0),
             failure: Mutex::default(),
             changed: Notify::new(),
         })
     }
 
-    /// Begins to send a batch.
-    pub(super) fn begin(self: &Arc<Self>, acknowledgement: Acknowledgement) -> Arc<Shipment> {
+    /// Adds a batch whose records are to be sent.
+    pub(super) fn track(self: &Arc<Self>, acknowledgement: Acknowledgement) -> Arc<PendingBatch> {
         self.unsettled.fetch_add(1, Ordering::AcqRel);
-        Arc::new(Shipment {
+        Arc::new(PendingBatch {
             reports: self.clone(),
             acknowledgement: Some(acknowledgement),
-            loaded: AtomicBool::new(false),
+            all_enqueued: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         })
     }
@@ -96,7 +96,7 @@ impl Reports {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Completes when a record has failed.
+    /// Waits until a record has failed, and returns its error.
     pub(super) async fn failure(&self) -> SinkError {
         loop {
             let changed = self.changed.notified();
@@ -107,11 +107,11 @@ impl Reports {
         }
     }
 
-    /// Completes when all batches have arrived, or a record has failed.
+    /// Waits until all batches are settled or a record has failed.
     pub(super) async fn settled(&self) -> Result<(), SinkError> {
         loop {
             let changed = self.changed.notified();
-            // The failure is written before its batch is settled.
+            // A failure is stored before its batch is settled, so the count is read first.
             let unsettled = self.unsettled.load(Ordering::Acquire);
             if let Some(error) = self.take_failure() {
                 return Err(error);
@@ -124,8 +124,8 @@ impl Reports {
     }
 }
 
-/// What librdkafka calls on the polling thread.
-pub(super) struct Callbacks(Arc<Reports>);
+/// The callbacks that librdkafka calls on the polling thread.
+pub(super) struct Callbacks(Arc<DeliveryReports>);
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -139,79 +139,82 @@ impl ClientContext for Callbacks {
 }
 
 impl ProducerContext for Callbacks {
-    type DeliveryOpaque = Arc<Shipment>;
+    type DeliveryOpaque = Arc<PendingBatch>;
 
-    fn delivery(&self, report: &DeliveryResult<'_>, shipment: Arc<Shipment>) {
-        let Err((error, message)) = report else { return self.0.connection.alive() };
-        shipment.failed.store(true, Ordering::Relaxed);
+    fn delivery(&self, report: &DeliveryResult<'_>, pending: Arc<PendingBatch>) {
+        let Err((error, message)) = report else { return self.0.connection.answered() };
+        pending.failed.store(true, Ordering::Relaxed);
         let code = error.rdkafka_error_code();
-        // The producer is being given up: whoever did that knows why.
+        // These codes mean that the producer is being dropped, which has another cause.
         if !matches!(code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)) {
             use rdkafka::Message;
             let bytes = message.payload_len() + message.key_len();
-            self.0.fail(self.0.naming.record(error.clone(), message.topic(), bytes));
+            self.0.fail(self.0.context.record(error.clone(), message.topic(), bytes));
         }
     }
 }
 
-/// How far the rows of a batch were taken by the producer.
-pub(super) enum Loaded {
-    /// Up to this row.
-    Through(usize),
-    /// Up to this row; then there was no room.
+/// How many rows of a batch the producer has taken.
+pub(super) enum Enqueued {
+    /// All requested rows, which end before this one.
+    All(usize),
+    /// The rows before this one; then the queue was full.
     Full(usize),
 }
 
-/// A producer and its polling thread. Dropping it gives up what is not reported.
-pub(super) struct Shipping {
-    reports: Arc<Reports>,
+/// A producer and its polling thread. Dropping it gives up the records that are not reported.
+pub(super) struct ProducerHandle {
+    reports: Arc<DeliveryReports>,
     producer: Option<Arc<BaseProducer<Callbacks>>>,
     ending: Arc<AtomicBool>,
     ended: oneshot::Receiver<()>,
 }
 
-impl Shipping {
-    pub(super) fn start(config: &ClientConfig, reports: Arc<Reports>) -> Result<Shipping, SinkError> {
-        let component = reports.naming.component.clone();
+impl ProducerHandle {
+    pub(super) fn start(
+        config: &ClientConfig,
+        reports: Arc<DeliveryReports>,
+    ) -> Result<ProducerHandle, SinkError> {
+        let component = reports.context.component.clone();
         let no_client = |error| SinkError::Client { component: component.clone(), source: Box::new(error) };
         let producer: BaseProducer<Callbacks> =
             config.create_with_context(Callbacks(reports.clone())).map_err(no_client)?;
         let producer = Arc::new(producer);
         let ending = Arc::new(AtomicBool::new(false));
-        let (tell_end, ended) = oneshot::channel();
+        let (end_sender, ended) = oneshot::channel();
         let poll = {
             let (producer, ending) = (producer.clone(), ending.clone());
             move || {
                 poll_until(&producer, &ending);
-                // The last one to hold the producer: dropping it blocks for a while.
+                // This is the last reference to the producer. Dropping it blocks for a while.
                 drop(producer);
-                let _nobody_waits = tell_end.send(());
+                let _nobody_waits = end_sender.send(());
             }
         };
         let thread = thread::Builder::new().name(format!("kafka {component}"));
         thread.spawn(poll).map_err(|source| SinkError::Thread { component, source })?;
-        Ok(Shipping { reports, producer: Some(producer), ending, ended })
+        Ok(ProducerHandle { reports, producer: Some(producer), ending, ended })
     }
 
-    pub(super) fn reports(&self) -> &Arc<Reports> {
+    pub(super) fn reports(&self) -> &Arc<DeliveryReports> {
         &self.reports
     }
 
-    /// Hands the records of `rows` to the producer, until it has no room. Never blocks.
-    pub(super) fn load(
+    /// Passes the records of `rows` to the producer until its queue is full. Never blocks.
+    pub(super) fn enqueue(
         &self,
         records: &mut Records<'_>,
         rows: std::ops::Range<usize>,
-        shipment: &Arc<Shipment>,
-    ) -> Result<Loaded, SinkError> {
-        let Some(producer) = &self.producer else { return Ok(Loaded::Full(rows.start)) };
-        let naming = &self.reports.naming;
+        pending: &Arc<PendingBatch>,
+    ) -> Result<Enqueued, SinkError> {
+        let Some(producer) = &self.producer else { return Ok(Enqueued::Full(rows.start)) };
+        let context = &self.reports.context;
         for row in rows.clone() {
             let record = records.record(row);
             let bytes = record.body.len() + record.key.map_or(0, str::len);
             let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
-            if bytes as u64 > naming.limit {
-                return Err(naming.record(too_large, record.topic, bytes));
+            if bytes as u64 > context.limit {
+                return Err(context.record(too_large, record.topic, bytes));
             }
             let send = BaseRecord {
                 topic: record.topic,
@@ -220,41 +223,41 @@ impl Shipping {
                 key: record.key,
                 timestamp: record.time,
                 headers: None,
-                delivery_opaque: shipment.clone(),
+                delivery_opaque: pending.clone(),
             };
             match producer.send(send) {
                 Ok(()) => {}
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    return Ok(Loaded::Full(row));
+                    return Ok(Enqueued::Full(row));
                 }
-                Err((error, _)) => return Err(naming.record(error, record.topic, bytes)),
+                Err((error, _)) => return Err(context.record(error, record.topic, bytes)),
             }
         }
-        Ok(Loaded::Through(rows.end))
+        Ok(Enqueued::All(rows.end))
     }
 
-    /// Gives up the producer and what it has not written, and waits until it is gone.
+    /// Drops the producer and the records that it has not written, and waits until it has ended.
     pub(super) async fn end(mut self) {
-        self.let_go();
-        // If it takes longer, it goes on without anybody waiting.
+        self.stop_polling();
+        // After the timeout, the thread goes on alone.
         let _longer = timeout(END_TIMEOUT, &mut self.ended).await;
     }
 
-    fn let_go(&mut self) {
+    fn stop_polling(&mut self) {
         self.producer = None;
         self.ending.store(true, Ordering::Release);
     }
 }
 
-impl Drop for Shipping {
+impl Drop for ProducerHandle {
     fn drop(&mut self) {
-        self.let_go();
+        self.stop_polling();
     }
 }
 
 fn poll_until(producer: &BaseProducer<Callbacks>, ending: &AtomicBool) {
     while !ending.load(Ordering::Acquire) {
-        producer.poll(POLL);
+        producer.poll(POLL_TIMEOUT);
         let probe = |timeout| producer.client().fetch_metadata(None, timeout).is_ok();
         producer.context().0.connection.tick(probe);
     }

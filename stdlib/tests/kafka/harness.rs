@@ -1,4 +1,4 @@
-//! What the tests share: topics, records put there by librdkafka itself, and running components.
+//! The harness of the tests: topics, records that librdkafka itself writes, and running sources.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::Command;
@@ -26,26 +26,26 @@ use weir_runtime::{Context, Failure, SystemClock};
 /// The tool that runs the servers.
 pub(crate) const SERVICES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/services/services");
 
-/// How long anything may take that is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest time that a test waits for an event.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The broker is shared by all tests but the one that stops it.
+/// Locked for reading by tests that share the broker, and for writing by the test that stops it.
 static BROKER: RwLock<()> = RwLock::const_new(());
 
 pub(crate) enum Broker {
-    Shared { _turn: RwLockReadGuard<'static, ()> },
-    Alone { _turn: RwLockWriteGuard<'static, ()> },
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Broker {
     pub(crate) async fn shared() -> Broker {
         log();
-        Broker::Shared { _turn: BROKER.read().await }
+        Broker::Shared { _guard: BROKER.read().await }
     }
 
     pub(crate) async fn alone() -> Broker {
         log();
-        Broker::Alone { _turn: BROKER.write().await }
+        Broker::Alone { _guard: BROKER.write().await }
     }
 }
 
@@ -55,13 +55,13 @@ fn log() {
         tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
-/// The broker's address: from `KAFKA_BOOTSTRAP`, or from the servers in `WEIR_SERVICES_DIR`.
+/// Returns the broker's address: from `KAFKA_BOOTSTRAP`, or from the servers in `WEIR_SERVICES_DIR`.
 pub(crate) fn bootstrap() -> String {
     static ADDRESS: OnceLock<String> = OnceLock::new();
-    ADDRESS.get_or_init(|| std::env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| started())).clone()
+    ADDRESS.get_or_init(|| std::env::var("KAFKA_BOOTSTRAP").unwrap_or_else(|_| address_of_services())).clone()
 }
 
-fn started() -> String {
+fn address_of_services() -> String {
     assert!(
         std::env::var_os("WEIR_SERVICES_DIR").is_some(),
         "these tests need a Kafka broker: set KAFKA_BOOTSTRAP to its address, or run them through tests/run"
@@ -73,7 +73,7 @@ fn started() -> String {
     address.unwrap_or_else(|| panic!("{}", why())).to_string()
 }
 
-/// A name that no other run has used.
+/// Makes a name that no other run uses.
 pub(crate) fn unique(name: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -89,29 +89,29 @@ pub(crate) async fn create_topic(name: &str, partitions: i32, settings: &[(&str,
     for (key, value) in settings {
         topic = topic.set(key, value);
     }
-    let made = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
-    made[0].as_ref().unwrap();
+    let results = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    results[0].as_ref().unwrap();
 }
 
 pub(crate) async fn add_partitions(topic: &str, count: usize) {
     let more = NewPartitions::new(topic, count);
-    let made = admin().create_partitions([&more], &AdminOptions::new()).await.unwrap();
-    made[0].as_ref().unwrap();
+    let results = admin().create_partitions([&more], &AdminOptions::new()).await.unwrap();
+    results[0].as_ref().unwrap();
 }
 
-/// A topic of its own with so many partitions.
+/// Creates a topic with a unique name, and returns the name.
 pub(crate) async fn topic(name: &str, partitions: i32) -> String {
     let name = unique(name);
     create_topic(&name, partitions, &[]).await;
     name
 }
 
-/// The body of the record with this number.
+/// Returns the body of the record with this number.
 pub(crate) fn body(number: usize) -> String {
     format!("record {number:>9} of a test that wants to have every one of them back, once or more")
 }
 
-/// Writes records, spread over the partitions, and waits until they are there.
+/// Writes records, distributed over the partitions, and waits until they are written.
 pub(crate) async fn produce(topic: &str, partitions: i32, numbers: std::ops::Range<usize>) {
     let topic = topic.to_string();
     let write = move || {
@@ -126,12 +126,12 @@ pub(crate) async fn produce(topic: &str, partitions: i32, numbers: std::ops::Ran
                 .payload(&body);
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
-        producer.flush(PATIENCE).unwrap();
+        producer.flush(TIMEOUT).unwrap();
     };
     tokio::task::spawn_blocking(write).await.unwrap();
 }
 
-/// What a group has committed, by partition.
+/// Returns the offsets that a group has committed, by partition.
 pub(crate) async fn committed(group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
     let (group, topic) = (group.to_string(), topic.to_string());
     let ask = move || {
@@ -140,7 +140,7 @@ pub(crate) async fn committed(group: &str, topic: &str, partitions: i32) -> Vec<
         let consumer: BaseConsumer = config.create().unwrap();
         let mut list = TopicPartitionList::new();
         list.add_partition_range(&topic, 0, partitions - 1);
-        let found = consumer.committed_offsets(list, PATIENCE).unwrap();
+        let found = consumer.committed_offsets(list, TIMEOUT).unwrap();
         let offsets = found.elements().into_iter().map(|element| match element.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -150,7 +150,7 @@ pub(crate) async fn committed(group: &str, topic: &str, partitions: i32) -> Vec<
     tokio::task::spawn_blocking(ask).await.unwrap()
 }
 
-/// Commits for a group that has no member.
+/// Commits offsets for a group without members.
 pub(crate) async fn commit(group: &str, topic: &str, offsets: &[(i32, i64)]) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap()).set("group.id", group);
@@ -240,184 +240,188 @@ pub(crate) fn channel(capacity: usize) -> Arc<dyn Channel> {
     }))
 }
 
-/// A source that runs into a channel that is read here.
-pub(crate) struct Reading {
+/// A running source with a channel behind it, which the harness reads.
+pub(crate) struct RunningSource {
     pub(crate) stop: Box<dyn Fn() + Send + Sync>,
     pub(crate) task: JoinHandle<Result<(), Failure>>,
-    seen: Arc<Mutex<Seen>>,
-    gate: watch::Sender<usize>,
+    received: Arc<Mutex<Received>>,
+    acknowledge_limit: watch::Sender<usize>,
     channel: Arc<dyn Channel>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Received {
     bodies: BTreeMap<String, usize>,
-    /// How many records were taken, and how many of them acknowledged.
+    /// The number of records that were taken from the channel.
     taken: usize,
     acknowledged: usize,
-    /// Offsets by topic and partition, as they came.
+    /// The offsets by topic and partition, in the order of arrival.
     offsets: BTreeMap<(String, i64), Vec<i64>>,
 }
 
-impl Reading {
-    pub(crate) fn start(settings: &Settings) -> Reading {
-        Reading::start_with(settings, 20_000)
+impl RunningSource {
+    pub(crate) fn start(settings: &Settings) -> RunningSource {
+        RunningSource::start_with(settings, 20_000)
     }
 
-    pub(crate) fn start_with(settings: &Settings, capacity: usize) -> Reading {
+    pub(crate) fn start_with(settings: &Settings, capacity: usize) -> RunningSource {
         let channel = channel(capacity);
         let sink = SinkPort::reading(&*channel);
-        Reading::begin(settings, channel, sink)
+        RunningSource::run(settings, channel, sink)
     }
 
-    /// Runs into a channel of its own, which is opened first.
-    pub(crate) async fn start_into(settings: &Settings, channel: Arc<dyn Channel>) -> Reading {
+    /// Starts a source in front of this channel, which is opened first.
+    pub(crate) async fn start_into(settings: &Settings, channel: Arc<dyn Channel>) -> RunningSource {
         let sink = SinkPort::reading(&*channel);
         channel.open().await.unwrap();
-        Reading::begin(settings, channel, sink)
+        RunningSource::run(settings, channel, sink)
     }
 
-    fn begin(settings: &Settings, channel: Arc<dyn Channel>, sink: SinkPort) -> Reading {
+    fn run(settings: &Settings, channel: Arc<dyn Channel>, sink: SinkPort) -> RunningSource {
         let mut source = weir_stdlib::kafka::make_source(settings, context("in", schema())).unwrap();
-        let seen = Arc::<Mutex<Seen>>::default();
-        let (gate, open) = watch::channel(usize::MAX);
-        tokio::spawn(collect(sink, seen.clone(), open));
+        let received = Arc::<Mutex<Received>>::default();
+        let (acknowledge_limit, limit) = watch::channel(usize::MAX);
+        tokio::spawn(collect(sink, received.clone(), limit));
         let port = SourcePort::into_channel(channel.clone());
         let stop = port.stop.clone();
         let task = tokio::spawn(async move { source.run(port).await });
-        Reading { stop: Box::new(move || stop.cancel()), task, seen, gate, channel }
+        RunningSource { stop: Box::new(move || stop.cancel()), task, received, acknowledge_limit, channel }
     }
 
-    /// Acknowledges what is taken, or not until it is told to.
-    pub(crate) fn acknowledge(&self, open: bool) {
-        self.acknowledge_first(if open { usize::MAX } else { 0 });
+    /// Switches the acknowledgement of taken records on or off.
+    pub(crate) fn acknowledge(&self, enabled: bool) {
+        self.acknowledge_first(if enabled { usize::MAX } else { 0 });
     }
 
-    /// Acknowledges what is taken until so many records are, or a batch more.
+    /// Acknowledges taken records until this many are acknowledged. The last batch may exceed the number.
     pub(crate) fn acknowledge_first(&self, records: usize) {
-        self.gate.send_replace(records);
+        self.acknowledge_limit.send_replace(records);
     }
 
-    /// Waits until so many records are taken and not acknowledged.
+    /// Waits until this many records are taken and not acknowledged.
     pub(crate) async fn wait_for_held(&self, count: usize) {
-        let held = || {
-            let seen = self.seen.lock().unwrap();
-            seen.taken - seen.acknowledged >= count
+        let enough = || {
+            let received = self.received.lock().unwrap();
+            received.taken - received.acknowledged >= count
         };
-        wait_until(&format!("{count} records that are held"), held).await;
+        wait_until(&format!("{count} records that are not acknowledged"), enough).await;
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.seen.lock().unwrap().bodies.len()
+        self.received.lock().unwrap().bodies.len()
     }
 
     pub(crate) fn has_all(&self, numbers: std::ops::Range<usize>) -> bool {
-        missing(&self.seen.lock().unwrap().bodies, numbers).is_empty()
+        missing(&self.received.lock().unwrap().bodies, numbers).is_empty()
     }
 
     pub(crate) fn has_each(&self, numbers: &[usize]) -> bool {
-        let seen = self.seen.lock().unwrap();
-        numbers.iter().all(|number| seen.bodies.contains_key(&body(*number)))
+        let received = self.received.lock().unwrap();
+        numbers.iter().all(|number| received.bodies.contains_key(&body(*number)))
     }
 
     pub(crate) async fn wait_for(&self, count: usize) {
         let begin = Instant::now();
         while self.count() < count {
-            assert!(begin.elapsed() < PATIENCE, "{} of {count} records within {PATIENCE:?}", self.count());
+            assert!(begin.elapsed() < TIMEOUT, "{} of {count} records within {TIMEOUT:?}", self.count());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Stops the source in an orderly way. Returns how often each body came.
+    /// Stops the source in an orderly way. Returns how often each body was received.
     pub(crate) async fn stop(self) -> BTreeMap<String, usize> {
         (self.stop)();
         self.acknowledge(true);
-        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the source did not stop");
+        let ended = tokio::time::timeout(TIMEOUT, self.task).await.expect("the source did not stop");
         ended.unwrap().unwrap();
         self.channel.close();
-        std::mem::take(&mut self.seen.lock().unwrap().bodies)
+        std::mem::take(&mut self.received.lock().unwrap().bodies)
     }
 
     /// Drops the source's future, as when the agent has to stop at once.
     pub(crate) fn abort(self) -> BTreeMap<String, usize> {
         self.task.abort();
         self.channel.close();
-        std::mem::take(&mut self.seen.lock().unwrap().bodies)
+        std::mem::take(&mut self.received.lock().unwrap().bodies)
     }
 
     /// Waits for the source to fail.
     pub(crate) async fn failure(self) -> Failure {
-        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("the source did not fail");
+        let ended = tokio::time::timeout(TIMEOUT, self.task).await.expect("the source did not fail");
         ended.unwrap().expect_err("the source ended well")
     }
 
-    /// Each partition's offsets, as they came.
+    /// Returns the offsets of each partition, in the order of arrival.
     pub(crate) fn offsets(&self) -> BTreeMap<(String, i64), Vec<i64>> {
-        self.seen.lock().unwrap().offsets.clone()
+        self.received.lock().unwrap().offsets.clone()
     }
 }
 
-async fn collect(mut port: SinkPort, seen: Arc<Mutex<Seen>>, mut gate: watch::Receiver<usize>) {
-    let mut held = VecDeque::new();
+async fn collect(
+    mut port: SinkPort,
+    received: Arc<Mutex<Received>>,
+    mut acknowledge_limit: watch::Receiver<usize>,
+) {
+    let mut unacknowledged = VecDeque::new();
     loop {
         let taken = tokio::select! {
             taken = port.take() => Some(taken.unwrap()),
-            changed = gate.changed() => {
+            changed = acknowledge_limit.changed() => {
                 if changed.is_err() { return }
                 None
             }
         };
         match taken {
             Some(Taken::Events(delivery)) => {
-                note(&mut seen.lock().unwrap(), &delivery.batch);
-                held.push_back((delivery.batch.rows(), delivery.acknowledgement));
+                record(&mut received.lock().unwrap(), &delivery.batch);
+                unacknowledged.push_back((delivery.batch.rows(), delivery.acknowledgement));
             }
             Some(Taken::End) => return,
             Some(Taken::Pressure) | None => {}
         }
-        let mut seen = seen.lock().unwrap();
-        while seen.acknowledged < *gate.borrow() {
-            let Some((rows, acknowledgement)) = held.pop_front() else { break };
-            seen.acknowledged += rows;
+        let mut received = received.lock().unwrap();
+        while received.acknowledged < *acknowledge_limit.borrow() {
+            let Some((rows, acknowledgement)) = unacknowledged.pop_front() else { break };
+            received.acknowledged += rows;
             acknowledgement.done();
         }
     }
 }
 
-fn note(seen: &mut Seen, batch: &Batch) {
+fn record(received: &mut Received, batch: &Batch) {
     let column = |name: &str| batch.column(name).unwrap();
     let (topics, partitions, offsets) = (column("@topic"), column("@partition"), column("@offset"));
-    seen.taken += batch.rows();
+    received.taken += batch.rows();
     for row in 0..batch.rows() {
         let body = String::from_utf8(batch.bodies().unwrap().value(row).to_vec()).unwrap();
-        *seen.bodies.entry(body).or_default() += 1;
+        *received.bodies.entry(body).or_default() += 1;
         let topic = topics.values().as_string_view().value(topics.index(row)).to_string();
         let partition = partitions.values().as_primitive::<Int64Type>().value(partitions.index(row));
         let offset = offsets.values().as_primitive::<Int64Type>().value(offsets.index(row));
-        seen.offsets.entry((topic, partition)).or_default().push(offset);
+        received.offsets.entry((topic, partition)).or_default().push(offset);
     }
 }
 
 pub(crate) async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !done() {
-        assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(begin.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Which of these records did not come.
+/// Returns the numbers of the records that were not received.
 pub(crate) fn missing(bodies: &BTreeMap<String, usize>, numbers: std::ops::Range<usize>) -> Vec<usize> {
     numbers.filter(|number| !bodies.contains_key(&body(*number))).collect()
 }
 
-/// Every one of these records came.
+/// Asserts that all these records were received.
 pub(crate) fn assert_complete(bodies: &BTreeMap<String, usize>, numbers: std::ops::Range<usize>) {
     let missing = missing(bodies, numbers);
     assert!(missing.is_empty(), "{} records are missing, the first is {}", missing.len(), missing[0]);
 }
 
-/// How many came more than once.
+/// Returns how many bodies are repetitions.
 pub(crate) fn repeated(bodies: &BTreeMap<String, usize>) -> usize {
     bodies.values().map(|times| times - 1).sum()
 }
