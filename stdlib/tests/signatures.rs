@@ -1,5 +1,5 @@
-//! The library's signatures as text: they can be read, say what everything is, and name only types that
-//! there are. Whether they make sense to the checker, the compiler's own tests show.
+//! Tests of the library's signatures as text: they can be parsed, document every item, and name only types that exist.
+//! The compiler's tests check their meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,10 +34,10 @@ const TYPES: [&str; 24] = [
     "Map",
     "Decimal",
 ];
-/// What a type parameter may be bounded by.
+/// The bounds that a type parameter may have.
 const BOUNDS: [&str; 3] = ["Any", "Number", "Ordered"];
 
-/// The library's files with their names and texts.
+/// Parses the library's files, and returns them with their names and texts.
 fn files() -> Vec<(&'static str, &'static str, File)> {
     let parsed = library_sources().iter().map(|(name, text)| {
         let parsed = parse(FileId(0), text);
@@ -57,7 +57,7 @@ fn items(files: &[(&'static str, &'static str, File)]) -> Vec<(String, Item)> {
     named.collect()
 }
 
-/// The signatures within an item, and what they are of.
+/// Returns the signatures within an item, each with the name of its owner.
 fn signatures(place: &str, item: &Item) -> Vec<(String, Signature)> {
     match &item.kind {
         ItemKind::Extern(item) => vec![(place.to_owned(), item.signature.clone())],
@@ -98,7 +98,7 @@ fn everything_has_a_doc_comment() {
         for (place, signature) in signatures(&place, &item) {
             let settings = signature.settings.iter().filter(|setting| setting.documentation.is_empty());
             bare.extend(settings.map(|setting| format!("{place}.{}", setting.name.text)));
-            // A body is a body.
+            // The column `body` needs no comment.
             let columns = columns(&signature).filter(|column| &*column.name.text != "body");
             let columns = columns.filter(|column| column.documentation.is_empty());
             bare.extend(columns.map(|column| format!("{place}.{}", column.name.text)));
@@ -108,7 +108,7 @@ fn everything_has_a_doc_comment() {
 }
 
 #[test]
-fn what_steps_and_expressions_use_is_shown_in_use() {
+fn parsers_and_interceptors_have_an_example() {
     let mut without = Vec::new();
     for (place, item) in items(&files()) {
         let shown = match &item.kind {
@@ -124,7 +124,7 @@ fn what_steps_and_expressions_use_is_shown_in_use() {
 }
 
 #[test]
-fn no_name_stands_for_two_things_of_a_kind() {
+fn names_are_unique_within_their_kind() {
     let mut seen = BTreeMap::new();
     for (place, item) in items(&files()) {
         let kind = match &item.kind {
@@ -148,7 +148,7 @@ fn no_name_stands_for_two_things_of_a_kind() {
 }
 
 #[test]
-fn every_type_is_one() {
+fn every_type_exists() {
     let files = files();
     let items = items(&files);
     let mut known: BTreeSet<String> = TYPES.iter().map(|name| (*name).to_owned()).collect();
@@ -184,7 +184,7 @@ fn types(parameters: &[Parameter]) -> impl Iterator<Item = TypeName> {
     parameters.iter().flat_map(|parameter| parameter.types.clone())
 }
 
-/// The names in a type.
+/// Returns the names in a type.
 fn names(type_name: &TypeName) -> Vec<String> {
     match &type_name.kind {
         TypeNameKind::Name(path) => vec![path.name.text.to_string()],
@@ -199,7 +199,7 @@ fn names(type_name: &TypeName) -> Vec<String> {
 }
 
 #[test]
-fn a_source_with_batches_asks_its_channels_whether_they_fit() {
+fn a_source_with_batches_requires_that_they_fit_into_a_transaction() {
     let mut sources = 0;
     for (name, text, file) in files() {
         for item in &file.items {

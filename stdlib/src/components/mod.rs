@@ -1,5 +1,5 @@
-//! The components: a folder for each, with its signature in the language (`.flow`) beside its Rust.
-//! This page is the one list of them.
+//! The components: a folder for each, with its signature in the language (`.flow`) beside its Rust, and the list of
+//! all components.
 
 mod file_channel;
 pub(crate) mod files;
@@ -18,7 +18,7 @@ mod tcp_lines;
 
 use weir_runtime::Registry;
 
-/// Adds every component, by the kind that a program names it with.
+/// Registers every component under the kind by which programs name it.
 pub(crate) fn register(registry: Registry) -> Registry {
     let registry = registry
         .source("files", files::source::make)

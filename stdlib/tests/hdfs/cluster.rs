@@ -1,4 +1,4 @@
-//! The HDFS that the tests use, seen by its client.
+//! The HDFS cluster that the tests use, and helpers that read and write it with its client.
 
 use std::io::Read;
 use std::process::Command;
@@ -8,7 +8,7 @@ use hdfs_native::file::FileWriter;
 use hdfs_native::{Client, ClientBuilder, WriteOptions};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// Read by tests that use the servers, written by one that takes some of them down.
+/// Locked for reading by tests that share the servers, and for writing by a test that kills some of them.
 static IN_USE: std::sync::LazyLock<Arc<RwLock<()>>> = std::sync::LazyLock::new(Arc::default);
 
 /// A directory on HDFS for one test.
@@ -16,10 +16,10 @@ pub(crate) struct Cluster {
     pub(crate) url: String,
     root: String,
     client: Client,
-    _turn: Turn,
+    _usage: Usage,
 }
 
-enum Turn {
+enum Usage {
     Shared(#[allow(dead_code)] OwnedRwLockReadGuard<()>),
     Alone(#[allow(dead_code)] OwnedRwLockWriteGuard<()>),
 }
@@ -34,19 +34,19 @@ pub(crate) struct StoredFile {
 }
 
 impl Cluster {
-    /// An empty directory for the test of this name.
-    pub(crate) async fn of_test(name: &str) -> Cluster {
-        let turn = Turn::Shared(IN_USE.clone().read_owned().await);
-        Cluster::new(name, turn).await
+    /// Makes an empty directory for the test of this name.
+    pub(crate) async fn shared(name: &str) -> Cluster {
+        let usage = Usage::Shared(IN_USE.clone().read_owned().await);
+        Cluster::new(name, usage).await
     }
 
-    /// The same, while no other test runs.
+    /// Makes an empty directory while no other test runs.
     pub(crate) async fn alone(name: &str) -> Cluster {
-        let turn = Turn::Alone(IN_USE.clone().write_owned().await);
-        Cluster::new(name, turn).await
+        let usage = Usage::Alone(IN_USE.clone().write_owned().await);
+        Cluster::new(name, usage).await
     }
 
-    async fn new(name: &str, turn: Turn) -> Cluster {
+    async fn new(name: &str, usage: Usage) -> Cluster {
         let Ok(url) = std::env::var("HDFS_URL") else {
             panic!(
                 "this test needs a real HDFS: set HDFS_URL to its address, as printed by \
@@ -56,7 +56,7 @@ impl Cluster {
         let root = format!("/weir-stdlib-tests/{}/{name}", std::process::id());
         let client = ClientBuilder::new().with_url(&url).build().unwrap();
         client.delete(&root, true).await.unwrap();
-        Cluster { url, root, client, _turn: turn }
+        Cluster { url, root, client, _usage: usage }
     }
 
     pub(crate) fn path(&self, below: &str) -> String {
@@ -73,14 +73,14 @@ impl Cluster {
         services(&["start", "hdfs", role]);
     }
 
-    /// Begins a file.
-    pub(crate) async fn begin(&self, path: &str) -> FileWriter {
+    /// Begins a file, and leaves it open.
+    pub(crate) async fn begin_file(&self, path: &str) -> FileWriter {
         let mut writer = self.client().create(path, WriteOptions::default()).await.unwrap();
         writer.write_bytes("begun".into()).await.unwrap();
         writer
     }
 
-    /// A client of its own, so that no other keeps its leases.
+    /// Makes a new client, so that no other client renews its leases.
     pub(crate) fn client(&self) -> Client {
         ClientBuilder::new().with_url(&self.url).build().unwrap()
     }
@@ -89,7 +89,7 @@ impl Cluster {
         self.client.get_file_info(path).await.is_ok()
     }
 
-    /// The complete files, in order.
+    /// Returns the complete files, sorted by path.
     pub(crate) async fn files(&self) -> Vec<StoredFile> {
         self.list().await.into_iter().filter(|file| !file.name.starts_with('.')).collect()
     }
@@ -113,7 +113,7 @@ impl Cluster {
         files
     }
 
-    /// The numbers that the lines of these files begin with.
+    /// Returns the numbers at the beginning of the lines of these files.
     pub(crate) async fn numbers(&self, files: &[StoredFile]) -> Vec<u64> {
         let mut numbers = Vec::new();
         for file in files {
@@ -126,7 +126,7 @@ impl Cluster {
         numbers
     }
 
-    /// That every event from 1 to `count` is in a complete file, and that nothing else is left.
+    /// Asserts that the complete files have every event from 1 to `count` and no others.
     pub(crate) async fn assert_nothing_lost(&self, count: u64) {
         let files = self.files().await;
         let mut numbers = self.numbers(&files).await;

@@ -1,9 +1,9 @@
-//! The sink `hdfs` against a real HDFS.
+//! Tests of the sink `hdfs` with a real HDFS.
 //!
-//! `HDFS_URL` names it. The tests that take servers down do so with the tool `tests/services`,
-//! which started it in the folder `WEIR_SERVICES_DIR`.
+//! `HDFS_URL` is its address. Some tests kill servers with the tool `tests/services`, which has started them in the
+//! folder `WEIR_SERVICES_DIR`.
 #![cfg(feature = "hdfs")]
-// A panic in a test's helper is the failure of the test.
+// A panic in a function of a test fails the test.
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_is_in_a_complete_file_of_its_hour() {
-    let cluster = Cluster::of_test("hours").await;
+    let cluster = Cluster::shared("hours").await;
     let pipeline = Pipeline::new(&cluster).events(100_000).every(Duration::from_secs(1));
     let report = pipeline.run().await.complete();
     let files = cluster.files().await;
@@ -35,17 +35,17 @@ async fn every_event_is_in_a_complete_file_of_its_hour() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_rolled_by_size_and_count() {
-    let cluster = Cluster::of_test("size").await;
+    let cluster = Cluster::shared("size").await;
     let roll = Roll { size: 256 * 1024, ..Roll::default() };
     Pipeline::new(&cluster).events(20_000).compress(Compress::None).roll(roll).run().await.complete();
     let lengths: Vec<usize> = cluster.files().await.iter().map(|file| file.length).collect();
-    // A line is 101 bytes; the last file holds what is left.
+    // A line has 101 bytes. The last file has the remaining lines.
     assert_eq!(lengths.iter().sum::<usize>(), 20_000 * 101);
     let (last, full) = lengths.split_last().unwrap();
     assert!(full.iter().all(|length| (256 * 1024..256 * 1024 + 101).contains(length)), "{lengths:?}");
     assert!(*last < 256 * 1024 + 101);
 
-    let cluster = Cluster::of_test("count").await;
+    let cluster = Cluster::shared("count").await;
     let roll = Roll { count: Some(3_000), ..Roll::default() };
     Pipeline::new(&cluster).events(10_000).compress(Compress::Zstd).roll(roll).run().await.complete();
     let files = cluster.files().await;
@@ -56,15 +56,15 @@ async fn files_are_rolled_by_size_and_count() {
     }
 }
 
-/// Rolls so often that files are closed all the time.
-fn often() -> Roll {
+/// A roll that closes a file each second.
+fn roll_every_second() -> Roll {
     Roll { age: Duration::from_secs(1), ..Roll::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_datanode_that_dies_and_comes_back_loses_nothing() {
     let cluster = Cluster::alone("datanode").await;
-    let running = Pipeline::new(&cluster).events(60_000).rate(10_000.0).roll(often()).start();
+    let running = Pipeline::new(&cluster).events(60_000).rate(10_000.0).roll(roll_every_second()).start();
     sleep(Duration::from_secs(2)).await;
     cluster.kill("datanode1");
     sleep(Duration::from_secs(5)).await;
@@ -77,7 +77,7 @@ async fn a_datanode_that_dies_and_comes_back_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namenode_that_is_restarted_loses_nothing() {
     let cluster = Cluster::alone("namenode").await;
-    let running = Pipeline::new(&cluster).events(60_000).rate(10_000.0).roll(often()).start();
+    let running = Pipeline::new(&cluster).events(60_000).rate(10_000.0).roll(roll_every_second()).start();
     sleep(Duration::from_secs(2)).await;
     cluster.kill("namenode");
     sleep(Duration::from_secs(2)).await;
@@ -87,17 +87,17 @@ async fn a_namenode_that_is_restarted_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_killed_agents_have_left_is_removed_and_what_others_write_is_not() {
-    let cluster = Cluster::of_test("leftovers").await;
+async fn unfinished_files_of_killed_agents_are_removed_and_those_of_others_are_kept() {
+    let cluster = Cluster::shared("leftovers").await;
     let closed = cluster.path("2026-01-01/00/.events-20260101T000000Z-00000000-000001.txt.gz.test.lake.tmp");
     let dead = cluster.path("2026-01-01/00/.events-20260101T000000Z-00000001-000001.txt.gz.test.lake.tmp");
     let alive = cluster.path("2026-01-01/01/.events-20260101T000000Z-00000002-000001.txt.gz.test.lake.tmp");
     let other = cluster.path("2026-01-01/00/.events-20260101T000000Z-00000003-000001.txt.gz.test.pond.tmp");
-    cluster.begin(&closed).await.close().await.unwrap();
-    cluster.begin(&other).await.close().await.unwrap();
-    // A client that is gone renews no lease; the NameNode gives up on it after a minute.
-    drop(cluster.begin(&dead).await);
-    let mut writer = cluster.begin(&alive).await;
+    cluster.begin_file(&closed).await.close().await.unwrap();
+    cluster.begin_file(&other).await.close().await.unwrap();
+    // A client that was dropped renews no lease, so the NameNode allows others to append after a minute.
+    drop(cluster.begin_file(&dead).await);
+    let mut writer = cluster.begin_file(&alive).await;
 
     let running = Pipeline::new(&cluster).events(85).rate(1.0).start();
     sleep(Duration::from_secs(5)).await;
@@ -111,8 +111,8 @@ async fn what_killed_agents_have_left_is_removed_and_what_others_write_is_not() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_delivered_to_an_hdfs_that_is_not_there() {
-    let cluster = Cluster::of_test("absent").await;
+async fn nothing_is_delivered_while_hdfs_can_not_be_reached() {
+    let cluster = Cluster::shared("absent").await;
     let running = Pipeline::new(&cluster).url("hdfs://127.0.0.1:1").events(10).start();
     sleep(Duration::from_secs(1)).await;
     let report = running.stop_now().await.sink();

@@ -44,13 +44,13 @@ pub(crate) struct Pipeline {
     roll: Roll,
 }
 
-/// A pipeline at work.
+/// A running pipeline.
 pub(crate) struct Running {
     stop: Stop,
     agent: JoinHandle<(Report, Ending)>,
 }
 
-/// How a run ended.
+/// The result of a run.
 pub(crate) struct Ended {
     report: Report,
     ending: Ending,
@@ -77,12 +77,12 @@ impl Pipeline {
         Pipeline { events, ..self }
     }
 
-    /// So many a second.
+    /// Sets the rate, in events per second.
     pub(crate) fn rate(self, rate: f64) -> Pipeline {
         Pipeline { rate: Some(rate), ..self }
     }
 
-    /// The time between two events, in their own time.
+    /// Sets the difference between the times of two events.
     pub(crate) fn every(self, every: Duration) -> Pipeline {
         Pipeline { every, ..self }
     }
@@ -206,13 +206,13 @@ fn schema() -> Schema {
 }
 
 impl Running {
-    /// Waits until the source has ended and everything is delivered.
+    /// Waits until the source has ended and all events are delivered.
     pub(crate) async fn end(self) -> Ended {
         let (report, ending) = self.agent.await.unwrap();
         Ended { report, ending }
     }
 
-    /// Stops it as it stands.
+    /// Stops the agent at once.
     pub(crate) async fn stop_now(self) -> Ended {
         self.stop.now.cancel();
         self.end().await
@@ -220,20 +220,20 @@ impl Running {
 }
 
 impl Ended {
-    /// The report on the sink of a run that had to deliver everything.
+    /// Asserts that the run has delivered all events, and returns the sink's report.
     pub(crate) fn complete(self) -> SinkReport {
         assert!(matches!(self.ending, Ending::Complete), "{:?}", self.ending);
         self.sink()
     }
 
-    /// The report on the sink.
+    /// Returns the sink's report.
     pub(crate) fn sink(self) -> SinkReport {
         let sink = self.report.components.into_iter().find(|component| &*component.name == "lake");
         SinkReport(sink.unwrap())
     }
 }
 
-/// What the sink reported.
+/// The report of the sink.
 pub(crate) struct SinkReport(ComponentReport);
 
 impl SinkReport {
@@ -245,7 +245,7 @@ impl SinkReport {
         self.0.delivered.events
     }
 
-    /// The note that begins with this word.
+    /// Returns the note that begins with this key.
     pub(crate) fn note(&self, key: &str) -> String {
         self.0.notes.iter().find(|note| note.starts_with(key)).cloned().unwrap_or_default()
     }

@@ -14,7 +14,7 @@ pub(super) struct Encryption {
     former: Vec<SecretReference>,
 }
 
-/// A key that can't be had.
+/// Why a key can't be used.
 #[derive(Debug, Error)]
 pub(super) enum KeyError {
     #[error("the key in `encrypt`")]
@@ -24,7 +24,7 @@ pub(super) enum KeyError {
 }
 
 impl Encryption {
-    /// Looks up the keys.
+    /// Reads the keys from where the settings say.
     pub(super) fn keys(&self) -> Result<Keys, KeyError> {
         let former: Result<Vec<Key>, KeyError> = self.former.iter().map(key).collect();
         Ok(Keys { key: key(&self.key)?, former: former? })
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_being_shown() {
+    fn an_invalid_key_is_refused_and_not_shown() {
         let expected = "the key in `encrypt`, from the file KEY: a key is 32 bytes as 64 hexadecimal digits or as Base64, as `openssl rand -hex 32` makes it; this is something else";
         assert_eq!(refusal(""), "the key in `encrypt`: the secret in the file KEY is empty");
         for wrong in ["swordfish", &"0".repeat(63), &"A".repeat(40)] {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_there_is_named() {
+    fn the_name_of_a_missing_key_is_reported() {
         let missing = key(&SecretReference::Environment("WEIR_TEST_NO_SUCH_KEY".into())).unwrap_err();
         assert_eq!(
             Failure::permanent(missing).to_string(),

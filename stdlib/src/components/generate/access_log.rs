@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
-/// Sets the sequences of different seeds apart.
+/// Keeps the sequences of different seeds from overlapping.
 const SEED_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// What is asked for, the more popular first; `#` stands for a number.
+/// The requested paths, the more popular first; `#` stands for a number.
 const PATHS: [&str; 16] = [
     "/",
     "/index.html",
@@ -46,21 +46,21 @@ const AGENTS: [&str; 6] = [
     "Mozilla/5.0 (compatible; ExampleBot/2.1; +https://bot.example.com/)",
 ];
 
-/// Statuses with how many of a hundred requests have them.
+/// Statuses, each with the number of requests in a hundred that have it.
 const STATUSES: [(&str, u64); 7] =
     [("200", 80), ("304", 8), ("301", 3), ("404", 5), ("403", 1), ("500", 2), ("503", 1)];
 
 /// Makes lines, each from its number alone.
 pub(super) struct AccessLog {
     seed: u64,
-    /// The second whose text is at hand, since lines of one second share it.
+    /// The second of which `second_text` is the text. Lines of one second share it.
     second: i64,
     second_text: String,
     digits: itoa::Buffer,
 }
 
 impl AccessLog {
-    /// About how long a line is, in bytes.
+    /// The approximate length of a line, in bytes.
     pub(super) const LENGTH_HINT: usize = 220;
 
     pub(super) fn new(seed: u64) -> AccessLog {
@@ -90,7 +90,7 @@ impl AccessLog {
         line.push(b'"');
     }
 
-    /// An address of the networks that are set aside for documentation (RFC 5737).
+    /// Writes an address of the networks that are reserved for documentation (RFC 5737).
     fn write_client(&mut self, random: &mut SplitMix64, line: &mut Vec<u8>) {
         const NETWORKS: [&str; 3] = ["192.0.2.", "198.51.100.", "203.0.113."];
         let bits = random.next_u64();
@@ -102,7 +102,7 @@ impl AccessLog {
         let second = time.div_euclid(1_000_000);
         if second != self.second {
             self.second = second;
-            // Times beyond the calendar's end are written as its end.
+            // Times beyond the calendar's range are written as its last second.
             let timestamp = Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
             self.second_text = timestamp.strftime(" [%d/%b/%Y:%H:%M:%S +0000] \"").to_string();
         }
@@ -129,7 +129,7 @@ impl AccessLog {
     }
 }
 
-/// One of the choices, the first ones more often.
+/// Returns one of the choices, the first ones more often.
 fn popular<'a>(choices: &[&'a str], bits: u64) -> &'a str {
     let count = choices.len() as u64;
     let (one, other) = (bits % count, (bits >> 32) % count);

@@ -1,10 +1,10 @@
-//! Bodies, made from the event's number.
+//! Makes the bodies of events from their numbers.
 
 use serde::Deserialize;
 
 use super::access_log::AccessLog;
 
-/// What bodies look like; the enum `Content` of the signature.
+/// The enum `Content` of the signature.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Content {
@@ -37,7 +37,7 @@ impl Bodies {
         }
     }
 
-    /// About how long a body is, in bytes.
+    /// Returns the approximate length of a body, in bytes.
     pub(super) fn length_hint(&self) -> usize {
         match self {
             Bodies::AccessLog(_) => AccessLog::LENGTH_HINT,
@@ -45,9 +45,9 @@ impl Bodies {
         }
     }
 
-    /// Writes the body of an event behind what the buffer holds.
+    /// Appends the body of an event to the buffer.
     ///
-    /// `time` is the event's, in microseconds since 1970-01-01T00:00:00Z.
+    /// `time` is the event's time, in microseconds since 1970-01-01T00:00:00Z.
     pub(super) fn write(&mut self, number: u64, time: i64, buffer: &mut Vec<u8>) {
         match self {
             Bodies::AccessLog(log) => log.write(number, time, buffer),

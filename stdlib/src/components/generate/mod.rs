@@ -1,4 +1,4 @@
-//! The source that makes its own events.
+//! The source `generate`: makes events, for examples, tests and measurements.
 
 mod access_log;
 mod body;
@@ -22,11 +22,10 @@ use weir_runtime::{Context, Failure, Meter};
 use crate::tools::buffers::Buffers;
 use body::{Bodies, Content};
 
-/// A batch's bodies are at most about this long, so that what is left of a batch never pins
-/// much more.
+/// The most bytes of a batch's bodies, approximately. A single event that is kept keeps the buffer of its batch.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 
-/// With a rate, a batch holds the events of about this long.
+/// With a rate, a batch has the events of this time.
 const PACE: Duration = Duration::from_millis(20);
 
 #[derive(Deserialize)]
@@ -52,11 +51,11 @@ struct GenerateSource {
     batch: usize,
     times: Times,
     buffers: Buffers,
-    /// Through which number everything is delivered: where another run begins.
+    /// The number through which all events are delivered. The next run begins behind it.
     delivered: DeliveredThrough,
 }
 
-/// When each event happens, in microseconds.
+/// The times of events, in microseconds.
 #[derive(Clone, Copy)]
 struct Times {
     start: i64,
@@ -75,7 +74,7 @@ enum GenerateError {
     Bodies(#[from] ArrowError),
 }
 
-/// Makes a source that makes events.
+/// Makes the source.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Source>, Failure> {
     let settings: GenerateSettings = settings.read().map_err(Failure::permanent)?;
     Ok(Box::new(GenerateSource::new(settings, context).map_err(Failure::permanent)?))
@@ -103,7 +102,7 @@ impl GenerateSource {
         })
     }
 
-    /// The events behind `after`: at most `rows`, fewer when their bodies fill the buffer.
+    /// Makes the events behind `after`: at most `rows`, or fewer if their bodies fill the buffer.
     fn make(&mut self, after: u64, rows: usize) -> Result<Batch, GenerateError> {
         let bytes = rows.saturating_mul(self.bodies.length_hint()).min(BUFFER_BYTES_MAX);
         let mut buffer = self.buffers.take(bytes);
@@ -130,14 +129,14 @@ impl GenerateSource {
 }
 
 impl Times {
-    /// The event's time; the last that can be represented for all that come later.
+    /// Returns the time of the event with this number. Times beyond the range of `i64` are its maximum.
     fn of(self, number: u64) -> i64 {
         let since = i64::try_from(number - 1).unwrap_or(i64::MAX).saturating_mul(self.every);
         self.start.saturating_add(since)
     }
 }
 
-/// Views of the values that end at these places of one buffer.
+/// Makes views of values that lie one after the other in a buffer and end at these indexes.
 fn views(buffer: Buffer, ends: &[u32]) -> Result<BinaryViewArray, ArrowError> {
     let mut builder = arrow_array::builder::BinaryViewBuilder::with_capacity(ends.len());
     let block = builder.append_block(buffer);
@@ -163,7 +162,7 @@ impl Source for GenerateSource {
 
 impl GenerateSource {
     async fn make_all(&mut self, mut port: SourcePort) -> Result<(), Failure> {
-        // What durable channels have is not made again, even if this process never heard of it.
+        // Events that durable channels have are not made again, even if another process has made them.
         let mut after = self.delivered.max(delivered_of(&port.delivered)).position();
         after = after.max(port.given.through(&self.partition).map_or(0, |given| given.position()));
         let identities = port.wants_identities();
@@ -197,12 +196,12 @@ impl GenerateSource {
     }
 }
 
-/// How far the only partition is delivered.
+/// Returns how far the source's only partition is delivered.
 fn delivered_of(delivered: &Delivered) -> DeliveredThrough {
     delivered.positions().map(|(_, through)| through).max().unwrap_or_default()
 }
 
-/// Keeps to a rate.
+/// Limits the events to a rate, in events per second.
 struct Pace {
     began: Instant,
     after: u64,
@@ -214,7 +213,7 @@ impl Pace {
         Pace { began: Instant::now(), after, rate }
     }
 
-    /// How many events to make at once.
+    /// Returns how many events to make at once.
     fn rows(&self) -> usize {
         (self.rate * PACE.as_secs_f64()).max(1.0) as usize
     }

@@ -1,10 +1,9 @@
-//! HDFS behind the writer's seam.
+//! The file system of the sink `hdfs`: implements [`FileSystem`] with the HDFS client.
 //!
-//! The client waits without a bound in places (a NameNode that takes connections and does not
-//! answer), so every call here has one, generous enough for a restart of the NameNode: the
-//! client itself tries again while nobody listens. A DataNode that hangs costs the 60 s after
-//! which the client gives up on it. A writer whose only DataNode has died is dead itself; its
-//! file is given up and begun again from the channel.
+//! Some calls of the client can wait for ever, for example if a NameNode accepts connections and does not answer. So
+//! every call here has a timeout, long enough for a restart of the NameNode: the client itself tries again while the
+//! NameNode refuses connections. A DataNode that hangs costs 60 s, after which the client gives up on it. A writer
+//! whose only DataNode has died can't continue; its file is given up and written again from the channel.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,73 +23,73 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::tools::file_writer::{Entry, FileSystem};
 
-/// For calls of the NameNode alone.
-const CALL_PATIENCE: Duration = Duration::from_secs(120);
+/// The timeout of calls that only the NameNode answers.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// For writes and closes, which wait for DataNodes, and for the NameNode at a block's end.
-const WRITE_PATIENCE: Duration = Duration::from_secs(180);
+/// The timeout of writes and closes, which wait for DataNodes, and for the NameNode at the end of a block.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// How much of a file is read at once.
+/// The most bytes that one call reads.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
-/// A call that takes longer than this is told of.
-const SILENCE: Duration = Duration::from_secs(5);
+/// A warning is logged when a call takes longer than this.
+const WARN_AFTER: Duration = Duration::from_secs(5);
 
-/// How long closing a file that was given up may take, in the background.
-const GIVING_UP_PATIENCE: Duration = Duration::from_secs(70);
+/// The timeout of closing a file that was given up, in the background.
+const ABANDONED_CLOSE_TIMEOUT: Duration = Duration::from_secs(70);
 
-/// Goes on with the DataNodes that are left when none can be found for one that has failed. The
-/// alternative is to write the whole file again, with as few nodes.
+/// The setting that continues a file with the remaining DataNodes when a DataNode has failed and no other can replace
+/// it. Otherwise the complete file would be written again, to as few DataNodes.
 const BEST_EFFORT: (&str, &str) = ("dfs.client.block.write.replace-datanode-on-failure.best-effort", "true");
 
-/// What the NameNode says while it takes a file away from a writer that has died.
+/// The NameNode's error while it recovers the lease of a writer that has died.
 const RECOVERY: &str = "RecoveryInProgressException";
 const NOT_FOUND: &str = "FileNotFoundException";
 
-/// What goes wrong on HDFS.
+/// Why a call of HDFS has failed.
 #[derive(Debug, Error)]
 pub(super) enum HdfsError {
-    /// The client's own.
+    /// An error of the client.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The client's own, of a write: it does not say which server it was.
+    /// An error of the client at a write, which does not name the server.
     #[error("a DataNode that it is written to, or the NameNode: {0}")]
     Server(#[source] ClientError),
-    /// None of the DataNodes is left that hold the file's last block.
+    /// All DataNodes that hold the file's last block have failed.
     #[error("all DataNodes that it is written to have failed: {0}")]
     DataNodes(#[source] ClientError),
-    /// No answer.
+    /// The call was not answered in time.
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// A file that can't be written any further.
+    /// The file can't be continued after an earlier error.
     #[error("an earlier write was given up half-way")]
     GivenUp,
-    /// The sink does not ask for it.
+    /// The call works on open files, which this file system does not support.
     #[error("a file on HDFS is committed when it is closed, and not before")]
     OpenFile,
-    /// No thread to check the settings on.
+    /// The settings could not be checked, since no runtime could be made.
     #[error(transparent)]
     Runtime(#[from] std::io::Error),
 }
 
-/// Where HDFS is and who asks.
+/// The parameters of a connection to HDFS.
 pub(super) struct Connection {
     /// The sink's name, for messages.
     pub(super) component: Arc<str>,
-    /// Of the name node or name service, without a path.
+    /// The URL of the name node or name service, without a path.
     pub(super) url: String,
-    /// On whose behalf; `HADOOP_USER_NAME` or the agent's own user without.
+    /// The user who writes; `None` is `HADOOP_USER_NAME` or the agent's own user.
     pub(super) user: Option<String>,
-    /// The folder of `core-site.xml` and `hdfs-site.xml`; `HADOOP_CONF_DIR` without.
+    /// The folder of `core-site.xml` and `hdfs-site.xml`; `None` is `HADOOP_CONF_DIR`.
     pub(super) config: Option<String>,
 }
 
-/// One HDFS, connected when it is first needed.
+/// An HDFS, to which the first call connects.
 pub(super) struct Hdfs {
     connection: Connection,
     client: OnceLock<Client>,
-    /// It was told that HDFS does not answer.
-    silent: AtomicBool,
+    /// Whether the log says that HDFS does not answer.
+    warned: AtomicBool,
 }
 
 impl Connection {
@@ -111,10 +110,10 @@ impl Connection {
 
 impl Hdfs {
     pub(super) fn new(connection: Connection) -> Hdfs {
-        Hdfs { connection, client: OnceLock::new(), silent: AtomicBool::new(false) }
+        Hdfs { connection, client: OnceLock::new(), warned: AtomicBool::new(false) }
     }
 
-    /// Whether a client can be made of the settings, without connecting to anything.
+    /// Checks whether a client can be made of the settings, without connecting.
     ///
     /// # Errors
     /// When the URL or the configuration can't be used.
@@ -122,7 +121,7 @@ impl Hdfs {
         if let Ok(runtime) = Handle::try_current() {
             return self.connection.client(&runtime).map(drop);
         }
-        // A client belongs to a runtime; this one makes the threads of none.
+        // A client needs a runtime. A current-thread runtime starts no threads.
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         self.connection.client(runtime.handle()).map(drop)
     }
@@ -135,59 +134,58 @@ impl Hdfs {
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// Waits for a call, and says once that HDFS keeps it waiting, and once that it is back.
+    /// Waits for a call. Logs once that HDFS does not answer, and once that it answers again.
     async fn answer<T>(
         &self,
-        patience: Duration,
+        limit: Duration,
         call: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, HdfsError> {
         let Connection { component, url, .. } = &self.connection;
-        let mut call = pin!(within(patience, call));
-        let answer = match timeout(SILENCE, &mut call).await {
+        let mut call = pin!(within(limit, call));
+        let answer = match timeout(WARN_AFTER, &mut call).await {
             Ok(answer) => answer,
             Err(_elapsed) => {
-                if !self.silent.swap(true, Ordering::Relaxed) {
+                if !self.warned.swap(true, Ordering::Relaxed) {
                     warn!(
                         component = &**component,
-                        "{url} has not answered for {SILENCE:?}: events stay in the channel; waiting for at most {patience:?}"
+                        "{url} has not answered for {WARN_AFTER:?}: events stay in the channel; waiting for at most {limit:?}"
                     );
                 }
                 call.await
             }
         };
-        if answer.is_ok() && self.silent.swap(false, Ordering::Relaxed) {
+        if answer.is_ok() && self.warned.swap(false, Ordering::Relaxed) {
             info!(component = &**component, "{url} answers again");
         }
         answer
     }
 
-    /// What is known of a file; `None` if there is none.
+    /// Returns the status of a file, or `None` if the file does not exist.
     async fn status(&self, path: &str) -> Result<Option<FileStatus>, HdfsError> {
-        match self.answer(CALL_PATIENCE, self.client()?.get_file_info(path)).await {
+        match self.answer(CALL_TIMEOUT, self.client()?.get_file_info(path)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => Ok(None),
             status => status.map(Some),
         }
     }
 
-    /// After a rename whose outcome is unknown: whether it has happened.
+    /// Finds out whether a rename whose outcome is unknown has happened.
     async fn is_renamed(&self, from: &str, to: &str) -> Result<bool, HdfsError> {
         Ok(self.status(from).await?.is_none() && self.status(to).await?.is_some())
     }
 }
 
 async fn within<T>(
-    patience: Duration,
+    limit: Duration,
     call: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, HdfsError> {
-    match timeout(patience, call).await {
+    match timeout(limit, call).await {
         Ok(outcome) => Ok(outcome?),
-        Err(_elapsed) => Err(HdfsError::Timeout(patience)),
+        Err(_elapsed) => Err(HdfsError::Timeout(limit)),
     }
 }
 
-/// A failure of a write, with the servers that it may be about: the client says "connection
-/// refused" without a name.
-fn of_a_write(error: HdfsError) -> HdfsError {
+/// Adds to the error of a write which servers may have caused it: the client reports only "connection refused".
+fn write_error(error: HdfsError) -> HdfsError {
     match error {
         HdfsError::Client(error @ ClientError::DataTransferError(_)) => HdfsError::DataNodes(error),
         HdfsError::Client(error @ ClientError::IOError(_)) => HdfsError::Server(error),
@@ -197,17 +195,17 @@ fn of_a_write(error: HdfsError) -> HdfsError {
 
 /// A file that is being written.
 pub(super) struct HdfsFile {
-    /// None once it is closed.
+    /// `None` once the file is closed.
     writer: Option<FileWriter>,
 }
 
 impl Drop for HdfsFile {
-    /// Closes a file that is given up: the client would otherwise keep its connection, and send
-    /// heartbeats to the DataNode, for as long as the agent lives.
+    /// Closes a file that is given up in the background. Otherwise the client would keep its connection and send
+    /// heartbeats to the DataNode until the agent ends.
     fn drop(&mut self) {
         if let (Some(mut writer), Ok(runtime)) = (self.writer.take(), Handle::try_current()) {
             runtime.spawn(async move {
-                if let Err(error) = within(GIVING_UP_PATIENCE, writer.close()).await {
+                if let Err(error) = within(ABANDONED_CLOSE_TIMEOUT, writer.close()).await {
                     debug!("a file that was given up did not close: {error}");
                 }
             });
@@ -216,13 +214,13 @@ impl Drop for HdfsFile {
 }
 
 impl FileSystem for Hdfs {
-    /// The lease ends when the file is closed.
+    /// A writer is known by its lease, which ends when the file is closed.
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool = false;
     const COMMITS_OPEN_FILES: bool = false;
     type File = HdfsFile;
     type Error = HdfsError;
 
-    /// A file on HDFS is a few connections; none that is missing closes another file.
+    /// A file on HDFS uses a few connections. A lack of descriptors is not a reason to close another file.
     fn is_out_of_descriptors(_error: &HdfsError) -> bool {
         false
     }
@@ -230,12 +228,12 @@ impl FileSystem for Hdfs {
     async fn create_new(&self, path: &str) -> Result<HdfsFile, HdfsError> {
         // The NameNode makes the directories.
         let create = self.client()?.create(path, WriteOptions::default());
-        Ok(HdfsFile { writer: Some(self.answer(CALL_PATIENCE, create).await?) })
+        Ok(HdfsFile { writer: Some(self.answer(CALL_TIMEOUT, create).await?) })
     }
 
     async fn write(&self, file: &mut HdfsFile, bytes: Bytes) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        self.answer(WRITE_PATIENCE, writer.write_bytes(bytes)).await.map(drop).map_err(of_a_write)
+        self.answer(WRITE_TIMEOUT, writer.write_bytes(bytes)).await.map(drop).map_err(write_error)
     }
 
     async fn sync(&self, _file: &mut HdfsFile) -> Result<(), HdfsError> {
@@ -244,15 +242,15 @@ impl FileSystem for Hdfs {
 
     async fn close(&self, file: &mut HdfsFile) -> Result<(), HdfsError> {
         let writer = file.writer.as_mut().ok_or(HdfsError::GivenUp)?;
-        self.answer(WRITE_PATIENCE, writer.close()).await.map_err(of_a_write)?;
+        self.answer(WRITE_TIMEOUT, writer.close()).await.map_err(write_error)?;
         file.writer = None;
         Ok(())
     }
 
     async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), HdfsError> {
-        match self.answer(CALL_PATIENCE, self.client()?.rename(from, to, false)).await {
+        match self.answer(CALL_TIMEOUT, self.client()?.rename(from, to, false)).await {
             Ok(()) => Ok(()),
-            // An answer that was lost says nothing about what the NameNode has done.
+            // The NameNode may have renamed the file although its answer was lost.
             Err(error) => match self.is_renamed(from, to).await {
                 Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(error),
@@ -260,19 +258,19 @@ impl FileSystem for Hdfs {
         }
     }
 
-    /// The NameNode answers when its log is synced, so what can be seen is durable.
+    /// Does nothing: the NameNode answers a rename after it has synced its log, so the name is durable.
     async fn sync_name(&self, _path: &str) -> Result<(), HdfsError> {
         Ok(())
     }
 
     async fn remove(&self, path: &str) -> Result<(), HdfsError> {
-        self.answer(CALL_PATIENCE, self.client()?.delete(path, false)).await.map(drop)
+        self.answer(CALL_TIMEOUT, self.client()?.delete(path, false)).await.map(drop)
     }
 
-    /// Whether a file has a writer, its lease tells: the NameNode lets nobody append to a file
-    /// whose writer has renewed its lease within the last minute, and asking disturbs no writer.
+    /// Finds out whether the writer of a file is dead. The NameNode refuses to append to a file whose writer has renewed
+    /// its lease within the last minute, and the attempt does not disturb the writer.
     async fn is_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
-        match self.answer(CALL_PATIENCE, self.client()?.append(path)).await {
+        match self.answer(CALL_TIMEOUT, self.client()?.append(path)).await {
             Ok(writer) => drop(HdfsFile { writer: Some(writer) }),
             Err(HdfsError::Client(ClientError::AlreadyExists(_))) => return Ok(false),
             Err(HdfsError::Client(ClientError::RPCError(class, _))) if class.ends_with(RECOVERY) => {}
@@ -287,12 +285,12 @@ impl FileSystem for Hdfs {
     }
 
     async fn read(&self, path: &str) -> Result<Option<Bytes>, HdfsError> {
-        let mut reader = match self.answer(CALL_PATIENCE, self.client()?.read(path)).await {
+        let mut reader = match self.answer(CALL_TIMEOUT, self.client()?.read(path)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(None),
             reader => reader?,
         };
         let length = reader.file_length();
-        self.answer(WRITE_PATIENCE, reader.read_bytes(length)).await.map(Some)
+        self.answer(WRITE_TIMEOUT, reader.read_bytes(length)).await.map(Some)
     }
 
     async fn length(&self, path: &str) -> Result<Option<u64>, HdfsError> {
@@ -300,11 +298,11 @@ impl FileSystem for Hdfs {
     }
 
     async fn checksum(&self, path: &str, length: u64) -> Result<u64, HdfsError> {
-        let mut reader = self.answer(CALL_PATIENCE, self.client()?.read(path)).await?;
+        let mut reader = self.answer(CALL_TIMEOUT, self.client()?.read(path)).await?;
         let (mut sum, mut left) = (Xxh3Default::new(), length);
         loop {
             let most = usize::try_from(left).map_or(READ_BYTES, |left| left.min(READ_BYTES));
-            let bytes = self.answer(WRITE_PATIENCE, reader.read_bytes(most)).await?;
+            let bytes = self.answer(WRITE_TIMEOUT, reader.read_bytes(most)).await?;
             if bytes.is_empty() || most == 0 {
                 return Ok(sum.digest());
             }
@@ -314,7 +312,7 @@ impl FileSystem for Hdfs {
     }
 
     async fn list(&self, directory: &str) -> Result<Vec<Entry>, HdfsError> {
-        let statuses = match self.answer(CALL_PATIENCE, self.client()?.list_status(directory, false)).await {
+        let statuses = match self.answer(CALL_TIMEOUT, self.client()?.list_status(directory, false)).await {
             Err(HdfsError::Client(ClientError::FileNotFound(_))) => return Ok(Vec::new()),
             statuses => statuses?,
         };

@@ -1,4 +1,5 @@
-//! The sink of files on HDFS: [`FileSink`](crate::tools::file_writer) on the client of HDFS.
+//! Makes the sink `hdfs` and checks its settings. The sink is a [`FileSink`](crate::tools::file_writer) with the file
+//! system [`Hdfs`].
 
 use std::path::Path;
 
@@ -12,17 +13,17 @@ use super::file_system::{Connection, Hdfs, HdfsError};
 use crate::tools::file_writer::{FileSettings, FileSink};
 use crate::tools::template::{Renderer, TemplateError};
 
-/// The names of the settings that `hdfs` has beyond those of every sink of files.
+/// The names of the settings that only `hdfs` has, beside those of every sink that writes files.
 const OWN_SETTINGS: [&str; 5] = ["url", "security", "user", "config", "replication"];
 
-/// The one kind of protection that this version carries out.
+/// The only security that this version implements.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Security {
     Plaintext,
 }
 
-/// The settings that `hdfs` has beyond those of every sink of files.
+/// The settings that only `hdfs` has.
 #[derive(Debug, Deserialize)]
 struct HdfsSettings {
     url: String,
@@ -31,7 +32,7 @@ struct HdfsSettings {
     config: Option<String>,
 }
 
-/// Settings that no run could work with.
+/// Why settings can't be used.
 #[derive(Debug, Error)]
 enum HdfsSinkError {
     #[error("`url` is {0}: it has to begin with hdfs:// or viewfs:// and name a host")]
@@ -52,7 +53,7 @@ enum HdfsSinkError {
     Client { url: String, source: HdfsError },
 }
 
-/// Makes a sink of files on HDFS.
+/// Makes the sink.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     context.descriptors.expect(Purpose::SinkFile);
     let (own, files) = settings.split(&OWN_SETTINGS);

@@ -32,7 +32,7 @@ pub(super) enum AuthenticationError {
     #[error("the token in {place} {fault}: no client can send it in a header, so none would be let in")]
     Token { place: String, fault: &'static str },
     #[error(
-        "the user {user:?} of `basic` has a colon, which ends the user's name in a request: what stands behind it \
+        "the user {user:?} of `basic` has a colon, which ends the user's name in a request: the text behind it \
          would be taken for the password"
     )]
     User { user: String },

@@ -1,4 +1,4 @@
-//! The channel in memory; the core brings it, this gives it its settings.
+//! The channel `memory`: makes the runtime's memory channel from its settings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,12 @@ struct MemorySettings {
     overflow: Overflow,
 }
 
-/// Bounds that no channel can keep.
+/// The capacities of a channel contradict each other.
 #[derive(Debug, Error)]
 #[error(
     "a channel of {capacity} events and {byte_capacity} bytes can't take transactions of {transaction_capacity} events"
 )]
-struct Bounds {
+struct CapacityError {
     capacity: usize,
     transaction_capacity: usize,
     byte_capacity: u64,
@@ -35,9 +35,9 @@ struct Bounds {
 pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Arc<dyn Channel>, Failure> {
     let MemorySettings { capacity, transaction_capacity, byte_capacity, keep_alive, overflow } =
         settings.read().map_err(Failure::permanent)?;
-    // The checker has compared them, unless the plan was written by hand.
+    // The compiler has checked this, unless the plan was written by hand.
     if transaction_capacity == 0 || transaction_capacity > capacity || byte_capacity == 0 {
-        return Err(Failure::permanent(Bounds { capacity, transaction_capacity, byte_capacity }));
+        return Err(Failure::permanent(CapacityError { capacity, transaction_capacity, byte_capacity }));
     }
     let limits = Limits { capacity, transaction_capacity, byte_capacity, keep_alive };
     Ok(Arc::new(MemoryChannel::new(limits).with_overflow(overflow.into())))

@@ -1,4 +1,4 @@
-//! The sink that reads everything and keeps nothing.
+//! The sink `null`: reads events and discards them.
 
 use std::sync::Arc;
 
@@ -23,25 +23,25 @@ struct NullSettings {
 struct NullSink {
     component: Arc<str>,
     meter: Arc<Meter>,
-    /// The hash so far, as a number.
-    shown: Gauge,
-    /// It has run, so that there is something to say in the end.
+    /// Shows the present hash in the metrics.
+    hash_gauge: Gauge,
+    /// Whether the sink has run, so that there is something to report at the end.
     ran: bool,
     events: u64,
     bytes: u64,
     hash: Xxh3Default,
 }
 
-/// Makes a sink that throws away.
+/// Makes the sink.
 pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     let NullSettings { allow: None | Some(Allowed::Sensitive) } =
         settings.read().map_err(Failure::permanent)?;
     let Context { component, meter, .. } = context;
-    let shown = meter.gauge("xxh3");
+    let hash_gauge = meter.gauge("xxh3");
     Ok(Box::new(NullSink {
         component,
         meter,
-        shown,
+        hash_gauge,
         ran: false,
         events: 0,
         bytes: 0,
@@ -73,11 +73,11 @@ impl NullSink {
         }
         self.events += batch.rows() as u64;
         self.bytes += batch.payload_bytes();
-        self.shown.set(self.hash.digest());
+        self.hash_gauge.set(self.hash.digest());
     }
 }
 
-/// Says what was taken when the agent lets go of the sink, however it ends.
+/// Reports the number of events and bytes and their hash when the agent drops the sink, however the agent ends.
 impl Drop for NullSink {
     fn drop(&mut self) {
         if !self.ran {

@@ -1,4 +1,4 @@
-//! The sink to standard output.
+//! The sink `stdout`: writes events to standard output.
 
 mod writing;
 
@@ -13,9 +13,9 @@ use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
 use crate::language::types::Allowed;
-use writing::Writing;
+use writing::Writer;
 
-/// The one of the formats that this version writes.
+/// The only format that this version writes.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Format {
@@ -30,9 +30,9 @@ struct StdoutSettings {
 
 /// Writes bodies to standard output, one line each.
 struct StdoutSink {
-    /// A thread begins to write when the sink runs for the first time.
-    output: Option<Writing>,
-    /// The lines of one batch; kept for its memory.
+    /// Made when the sink runs for the first time.
+    output: Option<Writer>,
+    /// The lines of one batch. The buffer is used again for the next batch.
     lines: Vec<u8>,
 }
 
@@ -49,7 +49,7 @@ enum StdoutError {
 impl StdoutError {
     fn writing(error: io::Error) -> StdoutError {
         use rustix::io::Errno;
-        // A pipe whose reader has gone, and a terminal that was closed, don't come back.
+        // The reader of a pipe has gone, or a terminal was closed: trying again can't help.
         match Errno::from_io_error(&error) {
             Some(Errno::PIPE | Errno::IO | Errno::NXIO | Errno::BADF) => StdoutError::Closed,
             _ => StdoutError::Write(error),
@@ -64,7 +64,7 @@ impl StdoutError {
     }
 }
 
-/// Makes a sink to standard output.
+/// Makes the sink.
 pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Box<dyn Sink>, Failure> {
     let StdoutSettings { format: Format::Text, allow: None | Some(Allowed::Sensitive) } =
         settings.read().map_err(Failure::permanent)?;
@@ -75,13 +75,13 @@ pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Box<dyn Sin
 impl Sink for StdoutSink {
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         if self.output.is_none() {
-            let output = Writing::begin(io::stdout()).map_err(StdoutError::Thread);
+            let output = Writer::start(io::stdout()).map_err(StdoutError::Thread);
             self.output = Some(output.map_err(StdoutError::into_failure)?);
         }
         loop {
             match port.take().await? {
                 Taken::Events(delivery) => self.write(delivery).await.map_err(StdoutError::into_failure)?,
-                // Nothing is held beyond the batch at hand.
+                // The sink holds no events beside the batch that it writes.
                 Taken::Pressure => {}
                 Taken::End => return Ok(()),
             }

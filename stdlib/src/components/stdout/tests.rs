@@ -12,10 +12,10 @@ use weir_runtime::source::SourcePort;
 
 use super::*;
 
-/// A line that is longer than what a socket holds.
+/// The length of a line that does not fit into a socket's buffer.
 const LINE_BYTES: usize = 8 << 20;
 
-/// A sink that writes one long line into a socket.
+/// Runs a sink that writes one long line into a socket.
 async fn write_into(output: UnixStream, begun: oneshot::Sender<()>) -> Result<(), Failure> {
     let limits = Limits {
         capacity: 10,
@@ -33,13 +33,13 @@ async fn write_into(output: UnixStream, begun: oneshot::Sender<()>) -> Result<()
     outlet.put(batch).await.unwrap();
     outlet.close();
     channel.close();
-    let mut sink = StdoutSink { output: Some(Writing::begin(output).unwrap()), lines: Vec::new() };
+    let mut sink = StdoutSink { output: Some(Writer::start(output).unwrap()), lines: Vec::new() };
     begun.send(()).unwrap();
     sink.run(&mut port).await
 }
 
 #[test]
-fn a_reader_that_stands_still_keeps_nothing_from_ending() {
+fn a_reader_that_does_not_read_does_not_delay_the_end() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let (mut reader, output) = UnixStream::pair().unwrap();
@@ -48,16 +48,16 @@ fn a_reader_that_stands_still_keeps_nothing_from_ending() {
     begins.blocking_recv().unwrap();
     let mut first = [0; 1];
     reader.read_exact(&mut first).unwrap();
-    // It would wait for a thread of the runtime that writes.
+    // If a thread of the runtime wrote the line, this would wait for it.
     drop(runtime);
-    // The line is longer than what was read, and is not given up half-way.
+    // The thread completes the line although the runtime has ended.
     let mut rest = vec![0; LINE_BYTES];
     reader.read_exact(&mut rest).unwrap();
     assert_eq!(rest.last(), Some(&b'\n'));
 }
 
 #[tokio::test]
-async fn a_reader_that_has_gone_is_a_failure_for_good() {
+async fn a_reader_that_has_gone_is_a_permanent_failure() {
     let (reader, output) = UnixStream::pair().unwrap();
     drop(reader);
     let (begun, _begins) = oneshot::channel();

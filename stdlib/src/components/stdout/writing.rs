@@ -1,4 +1,5 @@
-//! Writing in a thread of its own, which may wait for ever without keeping anything from ending.
+//! Writes standard output in a separate thread. The thread may wait for the reader for ever without delaying the
+//! agent's end.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,55 +9,57 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-/// A thread that writes what it is given, one piece after the other.
-pub(super) struct Writing {
-    pieces: SyncSender<Piece>,
+/// A thread that performs writes one after the other.
+pub(super) struct Writer {
+    writes: SyncSender<Write>,
 }
 
-/// Bytes, and who is told that they are written, and gets their memory back.
-struct Piece {
+/// Bytes to write, and the sender that returns them, or an error, when they are written.
+struct Write {
     bytes: Vec<u8>,
     written: oneshot::Sender<io::Result<Vec<u8>>>,
 }
 
-impl Writing {
-    /// Begins a thread that writes to this.
+impl Writer {
+    /// Starts a thread that writes to `output`.
     ///
     /// # Errors
-    /// When the system has no thread for it.
-    pub(super) fn begin(to: impl AsFd + Send + 'static) -> io::Result<Writing> {
-        let (pieces, given) = sync_channel(1);
-        std::thread::Builder::new().name("weir-stdout".to_owned()).spawn(move || write_each(&to, &given))?;
-        Ok(Writing { pieces })
+    /// When the system can't start a thread.
+    pub(super) fn start(output: impl AsFd + Send + 'static) -> io::Result<Writer> {
+        let (writes, queue) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("weir-stdout".to_owned())
+            .spawn(move || write_each(&output, &queue))?;
+        Ok(Writer { writes })
     }
 
-    /// Writes all of it, and gives its memory back. Dropping the future leaves the thread to its work.
+    /// Writes all bytes, and returns their buffer. If the future is dropped, the thread still completes the write.
     ///
     /// # Errors
-    /// When that is not possible, or an earlier piece that nobody waits for any more is still being written.
+    /// When the bytes can't be written, or an earlier write whose future was dropped is not complete.
     pub(super) async fn write(&self, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-        let (written, told) = oneshot::channel();
-        self.pieces.try_send(Piece { bytes, written }).map_err(|_busy| io::ErrorKind::WouldBlock)?;
-        told.await.unwrap_or_else(|_gone| Err(io::Error::other("the thread that writes has ended")))
+        let (written, result) = oneshot::channel();
+        self.writes.try_send(Write { bytes, written }).map_err(|_busy| io::ErrorKind::WouldBlock)?;
+        result.await.unwrap_or_else(|_gone| Err(io::Error::other("the thread that writes has ended")))
     }
 }
 
-fn write_each(to: &impl AsFd, pieces: &Receiver<Piece>) {
-    while let Ok(Piece { bytes, written }) = pieces.recv() {
-        let result = write_all(to, &bytes);
-        // Whoever does not wait any more does not want to know.
+fn write_each(output: &impl AsFd, writes: &Receiver<Write>) {
+    while let Ok(Write { bytes, written }) = writes.recv() {
+        let result = write_all(output, &bytes);
+        // The future that waits for the result may have been dropped.
         let _nobody_waits = written.send(result.map(|()| bytes));
     }
 }
 
-fn write_all(to: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+fn write_all(output: &impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match rustix::io::write(to, bytes) {
+        match rustix::io::write(output, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR) => {}
-            // Whoever shares it may have made it one that does not wait.
-            Err(Errno::AGAIN) => wait_for(to)?,
+            // Another process that shares the output may have made it non-blocking.
+            Err(Errno::AGAIN) => wait_for(output)?,
             Err(error) => return Err(error.into()),
         }
     }

@@ -1,6 +1,7 @@
-//! Plans that somebody has changed: each is refused with what is wrong, or an agent is built of the whole of it.
+//! Tries plans that were changed at random: each must be refused with a message, or an agent must be built of the
+//! complete plan.
 
-// Its programs have all components.
+// The programs of this module need all components.
 #[cfg(all(feature = "hdfs", feature = "kafka"))]
 mod settings;
 
@@ -15,10 +16,10 @@ use weir_runtime::{SeededRandom, SystemClock, number_from_environment};
 
 use crate::{library_sources, registry};
 
-/// How many plans are tried of each program; `WEIR_MUTATIONS` says otherwise.
+/// How many changed plans are tried for each program, unless `WEIR_MUTATIONS` is set.
 const MUTATIONS: u64 = 1_500;
 
-/// Programs whose plans are changed: the parts that an agent is built of, each at least once.
+/// The programs whose plans are changed. They have each part of a plan at least once.
 const PROGRAMS: [&str; 4] = [
     r#"source clicks = files { paths: ["/in/*.log"], mode: follow }
 channel buffer = memory { capacity: 20_000 }
@@ -76,8 +77,8 @@ fn plan_of(program: &str, library: &Library) -> Json {
     serde_json::to_value(plan).unwrap()
 }
 
-/// All places of a text, each with the keys and indices that lead to it.
-fn places(json: &Json, at: &mut Vec<String>, all: &mut Vec<String>) {
+/// Collects the JSON pointers of all values.
+fn pointers(json: &Json, at: &mut Vec<String>, all: &mut Vec<String>) {
     all.push(at.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect());
     let parts: Vec<(String, &Json)> = match json {
         Json::Array(items) => {
@@ -88,12 +89,12 @@ fn places(json: &Json, at: &mut Vec<String>, all: &mut Vec<String>) {
     };
     for (part, json) in parts {
         at.push(part);
-        places(json, at, all);
+        pointers(json, at, all);
         at.pop();
     }
 }
 
-/// Changes a value into one that may stand there, or not.
+/// Replaces a value by another one, which may be valid there or not.
 fn change(json: &mut Json, random: &mut SeededRandom, another: &Json) {
     let numbers = [0, 1, 2, 99, -1, i64::from(u32::MAX), i64::MAX, i64::MIN];
     *json = match (random.below(6), std::mem::take(json)) {
@@ -135,8 +136,11 @@ fn change(json: &mut Json, random: &mut SeededRandom, another: &Json) {
     };
 }
 
-/// What comes of a plan: nothing if it is refused, or how many components the agent has that it says.
-fn outcome(text: &str, library: &Library) -> Result<(), String> {
+/// Builds an agent of a plan, and asserts that it has all components of the plan.
+///
+/// # Errors
+/// The message with which the plan is refused.
+fn build(text: &str, library: &Library) -> Result<(), String> {
     let plan = library.plan_from_json(text).map_err(|error| error.to_string())?;
     let built = Agent::build(&plan, &registry(), Arc::new(SystemClock));
     let agent = built.map_err(|error| error.to_string())?;
@@ -146,30 +150,30 @@ fn outcome(text: &str, library: &Library) -> Result<(), String> {
 }
 
 #[test]
-fn a_plan_that_was_changed_is_refused_or_run_as_a_whole() {
+fn a_changed_plan_is_refused_or_an_agent_has_all_its_components() {
     let mutations = number_from_environment("WEIR_MUTATIONS").unwrap_or(MUTATIONS);
     let first = number_from_environment("WEIR_SEED").unwrap_or(0);
     let (library, mut refused) = (library(), 0);
     for plan in PROGRAMS.map(|program| plan_of(program, &library)) {
         let mut all = Vec::new();
-        places(&plan, &mut Vec::new(), &mut all);
+        pointers(&plan, &mut Vec::new(), &mut all);
         assert_eq!(
-            outcome(&plan.to_string(), &library).err().filter(|error| !error.contains("can't carry out")),
+            build(&plan.to_string(), &library).err().filter(|error| !error.contains("can't carry out")),
             None
         );
         for seed in first..first + mutations {
             let (mut random, mut changed) = (SeededRandom::new(seed), plan.clone());
             for _ in 0..=random.below(2) {
-                let [place, another] = [0, 1].map(|_| &all[random.below(all.len() as u64) as usize]);
+                let [pointer, another] = [0, 1].map(|_| &all[random.below(all.len() as u64) as usize]);
                 let another = plan.pointer(another).cloned().unwrap_or_default();
-                if let Some(json) = changed.pointer_mut(place) {
+                if let Some(json) = changed.pointer_mut(pointer) {
                     change(json, &mut random, &another);
                 }
             }
             let text = changed.to_string();
-            let came = catch_unwind(AssertUnwindSafe(|| outcome(&text, &library)));
-            let came = came.unwrap_or_else(|_panic| panic!("WEIR_SEED={seed}: a panic\n{text}"));
-            if let Err(error) = came {
+            let result = catch_unwind(AssertUnwindSafe(|| build(&text, &library)));
+            let result = result.unwrap_or_else(|_panic| panic!("WEIR_SEED={seed}: a panic\n{text}"));
+            if let Err(error) = result {
                 refused += 1;
                 assert!(!error.contains("can't be worked with"), "WEIR_SEED={seed}: {error}\n{text}");
                 assert!(error.len() > 10 && error.len() < 8_000, "WEIR_SEED={seed}: {error}\n{text}");

@@ -1,4 +1,4 @@
-//! Plans whose settings have numbers that no program may have: every number of every component, one after the other.
+//! Tries plans whose settings have invalid numbers: every number of every component, one after the other.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 
-/// All components of the library, with every setting that is a number or holds some.
+/// Programs with all components of the library, and with every setting that is a number or has numbers.
 const PROGRAMS: [&str; 6] = [
     r#"source clicks = files {
   paths: ["/in/*.log"], mode: follow, multiline: begins { pattern: "^[0-9]" }, positions: "/state/positions", linger: 1s
@@ -47,10 +47,10 @@ flow main delivers at_least_once { in -> disk -> out }
 "#,
 ];
 
-/// Which the language has, and which no agent carries out yet.
+/// Components that the library declares and does not implement yet.
 const NOT_CARRIED_OUT: [&str; 2] = ["channel kafka", "source hdfs"];
 
-/// The kinds of components that the library has: `source files`.
+/// Returns the components of the library, such as `source files`.
 fn kinds() -> BTreeSet<String> {
     let lines = library_sources().iter().flat_map(|(_, text)| text.lines());
     let signatures =
@@ -60,8 +60,8 @@ fn kinds() -> BTreeSet<String> {
     components.map(str::to_owned).filter(|kind| !NOT_CARRIED_OUT.contains(&kind.as_str())).collect()
 }
 
-/// What stands in the place of a number: small, large, beyond what the type has, and one of each magnitude. The ends of
-/// ranges are powers of two or of ten, so most are among them.
+/// Returns the replacements of a number: small and large ones, ones beyond the range of the type, and one of each
+/// magnitude. Most limits of ranges are powers of two or of ten, and so among them.
 fn numbers(value: &Json) -> Vec<Json> {
     let mut whole: Vec<Json> = [0, 1, -1, i64::MAX, i64::MIN].map(Json::from).to_vec();
     whole.extend((0..20).map(|power| Json::from(10u64.pow(power))));
@@ -101,28 +101,28 @@ fn the_programs_have_every_component() {
 fn a_number_that_the_signature_does_not_allow_is_refused_with_its_place() {
     let (library, mut built, mut refused) = (library(), 0, 0);
     for plan in PROGRAMS.map(|program| plan_of(program, &library)) {
-        assert_eq!(outcome(&plan.to_string(), &library), Ok(()));
+        assert_eq!(build(&plan.to_string(), &library), Ok(()));
         let mut all = Vec::new();
-        places(&plan, &mut Vec::new(), &mut all);
-        let settings = all.iter().filter(|place| place.contains("/settings/"));
-        for place in settings {
-            for value in numbers(&plan.pointer(place).cloned().unwrap_or_default()) {
+        pointers(&plan, &mut Vec::new(), &mut all);
+        let settings = all.iter().filter(|pointer| pointer.contains("/settings/"));
+        for pointer in settings {
+            for value in numbers(&plan.pointer(pointer).cloned().unwrap_or_default()) {
                 let mut changed = plan.clone();
-                *changed.pointer_mut(place).unwrap() = value.clone();
+                *changed.pointer_mut(pointer).unwrap() = value.clone();
                 let text = changed.to_string();
-                let came = catch_unwind(AssertUnwindSafe(|| outcome(&text, &library)));
-                match came.unwrap_or_else(|_panic| panic!("{place}: {value} is a panic")) {
+                let result = catch_unwind(AssertUnwindSafe(|| build(&text, &library)));
+                match result.unwrap_or_else(|_panic| panic!("{pointer}: {value} is a panic")) {
                     Ok(()) => built += 1,
                     Err(error) => {
                         refused += 1;
-                        assert!(!error.contains("can't be worked with"), "{place}: {value}: {error}");
-                        // A number that fits no type is refused by its line and column, and what the signature allows
-                        // and the component does not by the component's name.
+                        assert!(!error.contains("can't be worked with"), "{pointer}: {value}: {error}");
+                        // A number of no type is refused with its line and column. A number that the signature allows
+                        // and the component does not is refused with the component's name.
                         let role = error.split_once(' ').map_or("", |(role, _)| role);
                         let by_name = ["source", "channel", "sink"].contains(&role);
                         let is_placed =
                             error.contains(".settings") || error.contains("not a plan") || by_name;
-                        assert!(is_placed, "{place}: {value}: {error}");
+                        assert!(is_placed, "{pointer}: {value}: {error}");
                     }
                 }
             }
@@ -132,13 +132,13 @@ fn a_number_that_the_signature_does_not_allow_is_refused_with_its_place() {
 }
 
 #[test]
-fn messages_say_the_component_the_setting_and_the_range() {
+fn messages_name_the_component_the_setting_and_the_range() {
     let library = library();
     let plan = plan_of(PROGRAMS[0], &library);
-    let refused = |place: &str, value: Json| {
+    let refused = |pointer: &str, value: Json| {
         let mut changed = plan.clone();
-        *changed.pointer_mut(place).unwrap() = value;
-        outcome(&changed.to_string(), &library).unwrap_err()
+        *changed.pointer_mut(pointer).unwrap() = value;
+        build(&changed.to_string(), &library).unwrap_err()
     };
     let sink = "/sinks/0/settings";
     assert_eq!(
