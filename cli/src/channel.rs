@@ -1,5 +1,5 @@
-//! `weir channel`: what the directory of a file channel holds, and what can be done for it. An agent that uses it
-//! keeps all of these out.
+//! `weir channel`: inspects, verifies and repairs the directory of a file channel. While an agent uses the directory, its
+//! lock makes every subcommand fail.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -24,27 +24,27 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show what a channel holds: events that wait, its readers, how far its sources are stored
-    Inspect(Looking),
-    /// Read everything in a channel, and say all that is damaged
-    Verify(Looking),
-    /// Go on without what is damaged: what can be read is kept, the rest is given up
+    /// Show the waiting events of a channel, its readers, and the stored position of each source
+    Inspect(Inspect),
+    /// Read all files of a channel and list the damage
+    Verify(Inspect),
+    /// Repair a damaged channel: keep the events that can be read, and give up the others
     Repair {
         /// The channel's directory
         #[arg(value_name = "DIRECTORY")]
         path: PathBuf,
-        /// Do it; without this, it is only said what would be given up
+        /// Repair the channel; without this option, only show which events a repair would give up
         #[arg(long)]
         accept_loss: bool,
         #[command(flatten)]
         key: KeyFile,
     },
-    /// Keep events no longer for a reader that has gone for good
+    /// Remove a reader from a channel, so that the channel no longer keeps events for it
     ForgetReader {
         /// The channel's directory
         #[arg(value_name = "DIRECTORY")]
         path: PathBuf,
-        /// The sink that read it, as `weir channel inspect` lists it
+        /// The name of the sink that read the channel, as `weir channel inspect` lists it
         #[arg(value_name = "READER")]
         reader: String,
         #[command(flatten)]
@@ -52,28 +52,28 @@ enum Command {
     },
 }
 
-/// What is looked at, and how it is shown.
+/// The arguments of the subcommands that only read a channel.
 #[derive(Debug, clap::Args)]
-struct Looking {
+struct Inspect {
     /// The channel's directory
     #[arg(value_name = "DIRECTORY")]
     path: PathBuf,
-    /// How it is shown
+    /// The format of the output
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
     #[command(flatten)]
     key: KeyFile,
 }
 
-/// Where the key of an encrypted channel is.
+/// The option that names the key file of an encrypted channel.
 #[derive(Debug, clap::Args)]
 struct KeyFile {
-    /// The file with the key of an encrypted channel, in the form that `encrypt` takes it
+    /// The file with the key of an encrypted channel, in the same form as for the setting `encrypt`
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
 
-/// Why nothing came of it.
+/// Why a subcommand failed.
 #[derive(Debug, Error)]
 enum ChannelError {
     #[error(transparent)]
@@ -85,6 +85,7 @@ enum ChannelError {
 }
 
 impl KeyFile {
+    /// Reads the key file; `None` if the option was not given.
     fn keys(&self) -> Result<Option<Keys>, ChannelError> {
         let Some(path) = self.key_file.clone() else { return Ok(None) };
         let text = match std::fs::read_to_string(&path) {
@@ -98,13 +99,14 @@ impl KeyFile {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     Human,
     /// A JSON object
     Json,
 }
 
-/// Exit status: 0 done, 1 the channel is damaged, in use or can't be read, 2 there is no such channel, reader or key.
+/// Runs a subcommand. Exit status: 0 success; 1 the channel is damaged, in use or can't be read; 2 the channel, the
+/// reader or the key does not exist.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match carry_out(&arguments.command) {
         Ok(true) => ExitCode::SUCCESS,
@@ -120,21 +122,21 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
                             | InspectionError::NoReader { .. }
                     )
             );
-            // With its causes.
+            // A `Failure` displays the error's causes too.
             tell(format_args!("weir: {}", Failure::permanent(error)));
             if missing { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
 }
 
-/// Says whether all is well with the channel.
+/// Runs a subcommand and prints its result. Returns whether the channel is undamaged or was repaired.
 fn carry_out(command: &Command) -> Result<bool, ChannelError> {
     match command {
-        Command::Inspect(Looking { path, format, key }) => {
+        Command::Inspect(Inspect { path, format, key }) => {
             show(&inspect(path, key.keys()?.as_ref())?, *format);
             Ok(true)
         }
-        Command::Verify(Looking { path, format, key }) => {
+        Command::Verify(Inspect { path, format, key }) => {
             let verification = verify(path, key.keys()?.as_ref())?;
             show(&verification, *format);
             Ok(verification.damages.is_empty())
@@ -144,14 +146,14 @@ fn carry_out(command: &Command) -> Result<bool, ChannelError> {
             let keys = keys.as_ref();
             let repair = if *accept_loss { repair(path, keys)? } else { assess_repair(path, keys)? };
             print(&repair.to_string());
-            let asks = !repair.made && !repair.damages.is_empty();
-            if asks {
+            let needs_acceptance = !repair.made && !repair.damages.is_empty();
+            if needs_acceptance {
                 let path = path.display();
                 tell(format_args!(
-                    "weir: nothing was changed: `weir channel repair --accept-loss {path}` does it"
+                    "weir: nothing was changed: to repair the channel, run `weir channel repair --accept-loss {path}`"
                 ));
             }
-            Ok(!asks)
+            Ok(!needs_acceptance)
         }
         Command::ForgetReader { path, reader, key } => {
             print(&forget_reader(path, key.keys()?.as_ref(), reader)?.to_string());
@@ -160,11 +162,11 @@ fn carry_out(command: &Command) -> Result<bool, ChannelError> {
     }
 }
 
-fn show(found: &(impl Display + Serialize), format: Format) {
+fn show(result: &(impl Display + Serialize), format: Format) {
     match format {
-        Format::Human => print(&found.to_string()),
+        Format::Human => print(&result.to_string()),
         Format::Json => {
-            let json = serde_json::to_string_pretty(found).expect("these have text for keys");
+            let json = serde_json::to_string_pretty(result).expect("all maps have text keys");
             print(&format!("{json}\n"));
         }
     }

@@ -1,4 +1,4 @@
-//! `weir check`: what is wrong with programs, without running anything.
+//! `weir check`: reports the errors and warnings of programs without running them.
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -20,10 +20,10 @@ pub(crate) struct Arguments {
     /// How diagnostics are shown
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
-    /// Change the files as the diagnostics offer; what is on standard input is printed, changed
+    /// Apply the fixes that the diagnostics offer, in the files; a fixed program from standard input is printed
     #[arg(long)]
     fix: bool,
-    /// What counts as an error besides errors
+    /// Diagnostics to treat as errors
     #[arg(long, value_enum)]
     deny: Option<Deny>,
     /// Show the type of the events at every edge of the graph
@@ -35,14 +35,14 @@ pub(crate) struct Arguments {
     colours: Colours,
 }
 
-/// What may be denied.
+/// The diagnostics that `--deny` treats as errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Deny {
     /// Warnings
     Warnings,
 }
 
-/// Checks the programs. Exit status: 0 nothing is wrong, 1 errors, 2 misuse.
+/// Checks the programs. Exit status: 0 no errors, 1 errors, 2 misuse.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match check(arguments) {
         Ok(true) => ExitCode::SUCCESS,
@@ -54,6 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// Returns whether the programs have no errors and no denied warnings.
 fn check(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
     let programs = programs_in(&arguments.paths)?;
@@ -72,28 +73,28 @@ fn check(arguments: &Arguments) -> Result<bool, String> {
             }
         }
     }
-    tell_once(&mut checked);
+    remove_duplicates(&mut checked);
     report(&checked, arguments, &library);
     let errors = count(&checked, Severity::Error);
     let denied = if arguments.deny == Some(Deny::Warnings) { count(&checked, Severity::Warning) } else { 0 };
     Ok(errors + denied == 0)
 }
 
-/// Leaves what is wrong in a file that several programs import with the first of them.
-fn tell_once(checked: &mut [Compiled]) {
-    let mut told = HashSet::new();
+/// Removes repeated diagnostics: a mistake in a file that several programs import is reported for the first one only.
+fn remove_duplicates(checked: &mut [Compiled]) {
+    let mut reported = HashSet::new();
     for Compiled { diagnostics, files, .. } in checked {
         diagnostics.retain(|diagnostic| {
             let description = diagnostic.describe();
             let labels = description.labels.iter();
             let places =
                 labels.map(|label| (files.name(label.span).to_owned(), label.span.start, label.span.end));
-            told.insert((diagnostic.code(), description.message.clone(), places.collect::<Vec<_>>()))
+            reported.insert((diagnostic.code(), description.message.clone(), places.collect::<Vec<_>>()))
         });
     }
 }
 
-/// Says what is wrong with the programs: to people on standard error, to machines on standard output.
+/// Writes the diagnostics: those for people to standard error, those for programs to standard output.
 fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
     let programs = || checked.iter().map(|compiled| (&*compiled.diagnostics, &compiled.files));
     let text: String = match arguments.format {
@@ -105,21 +106,21 @@ fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
         Format::Sarif => render::sarif(programs(), library),
     };
     let (errors, warnings) = (count(checked, Severity::Error), count(checked, Severity::Warning));
-    // With --fix, standard output may be taken by the program.
-    let taken = arguments.fix && arguments.paths.iter().any(|path| path == STANDARD_INPUT);
+    // With --fix, the fixed program may go to standard output.
+    let output_is_program = arguments.fix && arguments.paths.iter().any(|path| path == STANDARD_INPUT);
     match arguments.format {
         Format::Human => {
             complain(&text);
             if let Some(first) = checked.iter().flat_map(|compiled| &compiled.diagnostics).next() {
-                tell(format_args!("`weir explain {}` says more, with a program that is right", first.code()));
+                tell(format_args!("`weir explain {}` explains it, with a correct program", first.code()));
             }
             tell(format_args!("{}", summary(checked.len(), errors, warnings)));
         }
-        _ if taken => complain(&text),
+        _ if output_is_program => complain(&text),
         _ => print(&text),
     }
-    // What machines read is one document.
-    if arguments.verbose && !taken && matches!(arguments.format, Format::Human | Format::Short) {
+    // JSON and SARIF output is one document, so nothing may follow it.
+    if arguments.verbose && !output_is_program && matches!(arguments.format, Format::Human | Format::Short) {
         print(&edges(checked));
     }
 }
@@ -130,15 +131,15 @@ fn count(checked: &[Compiled], severity: Severity) -> usize {
 }
 
 fn summary(programs: usize, errors: usize, warnings: usize) -> String {
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let counted = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let programs = counted(programs, "program");
     match (errors, warnings) {
-        (0, 0) => format!("{programs} checked, nothing is wrong"),
+        (0, 0) => format!("{programs} checked: no errors, no warnings"),
         _ => format!("{programs} checked: {}, {}", counted(errors, "error"), counted(warnings, "warning")),
     }
 }
 
-/// The type of the events at every edge of every program that has no errors.
+/// Renders the type of the events at every edge of every program that has no errors.
 fn edges(checked: &[Compiled]) -> String {
     let plans = checked.iter().filter_map(|compiled| compiled.plan.as_ref());
     let programs = plans.map(|plan| match checked.len() {

@@ -1,4 +1,4 @@
-//! `weir explain`: what a code means.
+//! `weir explain`: prints the page of a diagnostic's code.
 
 use std::process::ExitCode;
 
@@ -11,11 +11,11 @@ use crate::program::{print, tell};
 /// The arguments of `weir explain`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The code of an error or a warning, such as E0203; without one, all codes are listed
+    /// The code of an error or a warning, such as E0203; without a code, all codes are listed
     code: Option<String>,
 }
 
-/// Prints a code's page, or the list of all codes. Exit status: 0 printed, 2 there is no such code.
+/// Prints a code's page, or the list of all codes. Exit status: 0 printed, 2 the code does not exist.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let Some(code) = &arguments.code else {
         print(&list());
@@ -44,8 +44,8 @@ fn list() -> String {
         if codes.is_empty() {
             continue;
         }
-        let begin = if list.is_empty() { "" } else { "\n" };
-        list.push_str(&format!("{begin}{about}\n"));
+        let separator = if list.is_empty() { "" } else { "\n" };
+        list.push_str(&format!("{separator}{about}\n"));
         for (code, severity, _) in codes {
             let severity = match severity {
                 Severity::Error => "error",

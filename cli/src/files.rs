@@ -1,4 +1,4 @@
-//! The files of programs: what is on the command line, what those import, and standard input.
+//! The files of programs: the files and folders on the command line, imported files, and standard input.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -10,16 +10,17 @@ use weir_compiler::{SourceFiles, normalized_path};
 /// The name of a program on standard input.
 pub(crate) const STANDARD_INPUT: &str = "-";
 
-/// The largest file that is read, as large as the language allows one to be.
+/// The largest file that is read: the language's limit for a file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A program's first file, which is read once, and the way to those that it imports.
+/// A program's first file, which is read once, and access to the files that it imports.
 pub(crate) struct ProgramFiles {
-    /// The name that diagnostics show, without what says nothing, such as `./`.
+    /// The name that diagnostics show: the normalised path, without `./` and the like.
     pub(crate) name: String,
     /// The text of the first file.
     pub(crate) text: String,
-    /// The first file as it was asked for: behind a link, `..` leads elsewhere than its name says.
+    /// The first file's path as the user wrote it. Behind a symbolic link, `..` in it leads to another folder than in the
+    /// normalised path.
     path: PathBuf,
 }
 
@@ -27,17 +28,17 @@ impl ProgramFiles {
     /// Reads the first file.
     ///
     /// # Errors
-    /// Which file can't be read, and why.
+    /// A message that names the file and says why it can't be read.
     pub(crate) fn read(path: &str) -> Result<ProgramFiles, String> {
         let text = match path {
-            STANDARD_INPUT => bounded(io::stdin().lock()),
-            _ => File::open(path).and_then(bounded),
+            STANDARD_INPUT => read_bounded(io::stdin().lock()),
+            _ => File::open(path).and_then(read_bounded),
         };
         let text = text.map_err(|error| format!("can't read {path}: {}", reason(&error)))?;
         Ok(ProgramFiles { name: normalized_path(path), text, path: PathBuf::from(path) })
     }
 
-    /// Where the file with this name lies.
+    /// Returns the path of the file with this name.
     pub(crate) fn path_of<'p>(&'p self, name: &'p str) -> &'p Path {
         if name == self.name { &self.path } else { Path::new(name) }
     }
@@ -48,12 +49,12 @@ impl SourceFiles for ProgramFiles {
         if name == self.name {
             return Ok(self.text.clone());
         }
-        imported(Path::new(name)).map_err(|error| reason(&error))
+        read_imported(Path::new(name)).map_err(|error| reason(&error))
     }
 }
 
-/// The text of an imported file. A pipe or a device, which might never end, is none.
-fn imported(path: &Path) -> io::Result<String> {
+/// Reads an imported file. Pipes and devices are refused, since reading one might never end.
+fn read_imported(path: &Path) -> io::Result<String> {
     let metadata = path.metadata()?;
     if metadata.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
@@ -61,11 +62,11 @@ fn imported(path: &Path) -> io::Result<String> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
-    bounded(File::open(path)?)
+    read_bounded(File::open(path)?)
 }
 
-/// All that there is to read, if that is a text of a size that can be one.
-fn bounded(mut reader: impl Read) -> io::Result<String> {
+/// Reads a text of at most `FILE_BYTES_MAX` to its end.
+fn read_bounded(mut reader: impl Read) -> io::Result<String> {
     let mut text = String::new();
     reader.by_ref().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
@@ -74,22 +75,22 @@ fn bounded(mut reader: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// Why a file can't be read, in the words of diagnostics.
+/// Says why a file can't be read, in the words of diagnostics.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "no such file".to_owned(),
         ErrorKind::PermissionDenied => "permission denied".to_owned(),
         ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        ErrorKind::NotADirectory => "what stands before its name is no folder".to_owned(),
+        ErrorKind::NotADirectory => "a part of its path is not a folder".to_owned(),
         ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
         _ => error.to_string(),
     }
 }
 
-/// The programs that are meant by files, folders and `-`, each once.
+/// Lists the programs that these files, folders and `-` stand for, without duplicates.
 ///
 /// # Errors
-/// When there is no such file or folder, or no program in it.
+/// When a file or folder does not exist, or a folder has no program.
 pub(crate) fn programs_in(paths: &[String]) -> Result<Vec<String>, String> {
     let mut seen = HashSet::new();
     let mut programs = Vec::new();
@@ -100,7 +101,7 @@ pub(crate) fn programs_in(paths: &[String]) -> Result<Vec<String>, String> {
     Ok(programs)
 }
 
-/// The `.flow` files of a folder and of the folders in it, or the file itself.
+/// Lists the `.flow` files of a folder and its subfolders; for a file, returns the file itself.
 fn files_in(path: &str) -> Result<Vec<String>, String> {
     let cannot = |error: &io::Error| format!("can't read {path}: {}", reason(error));
     let is_folder =
@@ -111,7 +112,7 @@ fn files_in(path: &str) -> Result<Vec<String>, String> {
     let mut programs = Vec::new();
     for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
         let path = entry.map_err(|error| error.to_string())?.into_path();
-        // A link to a program is one; what a link to a folder holds is not walked, it might lead back.
+        // A link to a program counts as a program. Links to folders are not followed, since they may form a circle.
         if path.extension().is_some_and(|end| end == "flow") && path.is_file() {
             let path = path.into_os_string().into_string();
             programs

@@ -1,4 +1,4 @@
-//! `weir check --fix`: the changes that diagnostics offer, made in the files.
+//! `weir check --fix`: applies the fixes that diagnostics offer to the files.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,8 +9,8 @@ use weir_compiler::{Compiled, Fixed, Library};
 use crate::files::{ProgramFiles, STANDARD_INPUT};
 use crate::program::{Params, print, tell};
 
-/// Makes every change that a program's diagnostics offer, says what it did, and gives back what there is to say
-/// about the program now. A program on standard input is printed instead.
+/// Applies every fix that a program's diagnostics offer, reports each, and returns the result of compiling the fixed
+/// program. A program on standard input is printed instead of written.
 ///
 /// # Errors
 /// When a file can't be read or written.
@@ -32,9 +32,9 @@ pub(crate) fn fix(path: &str, library: &Library, params: &Params) -> Result<Comp
     Ok(compiled)
 }
 
-/// Puts a text in the place of a file, with the file's permissions, so that nobody ever sees half of it.
+/// Replaces a file's text in one step, so that no reader sees a part of it. The permissions stay the same.
 pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    // A link stays one: what it leads to is replaced.
+    // If the path is a link, its target is replaced and the link stays.
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder)?;

@@ -1,4 +1,4 @@
-//! `weir fmt`: programs in their one canonical form.
+//! `weir fmt`: rewrites programs in their canonical form.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,18 +11,18 @@ use crate::program::{Colours, complain, print, shown, tell};
 /// The arguments of `weir fmt`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Programs, folders of programs, or - for standard input, which is printed
+    /// Programs, folders of programs, or - for standard input, whose formatted text is printed
     #[arg(required = true, value_name = "FILES|FOLDERS")]
     paths: Vec<String>,
-    /// Change nothing, list the files that would change
+    /// List the files that are not in canonical form, and change nothing
     #[arg(long)]
     check: bool,
     #[command(flatten)]
     colours: Colours,
 }
 
-/// Formats the programs. Exit status: 0 they are in canonical form now, 1 one can't be read or, with --check,
-/// would change, 2 misuse.
+/// Formats the programs. Exit status: 0 all programs are in canonical form now; 1 a program has errors of syntax or, with
+/// --check, is not in canonical form; 2 misuse.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match format(arguments) {
         Ok(true) => ExitCode::SUCCESS,
@@ -34,13 +34,13 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Whether all programs are in canonical form now.
+/// Formats the programs, and returns whether all are in canonical form now.
 fn format(arguments: &Arguments) -> Result<bool, String> {
     let mut canonical = true;
     for program in &programs_in(&arguments.paths)? {
         let text = ProgramFiles::read(program)?.text;
         match weir_compiler::format(program, &text) {
-            Ok(formatted) => canonical &= put(program, &text, &formatted, arguments.check)?,
+            Ok(formatted) => canonical &= write_formatted(program, &text, &formatted, arguments.check)?,
             Err(unreadable) => {
                 canonical = false;
                 complain(&shown(&unreadable.diagnostics, &unreadable.files, arguments.colours));
@@ -50,9 +50,9 @@ fn format(arguments: &Arguments) -> Result<bool, String> {
     Ok(canonical)
 }
 
-/// Puts the canonical form in the place of a program, or only says where that would change it. Whether the
-/// program is in canonical form now.
-fn put(program: &str, text: &str, formatted: &str, check: bool) -> Result<bool, String> {
+/// Replaces a program by its canonical form; with `check`, only prints the name of a program that would change. Returns
+/// whether the program is in canonical form now.
+fn write_formatted(program: &str, text: &str, formatted: &str, check: bool) -> Result<bool, String> {
     let differs = text != formatted;
     if check {
         if differs {

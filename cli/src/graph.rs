@@ -1,4 +1,4 @@
-//! `weir graph`: a program's graph as a picture.
+//! `weir graph`: draws a program's graph.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
     /// The program, or - for standard input
     #[arg(value_name = "FILE")]
     path: String,
-    /// How the graph is drawn
+    /// The format of the drawing
     #[arg(long, value_enum, default_value = "text")]
     format: GraphFormat,
     #[command(flatten)]
@@ -22,14 +22,14 @@ pub(crate) struct Arguments {
     colours: Colours,
 }
 
-/// How a graph is drawn.
+/// The format of a drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GraphFormat {
-    /// A tree for each flow, for a terminal
+    /// A tree for each flow, for terminals
     Text,
-    /// A flowchart of Mermaid, as Markdown pages show it
+    /// A Mermaid flowchart, for Markdown pages
     Mermaid,
-    /// A graph of Graphviz, for `dot -Tsvg`
+    /// A Graphviz graph, for `dot -Tsvg`
     Dot,
 }
 

@@ -1,4 +1,4 @@
-//! `weir ledger`: whether the ledger of a sink `files` knows its files, and what can be done if it does not.
+//! `weir ledger`: checks that the ledger of a sink `files` has an entry for every complete file, and repairs the ledger.
 
 use std::process::ExitCode;
 
@@ -18,19 +18,19 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Go on with a ledger that has forgotten complete files, or that can't be read: what lies there stays, and what was
-    /// forgotten of it may be written twice
+    /// Repair a ledger that can't be read or lacks entries for complete files: the files stay, and the sink may write the
+    /// events of the missing entries a second time
     Repair {
-        /// The ledger's directory, `.weir/PROGRAM.SINK` within the sink's
+        /// The ledger's directory: `.weir/PROGRAM.SINK` in the sink's directory
         #[arg(value_name = "DIRECTORY")]
         path: String,
-        /// Do it; without this, it is only said what was forgotten
+        /// Repair the ledger; without this option, only show which entries are missing
         #[arg(long)]
         accept_repeats: bool,
     },
 }
 
-/// Why nothing came of it.
+/// Why a repair failed.
 #[derive(Debug, Error)]
 enum LedgerError {
     #[error(transparent)]
@@ -39,27 +39,28 @@ enum LedgerError {
     Runtime(#[from] std::io::Error),
 }
 
-/// Exit status: 0 it is whole, or was repaired; 1 it is not, or could not be read or written; 2 there is no ledger.
+/// Repairs a ledger. Exit status: 0 the ledger is complete or was repaired; 1 it is incomplete, or could not be read or
+/// written; 2 there is no ledger.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let Command::Repair { path, accept_repeats } = &arguments.command;
     match repair(path, *accept_repeats) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             tell(format_args!(
-                "weir: nothing was changed: `weir ledger repair --accept-repeats {path}` does it"
+                "weir: nothing was changed: to repair the ledger, run `weir ledger repair --accept-repeats {path}`"
             ));
             ExitCode::FAILURE
         }
         Err(error) => {
             let missing = matches!(error, LedgerError::Repair(LedgerRepairError::NoLedger(_)));
-            // With its causes.
+            // A `Failure` displays the error's causes too.
             tell(format_args!("weir: {}", Failure::permanent(error)));
             if missing { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
 }
 
-/// Says whether all is well with the ledger.
+/// Repairs the ledger and prints the result. Returns whether the ledger is complete or was repaired.
 fn repair(path: &str, accept_repeats: bool) -> Result<bool, LedgerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let repair = runtime.block_on(repair_ledger(path, accept_repeats))?;

@@ -1,4 +1,4 @@
-//! The `weir` command: arguments in, text and exit status out. Everything else is in the crates.
+//! The `weir` command: parses arguments, calls the library crates, and prints text. It contains no other logic.
 
 mod channel;
 mod check;
@@ -18,12 +18,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-/// Of many small values that stay between large ones that come and go, the system's own allocator makes holes that it
-/// never gives back: 100,000 files at rest took twice as much.
+/// The system's allocator fragments the heap when many small, long-lived values lie between large, short-lived ones, and
+/// never returns the memory: 100,000 idle files took twice as much memory as with mimalloc.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Moves events: `.flow` programs are checked, then run.
+/// Checks and runs data pipelines that are written as `.flow` programs
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = AFTER_HELP)]
 struct Arguments {
@@ -31,32 +31,32 @@ struct Arguments {
     command: Command,
 }
 
-/// What stands below the list of commands.
+/// The text below the list of commands.
 const AFTER_HELP: &str = "\
-Exit status: 0 done, 1 a program has errors or has failed, 2 misuse, 3 stopped before all was delivered.
-`weir COMMAND --help` says more about a command; - stands for standard input.";
+Exit status: 0 success; 1 a program has errors or failed; 2 the command was misused; 3 a run was stopped before it had
+delivered all events. `weir COMMAND --help` describes a command. In place of a file, - means standard input.";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Look at the directory of a file channel, or repair it
+    /// Inspect, verify or repair the directory of a file channel
     Channel(channel::Arguments),
-    /// Check programs without running them
+    /// Check programs for errors without running them
     Check(check::Arguments),
     /// Explain the code of an error or a warning
     Explain(explain::Arguments),
-    /// Write programs in their one canonical form
+    /// Rewrite programs in their canonical form
     Fmt(fmt::Arguments),
-    /// Draw what a program connects, as text, Mermaid or DOT
+    /// Draw the graph of a program as text, Mermaid or DOT
     Graph(graph::Arguments),
-    /// Look whether the ledger of a sink `files` is whole, or go on with one that is not
+    /// Check or repair the ledger of a sink `files`
     Ledger(ledger::Arguments),
-    /// Show what a program would do, step by step
+    /// Show the plan of a program, step by step, with all defaults filled in
     Plan(plan::Arguments),
-    /// Run a program until it ends or is told to stop
+    /// Run a program until its sources end or a signal stops it
     Run(run::Arguments),
 }
 
-/// Exit status of a command that was given something it can't use.
+/// Exit status of a command with invalid arguments.
 const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! `weir plan`: what a program would do.
+//! `weir plan`: shows the plan that a program compiles to.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
     /// The program, or - for standard input
     #[arg(value_name = "FILE")]
     path: String,
-    /// How the plan is shown
+    /// The format of the plan
     #[arg(long, value_enum, default_value = "text")]
     format: PlanFormat,
     #[command(flatten)]
@@ -22,12 +22,12 @@ pub(crate) struct Arguments {
     colours: Colours,
 }
 
-/// How a plan is shown.
+/// The format of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PlanFormat {
-    /// For people, and for diff
+    /// Text for people, and for comparing plans with diff
     Text,
-    /// As the runtime reads it
+    /// JSON that `weir run` accepts
     Json,
 }
 

@@ -1,4 +1,4 @@
-//! The set-up of the whole process before a command begins.
+//! Settings of the process that are made before a command begins.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,18 +9,18 @@ use weir_runtime::Descriptors;
 
 use crate::program::tell;
 
-/// Makes a write beyond the limit of file sizes (`ulimit -f`) an error of that write. Otherwise the system
-/// ends the process with a signal, without a word.
+/// Makes a write beyond the file size limit (`ulimit -f`) return an error. Without this, the system
+/// ends the process with a signal and no message.
 pub(crate) fn survive_file_size_limit() {
-    // That there is a handler is enough: nobody looks at the flag.
+    // A registered handler is enough; the flag is never read.
     if let Err(error) = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
-        tell(format_args!("weir: a write beyond the limit of file sizes would end it: {error}"));
+        tell(format_args!("weir: a write beyond the file size limit would end the process: {error}"));
     }
 }
 
-/// Allows as many file descriptors as the hard limit does.
+/// Raises the soft limit of file descriptors to the hard limit.
 pub(crate) fn raise_descriptor_limit() {
     if let Err(error) = Descriptors::raise_limit() {
-        tell(format_args!("weir: the limit of file descriptors can't be raised to the hard one: {error}"));
+        tell(format_args!("weir: the limit of file descriptors can't be raised to the hard limit: {error}"));
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands that compile programs share: their arguments, the library, and how what is wrong is shown.
+//! Code that the commands share: arguments of commands that compile programs, the library, and output.
 
 use std::io::{IsTerminal, Write};
 
@@ -7,10 +7,10 @@ use weir_compiler::{Compiled, Diagnostic, Files, Library, Options, render};
 
 use crate::files::ProgramFiles;
 
-/// Values for params, the same for every command that compiles.
+/// The options that give values to params, for every command that compiles a program.
 #[derive(Debug, Args)]
 pub(crate) struct Params {
-    /// Give a param a value; otherwise it has that of the environment variable WEIR_NAME, or its default
+    /// Give the param NAME a value; without this option, its value is the environment variable WEIR_NAME, or else its default
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
     set: Vec<(String, String)>,
 }
@@ -18,20 +18,20 @@ pub(crate) struct Params {
 /// How diagnostics are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// With the source, labels and help
+    /// With the source text, labels and help
     Human,
-    /// One line each: `path:line:column: error[code]: message`
+    /// One line for each: `path:line:column: error[code]: message`
     Short,
     /// A JSON array
     Json,
-    /// A SARIF 2.1.0 document, as code hosts read it
+    /// A SARIF 2.1.0 document, for code hosts
     Sarif,
 }
 
-/// Whether what people read is coloured.
+/// The option that colours the output for people.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Colours {
-    /// Whether output for people is coloured; auto: on a terminal, unless NO_COLOR is set
+    /// When to colour the output for people
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     color: When,
 }
@@ -47,7 +47,7 @@ enum When {
 }
 
 impl Colours {
-    /// Whether what is written to standard error is coloured.
+    /// Returns whether text on standard error is coloured.
     pub(crate) fn on_standard_error(self) -> bool {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         match self.color {
@@ -58,18 +58,18 @@ impl Colours {
     }
 }
 
-/// Writes to standard output. A reader that has gone, as `head` does, is no error.
+/// Writes to standard output. A reader that has closed its end, such as `head`, is no error.
 pub(crate) fn print(text: &str) {
     let mut output = std::io::stdout().lock();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
-/// Writes text to standard error. That nobody reads it is nothing to fail for.
+/// Writes text to standard error. A closed standard error is no error.
 pub(crate) fn complain(text: &str) {
-    let _nobody_reads_it = std::io::stderr().write_all(text.as_bytes());
+    let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes a line to standard error. That nobody reads it is nothing to fail for.
+/// Writes a line to standard error. A closed standard error is no error.
 pub(crate) fn tell(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -77,11 +77,11 @@ pub(crate) fn tell(text: impl std::fmt::Display) {
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write it as name=value".to_owned()),
+        _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
 
-/// The library that this `weir` was built with.
+/// Parses the signatures of the library that this `weir` was built with.
 pub(crate) fn library() -> Result<Library, String> {
     Library::parse(weir_stdlib::library_sources().iter().copied())
         .map_err(|error| render::human(&error.diagnostics, &error.files, false))
@@ -97,16 +97,16 @@ pub(crate) fn compile(path: &str, library: &Library, params: &Params) -> Result<
 }
 
 impl Params {
-    /// The values that the arguments and the environment give.
+    /// Returns the values from the arguments and the environment.
     pub(crate) fn options(&self) -> Options {
-        // A variable that is no text can't be the value of anything.
+        // A variable that is not UTF-8 counts as not set.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Options { params: self.set.iter().cloned().collect(), environment: environment.collect() }
     }
 }
 
-/// Diagnostics as people read them on standard error.
+/// Renders diagnostics for people who read standard error.
 pub(crate) fn shown(diagnostics: &[Diagnostic], files: &Files, colours: Colours) -> String {
     render::human(diagnostics, files, colours.on_standard_error())
 }

@@ -1,6 +1,6 @@
-//! `weir channel` on directories that real runs made, and damage that was done to them.
+//! `weir channel` on directories that runs of the binary have filled, before and after damage.
 
-// A test that can't run the command has failed.
+// Panics are test failures.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -34,9 +34,9 @@ impl Scene {
         // The sink can't write, so that everything stays where it is.
         fs::write(folder.path().join("out"), "in the way").unwrap();
         let scene = Scene { folder };
-        // What each run puts is written apart from what the others do.
+        // Three runs, so that the log has several separate writes.
         for events in [5_000, 10_000, 20_000] {
-            // A run that was stopped early is followed by another one, which goes on where it was.
+            // If a run was stopped too early, the next one goes on where it stopped.
             while scene.held() < events {
                 scene.run_until_the_sink_waits(events, |_| {});
             }
@@ -44,15 +44,15 @@ impl Scene {
         scene
     }
 
-    /// How many events wait in the channel; none before it is made.
+    /// Returns the number of events that wait in the channel; 0 before the channel exists.
     fn held(&self) -> u64 {
         let (_, json) = self.weir(&["channel", "inspect", "--format", "json", "channel"]);
         let inspection: Option<Value> = serde_json::from_str(&json).ok();
         inspection.map_or(0, |inspection| inspection["held_events"].as_u64().unwrap())
     }
 
-    /// Runs the program, has a look when it is certainly running, and stops it.
-    fn run_until_the_sink_waits(&self, events: u64, look: impl FnOnce(&Scene)) {
+    /// Runs the program until its sink has failed, calls `inspect` while it runs, and stops it.
+    fn run_until_the_sink_waits(&self, events: u64, inspect: impl FnOnce(&Scene)) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.current_dir(self.folder.path()).args(["run", "--drain", "0", "a.flow"]);
         command.args(["--set", &format!("events={events}")]);
@@ -60,10 +60,10 @@ impl Scene {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let waits = log.any(|line| line.unwrap().contains("its events stay in buffer"));
         assert!(waits, "{:?}", child.wait());
-        look(self);
+        inspect(self);
         let signal = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(signal.success());
-        // Read to its end, so that it never waits for us.
+        // Read the log to its end, so that the process never waits for its reader.
         let _ = log.by_ref().count();
         assert_eq!(child.wait().unwrap().code(), Some(3));
     }
@@ -72,7 +72,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// The exit status of `weir`, and what it says.
+    /// Runs `weir`; returns its exit status, and its standard output and standard error.
     fn weir(&self, arguments: &[&str]) -> (i32, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         let ended = command.current_dir(self.folder.path()).args(arguments).output().unwrap();
@@ -80,43 +80,22 @@ impl Scene {
         (ended.status.code().unwrap(), String::from_utf8(text).unwrap())
     }
 
-    /// The same as one text, without what differs from run to run.
-    fn said(&self, arguments: &[&str]) -> String {
+    /// Runs `weir`; returns its exit status and redacted output as one text.
+    fn output(&self, arguments: &[&str]) -> String {
         let (status, text) = self.weir(arguments);
-        format!("exit status {status}\n{}", self.without_what_differs(&text))
-    }
-
-    fn without_what_differs(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (pattern, instead) in [
-            (r"incarnation [0-9a-f]{32}", "incarnation [identity]"),
-            (r"process \d+, boot [-0-9a-f]+", "process [number], boot [identity]"),
-            (r"[0-9a-f]{16}\.segment", "[segment]"),
-            (r"(\[segment\]: from put [1-9].*\n)+", "[more segments]\n"),
-            (r"\d+ of \d+ bytes", "[some] of [some] bytes"),
-            (r"read \d+ records with \d+ events", "read [some] records with [some] events"),
-            (r"in \d+ segments", "in [some] segments"),
-            (r"gives up \d+ events", "gives up [some] events"),
-            (r"\d+ events are given up", "[some] events are given up"),
-            (r"\d+ events (are|were) kept", "[some] events $1 kept"),
-            (r"byte [1-9]\d*:", "byte [number]:"),
-            (r"\(\d+ bytes\) since", "([some] bytes) since"),
-        ] {
-            text = Regex::new(pattern).unwrap().replace_all(&text, instead).into_owned();
-        }
-        text
+        format!("exit status {status}\n{}", redacted(&text))
     }
 
     /// Flips a bit of the event with this beginning of its body.
     fn damage(&self, body: &[u8]) {
-        let place = |bytes: &[u8]| bytes.windows(body.len()).position(|window| window == body);
-        let (path, mut bytes) = self.files().into_iter().find(|(_, bytes)| place(bytes).is_some()).unwrap();
-        let at = place(&bytes).unwrap();
+        let offset = |bytes: &[u8]| bytes.windows(body.len()).position(|window| window == body);
+        let (path, mut bytes) = self.files().into_iter().find(|(_, bytes)| offset(bytes).is_some()).unwrap();
+        let at = offset(&bytes).unwrap();
         bytes[at] ^= 1;
         fs::write(path, bytes).unwrap();
     }
 
-    /// All that the directory holds, apart from the lock.
+    /// Returns the content of all files of the directory except the lock.
     fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let entries = fs::read_dir(self.path("channel")).unwrap().map(|entry| entry.unwrap().path());
         let files = entries.filter(|path| !path.ends_with("lock"));
@@ -124,11 +103,33 @@ impl Scene {
     }
 }
 
+/// Replaces the parts of an output that differ from run to run.
+fn redacted(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (pattern, replacement) in [
+        (r"incarnation [0-9a-f]{32}", "incarnation [identity]"),
+        (r"process \d+, boot [-0-9a-f]+", "process [number], boot [identity]"),
+        (r"[0-9a-f]{16}\.segment", "[segment]"),
+        (r"(\[segment\]: from put [1-9].*\n)+", "[more segments]\n"),
+        (r"\d+ of \d+ bytes", "[some] of [some] bytes"),
+        (r"read \d+ records with \d+ events", "read [some] records with [some] events"),
+        (r"in \d+ segments", "in [some] segments"),
+        (r"gives up \d+ events", "gives up [some] events"),
+        (r"\d+ events are given up", "[some] events are given up"),
+        (r"\d+ events (are|were) kept", "[some] events $1 kept"),
+        (r"byte [1-9]\d*:", "byte [number]:"),
+        (r"\(\d+ bytes\) since", "([some] bytes) since"),
+    ] {
+        text = Regex::new(pattern).unwrap().replace_all(&text, replacement).into_owned();
+    }
+    text
+}
+
 #[test]
-fn a_channel_is_looked_at() {
+fn a_channel_is_inspected() {
     let scene = Scene::filled();
-    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "channel"]));
     let (_, json) = scene.weir(&["channel", "inspect", "--format", "json", "channel"]);
     let inspection: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&inspection["owner"], &inspection["closed"]), (&"a/buffer".into(), &true.into()));
@@ -139,7 +140,7 @@ fn a_channel_is_looked_at() {
     let (_, json) = scene.weir(&["channel", "verify", "--format", "json", "channel"]);
     let verification: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&verification["events"], &verification["damages"]), (&20_000.into(), &json!([])));
-    assert_snapshot!(scene.said(&["channel", "repair", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "repair", "channel"]));
 }
 
 #[test]
@@ -147,16 +148,16 @@ fn damage_is_shown_and_repaired_when_its_loss_is_accepted() {
     let scene = Scene::filled();
     scene.damage(b"5001 ");
     let before = scene.files();
-    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "repair", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "repair", "channel"]));
     assert!(before == scene.files(), "until the loss is accepted, nothing is changed");
-    assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "repair", "--accept-loss", "channel"]));
     assert_eq!(scene.weir(&["channel", "verify", "channel"]).0, 0);
-    // Of one write what stands before the damage can be read: what is lost is the rest of one.
+    // Only the events of the damaged write that lie after the damage are lost.
     let kept = scene.held();
     assert!((15_000..=19_500).contains(&kept), "{kept}");
-    // What was kept arrives.
+    // The kept events are delivered.
     fs::remove_file(scene.path("out")).unwrap();
     let (status, log) = scene.weir(&["run", "--set", "events=20000", "a.flow"]);
     assert_eq!(status, 0, "{log}");
@@ -168,47 +169,47 @@ fn damage_is_shown_and_repaired_when_its_loss_is_accepted() {
 }
 
 #[test]
-fn a_superblock_that_is_gone_is_found_again() {
+fn a_missing_superblock_is_restored() {
     let scene = Scene::filled();
     fs::remove_file(scene.path("channel/superblock")).unwrap();
-    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "repair", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "repair", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "repair", "--accept-loss", "channel"]));
 }
 
 #[test]
 fn a_reader_is_forgotten() {
     let scene = Scene::filled();
-    assert_snapshot!(scene.said(&["channel", "forget-reader", "channel", "nobody"]));
-    assert_snapshot!(scene.said(&["channel", "forget-reader", "channel", "out"]));
+    assert_snapshot!(scene.output(&["channel", "forget-reader", "channel", "nobody"]));
+    assert_snapshot!(scene.output(&["channel", "forget-reader", "channel", "out"]));
 }
 
 #[test]
-fn what_is_not_there_or_in_use_is_left_alone() {
+fn a_missing_or_used_channel_is_left_alone() {
     let scene = Scene::filled();
     fs::create_dir(scene.path("empty")).unwrap();
-    assert_snapshot!(scene.said(&["channel", "inspect", "nowhere"]));
-    assert_snapshot!(scene.said(&["channel", "verify", "empty"]));
-    assert_snapshot!(scene.said(&["channel", "inspect", "a.flow"]));
+    assert_snapshot!(scene.output(&["channel", "inspect", "nowhere"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "empty"]));
+    assert_snapshot!(scene.output(&["channel", "inspect", "a.flow"]));
     scene.run_until_the_sink_waits(20_000, |scene| {
         let mut tools: Vec<String> = Vec::new();
         for tool in [&["inspect"][..], &["verify"], &["repair"], &["repair", "--accept-loss"]] {
-            tools.push(scene.said(&[&["channel"], tool, &["channel"]].concat()));
+            tools.push(scene.output(&[&["channel"], tool, &["channel"]].concat()));
         }
-        tools.push(scene.said(&["channel", "forget-reader", "channel", "out"]));
+        tools.push(scene.output(&["channel", "forget-reader", "channel", "out"]));
         tools.dedup();
         assert_snapshot!(tools.join("\n"));
     });
 }
 
 impl Scene {
-    /// What `weir run` says in the end, without its log and its table.
+    /// Returns the last messages of `weir run`, without its log and its table.
     fn refusal(&self, program: &str) -> String {
         let (status, text) = self.weir(&["run", "--set", "events=20000", program]);
         let end = |line: &&str| line.starts_with("weir: ") || line.contains(" has failed: ");
-        let said: Vec<&str> = text.lines().filter(end).collect();
-        let text = self.without_what_differs(&said.join("\n"));
+        let lines: Vec<&str> = text.lines().filter(end).collect();
+        let text = redacted(&lines.join("\n"));
         format!("exit status {status}\n{text}")
     }
 }
@@ -230,10 +231,10 @@ fn an_agent_is_refused_a_directory_that_is_not_its_own() {
 fn an_agent_does_not_go_on_with_a_damaged_channel() {
     let scene = Scene::filled();
     scene.damage(b"5001 ");
-    // The sink reads, and comes to it.
+    // The sink can write now, so that it reads up to the damage.
     fs::remove_file(scene.path("out")).unwrap();
     assert_snapshot!(scene.refusal("a.flow"));
-    assert_eq!(scene.weir(&["channel", "verify", "channel"]).0, 1, "the damage was not covered up");
+    assert_eq!(scene.weir(&["channel", "verify", "channel"]).0, 1, "the damage is still found");
 }
 
 #[test]
@@ -249,8 +250,8 @@ fn a_directory_of_a_newer_version_is_left_alone() {
     fs::write(&path, bytes).unwrap();
     let before = scene.files();
     assert_snapshot!(scene.refusal("a.flow"));
-    assert_snapshot!(scene.said(&["channel", "inspect", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "repair", "--accept-loss", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "inspect", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "repair", "--accept-loss", "channel"]));
     assert!(before == scene.files(), "nothing was changed");
 }
 
@@ -273,10 +274,10 @@ fn an_encrypted_channel_needs_its_key() {
     for bytes in scene.files().values() {
         assert!(!bytes.windows(8).any(|window| window == b"a/buffer"), "the owner can be read");
     }
-    assert_snapshot!(scene.said(&["channel", "verify", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "verify", "--key-file", "other", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "verify", "--key-file", "a.flow", "channel"]));
-    assert_snapshot!(scene.said(&["channel", "verify", "--key-file", "key", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "--key-file", "other", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "--key-file", "a.flow", "channel"]));
+    assert_snapshot!(scene.output(&["channel", "verify", "--key-file", "key", "channel"]));
     let (status, inspected) = scene.weir(&["channel", "inspect", "--key-file", "key", "channel"]);
     assert!(status == 0 && inspected.contains("1000 events in"), "{inspected}");
     let (status, repaired) = scene.weir(&["channel", "repair", "--key-file", "key", "channel"]);

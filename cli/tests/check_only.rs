@@ -1,6 +1,6 @@
-//! `weir run --check-only`, and starts, on what no start can work with: both say it, and neither changes anything.
+//! `weir run` with and without `--check-only` when the agent can't start: both report the reason and change no file.
 
-// A test that can't run the command has failed.
+// Panics are test failures.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use insta::assert_snapshot;
 use regex::Regex;
 use tempfile::TempDir;
 
-const KEEPS: &str = "\
+/// A program whose source, channel and sink all store state.
+const STATEFUL: &str = "\
 source logs = files { paths: [\"in/*.log\"], mode: follow, positions: \"state/positions.json\" }
 channel buffer = file { path: \"channel\", byte_capacity: 16MiB }
 sink out = files { path: \"out\" }
@@ -26,7 +27,7 @@ fn folder_with(program: &str) -> TempDir {
     folder
 }
 
-/// Exit status and what was said.
+/// Runs `weir`; returns its exit status and output as one text.
 fn weir(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     command.current_dir(folder).args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
@@ -55,41 +56,41 @@ fn refused(folder: &Path) -> String {
     let before = files(folder);
     let said = checked(folder);
     assert_eq!(weir(folder, &["run", "a.flow"]), said, "a start");
-    assert!(files(folder) == before, "something was changed");
+    assert!(files(folder) == before, "a file was changed");
     said
 }
 
 #[test]
-fn what_was_kept_and_is_damaged_is_found() {
-    let folder = folder_with(KEEPS);
+fn damaged_state_is_reported() {
+    let folder = folder_with(STATEFUL);
     let folder = folder.path();
     fs::create_dir(folder.join("in")).unwrap();
     fs::write(folder.join("in/a.log"), "one\ntwo\n").unwrap();
     let ran = weir(folder, &["run", "--quiet", "--until-idle=100ms", "a.flow"]);
     assert_eq!(ran, "exit status 0\n");
-    let whole = files(folder);
+    let intact = files(folder);
     assert_eq!(checked(folder), "exit status 0\n");
-    assert!(files(folder) == whole, "something was changed");
+    assert!(files(folder) == intact, "a file was changed");
 
     let damaged = |path: &Path, byte: usize| {
-        let mut bytes = whole[path].clone();
+        let mut bytes = intact[path].clone();
         bytes[byte] ^= 1;
         fs::write(path, bytes).unwrap();
         let said = refused(folder);
-        fs::write(path, &whole[path]).unwrap();
+        fs::write(path, &intact[path]).unwrap();
         said
     };
-    let segment = whole.keys().find(|path| path.extension().is_some_and(|end| end == "segment")).unwrap();
+    let segment = intact.keys().find(|path| path.extension().is_some_and(|end| end == "segment")).unwrap();
     let said = damaged(segment, 100);
     assert_snapshot!(said.replace(&*segment.file_name().unwrap().to_string_lossy(), "[segment]"));
     fs::write(folder.join("channel/superblock"), "").unwrap();
     assert_snapshot!(refused(folder));
-    fs::write(folder.join("channel/superblock"), &whole[&folder.join("channel/superblock")]).unwrap();
+    fs::write(folder.join("channel/superblock"), &intact[&folder.join("channel/superblock")]).unwrap();
     let said = damaged(&folder.join("state/positions.json"), 100);
     assert_snapshot!(Regex::new("[0-9a-f]{16}").unwrap().replace_all(&said, "[checksum]"));
     let is_ledger = |path: &&PathBuf| path.extension().is_some_and(|end| end == "entry");
-    let ledger = whole.keys().rfind(is_ledger).unwrap();
-    let said = damaged(ledger, whole[ledger].len() / 2);
+    let ledger = intact.keys().rfind(is_ledger).unwrap();
+    let said = damaged(ledger, intact[ledger].len() / 2);
     assert_snapshot!(said.replace(&*ledger.file_name().unwrap().to_string_lossy(), "[entry]"));
     assert_eq!(checked(folder), "exit status 0\n");
 }
@@ -102,9 +103,9 @@ fn web(more: &str) -> TempDir {
 }
 
 #[test]
-fn nobody_could_ever_send_what_is_asked_for() {
+fn credentials_that_no_client_can_send_are_refused() {
     let bearer = web("authentication: bearer { token: secret file(\"token\") }");
-    for (token, what) in [
+    for (token, defect) in [
         ("one\ntwo\n", "has a line break"),
         (" one", "begins or ends with a space"),
         ("s\u{e9}same", "has characters that are not ASCII"),
@@ -112,7 +113,7 @@ fn nobody_could_ever_send_what_is_asked_for() {
     ] {
         fs::write(bearer.path().join("token"), token).unwrap();
         let expected = format!(
-            "exit status 1\nweir: source web: the token in the file token {what}: no client can send it in a header, \
+            "exit status 1\nweir: source web: the token in the file token {defect}: no client can send it in a header, \
              so none would be let in\nweir: a is not started\n"
         );
         assert_eq!(refused(bearer.path()), expected);
@@ -135,9 +136,9 @@ fn nobody_could_ever_send_what_is_asked_for() {
     }
 }
 
-/// Numbers that a program may not have, in a plan that somebody has changed.
+/// Sets numbers in a plan to values outside their ranges, which the compiler would refuse in a program.
 #[test]
-fn a_plan_that_was_changed_is_held_against_the_signatures() {
+fn a_changed_plan_is_checked_against_the_signatures() {
     let folder = folder_with(
         "source in = generate { content: numbered { size: 100B }, count: 10 }
 sink out = files { path: \"out\", format: parquet }

@@ -1,6 +1,6 @@
-//! The `weir` command as it is called: what it prints where, and its exit status.
+//! The output and the exit status of the `weir` command.
 
-// A test that can't run the command has failed.
+// Panics are test failures.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -43,7 +43,7 @@ fn check(program: &str, arguments: &[&str]) -> Ended {
 }
 
 #[test]
-fn the_exit_status_says_how_it_went() {
+fn the_exit_status_shows_errors_denied_warnings_and_misuse() {
     assert_eq!(check(CLEAN, &[]).status, 0);
     assert_eq!(check(WARNED, &[]).status, 0);
     assert_eq!(check(WARNED, &["--deny", "warnings"]).status, 1);
@@ -54,7 +54,7 @@ fn the_exit_status_says_how_it_went() {
 }
 
 #[test]
-fn people_read_standard_error_and_machines_standard_output() {
+fn text_for_people_goes_to_standard_error_and_text_for_programs_to_standard_output() {
     let human = check(WRONG, &[]);
     assert!(human.output.is_empty() && human.error.contains("did you mean `every`?"), "{}", human.error);
     let short = check(WRONG, &["--format", "short"]);
@@ -67,7 +67,7 @@ fn people_read_standard_error_and_machines_standard_output() {
 }
 
 #[test]
-fn all_programs_are_one_document() {
+fn the_diagnostics_of_several_programs_are_one_document() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.flow"), WRONG).unwrap();
     fs::write(folder.path().join("b.flow"), WRONG).unwrap();
@@ -82,7 +82,7 @@ fn all_programs_are_one_document() {
 }
 
 #[test]
-fn colours_are_for_terminals_unless_asked_for() {
+fn only_terminals_get_colours_unless_the_option_asks_for_them() {
     let coloured = |arguments: &[&str]| check(WRONG, arguments).error.contains('\u{1b}');
     assert!(!coloured(&[]));
     assert!(coloured(&["--color", "always"]));
@@ -90,7 +90,7 @@ fn colours_are_for_terminals_unless_asked_for() {
 }
 
 #[test]
-fn fixes_are_made_in_the_file_which_stays_what_it_is() {
+fn a_fixed_file_keeps_its_line_ends_permissions_and_links() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.flow");
     fs::write(&path, WRONG.replace('\n', "\r\n")).unwrap();
@@ -134,7 +134,7 @@ const UGLY: &str = "sink  out=stdout{} // here\n";
 const PRETTY: &str = "sink out = stdout {}  // here\n";
 
 #[test]
-fn programs_are_formatted_in_their_place() {
+fn programs_are_formatted_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.flow");
     fs::write(&path, UGLY).unwrap();
@@ -157,7 +157,7 @@ fn standard_input_is_formatted_to_standard_output() {
 }
 
 #[test]
-fn what_can_not_be_read_is_not_formatted() {
+fn a_program_with_syntax_errors_is_not_formatted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.flow");
     fs::write(&path, "let  a 1\n").unwrap();
@@ -191,7 +191,7 @@ fn importers(shared: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn imports_are_read_and_what_is_wrong_in_them_is_told_once() {
+fn mistakes_in_an_imported_file_are_reported_once() {
     let folder = importers(SHARED);
     let short = |arguments: &[&str]| {
         let ended = weir_in(folder.path(), &[&["check", "--format", "short"], arguments].concat(), "");
@@ -201,7 +201,7 @@ fn imports_are_read_and_what_is_wrong_in_them_is_told_once() {
     let (status, output) = short(&["."]);
     assert_eq!((status, output.lines().count()), (1, 1), "{output}");
     assert!(output.starts_with(&at("shared/types.flow")), "{output}");
-    // The same file by another name is the same program.
+    // Two paths of the same file are one program.
     let (status, output) = short(&["a.flow", "./a.flow", "./shared/../b.flow"]);
     assert_eq!((status, output.lines().count()), (1, 1), "{output}");
     assert_eq!(weir_in(folder.path(), &["check", "-"], IMPORTER).status, 1, "imports of standard input");
@@ -224,7 +224,7 @@ fn fixes_are_made_in_imported_files() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_not_there() {
+fn a_variable_that_is_not_utf_8_counts_as_not_set() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ fn a_variable_that_is_no_text_is_not_there() {
 }
 
 #[test]
-fn what_can_not_be_read_is_misuse() {
+fn a_file_that_can_not_be_read_is_misuse() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bytes.flow"), b"\xff").unwrap();
     fs::create_dir(folder.path().join("empty")).unwrap();
@@ -304,7 +304,7 @@ fn a_plan_of_another_version_is_refused() {
 }
 
 #[test]
-fn what_this_version_does_not_carry_out_is_refused_before_anything_starts() {
+fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/language/right");
     let refused = |name: &str| {
         let ended = weir_in(&programs, &["run", name], "");
@@ -313,11 +313,11 @@ fn what_this_version_does_not_carry_out_is_refused_before_anything_starts() {
         let (last, problems) = problems.split_last().unwrap();
         assert!(last.ends_with(" is not started"), "{last}");
         for problem in problems {
-            let whose =
+            let subject =
                 problem.strip_prefix("weir: ").and_then(|problem| problem.split_once(": ")).unwrap().0;
-            let role = whose.split(' ').next().unwrap();
+            let role = subject.split(' ').next().unwrap();
             assert!(["flow", "source", "channel", "sink", "agent"].contains(&role), "{problem}");
-            assert!(!problem.contains("no path leads"), "that only follows: {problem}");
+            assert!(!problem.contains("no path leads"), "this only follows from other problems: {problem}");
         }
         ended.error
     };

@@ -1,6 +1,6 @@
-//! Ledgers of the sink `files` that were deleted after real runs, and what the commands do about them.
+//! `weir ledger repair` and `weir channel repair` on ledgers of the sink `files` that were deleted after a run.
 
-// A test that can't run the command has failed.
+// Panics are test failures.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -15,7 +15,7 @@ flow main delivers exactly_once { lines -> buffer -> out }
 ";
 const LEDGER: &str = "out/.weir/a.out";
 
-/// The exit status of a command, and what it printed.
+/// Runs `weir`; returns its exit status and output.
 fn weir(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_weir")).current_dir(folder).args(arguments).output().unwrap();
@@ -28,7 +28,7 @@ fn run(folder: &Path) -> (i32, String) {
     weir(folder, &["run", "--until-idle", "a.flow"])
 }
 
-/// A folder in which a program has delivered two files through this channel.
+/// Returns a folder in which a program has delivered two files through this channel.
 fn delivered(channel: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.flow"), PROGRAM.replace("CHANNEL", channel)).unwrap();
@@ -40,7 +40,7 @@ fn delivered(channel: &str) -> tempfile::TempDir {
     folder
 }
 
-/// How many lines are in the sink's files.
+/// Counts the lines in the sink's files.
 fn lines(folder: &Path) -> usize {
     let files = fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "txt"));
@@ -48,27 +48,34 @@ fn lines(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_ledger_that_was_deleted_goes_on_once_that_is_accepted() {
+fn a_sink_goes_on_without_its_deleted_ledger_once_repeats_are_accepted() {
     let folder = delivered("memory {}");
     let folder = folder.path();
     let repair = ["ledger", "repair", LEDGER];
     let accept = ["ledger", "repair", "--accept-repeats", LEDGER];
-    let whole = (0, format!("{LEDGER} knows all complete files of its sink\n"));
-    assert_eq!(weir(folder, &repair), whole);
+    let complete = (0, format!("{LEDGER} knows all complete files of its sink\n"));
+    assert_eq!(weir(folder, &repair), complete);
     fs::remove_dir_all(folder.join("out/.weir")).unwrap();
     let (status, log) = run(folder);
     assert!(status == 1 && log.contains("`weir ledger repair --accept-repeats out/.weir/a.out`"), "{log}");
     assert_eq!(lines(folder), 200);
     let (status, text) = weir(folder, &repair);
     assert!(status == 1 && text.contains("knows nothing of 2 complete files"), "{text}");
-    assert!(text.contains("nothing was changed: `weir ledger repair --accept-repeats"), "{text}");
-    assert_eq!(run(folder).0, 1, "asking accepts nothing");
+    assert!(
+        text.contains("nothing was changed: to repair the ledger, run `weir ledger repair --accept-repeats"),
+        "{text}"
+    );
+    assert_eq!(run(folder).0, 1, "without --accept-repeats, nothing is accepted");
     let (status, text) = weir(folder, &accept);
     assert!(status == 0 && text.contains("it goes on"), "{text}");
-    assert_eq!(weir(folder, &accept), whole);
-    assert_eq!((run(folder).0, lines(folder)), (0, 400), "nobody else knew what had arrived");
-    assert_eq!((run(folder).0, lines(folder)), (0, 400), "it is not asked again");
-    assert_eq!(weir(folder, &repair), whole);
+    assert_eq!(weir(folder, &accept), complete);
+    assert_eq!(
+        (run(folder).0, lines(folder)),
+        (0, 400),
+        "all events are repeated, as the memory channel has no record"
+    );
+    assert_eq!((run(folder).0, lines(folder)), (0, 400), "the repair is asked for only once");
+    assert_eq!(weir(folder, &repair), complete);
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn behind_a_durable_channel_either_command_is_enough() {
 }
 
 #[test]
-fn what_is_no_ledger_is_misuse() {
+fn a_directory_that_is_no_ledger_is_misuse() {
     let folder = tempfile::tempdir().unwrap();
     for path in ["nowhere", "out/.weir/a.out", ".weir/"] {
         let (status, text) = weir(folder.path(), &["ledger", "repair", path]);

@@ -1,6 +1,6 @@
-//! `weir run` as an operator sees it: how it ends, what it says, and what it shows of itself.
+//! `weir run` as an operator sees it: its exit status, log, metrics and progress line.
 
-// A test that can't run the command has failed.
+// Panics are test failures.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-/// Reads the log up to a line that holds this text.
+/// Reads the log up to the first line that contains this text, and returns the line.
 fn await_line(log: &mut impl Iterator<Item = std::io::Result<String>>, wanted: &str) -> String {
     let mut seen = String::new();
     for line in log {
@@ -69,16 +69,16 @@ fn log_of(child: &mut Child) -> std::io::Lines<BufReader<ChildStderr>> {
 }
 
 #[test]
-fn a_run_for_a_while_drains_in_the_end() {
+fn a_run_with_a_time_limit_drains_at_its_end() {
     let folder = folder_with(ENDLESS);
     let ended = run(&folder, &["--for", "300ms"]);
     assert_eq!((ended.status, ended.output.as_str()), (0, ""), "{}", ended.error);
-    assert!(ended.error.contains("a has ended: everything that it took was delivered"), "{}", ended.error);
+    assert!(ended.error.contains("a has ended: all received events were delivered"), "{}", ended.error);
 }
 
 #[test]
 fn a_run_until_idle_ends_when_its_source_pauses() {
-    // One event at once, the next one in a day.
+    // The first event comes immediately, the second one in a day.
     let folder = folder_with(&ENDLESS.replace("rate: 1_000/s", "rate: 0.00001/s"));
     let ended = run(&folder, &["--until-idle=200ms"]);
     assert_eq!(ended.status, 0, "{}", ended.error);
@@ -86,20 +86,20 @@ fn a_run_until_idle_ends_when_its_source_pauses() {
 }
 
 #[test]
-fn a_quiet_run_that_goes_well_says_nothing() {
+fn a_quiet_run_without_errors_prints_nothing() {
     let ended = run(&folder_with(ENDLESS), &["--for", "0.2", "--quiet"]);
     assert_eq!((ended.status, ended.error.as_str()), (0, ""));
 }
 
 #[test]
-fn a_time_that_is_none_is_misuse() {
+fn malformed_durations_and_addresses_are_misuse() {
     for flag in ["--for=soon", "--until-idle=-1s", "--drain=1parsec", "--metrics=here"] {
         assert_eq!(run(&folder_with(ENDLESS), &[flag]).status, 2, "{flag}");
     }
 }
 
 #[test]
-fn a_port_in_use_keeps_it_from_starting() {
+fn a_metrics_port_in_use_prevents_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = folder_with(ENDLESS);
@@ -107,16 +107,16 @@ fn a_port_in_use_keeps_it_from_starting() {
     let expected =
         format!("weir: --metrics {address}: Address already in use (os error 98)\nweir: a is not started\n");
     assert_eq!((ended.status, ended.error), (1, expected));
-    assert!(!folder.path().join("channel").exists(), "nothing was touched");
+    assert!(!folder.path().join("channel").exists(), "the channel was not created");
 }
 
-/// An address of this machine that nobody listens on.
+/// Returns a loopback address with a free port.
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// A program that lacks a secret, a certificate, an address, two directories, and one that may be lacking.
-fn lacking(web: &str, lines: &str) -> String {
+/// Returns a program whose secret, certificates and directories are missing.
+fn program_with_missing_parts(web: &str, lines: &str) -> String {
     format!(
         "\
 source web = http {{
@@ -138,12 +138,12 @@ flow main delivers best_effort {{
 }
 
 #[test]
-fn a_check_tries_what_is_needed_and_says_all_that_is_wrong() {
+fn a_check_reports_all_problems_and_changes_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let folder = folder_with(&lacking(&free_address(), &address));
+    let folder = folder_with(&program_with_missing_parts(&free_address(), &address));
     fs::write(folder.path().join("file"), "in the way").unwrap();
-    let wrong = [
+    let problems = [
         " can't be used: I/O error: No such file or directory",
         "source web: the environment variable WEIR_TEST_NO_SUCH_SECRET has no secret",
         &format!("source lines: can't listen on {address}: Address already in use"),
@@ -153,13 +153,13 @@ fn a_check_tries_what_is_needed_and_says_all_that_is_wrong() {
     ];
     let checked = run(&folder, &["--check-only"]);
     assert_eq!(checked.status, 1, "{}", checked.error);
-    for part in wrong {
+    for part in problems {
         assert!(checked.error.contains(part), "{part}\n{}", checked.error);
     }
-    // The same at a start, before anything runs.
+    // A start reports the same problems before any component runs.
     let started = run(&folder, &[]);
     assert_eq!(started.status, 1, "{}", started.error);
-    for part in wrong {
+    for part in problems {
         let text = part.rsplit(": ").next().unwrap();
         assert!(started.error.contains(text), "{text}\n{}", started.error);
     }
@@ -169,8 +169,8 @@ fn a_check_tries_what_is_needed_and_says_all_that_is_wrong() {
 }
 
 #[test]
-fn a_check_of_a_program_that_could_run_leaves_nothing() {
-    let folder = folder_with(&lacking(&free_address(), &free_address()).replace(
+fn a_check_of_a_correct_program_changes_nothing() {
+    let folder = folder_with(&program_with_missing_parts(&free_address(), &free_address()).replace(
         "  authentication: bearer { token: secret env(\"WEIR_TEST_NO_SUCH_SECRET\") }
   security: tls { cert: \"no.pem\", key: \"no.key\" }
 ",
@@ -208,12 +208,12 @@ fn metrics_are_answered_while_it_runs_and_a_signal_drains() {
         get(&address, "/metrics").contains("weir_delivered_events_total{program=\"a\",component=\"out\"")
     );
     signal(&child, "-TERM");
-    await_line(&mut log, "has ended: everything that it took was delivered");
+    await_line(&mut log, "has ended: all received events were delivered");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// Lines that are about the agent as a whole.
-const OF_THE_AGENT: [&str; 4] = ["a starts", "metrics are at", "stopping: sources read no more", "SIG"];
+/// The beginnings of log lines that are not about one component.
+const AGENT_LINES: [&str; 4] = ["a starts", "metrics are at", "stopping: sources read no more", "SIG"];
 
 #[test]
 fn every_line_of_the_log_about_a_component_has_its_name() {
@@ -233,7 +233,7 @@ flow main {
     let mut child = command(&folder, &["--drain", "100ms"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = log_of(&mut child);
     let mut lines = Vec::new();
-    // Until the sink has failed twice, and the source has had no room.
+    // Reads until the sink has failed twice and the channel was full.
     let (mut failures, mut full) = (0, false);
     while failures < 2 || !full {
         let line = log.next().unwrap().unwrap();
@@ -243,14 +243,14 @@ flow main {
     }
     signal(&child, "-TERM");
     lines.extend(log.by_ref().map(Result::unwrap).take_while(|line| !line.is_empty()));
-    // What comes then is the table.
+    // The rest is the table.
     let _ = log.count();
     assert_eq!(child.wait().unwrap().code(), Some(3));
     let names = ["numbers", "more", "buffer", "broken", "gone"];
     for line in lines {
         let event: Value = serde_json::from_str(&line).unwrap();
         let message = event["message"].as_str().unwrap();
-        let of_the_agent = OF_THE_AGENT.iter().any(|known| message.starts_with(known))
+        let of_the_agent = AGENT_LINES.iter().any(|known| message.starts_with(known))
             || message.starts_with("not drained within the limit");
         let named = event["component"].as_str().is_some_and(|name| names.contains(&name));
         assert!(named || of_the_agent, "{line}");
@@ -258,7 +258,7 @@ flow main {
 }
 
 #[test]
-fn a_terminal_that_is_closed_drains_however_often_that_is_said() {
+fn repeated_hang_up_signals_only_drain() {
     let folder = folder_with(ENDLESS);
     let mut child = command(&folder, &[]).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = log_of(&mut child);
@@ -271,31 +271,31 @@ fn a_terminal_that_is_closed_drains_however_often_that_is_said() {
 }
 
 #[test]
-fn a_quit_stops_at_once_and_in_order() {
+fn a_quit_signal_stops_the_agent_without_a_drain() {
     let folder = folder_with(LINES);
     let mut child = command(&folder, &[]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = log_of(&mut child);
     await_line(&mut log, "a starts");
     signal(&child, "-QUIT");
     await_line(&mut log, "stopped at once");
-    await_line(&mut log, "a was stopped before everything was delivered");
+    await_line(&mut log, "a was stopped before all events were delivered");
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }
 
 #[test]
-fn a_log_whose_reader_stands_still_holds_nothing_up() {
+fn an_unread_log_delays_nothing() {
     let folder = folder_with(ENDLESS);
     let mut child = command(&folder, &["--for", "500ms"])
         .env("WEIR_LOG", "trace")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The log stays unread until it has ended.
+    // Nobody reads the log before the process has ended.
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
-fn an_output_that_nobody_reads_keeps_nothing_from_ending_and_loses_nobody_else_an_event() {
+fn an_unread_or_closed_standard_output_does_not_affect_the_other_sinks() {
     let program = "\
 source numbers = generate { content: numbered, rate: 20_000/s }
 channel buffer = memory {}
@@ -308,20 +308,20 @@ flow main { numbers -> buffer -> copy { kept, optional look } }
     let mut child =
         command(&folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = log_of(&mut child);
-    await_line(&mut log, "a has ended: everything that it took was delivered");
+    await_line(&mut log, "a has ended: all received events were delivered");
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    // The same when it has gone.
+    // The same with a closed standard output.
     let mut child =
         command(&folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut log = log_of(&mut child);
     await_line(&mut log, "it is optional, the others go on without it");
-    await_line(&mut log, "look has failed, which it may: standard output was closed by its reader");
+    await_line(&mut log, "the optional component look has failed: standard output was closed by its reader");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_stops_nothing() {
+fn a_closed_log_stops_nothing() {
     let folder = folder_with(ENDLESS);
     let mut child = command(&folder, &[]).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = log_of(&mut child);
@@ -331,7 +331,7 @@ fn a_log_that_nobody_reads_any_more_stops_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// A terminal of 60 columns: the side that a person would read, and the one for the command.
+/// Opens a pseudoterminal of 60 columns: its master side, and the side for the command.
 fn terminal() -> (File, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
@@ -344,12 +344,12 @@ fn terminal() -> (File, OwnedFd) {
 }
 
 #[test]
-fn a_terminal_has_a_line_that_says_how_it_gets_on() {
+fn a_terminal_shows_a_progress_line() {
     let shown = |arguments: &[&str]| {
         let (mut reading, slave) = terminal();
         let folder = folder_with(ENDLESS);
         let mut child = command(&folder, arguments).stdout(Stdio::null()).stderr(slave).spawn().unwrap();
-        // The other side of a terminal that has gone is an error, not an end.
+        // When the process has ended, reading the terminal fails instead of returning its end.
         let mut text = Vec::new();
         let _ = reading.read_to_end(&mut text);
         assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -358,8 +358,8 @@ fn a_terminal_has_a_line_that_says_how_it_gets_on() {
     let text = shown(&["--for", "2500ms"]);
     let lines: Vec<&str> = text.split("\r\u{1b}[K").collect();
     assert!(lines.iter().any(|line| line.starts_with("0:01  received ")), "{text}");
-    // What is logged meanwhile stands on a line of its own.
-    assert!(lines.iter().any(|line| line.contains("it has run for 2.5s") && line.contains("\r\n")), "{text}");
+    // Log messages have lines of their own.
+    assert!(lines.iter().any(|line| line.contains("stopping after 2.5s") && line.contains("\r\n")), "{text}");
     let drawn = lines.iter().filter_map(|line| line.lines().last()).filter(|line| line.contains("received "));
     drawn.for_each(|line| assert!(line.chars().count() < 60, "{line}"));
     let table = text.split("component").last().unwrap().lines().take(4);
@@ -375,7 +375,7 @@ flow main delivers best_effort { lines -> out }
 ";
 
 #[test]
-fn lines_from_standard_input_go_through_until_it_ends() {
+fn lines_from_standard_input_are_copied_until_it_ends() {
     let folder = folder_with(LINES);
     let mut child =
         command(&folder, &["--quiet"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -390,20 +390,20 @@ fn lines_from_standard_input_go_through_until_it_ends() {
 }
 
 #[test]
-fn a_standard_input_that_says_nothing_keeps_nobody_from_ending() {
+fn an_open_standard_input_without_lines_does_not_delay_a_stop() {
     let folder = folder_with(LINES);
     let mut child =
         command(&folder, &["--log", "json"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = log_of(&mut child);
     await_line(&mut log, "a starts");
     signal(&child, "-TERM");
-    await_line(&mut log, "has ended: everything that it took was delivered");
+    await_line(&mut log, "has ended: all received events were delivered");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// A step is computed for whole batches, and an event for which it fails is dropped alone.
+/// Steps are computed for whole batches, but an event for which a step fails is dropped alone.
 #[test]
-fn steps_keep_and_drop_events_by_what_is_computed() {
+fn steps_keep_and_drop_events_by_computed_conditions() {
     let program = "\
 source numbers = generate { content: numbered, count: 1000 }
 sink out = stdout {}

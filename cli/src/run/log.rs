@@ -1,4 +1,4 @@
-//! The log on standard error, and the line below it that says how the run gets on.
+//! The log on standard error, and the progress line below it.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -12,31 +12,32 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::output::Output;
 use crate::program::{Colours, tell};
 
-/// What is logged unless `WEIR_LOG` says otherwise: of the libraries only what they call an
-/// error, since components report in their own words.
+/// The log filter unless `WEIR_LOG` is set. Only errors of `hdfs_native` are logged, since components report failures
+/// in their own words.
 const LOG_DEFAULT: &str = "warn,weir=info,weir_runtime=info,weir_stdlib=info,hdfs_native=error";
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people on a terminal, JSON elsewhere
+    /// Text on a terminal, JSON elsewhere
     Auto,
-    /// For people
+    /// Text for people
     Human,
-    /// A JSON object each line
+    /// A JSON object for each line
     Json,
 }
 
-/// Standard error, whose last line may be one that changes: what is logged goes above it.
+/// Standard error: log lines, and below them a progress line that is redrawn.
 pub(super) struct LogOutput {
+    /// The progress line; empty if none is shown.
     line: Mutex<String>,
     output: Output,
 }
 
-/// Takes the cursor to the line's beginning, and what stands there away.
+/// Moves the cursor to the beginning of the line and clears the line.
 const CLEAR: &[u8] = b"\r\x1b[K";
-/// How long the last lines may take to be written when the process ends.
-const FLUSH: Duration = Duration::from_secs(1);
+/// The time limit for writing the last lines when the process ends.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 pub(super) static LOG: LogOutput = LogOutput { line: Mutex::new(String::new()), output: Output::new() };
 
@@ -45,7 +46,7 @@ impl LogOutput {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows another line in the place of the last one; an empty one is none.
+    /// Replaces the progress line; an empty text removes it.
     pub(super) fn show(&self, text: String) {
         let mut line = self.line();
         if !line.is_empty() || !text.is_empty() {
@@ -54,14 +55,14 @@ impl LogOutput {
         *line = text;
     }
 
-    /// Writes a line that is no part of the log.
+    /// Writes a line that is not part of the log.
     pub(super) fn tell(&self, text: impl Display) {
         self.put(format!("{text}\n").as_bytes());
     }
 
-    /// Waits a moment for what is not yet written.
+    /// Waits at most `FLUSH_LIMIT` until all lines are written.
     pub(super) fn flush(&self) {
-        self.output.flush(FLUSH);
+        self.output.flush(FLUSH_LIMIT);
     }
 
     fn put(&self, bytes: &[u8]) {
@@ -73,8 +74,7 @@ impl LogOutput {
     }
 }
 
-/// Writes whole lines, which the log hands over at once. Whoever reads them slowly, or not at all, holds no
-/// event up.
+/// Queues complete lines for the output's thread. A slow reader of standard error delays no event.
 impl Write for &LogOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.put(bytes);
@@ -94,15 +94,17 @@ impl<'a> MakeWriter<'a> for &'static LogOutput {
     }
 }
 
-/// What is logged with `--quiet`.
+/// The log filter with `--quiet`.
 const LOG_QUIET: &str = "warn,hdfs_native=error";
 
-/// Begins to log. `WEIR_LOG` says what, whatever else was asked for.
+/// Starts the log. `WEIR_LOG` overrides the filters of `--quiet` and of the default.
 pub(super) fn start(format: LogFormat, colours: Colours, quiet: bool) {
     let default = if quiet { LOG_QUIET } else { LOG_DEFAULT };
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     if let Err(error) = LOG.output.start(io::stderr()) {
-        tell(format_args!("weir: the log has no thread of its own, events wait for its reader: {error}"));
+        tell(format_args!(
+            "weir: can't start the log's thread, so a slow reader of the log delays events: {error}"
+        ));
     }
     let human = match format {
         LogFormat::Auto => io::stderr().is_terminal(),

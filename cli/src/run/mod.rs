@@ -1,4 +1,4 @@
-//! `weir run`: carries out a program.
+//! `weir run`: runs a program.
 
 mod log;
 mod output;
@@ -25,11 +25,11 @@ use crate::process::raise_descriptor_limit;
 use crate::program::{Colours, Params, compile, complain, library, shown, tell};
 use log::{LOG, LogFormat};
 
-/// Exit status of an agent that was stopped before all it had taken was delivered.
+/// Exit status of an agent that was stopped before it had delivered all received events.
 const INCOMPLETE: u8 = 3;
 
-/// How long threads that are in the middle of a system call may keep the process from ending.
-const THREADS_END: Duration = Duration::from_secs(2);
+/// How long the end of the process waits for threads that are inside a system call.
+const THREAD_SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The arguments of `weir run`.
 #[derive(Debug, clap::Args)]
@@ -37,34 +37,34 @@ pub(crate) struct Arguments {
     /// The program (.flow), a compiled plan (.json), or - for a program on standard input
     #[arg(value_name = "FILE")]
     path: String,
-    /// Build everything, try what it needs outside (secrets, certificates, addresses, directories, what was kept) without taking it, and stop before anything runs
+    /// Check that the program could start, and exit: build every component and test its secrets, certificates, addresses, directories and stored state without changing them
     #[arg(long)]
     check_only: bool,
-    /// How long channels may empty into sinks after SIGTERM or SIGINT
+    /// How long sinks may go on emptying the channels after SIGTERM or SIGINT
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     drain: Duration,
-    /// Read from no source: empty the channels into their sinks and end
+    /// Start no source: empty the channels into their sinks and exit
     #[arg(long)]
     drain_only: bool,
-    /// End after so long, as SIGTERM would
+    /// Stop after this time, as SIGTERM does
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     time: Option<Duration>,
-    /// End when no event has moved for so long (1s) and none waits to be taken
+    /// Stop when no event has moved for this time (1s if no value is given) and no event waits in a channel
     #[arg(
         long, value_name = "DURATION", value_parser = duration,
         num_args = 0..=1, require_equals = true, default_missing_value = "1s"
     )]
     until_idle: Option<Duration>,
-    /// Answer requests for metrics and readiness here, such as 127.0.0.1:9464
+    /// Serve metrics, health and readiness over HTTP at this address, such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Show no line on the terminal that says how it gets on
+    /// Show no progress line on the terminal
     #[arg(long)]
     no_progress: bool,
-    /// Say nothing but what is logged as a warning or an error
+    /// Print only warnings and errors
     #[arg(long, short)]
     quiet: bool,
-    /// How the log is written to standard error
+    /// The format of the log on standard error
     #[arg(long, value_enum, default_value = "auto")]
     log: LogFormat,
     #[command(flatten)]
@@ -73,9 +73,9 @@ pub(crate) struct Arguments {
     colours: Colours,
 }
 
-/// A time as the language writes it, or a number of seconds.
+/// Parses a duration of the language, or a number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "write it as a number with its unit, such as 30s or 5min".to_owned();
+    let wrong = || "expected a number with a unit, such as 30s or 5min".to_owned();
     match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => {
@@ -85,9 +85,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Runs a program until it ends or is told to stop. Exit status: 0 all was delivered, 1 the
-/// program has errors or a component failed for good, 2 misuse, 3 stopped before all was
-/// delivered.
+/// Runs a program until it ends or is stopped. Exit status: 0 all events were delivered, 1 the program has errors or a
+/// component failed permanently, 2 misuse, 3 stopped before all events were delivered.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match prepare(arguments) {
         Ok(None) => ExitCode::FAILURE,
@@ -104,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The plan to be run; none when the program has errors, which are then on standard error.
+/// Reads or compiles the plan. Returns `None` if the program has errors, after writing them to standard error.
 fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
     let (path, library) = (&arguments.path, library()?);
     if path.ends_with(".json") {
@@ -137,7 +136,7 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
     let ended = worker_threads().and_then(|runtime| {
         let agent = agent.with_workers(Workers::one_each_core()?);
         let ended = runtime.block_on(probe_and_run(agent, plan, arguments));
-        runtime.shutdown_timeout(THREADS_END);
+        runtime.shutdown_timeout(THREAD_SHUTDOWN_LIMIT);
         ended
     });
     match ended {
@@ -154,14 +153,14 @@ fn worker_threads() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_name("weir").build()
 }
 
-/// Tries all that the program needs outside, says all that is wrong, and runs it unless it is only to be
-/// checked or can't start.
+/// Probes every component and reports all problems, then runs the agent. With `--check-only`, or when a problem prevents
+/// the start, returns an exit status instead.
 async fn probe_and_run(
     mut agent: Agent,
     plan: &Plan,
     arguments: &Arguments,
 ) -> std::io::Result<Result<(Report, Ending), ExitCode>> {
-    let (server, mut wrong) = match arguments.metrics.map(|address| (address, Server::bind(address))) {
+    let (server, mut problems) = match arguments.metrics.map(|address| (address, Server::bind(address))) {
         None => (None, Vec::new()),
         Some((_, Ok(server))) => (Some(server), Vec::new()),
         Some((address, Err(error))) => (None, vec![format!("--metrics {address}: {error}")]),
@@ -169,17 +168,17 @@ async fn probe_and_run(
     for problem in agent.probe().await {
         let Problem { component, failure, optional, .. } = &problem;
         if arguments.check_only || problem.keeps_from_starting() {
-            wrong.push(problem.to_string());
+            problems.push(problem.to_string());
         } else if *optional {
-            warn!(%component, "{failure}; it is optional, the others start all the same");
+            warn!(%component, "{failure}; the component is optional, so the others start without it");
         } else {
-            warn!(%component, "{failure}; it is tried again until that is put right");
+            warn!(%component, "{failure}; the component tries again until it succeeds");
         }
     }
-    for problem in &wrong {
+    for problem in &problems {
         LOG.tell(format_args!("weir: {problem}"));
     }
-    if !wrong.is_empty() {
+    if !problems.is_empty() {
         LOG.tell(format_args!("weir: {} is not started", plan.program));
         return Ok(Err(ExitCode::FAILURE));
     }
@@ -196,44 +195,44 @@ async fn run_agent(
     server: Option<Server>,
 ) -> std::io::Result<(Report, Ending)> {
     let (stop, program, metrics) = (Stop::default(), &plan.program, agent.metrics());
-    // They end with the run.
-    let mut beside = JoinSet::new();
-    beside.spawn(signals::take(stop.clone())?);
+    // These tasks end with the run.
+    let mut background = JoinSet::new();
+    background.spawn(signals::handle(stop.clone())?);
     info!("{program} starts");
     if let Some(server) = server {
         info!("metrics are at http://{}/metrics", server.address()?);
-        let answering = server.run(metrics.clone());
-        beside.spawn(async move {
-            if let Err(error) = answering.await {
-                warn!("metrics are no longer answered: {error}; events go on");
+        let serving = server.run(metrics.clone());
+        background.spawn(async move {
+            if let Err(error) = serving.await {
+                warn!("the metrics server has failed: {error}; the pipeline goes on without it");
             }
         });
     }
     if let Some(time) = arguments.time {
         let drain = stop.drain.clone();
-        beside.spawn(async move {
+        background.spawn(async move {
             tokio::time::sleep(time).await;
-            info!("it has run for {time:?}, as --for says");
+            info!("stopping after {time:?}, as --for asks");
             drain.cancel();
         });
     }
-    if let Some(quiet) = arguments.until_idle {
+    if let Some(idle_time) = arguments.until_idle {
         let (drain, metrics) = (stop.drain.clone(), metrics.clone());
-        beside.spawn(async move {
-            metrics.idle(quiet).await;
-            info!("no event has moved for {quiet:?}, as --until-idle asks");
+        background.spawn(async move {
+            metrics.idle(idle_time).await;
+            info!("no event has moved for {idle_time:?}: stopping, as --until-idle asks");
             drain.cancel();
         });
     }
-    if !arguments.quiet && !arguments.no_progress && progress::has_place(plan) {
-        beside.spawn(progress::show(metrics));
+    if !arguments.quiet && !arguments.no_progress && progress::can_be_shown(plan) {
+        background.spawn(progress::show(metrics));
     }
     let ended = agent.run(stop, arguments.drain).await;
-    beside.shutdown().await;
+    background.shutdown().await;
     Ok(ended)
 }
 
-/// The components that have failed although the agent has not.
+/// Returns the optional components that failed while the agent did not fail.
 fn failed_optional<'report>(report: &'report Report, ending: &Ending) -> Vec<&'report ComponentReport> {
     if matches!(ending, Ending::NotStarted { .. } | Ending::Failed { .. }) {
         return Vec::new();
@@ -241,7 +240,7 @@ fn failed_optional<'report>(report: &'report Report, ending: &Ending) -> Vec<&'r
     report.components.iter().filter(|component| component.failure.is_some()).collect()
 }
 
-/// Says what the run did, and how it ended.
+/// Prints the table of the run and how it ended, and returns the exit status.
 fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending) -> ExitCode {
     let started = !matches!(ending, Ending::NotStarted { .. });
     if !arguments.quiet && started {
@@ -250,19 +249,20 @@ fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending
     let failed = failed_optional(report, ending);
     for component in &failed {
         let (name, failure) = (&component.name, component.failure.as_deref().unwrap_or_default());
-        LOG.tell(format_args!("{program}: {name} has failed, which it may: {failure}"));
+        LOG.tell(format_args!("{program}: the optional component {name} has failed: {failure}"));
     }
     match ending {
         Ending::Complete => {
             if !arguments.quiet {
-                let but = if failed.is_empty() { "" } else { ", but for what these have missed" };
-                LOG.tell(format_args!("{program} has ended: everything that it took was delivered{but}"));
+                let except =
+                    if failed.is_empty() { "" } else { ", except to the failed optional components" };
+                LOG.tell(format_args!("{program} has ended: all received events were delivered{except}"));
             }
             ExitCode::SUCCESS
         }
         Ending::Incomplete => {
             LOG.tell(format_args!(
-                "{program} was stopped before everything was delivered: what is missing comes again"
+                "{program} was stopped before all events were delivered: undelivered events are delivered after the next start"
             ));
             ExitCode::from(INCOMPLETE)
         }
@@ -274,7 +274,7 @@ fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending
         Ending::Failed { component, failure } => {
             LOG.tell(format_args!("weir: {component}: {failure}"));
             LOG.tell(format_args!(
-                "{program} has failed: what was not delivered comes again at the next start"
+                "{program} has failed: undelivered events are delivered after the next start"
             ));
             ExitCode::FAILURE
         }

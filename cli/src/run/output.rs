@@ -1,4 +1,4 @@
-//! Standard error, written by a thread of its own: whoever logs never waits for whoever reads the log.
+//! Writes standard error on its own thread, so that logging never waits for the reader of the log.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-/// So much may wait to be written; what is logged beyond is left out and counted.
-const WAITING_BYTES_MAX: usize = 1 << 20;
-/// The wait before more is written to a terminal or a pipe that is full and does not make its writer wait.
-const FULL_WAIT: Duration = Duration::from_millis(20);
+/// The most bytes that wait to be written; further lines are dropped and counted.
+const QUEUED_BYTES_MAX: usize = 1 << 20;
+/// The pause before the next write to a full non-blocking terminal or pipe.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Lines that wait for their thread.
+/// A bounded queue of lines, and the thread that writes them.
 pub(super) struct Output {
     state: Mutex<State>,
-    /// Told when there is something to write, and when it was written.
+    /// Notified when bytes are queued, and when they are written.
     changed: Condvar,
 }
 
 struct State {
-    /// There is a thread that writes; without, whoever logs writes.
+    /// Whether the thread runs. Without it, the caller of `push` writes.
     has_thread: bool,
-    waiting: Vec<u8>,
-    /// The thread has taken bytes that are not yet written.
+    queued: Vec<u8>,
+    /// Whether the thread has taken bytes and not yet written all of them.
     writing: bool,
-    /// Lines that were left out since the last that was written.
-    left_out: u64,
+    /// The number of lines that were dropped since the last written line.
+    dropped: u64,
 }
 
 impl Output {
     pub(super) const fn new() -> Output {
-        let state = State { has_thread: false, waiting: Vec::new(), writing: false, left_out: 0 };
+        let state = State { has_thread: false, queued: Vec::new(), writing: false, dropped: 0 };
         Output { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -38,42 +38,42 @@ impl Output {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a thread write to this from now on.
+    /// Starts the thread, which writes to `to` from now on.
     ///
     /// # Errors
-    /// When the system has no thread for it.
+    /// When the system can't create a thread.
     pub(super) fn start(&'static self, to: impl Write + Send + 'static) -> io::Result<()> {
         std::thread::Builder::new().name("weir-stderr".to_owned()).spawn(move || self.write_all(to))?;
         self.state().has_thread = true;
         Ok(())
     }
 
-    /// Adds whole lines to what waits, and says whether there was room.
+    /// Queues complete lines. Returns whether they fit; otherwise they are dropped.
     pub(super) fn push(&self, lines: &[&[u8]]) -> bool {
         let mut state = self.state();
         if !state.has_thread {
             drop(state);
-            let _nobody_reads_it = io::stderr().write_all(&lines.concat());
+            let _closed = io::stderr().write_all(&lines.concat());
             return true;
         }
         let bytes: usize = lines.iter().map(|line| line.len()).sum();
-        let fits = state.waiting.len() + bytes <= WAITING_BYTES_MAX;
+        let fits = state.queued.len() + bytes <= QUEUED_BYTES_MAX;
         if fits {
-            lines.iter().for_each(|line| state.waiting.extend_from_slice(line));
+            lines.iter().for_each(|line| state.queued.extend_from_slice(line));
         } else {
-            state.left_out += 1;
+            state.dropped += 1;
         }
         drop(state);
         self.changed.notify_all();
         fits
     }
 
-    /// Waits until everything is written, for at most so long.
-    pub(super) fn flush(&self, patience: Duration) {
-        let end = Instant::now() + patience;
+    /// Waits until all queued lines are written, but at most for the limit.
+    pub(super) fn flush(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
         let mut state = self.state();
-        while state.has_thread && (state.writing || !state.waiting.is_empty()) {
-            let left = end.saturating_duration_since(Instant::now());
+        while state.has_thread && (state.writing || !state.queued.is_empty()) {
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
@@ -81,40 +81,40 @@ impl Output {
         }
     }
 
-    /// Writes what waits, again and again.
+    /// Writes queued lines forever: the body of the thread.
     fn write_all(&self, mut to: impl Write) {
         let mut bytes = Vec::new();
         loop {
-            let left_out = self.take(&mut bytes);
-            write_whole(&mut to, &bytes);
-            if left_out > 0 {
-                warn!("{left_out} lines of the log were left out: standard error took them too slowly");
+            let dropped = self.take(&mut bytes);
+            write_all_bytes(&mut to, &bytes);
+            if dropped > 0 {
+                warn!("{dropped} lines of the log were dropped: standard error took them too slowly");
             }
         }
     }
 
-    /// Waits for bytes, and for the lines that were left out behind them.
+    /// Waits for queued bytes and moves them to `bytes`. Returns the number of lines that were dropped after them.
     fn take(&self, bytes: &mut Vec<u8>) -> u64 {
         bytes.clear();
         let mut state = self.state();
         state.writing = false;
         self.changed.notify_all();
-        while state.waiting.is_empty() {
+        while state.queued.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        std::mem::swap(bytes, &mut state.waiting);
+        std::mem::swap(bytes, &mut state.queued);
         state.writing = true;
-        std::mem::take(&mut state.left_out)
+        std::mem::take(&mut state.dropped)
     }
 }
 
-/// Writes all of it. When nobody reads it any more, or the terminal is gone, events go on.
-fn write_whole(to: &mut impl Write, mut bytes: &[u8]) {
+/// Writes all bytes. If the reader or the terminal is gone, the bytes are dropped, so that the pipeline goes on.
+fn write_all_bytes(to: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match to.write(bytes) {
             Ok(written) if written > 0 => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(FULL_WAIT),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(FULL_PAUSE),
             Ok(_) | Err(_) => return,
         }
     }
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// A pipe that takes a piece when its reader asks for one.
+    /// A pipe without a buffer: a write waits until the reader receives it.
     struct Pipe(SyncSender<Vec<u8>>);
 
     impl Write for Pipe {
@@ -148,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_stands_still_holds_nobody_up_and_misses_what_is_too_much() {
+    fn a_slow_reader_delays_no_writer_and_misses_the_lines_beyond_the_limit() {
         let (output, reader) = output();
         let line = vec![b'x'; 1 << 10];
         let kept = (0..4 << 10).filter(|_| output.push(&[&line])).count();
-        // The lines that fit, and those that the thread has taken meanwhile.
+        // The lines that fit into the queue, and the lines that the thread has taken meanwhile.
         assert!((1 << 10..=2 << 10).contains(&kept), "{kept}");
         output.flush(Duration::ZERO);
         let mut read = 0;
@@ -160,11 +160,11 @@ mod tests {
             read += reader.recv().unwrap().len();
         }
         assert_eq!(read, kept << 10);
-        assert_eq!(output.state().left_out, 0, "the thread has said what was left out");
+        assert_eq!(output.state().dropped, 0, "the thread has logged the number of dropped lines");
     }
 
     #[test]
-    fn a_reader_that_has_gone_holds_nobody_up() {
+    fn a_closed_reader_delays_no_writer() {
         let (output, reader) = output();
         drop(reader);
         for _ in 0..10 {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_waits_until_all_is_written() {
+    fn a_flush_waits_until_all_lines_are_written() {
         let (output, reader) = output();
         assert!(output.push(&[b"one\n", b"two\n"]));
         let reading = std::thread::spawn(move || reader.recv().unwrap());

@@ -1,4 +1,4 @@
-//! The line on a terminal that says how a run gets on.
+//! The progress line of a run, on a terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -11,49 +11,50 @@ use weir_runtime::{Phase, Reading};
 
 use super::log::LOG;
 
-/// How often it changes.
-const EVERY: Duration = Duration::from_secs(1);
-/// An oldest event that is no older is not worth a word.
+/// The interval at which the line is redrawn.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The least age of a channel's oldest event that is shown.
 const LAG_MIN_SECONDS: f64 = 1.0;
 
-/// Whether there is a place for it: a terminal that events are not written to.
-pub(super) fn has_place(plan: &Plan) -> bool {
-    let events_there = plan.sinks.iter().any(|sink| sink.kind == "stdout") && io::stdout().is_terminal();
-    io::stderr().is_terminal() && !events_there
+/// Returns whether the line can be shown: standard error is a terminal, and no sink writes events to a terminal.
+pub(super) fn can_be_shown(plan: &Plan) -> bool {
+    let shows_events = plan.sinks.iter().any(|sink| sink.kind == "stdout") && io::stdout().is_terminal();
+    io::stderr().is_terminal() && !shows_events
 }
 
-/// How many characters a line of the terminal has; no bound where standard error is none.
+/// Returns the width of the terminal in characters; `usize::MAX` if standard error is not a terminal.
 pub(super) fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(usize::MAX)
 }
 
-/// Shows the line until it is dropped.
+/// Shows the line until the future is dropped.
 pub(super) async fn show(metrics: Metrics) {
-    let _line = Line;
-    let mut ticks = interval(EVERY);
+    let _removed_on_drop = ProgressLine;
+    let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut before, mut since) = (metrics.read(), ticks.tick().await);
     loop {
         let at: Instant = ticks.tick().await;
         let now = metrics.read();
         let text = line(&before, &now, at - since);
-        // One place stays free: some terminals go on in the next line when the last is taken.
+        // The last column stays free, since some terminals wrap the line when it is filled.
         LOG.show(text.chars().take(width().saturating_sub(1)).collect());
         (before, since) = (now, at);
     }
 }
 
-/// Takes the line away in the end.
-struct Line;
+/// Removes the line when dropped.
+struct ProgressLine;
 
-impl Drop for Line {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         LOG.show(String::new());
     }
 }
 
-/// Rates since the last time, how full channels are, how far sinks lag behind, who is in trouble.
+/// Renders the line: rates since the last snapshot, the fill and lag of each channel, and the components that wait for
+/// their next try.
 fn line(before: &Snapshot, now: &Snapshot, passed: Duration) -> String {
     let seconds = now.uptime_seconds as u64;
     let mut parts = vec![format!("{}:{:02}", seconds / 60, seconds % 60)];
@@ -70,8 +71,8 @@ fn line(before: &Snapshot, now: &Snapshot, passed: Duration) -> String {
     parts.push(format!("delivered {}", rate(Role::Sink, |component| component.delivered)));
     for component in &now.components {
         if let Some(channel) = &component.channel {
-            let part = |held: u64, most: u64| held as f64 / most.max(1) as f64;
-            let fill = part(channel.events, channel.events_max).max(part(channel.bytes, channel.bytes_max));
+            let ratio = |held: u64, most: u64| held as f64 / most.max(1) as f64;
+            let fill = ratio(channel.events, channel.events_max).max(ratio(channel.bytes, channel.bytes_max));
             let lag = channel.oldest_seconds.filter(|lag| *lag >= LAG_MIN_SECONDS);
             let lag = lag.map_or_else(String::new, |lag| format!(", {lag:.0} s behind"));
             parts.push(format!("{} {:.0} %{lag}", component.name, 100.0 * fill));
