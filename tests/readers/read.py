@@ -1,11 +1,11 @@
-"""Reads a file that Weir has written with readers that have nothing to do with Weir, and prints a JSON
+"""Reads a file that Weir has written, with readers that share no code with Weir, and prints a JSON
 object for each event.
 
     python read.py FORMAT FILE
 
-FORMAT is text, raw, sequence_file, json, csv, avro or parquet; of raw all is one event. How a file is compressed as a whole, the end of its name says. Python's
-own modules read JSON and CSV, the system's gzip, zstd, bzip2 and lz4 decompress, fastavro and pyarrow (Arrow's
-C++ implementation, and its snappy) do the rest.
+FORMAT is text, raw, sequence_file, json, csv, avro or parquet. A raw file is read as one event. The ending of the file's name
+gives the compression of the complete file. Python's own modules read JSON and CSV, the system's gzip, zstd, bzip2 and lz4
+decompress, and fastavro and pyarrow (Arrow's C++ implementation with its snappy) read the other formats.
 """
 
 import base64
@@ -44,7 +44,7 @@ def masked_crc32c(data):
 
 
 def snappy_frames(data):
-    """Snappy's framing format, as its authors describe it."""
+    """Decodes Snappy's framing format, after the authors' description."""
     plain, at = bytearray(), 0
     while at < len(data):
         kind, length = data[at], int.from_bytes(data[at + 1 : at + 4], "little")
@@ -64,7 +64,7 @@ def snappy_frames(data):
         else:
             assert kind == 0x01, f"a chunk of kind {kind}"
             piece = chunk[4:]
-        # the first pieces only: a checksum in Python takes its time
+        # checks only the first pieces, since the checksum is slow in Python
         if len(plain) < 200_000:
             assert struct.unpack("<I", chunk[:4])[0] == masked_crc32c(piece), "a checksum is wrong"
         plain += piece
@@ -81,7 +81,7 @@ def content(path):
 
 
 class Hadoop:
-    """Hadoop's SequenceFile, as the documentation of org.apache.hadoop.io.SequenceFile describes it."""
+    """Reads Hadoop's SequenceFile, after the documentation of org.apache.hadoop.io.SequenceFile."""
 
     def __init__(self, data):
         self.data, self.at = data, 4
@@ -175,7 +175,7 @@ def rows(kind, path):
 
 
 def plain(value):
-    """A value as JSON has it."""
+    """Converts a value to JSON types."""
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -190,7 +190,7 @@ def plain(value):
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        # a map of Parquet is a list of pairs
+        # pyarrow returns a map as a list of pairs
         if value and all(isinstance(item, tuple) for item in value):
             return {name: plain(item) for name, item in value}
         return [plain(item) for item in value]

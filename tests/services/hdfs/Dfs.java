@@ -14,7 +14,7 @@ import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.RemoteIterator;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
 
-/** Hadoop's own HDFS client: the yardstick for rates and the second opinion on what a file holds. */
+/** Hadoop's own HDFS client: the reference for transfer rates, and an independent reader of files that Weir wrote. */
 public class Dfs {
   private static final int LIST_ATTEMPTS_MAX = 100;
 
@@ -101,7 +101,7 @@ public class Dfs {
     System.out.printf("read bytes=%d s=%.2f MB/s=%.1f%n", bytes, s, bytes / s / 1e6);
   }
 
-  /** A line for each file below {@code path}; begins again when one of them is renamed or deleted while it looks. */
+  /** Returns a line for each file below {@code path}; starts over when a file is renamed or deleted meanwhile. */
   private List<String> list(Path path) throws IOException {
     for (int attempt = 1; ; attempt++) {
       try {
@@ -131,7 +131,7 @@ public class Dfs {
     }
   }
 
-  /** All files below {@code path}, by name; none when there is no such path yet. */
+  /** Returns all files below {@code path}, sorted by name; an empty list if the path does not exist. */
   private List<FileStatus> files(Path path) throws IOException {
     List<FileStatus> files = new ArrayList<>();
     if (!fs.exists(path)) return files;
@@ -140,7 +140,7 @@ public class Dfs {
     return files;
   }
 
-  /** {@code PATH LENGTH closed|open}: the length that the namenode knows, which lags behind while a file is open. */
+  /** Returns {@code PATH LENGTH closed|open}; the namenode's length of an open file may be outdated. */
   private String line(FileStatus file) throws IOException {
     String path = file.getPath().toUri().getPath();
     return path + " " + file.getLen() + " " + (fs.isFileClosed(file.getPath()) ? "closed" : "open");

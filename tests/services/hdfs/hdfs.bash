@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Apache HDFS: one namenode and HDFS_DATANODES datanodes, each its own process. Read by ../services.
+# Apache HDFS: one namenode and HDFS_DATANODES datanodes, each its own process. Sourced by ../services.
 
-hdfs_roles() { # in the order of the start; the namenode alone when nothing is configured
+hdfs_roles() { # prints the roles in the order of their start; before the configuration, only the namenode
   local i nodes
   nodes=$(setting hdfs HDFS_NODES)
   echo namenode
@@ -24,7 +24,7 @@ hdfs_site() { # FILE KEY=VALUE...
 hdfs_configure() {
   local folder=$ROOT/hdfs rpc http nodes=${HDFS_DATANODES:-1} i extra
   read -ra extra <<<"${HDFS_EXTRA:-}"
-  # the jars lack the web pages the daemons look for on the classpath; empty folders do
+  # the jars lack the web pages that the daemons look for on the classpath; empty folders are enough
   mkdir -p "$folder/conf/webapps/hdfs" "$folder/conf/webapps/datanode" "$folder/log" "$folder/data"
   pick_port "${HDFS_PORT:-}"; rpc=$PORT
   pick_port; http=$PORT
@@ -39,8 +39,8 @@ hdfs_configure() {
       pick_port; echo "DATANODE${i}_IPC=$PORT"
     done
   } >"$folder/env"
-  # a datanode counts as dead after about 20 s (10.5 min is Hadoop's default); one list for both files, because
-  # hdfs-default.xml (in the jar) is read after core-site.xml and would win over dfs.* in it
+  # a datanode counts as dead after about 20 s (Hadoop's default is 10.5 min); both files get all settings, because
+  # hdfs-default.xml (in the jar) is read after core-site.xml and would override dfs.* in it
   hdfs_site "$folder/conf/hdfs-site.xml" "fs.defaultFS=hdfs://127.0.0.1:$rpc" "hadoop.tmp.dir=$folder/data/tmp" \
     "dfs.namenode.rpc-address=127.0.0.1:$rpc" "dfs.namenode.http-address=127.0.0.1:$http" \
     "dfs.namenode.name.dir=file://$folder/data/name" "dfs.replication=$((nodes < 3 ? nodes : 3))" \
@@ -87,7 +87,7 @@ hdfs_out_of_safemode() {
 hdfs_await() { # ROLE
   case $1 in
     namenode) await hdfs namenode "RPC up" grep -q "NameNode RPC up at" "$ROOT/hdfs/log/namenode.log" ;;
-    # this very process has told the namenode about its storage
+    # this process has reported its storage to the namenode
     *) await hdfs "$1" "block report" grep -q "Successfully sent block report" "$ROOT/hdfs/log/$1.log" ;;
   esac
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Apache Kafka: one broker that is its own controller (KRaft), plaintext. Read by ../services.
+# Apache Kafka: one broker that is its own controller (KRaft), plaintext. Sourced by ../services.
 
 kafka_roles() { echo broker; }
 
@@ -33,7 +33,7 @@ kafka_configure() {
     [[ -z ${KAFKA_EXTRA:-} ]] || tr ' ' '\n' <<<"$KAFKA_EXTRA"
   } >"$folder/server.properties"
   printf '%s\n' "KAFKA_BOOTSTRAP=127.0.0.1:$client" "KAFKA_CONTROLLER_PORT=$controller" >"$folder/env"
-  # a cluster id is 16 bytes in URL-safe base64; one that began with "-" would be read as an option
+  # a cluster id is 16 bytes in URL-safe base64; the "W" prevents a leading "-", which would be parsed as an option
   CLASSPATH=$CP "$JAVA" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC kafka.tools.StorageTool format \
     -t "W$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 2-22)" -c "$folder/server.properties" \
     >"$folder/log/format.log" 2>&1 || { cat "$folder/log/format.log" >&2; die "formatting Kafka's storage failed"; }
