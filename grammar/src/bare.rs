@@ -1,4 +1,4 @@
-//! Pest alone, for measurements that hold the whole way from text to plan against it.
+//! Parsing with pest alone, as a baseline for benchmarks of the compiler.
 
 use pest::Parser;
 
@@ -6,13 +6,13 @@ use crate::layout::lay_out;
 use crate::parse::{blanked, item_rule};
 use crate::{FileId, FlowParser, Rule};
 
-/// The items of a text, as the parser cuts them, ready for pest.
+/// The items of a text, cut and blanked as the parser does it.
 #[derive(Debug)]
 pub struct Cut {
     items: Vec<(Rule, String)>,
 }
 
-/// Cuts a text into items; what begins no item is left out.
+/// Cuts a text into items. Omits items with an unknown first word.
 pub fn cut(text: &str) -> Cut {
     let items = lay_out(FileId(0), text).items.into_iter().filter_map(|item| {
         let source = &text[item.range.clone()];
@@ -22,7 +22,7 @@ pub fn cut(text: &str) -> Cut {
 }
 
 impl Cut {
-    /// Lets pest read every item, with the pairs of one in memory at a time. Gives back how many it could read.
+    /// Parses every item with pest and drops its pairs. Returns the number of items without syntax errors.
     pub fn parse(&self) -> usize {
         self.items.iter().filter(|(rule, text)| FlowParser::parse(*rule, text).is_ok()).count()
     }

@@ -1,29 +1,29 @@
-//! What can be wrong with a text, as data. The words for it are the compiler's.
+//! Syntax errors as data. The compiler renders them as messages.
 
 use crate::Span;
 
-/// A mistake in a text.
+/// A syntax error.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyntaxError {
-    /// Where it is.
+    /// The place of the error.
     pub span: Span,
-    /// What it is.
+    /// The kind of the error.
     pub kind: SyntaxErrorKind,
 }
 
-/// The mistakes that a text can have.
+/// The kinds of syntax errors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SyntaxErrorKind {
-    /// Something else should stand here.
+    /// A token at a place where the grammar expects another one.
     Unexpected {
-        /// What stands here, in words or in quotes.
+        /// The token, in quotes or described.
         found: String,
-        /// What could, in words; the likeliest first.
+        /// Descriptions of the expected tokens, the likeliest first.
         expected: Vec<&'static str>,
-        /// What was most likely meant, in words, if it is a typical slip.
+        /// A hint at the likely intention, if this is a typical mistake.
         hint: Option<String>,
     },
-    /// A `"` without a second one on its line.
+    /// A text without a closing `"` on its line.
     UnclosedText,
     /// An opening bracket without its closing one.
     UnclosedBracket {
@@ -34,35 +34,35 @@ pub enum SyntaxErrorKind {
     UnmatchedBracket {
         /// The bracket.
         closer: char,
-        /// The bracket that it should have closed, if one is open.
+        /// The innermost open bracket, if any, with its place.
         opener: Option<(char, Span)>,
     },
-    /// A number that isn't one, or whose unit is unknown.
+    /// A malformed number, or a number with an unknown unit.
     MalformedNumber {
-        /// What is wrong with it.
+        /// A description of the problem.
         reason: String,
-        /// The unit, if it is what is wrong.
+        /// The place of the unit, if the unit is unknown.
         unit: Option<Span>,
     },
-    /// A piece of text that can't stand in text.
+    /// An invalid escape or brace in a text.
     MalformedText {
-        /// What is wrong with it.
+        /// A description of the problem.
         reason: String,
-        /// What to write instead.
+        /// The correct spelling, if it is known.
         instead: Option<&'static str>,
     },
-    /// An item begins with a word that begins no item.
+    /// An unknown word at the beginning of an item.
     UnknownItem {
         /// The word.
         word: String,
     },
-    /// The text is larger, or nested deeper, than the language allows.
+    /// The text exceeds a limit of the language for sizes or nesting.
     Limit {
-        /// Which limit.
+        /// The counted things, such as `bytes in a file`.
         what: &'static str,
-        /// Its value.
+        /// The maximum number of them.
         limit: usize,
     },
-    /// A question about the answer to a question: `a < b < c`.
+    /// A chained comparison: `a < b < c`.
     Chained,
 }

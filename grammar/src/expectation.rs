@@ -1,4 +1,4 @@
-//! What pest expected, in words: the few things that were most likely meant, not all that could be.
+//! Descriptions of the tokens that pest expected: selects the few likely ones from all possible ones.
 
 mod slip;
 
@@ -15,23 +15,23 @@ const TEXT: &str = "text in quotes";
 /// The brace that closes a hole in text.
 const HOLE_END: &str = "`}`, the end of the hole";
 
-/// Of this rank and below is what must stand at a place or what ends it; above, what might come in between.
+/// Tokens up to this rank are required at a place or end it; tokens of higher ranks are optional.
 const NEEDED: u8 = 3;
 
-/// A place where something else should stand.
+/// An unexpected token.
 #[derive(Debug)]
 pub(crate) struct Mismatch {
-    /// What stands there, in quotes or in words.
+    /// The token, in quotes or described.
     pub(crate) found: String,
-    /// How many bytes that has.
+    /// The token's length in bytes.
     pub(crate) length: usize,
-    /// What could stand there, the likeliest first.
+    /// Descriptions of the expected tokens, the likeliest first.
     pub(crate) expected: Vec<&'static str>,
-    /// What was most likely meant.
+    /// A hint at the likely intention.
     pub(crate) hint: Option<String>,
 }
 
-/// What is wrong at a place of an item's text.
+/// Describes a syntax error at a place of an item's text.
 pub(crate) fn mismatch(text: &str, place: usize, error: &Error<Rule>) -> Mismatch {
     let rules: &[Rule] = match &error.variant {
         ErrorVariant::ParsingError { positives, .. } => positives,
@@ -63,12 +63,12 @@ fn expected(rules: &[Rule], text: &str, place: usize) -> Vec<&'static str> {
     if ends_operand(rules)
         || words.iter().any(|(rank, word)| *rank <= NEEDED && !matches!(*word, "`[`" | "`(`"))
     {
-        // What may follow any value or name says nothing about this place.
+        // Brackets may follow any value or name, so they are no help at this place.
         words.retain(|(_, word)| !matches!(*word, "`[`" | "`(`"));
     }
     if ends_operand(rules) {
         words.retain(|(_, word)| *word != "`{`");
-        // A word that must come says more than the operators that may.
+        // A required word is a better hint than the optional operators.
         let must_come =
             !rules.iter().any(|rule| is_end(*rule)) && words.iter().any(|(rank, _)| *rank <= NEEDED);
         words.retain(|(_, word)| *word != OPERATOR);
@@ -108,13 +108,13 @@ fn expected(rules: &[Rule], text: &str, place: usize) -> Vec<&'static str> {
     listed
 }
 
-/// Whether any value could stand here.
+/// Returns whether a value is expected.
 fn begins_value(rules: &[Rule]) -> bool {
     let has = |rule| rules.contains(&rule);
     has(Rule::number) && has(Rule::lbracket) || has(Rule::expression) || has(Rule::operation)
 }
 
-/// Whether a name could stand here.
+/// Returns whether a name is expected.
 fn wants_name(rules: &[Rule]) -> bool {
     let names = [Rule::name, Rule::thing_name, Rule::kind_name, Rule::path, Rule::target];
     rules.iter().any(|rule| names.contains(rule))
@@ -124,12 +124,12 @@ fn is_literal(word: &str) -> bool {
     matches!(word, "a number" | "a header such as `@timestamp`" | "`if`" | "`match`" | OPERATOR)
 }
 
-/// Whether a value is complete here.
+/// Returns whether the place follows a complete value.
 fn ends_operand(rules: &[Rule]) -> bool {
     rules.contains(&Rule::comparator) || rules.contains(&Rule::coalesce)
 }
 
-/// Whether the rule ends what stands before it.
+/// Returns whether the rule ends the preceding value or entry.
 fn is_end(rule: Rule) -> bool {
     matches!(
         rule,
@@ -143,7 +143,7 @@ fn is_end(rule: Rule) -> bool {
     )
 }
 
-/// A rule in words, the lower the number the likelier it is what was meant.
+/// Returns a description of a rule with its rank; a lower rank is more likely.
 fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
     if let Some(punctuation) = punctuation_in_words(rule) {
         return Some(punctuation);
@@ -223,7 +223,7 @@ fn word_in_quotes(rule: Rule) -> Option<(u8, &'static str)> {
     })
 }
 
-/// What stands at a place, in quotes or in words.
+/// Returns the token at a place, in quotes or described.
 pub(crate) fn found(text: &str, place: usize) -> String {
     match text.get(place..).and_then(|rest| rest.chars().next()) {
         None => "the end of the item".to_owned(),
@@ -234,7 +234,7 @@ pub(crate) fn found(text: &str, place: usize) -> String {
     }
 }
 
-/// How many bytes the word, number or mark at a place has.
+/// Returns the length in bytes of the word, number or mark at a place.
 fn length_at(text: &str, place: usize) -> usize {
     let Some(rest) = text.get(place..) else { return 0 };
     if slip::MARKS.iter().any(|mark| rest.starts_with(mark)) {

@@ -1,7 +1,7 @@
-//! The layout of a file: one pass over its bytes that cuts it into items.
+//! The layout of a file: one pass over the bytes cuts the text into items.
 //!
-//! Pest sees one item at a time, and a copy of it in which comments, and newlines inside `( )` and
-//! `[ ]`, are blanks. Every byte keeps its place, so places in the copy are places in the file.
+//! Pest parses a copy of one item at a time. In the copy, blanks replace comments, and newlines inside `( )` and
+//! `[ ]`. Since every byte keeps its offset, places in the copy are places in the file.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::error::{SyntaxError, SyntaxErrorKind};
 use crate::tree::{Comment, CommentKind};
 use crate::{FileId, Span};
 
-/// The words that begin an item.
+/// The keywords at the beginning of items.
 pub const ITEM_WORDS: [&str; 16] = [
     "param",
     "let",
@@ -29,14 +29,14 @@ pub const ITEM_WORDS: [&str; 16] = [
     "agent",
 ];
 
-/// The words that are names only in backticks.
+/// The reserved words, which need backticks to be names.
 pub const RESERVED_WORDS: [&str; 13] =
     ["true", "false", "null", "if", "then", "else", "match", "in", "is", "matches", "and", "or", "not"];
 
-/// Brackets may be nested this deep.
+/// The maximum depth of nested brackets.
 pub(crate) const NESTING_MAX: usize = 64;
 
-/// A file as a list of items.
+/// The items and comments of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     /// The items, in the order of the text.
@@ -48,15 +48,15 @@ pub(crate) struct Layout {
 /// The text of one item.
 #[derive(Debug, Default)]
 pub(crate) struct ItemText {
-    /// Its place in the file.
+    /// The item's place in the file.
     pub(crate) range: Range<usize>,
-    /// What pest shall not see: comments, and newlines that mean nothing.
+    /// The ranges that pest must not see: comments and insignificant newlines.
     pub(crate) blanks: Vec<Range<usize>>,
-    /// Mistakes inside single entries.
+    /// The errors that the layout has found in the item.
     pub(crate) errors: Vec<SyntaxError>,
-    /// A mistake that leaves no shape to parse.
+    /// Whether the item's brackets don't match, so that it can't be parsed.
     pub(crate) shapeless: bool,
-    /// It has lines that look like those of a block, but stand in no braces.
+    /// Whether the item has lines of a block whose opening brace is missing.
     unbraced: bool,
 }
 
@@ -84,11 +84,11 @@ struct Scanner<'t> {
     position: usize,
     layout: Layout,
     item: Option<ItemText>,
-    /// The brackets that are open, with their places.
+    /// The open brackets, with their places.
     open: Vec<(u8, usize)>,
-    /// The last byte that is neither blank nor comment; a newline where a line has just begun.
+    /// The last byte outside of blanks, newlines and comments; a newline at the beginning of the text.
     last: u8,
-    /// Where it ends.
+    /// The end of the last token.
     last_end: usize,
     line_start: usize,
 }
@@ -143,16 +143,16 @@ impl Scanner<'_> {
         self.position += length;
     }
 
-    /// Whether the line that begins here begins an item.
+    /// Returns whether the line at this position begins an item.
     ///
-    /// Where something is unfinished, inside brackets or after an operator, only an item's word in the first
-    /// column does, followed by a name: so an item that is never finished ends where the next one begins.
+    /// Inside brackets or after an operator, only an item's keyword in the first column that is followed by a name
+    /// begins an item. So an unfinished item ends where the next item begins.
     fn begins_item(&self) -> bool {
         let Some(item) = &self.item else { return false };
         let word = self.word(self.position);
         if self.open.is_empty() && !is_continued(&self.text[..self.last_end], self.last) {
             let is_strange = self.position == self.line_start && self.begins_strange_item(item);
-            // An indented line that begins no item belongs to one whose opening brace is missing.
+            // An indented line without an item's keyword belongs to an item whose opening brace is missing.
             let in_first_column = self.position == self.line_start || ITEM_WORDS.contains(&word);
             let is_word = !word.is_empty() && !matches!(word, "because" | "else" | "and" | "or");
             return is_strange || is_word && in_first_column;
@@ -160,7 +160,7 @@ impl Scanner<'_> {
         self.position == self.line_start && ITEM_WORDS.contains(&word) && self.names_item(word)
     }
 
-    /// Whether a line begins an item that has lost its first word: the last item is whole without the line.
+    /// Returns whether a line begins an item without its keyword: the previous item is complete without the line.
     fn begins_strange_item(&self, item: &ItemText) -> bool {
         let begun = &self.text[item.range.start..];
         let takes_braces =
@@ -172,7 +172,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Notes a line that continues nothing and begins nothing.
+    /// Marks the item if this line neither continues an entry nor begins an item.
     fn note_unbraced(&mut self) {
         let continues = is_continued(&self.text[..self.last_end], self.last)
             || goes_on_after(&self.text[self.position..])
@@ -182,7 +182,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether what follows an item's word makes it one: a name, or a title, or the agent's braces.
+    /// Returns whether an item's keyword is followed by a name, a title, or the braces of `agent`.
     fn names_item(&self, word: &str) -> bool {
         let rest = &self.text[self.position + word.len()..];
         let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
@@ -193,7 +193,7 @@ impl Scanner<'_> {
             Some(b'"') => matches!(word, "import" | "test"),
             Some(b'`') => true,
             Some(b'=') => after.get(1) != Some(&b'='),
-            // A component may be called `in`: nothing but that can stand before a `=`.
+            // A component may have the name `in`, but only before a `=`.
             Some(_) if matches!(next, "in" | "is" | "matches" | "and" | "or" | "then" | "else") => {
                 let rest = after[next.len()..].trim_ascii_start();
                 rest.starts_with(b"=") && !rest.starts_with(b"==")
@@ -228,7 +228,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A string whose opening quote is here; it never goes beyond its line.
+    /// Scans a string from its opening quote to its closing quote, or to the end of the line.
     fn string(&mut self, start: usize, escapes: bool) {
         self.position += 1;
         self.last = b'"';
@@ -268,12 +268,12 @@ impl Scanner<'_> {
             Some((open, place)) => {
                 let opener = Some((open as char, self.span(place..place + 1)));
                 self.report_shape(here, SyntaxErrorKind::UnmatchedBracket { closer: byte as char, opener });
-                // It most likely closes what it fits.
+                // The closing bracket most likely belongs to the nearest opening one of its kind.
                 if let Some(index) = self.open.iter().rposition(|(open, _)| *open == opener_of(byte)) {
                     self.open.truncate(index);
                 }
             }
-            // The parser says where the opening brace is missing.
+            // The parser reports the place of the missing opening brace.
             None if byte == b'}' && self.item.as_ref().is_some_and(|item| item.unbraced) => {}
             None => {
                 let kind = SyntaxErrorKind::UnmatchedBracket { closer: byte as char, opener: None };
@@ -298,7 +298,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Reports a mistake after which the item's brackets can't be trusted: only the first counts.
+    /// Reports mismatched brackets; only the first report of an item counts, since others follow from it.
     fn report_shape(&mut self, range: Range<usize>, kind: SyntaxErrorKind) {
         if self.item.as_ref().is_some_and(|item| !item.shapeless) {
             self.report(range, kind);
@@ -331,11 +331,11 @@ fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
 }
 
-/// The entry around a place in an item's blanked text: the stretch of the innermost braces between
-/// two separators. None if the place is in no braces.
+/// Returns the entry around a place in an item's blanked text: the range between two separators in the
+/// innermost braces. `None` if the place is not in braces.
 pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    // For each open bracket whether it is a brace, and where its current entry begins.
+    // For each open bracket: whether it is a brace, and the beginning of its current entry.
     let mut open: Vec<(bool, usize)> = Vec::new();
     let mut position = 0;
     let mut last = b'\n';
@@ -352,7 +352,7 @@ pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
             && position >= place
             && let Some((true, start)) = open.last()
         {
-            // Before the braces is not in them.
+            // The place is before the braces.
             if *start > place {
                 return None;
             }
@@ -380,7 +380,7 @@ pub(crate) fn entry_around(text: &str, place: usize) -> Option<Range<usize>> {
     None
 }
 
-/// The place of the closing quote of the string that begins here, or of its line's end.
+/// Returns the place of the string's closing quote, or of the last byte of the line.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let raw = start > 0 && bytes[start - 1] == b'r';
     let mut position = start + 1;
@@ -395,11 +395,11 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     position
 }
 
-/// Whether a line that ends here goes on in the next one: it ends in an operator. `last` is its last byte.
+/// Returns whether a line continues on the next line because it ends with an operator. `last` is the line's last byte.
 fn is_continued(before: &[u8], last: u8) -> bool {
     match last {
         b'=' | b'<' | b'+' | b'-' | b'*' | b'/' | b'|' | b',' | b':' => true,
-        // `1%` is a number, `Text?` and `Map<Text>` are types: operators stand behind a blank.
+        // `1%` is a number, `Text?` and `Map<Text>` are types; as operators these marks follow a blank.
         b'%' | b'?' | b'>' => {
             let line = before.trim_ascii_end();
             let operator = [&b"->"[..], b"=>", b"??"].iter().any(|operator| line.ends_with(operator));
@@ -417,7 +417,7 @@ fn is_continued(before: &[u8], last: u8) -> bool {
     }
 }
 
-/// Whether the next line begins with `name:`, or `:` without a name.
+/// Returns whether the next line begins with `name:`, or with `:`.
 fn begins_entry(rest: &[u8]) -> bool {
     let rest = rest.trim_ascii_start();
     let is_of_name = |byte: &&u8| is_letter(**byte) || byte.is_ascii_digit() || matches!(byte, b'@' | b'`');
@@ -425,6 +425,7 @@ fn begins_entry(rest: &[u8]) -> bool {
     rest[name..].trim_ascii_start().starts_with(b":")
 }
 
+/// Returns whether the next line continues this one, since it begins with an arrow or a word such as `else`.
 fn goes_on_after(rest: &[u8]) -> bool {
     let rest = rest.trim_ascii_start();
     [&b"->"[..], b"else ", b"and ", b"or ", b"because "].iter().any(|word| rest.starts_with(word))
@@ -439,13 +440,13 @@ mod tests {
     }
 
     #[test]
-    fn items_end_where_the_next_begins() {
+    fn an_item_ends_where_the_next_one_begins() {
         let text = "let a = 1\n// b = {\nlet b =\n  2 // no end: {\nsource c = d { e: \"}\" }\n";
         assert_eq!(items(text), ["let a = 1", "let b =\n  2", "source c = d { e: \"}\" }"]);
     }
 
     #[test]
-    fn an_unclosed_brace_ends_before_the_next_item_in_the_first_column() {
+    fn an_item_with_an_unclosed_brace_ends_before_the_next_item() {
         let text = "sink a = b {\n  source: 1\nsink c = d {}\n";
         assert_eq!(items(text), ["sink a = b {\n  source: 1", "sink c = d {}"]);
     }

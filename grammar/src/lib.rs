@@ -1,11 +1,9 @@
-//! The Weir language: source text to syntax trees and errors, and to its canonical form.
+//! The syntax of the Weir language: parses source text into a syntax tree, and formats it.
 //!
-//! [`parse`] always returns both: what could be read, and one error for each mistake. It reads item by
-//! item, so that a mistake in one leaves the others alone and no more of pest's pairs than those of
-//! one item are ever in memory.
+//! [`parse`] always returns a tree and one error for each mistake. It parses item by item, so that a mistake
+//! in one item does not affect the others, and only the pairs of one item are in memory at a time.
 //!
-//! This crate must not know what a program means: no name is resolved, no type is known, no component
-//! exists, and nothing is read but the text it is given.
+//! This crate resolves no names, knows no types and no components, and does no I/O.
 
 #[doc(hidden)]
 pub mod bare;
@@ -26,7 +24,7 @@ pub use literal::UNITS;
 pub use parse::{Parsed, parse, parse_value};
 pub use span::{FileId, Span};
 
-/// The parser that pest makes of `flow.pest`.
+/// The parser that pest generates from `flow.pest`.
 #[allow(missing_docs)]
 mod pest_grammar {
     /// See `flow.pest`.

@@ -1,23 +1,24 @@
-//! Numbers with units and the escapes of text.
+//! Numbers with units, and escape sequences of text.
 
 use std::time::Duration;
 
 use crate::tree::Number;
 
-/// The units of the language: what they measure, and their names.
+/// The units of the language, grouped by the measured quantity.
 pub const UNITS: [(&str, &[&str]); 2] = [
     ("durations", &["ms", "s", "min", "h", "d"]),
     ("sizes", &["B", "KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"]),
 ];
 
-/// Why a number is none; the place of the unit, from the number's beginning, if that is why.
+/// Why a number is malformed.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NumberError {
     pub(crate) reason: String,
+    /// The offset of the unit in the number, if the unit is unknown.
     pub(crate) unit_at: Option<usize>,
 }
 
-/// Reads a number with its unit, as `5_000`, `0.5`, `250ms`, `64KiB`, `10MiB/s`.
+/// Parses a number with its unit, such as `5_000`, `0.5`, `250ms`, `64KiB` or `10MiB/s`.
 pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic() || letter == '/' || letter == '%');
     let (digits, unit) = text.split_at(unit_at.unwrap_or(text.len()));
@@ -64,7 +65,7 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     }
 }
 
-/// None if the unit is unknown.
+/// Parses a duration or a size; `None` if the unit is unknown.
 fn with_unit(digits: &str, unit: &str) -> Option<Result<Number, NumberError>> {
     let too_large = || NumberError { reason: "this is larger than can be counted".into(), unit_at: None };
     if let Some(milliseconds) = milliseconds_of(unit) {
@@ -78,7 +79,7 @@ fn with_unit(digits: &str, unit: &str) -> Option<Result<Number, NumberError>> {
     Some(total.map(|total| Number::Size(total as u64)).ok_or_else(too_large))
 }
 
-/// The decimal times the factor, exactly, what is below one left out.
+/// Multiplies a decimal number by the factor exactly, and rounds down to an integer. `None` on overflow.
 fn scaled(digits: &str, factor: u128) -> Option<u128> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let whole = whole.parse::<u64>().ok()?;
@@ -114,7 +115,7 @@ fn bytes_of(unit: &str) -> Option<u64> {
     })
 }
 
-/// What an escape in text stands for; none if it is no escape.
+/// Returns the character of an escape sequence; `None` if the sequence is invalid.
 pub(crate) fn escape(text: &str) -> Option<char> {
     if let Some(digits) = text.strip_prefix("\\u{") {
         return u32::from_str_radix(digits.strip_suffix('}')?, 16).ok().and_then(char::from_u32);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_touches_letters_must_be_a_unit() {
+    fn unknown_units_and_malformed_numbers_are_refused() {
         assert_eq!(number("10m").unwrap_err().unit_at, Some(2));
         assert!(number("99999999999999999999").is_err());
         assert!(number("999999999TiB").is_err());

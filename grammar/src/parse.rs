@@ -1,4 +1,4 @@
-//! Text to tree, item by item.
+//! Parses a text into a tree, item by item.
 
 use std::ops::Range;
 
@@ -13,22 +13,22 @@ use crate::layout::{ItemText, entry_around, lay_out};
 use crate::tree::{CommentKind, Expression, ExpressionKind, File, Item, ItemKind, Name};
 use crate::{FileId, FlowParser, Rule, Span};
 
-/// The largest file that is read. Places in it fit their spans, and nobody waits for nonsense.
+/// The size limit of a file. Offsets fit into spans, and parsing takes a bounded time.
 const FILE_BYTES_MAX: usize = 64 << 20;
 
-/// How many mistakes are looked for in one item; each costs a parse of the item.
+/// The maximum number of errors reported for one item. Each error costs another parse of the item.
 const ITEM_ERRORS_MAX: usize = 100;
 
-/// A tree and what is wrong with its text.
+/// The tree of a text, and its syntax errors.
 #[derive(Debug, Default)]
 pub struct Parsed {
-    /// What could be read.
+    /// The tree; parts with errors are missing or broken.
     pub file: File,
     /// One error for each mistake, in the order of the text.
     pub errors: Vec<SyntaxError>,
 }
 
-/// Reads the text of a file.
+/// Parses the text of a file.
 pub fn parse(file: FileId, text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     if text.len() > FILE_BYTES_MAX {
@@ -54,7 +54,7 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
     parsed
 }
 
-/// Reads a value that stands alone.
+/// Parses a single value, such as the value of `--set name=value`.
 pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
     let span = Span { file, start: 0, end: text.len() as u32 };
     let broken = Expression { span, kind: ExpressionKind::Broken };
@@ -77,14 +77,14 @@ pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
     }
 }
 
-/// The lines of the doc comments of a kind, without their marks.
+/// Returns the lines of all doc comments of a kind, without their marks.
 fn documentation(text: &str, comments: &[crate::tree::Comment], kind: CommentKind) -> String {
     let lines =
         comments.iter().filter(|comment| comment.kind == kind).map(|comment| comment.span.slice(text));
     lines.map(without_marks).collect::<Vec<_>>().join("\n")
 }
 
-/// A line of a doc comment without its marks.
+/// Returns a line of a doc comment without its marks.
 pub(crate) fn without_marks(line: &str) -> &str {
     let line = line.trim_start_matches("///").trim_start_matches("//!").trim_end();
     line.strip_prefix(' ').unwrap_or(line)
@@ -99,7 +99,7 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
     let name = name_after(source, word, span);
     let broken = |name| Item { span, documentation: String::new(), kind: ItemKind::Broken(name) };
     if item.shapeless {
-        // Text that never ends swallows the brackets after it: then it is the mistake.
+        // An unclosed text hides the brackets after it, so it is the cause of their mismatch.
         let unclosed = item.errors.iter().position(|error| error.kind == SyntaxErrorKind::UnclosedText);
         let cause = unclosed.or_else(|| item.errors.iter().position(|error| is_shape(&error.kind)));
         builder.errors.extend(cause.and_then(|cause| item.errors.into_iter().nth(cause)));
@@ -108,7 +108,7 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
     let Some(rule) = item_rule(source) else {
         let error = unknown_item(builder.file, source, word, span);
         builder.errors.push(error);
-        // A name whose item's word is missing.
+        // If the keyword is missing, the first word is the item's name.
         let follows = source[word.len()..].trim_start_matches([' ', '\t']);
         let is_name = !word.is_empty() && (follows.starts_with(':') || follows.starts_with('='));
         let end = span.start + word.len() as u32;
@@ -122,7 +122,7 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
     }
 }
 
-/// Parses an item; at a mistake blanks the entry that has it, as if it weren't there, and parses again.
+/// Parses an item. At an error, replaces the entry with the error by blanks and parses the item again.
 fn read_with_rule(
     builder: &mut Builder<'_>,
     rule: Rule,
@@ -132,7 +132,7 @@ fn read_with_rule(
     for error in lexical {
         let place = error.span.start as usize - builder.base;
         builder.errors.push(error);
-        // A second mistake in an entry that is gone already is not looked at.
+        // The entry is blanked already: only the first error of an entry is reported.
         if copy.as_bytes()[place] == b' ' {
             builder.errors.pop();
         } else {
@@ -151,9 +151,9 @@ fn read_with_rule(
     None
 }
 
-/// The mistake at the end of a line that stops too early.
+/// Returns the error at the end of an incomplete line, if the reported error is only at the next line.
 ///
-/// Since the next line may go on with `and` or `or`, pest looks there, and knows of nothing else that could come.
+/// Since the next line may begin with `and` or `or`, pest reports the error there, with only these two words expected.
 fn line_that_stops(rule: Rule, text: &str, error: &Error<Rule>) -> Option<Error<Rule>> {
     let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return None };
     let line_end = text[..place_of(error)].trim_end().len();
@@ -171,7 +171,7 @@ fn blank_entry(builder: &mut Builder<'_>, copy: &mut String, place: usize) -> Op
     Some(())
 }
 
-/// What pest sees of an item.
+/// Returns the copy of an item for pest, with blanks in place of comments and insignificant newlines.
 pub(crate) fn blanked(source: &str, item: &ItemText) -> String {
     let mut copy = source.to_owned();
     for range in &item.blanks {
@@ -183,7 +183,7 @@ pub(crate) fn blanked(source: &str, item: &ItemText) -> String {
     copy
 }
 
-/// Puts blanks in the place of every byte.
+/// Replaces every byte of a range by a blank.
 fn blank(copy: &mut String, range: Range<usize>) {
     let blanks = " ".repeat(range.len());
     copy.replace_range(range, &blanks);
@@ -194,7 +194,7 @@ fn is_shape(kind: &SyntaxErrorKind) -> bool {
     matches!(kind, UnclosedBracket { .. } | UnmatchedBracket { .. } | Limit { .. })
 }
 
-/// The rule of the item that begins with this text.
+/// Returns the rule of the item that begins with this text; `None` for an unknown item.
 pub(crate) fn item_rule(source: &str) -> Option<Rule> {
     let word = first_word(source);
     let next = first_word(source[word.len()..].trim_start_matches([' ', '\t']));
@@ -236,7 +236,7 @@ fn first_word(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// The name after an item's word, for items that can't be read further.
+/// Returns the name after an item's keyword, for items with syntax errors.
 fn name_after(text: &str, word: &str, span: Span) -> Option<Name> {
     let rest = &text[word.len()..];
     let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();

@@ -1,10 +1,10 @@
 //! Places in source text.
 
-/// A source file, as the caller has numbered it.
+/// The number of a source file, which the caller of the parser chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
 
-/// A stretch of one file, in bytes. Lines and columns are computed only where one is shown.
+/// A range of bytes in one file. Lines and columns are computed only for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// The file.
@@ -16,22 +16,22 @@ pub struct Span {
 }
 
 impl Span {
-    /// From the beginning of this span to the end of the other.
+    /// Returns the span from the beginning of this span to the end of the other one.
     pub fn to(self, other: Span) -> Span {
         Span { end: other.end.max(self.start), ..self }
     }
 
-    /// The empty span where this one ends.
+    /// Returns the empty span at the end of this one.
     pub fn after(self) -> Span {
         Span { start: self.end, ..self }
     }
 
-    /// Whether the other span lies in this one.
+    /// Returns whether this span contains the other one.
     pub fn contains(self, other: Span) -> bool {
         self.file == other.file && self.start <= other.start && other.end <= self.end
     }
 
-    /// The span's bytes in its file's text; empty if the text is another one.
+    /// Returns the span's part of its file's text; empty if the span is not within the text.
     pub fn slice(self, text: &str) -> &str {
         text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Expressions: the flat operators of the grammar, bound as tight as each binds.
+//! Expressions: applies operator precedence to the grammar's flat lists of operators.
 
 use std::sync::LazyLock;
 
@@ -13,11 +13,11 @@ use crate::tree::{
 };
 use crate::{Rule, Span, literal};
 
-/// An expression may be this deep; brackets count as well as operators. `and` and `or` chains are one
-/// level, however long.
+/// The maximum depth of an expression, counting brackets and operators. A chain of `and` or of `or` is one
+/// level.
 const DEPTH_MAX: u32 = 200;
 
-/// The operators, the loosest first (the language reference, "Expressions").
+/// The operators by increasing precedence (see "Expressions" in the language reference).
 static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
     let infix = |rule| Op::infix(rule, Assoc::Left);
     PrattParser::new()
@@ -36,19 +36,19 @@ static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
         .op(Op::postfix(Rule::index) | Op::postfix(Rule::member) | Op::postfix(Rule::arguments))
 });
 
-/// An expression and how deep it is.
+/// An expression and its depth.
 struct Deep {
     expression: Expression,
     depth: u32,
 }
 
 impl Builder<'_> {
-    /// The expression of an `expression`, `operation` or `subject` pair.
+    /// Builds the expression of an `expression`, `operation` or `subject` pair.
     pub(crate) fn expression(&mut self, pair: Pair<'_, Rule>) -> Expression {
         self.deep(pair).expression
     }
 
-    /// An expression of this depth; a broken one if that is too deep.
+    /// Returns an expression of this depth; reports it and returns a broken one if it is too deep.
     fn at_depth(&mut self, expression: Expression, depth: u32) -> Deep {
         if depth <= DEPTH_MAX {
             return Deep { expression, depth };
@@ -72,7 +72,7 @@ impl Builder<'_> {
         if let Some(span) = self.too_many_signs(pairs) {
             return self.at_depth(Expression { span, kind: ExpressionKind::Broken }, DEPTH_MAX + 1);
         }
-        // The parser's closures all need the builder, one after the other.
+        // All closures of the parser need the builder, but never at the same time.
         let builder = std::cell::RefCell::new(self);
         PRECEDENCE
             .map_primary(|pair| builder.borrow_mut().primary(pair))
@@ -82,9 +82,9 @@ impl Builder<'_> {
             .parse(pairs)
     }
 
-    /// The place where so many `not` or `-` stand in each other that they can't be followed.
+    /// Returns the place where `not` and `-` are nested too deep for the recursive parser.
     ///
-    /// A row of either does; and `not` does behind any operator but `and` and `or`, since it binds looser.
+    /// A sequence of signs nests; `not` also nests after every operator except `and` and `or`, since it binds looser.
     fn too_many_signs(&self, pairs: &Pairs<'_, Rule>) -> Option<Span> {
         let (mut row, mut nots) = (0, 0);
         for pair in pairs.clone() {
@@ -161,7 +161,7 @@ impl Builder<'_> {
         self.at_depth(Expression { span, kind }, depth.max(inner_depth) + 1)
     }
 
-    /// Only a name, or a name of another file, can be called.
+    /// Builds a call. Only a name, with or without a qualifier, can be called.
     fn call(&mut self, function: Expression, arguments: Vec<Argument>, place: Span) -> ExpressionKind {
         let span = function.span;
         match function.kind {
@@ -228,7 +228,7 @@ impl Builder<'_> {
         self.at_depth(Expression { span, kind }, depth)
     }
 
-    /// Whether this is a question about the answer to a question, `a < b < c`, which is reported.
+    /// Returns whether this is a chained comparison such as `a < b < c`, and reports it.
     fn is_chained(&mut self, left: &Expression, place: Span) -> bool {
         let is_question = match &left.kind {
             ExpressionKind::Binary(operator, ..) => operator.is_question(),
@@ -266,7 +266,7 @@ impl Builder<'_> {
         pairs.map(|pair| self.nested(pair, depth)).collect()
     }
 
-    /// An expression inside another one, whose depth counts for that.
+    /// Builds an expression inside another one, and raises the other one's depth accordingly.
     fn nested(&mut self, pair: Pair<'_, Rule>, depth: &mut u32) -> Expression {
         let inner = self.deep(pair);
         *depth = inner.depth.max(*depth);
@@ -392,7 +392,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A number with the sign before it, if there is one.
+    /// Builds a number, with its sign if it has one.
     pub(super) fn signed(&mut self, pair: &Pair<'_, Rule>, span: Span, negative: bool) -> Expression {
         let kind = match self.number(pair) {
             ExpressionKind::Number(number) if negative => self.negative(number, span),

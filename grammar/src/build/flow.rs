@@ -42,7 +42,7 @@ impl Builder<'_> {
         promises.collect()
     }
 
-    /// The chains among the pairs in this one.
+    /// Builds the chains inside this pair.
     fn chains(&mut self, pair: Pair<'_, Rule>) -> Vec<Chain> {
         let pairs = pair.into_inner().filter(|pair| pair.as_rule() == Rule::chain);
         pairs.map(|pair| self.chain(pair)).collect()

@@ -1,4 +1,4 @@
-//! Items of programs, and what the library writes.
+//! Items of programs and of the library.
 
 use pest::iterators::Pair;
 
@@ -10,7 +10,7 @@ use crate::tree::{
 };
 
 impl Builder<'_> {
-    /// The item of an `…_item` pair.
+    /// Builds the item of an `…_item` pair.
     pub(crate) fn item(&mut self, pair: Pair<'_, Rule>) -> ItemKind {
         match pair.as_rule() {
             Rule::import_item => self.import(pair),
@@ -154,7 +154,7 @@ impl Builder<'_> {
         Function { name, parameters, result, lets, value }
     }
 
-    /// Reports a body without a result, unless that could not be read.
+    /// Reports a body without a result, unless a syntax error in the body is reported already.
     fn missing_value(&mut self, body: crate::Span) {
         if !self.has_blanked(body) {
             let brace = crate::Span { start: body.end.saturating_sub(1), ..body };

@@ -1,7 +1,7 @@
-//! Pest's pairs to the tree.
+//! Builds the tree from pest's pairs.
 //!
-//! The grammar fixes which pairs a rule has and in which order, so a builder takes what it needs by
-//! rule and passes over punctuation; a pair that is missing all the same gives a broken node.
+//! The grammar fixes the inner pairs of a rule and their order, so the builder selects pairs by
+//! rule and skips punctuation. If a pair is missing, the node is broken.
 
 mod expression;
 mod flow;
@@ -22,13 +22,13 @@ use crate::{FileId, Rule, Span};
 pub(crate) struct Builder<'t> {
     pub(crate) file: FileId,
     pub(crate) text: &'t str,
-    /// Where in the file the item begins that is being built.
+    /// The offset of the current item in the file.
     pub(crate) base: usize,
-    /// The entries of this item that could not be read.
+    /// The entries of the current item with syntax errors, which were blanked.
     pub(crate) blanked: Vec<Span>,
     pub(crate) errors: Vec<SyntaxError>,
     comments: &'t [Comment],
-    /// The first comment that no item or entry has passed yet.
+    /// The index of the first comment after the items and entries that are built.
     next_comment: usize,
 }
 
@@ -37,7 +37,7 @@ impl<'t> Builder<'t> {
         Builder { file, text, base: 0, blanked: Vec::new(), errors: Vec::new(), comments, next_comment: 0 }
     }
 
-    /// Goes on to the item that begins at this place, past the comments inside the last one.
+    /// Begins the item at this offset, and skips the comments inside the previous item.
     pub(crate) fn begin_item(&mut self, base: usize, last_end: usize) {
         self.base = base;
         self.blanked.clear();
@@ -45,7 +45,7 @@ impl<'t> Builder<'t> {
         self.next_comment += rest.iter().take_while(|comment| comment.span.end as usize <= last_end).count();
     }
 
-    /// The doc comment before a place, and after the last place that was asked about.
+    /// Returns the doc comment before a place, after the place of the previous call.
     pub(crate) fn documentation(&mut self, place: u32) -> String {
         let rest = &self.comments[self.next_comment..];
         let before = rest.iter().take_while(|comment| comment.span.end <= place).count();
@@ -57,7 +57,7 @@ impl<'t> Builder<'t> {
         lines.map(|comment| without_marks(comment.span.slice(self.text))).collect::<Vec<_>>().join("\n")
     }
 
-    /// A stretch of the item, as a place in the file.
+    /// Converts a range of the item to a span of the file.
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
         Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
     }
@@ -72,7 +72,7 @@ impl<'t> Builder<'t> {
         Name { text: pair.as_str().trim().trim_matches('`').into(), span: self.span_of(pair) }
     }
 
-    /// The next name among these pairs, wherever it is wrapped.
+    /// Returns the next name among these pairs.
     fn next_name(&self, pairs: &mut Pairs<'_, Rule>) -> Name {
         match pairs.find(|pair| is_name(pair.as_rule())) {
             Some(pair) => self.name(&pair),
@@ -80,7 +80,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// The path of a `path` or `place` pair.
+    /// Builds the path of a `path` or `place` pair.
     fn path(&self, pair: Pair<'_, Rule>) -> Path {
         let mut names = pair.into_inner();
         let first = self.next_name(&mut names);
@@ -90,7 +90,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// The next path among these pairs.
+    /// Returns the next path among these pairs.
     fn next_path(&self, pairs: &mut Pairs<'_, Rule>) -> Path {
         let found = pairs.find(|pair| matches!(pair.as_rule(), Rule::path | Rule::place));
         match found {
@@ -99,7 +99,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// The next expression among these pairs.
+    /// Returns the next expression among these pairs.
     fn next_expression(&mut self, pairs: &mut Pairs<'_, Rule>) -> Expression {
         match pairs.find(|pair| pair.as_rule() == Rule::expression) {
             Some(pair) => self.expression(pair),
@@ -117,7 +117,7 @@ impl<'t> Builder<'t> {
         Some(Because { text: self.plain_text(text), span })
     }
 
-    /// Whether an entry in this span could not be read.
+    /// Returns whether an entry in this span was blanked because of a syntax error.
     fn has_blanked(&self, span: Span) -> bool {
         self.blanked.iter().any(|blanked| span.contains(*blanked))
     }

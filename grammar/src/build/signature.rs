@@ -149,7 +149,7 @@ impl Builder<'_> {
         variants
     }
 
-    /// A type that is a name alone.
+    /// Returns the type that consists of a name.
     pub(super) fn type_of_name(&self, name: &Name) -> TypeName {
         let path = Path { qualifier: None, name: name.clone() };
         TypeName { span: name.span, optional: false, kind: TypeNameKind::Name(path) }

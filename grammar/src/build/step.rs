@@ -9,7 +9,7 @@ use crate::tree::{
 use crate::{Rule, Span};
 
 impl Builder<'_> {
-    /// The step of a `…_step` pair.
+    /// Builds the step of a `…_step` pair.
     pub(super) fn step(&mut self, pair: Pair<'_, Rule>) -> Step {
         let span = self.span_of(&pair);
         let rule = pair.as_rule();

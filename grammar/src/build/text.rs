@@ -8,7 +8,7 @@ use crate::tree::{Hole, Name, Text, TextPart};
 use crate::{Rule, literal};
 
 impl Builder<'_> {
-    /// The text of a `string` or `raw_string` pair.
+    /// Builds the text of a `string` or `raw_string` pair.
     pub(super) fn text_of(&mut self, pair: Pair<'_, Rule>) -> Text {
         match pair.as_rule() {
             Rule::raw_string => raw_string(pair),
@@ -16,7 +16,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Text whose braces mean nothing, such as a reason: as it stands.
+    /// Returns a text without holes, such as a reason: braces have no meaning.
     pub(super) fn plain_text(&mut self, pair: Pair<'_, Rule>) -> String {
         let whole = pair.as_str().trim_start_matches('r').trim_matches('"').to_owned();
         let text = self.text_of(pair);

@@ -1,4 +1,4 @@
-//! Typical slips: what was most likely meant where something else stands.
+//! Recognises typical mistakes and describes the likely intention.
 
 use crate::Rule;
 use crate::layout::{ITEM_WORDS, RESERVED_WORDS};
@@ -6,7 +6,7 @@ use crate::layout::{ITEM_WORDS, RESERVED_WORDS};
 /// Marks of two characters, of this language and of others.
 pub(super) const MARKS: [&str; 11] = ["->", "=>", "==", "!=", "<=", ">=", "??", "..", "&&", "||", "::"];
 
-/// Words that begin a stage of a flow, with what follows each of them where something must.
+/// Words that begin a stage of a flow, each with the required next token; empty if there is none.
 const STAGE_WORDS: [(&str, &str); 18] = [
     ("keep", "`if`"),
     ("drop", "`if`"),
@@ -28,7 +28,7 @@ const STAGE_WORDS: [(&str, &str); 18] = [
     ("optional", ""),
 ];
 
-/// Words that mean something at the places where a rule of theirs is expected.
+/// Keywords, each with its rule.
 const WORDS: [(Rule, &str); 20] = [
     (Rule::delivers_word, "delivers"),
     (Rule::if_word, "if"),
@@ -52,11 +52,11 @@ const WORDS: [(Rule, &str); 20] = [
     (Rule::crash_word, "crash"),
 ];
 
-/// What was most likely meant.
+/// A typical mistake.
 pub(super) struct Slip {
-    /// What should stand at the place; empty where that is known well enough.
+    /// Descriptions of the right tokens; empty if the expected tokens of the grammar are right.
     pub(super) instead: Vec<&'static str>,
-    /// Why, in words.
+    /// A hint.
     pub(super) hint: Option<String>,
 }
 
@@ -68,13 +68,13 @@ fn hint(hint: String) -> Option<Slip> {
     Some(Slip { instead: Vec::new(), hint: Some(hint) })
 }
 
-/// The slip at a place, if it is a typical one.
+/// Returns the typical mistake at a place, if there is one.
 pub(super) fn find(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
     let rest = text.get(place..)?;
     comparison(rules, text, place).or_else(|| mark(rules, rest)).or_else(|| word(rules, text, rest, place))
 }
 
-/// Comparisons of other languages, whose first part is one of this language.
+/// Recognises comparisons of other languages that begin with a comparison of this language.
 fn comparison(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
     if !super::begins_value(rules) {
         return None;
@@ -181,7 +181,7 @@ fn word(rules: &[Rule], text: &str, rest: &str, place: usize) -> Option<Slip> {
         if let Some((_, next)) = STAGE_WORDS.iter().find(|(word, next)| *word == last && !next.is_empty()) {
             return Some(Slip { instead: vec![next], hint: None });
         }
-        // Two names side by side: the first may have been meant as a step's word.
+        // Two adjacent names: the first may be a misspelt keyword of a step.
         let near = nearest(last, STAGE_WORDS.iter().map(|(word, _)| *word));
         return near.and_then(|near| hint(format!("did you mean `{near}`?")));
     }
@@ -191,7 +191,7 @@ fn word(rules: &[Rule], text: &str, rest: &str, place: usize) -> Option<Slip> {
     None
 }
 
-/// Whether a stage of a flow begins after this text.
+/// Returns whether a stage of a flow begins after this text.
 fn begins_stage(before: &str) -> bool {
     let before = before.trim_end_matches([' ', '\t']);
     before.ends_with("->") || before.ends_with(['{', ',', '\n']) || before.ends_with("optional")
@@ -205,7 +205,7 @@ fn first_word(text: &str) -> &str {
     &text[..text.find(|letter| !is_word_letter(letter)).unwrap_or(text.len())]
 }
 
-/// The word that was most likely meant; none if no one is near.
+/// Returns the most similar word, if any is similar enough.
 fn nearest(word: &str, words: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let distances = words.map(|candidate| (strsim::osa_distance(word, candidate), candidate));
     let near = distances

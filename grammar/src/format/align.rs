@@ -1,6 +1,6 @@
-//! Lines to text: values and comments that stand below each other are aligned.
+//! Converts lines to text, and aligns values and comments of adjacent lines.
 //!
-//! This comes after all lines have been broken, so that no break depends on an alignment.
+//! Alignment follows line breaking, so that no line break depends on an alignment.
 
 use super::print::WIDTH;
 
@@ -10,11 +10,11 @@ pub(super) struct Line<'t> {
     pub(super) indent: usize,
     text: String,
     characters: usize,
-    /// After how many characters the value of an entry begins, if the line is one whole entry.
+    /// The column of the entry's value, if the line is one complete entry.
     pub(super) cell: Option<usize>,
-    /// The comment at its end.
+    /// The comment at the end of the line.
     pub(super) comment: Option<&'t str>,
-    /// Whether it is a comment and nothing else.
+    /// Whether the line contains only a comment.
     pub(super) is_comment: bool,
 }
 
@@ -28,20 +28,20 @@ impl Line<'_> {
         self.text.is_empty()
     }
 
-    /// How many characters it has, without the comment at its end.
+    /// Returns the number of characters, without the comment at the end.
     pub(super) fn width(&self) -> usize {
         self.indent + self.characters
     }
 
-    /// Moves the value to the right.
+    /// Moves the value from the column `cell` to the column `target`.
     fn pad(&mut self, cell: usize, target: usize) {
-        // Names and blanks are all that stands before it, so characters are bytes.
+        // Only names and blanks, which are ASCII, are before the value, so columns are byte offsets.
         self.text.insert_str(cell - self.indent, &" ".repeat(target - cell));
         self.characters += target - cell;
     }
 }
 
-/// The text of lines.
+/// Converts lines to text.
 pub(super) fn text_of(mut lines: Vec<Line<'_>>) -> String {
     align_values(&mut lines);
     let columns = comment_columns(&lines);
@@ -60,7 +60,8 @@ pub(super) fn text_of(mut lines: Vec<Line<'_>>) -> String {
     text
 }
 
-/// Aligns the values of entries in a row; blank lines and entries of several lines end a row, comments don't.
+/// Aligns the values of consecutive entries. Blank lines and entries of several lines end a row of entries, comments
+/// don't.
 fn align_values(lines: &mut [Line<'_>]) {
     let mut row: Vec<usize> = Vec::new();
     for index in 0..=lines.len() {
@@ -82,8 +83,7 @@ fn align_values(lines: &mut [Line<'_>]) {
     }
 }
 
-/// Aligns the values of these lines. Where one would become too long it stays, and those before and after it
-/// are rows of their own.
+/// Aligns the values of a row. A line that would become too long is not moved, and divides the row into two.
 fn align_row(lines: &mut [Line<'_>], row: &[usize]) {
     let cell = |lines: &[Line<'_>], index: usize| lines[index].cell.unwrap_or_default();
     let target =
@@ -103,8 +103,8 @@ fn align_row(lines: &mut [Line<'_>], row: &[usize]) {
     }
 }
 
-/// The column of the comment at the end of each line: two blanks after the longest of the lines in a row
-/// that have one.
+/// Returns the column of the comment at the end of each line: two blanks after the longest of the consecutive lines
+/// with a comment.
 fn comment_columns(lines: &[Line<'_>]) -> Vec<usize> {
     let mut columns = vec![0; lines.len()];
     let mut first = 0;

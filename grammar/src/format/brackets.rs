@@ -1,4 +1,4 @@
-//! What stands in brackets.
+//! Formats brackets and their contents.
 
 use pest::iterators::Pair;
 
@@ -7,7 +7,7 @@ use super::node::Nodes;
 use crate::Rule;
 
 impl<'t> Nodes<'t, '_> {
-    /// `{ … }` with the comments before it.
+    /// Formats `{ … }`, with the comments before the opening brace.
     pub(super) fn braces(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let start = children.first().map_or(0, |open| self.extent(open).0);
         let before = self.comments.take_before(start);
@@ -39,7 +39,7 @@ impl<'t> Nodes<'t, '_> {
         self.closed(braces, close_start)
     }
 
-    /// `[ … ]` or `( … )` with commas. `keep` is whether lines stay broken if they were written so.
+    /// Formats `[ … ]` or `( … )` with commas. With `keep`, the line breaks of the source are kept.
     pub(super) fn bracketed(&mut self, children: Vec<Pair<'_, Rule>>, keep: bool) -> Document<'t> {
         let (open, close) = if keep { ("[", "]") } else { ("(", ")") };
         let Brackets { mut entries, open_end, close_start } = self.split(children);
@@ -69,7 +69,7 @@ impl<'t> Nodes<'t, '_> {
         self.closed(brackets, close_start)
     }
 
-    /// `(a)` or `(a else b)`
+    /// Formats `(a)` or `(a else b)`.
     pub(super) fn paren(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let Brackets { entries, open_end, close_start } = self.split(children);
         let hugged = entries.len() == 1 && self.is_hugged(&entries[0], open_end, close_start);
@@ -95,7 +95,7 @@ impl<'t> Nodes<'t, '_> {
         self.closed(paren, close_start)
     }
 
-    /// The comments before a closing bracket.
+    /// Formats the comments before a closing bracket.
     fn before_close(&mut self, close_start: usize, after_entries: bool) -> Vec<Document<'t>> {
         let blank = after_entries && self.comments.blank_before(close_start);
         let comments = self.comments.take_before(close_start);
@@ -106,7 +106,7 @@ impl<'t> Nodes<'t, '_> {
         [line].into_iter().chain(self.own_lines(comments, true, false)).collect()
     }
 
-    /// Brackets with the comment after the closing one, where no part around them has taken it.
+    /// Appends the comment after the closing bracket, unless an enclosing part has taken it.
     fn closed(&mut self, brackets: Document<'t>, close_start: usize) -> Document<'t> {
         match self.comments.take_after(close_start + 1) {
             Some(comment) => Document::sequence(vec![brackets, Document::Trailing(comment)]),
@@ -114,7 +114,7 @@ impl<'t> Nodes<'t, '_> {
         }
     }
 
-    /// Whether the one element opens and closes with the brackets around it.
+    /// Returns whether the only element is in brackets itself, so that both pairs open and close on the same lines.
     fn is_hugged(&self, element: &Pair<'_, Rule>, open_end: usize, close_start: usize) -> bool {
         let (start, end) = self.extent(element);
         let commented = self.comments.has_after(open_end)
@@ -136,14 +136,14 @@ impl<'t> Nodes<'t, '_> {
     }
 }
 
-/// The parts of a pair of brackets.
+/// The parts of a bracketed pair.
 struct Brackets<'i> {
     entries: Vec<Pair<'i, Rule>>,
     open_end: usize,
     close_start: usize,
 }
 
-/// Whether a value is in braces or brackets, or begins with a word before them: `{ … }`, `tls { … }`, `[ … ]`.
+/// Returns whether a value is in braces or brackets, possibly after a word: `{ … }`, `tls { … }`, `[ … ]`.
 pub(super) fn is_in_brackets(pair: &Pair<'_, Rule>) -> bool {
     match pair.as_rule() {
         Rule::list | Rule::block | Rule::match_value => true,

@@ -1,4 +1,4 @@
-//! Chains of a flow.
+//! Formats the chains of a flow.
 
 use pest::iterators::Pair;
 
@@ -7,7 +7,7 @@ use super::node::Nodes;
 use crate::Rule;
 
 impl<'t> Nodes<'t, '_> {
-    /// `status >= 500 -> alerts`: the question is the chain's first stage.
+    /// Formats a case such as `status >= 500 -> alerts`: the condition is treated as the chain's first stage.
     pub(super) fn case(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let stages = children.into_iter().flat_map(|child| match child.as_rule() {
             Rule::chain => child.into_inner().collect(),
@@ -16,7 +16,7 @@ impl<'t> Nodes<'t, '_> {
         self.chain(stages.collect())
     }
 
-    /// `a -> b -> c`, stages and arrows in turn.
+    /// Formats `a -> b -> c`. Stages and arrows alternate in `children`.
     pub(super) fn chain(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let ends = children.iter().zip(children.iter().skip(1));
         let is_broken = ends.into_iter().any(|(left, right)| {

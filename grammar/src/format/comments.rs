@@ -1,4 +1,4 @@
-//! The comments of a file by the tokens that they belong to.
+//! Assigns the comments of a file to tokens.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,20 @@ use crate::tree::{Comment, CommentKind};
 /// A comment on a line of its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OwnLine<'t> {
-    /// From its slashes, without blanks at its end.
+    /// The text, including the slashes, without trailing blanks.
     pub(super) text: &'t str,
     pub(super) kind: CommentKind,
-    /// Whether a blank line stands before it.
+    /// Whether a blank line precedes the comment.
     pub(super) blank_before: bool,
 }
 
-/// Comments that no part of the document has taken yet.
+/// The comments that are not yet part of the document.
 #[derive(Debug, Default)]
 pub(super) struct Comments<'t> {
     text: &'t str,
-    /// Those on lines of their own, by the place of the token that follows, or that of the file's end.
+    /// Comments on lines of their own, by the offset of the following token or of the file's end.
     own_lines: HashMap<usize, Vec<OwnLine<'t>>>,
-    /// Those after a token, by the place where it ends.
+    /// Comments at ends of lines, by the end of the preceding token.
     trailing: HashMap<usize, &'t str>,
 }
 
@@ -28,7 +28,7 @@ impl<'t> Comments<'t> {
     pub(super) fn new(text: &'t str, comments: &[Comment]) -> Comments<'t> {
         let mut read = Comments { text, ..Comments::default() };
         let bytes = text.as_bytes();
-        // From the last to the first, since several may stand before one token.
+        // From the last comment to the first, since several comments may precede one token.
         let (mut next_start, mut next_token) = (text.len(), text.len());
         for comment in comments.iter().rev() {
             let (start, end) = (comment.span.start as usize, comment.span.end as usize);
@@ -56,17 +56,17 @@ impl<'t> Comments<'t> {
         read
     }
 
-    /// Whether all have been taken.
+    /// Returns whether all comments are taken.
     pub(super) fn is_empty(&self) -> bool {
         self.own_lines.is_empty() && self.trailing.is_empty()
     }
 
-    /// Whether comments on lines of their own stand before a token.
+    /// Returns whether comments on lines of their own precede a token.
     pub(super) fn has_before(&self, token: usize) -> bool {
         self.own_lines.contains_key(&token)
     }
 
-    /// Whether a comment stands after the token that ends here.
+    /// Returns whether a comment follows the token that ends here.
     pub(super) fn has_after(&self, end: usize) -> bool {
         self.trailing.contains_key(&end)
     }
@@ -81,7 +81,7 @@ impl<'t> Comments<'t> {
         self.trailing.remove(&end)
     }
 
-    /// Whether a blank line stands before a token and the comments before it.
+    /// Returns whether a blank line precedes a token and its comments.
     pub(super) fn blank_before(&self, token: usize) -> bool {
         match self.own_lines.get(&token).and_then(|own_lines| own_lines.first()) {
             Some(own_line) => own_line.blank_before,
@@ -89,13 +89,13 @@ impl<'t> Comments<'t> {
         }
     }
 
-    /// Whether a blank line stands right before a token.
+    /// Returns whether a blank line is directly before a token.
     pub(super) fn blank_right_before(&self, token: usize) -> bool {
         blank_line_before(self.text, token)
     }
 }
 
-/// Whether the byte separates tokens and is none that matters: commas come and go.
+/// Returns whether the byte is whitespace or a comma. The formatter adds and removes commas.
 fn is_between(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == b','
 }

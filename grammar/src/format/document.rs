@@ -1,47 +1,47 @@
-//! What is to be printed, with the places where a line may end.
+//! The document to be printed: text with possible line breaks.
 
 use std::borrow::Cow;
 
-/// A piece of a text whose line ends are still open.
+/// A part of the text whose line breaks are not yet decided.
 #[derive(Debug)]
 pub(super) enum Document<'t> {
     /// A token.
     Text(Cow<'t, str>),
     /// A blank, unless a line ends here.
     Space,
-    /// A comma, which stands before a comment that ends the line.
+    /// A comma, which precedes a comment at the end of the line.
     Comma,
-    /// A comma where the group's lines are broken.
+    /// A comma if the group is broken.
     CommaIfBroken,
-    /// The end of a line if the group's lines are broken.
+    /// A line break if the group is broken.
     Line {
-        /// What stands here if they are not.
+        /// The replacement if the group is on one line.
         flat: Flat,
         /// Whether a blank line follows.
         blank: bool,
     },
-    /// The end of a line.
+    /// A line break.
     HardLine {
         /// Whether a blank line follows.
         blank: bool,
     },
-    /// One level deeper where lines begin in it.
+    /// A part whose lines are indented by one level.
     Indent(Box<Document<'t>>),
-    /// What is either all on one line, or broken at all its own lines.
+    /// A part that is either on one line, or broken at all of its own `Line`s.
     Group(Box<Group<'t>>),
-    /// One after the other.
+    /// Consecutive parts.
     Sequence { parts: Vec<Document<'t>>, forced: bool },
     /// A comment on a line of its own.
     OwnLine { text: &'t str, blank_after: bool },
     /// A comment at the end of its line.
     Trailing(&'t str),
-    /// An entry whose value is aligned with its neighbours' where all are on one line each.
+    /// An entry whose value is aligned with the values of adjacent one-line entries.
     Row(Box<Document<'t>>),
-    /// Where the aligned part of a row begins.
+    /// The beginning of the aligned part of a row.
     Cell,
 }
 
-/// What stands for a line end in a group that is on one line.
+/// The replacement of a line break in a group that is on one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flat {
     Nothing,
@@ -53,9 +53,9 @@ pub(super) enum Flat {
 #[derive(Debug)]
 pub(super) struct Group<'t> {
     pub(super) content: Document<'t>,
-    /// Whether its lines are broken, however short they are.
+    /// Whether the group is broken even if it fits on one line.
     pub(super) forced: bool,
-    /// Its last part, which has no say in whether the others are on one line: `copy { … }` in a chain.
+    /// The last part, which does not count when the group is fitted on one line: `copy { … }` in a chain.
     pub(super) last: Option<Document<'t>>,
 }
 
@@ -64,12 +64,12 @@ impl<'t> Document<'t> {
         Document::Text(Cow::Borrowed(text))
     }
 
-    /// A line's end, or a blank.
+    /// Returns a line break, or a blank if the group is on one line.
     pub(super) fn line() -> Document<'t> {
         Document::Line { flat: Flat::Space, blank: false }
     }
 
-    /// A line's end, or nothing.
+    /// Returns a line break, or nothing if the group is on one line.
     pub(super) fn soft_line() -> Document<'t> {
         Document::Line { flat: Flat::Nothing, blank: false }
     }
@@ -93,7 +93,7 @@ impl<'t> Document<'t> {
         Document::Group(Box::new(Group { content, forced, last: Some(last) }))
     }
 
-    /// Whether it has a line's end, whatever its width.
+    /// Returns whether the document contains an unconditional line break.
     pub(super) fn is_forced(&self) -> bool {
         match self {
             Document::HardLine { .. } | Document::OwnLine { .. } | Document::Trailing(_) => true,

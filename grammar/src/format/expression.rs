@@ -1,4 +1,4 @@
-//! Expressions.
+//! Formats expressions.
 
 use pest::iterators::Pair;
 
@@ -7,15 +7,15 @@ use super::document::Document;
 use super::node::Nodes;
 use crate::Rule;
 
-/// An operand with the operator before it.
+/// An operand with the preceding operator.
 struct Operand<'i> {
     operator: Option<Pair<'i, Rule>>,
-    /// `not` and `-`, the value, then what follows it: indexes, calls, members, `is null`.
+    /// Prefixes (`not` and `-`), the value, and postfixes: indexes, calls, members, `is null`.
     parts: Vec<Pair<'i, Rule>>,
 }
 
 impl<'t> Nodes<'t, '_> {
-    /// Operands and operators as they come.
+    /// Formats a flat list of operands and operators.
     pub(super) fn operation(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let mut operands = vec![Operand { operator: None, parts: Vec::new() }];
         let mut in_operand = false;
@@ -36,7 +36,7 @@ impl<'t> Nodes<'t, '_> {
         self.operands(operands, Rule::or_word)
     }
 
-    /// Operands, broken before each of these operators, or else the next tighter ones.
+    /// Formats operands with line breaks before each operator `loosest`, or else before operators of the next precedence.
     fn operands(&mut self, operands: Vec<Operand<'_>>, loosest: Rule) -> Document<'t> {
         let is_loosest =
             |operand: &Operand<'_>| operand.operator.as_ref().is_some_and(|pair| pair.as_rule() == loosest);
@@ -67,7 +67,7 @@ impl<'t> Nodes<'t, '_> {
         Document::group(Document::sequence(parts), false)
     }
 
-    /// Operands with operators tighter than `and`, broken after those where they must be.
+    /// Formats operands with operators that bind tighter than `and`; lines that are too long break after an operator.
     fn tight_operands(&mut self, operands: Vec<Operand<'_>>) -> Document<'t> {
         let mut parts = Vec::new();
         for operand in operands {
@@ -86,7 +86,7 @@ impl<'t> Nodes<'t, '_> {
         Document::sequence(parts)
     }
 
-    /// From the first token of operands to the end of their last one.
+    /// Returns the offsets of the first token and of the end of the last token.
     fn extent_of(&self, operands: &[Operand<'_>]) -> (usize, usize) {
         let first = operands.first().and_then(|operand| operand.parts.first());
         let last = operands.last().and_then(|operand| operand.parts.last());
@@ -94,7 +94,7 @@ impl<'t> Nodes<'t, '_> {
         (start, last.map_or(start, |pair| self.extent(pair).1))
     }
 
-    /// `if a then b else if c then d else e`
+    /// Formats `if a then b else if c then d else e`.
     pub(super) fn conditional(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let mut parts = Vec::new();
         let mut line = Vec::new();
@@ -103,12 +103,12 @@ impl<'t> Nodes<'t, '_> {
             let rule = child.as_rule();
             if rule == Rule::else_word {
                 let ended = Document::sequence(std::mem::take(&mut line));
-                // The first line is the statement's own.
+                // The first line has the indentation of the statement.
                 parts.push(if parts.is_empty() { ended } else { Document::indented(vec![ended]) });
                 line.push(Document::line());
                 line.push(self.node(child));
             } else if last == Some(Rule::then_word) {
-                line.push(self.behind(child));
+                line.push(self.consequence(child));
             } else {
                 if !line.is_empty() {
                     line.push(Document::Space);
@@ -121,16 +121,16 @@ impl<'t> Nodes<'t, '_> {
         Document::group(Document::sequence(parts), false)
     }
 
-    /// `a | b => value`
+    /// Formats `a | b => value`.
     pub(super) fn arm(&mut self, mut children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let value = children.pop();
         let mut parts = vec![self.sequence(children)];
-        parts.extend(value.map(|value| self.behind(value)));
+        parts.extend(value.map(|value| self.consequence(value)));
         Document::sequence(parts)
     }
 
-    /// A value behind `then` or `=>`: on the next line if it doesn't fit, unless it is in brackets.
-    fn behind(&mut self, value: Pair<'_, Rule>) -> Document<'t> {
+    /// Formats a value after `then` or `=>`: on the next line if it doesn't fit, unless it is in brackets.
+    fn consequence(&mut self, value: Pair<'_, Rule>) -> Document<'t> {
         let in_brackets = is_in_brackets(&value);
         let value = self.node(value);
         if in_brackets {

@@ -1,28 +1,28 @@
-//! The one canonical form of a file.
+//! The formatter, which prints the canonical form of a file.
 //!
-//! - Lines have up to 100 characters, a level is two blanks, a file ends with one newline; no line ends in
-//!   blanks. Line ends are `\n`, and a byte order mark goes.
-//! - `{ }` stays on one line if it was written on one and fits, with commas; otherwise each entry has a line
-//!   of its own, without commas. The same holds for `[ ]`, which counts as written on one line if its first
-//!   element stands behind the bracket, and has commas in both cases. A list or a call of one argument that
-//!   is itself in brackets opens and closes with it: `[{ … }]`. Other parentheses are broken only where they
+//! - Lines have up to 100 characters, the indentation of a level is two blanks, a file ends with one newline, and no line
+//!   ends with blanks. Line ends are `\n`; a byte order mark is removed.
+//! - `{ }` that is on one line in the source stays on one line if it fits, with commas; otherwise each entry has a line
+//!   of its own, without commas. The same holds for `[ ]`, which counts as being on one line if its first
+//!   element follows the bracket on the same line, and has commas in both cases. If the only element or argument is
+//!   itself in brackets, both pairs open and close on the same lines: `[{ … }]`. Other parentheses are broken only if they
 //!   don't fit.
-//! - A chain stays on one line if it was written so and fits up to the brace of a `copy`, `match`, `balance` or
-//!   `failover` at its end; otherwise each `->` begins a line, one level deeper.
-//! - Where an expression doesn't fit, it is broken before each `or`, then before each `and` and `else`, and
-//!   after other operators where it must be. `because` and a step's `else` follow on a line of their own.
-//! - The values of entries, and the types of a schema's fields, are aligned in rows of entries of one line
-//!   each, which end at a blank line; so are comments at the ends of adjacent lines, two blanks behind.
-//!   Signatures are not aligned: most of their lines have a comment of their own.
-//! - One blank line at most is kept between entries, elements and items, and none at the beginning or end of a
-//!   block or behind a `///`. Exactly one stands between items of different kinds (sources, channels
-//!   and sinks are one kind; so are enums and records, and all that is `extern`), around an item of several
-//!   lines, before one with a doc comment, and after `//!`.
-//! - Comments stay with the token that they follow on its line, or that follows them. Names have backticks
-//!   only where they need them. Numbers and text stay as they are written.
+//! - A chain that is on one line in the source stays on one line if it fits, up to the brace of a `copy`, `match`,
+//!   `balance` or `failover` at its end; otherwise each `->` begins a line, one level deeper.
+//! - An expression that doesn't fit is broken before each `or`, then before each `and` and `else`, and
+//!   then after other operators. `because` and a step's `else` follow on a line of their own.
+//! - The values of consecutive one-line entries, and the types of a schema's fields, are aligned; a blank line ends the
+//!   alignment. Comments at the ends of adjacent lines are aligned too, two blanks after the longest line.
+//!   Signatures are not aligned, since most of their lines have a comment of their own.
+//! - At most one blank line is kept between entries, elements and items, and none at the beginning or end of a
+//!   block or after a `///`. Exactly one blank line separates items of different kinds (sources, channels
+//!   and sinks are one kind; so are enums and records, and all `extern` items). There is also one around an item of several
+//!   lines, before an item with a doc comment, and after `//!`.
+//! - A comment stays with the token that it follows on the same line, or else with the token that follows it. Names have
+//!   backticks only if they need them. Numbers and text stay as they are written.
 //!
-//! It prints pest's pairs and not the tree, since they have every token in its place. So what it changes are
-//! blanks, commas and backticks, and nothing else can be lost.
+//! The formatter prints pest's pairs and not the tree, since the pairs contain every token with its place. So it can change
+//! only blanks, commas and backticks, and can lose nothing else.
 
 mod align;
 mod brackets;
@@ -45,10 +45,10 @@ use align::text_of;
 use comments::{Comments, OwnLine};
 use node::Nodes;
 
-/// The canonical form of a file.
+/// Returns the canonical form of a file.
 ///
 /// # Errors
-/// What is wrong with the text, if it can't be read.
+/// The syntax errors of the text, if it has any.
 pub fn format(file: FileId, text: &str) -> Result<String, Vec<SyntaxError>> {
     let errors = parse(file, text).errors;
     if !errors.is_empty() {
@@ -64,7 +64,7 @@ pub fn format(file: FileId, text: &str) -> Result<String, Vec<SyntaxError>> {
         let before = comments.take_before(start);
         let blank_right_before = comments.blank_right_before(start);
         let copy = blanked(source, &item);
-        // It has been read without an error, so there is a rule and it fits.
+        // The text was parsed without errors, so the item has a rule, and pest accepts it.
         let pair = item_rule(source).and_then(|rule| FlowParser::parse(rule, &copy).ok()?.next());
         let lines = match pair {
             Some(pair) => print::print(&Nodes::new(text, start, &mut comments).node(pair)),
@@ -77,13 +77,13 @@ pub fn format(file: FileId, text: &str) -> Result<String, Vec<SyntaxError>> {
     Ok(written.text)
 }
 
-/// What has been written so far.
+/// The text written so far.
 #[derive(Default)]
 struct Written {
     text: String,
-    /// The kind of the last item, and whether it has several lines.
+    /// The kind of the last item, and whether the item has several lines.
     last: Option<(&'static str, bool)>,
-    /// Whether the last line is one of the file's own documentation.
+    /// Whether the last line belongs to the file's doc comment.
     after_file_comment: bool,
 }
 
@@ -93,7 +93,7 @@ impl Written {
         let documented = before.iter().any(is_doc);
         let apart =
             self.last.is_some_and(|(last, last_tall)| last != kind || last_tall || tall || documented);
-        // No blank line stays behind a `///`.
+        // No blank line is kept after a `///`.
         let blank = blank && !before.last().is_some_and(is_doc);
         let kept = before
             .iter()
@@ -106,7 +106,7 @@ impl Written {
         self.last = Some((kind, tall));
     }
 
-    /// Writes comments; with a blank line before the first if that must be.
+    /// Writes comments, with a blank line before the first one if it is required.
     fn comments(&mut self, comments: &[OwnLine<'_>], apart: bool) {
         let mut after_doc = false;
         for (index, comment) in comments.iter().enumerate() {
@@ -127,7 +127,7 @@ impl Written {
     }
 }
 
-/// Items of one kind may stand together.
+/// The kinds of items. Items of one kind need no blank line between them.
 fn kind_of(item: &str) -> &'static str {
     let end = item.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(item.len());
     match &item[..end] {

@@ -1,4 +1,4 @@
-//! Pest's pairs to documents.
+//! Builds documents from pest's pairs.
 
 use std::borrow::Cow;
 
@@ -9,14 +9,14 @@ use super::document::{Document, Flat};
 use crate::Rule;
 use crate::layout::RESERVED_WORDS;
 
-/// Makes the document of one item.
+/// Builds the document of one item.
 pub(super) struct Nodes<'t, 'c> {
-    /// The file's text; the pairs are of a copy of the item.
+    /// The text of the file. The pairs refer to a copy of the item.
     pub(super) text: &'t str,
-    /// Where the item begins.
+    /// The offset of the item in the file.
     base: usize,
     pub(super) comments: &'c mut Comments<'t>,
-    /// Where a name keeps its backticks, though it isn't reserved: a keyword would stand there without.
+    /// The offset of a name that keeps its backticks although it isn't reserved, since it would be a keyword without them.
     quoted: Option<usize>,
 }
 
@@ -25,27 +25,27 @@ impl<'t, 'c> Nodes<'t, 'c> {
         Nodes { text, base, comments, quoted: None }
     }
 
-    /// The pair's document with its comments.
+    /// Builds the pair's document, with its comments.
     pub(super) fn node(&mut self, pair: Pair<'_, Rule>) -> Document<'t> {
         let (start, end) = self.extent(&pair);
         self.commented(start, end, false, |nodes| nodes.bare(pair))
     }
 
-    /// The document of an entry or element: blank lines after comments before it stay.
+    /// Builds the document of an entry or element. Blank lines after preceding comments are kept.
     pub(super) fn entry(&mut self, pair: Pair<'_, Rule>) -> Document<'t> {
         let (start, end) = self.extent(&pair);
         self.commented(start, end, true, |nodes| nodes.bare(pair))
     }
 
-    /// Where the pair's first token begins and its last one ends, in the file.
+    /// Returns the offsets in the file of the pair's first token and of the end of its last token.
     pub(super) fn extent(&self, pair: &Pair<'_, Rule>) -> (usize, usize) {
         let text = pair.as_str();
         let start = self.base + pair.as_span().start() + (text.len() - text.trim_start().len());
         (start, start + text.trim().len())
     }
 
-    /// A document with the comments before its first token and after its last one. They are taken before
-    /// those of its parts are, so that they break nothing inside it.
+    /// Builds a document with the comments before its first token and after its last token. These comments are taken
+    /// before those of the parts, so that they cause no line breaks inside the document.
     pub(super) fn commented(
         &mut self,
         start: usize,
@@ -66,7 +66,8 @@ impl<'t, 'c> Nodes<'t, 'c> {
         Document::sequence(parts)
     }
 
-    /// Comments on lines of their own; whether blank lines stay, and whether one follows the last.
+    /// Formats comments on lines of their own. With `keep_blank`, blank lines between them are kept; with `blank_at_end`, a
+    /// blank line follows the last comment.
     pub(super) fn own_lines(
         &self,
         comments: Vec<super::OwnLine<'t>>,
@@ -94,7 +95,7 @@ impl<'t, 'c> Nodes<'t, 'c> {
         let children: Vec<Pair<'_, Rule>> =
             pair.into_inner().filter(|pair| pair.as_rule() != Rule::EOI).collect();
         match rule {
-            // Nothing but the component's name can stand at these places.
+            // At these places the words can only be names, so they need no backticks.
             Rule::thing_name if text == "`in`" => Document::fixed("in"),
             Rule::kind_name if text == "`null`" => Document::fixed("null"),
             Rule::expression | Rule::operation => self.operation(children),
@@ -116,7 +117,7 @@ impl<'t, 'c> Nodes<'t, 'c> {
         if RESERVED_WORDS.contains(&bare) || self.quoted == Some(start) { text } else { bare }
     }
 
-    /// Notes a name in backticks that would be read as a keyword without.
+    /// Records a name that would be a keyword without its backticks.
     fn note_keyword(&mut self, pair: &Pair<'_, Rule>) {
         let (place, words): (_, &[&str]) = match pair.as_rule() {
             Rule::use_step => (pair.clone().into_inner().next(), &["`throttle`", "`sample`"]),
@@ -131,11 +132,11 @@ impl<'t, 'c> Nodes<'t, 'c> {
         }
     }
 
-    /// Tokens and parts one after the other.
+    /// Formats consecutive tokens and parts.
     pub(super) fn sequence(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let mut parts = Vec::new();
         let mut left: Option<Rule> = None;
-        // Whether what hangs at the end goes to the next line with all else that is too long.
+        // Whether the parts at the end are broken together with the other lines of the sequence.
         let mut hangs = false;
         let mut braced = false;
         let mut children = children.into_iter();
@@ -166,7 +167,7 @@ impl<'t, 'c> Nodes<'t, 'c> {
         if hangs { Document::group(sequence, false) } else { sequence }
     }
 
-    /// `name: value`, aligned with its neighbours.
+    /// Formats `name: value`, aligned with adjacent entries.
     fn row(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let mut children = children.into_iter();
         let mut parts: Vec<Document<'t>> = children.by_ref().take(2).map(|child| self.node(child)).collect();
@@ -175,7 +176,7 @@ impl<'t, 'c> Nodes<'t, 'c> {
         Document::Row(Box::new(Document::sequence(parts)))
     }
 
-    /// `delivers a, b`
+    /// Formats `delivers a, b`.
     fn promises(&mut self, children: Vec<Pair<'_, Rule>>) -> Document<'t> {
         let mut parts = Vec::new();
         for child in children {
@@ -197,7 +198,7 @@ impl<'t, 'c> Nodes<'t, 'c> {
     }
 }
 
-/// Whether no blank stands between two parts.
+/// Returns whether there is no blank between two parts.
 fn is_tight(left: Rule, right: Rule) -> bool {
     let touches_left = matches!(
         right,

@@ -1,12 +1,12 @@
-//! Documents to lines: which groups fit on one line is decided here.
+//! Converts documents to lines, and decides which groups fit on one line.
 
 use super::align::Line;
 use super::document::{Document, Flat, Group};
 
-/// The most characters of a line; a text or a comment that is longer stays as it is.
+/// The maximum number of characters of a line. Longer texts and comments are not broken.
 pub(super) const WIDTH: usize = 100;
 
-/// The blanks of one level.
+/// The number of blanks of one level of indentation.
 const INDENT: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,14 +15,14 @@ enum Mode {
     Broken,
 }
 
-/// What is still to be printed.
+/// An entry of the stack of parts that are not yet printed.
 #[derive(Clone, Copy)]
 enum Work<'d, 't> {
     Document(usize, Mode, &'d Document<'t>),
     RowEnd,
 }
 
-/// The line that must begin before the next token, because a comment ended the last one.
+/// The new line that must begin before the next token, since a comment has ended the last line.
 #[derive(Clone, Copy)]
 struct Pending {
     indent: usize,
@@ -48,7 +48,7 @@ struct Printer<'d, 't> {
     current: Line<'t>,
     pending: Option<Pending>,
     space: bool,
-    /// The rows that are open: their first lines, and whether a line has ended in them.
+    /// The open rows: the index of the first line, and whether the row has a line break.
     rows: Vec<(usize, bool)>,
     work: Vec<Work<'d, 't>>,
 }
@@ -96,7 +96,7 @@ impl<'d, 't> Printer<'d, 't> {
             Document::OwnLine { text, blank_after } => self.own_line(indent, text, *blank_after),
             Document::Trailing(text) => {
                 self.current.comment = Some(text);
-                // What goes on after it inside an entry is deeper than the entry.
+                // The rest of the entry is one level deeper than the entry.
                 self.pending = Some(Pending { indent: indent + INDENT, blank: false });
             }
             Document::Row(inner) => {
@@ -122,8 +122,8 @@ impl<'d, 't> Printer<'d, 't> {
         self.work.push(Work::Document(indent, content_mode, &group.content));
     }
 
-    /// Whether a group fits on the rest of the line, with what follows it up to the next place where the
-    /// line may end.
+    /// Returns whether a group fits on the rest of the line, including the following parts up to the next possible line
+    /// break.
     fn fits(&self, group: &'d Group<'t>) -> bool {
         let mut room = WIDTH.saturating_sub(self.current.width() + usize::from(self.space)) as isize;
         let mut ahead: Vec<(Mode, &Document<'t>)> = Vec::new();
@@ -188,7 +188,7 @@ impl<'d, 't> Printer<'d, 't> {
         }
     }
 
-    /// Ends the line, unless nothing stands in it yet.
+    /// Ends the line, unless it is empty.
     fn newline(&mut self, indent: usize, blank: bool) {
         let after_comment = self.pending.take().is_some_and(|pending| pending.blank);
         self.space = false;

@@ -5,16 +5,16 @@ use std::time::Duration;
 use super::{Name, Path};
 use crate::Span;
 
-/// An expression where it stands.
+/// An expression with its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression {
-    /// The whole expression.
+    /// The place of the expression.
     pub span: Span,
-    /// What it is.
+    /// The kind of the expression.
     pub kind: ExpressionKind,
 }
 
-/// What an expression is.
+/// The kinds of expressions.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExpressionKind {
     /// `null`
@@ -45,7 +45,7 @@ pub enum ExpressionKind {
     Index(Box<Expression>, Box<Expression>),
     /// `(a)`
     Paren(Box<Expression>),
-    /// `(a else b)`: b where a fails.
+    /// `(a else b)`: `b` if `a` fails.
     Otherwise(Box<Expression>, Box<Expression>),
     /// `-a`; a negative number is a [`Number`].
     Negate(Box<Expression>),
@@ -63,11 +63,11 @@ pub enum ExpressionKind {
     If(Box<Conditional>),
     /// `match a { 1 => "one", _ => "many" }`
     Match(Box<ValueMatch>),
-    /// What could not be read.
+    /// An expression with a syntax error.
     Broken,
 }
 
-/// What stands between two expressions.
+/// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
@@ -103,7 +103,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// The operator as it is written.
+    /// Returns the operator's token.
     pub fn symbol(self) -> &'static str {
         match self {
             Operator::Add => "+",
@@ -124,7 +124,7 @@ impl Operator {
         }
     }
 
-    /// Whether it asks: comparisons, `in` and `matches`. These do not chain.
+    /// Returns whether the operator's result is a `Bool`: comparisons, `in` and `matches`. These do not chain.
     pub fn is_question(self) -> bool {
         matches!(
             self,
@@ -143,15 +143,15 @@ impl Operator {
 /// `a is null`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Is {
-    /// What is asked about.
+    /// The tested expression.
     pub operand: Expression,
-    /// What is asked.
+    /// The test.
     pub question: Question,
-    /// Whether it must *not* be so.
+    /// Whether the test is negated with `not`.
     pub negated: bool,
 }
 
-/// What `is` asks.
+/// The tests of `is`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// `is null`
@@ -163,16 +163,16 @@ pub enum Question {
 /// A call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// What is called.
+    /// The called function.
     pub function: Path,
-    /// What it is given.
+    /// The arguments.
     pub arguments: Vec<Argument>,
 }
 
 /// An argument.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Argument {
-    /// The parameter's name, if it is said.
+    /// The parameter's name, if it is written.
     pub name: Option<Name>,
     /// The value.
     pub value: Expression,
@@ -181,51 +181,51 @@ pub struct Argument {
 /// `if a then b else if c then d else e`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditional {
-    /// What is asked, each with the value if so; never empty.
+    /// Conditions, each with the value if it is true; never empty.
     pub cases: Vec<(Expression, Expression)>,
-    /// The value if none of it is so.
+    /// The value if no condition is true.
     pub otherwise: Expression,
 }
 
-/// A `match` that has a value.
+/// A `match` expression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValueMatch {
-    /// What is looked at; without, each arm asks a question of its own.
+    /// The compared value. Without it, each arm has a condition.
     pub subject: Option<Expression>,
-    /// The arms in their order.
+    /// The arms, in order.
     pub arms: Vec<Arm>,
-    /// Whether there were arms that could not be read.
+    /// Whether an arm has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// `"a" | "b" => value`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arm {
-    /// The whole arm.
+    /// The place of the arm.
     pub span: Span,
-    /// Values, ranges or questions; the name `_` is anything. Never empty.
+    /// Values, ranges or conditions; the name `_` matches every value. Never empty.
     pub patterns: Vec<Expression>,
-    /// The value if one of them fits.
+    /// The value if one alternative matches.
     pub value: Expression,
 }
 
 /// `{ name: value … }`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// From brace to brace.
+    /// The place, including the braces.
     pub span: Span,
-    /// The entries that could be read.
+    /// The entries without syntax errors.
     pub entries: Vec<Entry>,
-    /// Whether there were entries that could not.
+    /// Whether an entry has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// `name: value`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The name of what is set, with the `@` of a header.
+    /// The name of the setting or field; a header's name includes the `@`.
     pub name: Name,
-    /// The value it gets.
+    /// The value.
     pub value: Expression,
 }
 
@@ -244,21 +244,21 @@ pub enum Number {
     EventRate(f64),
     /// `10MiB/s`, in bytes per second.
     ByteRate(f64),
-    /// `1%`, as a share of one.
+    /// `1%`, as a fraction: 0.01.
     Percent(f64),
 }
 
-/// Text, in pieces.
+/// A text, split at its holes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Text {
-    /// The pieces in their order; two literal ones never meet.
+    /// The parts, in order; two literals are never adjacent.
     pub parts: Vec<TextPart>,
 }
 
-/// A piece of text.
+/// A part of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TextPart {
-    /// Text as it stands, escapes resolved.
+    /// Literal text with resolved escapes.
     Literal(Box<str>),
     /// A hole.
     Hole(Hole),
@@ -267,10 +267,10 @@ pub enum TextPart {
 /// A hole in text: `{@timestamp:%Y}`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hole {
-    /// From brace to brace.
+    /// The place, including the braces.
     pub span: Span,
-    /// What fills it, with the `@` of a header; parts of a path are joined by points.
+    /// The name of the hole's value; a header's name includes the `@`, parts of a path are joined by points.
     pub name: Name,
-    /// What follows the colon.
+    /// The format after the colon.
     pub format: Option<Name>,
 }

@@ -6,44 +6,44 @@ use crate::Span;
 /// A flow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flow {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// What it promises, as written; empty if it leaves that open.
+    /// The promises of `delivers`, as written; empty without `delivers`.
     pub promises: Vec<Promise>,
-    /// Its chains, in the order of the text.
+    /// The chains, in the order of the text.
     pub chains: Vec<Chain>,
-    /// Whether there were chains that could not be read.
+    /// Whether a chain has a syntax error and is missing.
     pub broken: bool,
 }
 
-/// One word of `delivers …` with what belongs to it: `ordered by user`.
+/// One promise of `delivers`, such as `ordered by user`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {
-    /// Its first word.
+    /// The first word.
     pub name: Name,
-    /// `totally`, if it is there.
+    /// The word `totally`, if it is written.
     pub word: Option<Name>,
-    /// What follows `by`, with the `@` of a header.
+    /// The field or header after `by`; a header's name includes the `@`.
     pub by: Option<Name>,
-    /// The whole.
+    /// The place of the promise.
     pub span: Span,
 }
 
 /// `a -> b -> c`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
-    /// The whole chain.
+    /// The place of the chain.
     pub span: Span,
-    /// What the arrows connect; never empty.
+    /// The stages that the arrows connect; never empty.
     pub stages: Vec<Stage>,
 }
 
-/// One end of an arrow.
+/// A stage of a chain, at an end of an arrow.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stage {
     /// A component, or `rejects`.
     Name(Path),
-    /// A step that events pass.
+    /// A step.
     Step(Step),
     /// `copy { a, b }`
     Copy(Copy),
@@ -56,7 +56,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Where the stage stands.
+    /// Returns the place of the stage.
     pub fn span(&self) -> Span {
         match self {
             Stage::Name(path) => path.span(),
@@ -69,82 +69,82 @@ impl Stage {
     }
 }
 
-/// Replication to several branches.
+/// Copies each event to several branches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
-    /// From the word to the closing brace.
+    /// The place, from the keyword to the closing brace.
     pub span: Span,
-    /// Its branches.
+    /// The branches.
     pub branches: Vec<Branch>,
-    /// Whether there were branches that could not be read.
+    /// Whether a branch has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// One branch of a `copy`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
-    /// Whether it may fail without failing the event.
+    /// Whether a failure of the branch does not fail the event.
     pub optional: bool,
-    /// Its steps and where it goes.
+    /// The steps and the target of the branch or case.
     pub chain: Chain,
 }
 
-/// A choice of one way for each event.
+/// Sends each event to one of several cases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// From the word to the closing brace.
+    /// The place, from the keyword to the closing brace.
     pub span: Span,
-    /// Its cases in their order: the first that fits is taken.
+    /// The cases, in order: the first matching case takes the event.
     pub cases: Vec<Case>,
-    /// Whether there were cases that could not be read.
+    /// Whether a case has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// One case of a choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// What is asked; the name `_` is any event.
+    /// The condition; the name `_` matches every event.
     pub condition: Expression,
-    /// Its steps and where it goes.
+    /// The steps and the target of the branch or case.
     pub chain: Chain,
 }
 
-/// Spreading of events over several ways.
+/// Distributes events over several chains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Balance {
-    /// From the word to the closing brace.
+    /// The place, from the keyword to the closing brace.
     pub span: Span,
-    /// What keeps events together: those of one value go one way. Without, ways take turns.
+    /// The key: events with equal keys go to the same chain. Without a key, events are distributed round robin.
     pub by: Option<Expression>,
-    /// The ways.
+    /// The chains.
     pub chains: Vec<Chain>,
-    /// Whether there were ways that could not be read.
+    /// Whether a chain has a syntax error and is missing.
     pub broken: bool,
 }
 
-/// Sinks in the order of their priority.
+/// Sends events to the first sink that works.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failover {
-    /// From the word to the closing brace.
+    /// The place, from the keyword to the closing brace.
     pub span: Span,
-    /// The ways, the first choice first.
+    /// The chains, by decreasing priority.
     pub chains: Vec<Chain>,
-    /// Whether there were ways that could not be read.
+    /// Whether a chain has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// A step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// The whole step.
+    /// The place of the step.
     pub span: Span,
-    /// What it does.
+    /// The kind of the step.
     pub kind: StepKind,
-    /// What happens to an event on which it fails.
+    /// The handling of an event for which the step fails.
     pub handler: Option<Box<Handler>>,
 }
 
-/// What a step does.
+/// The kinds of steps.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepKind {
     /// `set field = expression`
@@ -153,7 +153,7 @@ pub enum StepKind {
     Unset(Target),
     /// `rename a to b`
     Rename(Target, Target),
-    /// `select { a, b }`; whether there were targets that could not be read.
+    /// `select { a, b }`; the flag is true if a target has a syntax error and is missing.
     Select(Vec<Target>, bool),
     /// `parse json as Click`
     Parse(Box<Parse>),
@@ -177,32 +177,32 @@ pub enum StepKind {
     Use(Call),
 }
 
-/// A header, with its `@`, or a field.
+/// A field, or a header with its `@`.
 pub type Target = Name;
 
 /// `parse json as Click strict`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parse {
-    /// The parser and what it is given.
+    /// The parser and its arguments.
     pub parser: Call,
-    /// Whether the one argument stands without parentheses: `parse regex r"…"`.
+    /// Whether the only argument has no parentheses: `parse regex r"…"`.
     pub bare: bool,
     /// The schema of the fields.
     pub schema: Option<Path>,
-    /// Whether fields that the schema doesn't name are a failure.
+    /// Whether fields that are not in the schema fail the step.
     pub strict: Option<Span>,
 }
 
-/// What happens to an event on which a step fails: `else reject`.
+/// The handling of an event for which a step fails: `else reject`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Handler {
-    /// From the word `else`.
+    /// The place, from the word `else`.
     pub span: Span,
-    /// What happens.
+    /// The reaction.
     pub failure: Failure,
 }
 
-/// What happens on a failure.
+/// The reaction to a failure.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Failure {
     /// `else reject`

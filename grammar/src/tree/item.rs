@@ -6,29 +6,29 @@ use super::{
 };
 use crate::Span;
 
-/// A whole file.
+/// A file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct File {
-    /// The doc comment of the file itself, `//!`, without the marks.
+    /// The file's doc comment (`//!`) without the marks.
     pub documentation: String,
     /// The items in the order of the text.
     pub items: Vec<Item>,
-    /// Every comment, in the order of the text: the rest of the tree has none.
+    /// All comments, in the order of the text. The other nodes contain no comments.
     pub comments: Vec<Comment>,
 }
 
 /// One item of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// The whole item, without its comments.
+    /// The place of the item, without its comments.
     pub span: Span,
-    /// Its doc comment without the marks; empty if it has none.
+    /// The doc comment without the marks; empty if it has none.
     pub documentation: String,
-    /// What it is.
+    /// The kind of the item.
     pub kind: ItemKind,
 }
 
-/// What an item is.
+/// The kinds of items.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ItemKind {
     /// `import "shared.flow" as shared`
@@ -63,12 +63,12 @@ pub enum ItemKind {
     Enum(Enum),
     /// `record Roll { … }`
     Record(Record),
-    /// An item that could not be read. Its name, where it has one, counts as declared.
+    /// An item with a syntax error. Its name, if it has one, counts as declared.
     Broken(Option<Name>),
 }
 
 impl ItemKind {
-    /// The name that the item declares, if it declares one.
+    /// Returns the name that the item declares, if any.
     pub fn name(&self) -> Option<&Name> {
         Some(match self {
             ItemKind::Param(setting) => &setting.name,
@@ -91,131 +91,131 @@ impl ItemKind {
     }
 }
 
-/// The use of another file.
+/// An import of another file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// The other file, from the folder of this one.
+    /// The path of the other file, relative to the folder of this file.
     pub path: String,
-    /// Where the path stands, quotes included.
+    /// The place of the path, including the quotes.
     pub path_span: Span,
-    /// The name under which its names are known here; without, they are known as they are.
+    /// The qualifier of the file's names (`as`). Without it, the names are used unqualified.
     pub alias: Option<Name>,
 }
 
 /// A named constant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Let {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its value.
+    /// The value.
     pub value: Expression,
 }
 
-/// The type of an event's fields.
+/// The types of an event's fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its fields.
+    /// The fields.
     pub fields: Vec<Field>,
-    /// Whether there were fields that could not be read.
+    /// Whether a field has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// A field of a schema.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its doc comment without the marks.
+    /// The doc comment without the marks.
     pub documentation: String,
-    /// Its type.
+    /// The type.
     pub type_name: TypeName,
-    /// The word `sensitive`, if it is there.
+    /// The place of the word `sensitive`, if it is written.
     pub sensitive: Option<Span>,
-    /// `in ms`: what a number counts.
+    /// `in ms`: the unit of a number.
     pub unit: Option<Name>,
-    /// `as "%d/%b/%Y"`: how a time is written.
+    /// `as "%d/%b/%Y"`: the format of a time.
     pub pattern: Option<Box<Expression>>,
 }
 
-/// What a component is to the graph.
+/// The role of a component in the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Events come from it.
+    /// The component produces events.
     Source,
-    /// It holds events.
+    /// The component stores events.
     Channel,
-    /// Events go to it.
+    /// The component consumes events.
     Sink,
 }
 
 /// A source, channel or sink.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Component {
-    /// Which of the three.
+    /// The role.
     pub role: Role,
-    /// The name the user gives it.
+    /// The name in the program.
     pub name: Name,
-    /// Which of the library's components it is.
+    /// The kind: the name of a component of the library.
     pub kind: Name,
-    /// Its settings.
+    /// The settings.
     pub settings: Block,
 }
 
-/// Steps with a name.
+/// A named list of steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interceptor {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// What each use gives it.
+    /// The parameters.
     pub parameters: Vec<Parameter>,
-    /// Its steps.
+    /// The steps.
     pub steps: Vec<Step>,
-    /// Whether there were steps that could not be read.
+    /// Whether a step has a syntax error and is missing.
     pub broken: bool,
 }
 
 /// A pure function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Function {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// What each call gives it.
+    /// The parameters.
     pub parameters: Vec<Parameter>,
     /// The type of its result.
     pub result: TypeName,
-    /// Values that its result is made of.
+    /// Named intermediate values.
     pub lets: Vec<Let>,
-    /// Its result; broken where it could not be read.
+    /// The result; broken if it has a syntax error.
     pub value: Expression,
 }
 
-/// Rules for events, with a name.
+/// A named list of rules for events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quality {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its rules.
+    /// The rules.
     pub rules: Vec<FieldRule>,
-    /// Whether there were rules that could not be read.
+    /// Whether a rule has a syntax error and is missing.
     pub broken: bool,
 }
 
-/// One rule: what each event must keep.
+/// One rule: a condition that each event must satisfy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldRule {
-    /// The rule's name, if it has one of its own.
+    /// The rule's name, if it has one.
     pub name: Option<Name>,
-    /// What must hold.
+    /// The condition.
     pub condition: Expression,
-    /// Why.
+    /// The reason.
     pub because: Option<Because>,
 }
 
-/// What the whole agent may use.
+/// The settings of the agent, such as its limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Agent {
-    /// Its settings.
+    /// The settings.
     pub settings: Block,
 }

@@ -1,9 +1,9 @@
-//! The tree of a file as it was written: nothing is resolved and nothing has a type yet.
+//! The syntax tree of a file. Names are not resolved, and nothing has a type.
 //!
-//! Mistakes are holes in the tree: `Broken` items and expressions, and blocks marked `broken`. Each
-//! of them stands for an error that has been reported, so whoever reads the tree stays silent about it.
+//! Syntax errors leave marks in the tree: `Broken` items and expressions, and blocks with `broken` set. Each mark
+//! stands for an error that has been reported, so code that reads the tree must not report it again.
 //!
-//! The tree keeps what a formatter needs (parentheses, comments by their places); the text of numbers
+//! The tree keeps parentheses, and comments by their places, for the formatter; the text of numbers
 //! and strings is at their spans.
 
 mod expression;
@@ -35,43 +35,43 @@ use crate::Span;
 /// A comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comment {
-    /// Where it stands, from its slashes to the end of its line.
+    /// The place, from the slashes to the end of the line.
     pub span: Span,
-    /// What it belongs to.
+    /// The kind of the comment.
     pub kind: CommentKind,
 }
 
-/// What a comment belongs to.
+/// The kinds of comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommentKind {
-    /// `//`, to the reader.
+    /// `//`, a plain comment.
     Plain,
-    /// `///`, to the item or entry that follows.
+    /// `///`, a doc comment of the following item or entry.
     Item,
-    /// `//!`, to the file.
+    /// `//!`, a doc comment of the file.
     File,
 }
 
-/// A name where it stands, without backticks.
+/// A name, without backticks, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// Its text.
+    /// The text.
     pub text: Box<str>,
-    /// Where it stands.
+    /// The place.
     pub span: Span,
 }
 
-/// A name that may be another file's: `shared.Click`.
+/// A name with an optional qualifier: `shared.Click`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
-    /// The name that the import gave to the file.
+    /// The qualifier that an import declares for a file.
     pub qualifier: Option<Name>,
-    /// The name in that file, or in this one.
+    /// The name in that file, or in this file without a qualifier.
     pub name: Name,
 }
 
 impl Path {
-    /// Where the path stands.
+    /// Returns the place of the path.
     pub fn span(&self) -> Span {
         match &self.qualifier {
             Some(qualifier) => qualifier.span.to(self.name.span),
@@ -80,11 +80,11 @@ impl Path {
     }
 }
 
-/// Why something must hold: `because "…"`.
+/// The reason of a rule: `because "…"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Because {
-    /// The reason, for whoever breaks the rule.
+    /// The reason, which diagnostics show.
     pub text: String,
-    /// Where the text stands, quotes included.
+    /// The place of the text, including the quotes.
     pub span: Span,
 }

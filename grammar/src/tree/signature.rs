@@ -1,4 +1,4 @@
-//! What the library declares: signatures of components, functions and parsers, and types.
+//! Items of the library: signatures of components, functions and parsers, and types.
 
 use super::{Because, Expression, Name, Path, Role};
 use crate::Span;
@@ -6,68 +6,68 @@ use crate::Span;
 /// A component's signature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extern {
-    /// What the component is to the graph.
+    /// The component's role in the graph.
     pub role: Role,
-    /// Its name in the library.
+    /// The name in the library.
     pub name: Name,
-    /// Its delivery class.
+    /// The delivery class.
     pub class: Name,
-    /// Whether it is the one that a path gets which names none.
+    /// Whether a path without a channel gets this one.
     pub default: bool,
-    /// Its settings and clauses.
+    /// The settings and clauses.
     pub signature: Signature,
 }
 
 /// A parser's signature: `extern parser json: typed { … }`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternParser {
-    /// Its name in the library.
+    /// The name in the library.
     pub name: Name,
-    /// Where its fields come from: `typed` from a schema, `fixed` from its own `emits`, `groups` from the
+    /// The origin of the parsed fields: `typed` for a schema, `fixed` for the parser's own `emits`, `groups` for the
     /// named groups of its pattern.
     pub class: Name,
-    /// Its settings and the fields that it emits.
+    /// The settings and the emitted fields.
     pub signature: Signature,
 }
 
 /// A function's signature: `extern fn min<T: Ordered>(a: T, b: T) -> T`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExternFunction {
-    /// Its name in the library.
+    /// The name in the library.
     pub name: Name,
-    /// Types that a call chooses.
+    /// The type parameters, which each call chooses.
     pub type_parameters: Vec<TypeParameter>,
-    /// What each call gives it.
+    /// The parameters.
     pub parameters: Vec<Parameter>,
     /// The type of its result.
     pub result: TypeName,
-    /// `varies`: two calls with the same arguments may differ.
+    /// `varies`: two calls with the same arguments may have different results.
     pub varies: bool,
-    /// `masks`: its result tells nothing about a sensitive argument.
+    /// `masks`: the result reveals nothing about a sensitive argument.
     pub masks: bool,
-    /// `fails because "…"`: not every argument has a result.
+    /// `fails because "…"`: the function fails for some arguments.
     pub fails: Option<Because>,
 }
 
-/// A type that a call chooses among those that the bound names.
+/// A type parameter with its bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeParameter {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its bound.
+    /// The bound, which limits the types.
     pub bound: Name,
 }
 
 /// A parameter of a function or an interceptor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Whether it is a field or a header itself, not a value.
+    /// Whether the argument is a field or a header itself instead of a value.
     pub field: bool,
-    /// The types that it may have; empty for a field of any type.
+    /// The allowed types; empty for a field of any type.
     pub types: Vec<TypeName>,
-    /// Its value where a use gives none.
+    /// The default value.
     pub default: Option<Expression>,
 }
 
@@ -78,111 +78,112 @@ pub struct Signature {
     pub settings: Vec<Setting>,
     /// `emits { … }`, of a source or a parser.
     pub emits: Option<Vec<Column>>,
-    /// `needs { … }`, of a sink or of a variant that a sink may be set to.
+    /// `needs { … }`, of a sink or of a variant in a sink's settings.
     pub needs: Option<Vec<Column>>,
-    /// What a component may do although its class would not, or one that is set to a variant.
+    /// Exceptions to the component's delivery class: conditions under which it loses or repeats events.
     pub shortfalls: Vec<Shortfall>,
-    /// The rules that hold between settings.
+    /// Rules between settings.
     pub requires: Vec<Requirement>,
-    /// What a component puts, takes, waits or holds at most.
+    /// Upper limits for the amounts that a component puts, takes, waits or holds.
     pub amounts: Vec<Amount>,
 }
 
 /// `name: Type in RANGE = default`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its doc comment without the marks.
+    /// The doc comment without the marks.
     pub documentation: String,
     /// The type of its values.
     pub type_name: TypeName,
-    /// Whether no two components of a program may have the same value.
+    /// Whether two components of a program must not have the same value.
     pub exclusive: Option<Exclusive>,
-    /// The values that are allowed, if not all.
+    /// The allowed values; all if there is no range.
     pub range: Option<Range>,
-    /// Its value where none is given.
+    /// The default value.
     pub default: Option<Expression>,
 }
 
 /// `exclusive unless CONDITION`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exclusive {
-    /// Components for which it holds share the value with none of their kind, and with all others.
+    /// Components for which the condition is true may share the value with components for which it is false, but not with
+    /// each other.
     pub unless: Option<Expression>,
 }
 
 /// `@header: Type` or `body: Type`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Its name, with the `@` of a header.
+    /// The name; a header's name includes the `@`.
     pub name: Name,
-    /// Its doc comment without the marks.
+    /// The doc comment without the marks.
     pub documentation: String,
-    /// Its type.
+    /// The type.
     pub type_name: TypeName,
 }
 
 /// `requires a <= b because "…"`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
-    /// The whole clause.
+    /// The place of the clause.
     pub span: Span,
-    /// What must hold.
+    /// The condition.
     pub condition: Expression,
-    /// Why, for whoever breaks it.
+    /// The reason, which diagnostics show.
     pub because: Because,
 }
 
 /// `loses if CONDITION because "…"` or `repeats if CONDITION because "…"`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shortfall {
-    /// Whether events may be lost; else they may be repeated.
+    /// Whether events may be lost; otherwise they may be repeated.
     pub loses: bool,
-    /// When that is so, if not always.
+    /// The condition; always if there is none.
     pub condition: Option<Expression>,
-    /// Why, for whoever relies on it.
+    /// The reason, which diagnostics show.
     pub because: Because,
 }
 
 /// `puts EXPRESSION if CONDITION because "…"`, and the same with `takes`, `waits` and `holds`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Amount {
-    /// What it is an amount of.
+    /// The kind of the amount.
     pub kind: AmountKind,
-    /// How much, from the settings.
+    /// The maximum, computed from the settings.
     pub most: Expression,
-    /// When that is so, if not always.
+    /// The condition; always if there is none.
     pub condition: Option<Expression>,
-    /// Why, for whoever meets the bound.
+    /// The reason, which diagnostics show.
     pub because: Because,
 }
 
-/// What an [`Amount`] bounds.
+/// The kinds of amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmountKind {
-    /// `puts`: the bytes that a source puts as one whole.
+    /// `puts`: the bytes that a source puts as one unit.
     Puts,
-    /// `takes`: the bytes that a channel takes in one transaction.
+    /// `takes`: the bytes that a channel accepts in one transaction.
     Takes,
-    /// `waits`: how long the peer of a source waits until its events are delivered.
+    /// `waits`: the time that a peer of a source waits for the delivery of its events.
     Waits,
-    /// `holds`: how long a sink holds events before it delivers them.
+    /// `holds`: the time that a sink holds events before it delivers them.
     Holds,
 }
 
-/// A type as it was written.
+/// The name of a type in the source text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypeName {
-    /// The whole type.
+    /// The place of the type.
     pub span: Span,
-    /// Whether it ends in `?`.
+    /// Whether the type ends in `?`.
     pub optional: bool,
-    /// What it is without the `?`.
+    /// The type without the `?`.
     pub kind: TypeNameKind,
 }
 
-/// A type as it was written, without its `?`.
+/// The kinds of type names, without the `?`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TypeNameKind {
     /// `Text`
@@ -191,48 +192,48 @@ pub enum TypeNameKind {
     List(Box<TypeName>),
     /// `Map<Text>`
     Applied(Name, Box<TypeName>),
-    /// `Decimal(10, 2)`: name and the two numbers.
+    /// `Decimal(10, 2)`: the name and two numbers.
     Sized(Name, Box<Expression>, Box<Expression>),
 }
 
 /// `1..=10`, `1..10` or `1..`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
-    /// The whole range.
+    /// The place of the range.
     pub span: Span,
     /// The least value.
     pub least: Expression,
     /// The greatest value.
     pub greatest: Option<Expression>,
-    /// Whether the greatest value itself is allowed.
+    /// Whether the greatest value is included.
     pub inclusive: bool,
 }
 
 /// An enumeration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Enum {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its variants.
+    /// The variants.
     pub variants: Vec<Variant>,
 }
 
 /// A variant of an enumeration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its doc comment without the marks.
+    /// The doc comment without the marks.
     pub documentation: String,
-    /// The settings it carries, if it has a block for them.
+    /// The variant's settings, if it has a block.
     pub signature: Option<Signature>,
 }
 
 /// A record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    /// Its name.
+    /// The name.
     pub name: Name,
-    /// Its settings and clauses.
+    /// The settings and clauses.
     pub signature: Signature,
 }

@@ -6,26 +6,26 @@ use crate::Span;
 /// A test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// Where the title stands, quotes included.
+    /// The place of the title, including the quotes.
     pub title_span: Span,
-    /// What is done and expected, in its order.
+    /// The actions and expectations, in order.
     pub acts: Vec<Act>,
-    /// Whether there were acts that could not be read.
+    /// Whether an act has a syntax error and is missing.
     pub broken: bool,
 }
 
-/// One line of a test.
+/// One line of a test: an action or an expectation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Act {
-    /// The whole line.
+    /// The place of the line.
     pub span: Span,
-    /// What it does.
+    /// The kind of the act.
     pub kind: ActKind,
 }
 
-/// What a line of a test does.
+/// The kinds of acts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActKind {
     /// `send clicks ["…"]`
@@ -42,11 +42,11 @@ pub enum ActKind {
     Crash,
 }
 
-/// How something fails.
+/// The failure that a test injects into a component.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// So many times, whatever is asked of it.
+    /// The next calls fail, this number of times.
     Times(Expression),
-    /// In a way that has a name: `disk_full`.
+    /// A named failure, such as `disk_full`.
     Named(Name),
 }

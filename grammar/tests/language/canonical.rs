@@ -1,4 +1,4 @@
-//! The canonical form of what people write.
+//! The canonical form of typical programs.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The `.flow` files in a folder and in those in it.
+/// Lists the `.flow` files in a folder and its subfolders.
 fn flow_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -138,7 +138,7 @@ fn library() {
 }
 
 #[test]
-fn line_ends_and_byte_order_marks_go() {
+fn line_ends_are_normalised_and_a_byte_order_mark_is_removed() {
     let text = "\u{feff}let a = 1 // b\r\n\r\n\r\nsource c = d {\r\n  e: \"f\"\r\n}\r\n";
     assert_eq!(format(FileId(0), text).unwrap(), "let a = 1  // b\n\nsource c = d {\n  e: \"f\"\n}\n");
 }
@@ -152,7 +152,7 @@ fn empty_files_stay_empty() {
 }
 
 #[test]
-fn what_is_no_program_has_its_errors() {
+fn a_text_with_syntax_errors_is_not_formatted() {
     let errors = format(FileId(0), "let a 1\nlet b = 2").unwrap_err();
     assert_eq!(errors.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Properties of the canonical form, for programs that nobody would write.
+//! Properties of the canonical form, tested with random programs.
 
 use proptest::prelude::*;
 use weir_grammar::{FileId, format, parse};
@@ -12,7 +12,7 @@ proptest! {
     #![proptest_config(configuration(150))]
 
     #[test]
-    fn it_has_the_same_tree_and_comments_and_does_not_change_again(values in choices()) {
+    fn formatting_keeps_tree_and_comments_and_is_idempotent(values in choices()) {
         let mut choices = Choices::new(&values);
         let pieces = program(&mut choices, 5);
         let text = wild(&pieces, &mut choices);
@@ -20,7 +20,7 @@ proptest! {
     }
 }
 
-/// That formatting a text changes nothing but blanks, and nothing at all the second time.
+/// Asserts that formatting a text changes only blanks, and that formatting it again changes nothing.
 pub(crate) fn check(text: &str) {
     let errors = parse(FileId(0), text).errors;
     assert!(errors.is_empty(), "{errors:?} in\n{text}");
@@ -40,7 +40,7 @@ pub(crate) fn check(text: &str) {
     );
 }
 
-/// Shows the first line that differs, not two whole trees.
+/// Asserts that two texts are equal. Shows only the first different line.
 fn pretty_assert(left: &str, right: &str, what: &str) {
     let differing = left.lines().zip(right.lines()).find(|(left, right)| left != right);
     assert!(left == right, "{what}\ndiffers: {differing:#?}");

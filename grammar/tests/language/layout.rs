@@ -1,22 +1,22 @@
-//! Tokens to text: blanks, line ends and comments wherever they may stand.
+//! Converts tokens to text, with blanks, line ends and comments at all allowed places.
 
 use crate::choices::Choices;
 
-/// A token, or what may stand between two.
+/// A token, or a gap between tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Piece {
     Token(String),
-    /// Where lines may end.
+    /// A place where a line may end.
     Break,
-    /// Between two entries.
+    /// The separator between two entries.
     Separator,
-    /// After the last entry.
+    /// The optional separator after the last entry.
     LastSeparator,
-    /// Between two items.
+    /// The separator between two items.
     NextItem,
 }
 
-/// Tokens as text, one blank between two and one line for each item.
+/// Writes tokens with one blank between two tokens and one line for each item.
 pub(crate) fn plain(pieces: &[Piece]) -> String {
     let mut text = String::new();
     for piece in pieces {
@@ -31,7 +31,7 @@ pub(crate) fn plain(pieces: &[Piece]) -> String {
     text.replace("\n ", "\n")
 }
 
-/// Tokens as text, as nobody would write it.
+/// Writes tokens with random blanks, line ends and comments.
 pub(crate) fn wild(pieces: &[Piece], choices: &mut Choices<'_>) -> String {
     let mut writer = Writer { text: String::new(), open: Vec::new(), comments: 0, choices };
     if writer.choices.one_in(4) {
@@ -57,7 +57,7 @@ pub(crate) fn wild(pieces: &[Piece], choices: &mut Choices<'_>) -> String {
 
 struct Writer<'w, 'c> {
     text: String,
-    /// The brackets that are open.
+    /// The open brackets.
     open: Vec<char>,
     comments: usize,
     choices: &'w mut Choices<'c>,
@@ -90,7 +90,7 @@ impl Writer<'_, '_> {
             _ if in_lines && self.choices.one_in(4) => self.lines(),
             _ => {}
         }
-        // Words that begin items are items in the first column, in brackets too.
+        // An item's keyword in the first column begins an item, even in brackets.
         let is_item_word = weir_grammar::ITEM_WORDS.contains(&next);
         let at_line_start = self.text.ends_with('\n') && is_item_word && !self.open.is_empty();
         let before = self.text.chars().last();
@@ -137,7 +137,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// Some line ends, at least one, with comments.
+    /// Writes one or more line ends, with comments.
     fn lines(&mut self) {
         for _ in 0..=self.choices.below(4) {
             self.comment_or_nothing();

@@ -1,4 +1,4 @@
-//! Mistakes: each is one error, and what is right around it is read.
+//! Each mistake gives one error, and the correct parts around it are parsed.
 
 use proptest::prelude::*;
 use weir_grammar::tree::Item;
@@ -62,7 +62,7 @@ proptest! {
             let is_wrong = choices.one_in(2);
             wrong += usize::from(is_wrong);
             entries.push_str(choices.of(if is_wrong { &WRONG_ENTRIES } else { &RIGHT_ENTRIES }));
-            // What an unfinished entry swallows is no mistake of its own, so one that is right follows.
+            // An unfinished entry may include the next one, so a correct entry follows each wrong one.
             entries.push_str("\nbetween: 1\n");
         }
         let text = format!("sink out = files {{\n{entries}}}\n");
@@ -79,7 +79,7 @@ proptest! {
             let is_wrong = choices.one_in(2);
             wrong += usize::from(is_wrong);
             text.push_str(choices.of(if is_wrong { &WRONG_ITEMS } else { &RIGHT_ITEMS }));
-            // An item that is not finished may swallow one whose word is misspelt, so one that is right follows.
+            // An unfinished item may include a following item with a misspelt keyword, so a correct item follows.
             text.push_str("\nlet between = 1\n");
         }
         let errors = parse(FileId(0), &text).errors;
@@ -115,7 +115,7 @@ fn shown(item: &Item) -> String {
 fn without_a_token(text: &str, choices: &mut Choices<'_>) -> String {
     let tokens = tokens(text);
     let (start, end) = tokens[choices.below(tokens.len())];
-    // What is left begins in the first column, as the item did.
+    // The rest begins in the first column, as the item did.
     format!("{} {}", &text[..start], &text[end..]).trim_start().to_owned()
 }
 

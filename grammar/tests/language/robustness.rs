@@ -1,4 +1,4 @@
-//! Texts that are no programs: whatever they are, they are read without a panic and on a small stack.
+//! Arbitrary texts are parsed without a panic, on a small stack.
 
 use std::thread;
 
@@ -9,10 +9,10 @@ use crate::choices::{Choices, choices, configuration};
 use crate::layout::wild;
 use crate::program::program;
 
-/// As small as the stacks of threads usually are.
+/// The usual stack size of a thread.
 const STACK_BYTES: usize = 2 << 20;
 
-/// Pieces of programs, and what is none.
+/// Tokens of programs, and other texts.
 const PIECES: [&str; 48] = [
     "source",
     "flow",

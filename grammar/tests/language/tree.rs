@@ -1,22 +1,22 @@
-//! Trees without their places.
+//! Syntax trees without spans, for comparison.
 
 use weir_grammar::tree::File;
 use weir_grammar::{FileId, parse};
 
-/// The tree of a text as text, without spans and comments.
+/// Parses a text and prints its tree without spans and comments.
 pub(crate) fn tree_of(text: &str) -> String {
     let parsed = parse(FileId(0), text);
     assert!(parsed.errors.is_empty(), "{:?} in\n{text}", parsed.errors);
     without_places(parsed.file)
 }
 
-/// A tree as text, without spans and comments.
+/// Prints a tree without spans and comments.
 pub(crate) fn without_places(mut file: File) -> String {
     file.comments.clear();
     erased(&format!("{file:#?}"))
 }
 
-/// Leaves out the lines of spans.
+/// Removes the lines of spans.
 pub(crate) fn erased(debug: &str) -> String {
     let is_place = |line: &&str| {
         let line = line.trim_start();

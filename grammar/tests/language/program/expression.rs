@@ -7,7 +7,7 @@ impl Program<'_, '_> {
         self.deep(DEPTH);
     }
 
-    /// An expression with so many levels below it.
+    /// Writes an expression with at most `depth` nested levels.
     fn deep(&mut self, depth: usize) {
         if depth == 0 {
             return self.primary(0);
@@ -39,7 +39,7 @@ impl Program<'_, '_> {
         }
     }
 
-    /// Operands between `and` and `or`.
+    /// Writes conditions that are joined with `and` and `or`.
     fn logical(&mut self, depth: usize) {
         self.question(depth);
         for _ in 0..=self.choices.below(4) {
@@ -81,7 +81,7 @@ impl Program<'_, '_> {
         }
     }
 
-    /// A value with what may follow it.
+    /// Writes a value with optional postfixes.
     fn operand(&mut self, depth: usize) {
         if self.choices.one_in(10) {
             self.put("-");
@@ -215,7 +215,7 @@ impl Program<'_, '_> {
         });
     }
 
-    /// What keeps events together.
+    /// Writes the key of a `balance`.
     pub(super) fn subject(&mut self) {
         match self.choices.below(3) {
             0 => self.one_of(&HEADERS),

@@ -76,7 +76,7 @@ const TEXTS: [&str; 8] = [
 const HEADERS: [&str; 3] = ["@host", "@timestamp", "@in"];
 
 impl Program<'_, '_> {
-    /// Tokens that stand between blanks here.
+    /// Writes tokens, which blanks separate in the argument.
     fn put(&mut self, tokens: &str) {
         self.pieces.extend(tokens.split(' ').map(|token| Piece::Token(token.to_owned())));
     }
@@ -102,7 +102,7 @@ impl Program<'_, '_> {
         self.one_of(&TYPES);
     }
 
-    /// `{ … }` with some entries.
+    /// Writes `{ … }` with some entries.
     fn braces(&mut self, most: usize, entry: impl Fn(&mut Self)) {
         self.put("{");
         self.line_may_end();
@@ -117,7 +117,7 @@ impl Program<'_, '_> {
         self.put("}");
     }
 
-    /// `[ … ]` or `( … )` with some elements.
+    /// Writes `[ … ]` or `( … )` with some elements.
     fn brackets(&mut self, open: &str, close: &str, most: usize, element: impl Fn(&mut Self)) {
         self.put(open);
         let count = self.choices.below(most + 1);
