@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 /// The name of the column that holds an event's body, of type `BinaryView`.
 pub const BODY: &str = "body";
 
-/// What the name of a header's column begins with: the header `@host` is the column `"@host"`.
-/// Columns without it are the body or fields.
+/// The first character of a header's column: the header `@host` is the column `"@host"`.
+/// Other columns are the body or fields.
 pub const HEADER_SIGIL: char = '@';
 
-/// The name of the column that holds the headers which a peer has attached, of type `Map<Text>`. It is
-/// no field: formats leave it out, and steps that choose fields keep it.
+/// The name of the column with the headers that a peer has attached, of type `Map<Text>`. It is
+/// not a field: formats omit it, and steps that select fields keep it.
 pub const ATTACHED_HEADERS: &str = "headers";
 
-/// The key in the metadata of a column whose values must not be shown to everybody.
+/// The key in the metadata of a column with sensitive values.
 pub const SENSITIVE: &str = "sensitive";
 
 /// The type of every event at one edge: one Arrow column for each header and field.
 ///
-/// Types of the language map to Arrow types in one way only: `Bool` is `Boolean`, `Int` is
+/// Each type of the language has one Arrow type: `Bool` is `Boolean`, `Int` is
 /// `Int64`, `Float` is `Float64`, `Text` is `Utf8View`, `Bytes` is `BinaryView`, `Time` is
 /// `Timestamp(Microsecond, "UTC")`, `Duration` is `Duration(Microsecond)`, `Size` is `UInt64`,
 /// `Decimal(p, s)` is `Decimal128(p, s)`, `Ip` is `FixedSizeBinary(16)` (an IPv4 address mapped into
@@ -34,13 +34,13 @@ pub struct EventType {
 }
 
 impl EventType {
-    /// An event type with these columns.
+    /// Creates an event type with these columns.
     pub fn new(schema: Schema) -> EventType {
         EventType { schema: SchemaRef::new(schema) }
     }
 }
 
-/// The place of an event type in [`Plan::event_types`](crate::Plan::event_types).
+/// The index of an event type in [`Plan::event_types`](crate::Plan::event_types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventTypeId(pub u32);

@@ -1,4 +1,4 @@
-//! Expressions, typed.
+//! Typed expressions.
 
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
@@ -12,88 +12,88 @@ pub struct Expression {
     pub data_type: DataType,
     /// Whether the result may be null.
     pub nullable: bool,
-    /// What is computed.
+    /// The computation.
     pub operation: Operation,
 }
 
-/// What an expression computes.
+/// The computation of an expression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// A constant; its type is the expression's. A time is the [`Value::Int`] of its microseconds since
-    /// 1970 in UTC; a constant of type `BinaryView` is [`Value::Text`], whose UTF-8 is meant.
+    /// A constant of the expression's type. A time is a [`Value::Int`] with the microseconds since
+    /// 1970 in UTC; a constant of type `BinaryView` is a [`Value::Text`], whose UTF-8 bytes are the value.
     Literal(Value),
     /// The column of this name: `"@host"`, `"body"`, `"status"`.
     Column(String),
-    /// A value that was computed before: of a `let` step of the path, or a parameter or `let` of the
-    /// function that this is part of. Numbers begin at 0 in each path and in each function.
+    /// A local value: of a `let` step of the path, or a parameter or `let` of the enclosing
+    /// function. Numbers begin at 0 in each path and in each function.
     Local(u32),
     /// Logical negation.
     Not(Box<Expression>),
-    /// Both hold.
+    /// Logical conjunction.
     And(Box<Expression>, Box<Expression>),
-    /// One or both hold.
+    /// Logical disjunction.
     Or(Box<Expression>, Box<Expression>),
     /// A comparison of two operands of one type, neither of them nullable.
     Compare(Comparison, Box<Expression>, Box<Expression>),
     /// Whether the operand is null. Never null itself.
     IsNull(Box<Expression>),
-    /// Whether a text, bytes, a list or a map has nothing in it. The operand is not nullable.
+    /// Whether a text, bytes, a list or a map is empty. The operand is not nullable.
     IsEmpty(Box<Expression>),
-    /// Arithmetic, or joining of text. Whether it can fail is said by the step that it is part of.
+    /// Arithmetic, or concatenation of text. The enclosing step says how a failure is handled.
     Arithmetic(Arithmetic, Box<Expression>, Box<Expression>),
-    /// The number with its sign turned.
+    /// Arithmetic negation.
     Negate(Box<Expression>),
-    /// The first operand, or the second where that is null.
+    /// The first operand, or the second if the first is null.
     Coalesce(Box<Expression>, Box<Expression>),
-    /// The first operand, or the second where computing the first fails.
+    /// The first operand, or the second if the computation of the first fails.
     Otherwise(Box<Expression>, Box<Expression>),
     /// Whether the operand is one of these constants of its type.
     OneOf(Box<Expression>, Vec<Value>),
     /// Whether the operand is at least the second and at most the third.
     Between(Box<Expression>, Box<Expression>, Box<Expression>),
-    /// Whether the list has the item: list, item.
+    /// Whether the list (first operand) contains the item (second operand).
     Contains(Box<Expression>, Box<Expression>),
-    /// Whether a part of the text or bytes fits the regular expression (syntax of the `regex` crate).
+    /// Whether a part of the text or bytes matches the regular expression (syntax of the `regex` crate).
     Matches(Box<Expression>, String),
     /// The value of the first case whose condition is true.
     If {
         /// Conditions and values.
         cases: Vec<(Expression, Expression)>,
-        /// The value if none is true.
+        /// The value if no condition is true.
         otherwise: Box<Expression>,
     },
-    /// The value of the first arm that has a fitting pattern.
+    /// The value of the first arm with a matching pattern.
     Match {
-        /// What is looked at.
+        /// The compared value.
         subject: Box<Expression>,
-        /// The arms in their order.
+        /// The arms, in order.
         arms: Vec<MatchArm>,
-        /// The value if none fits; none if one always does.
+        /// The value if no pattern matches; `None` if one always does.
         otherwise: Option<Box<Expression>>,
     },
     /// A list of values.
     List(Vec<Expression>),
     /// A field of a record.
     Field(Box<Expression>, String),
-    /// An item of a list (by its place from 0), a map or a JSON object (by its name); null where there is
-    /// none.
+    /// An item of a list (by its index from 0), or of a map or JSON object (by its key); null if the item
+    /// does not exist.
     Index(Box<Expression>, Box<Expression>),
     /// A function of the library.
     Call {
-        /// Its name.
+        /// The function's name.
         function: String,
-        /// What it is given, defaults filled in.
+        /// The arguments, with defaults filled in.
         arguments: Vec<Expression>,
-        /// Whether the same arguments may have another result next time.
+        /// Whether two calls with the same arguments may have different results.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         varies: bool,
     },
     /// A function of the program.
     Apply {
-        /// Its place in [`Plan::functions`](crate::Plan::functions).
+        /// The function's index in [`Plan::functions`](crate::Plan::functions).
         function: u32,
-        /// What it is given.
+        /// The arguments.
         arguments: Vec<Expression>,
     },
 }
@@ -101,13 +101,13 @@ pub enum Operation {
 /// An arm of a match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatchArm {
-    /// What fits it.
+    /// The patterns.
     pub patterns: Vec<Pattern>,
-    /// The value if one fits.
+    /// The value if a pattern matches.
     pub value: Expression,
 }
 
-/// What a match looks for.
+/// A pattern of a match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pattern {
@@ -119,16 +119,16 @@ pub enum Pattern {
     OneOf(Vec<Value>),
 }
 
-/// A function of the program: its parameters are locals 0, 1 and so on, its lets the next ones.
+/// A function of the program. The parameters are locals 0, 1 and so on; the lets are the following locals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Function {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// How many parameters it has.
+    /// The number of parameters.
     pub parameters: u32,
-    /// The values of its lets, each over the locals before it.
+    /// The values of the lets; each may use the locals before it.
     pub lets: Vec<Expression>,
-    /// Its result.
+    /// The result.
     pub result: Expression,
 }
 
@@ -142,14 +142,14 @@ pub enum Arithmetic {
     Subtract,
     /// `*`
     Multiply,
-    /// `/`, of numbers always with a point.
+    /// `/`, always of floating-point numbers.
     Divide,
     /// `%`
     Remainder,
 }
 
 impl Arithmetic {
-    /// The operator as the language writes it.
+    /// Returns the operator's token.
     pub fn symbol(self) -> &'static str {
         match self {
             Arithmetic::Add => "+",
@@ -180,7 +180,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The operator as the language writes it.
+    /// Returns the operator's token.
     pub fn symbol(self) -> &'static str {
         match self {
             Comparison::Equal => "==",

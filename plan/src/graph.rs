@@ -10,30 +10,30 @@ use crate::{EventType, EventTypeId, Expression, Function, Settings, Value};
 /// The version of the plan's format that this crate reads and writes.
 pub const PLAN_VERSION: u32 = 2;
 
-/// A whole program, ready to be run.
+/// A compiled program.
 ///
-/// Every name that a path mentions is the name of a component in `sources`, `channels` or
+/// Every name in a path is the name of a component in `sources`, `channels` or
 /// `sinks`; every [`EventTypeId`] is an index into `event_types`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// [`PLAN_VERSION`] of the compiler that made it.
+    /// The [`PLAN_VERSION`] of the compiler.
     pub version: u32,
-    /// The program's name: its file's name without `.flow`.
+    /// The program's name: the name of its file without `.flow`.
     pub program: String,
-    /// Components that events come from, in the order of the text.
+    /// The sources, in the order of the text.
     pub sources: Vec<Component>,
-    /// Components that hold events between sources and sinks, implicit ones last.
+    /// The channels, implicit ones last.
     pub channels: Vec<Component>,
-    /// Components that events go to.
+    /// The sinks.
     pub sinks: Vec<Component>,
-    /// The event types that the rest refers to by index, without repeats.
+    /// The event types, without duplicates; the rest of the plan refers to them by index.
     pub event_types: Vec<EventType>,
     /// The functions of the program that its expressions use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
     /// The flows, in the order of the text.
     pub flows: Vec<Flow>,
-    /// What the whole agent may use, as the program's `agent { … }` says; empty without.
+    /// The settings of the program's `agent { … }`; empty without it.
     #[serde(default)]
     pub agent: Settings,
 }
@@ -41,44 +41,44 @@ pub struct Plan {
 /// One source, channel or sink.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Component {
-    /// The name the user gave it: its name in metrics, logs and errors.
+    /// The name in the program, in metrics, logs and errors.
     pub name: String,
-    /// Which of the library's components it is, as in `source clicks = kafka { … }`.
+    /// The kind: the name of a component of the library, such as `kafka` in `source clicks = kafka { … }`.
     pub kind: String,
-    /// Every setting of its signature, defaults filled in.
+    /// Every setting of the component's signature, with defaults filled in.
     pub settings: Settings,
-    /// The type of the events that a source emits, a channel holds or a sink is given.
+    /// The type of the events that a source emits, a channel stores or a sink receives.
     pub event_type: EventTypeId,
-    /// Whether the compiler put it there: the small memory channel of a path that names none.
+    /// Whether the compiler has added the component: the small memory channel of a path without a channel.
     #[serde(default)]
     pub implicit: bool,
 }
 
-/// A flow and its promise.
+/// A flow with its promises.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// The flow's name.
     pub name: String,
-    /// What it promises.
+    /// The promised delivery.
     pub delivers: Delivery,
-    /// In which order it promises to deliver them.
+    /// The promised order.
     #[serde(default, skip_serializing_if = "Order::is_none")]
     pub order: Order,
-    /// From each source to its channels, and from each channel to its sinks.
+    /// The paths: from each source to its channels, and from each channel to its sinks.
     pub paths: Vec<Path>,
 }
 
-/// What a flow promises about its events.
+/// The delivery guarantee that a flow promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// Events may be lost and may be repeated.
+    /// Events may be lost or repeated.
     BestEffort,
-    /// Events may be lost, none is repeated.
+    /// Events may be lost, but not repeated.
     AtMostOnce,
-    /// No event is lost, some may be repeated.
+    /// Events may be repeated, but not lost.
     AtLeastOnce,
-    /// Every event arrives once.
+    /// Every event arrives exactly once.
     ExactlyOnce,
 }
 
@@ -86,43 +86,43 @@ pub enum Delivery {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// None.
+    /// No order.
     #[default]
     None,
-    /// That of each partition of its sources.
+    /// The order of the events of each partition of the sources.
     Partition,
-    /// That of all events that have the same value in this column.
+    /// The order of events with equal values in this column.
     By(String),
-    /// That of all events.
+    /// The order of all events.
     Total,
 }
 
 impl Order {
-    /// Whether no order is promised.
+    /// Returns whether no order is promised.
     pub fn is_none(&self) -> bool {
         *self == Order::None
     }
 }
 
-/// The way of events from one component onward, up to the next channels or sinks.
+/// The path of events from one component to the next channels or sinks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Path {
-    /// Where the events come from.
+    /// The origin of the events.
     pub from: Origin,
-    /// The steps that they pass, and where they go.
+    /// The steps and the destination.
     #[serde(rename = "segment")]
     pub leg: Leg,
 }
 
-/// Where a path begins.
+/// The origin of a path's events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// At the source of this name.
+    /// The source of this name.
     Source(String),
-    /// At the channel of this name.
+    /// The channel of this name.
     Channel(String),
-    /// With the events that the steps of this flow reject.
+    /// The events that the steps of this flow reject.
     Rejects(String),
 }
 
@@ -131,38 +131,38 @@ pub enum Origin {
 pub struct Leg {
     /// The steps, applied to each batch in this order.
     pub steps: Vec<Step>,
-    /// Where the events that remain go.
+    /// The destination of the remaining events.
     pub to: Route,
 }
 
-/// Where events go.
+/// The destination of events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
-    /// Into the channel of this name.
+    /// The channel of this name.
     Channel(String),
-    /// To the sink of this name.
+    /// The sink of this name.
     Sink(String),
-    /// To every branch, as one unit.
+    /// Every branch, as one unit.
     Copy(Vec<Branch>),
-    /// Each event to the first case whose condition is true for it.
+    /// For each event, the first case whose condition is true.
     Match(Vec<Case>),
-    /// Each event to one of several ways.
+    /// For each event, one of several legs.
     Balance {
-        /// What keeps events together: those of one value go one way. Without, ways take turns.
+        /// The key: events with equal keys go to the same leg. Without a key, legs are chosen round robin.
         by: Option<Expression>,
-        /// The ways.
+        /// The legs.
         #[serde(rename = "segments")]
         legs: Vec<Leg>,
     },
-    /// Every event to the first of several ways that works.
+    /// For every event, the first of several legs that works.
     Failover(Vec<Leg>),
 }
 
 /// One case of a `match`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Case {
-    /// What is asked; none fits every event.
+    /// The condition; `None` matches every event.
     pub condition: Option<Expression>,
     /// The case's own steps and destination.
     #[serde(rename = "segment")]
@@ -172,7 +172,7 @@ pub struct Case {
 /// One branch of a `copy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Branch {
-    /// Whether this branch may fail without failing the event.
+    /// Whether a failure of the branch does not fail the event.
     pub optional: bool,
     /// The branch's own steps and destination.
     #[serde(rename = "segment")]
@@ -182,95 +182,95 @@ pub struct Branch {
 /// One step on a path.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// The step's first words as the user wrote them, its name in metrics and reports.
+    /// The beginning of the step's source text, as its name in metrics and reports.
     pub label: String,
-    /// What it does.
+    /// The action.
     pub action: Action,
-    /// What happens to an event for which it fails; none if it can't.
+    /// The handling of an event for which the step fails; `None` if it can't fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
-    /// The type of the events that leave it.
+    /// The type of the events after the step.
     pub event_type: EventTypeId,
 }
 
-/// What happens to an event for which a step fails.
+/// The handling of an event for which a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
-    /// It goes to the flow's rejects.
+    /// The event goes to the flow's rejects.
     Reject,
-    /// It is delivered by being dropped, and counted.
+    /// The event is dropped and counted; it counts as delivered.
     Drop,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Keeps the events for which the expression is true; the others are delivered by being
-    /// dropped, and counted.
+    /// Keeps the events for which the expression is true; the others are dropped and counted, and count as
+    /// delivered.
     Keep(Expression),
     /// Drops the events for which the expression is true.
     Drop(Expression),
     /// Rejects the events for which the condition is true.
     Reject {
-        /// What is asked.
+        /// The condition.
         condition: Expression,
-        /// Why, in the program's words.
+        /// The reason in the program.
         reason: Option<String>,
     },
     /// Rejects the events that break one of the rules.
     Check {
-        /// The rules' name as a whole.
+        /// The name of the quality that contains the rules.
         quality: String,
-        /// The rules in their order.
+        /// The rules, in order.
         rules: Vec<Rule>,
     },
-    /// Gives a column a value; it may be a new column.
+    /// Sets the value of a column, which may be new.
     Set {
         /// The column.
         column: String,
-        /// Its value.
+        /// The value.
         value: Expression,
     },
-    /// Takes a column away.
+    /// Removes a column.
     Unset(String),
-    /// Gives a column another name.
+    /// Renames a column.
     Rename {
         /// The old name.
         from: String,
-        /// The new one.
+        /// The new name.
         to: String,
     },
-    /// Takes away all fields but these; headers stay.
+    /// Removes all fields except these; headers stay.
     Select(Vec<String>),
-    /// Reads the body into fields, and takes the body away.
+    /// Parses the body into fields, and removes the body.
     Parse {
         /// The parser of the library.
         parser: String,
-        /// Its settings.
+        /// The parser's settings.
         settings: Settings,
-        /// The fields that it gives.
+        /// The parsed fields.
         fields: Vec<ParsedField>,
-        /// Whether further fields in the body are a failure.
+        /// Whether further fields in the body fail the step.
         strict: bool,
     },
-    /// Computes a value for the steps after it.
+    /// Computes a value for the following steps.
     Let {
-        /// Its number.
+        /// The number of the local.
         local: u32,
         /// The value.
         value: Expression,
     },
-    /// Lets no more through than this rate, an [`Value::EventRate`] or a [`Value::ByteRate`].
+    /// Limits events to this rate, a [`Value::EventRate`] or a [`Value::ByteRate`].
     Throttle(Value),
-    /// Keeps this share of the events, chosen by their origins.
+    /// Keeps this fraction of the events, chosen by their origins.
     Sample(f64),
-    /// Drops events whose value came before within this time.
+    /// Drops an event if an earlier event within this time had the same value.
     Dedupe {
         /// The value.
         by: Expression,
-        /// How long a value is remembered.
+        /// The time for which a value is remembered.
         within: Duration,
     },
 }
@@ -278,34 +278,34 @@ pub enum Action {
 /// One rule of a `quality`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Its name in metrics and rejected events.
+    /// The name in metrics and rejected events.
     pub name: String,
-    /// What must hold.
+    /// The condition that each event must satisfy.
     pub condition: Expression,
-    /// Why, in the program's words.
+    /// The reason in the program.
     pub reason: Option<String>,
 }
 
-/// A field that a parser gives; its type is that of its column after the step.
+/// A field that a parser produces. Its type is the type of its column after the step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParsedField {
-    /// The name, in the body and of the column.
+    /// The name of the field in the body and of the column.
     pub name: String,
-    /// How its value is written in the body.
+    /// The format of the value in the body.
     #[serde(default, skip_serializing_if = "FieldFormat::is_plain")]
     pub format: FieldFormat,
 }
 
-/// How a field's value is written in a body.
+/// The format of a field's value in a body.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldFormat {
-    /// As its type is written by default: a time in RFC 3339, a duration as in `5s`.
+    /// The default format of the type: RFC 3339 for a time, `5s` for a duration.
     #[default]
     Plain,
-    /// A duration, as a number that counts this long.
+    /// A duration as a number of this unit.
     Unit(Duration),
-    /// A time, by a `strptime` pattern that the checker has validated.
+    /// A time with a `strptime` pattern, which the checker has validated.
     Pattern(String),
 }
 
@@ -318,16 +318,16 @@ impl FieldFormat {
 /// Why a plan was refused.
 #[derive(Debug, Error)]
 pub enum PlanError {
-    /// The text is no plan.
+    /// The text is not a plan.
     #[error("not a plan: {0}")]
     Syntax(#[from] serde_json::Error),
-    /// The plan was made by another version of the compiler.
+    /// Another version of the compiler has made the plan.
     #[error("the plan has version {found}; this weir runs version {PLAN_VERSION}: compile it again")]
     Version {
-        /// The version that the plan names.
+        /// The plan's version.
         found: u32,
     },
-    /// The plan contradicts itself.
+    /// The plan is inconsistent.
     #[error("the plan has faults: {}", .0.join("; "))]
     Faults(Vec<String>),
 }
@@ -354,7 +354,7 @@ impl Plan {
         }
     }
 
-    /// The event type with this index.
+    /// Returns the event type with this index.
     ///
     /// # Panics
     /// When the index is of another plan, or the plan has [faults](Plan::faults).

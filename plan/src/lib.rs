@@ -1,12 +1,11 @@
-//! The plan: what the compiler hands to the runtime.
+//! The plan: the compiler's output and the runtime's input.
 //!
 //! A plan is plain data. Names are resolved, defaults filled in, units normalised, expressions
-//! typed and edges explicit, so that the runtime decides nothing that the checker has not seen.
-//! It is versioned, so that a plan compiled today is either run or refused by tomorrow's agent,
-//! never misread.
+//! typed and edges explicit, so that the compiler has checked everything that the runtime does.
+//! A plan has a version, so that a newer agent either runs it or refuses it, but never misreads it.
 //!
-//! This crate must not know how a plan came about (the language, spans, diagnostics) nor how it
-//! is run (batches, transactions, components).
+//! This crate must not depend on the language (spans, diagnostics) nor on the
+//! runtime (batches, transactions, components).
 
 mod display;
 mod drawing;

@@ -1,4 +1,4 @@
-//! The settings of a component, read into the component's own type.
+//! The settings of a component, and their conversion into the component's own type.
 
 mod reader;
 mod refusal;
@@ -13,7 +13,7 @@ use reader::{GroupReader, Ignored};
 pub use refusal::{NotCarriedOut, SettingsError};
 use refusal::{Place, Problem};
 
-/// The settings of one component by name, defaults filled in.
+/// The settings of one component, by name, with defaults filled in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Settings {
@@ -22,18 +22,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings into a component's own type.
+    /// Deserializes the settings into a component's own type.
     ///
     /// Durations become [`std::time::Duration`], sizes `u64` bytes, rates `f64` per second,
     /// variants serde's externally tagged enums (`"gzip"`, or `{"tls": {…}}` with settings),
     /// templates [`crate::Template`], secrets [`crate::SecretReference`], null `Option::None`.
     ///
-    /// The type says what the component carries out. A variant that the type does not have is refused,
-    /// and so is a setting that it does not have, unless its value asks for nothing: null, `false`, an empty
-    /// list. A component that knows only one way reads it into an enum of one variant.
+    /// The type contains only what the component implements. A variant that is not in the type is refused,
+    /// and so is a setting, unless its value has no effect: null, `false`, an empty
+    /// list. A component that implements only one variant reads it into an enum with this variant.
     ///
     /// # Errors
-    /// When a value is missing or of another shape, or asks for what the type does not have.
+    /// When a value is missing or has another shape, or when a variant or setting is not in the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
         let ignored = Ignored::default();
         let read = T::deserialize(GroupReader::new(&self.values, Place::Root, &ignored));
@@ -46,7 +46,7 @@ impl Settings {
         }
     }
 
-    /// The settings of these names and the others, for a component that reads them into two types.
+    /// Splits the settings into those with these names and the others, for a component that reads them into two types.
     pub fn split(&self, names: &[&str]) -> (Settings, Settings) {
         let (named, others) =
             self.values.clone().into_iter().partition(|(name, _)| names.contains(&name.as_str()));

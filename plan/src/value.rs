@@ -1,25 +1,25 @@
-//! Values of settings and literals, with their types kept.
+//! Values of settings and literals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A value of the language, its unit normalised.
+/// A value of the language, with its unit normalised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
-    /// No value: an optional setting that was left out.
+    /// No value: an omitted optional setting.
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number with a point.
+    /// A floating-point number.
     Float(f64),
-    /// Text, also an address, a URL or a regex: whatever the checker has looked into.
+    /// Text; also an address, a URL or a regex, whose form the checker has validated.
     Text(String),
-    /// A length of time.
+    /// A duration.
     Duration(Duration),
     /// A number of bytes.
     Size(u64),
@@ -31,64 +31,64 @@ pub enum Value {
     List(Vec<Value>),
     /// Named values.
     Record(BTreeMap<String, Value>),
-    /// A variant of an enum, with the settings that it carries.
+    /// A variant of an enum, with its settings.
     Variant {
         /// The variant's name.
         name: String,
-        /// Its settings; empty for most.
+        /// The variant's settings; empty for most variants.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         settings: BTreeMap<String, Value>,
     },
-    /// Text with holes that each event fills.
+    /// Text with holes, which each event fills.
     Template(Template),
-    /// Where a secret is to be found. Its value is never in a plan.
+    /// A reference to a secret. The secret itself is never in a plan.
     Secret(SecretReference),
 }
 
 /// Text with typed holes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
-    /// The pieces in their order; two texts never meet.
+    /// The parts, in order; two texts are never adjacent.
     pub parts: Vec<TemplatePart>,
 }
 
-/// A piece of a template.
+/// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TemplatePart {
-    /// Text as it stands.
+    /// Literal text.
     Text(String),
     /// A hole.
     Hole(Hole),
 }
 
-/// A hole of a template. Its column is in the event type of the edge and is never null.
+/// A hole of a template. The event type of the edge has the column, which is never null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hole {
-    /// The column that fills it.
+    /// The column with the value.
     pub column: String,
-    /// How the value is written.
+    /// The format of the value.
     pub format: HoleFormat,
 }
 
-/// How a hole's value is written.
+/// The format of a hole's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoleFormat {
-    /// As the type is written by default.
+    /// The default format of the type.
     Plain,
-    /// A time, by a `strftime` pattern that the checker has validated.
+    /// A time with a `strftime` pattern, which the checker has validated.
     Time(String),
-    /// A whole number, padded with zeros to this many digits.
+    /// An integer, padded with zeros to this number of digits.
     Padded(u8),
 }
 
-/// Where a secret is to be found when the agent starts.
+/// The place of a secret, which is read when the agent starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretReference {
-    /// In this environment variable.
+    /// This environment variable.
     Environment(String),
-    /// In this file.
+    /// This file.
     File(String),
 }

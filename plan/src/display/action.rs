@@ -1,4 +1,4 @@
-//! Steps as people read them.
+//! Renders steps as text.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -6,12 +6,12 @@ use super::LINE_MAX;
 use super::expression::Shown;
 use crate::{Action, Expression, FieldFormat, Function, OnFailure, ParsedField, Rule, Settings, Step, Value};
 
-/// How much is said about a step.
+/// The level of detail of a step's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// All.
+    /// Everything.
     Whole,
-    /// Not what the types of the events say beside it.
+    /// Only what the types of the events, which are shown too, do not say.
     Types,
 }
 
@@ -29,7 +29,7 @@ impl Display for Action {
     }
 }
 
-/// A step, on several lines where it is long; those after the first are indented as they belong together.
+/// Renders a step as one line, or as several lines if it is long; the first line is less indented than the others.
 pub(super) fn step_lines(step: &Step, functions: &[Function], detail: Detail, before: usize) -> Vec<String> {
     let mut lines = action_lines(&step.action, functions, detail, Some(before));
     if let Some(last) = lines.last_mut() {
@@ -46,7 +46,7 @@ fn otherwise(step: &Step) -> &'static str {
     }
 }
 
-/// What a step does, on one line unless `before` says how many letters stand before it.
+/// Renders an action. With `before`, the number of characters before its first line, a long action has several lines.
 pub(crate) fn action_lines(
     action: &Action,
     functions: &[Function],
@@ -102,7 +102,7 @@ pub(crate) fn action_lines(
     }
 }
 
-/// A share in percent, without what a binary fraction adds to it.
+/// Converts a fraction to percent, rounded to remove the error of binary fractions.
 fn percent(share: f64) -> f64 {
     (share * 1e14).round() / 1e12
 }
@@ -114,7 +114,7 @@ fn because(reason: &str) -> String {
 fn rule_text(rule: &Rule, functions: &[Function]) -> String {
     let condition = Shown { expression: &rule.condition, functions }.to_string();
     let reason = rule.reason.as_deref().map_or(String::new(), because);
-    // A rule without a name is called as it reads.
+    // The name of an unnamed rule is the text of its condition.
     let named = rule.name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
     if named { format!("{}: {condition}{reason}", rule.name) } else { format!("{condition}{reason}") }
 }
@@ -125,7 +125,7 @@ fn arguments(settings: &Settings) -> String {
     if given.is_empty() { String::new() } else { format!("({})", given.join(", ")) }
 }
 
-/// A parse with its fields: on one line if they fit, or else as many lines as it takes.
+/// Renders a parse step with its fields: on one line if they fit, or else on several lines.
 fn parse_lines(head: &str, fields: &[ParsedField], strict: &str, before: Option<usize>) -> Vec<String> {
     let fields: Vec<String> = fields.iter().map(field_text).collect();
     let whole = format!("{head} into {{ {} }}{strict}", fields.join(", "));
@@ -146,7 +146,7 @@ fn field_text(field: &ParsedField) -> String {
     match &field.format {
         FieldFormat::Plain => field.name.clone(),
         FieldFormat::Unit(unit) => {
-            // `1ms` is called `ms`.
+            // The unit `1ms` is written `ms`.
             let unit = Value::Duration(*unit).to_string();
             let one = unit.strip_prefix('1').filter(|name| name.starts_with(char::is_alphabetic));
             format!("{} in {}", field.name, one.unwrap_or(&unit))
@@ -155,7 +155,7 @@ fn field_text(field: &ParsedField) -> String {
     }
 }
 
-/// Items with commas between them, as many on a line as fit.
+/// Joins items with commas and breaks them into lines of this width.
 pub(super) fn wrapped(items: &[String], width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for (at, item) in items.iter().enumerate() {

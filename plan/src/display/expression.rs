@@ -1,5 +1,4 @@
-//! Expressions as people read them: close to what was written, with parentheses where one operation is
-//! part of another.
+//! Renders expressions as text, in the syntax of the language, with parentheses around nested operations.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -33,8 +32,8 @@ impl<'e> Shown<'e> {
         items.iter().map(|item| self.of(item).to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The expression on one line, or on several where it is long and has parts that can stand alone.
-    /// `before` letters stand before it on its first line.
+    /// Renders the expression on one line, or on several lines if it is long and can be divided.
+    /// `before` is the number of characters before it on the first line.
     pub(crate) fn lines(self, before: usize) -> Vec<String> {
         let whole = self.to_string();
         if before + whole.chars().count() <= LINE_MAX {
@@ -63,7 +62,7 @@ impl<'e> Shown<'e> {
         }
     }
 
-    /// The operands of `and` or `or`, each on a line.
+    /// Renders each operand of `and` or `or` on a line.
     fn chain(self, word: &str) -> Vec<String> {
         let mut operands = Vec::new();
         self.operands(word == "and", &mut operands);
@@ -175,7 +174,7 @@ impl Display for Pattern {
     }
 }
 
-/// A function of the program as people read it, with the other ones that it may use.
+/// Renders a function of the program. `functions` are all functions of the program, which it may call.
 pub(super) fn function_text(function: &Function, functions: &[Function]) -> String {
     let parameters: Vec<String> = (0..function.parameters).map(|number| format!("${number}")).collect();
     let mut text = format!("fn {}({})\n", function.name, parameters.join(", "));
@@ -202,7 +201,7 @@ fn literal(formatter: &mut Formatter<'_>, value: &Value, data_type: &DataType) -
     }
 }
 
-/// An operand of `and` or `or`, in parentheses where another one would bind it wrongly.
+/// An operand of `and` or `or`, in parentheses if precedence requires them.
 struct Operand<'e>(Shown<'e>);
 
 impl Display for Operand<'_> {
@@ -216,7 +215,7 @@ impl Display for Operand<'_> {
     }
 }
 
-/// An operand of anything that binds tighter, in parentheses if it is an operation itself.
+/// An operand of a tighter operator, in parentheses if it is an operation itself.
 struct Part<'e>(Shown<'e>);
 
 impl Display for Part<'_> {

@@ -1,17 +1,17 @@
-//! Flows as people read them: their paths, and the type of the events at every edge.
+//! Renders flows as text: their paths, and the type of the events at every edge.
 //!
-//! Where events come from and where they go, their type stands in full. Between, only what a step changes is
-//! said: `+` new columns, `-` those that are gone, `~` those of another type.
+//! At origins and destinations, the complete type is shown. After a step, only its changes are
+//! shown: `+` for new columns, `-` for removed columns, `~` for columns of another type.
 
 use super::action::{Detail, step_lines, wrapped};
 use super::expression::Shown;
 use super::{LINE_MAX, column_text, column_type};
 use crate::{Component, EventTypeId, Expression, Flow, Leg, Order, Origin, Path, Plan, Route, Step};
 
-/// How much further than its step a type is indented.
+/// The indentation of a type relative to its step.
 const TYPE_INDENT: usize = 4;
 
-/// A flow with its paths, their steps, and the type of the events at each of its edges.
+/// Renders a flow with its paths, their steps, and the type of the events at each edge.
 pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
     let order = if flow.order == Order::None { String::new() } else { format!(", {}", flow.order) };
     let text = format!("flow {} delivers {}{order}\n", flow.name, flow.delivers);
@@ -33,7 +33,7 @@ pub(super) fn flow_text(plan: &Plan, flow: &Flow, detail: Detail) -> String {
     printer.text
 }
 
-/// What is known about the events at a place, and whether it was said in full.
+/// The type of the events at an edge, and whether it was shown completely.
 #[derive(Clone, Copy)]
 struct Edge {
     known: Option<EventTypeId>,
@@ -51,7 +51,8 @@ impl Printer<'_> {
         self.text.push_str(&format!("{:indent$}{text}\n", ""));
     }
 
-    /// The type of the events that leave a place. That of rejected ones is in the plan only where they arrive.
+    /// Returns the type of the events that leave an origin. The plan has the type of rejected events only at the
+    /// destination.
     fn leaving(&self, from: &Origin, leg: &Leg) -> Option<EventTypeId> {
         let named = |components: &[Component], name: &str| {
             components.iter().find(|component| component.name == name).map(|component| component.event_type)
@@ -66,7 +67,7 @@ impl Printer<'_> {
         }
     }
 
-    /// All steps and the destination, each on a line that begins with an arrow.
+    /// Renders all steps and the destination, each on a line that begins with an arrow.
     fn stages(&mut self, indent: usize, leg: &Leg, mut edge: Edge) {
         for step in &leg.steps {
             edge = self.step(indent, "-> ", step, edge);
@@ -99,7 +100,7 @@ impl Printer<'_> {
                 self.line(indent, &format!("{head}copy {{"));
                 for branch in branches {
                     let optional = if branch.optional { "optional " } else { "" };
-                    self.way(indent + 2, optional, &branch.leg, edge);
+                    self.leg(indent + 2, optional, &branch.leg, edge);
                 }
                 self.line(indent, "}");
             }
@@ -114,24 +115,24 @@ impl Printer<'_> {
                 let shown = |by| Shown { expression: by, functions: &self.plan.functions };
                 let by = by.as_ref().map_or(String::new(), |by| format!("by {} ", shown(by)));
                 self.line(indent, &format!("{head}balance {by}{{"));
-                self.ways(indent, legs, edge);
+                self.legs(indent, legs, edge);
             }
             Route::Failover(legs) => {
                 self.line(indent, &format!("{head}failover {{"));
-                self.ways(indent, legs, edge);
+                self.legs(indent, legs, edge);
             }
         }
     }
 
-    fn ways(&mut self, indent: usize, legs: &[Leg], edge: Edge) {
+    fn legs(&mut self, indent: usize, legs: &[Leg], edge: Edge) {
         for leg in legs {
-            self.way(indent + 2, "", leg, edge);
+            self.leg(indent + 2, "", leg, edge);
         }
         self.line(indent, "}");
     }
 
-    /// A way that begins with its first step or its destination, as the language writes it.
-    fn way(&mut self, indent: usize, head: &str, leg: &Leg, mut edge: Edge) {
+    /// Renders a leg, which begins with its first step or its destination.
+    fn leg(&mut self, indent: usize, head: &str, leg: &Leg, mut edge: Edge) {
         let Some((first, rest)) = leg.steps.split_first() else {
             return self.route(indent, head, &leg.to, edge);
         };
@@ -155,7 +156,7 @@ impl Printer<'_> {
         self.stages(indent + 2, leg, edge);
     }
 
-    /// All columns of a type.
+    /// Renders all columns of a type.
     fn in_full(&mut self, known: Option<EventTypeId>, indent: usize) {
         let Some(event_type) = known.map(|id| self.plan.event_type(id)) else { return };
         let columns: Vec<String> =
@@ -163,7 +164,7 @@ impl Printer<'_> {
         self.columns(indent, "{ ", &columns, " }");
     }
 
-    /// What is different in a type from the one before.
+    /// Renders the differences between two types.
     fn change(&mut self, before: Option<EventTypeId>, after: EventTypeId, indent: usize) {
         let Some(before) = before else { return self.in_full(Some(after), indent) };
         let (before, after) = (&self.plan.event_type(before).schema, &self.plan.event_type(after).schema);

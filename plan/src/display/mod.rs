@@ -1,4 +1,4 @@
-//! The plan as people read it: deterministic, so that `diff` shows what changed between two.
+//! Renders a plan as text. The output is deterministic, so that `diff` shows the changes between two plans.
 
 mod action;
 mod expression;
@@ -18,7 +18,7 @@ pub(crate) use action::{Detail, action_lines};
 use expression::{Shown, function_text};
 use flow::flow_text;
 
-/// How long a line becomes where it can be broken.
+/// The maximum length of a line that can be broken.
 const LINE_MAX: usize = 100;
 
 impl Display for Plan {
@@ -45,15 +45,15 @@ impl Display for Plan {
 }
 
 impl Plan {
-    /// The type of the events at every edge of every flow, as people read it: in full where events come from
-    /// and where they go, and what each step changes in between.
+    /// Renders the type of the events at every edge of every flow: the complete type at origins and
+    /// destinations, and the changes after each step.
     pub fn edges(&self) -> String {
         let flows = self.flows.iter().map(|flow| flow_text(self, flow, Detail::Types));
         flows.collect::<Vec<_>>().join("\n")
     }
 }
 
-/// An expression on one line, with the functions of the program that it uses.
+/// Renders an expression on one line. `functions` are the functions of the program.
 pub(crate) fn in_words(expression: &Expression, functions: &[Function]) -> String {
     Shown { expression, functions }.to_string()
 }
@@ -64,7 +64,7 @@ fn component_text(formatter: &mut Formatter<'_>, role: &str, component: &Compone
     settings_lines(formatter, &component.settings.values)
 }
 
-/// Settings, each on a line; what was left out and has no default is left out here as well.
+/// Renders settings, each on a line, without the null values of omitted settings.
 fn settings_lines(formatter: &mut Formatter<'_>, values: &BTreeMap<String, Value>) -> fmt::Result {
     for (name, value) in values.iter().filter(|(_, value)| **value != Value::Null) {
         writeln!(formatter, "  {name}: {value}")?;
@@ -101,19 +101,19 @@ impl Display for EventType {
     }
 }
 
-/// A column's name and type.
+/// Renders a column's name and type.
 fn column_text(field: &Field) -> String {
     format!("{}: {}", field.name(), column_type(field))
 }
 
-/// A column's type, and what else there is to say about it.
+/// Renders a column's type, with `?` if it is optional, and whether it is sensitive.
 fn column_type(field: &Field) -> String {
     let optional = if field.is_nullable() { "?" } else { "" };
     let sensitive = if field.metadata().contains_key(SENSITIVE) { " sensitive" } else { "" };
     format!("{}{optional}{sensitive}", type_name(field.data_type()))
 }
 
-/// The name that the language has for a column's type.
+/// Returns the language's name of a column's type.
 pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "Bool".to_owned(),
@@ -189,7 +189,7 @@ fn settings_text(formatter: &mut Formatter<'_>, values: &BTreeMap<String, Value>
     write!(formatter, "{{ {} }}", given.join(", "))
 }
 
-/// A whole number with its digits in groups, where there are many.
+/// Renders an integer; long ones with their digits in groups.
 fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let sign = if number < 0 { "-" } else { "" };
@@ -224,7 +224,7 @@ fn quoted(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
     formatter.write_char('"')
 }
 
-/// Text as the language writes it between quotes.
+/// Renders text with the language's escapes.
 fn escaped(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
     for letter in text.chars() {
         match letter {
@@ -242,7 +242,7 @@ fn escaped(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// A duration in the largest unit that leaves no rest.
+/// Renders a duration in the largest unit without a remainder.
 fn duration_text(formatter: &mut Formatter<'_>, duration: Duration) -> fmt::Result {
     const UNITS: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     let milliseconds = duration.as_millis();
@@ -256,7 +256,7 @@ fn duration_text(formatter: &mut Formatter<'_>, duration: Duration) -> fmt::Resu
     }
 }
 
-/// A size in the largest binary unit that leaves no rest.
+/// Renders a size in the largest binary unit without a remainder.
 fn size_text(formatter: &mut Formatter<'_>, bytes: u64) -> fmt::Result {
     const UNITS: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = UNITS.iter().find(|(shift, _)| bytes != 0 && bytes.trailing_zeros() >= *shift);
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_shown_as_the_language_writes_them() {
+    fn values_are_rendered_in_the_syntax_of_the_language() {
         assert_eq!(Value::Duration(Duration::from_secs(300)).to_string(), "5min");
         assert_eq!(Value::Duration(Duration::ZERO).to_string(), "0ms");
         assert_eq!(Value::Size(128 << 20).to_string(), "128MiB");

@@ -1,4 +1,4 @@
-//! DOT, the language of Graphviz: <https://graphviz.org/doc/info/lang.html>.
+//! Draws graphs in DOT, the language of Graphviz: <https://graphviz.org/doc/info/lang.html>.
 
 use super::network::{Kind, Line, Network, Shape, Style};
 
@@ -12,7 +12,7 @@ pub(super) fn draw(title: &str, network: &Network) -> String {
     };
     text.push_str(&boxes(None, "  "));
     for (flow, title) in network.flows.iter().enumerate() {
-        // Graphviz frames what is called a cluster.
+        // Graphviz draws a frame around a subgraph whose name begins with `cluster`.
         let label = quoted(std::slice::from_ref(title), "");
         text.push_str(&format!(
             "  subgraph cluster_{flow} {{\n    label={label}\n{}  }}\n",
@@ -30,7 +30,7 @@ fn attributes(shape: &Shape) -> String {
         Kind::Source => ("house, orientation=270", "\\n"),
         Kind::Channel => ("cylinder", "\\n"),
         Kind::Sink => ("box, peripheries=2", "\\n"),
-        // Lines of steps begin at the left.
+        // The lines of steps are left-aligned.
         Kind::Steps => ("box", "\\l"),
         Kind::Choice => ("diamond", "\\n"),
         Kind::Rejects => ("octagon", "\\n"),
@@ -53,8 +53,8 @@ fn line(Line { from, to, label, style }: &Line) -> String {
     format!("  n{from} -> n{to}{attributes}\n")
 }
 
-/// Lines as one quoted text, in which a backslash before `n`, `l` and others would mean something. Every line but the
-/// last ends in `end`; where that says how a line stands, the last one as well.
+/// Quotes lines as one text, in which backslashes are escaped. Every line except the last one ends with `end`; if `end`
+/// sets the alignment, the last line does so too.
 fn quoted(lines: &[String], end: &str) -> String {
     let escaped = |line: &String| {
         let visible = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_breaks_out_of_quotes() {
+    fn special_characters_are_escaped() {
         let hostile = ["a\"]; b [label=\"".to_owned(), "\\".to_owned(), "\\N\n\"".to_owned()];
         assert_eq!(quoted(&hostile, "\\n"), r#""a\"]; b [label=\"\n\\\n\\N \"""#);
         assert_eq!(quoted(&hostile[1..2], "\\l"), r#""\\\l""#);

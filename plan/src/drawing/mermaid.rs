@@ -1,4 +1,4 @@
-//! Mermaid's flowcharts: <https://mermaid.js.org/syntax/flowchart.html>.
+//! Draws Mermaid flowcharts: <https://mermaid.js.org/syntax/flowchart.html>.
 
 use super::network::{Kind, Line, Network, Shape, Style};
 
@@ -51,8 +51,8 @@ fn line(Line { from, to, label, style }: &Line) -> String {
     format!("  n{from} {arrow}{label} n{to}\n")
 }
 
-/// Lines as one quoted text. What could mean something to Mermaid, to Markdown or to HTML is written as the number of
-/// its character: that is all but letters, digits, blanks, and a few marks.
+/// Quotes lines as one text. Characters that may have a meaning in Mermaid, Markdown or HTML are written as their
+/// numbers: all except letters, digits, blanks, and a few marks.
 fn quoted(lines: &[String]) -> String {
     let escaped = |line: &String| line.chars().map(escaped).collect::<String>();
     format!("\"{}\"", lines.iter().map(escaped).collect::<Vec<_>>().join("<br/>"))
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_breaks_out_of_quotes() {
+    fn special_characters_are_escaped() {
         let hostile = ["a\"] --> b".to_owned(), "`%%{init}%%`\n<b>#quot;".to_owned()];
         assert_eq!(
             quoted(&hostile),

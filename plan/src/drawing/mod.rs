@@ -1,4 +1,4 @@
-//! Pictures of a plan: as text for a terminal, and as Mermaid and DOT for documents.
+//! Drawings of a plan: text for a terminal, Mermaid and DOT for documents.
 
 mod dot;
 mod mermaid;
@@ -8,26 +8,26 @@ mod text;
 use crate::display::{Detail, action_lines};
 use crate::{Expression, OnFailure, Plan, Step};
 
-/// The most letters of a line in a picture.
+/// The maximum number of characters of a line in a drawing.
 const LABEL_MAX: usize = 60;
 
 impl Plan {
-    /// Draws each flow as a tree: what events come from, the steps, and where they go.
+    /// Draws each flow as a tree of origins, steps and destinations.
     pub fn text_drawing(&self) -> String {
         text::draw(self)
     }
 
-    /// Draws the whole graph in the language of Mermaid.
+    /// Draws the complete graph in the language of Mermaid.
     pub fn mermaid_drawing(&self) -> String {
         mermaid::draw(&network::network(self))
     }
 
-    /// Draws the whole graph in the language of Graphviz.
+    /// Draws the complete graph in the language of Graphviz.
     pub fn dot_drawing(&self) -> String {
         dot::draw(&self.program, &network::network(self))
     }
 
-    /// A step in one short line.
+    /// Returns a step as one short line.
     fn step_label(&self, step: &Step) -> String {
         let lines = action_lines(&step.action, &self.functions, Detail::Types, None);
         let short = shortened(&lines.join(" "));
@@ -38,13 +38,13 @@ impl Plan {
         }
     }
 
-    /// A condition in one short line.
+    /// Returns a condition as one short line.
     fn condition_label(&self, condition: &Expression) -> String {
         shortened(&crate::display::in_words(condition, &self.functions))
     }
 }
 
-/// A text without its end, if it is long, and without what is no letter on a screen.
+/// Shortens a long text, and replaces control characters.
 fn shortened(text: &str) -> String {
     let visible = |letter: char| if letter.is_control() { ' ' } else { letter };
     if text.chars().count() <= LABEL_MAX {

@@ -1,13 +1,13 @@
-//! A plan as boxes and lines between them, for languages that draw graphs.
+//! Converts a plan to boxes and lines, for graph languages.
 
 use crate::{Action, Component, Leg, OnFailure, Origin, Plan, Route, Step};
 
-/// Boxes and lines. Boxes are meant by their places.
+/// Boxes and lines. Lines refer to boxes by index.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     pub(super) boxes: Vec<Shape>,
     pub(super) lines: Vec<Line>,
-    /// What the flows are called: the boxes of one belong together.
+    /// The titles of the flows; the boxes of a flow are drawn together.
     pub(super) flows: Vec<String>,
 }
 
@@ -15,25 +15,25 @@ pub(super) struct Network {
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) kind: Kind,
-    /// The lines that stand in it.
+    /// The lines of text in the box.
     pub(super) label: Vec<String>,
-    /// The flow that it is a part of; components may be part of several.
+    /// The index of the box's flow; `None` for components, which may be part of several flows.
     pub(super) flow: Option<usize>,
-    /// Whether the compiler put it there.
+    /// Whether the compiler has added the component.
     pub(super) implicit: bool,
 }
 
-/// What a box stands for.
+/// The kind of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Source,
     Channel,
     Sink,
-    /// Steps that follow each other.
+    /// Consecutive steps.
     Steps,
-    /// Where ways part.
+    /// A fork into several legs.
     Choice,
-    /// Where the rejected events of a flow come together.
+    /// The rejected events of a flow.
     Rejects,
 }
 
@@ -46,18 +46,18 @@ pub(super) struct Line {
     pub(super) style: Style,
 }
 
-/// What a line means.
+/// The style of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// Events go there.
+    /// A normal line.
     Plain,
-    /// They may fail to get there.
+    /// A line of an optional branch.
     Optional,
-    /// Those that are rejected go there.
+    /// A line of rejected events.
     Rejected,
 }
 
-/// The network of a plan.
+/// Builds the network of a plan.
 pub(super) fn network(plan: &Plan) -> Network {
     let mut builder = Builder { plan, network: Network::default(), flow: 0, rejects: None };
     let groups = [(Kind::Source, &plan.sources), (Kind::Channel, &plan.channels), (Kind::Sink, &plan.sinks)];
@@ -76,7 +76,7 @@ pub(super) fn network(plan: &Plan) -> Network {
                 Origin::Rejects(_) => builder.rejects,
             };
             if let Some(from) = from {
-                builder.leg(Way { from, label: None, style: Style::Plain }, &path.leg);
+                builder.leg(OpenLine { from, label: None, style: Style::Plain }, &path.leg);
             }
         }
     }
@@ -90,8 +90,8 @@ struct Builder<'p> {
     rejects: Option<usize>,
 }
 
-/// The beginning of a line whose end is not known yet.
-struct Way {
+/// A line whose end is not known yet.
+struct OpenLine {
     from: usize,
     label: Option<String>,
     style: Style,
@@ -110,84 +110,84 @@ impl Builder<'_> {
         self.network.boxes.len() - 1
     }
 
-    /// The box of a component: those of one role stand together, from a place on.
+    /// Returns the box of a component. The boxes of one role are consecutive, from `start` on.
     fn named(&self, components: &[Component], start: usize, name: &str) -> Option<usize> {
         components.iter().position(|component| component.name == name).map(|place| start + place)
     }
 
-    fn line(&mut self, way: Way, to: usize) {
-        let Way { from, label, style } = way;
+    fn line(&mut self, open: OpenLine, to: usize) {
+        let OpenLine { from, label, style } = open;
         self.network.lines.push(Line { from, to, label, style });
     }
 
-    fn leg(&mut self, way: Way, leg: &Leg) {
-        let way = if leg.steps.is_empty() { way } else { self.steps(way, &leg.steps) };
+    fn leg(&mut self, open: OpenLine, leg: &Leg) {
+        let open = if leg.steps.is_empty() { open } else { self.steps(open, &leg.steps) };
         let (sources, channels) = (self.plan.sources.len(), self.plan.channels.len());
         match &leg.to {
             Route::Channel(name) => {
                 if let Some(to) = self.named(&self.plan.channels, sources, name) {
-                    self.line(way, to);
+                    self.line(open, to);
                 }
             }
             Route::Sink(name) => {
                 if let Some(to) = self.named(&self.plan.sinks, sources + channels, name) {
-                    self.line(way, to);
+                    self.line(open, to);
                 }
             }
             Route::Copy(branches) => {
-                let from = self.choice(way, "copy".to_owned());
+                let from = self.choice(open, "copy".to_owned());
                 for branch in branches {
                     let (label, style) = match branch.optional {
                         true => (Some("optional".to_owned()), Style::Optional),
                         false => (None, Style::Plain),
                     };
-                    self.leg(Way { from, label, style }, &branch.leg);
+                    self.leg(OpenLine { from, label, style }, &branch.leg);
                 }
             }
             Route::Match(cases) => {
-                let from = self.choice(way, "match".to_owned());
+                let from = self.choice(open, "match".to_owned());
                 for case in cases {
                     let condition = case.condition.as_ref();
                     let label = condition.map_or("_".to_owned(), |asked| self.plan.condition_label(asked));
-                    self.leg(Way { from, label: Some(label), style: Style::Plain }, &case.leg);
+                    self.leg(OpenLine { from, label: Some(label), style: Style::Plain }, &case.leg);
                 }
             }
             Route::Balance { by, legs } => {
                 let by =
                     by.as_ref().map_or(String::new(), |by| format!(" by {}", self.plan.condition_label(by)));
-                let from = self.choice(way, format!("balance{by}"));
+                let from = self.choice(open, format!("balance{by}"));
                 for leg in legs {
-                    self.leg(Way { from, label: None, style: Style::Plain }, leg);
+                    self.leg(OpenLine { from, label: None, style: Style::Plain }, leg);
                 }
             }
             Route::Failover(legs) => {
-                let from = self.choice(way, "failover".to_owned());
+                let from = self.choice(open, "failover".to_owned());
                 for (place, leg) in legs.iter().enumerate() {
                     let label = Some((place + 1).to_string());
-                    self.leg(Way { from, label, style: Style::Plain }, leg);
+                    self.leg(OpenLine { from, label, style: Style::Plain }, leg);
                 }
             }
         }
     }
 
-    fn choice(&mut self, way: Way, label: String) -> usize {
+    fn choice(&mut self, open: OpenLine, label: String) -> usize {
         let choice = self.shape(Kind::Choice, vec![label]);
-        self.line(way, choice);
+        self.line(open, choice);
         choice
     }
 
-    fn steps(&mut self, way: Way, steps: &[Step]) -> Way {
+    fn steps(&mut self, open: OpenLine, steps: &[Step]) -> OpenLine {
         let label = steps.iter().map(|step| self.plan.step_label(step)).collect();
         let from = self.shape(Kind::Steps, label);
-        self.line(way, from);
+        self.line(open, from);
         if let (Some(to), true) = (self.rejects, steps.iter().any(rejects)) {
-            self.line(Way { from, label: None, style: Style::Rejected }, to);
+            self.line(OpenLine { from, label: None, style: Style::Rejected }, to);
         }
-        Way { from, label: None, style: Style::Plain }
+        OpenLine { from, label: None, style: Style::Plain }
     }
 }
 
-/// Whether a step may reject events.
+/// Returns whether a step may reject events.
 pub(super) fn rejects(step: &Step) -> bool {
     step.on_failure == Some(OnFailure::Reject)
         || matches!(step.action, Action::Reject { .. } | Action::Check { .. })

@@ -1,4 +1,4 @@
-//! A tree for each flow, in lines that a terminal shows.
+//! Draws a tree for each flow, for terminals.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ pub(super) fn draw(plan: &Plan) -> String {
     plan.flows.iter().map(|flow| flow_text(plan, flow)).collect::<Vec<_>>().join("\n")
 }
 
-/// A line of the tree and what hangs from it.
+/// A line of the tree with its child lines.
 struct Node {
     text: String,
-    /// What the line to it looks like at its end: a step hangs there, events go to a destination.
+    /// The end of the line from the parent: an arrow before a destination.
     hook: &'static str,
     children: Vec<Node>,
 }
@@ -25,7 +25,7 @@ const OPTIONAL: &str = "╌▷ ";
 fn flow_text(plan: &Plan, flow: &Flow) -> String {
     let mut text = format!("flow {} delivers {}\n", flow.name, flow.delivers);
     let mut drawer = Drawer { plan, flow, drawn: HashSet::new() };
-    // Channels that a path of this flow fills are drawn where they are filled.
+    // A channel that a path of this flow fills is drawn as part of that path.
     let filled = filled(flow);
     for Path { from, leg } in &flow.paths {
         let title = match from {
@@ -41,7 +41,7 @@ fn flow_text(plan: &Plan, flow: &Flow) -> String {
     text
 }
 
-/// The channels that the paths of a flow fill.
+/// Returns the channels that the paths of a flow fill.
 fn filled(flow: &Flow) -> HashSet<&str> {
     fn of<'s>(leg: &'s Leg, filled: &mut HashSet<&'s str>) {
         match &leg.to {
@@ -75,12 +75,12 @@ fn channel(plan: &Plan, name: &str) -> String {
 struct Drawer<'p> {
     plan: &'p Plan,
     flow: &'p Flow,
-    /// The channels whose readers have been drawn.
+    /// The channels whose readers are drawn already.
     drawn: HashSet<&'p str>,
 }
 
 impl<'p> Drawer<'p> {
-    /// The steps of a leg, then what its events go to.
+    /// Draws the steps of a leg, then its destination.
     fn leg(&mut self, leg: &'p Leg, hook: &'static str) -> Vec<Node> {
         let mut nodes: Vec<Node> = leg.steps.iter().map(|step| self.step(step)).collect();
         nodes.push(self.route(&leg.to, hook));
@@ -97,38 +97,39 @@ impl<'p> Drawer<'p> {
             Route::Channel(name) => self.channel(name),
             Route::Sink(name) => (format!("{name} · {}", kind(&self.plan.sinks, name)), Vec::new()),
             Route::Copy(branches) => {
-                let ways = branches.iter().map(|branch| match branch.optional {
-                    true => self.way("optional".to_owned(), &branch.leg, OPTIONAL),
-                    false => self.way(String::new(), &branch.leg, DESTINATION),
+                let children = branches.iter().map(|branch| match branch.optional {
+                    true => self.named_leg("optional".to_owned(), &branch.leg, OPTIONAL),
+                    false => self.named_leg(String::new(), &branch.leg, DESTINATION),
                 });
-                ("copy".to_owned(), ways.collect())
+                ("copy".to_owned(), children.collect())
             }
             Route::Match(cases) => {
-                let ways = cases.iter().map(|case| {
+                let children = cases.iter().map(|case| {
                     let asked = case.condition.as_ref();
                     let asked = asked.map_or("_".to_owned(), |asked| self.plan.condition_label(asked));
                     let children = self.leg(&case.leg, DESTINATION);
                     Node { text: asked, hook: STEP, children }
                 });
-                ("match".to_owned(), ways.collect())
+                ("match".to_owned(), children.collect())
             }
             Route::Balance { by, legs } => {
                 let by =
                     by.as_ref().map_or(String::new(), |by| format!(" by {}", self.plan.condition_label(by)));
-                let ways = legs.iter().map(|leg| self.way(String::new(), leg, DESTINATION));
-                (format!("balance{by}"), ways.collect())
+                let children = legs.iter().map(|leg| self.named_leg(String::new(), leg, DESTINATION));
+                (format!("balance{by}"), children.collect())
             }
             Route::Failover(legs) => {
-                let ways = legs.iter().enumerate();
-                let ways = ways.map(|(at, leg)| self.way(format!("{}.", at + 1), leg, DESTINATION));
-                ("failover".to_owned(), ways.collect())
+                let children = legs.iter().enumerate();
+                let children =
+                    children.map(|(index, leg)| self.named_leg(format!("{}.", index + 1), leg, DESTINATION));
+                ("failover".to_owned(), children.collect())
             }
         };
         Node { text, hook, children }
     }
 
-    /// One of several ways: its destination alone, or what it is called with its steps below.
-    fn way(&mut self, name: String, leg: &'p Leg, hook: &'static str) -> Node {
+    /// Draws one of several legs: only its destination, or its name with its steps below.
+    fn named_leg(&mut self, name: String, leg: &'p Leg, hook: &'static str) -> Node {
         if leg.steps.is_empty() {
             let mut node = self.route(&leg.to, hook);
             if !name.is_empty() {
@@ -140,7 +141,7 @@ impl<'p> Drawer<'p> {
         Node { text, hook: STEP, children: self.leg(leg, hook) }
     }
 
-    /// A channel with the path that leads out of it in this flow, at the first place where it is filled.
+    /// Draws a channel, at its first occurrence with the path of this flow that begins at the channel.
     fn channel(&mut self, name: &'p str) -> (String, Vec<Node>) {
         let text = format!("{name} · {}", channel(self.plan, name));
         let onward = self.flow.paths.iter().find(|path| path.from == Origin::Channel(name.to_owned()));

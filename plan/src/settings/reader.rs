@@ -1,8 +1,8 @@
-//! Reads values through serde, and notes what the reading type passes over.
+//! Deserializes values with serde, and records the settings that the target type ignores.
 //!
-//! A component's own type says what the component carries out: the settings that it has, the
-//! variants that it has. Serde ignores what a type does not have; here whatever asks for something
-//! and is ignored is noted, so that no setting of a program is without effect in silence.
+//! A component's own type contains the settings and variants that the component implements. Serde ignores
+//! unknown settings; this module records ignored settings whose values have an effect, so that no
+//! setting of a program is ignored silently.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, btree_map};
@@ -16,10 +16,10 @@ use serde::forward_to_deserialize_any;
 use super::refusal::{NotCarriedOut, Place, Problem};
 use crate::Value;
 
-/// What was passed over.
+/// The ignored settings.
 pub(super) type Ignored = RefCell<Vec<NotCarriedOut>>;
 
-/// Reads one value.
+/// Deserializes one value.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     value: &'a Value,
@@ -27,7 +27,7 @@ pub(super) struct Reader<'a> {
     ignored: &'a Ignored,
 }
 
-/// Reads the settings of a component, a record or a variant.
+/// Deserializes the settings of a component, a record or a variant.
 pub(super) struct GroupReader<'a> {
     entries: btree_map::Iter<'a, String, Value>,
     next: Option<(&'a str, &'a Value)>,
@@ -41,7 +41,7 @@ impl<'a> GroupReader<'a> {
     }
 }
 
-/// Whether a value wants anything done: nothing, `false` and no values do not.
+/// Returns whether a value has an effect: null, `false` and empty lists have none.
 fn asks(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -52,7 +52,7 @@ fn asks(value: &Value) -> bool {
 }
 
 impl<'a> Reader<'a> {
-    /// Notes what a type passes over.
+    /// Records a value that the target type ignores.
     fn pass_over(self) {
         if asks(self.value) {
             self.ignored.borrow_mut().push(self.place.refuse(self.value, &[]));
@@ -144,7 +144,7 @@ impl<'de> EnumAccess<'de> for Reader<'_> {
 }
 
 impl Reader<'_> {
-    /// Reads the settings that the variant carries.
+    /// Deserializes the settings of the variant.
     fn variant<T>(self, read: impl FnOnce(GroupReader<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         let Value::Variant { name, settings } = self.value else {
             return Err(Problem::custom("not a variant"));
@@ -212,7 +212,7 @@ impl<'de> MapAccess<'de> for GroupReader<'_> {
     }
 }
 
-/// Reads the values of a list.
+/// Deserializes the values of a list.
 struct Items<'a> {
     values: std::slice::Iter<'a, Value>,
     list: Reader<'a>,

@@ -1,4 +1,4 @@
-//! Why settings are refused.
+//! Errors of reading settings.
 
 use std::fmt::{self, Display};
 
@@ -10,24 +10,24 @@ use crate::Value;
 /// Why settings can't be read into a component's own type.
 #[derive(Debug, Error)]
 pub enum SettingsError {
-    /// They do not have the shape that the component reads.
+    /// The settings do not have the shape of the component's type.
     ///
-    /// The checker rules this out for a plan that was compiled against the same library, so it
-    /// means that the plan and the agent come from different versions.
+    /// The checker prevents this for a plan that was compiled with the same library, so the
+    /// plan and the agent have different versions.
     #[error("settings do not fit this version of the component: {0}")]
     Misfit(String),
-    /// The language has them, but the component would not do what they say.
+    /// The settings are valid, but the component does not implement them.
     #[error("{}", sentences(.0))]
     NotCarriedOut(Vec<NotCarriedOut>),
 }
 
-/// A setting, and what was asked with it that the component does not carry out.
+/// A setting whose value the component does not implement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotCarriedOut {
     /// The setting with its value as a program writes it: `format: parquet`, `roll: { idle: 30s }`.
     pub asked: String,
-    /// What could stand there instead: `format: text`, `format: json`. Without any the setting has to be
-    /// left out.
+    /// Implemented alternatives: `format: text`, `format: json`. If empty, the setting has to be
+    /// omitted.
     pub instead: Vec<String>,
 }
 
@@ -47,14 +47,14 @@ fn sentences(refusals: &[NotCarriedOut]) -> String {
     texts.join("; ")
 }
 
-/// What a reader meets, before it is known where.
+/// A problem of a reader, first without its place.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// The component's type has no variant of this name, but these.
+    /// An unknown variant, with the variants of the component's type.
     UnknownVariant { expected: &'static [&'static str] },
-    /// Known with its place.
+    /// A refused value with its place.
     NotCarriedOut(NotCarriedOut),
-    /// Another shape was expected.
+    /// A value of another shape than expected.
     Misfit(String),
 }
 
@@ -80,20 +80,20 @@ impl de::Error for Problem {
     }
 }
 
-/// The place of a value within the settings: the way back to their root.
+/// The place of a value within the settings, as a list of nested places up to the root.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     Root,
-    /// A setting of what is at the place.
+    /// A setting in the group at the place.
     Setting(&'a Place<'a>, &'a str),
-    /// The settings of the variant of this name that is at the place.
+    /// The settings of the variant with this name at the place.
     Variant(&'a Place<'a>, &'a str),
-    /// One of the values of the list at the place.
+    /// A value of the list at the place.
     Item(&'a Place<'a>),
 }
 
 impl Place<'_> {
-    /// The setting at this place as a program writes it, with this text as its value.
+    /// Returns the setting at this place in the syntax of a program, with this text as its value.
     pub(super) fn written(self, text: &str) -> String {
         match self {
             Place::Root => text.to_owned(),
@@ -104,13 +104,13 @@ impl Place<'_> {
         }
     }
 
-    /// The refusal of what stands here.
+    /// Returns the refusal of the value at this place.
     pub(super) fn refuse(self, value: &Value, expected: &[&str]) -> NotCarriedOut {
         let instead = expected.iter().map(|name| self.written(name)).collect();
         NotCarriedOut { asked: self.written(&brief(value)), instead }
     }
 
-    /// The problem with what it is about.
+    /// Adds this place to a problem.
     pub(super) fn locate(self, problem: Problem) -> Problem {
         match problem {
             Problem::Misfit(what) if !matches!(self, Place::Root) && !what.starts_with('`') => {
@@ -121,7 +121,7 @@ impl Place<'_> {
     }
 }
 
-/// A value in a few words: what it holds stands in the program.
+/// Returns a short form of a value; the program has the complete value.
 fn brief(value: &Value) -> String {
     match value {
         Value::Variant { name, .. } => name.clone(),

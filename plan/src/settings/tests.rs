@@ -45,7 +45,7 @@ fn variant(name: &str, settings: &[(&str, Value)]) -> Value {
     Value::Variant { name: name.into(), settings: values(settings) }
 }
 
-/// What [`Partial`] says to one setting.
+/// Returns the refusal of one setting by [`Partial`].
 fn refusal(name: &str, value: Value) -> String {
     let settings = Settings { values: values(&[(name, value)]) };
     settings.read::<Partial>().map_or_else(|error| error.to_string(), |_| "read".to_string())
@@ -131,7 +131,7 @@ fn a_value_of_another_shape_is_an_error_that_names_its_place() {
 }
 
 #[test]
-fn a_variant_that_the_type_does_not_have_is_not_carried_out() {
+fn a_variant_that_the_type_does_not_have_is_refused() {
     assert_eq!(refusal("format", variant("text", &[])), "read");
     assert_eq!(
         refusal("format", variant("parquet", &[("row_group", Value::Int(5))])),
@@ -145,7 +145,7 @@ fn a_variant_that_the_type_does_not_have_is_not_carried_out() {
 }
 
 #[test]
-fn a_setting_that_the_type_does_not_have_is_not_carried_out() {
+fn a_setting_that_the_type_does_not_have_is_refused() {
     assert_eq!(
         refusal("round", Value::Duration(Duration::from_secs(60))),
         "`round: 1min` is not carried out by this version of Weir; leave it out"
@@ -178,7 +178,7 @@ fn a_setting_within_another_is_named_with_it() {
 }
 
 #[test]
-fn a_setting_that_asks_for_nothing_may_be_passed_over() {
+fn a_setting_without_effect_may_be_ignored() {
     for nothing in [Value::Null, Value::Bool(false), Value::List(Vec::new()), Value::Record(values(&[]))] {
         assert_eq!(refusal("headers", nothing), "read");
     }
@@ -187,7 +187,7 @@ fn a_setting_that_asks_for_nothing_may_be_passed_over() {
 }
 
 #[test]
-fn all_that_is_passed_over_is_told_at_once() {
+fn all_ignored_settings_are_reported_together() {
     let settings = Settings { values: values(&[("a", Value::Bool(true)), ("b", Value::Int(1))]) };
     let error = settings.read::<Partial>().unwrap_err().to_string();
     assert!(error.contains("`a: true` is") && error.contains("`b: 1` is"), "{error}");
