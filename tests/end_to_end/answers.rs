@@ -1,4 +1,4 @@
-//! Sources that answer their peers: what they answer when the agent ends.
+//! The answers to pending HTTP requests when the agent ends.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,14 +10,15 @@ use weir_tests::{Ending, Scene, Weir};
 const FLOW: &str = "tests/end_to_end/flows/answering.flow";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Answers {
+/// An agent with a source `http` whose sink can't write.
+struct Agent {
     scene: Scene,
     weir: Weir,
     web: SocketAddr,
 }
 
-/// An address of this machine with a port that is free.
-fn free() -> SocketAddr {
+/// Returns a loopback address with a free port.
+fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it has an address")
 }
@@ -28,23 +29,23 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What comes until the connection ends.
-fn all_of(mut stream: TcpStream) -> String {
+/// Reads until the connection ends.
+fn read_to_end(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
-    // A reset behind an answer does not take it back.
+    // A reset after the answer is no failure.
     let _end = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).to_lowercase()
 }
 
-impl Answers {
-    fn begin(name: &str, options: &[&str]) -> Answers {
+impl Agent {
+    fn start(name: &str, options: &[&str]) -> Agent {
         let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
         fs::write(scene.folder().join("out"), "in the way").expect("the folder is there");
-        let web = free();
+        let web = free_address();
         let settings = [("web", web.to_string()), ("to", scene.path("out"))];
         let mut weir = Weir::run_by(&scene, &[], FLOW, &settings, options);
         weir.await_event("it listens", PATIENCE, |_| TcpStream::connect(web).is_ok().then_some(()));
-        Answers { scene, weir, web }
+        Agent { scene, weir, web }
     }
 
     fn send(&self, body: &[u8]) -> TcpStream {
@@ -58,14 +59,16 @@ impl Answers {
     }
 }
 
-/// What requests under way are answered when `end` ends the agent, whose sink can't write.
-fn answered_at_an_end(name: &str, options: &[&str], end: impl Fn(Weir) -> Ending) {
-    let answers = Answers::begin(name, options);
-    let mut waiting: Vec<TcpStream> = (0..5).map(|_| answers.send(b"an event\n")).collect();
-    let mut half = connect(answers.web);
-    half.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf").expect("it listens");
-    waiting.push(half);
-    let Answers { scene, mut weir, .. } = answers;
+/// Asserts that pending requests are answered with 503 when `end` ends the agent.
+fn assert_pending_requests_are_answered(name: &str, options: &[&str], end: impl Fn(Weir) -> Ending) {
+    let agent = Agent::start(name, options);
+    let mut waiting: Vec<TcpStream> = (0..5).map(|_| agent.send(b"an event\n")).collect();
+    let mut incomplete = connect(agent.web);
+    incomplete
+        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        .expect("it listens");
+    waiting.push(incomplete);
+    let Agent { scene, mut weir, .. } = agent;
     let log = scene.folder().join("weir-1.log");
     weir.await_event("the sink has failed on events", PATIENCE, |_| {
         fs::read_to_string(&log).ok()?.contains("its events stay in buffer").then_some(())
@@ -73,21 +76,21 @@ fn answered_at_an_end(name: &str, options: &[&str], end: impl Fn(Weir) -> Ending
     let ending = end(weir);
     assert_eq!(ending.status.code(), Some(3), "{}", ending.log);
     for stream in waiting {
-        let answer = all_of(stream);
+        let answer = read_to_end(stream);
         assert!(answer.starts_with("http/1.1 503") && answer.contains("retry-after: 1"), "{answer:?}");
     }
 }
 
 #[test]
-fn requests_under_way_are_answered_when_the_drain_limit_runs_out() {
-    let name = "requests_under_way_are_answered_when_the_drain_limit_runs_out";
-    answered_at_an_end(name, &["--drain", "1s"], Weir::terminate);
+fn pending_requests_are_answered_when_the_drain_limit_runs_out() {
+    let name = "pending_requests_are_answered_when_the_drain_limit_runs_out";
+    assert_pending_requests_are_answered(name, &["--drain", "1s"], Weir::terminate);
 }
 
 #[test]
-fn requests_under_way_are_answered_when_the_agent_stops_at_once() {
-    let name = "requests_under_way_are_answered_when_the_agent_stops_at_once";
-    answered_at_an_end(name, &["--drain", "60s"], |weir| {
+fn pending_requests_are_answered_when_the_agent_stops_immediately() {
+    let name = "pending_requests_are_answered_when_the_agent_stops_immediately";
+    assert_pending_requests_are_answered(name, &["--drain", "60s"], |weir| {
         weir.signal_to_drain();
         weir.terminate()
     });

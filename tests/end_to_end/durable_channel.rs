@@ -1,4 +1,4 @@
-//! A pipeline with a channel on disk, killed again and again.
+//! A pipeline with a channel on disk that is killed repeatedly.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use weir_tests::{Scene, Weir};
 
-/// More than are made before the last run is stopped.
+/// More events than the source generates before the last run is stopped.
 const EVENTS: u64 = 1_000_000_000;
 const KILLS: usize = 30;
 const PATIENCE: Duration = Duration::from_secs(120);
 const FLOW: &str = "tests/end_to_end/flows/generate_to_stdout.flow";
 
-/// The numbers whose whole lines are in a log.
+/// Returns the numbers of the complete lines of events in a log.
 fn numbers(log: &str) -> BTreeSet<u64> {
-    let whole = log
+    let complete = log
         .lines()
         .filter(|line| line.len() == 100 && line.ends_with(|last: char| last.is_ascii_lowercase()));
-    whole.filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+    complete.filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn nothing_is_missing_however_often_it_is_killed() {
         weir
     };
     for kill in 0..KILLS {
-        // Every third one before anything is delivered: within recovery, or just behind it.
+        // Every third run is killed before it delivers much: during recovery or just after it.
         let wanted = if kill % 3 == 0 { 1 } else { (kill as u64 % 7) * 200_000 };
         run_until_written(kill + 1, wanted).kill();
     }

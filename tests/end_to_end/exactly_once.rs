@@ -1,4 +1,4 @@
-//! Pipelines that promise exactly once, killed again and again.
+//! Pipelines that promise `exactly_once` and are killed repeatedly.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,7 +10,7 @@ const KILLS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(120);
 const FLOW: &str = "tests/end_to_end/flows/exactly_once_in_files.flow";
 
-/// The numbers of the events in a folder of each directory, in the order of the files' names.
+/// Returns the numbers of the events in a folder's files, in the order of the files' names.
 fn numbers(folder: &Path) -> Vec<u64> {
     let number = |line: Vec<u8>| {
         let line = String::from_utf8(line).expect("lines are text");
@@ -20,7 +20,7 @@ fn numbers(folder: &Path) -> Vec<u64> {
         };
         number
             .and_then(|number| number.parse().ok())
-            .unwrap_or_else(|| panic!("a line begins otherwise: {line}"))
+            .unwrap_or_else(|| panic!("a line without a number: {line}"))
     };
     lines_of(&visible_files(folder)).into_iter().map(number).collect()
 }
@@ -36,7 +36,7 @@ fn every_event_is_in_one_file_however_often_it_is_killed() {
         let files = || if output.exists() { visible_files(&output).len() } else { 0 };
         let before = files();
         let mut weir = Weir::run(&scene, FLOW, &settings);
-        // Every third one as soon as it has recovered; the others when they have completed some files.
+        // Every third run is killed as soon as it has recovered, the others after they have completed some files.
         let wanted = if kill % 3 == 0 { 0 } else { kill % 4 + 1 };
         let ledger = output.join("memory/.weir");
         weir.await_event("it has written enough to be killed", PATIENCE, |_| {
@@ -46,7 +46,7 @@ fn every_event_is_in_one_file_however_often_it_is_killed() {
     }
     Weir::run(&scene, FLOW, &settings).finish().assert_success();
     for channel in ["disk", "memory"] {
-        // Times grow with the numbers, so that the directories follow each other as they do.
+        // Times grow with the numbers, so that the order of the directories is the order of the numbers.
         let found = numbers(&output.join(channel));
         let expected: Vec<u64> = (1..=EVENTS).collect();
         let wrong = found.iter().zip(&expected).position(|(found, expected)| found != expected);

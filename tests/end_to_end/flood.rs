@@ -1,4 +1,4 @@
-//! Peers that flood one agent: the flows that they do not flood go on, and the agent stays small and answers.
+//! Peers that flood one flow of an agent: the other flows go on, and the agent uses little memory and answers `/health`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 use weir_tests::{Scene, Weir, lines_of, visible_files, wait_until};
 
 const FLOW: &str = "tests/end_to_end/flows/flood.flow";
-/// The usual limit of descriptors; none of the floods may need more.
+/// Starts the agent with the usual limit of descriptors, which must be enough for every flood.
 const DESCRIPTORS: &str = "ulimit -n 1024 && exec \"$@\"";
 const IDLE: usize = 1_020;
 const HALF: usize = 200;
-/// Peers that send a part of something and then nothing: more than there are descriptors for.
+/// The number of peers that send a part of a request or message and then nothing: more than the agent has descriptors for.
 const SILENT: usize = 840;
-/// They make room for others after a second. A busy machine gets more time, and still less than they have without
-/// anybody who waits: 30 seconds for a body, and for ever for a message.
-const SOON: Duration = Duration::from_secs(20);
+/// The time limit for serving a new peer. Silent peers are closed for new ones after one second; a busy machine gets more
+/// time. The limit is still below the time that silent peers have otherwise: 30 seconds for a body, no limit for a message.
+const SERVE_LIMIT: Duration = Duration::from_secs(20);
 const REFUSED: usize = 20_000;
 const MEMORY_MAX: u64 = 128 << 20;
-/// What a flood may make the log grow by.
+/// The maximum size of the log in bytes.
 const LOG_MAX: u64 = 128 << 10;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long `/health` may take; a busy machine gets several tries.
-const HEALTH: Duration = Duration::from_secs(1);
-const TRIES: usize = 5;
+/// The time limit of an answer of `/health`; one of several tries has to keep it.
+const HEALTH_LIMIT: Duration = Duration::from_secs(1);
+const HEALTH_TRIES: usize = 5;
 
 struct Flood {
     scene: Scene,
@@ -37,12 +37,12 @@ struct Flood {
     syslog_tcp: SocketAddr,
     syslog_udp: SocketAddr,
     metrics: SocketAddr,
-    /// How many lines were sent that the agent must have taken.
+    /// The number of lines that the agent has answered with 200.
     sent: usize,
 }
 
-/// An address of this machine with a port that is free.
-fn free() -> SocketAddr {
+/// Returns a loopback address with a free port.
+fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().expect("it has an address")
 }
@@ -53,27 +53,27 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The status of an answer; none if there is none.
+/// Reads the status of an answer; `None` if no answer comes.
 fn status(stream: &mut TcpStream) -> Option<u16> {
     let mut head = [0; 12];
     stream.read_exact(&mut head).ok()?;
     std::str::from_utf8(&head).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Whether nothing has come, not even the connection's end or its reset.
-fn waits(read: &io::Result<usize>) -> bool {
+/// Returns whether a read has timed out: the connection is neither closed nor reset.
+fn timed_out(read: &io::Result<usize>) -> bool {
     matches!(read, Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
 }
 
 impl Flood {
-    fn begin(name: &str) -> Flood {
-        // This process holds the other end of each connection.
+    fn start(name: &str) -> Flood {
+        // This process has the other end of each connection.
         let limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let most = rustix::process::Rlimit { current: limits.maximum, ..limits };
         rustix::process::setrlimit(rustix::process::Resource::Nofile, most).expect("the limit can be raised");
         let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
         fs::create_dir(scene.folder().join("in")).expect("the scene is empty");
-        let [web, tcp, syslog_tcp, syslog_udp, metrics] = [free(), free(), free(), free(), free()];
+        let [web, tcp, syslog_tcp, syslog_udp, metrics] = std::array::from_fn(|_| free_address());
         let settings = [
             ("web", web.to_string()),
             ("tcp", tcp.to_string()),
@@ -98,29 +98,29 @@ impl Flood {
         out.exists() && lines_of(&visible_files(&out)).iter().any(|found| found.ends_with(line.as_bytes()))
     }
 
-    /// The flows that nobody floods go on, `/health` answers, and the agent is small and says little.
-    fn goes_on(&mut self, flood: &str) {
+    /// Asserts that the other flows deliver, that `/health` answers, and that memory and log stay small.
+    fn assert_unaffected(&mut self, flood: &str) {
         let line = format!("a line during {flood}");
         let path = self.scene.folder().join("in/followed.log");
         let mut log = OpenOptions::new().create(true).append(true).open(path).expect("the folder is there");
         log.write_all(format!("{line}\n").as_bytes()).expect("the disk has room");
         let socket = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
         let message = format!("<13>1 2026-01-01T00:00:00Z here test - - - {line}");
-        let times: Vec<Duration> = (0..TRIES).map(|_| self.health(flood)).collect();
-        assert!(times.iter().any(|time| *time < HEALTH), "during {flood}: /health takes {times:?}");
+        let times: Vec<Duration> = (0..HEALTH_TRIES).map(|_| self.health(flood)).collect();
+        assert!(times.iter().any(|time| *time < HEALTH_LIMIT), "during {flood}: /health takes {times:?}");
         let arrived = |flood: &Flood, flow: &str| flood.has(flow, &line);
         wait_until(&format!("a followed line arrives during {flood}"), PATIENCE, || {
             arrived(self, "logs").then_some(())
         });
         wait_until(&format!("a datagram arrives during {flood}"), PATIENCE, || {
-            // A datagram may be lost.
+            // Sends again, since a datagram may be lost.
             socket.send_to(message.as_bytes(), self.syslog_udp).expect("this machine takes datagrams");
             arrived(self, "datagrams").then_some(())
         });
         let peak = self.weir.peak_bytes();
         assert!(peak < MEMORY_MAX, "during {flood}: {} MiB", peak >> 20);
-        let said = fs::metadata(self.scene.folder().join("weir-1.log")).expect("it has a log").len();
-        assert!(said < LOG_MAX, "during {flood}: a log of {said} bytes");
+        let log = fs::metadata(self.scene.folder().join("weir-1.log")).expect("it has a log").len();
+        assert!(log < LOG_MAX, "during {flood}: a log of {log} bytes");
     }
 
     fn health(&self, flood: &str) -> Duration {
@@ -133,7 +133,7 @@ impl Flood {
         begin.elapsed()
     }
 
-    /// Sends a request of one line, and again until it is answered with 200.
+    /// Sends a request of one line repeatedly until the answer is 200.
     fn post(&mut self, flood: &str) {
         let line = format!("a request during {flood}\n");
         wait_until(&format!("a request is answered during {flood}"), PATIENCE, || {
@@ -148,7 +148,7 @@ impl Flood {
     fn idle_connections(&mut self) {
         let flood = "idle connections";
         let crowd: Vec<TcpStream> = (0..IDLE).map_while(|_| connect(self.web).ok()).collect();
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         drop(crowd);
         self.post(flood);
     }
@@ -164,7 +164,7 @@ impl Flood {
         let mut crowd: Vec<TcpStream> = (0..HALF).filter_map(|_| half(self.web, body)).collect();
         crowd.extend((0..HALF).filter_map(|_| half(self.web, "POST / HTTP/1.1\r\nHost:")));
         crowd.extend((0..HALF).filter_map(|_| half(self.metrics, "")));
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         drop(crowd);
         self.post(flood);
     }
@@ -173,14 +173,14 @@ impl Flood {
         let flood = "half bodies";
         let crowd = self.crowd(self.web, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf");
         let line = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\nbeside half bodies\n";
-        wait_until("a request is answered beside half bodies", SOON, || {
+        wait_until("a request is answered beside half bodies", SERVE_LIMIT, || {
             let mut stream = connect(self.web).ok()?;
-            stream.set_read_timeout(Some(SOON)).ok()?;
+            stream.set_read_timeout(Some(SERVE_LIMIT)).ok()?;
             stream.write_all(line).ok()?;
             (status(&mut stream)? == 200).then_some(())
         });
         self.sent += 1;
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         drop(crowd);
         self.post(flood);
     }
@@ -188,19 +188,19 @@ impl Flood {
     fn half_messages(&mut self) {
         for (flow, address) in [("messages", self.syslog_tcp), ("lines", self.tcp)] {
             let crowd = self.crowd(address, b"<13>a part of a message");
-            wait_until(&format!("{flow} arrive beside half ones"), SOON, || {
+            wait_until(&format!("{flow} arrive beside half ones"), SERVE_LIMIT, || {
                 if let Ok(mut stream) = connect(address) {
-                    // It may be closed, since all places are taken by clients that were heard just now.
+                    // The agent may close the connection while all other connections are not quiet yet.
                     let _: io::Result<()> = stream.write_all(b"<13>beside half ones\n");
                 }
                 self.has(flow, "beside half ones").then_some(())
             });
-            self.goes_on("half messages");
+            self.assert_unaffected("half messages");
             drop(crowd);
         }
     }
 
-    /// Many peers that send this and then nothing.
+    /// Connects many peers that send `part` and then nothing.
     fn crowd(&self, address: SocketAddr, part: &[u8]) -> Vec<TcpStream> {
         let peer = |_| {
             let mut stream = connect(address).ok()?;
@@ -223,7 +223,7 @@ impl Flood {
             })
             .into_iter()
             .collect();
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         peers.into_iter().for_each(|peer| peer.join().expect("the peer comes to its end"));
         for flow in ["messages", "lines"] {
             wait_until("trickled lines arrive", PATIENCE, || {
@@ -237,7 +237,7 @@ impl Flood {
         let held: Vec<TcpStream> = (0..50).filter_map(|_| connect(self.tcp).ok()).collect();
         let all_came = AtomicBool::new(false);
         let refused: usize = thread::scope(|scope| {
-            // They keep their places, since they go on to send.
+            // These connections stay open, since their peers go on sending.
             scope.spawn(|| {
                 while !all_came.load(Ordering::Relaxed) {
                     for mut peer in &held {
@@ -253,7 +253,7 @@ impl Flood {
                         for _ in 0..REFUSED / 4 {
                             let Ok(mut stream) = connect(self.tcp) else { continue };
                             let end = stream.read(&mut [0; 1]);
-                            assert!(!waits(&end), "a connection that is too many is closed");
+                            assert!(!timed_out(&end), "a connection beyond the limit is closed");
                             refused += 1;
                         }
                         refused
@@ -266,7 +266,7 @@ impl Flood {
             refused.into_iter().map(|refused| refused.expect("the peer comes to its end")).sum()
         });
         assert!(refused > REFUSED / 2, "only {refused} connections were refused");
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         drop(held);
     }
 
@@ -275,10 +275,10 @@ impl Flood {
         let mut stream = connect(self.web).expect("it listens");
         let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n";
         stream.write_all(head.as_bytes()).expect("it listens");
-        // It may answer and close before it has read all.
+        // The agent may answer and close before it has read the complete request.
         let _: io::Result<()> = stream.write_all(&vec![b'x'; 8 << 20]);
         assert!(matches!(status(&mut stream), Some(413) | None), "a large event is refused");
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         self.post(flood);
     }
 
@@ -295,15 +295,15 @@ impl Flood {
                 self.sent += 4_096;
             }
         }
-        self.goes_on(flood);
+        self.assert_unaffected(flood);
         self.post(flood);
     }
 }
 
 #[test]
 fn a_flood_of_one_flow_leaves_the_others_alone() {
-    let mut flood = Flood::begin("a_flood_of_one_flow_leaves_the_others_alone");
-    flood.goes_on("peace");
+    let mut flood = Flood::start("a_flood_of_one_flow_leaves_the_others_alone");
+    flood.assert_unaffected("no flood");
     flood.idle_connections();
     flood.half_requests();
     flood.half_bodies();

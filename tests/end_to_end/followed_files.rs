@@ -1,4 +1,4 @@
-//! Logs that grow, rotate, are packed and deleted, while the agent is killed again and again.
+//! Logs that grow and are rotated, compressed and deleted, while the agent is killed repeatedly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -9,22 +9,24 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use fastrand::Rng;
-use weir_tests::{Account, Moment, Scene, Traces, Weir, lines_of, say, visible_files, wait_until};
+use weir_tests::{Account, CrashPoint, PipelineFiles, Scene, Weir};
+use weir_tests::{lines_of, print_line, visible_files, wait_until};
 
 const KILLS: usize = 30;
-/// Every third kill waits for one of these; where the others come is left to chance.
-const MOMENTS: [Moment; 4] = [Moment::Recovery, Moment::Unsynced, Moment::SegmentRoll, Moment::LedgerWritten];
+/// Every third kill waits for one of these crash points; the others come at random times.
+const CRASH_POINTS: [CrashPoint; 4] =
+    [CrashPoint::Recovery, CrashPoint::Unsynced, CrashPoint::SegmentRoll, CrashPoint::LedgerWritten];
 const LOGS: usize = 3;
-/// A moment that was not met so soon is waited for again later.
-const PATIENCE_FOR_A_MOMENT: Duration = Duration::from_secs(20);
-/// With so many kills every moment has been met, or the test can't meet it.
+/// The time limit of a run for reaching a crash point; a later run tries again.
+const CRASH_POINT_LIMIT: Duration = Duration::from_secs(20);
+/// The test fails if a crash point was not reached in this number of runs.
 const KILLS_MAX: usize = 3 * KILLS;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The logs of an application, and whoever rotates them.
+/// An application that writes and rotates logs.
 struct Application {
-    /// Whether rotated logs are packed before they are deleted.
-    packs: bool,
+    /// Whether rotated logs are compressed before they are deleted.
+    compresses: bool,
     folder: PathBuf,
     random: Rng,
     logs: Vec<Log>,
@@ -33,26 +35,27 @@ struct Application {
 
 #[derive(Default)]
 struct Log {
-    /// How many lines it has had.
+    /// The number of lines written so far.
     lines: usize,
     rotations: usize,
-    /// Rotated, and perhaps still written; then whole, perhaps packed; with the last line in it.
+    /// Rotated files that may still be written, each with the number of lines through its end.
     rotated: Vec<(PathBuf, usize)>,
-    done: Vec<(PathBuf, usize)>,
+    /// Complete rotated files, possibly compressed, each with the number of lines through its end.
+    complete: Vec<(PathBuf, usize)>,
 }
 
 impl Application {
-    fn new(folder: PathBuf, packs: bool) -> Application {
+    fn new(folder: PathBuf, compresses: bool) -> Application {
         fs::create_dir_all(&folder).expect("the folder of logs can be made");
         let logs = (0..LOGS).map(|_| Log::default()).collect();
-        Application { packs, folder, random: Rng::with_seed(7), logs, sent: Vec::new() }
+        Application { compresses, folder, random: Rng::with_seed(7), logs, sent: Vec::new() }
     }
 
     fn path(&self, log: usize) -> PathBuf {
         self.folder.join(format!("app-{log}.log"))
     }
 
-    /// Writes some lines, the last of them in two parts.
+    /// Writes some lines, the last line in two parts.
     fn append(&mut self, log: usize, file: &mut File) {
         let count = self.random.usize(1..400);
         let mut text = String::new();
@@ -70,7 +73,7 @@ impl Application {
         }
     }
 
-    /// What happens to the logs while the agent runs or does not.
+    /// Appends to each log, rotates some, and deletes delivered files.
     fn work(&mut self, arrived: &BTreeMap<usize, BTreeSet<usize>>) {
         for log in 0..LOGS {
             let path = self.path(log);
@@ -80,29 +83,29 @@ impl Application {
             if self.random.u8(0..10) < 4 {
                 self.rotate(log, &path, &mut file);
             }
-            self.delete_what_has_arrived(log, arrived.get(&log));
+            self.delete_delivered_files(log, arrived.get(&log));
         }
     }
 
-    /// Renames a log. Its writer goes on with it for a while; the one that was rotated before is packed.
+    /// Renames a log, to which the writer still appends, and compresses the log that was rotated before.
     fn rotate(&mut self, log: usize, path: &Path, file: &mut File) {
         self.logs[log].rotations += 1;
         let rotated = self.folder.join(format!("app-{log}.log.{}", self.logs[log].rotations));
         fs::rename(path, &rotated).expect("a log can be renamed");
         self.append(log, file);
         for (path, last) in std::mem::take(&mut self.logs[log].rotated) {
-            let path = if self.packs { gzip(path) } else { path };
-            self.logs[log].done.push((path, last));
+            let path = if self.compresses { gzip(path) } else { path };
+            self.logs[log].complete.push((path, last));
         }
         let last = self.logs[log].lines;
         self.logs[log].rotated.push((rotated, last));
     }
 
-    /// Deletes logs of which every line has arrived.
-    fn delete_what_has_arrived(&mut self, log: usize, arrived: Option<&BTreeSet<usize>>) {
+    /// Deletes the complete files of a log whose lines have all arrived.
+    fn delete_delivered_files(&mut self, log: usize, arrived: Option<&BTreeSet<usize>>) {
         let through =
             arrived.map_or(0, |numbers| (0..).take_while(|number| numbers.contains(number)).count());
-        self.logs[log].done.retain(|(path, last)| {
+        self.logs[log].complete.retain(|(path, last)| {
             let keep = *last > through;
             if !keep {
                 fs::remove_file(path).expect("a log can be deleted");
@@ -118,17 +121,17 @@ fn gzip(path: PathBuf) -> PathBuf {
     path.with_added_extension("gz")
 }
 
-/// The log and the number of a line.
+/// Returns the log and the number of a line.
 fn parts(line: &[u8]) -> (usize, usize) {
     let text = String::from_utf8_lossy(line);
     let mut words = text.split(' ').map(|word| word.parse::<usize>().ok());
     match (words.next().flatten(), words.next().flatten()) {
         (Some(log), Some(number)) => (log, number),
-        _ => panic!("nobody wrote this line: {text}"),
+        _ => panic!("the application did not write this line: {text}"),
     }
 }
 
-/// What is in the files so far. Files are never changed, so each is read once.
+/// The lines that have arrived so far. The sink never changes a finished file, so each file is read once.
 #[derive(Default)]
 struct Arrived {
     files: BTreeSet<PathBuf>,
@@ -137,7 +140,8 @@ struct Arrived {
 }
 
 impl Arrived {
-    fn look(&mut self, output: &Path) {
+    /// Reads the new files of the output.
+    fn update(&mut self, output: &Path) {
         if !output.exists() {
             return;
         }
@@ -149,7 +153,7 @@ impl Arrived {
             let mut last = BTreeMap::new();
             for (log, number) in lines.iter().map(|line| parts(line)) {
                 let before = last.insert(log, number);
-                assert!(before < Some(number), "{number} comes behind {before:?} in {}", file.display());
+                assert!(before < Some(number), "{number} comes after {before:?} in {}", file.display());
                 self.numbers.entry(log).or_default().insert(number);
             }
             self.lines.extend(lines);
@@ -161,8 +165,9 @@ impl Arrived {
     }
 }
 
-/// Logs are written, rotated, packed and deleted while agents follow them that are killed, one after the other.
-fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool) -> Account {
+/// Writes, rotates, compresses and deletes logs while agents follow them, each of which is killed; then lets a last agent
+/// deliver the rest.
+fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, compresses: bool) -> Account {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let mut settings = vec![
         ("from", scene.path("logs/*.log*")),
@@ -173,23 +178,23 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
     let output = scene.folder().join("output");
     let input = scene.folder().join("logs");
     let channel = channel.map(|folder| scene.folder().join(folder));
-    let mut application = Application::new(input.clone(), packs);
+    let mut application = Application::new(input.clone(), compresses);
     let mut arrived = Arrived::default();
-    let through_a_disk = |moment: &Moment| channel.is_some() || *moment != Moment::SegmentRoll;
-    let mut met: BTreeMap<Moment, usize> =
-        MOMENTS.into_iter().filter(through_a_disk).map(|moment| (moment, 0)).collect();
+    let can_occur = |point: &CrashPoint| channel.is_some() || *point != CrashPoint::SegmentRoll;
+    let mut reached: BTreeMap<CrashPoint, usize> =
+        CRASH_POINTS.into_iter().filter(can_occur).map(|point| (point, 0)).collect();
     for kill in 0..KILLS_MAX {
-        let (moment, times) = met.iter().min_by_key(|(_, times)| **times).expect("there are moments");
-        let (moment, never) = (*moment, *times == 0);
+        let (point, times) = reached.iter().min_by_key(|(_, times)| **times).expect("there are crash points");
+        let (point, never) = (*point, *times == 0);
         if kill >= KILLS && !never {
             break;
         }
-        let mut traces = Traces::before(input.clone(), output.clone(), channel.clone());
+        let mut files = PipelineFiles::before(input.clone(), output.clone(), channel.clone());
         let weir = Weir::run(&scene, flow, &settings);
         if kill % 3 == 2 {
             let work = || application.work(&arrived.numbers);
-            if weir.kill_at(moment, &mut traces, PATIENCE_FOR_A_MOMENT, work) {
-                *met.entry(moment).or_default() += 1;
+            if weir.kill_at(point, &mut files, CRASH_POINT_LIMIT, work) {
+                *reached.entry(point).or_default() += 1;
             }
         } else {
             for _ in 0..application.random.u8(1..12) {
@@ -199,46 +204,46 @@ fn follow_with_kills(name: &str, flow: &str, channel: Option<&str>, packs: bool)
             weir.kill();
         }
         application.work(&arrived.numbers);
-        arrived.look(&output);
+        arrived.update(&output);
     }
-    assert!(met.values().all(|times| *times > 0), "not every moment was met: {met:?}");
+    assert!(reached.values().all(|times| *times > 0), "not every crash point was reached: {reached:?}");
     let weir = Weir::run(&scene, flow, &settings);
     let sent = application.sent.len();
     wait_until("every line has arrived", PATIENCE, || {
-        arrived.look(&output);
+        arrived.update(&output);
         (arrived.distinct() >= sent).then_some(())
     });
     weir.terminate().assert_success();
-    arrived.look(&output);
+    arrived.update(&output);
     let account = Account::of(&application.sent, &arrived.lines);
-    say(name, format!("{} files, killed at {met:?}", arrived.files.len()));
+    print_line(name, format!("{} files, killed at {reached:?}", arrived.files.len()));
     account
 }
 
 #[test]
-fn every_line_of_rotating_logs_arrives_once_through_a_disk_however_often_the_agent_is_killed() {
-    let name = "every_line_of_rotating_logs_arrives_once_through_a_disk";
+fn every_line_of_rotating_logs_arrives_once_through_a_file_channel_despite_kills() {
+    let name = "every_line_of_rotating_logs_arrives_once_through_a_file_channel";
     let flow = "tests/end_to_end/flows/followed_files.flow";
     follow_with_kills(name, flow, Some("channel"), false).assert_exact(name);
 }
 
 #[test]
-fn every_line_of_rotating_logs_arrives_once_through_memory_however_often_the_agent_is_killed() {
-    let name = "every_line_of_rotating_logs_arrives_once_through_memory";
+fn every_line_of_rotating_logs_arrives_once_through_a_memory_channel_despite_kills() {
+    let name = "every_line_of_rotating_logs_arrives_once_through_a_memory_channel";
     let flow = "tests/end_to_end/flows/followed_files_in_memory.flow";
     follow_with_kills(name, flow, None, false).assert_exact(name);
 }
 
 #[test]
-fn every_line_of_logs_that_are_packed_arrives_once_through_a_disk_however_often_the_agent_is_killed() {
-    let name = "every_line_of_logs_that_are_packed_arrives_once_through_a_disk";
+fn every_line_of_compressed_logs_arrives_once_through_a_file_channel_despite_kills() {
+    let name = "every_line_of_compressed_logs_arrives_once_through_a_file_channel";
     let flow = "tests/end_to_end/flows/followed_and_packed_files.flow";
     follow_with_kills(name, flow, Some("channel"), true).assert_exact(name);
 }
 
 #[test]
-fn every_line_of_logs_that_are_packed_arrives_once_through_memory_however_often_the_agent_is_killed() {
-    let name = "every_line_of_logs_that_are_packed_arrives_once_through_memory";
+fn every_line_of_compressed_logs_arrives_once_through_a_memory_channel_despite_kills() {
+    let name = "every_line_of_compressed_logs_arrives_once_through_a_memory_channel";
     let flow = "tests/end_to_end/flows/followed_and_packed_files_in_memory.flow";
     follow_with_kills(name, flow, None, true).assert_exact(name);
 }

@@ -1,4 +1,4 @@
-//! Into Kafka, and read back by librdkafka.
+//! Writes generated events into Kafka, and reads them with librdkafka.
 
 use weir_tests::{Scene, Servers, Weir};
 
@@ -18,11 +18,11 @@ fn every_generated_event_is_in_the_topic_once() {
     let mut numbers: Vec<usize> = kafka.consume(&topic).iter().map(|body| number_of(body)).collect();
     assert_eq!(numbers.len(), EVENTS, "records in {topic}");
     numbers.sort_unstable();
-    let wrong = numbers.iter().zip(1..).find(|(number, place)| **number != *place);
-    assert_eq!(wrong, None, "the first number that is not in its place, and the place");
+    let wrong = numbers.iter().zip(1..).find(|(number, expected)| **number != *expected);
+    assert_eq!(wrong, None, "the first wrong number, and the expected number");
 }
 
-/// The sequence number with which the body of a numbered event begins.
+/// Returns the sequence number at the beginning of a numbered event's body.
 fn number_of(body: &[u8]) -> usize {
     let text = String::from_utf8_lossy(body);
     assert_eq!(body.len(), BYTES, "the size of: {text}");

@@ -1,11 +1,11 @@
-//! The rig itself: what it writes into Kafka it reads back.
+//! A test of the test harness.
 
 use weir_tests::{Account, Scene, Servers, access_log};
 
 #[test]
-fn the_rig_reads_back_what_it_wrote() {
+fn the_harness_reads_the_lines_that_it_wrote() {
     let session = Servers::shared();
-    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "the_rig_reads_back_what_it_wrote");
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "the_harness_reads_the_lines_that_it_wrote");
     let topic = format!("{}-{}", scene.name(), std::process::id());
     let kafka = session.kafka();
     kafka.create_topic(&topic, 4);

@@ -1,4 +1,4 @@
-//! Clients that connect and say nothing.
+//! Many clients that connect and send nothing.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use weir_tests::{Scene, Weir, lines_of, visible_files, wait_until};
 
 const CONNECTIONS: usize = 10_000;
-/// What an idle connection may cost in memory, the runtime's share of its socket included.
+/// The memory limit for an idle connection, including the runtime's data for its socket.
 const BYTES_EACH: u64 = 8 << 10;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn ten_thousand_idle_connections_cost_little_and_hold_nobody_up() {
+fn ten_thousand_idle_connections_use_little_memory_and_delay_nobody() {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "ten_thousand_idle_connections");
     let free = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = free.local_addr().expect("it has an address");

@@ -1,7 +1,7 @@
-//! Errors of system calls, injected by `strace` into the real binary: at random calls, of every kind that it makes.
+//! Injects errors into random system calls of the real binary, with `strace`.
 //!
-//! Whatever fails, the run comes to a clear end, and a run without errors behind it brings every line once. More than the
-//! few of a normal run, and the one that failed again:
+//! Whatever call fails, the run has to end normally or with an error message, and a following run without errors has to
+//! deliver every line exactly once. The following commands run more injections, and repeat one:
 //!
 //! ```sh
 //! WEIR_INJECTIONS=300 cargo test -p weir-tests --test end_to_end injected_errors -- --nocapture
@@ -14,20 +14,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
-use weir_tests::{Ending, Scene, Weir, lines_of, say, visible_files, wait_until};
+use weir_tests::{Ending, Scene, Weir, lines_of, print_line, visible_files, wait_until};
 
-/// How many runs with an error each normal run of the tests makes.
+/// The number of injections unless `WEIR_INJECTIONS` is set.
 const INJECTIONS: u64 = 10;
 const FILES: usize = 3;
 const LINES: usize = 1_200;
-/// A run that has not ended by then hangs: it is told to stop long before.
-const HANGS: Duration = Duration::from_secs(120);
+/// A run that takes longer hangs, since its options stop it long before.
+const HANG_LIMIT: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// System calls and the errors that the kernel may give them.
+/// System calls, and the errors that the kernel may return from them.
 ///
-/// Left out are calls of the allocator and of locks (`mmap`, `futex`), which can't fail in a way that a program could
-/// deal with, and errors that Rust's library takes for impossible (`close` of a directory with EIO).
+/// The list omits calls of the allocator and of locks (`mmap`, `futex`), whose errors no program can handle, and errors that
+/// Rust's library considers impossible (`close` of a directory with EIO).
 const FAILING: [(&[&str], &[&str]); 9] = [
     (&["open", "openat"], &["EIO", "EMFILE", "ENFILE", "ENOSPC", "EDQUOT", "EACCES", "EINTR", "ENOMEM"]),
     (&["read", "pread64", "readv", "preadv", "preadv2"], &["EIO", "EINTR"]),
@@ -74,11 +74,11 @@ const FAILING: [(&[&str], &[&str]); 9] = [
     (&["close", "epoll_wait", "epoll_pwait", "poll", "clock_nanosleep"], &["EINTR"]),
 ];
 
-/// What is injected in one run.
+/// The error that is injected in one run.
 struct Injection {
     call: String,
     error: &'static str,
-    /// At which calls of a thread, as `strace` counts them.
+    /// The calls of a thread that fail, in the syntax of `strace`.
     when: String,
 }
 
@@ -90,7 +90,7 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    /// Writes the input and the program, both chosen by chance.
+    /// Writes the input, and a program with random settings.
     fn new(name: &str, random: &mut Rng) -> Pipeline {
         let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
         let input = scene.folder().join("in");
@@ -104,8 +104,8 @@ impl Pipeline {
         }
         let mode =
             ["follow {}", "complete {}", "complete { after: rename {} }", "complete { after: delete }"];
-        let mode = random.choice(mode).expect("there are some");
-        let compress = random.choice(["none", "gzip", "zstd"]).expect("there are some");
+        let mode = random.choice(mode).expect("the list is not empty");
+        let compress = random.choice(["none", "gzip", "zstd"]).expect("the list is not empty");
         let (positions, channel) = match random.bool() {
             true => ("", format!("file {{ path: \"{}\", byte_capacity: 16MiB }}", scene.path("channel"))),
             false => {
@@ -125,16 +125,16 @@ impl Pipeline {
         Pipeline { scene, program, lines }
     }
 
-    /// Starts a run that is told to end when it has nothing to do, or fails for too long.
+    /// Starts a run that ends when it is idle, or after a time limit.
     fn start(&self, starter: &[&str]) -> Weir {
         let options = ["--until-idle=1s", "--for", "20s", "--drain", "5s"];
         Weir::run_by(&self.scene, starter, &self.scene.path("moved.flow"), &[], &options)
     }
 
-    /// How often each call is made by the thread that makes it most often, in a run without errors.
+    /// Counts the system calls of a run without errors: for each call, the maximum over all threads.
     fn calls(&self) -> BTreeMap<String, usize> {
         let trace = self.scene.path("calls");
-        // How far it gets on a busy machine does not matter.
+        // The run may end at its time limit on a busy machine, so its exit status is ignored.
         self.start(&["strace", "-D", "-f", "-q", "-o", &trace]).finish();
         let mut threads: BTreeMap<(String, String), usize> = BTreeMap::new();
         for line in traced(Path::new(&trace)).lines() {
@@ -151,28 +151,31 @@ impl Pipeline {
         calls
     }
 
-    /// Runs with an error; none if no call was hit, or only one that stands for nothing outside of the process.
+    /// Runs with an injected error. Returns `None` if no call failed, or only a call within the process.
     fn run_with(&self, injection: &Injection) -> Option<Result<Ending, String>> {
         let Injection { call, error, when } = injection;
         let trace = self.scene.path("trace");
         let (shown, injected) = (format!("trace={call}"), format!("inject={call}:error={error}:when={when}"));
         let run = self.start(&["strace", "-D", "-f", "-y", "-o", &trace, "-e", &shown, "-e", &injected]);
-        let ended = run.finish_within(HANGS).ok_or_else(|| "it hangs".to_owned());
+        let ended = run.finish_within(HANG_LIMIT).ok_or_else(|| "it hangs".to_owned());
         let text = traced(Path::new(&trace));
         let hits: Vec<&str> = text.lines().filter(|line| line.contains("(INJECTED)")).collect();
-        // The agent wakes its own threads by an eventfd, which the kernel never fails.
+        // The agent wakes its own threads with an eventfd, whose calls never fail in reality.
         let own = hits.iter().any(|line| line.contains("anon_inode:[event"));
         (!hits.is_empty() && !own).then_some(ended)
     }
 
-    /// What is wrong after a run with an error and one without.
+    /// Checks the end of a run with an error, then runs without errors and checks the output.
+    ///
+    /// # Errors
+    /// A message that says what is wrong.
     fn judge(&self, ending: &Ending) -> Result<(), String> {
-        let said = ending.log.contains("ERROR") || ending.log.contains("error");
+        let has_message = ending.log.contains("ERROR") || ending.log.contains("error");
         match ending.status.code() {
             _ if ending.log.contains("panicked") => return Err("it panicked".to_owned()),
             Some(0 | 3) => {}
-            // The loader of programs and the reader of the flow can fail as well, before there is an agent.
-            Some(1 | 127) if said => {}
+            // The dynamic loader and the reading of the program can fail too, before there is an agent.
+            Some(1 | 127) if has_message => {}
             Some(2) if ending.log.contains("can't read") => {}
             code => return Err(format!("it ended with {code:?} ({})", ending.status)),
         }
@@ -186,14 +189,14 @@ impl Pipeline {
         match (self.missing(&found).len(), twice, found.len() == self.lines.len()) {
             (0, 0, true) => Ok(()),
             (missing, ..) => {
-                Err(format!("{missing} lines are lost, {twice} are there twice, of {}", self.lines.len()))
+                Err(format!("of {} lines {missing} are lost, {twice} are repeated", self.lines.len()))
             }
         }
     }
 }
 
 impl Pipeline {
-    /// The lines that have arrived, sorted.
+    /// Returns the lines that have arrived, sorted.
     fn found(&self) -> Vec<String> {
         let out = self.scene.folder().join("out");
         if !out.exists() {
@@ -210,18 +213,18 @@ impl Pipeline {
     }
 }
 
-/// The text of a trace that has been written to its end.
+/// Waits until a trace is complete, and returns its text.
 fn traced(trace: &Path) -> String {
     wait_until("strace writes its trace", PATIENCE, || {
         let text = String::from_utf8_lossy(&fs::read(trace).ok()?).into_owned();
         let last = text.lines().next_back()?;
-        // The last line is that of the thread that began, which may be the only one.
+        // The last line is about the main thread, which may be the only one.
         let ended = last.contains("+++ exited") || last.contains("+++ killed");
         ended.then_some(text)
     })
 }
 
-/// An error for one of the calls that are made.
+/// Chooses a random error for a random one of the calls.
 fn injection(calls: &BTreeMap<String, usize>, random: &mut Rng) -> Injection {
     let made: Vec<(&String, &usize, &[&'static str])> = calls
         .iter()
@@ -236,14 +239,14 @@ fn injection(calls: &BTreeMap<String, usize>, random: &mut Rng) -> Injection {
     let when = match random.u8(0..8) {
         0..4 => first.to_string(),
         4..7 => format!("{first}..{}", first + random.usize(1..5)),
-        // Whoever is interrupted calls again, so that it can't go on for ever.
+        // An interrupted call is repeated, so that an endless EINTR would hang.
         _ if *error == "EINTR" => first.to_string(),
         _ => format!("{first}+"),
     };
     Injection { call: (*call).clone(), error, when }
 }
 
-/// The exit status, and where it is not 0 the last error that was said.
+/// Returns the exit status and, if it is not 0, the last error in the log.
 fn how_it_ended(ending: &Ending) -> String {
     let status = ending.status.to_string();
     let last = ending.log.lines().rev().find(|line| line.contains("ERROR") || line.contains("error"));
@@ -265,30 +268,30 @@ fn no_failing_call_loses_or_repeats_a_line() {
     for seed in first..first + runs {
         let mut random = Rng::with_seed(seed);
         let folder = format!("{name}/{seed}");
-        let whole = Pipeline::new(&folder, &mut random.clone());
-        let calls = whole.calls();
-        // Not every call that is drawn comes to pass: another one is drawn until one has.
+        let undisturbed = Pipeline::new(&folder, &mut random.clone());
+        let calls = undisturbed.calls();
+        // A chosen call may not occur: choose again until one has failed.
         let failed = loop {
             let pipeline = Pipeline::new(&folder, &mut random.clone());
             let injection = injection(&calls, &mut random);
             let Some(ended) = pipeline.run_with(&injection) else { continue };
             let Injection { call, error, when } = injection;
-            let what = format!("seed {seed}: {error} at {call} {when}");
+            let title = format!("seed {seed}: {error} at {call} {when}");
             let exit = ended.as_ref().map(how_it_ended).unwrap_or_default();
             match ended.and_then(|ending| pipeline.judge(&ending)) {
                 Ok(()) => {
-                    say(name, format!("{what}: {exit}"));
+                    print_line(name, format!("{title}: {exit}"));
                     break None;
                 }
                 Err(wrong) => {
-                    say(name, format!("{what}: {exit}, but {wrong}"));
-                    break Some(format!("{what}: {wrong}\n{}", pipeline.program));
+                    print_line(name, format!("{title}: {exit}, but {wrong}"));
+                    break Some(format!("{title}: {wrong}\n{}", pipeline.program));
                 }
             }
         };
         match failed {
             Some(failed) => failures.push(failed),
-            None => fs::remove_dir_all(whole.scene.folder()).expect("it is there"),
+            None => fs::remove_dir_all(undisturbed.scene.folder()).expect("it is there"),
         }
     }
     assert!(failures.is_empty(), "{} of {runs} runs:\n{}", failures.len(), failures.join("\n"));

@@ -1,4 +1,4 @@
-//! From Kafka into HDFS, undisturbed and through crashes of Weir itself.
+//! From Kafka into HDFS, without faults and with kills of Weir.
 
 use weir_tests::{Scene, Servers};
 
@@ -25,7 +25,7 @@ fn nothing_is_lost_when_weir_is_killed() {
     for committed in [1, LINES / 5, LINES / 2] {
         let mut weir = transfer.run(SMALL_FILES);
         transfer.await_committed(&mut weir, committed);
-        // so that there is always work in hand when it dies
+        // so that the run has work when it is killed
         transfer.send(LINES / 4);
         weir.kill();
     }
@@ -43,7 +43,7 @@ fn nothing_is_lost_when_weir_is_terminated() {
     transfer.await_committed(&mut weir, 1);
     transfer.send(LINES / 4);
     weir.terminate().assert_success();
-    // the first run may have drained all there was
+    // the first run may have drained all earlier lines
     transfer.send(LINES / 4);
     let weir = transfer.run(SMALL_FILES);
     transfer.finish(weir).assert_nothing_lost(scene.name());

@@ -1,4 +1,4 @@
-//! Limits that the system sets to the process.
+//! Resource limits of the process.
 
 use std::fs;
 
@@ -6,21 +6,20 @@ use weir_tests::{Account, Scene, Weir, lines_of, visible_files};
 
 const LINES: usize = 200_000;
 
-/// `ulimit -f`: the signal that comes with it (SIGXFSZ) does not kill the agent. It names the file that would be too
-/// large, and goes on without loss once it may.
+/// With a file size limit (`ulimit -f`), the signal SIGXFSZ does not kill the agent. The agent ends with a message that
+/// names the file, and a run without the limit delivers all events.
 #[test]
-fn a_file_that_may_not_grow_ends_the_agent_with_a_message_and_nothing_is_lost() {
-    // The first limit is too small for the channel itself, the second for a segment or for the sink's file, whichever
-    // is the first to grow.
+fn an_agent_ends_with_a_message_at_the_file_size_limit_and_loses_nothing() {
+    // The first limit is too small for a new channel, the second for a segment or for the sink's file.
     stop_at_a_limit("channel", 512 << 10, "tests/end_to_end/flows/limited_files.flow", "making the channel");
     stop_at_a_limit("run", 4 << 20, "tests/end_to_end/flows/limited_files.flow", "");
-    // Behind memory it is the sink's file.
+    // With a memory channel, the sink's file reaches the limit.
     stop_at_a_limit("memory", 4 << 20, "tests/end_to_end/flows/limited_files_in_memory.flow", "writing ");
 }
 
-/// `ulimit -n`: with too few descriptors it says how many it needs, and with as many it works.
+/// With too few descriptors (`ulimit -n`), a start is refused with the required number, which is enough.
 #[test]
-fn too_few_descriptors_are_refused_with_the_number_that_is_needed() {
+fn too_few_descriptors_are_refused_with_the_required_number() {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "too_few_descriptors");
     let lines: Vec<String> = (0..LINES).map(|number| format!("line {number}")).collect();
     fs::write(scene.folder().join("lines.txt"), lines.join("\n") + "\n").expect("the scene can be written");
@@ -34,8 +33,9 @@ fn too_few_descriptors_are_refused_with_the_number_that_is_needed() {
     for option in ["--check-only", "--until-idle"] {
         let refused = run("20", option);
         assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
-        let (said, rest) = refused.log.split_once(" file descriptors at least").expect("it says so");
-        needed = said.rsplit(' ').next().expect("there is a number").to_owned();
+        let (message, rest) =
+            refused.log.split_once(" file descriptors at least").expect("the message has the number");
+        needed = message.rsplit(' ').next().expect("there is a number").to_owned();
         assert!(rest.starts_with(", and the process may have 20 open"), "{}", refused.log);
     }
     run(&needed, "--check-only").assert_success();
@@ -44,7 +44,7 @@ fn too_few_descriptors_are_refused_with_the_number_that_is_needed() {
     Account::of(&lines, &arrived).assert_exact(scene.name());
 }
 
-fn stop_at_a_limit(name: &str, bytes: u64, flow: &str, said: &str) {
+fn stop_at_a_limit(name: &str, bytes: u64, flow: &str, message: &str) {
     let name = format!("a_file_that_may_not_grow_{name}");
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &name);
     let lines: Vec<String> =
@@ -58,7 +58,7 @@ fn stop_at_a_limit(name: &str, bytes: u64, flow: &str, said: &str) {
     let stopped = Weir::run_by(&scene, &["prlimit", &limit], flow, &settings, &["--until-idle"]).finish();
     assert_eq!(stopped.status.code(), Some(1), "{}", stopped.log);
     let mut errors = stopped.log.lines().filter(|line| line.contains("File too large (os error 27)"));
-    assert!(errors.any(|line| line.contains(said)), "{}", stopped.log);
+    assert!(errors.any(|line| line.contains(message)), "{}", stopped.log);
     let finished = Weir::run_by(&scene, &[], flow, &settings, &["--until-idle"]).finish();
     finished.assert_success();
     let arrived = lines_of(&visible_files(&scene.folder().join("output")));

@@ -1,4 +1,4 @@
-//! From local files into local files, without any server.
+//! From local files into local files, without servers.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weir_tests::{Account, Scene, Weir, access_log, lines_of, visible_files};
 
-/// How many files there are for each of two runs.
+/// The number of input files for each of two runs.
 const FILES: usize = 10;
 const LINES_PER_FILE: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -19,7 +19,7 @@ fn every_line_is_in_the_compressed_files() {
     let settings = [("from", scene.path("input/*.log")), ("to", scene.path("output"))];
     let flow = "tests/end_to_end/flows/files_to_files.flow";
 
-    // ended in the middle, it delivers what it has taken, and leaves the rest to the next run
+    // a run that is stopped delivers its received events and leaves the rest to the next run
     let mut weir = Weir::run(&scene, flow, &settings);
     weir.await_event("the first file is done", PATIENCE, |_| (done(&input) > 0).then_some(()));
     weir.terminate().assert_success();
@@ -37,7 +37,7 @@ fn every_line_is_in_the_compressed_files() {
     }
 }
 
-/// Writes that many input files, numbered from `first`, and returns their lines.
+/// Writes `FILES` input files, numbered from `first`, and returns their lines.
 fn write_logs(folder: &Path, first: usize) -> Vec<String> {
     fs::create_dir_all(folder).unwrap_or_else(|error| panic!("can't make {}: {error}", folder.display()));
     let lines = access_log(first * LINES_PER_FILE, FILES * LINES_PER_FILE);
@@ -49,7 +49,7 @@ fn write_logs(folder: &Path, first: usize) -> Vec<String> {
     lines
 }
 
-/// How many input files Weir has set aside as delivered.
+/// Counts the input files that Weir has renamed as delivered.
 fn done(folder: &Path) -> usize {
     let is_done = |file: &&std::path::PathBuf| file.extension().is_some_and(|extension| extension == "done");
     visible_files(folder).iter().filter(is_done).count()

@@ -1,6 +1,6 @@
-//! End-to-end tests: the real binary, a real Kafka, a real HDFS.
+//! End-to-end tests with the real binary, a real Kafka and a real HDFS.
 //!
-//! `tests/run` runs them with everything that they need. Each leaves its logs and files in `target/tmp/NAME`.
+//! `tests/run` starts the servers and runs the tests. Each test leaves its logs and files in `target/tmp/NAME`.
 
 mod answers;
 mod durable_channel;
@@ -9,14 +9,14 @@ mod flood;
 mod followed_files;
 mod foreign_readers;
 mod generate_to_kafka;
+mod harness;
 mod idle_connections;
 mod injected_errors;
 mod kafka_to_hdfs;
 mod limits;
 mod local_files;
 mod outages;
-mod put_back;
 mod quickstart;
-mod rig;
+mod restored_backups;
 mod stopping;
 mod transfer;

@@ -1,14 +1,14 @@
-//! The example with which the README begins.
+//! The README's first example.
 
 use std::slice;
 
 use weir_tests::{Scene, Weir, lines_of, visible_files};
 
-/// How many events the example makes when it is not told otherwise.
+/// The default number of events of the example.
 const EVENTS: usize = 2_000_000;
 
 #[test]
-fn the_quickstart_ends_by_itself_and_says_what_it_did() {
+fn the_quickstart_ends_by_itself_and_prints_its_table() {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "the_quickstart_ends_by_itself");
     let ending = Weir::run(&scene, "examples/quickstart.flow", &[]).finish();
     ending.assert_success();
@@ -18,14 +18,14 @@ fn the_quickstart_ends_by_itself_and_says_what_it_did() {
     let mut count = 0;
     for file in files {
         let lines = lines_of(slice::from_ref(&file));
-        let strange = lines.iter().find(|line| !line.ends_with(b"\""));
-        assert!(strange.is_none(), "no access log in {}: {strange:?}", file.display());
+        let wrong = lines.iter().find(|line| !line.ends_with(b"\""));
+        assert!(wrong.is_none(), "no access log in {}: {wrong:?}", file.display());
         count += lines.len();
     }
     assert_eq!(count, EVENTS, "lines in the quickstart's files");
 
-    // the closing table says so, too, however it groups digits
+    // the closing table has the number too; separators of digits are ignored
     let digits: String =
         ending.log.chars().filter(|c| !c.is_whitespace() && !matches!(c, '_' | ',')).collect();
-    assert!(digits.contains(&EVENTS.to_string()), "the closing table does not say {EVENTS}:\n{}", ending.log);
+    assert!(digits.contains(&EVENTS.to_string()), "the closing table lacks {EVENTS}:\n{}", ending.log);
 }

@@ -1,4 +1,4 @@
-//! Backups that are put back: the channel and the sink's ledger as they were before more was delivered.
+//! Restored backups: the channel and the sink's ledger from before later deliveries.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ const LINES: usize = 2_000;
 
 fn copy(from: &Path, to: &Path) {
     if to.exists() {
-        fs::remove_dir_all(to).expect("what is replaced can be removed");
+        fs::remove_dir_all(to).expect("the old directory can be removed");
     }
     fs::create_dir_all(to).expect("a directory can be made");
     for entry in fs::read_dir(from).expect("a directory can be listed") {
@@ -22,15 +22,15 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Channel and ledger agree, so that only the files in the sink's directory are left to show it. `command` is the way on
-/// that the message names.
-fn is_refused(name: &str, flow: &str, command: &str) {
+/// Restores channel and ledger from one backup, and asserts that the start is refused with a message that names `command`.
+/// Since channel and ledger agree, only the files in the sink's directory show that they are too old.
+fn assert_refused(name: &str, flow: &str, command: &str) {
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &format!("a_backup_is_refused_{name}"));
     let mut settings = vec![("from", scene.path("input/*.txt")), ("to", scene.path("output"))];
-    let mut kept = vec!["output/.weir"];
+    let mut state = vec!["output/.weir"];
     if !flow.contains("memory") {
         settings.push(("channel", scene.path("channel")));
-        kept.push("channel");
+        state.push("channel");
     }
     let run = || -> Ending { Weir::run_by(&scene, &[], flow, &settings, &["--until-idle"]).finish() };
     let write = |file: usize| {
@@ -41,10 +41,10 @@ fn is_refused(name: &str, flow: &str, command: &str) {
         lines
     };
     let save = |to: &str| {
-        kept.iter().for_each(|path| copy(&scene.folder().join(path), &scene.folder().join(to).join(path)));
+        state.iter().for_each(|path| copy(&scene.folder().join(path), &scene.folder().join(to).join(path)));
     };
-    let put_back = |from: &str| {
-        kept.iter().for_each(|path| copy(&scene.folder().join(from).join(path), &scene.folder().join(path)));
+    let restore = |from: &str| {
+        state.iter().for_each(|path| copy(&scene.folder().join(from).join(path), &scene.folder().join(path)));
     };
     let mut sent = write(1);
     run().assert_success();
@@ -52,7 +52,7 @@ fn is_refused(name: &str, flow: &str, command: &str) {
     sent.extend(write(2));
     run().assert_success();
     save("newer");
-    put_back("older");
+    restore("older");
     for _ in 0..2 {
         let refused = run();
         assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
@@ -61,7 +61,7 @@ fn is_refused(name: &str, flow: &str, command: &str) {
         let arrived = lines_of(&visible_files(&scene.folder().join("output")));
         Account::of(&sent, &arrived).assert_exact(scene.name());
     }
-    put_back("newer");
+    restore("newer");
     sent.extend(write(3));
     run().assert_success();
     let arrived = lines_of(&visible_files(&scene.folder().join("output")));
@@ -69,9 +69,9 @@ fn is_refused(name: &str, flow: &str, command: &str) {
 }
 
 #[test]
-fn a_backup_of_channel_and_ledger_is_refused_until_the_newer_ones_are_back() {
+fn a_backup_of_channel_and_ledger_is_refused_until_the_newer_state_is_restored() {
     let (durable, volatile) = ("limited_files.flow", "limited_files_in_memory.flow");
     let flow = |name| format!("tests/end_to_end/flows/{name}");
-    is_refused("durable", &flow(durable), "`weir channel repair --accept-loss ");
-    is_refused("volatile", &flow(volatile), "`weir ledger repair --accept-repeats ");
+    assert_refused("durable", &flow(durable), "`weir channel repair --accept-loss ");
+    assert_refused("volatile", &flow(volatile), "`weir ledger repair --accept-repeats ");
 }

@@ -1,4 +1,4 @@
-//! A pipeline with a channel on disk that is stopped under load, and one whose disk is full.
+//! Pipelines with a channel on disk: stops under load, and a full disk.
 
 use std::fs;
 use std::path::Path;
@@ -8,20 +8,20 @@ use weir_tests::{Scene, Weir, lines_of, visible_files};
 
 const FLOW: &str = "tests/end_to_end/flows/generate_to_files.flow";
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What `weir run` gives itself to drain.
+/// The default drain limit of `weir run`.
 const DRAIN: Duration = Duration::from_secs(30);
-/// More than any of these tests waits for.
+/// More events than any of these tests waits for.
 const ENDLESS: u64 = 1 << 40;
 
 fn settings(scene: &Scene, events: u64) -> [(&'static str, String); 3] {
     [("channel", scene.path("disk/channel")), ("events", events.to_string()), ("to", scene.path("out"))]
 }
 
-/// The numbers of the lines below a folder, in order.
+/// Returns the numbers of the lines below a folder, sorted.
 fn numbers(folder: &Path) -> Vec<u64> {
     let lines = lines_of(&visible_files(folder));
     let number = |line: &Vec<u8>| {
-        assert_eq!(line.len(), 100, "each line is whole");
+        assert_eq!(line.len(), 100, "each line is complete");
         String::from_utf8_lossy(line).split(' ').next().and_then(|number| number.parse().ok())
     };
     let mut numbers: Vec<u64> = lines.iter().map(|line| number(line).expect("each has its number")).collect();
@@ -30,12 +30,12 @@ fn numbers(folder: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn a_stop_under_load_drains_in_time_and_loses_and_doubles_nothing() {
-    let name = "a_stop_under_load_drains_in_time_and_loses_and_doubles_nothing";
+fn a_stop_under_load_drains_in_time_and_loses_and_repeats_nothing() {
+    let name = "a_stop_under_load_drains_in_time_and_loses_and_repeats_nothing";
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let out = scene.folder().join("out");
     let files = || if out.exists() { visible_files(&out).len() } else { 0 };
-    // The second run goes on where the first one was stopped.
+    // The second run goes on where the first run stopped.
     for _ in 0..2 {
         let before = files();
         let mut weir = Weir::run(&scene, FLOW, &settings(&scene, ENDLESS));
@@ -52,8 +52,8 @@ fn a_stop_under_load_drains_in_time_and_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn a_second_signal_stops_at_once_and_what_was_put_comes_at_the_next_start() {
-    let name = "a_second_signal_stops_at_once_and_what_was_put_comes_at_the_next_start";
+fn a_second_signal_stops_immediately_and_events_are_delivered_after_the_next_start() {
+    let name = "a_second_signal_stops_immediately_and_events_are_delivered_after_the_next_start";
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let out = scene.folder().join("out");
     fs::write(&out, "in the way").expect("the folder is there");
@@ -77,10 +77,10 @@ fn a_second_signal_stops_at_once_and_what_was_put_comes_at_the_next_start() {
     assert!(numbers(&out) == (1..=10_000).collect::<Vec<u64>>(), "all are there");
 }
 
-/// A disk of 24 MiB under a channel of 64: the channel's own bound is never reached.
+/// The disk has 24 MiB and the channel's limit is 64 MiB, so that the disk is full before the channel.
 #[test]
-fn a_full_disk_stalls_the_source_and_it_goes_on_by_itself() {
-    let name = "a_full_disk_stalls_the_source_and_it_goes_on_by_itself";
+fn a_full_disk_stalls_the_source_until_there_is_room_again() {
+    let name = "a_full_disk_stalls_the_source_until_there_is_room_again";
     let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), name);
     let out = scene.folder().join("out");
     fs::write(&out, "in the way").expect("the folder is there");
@@ -90,7 +90,7 @@ fn a_full_disk_stalls_the_source_and_it_goes_on_by_itself() {
     let mark = weir.mark();
     let full = "puts wait until there is room; the events in the channel are safe";
     weir.await_line("the disk is full (needs the right to mount)", mark, |line| line.contains(full));
-    // The sink can write again, and makes room by reading.
+    // The sink can write again; the events that it delivers free disk space.
     fs::remove_file(&out).expect("it is there");
     weir.await_line("it goes on", mark, |line| line.contains("there is room again, puts go on"));
     let ending = weir.finish();

@@ -1,19 +1,19 @@
-//! A transfer from a Kafka topic into HDFS: what the tests of it share.
+//! A transfer from a Kafka topic into HDFS, for several tests.
 
 use std::time::Duration;
 
 use weir_tests::{Account, Kafka, Progress, Scene, Session, StoredFile, Weir, access_log};
 
-/// The flow that closes small files, so that there is progress to be seen.
+/// The flow that writes small files, so that a test sees progress soon.
 pub(crate) const SMALL_FILES: &str = "tests/end_to_end/flows/kafka_to_hdfs.flow";
 
-/// How long all of a transfer may take before the test says that it hangs.
+/// The time limit of a complete transfer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How many partitions the topic has.
+/// The number of partitions of the topic.
 const PARTITIONS: i32 = 4;
 
-/// Lines on their way from a topic into HDFS; topic, group and path are named after the scene.
+/// A transfer of lines from a topic into HDFS; topic, group and path are named after the scene.
 pub(crate) struct Transfer<'a> {
     scene: &'a Scene,
     session: &'a Session,
@@ -24,10 +24,10 @@ pub(crate) struct Transfer<'a> {
 }
 
 impl<'a> Transfer<'a> {
-    /// Makes the topic; nothing is in it yet.
+    /// Creates the topic, which is empty.
     pub(crate) fn new(scene: &'a Scene, session: &'a Session) -> Transfer<'a> {
         let kafka = session.kafka();
-        // a server may have outlived an earlier run of the same test
+        // the process id makes the name unique if the server is still running from an earlier run of the test
         let path = format!("/{}-{}", scene.name(), std::process::id());
         let topic = &path[1..];
         kafka.create_topic(topic, PARTITIONS);
@@ -35,14 +35,14 @@ impl<'a> Transfer<'a> {
         Transfer { scene, session, kafka, progress, path, sent: Vec::new() }
     }
 
-    /// Writes that many more lines into the topic.
+    /// Writes `count` further lines into the topic.
     pub(crate) fn send(&mut self, count: usize) {
         let lines = access_log(self.sent.len(), count);
         self.kafka.produce(self.topic(), &lines);
         self.sent.extend(lines);
     }
 
-    /// Starts Weir with a flow that has the parameters of `examples/kafka_to_hdfs.flow`.
+    /// Starts Weir with a flow that has the params of `examples/kafka_to_hdfs.flow`.
     pub(crate) fn run(&self, flow: &str) -> Weir {
         let settings = [
             ("brokers", self.kafka.brokers()),
@@ -54,25 +54,25 @@ impl<'a> Transfer<'a> {
         Weir::run(self.scene, flow, &settings)
     }
 
-    /// Waits until the source has committed at least that many records.
+    /// Waits until the source has committed at least `count` records.
     pub(crate) fn await_committed(&self, weir: &mut Weir, count: usize) {
-        let what = format!("{count} of {} records are committed", self.sent.len());
-        weir.await_event(&what, PATIENCE, |_| (self.progress.committed() >= count).then_some(()));
+        let event = format!("{count} of {} records are committed", self.sent.len());
+        weir.await_event(&event, PATIENCE, |_| (self.progress.committed() >= count).then_some(()));
     }
 
-    /// Waits until everything has been committed, ends Weir, and reads back what is in HDFS.
+    /// Waits until all records are committed, ends Weir, and compares the lines in HDFS with the sent lines.
     ///
     /// # Panics
     ///
-    /// When a file was left unfinished: no run was killed, so each has closed its own.
+    /// When a file is unfinished: no run was killed, so each run has closed its files.
     pub(crate) fn finish(&self, weir: Weir) -> Account {
         let (account, unfinished) = self.read_back(weir);
         assert!(unfinished.is_empty(), "{} left files unfinished: {unfinished:?}", self.scene.name());
         account
     }
 
-    /// The same after runs that were killed: the files in which they died may be there, as long as the name node
-    /// protects them for their writers.
+    /// Like `finish`, after runs that were killed: their unfinished files may still exist while the name node holds the
+    /// writers' leases.
     pub(crate) fn finish_after_kills(&self, weir: Weir) -> Account {
         self.read_back(weir).0
     }

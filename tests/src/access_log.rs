@@ -1,4 +1,4 @@
-//! Lines as a web server writes them.
+//! Lines of a web server's access log.
 
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
@@ -27,9 +27,9 @@ const AGENTS: [&str; 4] = [
 ];
 const STATUSES: [u16; 8] = [200, 200, 200, 200, 304, 404, 301, 500];
 
-/// Access-log lines in the combined format, without line ends, numbered from `first`.
+/// Returns `count` access-log lines in the combined format, without line ends, numbered from `first`.
 ///
-/// Each is unique: it carries its number as the request's `rid`. The same numbers give the same lines.
+/// Each line is unique, since the request's `rid` is the number. The same numbers give the same lines.
 pub fn access_log(first: usize, count: usize) -> Vec<String> {
     (first..first + count).map(line).collect()
 }

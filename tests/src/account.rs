@@ -1,30 +1,30 @@
-//! What arrived, held against what was sent.
+//! Compares the lines that arrived with the lines that were sent.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::say;
+use crate::print_line;
 
-/// How many examples a failing assertion shows.
+/// The number of example lines in the message of a failed assertion.
 const EXAMPLES: usize = 3;
 
-/// An account of lines: each one sent is looked for among those that arrived, and the other way round.
+/// The result of comparing sent and arrived lines.
 #[derive(Debug)]
 pub struct Account {
     sent: usize,
     arrived: usize,
     repeated: usize,
     missing: Vec<String>,
-    strangers: Vec<String>,
+    unexpected: Vec<String>,
 }
 
 impl Account {
-    /// Compares the lines that were sent, each of them unique, with those that arrived, in any order.
+    /// Compares the sent lines, which must be unique, with the arrived lines, in any order.
     pub fn of(sent: &[String], arrived: &[Vec<u8>]) -> Account {
         let mut times: HashMap<&[u8], usize> = sent.iter().map(|line| (line.as_bytes(), 0)).collect();
-        assert_eq!(times.len(), sent.len(), "the lines sent are not unique: the test itself is wrong");
+        assert_eq!(times.len(), sent.len(), "the sent lines are not unique: the test itself is wrong");
         let mut repeated = 0;
-        let mut strangers = Vec::new();
+        let mut unexpected = Vec::new();
         for line in arrived {
             match times.get_mut(line.as_slice()) {
                 Some(0) => drop(times.insert(line, 1)),
@@ -32,26 +32,30 @@ impl Account {
                     *n += 1;
                     repeated += 1;
                 }
-                None => strangers.push(String::from_utf8_lossy(line).into_owned()),
+                None => unexpected.push(String::from_utf8_lossy(line).into_owned()),
             }
         }
         let missing = sent.iter().filter(|line| times[line.as_bytes()] == 0).cloned().collect();
-        Account { sent: sent.len(), arrived: arrived.len(), repeated, missing, strangers }
+        Account { sent: sent.len(), arrived: arrived.len(), repeated, missing, unexpected }
     }
 
-    /// How many arrivals were not the first of their line.
+    /// Returns the number of repeated arrivals: those after the first arrival of each line.
     pub fn repeated(&self) -> usize {
         self.repeated
     }
 
-    /// Asserts that every line arrived, and nothing that was not sent; repeats are allowed and printed.
+    /// Asserts that every sent line arrived, and no other line; repeated lines are allowed. Prints the counts.
     pub fn assert_nothing_lost(&self, scene: &str) {
-        say(scene, self);
+        print_line(scene, self);
         assert!(self.missing.is_empty(), "{scene}: lines were lost: {self}{}", examples(&self.missing));
-        assert!(self.strangers.is_empty(), "{scene}: lines nobody sent: {self}{}", examples(&self.strangers));
+        assert!(
+            self.unexpected.is_empty(),
+            "{scene}: lines arrived that were not sent: {self}{}",
+            examples(&self.unexpected)
+        );
     }
 
-    /// Asserts that every line arrived once, and nothing else.
+    /// Asserts that every sent line arrived exactly once, and no other line.
     pub fn assert_exact(&self, scene: &str) {
         self.assert_nothing_lost(scene);
         assert_eq!(self.repeated, 0, "{scene}: lines were repeated: {self}");
@@ -60,11 +64,11 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Account { sent, arrived, repeated, missing, strangers } = self;
-        let (missing, strangers) = (missing.len(), strangers.len());
+        let Account { sent, arrived, repeated, missing, unexpected } = self;
+        let (missing, unexpected) = (missing.len(), unexpected.len());
         write!(
             f,
-            "{sent} sent, {arrived} arrived, {missing} missing, {repeated} repeated, {strangers} strangers"
+            "{sent} sent, {arrived} arrived, {missing} missing, {repeated} repeated, {unexpected} unexpected"
         )
     }
 }
@@ -101,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "2 sent, 3 arrived, 0 missing, 1 repeated, 0 strangers")]
+    #[should_panic(expected = "2 sent, 3 arrived, 0 missing, 1 repeated, 0 unexpected")]
     fn a_repeat_is_not_exact() {
         account(&["a", "b"], &["b", "a", "b"]).assert_exact("repeats");
     }
 
     #[test]
     #[should_panic(
-        expected = "lines were lost: 2 sent, 1 arrived, 1 missing, 0 repeated, 0 strangers; such as\n  b"
+        expected = "lines were lost: 2 sent, 1 arrived, 1 missing, 0 repeated, 0 unexpected; such as\n  b"
     )]
     fn a_lost_line_is_found() {
         account(&["a", "b"], &["a"]).assert_nothing_lost("loss");
@@ -116,9 +120,9 @@ mod tests {
 
     #[test]
     #[should_panic(
-        expected = "lines nobody sent: 1 sent, 2 arrived, 0 missing, 0 repeated, 1 strangers; such as\n  x"
+        expected = "lines arrived that were not sent: 1 sent, 2 arrived, 0 missing, 0 repeated, 1 unexpected; such as\n  x"
     )]
-    fn a_stranger_is_found() {
-        account(&["a"], &["a", "x"]).assert_nothing_lost("stranger");
+    fn an_unexpected_line_is_found() {
+        account(&["a"], &["a", "x"]).assert_nothing_lost("unexpected");
     }
 }

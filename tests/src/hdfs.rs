@@ -1,11 +1,11 @@
-//! What lies in HDFS, seen by Hadoop's own client.
+//! Reads HDFS with Hadoop's own client.
 
 use std::path::{Path, PathBuf};
 
 use crate::servers::{run, tool};
-use crate::{Scene, lines_of, say, visible_files};
+use crate::{Scene, lines_of, print_line, visible_files};
 
-/// Hadoop's client for the servers of a test.
+/// A client of the HDFS that a test uses: Hadoop's own.
 #[derive(Debug, Clone)]
 pub struct Hdfs {
     url: String,
@@ -15,11 +15,11 @@ pub struct Hdfs {
 /// A file as the NameNode knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
-    /// Where it is.
+    /// The file's path.
     pub path: String,
-    /// How long it is, in bytes; of an open file, what has been synced.
+    /// The file's length in bytes; for an open file, the synced length.
     pub length: u64,
-    /// Whether its writer has closed it.
+    /// Whether the writer has closed the file.
     pub closed: bool,
 }
 
@@ -28,21 +28,21 @@ impl Hdfs {
         Hdfs { url: url.to_owned(), servers: servers.to_owned() }
     }
 
-    /// The NameNode, as in `hdfs://127.0.0.1:8020`.
+    /// Returns the URL of the NameNode, such as `hdfs://127.0.0.1:8020`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// All files below a path; none when it does not exist.
+    /// Lists all files below a path; empty if the path does not exist.
     pub fn files(&self, path: &str) -> Vec<StoredFile> {
         listing(&self.client(&["list", path]))
     }
 
-    /// The lines of all finished files below a path, unpacked, and the files that are unfinished by their names.
+    /// Returns the decompressed lines of all finished files below a path, and the files that have names of unfinished files.
     ///
     /// # Panics
     ///
-    /// When a file that has its final name is open, empty or damaged.
+    /// When a file with a final name is open, empty or damaged.
     pub fn lines(&self, path: &str, scene: &Scene) -> (Vec<Vec<u8>>, Vec<StoredFile>) {
         let folder = scene.folder().join("from_hdfs");
         let listed = listing(&self.client(&["get", path, &folder.display().to_string()]));
@@ -52,7 +52,7 @@ impl Hdfs {
             assert!(file.closed && file.length > 0, "{} left a file open or empty: {file:?}", scene.name());
         }
         let counts = format_args!("{} files under {path}, {} unfinished", finished.len(), unfinished.len());
-        say(scene.name(), counts);
+        print_line(scene.name(), counts);
         (lines_of(&visible_files(&folder)), unfinished)
     }
 
@@ -63,7 +63,7 @@ impl Hdfs {
 }
 
 impl StoredFile {
-    /// Whether its name says that it is still being written.
+    /// Returns whether the name marks the file as still being written.
     pub fn is_unfinished(&self) -> bool {
         self.path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
     }

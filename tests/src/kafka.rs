@@ -1,4 +1,4 @@
-//! Kafka, seen by librdkafka.
+//! Reads and writes Kafka with librdkafka.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-/// How long one request to the broker may take. It only decides how long a failing test hangs.
+/// The time limit of a request to the broker. It only decides how long a failing test hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client of one broker.
@@ -26,12 +26,12 @@ impl Kafka {
         Kafka { bootstrap: bootstrap.to_owned() }
     }
 
-    /// The broker's address as a value for `--set brokers=…`.
+    /// Returns the broker's address as a value for `--set brokers=…`.
     pub fn brokers(&self) -> String {
         format!("[\"{}\"]", self.bootstrap)
     }
 
-    /// Makes a topic.
+    /// Creates a topic.
     pub fn create_topic(&self, topic: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = expect("an admin client", self.config().create());
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
@@ -44,7 +44,7 @@ impl Kafka {
         }
     }
 
-    /// Writes each line as one record, in turn over all partitions, and returns when the broker has them all.
+    /// Writes each line as one record, round robin over all partitions. Returns when the broker has all records.
     pub fn produce(&self, topic: &str, lines: &[String]) {
         let mut config = self.config();
         config.set("enable.idempotence", "true").set("compression.type", "lz4").set("linger.ms", "5");
@@ -63,7 +63,7 @@ impl Kafka {
         expect("writing", producer.flush(PATIENCE));
     }
 
-    /// Everything in a topic, from the first record to the last that is there now, in no particular order.
+    /// Reads all records that are in a topic now, in no particular order.
     pub fn consume(&self, topic: &str) -> Vec<Vec<u8>> {
         let consumer: BaseConsumer =
             expect("a consumer", self.config().set("group.id", "weir-tests").create());
@@ -86,7 +86,7 @@ impl Kafka {
         bodies
     }
 
-    /// A consumer group's progress in a topic, seen from outside: nothing joins the group.
+    /// Returns a reader of a consumer group's progress in a topic. It does not join the group.
     pub fn progress(&self, group: &str, topic: &str) -> Progress {
         let consumer = expect("a client", self.config().set("group.id", group).create());
         let mut asked = TopicPartitionList::new();
@@ -118,14 +118,14 @@ impl Kafka {
     }
 }
 
-/// What a consumer group has committed of a topic.
+/// Reads the offsets that a consumer group has committed for a topic.
 pub struct Progress {
     consumer: BaseConsumer,
     asked: TopicPartitionList,
 }
 
 impl Progress {
-    /// How many records the group has committed, over all partitions; none while the broker does not answer.
+    /// Returns the number of records that the group has committed in all partitions; 0 while the broker does not answer.
     pub fn committed(&self) -> usize {
         let Ok(answer) = self.consumer.committed_offsets(self.asked.clone(), PATIENCE) else {
             return 0;
@@ -144,6 +144,6 @@ impl fmt::Debug for Progress {
     }
 }
 
-fn expect<T>(what: &str, result: KafkaResult<T>) -> T {
-    result.unwrap_or_else(|error| panic!("Kafka, {what}: {error}"))
+fn expect<T>(action: &str, result: KafkaResult<T>) -> T {
+    result.unwrap_or_else(|error| panic!("Kafka, {action}: {error}"))
 }

@@ -1,17 +1,17 @@
-//! The rig of the end-to-end tests: real servers, the real binary, and accounts of what arrived.
+//! The test harness of the end-to-end tests: real servers, the real binary, and comparisons of sent and arrived lines.
 //!
-//! A test makes a [`Scene`], asks for the servers ([`Servers::shared`], or [`Servers::alone`] when it stops one of
-//! them), makes [`access_log`] lines, lets [`Weir`] move them, reads back what arrived with the servers' own clients
-//! and holds it against what was sent ([`Account`]). The rig waits for events ([`wait_until`]), never for a time.
+//! A test creates a [`Scene`], asks for the servers ([`Servers::shared`], or [`Servers::exclusive`] if it stops one of
+//! them), generates [`access_log`] lines, moves them with [`Weir`], reads the arrived lines with the servers' own clients,
+//! and compares them with the sent lines ([`Account`]). The harness waits for events ([`wait_until`]), never for a time.
 //!
-//! Everything here panics with what happened and where the logs are: in a test, that is its failure. The rig knows
-//! Weir as its user does: by its command line, its log and what it leaves behind.
+//! On an error, every function panics with a message that names the logs, which fails the test. The harness uses Weir as a
+//! user does: its command line, its log and its files.
 
 mod access_log;
 mod account;
+mod crash_point;
 mod hdfs;
 mod kafka;
-mod moment;
 mod readers;
 mod scene;
 mod servers;
@@ -21,11 +21,11 @@ mod weir;
 
 pub use access_log::access_log;
 pub use account::Account;
+pub use crash_point::{CrashPoint, PipelineFiles};
 pub use hdfs::{Hdfs, StoredFile};
 pub use kafka::{Kafka, Progress};
-pub use moment::{Moment, Traces};
-pub use readers::read_by_others;
-pub use scene::{Scene, repository, say};
+pub use readers::read_independently;
+pub use scene::{Scene, print_line, repository};
 pub use servers::{Outage, Servers, Session};
 pub use stored::{lines_of, visible_files};
 pub use waiting::wait_until;

@@ -1,5 +1,5 @@
-//! Readers of files that have nothing to do with Weir: `tests/readers/read.py`, with the Python that
-//! `tests/install` makes.
+//! Readers of files that share no code with Weir: `tests/readers/read.py`, in the Python environment that
+//! `tests/install` creates.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::repository;
 use crate::weir::output_of;
 
-/// The rows of a file, each as a JSON object, as others read it.
-pub fn read_by_others(format: &str, file: &Path) -> Vec<Value> {
+/// Reads the rows of a file with an independent reader, each as a JSON object.
+pub fn read_independently(format: &str, file: &Path) -> Vec<Value> {
     let python = readers().join("bin/python");
-    assert!(python.exists(), "{} is not there: tests/install makes it", python.display());
+    assert!(python.exists(), "{} does not exist: tests/install creates it", python.display());
     let script = repository().join("tests/readers/read.py");
     let output = output_of(
         python.to_str().expect("the folder's name is text"),
@@ -23,7 +23,7 @@ pub fn read_by_others(format: &str, file: &Path) -> Vec<Value> {
     text.lines().map(parse).collect()
 }
 
-/// Where that Python is.
+/// Returns the folder of the Python environment.
 fn readers() -> PathBuf {
     let cache = || match env::var_os("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),

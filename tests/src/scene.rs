@@ -1,22 +1,22 @@
-//! A folder for each test.
+//! The folder of a test.
 
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
 }
 
-/// Prints a line about a scene even where the test passes, when what it would print otherwise is thrown away.
-pub fn say(scene: &str, what: impl Display) {
+/// Prints a line about a scene. Unlike with `eprintln!`, the line is shown even if the test passes.
+pub fn print_line(scene: &str, text: impl Display) {
     // a closed standard error is no reason to fail
-    let _: io::Result<()> = writeln!(io::stderr(), "{scene}: {what}");
+    let _: io::Result<()> = writeln!(io::stderr(), "{scene}: {text}");
 }
 
-/// One test's name and its folder, in which its logs and files stay until its next run.
+/// The name and the folder of one test. The folder's logs and files stay until the next run of the test.
 #[derive(Debug)]
 pub struct Scene {
     name: String,
@@ -24,7 +24,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Makes the folder anew, empty. `parent` is the calling test's `env!("CARGO_TARGET_TMPDIR")`.
+    /// Creates an empty folder; deletes an earlier one. `parent` is the calling test's `env!("CARGO_TARGET_TMPDIR")`.
     pub fn new(parent: &str, name: &str) -> Scene {
         let folder = Path::new(parent).join(name);
         if folder.exists() {
@@ -36,17 +36,17 @@ impl Scene {
         Scene { name: name.to_owned(), folder }
     }
 
-    /// The test's name, which is also good for topics, groups and directories.
+    /// Returns the test's name, which is also a valid name for topics, groups and directories.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The path of something in the folder, as a word of a command line.
+    /// Returns the path of a file in the folder, for a command line.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }

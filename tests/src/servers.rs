@@ -1,4 +1,4 @@
-//! The servers, started once for all tests of a process and stopped when it has ended.
+//! The servers: started once for all tests of a process, and stopped when the process has ended.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -10,10 +10,10 @@ use std::{env, fs, process};
 use crate::{Hdfs, Kafka, repository};
 
 static SERVERS: OnceLock<Result<Servers, String>> = OnceLock::new();
-/// Read by those that use the servers, written by the one that stops some of them.
+/// Tests that use the servers hold a read lock; a test that stops a server holds the write lock.
 static IN_USE: RwLock<()> = RwLock::new(());
 
-/// Kafka and HDFS, running.
+/// Running Kafka and HDFS servers.
 #[derive(Debug)]
 pub struct Servers {
     folder: PathBuf,
@@ -21,20 +21,20 @@ pub struct Servers {
     hdfs_url: String,
 }
 
-/// The servers for as long as one test uses them.
+/// A test's access to the servers.
 #[derive(Debug)]
 pub struct Session {
     servers: &'static Servers,
-    _turn: Turn,
+    access: Access,
 }
 
 #[derive(Debug)]
-enum Turn {
+enum Access {
     Shared { _guard: RwLockReadGuard<'static, ()> },
-    Alone { _guard: RwLockWriteGuard<'static, ()> },
+    Exclusive { _guard: RwLockWriteGuard<'static, ()> },
 }
 
-/// A server that is down. It is started again by [`Outage::end`], or at the latest when this is dropped.
+/// A stopped server. [`Outage::end`] or dropping the outage starts the server again.
 #[derive(Debug)]
 pub struct Outage {
     servers: &'static Servers,
@@ -44,19 +44,19 @@ pub struct Outage {
 }
 
 impl Servers {
-    /// The servers, beside other tests.
+    /// Returns the servers, which other tests may use at the same time.
     ///
-    /// Where `WEIR_SERVICES_DIR` names a folder, its servers are used, and whoever set it stops them. Otherwise they
-    /// run in a folder of this process and are wiped when it has ended.
+    /// If `WEIR_SERVICES_DIR` is set, the servers of that folder are used and stay running. Otherwise the servers run in a
+    /// folder of this process and are wiped when the process has ended.
     pub fn shared() -> Session {
         let guard = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
-        Session { servers: Servers::get(), _turn: Turn::Shared { _guard: guard } }
+        Session { servers: Servers::get(), access: Access::Shared { _guard: guard } }
     }
 
-    /// The servers, with no other test beside: for those that take one down.
-    pub fn alone() -> Session {
+    /// Waits until no other test uses the servers, and returns them. For tests that stop a server.
+    pub fn exclusive() -> Session {
         let guard = IN_USE.write().unwrap_or_else(PoisonError::into_inner);
-        Session { servers: Servers::get(), _turn: Turn::Alone { _guard: guard } }
+        Session { servers: Servers::get(), access: Access::Exclusive { _guard: guard } }
     }
 
     fn get() -> &'static Servers {
@@ -96,24 +96,24 @@ impl Servers {
 }
 
 impl Session {
-    /// A client of the broker.
+    /// Returns a client of the broker.
     pub fn kafka(&self) -> Kafka {
         Kafka::new(&self.servers.bootstrap)
     }
 
-    /// Hadoop's client.
+    /// Returns a client of HDFS.
     pub fn hdfs(&self) -> Hdfs {
         Hdfs::new(&self.servers.hdfs_url, &self.servers.folder)
     }
 
-    /// Kills the only DataNode, as a power failure would.
+    /// Kills the only DataNode with SIGKILL.
     pub fn kill_datanode(&self) -> Outage {
         let outage = self.outage("hdfs", "datanode1");
         self.servers.tool(&["signal", "hdfs", "datanode1", "KILL"]);
         outage
     }
 
-    /// Stops the only broker in an orderly way.
+    /// Stops the only broker with SIGTERM.
     pub fn stop_broker(&self) -> Outage {
         let outage = self.outage("kafka", "broker");
         self.servers.tool(&["stop", "kafka", "broker"]);
@@ -122,15 +122,15 @@ impl Session {
 
     fn outage(&self, name: &'static str, role: &'static str) -> Outage {
         assert!(
-            matches!(self._turn, Turn::Alone { .. }),
-            "only a test that is alone may take {name} {role} down"
+            matches!(self.access, Access::Exclusive { .. }),
+            "only a test with exclusive access may stop {name} {role}"
         );
         Outage { servers: self.servers, name, role, over: false }
     }
 }
 
 impl Outage {
-    /// Starts the server again, with the same port and data, and returns when it is ready.
+    /// Starts the server again with the same port and data. Returns when it is ready.
     pub fn end(mut self) {
         self.over = true;
         self.servers.tool(&["start", self.name, self.role]);
@@ -140,20 +140,20 @@ impl Outage {
 impl Drop for Outage {
     fn drop(&mut self) {
         if !self.over {
-            // the test has failed already; the next ones need the server, and say so if it doesn't come back
+            // the test has failed already; if the server doesn't start, the next tests that use it fail
             let _ = run(tool(&self.servers.folder).args(["start", self.name, self.role]));
         }
     }
 }
 
-/// The `services` tool, for the servers in `folder`.
+/// Returns a command that runs the `services` tool for the servers in `folder`.
 pub(crate) fn tool(folder: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(repository().join("tests/services/services"));
     command.env("WEIR_SERVICES_DIR", folder).stdin(Stdio::null());
     command
 }
 
-/// Runs a command to its end: what it printed, or why it failed.
+/// Runs a command to its end. Returns its standard output, or the reason of its failure.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     if output.status.success() {

@@ -1,4 +1,4 @@
-//! What lies in a local folder: written there by Weir, or copied there from HDFS.
+//! Reads output files in a local folder.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,10 +8,9 @@ use walkdir::WalkDir;
 
 use crate::weir::output_of;
 
-/// All files below a folder whose names, and those of the folders between, do not begin with a dot, by name.
+/// Lists all visible files below a folder, sorted by name. Files and folders are hidden if their names begin with a dot.
 ///
-/// A file that is still being written, or was when its writer died, has such a name and does not count; what a sink
-/// writes for itself is in such a folder.
+/// Unfinished files of live and dead writers are hidden, and so is the folder of a sink's ledger.
 pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let walk = WalkDir::new(folder).sort_by_file_name().into_iter();
@@ -27,9 +26,9 @@ pub fn visible_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The lines of files that hold plain text, gzip or Zstandard, by their names, without line ends.
+/// Returns the lines of files, without line ends. The ending of a name selects plain text, gzip or Zstandard.
 ///
-/// The system's own `gzip` and `zstd` unpack them: a truncated or damaged file is a failure.
+/// The system's own `gzip` and `zstd` decompress the files, so that a truncated or damaged file fails the test.
 pub fn lines_of(files: &[PathBuf]) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     for file in files {

@@ -1,28 +1,28 @@
-//! Waiting for events.
+//! Waiting for a condition.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The time between the first two looks at a condition; each further one is longer by half, up to the last.
-const POLL_FIRST: Duration = Duration::from_millis(20);
-const POLL_LAST: Duration = Duration::from_millis(500);
+/// The first pause between two checks. Each further pause is longer by half, up to `PAUSE_MAX`.
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Looks again and again until `look` finds something, and returns it.
+/// Calls `check` repeatedly until it returns a value, and returns the value.
 ///
-/// The patience decides how long a failing test hangs, never whether a working one passes; so it is generous.
+/// The limit only decides how long a failing test hangs, so it should be generous.
 ///
 /// # Panics
 ///
-/// When the patience is over, with `what` was awaited.
-pub fn wait_until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+/// When the limit is over; the message contains `condition`.
+pub fn wait_until<T>(condition: &str, limit: Duration, mut check: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
-    let mut pause = POLL_FIRST;
+    let mut pause = PAUSE_FIRST;
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = check() {
             return found;
         }
-        assert!(begin.elapsed() < patience, "not within {} s: {what}", patience.as_secs());
+        assert!(begin.elapsed() < limit, "not within {} s: {condition}", limit.as_secs());
         sleep(pause);
-        pause = (pause * 3 / 2).min(POLL_LAST);
+        pause = (pause * 3 / 2).min(PAUSE_MAX);
     }
 }

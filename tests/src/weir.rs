@@ -1,4 +1,4 @@
-//! The real binary, run as its user runs it.
+//! Runs the real binary.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,34 +12,34 @@ use std::{env, io};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::{Moment, Scene, Traces, repository, wait_until};
+use crate::{CrashPoint, PipelineFiles, Scene, repository, wait_until};
 
-/// How many of a log's last lines a failure shows.
+/// The number of a log's last lines in the message of a failure.
 const TAIL_LINES: usize = 30;
-/// So many looks for a moment lie between two times of work.
-const LOOKS: u64 = 60;
+/// `kill_at` calls `meanwhile` once in this number of checks.
+const CHECKS_BETWEEN_WORK: u64 = 60;
 
 static BINARY: OnceLock<PathBuf> = OnceLock::new();
 
-/// A running `weir run`, with its output in a log of its own. Dropped, it is killed.
+/// A running `weir run` whose output goes to its own log file. Killed when dropped.
 #[derive(Debug)]
 pub struct Weir {
     child: Child,
     log: PathBuf,
 }
 
-/// A place in a log: after so many lines.
+/// A position in a log: a number of lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark(usize);
 
-/// How a run ended.
+/// The result of a run that has ended.
 #[derive(Debug)]
 pub struct Ending {
-    /// Its exit status.
+    /// The exit status.
     pub status: ExitStatus,
-    /// Everything that it printed, to standard output and standard error.
+    /// The text of standard output and standard error.
     pub log: String,
-    /// Where that stays.
+    /// The path of the log file.
     pub path: PathBuf,
 }
 
@@ -51,8 +51,8 @@ impl Weir {
         Weir::start(scene, Command::new(binary()), flow, settings, &[])
     }
 
-    /// The same, with a file system of its own on a folder of the scene, which is so large (`24m`) and is gone with
-    /// the run. Where that is not allowed, the run ends at once, with the reason in its log.
+    /// Like `run`, but mounts a file system of this size (such as `24m`) on a folder of the scene, for the time of the run.
+    /// If mounting is not permitted, the run ends immediately, with the reason in its log.
     pub fn run_on_a_small_disk(
         scene: &Scene,
         folder: &str,
@@ -67,8 +67,8 @@ impl Weir {
         Weir::start(scene, command, flow, settings, &[])
     }
 
-    /// The same, started by another program: the words of `starter`, and behind them the binary with its arguments.
-    /// `options` are further ones of `weir run`.
+    /// Like `run`, but started by another program: the command is `starter`, followed by the binary and its arguments.
+    /// `options` are further options of `weir run`.
     pub fn run_by(
         scene: &Scene,
         starter: &[&str],
@@ -93,7 +93,7 @@ impl Weir {
         options: &[&str],
     ) -> Weir {
         let log = (1..).map(|n| scene.folder().join(format!("weir-{n}.log"))).find(|path| !path.exists());
-        let log = log.expect("there is a number that is free");
+        let log = log.expect("one number is free");
         let output =
             File::create(&log).unwrap_or_else(|error| panic!("can't make {}: {error}", log.display()));
         let errors =
@@ -110,41 +110,45 @@ impl Weir {
         Weir { child, log }
     }
 
-    /// The present end of the log.
+    /// Returns the current end of the log.
     pub fn mark(&self) -> Mark {
         Mark(self.log_lines().len())
     }
 
     /// Waits until the log has a line after `mark` that satisfies `wanted`, and returns it.
-    pub fn await_line(&mut self, what: &str, mark: Mark, wanted: impl Fn(&str) -> bool) -> String {
-        self.await_event(what, Duration::from_secs(120), |weir| {
+    pub fn await_line(&mut self, event: &str, mark: Mark, wanted: impl Fn(&str) -> bool) -> String {
+        self.await_event(event, Duration::from_secs(120), |weir| {
             weir.log_lines().into_iter().skip(mark.0).find(|line| wanted(line))
         })
     }
 
-    /// Waits until `look` finds something while this runs; fails at once, with the log's end, when the run ends.
+    /// Calls `check` repeatedly until it returns a value, and returns the value.
+    ///
+    /// # Panics
+    ///
+    /// With the end of the log, when the run ends before.
     pub fn await_event<T>(
         &mut self,
-        what: &str,
-        patience: Duration,
-        mut look: impl FnMut(&Weir) -> Option<T>,
+        event: &str,
+        limit: Duration,
+        mut check: impl FnMut(&Weir) -> Option<T>,
     ) -> T {
-        wait_until(&format!("{what} (weir's log: {})", self.log.display()), patience, || {
+        wait_until(&format!("{event} (weir's log: {})", self.log.display()), limit, || {
             let ended = self.child.try_wait().unwrap_or_else(|error| panic!("can't watch weir: {error}"));
-            let found = look(self);
+            let found = check(self);
             if let (None, Some(status)) = (&found, ended) {
-                panic!("weir ended with {status} before: {what}\n{}", self.log_tail());
+                panic!("weir ended with {status} before: {event}\n{}", self.log_tail());
             }
             found
         })
     }
 
-    /// How much memory it has, in bytes.
+    /// Returns the resident memory of the process, in bytes.
     pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most memory that it has had, in bytes.
+    /// Returns the peak resident memory of the process, in bytes.
     pub fn peak_bytes(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -158,67 +162,67 @@ impl Weir {
         kibibytes.unwrap_or_else(|| panic!("{path} does not say how much memory weir has")) << 10
     }
 
-    /// SIGKILL: it ends at once, whatever it was doing.
+    /// Kills the process with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap_or_else(|error| panic!("can't kill weir: {error}"));
         self.child.wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"));
     }
 
-    /// SIGKILL at a moment that is known by its traces: again and again the run is held for as long as it takes to
-    /// look at them. `meanwhile` keeps it at work. Returns whether the moment was met: when the patience ends before,
-    /// it is killed wherever it is.
+    /// Kills the process with SIGKILL at a crash point. Stops the process repeatedly to check `files` for the crash point,
+    /// and calls `meanwhile` between checks to give the pipeline work. Returns whether the crash point was reached; if not,
+    /// the process is killed when the limit is over.
     ///
     /// # Panics
     ///
     /// When the run ends before.
     pub fn kill_at(
         mut self,
-        moment: Moment,
-        traces: &mut Traces,
-        patience: Duration,
+        point: CrashPoint,
+        files: &mut PipelineFiles,
+        limit: Duration,
         mut meanwhile: impl FnMut(),
     ) -> bool {
         let begin = Instant::now();
-        let mut look = 0;
+        let mut checks = 0;
         loop {
             self.signal(Signal::STOP);
-            self.await_held();
-            let met = traces.show(moment, &self.open_files());
-            if met || begin.elapsed() >= patience {
+            self.await_stopped();
+            let reached = files.show(point, &self.open_files());
+            if reached || begin.elapsed() >= limit {
                 self.kill();
-                return met;
+                return reached;
             }
             self.signal(Signal::CONT);
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("weir ended with {status} before it could be killed {moment}\n{}", self.log_tail());
+                panic!("weir ended with {status} before it could be killed {point}\n{}", self.log_tail());
             }
-            if look % LOOKS == 0 {
+            if checks % CHECKS_BETWEEN_WORK == 0 {
                 meanwhile();
             }
-            // Looks that come too close would keep it from getting anywhere.
-            sleep(Duration::from_micros(200 + look * 37 % 1_000));
-            look += 1;
+            // More frequent checks would leave the process no time to run.
+            sleep(Duration::from_micros(200 + checks * 37 % 1_000));
+            checks += 1;
         }
     }
 
-    /// Waits until every thread is held, or the run has ended.
-    fn await_held(&mut self) {
+    /// Waits until every thread is stopped, or the run has ended.
+    fn await_stopped(&mut self) {
         let tasks = format!("/proc/{}/task", self.child.id());
-        let moves = |task: &Path| {
+        let runs = |task: &Path| {
             let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
-            // The state stands behind the name, which is in brackets.
+            // The state follows the thread's name, which is in parentheses.
             stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
         };
-        let any_moves = || {
+        let any_runs = || {
             let tasks = fs::read_dir(&tasks).into_iter().flatten().filter_map(Result::ok);
-            tasks.into_iter().any(|task| moves(&task.path()))
+            tasks.into_iter().any(|task| runs(&task.path()))
         };
-        while any_moves() {
+        while any_runs() {
             sleep(Duration::from_micros(50));
         }
     }
 
-    /// The files that it has open.
+    /// Lists the files that the process has open.
     fn open_files(&self) -> Vec<PathBuf> {
         let folder = format!("/proc/{}/fd", self.child.id());
         let files = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
@@ -231,12 +235,12 @@ impl Weir {
         }
     }
 
-    /// SIGTERM, without waiting for what comes of it.
+    /// Sends SIGTERM and does not wait.
     pub fn signal_to_drain(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// SIGTERM: it drains and ends; at once, if it is told so for the second time.
+    /// Sends SIGTERM and waits for the end of the run. The first SIGTERM drains, a second one stops immediately.
     pub fn terminate(mut self) -> Ending {
         if let Ok(Some(status)) = self.child.try_wait() {
             panic!("weir ended with {status} before it was sent SIGTERM\n{}", self.log_tail());
@@ -250,30 +254,30 @@ impl Weir {
         self.ending("weir ends by itself")
     }
 
-    /// Waits for so long for the end of a run that ends by itself; none if it does not, and is killed.
-    pub fn finish_within(mut self, patience: Duration) -> Option<Ending> {
+    /// Waits for the end of a run that ends by itself. Kills the run and returns `None` when the limit is over.
+    pub fn finish_within(mut self, limit: Duration) -> Option<Ending> {
         let begin = Instant::now();
         loop {
             let ended = self.child.try_wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"));
             if let Some(status) = ended {
                 return Some(Ending { status, log: self.log_text(), path: self.log.clone() });
             }
-            if begin.elapsed() >= patience {
+            if begin.elapsed() >= limit {
                 return None;
             }
             sleep(Duration::from_millis(20));
         }
     }
 
-    fn ending(&mut self, what: &str) -> Ending {
-        let what = format!("{what} (log: {})", self.log.display());
-        let status = wait_until(&what, Duration::from_secs(300), || {
+    fn ending(&mut self, event: &str) -> Ending {
+        let event = format!("{event} (log: {})", self.log.display());
+        let status = wait_until(&event, Duration::from_secs(300), || {
             self.child.try_wait().unwrap_or_else(|error| panic!("can't wait for weir: {error}"))
         });
         Ending { status, log: self.log_text(), path: self.log.clone() }
     }
 
-    /// The log's lines so far, without one that is half written.
+    /// Returns the complete lines of the log so far.
     fn log_lines(&self) -> Vec<String> {
         let text = self.log_text();
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -293,7 +297,7 @@ impl Weir {
 
 impl Drop for Weir {
     fn drop(&mut self) {
-        // an error means that it has ended already
+        // an error means that the process has ended already
         let _: io::Result<()> = self.child.kill();
         let _: io::Result<ExitStatus> = self.child.wait();
     }
@@ -312,13 +316,13 @@ fn tail(log: &str, path: &Path) -> String {
     format!("the end of {}:\n{last}", path.display())
 }
 
-/// The binary under test: `WEIR_BIN`, or the one that cargo makes of the present sources.
+/// Returns the binary under test: `WEIR_BIN`, or the binary that cargo builds from the current sources.
 fn binary() -> &'static Path {
     BINARY.get_or_init(|| env::var_os("WEIR_BIN").map_or_else(build, PathBuf::from))
 }
 
-/// Asks cargo for the binary, built as the tests were: the same profile, and (by naming a test among the targets) the
-/// same features, so that after `cargo test --workspace` nothing is left to be compiled.
+/// Builds the binary with cargo, with the same profile and features as the tests, so that nothing has to be compiled after
+/// `cargo test --workspace`. The test among the targets selects the features.
 fn build() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
@@ -337,7 +341,7 @@ fn build() -> PathBuf {
     PathBuf::from(path)
 }
 
-/// The path of the binary `weir`, if this is cargo's message about it.
+/// Returns the path of the binary `weir`, if this is cargo's message about it.
 fn executable(message: &str) -> Option<String> {
     let message: Value = serde_json::from_str(message).ok()?;
     let target = message.get("target")?;
@@ -346,7 +350,7 @@ fn executable(message: &str) -> Option<String> {
     is_weir.then(|| path.to_owned())
 }
 
-/// Runs a program that the system has, and returns what it wrote to standard output.
+/// Runs an installed program and returns its standard output.
 pub(crate) fn output_of(program: &str, arguments: &[&OsStr]) -> Vec<u8> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("can't run {program}: {error}"));

@@ -1,18 +1,18 @@
-//! Which crate may know which: `ARCHITECTURE.md` draws the arrows, this holds the manifests against them.
+//! Checks that each crate depends only on the crates that `ARCHITECTURE.md` allows.
 
 use toml::{Table, Value};
 
 use crate::Fault;
 
-/// A crate and what may stand in its dependencies.
+/// A crate and its allowed dependencies.
 struct Arrow {
     folder: &'static str,
     name: &'static str,
-    /// Crates of the workspace that it may depend on.
+    /// Crates of the workspace that this crate may depend on.
     knows: &'static [&'static str],
-    /// Its tests may know these as well.
+    /// Further crates of the workspace that its tests may depend on.
     tests_know: &'static [&'static str],
-    /// Crates from outside that it must not depend on.
+    /// External crates that this crate must not depend on.
     must_not_know: &'static [&'static str],
 }
 
@@ -44,10 +44,10 @@ const ARROWS: [Arrow; 9] = [
 ];
 
 pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
-    let fault = |what: String| Fault::new(path, 1, what);
+    let fault = |message: String| Fault::new(path, 1, message);
     let manifest: Table = match text.parse() {
         Ok(manifest) => manifest,
-        Err(error) => return vec![fault(format!("no TOML: {error}"))],
+        Err(error) => return vec![fault(format!("syntax error: {error}"))],
     };
     let mut faults = Vec::new();
     let workspace_lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
@@ -56,24 +56,24 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
     }
     let name = manifest.get("package").and_then(|package| package.get("name")).and_then(Value::as_str);
     let Some(arrow) = ARROWS.iter().find(|arrow| name == Some(arrow.name)) else {
-        faults.push(fault("this crate has no arrow in tests/tidy/arrows.rs".into()));
+        faults.push(fault("this crate is not listed in tests/tidy/arrows.rs".into()));
         return faults;
     };
     if path != format!("{}/Cargo.toml", arrow.folder) {
-        faults.push(fault(format!("{} belongs into {}/", arrow.name, arrow.folder)));
+        faults.push(fault(format!("{} belongs in {}/", arrow.name, arrow.folder)));
     }
     for (section, dependency) in dependencies(&manifest) {
         let for_tests = section == "dev-dependencies" && arrow.tests_know.contains(&dependency.as_str());
         let ours = dependency == "weir" || dependency.starts_with("weir-");
         let allowed = arrow.knows.contains(&dependency.as_str()) || for_tests;
         if (ours && !allowed) || arrow.must_not_know.contains(&dependency.as_str()) {
-            faults.push(fault(format!("{} must not know {dependency} ([{section}])", arrow.name)));
+            faults.push(fault(format!("{} must not depend on {dependency} ([{section}])", arrow.name)));
         }
     }
     faults
 }
 
-/// Every dependency of every kind, also of single targets, by the package's own name.
+/// Returns the section and the package of every dependency, also of dependencies for one target.
 fn dependencies(manifest: &Table) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
@@ -88,7 +88,7 @@ fn dependencies(manifest: &Table) -> Vec<(String, String)> {
     found
 }
 
-/// Every folder with a manifest is a member of the workspace, and the other way round.
+/// Checks that the members of the workspace are exactly the folders with a manifest.
 pub(crate) fn check_members(root: &str, files: &[String]) -> Vec<String> {
     let root: Table = root.parse().unwrap_or_default();
     let members =
@@ -111,11 +111,11 @@ mod tests {
 
     fn faults(folder: &str, name: &str, rest: &str) -> Vec<String> {
         let text = format!("[package]\nname = \"{name}\"\n[lints]\nworkspace = true\n{rest}");
-        check(&format!("{folder}/Cargo.toml"), &text).into_iter().map(|fault| fault.what).collect()
+        check(&format!("{folder}/Cargo.toml"), &text).into_iter().map(|fault| fault.message).collect()
     }
 
     #[test]
-    fn an_arrow_the_right_way_is_fine() {
+    fn an_allowed_dependency_is_no_fault() {
         assert_eq!(
             faults("compiler", "weir-compiler", "[dependencies]\nweir-plan.workspace = true\n"),
             [""; 0]
@@ -123,31 +123,31 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_the_wrong_way_is_a_fault() {
+    fn a_forbidden_dependency_is_a_fault() {
         let rest = "[dependencies]\nweir-runtime.workspace = true\n";
-        let expected = ["weir-compiler must not know weir-runtime ([dependencies])"];
+        let expected = ["weir-compiler must not depend on weir-runtime ([dependencies])"];
         assert_eq!(faults("compiler", "weir-compiler", rest), expected);
     }
 
     #[test]
-    fn a_new_name_hides_nothing() {
+    fn a_renamed_dependency_is_found() {
         let rest =
             "[target.'cfg(unix)'.dev-dependencies]\nkafka = { package = \"rdkafka\", version = \"1\" }\n";
-        let expected = ["weir-compiler must not know rdkafka ([dev-dependencies])"];
+        let expected = ["weir-compiler must not depend on rdkafka ([dev-dependencies])"];
         assert_eq!(faults("compiler", "weir-compiler", rest), expected);
     }
 
     #[test]
-    fn tests_may_know_more() {
+    fn tests_may_have_further_dependencies() {
         let crates = "[dev-dependencies]\nweir-compiler.workspace = true\n";
         assert_eq!(faults("stdlib", "weir-stdlib", crates), [""; 0]);
         let crates = "[dependencies]\nweir-compiler.workspace = true\n";
-        let expected = ["weir-stdlib must not know weir-compiler ([dependencies])"];
+        let expected = ["weir-stdlib must not depend on weir-compiler ([dependencies])"];
         assert_eq!(faults("stdlib", "weir-stdlib", crates), expected);
     }
 
     #[test]
-    fn lints_come_from_the_workspace() {
+    fn each_crate_uses_the_lints_of_the_workspace() {
         let text = "[package]\nname = \"weir-plan\"\n";
         assert_eq!(
             check("plan/Cargo.toml", text),
@@ -156,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_without_an_arrow_is_a_fault() {
-        assert_eq!(faults("new", "weir-new", ""), ["this crate has no arrow in tests/tidy/arrows.rs"]);
-        assert_eq!(faults("new", "weir-plan", ""), ["weir-plan belongs into plan/"]);
+    fn an_unlisted_crate_is_a_fault() {
+        assert_eq!(faults("new", "weir-new", ""), ["this crate is not listed in tests/tidy/arrows.rs"]);
+        assert_eq!(faults("new", "weir-plan", ""), ["weir-plan belongs in plan/"]);
     }
 
     #[test]

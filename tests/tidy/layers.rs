@@ -1,5 +1,5 @@
-//! Which file of a crate may know which: rooms that know only the rooms before them, and in the compiler no circle of
-//! files.
+//! Checks the layers of a crate: a module may use only modules of lower layers, and in the compiler no files may use each
+//! other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,24 +8,24 @@ use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
 
 use crate::Fault;
 
-/// The rooms of a crate. `ARCHITECTURE.md` says what each does.
+/// The layers of a crate. `ARCHITECTURE.md` describes them.
 #[derive(Clone, Copy)]
-pub(crate) struct House {
-    /// Where the crate's sources are, with a slash at the end.
+pub(crate) struct LayeredCrate {
+    /// The folder of the crate's sources, with a slash at the end.
     pub(crate) folder: &'static str,
-    /// From the ground up: a folder or a file there may use those before it, and a file that is named apart from its
-    /// folder is a room of its own.
-    rooms: &'static [&'static str],
-    /// Stand beside the rooms and may use all of them, as tests may.
+    /// Folders and files, from the lowest layer up: each may use the layers before it. A file that is listed apart from its
+    /// folder is its own layer.
+    layers: &'static [&'static str],
+    /// Modules that may use all layers. Tests may do so too.
     above: &'static [&'static str],
-    /// Whether files of one room may use each other in a circle.
+    /// Whether files of one layer may use each other in a circle.
     circles: bool,
 }
 
-pub(crate) const HOUSES: [House; 2] = [
-    House {
+pub(crate) const LAYERED_CRATES: [LayeredCrate; 2] = [
+    LayeredCrate {
         folder: "compiler/src/",
-        rooms: &[
+        layers: &[
             "diagnostics",
             "options",
             "spelling",
@@ -53,9 +53,9 @@ pub(crate) const HOUSES: [House; 2] = [
         above: &["fixes", "lib"],
         circles: false,
     },
-    House {
+    LayeredCrate {
         folder: "stdlib/src/",
-        rooms: &["library", "language", "tools::buffers", "formats", "tools", "components"],
+        layers: &["library", "language", "tools::buffers", "formats", "tools", "components"],
         above: &["lib"],
         circles: true,
     },
@@ -64,9 +64,9 @@ pub(crate) const HOUSES: [House; 2] = [
 /// The modules that each module uses, by their paths from the crate's root (`flows::graph`).
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
-/// Checks the files of a house, each with its path and its text.
-pub(crate) fn check(house: &House, files: &BTreeMap<String, String>) -> Vec<Fault> {
-    let folder = house.folder;
+/// Checks the files of a crate, a map from paths to texts.
+pub(crate) fn check(layers: &LayeredCrate, files: &BTreeMap<String, String>) -> Vec<Fault> {
+    let folder = layers.folder;
     let uses = uses(folder, files);
     let path_of = |module: &str| {
         let names = module.replace("::", "/");
@@ -74,38 +74,38 @@ pub(crate) fn check(house: &House, files: &BTreeMap<String, String>) -> Vec<Faul
         paths.into_iter().find(|path| files.contains_key(path)).unwrap_or_else(|| format!("{folder}lib.rs"))
     };
     let mut faults = Vec::new();
-    if let Some(circle) = circle(&uses).filter(|_| !house.circles) {
-        let what = format!("a circle of files: {}", circle.join(" -> "));
-        faults.push(Fault::new(&path_of(&circle[0]), 1, what));
+    if let Some(circle) = circle(&uses).filter(|_| !layers.circles) {
+        let message = format!("a circle of files: {}", circle.join(" -> "));
+        faults.push(Fault::new(&path_of(&circle[0]), 1, message));
     }
     for (module, used) in &uses {
-        let room = room(house, module);
-        if house.above.contains(&room) || module.split("::").any(|part| part == "tests") {
+        let layer = layer_of(layers, module);
+        if layers.above.contains(&layer) || module.split("::").any(|part| part == "tests") {
             continue;
         }
-        let Some(place) = house.rooms.iter().position(|known| *known == room) else {
+        let Some(height) = layers.layers.iter().position(|listed| *listed == layer) else {
             faults.push(Fault::new(
                 &path_of(module),
                 1,
-                format!("`{room}` is no room of tests/tidy/rooms.rs"),
+                format!("`{layer}` is no layer of tests/tidy/layers.rs"),
             ));
             continue;
         };
-        for other in used.iter().filter(|other| self::room(house, other) != room) {
-            if !house.rooms[..place].contains(&self::room(house, other)) {
-                faults.push(Fault::new(&path_of(module), 1, format!("`{room}` must not know `{other}`")));
+        for other in used.iter().filter(|other| layer_of(layers, other) != layer) {
+            if !layers.layers[..height].contains(&layer_of(layers, other)) {
+                faults.push(Fault::new(&path_of(module), 1, format!("`{layer}` must not use `{other}`")));
             }
         }
     }
     faults
 }
 
-/// The room of a module: the listed one that is named most closely, or the first part of its path.
-fn room<'m>(house: &House, module: &'m str) -> &'m str {
-    let within = |room: &&&str| {
-        module.strip_prefix(**room).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+/// Returns the layer of a module: the longest listed prefix of its path, or else the first part of its path.
+fn layer_of<'m>(layers: &LayeredCrate, module: &'m str) -> &'m str {
+    let contains = |layer: &&&str| {
+        module.strip_prefix(**layer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    let listed = house.rooms.iter().filter(within).map(|room| room.len()).max();
+    let listed = layers.layers.iter().filter(contains).map(|layer| layer.len()).max();
     let first = module.split("::").next().unwrap_or_default();
     if first.is_empty() { "lib" } else { &module[..listed.unwrap_or(first.len())] }
 }
@@ -120,7 +120,7 @@ fn uses(folder: &str, files: &BTreeMap<String, String>) -> Uses {
     for (path, text) in files {
         let module = module_of(folder, path);
         let mut found = Mentions { module: module.clone(), ..Mentions::default() };
-        // What is no Rust is said by another check.
+        // Another check reports syntax errors.
         if let Ok(file) = syn::parse_file(text) {
             found.visit_file(&file);
         }
@@ -129,9 +129,9 @@ fn uses(folder: &str, files: &BTreeMap<String, String>) -> Uses {
     let resolved = |module: &str, path: &[String]| -> Option<String> {
         let parents = (0..=path.len()).rev().map(|length| (path[..length].join("::"), &path[length..]));
         let (found, rest) = parents.into_iter().find(|(parent, _)| mentions.contains_key(parent))?;
-        // A name that a folder hands on belongs to the file that it comes from.
-        let handed_on = rest.first().and_then(|name| mentions[&found].handed_on.get(name));
-        let found = handed_on.filter(|other| mentions.contains_key(*other)).unwrap_or(&found);
+        // A re-exported name belongs to the file that declares it.
+        let re_exported = rest.first().and_then(|name| mentions[&found].re_exports.get(name));
+        let found = re_exported.filter(|other| mentions.contains_key(*other)).unwrap_or(&found);
         (found != module).then(|| found.clone())
     };
     let of = |(module, found): (&String, &Mentions)| {
@@ -145,12 +145,12 @@ fn uses(folder: &str, files: &BTreeMap<String, String>) -> Uses {
 struct Mentions {
     module: String,
     paths: Vec<Vec<String>>,
-    /// The names that the file hands on, each with the module that it comes from.
-    handed_on: BTreeMap<String, String>,
+    /// The names that the file re-exports, each with the module that declares it.
+    re_exports: BTreeMap<String, String>,
 }
 
 impl Mentions {
-    /// The path from the crate's root; none if it begins outside of the crate.
+    /// Returns the path from the crate's root; `None` if the path begins outside of the crate.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let own = || self.module.split("::").filter(|part| !part.is_empty()).map(str::to_owned);
         let mut absolute: Vec<String> = match path.first()?.as_str() {
@@ -168,25 +168,25 @@ impl Mentions {
         Some(absolute)
     }
 
-    fn tree(&mut self, before: &[String], tree: &UseTree, hands_on: bool) {
+    fn tree(&mut self, before: &[String], tree: &UseTree, re_exports: bool) {
         let with = |name: String| [before, &[name]].concat();
         match tree {
-            UseTree::Path(path) => self.tree(&with(path.ident.to_string()), &path.tree, hands_on),
-            UseTree::Group(group) => group.items.iter().for_each(|item| self.tree(before, item, hands_on)),
-            UseTree::Name(name) => self.found(with(name.ident.to_string()), hands_on),
-            UseTree::Rename(rename) => self.found(with(rename.ident.to_string()), hands_on),
-            UseTree::Glob(_) => self.found(before.to_vec(), hands_on),
+            UseTree::Path(path) => self.tree(&with(path.ident.to_string()), &path.tree, re_exports),
+            UseTree::Group(group) => group.items.iter().for_each(|item| self.tree(before, item, re_exports)),
+            UseTree::Name(name) => self.found(with(name.ident.to_string()), re_exports),
+            UseTree::Rename(rename) => self.found(with(rename.ident.to_string()), re_exports),
+            UseTree::Glob(_) => self.found(before.to_vec(), re_exports),
         }
     }
 
-    fn found(&mut self, path: Vec<String>, hands_on: bool) {
-        match (self.absolute(&path), hands_on) {
+    fn found(&mut self, path: Vec<String>, re_exports: bool) {
+        match (self.absolute(&path), re_exports) {
             (Some(path), false) => self.paths.push(path),
             (absolute, true) => {
                 let child = || [self.module.clone(), path[0].clone()].join("::");
                 let from = absolute.map_or_else(child, |path| path[..path.len() - 1].join("::"));
                 let name = path.last().cloned().unwrap_or_default();
-                self.handed_on.insert(name, from.trim_start_matches("::").to_owned());
+                self.re_exports.insert(name, from.trim_start_matches("::").to_owned());
             }
             (None, false) => {}
         }
@@ -220,34 +220,34 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident("cfg") && is_test(attribute))
 }
 
-/// Modules each of which uses the next one, and the last one the first.
+/// Finds a circle: modules each of which uses the next one, while the last one uses the first.
 fn circle(uses: &Uses) -> Option<Vec<String>> {
     fn walk<'u>(
         uses: &'u Uses,
         module: &'u str,
-        way: &mut Vec<&'u str>,
+        path: &mut Vec<&'u str>,
         done: &mut BTreeSet<&'u str>,
     ) -> bool {
         if done.contains(module) {
             return false;
         }
-        let before = way.iter().position(|passed| *passed == module);
-        way.push(module);
+        let before = path.iter().position(|visited| *visited == module);
+        path.push(module);
         if let Some(before) = before {
-            way.drain(..before);
+            path.drain(..before);
             return true;
         }
         let used = uses.get(module).into_iter().flatten();
-        if used.into_iter().any(|next| walk(uses, next, way, done)) {
+        if used.into_iter().any(|next| walk(uses, next, path, done)) {
             return true;
         }
-        way.pop();
+        path.pop();
         done.insert(module);
         false
     }
-    let (mut way, mut done) = (Vec::new(), BTreeSet::new());
-    let found = uses.keys().any(|module| walk(uses, module, &mut way, &mut done));
-    found.then(|| way.into_iter().map(str::to_owned).collect())
+    let (mut path, mut done) = (Vec::new(), BTreeSet::new());
+    let found = uses.keys().any(|module| walk(uses, module, &mut path, &mut done));
+    found.then(|| path.into_iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -256,11 +256,14 @@ mod tests {
 
     fn faults(files: &[(&str, &str)]) -> Vec<String> {
         let files = files.iter().map(|(path, text)| (format!("c/{path}"), (*text).to_owned())).collect();
-        check(&House { folder: "c/", ..HOUSES[0] }, &files).iter().map(Fault::to_string).collect()
+        check(&LayeredCrate { folder: "c/", ..LAYERED_CRATES[0] }, &files)
+            .iter()
+            .map(Fault::to_string)
+            .collect()
     }
 
     #[test]
-    fn a_circle_is_found_whatever_it_leads_through() {
+    fn a_circle_through_a_re_export_is_found() {
         let found = faults(&[
             (
                 "flows/mod.rs",
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_folder_hands_on_and_what_tests_use_is_no_circle() {
+    fn re_exports_and_uses_by_tests_form_no_circle() {
         let found = faults(&[
             ("values/mod.rs", "pub(crate) mod texts;\npub(crate) use texts::check;"),
             ("values/texts.rs", "use super::value; #[cfg(test)] mod tests { use crate::steps::Step; }"),
@@ -286,9 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_be_a_room_apart_from_its_folder() {
-        let rooms: &[&str] = &["tools::buffers", "formats", "tools"];
-        let house = House { folder: "c/", rooms, above: &[], circles: true };
+    fn a_file_may_be_a_layer_apart_from_its_folder() {
+        let layers: &[&str] = &["tools::buffers", "formats", "tools"];
+        let layers = LayeredCrate { folder: "c/", layers, above: &[], circles: true };
         let files = [
             ("tools/buffers.rs", "use crate::formats::Format;"),
             ("formats.rs", "use crate::tools::buffers::Buffers; use crate::tools::lines::Line;"),
@@ -297,26 +300,26 @@ mod tests {
             ("attic.rs", "use crate::tools::lines::Line;"),
         ];
         let files = files.map(|(path, text)| (format!("c/{path}"), text.to_owned())).into();
-        let found: Vec<String> = check(&house, &files).iter().map(Fault::to_string).collect();
+        let found: Vec<String> = check(&layers, &files).iter().map(Fault::to_string).collect();
         assert_eq!(
             found,
             [
-                "c/attic.rs:1: `attic` is no room of tests/tidy/rooms.rs",
-                "c/formats.rs:1: `formats` must not know `tools::lines`",
-                "c/tools/buffers.rs:1: `tools::buffers` must not know `formats`",
+                "c/attic.rs:1: `attic` is no layer of tests/tidy/layers.rs",
+                "c/formats.rs:1: `formats` must not use `tools::lines`",
+                "c/tools/buffers.rs:1: `tools::buffers` must not use `formats`",
             ]
         );
     }
 
     #[test]
-    fn a_room_may_not_know_a_later_one() {
+    fn a_layer_may_not_use_a_higher_one() {
         let found =
             faults(&[("names/uses.rs", "use crate::steps::Step;"), ("steps.rs", ""), ("attic.rs", "")]);
         assert_eq!(
             found,
             [
-                "c/attic.rs:1: `attic` is no room of tests/tidy/rooms.rs",
-                "c/names/uses.rs:1: `names` must not know `steps`"
+                "c/attic.rs:1: `attic` is no layer of tests/tidy/layers.rs",
+                "c/names/uses.rs:1: `names` must not use `steps`"
             ]
         );
     }

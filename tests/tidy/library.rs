@@ -1,14 +1,14 @@
-//! The library's signatures carry the text that the checker, the editor and the reference show.
+//! Checks that the library's signatures have doc comments, which the compiler and the reference show.
 
 use crate::Fault;
 
-/// Words with which an item of the library begins.
+/// The first words of items that need a doc comment.
 const ITEMS: [&str; 3] = ["extern", "enum", "record"];
 
 pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !text.starts_with("//! ") {
-        faults.push(Fault::new(path, 1, "no `//!` that says what the file holds"));
+        faults.push(Fault::new(path, 1, "no `//!` comment that describes the file"));
     }
     let mut before = "";
     for (line, number) in text.lines().zip(1..) {
@@ -39,7 +39,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_what_it_holds() {
-        assert_eq!(check("a.flow", ""), [Fault::new("a.flow", 1, "no `//!` that says what the file holds")]);
+    fn each_file_has_a_doc_comment() {
+        assert_eq!(
+            check("a.flow", ""),
+            [Fault::new("a.flow", 1, "no `//!` comment that describes the file")]
+        );
     }
 }

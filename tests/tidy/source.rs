@@ -1,4 +1,4 @@
-//! Sizes of functions and files, and what must not be left in a source.
+//! Checks the sizes of functions and files, the names of modules, and leftovers such as `todo!`.
 
 use proc_macro2::{Delimiter, LineColumn, TokenStream, TokenTree};
 use syn::spanned::Spanned;
@@ -6,14 +6,14 @@ use syn::visit::{self, Visit};
 
 use crate::Fault;
 
-/// The most lines of a file.
+/// The maximum number of lines of a file.
 const FILE_LINES_MAX: usize = 500;
-/// The most lines of a function, from `fn` to its last brace.
+/// The maximum number of lines of a function, from `fn` to its last brace.
 const FUNCTION_LINES_MAX: usize = 70;
-/// Macros that stand for work that was not done.
+/// Macros for unfinished work and debugging.
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
-/// Names that say nothing about what a module holds.
-const EMPTY_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "shared", "stuff"];
+/// Names of modules that do not describe the content.
+const VAGUE_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "common", "misc", "shared", "stuff"];
 
 pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -22,13 +22,13 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
         faults.push(Fault::new(
             path,
             lines,
-            format!("{lines} lines in a file, {FILE_LINES_MAX} are the most"),
+            format!("{lines} lines in a file, the maximum is {FILE_LINES_MAX}"),
         ));
     }
     let module = path.trim_end_matches(".rs").trim_end_matches("/mod");
     let module = module.rsplit('/').next().unwrap_or_default();
-    if EMPTY_NAMES.contains(&module) {
-        faults.push(Fault::new(path, 1, format!("`{module}` does not say what the module holds")));
+    if VAGUE_NAMES.contains(&module) {
+        faults.push(Fault::new(path, 1, format!("the name `{module}` does not describe the module")));
     }
     match syn::parse_file(text) {
         Ok(file) => {
@@ -36,7 +36,9 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
             functions.visit_file(&file);
             faults.extend(functions.faults);
         }
-        Err(error) => faults.push(Fault::new(path, error.span().start().line, format!("no Rust: {error}"))),
+        Err(error) => {
+            faults.push(Fault::new(path, error.span().start().line, format!("syntax error: {error}")));
+        }
     }
     if let Ok(tokens) = text.parse::<TokenStream>() {
         check_tokens(path, tokens, &mut faults);
@@ -53,8 +55,8 @@ impl Functions<'_> {
     fn measure(&mut self, name: &syn::Ident, begin: LineColumn, end: LineColumn) {
         let lines = end.line + 1 - begin.line;
         if lines > FUNCTION_LINES_MAX {
-            let what = format!("{lines} lines in `{name}`, {FUNCTION_LINES_MAX} are the most");
-            self.faults.push(Fault::new(self.path, begin.line, what));
+            let message = format!("{lines} lines in `{name}`, the maximum is {FUNCTION_LINES_MAX}");
+            self.faults.push(Fault::new(self.path, begin.line, message));
         }
     }
 }
@@ -78,12 +80,12 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     }
 }
 
-/// Looks through all tokens, also those that are a macro's: `assert!(dbg!(x))` is found, `"dbg!"` is not.
+/// Checks all tokens, also those in macros: finds `assert!(dbg!(x))`, but not the text `"dbg!"`.
 fn check_tokens(path: &str, tokens: TokenStream, faults: &mut Vec<Fault>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     for (at, token) in tokens.iter().enumerate() {
-        if let Some(what) = untidy(&tokens[at..]) {
-            faults.push(Fault::new(path, token.span().start().line, what));
+        if let Some(message) = leftover(&tokens[at..]) {
+            faults.push(Fault::new(path, token.span().start().line, message));
         }
         if let TokenTree::Group(group) = token {
             check_tokens(path, group.stream(), faults);
@@ -91,8 +93,8 @@ fn check_tokens(path: &str, tokens: TokenStream, faults: &mut Vec<Fault>) {
     }
 }
 
-/// What is wrong with what these tokens begin with.
-fn untidy(tokens: &[TokenTree]) -> Option<String> {
+/// Returns a message if these tokens begin with a leftover or with a module of a vague name.
+fn leftover(tokens: &[TokenTree]) -> Option<String> {
     use TokenTree::{Group, Ident, Punct};
     match tokens {
         [Ident(name), Punct(mark), Group(_), ..]
@@ -100,15 +102,15 @@ fn untidy(tokens: &[TokenTree]) -> Option<String> {
         {
             Some(format!("`{name}!` was left in"))
         }
-        [Ident(word), Ident(name), ..] if word == "mod" && EMPTY_NAMES.iter().any(|empty| name == empty) => {
-            Some(format!("`{name}` does not say what the module holds"))
+        [Ident(word), Ident(name), ..] if word == "mod" && VAGUE_NAMES.iter().any(|vague| name == vague) => {
+            Some(format!("the name `{name}` does not describe the module"))
         }
         [Punct(hash), Group(attribute), ..]
             if hash.as_char() == '#'
                 && attribute.delimiter() == Delimiter::Bracket
                 && first_word(attribute.stream()) == "ignore" =>
         {
-            Some("a test is ignored: it runs, or it goes".to_owned())
+            Some("a test is ignored: run it or delete it".to_owned())
         }
         _ => None,
     }
@@ -133,25 +135,25 @@ mod tests {
     #[test]
     fn a_function_may_have_seventy_lines() {
         assert_eq!(faults("a.rs", &function_of(70)), [""; 0]);
-        assert_eq!(faults("a.rs", &function_of(71)), ["a.rs:2: 71 lines in `long`, 70 are the most"]);
+        assert_eq!(faults("a.rs", &function_of(71)), ["a.rs:2: 71 lines in `long`, the maximum is 70"]);
     }
 
     #[test]
     fn methods_and_nested_functions_count() {
         let method = format!("struct S;\nimpl S {{\n{}}}\n", function_of(71));
-        assert_eq!(faults("a.rs", &method), ["a.rs:4: 71 lines in `long`, 70 are the most"]);
+        assert_eq!(faults("a.rs", &method), ["a.rs:4: 71 lines in `long`, the maximum is 70"]);
         let default = format!("trait T {{\n{}}}\n", function_of(71));
-        assert_eq!(faults("a.rs", &default), ["a.rs:3: 71 lines in `long`, 70 are the most"]);
+        assert_eq!(faults("a.rs", &default), ["a.rs:3: 71 lines in `long`, the maximum is 70"]);
     }
 
     #[test]
     fn a_file_may_have_five_hundred_lines() {
         assert_eq!(faults("a.rs", &"\n".repeat(500)), [""; 0]);
-        assert_eq!(faults("a.rs", &"\n".repeat(501)), ["a.rs:501: 501 lines in a file, 500 are the most"]);
+        assert_eq!(faults("a.rs", &"\n".repeat(501)), ["a.rs:501: 501 lines in a file, the maximum is 500"]);
     }
 
     #[test]
-    fn unfinished_work_is_found_in_code_alone() {
+    fn unfinished_work_is_found_in_code_and_not_in_comments_or_texts() {
         assert_eq!(faults("a.rs", "// dbg!(1)\nconst A: &str = \"todo!()\";\n"), [""; 0]);
         assert_eq!(faults("a.rs", "fn f() {\n    todo!()\n}\n"), ["a.rs:2: `todo!` was left in"]);
         assert_eq!(faults("a.rs", "fn f() {\n    assert!(dbg!(true));\n}\n"), ["a.rs:2: `dbg!` was left in"]);
@@ -163,21 +165,21 @@ mod tests {
 
     #[test]
     fn ignored_tests_are_found() {
-        let what = "a.rs:2: a test is ignored: it runs, or it goes";
-        assert_eq!(faults("a.rs", "#[test]\n#[ignore]\nfn f() {}\n"), [what]);
-        assert_eq!(faults("a.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}\n"), [what]);
+        let message = "a.rs:2: a test is ignored: run it or delete it";
+        assert_eq!(faults("a.rs", "#[test]\n#[ignore]\nfn f() {}\n"), [message]);
+        assert_eq!(faults("a.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}\n"), [message]);
     }
 
     #[test]
-    fn modules_have_names_that_say_something() {
-        let what = "`helpers` does not say what the module holds";
-        assert_eq!(faults("a.rs", "mod helpers;\n"), [format!("a.rs:1: {what}")]);
-        assert_eq!(faults("a/helpers.rs", ""), [format!("a/helpers.rs:1: {what}")]);
-        assert_eq!(faults("a/helpers/mod.rs", ""), [format!("a/helpers/mod.rs:1: {what}")]);
+    fn modules_have_descriptive_names() {
+        let message = "the name `helpers` does not describe the module";
+        assert_eq!(faults("a.rs", "mod helpers;\n"), [format!("a.rs:1: {message}")]);
+        assert_eq!(faults("a/helpers.rs", ""), [format!("a/helpers.rs:1: {message}")]);
+        assert_eq!(faults("a/helpers/mod.rs", ""), [format!("a/helpers/mod.rs:1: {message}")]);
     }
 
     #[test]
-    fn what_is_no_rust_is_a_fault() {
+    fn a_syntax_error_is_a_fault() {
         assert_eq!(faults("a.rs", "fn f() {\n    let = 1;\n}\n").len(), 1);
     }
 }

@@ -1,8 +1,8 @@
-//! Names of places that a reader elsewhere can't use: package registries' hosts and folders of one machine.
+//! Finds names of private places: hosts of package registries, and folders of one machine.
 
 use crate::Fault;
 
-/// Hosts of package registries and their mirrors, written in halves so that this file does not name them either.
+/// Hosts of package registries and their mirrors, written in two parts, so that this file does not name them.
 const HOSTS: [&str; 10] = [
     concat!("crates", ".io"),
     concat!("repo.maven", ".apache.org"),
@@ -15,7 +15,7 @@ const HOSTS: [&str; 10] = [
     concat!("deb.debian", ".org"),
     concat!("/artifact", "ory/"),
 ];
-/// Where absolute paths of one machine begin.
+/// The beginnings of absolute paths on one machine.
 const FOLDERS: [&str; 2] = [concat!("/ro", "ot/"), concat!("/wo", "rk/")];
 
 pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
@@ -24,13 +24,13 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
         let hosts = HOSTS.iter().filter(|host| line.contains(*host));
         let folders = FOLDERS.iter().filter(|folder| has_absolute(line, folder));
         for place in hosts.chain(folders) {
-            faults.push(Fault::new(path, number, format!("names `{place}`, which is not everyone's")));
+            faults.push(Fault::new(path, number, format!("names `{place}`, a private place")));
         }
     }
     faults
 }
 
-/// Whether a path that begins with the folder begins in the line: `docs/work/` is another one.
+/// Returns whether the line contains an absolute path in the folder; `docs/work/` is a relative path.
 fn has_absolute(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_not() {
+    fn similar_words_are_allowed() {
         assert_eq!(check("a.md", "crates, docs/work/plan.md, $ROOT/work/x, the root/ and Maven Central"), []);
     }
 }
