@@ -1,4 +1,4 @@
-//! The core alone: events are made, put, taken and read.
+//! The core alone: events are generated, put into a channel, taken and read.
 
 use std::error::Error;
 use std::time::Instant;
@@ -23,8 +23,8 @@ flow main { numbers -> buffer -> nowhere }
 
 const BODY_BYTES: usize = 100;
 
-/// Each body is made from its number, moved through the channel, and every byte of it is hashed;
-/// the hashes of both sides are compared.
+/// Each body is generated from its number and moved through the channel, and all its bytes are hashed. The hashes
+/// of both sides must be equal.
 ///
 /// # Errors
 /// When a run fails, or the hashes differ.
@@ -43,7 +43,7 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
     pairs(rounds, "one bare loop", weir, || Ok(bare(events).1))
 }
 
-/// Makes and hashes the same bodies, one at a time in the same place: no event is ever kept.
+/// Generates and hashes the same bodies one at a time in one buffer, without keeping any event.
 fn bare(events: u64) -> (u64, Run) {
     let filling: Vec<u8> = std::iter::once(b' ').chain((b'a'..=b'z').cycle()).take(BODY_BYTES).collect();
     let mut digits = itoa::Buffer::new();

@@ -24,11 +24,11 @@ use crate::rounds::{Run, pairs};
 const SOURCES: u64 = 4;
 const ROWS: usize = 1_000;
 const BODY_BYTES: usize = 100;
-/// What a source has put and not heard of.
+/// The number of events that a source has put and that are not yet acknowledged.
 const IN_FLIGHT: u64 = 16;
 const GIB: u64 = 1 << 30;
 
-/// Whether what is put is taken at the same time.
+/// Whether a reader takes the events at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Take {
     Nothing,
@@ -45,7 +45,7 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// A folder for measuring, on the disk that is meant: `WEIR_BENCH_DIR`, or where the build is.
+/// Creates a folder for the benchmark in `WEIR_BENCH_DIR`, by default in the build's folder.
 fn folder() -> Result<tempfile::TempDir, std::io::Error> {
     let at = std::env::var_os("WEIR_BENCH_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     std::fs::create_dir_all(&at)?;
@@ -79,7 +79,7 @@ fn runtime() -> Result<Runtime, std::io::Error> {
     Builder::new_multi_thread().enable_all().build()
 }
 
-/// One batch; every source's buffer is read anew, as from a socket or a file.
+/// Returns one batch with a new buffer, as if it were read from a socket or a file.
 fn batch(
     schema: &SchemaRef,
     partition: &Partition,
@@ -102,7 +102,7 @@ fn batch(
     Ok(Batch::new(schema.clone(), columns, ROWS, origins)?)
 }
 
-/// Puts this many events and returns when all are on disk.
+/// Puts this number of events. Returns when all are on disk.
 async fn put(
     channel: Arc<dyn Channel>,
     source: u64,
@@ -174,13 +174,13 @@ fn weir(events: u64, taking: Take, at_rest: AtRest) -> Result<Run, Box<dyn Error
     Ok(Run { events, bytes: events * BODY_BYTES as u64, took })
 }
 
-/// Appends groups of what the sources have in flight at once, and syncs each: nothing is looked at.
+/// Appends and syncs groups of the size that the sources have in flight, without looking at the data.
 fn bare(events: u64) -> Result<Run, Box<dyn Error>> {
     let folder = folder()?;
     let mut file = OpenOptions::new().create(true).append(true).open(folder.path().join("log"))?;
-    // What a record of the log takes for such a batch: bodies, their ends, times, and a header.
+    // The size of a log record of such a batch: bodies, their ends, times, and a header.
     let batch_bytes = ROWS * (BODY_BYTES + 4 + 8) + 200;
-    // While one group is synced, the next one gathers: each is half of what is in flight.
+    // The next group is collected while one is synced, so each has half of the events in flight.
     let batches = SOURCES * IN_FLIGHT / 2;
     let group = vec![b'x'; batch_bytes * batches as usize];
     let began = Instant::now();
@@ -202,7 +202,7 @@ pub(crate) fn measure(rounds: usize, events: u64, taking: Take) -> Outcome {
     pairs(rounds, "append and sync", || weir(events, taking, AtRest::Plain), || bare(events))
 }
 
-/// Measures an encrypted channel beside one that is not.
+/// Compares an encrypted channel with a plain one.
 ///
 /// # Errors
 /// When a run fails.
@@ -218,7 +218,7 @@ pub(crate) fn measure_encrypted(rounds: usize, events: u64, taking: Take) -> Out
     )
 }
 
-/// Opens a channel with this many bytes in it, cold, and says how long that took.
+/// Opens a channel of this size with a cold page cache, and returns the time.
 fn open_one(path: &Path) -> Result<Duration, Box<dyn Error>> {
     for entry in std::fs::read_dir(path)? {
         let file = std::fs::File::open(entry?.path())?;
@@ -231,7 +231,7 @@ fn open_one(path: &Path) -> Result<Duration, Box<dyn Error>> {
     Ok(began.elapsed())
 }
 
-/// Puts this much and ends without order, as a crash does.
+/// Puts events of this total size and ends the process without closing the channel, like a crash.
 fn fill(path: &Path, bytes: u64) -> Outcome {
     let channel: Arc<dyn Channel> = Arc::new(channel(path, 16 * GIB)?);
     let _reader = channel.reader("sink", Demand::Required);
@@ -245,7 +245,7 @@ fn fill(path: &Path, bytes: u64) -> Outcome {
         }
         Ok::<(), Box<dyn Error>>(())
     })?;
-    // The writer goes down with the process; nothing is closed.
+    // The writer's thread ends with the process, and nothing is closed.
     std::mem::forget(channel);
     Ok(())
 }
@@ -279,7 +279,7 @@ pub(crate) fn measure_recovery(rounds: usize) -> Outcome {
     Ok(())
 }
 
-/// Fills a channel's directory in a process of its own, see [`measure_recovery`].
+/// Fills a channel's directory in a separate process, see [`measure_recovery`].
 ///
 /// # Errors
 /// When the channel can't be used.

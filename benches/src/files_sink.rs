@@ -1,4 +1,4 @@
-//! The sink of files, beside loops that write the same events with the same crates.
+//! The sink `files`, compared with loops that write the same events with the same crates.
 
 use std::error::Error;
 use std::fs::File;
@@ -32,14 +32,14 @@ sink out = files { path: \"{to}\", format: FORMAT, compress: CODEC, roll: { size
 flow main { lines -> buffer -> out }
 ";
 
-/// The rows of a source's batch.
+/// The number of rows of a source's batch.
 const ROWS: usize = 4_096;
-/// The row groups of the sink by default.
+/// The default size of the sink's row groups.
 const ROW_GROUP: usize = 100_000;
-/// How much goes through a codec at once, on both sides.
+/// The number of bytes that go through a codec at once, on both sides.
 const STAGED_BYTES: usize = 64 * 1024;
 
-/// Events as the loops want them: made before anything is measured.
+/// The events for the loops, prepared before the measurement.
 struct Prepared {
     batches: Vec<RecordBatch>,
     events: u64,
@@ -53,12 +53,12 @@ fn program(format: &str, codec: &str, events: u64, to: &Path) -> Result<weir_pla
 
 fn weir(format: &str, codec: &str, events: u64) -> Result<Run, Box<dyn Error>> {
     let folder = TempDir::new()?;
-    // At half of its capacity the channel presses the sink to close its file: about a hundred thousand events each.
+    // At half of its capacity the channel signals pressure, so that the sink closes its file: about 100,000 events in each.
     let plan = program(format, codec, events, folder.path())?;
     Ok(run(&plan, "out", events, Until::Delivered)?.0)
 }
 
-/// The events that the program makes, read back from what it writes as text.
+/// Returns the events that the program generates, read from its output as text.
 fn prepare(events: u64) -> Result<Prepared, Box<dyn Error>> {
     let folder = TempDir::new()?;
     run(&program("text", "none", events, folder.path())?, "out", events, Until::Delivered)?;
@@ -88,7 +88,7 @@ fn prepare(events: u64) -> Result<Prepared, Box<dyn Error>> {
     Ok(Prepared { batches, events: lines.len() as u64, bytes })
 }
 
-/// arrow-rs's own writer with the sink's properties.
+/// Writes with arrow-rs's own writer, with the sink's properties.
 fn bare_parquet(prepared: &Prepared) -> Result<Run, Box<dyn Error>> {
     let folder = TempDir::new()?;
     let began = Instant::now();
@@ -108,7 +108,7 @@ fn bare_parquet(prepared: &Prepared) -> Result<Run, Box<dyn Error>> {
     Ok(Run { events: prepared.events, bytes: prepared.bytes, took: began.elapsed() })
 }
 
-/// One loop that puts lines into a codec and the codec's output into a file.
+/// Writes lines through a codec into a file, in one loop.
 fn bare_text(prepared: &Prepared, codec: &str) -> Result<Run, Box<dyn Error>> {
     let folder = TempDir::new()?;
     let began = Instant::now();

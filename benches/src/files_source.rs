@@ -1,4 +1,4 @@
-//! Files: lines of one large file, from the page cache.
+//! The source `files`: lines of one large file in the page cache.
 
 use std::error::Error;
 use std::fs::File;
@@ -22,10 +22,10 @@ sink nowhere = null {}
 flow main { lines -> buffer -> nowhere }
 ";
 
-/// With its end.
+/// The length of a line, including its end.
 const LINE_BYTES: usize = 100;
 
-/// A file of lines goes through the memory channel, against a loop that reads it into one buffer and
+/// Moves a file of lines through the memory channel. The loop reads the file into one buffer and
 /// counts line ends.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
     pairs(rounds, "newline counter", weir, bare)
 }
 
-/// Writes numbered lines of this many bytes, with their ends.
+/// Writes numbered lines of this length, including their ends.
 ///
 /// # Errors
 /// When the file can't be written.
@@ -59,7 +59,7 @@ pub(crate) fn write_lines(path: &Path, lines: u64, line_bytes: usize) -> std::io
     file.flush()
 }
 
-/// The least that could be done: a mebibyte at a time into the same place, and its line ends counted.
+/// The minimal work: reads a mebibyte at a time into one buffer and counts line ends.
 fn count(path: &Path) -> std::io::Result<Run> {
     let began = Instant::now();
     let mut file = File::open(path)?;

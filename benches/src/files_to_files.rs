@@ -1,4 +1,4 @@
-//! Lines from files into files, through memory and through a disk.
+//! Lines from files into files, through a memory channel and through a file channel.
 
 use std::error::Error;
 use std::fs::File;
@@ -31,11 +31,11 @@ sink out = files { path: to, roll: { size: 1GiB, age: 1h } }
 flow main { lines -> buffer -> out }
 ";
 
-/// What the log syncs at once at most, and so does the loop beside it.
+/// The maximum size of a group that the log syncs; the loop syncs groups of this size.
 const GROUP_BYTES: usize = 8 << 20;
 
-/// A gibibyte of lines is copied from one file into another, against `dd` that writes and syncs as much; then
-/// through a channel on disk, against a loop that writes both copies with as many syncs.
+/// Copies a gibibyte of lines from one file into another, compared with a `dd` that writes and syncs as much; then
+/// through a channel on disk, compared with a loop that writes both copies with as many syncs.
 ///
 /// # Errors
 /// When a run fails.
@@ -53,7 +53,7 @@ pub(crate) fn measure(rounds: usize, bytes: u64) -> Outcome {
     Ok(())
 }
 
-/// On the disk that is meant: `WEIR_BENCH_DIR`, or where the build is.
+/// Creates a folder in `WEIR_BENCH_DIR`, by default in the build's folder.
 fn folder() -> std::io::Result<tempfile::TempDir> {
     let at = std::env::var_os("WEIR_BENCH_DIR").unwrap_or_else(|| "target".into());
     std::fs::create_dir_all(&at)?;
@@ -72,7 +72,7 @@ fn weir(input: &Path, lines: u64, channel: &str) -> Result<Run, Box<dyn Error>> 
     Ok(run(&plan, "out", lines, Until::Taken)?.0)
 }
 
-/// `dd conv=fdatasync`, which only writes.
+/// Runs `dd conv=fdatasync`, which only writes.
 fn dd(lines: u64, line_bytes: usize) -> Result<Run, Box<dyn Error>> {
     let folder = folder()?;
     let bytes = lines * line_bytes as u64;
@@ -90,8 +90,8 @@ fn dd(lines: u64, line_bytes: usize) -> Result<Run, Box<dyn Error>> {
     Ok(Run { events: lines, bytes, took })
 }
 
-/// Reads the lines and writes them twice: into a log that is synced group by group, and into a file that is
-/// synced at its end.
+/// Reads the lines and writes them twice: into a log that is synced after each group, and into a file that is
+/// synced once at its end.
 fn both_copies(input: &Path, lines: u64) -> Result<Run, Box<dyn Error>> {
     let folder = folder()?;
     let mut input = File::open(input)?;

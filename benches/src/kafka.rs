@@ -1,4 +1,4 @@
-//! Reading Kafka: the source against librdkafka's consumer on its own.
+//! Reading Kafka: the source, compared with librdkafka's consumer alone.
 
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -45,7 +45,7 @@ flow main { lines -> buffer -> topic_of_lines }
 const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads a topic of access log lines to its end.
+/// Reads a topic of access-log lines to its end.
 ///
 /// # Errors
 /// When a run fails.
@@ -77,18 +77,18 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
     pairs(rounds, "bare consumer", weir, bare)
 }
 
-/// The brokers to measure with.
+/// Returns the brokers of KAFKA_BOOTSTRAP.
 ///
 /// # Errors
-/// When KAFKA_BOOTSTRAP does not say.
+/// When KAFKA_BOOTSTRAP is not set.
 pub(crate) fn brokers() -> Result<String, Box<dyn Error>> {
     std::env::var("KAFKA_BOOTSTRAP").map_err(|_| "KAFKA_BOOTSTRAP must name a broker".into())
 }
 
-/// Makes a topic with this many access log lines, by Weir itself.
+/// Creates a topic and fills it with this number of access-log lines, with Weir.
 ///
 /// # Errors
-/// When the topic can't be made or filled.
+/// When the topic can't be created or filled.
 pub(crate) fn fill_topic(brokers: &str, events: u64) -> Result<String, Box<dyn Error>> {
     let topic = format!("bench-{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis());
     let admin: AdminClient<DefaultClientContext> =
@@ -105,18 +105,18 @@ pub(crate) fn fill_topic(brokers: &str, events: u64) -> Result<String, Box<dyn E
     Ok(topic)
 }
 
-/// A consumer of a whole topic, from its beginning.
+/// Creates a consumer of a complete topic, from its beginning.
 ///
 /// # Errors
-/// When it can't be made.
+/// When the consumer can't be created.
 pub(crate) fn consumer(brokers: &str, topic: &str, group: &str) -> Result<BaseConsumer, Box<dyn Error>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
-        // As the source has it. The default of a second starves a fast reader: measured, less than
-        // half of the rate.
+        // The same value as in the source. The default of one second starves a fast reader: less than half of the
+        // rate was measured.
         .set("fetch.queue.backoff.ms", "20")
         .set("check.crcs", "true")
         .create()?;
@@ -124,10 +124,10 @@ pub(crate) fn consumer(brokers: &str, topic: &str, group: &str) -> Result<BaseCo
     Ok(consumer)
 }
 
-/// Hands the payloads of this many records to `take`.
+/// Passes the payloads of this number of records to `take`.
 ///
 /// # Errors
-/// When they don't come, or `take` fails.
+/// When the records don't arrive, or `take` fails.
 pub(crate) fn consume(
     consumer: &BaseConsumer,
     events: u64,

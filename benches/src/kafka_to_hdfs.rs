@@ -1,4 +1,4 @@
-//! The whole way: from Kafka into compressed files on HDFS.
+//! The complete pipeline: from Kafka into compressed files on HDFS.
 
 use std::error::Error;
 use std::io::Write;
@@ -30,10 +30,10 @@ sink lake = hdfs { url: hdfs, path: \"/bench/{topic}/{group}/{@timestamp:%Y/%m/%
 flow main { records -> buffer -> lake }
 ";
 
-/// How many bytes are compressed before they are handed to HDFS.
+/// The number of bytes that are compressed before they are written to HDFS.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Reads a topic of access log lines and writes it, compressed with gzip; a run ends when the
+/// Reads a topic of access-log lines and writes the lines compressed with gzip. A run ends when the
 /// last file is closed.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
     pairs(rounds, "bare consumer to one file", weir, bare)
 }
 
-/// One thread that consumes, compresses and writes, nothing else.
+/// Consumes, compresses and writes in one thread.
 fn one_file(
     runtime: &Runtime,
     (brokers, topic): (&str, &str),

@@ -1,9 +1,9 @@
-//! Measurements, each beside a bare loop that does the least that could do the same.
+//! Benchmarks. Each compares Weir with a loop that does the minimal work for the same result.
 //!
-//! Both are run in turn, several times, in one process on one machine; what counts is the ratio
-//! of each pair, since the machine's speed drifts. `benches/RESULTS.md` keeps what was found.
+//! Both run alternately, several times, in one process on one machine. The result is the ratio
+//! of each pair, since the machine's speed drifts. `benches/RESULTS.md` has the results.
 
-// A measurement's output is its purpose.
+// The benchmarks print their results.
 #![allow(clippy::print_stdout)]
 
 mod core;
@@ -26,25 +26,25 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 struct Arguments {
     #[command(subcommand)]
     what: What,
-    /// How many pairs are run, after one that is not counted
+    /// The number of pairs of runs, after a warm-up pair
     #[arg(long, default_value_t = 5, global = true)]
     rounds: usize,
-    /// How many events each run moves
+    /// The number of events of each run
     #[arg(long, global = true)]
     events: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// generate -> memory -> null, against a loop that makes and hashes the same bodies
+    /// generate -> memory -> null, against a loop that generates and hashes the same bodies
     Core,
     /// Four sources into a file channel, against a loop that appends and syncs groups of the same size
     FileChannelPut(AtRest),
-    /// Four sources into a file channel and a reader that takes it all, against the same loop
+    /// Four sources into a file channel with a reader, against the same loop
     FileChannel(AtRest),
-    /// How long a file channel takes to open that holds 1 GiB and one that holds ten times that
+    /// The time to open a file channel with 1 GiB of events, and one with 10 GiB
     Recovery,
-    /// Fills a file channel and ends as after a crash; `recovery` runs it
+    /// Fills a file channel and ends without closing it; used by `recovery`
     #[command(hide = true)]
     Fill { path: std::path::PathBuf, gib: u64 },
     /// files -> memory -> null, against a loop that counts line ends
@@ -55,7 +55,7 @@ enum What {
         #[arg(long)]
         only: Option<String>,
     },
-    /// A gibibyte of lines files -> files, through memory and through a file channel, against dd and a loop
+    /// files -> files with a gibibyte of lines, through a memory channel and a file channel, against dd and a loop
     FilesToFiles,
     /// tcp_lines -> memory -> null, against a loop that counts line ends on the same socket
     TcpLines,
@@ -67,7 +67,7 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct AtRest {
-    /// The channel is encrypted, and stands against one that is not
+    /// Compare an encrypted channel with a plain one
     #[arg(long)]
     encrypted: bool,
 }

@@ -1,4 +1,4 @@
-//! Running a program of the language in this process, with its meters at hand.
+//! Runs a program in this process, with access to its meters.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,7 +15,7 @@ use crate::rounds::Run;
 
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// How often it is looked whether all events have arrived. It bounds the error of a run that has
+/// The interval of checks whether all events have arrived. It limits the error of a run that has
 /// to be stopped.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -27,10 +27,10 @@ impl SourceFiles for Text<'_> {
     }
 }
 
-/// Compiles a program against the library.
+/// Compiles a program with the library.
 ///
 /// # Errors
-/// With the diagnostics, when it has errors.
+/// When the program has errors; the message contains the diagnostics.
 pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<dyn Error>> {
     let library = Library::parse(weir_stdlib::library_sources().iter().copied())
         .map_err(|error| render::human(&error.diagnostics, &error.files, false))?;
@@ -40,11 +40,11 @@ pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<d
     compiled.plan.ok_or_else(|| render::human(&compiled.diagnostics, &compiled.files, false).into())
 }
 
-/// Runs a plan. One whose source does not end is stopped when `sink` has `events`, taken or, with
-/// `until` delivered, delivered.
+/// Runs a plan. A plan whose source does not end is stopped when `sink` has taken `events` or, with
+/// `until` delivered, delivered them.
 ///
 /// # Errors
-/// When it can't be started or does not deliver everything.
+/// When the plan can't be started or does not deliver all events.
 pub(crate) fn run(
     plan: &Plan,
     sink: &str,
@@ -73,12 +73,12 @@ pub(crate) fn run(
     }
 }
 
-/// When a source that does not end by itself is stopped.
+/// The time at which a source that does not end by itself is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// When the sink has taken all: it is then drained, which is part of the run.
+    /// When the sink has taken all events. The following drain is part of the run.
     Taken,
-    /// When the sink has delivered all.
+    /// When the sink has delivered all events.
     Delivered,
 }
 

@@ -1,8 +1,8 @@
-//! Pairs of runs, and what is said about them.
+//! Pairs of runs, and their reports.
 
 use std::time::Duration;
 
-/// What one run moved.
+/// The events and bytes of one run, and its time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) events: u64,
@@ -20,7 +20,7 @@ impl Run {
     }
 }
 
-/// Runs both in turn and prints each pair, then the medians.
+/// Runs both alternately, and prints each pair and then the medians.
 ///
 /// # Errors
 /// When a run fails.

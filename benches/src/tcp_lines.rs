@@ -1,4 +1,4 @@
-//! Lines over TCP, on this machine's loopback.
+//! Lines over TCP on the loopback interface.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -22,11 +22,11 @@ sink nowhere = null {}
 flow main delivers best_effort { lines -> buffer -> nowhere }
 ";
 
-/// With its end.
+/// The length of a line, including its end.
 const LINE_BYTES: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One client sends lines as fast as they are taken, against a loop that reads the same socket into one buffer
+/// One client sends lines as fast as they are read. The loop reads the same socket into one buffer
 /// and counts line ends.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ pub(crate) fn measure(rounds: usize, events: u64) -> Outcome {
 }
 
 fn weir(events: u64) -> Result<Run, Box<dyn Error>> {
-    // A port that was free just now; who takes it in between makes the run fail.
+    // A free port; if another process takes it before the run, the run fails.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let plan = compile(PROGRAM, &[("bind", &address.to_string())])?;
     let client = send(address, events);
@@ -69,7 +69,7 @@ fn bare(events: u64) -> Result<Run, Box<dyn Error>> {
     Ok(Run { events, bytes: bytes - events, took })
 }
 
-/// A client that connects when somebody listens, sends its lines and closes.
+/// Starts a client that connects as soon as the port is open, sends its lines and closes.
 fn send(address: SocketAddr, events: u64) -> JoinHandle<std::io::Result<()>> {
     std::thread::spawn(move || {
         let began = Instant::now();
