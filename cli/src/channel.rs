@@ -81,7 +81,7 @@ enum ChannelError {
     #[error("reading the key in {}", path.display())]
     Reading { path: PathBuf, source: std::io::Error },
     #[error("the key in {}", path.display())]
-    NoKey { path: PathBuf, source: InvalidKey },
+    InvalidKey { path: PathBuf, source: InvalidKey },
 }
 
 impl KeyFile {
@@ -92,7 +92,7 @@ impl KeyFile {
             Ok(text) => text,
             Err(source) => return Err(ChannelError::Reading { path, source }),
         };
-        let key = Key::parse(&text).map_err(|source| ChannelError::NoKey { path, source })?;
+        let key = Key::parse(&text).map_err(|source| ChannelError::InvalidKey { path, source })?;
         Ok(Some(Keys::only(key)))
     }
 }
@@ -115,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             let missing = matches!(
                 error,
                 ChannelError::Reading { .. }
-                    | ChannelError::NoKey { .. }
+                    | ChannelError::InvalidKey { .. }
                     | ChannelError::Inspection(
                         InspectionError::Directory(_)
                             | InspectionError::NoChannel { .. }
