@@ -1,10 +1,10 @@
-//! Whether a constant is one of the type that it is said to have.
+//! Checks the types of constants.
 
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::Value;
 
-/// Whether a value can be a constant of this type. `nullable` says whether it may be null.
+/// Returns whether a value is a constant of this type. `nullable` allows null.
 pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool {
     match (value, data_type) {
         (Value::Null, _) => nullable,
@@ -28,7 +28,7 @@ pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool 
     }
 }
 
-/// Whether a number says how often something may happen: it is one, and more than none.
+/// Returns whether a value is a finite, positive rate.
 pub(super) fn is_rate(value: &Value) -> bool {
     matches!(value, Value::EventRate(rate) | Value::ByteRate(rate) if rate.is_finite() && *rate > 0.0)
 }

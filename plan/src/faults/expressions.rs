@@ -1,4 +1,4 @@
-//! Expressions: each operand has the type that its operation takes, and every name is there.
+//! Checks expressions: operands have the types that their operations need, and all names exist.
 
 use arrow_schema::{DataType, Schema};
 
@@ -6,36 +6,38 @@ use super::constants::fits;
 use super::{Faults, Place, data_type, is_same};
 use crate::{Expression, Function, MatchArm, Operation, Pattern};
 
-/// The columns, locals and functions that an expression may name.
+/// The columns, locals and functions that an expression may use.
 pub(super) struct Scope<'a> {
-    /// The columns of the events; none within a function, which has locals only. Of events whose type is not
-    /// known here, any column may be named.
+    /// The columns of the events.
     pub(super) columns: Columns<'a>,
-    /// The types of the locals so far. A parameter's type is known once it was used.
+    /// The types of the locals so far. The type of a parameter is unknown until its first use.
     pub(super) locals: Vec<Option<DataType>>,
-    /// The functions that may be called: in a function, those before it.
+    /// The functions that may be called; in a function, only the functions before it.
     pub(super) functions: &'a [Signature],
 }
 
-/// The columns that an expression may name.
+/// The columns that an expression may use.
 #[derive(Clone, Copy)]
 pub(super) enum Columns<'a> {
+    /// The columns of this schema.
     Of(&'a Schema),
+    /// Any column, since the type of the events is not known.
     Any,
+    /// No column: functions have only locals.
     None,
 }
 
-/// The parameters and the result of a function, which its calls have to fit.
+/// The types of a function's parameters and result.
 pub(super) struct Signature {
-    /// The types of its parameters, where they are used.
+    /// The types of the parameters; `None` for unused ones.
     parameters: Vec<Option<DataType>>,
     result: DataType,
 }
 
-/// More parameters than a function of the compiler has.
+/// The maximum number of a function's parameters. Functions of the compiler have fewer.
 const PARAMETERS_MAX: u32 = 1_000;
 
-/// Checks the functions of a plan. Gives back their signatures; fewer if one has too many parameters to go on.
+/// Checks the functions of a plan, and returns their signatures. Stops at a function with too many parameters.
 pub(super) fn functions(functions: &[Function], faults: &mut Faults) -> Vec<Signature> {
     let mut signatures = Vec::with_capacity(functions.len());
     for (index, Function { name, parameters, lets, result }) in functions.iter().enumerate() {
@@ -60,7 +62,7 @@ pub(super) fn functions(functions: &[Function], faults: &mut Faults) -> Vec<Sign
 }
 
 impl Scope<'_> {
-    /// A condition is true or false.
+    /// Checks an expression that must be a `Bool`.
     pub(super) fn condition(&mut self, place: &Place, condition: &Expression, faults: &mut Faults) {
         if condition.data_type != DataType::Boolean {
             let found = crate::type_name(&condition.data_type);
@@ -79,7 +81,7 @@ impl Scope<'_> {
         parts.into_iter().for_each(|part| self.check(place, part, faults));
     }
 
-    /// The column, local or function that the expression names is there, with the type that it says.
+    /// Checks that the column, local or function of the expression exists and has the expression's type.
     fn names(&mut self, expression: &Expression) -> Result<(), String> {
         let Expression { data_type, operation, .. } = expression;
         match operation {
@@ -95,7 +97,7 @@ impl Scope<'_> {
                 }
             }
             Operation::Local(number) => match self.locals.get_mut(*number as usize) {
-                None => Err(format!("there is no value {number} that was computed before")),
+                None => Err(format!("there is no local value {number} before this place")),
                 Some(Some(found)) => same(&format!("the value {number}"), found, data_type),
                 Some(unknown) => {
                     *unknown = Some(data_type.clone());
@@ -108,13 +110,11 @@ impl Scope<'_> {
                 };
                 if parameters.len() != arguments.len() {
                     let (wanted, given) = (parameters.len(), arguments.len());
-                    return Err(format!(
-                        "the function {function} takes {wanted} values, and is given {given}"
-                    ));
+                    return Err(format!("the function {function} takes {wanted} values, not {given}"));
                 }
                 for (wanted, argument) in parameters.iter().zip(arguments) {
                     if let Some(wanted) = wanted {
-                        same("what the function is given", &argument.data_type, wanted)?;
+                        same("an argument of the function", &argument.data_type, wanted)?;
                     }
                 }
                 same("the function's result", result, data_type)
@@ -137,10 +137,10 @@ fn same(what: &str, found: &DataType, wanted: &DataType) -> Result<(), String> {
     }
 }
 
-/// Whether the operands fit the operation, and the operation its result.
+/// Checks the types of the operands and of the result of an operation.
 fn operands(expression: &Expression) -> Result<(), String> {
     let result = &expression.data_type;
-    let truth = |what: &str| same(what, result, &DataType::Boolean);
+    let boolean = |what: &str| same(what, result, &DataType::Boolean);
     let is_text =
         |operand: &Expression| matches!(operand.data_type, DataType::Utf8View | DataType::BinaryView);
     match &expression.operation {
@@ -149,54 +149,56 @@ fn operands(expression: &Expression) -> Result<(), String> {
             false => Err(format!("the constant {value:?} is no {}", crate::type_name(result))),
         },
         Operation::Not(operand) => {
-            truth("not")?;
-            same("what is negated", &operand.data_type, &DataType::Boolean)
+            boolean("not")?;
+            same("the negated value", &operand.data_type, &DataType::Boolean)
         }
         Operation::And(left, right) | Operation::Or(left, right) => {
-            truth("and, or")?;
+            boolean("and, or")?;
             [left, right]
                 .iter()
                 .try_for_each(|side| same("a side of and, or", &side.data_type, &DataType::Boolean))
         }
         Operation::Compare(_, left, right) => {
-            truth("a comparison")?;
-            same("what is compared", &right.data_type, &left.data_type)
+            boolean("a comparison")?;
+            same("the compared value", &right.data_type, &left.data_type)
         }
-        Operation::IsNull(_) => truth("is null"),
+        Operation::IsNull(_) => boolean("is null"),
         Operation::IsEmpty(operand) => {
-            truth("is empty")?;
+            boolean("is empty")?;
             let has_items =
                 is_text(operand) || matches!(operand.data_type, DataType::List(_) | DataType::Map(..));
-            has_items.then_some(()).ok_or_else(|| "only what has items can be empty".to_owned())
+            has_items.then_some(()).ok_or_else(|| "only texts, bytes, lists and maps can be empty".to_owned())
         }
-        Operation::Negate(operand) => same("what is negated", &operand.data_type, result),
+        Operation::Negate(operand) => same("the negated value", &operand.data_type, result),
         Operation::Coalesce(left, right) | Operation::Otherwise(left, right) => {
             [left, right].iter().try_for_each(|side| same("one of two values", &side.data_type, result))
         }
         Operation::OneOf(operand, values) => {
-            truth("is one of")?;
+            boolean("is one of")?;
             constants(values.iter(), operand)
         }
         Operation::Between(operand, least, most) => {
-            truth("is between")?;
+            boolean("is between")?;
             [least, most].iter().try_for_each(|bound| same("a bound", &bound.data_type, &operand.data_type))
         }
         Operation::Contains(list, item) => {
-            truth("contains")?;
+            boolean("contains")?;
             match &list.data_type {
-                DataType::List(items) => same("what is looked for", &item.data_type, items.data_type()),
+                DataType::List(items) => same("the searched item", &item.data_type, items.data_type()),
                 other => Err(format!("{} has no items", crate::type_name(other))),
             }
         }
         Operation::Matches(operand, _) => {
-            truth("matches")?;
-            is_text(operand).then_some(()).ok_or_else(|| "only text fits an expression".to_owned())
+            boolean("matches")?;
+            is_text(operand)
+                .then_some(())
+                .ok_or_else(|| "only text can match a regular expression".to_owned())
         }
         operation => choices(operation, result),
     }
 }
 
-/// The same for operations that choose among values or look into them.
+/// Checks the types of operations that choose among values or access parts of them.
 fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
     let value = |value: &Expression| same("a value", &value.data_type, result);
     match operation {
@@ -246,7 +248,7 @@ fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
     }
 }
 
-/// Constants that are compared with a value have its type. A null fits what may be null.
+/// Checks that constants have the type of the operand with which they are compared. Null is allowed.
 fn constants<'a>(
     mut values: impl Iterator<Item = &'a crate::Value>,
     operand: &Expression,
@@ -257,7 +259,7 @@ fn constants<'a>(
     }
 }
 
-/// The expressions that an operation is made of.
+/// Calls `part` with each direct operand of an operation.
 fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression)) {
     match operation {
         Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) => {}

@@ -1,5 +1,5 @@
-//! The faults of plans. The compiler makes plans without any; a plan that was changed or written by hand may have
-//! some. Behind [`Plan::from_json`] nobody has to look for them again.
+//! The validation of plans. Plans of the compiler have no faults, but a changed or hand-written plan may have
+//! some. [`Plan::from_json`] refuses plans with faults, so that other code need not check them again.
 
 mod constants;
 mod expressions;
@@ -16,9 +16,9 @@ use expressions::Signature;
 use steps::Walk;
 
 impl Plan {
-    /// The faults of the plan itself: names of nothing, event types that are not there, expressions over
-    /// columns that their events do not have, bounds that mean nothing. Each names its place in the plan's JSON
-    /// text, and the component or flow that it is about. Nothing, for a plan of the compiler.
+    /// Returns the faults of the plan: unknown names, missing event types, expressions over missing
+    /// columns, invalid limits. Each fault names its place in the plan's JSON text, and the component or flow.
+    /// A plan of the compiler has no faults.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Faults::default();
         let program = Place::new("program", "the program");
@@ -29,7 +29,7 @@ impl Plan {
         }
         components(self, &mut faults);
         if !faults.is_empty() {
-            // Paths refer to event types by their places, which have to be there first.
+            // The checks of paths index the event types, so these must be valid first.
             return faults.found;
         }
         let functions = expressions::functions(&self.functions, &mut faults);
@@ -38,43 +38,43 @@ impl Plan {
     }
 }
 
-/// A place in the plan: where it stands in the JSON text, and what it is called.
+/// A place in the plan: its path in the JSON text, and a title.
 #[derive(Debug, Clone)]
 struct Place {
     path: String,
-    what: String,
+    title: String,
 }
 
 impl Place {
-    fn new(path: impl Into<String>, what: impl Into<String>) -> Place {
-        Place { path: path.into(), what: what.into() }
+    fn new(path: impl Into<String>, title: impl Into<String>) -> Place {
+        Place { path: path.into(), title: title.into() }
     }
 
-    /// A part of it, which is called by what it is a part of.
+    /// Returns the place of a part, with the same title.
     fn part(&self, path: impl fmt::Display) -> Place {
-        Place { path: format!("{}.{path}", self.path), what: self.what.clone() }
+        Place { path: format!("{}.{path}", self.path), title: self.title.clone() }
     }
 
-    /// A part with a name of its own.
-    fn named(&self, path: impl fmt::Display, what: impl fmt::Display) -> Place {
-        Place { path: format!("{}.{path}", self.path), what: format!("{}, {what}", self.what) }
+    /// Returns the place of a part, whose name is added to the title.
+    fn named(&self, path: impl fmt::Display, name: impl fmt::Display) -> Place {
+        Place { path: format!("{}.{path}", self.path), title: format!("{}, {name}", self.title) }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { path, what } = self;
-        write!(f, "{what} ({path})")
+        let Place { path, title } = self;
+        write!(f, "{title} ({path})")
     }
 }
 
-/// The faults that were found.
+/// The faults found so far.
 #[derive(Debug, Default)]
 struct Faults {
     found: Vec<String>,
 }
 
-/// More are not said: who has one plan with so many mends them by making another plan.
+/// The maximum number of reported faults. A plan with more faults has to be compiled again.
 const FAULTS_MAX: usize = 20;
 
 impl Faults {
@@ -88,7 +88,7 @@ impl Faults {
         self.found.is_empty()
     }
 
-    /// A name that stands in metrics, logs and the names of files.
+    /// Checks a name, which is used in metrics, logs and names of files.
     fn name(&mut self, place: &Place, name: &str) {
         match name {
             "" => self.add(place, "it has no name"),
@@ -100,7 +100,7 @@ impl Faults {
     }
 }
 
-/// Columns, or the fields of a record.
+/// Checks columns, or the fields of a record.
 fn columns<'a>(place: &Place, fields: impl Iterator<Item = &'a Field>, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
     for field in fields {
@@ -109,13 +109,13 @@ fn columns<'a>(place: &Place, fields: impl Iterator<Item = &'a Field>, faults: &
             faults.add(place, "a column has no name");
         }
         if !seen.insert(name) {
-            faults.add(place, format!("two columns are called {name}"));
+            faults.add(place, format!("two columns have the name {name}"));
         }
         data_type(place, field.data_type(), faults);
     }
 }
 
-/// The types that the language has, and no others of Arrow's.
+/// Checks that an Arrow type is a type of the language.
 fn data_type(place: &Place, found: &DataType, faults: &mut Faults) {
     match found {
         DataType::Null
@@ -135,9 +135,9 @@ fn data_type(place: &Place, found: &DataType, faults: &mut Faults) {
             DataType::Struct(fields) if fields.len() == 2 && *fields[0].data_type() == DataType::Utf8View => {
                 data_type(place, fields[1].data_type(), faults);
             }
-            other => faults.add(place, format!("a map of {other} is no type of events")),
+            other => faults.add(place, format!("a map of {other} is not a type of the language")),
         },
-        other => faults.add(place, format!("{other} is no type of events")),
+        other => faults.add(place, format!("{other} is not a type of the language")),
     }
 }
 
@@ -152,7 +152,7 @@ fn components(plan: &Plan, faults: &mut Faults) {
                 faults.add(&place, "it has no kind");
             }
             if !seen.insert(name) {
-                faults.add(&place, "another component has the name as well");
+                faults.add(&place, "another component has the same name");
             }
             for (name, value) in &settings.values {
                 setting(&place.part(format!("settings.{name}")), value, faults);
@@ -162,17 +162,17 @@ fn components(plan: &Plan, faults: &mut Faults) {
     }
 }
 
-/// No setting of the library lasts longer, and clocks can't add much more.
+/// The maximum duration of a setting. All settings of the library are shorter, and clocks can't add much more.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
-/// A value that no component can work with, whatever it means there.
+/// Reports values that are invalid for every component.
 fn setting(place: &Place, value: &Value, faults: &mut Faults) {
     match value {
         Value::Duration(duration) if *duration > DURATION_MAX => {
             faults.add(place, format!("{duration:?} is longer than a hundred years"));
         }
         Value::Float(number) | Value::EventRate(number) | Value::ByteRate(number) if !number.is_finite() => {
-            faults.add(place, format!("{number} is no number"));
+            faults.add(place, format!("{number} is not a finite number"));
         }
         Value::List(values) => values.iter().for_each(|value| setting(place, value, faults)),
         Value::Record(values) | Value::Variant { settings: values, .. } => {
@@ -183,15 +183,15 @@ fn setting(place: &Place, value: &Value, faults: &mut Faults) {
 }
 
 fn event_type_of(place: &Place, id: EventTypeId, types: usize, faults: &mut Faults) -> bool {
-    let is_there = (id.0 as usize) < types;
-    if !is_there {
+    let exists = (id.0 as usize) < types;
+    if !exists {
         faults.add(place, format!("there is no event type {}, the plan has {types}", id.0));
     }
-    is_there
+    exists
 }
 
-/// The components by their names, with the types of their events.
-struct Ends<'plan> {
+/// The event types of the components, by name.
+struct ComponentTypes<'plan> {
     sources: BTreeMap<&'plan str, &'plan Schema>,
     channels: BTreeMap<&'plan str, &'plan Schema>,
     sinks: BTreeMap<&'plan str, &'plan Schema>,
@@ -199,7 +199,7 @@ struct Ends<'plan> {
 
 fn flows(plan: &Plan, functions: &[Signature], faults: &mut Faults) {
     let Plan { sources, channels, sinks, .. } = plan;
-    let ends = Ends {
+    let component_types = ComponentTypes {
         sources: by_name(plan, sources),
         channels: by_name(plan, channels),
         sinks: by_name(plan, sinks),
@@ -209,7 +209,7 @@ fn flows(plan: &Plan, functions: &[Signature], faults: &mut Faults) {
         let flow_place = Place::new(format!("flows[{index}]"), format!("flow {}", flow.name));
         faults.name(&flow_place, &flow.name);
         if !seen.insert(&flow.name) {
-            faults.add(&flow_place, "another flow has the name as well");
+            faults.add(&flow_place, "another flow has the same name");
         }
         if let Order::By(column) = &flow.order
             && column.is_empty()
@@ -218,8 +218,9 @@ fn flows(plan: &Plan, functions: &[Signature], faults: &mut Faults) {
         }
         for (index, path) in flow.paths.iter().enumerate() {
             let place = flow_place.part(format!("paths[{index}]"));
-            let mut walk = Walk { plan, ends: &ends, functions, faults, from: &path.from };
-            match begin(plan, &ends, &path.from) {
+            let mut walk =
+                Walk { plan, component_types: &component_types, functions, faults, from: &path.from };
+            match event_type_at(plan, &component_types, &path.from) {
                 Ok(schema) => walk.leg(&place.part("segment"), &path.leg, schema, Vec::new()),
                 Err(fault) => walk.faults.add(&place.part("from"), fault),
             }
@@ -232,22 +233,25 @@ fn by_name<'plan>(plan: &'plan Plan, components: &'plan [Component]) -> BTreeMap
     components.iter().map(|component| (component.name.as_str(), of(component))).collect()
 }
 
-/// The type of the events that a path begins with, if it is known: what is rejected has the type of the step.
-fn begin<'a>(plan: &Plan, ends: &Ends<'a>, from: &Origin) -> Result<Option<&'a Schema>, String> {
+/// Returns the type of the events at an origin; `None` for rejected events, whose type depends on the step.
+fn event_type_at<'a>(
+    plan: &Plan,
+    component_types: &ComponentTypes<'a>,
+    from: &Origin,
+) -> Result<Option<&'a Schema>, String> {
+    let ComponentTypes { sources, channels, .. } = component_types;
     let (role, name, found) = match from {
-        Origin::Source(name) => ("source", name, ends.sources.get(name.as_str()).map(|schema| Some(*schema))),
-        Origin::Channel(name) => {
-            ("channel", name, ends.channels.get(name.as_str()).map(|schema| Some(*schema)))
-        }
+        Origin::Source(name) => ("source", name, sources.get(name.as_str()).map(|schema| Some(*schema))),
+        Origin::Channel(name) => ("channel", name, channels.get(name.as_str()).map(|schema| Some(*schema))),
         Origin::Rejects(name) => {
-            let is_there = plan.flows.iter().any(|flow| flow.name == *name);
-            ("flow", name, is_there.then_some(None))
+            let exists = plan.flows.iter().any(|flow| flow.name == *name);
+            ("flow", name, exists.then_some(None))
         }
     };
-    found.ok_or_else(|| format!("a path begins at the {role} {name}, which is not there"))
+    found.ok_or_else(|| format!("a path begins at the {role} {name}, which does not exist"))
 }
 
-/// Whether two types are the same, whatever their metadata says.
+/// Returns whether two types are equal, ignoring metadata.
 fn is_same(left: &DataType, right: &DataType) -> bool {
     left.equals_datatype(right)
 }

@@ -1,4 +1,4 @@
-//! Paths: each step fits the events that come to it, and each path leads to what is there.
+//! Checks paths: each step fits the events before it, and each path leads to existing components.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 
 use super::constants::is_rate;
 use super::expressions::{Columns, Scope, Signature};
-use super::{Ends, Faults, Place, event_type_of, is_same};
+use super::{ComponentTypes, Faults, Place, event_type_of, is_same};
 use crate::{Action, Leg, Origin, Plan, Route, Step};
 
-/// A walk along a path, from where it begins to all its ends.
+/// A walk along a path, from its origin to all its destinations.
 pub(super) struct Walk<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) ends: &'a Ends<'a>,
+    pub(super) component_types: &'a ComponentTypes<'a>,
     pub(super) functions: &'a [Signature],
     pub(super) faults: &'a mut Faults,
     pub(super) from: &'a Origin,
 }
 
 impl<'a> Walk<'a> {
-    /// A leg to which events of this type come, if it is known, with the values computed before.
+    /// Checks a leg. `schema` is the type of the events before it, if it is known; `locals` are the types of earlier locals.
     pub(super) fn leg(
         &mut self,
         place: &Place,
@@ -81,11 +81,14 @@ impl<'a> Walk<'a> {
         Scope { columns, locals, functions: self.functions }
     }
 
-    /// Where a path ends: the component is there, is one that a path from here may lead to, and takes the events.
+    /// Checks a destination: the component exists, a path from this origin may lead to it, and it takes the events.
     fn end(&mut self, place: &Place, role: &str, name: &str, schema: Option<&Schema>) {
-        let found = if role == "channel" { &self.ends.channels } else { &self.ends.sinks };
+        let found =
+            if role == "channel" { &self.component_types.channels } else { &self.component_types.sinks };
         let Some(wanted) = found.get(name) else {
-            return self.faults.add(place, format!("a path leads to the {role} {name}, which is not there"));
+            return self
+                .faults
+                .add(place, format!("a path leads to the {role} {name}, which does not exist"));
         };
         if role == "sink" && !matches!(self.from, Origin::Channel(_)) {
             self.faults.add(place, format!("a path leads to the sink {name} without a channel between"));
@@ -95,7 +98,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A step, and what it makes of the events. Gives back the values computed so far.
+    /// Checks a step and the type of the events after it. Returns the types of the locals.
     fn step(
         &mut self,
         place: &Place,
@@ -120,8 +123,10 @@ impl<'a> Walk<'a> {
                 scope.check(&place, value, self.faults);
                 if *local as usize != scope.locals.len() {
                     let next = scope.locals.len();
-                    self.faults
-                        .add(&place, format!("it computes the value {local}, and the next one is {next}"));
+                    self.faults.add(
+                        &place,
+                        format!("it computes the local value {local}, but the next number is {next}"),
+                    );
                 }
                 scope.locals.push(Some(value.data_type.clone()));
             }
@@ -129,14 +134,14 @@ impl<'a> Walk<'a> {
             Action::Dedupe { by, within } => {
                 scope.check(&place, by, self.faults);
                 if within.is_zero() {
-                    self.faults.add(&place, "it remembers a value for no time");
+                    self.faults.add(&place, "the time for which it remembers values is 0");
                 }
             }
             Action::Throttle(rate) if !is_rate(rate) => {
-                self.faults.add(&place, format!("{rate:?} is no rate"));
+                self.faults.add(&place, format!("{rate:?} is not a rate"));
             }
             Action::Sample(share) if !(0.0..=1.0).contains(share) => {
-                self.faults.add(&place, format!("{share} is no share of events"));
+                self.faults.add(&place, format!("{share} is not a fraction from 0 to 1"));
             }
             Action::Parse { parser, .. } if parser.is_empty() => {
                 self.faults.add(&place, "it has no parser");
@@ -152,7 +157,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Why events of one type can't be taken as events of another, which may have more columns that may be null.
+/// Says why a component with events of the type `wanted` can't take events of the type `found`. `wanted` may have further
+/// optional columns.
 fn misfit(found: &Schema, wanted: &Schema) -> Option<String> {
     for field in found.fields() {
         match wanted.field_with_name(field.name()) {
@@ -162,7 +168,7 @@ fn misfit(found: &Schema, wanted: &Schema) -> Option<String> {
                     (crate::type_name(field.data_type()), crate::type_name(taken.data_type()));
                 return Some(format!("their column {} is {found}, not {taken}", field.name()));
             }
-            Err(_) => return Some(format!("they have a column {} that it does not know", field.name())),
+            Err(_) => return Some(format!("their column {} is unknown to it", field.name())),
         }
     }
     let lacking = |field: &&Arc<Field>| !field.is_nullable() && found.field_with_name(field.name()).is_err();
@@ -170,7 +176,7 @@ fn misfit(found: &Schema, wanted: &Schema) -> Option<String> {
     Some(format!("they have no column {}", lacking.name()))
 }
 
-/// Whether the events behind a step are those that it makes of the events before it.
+/// Checks that the type of the events after a step is the type that the step produces.
 fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String> {
     let has = |name: &str| before.field_with_name(name).is_ok();
     let unknown = |name: &str| Err(format!("there is no column {name} in the events here"));
@@ -196,7 +202,7 @@ fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String
         },
         Action::Parse { fields: parsed, .. } => {
             return match parsed.iter().find(|field| after.field_with_name(&field.name).is_err()) {
-                Some(field) => Err(format!("the events behind it have no column {}", field.name)),
+                Some(field) => Err(format!("the events after it have no column {}", field.name)),
                 None => Ok(()),
             };
         }
@@ -205,12 +211,12 @@ fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String
     let wanted = Schema::new(wanted);
     if wanted.fields().len() != after.fields().len() {
         let (found, wanted) = (after.fields().len(), wanted.fields().len());
-        return Err(format!("the events behind it have {found} columns, and it makes {wanted}"));
+        return Err(format!("the events after it have {found} columns, but it produces {wanted}"));
     }
     columns_of_both(&wanted, after)
 }
 
-/// Each column behind a step is one that it makes, of the same type.
+/// Checks that the step produces each column of the events after it, with the same type.
 fn columns_of_both(made: &Schema, after: &Schema) -> Result<(), String> {
     for field in after.fields() {
         let name = field.name();
@@ -219,11 +225,11 @@ fn columns_of_both(made: &Schema, after: &Schema) -> Result<(), String> {
             Ok(made) => {
                 let (made, found) = (crate::type_name(made.data_type()), crate::type_name(field.data_type()));
                 return Err(format!(
-                    "the events behind it have a column {name} of {found}, and it makes {made}"
+                    "the events after it have a column {name} of {found}, but it produces {made}"
                 ));
             }
             Err(_) => {
-                return Err(format!("the events behind it have a column {name}, which it does not make"));
+                return Err(format!("the events after it have a column {name}, which it does not produce"));
             }
         }
     }

@@ -53,12 +53,12 @@ fn faults_of(change: impl FnOnce(&mut Plan)) -> Vec<String> {
 }
 
 #[test]
-fn a_plan_of_the_compiler_has_none() {
+fn a_plan_of_the_compiler_has_no_faults() {
     assert_eq!(plan().faults(), [""; 0]);
 }
 
 #[test]
-fn each_is_said_with_its_place() {
+fn each_fault_has_its_place() {
     assert_eq!(
         faults_of(|plan| plan.sinks[0].event_type = EventTypeId(99)),
         ["sink out (sinks[0]): there is no event type 99, the plan has 1"]
@@ -66,13 +66,13 @@ fn each_is_said_with_its_place() {
     assert_eq!(
         faults_of(|plan| plan.channels.clear()),
         [
-            "flow main (flows[0].paths[0].segment.to): a path leads to the channel buffer, which is not there",
-            "flow main (flows[0].paths[1].from): a path begins at the channel buffer, which is not there",
+            "flow main (flows[0].paths[0].segment.to): a path leads to the channel buffer, which does not exist",
+            "flow main (flows[0].paths[1].from): a path begins at the channel buffer, which does not exist",
         ]
     );
     assert_eq!(
         faults_of(|plan| plan.sinks.push(component("in"))),
-        ["sink in (sinks[1]): another component has the name as well"]
+        ["sink in (sinks[1]): another component has the same name"]
     );
     assert_eq!(
         faults_of(|plan| plan.flows[0].paths[1].leg.to = Route::Copy(Vec::new())),
@@ -80,7 +80,7 @@ fn each_is_said_with_its_place() {
     );
 }
 
-/// A plan with one step on its first path, of events that stay what they are.
+/// Returns the faults of a plan with one step in its first path. The type of the events stays the same.
 fn faults_of_step(action: Action) -> Vec<String> {
     let step = Step { label: "a step".into(), action, on_failure: None, event_type: EventTypeId(0) };
     faults_of(|plan| plan.flows[0].paths[0].leg.steps.push(step))
@@ -95,7 +95,7 @@ fn column(name: &str, data_type: DataType) -> Expression {
 }
 
 #[test]
-fn a_step_fits_the_events_that_come_to_it() {
+fn a_step_must_fit_the_events_before_it() {
     let body = || column("body", DataType::BinaryView);
     let is_null = |operand| expression(DataType::Boolean, Operation::IsNull(Box::new(operand)));
     let at = "flow main, step `a step` (flows[0].paths[0].segment.steps[0].action)";
@@ -109,7 +109,7 @@ fn a_step_fits_the_events_that_come_to_it() {
         (Action::Keep(is_null(column("body", DataType::Int64))), "the column body is Bytes, not Int"),
         (
             Action::Keep(is_null(expression(DataType::Int64, Operation::Local(0)))),
-            "there is no value 0 that was computed before",
+            "there is no local value 0 before this place",
         ),
         (
             Action::Keep(expression(DataType::Boolean, Operation::Literal(Value::Int(1)))),
@@ -123,17 +123,17 @@ fn a_step_fits_the_events_that_come_to_it() {
             "there is no function 0 before this place",
         ),
         (Action::Unset("user".into()), "there is no column user in the events here"),
-        (Action::Unset("body".into()), "the events behind it have 1 columns, and it makes 0"),
-        (Action::Throttle(Value::EventRate(f64::NAN)), "EventRate(NaN) is no rate"),
-        (Action::Sample(1.5), "1.5 is no share of events"),
-        (Action::Let { local: 3, value: body() }, "it computes the value 3, and the next one is 0"),
+        (Action::Unset("body".into()), "the events after it have 1 columns, but it produces 0"),
+        (Action::Throttle(Value::EventRate(f64::NAN)), "EventRate(NaN) is not a rate"),
+        (Action::Sample(1.5), "1.5 is not a fraction from 0 to 1"),
+        (Action::Let { local: 3, value: body() }, "it computes the local value 3, but the next number is 0"),
     ] {
         assert_eq!(faults_of_step(action), [format!("{at}: {fault}")]);
     }
 }
 
 #[test]
-fn a_path_leads_to_what_takes_its_events() {
+fn the_destination_of_a_path_must_take_its_events() {
     let place = "flow main (flows[0].paths[0].segment.to)";
     assert_eq!(
         faults_of(|plan| plan.flows[0].paths[0].leg.to = Route::Sink("out".into())),
@@ -159,7 +159,7 @@ fn a_path_leads_to_what_takes_its_events() {
 }
 
 #[test]
-fn functions_call_those_before_them_only() {
+fn a_function_may_call_only_functions_before_it() {
     let result = expression(DataType::Int64, Operation::Apply { function: 0, arguments: Vec::new() });
     let endless = Function { name: "endless".into(), parameters: 0, lets: Vec::new(), result };
     assert_eq!(
@@ -169,10 +169,10 @@ fn functions_call_those_before_them_only() {
 }
 
 #[test]
-fn types_that_no_event_has_are_refused() {
+fn arrow_types_that_the_language_does_not_have_are_refused() {
     for (data_type, fault) in [
-        (DataType::Float16, "Float16 is no type of events"),
-        (DataType::FixedSizeBinary(3), "FixedSizeBinary(3) is no type of events"),
+        (DataType::Float16, "Float16 is not a type of the language"),
+        (DataType::FixedSizeBinary(3), "FixedSizeBinary(3) is not a type of the language"),
     ] {
         let schema = Schema::new(vec![Field::new("body", data_type, false)]);
         let faults = faults_of(|plan| plan.event_types[0] = EventType::new(schema));
@@ -181,7 +181,7 @@ fn types_that_no_event_has_are_refused() {
 }
 
 #[test]
-fn a_text_with_faults_is_refused() {
+fn the_text_of_a_plan_with_faults_is_refused() {
     let mut wrong = plan();
     wrong.sources[0].event_type = EventTypeId(9);
     let text = serde_json::to_string(&wrong).unwrap();
@@ -193,7 +193,7 @@ fn a_text_with_faults_is_refused() {
 }
 
 #[test]
-fn a_time_that_no_clock_can_add_is_refused() {
+fn a_duration_that_no_clock_can_add_is_refused() {
     let faults = faults_of(|plan| {
         let age = Value::Duration(Duration::from_secs(u64::MAX));
         let roll = Value::Record([("age".to_owned(), age)].into());
