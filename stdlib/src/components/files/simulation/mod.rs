@@ -1,7 +1,7 @@
 //! Complete agents that copy files to files, on a simulated machine, in one thread and in virtual time.
 //!
 //! The agent, the source, the channel, the sink and its ledger are real. The disks, the clock and the programs that
-//! write the logs are simulated. Between the source's calls, logs are appended to, rotated, packed, truncated and
+//! write the logs are simulated. Between the source's calls, logs are appended to, rotated, compressed, truncated and
 //! deleted. The machine counts every disk operation, and stops before, within or after any of them; then either its
 //! power is lost, with all unsynced data, or only the agent is killed. Besides, calls of the source fail, also those of
 //! scans; saving positions fails for a while, or for an agent's complete life; and the channel in memory refuses puts,
@@ -219,8 +219,8 @@ fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
     assert!(points.len() > 1_500, "{} stops show little", points.len());
 }
 
-/// In these histories a packed copy was not recognised: a scan had missed it, or reading it failed just when the source
-/// stopped.
+/// In these histories a compressed copy was not recognised: a scan had missed it, or reading it failed just when the
+/// source stopped.
 #[test]
 fn histories_that_have_failed_hold() {
     for seed in [6_904, 9_864, 63_265] {

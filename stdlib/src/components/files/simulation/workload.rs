@@ -1,4 +1,4 @@
-//! The programs that write the files which the source reads: applications, and a program that rotates, packs and
+//! The programs that write the files which the source reads: applications, and a program that rotates, compresses and
 //! deletes their logs.
 //!
 //! They keep to the rules under which the source promises to lose nothing: a file is deleted or truncated only when all
@@ -29,7 +29,7 @@ struct Writer {
 /// A file that was rotated.
 struct Rotated {
     generation: usize,
-    packed: bool,
+    compressed: bool,
 }
 
 #[derive(Default)]
@@ -51,8 +51,8 @@ pub(super) struct Workload {
     pub(super) actions: Vec<String>,
     /// The number of actions that are left.
     actions_left: usize,
-    /// Whether logs may be packed before all their lines have arrived.
-    may_pack_unread: bool,
+    /// Whether logs may be compressed before all their lines have arrived.
+    may_compress_unread: bool,
 }
 
 impl Workload {
@@ -62,7 +62,7 @@ impl Workload {
         file_system: &SimulatedFileSystem,
         logs: usize,
         actions: usize,
-        may_pack_unread: bool,
+        may_compress_unread: bool,
     ) -> Workload {
         let logs = (0..logs).map(|_| Log::default()).collect();
         let (generations, done) = (Vec::new(), Vec::new());
@@ -74,7 +74,7 @@ impl Workload {
             generations,
             actions: done,
             actions_left: actions,
-            may_pack_unread,
+            may_compress_unread,
         }
     }
 
@@ -100,7 +100,7 @@ impl Workload {
             16..=18 => self.rotate(log),
             19 => self.close_late_writer(log),
             20 | 21 => self.delete(log, &arrived()),
-            22 => self.pack(log, &arrived()),
+            22 => self.compress(log, &arrived()),
             _ => self.copy_and_truncate(log, &arrived()),
         }
     }
@@ -130,7 +130,7 @@ impl Workload {
         }
     }
 
-    fn packed_path(log: usize, number: usize) -> PathBuf {
+    fn compressed_path(log: usize, number: usize) -> PathBuf {
         format!("{FOLDER}/app-{log}.log.{number}.gz").into()
     }
 
@@ -218,8 +218,8 @@ impl Workload {
         self.close_late_writer(log);
         let rotated = std::mem::take(&mut self.logs[log].rotated);
         for (number, rotated) in rotated.into_iter().rev() {
-            let name = |number| match rotated.packed {
-                true => Workload::packed_path(log, number),
+            let name = |number| match rotated.compressed {
+                true => Workload::compressed_path(log, number),
                 false => Workload::path(log, number),
             };
             self.file_system.rename(&name(number), &name(number + 1));
@@ -229,7 +229,7 @@ impl Workload {
         let to = Workload::path(log, 1);
         self.file_system.rename(&Workload::path(log, 0), &to);
         self.generations[writer.generation].names.push(to);
-        self.logs[log].rotated.insert(1, Rotated { generation: writer.generation, packed: false });
+        self.logs[log].rotated.insert(1, Rotated { generation: writer.generation, compressed: false });
         self.note(format!("rotate {log}, {} is number 1", writer.generation));
         self.logs[log].late = Some(writer);
         if self.random.one_in(2) {
@@ -259,20 +259,20 @@ impl Workload {
             |rotated: &Rotated| arrived.has_all(rotated.generation, &self.generations[rotated.generation]);
         let Some(number) = self.oldest(log, whole) else { return };
         let Some(rotated) = self.logs[log].rotated.remove(&number) else { return };
-        let packed = rotated.packed;
-        self.file_system.unlink(&if packed {
-            Workload::packed_path(log, number)
+        let compressed = rotated.compressed;
+        self.file_system.unlink(&if compressed {
+            Workload::compressed_path(log, number)
         } else {
             Workload::path(log, number)
         });
         self.note(format!("delete {}", rotated.generation));
     }
 
-    /// Replaces a rotated file by a packed copy.
-    fn pack(&mut self, log: usize, arrived: &Arrivals) {
+    /// Replaces a rotated file by a compressed copy.
+    fn compress(&mut self, log: usize, arrived: &Arrivals) {
         let ready = |rotated: &Rotated| {
-            !rotated.packed
-                && (self.may_pack_unread
+            !rotated.compressed
+                && (self.may_compress_unread
                     || arrived.has_all(rotated.generation, &self.generations[rotated.generation]))
         };
         let Some(number) = self.oldest(log, ready) else { return };
@@ -280,11 +280,11 @@ impl Workload {
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(plain.lock().unwrap().bytes()).expect("a vector takes everything");
         let bytes = encoder.finish().expect("a vector takes everything");
-        let path = Workload::packed_path(log, number);
-        let packed = self.file_system.create(&path);
-        self.file_system.append(&packed, &bytes);
+        let path = Workload::compressed_path(log, number);
+        let compressed = self.file_system.create(&path);
+        self.file_system.append(&compressed, &bytes);
         let Some(rotated) = self.logs[log].rotated.get_mut(&number) else { return };
-        rotated.packed = true;
+        rotated.compressed = true;
         let generation = rotated.generation;
         self.generations[generation].names.push(path);
         self.note(format!("pack {generation}"));

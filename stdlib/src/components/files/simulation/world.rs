@@ -39,8 +39,8 @@ pub(super) type StopPoint = (String, Moment);
 pub(super) struct Setup {
     /// Whether the channel is a file channel, or else one in memory.
     pub(super) durable: bool,
-    /// Whether the source keeps a file of positions. Without it, packed files are only recognised as copies, since the
-    /// source promises nothing for others.
+    /// Whether the source keeps a file of positions. Without it, compressed files are only recognised as copies, since
+    /// the source promises nothing for others.
     pub(super) positions: bool,
     /// The mode of the source.
     pub(super) mode: Mode,

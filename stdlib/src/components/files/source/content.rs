@@ -8,26 +8,28 @@ use flate2::read::MultiGzDecoder;
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
 
-/// How many bytes of a packed file are read at once.
-const PACKED_READ_BYTES: usize = 64 << 10;
-/// How many bytes are unpacked at once while a packed text is skipped up to a position.
+/// How many bytes of a compressed file are read at once.
+const COMPRESSED_READ_BYTES: usize = 64 << 10;
+/// How many bytes are decompressed at once while a compressed text is skipped up to a position.
 const SKIP_BYTES: usize = 256 << 10;
 
-/// The format that a file is packed with.
+/// The format that a file is compressed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(super) enum Compression {
     Gzip,
     Zstd,
     Bzip2,
 }
 
-impl Packing {
+impl Compression {
     /// Detects the format by a file's first bytes (RFC 1952, RFC 8878, and bzip2's `BZh` with its block size).
-    fn of(first: &[u8]) -> Option<Packing> {
+    fn of(first: &[u8]) -> Option<Compression> {
         match first {
-            [0x1f, 0x8b, 8, ..] => Some(Packing::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Packing::Zstd),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Packing::Bzip2),
+            [0x1f, 0x8b, 8, ..] => Some(Compression::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => {
+                Some(Compression::Bzip2)
+            }
             _ => None,
         }
     }
@@ -37,20 +39,20 @@ impl Packing {
 pub(super) enum Content {
     /// The text is the file's content.
     Plain(Box<dyn OpenFile>),
-    /// The text has to be unpacked, from the beginning of the file.
-    Packed(Box<Packed>),
+    /// The text has to be decompressed, from the beginning of the file.
+    Compressed(Box<Compressed>),
 }
 
-/// A packed file with its decoder. Reading backwards unpacks again from the beginning.
-pub(super) struct Packed {
+/// A compressed file with its decoder. Reading backwards decompresses again from the beginning.
+pub(super) struct Compressed {
     file: Box<dyn OpenFile>,
-    packing: Packing,
+    compression: Compression,
     decoder: Box<dyn Read + Send>,
-    /// The position in the text up to which it is unpacked.
+    /// The position in the text up to which it is decompressed.
     at: u64,
-    /// The last unpacked bytes, up to `at`: the next read begins at a line's beginning, which lies before `at`.
+    /// The last decompressed bytes, up to `at`: the next read begins at a line's beginning, which lies before `at`.
     kept: Vec<u8>,
-    /// Whether the file ends within the packed data: it is still being written, or damaged.
+    /// Whether the file ends within the compressed data: it is still being written, or damaged.
     incomplete: bool,
 }
 
@@ -60,25 +62,25 @@ impl Content {
         file_system.open(path).map(Content::Plain)
     }
 
-    /// Returns the format that the file is packed with; `None` if it is not packed.
-    pub(super) fn packing(&self) -> io::Result<Option<Packing>> {
+    /// Returns the format that the file is compressed with; `None` if it is not compressed.
+    pub(super) fn compression(&self) -> io::Result<Option<Compression>> {
         match self {
             Content::Plain(file) => {
                 let mut first = Vec::new();
                 file.read(0, 16, &mut first)?;
-                Ok(Packing::of(&first))
+                Ok(Compression::of(&first))
             }
-            Content::Packed(packed) => Ok(Some(packed.packing)),
+            Content::Compressed(compressed) => Ok(Some(compressed.compression)),
         }
     }
 
-    /// Returns the same file as a packed text.
-    pub(super) fn unpacked(self, packing: Packing) -> io::Result<Content> {
+    /// Returns the same file as a compressed text.
+    pub(super) fn decompressed(self, compression: Compression) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
-        let decoder = decoder(&*file, packing)?;
-        Ok(Content::Packed(Box::new(Packed {
+        let decoder = decoder(&*file, compression)?;
+        Ok(Content::Compressed(Box::new(Compressed {
             file,
-            packing,
+            compression,
             decoder,
             at: 0,
             kept: Vec::new(),
@@ -90,7 +92,7 @@ impl Content {
     pub(super) fn plain(self) -> Content {
         match self {
             Content::Plain(_) => self,
-            Content::Packed(packed) => Content::Plain(packed.file),
+            Content::Compressed(compressed) => Content::Plain(compressed.file),
         }
     }
 
@@ -98,13 +100,13 @@ impl Content {
     pub(super) fn state(&self) -> io::Result<State> {
         match self {
             Content::Plain(file) => file.state(),
-            Content::Packed(packed) => packed.file.state(),
+            Content::Compressed(compressed) => compressed.file.state(),
         }
     }
 
-    /// Whether the last read found that the packed file ends too early.
+    /// Whether the last read found that the compressed file ends too early.
     pub(super) fn is_incomplete(&self) -> bool {
-        matches!(self, Content::Packed(packed) if packed.incomplete)
+        matches!(self, Content::Compressed(compressed) if compressed.incomplete)
     }
 
     /// Reads the first [`HEAD_BYTES`] bytes of the text, or all if there are fewer.
@@ -123,7 +125,7 @@ impl Content {
     pub(super) fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Content::Plain(file) => file.read(position, bytes, buffer),
-            Content::Packed(packed) => packed.read_into(position, bytes, buffer),
+            Content::Compressed(compressed) => compressed.read_into(position, bytes, buffer),
         }
     }
 }
@@ -142,41 +144,41 @@ impl Read for SequentialReader {
     }
 }
 
-fn decoder(file: &dyn OpenFile, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
+fn decoder(file: &dyn OpenFile, compression: Compression) -> io::Result<Box<dyn Read + Send>> {
     let reader = SequentialReader { file: file.again()?, position: 0 };
-    let packed = BufReader::with_capacity(PACKED_READ_BYTES, reader);
-    Ok(match packing {
-        Packing::Gzip => Box::new(MultiGzDecoder::new(packed)),
-        Packing::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
-        Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
+    let compressed = BufReader::with_capacity(COMPRESSED_READ_BYTES, reader);
+    Ok(match compression {
+        Compression::Gzip => Box::new(MultiGzDecoder::new(compressed)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(compressed)?),
+        Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(compressed)),
     })
 }
 
-impl Packed {
+impl Compressed {
     fn read_into(&mut self, position: u64, bytes: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         if self.incomplete || position < self.at - self.kept.len() as u64 {
-            self.decoder = decoder(&*self.file, self.packing)?;
+            self.decoder = decoder(&*self.file, self.compression)?;
             (self.at, self.kept, self.incomplete) = (0, Vec::new(), false);
         }
         while self.at < position {
             let skip = usize::try_from(position - self.at).map_or(SKIP_BYTES, |left| left.min(SKIP_BYTES));
             self.kept.clear();
-            if self.unpack(skip)? < skip {
+            if self.decompress(skip)? < skip {
                 return Ok(());
             }
         }
         let used = self.kept.len() - (self.at - position) as usize;
         self.kept.drain(..used);
         if self.kept.len() < bytes {
-            self.unpack(bytes - self.kept.len())?;
+            self.decompress(bytes - self.kept.len())?;
         }
         buffer.extend_from_slice(&self.kept[..bytes.min(self.kept.len())]);
         Ok(())
     }
 
-    /// Unpacks `bytes` more bytes; fewer only at the end of the text. Returns their number.
-    fn unpack(&mut self, bytes: usize) -> io::Result<usize> {
+    /// Decompresses `bytes` more bytes; fewer only at the end of the text. Returns their number.
+    fn decompress(&mut self, bytes: usize) -> io::Result<usize> {
         let before = self.kept.len();
         self.kept.resize(before + bytes, 0);
         let mut end = before;
@@ -213,8 +215,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let plain = Content::Plain(Box::new(file));
-        match plain.packing().unwrap() {
-            Some(packing) => plain.unpacked(packing).unwrap(),
+        match plain.compression().unwrap() {
+            Some(compression) => plain.decompressed(compression).unwrap(),
             None => plain,
         }
     }
@@ -230,20 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_file_is_detected_by_its_first_bytes_and_unpacked() {
+    fn a_compressed_file_is_detected_by_its_first_bytes_and_decompressed() {
         let text = text();
         let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
         bzip2.write_all(&text).unwrap();
         let zstd = zstd::encode_all(&text[..], 1).unwrap();
-        for packed in [text.clone(), gzip(&text), zstd, bzip2.finish().unwrap()] {
-            let mut content = content(&packed);
+        for compressed in [text.clone(), gzip(&text), zstd, bzip2.finish().unwrap()] {
+            let mut content = content(&compressed);
             assert_eq!(content.read(0, 10).unwrap(), text[..10]);
             assert_eq!(content.read(500_000, 300).unwrap(), text[500_000..500_300]);
             assert_eq!(content.read(500_100, 1 << 20).unwrap(), text[500_100..]);
             assert_eq!(
                 content.read(7, 20).unwrap(),
                 text[7..27],
-                "going back unpacks again from the beginning"
+                "going back decompresses again from the beginning"
             );
             assert!(content.read(text.len() as u64, 20).unwrap().is_empty());
             assert!(!content.is_incomplete());
@@ -251,26 +253,26 @@ mod tests {
     }
 
     #[test]
-    fn several_packed_parts_in_one_file_are_one_text() {
-        let packed = [gzip(b"one\n"), gzip(b"two\n")].concat();
-        assert_eq!(content(&packed).read(0, 100).unwrap(), b"one\ntwo\n");
+    fn several_compressed_parts_in_one_file_are_one_text() {
+        let compressed = [gzip(b"one\n"), gzip(b"two\n")].concat();
+        assert_eq!(content(&compressed).read(0, 100).unwrap(), b"one\ntwo\n");
     }
 
     #[test]
-    fn a_file_that_ends_within_packed_data_is_incomplete() {
+    fn a_file_that_ends_within_compressed_data_is_incomplete() {
         let text = text();
-        let packed = gzip(&text);
-        let mut content = content(&packed[..packed.len() / 2]);
+        let compressed = gzip(&text);
+        let mut content = content(&compressed[..compressed.len() / 2]);
         let read = content.read(0, text.len()).unwrap();
         assert!(content.is_incomplete());
         assert!(!read.is_empty() && text.starts_with(&read));
     }
 
     #[test]
-    fn damaged_packed_data_is_an_error_and_no_panic() {
-        let mut packed = gzip(&text());
-        let middle = packed.len() / 2;
-        packed[middle..middle + 64].fill(0xff);
-        assert!(content(&packed).read(0, 10 << 20).is_err());
+    fn damaged_compressed_data_is_an_error_and_no_panic() {
+        let mut compressed = gzip(&text());
+        let middle = compressed.len() / 2;
+        compressed[middle..middle + 64].fill(0xff);
+        assert!(content(&compressed).read(0, 10 << 20).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! Whether a packed text is that of a file that was read before it was packed, and how far. It blocks.
+//! Finds the original of a compressed copy, and the position that was reached in it. All functions block.
 //!
-//! A copy and its original are one text, so they are one partition: what has gone is read on from its copy,
-//! at the position where reading it ended and under its name, and whoever stores positions sees no difference.
-//! As long as the original is there, or still open, a copy waits: the original brings every line of it.
+//! A copy and its original have the same text, so they share a partition: when the original is gone, its copy is read
+//! on at the same position and under the same partition, and channels and sinks see no difference. As long as the
+//! original exists or is open, the copy waits, since the original brings every line.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -10,113 +10,117 @@ use std::path::PathBuf;
 
 use weir_runtime::batch::Partition;
 
-use super::consumed::{Consumed, Running};
 use super::content::Content;
 use super::file_system::{FileSystem, OpenFile};
-use super::identity::{Head, Key, Name};
+use super::identity::{Head, Key, PartitionName};
 use super::positions::RememberedFile;
 use super::text::Progress;
+use super::text_hash::{RunningHash, TextHash};
 use super::tracked::FileId;
 
-/// How much of two texts is compared at once.
+/// How many bytes of two texts are compared at once.
 const COMPARED_BYTES: usize = 256 << 10;
 
-/// What a packed text may be a copy of.
+/// The texts that may be the original of a compressed text.
 #[derive(Debug, Default)]
-pub(super) struct Kin {
-    pub(super) ancestors: Vec<Ancestor>,
-    pub(super) neighbours: Vec<Neighbour>,
-    /// What was read of the neighbours. Other texts may lie there by now, which nobody has noticed yet.
-    pub(super) read: Vec<Ancestor>,
-    /// The file was found to be a copy of this before, of which everything before the position is delivered.
+pub(super) struct CopyCandidates {
+    pub(super) known_texts: Vec<KnownText>,
+    pub(super) readable_files: Vec<ReadableFile>,
+    /// The texts that were read from the readable files. Such a file may hold another text by now, without the source
+    /// having noticed it.
+    pub(super) read_texts: Vec<KnownText>,
+    /// The partition of the original that an earlier check has found, and the position before which all of it is
+    /// delivered.
     pub(super) copy_of: Option<(Partition, u64)>,
-    /// Whether files grow, so that an original may be longer than its copy.
+    /// Whether files may grow, so that an original may be longer than its copy.
     pub(super) grow: bool,
 }
 
-/// A text that can't be looked at any more: what is known of it.
+/// A text of which only the hashes of some parts are known.
 #[derive(Debug, Clone)]
-pub(super) struct Ancestor {
+pub(super) struct KnownText {
     pub(super) partition: Partition,
-    /// The parts of the text whose hashes are known.
-    known: Vec<Consumed>,
-    /// Where reading goes on.
+    /// The hashes of the known parts.
+    parts: Vec<TextHash>,
+    /// The position at which reading continues.
     position: u64,
-    /// What is delivered of it.
+    /// How far it is delivered.
     progress: Progress,
-    /// Who may still bring more of it.
+    /// The file that may still bring more of it.
     reader: Option<FileId>,
 }
 
-/// A file whose text can be looked at.
+/// A file whose text can be read and compared.
 #[derive(Debug)]
-pub(super) struct Neighbour {
+pub(super) struct ReadableFile {
     pub(super) id: FileId,
-    pub(super) text: NeighbourText,
+    pub(super) text: ReadableText,
 }
 
+/// Where the text of a [`ReadableFile`] is read.
 #[derive(Debug)]
-pub(super) enum NeighbourText {
+pub(super) enum ReadableText {
     At {
         path: PathBuf,
         key: Key,
-        packed: bool,
+        compressed: bool,
     },
-    /// It is open, and may have gone.
+    /// The file is open; it may be gone from its path.
     Open(Box<dyn OpenFile>),
 }
 
-/// What a packed text has turned out to be.
-pub(super) enum Descent {
-    /// No copy of anything that is known.
+/// The origin of a compressed text.
+pub(super) enum CopyOrigin {
+    /// The text is not a copy of a known text.
     Unknown,
-    /// A copy of what this file brings.
-    Copies(FileId),
-    /// It may become one: it is still being written.
-    Unfinished,
-    /// A file that it may be a copy of has gone since the last look.
-    Unsure,
-    /// A copy of what was read of this file, which holds another text now.
+    /// The text is a copy of a text that this file brings.
+    File(FileId),
+    /// The compressed file ends too early to decide, since it is still being written.
+    Incomplete,
+    /// A file that may be the original is gone since the last scan.
+    Undecided,
+    /// The text is a copy of the text that was read from this file, which now holds another text.
     Replaced(FileId),
-    /// A copy of what was read beyond its end.
-    Done(Partition),
-    /// A copy of what has gone. It is read on from here, under this name.
-    From(Running, Partition, Progress),
+    /// The text is a copy, and its partition was already read beyond the copy's end.
+    Finished(Partition),
+    /// The text is a copy of a text that is gone: it is read on behind the hashed part, under this partition.
+    Continues(RunningHash, Partition, Progress),
 }
 
-impl Ancestor {
-    /// `None` if nothing is known by which its text could be told from another one with the same beginning.
+impl KnownText {
+    /// Returns `None` if no hash is known by which the text could be told from another one with the same beginning.
     pub(super) fn new(
         partition: Partition,
         position: u64,
-        consumed: Option<Consumed>,
+        consumed: Option<TextHash>,
         reader: Option<FileId>,
-    ) -> Option<Ancestor> {
+    ) -> Option<KnownText> {
         let consumed = consumed.filter(|part| part.base < part.through && part.through <= position);
         let covers =
-            |part: Consumed, first: &Consumed| part.base <= first.base && first.through <= part.through;
-        // It may lie behind the position: a sink may have some of it, and not its beginning.
-        let first = partition.name().parse::<Name>().ok().and_then(|name| name.first);
+            |part: TextHash, first: &TextHash| part.base <= first.base && first.through <= part.through;
+        // The first put may end behind the position: a sink may have a part of it, but not its beginning.
+        let first = partition.name().parse::<PartitionName>().ok().and_then(|name| name.first);
         let first = first.filter(|first| !consumed.is_some_and(|consumed| covers(consumed, first)));
-        let known: Vec<Consumed> = first.into_iter().chain(consumed).collect();
+        let parts: Vec<TextHash> = first.into_iter().chain(consumed).collect();
         let progress = Progress::default();
-        (!known.is_empty()).then_some(Ancestor { partition, known, position, progress, reader })
+        (!parts.is_empty()).then_some(KnownText { partition, parts, position, progress, reader })
     }
 
-    pub(super) fn of_remembered(known: &RememberedFile, reader: Option<FileId>) -> Option<Ancestor> {
+    /// Returns the text of a remembered file; `None` if none of its hashes is known.
+    pub(super) fn of_remembered(known: &RememberedFile, reader: Option<FileId>) -> Option<KnownText> {
         let (partition, position) = (Partition::new(known.partition.clone()), known.reads_on_at());
-        let ancestor = Ancestor::new(partition, position, known.consumed, reader)?;
-        Some(Ancestor { progress: Progress::of(known), ..ancestor })
+        let known_text = KnownText::new(partition, position, known.consumed, reader)?;
+        Some(KnownText { progress: Progress::of(known), ..known_text })
     }
 
-    /// How much of the text is known.
+    /// Returns the end of the last known part.
     fn through(&self) -> u64 {
-        self.known.iter().map(|part| part.through).max().unwrap_or_default()
+        self.parts.iter().map(|part| part.through).max().unwrap_or_default()
     }
 
-    /// Whether a text still has what is known of this one.
+    /// Returns whether another text contains all known parts.
     fn is_in(&self, content: &mut Content) -> io::Result<bool> {
-        for part in &self.known {
+        for part in &self.parts {
             if !part.is_in(content)? {
                 return Ok(false);
             }
@@ -125,33 +129,33 @@ impl Ancestor {
     }
 
     /// The text of the same, if it is that and reaches to where reading goes on.
-    fn read_again(&self, content: &mut Content) -> io::Result<Option<Running>> {
-        let mut running = Running::new(0);
-        for part in &self.known {
-            running = Running::new(part.base);
-            if !running.read_through(content, part.through)? || running.so_far() != *part {
+    fn read_again(&self, content: &mut Content) -> io::Result<Option<RunningHash>> {
+        let mut hash = RunningHash::new(0);
+        for part in &self.parts {
+            hash = RunningHash::new(part.base);
+            if !hash.read_through(content, part.through)? || hash.current() != *part {
                 return Ok(None);
             }
         }
-        let verified = running.through() >= self.position;
-        if running.through() > self.position {
-            running = Running::new(0);
+        let verified = hash.through() >= self.position;
+        if hash.through() > self.position {
+            hash = RunningHash::new(0);
         }
-        if !running.read_through(content, self.position)? {
+        if !hash.read_through(content, self.position)? {
             return Ok(None);
         }
         // What was read behind the known part is some lines, which a text of another kind would not have there.
         let around = if verified { Vec::new() } else { content.read(self.position - 1, 2)? };
-        Ok(matches!(around.as_slice(), [] | [_] | [b'\n', ..]).then_some(running))
+        Ok(matches!(around.as_slice(), [] | [_] | [b'\n', ..]).then_some(hash))
     }
 }
 
-impl NeighbourText {
-    /// `None` if there is another file at the path now, or none.
+impl ReadableText {
+    /// Opens the text; returns `None` if the file is no longer at its path.
     fn content(&self, file_system: &dyn FileSystem) -> io::Result<Option<Content>> {
         match self {
-            NeighbourText::Open(file) => Ok(Some(Content::Plain(file.again()?))),
-            NeighbourText::At { path, key, packed } => {
+            ReadableText::Open(file) => Ok(Some(Content::Plain(file.again()?))),
+            ReadableText::At { path, key, compressed } => {
                 let content = match Content::open(file_system, path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     content => content?,
@@ -159,8 +163,8 @@ impl NeighbourText {
                 if content.state()?.key != *key {
                     return Ok(None);
                 }
-                match content.packing()?.filter(|_| *packed) {
-                    Some(packing) => content.unpacked(packing).map(Some),
+                match content.compression()?.filter(|_| *compressed) {
+                    Some(compression) => content.decompressed(compression).map(Some),
                     None => Ok(Some(content)),
                 }
             }
@@ -168,108 +172,121 @@ impl NeighbourText {
     }
 }
 
-/// Finds out what a packed text descends from.
-pub(super) fn descent(content: &mut Content, kin: &Kin, file_system: &dyn FileSystem) -> io::Result<Descent> {
-    let possible = possible(content, &kin.ancestors)?;
+/// Finds the origin of a compressed text.
+pub(super) fn find_origin(
+    content: &mut Content,
+    candidates: &CopyCandidates,
+    file_system: &dyn FileSystem,
+) -> io::Result<CopyOrigin> {
+    let matching_texts = matching_texts(content, &candidates.known_texts)?;
     let mut is_incomplete = content.is_incomplete();
     let mut found = None;
-    for ancestor in possible {
-        if let Some(running) = ancestor.read_again(content)? {
-            found = Some((ancestor, running));
+    for known_text in matching_texts {
+        if let Some(hash) = known_text.read_again(content)? {
+            found = Some((known_text, hash));
             break;
         }
         is_incomplete |= content.is_incomplete();
     }
-    if let Some((ancestor, running)) = &found
-        && ancestor.reader.is_none()
-        && ends_at(content, ancestor.position)?
+    if let Some((known_text, hash)) = &found
+        && known_text.reader.is_none()
+        && ends_at(content, known_text.position)?
     {
-        return Ok(Descent::From(running.clone(), ancestor.partition.clone(), ancestor.progress));
+        return Ok(CopyOrigin::Continues(hash.clone(), known_text.partition.clone(), known_text.progress));
     }
-    for neighbour in &kin.neighbours {
-        let Some(mut other) = neighbour.text.content(file_system)? else { return Ok(Descent::Unsure) };
-        if begins(&mut other, content, kin.grow)? {
-            return Ok(Descent::Copies(neighbour.id));
+    for readable in &candidates.readable_files {
+        let Some(mut other) = readable.text.content(file_system)? else { return Ok(CopyOrigin::Undecided) };
+        if begins_with_compressed(&mut other, content, candidates.grow)? {
+            return Ok(CopyOrigin::File(readable.id));
         }
     }
-    if let Some(replaced) = replaced(content, kin, file_system)? {
+    if let Some(replaced) = replaced(content, candidates, file_system)? {
         return Ok(replaced);
     }
-    match (found, &kin.copy_of) {
-        (Some((Ancestor { reader: Some(reader), .. }, _)), _) => Ok(Descent::Copies(*reader)),
-        (Some((ancestor, running)), _) => {
-            Ok(Descent::From(running, ancestor.partition.clone(), ancestor.progress))
+    match (found, &candidates.copy_of) {
+        (Some((KnownText { reader: Some(reader), .. }, _)), _) => Ok(CopyOrigin::File(*reader)),
+        (Some((known_text, hash)), _) => {
+            Ok(CopyOrigin::Continues(hash, known_text.partition.clone(), known_text.progress))
         }
-        (None, _) if is_incomplete => Ok(Descent::Unfinished),
+        (None, _) if is_incomplete => Ok(CopyOrigin::Incomplete),
         (None, Some((partition, position))) if ends_at(content, *position)? => {
-            Ok(Descent::Done(partition.clone()))
+            Ok(CopyOrigin::Finished(partition.clone()))
         }
-        (None, _) => Ok(Descent::Unknown),
+        (None, _) => Ok(CopyOrigin::Unknown),
     }
 }
 
-/// Whether the text is a copy of what was read of a neighbour that holds another text now.
-fn replaced(content: &mut Content, kin: &Kin, file_system: &dyn FileSystem) -> io::Result<Option<Descent>> {
+/// Finds a file from which this text was read and which now holds another text.
+fn replaced(
+    content: &mut Content,
+    candidates: &CopyCandidates,
+    file_system: &dyn FileSystem,
+) -> io::Result<Option<CopyOrigin>> {
     if weir_runtime::put_back!("replaced_originals_forgotten") {
         return Ok(None);
     }
-    for read in possible(content, &kin.read)? {
+    for read in matching_texts(content, &candidates.read_texts)? {
         if !read.is_in(content)? {
             continue;
         }
-        let neighbours = kin.neighbours.iter().filter(|neighbour| Some(neighbour.id) == read.reader);
-        for neighbour in neighbours {
-            let Some(mut other) = neighbour.text.content(file_system)? else {
-                return Ok(Some(Descent::Unsure));
+        let readable_files =
+            candidates.readable_files.iter().filter(|readable| Some(readable.id) == read.reader);
+        for readable in readable_files {
+            let Some(mut other) = readable.text.content(file_system)? else {
+                return Ok(Some(CopyOrigin::Undecided));
             };
             if !read.is_in(&mut other)? {
-                return Ok(Some(Descent::Replaced(neighbour.id)));
+                return Ok(Some(CopyOrigin::Replaced(readable.id)));
             }
         }
     }
     Ok(None)
 }
 
-/// Whether the text is whole and has nothing behind that position.
+/// Returns whether the text is complete and ends at or before the position.
 fn ends_at(content: &mut Content, position: u64) -> io::Result<bool> {
     Ok(content.read(position, 1)?.is_empty() && !content.is_incomplete())
 }
 
-/// The ancestors that the text may come from, the one that is known best first. However many there are with
-/// the same beginning, the text is unpacked once.
-fn possible<'a>(content: &mut Content, ancestors: &'a [Ancestor]) -> io::Result<Vec<&'a Ancestor>> {
-    let from_the_beginning = |part: &&Consumed| part.base == 0;
-    let ends: BTreeSet<u64> = ancestors
+/// Returns the known texts that may be the original, the one with the longest known part first. The compressed text is
+/// decompressed only once, even if there are many known texts with the same beginning.
+fn matching_texts<'a>(content: &mut Content, known_texts: &'a [KnownText]) -> io::Result<Vec<&'a KnownText>> {
+    let from_the_beginning = |part: &&TextHash| part.base == 0;
+    let ends: BTreeSet<u64> = known_texts
         .iter()
-        .flat_map(|ancestor| &ancestor.known)
+        .flat_map(|known_text| &known_text.parts)
         .filter(from_the_beginning)
         .map(|part| part.through)
         .collect();
-    let mut running = Running::new(0);
+    let mut hash = RunningHash::new(0);
     let mut digests = HashMap::new();
     for through in ends {
-        if !running.read_through(content, through)? {
+        if !hash.read_through(content, through)? {
             break;
         }
-        digests.insert(through, running.so_far());
+        digests.insert(through, hash.current());
     }
-    let fits = |part: &Consumed| part.base > 0 || digests.get(&part.through) == Some(part);
-    let mut possible: Vec<&Ancestor> =
-        ancestors.iter().filter(|ancestor| ancestor.known.iter().all(fits)).collect();
-    possible.sort_by_key(|ancestor| {
-        std::cmp::Reverse((ancestor.through(), ancestor.position, ancestor.reader.is_none()))
+    let fits = |part: &TextHash| part.base > 0 || digests.get(&part.through) == Some(part);
+    let mut matching_texts: Vec<&KnownText> =
+        known_texts.iter().filter(|known_text| known_text.parts.iter().all(fits)).collect();
+    matching_texts.sort_by_key(|known_text| {
+        std::cmp::Reverse((known_text.through(), known_text.position, known_text.reader.is_none()))
     });
-    Ok(possible)
+    Ok(matching_texts)
 }
 
-/// Whether a text begins with all that there is of the packed one, which may be still in the making; and may
-/// have grown since.
-fn begins(text: &mut Content, packed: &mut Content, may_have_grown: bool) -> io::Result<bool> {
+/// Returns whether a text begins with the complete compressed text. If the text may have grown, or the compressed file
+/// is still being written, the text may be longer.
+fn begins_with_compressed(
+    text: &mut Content,
+    compressed: &mut Content,
+    may_have_grown: bool,
+) -> io::Result<bool> {
     let mut position = 0;
     loop {
-        let part = packed.read(position, COMPARED_BYTES)?;
+        let part = compressed.read(position, COMPARED_BYTES)?;
         if part.is_empty() {
-            return Ok(may_have_grown || packed.is_incomplete() || ends_at(text, position)?);
+            return Ok(may_have_grown || compressed.is_incomplete() || ends_at(text, position)?);
         }
         if text.read(position, part.len())? != part {
             return Ok(false);
@@ -278,8 +295,8 @@ fn begins(text: &mut Content, packed: &mut Content, may_have_grown: bool) -> io:
     }
 }
 
-/// Whether a text with this beginning may be the one that is remembered.
-pub(super) fn may_be(head: Head, beginning: &[u8]) -> bool {
+/// Returns whether a text with this beginning may be the remembered one.
+pub(super) fn may_match(head: Head, beginning: &[u8]) -> bool {
     head.length > 0 && head.begins(beginning)
 }
 
@@ -291,25 +308,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_of_what_was_put_and_did_not_arrive_is_known_and_begun_under_the_same_name() {
+    fn a_copy_of_a_text_that_was_put_but_not_delivered_continues_its_partition() {
         let text = b"one\ntwo\nthree\n";
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&zstd::encode_all(&text[..], 1).unwrap()).unwrap();
-        let mut first = Running::new(0);
+        let mut first = RunningHash::new(0);
         first.add(&text[..8]);
         let key = Key { device: 1, inode: 2, birth: 3 };
-        let name = Name { key, head: Head::of(&text[..8]), generation: 0, first: Some(first.so_far()) };
+        let name =
+            PartitionName { key, head: Head::of(&text[..8]), generation: 0, first: Some(first.current()) };
         for position in [0, 4, 8, 14] {
             let plain = Content::Plain(Box::new(file.try_clone().unwrap()));
-            let packing = plain.packing().unwrap().unwrap();
-            let mut content = plain.unpacked(packing).unwrap();
-            let ancestor = Ancestor::new(name.partition(), position, None, None).unwrap();
-            let kin = Kin { ancestors: vec![ancestor], ..Kin::default() };
-            let Descent::From(running, partition, _) = descent(&mut content, &kin, &LocalFileSystem).unwrap()
+            let compression = plain.compression().unwrap().unwrap();
+            let mut content = plain.decompressed(compression).unwrap();
+            let known_text = KnownText::new(name.partition(), position, None, None).unwrap();
+            let candidates = CopyCandidates { known_texts: vec![known_text], ..CopyCandidates::default() };
+            let CopyOrigin::Continues(hash, partition, _) =
+                find_origin(&mut content, &candidates, &LocalFileSystem).unwrap()
             else {
                 panic!("at {position}");
             };
-            assert_eq!((running.through(), partition), (position, name.partition()));
+            assert_eq!((hash.through(), partition), (position, name.partition()));
         }
     }
 }

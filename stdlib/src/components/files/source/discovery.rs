@@ -148,11 +148,11 @@ impl Discovery {
         let mut new: Vec<(&PathBuf, &String)> = problems.iter().filter(is_new).collect();
         new.sort();
         for (path, reason) in new.iter().take(NAMED_MAX) {
-            warn!(component = %self.component, "can't look into {}: {reason}; it is tried again", path.display());
+            warn!(component = %self.component, "can't read {}: {reason}; it is tried again", path.display());
         }
         if new.len() > NAMED_MAX {
             let more = new.len() - NAMED_MAX;
-            warn!(component = %self.component, "can't look into {more} other places either; they are tried again");
+            warn!(component = %self.component, "can't read {more} other paths either; they are tried again");
         }
         self.problems = problems;
     }

@@ -16,8 +16,8 @@
 //! └ device
 //! ```
 //!
-//! A packed copy is recognised by the hash of the text that was put first. The hash is part of the name, so that every
-//! channel and sink that stores a position of the partition stores the hash in the same act. Names that earlier
+//! A compressed copy is recognised by the hash of the text that was put first. The hash is part of the name, so that
+//! every channel and sink that stores a position of the partition stores the hash in the same act. Names that earlier
 //! versions have given end with the generation, and stay valid.
 
 use std::fmt;
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use weir_runtime::batch::Partition;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::consumed::Consumed;
+use super::text_hash::TextHash;
 
 /// How many bytes of a text's beginning are hashed, if there are as many.
 pub(super) const HEAD_BYTES: usize = 1024;
@@ -62,7 +62,7 @@ impl fmt::Display for Key {
 /// A file's length and modification time: if neither has changed, the content is taken to be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::components::files) struct Stamp {
-    /// In bytes; of a packed file, its packed length.
+    /// In bytes; of a compressed file, its compressed length.
     pub(in crate::components::files) length: u64,
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     pub(in crate::components::files) modified: i128,
@@ -111,28 +111,28 @@ impl Head {
 
 /// The parts of a partition's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct PartitionName {
     pub(super) key: Key,
     /// The head at the time when the name was given; it never changes, even if the file grows.
     pub(super) head: Head,
     /// Incremented when the file is restarted (it was truncated): positions only grow, so it needs a new partition.
     pub(super) generation: u32,
     /// The hash of the text that was put first. Names of earlier versions have none.
-    pub(super) first: Option<Consumed>,
+    pub(super) first: Option<TextHash>,
 }
 
-impl Name {
+impl PartitionName {
     pub(super) fn partition(&self) -> Partition {
         Partition::new(self.to_string())
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for PartitionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Name { key, head: Head { length, hash }, generation, first } = self;
+        let PartitionName { key, head: Head { length, hash }, generation, first } = self;
         write!(f, "{key}-{length}-{hash:016x}-{generation}")?;
         match first {
-            Some(Consumed { base, through, digest }) => write!(f, "-{base}-{through}-{digest:016x}"),
+            Some(TextHash { base, through, digest }) => write!(f, "-{base}-{through}-{digest:016x}"),
             None => Ok(()),
         }
     }
@@ -140,29 +140,29 @@ impl fmt::Display for Name {
 
 /// The text is not the name of a file's partition.
 #[derive(Debug)]
-pub(super) struct NoName;
+pub(super) struct InvalidName;
 
-impl FromStr for Name {
-    type Err = NoName;
+impl FromStr for PartitionName {
+    type Err = InvalidName;
 
-    fn from_str(text: &str) -> Result<Name, NoName> {
+    fn from_str(text: &str) -> Result<PartitionName, InvalidName> {
         let parts: Vec<&str> = text.split('-').collect();
-        let number = |part: &str, radix| u64::from_str_radix(part, radix).map_err(|_| NoName);
+        let number = |part: &str, radix| u64::from_str_radix(part, radix).map_err(|_| InvalidName);
         let (named, first) = match parts.as_slice() {
             [named @ .., base, through, digest] if named.len() == 6 => {
                 let (base, through) = (number(base, 10)?, number(through, 10)?);
-                (named, Some(Consumed { base, through, digest: number(digest, 16)? }))
+                (named, Some(TextHash { base, through, digest: number(digest, 16)? }))
             }
             named => (named, None),
         };
-        let [device, inode, birth, length, hash, generation] = named else { return Err(NoName) };
+        let [device, inode, birth, length, hash, generation] = named else { return Err(InvalidName) };
         let key = Key { device: number(device, 16)?, inode: number(inode, 16)?, birth: number(birth, 16)? };
         let length = usize::try_from(number(length, 10)?).ok().filter(|length| *length <= HEAD_BYTES);
-        let head = Head { length: length.ok_or(NoName)?, hash: number(hash, 16)? };
-        let generation = u32::try_from(number(generation, 10)?).map_err(|_| NoName)?;
+        let head = Head { length: length.ok_or(InvalidName)?, hash: number(hash, 16)? };
+        let generation = u32::try_from(number(generation, 10)?).map_err(|_| InvalidName)?;
         match first.is_none_or(|first| first.base < first.through) {
-            true => Ok(Name { key, head, generation, first }),
-            false => Err(NoName),
+            true => Ok(PartitionName { key, head, generation, first }),
+            false => Err(InvalidName),
         }
     }
 }
@@ -174,15 +174,15 @@ mod tests {
     #[test]
     fn a_name_is_read_as_it_was_written() {
         let key = Key { device: 0xfe01, inode: 172_743, birth: 1_795_391_036_913_788_252 };
-        for first in [None, Some(Consumed { base: 17, through: 4_711, digest: u64::MAX })] {
-            let name = Name { key, head: Head::of(b"2026-01-01 first\n"), generation: 3, first };
-            assert_eq!(name.to_string().parse::<Name>().unwrap(), name);
+        for first in [None, Some(TextHash { base: 17, through: 4_711, digest: u64::MAX })] {
+            let name = PartitionName { key, head: Head::of(b"2026-01-01 first\n"), generation: 3, first };
+            assert_eq!(name.to_string().parse::<PartitionName>().unwrap(), name);
         }
         let wrong = ["", "files", "1-2-3", "1-2-3-9999-0-0", "1-2-3-4-5-6-7", "1-2-3-x-5-6"];
         for wrong in
             wrong.into_iter().chain(["1-2-3-4-5-6-7-7-8", "1-2-3-4-5-6-7-8-9-a", "1-2-3-4-5-6-7-8-x"])
         {
-            assert!(wrong.parse::<Name>().is_err(), "{wrong}");
+            assert!(wrong.parse::<PartitionName>().is_err(), "{wrong}");
         }
     }
 

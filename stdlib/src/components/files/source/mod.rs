@@ -6,8 +6,8 @@
 //! | `watching` | receives changes from the kernel (inotify) |
 //! | `identity` | identifies a file independently of its name, and names its partition |
 //! | `tracked` | the state of every known file, with its undelivered and delivered positions |
-//! | `text`, `content`, `consumed` | opens, decompresses, recognises and verifies one file |
-//! | `copies` | finds the original of a packed copy |
+//! | `text`, `content`, `text_hash` | opens, decompresses, recognises and verifies one file |
+//! | `copies` | finds the original of a compressed copy |
 //! | `text_reader` | splits a text into events |
 //! | `partial_lines` | keeps last lines without a line end for when their file is gone |
 //! | `batches` | makes batches of events |
@@ -18,7 +18,6 @@
 
 mod after;
 mod batches;
-mod consumed;
 mod content;
 mod copies;
 mod discovery;
@@ -29,6 +28,7 @@ mod patterns;
 mod positions;
 mod run;
 mod text;
+mod text_hash;
 mod text_reader;
 mod tracked;
 mod watching;
@@ -275,15 +275,15 @@ impl Source for FilesSource {
         tried.err().map(FilesError::into_failure).into_iter().collect()
     }
 
-    /// A packed copy continues its original's partition, so it does not break the promise. But without the hashes in
-    /// `positions`, another text with the same beginning could be taken for a copy, and would not be read.
+    /// A compressed copy continues its original's partition, so it does not break the promise. But without the hashes
+    /// in `positions`, another text with the same beginning could be taken for a copy, and would not be read.
     fn keeps_exactly_once(&self) -> bool {
         !self.rules.decompress || self.positions_path.is_some()
     }
 
     fn exactly_once_lacks(&self) -> Option<&'static str> {
         (!self.keeps_exactly_once()).then_some(
-            "`decompress` takes `positions` for it, since a packed copy is known by the hashes that are kept there",
+            "`decompress` needs `positions` for that, since a compressed copy is recognised by the hashes that are saved there",
         )
     }
 }

@@ -21,8 +21,8 @@ use weir_runtime::batch::Partition;
 use weir_runtime::source::{DeliveredThrough, GivenThrough};
 use weir_runtime::storage::{Access, Directory, DirectoryError, LockError, Storage, holder_of_name, replace};
 
-use super::consumed::Consumed;
-use super::identity::{Head, Key, Name, Stamp};
+use super::identity::{Head, Key, PartitionName, Stamp};
+use super::text_hash::TextHash;
 pub(super) use downstream::{Downstream, DownstreamLoss};
 use format::FormatError;
 
@@ -46,21 +46,21 @@ pub(super) struct RememberedFile {
     /// The hash of the text's beginning, as much of it as there was.
     pub(super) head: Head,
     /// The hash of the delivered text.
-    pub(super) consumed: Option<Consumed>,
+    pub(super) consumed: Option<TextHash>,
     /// The file's stamp when everything in it was delivered; `None` if there was more.
     pub(super) rest: Option<Stamp>,
-    /// The packed copy that is read in place of the file that the partition's name identifies.
+    /// The compressed copy that is read in place of the file that the partition's name identifies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) copy: Option<Key>,
-    /// Whether the file was packed when it was read.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) packed: bool,
+    /// Whether the file was compressed when it was read.
+    #[serde(rename = "packed", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) compressed: bool,
     /// Whether reading began at the position (`start: end`), and no channel has confirmed that position yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) unconfirmed: bool,
 }
 
-/// A packed file that is a copy: another file brings its lines, or has brought them.
+/// A compressed file that is a copy: another file brings its lines, or has brought them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RememberedCopy {
     pub(super) key: Key,
@@ -83,7 +83,7 @@ pub(in crate::components::files) struct Memory {
 
 impl RememberedFile {
     /// Returns a file of which only the partition's name is known.
-    pub(super) fn named(partition: &Partition, name: Name) -> RememberedFile {
+    pub(super) fn named(partition: &Partition, name: PartitionName) -> RememberedFile {
         RememberedFile {
             partition: partition.name().to_string(),
             path: String::new(),
@@ -93,13 +93,13 @@ impl RememberedFile {
             consumed: None,
             rest: None,
             copy: None,
-            packed: false,
+            compressed: false,
             unconfirmed: false,
         }
     }
 
     /// Parses the partition's name; `None` if it does not name a file's partition.
-    pub(super) fn name(&self) -> Option<Name> {
+    pub(super) fn name(&self) -> Option<PartitionName> {
         self.partition.parse().ok()
     }
 
@@ -132,14 +132,14 @@ pub(in crate::components::files) enum PositionsError {
     #[error("the positions {} are kept by another agent", path.display())]
     Locked { path: PathBuf },
     #[error(
-        "the positions {} can't be understood; put back what was there, or remove the file to begin anew",
+        "the positions {} can't be understood; restore the file, or remove it to read all files from the beginning",
         path.display()
     )]
     Format { path: PathBuf, source: FormatError },
     #[error(
-        "{loss}: the positions {path} were delivered to more. Put back what belongs to these positions; or remove \
-         {path}, then what is missing is read again, and what arrived may arrive twice; or make the empty file \
-         {path}{ACCEPT_SUFFIX}, then the source goes on behind the positions without it",
+        "{loss}, but the positions {path} are later. Restore the channel or ledger that belongs to these positions; or \
+         remove {path}: then the lost events are read again, and others may arrive twice; or create the empty file \
+         {path}{ACCEPT_SUFFIX}: then the source continues behind the positions, without the lost events",
         path = path.display()
     )]
     DownstreamLoss { path: PathBuf, loss: DownstreamLoss },

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 
-use super::consumed::{Consumed, Running};
-use super::content::{Content, Packing};
-use super::copies::{Descent, Kin, descent, may_be};
+use super::content::{Compression, Content};
+use super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::file_system::FileSystem;
-use super::identity::{HEAD_BYTES, Head, Key, Name, Stamp, State};
+use super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::partial_lines::{PartialLine, PartialLines};
 use super::positions::RememberedFile;
+use super::text_hash::{RunningHash, TextHash};
 use super::text_reader::{Chunk, TextReader};
 use super::tracked::FileId;
 use crate::tools::buffers::Buffers;
@@ -32,7 +32,7 @@ pub(super) struct TextRules {
     pub(super) events_max: usize,
     /// Whether files may grow.
     pub(super) follow: bool,
-    /// Whether packed files are unpacked.
+    /// Whether compressed files are decompressed.
     pub(super) decompress: bool,
     /// The file system that contains the files.
     pub(super) file_system: Arc<dyn FileSystem>,
@@ -49,7 +49,7 @@ pub(super) struct Text {
     pub(super) partition: Option<Partition>,
     /// The hash of its beginning, as much of it as was read.
     pub(super) head: Head,
-    packing: Option<Packing>,
+    compression: Option<Compression>,
     pub(super) reader: TextReader,
     /// The last bytes before the position.
     tail: Vec<u8>,
@@ -70,7 +70,7 @@ pub(super) enum Outcome {
     Rewritten(&'static str),
     /// The part of the text that was read has changed, or a complete file has grown.
     Changed,
-    /// The file ends within packed data.
+    /// The file ends within compressed data.
     Incomplete,
 }
 
@@ -79,7 +79,7 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) delivered: DeliveredThrough,
-    pub(super) consumed: Option<Consumed>,
+    pub(super) consumed: Option<TextHash>,
 }
 
 impl Progress {
@@ -96,19 +96,19 @@ pub(super) enum Identified {
     Restarted(Box<Text>, Content, &'static str),
     /// The file is empty. A growing file may get a text later.
     Empty(Stamp),
-    /// The packed file ends too early to be identified.
+    /// The compressed file ends too early to be identified.
     Incomplete,
     /// Another file is at the path now.
     Moved,
-    /// A packed text with this beginning. To identify it, the caller has to supply the candidates for its original.
-    Packed(Vec<u8>),
-    /// A packed copy of a text that this other file brings.
+    /// A compressed text with this beginning. To identify it, the caller has to supply the candidates for its original.
+    Compressed(Vec<u8>),
+    /// A compressed copy of a text that this other file brings.
     Copies(FileId),
-    /// A packed copy whose partition was already read beyond the copy's end.
+    /// A compressed copy whose partition was already read beyond the copy's end.
     Done(Partition),
-    /// A packed text that may be a copy: another scan is needed to decide.
+    /// A compressed text that may be a copy: another scan is needed to decide.
     Undecided,
-    /// A packed copy of the text that was read from this other file, which now holds another text.
+    /// A compressed copy of the text that was read from this other file, which now holds another text.
     Replaced(FileId),
     /// The part of the text that was read has changed since.
     Changed,
@@ -121,8 +121,8 @@ pub(super) struct Knowledge {
     pub(super) remembered: Vec<RememberedFile>,
     /// The lowest generation that a new text may get.
     pub(super) generation_min: u32,
-    /// The candidates for the original of a packed copy; `None` until [`Identified::Packed`] asks for them.
-    pub(super) kin: Option<Kin>,
+    /// The candidates for the original of a compressed copy; `None` until [`Identified::Compressed`] asks for them.
+    pub(super) candidates: Option<CopyCandidates>,
 }
 
 /// Opens a file and identifies its text.
@@ -132,13 +132,13 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
     if key != knowledge.key {
         return Ok(Identified::Moved);
     }
-    let Some(packing) = content.packing()? else {
+    let Some(compression) = content.compression()? else {
         return match content.head()?.is_empty() {
             true => Ok(Identified::Empty(stamp)),
             false => recognise(content, None, stamp, knowledge, rules),
         };
     };
-    let mut content = content.unpacked(packing)?;
+    let mut content = content.decompressed(compression)?;
     let head = content.head()?;
     if head.len() < HEAD_BYTES && content.is_incomplete() {
         return Ok(Identified::Incomplete);
@@ -146,63 +146,65 @@ pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) ->
     if head.is_empty() {
         return Ok(Identified::Empty(stamp));
     }
-    if !knowledge.remembered.iter().any(|known| may_be(known.head, &head)) {
-        let Some(kin) = &knowledge.kin else { return Ok(Identified::Packed(head)) };
-        match descent(&mut content, kin, rules.file_system.as_ref())? {
-            Descent::Unknown if !rules.decompress => {
+    if !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
+        let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
+        match find_origin(&mut content, candidates, rules.file_system.as_ref())? {
+            CopyOrigin::Unknown if !rules.decompress => {
                 return recognise(Content::open(&*rules.file_system, path)?, None, stamp, knowledge, rules);
             }
-            Descent::Unknown => {}
-            Descent::Copies(id) => return Ok(Identified::Copies(id)),
-            Descent::Done(partition) => return Ok(Identified::Done(partition)),
-            Descent::Unfinished => return Ok(Identified::Incomplete),
-            Descent::Unsure => return Ok(Identified::Undecided),
-            Descent::Replaced(id) => return Ok(Identified::Replaced(id)),
-            Descent::From(running, partition, progress) => {
-                let mut text = Text::new(key, 0, Head::of(&head), Some(packing), stamp, running);
+            CopyOrigin::Unknown => {}
+            CopyOrigin::File(id) => return Ok(Identified::Copies(id)),
+            CopyOrigin::Finished(partition) => return Ok(Identified::Done(partition)),
+            CopyOrigin::Incomplete => return Ok(Identified::Incomplete),
+            CopyOrigin::Undecided => return Ok(Identified::Undecided),
+            CopyOrigin::Replaced(id) => return Ok(Identified::Replaced(id)),
+            CopyOrigin::Continues(hash, partition, progress) => {
+                let mut text = Text::new(key, 0, Head::of(&head), Some(compression), stamp, hash);
                 text.partition = Some(partition);
                 return Ok(Identified::Text(Box::new(text), content, progress));
             }
         }
     }
-    recognise(content, Some(packing), stamp, knowledge, rules)
+    recognise(content, Some(compression), stamp, knowledge, rules)
 }
 
 /// Continues the text if it is remembered; begins it otherwise.
 fn recognise(
     mut content: Content,
-    packing: Option<Packing>,
+    compression: Option<Compression>,
     stamp: Stamp,
     knowledge: &Knowledge,
     rules: &TextRules,
 ) -> io::Result<Identified> {
     let head = content.head()?;
     let named = |known| Some((RememberedFile::name(known)?, known));
-    let mut generations: Vec<(Name, &RememberedFile)> =
+    let mut generations: Vec<(PartitionName, &RememberedFile)> =
         knowledge.remembered.iter().filter_map(named).collect();
     generations.sort_by_key(|(name, _)| std::cmp::Reverse(name.generation));
     let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
     let next_generation = next_generation.max(knowledge.generation_min);
-    let text = |generation, running| {
-        Box::new(Text::new(knowledge.key, generation, Head::of(&head), packing, stamp, running))
+    let text = |generation, hash| {
+        Box::new(Text::new(knowledge.key, generation, Head::of(&head), compression, stamp, hash))
     };
-    let same = |(name, known): &&(Name, &RememberedFile)| name.head.begins(&head) && known.head.begins(&head);
+    let same = |(name, known): &&(PartitionName, &RememberedFile)| {
+        name.head.begins(&head) && known.head.begins(&head)
+    };
     let Some((name, known)) = generations.iter().find(same) else {
-        let text = text(next_generation, Running::new(0));
+        let text = text(next_generation, RunningHash::new(0));
         return Ok(match generations.iter().any(|(name, _)| name.head.length > 0) {
             true => Identified::Restarted(text, content, "it begins with another text than it did"),
             false => Identified::Text(text, content, Progress::default()),
         });
     };
-    match resumed(&mut content, known, packing.is_none(), stamp)? {
-        Resumed::Running(running) => {
-            let mut text = text(name.generation, running);
+    match resumed(&mut content, known, compression.is_none(), stamp)? {
+        Resumed::RunningHash(hash) => {
+            let mut text = text(name.generation, hash);
             text.partition = Some(Partition::new(known.partition.clone()));
             Ok(Identified::Text(text, content, Progress::of(known)))
         }
         Resumed::Shorter if content.is_incomplete() => Ok(Identified::Incomplete),
         Resumed::Shorter if rules.follow => {
-            let text = text(next_generation, Running::new(0));
+            let text = text(next_generation, RunningHash::new(0));
             Ok(Identified::Restarted(text, content, "it is shorter than what was read of it"))
         }
         Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
@@ -210,7 +212,7 @@ fn recognise(
 }
 
 enum Resumed {
-    Running(Running),
+    RunningHash(RunningHash),
     Shorter,
     Changed,
 }
@@ -224,14 +226,14 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
     let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= position) else {
         let first = known.name().and_then(|name| name.first).filter(|first| first.through <= position);
         let same = first.map_or(Ok(true), |first| first.is_in(content))?;
-        return Ok(if same { Resumed::Running(Running::new(position)) } else { Resumed::Changed });
+        return Ok(if same { Resumed::RunningHash(RunningHash::new(position)) } else { Resumed::Changed });
     };
-    let mut running = Running::new(consumed.base);
-    if !running.read_through(content, consumed.through)? || running.so_far() != consumed {
+    let mut hash = RunningHash::new(consumed.base);
+    if !hash.read_through(content, consumed.through)? || hash.current() != consumed {
         return Ok(Resumed::Changed);
     }
-    match running.read_through(content, position)? {
-        true => Ok(Resumed::Running(running)),
+    match hash.read_through(content, position)? {
+        true => Ok(Resumed::RunningHash(hash)),
         false => Ok(Resumed::Shorter),
     }
 }
@@ -240,30 +242,30 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
 pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
-    let mut packing = content.packing()?;
-    match packing {
-        Some(packed) if rules.decompress => content = content.unpacked(packed)?,
-        _ => packing = None,
+    let mut compression = content.compression()?;
+    match compression {
+        Some(compressed) if rules.decompress => content = content.decompressed(compressed)?,
+        _ => compression = None,
     }
     let head = content.head()?;
     if state.key != key || head.is_empty() {
         return Ok(None);
     }
-    let running = match packing {
+    let hash = match compression {
         None => {
             let position = last_line(&mut content, state.stamp.length)?;
-            // A packed copy is recognised by the hash of the text before the position.
-            let mut running = Running::new(position.saturating_sub(BACKWARDS_BYTES));
-            running.read_through(&mut content, position)?;
-            running
+            // A compressed copy is recognised by the hash of the text before the position.
+            let mut hash = RunningHash::new(position.saturating_sub(BACKWARDS_BYTES));
+            hash.read_through(&mut content, position)?;
+            hash
         }
         Some(_) => {
-            let mut running = Running::new(0);
-            running.read_through(&mut content, u64::MAX)?;
-            running
+            let mut hash = RunningHash::new(0);
+            hash.read_through(&mut content, u64::MAX)?;
+            hash
         }
     };
-    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), packing, state.stamp, running))))
+    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), compression, state.stamp, hash))))
 }
 
 /// Returns the position behind the last line end before `end`.
@@ -285,17 +287,17 @@ impl Text {
         key: Key,
         generation: u32,
         head: Head,
-        packing: Option<Packing>,
+        compression: Option<Compression>,
         stamp: Stamp,
-        running: Running,
+        hash: RunningHash,
     ) -> Text {
-        let reader = TextReader::new(running.through(), running);
+        let reader = TextReader::new(hash.through(), hash);
         Text {
             key,
             generation,
             partition: None,
             head,
-            packing,
+            compression,
             reader,
             tail: Vec::new(),
             stamp,
@@ -304,20 +306,21 @@ impl Text {
         }
     }
 
-    pub(super) fn is_packed(&self) -> bool {
-        self.packing.is_some()
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compression.is_some()
     }
 
     /// Returns whether it continues a partition that another file has begun.
     pub(super) fn is_copy(&self) -> bool {
-        let name = self.partition.as_ref().and_then(|partition| partition.name().parse::<Name>().ok());
+        let name =
+            self.partition.as_ref().and_then(|partition| partition.name().parse::<PartitionName>().ok());
         name.is_some_and(|name| name.key != self.key)
     }
 
     /// Returns the text's partition, and creates it on the first call.
     pub(super) fn name(&mut self) -> Partition {
-        let first = Some(self.reader.running.so_far()).filter(|first| first.base < first.through);
-        let name = Name { key: self.key, head: self.head, generation: self.generation, first };
+        let first = Some(self.reader.hash.current()).filter(|first| first.base < first.through);
+        let name = PartitionName { key: self.key, head: self.head, generation: self.generation, first };
         self.partition.get_or_insert_with(|| name.partition()).clone()
     }
 
@@ -356,13 +359,16 @@ impl Text {
         if key != self.key {
             return Ok((content, Outcome::Moved));
         }
-        // Without birth times, the inode may belong to another file now; and a short file may have become packed.
+        // Without birth times, the inode may belong to another file now; and a short file may have become compressed.
         let verifies = rules.follow && (closed || self.reader.position == 0);
-        if verifies && (rules.decompress || self.is_packed()) && content.packing()? != self.packing {
-            return Ok((content, Outcome::Rewritten("it is packed in another way than it was")));
+        if verifies
+            && (rules.decompress || self.is_compressed())
+            && content.compression()? != self.compression
+        {
+            return Ok((content, Outcome::Rewritten("it is compressed in another way than it was")));
         }
-        if let Some(packing) = self.packing {
-            content = content.unpacked(packing)?;
+        if let Some(compression) = self.compression {
+            content = content.decompressed(compression)?;
         }
         if let Some(outcome) = self.changed(&mut content, stamp, closed, rules)? {
             return Ok((content, outcome));
@@ -372,7 +378,7 @@ impl Text {
         if ending == Ending::Pause && stamp != self.stamp {
             ending = Ending::Open;
         }
-        if self.is_packed() {
+        if self.is_compressed() {
             ending = Ending::End;
         }
         self.stamp = stamp;
@@ -400,7 +406,7 @@ impl Text {
         let whole = chunk.after + chunk.buffer.len() as u64 == chunk.next;
         let tail = if whole { chunk.buffer.len().min(TAIL_BYTES) } else { 0 };
         self.tail = chunk.buffer[chunk.buffer.len() - tail..].to_vec();
-        if self.head.length < HEAD_BYTES && !self.is_packed() {
+        if self.head.length < HEAD_BYTES && !self.is_compressed() {
             self.head = Head::of(&content.head()?);
         }
         self.name();
@@ -422,13 +428,13 @@ impl Text {
         if position == 0 {
             return self.changed_before_it_was_read(content);
         }
-        if self.is_packed() && !closed {
+        if self.is_compressed() && !closed {
             return Ok(None);
         }
-        let so_far = self.reader.running.so_far();
-        if self.is_packed() {
-            // It has to be unpacked up to the position in any case.
-            let same = so_far.is_in(content)?;
+        let current = self.reader.hash.current();
+        if self.is_compressed() {
+            // It has to be decompressed up to the position in any case.
+            let same = current.is_in(content)?;
             return Ok((!same).then_some(Outcome::Rewritten("it holds another text than it did")));
         }
         if stamp.length < position {
@@ -441,7 +447,7 @@ impl Text {
         let same_head = !may_be_another || self.head.begins(&content.head()?);
         // A write that did not change the length has changed the part that was read.
         let in_place = self.at_rest && stamp.length == self.stamp.length && stamp != self.stamp;
-        if same_tail && same_head && (!in_place || so_far.is_in(content)?) {
+        if same_tail && same_head && (!in_place || current.is_in(content)?) {
             return Ok(None);
         }
         Ok(Some(match self.head.begins(&content.head()?) {
@@ -457,7 +463,7 @@ impl Text {
         if self.head.begins(&head) || weir_runtime::put_back!("head_of_an_earlier_file") {
             return Ok(None);
         }
-        if self.partition.is_some() || self.is_packed() {
+        if self.partition.is_some() || self.is_compressed() {
             return Ok(Some(Outcome::Rewritten("it begins with another text than it did")));
         }
         self.head = Head::of(&head);
@@ -470,7 +476,7 @@ impl Text {
         let (buffer, after) = (partial_line.text().to_vec(), self.reader.position);
         let Split { spans, too_long, .. } = rules.lines.split(&buffer, after, Ending::End, usize::MAX);
         let next = after + buffer.len() as u64;
-        self.reader.running.add(&buffer);
+        self.reader.hash.add(&buffer);
         (self.reader.position, self.reader.scanned) = (next, next);
         self.name();
         Some(Chunk {
@@ -485,16 +491,16 @@ impl Text {
         })
     }
 
-    /// Returns the same file at the beginning of its next generation; `None` if it is packed now, so that it has to be
-    /// identified.
+    /// Returns the same file at the beginning of its next generation; `None` if it is compressed now, so that it has to
+    /// be identified.
     pub(super) fn restart(&self, content: Content) -> io::Result<Option<(Text, Content)>> {
         let mut content = content.plain();
-        if content.packing()?.is_some() {
+        if content.compression()?.is_some() {
             return Ok(None);
         }
         let head = Head::of(&content.head()?);
         let stamp = content.state()?.stamp;
-        let text = Text::new(self.key, self.generation + 1, head, None, stamp, Running::new(0));
+        let text = Text::new(self.key, self.generation + 1, head, None, stamp, RunningHash::new(0));
         Ok(Some((text, content)))
     }
 }

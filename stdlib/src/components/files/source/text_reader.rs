@@ -4,8 +4,8 @@ use std::io;
 
 use memchr::memchr;
 
-use super::consumed::Running;
 use super::content::Content;
+use super::text_hash::RunningHash;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Ending, LineRules, Span, Split};
 
@@ -44,14 +44,14 @@ pub(super) struct TextReader {
     pub(super) position: u64,
     /// No line ends between `position` and this position.
     pub(super) scanned: u64,
-    pub(super) running: Running,
+    pub(super) hash: RunningHash,
     /// The average size of the last chunk's events, from which the size of the next read is estimated.
     event_bytes: usize,
 }
 
 impl TextReader {
-    pub(super) fn new(position: u64, running: Running) -> TextReader {
-        TextReader { position, scanned: position, running, event_bytes: 128 }
+    pub(super) fn new(position: u64, hash: RunningHash) -> TextReader {
+        TextReader { position, scanned: position, hash, event_bytes: 128 }
     }
 
     /// Estimates the number of bytes that contain `events_max` events.
@@ -101,7 +101,7 @@ impl TextReader {
             buffer.truncate(consumed);
             buffers.fit(&mut buffer);
             self.event_bytes = consumed.checked_div(spans.len()).unwrap_or(self.event_bytes).max(1);
-            self.running.add(&buffer);
+            self.hash.add(&buffer);
             let after = self.position;
             let next = after + consumed as u64;
             (self.position, self.scanned) = (next, next);
@@ -140,7 +140,7 @@ impl TextReader {
         let Split { mut spans, too_long, .. } = rules.split(&buffer, after, Ending::End, 1);
         spans.iter_mut().for_each(|span| span.behind = next);
         buffer.truncate(rules.line_bytes_max);
-        if !self.running.read_through(content, next)? {
+        if !self.hash.read_through(content, next)? {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter"));
         }
         (self.position, self.scanned) = (next, next);
@@ -168,7 +168,7 @@ mod tests {
     /// Reads all lines with their offsets, and counts those that were too long.
     fn lines(text: &[u8], rules: &LineRules, events_max: usize) -> (Vec<(u64, Vec<u8>)>, u64) {
         let mut content = Content::Plain(Box::new(file(text)));
-        let mut reading = TextReader::new(0, Running::new(0));
+        let mut reading = TextReader::new(0, RunningHash::new(0));
         let (mut lines, mut too_long) = (Vec::new(), 0);
         while reading.position < text.len() as u64 {
             let before = reading.position;
@@ -183,7 +183,7 @@ mod tests {
             }
             too_long += chunk.too_long;
         }
-        let whole = reading.running.so_far();
+        let whole = reading.hash.current();
         assert!(whole.is_in(&mut content).unwrap() && whole.through == text.len() as u64);
         (lines, too_long)
     }
@@ -228,7 +228,7 @@ mod tests {
         let rules = LineRules { line_bytes_max: 10, ..RULES };
         let mut file = file(&vec![b'x'; 3 * CHUNK_BYTES]);
         let mut content = Content::Plain(Box::new(file.try_clone().unwrap()));
-        let mut reading = TextReader::new(0, Running::new(0));
+        let mut reading = TextReader::new(0, RunningHash::new(0));
         let buffers = Buffers::default();
         let chunk = reading.read_chunk(&mut content, &buffers, &rules, 100, Ending::Open).unwrap();
         assert_eq!((chunk.next, chunk.spans.len(), chunk.at_end), (0, 0, true));

@@ -1,6 +1,6 @@
-//! The files that the source knows: those that are there, and those that have gone.
+//! The files that the source knows: existing files, and files that are gone.
 
-mod kin;
+mod copy_candidates;
 mod pruning;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -13,116 +13,118 @@ use weir_runtime::source::DeliveredThrough;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use self::pruning::SCANS_TO_FIND_ALL;
-use super::consumed::{Consumed, Marks};
 use super::content::Content;
 use super::discovery::{FoundFile, Scan};
-use super::identity::{Key, Name, Stamp};
+use super::identity::{Key, PartitionName, Stamp};
 use super::positions::{Downstream, Memory, RememberedCopy, RememberedFile};
 use super::text::{Knowledge, Progress, Text};
+use super::text_hash::{PendingHashes, TextHash};
 
-/// A number for each file that is known, never used twice in a run.
+/// The number of a known file. It is never used twice in a run.
 pub(super) type FileId = u64;
 
-/// What is done with a file.
+/// The phase of processing a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Found, and not looked into yet.
+    /// Found, and not identified yet.
     New,
-    /// Known from before, with nothing new in it.
+    /// Unchanged since an earlier run delivered all of it.
     Resting,
-    /// Its text is known and read on when there is more.
+    /// Identified; it is read on when it grows.
     Reading,
-    /// Read to its end, and that is it.
+    /// Read to its end for good.
     Finished,
-    /// There is something wrong with it.
+    /// Not read any more, since it has changed or can't be read.
     Quarantined,
 }
 
-/// Whether a file that has gone while it was closed is looked for under names that don't match.
+/// The state of the search for a file that was closed when it was gone from its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Search {
-    /// It was not, or it was there again since.
+    /// The file was not searched for since it is gone.
     Due,
-    /// Its directory could not be listed.
+    /// The directory could not be listed.
     Failed,
-    /// It lies here now.
+    /// The file was found at this path, which does not match.
     Found(PathBuf),
-    /// It is nowhere, or was read to its end.
+    /// The file was not found, or was read to its end.
     Over,
 }
 
-/// How far putting a complete file away is.
+/// Whether `after` was applied to a complete file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AfterState {
     Pending,
-    /// An attempt failed by an outage. It may have given the file the hidden name that follows from this stamp.
+    /// An attempt failed. It may have renamed the file to the hidden name that contains this stamp.
     Attempted(Stamp),
     Done,
 }
 
-/// A file.
+/// A known file.
 pub(super) struct Tracked {
     pub(super) path: PathBuf,
     pub(super) key: Key,
-    /// As it was seen last.
+    /// The stamp when it was seen last.
     pub(super) stamp: Stamp,
     pub(super) phase: Phase,
-    /// It was looked into and is empty, as long as it does not change.
+    /// Whether it was opened and is empty. A change resets this.
     pub(super) is_empty: bool,
-    /// Not there any more, under any name that matches.
+    /// When a scan first did not find it under any matching name.
     pub(super) gone_since: Option<Instant>,
     pub(super) text: Option<Box<Text>>,
     pub(super) content: Option<Content>,
-    /// When it was read last, by the count of turns.
-    pub(super) used: u64,
+    /// When it was processed last, as the number of that step.
+    pub(super) last_used: u64,
     pub(super) queued: bool,
-    /// When it has its next turn at the latest.
+    /// When it is queued at the latest.
     pub(super) due: Option<Instant>,
-    /// Where events of several lines wait for further ones: how much text there was, and since when.
+    /// If an event waits for further lines: the end of the text that was seen, and since when it has not grown.
     pub(super) pending: Option<(u64, Instant)>,
-    /// Something was written to it, as was told, and it was not read to its end since.
+    /// Whether the watcher has reported a write, and the file was not read to its end since.
     pub(super) is_unread: bool,
-    /// Whether it was looked for under other names since it has gone.
+    /// The search for it under other names since it is gone.
     pub(super) search: Search,
-    /// It has gone, and what is there of its last line is handed on.
+    /// Whether its partial line becomes an event, since the file is gone.
     pub(super) finishes_partial_line: bool,
-    /// When it was found to hold another text, while its last line waited; and how many looks there had been.
+    /// If it was rewritten while it had a partial line: when that was noticed, and the number of scans before.
     pub(super) rewritten_since: Option<(Instant, u64)>,
-    /// Put and not delivered.
-    pub(super) marks: Marks,
+    /// The hashes of batches that were put and are not delivered.
+    pub(super) pending_hashes: PendingHashes,
     pub(super) delivered: DeliveredThrough,
-    delivered_hash: Option<Consumed>,
-    /// Whether it is not known by channels where it begins.
+    delivered_hash: Option<TextHash>,
+    /// Whether reading began at the end of the file (`start: end`), and no channel has confirmed that position yet.
     pub(super) unconfirmed: bool,
-    /// What is remembered of it, while it rests.
+    /// Its remembered state while it is resting.
     remembered: Option<Box<RememberedFile>>,
-    /// Which generation it has at least, since others were read from the same file.
+    /// The lowest generation that its text may get, since earlier generations were read from the same file.
     generation_min: u32,
-    /// What it was found to be a copy of, as it is now.
+    /// Its origin if it is a copy, valid for the present stamp.
     copy: Option<CopyOf>,
-    /// The file that brings what this one is a copy of.
-    waits: Option<Box<Waits>>,
-    /// Where the text of a complete file ends, once it is read.
+    /// The file that brings the text of which this file is a copy.
+    awaits: Option<Box<AwaitedOriginal>>,
+    /// The end of a complete file's text, once it was read.
     pub(super) end: Option<u64>,
-    /// Whether a complete file is put away.
+    /// Whether `after` was applied.
     pub(super) after: AfterState,
-    /// It could not be read, and is tried again then.
+    /// When it is read again after a failure.
     pub(super) retry_at: Option<Instant>,
 }
 
+/// The origin of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct CopyOf {
     partition: Partition,
-    /// Whether nothing of it will ever be wanted.
+    /// Whether the copy is never read, since the partition was already read beyond the copy's end.
     done: bool,
 }
 
+/// The file for which a copy waits.
 #[derive(Debug, Clone, Copy)]
-struct Waits {
-    on: FileId,
-    /// Whether it was not known then what that file is.
+struct AwaitedOriginal {
+    id: FileId,
+    /// Whether that file was not identified yet when the copy began to wait.
     unidentified: bool,
-    /// In what state the copy was seen before that. Since then it may have become another file.
+    /// The copy's stamp when it began to wait. If it has changed, the copy may have become another file.
     stamp: Stamp,
 }
 
@@ -137,7 +139,7 @@ impl Tracked {
             gone_since: None,
             text: None,
             content: None,
-            used: 0,
+            last_used: 0,
             queued: false,
             due: None,
             pending: None,
@@ -145,50 +147,51 @@ impl Tracked {
             search: Search::Due,
             finishes_partial_line: false,
             rewritten_since: None,
-            marks: Marks::default(),
+            pending_hashes: PendingHashes::default(),
             delivered: DeliveredThrough::default(),
             delivered_hash: None,
             unconfirmed: false,
             remembered: None,
             generation_min: 0,
             copy: None,
-            waits: None,
+            awaits: None,
             end: None,
             after: AfterState::Pending,
             retry_at: None,
         }
     }
 
-    /// Begins to read a text. What channels were given of it before counts as put, and no more.
+    /// Begins to read a text. The part behind the delivered position that channels already have counts as put.
     pub(super) fn begin(&mut self, text: Box<Text>, progress: Progress) {
         self.phase = Phase::Reading;
         (self.delivered, self.delivered_hash) = (progress.delivered, progress.consumed);
-        let put = text.reader.running.so_far();
+        let put = text.reader.hash.current();
         match text.reader.position > progress.delivered.position() {
-            true => self.marks.push(put),
+            true => self.pending_hashes.push(put),
             false => self.delivered_hash = Some(put),
         }
         self.stamp = text.stamp;
         self.text = Some(text);
-        (self.copy, self.waits) = (None, None);
+        (self.copy, self.awaits) = (None, None);
     }
 
-    /// Whether it may turn out to be any text that lay there before. An empty file is none of them.
-    fn may_be_any(&self) -> bool {
+    /// Returns whether the file is not identified yet, so that it may hold any remembered text. An empty file holds
+    /// none.
+    fn is_unidentified(&self) -> bool {
         let is_none = self.is_empty && !weir_runtime::put_back!("copies_wait_for_empty_logs");
         self.phase == Phase::New && !is_none
     }
 
-    /// Whether it has a last line that waits for its end.
+    /// Returns whether a partial line of the file is kept.
     pub(super) fn has_partial_line(&self) -> bool {
         self.text.as_ref().is_some_and(|text| text.partial_line.is_some())
     }
 
-    pub(super) fn is_packed(&self) -> bool {
-        self.text.as_ref().is_some_and(|text| text.is_packed())
+    pub(super) fn is_compressed(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| text.is_compressed())
     }
 
-    /// What has to be known of it after a restart.
+    /// Returns the state that has to be known after a restart.
     fn remember(&self) -> Option<RememberedFile> {
         let Some(text) = &self.text else { return self.remembered.as_deref().cloned() };
         let partition = text.partition.as_ref()?;
@@ -211,7 +214,7 @@ impl Tracked {
             consumed: self.delivered_hash,
             rest: all.then_some(text.stamp),
             copy: text.is_copy().then_some(self.key),
-            packed: text.is_packed(),
+            compressed: text.is_compressed(),
             unconfirmed: self.unconfirmed,
         })
     }
@@ -221,28 +224,28 @@ fn hash(path: &Path) -> u64 {
     xxh3_64(path.as_os_str().as_bytes())
 }
 
-/// All files.
+/// All known files.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Each in its place, since the tree's nodes have room that is not used.
+    /// Boxed, since the tree's nodes are partly empty.
     all: BTreeMap<FileId, Box<Tracked>>,
     by_key: HashMap<Key, FileId>,
-    /// By the hash of its path, which the file itself has.
+    /// By the hash of the path; the path itself is in the file's entry.
     by_path: HashMap<u64, FileId>,
     by_partition: HashMap<Partition, FileId>,
     next: FileId,
-    /// Known, and not among those above.
+    /// Remembered texts that belong to no file in `all`, by key.
     remembered: HashMap<Key, Vec<RememberedFile>>,
-    /// Of these the ones that have gone, in that order.
+    /// The remembered texts whose files are gone, the earliest first.
     gone: VecDeque<(Key, String)>,
-    /// Copies that earlier runs have found, until they are seen.
+    /// Copies that earlier runs have found, until a scan finds their files.
     copies: HashMap<Key, RememberedCopy>,
-    /// Whether a file was let go of that had not been looked into, since this was asked last.
+    /// Whether a file was pruned before it was identified, since this was last reset.
     lost_unidentified: bool,
 }
 
 impl Files {
-    /// No file yet, and what is remembered of earlier runs.
+    /// Creates an empty list of files, with the remembered state of earlier runs.
     pub(super) fn new(memory: Memory) -> Files {
         let mut files = Files::default();
         for known in memory.files {
@@ -258,12 +261,12 @@ impl Files {
         self.all.get_mut(&id).map(|file| &mut **file)
     }
 
-    pub(super) fn of_path(&self, path: &Path) -> Option<FileId> {
+    pub(super) fn id_of_path(&self, path: &Path) -> Option<FileId> {
         let id = *self.by_path.get(&hash(path))?;
         self.all.get(&id).filter(|file| file.path == path).map(|_| id)
     }
 
-    pub(super) fn of_partition(&self, partition: &Partition) -> Option<FileId> {
+    pub(super) fn id_of_partition(&self, partition: &Partition) -> Option<FileId> {
         self.by_partition.get(partition).copied()
     }
 
@@ -271,7 +274,7 @@ impl Files {
         self.all.iter_mut().map(|(id, file)| (*id, &mut **file))
     }
 
-    /// Takes note of what a look has seen. Gives back the files that are new or have changed.
+    /// Applies the result of a scan. Returns the files that are new or have changed.
     pub(super) fn apply_scan(&mut self, seen: &Scan, resting: bool, now: Instant) -> Vec<FileId> {
         let mut news = Vec::new();
         self.by_path.clear();
@@ -281,7 +284,7 @@ impl Files {
                 Some(&id) => id,
                 None => {
                     let id = self.add(Tracked::new(found));
-                    if self.was_copy(id, resting) {
+                    if self.restore_copy(id, resting) {
                         self.by_path.insert(hash(&found.path), id);
                         there.insert(id);
                         continue;
@@ -311,7 +314,7 @@ impl Files {
             }
         }
         for (id, file) in &mut self.all {
-            // What could not be looked at may well be there.
+            // A file at a path that could not be read may still exist.
             if !there.contains(id) && !seen.is_unknown(&file.path) {
                 file.gone_since.get_or_insert(now);
             }
@@ -334,8 +337,8 @@ impl Files {
         id
     }
 
-    /// A file that has been begun anew: it is another one from now on.
-    pub(super) fn renew(&mut self, id: FileId, now: Instant) -> Option<FileId> {
+    /// Replaces a restarted file by a new entry with the next generation, and returns its number.
+    pub(super) fn restart(&mut self, id: FileId, now: Instant) -> Option<FileId> {
         let old = self.all.get_mut(&id)?;
         old.gone_since = Some(now);
         old.phase = Phase::Finished;
@@ -346,31 +349,32 @@ impl Files {
         Some(id)
     }
 
-    /// What is known of a new file's place, and of what it may be a copy of.
+    /// Returns what is known of the texts that a new file may hold.
     pub(super) fn knowledge(&self, id: FileId) -> Option<Knowledge> {
         let file = self.all.get(&id)?;
         let (key, mut generation_min) = (file.key, file.generation_min);
         let mut remembered = self.remembered.get(&key).cloned().unwrap_or_default();
         remembered.extend(file.remembered.as_deref().cloned());
         if generation_min > 0 {
-            // It is none of those that were there before.
+            // A restarted file holds none of the remembered texts.
             let names = remembered.drain(..).filter_map(|known| known.name());
             generation_min = names.map(|name| name.generation + 1).fold(generation_min, u32::max);
         }
-        Some(Knowledge { key, remembered, generation_min, kin: None })
+        Some(Knowledge { key, remembered, generation_min, candidates: None })
     }
 
-    /// From now on, deliveries of this partition are the file's, and it is not remembered apart.
+    /// Assigns a partition to a file: its deliveries belong to the file from now on, and it is no longer remembered
+    /// separately.
     pub(super) fn name(&mut self, id: FileId, partition: &Partition) {
         let Some(key) = self.detach_earlier(id, Some(partition)) else { return };
         if self.by_partition.insert(partition.clone(), id).is_none() {
-            self.forget_wherever_it_is(key, partition.name());
+            self.forget_everywhere(key, partition.name());
             self.mark_others_gone(key);
         }
     }
 
-    /// It is known what the file is: what was remembered of it and is another text is remembered apart, since
-    /// copies of that may still be found. Gives back its key.
+    /// Once a file is identified, keeps its remembered state separately if that is another text, since copies of that
+    /// text may still be found. Returns the file's key.
     pub(super) fn detach_earlier(&mut self, id: FileId, now: Option<&Partition>) -> Option<Key> {
         let file = self.all.get_mut(&id)?;
         let (key, before) = (file.key, file.remembered.take());
@@ -381,19 +385,19 @@ impl Files {
         Some(key)
     }
 
-    fn forget_wherever_it_is(&mut self, key: Key, partition: &str) {
-        let named = partition.parse::<Name>().map_or(key, |name| name.key);
+    fn forget_everywhere(&mut self, key: Key, partition: &str) {
+        let named = partition.parse::<PartitionName>().map_or(key, |name| name.key);
         self.forget_remembered(key, partition);
         self.forget_remembered(named, partition);
         if named != key {
-            // It may have been read on from another copy before.
+            // An earlier run may have read the partition from another copy.
             let has = |all: &Vec<RememberedFile>| all.iter().any(|known| known.partition == partition);
             let elsewhere = self.remembered.iter().find(|(_, all)| has(all)).map(|(key, _)| *key);
             elsewhere.into_iter().for_each(|key| self.forget_remembered(key, partition));
         }
     }
 
-    /// It is known what lies at this place: what was there before has gone.
+    /// Once a file is identified, marks all other remembered texts with its key as gone.
     fn mark_others_gone(&mut self, key: Key) {
         for known in self.remembered.get(&key).into_iter().flatten() {
             let gone = (key, known.partition.clone());
@@ -412,28 +416,28 @@ impl Files {
         }
     }
 
-    /// Everything before this position of the partition is delivered. Gives back the file.
+    /// Records that everything before this position of the partition is delivered. Returns the file, if it is known.
     pub(super) fn deliver(&mut self, partition: &Partition, through: DeliveredThrough) -> Option<FileId> {
-        let Some(id) = self.of_partition(partition) else {
+        let Some(id) = self.id_of_partition(partition) else {
             self.deliver_remembered(partition, through);
             return None;
         };
         let file = self.all.get_mut(&id)?;
         (file.delivered, file.unconfirmed) = (through.max(file.delivered), false);
-        if let Some(hash) = file.marks.deliver(through.position()) {
+        if let Some(hash) = file.pending_hashes.deliver(through.position()) {
             file.delivered_hash = Some(hash);
         }
         Some(id)
     }
 
-    /// An earlier run has put what is delivered now, and the file was not looked into again yet.
+    /// Records a delivery of events that an earlier run has put, for a file that is not identified yet.
     fn deliver_remembered(&mut self, partition: &Partition, through: DeliveredThrough) {
-        let Ok(name) = partition.name().parse::<Name>() else { return };
+        let Ok(name) = partition.name().parse::<PartitionName>() else { return };
         let is_it = |known: &&mut RememberedFile| known.partition == partition.name();
         let at_its_place = self.remembered.get_mut(&name.key).and_then(|all| all.iter_mut().find(is_it));
         let known = match at_its_place {
             Some(known) => Some(known),
-            // It was read on from a copy.
+            // The partition was read from a copy, so it is remembered under the copy's key.
             None => self.remembered.values_mut().flatten().find(is_it),
         };
         if let Some(known) = known {
@@ -441,11 +445,12 @@ impl Files {
         }
     }
 
-    /// What has to be known of all of them after a restart.
+    /// Returns the state of all files that has to be known after a restart.
     pub(super) fn remember(&self) -> Memory {
         let tracked = self.all.values().filter_map(|file| file.remember());
         let files = tracked.chain(self.remembered.values().flatten().cloned()).collect();
-        let copies = self.all.values().filter_map(|file| file.copied()).chain(self.copies.values().cloned());
+        let copies =
+            self.all.values().filter_map(|file| file.remembered_copy()).chain(self.copies.values().cloned());
         Memory { files, copies: copies.collect(), downstream: Downstream::default() }
     }
 }

@@ -86,7 +86,7 @@ impl Watcher {
         if !std::mem::replace(&mut self.has_warned, true) {
             warn!(
                 component = %self.component,
-                "the system does not tell of all changes at once: {reason}; the directories are looked through instead"
+                "the system does not report all changes: {reason}; the directories are scanned instead"
             );
         }
     }

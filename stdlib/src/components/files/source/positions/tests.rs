@@ -6,7 +6,7 @@ fn open(path: &Path) -> Result<OpenPositions, PositionsError> {
 }
 
 fn remembered(position: u64) -> RememberedFile {
-    let name = Name {
+    let name = PartitionName {
         key: Key { device: 1, inode: 2, birth: 3 },
         head: Head::of(b"one\n"),
         generation: 0,
@@ -15,7 +15,7 @@ fn remembered(position: u64) -> RememberedFile {
     RememberedFile {
         path: "/var/log/a.log".into(),
         position: DeliveredThrough::not_wanted_before(position),
-        consumed: Some(Consumed { base: 0, through: position, digest: u64::MAX }),
+        consumed: Some(TextHash { base: 0, through: position, digest: u64::MAX }),
         rest: Some(Stamp { length: position, modified: 1_795_391_036_913_788_252 }),
         ..RememberedFile::named(&name.partition(), name)
     }
@@ -27,14 +27,14 @@ fn memory(position: u64) -> Memory {
     let stamp = copied.rest.unwrap();
     let partition = copied.partition.clone();
     let copy = RememberedCopy { key, stamp, partition, done: true };
-    let packed =
-        RememberedFile { copy: Some(key), packed: true, path: "/var/log/b.log".into(), ..copied.clone() };
+    let compressed =
+        RememberedFile { copy: Some(key), compressed: true, path: "/var/log/b.log".into(), ..copied.clone() };
     let incarnation = weir_runtime::channel::Incarnation::from_bytes([7; 16]);
     let downstream = Downstream {
         channels: [("buffer".into(), incarnation)].into(),
         memories: [("small".into(), [("out".to_owned(), 12)].into())].into(),
     };
-    Memory { files: vec![copied, packed], copies: vec![copy], downstream }
+    Memory { files: vec![copied, compressed], copies: vec![copy], downstream }
 }
 
 #[test]
@@ -67,13 +67,16 @@ fn positions_of_earlier_versions_are_read() {
     let memory = open(&path).unwrap().1.unwrap();
     let [known] = memory.files.as_slice() else { panic!("{memory:?}") };
     assert_eq!(
-        (known.position.position(), known.copy, known.packed, memory.copies),
+        (known.position.position(), known.copy, known.compressed, memory.copies),
         (7, None, false, Vec::new())
     );
-    std::fs::write(&path, format!(r#"{{"version":2,"files":[{file},"packed":true}}],"copies":[{copy}]}}"#))
-        .unwrap();
+    std::fs::write(
+        &path,
+        format!(r#"{{"version":2,"files":[{file},"packed":true}}],"copies":[{copy}]}}"#),
+    )
+    .unwrap();
     let memory = open(&path).unwrap().1.unwrap();
-    assert!(memory.files[0].packed && memory.copies[0].done);
+    assert!(memory.files[0].compressed && memory.copies[0].done);
     assert_eq!(memory.downstream, Downstream::default());
 }
 

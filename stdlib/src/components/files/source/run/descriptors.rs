@@ -43,7 +43,9 @@ impl Run<'_> {
         let mut unused: Vec<(u64, FileId)> = self
             .open
             .keys()
-            .filter_map(|id| files.get(*id).filter(|file| may_be_closed(file)).map(|file| (file.used, *id)))
+            .filter_map(|id| {
+                files.get(*id).filter(|file| may_be_closed(file)).map(|file| (file.last_used, *id))
+            })
             .collect();
         unused.sort_unstable();
         // Closes several at once, so that this search is rare.
@@ -67,5 +69,5 @@ fn may_be_closed(file: &Tracked) -> bool {
     let state = || file.content.as_ref().and_then(|content| content.state().ok());
     file.gone_since.is_none()
         || file.phase != Phase::Reading
-        || state().is_none_or(|state| file.is_packed() || is_read(state.stamp.length))
+        || state().is_none_or(|state| file.is_compressed() || is_read(state.stamp.length))
 }

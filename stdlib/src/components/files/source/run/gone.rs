@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use weir_runtime::source::{Deliveries, Outlet};
 
-use super::super::consumed::Consumed;
 use super::super::content::Content;
 use super::super::file_system::FileSystem;
 use super::super::identity::Key;
+use super::super::text_hash::TextHash;
 use super::super::tracked::{FileId, Phase, SCANS_TO_FIND_ALL, Search, Tracked};
 use super::super::{FileMode, FilesError};
-use super::scanning::has_packed_name;
+use super::scanning::has_compressed_name;
 use super::search::{is_closed, needs_search};
 use super::{GONE_OPEN_FOR, OUTAGE_RETRY, REPLACED_OPEN_FOR, Run};
 
@@ -63,7 +63,7 @@ impl Run<'_> {
             let text = file.text.as_ref();
             let at_rest = text.is_some_and(|text| text.at_rest && text.stamp.length == state.stamp.length);
             let is_read =
-                text.is_none_or(|text| text.is_packed() || state.stamp.length <= text.reader.position);
+                text.is_none_or(|text| text.is_compressed() || state.stamp.length <= text.reader.position);
             if !at_rest && file.phase == Phase::Reading {
                 (file.gone_since, file.finishes_partial_line) = (Some(now), false);
                 again.push(id);
@@ -82,8 +82,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns whether a rewritten file has to wait before it is restarted: it has a partial line, and a packed copy
-    /// that has the complete line may not be identified yet.
+    /// Returns whether a rewritten file has to wait before it is restarted: it has a partial line, and a compressed
+    /// copy that has the complete line may not be identified yet.
     pub(super) fn awaits_copies(&mut self, id: FileId) -> bool {
         let (now, scans, unidentified_lost_in) = (Instant::now(), self.scans, self.unidentified_lost_in);
         let may_have_a_copy = self.files.may_have_a_copy(Some(id));
@@ -104,7 +104,7 @@ impl Run<'_> {
     async fn partial_line_is_in_a_copy(&mut self, id: FileId) -> Result<Option<bool>, FilesError> {
         let copies = self.files.copies_that_wait();
         let text = self.files.get(id).and_then(|file| file.text.as_ref());
-        let read = text.and_then(|text| Some((text.reader.running.so_far(), text.partial_line.clone()?)));
+        let read = text.and_then(|text| Some((text.reader.hash.current(), text.partial_line.clone()?)));
         let Some((consumed, partial_line)) = read else { return Ok(Some(false)) };
         let mut is_known = true;
         for (path, key) in copies {
@@ -148,7 +148,7 @@ impl Run<'_> {
         let Some(chunk) = text.finish_partial_line(&rules) else { return Ok(true) };
         debug!(component = %self.source.component, path = %file.path.display(), from = chunk.after, "emits a last line without a line end");
         let partition = text.partition.clone();
-        file.marks.push(text.reader.running.so_far());
+        file.pending_hashes.push(text.reader.hash.current());
         self.put(id, chunk, partition, outlet, deliveries).await?;
         Ok(true)
     }
@@ -220,14 +220,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Identifies packed files that may be copies, if a file that is gone or rewritten has a partial line.
+    /// Identifies compressed files that may be copies, if a file that is gone or rewritten has a partial line.
     async fn identify_possible_copies(&mut self) -> Result<(), FilesError> {
         let has_ended = |file: &Tracked| file.gone_since.is_some() || file.rewritten_since.is_some();
         if !self.files.iter().any(|(_, file)| has_ended(file) && file.has_partial_line()) {
             return Ok(());
         }
         let is_unknown = |file: &Tracked| {
-            file.phase == Phase::New && file.gone_since.is_none() && has_packed_name(&file.path)
+            file.phase == Phase::New && file.gone_since.is_none() && has_compressed_name(&file.path)
         };
         for attempt in 1..=SCANS_TO_FIND_ALL {
             let unknown = self.files.iter().filter(|(_, file)| is_unknown(file));
@@ -273,21 +273,21 @@ impl Run<'_> {
     }
 }
 
-/// Returns whether a packed file contains the consumed text followed by `wanted`; `None` if another file is at the
+/// Returns whether a compressed file contains the consumed text followed by `wanted`; `None` if another file is at the
 /// path.
 fn has_behind(
     file_system: &dyn FileSystem,
     path: &Path,
     key: Key,
-    consumed: Consumed,
+    consumed: TextHash,
     wanted: &[u8],
 ) -> io::Result<Option<bool>> {
     let content = Content::open(file_system, path)?;
     if content.state()?.key != key {
         return Ok(None);
     }
-    let Some(packing) = content.packing()? else { return Ok(None) };
-    let mut content = content.unpacked(packing)?;
+    let Some(compression) = content.compression()? else { return Ok(None) };
+    let mut content = content.decompressed(compression)?;
     let is_copy = consumed.through == consumed.base || consumed.is_in(&mut content)?;
     Ok(Some(is_copy && content.read(consumed.through, wanted.len())? == wanted))
 }
@@ -298,5 +298,5 @@ fn may_have_unread(file: &Tracked) -> bool {
     let state = file.content.as_ref().and_then(|content| content.state().ok());
     file.phase == Phase::Reading
         && (file.has_partial_line()
-            || state.is_some_and(|state| !file.is_packed() && may_have_more(state.stamp.length)))
+            || state.is_some_and(|state| !file.is_compressed() && may_have_more(state.stamp.length)))
 }

@@ -32,8 +32,8 @@ use crate::tools::due::until;
 use saving::Saves;
 use weir_runtime::Descriptor;
 
-/// The most packed files that are read at once, since each needs memory for its decoder.
-const PACKED_MAX: usize = 8;
+/// The most compressed files that are read at once, since each needs memory for its decoder.
+const COMPRESSED_MAX: usize = 8;
 /// How long a file that is gone is kept open after its last growth, since its writer may continue.
 const GONE_OPEN_FOR: Duration = Duration::from_secs(60);
 /// After how long without growth the partial line of a file that is gone is emitted, if a non-empty file has taken its
@@ -53,8 +53,8 @@ const SCAN_PAUSE_FACTOR_UNWATCHED: u32 = 20;
 const SCAN_PAUSE_FACTOR_WATCHED: u32 = 100;
 /// The longest pause between two scans, however long a scan takes.
 const SCAN_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The error message for a packed file that ends too early.
-const ENDS_WITHIN: &str = "ends within what was packed";
+/// The error message for a compressed file that ends too early.
+const ENDS_WITHIN: &str = "ends within its compressed data";
 /// The partition whose position says that the source has run before.
 const BEGAN: &str = "began";
 
@@ -218,7 +218,7 @@ fn check_downstream(
         let path = source.positions_path.clone().unwrap_or_default();
         return Err(PositionsError::DownstreamLoss { path, loss }.into());
     }
-    warn!(component = %source.component, "{loss}: that is accepted, the source goes on behind its positions");
+    warn!(component = %source.component, "{loss}: that is accepted, the source continues behind its positions");
     loaded.downstream = Downstream::default();
     positions.save(&loaded)?;
     positions.forget_acceptance()?;
@@ -299,7 +299,7 @@ impl Run<'_> {
     /// Queues a file that may have grown: at once if there is text for a complete batch, otherwise after `linger`.
     fn note_growth(&mut self, id: FileId) {
         if self.files.waits(id) {
-            // The copy may still be being written: unpacking it for every write would cost too much.
+            // The copy may still be being written: decompressing it for every write would cost too much.
             self.enqueue_at(id, Instant::now() + COPY_CHECK_POLLS * self.source.poll);
             return;
         }

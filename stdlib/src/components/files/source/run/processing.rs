@@ -15,14 +15,14 @@ use super::super::text_reader::Chunk;
 use super::super::tracked::{FileId, Phase};
 use super::super::{FileMode, FilesError};
 use super::descriptors::DESCRIPTOR_RETRY;
-use super::scanning::has_packed_name;
+use super::scanning::has_compressed_name;
 use super::too_large::large;
-use super::{ENDS_WITHIN, PACKED_MAX, Run, SCAN_PAUSE_MIN, file_path};
+use super::{COMPRESSED_MAX, ENDS_WITHIN, Run, SCAN_PAUSE_MIN, file_path};
 use crate::tools::due::until;
 use crate::tools::lines::Ending;
 
 /// The most chunks that are read of one file before the next file is processed.
-const PARTS_MAX: usize = 16;
+const CHUNKS_IN_A_ROW_MAX: usize = 16;
 
 /// The result of reading a chunk.
 type ReadOutcome = io::Result<(Content, Outcome)>;
@@ -38,7 +38,7 @@ impl Run<'_> {
         self.reads += 1;
         let reads = self.reads;
         let Some(file) = self.files.get(id) else { return Ok(()) };
-        (file.queued, file.used) = (false, reads);
+        (file.queued, file.last_used) = (false, reads);
         let needs_descriptor = file.content.is_none() && matches!(file.phase, Phase::New | Phase::Reading);
         self.held_back.remove(&id);
         if file.retry_at.is_some() {
@@ -49,10 +49,10 @@ impl Run<'_> {
             return Ok(());
         }
         let Some(file) = self.files.get(id) else { return Ok(()) };
-        let (phase, packed_and_closed) = (file.phase, file.is_packed() && file.content.is_none());
+        let (phase, compressed_and_closed) = (file.phase, file.is_compressed() && file.content.is_none());
         match phase {
             Phase::New => self.identify(id).await,
-            Phase::Reading if packed_and_closed && self.packed_open() >= PACKED_MAX => {
+            Phase::Reading if compressed_and_closed && self.compressed_open() >= COMPRESSED_MAX => {
                 self.enqueue(id);
                 Ok(())
             }
@@ -62,28 +62,31 @@ impl Run<'_> {
         }
     }
 
-    fn packed_open(&mut self) -> usize {
+    fn compressed_open(&mut self) -> usize {
         let files = &mut self.files;
-        let packed =
-            |id: &&FileId| files.get(**id).is_some_and(|file| file.is_packed() && file.content.is_some());
-        self.open.keys().filter(packed).count()
+        let compressed =
+            |id: &&FileId| files.get(**id).is_some_and(|file| file.is_compressed() && file.content.is_some());
+        self.open.keys().filter(compressed).count()
     }
 
-    /// Identifies a file; if it is packed, with the candidates for its original. Returns `None` if the file is unknown.
+    /// Identifies a file; if it is compressed, with the candidates for its original. Returns `None` if the file is
+    /// unknown.
     async fn identify_with_candidates(
         &mut self,
         id: FileId,
     ) -> Result<Option<io::Result<Identified>>, FilesError> {
         let follow = matches!(self.source.mode, FileMode::Follow { .. });
-        let mut kin = None;
+        let mut candidates = None;
         loop {
             let (Some(knowledge), Some(file)) = (self.files.knowledge(id), self.files.get(id)) else {
                 return Ok(None);
             };
             let (path, rules) = (file.path.clone(), self.source.rules.clone());
-            let knowledge = Knowledge { kin, ..knowledge };
+            let knowledge = Knowledge { candidates, ..knowledge };
             match self.file_system().executor().run(move || identify(&path, &knowledge, &rules)).await? {
-                Ok(Identified::Packed(beginning)) => kin = Some(self.files.kin(id, &beginning, follow)),
+                Ok(Identified::Compressed(beginning)) => {
+                    candidates = Some(self.files.candidates(id, &beginning, follow))
+                }
                 identified => return Ok(Some(identified)),
             }
         }
@@ -132,7 +135,7 @@ impl Run<'_> {
                 return Ok(());
             }
             // The next scan finds the file's new path.
-            Ok(Identified::Moved | Identified::Packed(_)) => return Ok(()),
+            Ok(Identified::Moved | Identified::Compressed(_)) => return Ok(()),
             Ok(Identified::Undecided) => {
                 self.enqueue_at(id, Instant::now() + self.source.poll);
                 return Ok(());
@@ -159,14 +162,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Handles a packed file that ends too early. In follow mode, and while its original exists, it may still be being
-    /// written.
+    /// Handles a compressed file that ends too early. In follow mode, and while its original exists, it may still be
+    /// being written.
     fn handle_incomplete(&mut self, id: FileId) {
         if matches!(self.source.mode, FileMode::Follow { .. }) {
             return;
         }
         let path = file_path(&mut self.files, id);
-        if has_packed_name(&path) && self.files.of_path(&path.with_extension("")).is_some() {
+        if has_compressed_name(&path) && self.files.id_of_path(&path.with_extension("")).is_some() {
             self.enqueue_at(id, Instant::now() + self.source.poll);
         } else {
             self.quarantine(id, ENDS_WITHIN);
@@ -183,7 +186,7 @@ impl Run<'_> {
         let ending = self.ending(id);
         let Some(file) = self.files.get(id) else { return Ok(()) };
         let Some(text) = file.text.take() else { return Ok(()) };
-        let (path, content) = (file.place().to_path_buf(), file.content.take());
+        let (path, content) = (file.current_path().to_path_buf(), file.content.take());
         let mut reading = self.spawn_read(text, path, content, ending);
         for part in 1.. {
             let (text, read) = reading.await?;
@@ -192,13 +195,13 @@ impl Run<'_> {
             else {
                 return Ok(());
             };
-            let goes_on = part < PARTS_MAX && !chunk.at_end && Instant::now() < self.next_scan;
+            let goes_on = part < CHUNKS_IN_A_ROW_MAX && !chunk.at_end && Instant::now() < self.next_scan;
             let ending = self.ending(id);
             let Some(file) = self.files.get(id) else { return Ok(()) };
             // The next chunk is read with a copy of the state, which counts only if this chunk is put.
             let next = match file.text.clone() {
                 Some(text) if goes_on => {
-                    let path = file.place().to_path_buf();
+                    let path = file.current_path().to_path_buf();
                     Some(self.spawn_read(text, path, content, ending))
                 }
                 _ => {
@@ -255,8 +258,8 @@ impl Run<'_> {
             }
             Ok((content, outcome)) => {
                 self.note_recovery();
-                // A packed file that was read to the end is closed, to free its decoder.
-                let done = text.is_packed() && text.at_rest;
+                // A compressed file that was read to the end is closed, to free its decoder.
+                let done = text.is_compressed() && text.at_rest;
                 ((!done).then_some(content), outcome)
             }
             Err(error) => {
@@ -276,7 +279,7 @@ impl Run<'_> {
         if let Outcome::Read(chunk) = &outcome
             && chunk.next > chunk.after
         {
-            file.marks.push(text.reader.running.so_far());
+            file.pending_hashes.push(text.reader.hash.current());
         }
         file.text = Some(text);
         match outcome {
@@ -343,7 +346,7 @@ impl Run<'_> {
             path.display()
         );
         self.source.meter.count("files_begun_anew", 1);
-        if let Some(new) = self.files.renew(id, Instant::now()) {
+        if let Some(new) = self.files.restart(id, Instant::now()) {
             if let (Some(file), Some((text, content))) = (self.files.get(new), restarted) {
                 file.begin(Box::new(text), Progress::default());
                 file.content = Some(content);

@@ -16,7 +16,7 @@ impl Run<'_> {
         (file.phase, file.content) = (Phase::Quarantined, None);
         error!(
             component = %self.source.component,
-            "{} {why}: it is set aside, what is new in it is not read; the source goes on with others",
+            "{} {why}: it is set aside, and its new lines are not read; the source continues with other files",
             file.path.display()
         );
         self.source.meter.count("files_set_aside", 1);
@@ -34,9 +34,9 @@ impl Run<'_> {
             let Some(more) = self.source.waiting_copies.occurred() else { continue };
             warn!(
                 component = %self.source.component,
-                "{} is a copy of what was read of {path}, which is set aside: it is not read as long as that lies there. \
-                 Move {path} to where no pattern of `paths` matches, and the copy is read on where reading had got to; \
-                 if what is in {path} now is wanted as well, put a copy of it (`cp`) in its place{more}",
+                "{} is a copy of the text that was read from {path}, which is set aside: the copy is not read as long as \
+                 {path} exists. Move {path} to where no pattern of `paths` matches, and the copy is read from where \
+                 reading had stopped; to read the present text of {path} as well, put a copy of it (`cp`) in its place{more}",
                 copy.display()
             );
         }

@@ -18,20 +18,20 @@ use super::{
 };
 
 /// The extensions that `gzip`, `zstd` and `bzip2` append to the names of the files that they replace.
-const PACKED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
+const COMPRESSED_ENDS: [&str; 3] = ["gz", "zst", "bz2"];
 
 /// How many attempts are made to finish the hidden files that a crash has left; failures by an outage do not count.
 const LEFTOVER_ATTEMPTS: usize = 3;
 
-pub(super) fn has_packed_name(path: &Path) -> bool {
-    PACKED_ENDS.iter().any(|end| path.extension().is_some_and(|found| found == *end))
+pub(super) fn has_compressed_name(path: &Path) -> bool {
+    COMPRESSED_ENDS.iter().any(|end| path.extension().is_some_and(|found| found == *end))
 }
 
 impl Run<'_> {
     pub(super) fn note_changes(&mut self, changes: Changes) {
         let mut unknown = changes.names;
         for path in changes.written {
-            match self.files.of_path(&path) {
+            match self.files.id_of_path(&path) {
                 Some(id) => {
                     if let Some(file) = self.files.get(id) {
                         file.is_unread = true;
@@ -65,7 +65,7 @@ impl Run<'_> {
         let keeps = !matches!(&self.source.mode, FileMode::Complete { after } if *after != After::Keep);
         let mut changes = self.files.apply_scan(&seen, keeps, now);
         // Originals are identified before their copies, since a copy is recognised by its original.
-        changes.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_packed_name(&file.path)));
+        changes.sort_by_key(|id| self.files.get(*id).is_some_and(|file| has_compressed_name(&file.path)));
         let mut took = begin.elapsed();
         if self.absent_unknown && seen.unscanned.is_empty() {
             self.absent_unknown = false;

@@ -62,7 +62,7 @@ impl Run<'_> {
     pub(super) fn replaced(&mut self, files: &[FileId]) -> HashSet<FileId> {
         let mut is_replaced = |id: FileId| {
             let path = self.files.get(id).filter(|file| file.gone_since.is_some())?.path.clone();
-            let there = self.files.of_path(&path)?;
+            let there = self.files.id_of_path(&path)?;
             Some(self.files.get(there)?.stamp.length > 0)
         };
         files.iter().copied().filter(|id| is_replaced(*id) == Some(true)).collect()
@@ -100,7 +100,7 @@ impl Run<'_> {
 
 impl Tracked {
     /// Returns the path at which the file can be opened.
-    pub(super) fn place(&self) -> &Path {
+    pub(super) fn current_path(&self) -> &Path {
         if let Search::Found(path) = &self.search { path } else { &self.path }
     }
 
@@ -114,7 +114,7 @@ impl Tracked {
 
 /// Returns whether the file is closed although reading continues.
 pub(super) fn is_closed(file: &Tracked) -> bool {
-    file.phase == Phase::Reading && file.content.is_none() && !file.is_packed()
+    file.phase == Phase::Reading && file.content.is_none() && !file.is_compressed()
 }
 
 /// Returns whether the file is closed and gone, and was not searched for since.

@@ -6,109 +6,109 @@ use super::*;
 
 #[tokio::test]
 async fn an_overlong_line_is_truncated_and_the_next_one_is_read() {
-    let setting = Setting::new(follow("beginning")).with("max_line", Value::Size(1024));
-    setting.write("a.log", vec![b'x'; 5 << 20]);
-    setting.write("b.log", "other\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["other"]);
-    trial.append("a.log", "xxx\nnext\n");
-    let lines = trial.lines(2).await;
+    let environment = Environment::new(follow("beginning")).with("max_line", Value::Size(1024));
+    environment.write("a.log", vec![b'x'; 5 << 20]);
+    environment.write("b.log", "other\n");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["other"]);
+    harness.append("a.log", "xxx\nnext\n");
+    let lines = harness.lines(2).await;
     assert_eq!((lines[0].len(), lines[1].as_str()), (1024, "next"));
-    trial.counted("long_lines", 1).await;
-    trial.end().await;
+    harness.counted("long_lines", 1).await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn an_overlong_line_is_skipped_if_set() {
-    let setting =
-        Setting::new(keep()).with("max_line", Value::Size(1024)).with("long_lines", variant("skip", &[]));
-    setting.write("a.log", [vec![b'x'; 5 << 20], b"\nnext\n".to_vec()].concat());
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["next"]);
-    trial.end().await;
+    let environment =
+        Environment::new(keep()).with("max_line", Value::Size(1024)).with("long_lines", variant("skip", &[]));
+    environment.write("a.log", [vec![b'x'; 5 << 20], b"\nnext\n".to_vec()].concat());
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["next"]);
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn zeros_and_invalid_utf_8_are_read_unchanged() {
-    let setting = Setting::new(keep());
-    setting.write("a.log", b"\0\0\n\xff\xfe\xc3(\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.events(2).await, [b"\0\0".to_vec(), b"\xff\xfe\xc3(".to_vec()]);
-    trial.end().await;
+    let environment = Environment::new(keep());
+    environment.write("a.log", b"\0\0\n\xff\xfe\xc3(\n");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.events(2).await, [b"\0\0".to_vec(), b"\xff\xfe\xc3(".to_vec()]);
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_file_may_be_replaced_by_a_directory() {
-    let setting = Setting::new(follow("beginning"));
-    setting.write("a.log", "1\n");
-    let mut trial = setting.begin().await;
-    trial.lines(1).await;
-    fs::remove_file(trial.path("a.log")).unwrap();
-    fs::create_dir(trial.path("a.log")).unwrap();
-    trial.write("a.log/b.log", "2\n");
-    assert_eq!(trial.lines(1).await, ["2"]);
-    trial.end().await;
+    let environment = Environment::new(follow("beginning"));
+    environment.write("a.log", "1\n");
+    let mut harness = environment.begin().await;
+    harness.lines(1).await;
+    fs::remove_file(harness.path("a.log")).unwrap();
+    fs::create_dir(harness.path("a.log")).unwrap();
+    harness.write("a.log/b.log", "2\n");
+    assert_eq!(harness.lines(1).await, ["2"]);
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn loops_of_links_are_not_followed() {
-    let setting = Setting::new(follow("beginning"));
-    std::os::unix::fs::symlink(setting.folder.path(), setting.path("loop")).unwrap();
-    std::os::unix::fs::symlink(setting.path("b.log"), setting.path("a.log")).unwrap();
-    std::os::unix::fs::symlink(setting.path("a.log"), setting.path("b.log")).unwrap();
-    setting.write("c.log", "1\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["1"]);
-    trial.append("c.log", "2\n");
-    assert_eq!(trial.lines(1).await, ["2"]);
-    trial.end().await;
+    let environment = Environment::new(follow("beginning"));
+    std::os::unix::fs::symlink(environment.folder.path(), environment.path("loop")).unwrap();
+    std::os::unix::fs::symlink(environment.path("b.log"), environment.path("a.log")).unwrap();
+    std::os::unix::fs::symlink(environment.path("a.log"), environment.path("b.log")).unwrap();
+    environment.write("c.log", "1\n");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["1"]);
+    harness.append("c.log", "2\n");
+    assert_eq!(harness.lines(1).await, ["2"]);
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_file_whose_reading_fails_is_set_aside_and_others_are_read() {
-    let setting = Setting::new(follow("beginning"));
+    let environment = Environment::new(follow("beginning"));
     // `/proc/self/mem` can be opened, and reading its first page fails with EIO.
-    std::os::unix::fs::symlink("/proc/self/mem", setting.path("a.log")).unwrap();
-    setting.write("b.log", "1\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["1"]);
-    trial.counted("files_set_aside", 1).await;
-    trial.end().await;
+    std::os::unix::fs::symlink("/proc/self/mem", environment.path("a.log")).unwrap();
+    environment.write("b.log", "1\n");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["1"]);
+    harness.counted("files_set_aside", 1).await;
+    harness.end().await;
 }
 
 #[tokio::test]
-async fn a_damaged_packed_file_is_set_aside_and_others_are_read() {
-    let setting = Setting::new(keep());
-    setting.write("a.log.gz", [&[0x1f, 0x8b, 8][..], &[0xff; 500]].concat());
-    setting.write("b.log", "1\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["1"]);
-    trial.counted("files_set_aside", 1).await;
-    trial.end().await;
+async fn a_damaged_compressed_file_is_set_aside_and_others_are_read() {
+    let environment = Environment::new(keep());
+    environment.write("a.log.gz", [&[0x1f, 0x8b, 8][..], &[0xff; 500]].concat());
+    environment.write("b.log", "1\n");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["1"]);
+    harness.counted("files_set_aside", 1).await;
+    harness.end().await;
 }
 
 #[tokio::test]
-async fn a_packed_file_that_ends_too_early_is_set_aside_in_complete_mode() {
-    let setting = Setting::new(keep());
+async fn a_compressed_file_that_ends_too_early_is_set_aside_in_complete_mode() {
+    let environment = Environment::new(keep());
     let text: String = (0..20_000).map(|number| format!("line {number}\n")).collect();
-    let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
-    setting.write("a.log.zst", &packed[..packed.len() / 2]);
-    let trial = setting.begin().await;
-    trial.counted("files_set_aside", 1).await;
-    trial.end().await;
+    let compressed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    environment.write("a.log.zst", &compressed[..compressed.len() / 2]);
+    let harness = environment.begin().await;
+    harness.counted("files_set_aside", 1).await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_file_that_shrinks_while_it_is_read_is_restarted() {
-    let setting = Setting::new(follow("beginning"));
+    let environment = Environment::new(follow("beginning"));
     let text: String = (0..300_000).map(|number| format!("line {number}\n")).collect();
-    setting.write("a.log", text);
-    let mut trial = setting.begin().await;
-    trial.lines(1_000).await;
-    OpenOptions::new().write(true).open(trial.path("a.log")).unwrap().set_len(0).unwrap();
-    trial.append("a.log", "anew\n");
-    while trial.lines(1).await.last().unwrap() != "anew" {}
-    trial.end().await;
+    environment.write("a.log", text);
+    let mut harness = environment.begin().await;
+    harness.lines(1_000).await;
+    OpenOptions::new().write(true).open(harness.path("a.log")).unwrap().set_len(0).unwrap();
+    harness.append("a.log", "anew\n");
+    while harness.lines(1).await.last().unwrap() != "anew" {}
+    harness.end().await;
 }
 
 /// A clock that goes backwards.
@@ -122,23 +122,25 @@ impl Clock for Backwards {
 
 #[tokio::test]
 async fn a_clock_that_goes_backwards_makes_no_difference() {
-    let mut setting = Setting::new(follow("beginning"));
-    setting.clock = Arc::new(Backwards(AtomicI64::new(0)));
-    setting.write("a.log", "1\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["1"]);
-    trial.append("a.log", "2\n");
-    assert_eq!(trial.lines(1).await, ["2"]);
-    trial.end().await;
+    let mut environment = Environment::new(follow("beginning"));
+    environment.clock = Arc::new(Backwards(AtomicI64::new(0)));
+    environment.write("a.log", "1\n");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["1"]);
+    harness.append("a.log", "2\n");
+    assert_eq!(harness.lines(1).await, ["2"]);
+    harness.end().await;
 }
 
 #[test]
 fn invalid_settings_are_refused_when_the_source_is_made() {
-    let refusal = |setting: Setting| setting.source(&Arc::default()).err().map(|failure| failure.to_string());
-    assert_eq!(refusal(Setting::new(keep())), None);
+    let refusal = |environment: Environment| {
+        environment.source(&Arc::default()).err().map(|failure| failure.to_string())
+    };
+    assert_eq!(refusal(Environment::new(keep())), None);
     let no_suffix = complete(variant("rename", &[("suffix", Value::Text(String::new()))]));
-    let refused = refusal(Setting::new(no_suffix));
+    let refused = refusal(Environment::new(no_suffix));
     assert_eq!(refused.as_deref(), Some("the suffix for files that are done must not be empty"));
     let glob = Value::List(vec![Value::Text("a[".into())]);
-    assert!(refusal(Setting::new(keep()).with("paths", glob)).unwrap().starts_with("the glob `a[`"));
+    assert!(refusal(Environment::new(keep()).with("paths", glob)).unwrap().starts_with("the glob `a[`"));
 }

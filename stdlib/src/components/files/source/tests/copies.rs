@@ -1,10 +1,10 @@
-//! Packed copies of files that were read: each is continued at the position that was reached in its original.
+//! Compressed copies of files that were read: each is continued at the position that was reached in its original.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::packed::{gzip, text};
+use super::compressed::{gzip, text};
 use super::*;
 
 fn zstd(text: &[u8]) -> Vec<u8> {
@@ -17,8 +17,8 @@ fn bannered(lines: &str) -> String {
 }
 
 /// Returns environments that remember positions in different ways over restarts.
-fn settings() -> [Setting; 3] {
-    let follow = || Setting::new(follow("beginning"));
+fn environments() -> [Environment; 3] {
+    let follow = || Environment::new(follow("beginning"));
     [
         follow().with_positions(),
         follow().with_durable_channel(),
@@ -26,7 +26,7 @@ fn settings() -> [Setting; 3] {
     ]
 }
 
-impl Setting {
+impl Environment {
     fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap()
     }
@@ -35,35 +35,35 @@ impl Setting {
         fs::remove_file(self.path(name)).unwrap();
     }
 
-    /// Packs a file and removes it.
-    fn replace(&self, name: &str, packed: &str, pack: fn(&[u8]) -> Vec<u8>) {
-        self.write(packed, pack(&self.read(name)));
+    /// Compresses a file and removes it.
+    fn replace(&self, name: &str, compressed: &str, compress: fn(&[u8]) -> Vec<u8>) {
+        self.write(compressed, compress(&self.read(name)));
         self.remove(name);
     }
 
     /// Starts the source, waits for this many lines, and stops it.
-    async fn after(self, lines: usize) -> Setting {
-        let mut trial = self.begin().await;
-        trial.lines(lines).await;
-        trial.end().await
+    async fn after(self, lines: usize) -> Environment {
+        let mut harness = self.begin().await;
+        harness.lines(lines).await;
+        harness.end().await
     }
 
     /// Starts the source, checks that these are the next lines, and stops it.
-    async fn yields<const N: usize>(self, lines: [&str; N]) -> Setting {
-        let mut trial = self.begin().await;
-        assert_eq!(trial.lines(N).await, lines);
-        trial.end().await
+    async fn yields<const N: usize>(self, lines: [&str; N]) -> Environment {
+        let mut harness = self.begin().await;
+        assert_eq!(harness.lines(N).await, lines);
+        harness.end().await
     }
 
     /// Starts the source, checks that there is nothing to be read, and stops it.
-    async fn has_nothing_more(self) -> Setting {
-        let mut trial = self.begin().await;
-        trial.all_identified().await;
-        trial.end().await
+    async fn has_nothing_more(self) -> Environment {
+        let mut harness = self.begin().await;
+        harness.all_identified().await;
+        harness.end().await
     }
 }
 
-impl Trial {
+impl Harness {
     /// Waits until all existing files were identified, and checks that there is nothing to be read of them.
     pub(super) async fn all_identified(&mut self) {
         // Files that the second scan finds are queued behind all files that the first scan has found.
@@ -83,24 +83,24 @@ impl Trial {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        awaited(what, saved).await;
+        within_patience(what, saved).await;
     }
 }
 
 #[tokio::test]
-async fn a_file_that_was_packed_while_the_agent_was_down_is_continued() {
-    for pack in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
-        for setting in settings() {
-            setting.write("a.log", text(0..1_000));
-            let setting = setting.after(1_000).await;
-            setting.append("a.log", text(1_000..1_300));
-            setting.replace("a.log", "a.log.1.packed", pack);
-            let mut trial = setting.begin().await;
-            let lines = trial.lines(300).await;
+async fn a_file_that_was_compressed_while_the_agent_was_down_is_continued() {
+    for compress in [gzip as fn(&[u8]) -> Vec<u8>, zstd] {
+        for environment in environments() {
+            environment.write("a.log", text(0..1_000));
+            let environment = environment.after(1_000).await;
+            environment.append("a.log", text(1_000..1_300));
+            environment.replace("a.log", "a.log.1.packed", compress);
+            let mut harness = environment.begin().await;
+            let lines = harness.lines(300).await;
             assert_eq!((lines[0].as_str(), lines[299].as_str()), ("line 1000", "line 1299"));
-            let setting = trial.end().await;
-            setting.rename("a.log.1.packed", "a.log.2.packed");
-            setting.has_nothing_more().await;
+            let environment = harness.end().await;
+            environment.rename("a.log.1.packed", "a.log.2.packed");
+            environment.has_nothing_more().await;
         }
     }
 }
@@ -109,305 +109,307 @@ async fn a_file_that_was_packed_while_the_agent_was_down_is_continued() {
 async fn lines_that_the_channel_has_are_not_read_again_if_a_crash_kept_their_positions_from_being_saved() {
     // The channel has the last lines; the file of positions has an earlier position, or does not exist.
     for known in [true, false] {
-        let setting = Setting::new(follow("beginning")).with_durable_channel().with_positions();
-        setting.write("a.log", if known { text(0..500) } else { String::new() });
-        let setting = setting.after(if known { 500 } else { 0 }).await;
-        let early = fs::read(setting.path("state/positions.json")).ok();
-        setting.append("a.log", text(500..800));
-        let setting = setting.after(300).await;
+        let environment = Environment::new(follow("beginning")).with_durable_channel().with_positions();
+        environment.write("a.log", if known { text(0..500) } else { String::new() });
+        let environment = environment.after(if known { 500 } else { 0 }).await;
+        let early = fs::read(environment.path("state/positions.json")).ok();
+        environment.append("a.log", text(500..800));
+        let environment = environment.after(300).await;
         match early {
-            Some(early) => setting.write("state/positions.json", early),
-            None => setting.remove("state/positions.json"),
+            Some(early) => environment.write("state/positions.json", early),
+            None => environment.remove("state/positions.json"),
         }
-        setting.append("a.log", text(800..900));
-        setting.replace("a.log", "a.log.gz", gzip);
-        let mut trial = setting.begin().await;
-        let lines = trial.lines(100).await;
+        environment.append("a.log", text(800..900));
+        environment.replace("a.log", "a.log.gz", gzip);
+        let mut harness = environment.begin().await;
+        let lines = harness.lines(100).await;
         assert_eq!((lines[0].as_str(), lines[99].as_str()), ("line 800", "line 899"));
-        trial.end().await.has_nothing_more().await;
+        harness.end().await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_continues_its_originals_partition() {
-    let setting = Setting::new(follow("beginning")).with_durable_channel();
-    setting.write("a.log", "1\n");
-    let mut trial = setting.begin().await;
-    trial.lines(1).await;
-    let setting = trial.crash().await;
-    setting.append("a.log", "2\n");
-    setting.replace("a.log", "a.log.gz", gzip);
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["2"]);
-    let given = SourcePort::into_channel(trial.channel.clone()).given;
+    let environment = Environment::new(follow("beginning")).with_durable_channel();
+    environment.write("a.log", "1\n");
+    let mut harness = environment.begin().await;
+    harness.lines(1).await;
+    let environment = harness.crash().await;
+    environment.append("a.log", "2\n");
+    environment.replace("a.log", "a.log.gz", gzip);
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["2"]);
+    let given = SourcePort::into_channel(harness.channel.clone()).given;
     let given: Vec<u64> = given.positions().map(|(_, given)| given.position()).collect();
     assert_eq!(given, [4]);
-    trial.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn of_several_originals_with_the_same_beginning_each_copy_finds_its_own() {
-    for setting in settings() {
+    for environment in environments() {
         for name in ["a", "b", "c"] {
-            setting.write(&format!("{name}.log"), bannered(&format!("{name} 1\n").repeat(200)));
+            environment.write(&format!("{name}.log"), bannered(&format!("{name} 1\n").repeat(200)));
         }
-        let setting = setting.after(900).await;
+        let environment = environment.after(900).await;
         for name in ["b", "a", "c"] {
-            setting.append(&format!("{name}.log"), format!("{name} 2\n"));
-            setting.replace(&format!("{name}.log"), &format!("old.{name}.log.gz"), gzip);
+            environment.append(&format!("{name}.log"), format!("{name} 2\n"));
+            environment.replace(&format!("{name}.log"), &format!("old.{name}.log.gz"), gzip);
         }
         // A copy whose original was never read.
-        setting.write("d.log.gz", gzip(bannered("d 1\n").as_bytes()));
-        let mut trial = setting.begin().await;
-        let mut lines = trial.lines(104).await;
+        environment.write("d.log.gz", gzip(bannered("d 1\n").as_bytes()));
+        let mut harness = environment.begin().await;
+        let mut lines = harness.lines(104).await;
         lines.retain(|line| !line.starts_with("a banner"));
         lines.sort();
         assert_eq!(lines, ["a 2", "b 2", "c 2", "d 1"]);
-        trial.end().await.has_nothing_more().await;
+        harness.end().await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_waits_as_long_as_its_original_is_there() {
-    let setting = Setting::new(follow("beginning")).with_positions();
+    let environment = Environment::new(follow("beginning")).with_positions();
     // Original and copy are found by the same scan: the original is read, whatever their names are.
-    setting.write("z.log", text(0..100));
-    setting.write("a.log.gz", gzip(text(0..100).as_bytes()));
-    let mut trial = setting.begin().await;
-    trial.lines(100).await;
+    environment.write("z.log", text(0..100));
+    environment.write("a.log.gz", gzip(text(0..100).as_bytes()));
+    let mut harness = environment.begin().await;
+    harness.lines(100).await;
     // A copy is found later.
-    trial.write("z.log.zst", zstd(text(0..50).as_bytes()));
-    trial.all_identified().await;
-    trial.append("z.log", "more\n");
-    assert_eq!(trial.lines(1).await, ["more"]);
-    trial.saved("\"copies\":[\n{").await;
-    let setting = trial.end().await.has_nothing_more().await;
+    harness.write("z.log.zst", zstd(text(0..50).as_bytes()));
+    harness.all_identified().await;
+    harness.append("z.log", "more\n");
+    assert_eq!(harness.lines(1).await, ["more"]);
+    harness.saved("\"copies\":[\n{").await;
+    let environment = harness.end().await.has_nothing_more().await;
     // Both copies end before the position that was reached in the original.
-    setting.remove("z.log");
-    let setting = setting.has_nothing_more().await;
-    setting.has_nothing_more().await;
+    environment.remove("z.log");
+    let environment = environment.has_nothing_more().await;
+    environment.has_nothing_more().await;
 }
 
 #[tokio::test]
 async fn a_copy_is_read_when_its_original_was_not() {
-    let setting = Setting::new(follow("beginning")).with_durable_channel();
-    setting.write("a.log", text(0..100));
-    setting.write("a.log.gz", gzip(text(0..100).as_bytes()));
-    setting.write("a.log.zst", zstd(text(100..200).as_bytes()));
-    let mut trial = setting.begin().await;
+    let environment = Environment::new(follow("beginning")).with_durable_channel();
+    environment.write("a.log", text(0..100));
+    environment.write("a.log.gz", gzip(text(0..100).as_bytes()));
+    environment.write("a.log.zst", zstd(text(100..200).as_bytes()));
+    let mut harness = environment.begin().await;
     // The second is not a copy of the first, although its name would say so.
-    let mut lines = trial.lines(200).await;
+    let mut lines = harness.lines(200).await;
     lines.sort();
     lines.dedup();
     assert_eq!(lines.len(), 200);
-    trial.end().await;
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn a_copy_that_is_still_being_written_waits_until_it_is_complete() {
-    for setting in settings() {
+    for environment in environments() {
         let original = text(0..50_000);
-        setting.write("a.log", &original[..original.len() / 2]);
-        let mut trial = setting.begin().await;
+        environment.write("a.log", &original[..original.len() / 2]);
+        let mut harness = environment.begin().await;
         let read = original[..original.len() / 2].matches('\n').count();
-        trial.lines(read).await;
-        let setting = trial.end().await;
-        setting.remove("a.log");
-        let packed = gzip(original.as_bytes());
+        harness.lines(read).await;
+        let environment = harness.end().await;
+        environment.remove("a.log");
+        let compressed = gzip(original.as_bytes());
         // Too little to identify the copy, then too little to continue reading, then the complete copy.
-        setting.write("a.log.gz", &packed[..20]);
-        let mut trial = setting.begin().await;
-        trial.all_identified().await;
-        trial.append("a.log.gz", &packed[20..packed.len() / 4]);
-        trial.all_identified().await;
-        trial.append("a.log.gz", &packed[packed.len() / 4..]);
-        let rest = trial.lines(50_000 - read).await;
+        environment.write("a.log.gz", &compressed[..20]);
+        let mut harness = environment.begin().await;
+        harness.all_identified().await;
+        harness.append("a.log.gz", &compressed[20..compressed.len() / 4]);
+        harness.all_identified().await;
+        harness.append("a.log.gz", &compressed[compressed.len() / 4..]);
+        let rest = harness.lines(50_000 - read).await;
         assert_eq!((rest[0].as_str(), rest.len()), (format!("line {read}").as_str(), 50_000 - read));
-        trial.end().await.has_nothing_more().await;
+        harness.end().await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_of_a_copy_is_continued_as_well() {
-    for setting in settings() {
-        setting.write("a.log", "1\n");
-        let setting = setting.after(1).await;
-        setting.append("a.log", "2\n");
-        setting.replace("a.log", "a.log.gz", gzip);
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["2"]);
+    for environment in environments() {
+        environment.write("a.log", "1\n");
+        let environment = environment.after(1).await;
+        environment.append("a.log", "2\n");
+        environment.replace("a.log", "a.log.gz", gzip);
+        let mut harness = environment.begin().await;
+        assert_eq!(harness.lines(1).await, ["2"]);
         // While the agent runs, and while it does not.
-        trial.write("b.log.zst", zstd(b"1\n2\n"));
-        trial.all_identified().await;
-        trial.remove("a.log.gz");
-        trial.all_identified().await;
-        let setting = trial.end().await;
-        setting.write("c.log.gz", gzip(b"1\n2\n3"));
-        setting.remove("b.log.zst");
-        setting.yields(["3"]).await.has_nothing_more().await;
+        harness.write("b.log.zst", zstd(b"1\n2\n"));
+        harness.all_identified().await;
+        harness.remove("a.log.gz");
+        harness.all_identified().await;
+        let environment = harness.end().await;
+        environment.write("c.log.gz", gzip(b"1\n2\n3"));
+        environment.remove("b.log.zst");
+        environment.yields(["3"]).await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_that_was_removed_is_recognised_when_it_is_restored() {
-    let setting = Setting::new(follow("beginning")).with_positions();
-    setting.write("a.log", "1\n2\n");
-    let setting = setting.after(2).await;
-    setting.replace("a.log", "a.log.gz", gzip);
-    let setting = setting.has_nothing_more().await;
-    let packed = setting.read("a.log.gz");
-    setting.remove("a.log.gz");
-    let setting = setting.has_nothing_more().await;
-    setting.write("back.log.gz", packed);
-    setting.has_nothing_more().await;
+    let environment = Environment::new(follow("beginning")).with_positions();
+    environment.write("a.log", "1\n2\n");
+    let environment = environment.after(2).await;
+    environment.replace("a.log", "a.log.gz", gzip);
+    let environment = environment.has_nothing_more().await;
+    let compressed = environment.read("a.log.gz");
+    environment.remove("a.log.gz");
+    let environment = environment.has_nothing_more().await;
+    environment.write("back.log.gz", compressed);
+    environment.has_nothing_more().await;
 }
 
 #[tokio::test]
 async fn a_new_log_at_the_path_of_the_original_is_another_file() {
-    for setting in settings() {
-        setting.write("a.log", bannered("1\n"));
-        let setting = setting.after(101).await;
-        setting.append("a.log", "2\n");
-        setting.replace("a.log", "a.log.1.gz", gzip);
-        setting.write("a.log", bannered("1\n3\n"));
-        let mut trial = setting.begin().await;
-        let mut lines = trial.lines(103).await;
+    for environment in environments() {
+        environment.write("a.log", bannered("1\n"));
+        let environment = environment.after(101).await;
+        environment.append("a.log", "2\n");
+        environment.replace("a.log", "a.log.1.gz", gzip);
+        environment.write("a.log", bannered("1\n3\n"));
+        let mut harness = environment.begin().await;
+        let mut lines = harness.lines(103).await;
         lines.retain(|line| !line.starts_with("a banner"));
         lines.sort();
         assert_eq!(lines, ["1", "2", "3"]);
-        trial.end().await.has_nothing_more().await;
+        harness.end().await.has_nothing_more().await;
     }
 }
 
-/// Prepares a log of which two lines were read, and which was then packed with a third line and truncated.
-async fn packed_and_truncated(setting: Setting) -> Setting {
-    setting.write("a.log", "1\n2\n");
-    let setting = setting.after(2).await;
-    setting.append("a.log", "3\n");
-    setting.write("a.log.1.gz", gzip(&setting.read("a.log")));
-    File::options().write(true).truncate(true).open(setting.path("a.log")).unwrap();
-    setting
+/// Prepares a log of which two lines were read, and which was then compressed with a third line and truncated.
+async fn compressed_and_truncated(environment: Environment) -> Environment {
+    environment.write("a.log", "1\n2\n");
+    let environment = environment.after(2).await;
+    environment.append("a.log", "3\n");
+    environment.write("a.log.1.gz", gzip(&environment.read("a.log")));
+    File::options().write(true).truncate(true).open(environment.path("a.log")).unwrap();
+    environment
 }
 
 #[tokio::test]
-async fn a_log_that_was_packed_and_truncated_is_continued() {
-    for setting in settings() {
-        let setting = packed_and_truncated(setting).await;
-        setting.append("a.log", "4\n");
-        let mut trial = setting.begin().await;
-        let mut lines = trial.lines(2).await;
+async fn a_log_that_was_compressed_and_truncated_is_continued() {
+    for environment in environments() {
+        let environment = compressed_and_truncated(environment).await;
+        environment.append("a.log", "4\n");
+        let mut harness = environment.begin().await;
+        let mut lines = harness.lines(2).await;
         lines.sort();
         assert_eq!(lines, ["3", "4"]);
-        trial.end().await.has_nothing_more().await;
+        harness.end().await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_does_not_wait_for_a_log_that_is_empty_now() {
-    for setting in settings() {
-        let setting = packed_and_truncated(setting).await;
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["3"]);
-        trial.append("a.log", "4\n");
-        assert_eq!(trial.lines(1).await, ["4"]);
-        trial.end().await.has_nothing_more().await;
+    for environment in environments() {
+        let environment = compressed_and_truncated(environment).await;
+        let mut harness = environment.begin().await;
+        assert_eq!(harness.lines(1).await, ["3"]);
+        harness.append("a.log", "4\n");
+        assert_eq!(harness.lines(1).await, ["4"]);
+        harness.end().await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
-async fn copies_at_rest_are_not_unpacked_again_after_a_restart() {
-    let setting = Setting::new(follow("beginning")).with_positions();
+async fn copies_at_rest_are_not_decompressed_again_after_a_restart() {
+    let environment = Environment::new(follow("beginning")).with_positions();
     for name in ["a.log", "b.log", "c.log"] {
-        setting.write(name, text(0..100) + name + "\n");
+        environment.write(name, text(0..100) + name + "\n");
     }
-    let mut trial = setting.begin().await;
-    trial.lines(303).await;
-    trial.write("c.log.gz", gzip(text(0..50).as_bytes()));
-    trial.saved("\"copies\":[\n{").await;
-    let setting = trial.end().await;
+    let mut harness = environment.begin().await;
+    harness.lines(303).await;
+    harness.write("c.log.gz", gzip(text(0..50).as_bytes()));
+    harness.saved("\"copies\":[\n{").await;
+    let environment = harness.end().await;
     // The first copy has nothing new, the second has another line, the third ends before its original.
-    setting.replace("a.log", "a.log.gz", gzip);
-    setting.append("b.log", "more\n");
-    setting.replace("b.log", "b.log.gz", gzip);
-    setting.remove("c.log");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["more"]);
-    trial.saved("\"done\":true").await;
-    let setting = trial.end().await;
+    environment.replace("a.log", "a.log.gz", gzip);
+    environment.append("b.log", "more\n");
+    environment.replace("b.log", "b.log.gz", gzip);
+    environment.remove("c.log");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["more"]);
+    harness.saved("\"done\":true").await;
+    let environment = harness.end().await;
     for name in ["a.log.gz", "b.log.gz", "c.log.gz"] {
         // If the source read the file, it would emit these lines.
-        let file = File::options().write(true).open(setting.path(name)).unwrap();
+        let file = File::options().write(true).open(environment.path(name)).unwrap();
         let metadata = file.metadata().unwrap();
         (&file).write_all(&vec![b'\n'; metadata.len() as usize]).unwrap();
         file.set_modified(metadata.modified().unwrap()).unwrap();
     }
-    setting.has_nothing_more().await;
+    environment.has_nothing_more().await;
 }
 
 #[tokio::test]
 async fn an_event_that_waited_for_further_lines_is_completed_from_the_copy() {
-    for setting in settings() {
+    for environment in environments() {
         let wait = Value::Duration(Duration::from_secs(3_600));
         let pattern = Value::Text(r"^\S".into());
         let begins = variant("begins", &[("pattern", pattern), ("most", Value::Int(10)), ("wait", wait)]);
-        let setting = setting.with("multiline", begins);
-        setting.write("a.log", "one\n 1\ntwo\n 2\n");
-        let setting = setting.yields(["one\n 1"]).await;
-        setting.append("a.log", " 3\nthree");
-        setting.replace("a.log", "a.log.gz", gzip);
-        setting.yields(["two\n 2\n 3", "three"]).await;
+        let environment = environment.with("multiline", begins);
+        environment.write("a.log", "one\n 1\ntwo\n 2\n");
+        let environment = environment.yields(["one\n 1"]).await;
+        environment.append("a.log", " 3\nthree");
+        environment.replace("a.log", "a.log.gz", gzip);
+        environment.yields(["two\n 2\n 3", "three"]).await;
     }
 }
 
 #[tokio::test]
 async fn a_partial_line_is_read_from_the_copy() {
-    for setting in settings() {
-        setting.write("a.log", "1\n2");
-        let setting = setting.yields(["1"]).await;
-        setting.replace("a.log", "a.log.gz", gzip);
-        setting.yields(["2"]).await.has_nothing_more().await;
+    for environment in environments() {
+        environment.write("a.log", "1\n2");
+        let environment = environment.yields(["1"]).await;
+        environment.replace("a.log", "a.log.gz", gzip);
+        environment.yields(["2"]).await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn lines_that_were_skipped_in_the_original_are_skipped_in_the_copy() {
-    let end = || Setting::new(follow("end"));
-    for setting in [end().with_positions(), end().with_durable_channel()] {
-        setting.write("a.log", "old\n");
-        let trial = setting.begin().await;
-        trial.counted("files_begun_at_their_end", 1).await;
-        let setting = trial.end().await;
-        setting.append("a.log", "new\n");
-        setting.replace("a.log", "a.log.gz", gzip);
-        setting.yields(["new"]).await;
+    let end = || Environment::new(follow("end"));
+    for environment in [end().with_positions(), end().with_durable_channel()] {
+        environment.write("a.log", "old\n");
+        let harness = environment.begin().await;
+        harness.counted("files_begun_at_their_end", 1).await;
+        let environment = harness.end().await;
+        environment.append("a.log", "new\n");
+        environment.replace("a.log", "a.log.gz", gzip);
+        environment.yields(["new"]).await;
     }
 }
 
 #[tokio::test]
-async fn complete_files_that_are_packed_afterwards_are_not_read_again() {
-    for setting in [Setting::new(keep()).with_positions(), Setting::new(keep()).with_durable_channel()] {
-        setting.write("a.log", text(0..100) + "end");
-        setting.write("one.log.gz", gzip(b"the same\n"));
-        setting.write("two.log.gz", gzip(b"the same\n"));
-        let setting = setting.after(103).await;
-        setting.replace("a.log", "a.log.gz", gzip);
-        // Complete files that were packed from the start may well have the same text.
-        setting.write("three.log.gz", gzip(b"the same\n"));
-        let setting = setting.yields(["the same"]).await;
-        let setting = setting.with("mode", complete(variant("delete", &[])));
-        let trial = setting.begin().await;
-        trial.counted("files_delivered", 4).await;
-        assert!(!trial.path("a.log.gz").exists());
-        trial.end().await;
+async fn complete_files_that_are_compressed_afterwards_are_not_read_again() {
+    for environment in
+        [Environment::new(keep()).with_positions(), Environment::new(keep()).with_durable_channel()]
+    {
+        environment.write("a.log", text(0..100) + "end");
+        environment.write("one.log.gz", gzip(b"the same\n"));
+        environment.write("two.log.gz", gzip(b"the same\n"));
+        let environment = environment.after(103).await;
+        environment.replace("a.log", "a.log.gz", gzip);
+        // Complete files that were compressed from the start may well have the same text.
+        environment.write("three.log.gz", gzip(b"the same\n"));
+        let environment = environment.yields(["the same"]).await;
+        let environment = environment.with("mode", complete(variant("delete", &[])));
+        let harness = environment.begin().await;
+        harness.counted("files_delivered", 4).await;
+        assert!(!harness.path("a.log.gz").exists());
+        harness.end().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_is_recognised_by_positions_of_an_earlier_version() {
-    let setting = Setting::new(follow("beginning")).with_positions();
-    setting.write("a.log", "1\n2\n");
-    let setting = setting.after(2).await;
-    let saved = String::from_utf8(setting.read("state/positions.json")).unwrap();
+    let environment = Environment::new(follow("beginning")).with_positions();
+    environment.write("a.log", "1\n2\n");
+    let environment = environment.after(2).await;
+    let saved = String::from_utf8(environment.read("state/positions.json")).unwrap();
     let mut saved: serde_json::Value = serde_json::from_str(&saved).unwrap();
     let name =
         saved["files"][0]["partition"].as_str().unwrap().split('-').take(6).collect::<Vec<_>>().join("-");
@@ -416,10 +418,10 @@ async fn a_copy_is_recognised_by_positions_of_an_earlier_version() {
     for later in ["copies", "checksum", "sums", "ends"] {
         saved.as_object_mut().unwrap().remove(later);
     }
-    setting.write("state/positions.json", saved.to_string());
-    setting.append("a.log", "3\n");
-    setting.replace("a.log", "a.log.gz", gzip);
-    setting.yields(["3"]).await.has_nothing_more().await;
+    environment.write("state/positions.json", saved.to_string());
+    environment.append("a.log", "3\n");
+    environment.replace("a.log", "a.log.gz", gzip);
+    environment.yields(["3"]).await.has_nothing_more().await;
 }
 
 /// Without birth times, an edited original can't be told from another file that has taken its inode.
@@ -427,45 +429,46 @@ async fn a_copy_is_recognised_by_positions_of_an_earlier_version() {
 async fn a_copy_of_a_quarantined_file_is_reported_and_is_read_when_that_file_is_moved_away() {
     // Either the edit comes first, or the copy, which then has only the text that was read.
     for more in ["three\n", ""] {
-        let setting = Setting::new(follow("beginning")).with_positions();
-        setting.write("a.log", bannered("one\ntwo\n"));
-        let mut trial = setting.begin().await;
-        trial.lines(102).await;
-        let packed = gzip(bannered(&format!("one\ntwo\n{more}")).as_bytes());
+        let environment = Environment::new(follow("beginning")).with_positions();
+        environment.write("a.log", bannered("one\ntwo\n"));
+        let mut harness = environment.begin().await;
+        harness.lines(102).await;
+        let compressed = gzip(bannered(&format!("one\ntwo\n{more}")).as_bytes());
         if more.is_empty() {
-            trial.write("a.log.1.gz", &packed);
-            trial.all_identified().await;
+            harness.write("a.log.1.gz", &compressed);
+            harness.all_identified().await;
         }
-        let file = File::options().write(true).open(trial.path("a.log")).unwrap();
+        let file = File::options().write(true).open(harness.path("a.log")).unwrap();
         file.write_all_at(b"One", bannered("").len() as u64).unwrap();
-        trial.counted("files_set_aside", 1).await;
+        harness.counted("files_set_aside", 1).await;
         if !more.is_empty() {
-            trial.write("a.log.1.gz", &packed);
+            harness.write("a.log.1.gz", &compressed);
         }
-        trial.counted("copies_waiting_for_files_set_aside", 1).await;
-        trial.all_identified().await;
-        let away = trial.path("a.away");
-        fs::rename(trial.path("a.log"), &away).unwrap();
+        harness.counted("copies_waiting_for_files_set_aside", 1).await;
+        harness.all_identified().await;
+        let away = harness.path("a.away");
+        fs::rename(harness.path("a.log"), &away).unwrap();
         match more.is_empty() {
-            true => trial.all_identified().await,
-            false => assert_eq!(trial.lines(1).await, ["three"]),
+            true => harness.all_identified().await,
+            false => assert_eq!(harness.lines(1).await, ["three"]),
         }
         // As the message says: a copy of the file, which has another inode, at the old path.
-        fs::copy(&away, trial.path("a.log")).unwrap();
-        assert_eq!(trial.lines(102).await[100..], ["One", "two"]);
-        trial.end().await.has_nothing_more().await;
+        fs::copy(&away, harness.path("a.log")).unwrap();
+        assert_eq!(harness.lines(102).await[100..], ["One", "two"]);
+        harness.end().await.has_nothing_more().await;
     }
 }
 
 #[tokio::test]
 async fn a_copy_is_continued_even_without_decompress() {
-    let setting = Setting::new(follow("beginning")).with("decompress", Value::Bool(false)).with_positions();
-    setting.write("a.log", "1\n");
-    let setting = setting.after(1).await;
-    setting.append("a.log", "2\n");
-    setting.replace("a.log", "a.log.gz", gzip);
-    let setting = setting.yields(["2"]).await;
+    let environment =
+        Environment::new(follow("beginning")).with("decompress", Value::Bool(false)).with_positions();
+    environment.write("a.log", "1\n");
+    let environment = environment.after(1).await;
+    environment.append("a.log", "2\n");
+    environment.replace("a.log", "a.log.gz", gzip);
+    let environment = environment.yields(["2"]).await;
     // The file changes, but its text does not.
-    setting.append("a.log.gz", gzip(b""));
-    setting.has_nothing_more().await;
+    environment.append("a.log.gz", gzip(b""));
+    environment.has_nothing_more().await;
 }

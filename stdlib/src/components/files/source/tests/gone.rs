@@ -5,8 +5,8 @@ use tokio::time::Instant;
 use super::*;
 
 /// Stops the source, and returns the lines that it puts while it stops.
-async fn stopped(trial: Trial) -> Vec<String> {
-    let Trial { stop, mut sink, channel, running, setting: _setting, .. } = trial;
+async fn stopped(harness: Harness) -> Vec<String> {
+    let Harness { stop, mut sink, channel, running, environment: _environment, .. } = harness;
     stop.cancel();
     let ended = async {
         running.await.unwrap().unwrap();
@@ -21,84 +21,84 @@ async fn stopped(trial: Trial) -> Vec<String> {
         }
         lines
     };
-    let ((), lines) = awaited("the end", async { tokio::join!(ended, taking) }).await;
+    let ((), lines) = within_patience("the end", async { tokio::join!(ended, taking) }).await;
     lines
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_partial_line_of_a_rotated_file_is_emitted() {
     for gone in [true, false] {
-        let setting = Setting::new(follow("beginning"));
-        setting.write("a.log", "one\npanic: the last words");
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["one"]);
+        let environment = Environment::new(follow("beginning"));
+        environment.write("a.log", "one\npanic: the last words");
+        let mut harness = environment.begin().await;
+        assert_eq!(harness.lines(1).await, ["one"]);
         match gone {
-            true => fs::remove_file(trial.path("a.log")).unwrap(),
-            false => trial.rename("a.log", "elsewhere"),
+            true => fs::remove_file(harness.path("a.log")).unwrap(),
+            false => harness.rename("a.log", "elsewhere"),
         }
-        trial.write("a.log", "new\n");
-        assert_eq!(trial.lines(1).await, ["new"]);
+        harness.write("a.log", "new\n");
+        assert_eq!(harness.lines(1).await, ["new"]);
         // The writer has continued in the new file.
         let begun = Instant::now();
-        assert_eq!(trial.lines(1).await, ["panic: the last words"]);
+        assert_eq!(harness.lines(1).await, ["panic: the last words"]);
         let waited = begun.elapsed();
         assert!((Duration::from_secs(4)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
-        trial.end().await;
+        harness.end().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_partial_line_of_a_file_that_nothing_has_replaced_waits_for_a_minute() {
-    let setting = Setting::new(follow("beginning"));
-    setting.write("a.log", "one\nlast");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["one"]);
-    trial.rename("a.log", "elsewhere");
+    let environment = Environment::new(follow("beginning"));
+    environment.write("a.log", "one\nlast");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["one"]);
+    harness.rename("a.log", "elsewhere");
     tokio::time::sleep(Duration::from_secs(30)).await;
-    trial.append("elsewhere", " words");
+    harness.append("elsewhere", " words");
     let begun = Instant::now();
     // A scan sees that the file has grown, and the minute begins again.
     tokio::time::sleep(Duration::from_secs(50)).await;
-    assert_eq!(trial.lines(1).await, ["last words"]);
+    assert_eq!(harness.lines(1).await, ["last words"]);
     assert!(begun.elapsed() >= Duration::from_secs(60), "{:?}", begun.elapsed());
-    trial.end().await;
+    harness.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn text_that_is_written_to_a_replaced_file_is_read_as_long_as_it_is_open() {
-    let setting = Setting::new(follow("beginning"));
-    setting.write("a.log", "one\nlast words");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["one"]);
-    trial.rename("a.log", "elsewhere");
-    trial.write("a.log", "new\n");
-    assert_eq!(trial.lines(2).await, ["new", "last words"]);
+    let environment = Environment::new(follow("beginning"));
+    environment.write("a.log", "one\nlast words");
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["one"]);
+    harness.rename("a.log", "elsewhere");
+    harness.write("a.log", "new\n");
+    assert_eq!(harness.lines(2).await, ["new", "last words"]);
     tokio::time::sleep(Duration::from_secs(40)).await;
-    trial.append("elsewhere", "one more\n");
-    assert_eq!(trial.lines(1).await, ["one more"]);
-    trial.end().await;
+    harness.append("elsewhere", "one more\n");
+    assert_eq!(harness.lines(1).await, ["one more"]);
+    harness.end().await;
 }
 
 #[tokio::test]
 async fn the_partial_line_of_a_file_that_is_gone_is_emitted_at_a_stop() {
-    let setting = Setting::new(follow("beginning"));
-    setting.write("a.log", "1\nlast");
-    setting.write("b.log", "2\nthis one is still there");
-    let mut trial = setting.begin().await;
-    trial.lines(2).await;
-    trial.append("a.log", " words");
-    trial.rename("a.log", "elsewhere");
-    assert_eq!(stopped(trial).await, ["last words"]);
+    let environment = Environment::new(follow("beginning"));
+    environment.write("a.log", "1\nlast");
+    environment.write("b.log", "2\nthis one is still there");
+    let mut harness = environment.begin().await;
+    harness.lines(2).await;
+    harness.append("a.log", " words");
+    harness.rename("a.log", "elsewhere");
+    assert_eq!(stopped(harness).await, ["last words"]);
 }
 
 #[tokio::test]
 async fn the_partial_line_of_a_truncated_file_is_emitted() {
-    let setting = Setting::new(follow("beginning"));
-    setting.write("a.log", "1\nlast words");
-    let mut trial = setting.begin().await;
-    trial.lines(1).await;
-    OpenOptions::new().write(true).open(trial.path("a.log")).unwrap().set_len(0).unwrap();
-    trial.append("a.log", "anew\n");
-    assert_eq!(trial.lines(2).await, ["last words", "anew"]);
-    trial.end().await;
+    let environment = Environment::new(follow("beginning"));
+    environment.write("a.log", "1\nlast words");
+    let mut harness = environment.begin().await;
+    harness.lines(1).await;
+    OpenOptions::new().write(true).open(harness.path("a.log")).unwrap().set_len(0).unwrap();
+    harness.append("a.log", "anew\n");
+    assert_eq!(harness.lines(2).await, ["last words", "anew"]);
+    harness.end().await;
 }

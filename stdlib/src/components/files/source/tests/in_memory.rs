@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_runtime::storage::{Machine, SimulatedDisk};
 
-use super::packed::gzip;
+use super::compressed::gzip;
 use super::*;
 use crate::components::files::source::file_system::simulated::{Handle, SimulatedFileSystem};
 
@@ -16,13 +16,13 @@ struct Folder {
 }
 
 /// Returns a source on such a directory, with a file of positions.
-fn in_memory() -> (Setting, Folder) {
+fn in_memory() -> (Environment, Folder) {
     let (machine, disk) = (Machine::default(), SimulatedDisk::new(1, u64::MAX));
     disk.attach(&machine, "positions");
     let file_system = SimulatedFileSystem::new(&machine, &disk, false);
-    let setting = Setting::new(follow("beginning")).with_positions();
-    let path = setting.folder.path().to_path_buf();
-    (Setting { file_system: Arc::new(file_system.clone()), ..setting }, Folder { file_system, path })
+    let environment = Environment::new(follow("beginning")).with_positions();
+    let path = environment.folder.path().to_path_buf();
+    (Environment { file_system: Arc::new(file_system.clone()), ..environment }, Folder { file_system, path })
 }
 
 impl Folder {
@@ -53,61 +53,61 @@ impl Folder {
     }
 
     /// Checks that the source emits no lines but those that are written now.
-    async fn has_nothing_more(&self, trial: &mut Trial) {
+    async fn has_nothing_more(&self, harness: &mut Harness) {
         for name in ["first.log", "second.log"] {
             tokio::time::sleep(Duration::from_secs(2)).await;
             self.write(name, format!("{name}\n"));
-            assert_eq!(trial.lines(1).await, [name]);
+            assert_eq!(harness.lines(1).await, [name]);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_whose_original_was_rewritten_unnoticed_is_not_read_again() {
-    let (setting, folder) = in_memory();
+    let (environment, folder) = in_memory();
     // The name ends in `.gz`, so that the file is identified after its copy.
     let log = folder.write("b.log.gz", "1\n2\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(2).await, ["1", "2"]);
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(2).await, ["1", "2"]);
     folder.write("a.log.gz", gzip(b"1\n2\n3\n"));
     folder.rewrite(&log, "other\n");
-    let mut lines = trial.lines(2).await;
+    let mut lines = harness.lines(2).await;
     lines.sort();
     assert_eq!(lines, ["3", "other"]);
-    folder.has_nothing_more(&mut trial).await;
-    trial.end().await;
+    folder.has_nothing_more(&mut harness).await;
+    harness.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_is_known_although_reading_its_original_failed_until_it_had_gone() {
-    let (setting, folder) = in_memory();
+    let (environment, folder) = in_memory();
     let log = folder.write("a.log", "1\n2\n");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(2).await, ["1", "2"]);
-    let setting = trial.end().await;
-    let mut trial = setting.begin().await;
-    folder.has_nothing_more(&mut trial).await;
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(2).await, ["1", "2"]);
+    let environment = harness.end().await;
+    let mut harness = environment.begin().await;
+    folder.has_nothing_more(&mut harness).await;
     // The file was not opened since the start; it grows, can't be opened, and is removed.
     let fails = folder.fail_with(24);
     folder.file_system.append(&log, b"3\n");
-    trial.counted("files_not_read_for_an_outage", 1).await;
+    harness.counted("files_not_read_for_an_outage", 1).await;
     fails.store(false, Ordering::Relaxed);
     folder.unlink("a.log");
     folder.write("a.log.gz", gzip(b"1\n2\n3\n"));
-    assert_eq!(trial.lines(1).await, ["3"]);
-    folder.has_nothing_more(&mut trial).await;
+    assert_eq!(harness.lines(1).await, ["3"]);
+    folder.has_nothing_more(&mut harness).await;
     folder.file_system.trouble_by(None);
-    trial.end().await;
+    harness.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_rewritten_before_its_end_was_read() {
     // The same scan finds the rewritten log and the copy, or a later scan finds the copy.
     for milliseconds in [0, 11, 21] {
-        let (setting, folder) = in_memory();
+        let (environment, folder) = in_memory();
         let log = folder.write("a.log", "1\nhalf");
-        let mut trial = setting.begin().await;
-        assert_eq!(trial.lines(1).await, ["1"]);
+        let mut harness = environment.begin().await;
+        assert_eq!(harness.lines(1).await, ["1"]);
         if milliseconds > 0 {
             folder.rewrite(&log, "other\n");
             // Waits for the scan that sees the rewritten log, or for the next one.
@@ -117,31 +117,31 @@ async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_rewritten_befor
         if milliseconds == 0 {
             folder.rewrite(&log, "other\n");
         }
-        let mut lines = trial.lines(2).await;
+        let mut lines = harness.lines(2).await;
         lines.sort();
         assert_eq!(lines, ["half a line", "other"]);
-        folder.has_nothing_more(&mut trial).await;
-        trial.end().await;
+        folder.has_nothing_more(&mut harness).await;
+        harness.end().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_last_line_comes_whole_from_the_copy_of_a_log_that_was_closed_and_has_gone() {
-    let (setting, folder) = in_memory();
+    let (environment, folder) = in_memory();
     let log = folder.write("a.log", "1\nhalf");
-    let mut trial = setting.begin().await;
-    assert_eq!(trial.lines(1).await, ["1"]);
+    let mut harness = environment.begin().await;
+    assert_eq!(harness.lines(1).await, ["1"]);
     // A file that can't be read is closed.
     let fails = folder.fail_with(5);
     folder.file_system.append(&log, b" a line\n");
-    trial.counted("files_set_aside", 1).await;
+    harness.counted("files_set_aside", 1).await;
     fails.store(false, Ordering::Relaxed);
     folder.unlink("a.log");
     folder.write("a.log.1.gz", gzip(b"1\nhalf a line\n"));
     // The partial line waits for a minute, since the writer may continue.
     tokio::time::sleep(Duration::from_secs(61)).await;
-    assert_eq!(trial.lines(1).await, ["half a line"]);
-    folder.has_nothing_more(&mut trial).await;
+    assert_eq!(harness.lines(1).await, ["half a line"]);
+    folder.has_nothing_more(&mut harness).await;
     folder.file_system.trouble_by(None);
-    trial.end().await;
+    harness.end().await;
 }

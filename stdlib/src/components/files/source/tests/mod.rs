@@ -3,12 +3,12 @@
 mod bad_input;
 mod closed;
 mod complete;
+mod compressed;
 mod copies;
 mod ends;
 mod follow;
 mod gone;
 mod in_memory;
-mod packed;
 mod replaced;
 mod restart;
 
@@ -35,8 +35,8 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running source, and the channel behind it.
-struct Trial {
-    setting: Setting,
+struct Harness {
+    environment: Environment,
     stop: CancellationToken,
     channel: Arc<dyn Channel>,
     sink: SinkPort,
@@ -45,7 +45,7 @@ struct Trial {
 }
 
 /// The environment of a source: its directory and settings, which outlive its runs.
-struct Setting {
+struct Environment {
     folder: TempDir,
     settings: Settings,
     durable: bool,
@@ -84,8 +84,8 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-impl Setting {
-    fn new(mode: Value) -> Setting {
+impl Environment {
+    fn new(mode: Value) -> Environment {
         let folder = TempDir::new().unwrap();
         let glob = folder.path().join("**/*.log*").to_string_lossy().into_owned();
         let values = BTreeMap::from([
@@ -99,7 +99,7 @@ impl Setting {
         ]);
         let settings =
             Settings { values: values.into_iter().map(|(name, value)| (name.to_string(), value)).collect() };
-        Setting {
+        Environment {
             folder,
             settings,
             durable: false,
@@ -110,20 +110,20 @@ impl Setting {
         }
     }
 
-    /// Adds a setting.
-    fn with(mut self, name: &str, value: Value) -> Setting {
+    /// Adds a environment.
+    fn with(mut self, name: &str, value: Value) -> Environment {
         self.settings.values.insert(name.into(), value);
         self
     }
 
     /// Adds a file of positions.
-    fn with_positions(self) -> Setting {
+    fn with_positions(self) -> Environment {
         let path = self.path("state/positions.json");
         self.with("positions", Value::Text(path.to_string_lossy().into_owned()))
     }
 
     /// Uses a file channel instead of a channel in memory.
-    fn with_durable_channel(mut self) -> Setting {
+    fn with_durable_channel(mut self) -> Environment {
         self.durable = true;
         self
     }
@@ -183,12 +183,12 @@ impl Setting {
         make_in(self.file_system.clone(), &self.settings, context)
     }
 
-    async fn begin(self) -> Trial {
+    async fn begin(self) -> Harness {
         self.begin_behind(|_| ()).await
     }
 
     /// Starts the source after the channel was prepared.
-    async fn begin_behind(self, prepare: impl FnOnce(&dyn Channel)) -> Trial {
+    async fn begin_behind(self, prepare: impl FnOnce(&dyn Channel)) -> Harness {
         let meter = Arc::new(Meter::default());
         let mut source = self.source(&meter).unwrap();
         let channel = self.channel();
@@ -198,27 +198,27 @@ impl Setting {
         let port = SourcePort::into_channel(channel.clone());
         let stop = port.stop.clone();
         let running = tokio::spawn(async move { source.run(port).await });
-        Trial { setting: self, stop, channel, sink, meter, running }
+        Harness { environment: self, stop, channel, sink, meter, running }
     }
 }
 
-impl std::ops::Deref for Trial {
-    type Target = Setting;
+impl std::ops::Deref for Harness {
+    type Target = Environment;
 
-    fn deref(&self) -> &Setting {
-        &self.setting
+    fn deref(&self) -> &Environment {
+        &self.environment
     }
 }
 
 /// Waits for a future, and panics after [`PATIENCE`].
-async fn awaited<T>(what: &str, coming: impl Future<Output = T>) -> T {
+async fn within_patience<T>(what: &str, coming: impl Future<Output = T>) -> T {
     let came = tokio::time::timeout(PATIENCE, coming).await;
     came.unwrap_or_else(|_elapsed| panic!("not within {PATIENCE:?}: {what}"))
 }
 
-impl Trial {
+impl Harness {
     async fn take(&mut self) -> Delivery {
-        match awaited("events", self.sink.take()).await.unwrap() {
+        match within_patience("events", self.sink.take()).await.unwrap() {
             Taken::Events(delivery) => delivery,
             other => panic!("events were expected, not {other:?}"),
         }
@@ -249,11 +249,11 @@ impl Trial {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        awaited(counter, counted).await;
+        within_patience(counter, counted).await;
     }
 
     /// Stops the source, and delivers the events that it has put.
-    async fn end(mut self) -> Setting {
+    async fn end(mut self) -> Environment {
         self.stop.cancel();
         loop {
             tokio::select! {
@@ -269,18 +269,18 @@ impl Trial {
         }
         self.channel.close();
         self.channel.shut().await.unwrap();
-        self.setting
+        self.environment
     }
 
     /// Aborts the source, as a crash would.
-    async fn crash(self) -> Setting {
+    async fn crash(self) -> Environment {
         self.running.abort();
         // The result is an error, since the task was aborted.
         let _aborted = self.running.await;
-        if self.setting.durable {
+        if self.environment.durable {
             // Everything acknowledged is on disk already; this ends the channel's thread.
             self.channel.shut().await.unwrap();
         }
-        self.setting
+        self.environment
     }
 }

@@ -34,7 +34,7 @@ async fn a_file_in_the_place_of_one_that_was_not_read_yet_is_read_under_its_own_
     let (path, rules) = (Path::new(PATH), rules(file_system.clone()));
     file_system.append(&file_system.create(path), &lines("first"));
     let key = rules.file_system.state(path).unwrap().key;
-    let knowledge = Knowledge { key, remembered: Vec::new(), generation_min: 0, kin: None };
+    let knowledge = Knowledge { key, remembered: Vec::new(), generation_min: 0, candidates: None };
     let Ok(Identified::Text(mut text, content, _)) = identify(path, &knowledge, &rules) else { panic!() };
     drop(content);
     drop(file_system.unlink(path));

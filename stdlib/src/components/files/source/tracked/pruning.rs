@@ -1,4 +1,4 @@
-//! Files that have gone: which of them are let go of, and what is remembered.
+//! Prunes files that are gone, and remembers their texts.
 
 use std::collections::HashMap;
 
@@ -6,16 +6,16 @@ use weir_runtime::batch::Partition;
 
 use super::{FileId, Files, Phase, Search};
 
-/// So many files that have gone are remembered, so that a packed copy of one is known.
+/// The most texts of files that are gone that are remembered, so that their compressed copies are recognised.
 pub(super) const GONE_MAX: usize = 10_000;
 
-/// So many looks, one after the other, find whatever is there: a look may miss a file that is renamed while its
-/// directory is looked through.
+/// The number of consecutive scans that find every existing file: one scan may miss a file that is renamed while its
+/// directory is read.
 pub(in super::super) const SCANS_TO_FIND_ALL: u64 = 3;
 
 impl Files {
-    /// Lets go of files that have gone and of which nothing is under way; remembers them, within a bound.
-    /// Gives back the copies that no longer have to wait for one of them.
+    /// Removes files that are gone and have nothing in flight; remembers their texts, at most [`GONE_MAX`]. Returns the
+    /// copies that need no longer wait for one of them.
     pub(in super::super) fn prune(&mut self) -> Vec<FileId> {
         let gone: Vec<FileId> = self
             .all
@@ -23,7 +23,8 @@ impl Files {
             .filter(|(_, file)| {
                 let may_have_more = file.has_partial_line() || file.search == Search::Failed;
                 let waits = file.due.is_some() || file.phase == Phase::Reading && may_have_more;
-                let is_idle = file.content.is_none() && file.marks.is_empty() && !file.queued && !waits;
+                let is_idle =
+                    file.content.is_none() && file.pending_hashes.is_empty() && !file.queued && !waits;
                 file.gone_since.is_some() && is_idle
             })
             .map(|(id, _)| *id)
@@ -31,7 +32,7 @@ impl Files {
         let mut partitions = HashMap::new();
         for id in gone {
             let Some(file) = self.all.remove(&id) else { continue };
-            self.lost_unidentified |= file.may_be_any();
+            self.lost_unidentified |= file.is_unidentified();
             if self.by_key.get(&file.key) == Some(&id) {
                 self.by_key.remove(&file.key);
             }
@@ -51,16 +52,16 @@ impl Files {
                 self.forget_remembered(key, &partition);
             }
         }
-        self.wake(&partitions)
+        self.wake_copies(&partitions)
     }
 
-    /// Whether a file that has not been looked into was let go of since this was asked last. It may be there under
-    /// another name, and have what is kept of another file's last line.
+    /// Returns, and resets, whether a file was pruned before it was identified. It may exist under another name, and
+    /// contain the partial line of another file.
     pub(in super::super) fn take_lost_unidentified(&mut self) -> bool {
         std::mem::take(&mut self.lost_unidentified) && !weir_runtime::put_back!("copies_looked_for_once")
     }
 
-    /// Files that earlier runs knew and that are not there any more count as gone.
+    /// Marks the files of earlier runs that no scan has found as gone.
     pub(in super::super) fn mark_absent_gone(&mut self) {
         let absent = self.remembered.iter().filter(|(key, _)| !self.by_key.contains_key(key));
         let absent = absent.flat_map(|(key, all)| all.iter().map(|known| (*key, known.partition.clone())));

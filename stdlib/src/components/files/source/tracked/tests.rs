@@ -4,7 +4,7 @@ use super::*;
 
 fn name(inode: u64, generation: u32) -> Partition {
     let key = Key { device: 1, inode, birth: 0 };
-    Name { key, head: Head::of(b"one\n"), generation, first: None }.partition()
+    PartitionName { key, head: Head::of(b"one\n"), generation, first: None }.partition()
 }
 
 fn remembered(partition: &Partition) -> RememberedFile {
@@ -16,7 +16,7 @@ fn remembered(partition: &Partition) -> RememberedFile {
 }
 
 #[test]
-fn of_the_files_that_have_gone_the_last_are_remembered() {
+fn only_the_last_files_that_are_gone_are_remembered() {
     let all = (0..GONE_MAX as u64 + 50).map(|inode| remembered(&name(inode, 0)));
     let mut files = Files::new(Memory { files: all.collect(), ..Memory::default() });
     files.mark_absent_gone();
@@ -25,7 +25,7 @@ fn of_the_files_that_have_gone_the_last_are_remembered() {
 }
 
 #[test]
-fn a_file_whose_directory_can_t_be_looked_into_has_not_gone() {
+fn a_file_whose_directory_cant_be_read_is_not_gone() {
     let mut files = Files::default();
     let stamp = Stamp { length: 4, modified: 0 };
     let key = Key { device: 1, inode: 7, birth: 0 };
@@ -41,7 +41,7 @@ fn a_file_whose_directory_can_t_be_looked_into_has_not_gone() {
 }
 
 #[test]
-fn what_a_file_was_before_it_was_begun_anew_counts_as_gone() {
+fn the_earlier_generations_of_a_restarted_file_count_as_gone() {
     let earlier = (0..GONE_MAX as u32 + 50).map(|generation| remembered(&name(7, generation)));
     let mut files = Files::new(Memory { files: earlier.collect(), ..Memory::default() });
     let stamp = Stamp { length: 4, modified: 0 };

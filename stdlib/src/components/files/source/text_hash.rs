@@ -13,33 +13,33 @@ const HASH_READ_BYTES: usize = 1 << 20;
 
 /// The hash of the part `[base, through)` of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Consumed {
+pub(super) struct TextHash {
     pub(super) base: u64,
     pub(super) through: u64,
     pub(super) digest: u64,
 }
 
-impl Consumed {
+impl TextHash {
     /// Returns whether this part of the text still has the hash.
     pub(super) fn is_in(&self, content: &mut Content) -> io::Result<bool> {
-        let mut running = Running::new(self.base);
-        let whole = running.read_through(content, self.through)?;
-        Ok(whole && running.so_far() == *self)
+        let mut hash = RunningHash::new(self.base);
+        let is_complete = hash.read_through(content, self.through)?;
+        Ok(is_complete && hash.current() == *self)
     }
 }
 
 /// A running hash of a text from `base` on.
 #[derive(Clone)]
-pub(super) struct Running {
+pub(super) struct RunningHash {
     base: u64,
     through: u64,
     hasher: Box<Xxh3>,
 }
 
-impl Running {
+impl RunningHash {
     /// Begins a hash at a position of the text.
-    pub(super) fn new(base: u64) -> Running {
-        Running { base, through: base, hasher: Box::new(Xxh3::new()) }
+    pub(super) fn new(base: u64) -> RunningHash {
+        RunningHash { base, through: base, hasher: Box::new(Xxh3::new()) }
     }
 
     pub(super) fn through(&self) -> u64 {
@@ -65,17 +65,18 @@ impl Running {
         Ok(true)
     }
 
-    pub(super) fn so_far(&self) -> Consumed {
-        Consumed { base: self.base, through: self.through, digest: self.hasher.digest() }
+    /// Returns the hash of the text so far.
+    pub(super) fn current(&self) -> TextHash {
+        TextHash { base: self.base, through: self.through, digest: self.hasher.digest() }
     }
 }
 
 /// The hash at the end of each batch that was put and is not yet delivered.
 #[derive(Debug, Default)]
-pub(super) struct Marks(VecDeque<Consumed>);
+pub(super) struct PendingHashes(VecDeque<TextHash>);
 
-impl Marks {
-    pub(super) fn push(&mut self, consumed: Consumed) {
+impl PendingHashes {
+    pub(super) fn push(&mut self, consumed: TextHash) {
         self.0.push_back(consumed);
     }
 
@@ -83,11 +84,11 @@ impl Marks {
         self.0.is_empty()
     }
 
-    /// Removes the marks up to the delivered position, and returns the last of them.
-    pub(super) fn deliver(&mut self, through: u64) -> Option<Consumed> {
+    /// Removes the hashes up to the delivered position, and returns the last of them.
+    pub(super) fn deliver(&mut self, through: u64) -> Option<TextHash> {
         let mut last = None;
-        while let Some(mark) = self.0.pop_front_if(|mark| mark.through <= through) {
-            last = Some(mark);
+        while let Some(hash) = self.0.pop_front_if(|hash| hash.through <= through) {
+            last = Some(hash);
         }
         last
     }
