@@ -108,7 +108,7 @@ impl KnownText {
 
     /// Returns the text of a remembered file; `None` if none of its hashes is known.
     pub(super) fn of_remembered(known: &RememberedFile, reader: Option<FileId>) -> Option<KnownText> {
-        let (partition, position) = (Partition::new(known.partition.clone()), known.reads_on_at());
+        let (partition, position) = (Partition::new(known.partition.clone()), known.resume_position());
         let known_text = KnownText::new(partition, position, known.consumed, reader)?;
         Some(KnownText { progress: Progress::of(known), ..known_text })
     }

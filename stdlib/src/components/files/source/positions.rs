@@ -104,7 +104,7 @@ impl RememberedFile {
     }
 
     /// Returns the position at which reading continues.
-    pub(super) fn reads_on_at(&self) -> u64 {
+    pub(super) fn resume_position(&self) -> u64 {
         let position = self.position.position();
         self.given.map_or(position, |given| given.position().max(position))
     }

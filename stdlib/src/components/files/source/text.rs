@@ -219,7 +219,7 @@ enum Resumed {
 
 /// Continues a remembered text, if its remembered part is unchanged.
 fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
-    let position = known.reads_on_at();
+    let position = known.resume_position();
     if plain && stamp.length < position {
         return Ok(Resumed::Shorter);
     }
@@ -239,7 +239,7 @@ fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: St
 }
 
 /// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty or was replaced.
-pub(super) fn at_its_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
+pub(super) fn open_at_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
     let mut content = Content::open(&*rules.file_system, path)?;
     let state = content.state()?;
     let mut compression = content.compression()?;

@@ -195,7 +195,7 @@ impl Tracked {
     fn remember(&self) -> Option<RememberedFile> {
         let Some(text) = &self.text else { return self.remembered.as_deref().cloned() };
         let partition = text.partition.as_ref()?;
-        let all = text.at_rest
+        let is_all_delivered = text.at_rest
             && self.delivered.position() == text.reader.position
             && self.phase != Phase::Quarantined;
         let position = self.delivered;
@@ -212,7 +212,7 @@ impl Tracked {
             given: None,
             head: text.head,
             consumed: self.delivered_hash,
-            rest: all.then_some(text.stamp),
+            rest: is_all_delivered.then_some(text.stamp),
             copy: text.is_copy().then_some(self.key),
             compressed: text.is_compressed(),
             unconfirmed: self.unconfirmed,

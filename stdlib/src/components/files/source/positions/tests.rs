@@ -70,11 +70,8 @@ fn positions_of_earlier_versions_are_read() {
         (known.position.position(), known.copy, known.compressed, memory.copies),
         (7, None, false, Vec::new())
     );
-    std::fs::write(
-        &path,
-        format!(r#"{{"version":2,"files":[{file},"packed":true}}],"copies":[{copy}]}}"#),
-    )
-    .unwrap();
+    std::fs::write(&path, format!(r#"{{"version":2,"files":[{file},"packed":true}}],"copies":[{copy}]}}"#))
+        .unwrap();
     let memory = open(&path).unwrap().1.unwrap();
     assert!(memory.files[0].compressed && memory.copies[0].done);
     assert_eq!(memory.downstream, Downstream::default());

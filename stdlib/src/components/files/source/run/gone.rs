@@ -17,7 +17,7 @@ use super::super::tracked::{FileId, Phase, SCANS_TO_FIND_ALL, Search, Tracked};
 use super::super::{FileMode, FilesError};
 use super::scanning::has_compressed_name;
 use super::search::{is_closed, needs_search};
-use super::{GONE_OPEN_FOR, OUTAGE_RETRY, REPLACED_OPEN_FOR, Run};
+use super::{GONE_OPEN_FOR, OUTAGE_RETRY, REPLACED_WAIT, Run};
 
 impl Run<'_> {
     /// Checks files that are gone, since a process may have them open and still write; and retries failed files.
@@ -52,10 +52,10 @@ impl Run<'_> {
             let rested = now.duration_since(since);
             let is_over = rested >= GONE_OPEN_FOR + pause || file.phase != Phase::Reading;
             // Text that is appended to the partial line later becomes a line of its own.
-            let finishes = is_over || replaced.contains(&id) && rested >= REPLACED_OPEN_FOR + pause;
+            let finishes = is_over || replaced.contains(&id) && rested >= REPLACED_WAIT + pause;
             let Some(state) = file.content.as_ref().and_then(|content| content.state().ok()) else {
-                let has_turn = file.queued || file.due.is_some();
-                if finishes && file.has_partial_line() && !has_turn {
+                let is_queued = file.queued || file.due.is_some();
+                if finishes && file.has_partial_line() && !is_queued {
                     closed.push(id);
                 }
                 continue;

@@ -38,7 +38,7 @@ const COMPRESSED_MAX: usize = 8;
 const GONE_OPEN_FOR: Duration = Duration::from_secs(60);
 /// After how long without growth the partial line of a file that is gone is emitted, if a non-empty file has taken its
 /// path. The file itself is kept open for [`GONE_OPEN_FOR`].
-const REPLACED_OPEN_FOR: Duration = Duration::from_secs(5);
+const REPLACED_WAIT: Duration = Duration::from_secs(5);
 /// After how long a file that could not be read is retried.
 const RETRY: Duration = Duration::from_secs(30);
 /// After how long a call that failed by an outage is retried.
@@ -189,7 +189,7 @@ fn remember(source: &mut FilesSource, port: &SourcePort) -> Result<Memory, Files
     };
     for (partition, given) in port.given.positions() {
         change(partition, &|known| {
-            if given.position() > known.reads_on_at() {
+            if given.position() > known.resume_position() {
                 known.rest = None;
             }
             known.given = Some(given);

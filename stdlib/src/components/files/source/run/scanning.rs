@@ -8,7 +8,7 @@ use weir_runtime::batch::Partition;
 use weir_runtime::is_outage;
 use weir_runtime::source::{DeliveredThrough, Deliveries, Outlet};
 
-use super::super::text::{Progress, Text, at_its_end};
+use super::super::text::{Progress, Text, open_at_end};
 use super::super::tracked::{FileId, Phase};
 use super::super::watching::Changes;
 use super::super::{After, FileMode, FileStart, FilesError};
@@ -28,6 +28,8 @@ pub(super) fn has_compressed_name(path: &Path) -> bool {
 }
 
 impl Run<'_> {
+    /// Handles changes that the watcher has reported: queues files that were written to, and scans soon if other paths
+    /// have changed.
     pub(super) fn note_changes(&mut self, changes: Changes) {
         let mut unknown = changes.names;
         for path in changes.written {
@@ -47,6 +49,7 @@ impl Run<'_> {
         }
     }
 
+    /// Scans the directories, and handles new, changed and gone files.
     pub(super) async fn scan(
         &mut self,
         outlet: &mut Outlet,
@@ -72,7 +75,7 @@ impl Run<'_> {
             self.files.mark_absent_gone();
         }
         if first {
-            self.begin(&changes, outlet, deliveries).await?;
+            self.skip_existing_text(&changes, outlet, deliveries).await?;
         }
         for id in changes {
             self.changed(id);
@@ -82,7 +85,7 @@ impl Run<'_> {
         self.release_closed();
         self.files.prune().into_iter().for_each(|id| self.enqueue(id));
         took += rest.elapsed();
-        let apart = if all_watched && seen.all_watchable {
+        let factor = if all_watched && seen.all_watchable {
             SCAN_PAUSE_FACTOR_WATCHED
         } else {
             SCAN_PAUSE_FACTOR_UNWATCHED
@@ -92,7 +95,7 @@ impl Run<'_> {
         if self.files.take_lost_unidentified() {
             self.unidentified_lost_in = self.scans;
         }
-        self.next_scan = Instant::now() + self.source.poll.max((apart * took).min(SCAN_PAUSE_MAX));
+        self.next_scan = Instant::now() + self.source.poll.max((factor * took).min(SCAN_PAUSE_MAX));
         Ok(())
     }
 
@@ -127,7 +130,7 @@ impl Run<'_> {
     }
 
     /// If the source has never run and starts at the end of files (`start: end`), skips the text of all existing files.
-    async fn begin(
+    async fn skip_existing_text(
         &mut self,
         changes: &[FileId],
         outlet: &mut Outlet,
@@ -143,9 +146,10 @@ impl Run<'_> {
                 let found = loop {
                     let (path, rules) = (path.clone(), rules.clone());
                     let found =
-                        self.file_system().executor().run(move || at_its_end(&path, key, &rules)).await?;
+                        self.file_system().executor().run(move || open_at_end(&path, key, &rules)).await?;
                     match found {
-                        // Later, its end would be another one.
+                        // Retries here: if the file was opened later, lines that are written meanwhile would be
+                        // skipped.
                         Err(error) if is_outage(&error) && !self.stop.is_cancelled() => {
                             self.note_failure(id, &error);
                             sleep(OUTAGE_RETRY).await;
@@ -166,6 +170,7 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Begins to read a file at its end, and puts that position into the channels.
     async fn begin_at_end(
         &mut self,
         id: FileId,

@@ -6,7 +6,7 @@ use weir_runtime::batch::Partition;
 
 use super::{FileId, Files, Phase, Search};
 
-/// The most texts of files that are gone that are remembered, so that their compressed copies are recognised.
+/// The most texts of gone files that are remembered, so that their compressed copies are recognised.
 pub(super) const GONE_MAX: usize = 10_000;
 
 /// The number of consecutive scans that find every existing file: one scan may miss a file that is renamed while its
