@@ -167,7 +167,7 @@ async fn probe_and_run(
     };
     for problem in agent.probe().await {
         let Problem { component, failure, optional, .. } = &problem;
-        if arguments.check_only || problem.keeps_from_starting() {
+        if arguments.check_only || problem.prevents_start() {
             problems.push(problem.to_string());
         } else if *optional {
             warn!(%component, "{failure}; the component is optional, so the others start without it");

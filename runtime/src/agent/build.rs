@@ -255,7 +255,8 @@ impl Builder<'_> {
                 &mut |sink, SinkPath { steps, demand, shared }| {
                     let Feeds { names, readers, required, feeds } =
                         feeds.entry(sink.to_string()).or_default();
-                    // Readers with the same name share a channel's events, so a second path to this sink needs another name.
+                    // Readers with the same name share a channel's events, so a second path to this sink needs
+                    // another name.
                     let before = names.iter().filter(|before| *before == name).count();
                     let reader = shared.unwrap_or_else(|| sink.to_string());
                     let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };

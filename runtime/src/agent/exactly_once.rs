@@ -157,10 +157,10 @@ impl BuiltSink {
             });
             channel.check_recovered(reader, &known)?;
         }
-        if let Some(LedgerLoss { what, remedy }) = &found.forgotten {
+        if let Some(LedgerLoss { what, remedy }) = &found.ledger_loss {
             let accepted = read.iter().any(|(channel, reader, _)| channel.accepts_loss(reader, &found));
             match accepted {
-                true => self.sink.accept_forgotten().await?,
+                true => self.sink.accept_ledger_loss().await?,
                 false => return Err(Failure::permanent(format!("{what}. {remedy}"))),
             }
         }

@@ -342,10 +342,13 @@ fn note_end(metrics: &Metrics, owner: &TaskOwner, failure: Failure) -> Option<Fa
         error!(%component, "{failure}; it is optional, the others go on without it");
         return None;
     }
-    match failure.loses() {
+    match failure.is_data_loss() {
         true => error!(%component, "{failure}; the agent stops"),
         false => {
-            error!(%component, "{failure}; the agent stops, uncommitted events are delivered again after the next start")
+            error!(
+                %component,
+                "{failure}; the agent stops, uncommitted events are delivered again after the next start"
+            );
         }
     }
     Some(failure)

@@ -21,7 +21,7 @@ pub struct Problem {
 
 impl Problem {
     /// Whether the agent can't start. Otherwise it retries the component until it succeeds, or goes on without it.
-    pub fn keeps_from_starting(&self) -> bool {
+    pub fn prevents_start(&self) -> bool {
         self.failure.is_permanent() && !self.optional
     }
 }

@@ -56,7 +56,7 @@ impl<'start> Attempts<'start> {
             error!(%component, "{failure}; it is optional, the others start without it");
             return Ok(AfterFailure::Skip);
         }
-        let wait = if failure.keeps_from_starting() { None } else { self.backoff.next(&self.meter) };
+        let wait = if failure.prevents_start() { None } else { self.backoff.next(&self.meter) };
         let Some(wait) = wait else {
             return Err(NotStarted::Failed { component: component.clone(), failure });
         };

@@ -122,7 +122,10 @@ impl SourceTask {
             };
             if closed {
                 let name = &self.wiring.component;
-                warn!(component = %name, "{failure}; it had ended, its last events may be delivered again after the next start");
+                warn!(
+                    component = %name,
+                    "{failure}; it had ended, its last events may be delivered again after the next start"
+                );
                 self.wiring.meter.enter(Phase::Ended);
                 return Ok(());
             }

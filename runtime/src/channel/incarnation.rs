@@ -74,7 +74,7 @@ pub struct Recovered {
     /// The mark of the sink's ledger: a number that grows with each commit. 0 for a sink without a ledger.
     pub mark: u64,
     /// The evidence that the ledger has lost entries, if there is any.
-    pub forgotten: Option<LedgerLoss>,
+    pub ledger_loss: Option<LedgerLoss>,
 }
 
 /// The evidence that a sink's ledger has lost entries: it was deleted, or restored from a backup.

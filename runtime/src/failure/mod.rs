@@ -16,47 +16,47 @@ pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage,
 pub struct Failure {
     permanent: bool,
     /// Whether events or positions were lost that no restart brings back.
-    loses: bool,
+    data_loss: bool,
     error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
     /// Makes a failure after which a later attempt may succeed, such as an outage, a full disk or a timeout.
     pub fn transient(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { permanent: false, loses: false, error: error.into() }
+        Failure { permanent: false, data_loss: false, error: error.into() }
     }
 
     /// Makes a failure that every attempt would meet until an operator changes something. It stops the agent.
     pub fn permanent(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { permanent: true, loses: false, error: error.into() }
+        Failure { permanent: true, data_loss: false, error: error.into() }
     }
 
     /// Makes a permanent failure that lost events or positions which were safe before: a restart does not redeliver
     /// all of them.
-    pub fn losing(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
-        Failure { loses: true, ..Failure::permanent(error) }
+    pub fn data_loss(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        Failure { data_loss: true, ..Failure::permanent(error) }
     }
 
     /// Makes a permanent failure, unless its cause is an outage of the system. For things that the program names and
     /// that have to exist, such as a secret, a certificate or an address.
-    pub fn unless_outage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    pub fn permanent_unless_outage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
         let permanent = !system_error(&*error).is_some_and(is_outage);
-        Failure { permanent, loses: false, error }
+        Failure { permanent, data_loss: false, error }
     }
 
     /// Makes a permanent failure, unless its cause is an outage or a failed disk. For the files that an agent keeps
     /// on disk, and opens when it starts.
-    pub fn unless_disk_fails(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+    pub fn permanent_unless_disk_failure(error: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let error = error.into();
         let permanent =
             !system_error(&*error).is_some_and(|error| is_outage(error) || is_disk_failure(error));
-        Failure { permanent, loses: false, error }
+        Failure { permanent, data_loss: false, error }
     }
 
     /// Whether an agent that meets the failure during its start ends, instead of waiting. It ends if an operator has to
     /// repair something, since the operator is present at a start. It waits for a failed disk, which may come back.
-    pub(crate) fn keeps_from_starting(&self) -> bool {
+    pub(crate) fn prevents_start(&self) -> bool {
         let cause = system_error(&*self.error);
         let repair =
             cause.is_some_and(|error| remedy(error) == Some(Remedy::Repair) && !is_disk_failure(error));
@@ -64,8 +64,8 @@ impl Failure {
     }
 
     /// Whether the failure lost events or positions.
-    pub(crate) fn loses(&self) -> bool {
-        self.loses
+    pub(crate) fn is_data_loss(&self) -> bool {
+        self.data_loss
     }
 
     /// Whether no further attempt can succeed.
@@ -77,7 +77,7 @@ impl Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         let permanent = system_error(&error).and_then(remedy) == Some(Remedy::None);
-        Failure { permanent, loses: false, error: Box::new(error) }
+        Failure { permanent, data_loss: false, error: Box::new(error) }
     }
 }
 
@@ -148,7 +148,11 @@ mod tests {
             let wrapped = || writing(io::Error::other(writing(error())));
             assert_eq!(Failure::from(writing(error())).is_permanent(), !retried, "{number}");
             assert_eq!(Failure::from(wrapped()).is_permanent(), !retried, "{number}");
-            assert_eq!(Failure::unless_outage(wrapped()).is_permanent(), permanent_unless_outage, "{number}");
+            assert_eq!(
+                Failure::permanent_unless_outage(wrapped()).is_permanent(),
+                permanent_unless_outage,
+                "{number}"
+            );
         }
     }
 
@@ -164,18 +168,18 @@ mod tests {
             (Errno::INVAL, false),
         ] {
             let error = || writing(io::Error::from(number));
-            assert_eq!(Failure::unless_disk_fails(error()).is_permanent(), !waits, "{number}");
-            assert_eq!(Failure::from(error()).keeps_from_starting(), !waits, "{number}");
+            assert_eq!(Failure::permanent_unless_disk_failure(error()).is_permanent(), !waits, "{number}");
+            assert_eq!(Failure::from(error()).prevents_start(), !waits, "{number}");
         }
-        assert!(!Failure::from(writing("the peer is gone")).keeps_from_starting());
-        assert!(Failure::unless_disk_fails("the log is damaged").keeps_from_starting());
+        assert!(!Failure::from(writing("the peer is gone")).prevents_start());
+        assert!(Failure::permanent_unless_disk_failure("the log is damaged").prevents_start());
     }
 
     #[test]
     fn an_error_that_the_table_does_not_know_is_transient() {
         assert!(!Failure::from(writing("the peer is gone")).is_permanent());
         assert!(!Failure::from(writing(io::Error::other("the peer is gone"))).is_permanent());
-        assert!(Failure::unless_outage(writing("no such secret")).is_permanent());
-        assert!(Failure::unless_outage("no such secret").is_permanent());
+        assert!(Failure::permanent_unless_outage(writing("no such secret")).is_permanent());
+        assert!(Failure::permanent_unless_outage("no such secret").is_permanent());
     }
 }

@@ -109,8 +109,8 @@ pub const SYSTEM_ERRORS: &[SystemError] = {
 
 /// Returns the remedy of an error; none if the table does not have the error.
 ///
-/// Don't ask it about a failed sync, whatever its number: the bytes written since the last good sync may be lost although
-/// another sync succeeds. The caller abandons the file, and writes its events to a new one.
+/// Don't ask it about a failed sync, whatever its number: the bytes written since the last good sync may be lost
+/// although another sync succeeds. The caller abandons the file, and writes its events to a new one.
 pub fn remedy(error: &io::Error) -> Option<Remedy> {
     let kind_of = |number| io::Error::from_raw_os_error(number).kind();
     let found = match error.raw_os_error() {

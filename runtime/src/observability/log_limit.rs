@@ -30,8 +30,8 @@ impl LogLimit {
         LogLimit { interval, state: Mutex::new(State { last: None, suppressed: 0 }) }
     }
 
-    /// Counts an occurrence. Returns the number of occurrences that were not logged before it; none if this one is not to
-    /// be logged either.
+    /// Counts an occurrence. Returns the number of occurrences that were not logged before it; none if this one is
+    /// not to be logged either.
     pub fn occurred(&self) -> Option<Suppressed> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

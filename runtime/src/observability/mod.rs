@@ -1,4 +1,5 @@
-//! Observability: the meters in which components count, the metrics of an agent, and the limit of repeated log messages.
+//! Observability: the meters in which components count, the metrics of an agent, and the limit of repeated log
+//! messages.
 
 pub(crate) mod log_limit;
 pub(crate) mod meter;

@@ -18,9 +18,9 @@ pub trait Sink: Send {
     /// Takes events and delivers them, until the port has no more.
     ///
     /// After [`Taken::End`](crate::channel::Taken) no further events come: the sink commits the events that it holds
-    /// (closes its files, flushes its producer), acknowledges them and returns. [`Taken::Pressure`](crate::channel::Taken)
-    /// asks a sink that holds events for long to commit some of them now. Events that are not acknowledged when the
-    /// sink returns or fails are redelivered.
+    /// (closes its files, flushes its producer), acknowledges them and returns.
+    /// [`Taken::Pressure`](crate::channel::Taken) asks a sink that holds events for long to commit some of them now.
+    /// Events that are not acknowledged when the sink returns or fails are redelivered.
     ///
     /// The agent drops the future when it has to stop at once.
     ///
@@ -40,9 +40,9 @@ pub trait Sink: Send {
         false
     }
 
-    /// Recovers the state that an earlier run has left, if a flow through the sink promises `exactly_once`. Called once,
-    /// before any source starts. Returns the settled positions that the sink took from [`SinkPort::settled`] and stored
-    /// with its data; a source whose channel does not know positions goes on after them.
+    /// Recovers the state that an earlier run has left, if a flow through the sink promises `exactly_once`. Called
+    /// once, before any source starts. Returns the settled positions that the sink took from [`SinkPort::settled`]
+    /// and stored with its data; a source whose channel does not know positions goes on after them.
     ///
     /// # Errors
     /// When the sink can't recover; the agent does not start then.
@@ -50,12 +50,12 @@ pub trait Sink: Send {
         Ok(Recovered::default())
     }
 
-    /// Accepts [`Recovered::forgotten`], that the sink's ledger lost entries. Called after [`Sink::recover`], if an
+    /// Accepts [`Recovered::ledger_loss`], that the sink's ledger lost entries. Called after [`Sink::recover`], if an
     /// operator has accepted that events of the lost entries may be stored twice.
     ///
     /// # Errors
     /// When the sink can't record it; the agent does not start then.
-    async fn accept_forgotten(&mut self) -> Result<(), Failure> {
+    async fn accept_ledger_loss(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 

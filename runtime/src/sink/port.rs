@@ -32,8 +32,8 @@ pub(crate) struct Feed {
     pub(crate) steps: Arc<[Arc<Step>]>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
-    /// The progress of the sources that put into a volatile channel, each with the prefix of its partitions' names after
-    /// the channel.
+    /// The progress of the sources that put into a volatile channel, each with the prefix of its partitions' names
+    /// after the channel.
     pub(crate) sources: Vec<(String, Arc<Progress>)>,
 }
 
@@ -154,7 +154,8 @@ impl SinkPort {
 
     /// For each partition of the events' identities, the position through which every event has arrived at all ends.
     /// These events are never redelivered, provided that the sink stores the positions with its data and returns them
-    /// from [`Sink::recover`](super::Sink::recover). Positions never decrease; a partition that is missing has not moved.
+    /// from [`Sink::recover`](super::Sink::recover). Positions never decrease; a partition that is missing has not
+    /// moved.
     pub fn settled(&self) -> BTreeMap<Partition, u64> {
         let mut settled = BTreeMap::new();
         for feed in &self.feeds {

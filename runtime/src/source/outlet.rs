@@ -279,8 +279,8 @@ impl Outlet {
     }
 }
 
-/// Before a stop, a dropped outlet belongs to a failed source, which will be run again, so its channels stay open. After
-/// a stop there is no further run.
+/// Before a stop, a dropped outlet belongs to a failed source, which will be run again, so its channels stay open.
+/// After a stop there is no further run.
 impl Drop for Outlet {
     fn drop(&mut self) {
         if self.stop.is_cancelled() {
@@ -322,7 +322,8 @@ fn smallest(one: Limits, other: Limits) -> Limits {
     }
 }
 
-/// Splits a batch into parts, each of which fits into a transaction. A single event that is too large is a part as well.
+/// Splits a batch into parts, each of which fits into a transaction. A single event that is too large is a part as
+/// well.
 fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     let fits = batch.rows() <= limits.transaction_capacity && batch.charged_bytes() <= limits.byte_capacity;
     if fits || batch.rows() <= 1 {

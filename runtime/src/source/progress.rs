@@ -80,8 +80,8 @@ impl Progress {
         self.lock().settled = Some(positions);
     }
 
-    /// Begins another run, and returns the delivered positions, which are the positions of the channels before the first
-    /// run. The source puts failed puts of earlier runs again, as far as the channels lack them.
+    /// Begins another run, and returns the delivered positions, which are the positions of the channels before the
+    /// first run. The source puts failed puts of earlier runs again, as far as the channels lack them.
     pub(crate) fn begin_run(&self, given: &Given) -> Delivered {
         let mut state = self.lock();
         state.closed = false;

@@ -20,7 +20,7 @@ fn refuse(errors: &[Errno]) {
 /// Fails with the next refusal, if there is one.
 fn attempt() -> Result<(), Failure> {
     match REFUSALS.with_borrow_mut(VecDeque::pop_front) {
-        Some(errno) => Err(Failure::unless_disk_fails(std::io::Error::from(errno))),
+        Some(errno) => Err(Failure::permanent_unless_disk_failure(std::io::Error::from(errno))),
         None => Ok(()),
     }
 }

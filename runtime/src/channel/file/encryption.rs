@@ -185,11 +185,12 @@ impl FileChannel<Encrypted<Directory>> {
     ) -> Result<FileChannel<Encrypted<Directory>>, UnsupportedColumn> {
         let path = options.path.clone();
         let looking_keys = keys.clone();
-        let look = move |storage| looked_at(storage, &looking_keys).map_err(Failure::unless_disk_fails);
+        let look =
+            move |storage| looked_at(storage, &looking_keys).map_err(Failure::permanent_unless_disk_failure);
         let make = move || {
-            let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
+            let storage = Directory::create(&path).map_err(Failure::permanent_unless_disk_failure)?;
             let encrypted = encrypted(storage, &keys, Missing::Make, system_random());
-            encrypted.map_err(Failure::unless_disk_fails)
+            encrypted.map_err(Failure::permanent_unless_disk_failure)
         };
         let mut channel = FileChannel::on(options, BlockingExecutor::Threads, Box::new(make))?;
         channel.look = Some(Box::new(look));

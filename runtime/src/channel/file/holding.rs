@@ -126,7 +126,7 @@ impl<S: Storage> FileChannel<S> {
             let stranger = stranger.name().to_owned();
             return Some(Divergence::Stranger { reader, place, stranger, through: far.through });
         }
-        let forgotten = recovered.forgotten.as_ref().filter(|_| !self.has_accepted(&reader, recovered))?;
+        let forgotten = recovered.ledger_loss.as_ref().filter(|_| !self.has_accepted(&reader, recovered))?;
         Some(Divergence::Forgotten { what: forgotten.what.clone(), place })
     }
 }

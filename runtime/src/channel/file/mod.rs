@@ -148,12 +148,12 @@ impl FileChannel {
     pub fn new(options: FileChannelOptions) -> Result<FileChannel, UnsupportedColumn> {
         let path = options.path.clone();
         let make = move || {
-            let storage = Directory::create(&path).map_err(Failure::unless_disk_fails)?;
-            encryption::plain(storage).map_err(Failure::unless_disk_fails)
+            let storage = Directory::create(&path).map_err(Failure::permanent_unless_disk_failure)?;
+            encryption::plain(storage).map_err(Failure::permanent_unless_disk_failure)
         };
         let mut channel = FileChannel::on(options, BlockingExecutor::Threads, Box::new(make))?;
         channel.look = Some(Box::new(|storage| {
-            encryption::plain(storage).map(Some).map_err(Failure::unless_disk_fails)
+            encryption::plain(storage).map(Some).map_err(Failure::permanent_unless_disk_failure)
         }));
         Ok(channel)
     }
@@ -214,7 +214,8 @@ impl<S: Storage> FileChannel<S> {
     fn open_now(&self) -> Result<(), Failure> {
         let storage = (self.make_storage)()?;
         let place = storage.place();
-        let (log, found) = recovery::open(&storage, &self.opening()).map_err(Failure::unless_disk_fails)?;
+        let (log, found) =
+            recovery::open(&storage, &self.opening()).map_err(Failure::permanent_unless_disk_failure)?;
         // What follows can't fail, so an opening that has failed can be tried again.
         let (hand_over, engine) = oneshot::channel();
         let writer = writer::start(self.executor, engine, self.shared.clone(), place.clone())?;
@@ -312,7 +313,7 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     async fn probe(&self) -> Vec<Failure> {
         let Some(look) = &self.look else { return Vec::new() };
-        let tried = storage::probe(&self.options.path).await.map_err(Failure::unless_outage);
+        let tried = storage::probe(&self.options.path).await.map_err(Failure::permanent_unless_outage);
         let found = tried.and_then(|()| probing::probe(&self.options.path, look, &self.opening()));
         found.err().into_iter().collect()
     }
@@ -449,12 +450,12 @@ impl<S: Storage> FileChannel<S> {
     fn failure_of(&self, reason: String) -> Failure {
         let place = self.options.path.display().to_string();
         if reason == GONE {
-            return Failure::losing(LogFailure::Gone { place, reason });
+            return Failure::data_loss(LogFailure::Gone { place, reason });
         }
         let is_there = self.shared.storage.get().is_none_or(|storage| storage.is_there().unwrap_or(true));
         match is_there {
             true => Failure::permanent(LogFailure::Broken { place, reason }),
-            false => Failure::losing(LogFailure::Gone { place, reason: format!("{GONE}: {reason}") }),
+            false => Failure::data_loss(LogFailure::Gone { place, reason: format!("{GONE}: {reason}") }),
         }
     }
 }

@@ -18,10 +18,10 @@ pub(super) fn probe<S: Storage>(path: &Path, look: &Look<S>, opening: &Opening) 
         // Opening the channel would create it.
         return Ok(());
     }
-    let directory = Directory::open(path).map_err(Failure::unless_disk_fails)?;
+    let directory = Directory::open(path).map_err(Failure::permanent_unless_disk_failure)?;
     is_free(&directory)?;
     let found = look(directory.clone()).and_then(|storage| match storage {
-        Some(storage) => recovery::look(&storage, opening).map_err(Failure::unless_disk_fails),
+        Some(storage) => recovery::look(&storage, opening).map_err(Failure::permanent_unless_disk_failure),
         None => Ok(()),
     });
     // If an agent has opened the directory in the meantime, its writes look like damage.
@@ -34,7 +34,7 @@ fn is_free(directory: &Directory) -> Result<(), Failure> {
     let place = directory.place();
     let held = holder_of(directory, LOCK).map_err(|source| {
         let what = "looking for its lock".to_owned();
-        Failure::unless_disk_fails(OpenError::Io { place: place.clone(), what, source })
+        Failure::permanent_unless_disk_failure(OpenError::Io { place: place.clone(), what, source })
     })?;
     match held {
         Some(holder) => Err(Failure::permanent(OpenError::InUse { place, holder })),

@@ -45,9 +45,10 @@ pub(super) fn start<S: Storage>(
         return Ok(Writer::Task(tokio::spawn(writing)));
     }
     let timer = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let timer = timer.map_err(Failure::unless_disk_fails)?;
+    let timer = timer.map_err(Failure::permanent_unless_disk_failure)?;
     let thread = std::thread::Builder::new().name("weir-log".to_owned());
-    let thread = thread.spawn(move || timer.block_on(writing)).map_err(Failure::unless_disk_fails)?;
+    let thread =
+        thread.spawn(move || timer.block_on(writing)).map_err(Failure::permanent_unless_disk_failure)?;
     Ok(Writer::Thread(thread))
 }
 

@@ -148,8 +148,8 @@ impl Meter {
         gauges.iter().map(|(name, gauge)| (*name, gauge.0.load(Ordering::Relaxed))).collect()
     }
 
-    /// Sets the number of buffers that hold events which the component will emit without further input, such as an event
-    /// that waits for further lines. The agent is not idle before the number is 0.
+    /// Sets the number of buffers that hold events which the component will emit without further input, such as an
+    /// event that waits for further lines. The agent is not idle before the number is 0.
     pub fn set_buffered(&self, buffers: u64) {
         self.buffered.store(buffers, Ordering::Relaxed);
     }
@@ -160,8 +160,8 @@ impl Meter {
     }
 
     /// Reports that a source has discovered its inputs in this run: it has read its directories, knows its assigned
-    /// partitions, or listens. Every source has to call it, since an agent is not idle before. Further calls in the same
-    /// run change nothing.
+    /// partitions, or listens. Every source has to call it, since an agent is not idle before. Further calls in the
+    /// same run change nothing.
     pub fn finish_discovery(&self) {
         lock(&self.discovered).get_or_insert_with(Instant::now);
     }
@@ -177,8 +177,8 @@ impl Meter {
         self.enter(Phase::Running);
     }
 
-    /// Adds a line to the closing report, such as `("wrote", "24 files under /lake")`. It replaces the note with the same
-    /// key.
+    /// Adds a line to the closing report, such as `("wrote", "24 files under /lake")`. It replaces the note with the
+    /// same key.
     pub fn note(&self, key: &'static str, text: impl Into<String>) {
         lock(&self.notes).insert(key, text.into());
     }

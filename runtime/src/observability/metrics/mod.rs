@@ -256,9 +256,9 @@ impl Metrics {
         reasons
     }
 
-    /// Waits until the agent is idle: no event has moved for `quiet`, each source has finished its discovery, no component
-    /// is backing off or has buffered events, and sinks have taken all events from the channels. Events that sinks hold,
-    /// such as in open files, do not count: a drain commits them. Optional components are ignored.
+    /// Waits until the agent is idle: no event has moved for `quiet`, each source has finished its discovery, no
+    /// component is backing off or has buffered events, and sinks have taken all events from the channels. Events
+    /// that sinks hold, such as in open files, do not count: a drain commits them. Optional components are ignored.
     pub async fn idle(&self, quiet: Duration) {
         loop {
             let now = Instant::now();

@@ -173,7 +173,8 @@ fn keep_body(body: &str) -> Step {
 
 #[tokio::test]
 async fn a_part_that_steps_make_too_large_is_put_in_halves() {
-    // A row with a counting identity is charged 17 bytes. After a filter, each row stores its position and is charged 25.
+    // A row with a counting identity is charged 17 bytes. After a filter, each row stores its position and is charged
+    // 25.
     let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits(10, 90)));
     let mut reader = channel.reader("sink", Demand::Required);
     let name: Arc<str> = "buffer".into();

@@ -120,7 +120,7 @@ impl Source for HttpSource {
     async fn probe(&mut self) -> Vec<Failure> {
         let HttpSettings { bind, security, authentication, .. } = &self.settings;
         let mut found = listener::probe(bind, security).await;
-        found.extend(authentication.credentials().err().map(Failure::unless_outage));
+        found.extend(authentication.credentials().err().map(Failure::permanent_unless_outage));
         found
     }
 
@@ -129,7 +129,8 @@ impl Source for HttpSource {
         let endpoint = Endpoint::new(&self.context, bind, max_requests * CONNECTIONS_PER_REQUEST, security)
             .acknowledging();
         let bounds = (*batch, *linger);
-        let credentials = self.settings.authentication.credentials().map_err(Failure::unless_outage)?;
+        let credentials =
+            self.settings.authentication.credentials().map_err(Failure::permanent_unless_outage)?;
         let listener = Listener::bind(endpoint).await.map_err(|error| error.into_failure())?;
         let mut gatherer = Gatherer::new(&self.context, bounds, self.sequence, &port);
         let put_limit = PutLimit::of(&port);

@@ -326,13 +326,13 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     async fn recover(&mut self) -> Result<Recovered, Failure> {
-        let forgotten = self.forgotten().await?;
+        let ledger_loss = self.ledger_loss().await?;
         let Some(ledger) = &self.ledger.ledger else { return Ok(Recovered::default()) };
         let (settled, reached) = (ledger.settled(), ledger.reached());
-        Ok(Recovered { settled, reached, mark: ledger.mark(), forgotten })
+        Ok(Recovered { settled, reached, mark: ledger.mark(), ledger_loss })
     }
 
-    async fn accept_forgotten(&mut self) -> Result<(), Failure> {
+    async fn accept_ledger_loss(&mut self) -> Result<(), Failure> {
         self.accept().await
     }
 

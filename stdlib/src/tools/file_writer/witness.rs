@@ -94,7 +94,7 @@ impl<F: FileSystem> FileSink<F> {
     ///
     /// # Errors
     /// When something can't be read.
-    pub(super) async fn forgotten(&mut self) -> Result<Option<LedgerLoss>, Failure> {
+    pub(super) async fn ledger_loss(&mut self) -> Result<Option<LedgerLoss>, Failure> {
         for _ in 0..READS_MAX {
             self.read_ledger().await?;
             let Some(suspicion) = self.suspicion().await? else { return Ok(None) };

@@ -83,7 +83,7 @@ impl ListenError {
                 Some(Remedy::Waiting) | None => Failure::transient(self),
                 Some(Remedy::Repair | Remedy::None) => Failure::permanent(self),
             },
-            _ => Failure::unless_outage(self),
+            _ => Failure::permanent_unless_outage(self),
         }
     }
 }

@@ -151,7 +151,7 @@ async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_the_loss_is_acc
     drop(first);
     // Channel and ledger were restored together: they agree with each other, but not with the files.
     let forgotten = LedgerLoss { what: "the ledger knows nothing of a file".into(), remedy: String::new() };
-    let old = Recovered { forgotten: Some(forgotten), ..known.clone() };
+    let old = Recovered { ledger_loss: Some(forgotten), ..known.clone() };
     let second = open(options(folder.path())).await;
     insta::assert_snapshot!(second.refusal(&old), @"the ledger knows nothing of a file. What it has forgotten would come again. No event was delivered, skipped or removed: put the ledger, with the channel's directory, back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     assert!(!second.channel.accepts_loss("sink", &old));

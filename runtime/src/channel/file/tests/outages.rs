@@ -68,7 +68,7 @@ fn encrypted_channel_on(disk: &SimulatedDisk) -> FileChannel<Encrypted<Simulated
     let make = move || {
         let keys = Keys::only(Key::new([1; 32]));
         sealing::encrypted(disk.clone(), &keys, sealing::Missing::Make, system_random())
-            .map_err(Failure::unless_disk_fails)
+            .map_err(Failure::permanent_unless_disk_failure)
     };
     FileChannel::on(options(std::path::Path::new("simulated")), BlockingExecutor::Inline, Box::new(make))
         .unwrap()
@@ -95,7 +95,7 @@ async fn open_despite<S: Storage>(
         let outcome = channel.open().await;
         let fired = !disk.take_fired().is_empty();
         if let Err(failure) = &outcome {
-            assert!(fired && !failure.keeps_from_starting(), "{context}: {failure}");
+            assert!(fired && !failure.prevents_start(), "{context}: {failure}");
             refused += 1;
             channel.open().await.unwrap_or_else(|failure| panic!("{context}: {failure}"));
         }

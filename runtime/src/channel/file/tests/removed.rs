@@ -17,8 +17,8 @@ async fn failure_after(harm: impl Fn(&std::path::Path)) -> Failure {
     let failure = open.channel.failed().await;
     open.channel.shut().await.unwrap_err();
     let text = failure.to_string().replace(&path.display().to_string(), "DIR");
-    match failure.loses() {
-        true => Failure::losing(text),
+    match failure.is_data_loss() {
+        true => Failure::data_loss(text),
         false => Failure::permanent(text),
     }
 }
@@ -36,7 +36,7 @@ async fn puts_after_a_removal_are_not_acknowledged_and_the_loss_is_reported() {
         fs::read_dir(path).unwrap().for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
     });
     for other in [moved, replaced.await, emptied.await] {
-        assert!(other.loses());
+        assert!(other.is_data_loss());
         assert_eq!(other.to_string(), removed.to_string());
     }
 }
@@ -50,7 +50,7 @@ async fn acknowledgements_notice_a_removal() {
     let lease = open.lease().await;
     fs::remove_dir_all(&path).unwrap();
     lease.acknowledgement.done();
-    assert!(open.channel.failed().await.loses());
+    assert!(open.channel.failed().await.is_data_loss());
 }
 
 #[tokio::test]
@@ -61,5 +61,5 @@ async fn a_shutdown_notices_a_removal() {
     open.put_durably(0..10).await;
     fs::remove_dir_all(&path).unwrap();
     let failure = open.channel.shut().await.unwrap_err();
-    assert!(failure.loses(), "{failure}");
+    assert!(failure.is_data_loss(), "{failure}");
 }

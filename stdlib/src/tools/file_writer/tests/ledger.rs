@@ -70,7 +70,7 @@ impl Rig {
     /// Recovers as an agent without a durable channel does.
     async fn recover(&mut self) -> Result<(), Failure> {
         let found = self.sink.recover().await?;
-        let refused = found.forgotten.map(|LedgerLoss { what, remedy }| format!("{what}. {remedy}"));
+        let refused = found.ledger_loss.map(|LedgerLoss { what, remedy }| format!("{what}. {remedy}"));
         refused.map_or(Ok(()), |refused| Err(Failure::permanent(refused)))
     }
 

@@ -124,14 +124,14 @@ async fn who_accepts_it_is_asked_once_and_the_ledger_is_further_than_it_ever_was
         match by_channel {
             true => {
                 let mut rig = Rig::keeping(&disk);
-                assert!(rig.sink.recover().await.unwrap().forgotten.is_some());
-                rig.sink.accept_forgotten().await.unwrap();
+                assert!(rig.sink.recover().await.unwrap().ledger_loss.is_some());
+                rig.sink.accept_ledger_loss().await.unwrap();
             }
             false => assert!(repaired(&disk, true).await.unwrap().made),
         }
         assert!(repaired(&disk, false).await.unwrap().is_whole());
         let after = Rig::keeping(&disk).sink.recover().await.unwrap();
-        assert_eq!(after.forgotten, None);
+        assert_eq!(after.ledger_loss, None);
         assert!(after.mark > before.mark, "whoever has kept how far it was finds it no older");
         // It goes on, also after what it writes itself.
         for _ in 0..2 {
