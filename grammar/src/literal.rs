@@ -24,11 +24,11 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     let (digits, unit) = text.split_at(unit_at.unwrap_or(text.len()));
     let wrong = |reason: String| NumberError { reason, unit_at: None };
     if digits.ends_with('_') || digits.contains("__") || digits.contains("_.") {
-        return Err(wrong("a `_` stands between two digits".into()));
+        return Err(wrong("a `_` is allowed only between two digits".into()));
     }
     let digits: String = digits.chars().filter(|letter| *letter != '_').collect();
     if digits.matches('.').count() > 1 {
-        return Err(wrong("a number has one point at most; text stands in quotes".into()));
+        return Err(wrong("a number has at most one point; text needs quotes".into()));
     }
     if let Some(exponent) = unit.strip_prefix(['e', 'E'])
         && exponent.starts_with(|letter: char| letter.is_ascii_digit())
@@ -67,7 +67,7 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
 
 /// Parses a duration or a size; `None` if the unit is unknown.
 fn with_unit(digits: &str, unit: &str) -> Option<Result<Number, NumberError>> {
-    let too_large = || NumberError { reason: "this is larger than can be counted".into(), unit_at: None };
+    let too_large = || NumberError { reason: "this number is too large".into(), unit_at: None };
     if let Some(milliseconds) = milliseconds_of(unit) {
         let total = scaled(digits, u128::from(milliseconds) * 1_000_000);
         let duration =

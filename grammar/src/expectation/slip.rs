@@ -81,7 +81,7 @@ fn comparison(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
     }
     let (before, rest) = (&text[..place], &text[place..]);
     if before.ends_with('<') && rest.starts_with('>') {
-        return hint("values that differ are asked for with `!=`".to_owned());
+        return hint("the operator for unequal values is `!=`".to_owned());
     }
     if (before.ends_with("==") || before.ends_with("!=")) && rest.starts_with('=') {
         return hint("comparisons are written `==` and `!=`".to_owned());
@@ -100,7 +100,7 @@ fn mark(rules: &[Rule], rest: &str) -> Option<Slip> {
         return slip("`->`", "a `match` that moves events uses `->`; `=>` gives a value");
     }
     if starts("->") && has(Rule::separator) && !has(Rule::arrow) {
-        return hint("arrows stand in a flow; elsewhere each step has a line of its own".to_owned());
+        return hint("arrows are allowed only in a flow; elsewhere each step has its own line".to_owned());
     }
     if starts(",") && has(Rule::fat_arrow) {
         return slip("`=>`", "alternatives of one arm are separated by `|`");
@@ -118,7 +118,7 @@ fn mark(rules: &[Rule], rest: &str) -> Option<Slip> {
         return slip("`not`", "write `not`");
     }
     if starts("'") && (super::begins_value(rules) || has(Rule::raw_quote)) {
-        return slip(super::TEXT, "text stands in double quotes");
+        return slip(super::TEXT, "text needs double quotes");
     }
     if starts(";") && (has(Rule::separator) || has(Rule::EOI)) {
         return hint("entries and items end with their line, without `;`".to_owned());
@@ -138,20 +138,20 @@ fn word(rules: &[Rule], text: &str, rest: &str, place: usize) -> Option<Slip> {
     let before = text[..place].trim_end_matches([' ', '\t']);
     let last = &before[before.rfind(|letter| !is_word_letter(letter)).map_or(0, |end| end + 1)..];
     if super::wants_name(rules) && !super::begins_value(rules) && RESERVED_WORDS.contains(&here) {
-        return hint(format!("`{here}` is reserved: as a name it stands in backticks, `` `{here}` ``"));
+        return hint(format!("`{here}` is reserved: as a name it needs backticks, `` `{here}` ``"));
     }
     if here == "not"
         && super::ends_operand(rules)
         && matches!(first_word(rest[3..].trim_start()), "in" | "matches")
     {
         let operator = first_word(rest[3..].trim_start());
-        return hint(format!("`not` stands first: `not a {operator} b`"));
+        return hint(format!("write `not` first: `not a {operator} b`"));
     }
     if last == "match" && has(Rule::lbrace) && !super::begins_value(rules) && !here.is_empty()
         || last == "match" && rest.starts_with('@') && has(Rule::lbrace)
     {
         return hint(
-            "a `match` that moves events asks a question in each arm: `match { @x == 5 -> a, _ -> b }`"
+            "a `match` that moves events has a condition in each arm: `match { @x == 5 -> a, _ -> b }`"
                 .to_owned(),
         );
     }
@@ -159,17 +159,17 @@ fn word(rules: &[Rule], text: &str, rest: &str, place: usize) -> Option<Slip> {
         && before.rsplit('\n').next().is_some_and(|line| line.contains("match "))
         && !has(Rule::arrow)
     {
-        return hint("the arms of a `match` stand in braces".to_owned());
+        return hint("the arms of a `match` need braces".to_owned());
     }
     if has(Rule::EOI) && ITEM_WORDS.contains(&here) && !last.is_empty() | before.ends_with('}') {
-        return hint("each item begins on a line of its own".to_owned());
+        return hint("each item begins on its own line".to_owned());
     }
     let is_foreign = |letter: char| letter.is_alphabetic() && !letter.is_ascii();
     if rest.starts_with(is_foreign) && !before.is_empty() && text[..place].ends_with(is_word_letter) {
         return hint("a name is made of the letters a to z, digits and `_`".to_owned());
     }
     if here == "else" && has(Rule::arrow) {
-        return hint("`else` stands once, at a step's end".to_owned());
+        return hint("`else` is allowed once, at the end of a step".to_owned());
     }
     if !here.is_empty() {
         let expected = WORDS.iter().filter(|(rule, _)| has(*rule)).map(|(_, word)| *word);
