@@ -1,5 +1,7 @@
 //! Identifies and reads the text of one file. All functions block.
 
+mod identification;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,21 +10,18 @@ use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 
 use super::content::{Compression, Content};
-use super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::file_system::FileSystem;
 use super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::partial_lines::{PartialLine, PartialLines};
 use super::positions::RememberedFile;
 use super::text_hash::{RunningHash, TextHash};
 use super::text_reader::{Chunk, TextReader};
-use super::tracked::FileId;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Ending, LineRules, Split};
+pub(super) use identification::{Identified, Knowledge, identify, open_at_end};
 
 /// How many bytes before the position are verified before an idle file is read on.
 const TAIL_BYTES: usize = 32;
-/// How many bytes are read at once to find the beginning of the last line.
-const BACKWARDS_BYTES: u64 = 64 << 10;
 
 /// The rules for reading texts.
 #[derive(Clone)]
@@ -86,200 +85,6 @@ impl Progress {
     pub(super) fn of(known: &RememberedFile) -> Progress {
         Progress { delivered: known.position, consumed: known.consumed }
     }
-}
-
-/// The result of identifying a file.
-pub(super) enum Identified {
-    /// A text that is read from its position on.
-    Text(Box<Text>, Content, Progress),
-    /// A text that is read from its beginning, since the remembered text is no longer in the file.
-    Restarted(Box<Text>, Content, &'static str),
-    /// The file is empty. A growing file may get a text later.
-    Empty(Stamp),
-    /// The compressed file ends too early to be identified.
-    Incomplete,
-    /// Another file is at the path now.
-    Moved,
-    /// A compressed text with this beginning. To identify it, the caller has to supply the candidates for its original.
-    Compressed(Vec<u8>),
-    /// A compressed copy of a text that this other file brings.
-    Copies(FileId),
-    /// A compressed copy whose partition was already read beyond the copy's end.
-    Done(Partition),
-    /// A compressed text that may be a copy: another scan is needed to decide.
-    Undecided,
-    /// A compressed copy of the text that was read from this other file, which now holds another text.
-    Replaced(FileId),
-    /// The part of the text that was read has changed since.
-    Changed,
-}
-
-/// What is known of a file before it is identified.
-pub(super) struct Knowledge {
-    pub(super) key: Key,
-    /// The remembered texts of files with the same key.
-    pub(super) remembered: Vec<RememberedFile>,
-    /// The lowest generation that a new text may get.
-    pub(super) generation_min: u32,
-    /// The candidates for the original of a compressed copy; `None` until [`Identified::Compressed`] asks for them.
-    pub(super) candidates: Option<CopyCandidates>,
-}
-
-/// Opens a file and identifies its text.
-pub(super) fn identify(path: &Path, knowledge: &Knowledge, rules: &TextRules) -> io::Result<Identified> {
-    let mut content = Content::open(&*rules.file_system, path)?;
-    let State { key, stamp } = content.state()?;
-    if key != knowledge.key {
-        return Ok(Identified::Moved);
-    }
-    let Some(compression) = content.compression()? else {
-        return match content.head()?.is_empty() {
-            true => Ok(Identified::Empty(stamp)),
-            false => recognise(content, None, stamp, knowledge, rules),
-        };
-    };
-    let mut content = content.decompressed(compression)?;
-    let head = content.head()?;
-    if head.len() < HEAD_BYTES && content.is_incomplete() {
-        return Ok(Identified::Incomplete);
-    }
-    if head.is_empty() {
-        return Ok(Identified::Empty(stamp));
-    }
-    if !knowledge.remembered.iter().any(|known| may_match(known.head, &head)) {
-        let Some(candidates) = &knowledge.candidates else { return Ok(Identified::Compressed(head)) };
-        match find_origin(&mut content, candidates, rules.file_system.as_ref())? {
-            CopyOrigin::Unknown if !rules.decompress => {
-                return recognise(Content::open(&*rules.file_system, path)?, None, stamp, knowledge, rules);
-            }
-            CopyOrigin::Unknown => {}
-            CopyOrigin::File(id) => return Ok(Identified::Copies(id)),
-            CopyOrigin::Finished(partition) => return Ok(Identified::Done(partition)),
-            CopyOrigin::Incomplete => return Ok(Identified::Incomplete),
-            CopyOrigin::Undecided => return Ok(Identified::Undecided),
-            CopyOrigin::Replaced(id) => return Ok(Identified::Replaced(id)),
-            CopyOrigin::Continues(hash, partition, progress) => {
-                let mut text = Text::new(key, 0, Head::of(&head), Some(compression), stamp, hash);
-                text.partition = Some(partition);
-                return Ok(Identified::Text(Box::new(text), content, progress));
-            }
-        }
-    }
-    recognise(content, Some(compression), stamp, knowledge, rules)
-}
-
-/// Continues the text if it is remembered; begins it otherwise.
-fn recognise(
-    mut content: Content,
-    compression: Option<Compression>,
-    stamp: Stamp,
-    knowledge: &Knowledge,
-    rules: &TextRules,
-) -> io::Result<Identified> {
-    let head = content.head()?;
-    let named = |known| Some((RememberedFile::name(known)?, known));
-    let mut generations: Vec<(PartitionName, &RememberedFile)> =
-        knowledge.remembered.iter().filter_map(named).collect();
-    generations.sort_by_key(|(name, _)| std::cmp::Reverse(name.generation));
-    let next_generation = generations.first().map_or(0, |(name, _)| name.generation + 1);
-    let next_generation = next_generation.max(knowledge.generation_min);
-    let text = |generation, hash| {
-        Box::new(Text::new(knowledge.key, generation, Head::of(&head), compression, stamp, hash))
-    };
-    let same = |(name, known): &&(PartitionName, &RememberedFile)| {
-        name.head.begins(&head) && known.head.begins(&head)
-    };
-    let Some((name, known)) = generations.iter().find(same) else {
-        let text = text(next_generation, RunningHash::new(0));
-        return Ok(match generations.iter().any(|(name, _)| name.head.length > 0) {
-            true => Identified::Restarted(text, content, "it begins with another text than it did"),
-            false => Identified::Text(text, content, Progress::default()),
-        });
-    };
-    match resumed(&mut content, known, compression.is_none(), stamp)? {
-        Resumed::RunningHash(hash) => {
-            let mut text = text(name.generation, hash);
-            text.partition = Some(Partition::new(known.partition.clone()));
-            Ok(Identified::Text(text, content, Progress::of(known)))
-        }
-        Resumed::Shorter if content.is_incomplete() => Ok(Identified::Incomplete),
-        Resumed::Shorter if rules.follow => {
-            let text = text(next_generation, RunningHash::new(0));
-            Ok(Identified::Restarted(text, content, "it is shorter than what was read of it"))
-        }
-        Resumed::Shorter | Resumed::Changed => Ok(Identified::Changed),
-    }
-}
-
-enum Resumed {
-    RunningHash(RunningHash),
-    Shorter,
-    Changed,
-}
-
-/// Continues a remembered text, if its remembered part is unchanged.
-fn resumed(content: &mut Content, known: &RememberedFile, plain: bool, stamp: Stamp) -> io::Result<Resumed> {
-    let position = known.resume_position();
-    if plain && stamp.length < position {
-        return Ok(Resumed::Shorter);
-    }
-    let Some(consumed) = known.consumed.filter(|consumed| consumed.through <= position) else {
-        let first = known.name().and_then(|name| name.first).filter(|first| first.through <= position);
-        let same = first.map_or(Ok(true), |first| first.is_in(content))?;
-        return Ok(if same { Resumed::RunningHash(RunningHash::new(position)) } else { Resumed::Changed });
-    };
-    let mut hash = RunningHash::new(consumed.base);
-    if !hash.read_through(content, consumed.through)? || hash.current() != consumed {
-        return Ok(Resumed::Changed);
-    }
-    match hash.read_through(content, position)? {
-        true => Ok(Resumed::RunningHash(hash)),
-        false => Ok(Resumed::Shorter),
-    }
-}
-
-/// Opens a text at its end, before a last line without a line end. Returns `None` if the file is empty or was replaced.
-pub(super) fn open_at_end(path: &Path, key: Key, rules: &TextRules) -> io::Result<Option<Box<Text>>> {
-    let mut content = Content::open(&*rules.file_system, path)?;
-    let state = content.state()?;
-    let mut compression = content.compression()?;
-    match compression {
-        Some(compressed) if rules.decompress => content = content.decompressed(compressed)?,
-        _ => compression = None,
-    }
-    let head = content.head()?;
-    if state.key != key || head.is_empty() {
-        return Ok(None);
-    }
-    let hash = match compression {
-        None => {
-            let position = last_line(&mut content, state.stamp.length)?;
-            // A compressed copy is recognised by the hash of the text before the position.
-            let mut hash = RunningHash::new(position.saturating_sub(BACKWARDS_BYTES));
-            hash.read_through(&mut content, position)?;
-            hash
-        }
-        Some(_) => {
-            let mut hash = RunningHash::new(0);
-            hash.read_through(&mut content, u64::MAX)?;
-            hash
-        }
-    };
-    Ok(Some(Box::new(Text::new(key, 0, Head::of(&head), compression, state.stamp, hash))))
-}
-
-/// Returns the position behind the last line end before `end`.
-fn last_line(content: &mut Content, end: u64) -> io::Result<u64> {
-    let mut from = end;
-    while from > 0 {
-        let begin = from.saturating_sub(BACKWARDS_BYTES);
-        let part = content.read(begin, (from - begin) as usize)?;
-        if let Some(newline) = memchr::memrchr(b'\n', &part) {
-            return Ok(begin + newline as u64 + 1);
-        }
-        from = begin;
-    }
-    Ok(0)
 }
 
 impl Text {
