@@ -137,7 +137,7 @@ enum Step {
 /// A connected client.
 struct Client {
     connection: Connection,
-    client: std::net::IpAddr,
+    address: std::net::IpAddr,
     context: Arc<RunContext>,
     chunks: mpsc::Sender<Chunk<Option<UnansweredLines>>>,
     activity: Arc<Activity>,
@@ -168,7 +168,7 @@ pub(super) async fn serve(
     let Some((connection, slot)) = secured else { return };
     let client = Client {
         connection,
-        client: address,
+        address,
         context,
         chunks,
         activity: slot.activity().clone(),
@@ -287,7 +287,7 @@ impl Client {
     fn report_unfinished(&self) {
         if !self.kept.is_empty() && !self.skipping {
             self.context.meter.count("unfinished_lines", 1);
-            let (component, client, bytes) = (&self.context.component, self.client, self.kept.len());
+            let (component, client, bytes) = (&self.context.component, self.address, self.kept.len());
             debug!(component = %component, "a line of {client} is given up after its first {bytes} bytes");
         }
     }
@@ -329,7 +329,7 @@ impl Client {
                 self.busy.get_or_insert_with(|| self.activity.begin_work());
                 UnansweredLines { lines, since: Instant::now(), outcomes: self.outcomes.clone() }
             });
-            let chunk = Chunk { buffer, spans: split.spans, client: self.client, time, attachment };
+            let chunk = Chunk { buffer, spans: split.spans, client: self.address, time, attachment };
             if self.chunks.send(chunk).await.is_err() {
                 return Err(io::Error::other("the source has ended"));
             }

@@ -289,8 +289,8 @@ impl BatchBuilder {
         let origins = Origins::new(origins.collect());
         let row_parts = std::mem::replace(&mut self.rows.parts, Vec::with_capacity(rows));
         let mut columns = Vec::with_capacity(self.columns.len());
-        for header in &self.columns {
-            columns.push(self.rows.take(*header, &parts, &row_parts)?);
+        for column in &self.columns {
+            columns.push(self.rows.take(*column, &parts, &row_parts)?);
         }
         if origins.intervals().is_empty() {
             return Ok(None);
@@ -340,12 +340,12 @@ impl Rows {
     /// Takes one column of all rows.
     fn take(
         &mut self,
-        header: ColumnKind,
+        column: ColumnKind,
         parts: &[BatchPart],
         row_parts: &[u32],
     ) -> Result<Column, BatchError> {
         let rows = row_parts.len();
-        Ok(match header {
+        Ok(match column {
             ColumnKind::Topic => topics(parts, row_parts),
             ColumnKind::Partition => numbers(parts, row_parts),
             ColumnKind::Offset => {
