@@ -1,4 +1,4 @@
-//! Parsers: what the step `parse` asks of the library.
+//! Parsers: the interface between the step `parse` and the library.
 
 use std::collections::BTreeMap;
 
@@ -9,38 +9,39 @@ use weir_plan::{FieldFormat, Settings};
 use crate::batch::BatchError;
 use crate::expressions::{Failures, Unsupported};
 
-/// A parser of the library, made ready for one step of a program.
+/// A parser of the library, prepared for one step of a program.
 pub trait Parser: Send + Sync {
-    /// Reads a field from each body into columns.
+    /// Parses each body into a row of the fields' columns. A body that can't be parsed is one of the failures, not an
+    /// error.
     ///
     /// # Errors
-    /// When the columns can't be made: a body that can't be parsed is no error, but one of the failures.
+    /// When the columns can't be made.
     fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError>;
 }
 
-/// The fields of many bodies.
+/// The parsed fields of a batch.
 #[derive(Debug)]
 pub struct Parsed {
     /// A column for each field, in the order of [`ParserCall::fields`], with a row for each body.
     pub columns: Vec<ArrayRef>,
-    /// The rows whose body could not be parsed. Their values in the columns mean nothing.
+    /// The rows whose body could not be parsed. Their values in the columns are undefined.
     pub failures: Failures,
 }
 
-/// A field that a parser is asked for.
+/// A field that a parser has to return.
 #[derive(Debug, Clone)]
 pub struct WantedField {
-    /// Its name, in the body and of the column.
+    /// The name of the field in the body, and of its column.
     pub name: String,
-    /// How its value is written in the body.
+    /// The format of the field's value in the body.
     pub format: FieldFormat,
-    /// The type of its column.
+    /// The type of the column.
     pub data_type: DataType,
-    /// Whether a body may lack it.
+    /// Whether the field may be missing from a body.
     pub nullable: bool,
 }
 
-/// What a program asks of a parser in one step.
+/// The settings and fields of one step `parse`.
 #[derive(Debug)]
 pub struct ParserCall<'p> {
     /// The parser's settings.
@@ -51,16 +52,16 @@ pub struct ParserCall<'p> {
     pub strict: bool,
 }
 
-/// Makes a parser ready for a step, or says why it can't be used so.
+/// Prepares a parser for a step, or says why the parser does not support it.
 pub type MakeParser = fn(&ParserCall<'_>) -> Result<Box<dyn Parser>, String>;
 
 /// The parsers of the library by name.
 pub(crate) type Parsers = BTreeMap<&'static str, MakeParser>;
 
-/// Makes the parser of this name ready for a step.
+/// Prepares the parser of this name for a step.
 ///
 /// # Errors
-/// When there is no such parser, or it can't be used so.
+/// When there is no such parser, or it does not support the step.
 pub(crate) fn make_parser(
     parsers: &Parsers,
     name: &str,

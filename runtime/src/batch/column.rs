@@ -81,7 +81,7 @@ impl Column {
         }
     }
 
-    /// The column with a value stored for each of `rows` events.
+    /// Returns the column with one value for each of `rows` events, repeating a constant.
     ///
     /// # Errors
     /// When Arrow's kernel refuses the type.
@@ -89,8 +89,8 @@ impl Column {
         match &self {
             Column::Array(_) => Ok(self),
             Column::Constant(_) => {
-                let places = UInt32Array::from(vec![0; rows]);
-                Ok(Column::Array(arrow_select::take::take(self.values(), &places, None)?))
+                let indices = UInt32Array::from(vec![0; rows]);
+                Ok(Column::Array(arrow_select::take::take(self.values(), &indices, None)?))
             }
         }
     }

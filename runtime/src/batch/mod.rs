@@ -305,8 +305,8 @@ impl Batch {
         self.schema.fields().iter().map(|field| field.name().as_str()).zip(self.columns.iter())
     }
 
-    /// The same events with other columns, which are given by name in any order. Columns that the schema does not
-    /// have are left out.
+    /// Returns the same events with other columns, given by name in any order. Columns that the schema does not have
+    /// are left out.
     ///
     /// # Errors
     /// When a column of `schema` is missing or does not fit.

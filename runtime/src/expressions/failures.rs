@@ -10,11 +10,11 @@ pub enum Reason {
     Overflow,
     /// The divisor is 0.
     DivisionByZero,
-    /// A body, or a field in it, is not what its parser expects.
+    /// A parser can't read a body, or a field of it.
     Unreadable(Arc<Unreadable>),
 }
 
-/// What a parser can't read.
+/// The part of a body that a parser can't read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     field: Option<String>,
@@ -27,8 +27,8 @@ pub struct Unreadable {
 const QUOTED_BYTES_MAX: usize = 64;
 
 impl Reason {
-    /// The bytes `found`, which begin at `byte` of the body, are not the `expected` ("an Int"); they are those of a
-    /// field, or the body as a whole.
+    /// Makes the reason that the bytes `found`, at offset `byte` of the body, are not `expected` ("an Int"). Without a
+    /// field, they are the complete body.
     pub fn unreadable(field: Option<&str>, expected: &str, found: &[u8], byte: usize) -> Reason {
         let quoted = String::from_utf8_lossy(&found[..found.len().min(QUOTED_BYTES_MAX)]);
         let more = if found.len() > QUOTED_BYTES_MAX { "…" } else { "" };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_quotes_the_beginning_of_what_can_not_be_read() {
+    fn a_message_quotes_the_beginning_of_unreadable_bytes() {
         let short = Reason::unreadable(Some("status"), "an Int", b"2xx", 12);
         assert_eq!(short.to_string(), "field `status`: \"2xx\" at byte 12 is not an Int");
         let long = Reason::unreadable(None, "UTF-8", &[b'a', 0xff].repeat(50), 0).to_string();

@@ -1,4 +1,4 @@
-//! `set`, `unset`, `rename` and `select`: steps that change the columns of all events.
+//! `set`, `unset`, `rename` and `select`: steps that change the columns of a batch.
 
 use arrow_array::BooleanArray;
 use arrow_schema::SchemaRef;
@@ -7,25 +7,25 @@ use super::{Applied, Apply};
 use crate::batch::{Batch, BatchError, Column};
 use crate::expressions::{Evaluated, Failures, Program};
 
-/// Gives a column a value.
+/// `set`: computes a column, and adds or replaces it.
 pub(super) struct Set {
     pub(super) column: String,
     pub(super) value: Program,
-    /// The type of the events behind the step.
+    /// The type of the events after the step.
     pub(super) after: SchemaRef,
 }
 
-/// Gives a column another name; a column that had this name is replaced.
+/// `rename`: renames a column, and removes a column that had the new name.
 pub(super) struct Rename {
     pub(super) from: String,
     pub(super) to: String,
-    /// The type of the events behind the step.
+    /// The type of the events after the step.
     pub(super) after: SchemaRef,
 }
 
-/// Keeps only the columns of the type behind the step.
+/// `unset` and `select`: removes the columns that the events after the step do not have.
 pub(super) struct Narrow {
-    /// The type of the events behind the step.
+    /// The type of the events after the step.
     pub(super) after: SchemaRef,
 }
 
@@ -58,7 +58,7 @@ impl Apply for Narrow {
     }
 }
 
-/// A step's events, without the rows that failed.
+/// Returns the result of a step: the batch without the rows that failed.
 ///
 /// # Errors
 /// When Arrow's filter refuses the columns.
@@ -73,10 +73,10 @@ pub(super) fn without(batch: Batch, failures: Failures) -> Result<Applied, Batch
     Ok(Applied { batch: batch.filter(&BooleanArray::from(kept))?, failures })
 }
 
-/// The columns of events with those of some fields, instead of their bodies.
+/// Returns the batch with the columns of `fields` instead of the bodies.
 ///
 /// # Errors
-/// When the columns are not those of the type `after`.
+/// When the columns do not fit the type `after`.
 pub(super) fn parsed<'c>(
     batch: &'c Batch,
     after: &SchemaRef,

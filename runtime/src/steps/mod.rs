@@ -19,20 +19,20 @@ use crate::expressions::{Failures, Functions, Program, Unsupported};
 use crate::observability::meter::Meter;
 use crate::parsers::{ParserCall, Parsers, WantedField, make_parser};
 
-/// What steps are compiled with.
+/// The functions, parsers and event types with which steps are compiled.
 #[derive(Clone, Copy)]
 pub(crate) struct StepTools<'p> {
     /// The functions of the library.
     pub(crate) functions: &'p Functions,
     /// The parsers of the library.
     pub(crate) parsers: &'p Parsers,
-    /// The event types of the plan that the steps are of.
+    /// The event types of the plan.
     pub(crate) event_types: &'p [EventType],
 }
 
 #[cfg(test)]
 impl StepTools<'static> {
-    /// Without functions, parsers and event types.
+    /// Makes tools without functions, parsers and event types.
     pub(crate) fn none() -> StepTools<'static> {
         static FUNCTIONS: Functions = Functions::new();
         static PARSERS: Parsers = Parsers::new();

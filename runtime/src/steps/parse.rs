@@ -1,4 +1,4 @@
-//! `parse`: reads the body into fields, and takes the body away.
+//! `parse`: parses the body into fields, and removes the body.
 
 use arrow_schema::SchemaRef;
 
@@ -9,9 +9,9 @@ use crate::parsers::{Parsed, Parser};
 
 pub(super) struct Parse {
     pub(super) parser: Box<dyn Parser>,
-    /// The names of the fields that the parser gives, in its order.
+    /// The names of the fields, in the order of the parser's columns.
     pub(super) fields: Vec<String>,
-    /// The type of the events behind the step.
+    /// The type of the events after the step.
     pub(super) after: SchemaRef,
 }
 

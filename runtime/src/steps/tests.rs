@@ -109,7 +109,7 @@ fn an_unsupported_step_is_named() {
     }
 }
 
-/// What a step makes of the events, which have these columns afterwards.
+/// Applies a step after which the events have these columns.
 fn reshaped(action: Action, after: Vec<Field>) -> Batch {
     let event_types = [weir_plan::EventType::new(Schema::new(after))];
     let tools = StepTools { event_types: &event_types, ..StepTools::none() };
@@ -129,7 +129,7 @@ fn body() -> Field {
     Field::new("body", DataType::BinaryView, false)
 }
 
-fn whole(name: &str) -> Field {
+fn int_field(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
@@ -137,26 +137,29 @@ fn whole(name: &str) -> Field {
 fn set_makes_a_column_and_replaces_one_and_drops_the_events_for_which_it_fails() {
     let twice = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Add, n(), n()));
     let set = |column: &str, value| Action::Set { column: column.into(), value };
-    let made = reshaped(set("m", twice.clone()), vec![body(), whole("m"), whole("n")]);
+    let made = reshaped(set("m", twice.clone()), vec![body(), int_field("m"), int_field("n")]);
     assert_eq!(numbers(&made, "m"), [Some(2), None, Some(6)]);
     assert_eq!(numbers(&made, "n"), [Some(1), None, Some(3)]);
-    assert_eq!(numbers(&reshaped(set("n", twice), vec![body(), whole("n")]), "n"), [Some(2), None, Some(6)]);
+    assert_eq!(
+        numbers(&reshaped(set("n", twice), vec![body(), int_field("n")]), "n"),
+        [Some(2), None, Some(6)]
+    );
     let less = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Subtract, n(), number(1)));
     let rest = of(DataType::Int64, Operation::Arithmetic(Arithmetic::Remainder, number(6), Box::new(less)));
-    let made = reshaped(set("m", rest), vec![body(), whole("m"), whole("n")]);
+    let made = reshaped(set("m", rest), vec![body(), int_field("m"), int_field("n")]);
     assert_eq!(numbers(&made, "n"), [None, Some(3)], "the divisor of the first event is 0");
 }
 
 #[test]
 fn a_body_that_is_set_to_a_constant_is_stored_for_each_event() {
     let text = of(DataType::BinaryView, Operation::Literal(Value::Text("x".into())));
-    let made = reshaped(Action::Set { column: "body".into(), value: text }, vec![body(), whole("n")]);
+    let made = reshaped(Action::Set { column: "body".into(), value: text }, vec![body(), int_field("n")]);
     assert_eq!(made.bodies().unwrap().iter().flatten().collect::<Vec<_>>(), [b"x"; 3]);
 }
 
 #[test]
-fn columns_are_renamed_and_taken_away() {
-    let renamed = reshaped(Action::Rename { from: "n".into(), to: "m".into() }, vec![body(), whole("m")]);
+fn columns_are_renamed_and_removed() {
+    let renamed = reshaped(Action::Rename { from: "n".into(), to: "m".into() }, vec![body(), int_field("m")]);
     assert_eq!(numbers(&renamed, "m"), [Some(1), None, Some(3)]);
     assert!(renamed.column("n").is_none());
     for action in [Action::Unset("n".into()), Action::Select(vec!["body".into()])] {
@@ -166,8 +169,8 @@ fn columns_are_renamed_and_taken_away() {
 }
 
 #[test]
-fn parse_puts_fields_in_the_place_of_the_body_and_drops_what_it_can_not_parse() {
-    /// Reads the place in the alphabet; the body `b` is none.
+fn parse_replaces_the_body_by_fields_and_drops_the_events_that_it_can_not_parse() {
+    /// Parses a letter into its position in the alphabet, and fails for the second body.
     struct Letters;
 
     impl crate::parsers::Parser for Letters {
@@ -187,7 +190,7 @@ fn parse_puts_fields_in_the_place_of_the_body_and_drops_what_it_can_not_parse() 
             Ok(Box::new(Letters))
         }) as crate::parsers::MakeParser,
     )]);
-    let event_types = [weir_plan::EventType::new(Schema::new(vec![whole("n"), whole("place")]))];
+    let event_types = [weir_plan::EventType::new(Schema::new(vec![int_field("n"), int_field("place")]))];
     let tools = StepTools { event_types: &event_types, parsers: &parsers, ..StepTools::none() };
     let fields = vec![ParsedField { name: "place".into(), format: Default::default() }];
     let parse = |parser: &str| Action::Parse {
