@@ -58,10 +58,10 @@ fn a_second_signal_stops_immediately_and_events_are_delivered_after_the_next_sta
     let out = scene.folder().join("out");
     fs::write(&out, "in the way").expect("the folder is there");
     let mut weir = Weir::run(&scene, FLOW, &settings(&scene, 10_000));
-    let mark = weir.mark();
-    weir.await_line("the sink waits", mark, |line| line.contains("its events stay in buffer"));
+    let position = weir.log_end();
+    weir.await_line("the sink waits", position, |line| line.contains("its events stay in buffer"));
     weir.signal_to_drain();
-    weir.await_line("it drains", mark, |line| line.contains("sources read no more"));
+    weir.await_line("it drains", position, |line| line.contains("sources read no more"));
     let begin = Instant::now();
     let ending = weir.terminate();
     assert_eq!(ending.status.code(), Some(3), "{}", ending.log);
@@ -87,12 +87,12 @@ fn a_full_disk_stalls_the_source_until_there_is_room_again() {
     fs::create_dir(scene.folder().join("disk")).expect("the folder is there");
     let events = 600_000;
     let mut weir = Weir::run_on_a_small_disk(&scene, "disk", "24m", FLOW, &settings(&scene, events));
-    let mark = weir.mark();
+    let position = weir.log_end();
     let full = "puts wait until there is room; the events in the channel are safe";
-    weir.await_line("the disk is full (needs the right to mount)", mark, |line| line.contains(full));
+    weir.await_line("the disk is full (needs the right to mount)", position, |line| line.contains(full));
     // The sink can write again; the events that it delivers free disk space.
     fs::remove_file(&out).expect("it is there");
-    weir.await_line("it goes on", mark, |line| line.contains("there is room again, puts go on"));
+    weir.await_line("it goes on", position, |line| line.contains("there is room again, puts go on"));
     let ending = weir.finish();
     ending.assert_success();
     let numbers = numbers(&out);

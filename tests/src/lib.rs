@@ -29,4 +29,4 @@ pub use scene::{Scene, print_line, repository};
 pub use servers::{Outage, Servers, Session};
 pub use stored::{lines_of, visible_files};
 pub use waiting::wait_until;
-pub use weir::{Ending, Mark, Weir};
+pub use weir::{Ending, LogPosition, Weir};

@@ -30,7 +30,7 @@ pub struct Weir {
 
 /// A position in a log: a number of lines.
 #[derive(Debug, Clone, Copy)]
-pub struct Mark(usize);
+pub struct LogPosition(usize);
 
 /// The result of a run that has ended.
 #[derive(Debug)]
@@ -111,14 +111,19 @@ impl Weir {
     }
 
     /// Returns the current end of the log.
-    pub fn mark(&self) -> Mark {
-        Mark(self.log_lines().len())
+    pub fn log_end(&self) -> LogPosition {
+        LogPosition(self.log_lines().len())
     }
 
-    /// Waits until the log has a line after `mark` that satisfies `wanted`, and returns it.
-    pub fn await_line(&mut self, event: &str, mark: Mark, wanted: impl Fn(&str) -> bool) -> String {
+    /// Waits until the log has a line after `position` that satisfies `wanted`, and returns it.
+    pub fn await_line(
+        &mut self,
+        event: &str,
+        position: LogPosition,
+        wanted: impl Fn(&str) -> bool,
+    ) -> String {
         self.await_event(event, Duration::from_secs(120), |weir| {
-            weir.log_lines().into_iter().skip(mark.0).find(|line| wanted(line))
+            weir.log_lines().into_iter().skip(position.0).find(|line| wanted(line))
         })
     }
 

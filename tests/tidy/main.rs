@@ -2,11 +2,11 @@
 //!
 //! A check is a function from text to faults. Tests with small bad inputs show that each check fails for its reason.
 
-mod arrows;
+mod dependencies;
 mod layers;
 mod library;
+mod private_places;
 mod source;
-mod words;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -69,7 +69,7 @@ fn rust_sources_follow_the_rules() {
 
 #[test]
 fn dependencies_between_crates_are_allowed() {
-    check_files(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml", arrows::check);
+    check_files(|path| path.ends_with("Cargo.toml") && path != "Cargo.toml", dependencies::check);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn modules_use_only_modules_of_lower_layers() {
 fn every_crate_is_a_member_of_the_workspace() {
     let root = fs::read_to_string(repository().join("Cargo.toml")).expect("the workspace has a Cargo.toml");
     let packages: Vec<String> = files().into_iter().map(|(path, _)| path).collect();
-    let faults = arrows::check_members(&root, &packages);
+    let faults = dependencies::check_members(&root, &packages);
     assert!(faults.is_empty(), "{faults:?}");
 }
 
@@ -98,5 +98,5 @@ fn the_library_is_documented() {
 #[test]
 fn no_file_names_a_private_place() {
     // cargo writes the lock file, which names the registry
-    check_files(|path| path != "Cargo.lock", words::check);
+    check_files(|path| path != "Cargo.lock", private_places::check);
 }

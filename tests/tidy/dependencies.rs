@@ -5,15 +5,15 @@ use toml::{Table, Value};
 use crate::Fault;
 
 /// A crate and its allowed dependencies.
-struct Arrow {
+struct CrateRules {
     folder: &'static str,
     name: &'static str,
     /// Crates of the workspace that this crate may depend on.
-    knows: &'static [&'static str],
+    may_use: &'static [&'static str],
     /// Further crates of the workspace that its tests may depend on.
-    tests_know: &'static [&'static str],
+    tests_may_use: &'static [&'static str],
     /// External crates that this crate must not depend on.
-    must_not_know: &'static [&'static str],
+    must_not_use: &'static [&'static str],
 }
 
 const SERVERS: &[&str] = &["rdkafka", "hdfs-native"];
@@ -31,16 +31,16 @@ const ALL: &[&str] = &[
 ];
 
 #[rustfmt::skip]
-const ARROWS: [Arrow; 9] = [
-    Arrow { folder: "grammar", name: "weir-grammar", knows: &[], tests_know: &[], must_not_know: SERVERS_AND_RUNTIME },
-    Arrow { folder: "plan", name: "weir-plan", knows: &[], tests_know: &[], must_not_know: SERVERS_AND_RUNTIME },
-    Arrow { folder: "compiler", name: "weir-compiler", knows: &["weir-grammar", "weir-plan"], tests_know: &[], must_not_know: SERVERS_AND_RUNTIME },
-    Arrow { folder: "runtime", name: "weir-runtime", knows: &["weir-plan"], tests_know: &[], must_not_know: SERVERS },
-    Arrow { folder: "stdlib", name: "weir-stdlib", knows: &["weir-runtime", "weir-plan"], tests_know: PURE, must_not_know: &[] },
-    Arrow { folder: "lsp", name: "weir-lsp", knows: PURE, tests_know: &[], must_not_know: SERVERS },
-    Arrow { folder: "cli", name: "weir", knows: &["weir-grammar", "weir-plan", "weir-compiler", "weir-runtime", "weir-stdlib", "weir-lsp"], tests_know: &["weir-tests"], must_not_know: SERVERS },
-    Arrow { folder: "tests", name: "weir-tests", knows: ALL, tests_know: &[], must_not_know: &[] },
-    Arrow { folder: "benches", name: "weir-benches", knows: ALL, tests_know: &[], must_not_know: &[] },
+const CRATES: [CrateRules; 9] = [
+    CrateRules { folder: "grammar", name: "weir-grammar", may_use: &[], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
+    CrateRules { folder: "plan", name: "weir-plan", may_use: &[], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
+    CrateRules { folder: "compiler", name: "weir-compiler", may_use: &["weir-grammar", "weir-plan"], tests_may_use: &[], must_not_use: SERVERS_AND_RUNTIME },
+    CrateRules { folder: "runtime", name: "weir-runtime", may_use: &["weir-plan"], tests_may_use: &[], must_not_use: SERVERS },
+    CrateRules { folder: "stdlib", name: "weir-stdlib", may_use: &["weir-runtime", "weir-plan"], tests_may_use: PURE, must_not_use: &[] },
+    CrateRules { folder: "lsp", name: "weir-lsp", may_use: PURE, tests_may_use: &[], must_not_use: SERVERS },
+    CrateRules { folder: "cli", name: "weir", may_use: &["weir-grammar", "weir-plan", "weir-compiler", "weir-runtime", "weir-stdlib", "weir-lsp"], tests_may_use: &["weir-tests"], must_not_use: SERVERS },
+    CrateRules { folder: "tests", name: "weir-tests", may_use: ALL, tests_may_use: &[], must_not_use: &[] },
+    CrateRules { folder: "benches", name: "weir-benches", may_use: ALL, tests_may_use: &[], must_not_use: &[] },
 ];
 
 pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
@@ -55,19 +55,19 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Fault> {
         faults.push(fault("no `[lints] workspace = true`".into()));
     }
     let name = manifest.get("package").and_then(|package| package.get("name")).and_then(Value::as_str);
-    let Some(arrow) = ARROWS.iter().find(|arrow| name == Some(arrow.name)) else {
-        faults.push(fault("this crate is not listed in tests/tidy/arrows.rs".into()));
+    let Some(rules) = CRATES.iter().find(|rules| name == Some(rules.name)) else {
+        faults.push(fault("this crate is not listed in tests/tidy/dependencies.rs".into()));
         return faults;
     };
-    if path != format!("{}/Cargo.toml", arrow.folder) {
-        faults.push(fault(format!("{} belongs in {}/", arrow.name, arrow.folder)));
+    if path != format!("{}/Cargo.toml", rules.folder) {
+        faults.push(fault(format!("{} belongs in {}/", rules.name, rules.folder)));
     }
     for (section, dependency) in dependencies(&manifest) {
-        let for_tests = section == "dev-dependencies" && arrow.tests_know.contains(&dependency.as_str());
+        let for_tests = section == "dev-dependencies" && rules.tests_may_use.contains(&dependency.as_str());
         let ours = dependency == "weir" || dependency.starts_with("weir-");
-        let allowed = arrow.knows.contains(&dependency.as_str()) || for_tests;
-        if (ours && !allowed) || arrow.must_not_know.contains(&dependency.as_str()) {
-            faults.push(fault(format!("{} must not depend on {dependency} ([{section}])", arrow.name)));
+        let allowed = rules.may_use.contains(&dependency.as_str()) || for_tests;
+        if (ours && !allowed) || rules.must_not_use.contains(&dependency.as_str()) {
+            faults.push(fault(format!("{} must not depend on {dependency} ([{section}])", rules.name)));
         }
     }
     faults
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_unlisted_crate_is_a_fault() {
-        assert_eq!(faults("new", "weir-new", ""), ["this crate is not listed in tests/tidy/arrows.rs"]);
+        assert_eq!(faults("new", "weir-new", ""), ["this crate is not listed in tests/tidy/dependencies.rs"]);
         assert_eq!(faults("new", "weir-plan", ""), ["weir-plan belongs in plan/"]);
     }
 
