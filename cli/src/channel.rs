@@ -13,7 +13,7 @@ use weir_runtime::channel::file::{InspectionError, assess_repair, forget_reader,
 use weir_runtime::storage::{InvalidKey, Key, Keys};
 
 use crate::MISUSE;
-use crate::program::{print, tell};
+use crate::program::{print, print_error_line};
 
 /// The arguments of `weir channel`.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
                     )
             );
             // A `Failure` displays the error's causes too.
-            tell(format_args!("weir: {}", Failure::permanent(error)));
+            print_error_line(format_args!("weir: {}", Failure::permanent(error)));
             if missing { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
@@ -149,7 +149,7 @@ fn carry_out(command: &Command) -> Result<bool, ChannelError> {
             let needs_acceptance = !repair.made && !repair.damages.is_empty();
             if needs_acceptance {
                 let path = path.display();
-                tell(format_args!(
+                print_error_line(format_args!(
                     "weir: nothing was changed: to repair the channel, run `weir channel repair --accept-loss {path}`"
                 ));
             }

@@ -9,7 +9,9 @@ use weir_compiler::{Compiled, Library, Severity, render};
 use crate::MISUSE;
 use crate::files::{STANDARD_INPUT, programs_in};
 use crate::fix::fix;
-use crate::program::{Colours, Format, Params, compile, complain, library, print, shown, tell};
+use crate::program::{
+    Colours, Format, Params, compile, library, print, print_error, print_error_line, rendered,
+};
 
 /// The arguments of `weir check`.
 #[derive(Debug, clap::Args)]
@@ -17,7 +19,7 @@ pub(crate) struct Arguments {
     /// Programs, folders of programs, or - for standard input
     #[arg(required = true, value_name = "FILES|FOLDERS")]
     paths: Vec<String>,
-    /// How diagnostics are shown
+    /// The format of the diagnostics
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
     /// Apply the fixes that the diagnostics offer, in the files; a fixed program from standard input is printed
@@ -48,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            tell(format_args!("weir: {error}"));
+            print_error_line(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -99,7 +101,7 @@ fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
     let programs = || checked.iter().map(|compiled| (&*compiled.diagnostics, &compiled.files));
     let text: String = match arguments.format {
         Format::Human => {
-            programs().map(|(diagnostics, files)| shown(diagnostics, files, arguments.colours)).collect()
+            programs().map(|(diagnostics, files)| rendered(diagnostics, files, arguments.colours)).collect()
         }
         Format::Short => programs().map(|(diagnostics, files)| render::short(diagnostics, files)).collect(),
         Format::Json => render::json(programs()),
@@ -110,13 +112,16 @@ fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
     let output_is_program = arguments.fix && arguments.paths.iter().any(|path| path == STANDARD_INPUT);
     match arguments.format {
         Format::Human => {
-            complain(&text);
+            print_error(&text);
             if let Some(first) = checked.iter().flat_map(|compiled| &compiled.diagnostics).next() {
-                tell(format_args!("`weir explain {}` explains it, with a correct program", first.code()));
+                print_error_line(format_args!(
+                    "`weir explain {}` explains it, with a correct program",
+                    first.code()
+                ));
             }
-            tell(format_args!("{}", summary(checked.len(), errors, warnings)));
+            print_error_line(format_args!("{}", summary(checked.len(), errors, warnings)));
         }
-        _ if output_is_program => complain(&text),
+        _ if output_is_program => print_error(&text),
         _ => print(&text),
     }
     // JSON and SARIF output is one document, so nothing may follow it.

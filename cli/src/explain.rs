@@ -6,7 +6,7 @@ use weir_compiler::Severity;
 use weir_compiler::diagnostics::{FAMILIES, REGISTRY, nearest_code, page, title};
 
 use crate::MISUSE;
-use crate::program::{print, tell};
+use crate::program::{print, print_error_line};
 
 /// The arguments of `weir explain`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
                 Some(near) => format!("did you mean {near}?"),
                 None => "`weir explain` lists all codes".to_owned(),
             };
-            tell(format_args!("weir: there is no code {code}: {instead}"));
+            print_error_line(format_args!("weir: there is no code {code}: {instead}"));
             ExitCode::from(MISUSE)
         }
     }

@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use weir_compiler::{Compiled, Fixed, Library};
 
 use crate::files::{ProgramFiles, STANDARD_INPUT};
-use crate::program::{Params, print, tell};
+use crate::program::{Params, print, print_error_line};
 
 /// Applies every fix that a program's diagnostics offer, reports each, and returns the result of compiling the fixed
 /// program. A program on standard input is printed instead of written.
@@ -27,7 +27,10 @@ pub(crate) fn fix(path: &str, library: &Library, params: &Params) -> Result<Comp
         print(texts.get(path).unwrap_or(&files.text));
     }
     for change in changes {
-        tell(format_args!("{}:{}: fixed {}: {}", change.file, change.line, change.code, change.title));
+        print_error_line(format_args!(
+            "{}:{}: fixed {}: {}",
+            change.file, change.line, change.code, change.title
+        ));
     }
     Ok(compiled)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::MISUSE;
 use crate::files::{ProgramFiles, STANDARD_INPUT, programs_in};
 use crate::fix::replace;
-use crate::program::{Colours, complain, print, shown, tell};
+use crate::program::{Colours, print, print_error, print_error_line, rendered};
 
 /// The arguments of `weir fmt`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            tell(format_args!("weir: {error}"));
+            print_error_line(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -43,7 +43,7 @@ fn format(arguments: &Arguments) -> Result<bool, String> {
             Ok(formatted) => canonical &= write_formatted(program, &text, &formatted, arguments.check)?,
             Err(unreadable) => {
                 canonical = false;
-                complain(&shown(&unreadable.diagnostics, &unreadable.files, arguments.colours));
+                print_error(&rendered(&unreadable.diagnostics, &unreadable.files, arguments.colours));
             }
         }
     }

@@ -7,7 +7,7 @@ use weir_runtime::Failure;
 use weir_stdlib::{LedgerRepairError, repair_ledger};
 
 use crate::MISUSE;
-use crate::program::{print, tell};
+use crate::program::{print, print_error_line};
 
 /// The arguments of `weir ledger`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     match repair(path, *accept_repeats) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
-            tell(format_args!(
+            print_error_line(format_args!(
                 "weir: nothing was changed: to repair the ledger, run `weir ledger repair --accept-repeats {path}`"
             ));
             ExitCode::FAILURE
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Err(error) => {
             let missing = matches!(error, LedgerError::Repair(LedgerRepairError::NoLedger(_)));
             // A `Failure` displays the error's causes too.
-            tell(format_args!("weir: {}", Failure::permanent(error)));
+            print_error_line(format_args!("weir: {}", Failure::permanent(error)));
             if missing { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }

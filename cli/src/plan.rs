@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use crate::MISUSE;
-use crate::program::{Colours, Params, compile, complain, library, print, shown, tell};
+use crate::program::{Colours, Params, compile, library, print, print_error, print_error_line, rendered};
 
 /// The arguments of `weir plan`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            tell(format_args!("weir: {error}"));
+            print_error_line(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn plan(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
     let compiled = compile(&arguments.path, &library, &arguments.params)?;
-    complain(&shown(&compiled.diagnostics, &compiled.files, arguments.colours));
+    print_error(&rendered(&compiled.diagnostics, &compiled.files, arguments.colours));
     let Some(plan) = compiled.plan else { return Ok(false) };
     print(&match arguments.format {
         PlanFormat::Text => plan.to_string(),

@@ -15,7 +15,7 @@ pub(crate) struct Params {
     set: Vec<(String, String)>,
 }
 
-/// How diagnostics are shown.
+/// The format of diagnostics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// With the source text, labels and help
@@ -65,12 +65,12 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Writes text to standard error. A closed standard error is no error.
-pub(crate) fn complain(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes a line to standard error. A closed standard error is no error.
-pub(crate) fn tell(text: impl std::fmt::Display) {
+pub(crate) fn print_error_line(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -107,6 +107,6 @@ impl Params {
 }
 
 /// Renders diagnostics for people who read standard error.
-pub(crate) fn shown(diagnostics: &[Diagnostic], files: &Files, colours: Colours) -> String {
+pub(crate) fn rendered(diagnostics: &[Diagnostic], files: &Files, colours: Colours) -> String {
     render::human(diagnostics, files, colours.on_standard_error())
 }

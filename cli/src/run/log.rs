@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::output::Output;
-use crate::program::{Colours, tell};
+use crate::program::{Colours, print_error_line};
 
 /// The log filter unless `WEIR_LOG` is set. Only errors of `hdfs_native` are logged, since components report failures
 /// in their own words.
@@ -56,7 +56,7 @@ impl LogOutput {
     }
 
     /// Writes a line that is not part of the log.
-    pub(super) fn tell(&self, text: impl Display) {
+    pub(super) fn write_line(&self, text: impl Display) {
         self.put(format!("{text}\n").as_bytes());
     }
 
@@ -102,7 +102,7 @@ pub(super) fn start(format: LogFormat, colours: Colours, quiet: bool) {
     let default = if quiet { LOG_QUIET } else { LOG_DEFAULT };
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     if let Err(error) = LOG.output.start(io::stderr()) {
-        tell(format_args!(
+        print_error_line(format_args!(
             "weir: can't start the log's thread, so a slow reader of the log delays events: {error}"
         ));
     }

@@ -22,7 +22,7 @@ use weir_runtime::{Descriptors, SystemClock, Workers};
 use crate::MISUSE;
 use crate::files::ProgramFiles;
 use crate::process::raise_descriptor_limit;
-use crate::program::{Colours, Params, compile, complain, library, shown, tell};
+use crate::program::{Colours, Params, compile, library, print_error, print_error_line, rendered};
 use log::{LOG, LogFormat};
 
 /// Exit status of an agent that was stopped before it had delivered all received events.
@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             status
         }
         Err(error) => {
-            tell(format_args!("weir: {error}"));
+            print_error_line(format_args!("weir: {error}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -111,7 +111,7 @@ fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
         return library.plan_from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
     }
     let compiled = compile(path, &library, &arguments.params)?;
-    complain(&shown(&compiled.diagnostics, &compiled.files, arguments.colours));
+    print_error(&rendered(&compiled.diagnostics, &compiled.files, arguments.colours));
     Ok(compiled.plan)
 }
 
@@ -121,16 +121,16 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
         Ok(agent) => agent,
         Err(error) => {
             for problem in &error.problems {
-                LOG.tell(format_args!("weir: {problem}"));
+                LOG.write_line(format_args!("weir: {problem}"));
             }
-            LOG.tell(format_args!("weir: {} is not started", plan.program));
+            LOG.write_line(format_args!("weir: {} is not started", plan.program));
             return ExitCode::FAILURE;
         }
     };
     let agent = if arguments.drain_only { agent.drain_only() } else { agent };
     if let Err(error) = Descriptors::of_process().suffice() {
-        LOG.tell(format_args!("weir: {}: {error}", plan.program));
-        LOG.tell(format_args!("weir: {} is not started", plan.program));
+        LOG.write_line(format_args!("weir: {}: {error}", plan.program));
+        LOG.write_line(format_args!("weir: {} is not started", plan.program));
         return ExitCode::FAILURE;
     }
     let ended = worker_threads().and_then(|runtime| {
@@ -143,7 +143,7 @@ fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {
         Ok(Ok((report, ending))) => finish(arguments, &plan.program, &report, &ending),
         Ok(Err(status)) => status,
         Err(error) => {
-            LOG.tell(format_args!("weir: the agent can't start: {error}"));
+            LOG.write_line(format_args!("weir: the agent can't start: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -176,10 +176,10 @@ async fn probe_and_run(
         }
     }
     for problem in &problems {
-        LOG.tell(format_args!("weir: {problem}"));
+        LOG.write_line(format_args!("weir: {problem}"));
     }
     if !problems.is_empty() {
-        LOG.tell(format_args!("weir: {} is not started", plan.program));
+        LOG.write_line(format_args!("weir: {} is not started", plan.program));
         return Ok(Err(ExitCode::FAILURE));
     }
     if arguments.check_only {
@@ -244,36 +244,38 @@ fn failed_optional<'report>(report: &'report Report, ending: &Ending) -> Vec<&'r
 fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending) -> ExitCode {
     let started = !matches!(ending, Ending::NotStarted { .. });
     if !arguments.quiet && started {
-        LOG.tell(format_args!("\n{}", report.table(progress::width())));
+        LOG.write_line(format_args!("\n{}", report.table(progress::width())));
     }
     let failed = failed_optional(report, ending);
     for component in &failed {
         let (name, failure) = (&component.name, component.failure.as_deref().unwrap_or_default());
-        LOG.tell(format_args!("{program}: the optional component {name} has failed: {failure}"));
+        LOG.write_line(format_args!("{program}: the optional component {name} has failed: {failure}"));
     }
     match ending {
         Ending::Complete => {
             if !arguments.quiet {
                 let except =
                     if failed.is_empty() { "" } else { ", except to the failed optional components" };
-                LOG.tell(format_args!("{program} has ended: all received events were delivered{except}"));
+                LOG.write_line(format_args!(
+                    "{program} has ended: all received events were delivered{except}"
+                ));
             }
             ExitCode::SUCCESS
         }
         Ending::Incomplete => {
-            LOG.tell(format_args!(
+            LOG.write_line(format_args!(
                 "{program} was stopped before all events were delivered: undelivered events are delivered after the next start"
             ));
             ExitCode::from(INCOMPLETE)
         }
         Ending::NotStarted { component, failure } => {
-            LOG.tell(format_args!("weir: {component}: {failure}"));
-            LOG.tell(format_args!("weir: {program} is not started"));
+            LOG.write_line(format_args!("weir: {component}: {failure}"));
+            LOG.write_line(format_args!("weir: {program} is not started"));
             ExitCode::FAILURE
         }
         Ending::Failed { component, failure } => {
-            LOG.tell(format_args!("weir: {component}: {failure}"));
-            LOG.tell(format_args!(
+            LOG.write_line(format_args!("weir: {component}: {failure}"));
+            LOG.write_line(format_args!(
                 "{program} has failed: undelivered events are delivered after the next start"
             ));
             ExitCode::FAILURE
