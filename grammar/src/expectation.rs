@@ -55,7 +55,7 @@ pub(crate) fn mismatch(text: &str, place: usize, error: &Error<Rule>) -> Mismatc
 
 fn expected(rules: &[Rule], text: &str, place: usize) -> Vec<&'static str> {
     let has = |rule| rules.contains(&rule);
-    let mut words: Vec<(u8, &'static str)> = rules.iter().filter_map(|rule| in_words(*rule)).collect();
+    let mut words: Vec<(u8, &'static str)> = rules.iter().filter_map(|rule| description(*rule)).collect();
     if begins_value(rules) {
         words.retain(|(_, word)| !matches!(*word, "`[`" | "`{`" | "`(`" | NAME | TEXT) && !is_literal(word));
         words.push((1, VALUE));
@@ -144,8 +144,8 @@ fn is_end(rule: Rule) -> bool {
 }
 
 /// Returns a description of a rule with its rank; a lower rank is more likely.
-fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
-    if let Some(punctuation) = punctuation_in_words(rule) {
+fn description(rule: Rule) -> Option<(u8, &'static str)> {
+    if let Some(punctuation) = punctuation_description(rule) {
         return Some(punctuation);
     }
     Some(match rule {
@@ -175,11 +175,11 @@ fn in_words(rule: Rule) -> Option<(u8, &'static str)> {
         Rule::send | Rule::send_word => (1, "`send`, `expect`, `advance`, `fail` or `crash`"),
         Rule::comparator | Rule::coalesce | Rule::is_word | Rule::plus | Rule::star => (4, OPERATOR),
         Rule::EOI => (3, "the end of the item"),
-        _ => return word_in_quotes(rule),
+        _ => return keyword_description(rule),
     })
 }
 
-fn punctuation_in_words(rule: Rule) -> Option<(u8, &'static str)> {
+fn punctuation_description(rule: Rule) -> Option<(u8, &'static str)> {
     Some(match rule {
         Rule::lbrace | Rule::signature | Rule::variants | Rule::chains | Rule::columns | Rule::fn_body => {
             (1, "`{`")
@@ -202,7 +202,7 @@ fn punctuation_in_words(rule: Rule) -> Option<(u8, &'static str)> {
     })
 }
 
-fn word_in_quotes(rule: Rule) -> Option<(u8, &'static str)> {
+fn keyword_description(rule: Rule) -> Option<(u8, &'static str)> {
     Some(match rule {
         Rule::if_word => (1, "`if`"),
         Rule::then_word => (1, "`then`"),

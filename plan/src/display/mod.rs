@@ -54,7 +54,7 @@ impl Plan {
 }
 
 /// Renders an expression on one line. `functions` are the functions of the program.
-pub(crate) fn in_words(expression: &Expression, functions: &[Function]) -> String {
+pub(crate) fn expression_text(expression: &Expression, functions: &[Function]) -> String {
     Shown { expression, functions }.to_string()
 }
 

@@ -40,7 +40,7 @@ impl Plan {
 
     /// Returns a condition as one short line.
     fn condition_label(&self, condition: &Expression) -> String {
-        shortened(&crate::display::in_words(condition, &self.functions))
+        shortened(&crate::display::expression_text(condition, &self.functions))
     }
 }
 
