@@ -128,7 +128,8 @@ impl KnownText {
         Ok(true)
     }
 
-    /// The text of the same, if it is that and reaches to where reading goes on.
+    /// Hashes another text up to the position at which reading continues; returns `None` if that text does not contain
+    /// the known parts, or is shorter.
     fn read_again(&self, content: &mut Content) -> io::Result<Option<RunningHash>> {
         let mut hash = RunningHash::new(0);
         for part in &self.parts {
@@ -144,7 +145,8 @@ impl KnownText {
         if !hash.read_through(content, self.position)? {
             return Ok(None);
         }
-        // What was read behind the known part is some lines, which a text of another kind would not have there.
+        // Without a hash of the lines behind the known parts, only the line end before the position is checked. Another
+        // text would hardly have one there.
         let around = if verified { Vec::new() } else { content.read(self.position - 1, 2)? };
         Ok(matches!(around.as_slice(), [] | [_] | [b'\n', ..]).then_some(hash))
     }
