@@ -12,26 +12,11 @@ use arrow_avro::writer::{Writer, WriterBuilder};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 
-use super::compression::Compression;
-
 /// The name of the record that an event is.
 const RECORD: &str = "Event";
 
 /// A block is written when about so much is gathered: what is compressed together.
 const BLOCK_BYTES: usize = 64 * 1024;
-
-/// The codec of blocks; none that Avro has is a mistake of the settings.
-pub(super) fn codec(compression: Compression) -> Option<Option<CompressionCodec>> {
-    Some(match compression {
-        Compression::None => None,
-        // What gzip wraps.
-        Compression::Gzip => Some(CompressionCodec::Deflate),
-        Compression::Zstd => Some(CompressionCodec::ZStandard),
-        Compression::Snappy => Some(CompressionCodec::Snappy),
-        Compression::Bzip2 => Some(CompressionCodec::Bzip2),
-        Compression::Lz4 => return None,
-    })
-}
 
 /// The schema with Avro's own in its metadata, which names the record and has none of Arrow's marks.
 ///

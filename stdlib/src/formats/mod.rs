@@ -8,8 +8,9 @@
 //! This module must not know where the bytes go.
 
 mod avro;
+pub(crate) mod codec;
 mod columns;
-mod compression;
+mod compressor;
 mod json;
 mod parquet;
 mod sequence_file;
@@ -28,8 +29,8 @@ use weir_runtime::batch::Batch;
 
 use crate::tools::buffers::Buffers;
 use avro::AvroFile;
+use codec::{AVRO_BLOCKS, Codec, PARQUET_PAGES, SEQUENCE_FILE_BLOCKS, UnsupportedCodec, WHOLE_FILES};
 use columns::{Columns, Style};
-pub(crate) use compression::Compression;
 use parquet::ParquetFile;
 use sequence_file::SequenceFile;
 use stream::{Rows, Stream};
@@ -93,16 +94,9 @@ pub(crate) enum FormatError {
     /// Only one byte can stand between the values of a line.
     #[error("`delimiter` is \"{0}\": it must be one ASCII character, and no quote or line end")]
     Delimiter(String),
-    /// The format has no such codec.
-    #[error("{format} has no {parts} in {codec}")]
-    Codec {
-        /// The format.
-        format: &'static str,
-        /// What it compresses.
-        parts: &'static str,
-        /// The codec's name.
-        codec: &'static str,
-    },
+    /// A codec that the format does not have.
+    #[error(transparent)]
+    Codec(#[from] UnsupportedCodec),
     /// A type that the format has no counterpart of.
     #[error("the events can't be written: {0}")]
     Types(#[from] ArrowError),
@@ -112,7 +106,7 @@ pub(crate) enum FormatError {
 #[derive(Debug)]
 pub(crate) struct Formatting {
     kind: Kind,
-    compression: Compression,
+    codec: Codec,
     columns: Columns,
     extension: String,
 }
@@ -121,7 +115,7 @@ pub(crate) struct Formatting {
 enum Kind {
     Text,
     Raw,
-    SequenceFile,
+    SequenceFile { class: Option<&'static str> },
     Json,
     Csv { delimiter: u8, names: bool },
     Avro { schema: Schema, codec: Option<arrow_avro::compression::CompressionCodec> },
@@ -131,16 +125,15 @@ enum Kind {
 impl Formatting {
     /// # Errors
     /// When events of this type can't be written so.
-    pub(crate) fn new(
-        format: Format,
-        compression: Compression,
-        schema: &Schema,
-    ) -> Result<Formatting, FormatError> {
+    pub(crate) fn new(format: Format, codec: Codec, schema: &Schema) -> Result<Formatting, FormatError> {
         let fields = |headers: &[String], style| Columns::fields(schema, headers, style);
         let (kind, columns, extension) = match format {
             Format::Text => (Kind::Text, Columns::body(schema)?, ".txt"),
             Format::Raw => (Kind::Raw, Columns::body(schema)?, ".bin"),
-            Format::SequenceFile => (Kind::SequenceFile, Columns::body(schema)?, ".seq"),
+            Format::SequenceFile => {
+                let class = SEQUENCE_FILE_BLOCKS.of(codec)?;
+                (Kind::SequenceFile { class }, Columns::body(schema)?, ".seq")
+            }
             Format::Json { headers } => (Kind::Json, fields(&headers, Style::AsTheyAre)?, ".json"),
             Format::Csv { delimiter, names, headers } => {
                 let delimiter = single_byte(delimiter)?;
@@ -148,19 +141,17 @@ impl Formatting {
             }
             Format::Avro { headers } => {
                 let columns = fields(&headers, Style::Avro)?;
-                let none = FormatError::Codec { format: "Avro", parts: "blocks", codec: "lz4" };
-                let codec = avro::codec(compression).ok_or(none)?;
+                let codec = AVRO_BLOCKS.of(codec)?;
                 (Kind::Avro { schema: avro::schema(columns.schema())?, codec }, columns, ".avro")
             }
             Format::Parquet { row_group, headers } => {
-                let none = FormatError::Codec { format: "Parquet", parts: "pages", codec: "bzip2" };
-                let codec = parquet::codec(compression).ok_or(none)?;
+                let codec = PARQUET_PAGES.of(codec)?;
                 (Kind::Parquet { row_group, codec }, fields(&headers, Style::Parquet)?, ".parquet")
             }
         };
         let whole = matches!(kind, Kind::Text | Kind::Raw | Kind::Json | Kind::Csv { .. });
-        let extension = format!("{extension}{}", if whole { compression.extension() } else { "" });
-        Ok(Formatting { kind, compression, columns, extension })
+        let suffix = if whole { WHOLE_FILES.of(codec)? } else { "" };
+        Ok(Formatting { kind, codec, columns, extension: format!("{extension}{suffix}") })
     }
 
     /// What the names of the files end in.
@@ -179,14 +170,13 @@ impl Formatting {
     /// # Errors
     /// When the codec can't be set up.
     pub(crate) fn encoder(&self) -> io::Result<Encoder> {
-        let stream =
-            |rows| Stream::new(rows, self.compression).map(|stream| Content::Stream(Box::new(stream)));
+        let stream = |rows| Stream::new(rows, self.codec).map(|stream| Content::Stream(Box::new(stream)));
         let content = match &self.kind {
             Kind::Text => stream(Rows::Text)?,
             Kind::Raw => stream(Rows::Raw)?,
             Kind::Json => stream(Rows::Json)?,
             Kind::Csv { delimiter, names } => stream(Rows::Csv { delimiter: *delimiter, names: *names })?,
-            Kind::SequenceFile => Content::SequenceFile(SequenceFile::new(self.compression)?),
+            Kind::SequenceFile { class } => Content::SequenceFile(SequenceFile::new(self.codec, *class)?),
             Kind::Avro { schema, codec } => Content::Avro(Box::new(AvroFile::new(schema, *codec)?)),
             Kind::Parquet { row_group, codec } => {
                 let schema = self.columns.schema().clone();

@@ -9,31 +9,11 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::Compression as Codec;
+use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
-
-use super::compression::Compression;
 
 /// A row group ends at this many bytes as they will be on disk, too: it is held in memory.
 const ROW_GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// The codec of pages; none that Parquet has is a mistake of the settings.
-pub(super) fn codec(compression: Compression) -> Option<Codec> {
-    Some(match compression {
-        Compression::None => Codec::UNCOMPRESSED,
-        Compression::Gzip => Codec::GZIP(Default::default()),
-        Compression::Zstd => Codec::ZSTD(zstd_level()),
-        Compression::Snappy => Codec::SNAPPY,
-        // The one that is specified: what is called LZ4 alone differs between writers.
-        Compression::Lz4 => Codec::LZ4_RAW,
-        Compression::Bzip2 => return None,
-    })
-}
-
-/// Zstandard's own default, as for whole files; the crate's is 1.
-fn zstd_level() -> parquet::basic::ZstdLevel {
-    parquet::basic::ZstdLevel::try_new(zstd::DEFAULT_COMPRESSION_LEVEL).unwrap_or_default()
-}
 
 /// One file that is being encoded.
 pub(super) struct ParquetFile {
@@ -45,7 +25,7 @@ impl ParquetFile {
     ///
     /// # Errors
     /// When the schema is none that can be encoded.
-    pub(super) fn new(schema: SchemaRef, codec: Codec, row_group: usize) -> io::Result<ParquetFile> {
+    pub(super) fn new(schema: SchemaRef, codec: Compression, row_group: usize) -> io::Result<ParquetFile> {
         let properties = WriterProperties::builder()
             .set_compression(codec)
             .set_max_row_group_row_count(Some(row_group))

@@ -18,7 +18,8 @@
 
 use std::io;
 
-use super::compression::{Compression, Compressor};
+use super::codec::Codec;
+use super::compressor::Compressor;
 
 const KEY: &str = "org.apache.hadoop.io.NullWritable";
 const VALUE: &str = "org.apache.hadoop.io.BytesWritable";
@@ -30,21 +31,9 @@ const BLOCK_BYTES: usize = 1_000_000;
 /// Pieces of Hadoop's framing; its readers have 256 KiB for one.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// The class of Hadoop's codec.
-fn codec_class(compression: Compression) -> Option<&'static str> {
-    Some(match compression {
-        Compression::None => return None,
-        Compression::Gzip => "org.apache.hadoop.io.compress.GzipCodec",
-        Compression::Zstd => "org.apache.hadoop.io.compress.ZStandardCodec",
-        Compression::Snappy => "org.apache.hadoop.io.compress.SnappyCodec",
-        Compression::Lz4 => "org.apache.hadoop.io.compress.Lz4Codec",
-        Compression::Bzip2 => "org.apache.hadoop.io.compress.BZip2Codec",
-    })
-}
-
 /// One file that is being encoded.
 pub(super) struct SequenceFile {
-    compression: Compression,
+    codec: Codec,
     sync: [u8; 16],
     output: Vec<u8>,
     /// Bytes of output since the last sync mark.
@@ -56,23 +45,24 @@ pub(super) struct SequenceFile {
 }
 
 impl SequenceFile {
+    /// A file with blocks in this codec, whose class in Hadoop is `class`; records without blocks if it is none.
+    ///
     /// # Errors
     /// When the machine has no random numbers for the sync mark.
-    pub(super) fn new(compression: Compression) -> io::Result<SequenceFile> {
+    pub(super) fn new(codec: Codec, class: Option<&str>) -> io::Result<SequenceFile> {
         let mut sync = [0; 16];
         getrandom::fill(&mut sync).map_err(|error| io::Error::other(error.to_string()))?;
         let mut output = b"SEQ\x06".to_vec();
         write_text(KEY, &mut output);
         write_text(VALUE, &mut output);
-        let codec = codec_class(compression);
-        output.extend([u8::from(codec.is_some()); 2]);
-        if let Some(codec) = codec {
-            write_text(codec, &mut output);
+        output.extend([u8::from(class.is_some()); 2]);
+        if let Some(class) = class {
+            write_text(class, &mut output);
         }
         output.extend(0_u32.to_be_bytes());
         output.extend(sync);
         Ok(SequenceFile {
-            compression,
+            codec,
             sync,
             output,
             since_sync: 0,
@@ -89,7 +79,7 @@ impl SequenceFile {
     pub(super) fn append(&mut self, body: &[u8]) -> io::Result<()> {
         let length = u32::try_from(body.len()).ok().filter(|length| *length < i32::MAX as u32 - 4);
         let length = length.ok_or_else(|| io::Error::other("a body of more than 2 GiB"))?;
-        if self.compression == Compression::None {
+        if self.codec == Codec::None {
             if self.since_sync >= SYNC_BYTES {
                 self.write_sync();
             }
@@ -129,7 +119,7 @@ impl SequenceFile {
         // Each key takes no bytes, and says so.
         let no_keys = vec![0; self.records as usize];
         for buffer in [&no_keys, &Vec::new(), &self.lengths, &self.values] {
-            let compressed = compress(self.compression, buffer)?;
+            let compressed = compress(self.codec, buffer)?;
             write_vint(compressed.len() as u64, &mut self.output);
             self.output.extend(compressed);
         }
@@ -164,14 +154,12 @@ impl SequenceFile {
     }
 }
 
-fn compress(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
+fn compress(codec: Codec, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut framed = Vec::new();
-    if matches!(compression, Compression::Snappy | Compression::Lz4) {
+    if matches!(codec, Codec::Snappy | Codec::Lz4) {
         for piece in bytes.chunks(PIECE_BYTES) {
-            let compressed = match compression {
-                Compression::Snappy => {
-                    snap::raw::Encoder::new().compress_vec(piece).map_err(io::Error::other)?
-                }
+            let compressed = match codec {
+                Codec::Snappy => snap::raw::Encoder::new().compress_vec(piece).map_err(io::Error::other)?,
                 _ => lz4_flex::block::compress(piece),
             };
             framed.extend((piece.len() as u32).to_be_bytes());
@@ -180,7 +168,7 @@ fn compress(compression: Compression, bytes: &[u8]) -> io::Result<Vec<u8>> {
         }
         return Ok(framed);
     }
-    let mut compressor = Compressor::new(compression)?;
+    let mut compressor = Compressor::new(codec)?;
     compressor.write(bytes)?;
     compressor.finish()
 }
@@ -223,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_plain_file_is_its_header_and_its_records() {
-        let mut file = SequenceFile::new(Compression::None).unwrap();
+        let mut file = SequenceFile::new(Codec::None, None).unwrap();
         let header = file.output_bytes();
         file.append(b"ab").unwrap();
         let bytes = file.finish().unwrap();

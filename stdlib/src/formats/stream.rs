@@ -6,7 +6,8 @@ use std::ops::Range;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 
-use super::compression::{Compression, Compressor};
+use super::codec::Codec;
+use super::compressor::Compressor;
 use super::{Gathered, json};
 use crate::tools::buffers::Buffers;
 
@@ -40,8 +41,8 @@ pub(super) struct Stream {
 impl Stream {
     /// # Errors
     /// When the compressor can't be set up.
-    pub(super) fn new(rows: Rows, compression: Compression) -> io::Result<Stream> {
-        let compressor = Compressor::new(compression)?;
+    pub(super) fn new(rows: Rows, codec: Codec) -> io::Result<Stream> {
+        let compressor = Compressor::new(codec)?;
         Ok(Stream { rows, compressor, staged: Vec::new(), seen: 0, unseen_rows: 0, breaks: 0 })
     }
 

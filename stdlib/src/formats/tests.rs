@@ -14,15 +14,6 @@ use weir_runtime::batch::{Column, Origins};
 
 use super::*;
 
-const ALL: [Compression; 6] = [
-    Compression::None,
-    Compression::Gzip,
-    Compression::Zstd,
-    Compression::Snappy,
-    Compression::Lz4,
-    Compression::Bzip2,
-];
-
 fn bodies(bodies: &[impl AsRef<[u8]>]) -> Batch {
     let schema = Schema::new(vec![
         Field::new("@host", DataType::Utf8View, false),
@@ -43,8 +34,8 @@ fn csv(delimiter: &str, headers: &[&str]) -> Format {
 }
 
 /// Encodes the rows of these ranges, takes output away in between, and decompresses whole files.
-fn encoded(format: Format, compression: Compression, batch: &Batch, ranges: &[Range<u32>]) -> Vec<u8> {
-    let formatting = Formatting::new(format, compression, batch.schema()).unwrap();
+fn encoded(format: Format, codec: Codec, batch: &Batch, ranges: &[Range<u32>]) -> Vec<u8> {
+    let formatting = Formatting::new(format, codec, batch.schema()).unwrap();
     let gathered = formatting.gather(batch, ranges).unwrap();
     let mut encoder = formatting.encoder().unwrap();
     let (mut bytes, mut next, rows) = (Vec::new(), 0, gathered.batch.num_rows());
@@ -63,56 +54,56 @@ fn all(batch: &Batch) -> Vec<Range<u32>> {
     std::iter::once(0..batch.rows() as u32).collect()
 }
 
-fn decompressed(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+fn decompressed(codec: Codec, bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    let mut reader: Box<dyn Read> = match compression {
-        Compression::None => Box::new(bytes),
-        Compression::Gzip => Box::new(flate2::read::GzDecoder::new(bytes)),
-        Compression::Zstd => Box::new(zstd::Decoder::new(bytes).unwrap()),
-        Compression::Snappy => Box::new(snap::read::FrameDecoder::new(bytes)),
-        Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(bytes)),
-        Compression::Bzip2 => Box::new(bzip2::read::BzDecoder::new(bytes)),
+    let mut reader: Box<dyn Read> = match codec {
+        Codec::None => Box::new(bytes),
+        Codec::Gzip => Box::new(flate2::read::GzDecoder::new(bytes)),
+        Codec::Zstd => Box::new(zstd::Decoder::new(bytes).unwrap()),
+        Codec::Snappy => Box::new(snap::read::FrameDecoder::new(bytes)),
+        Codec::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(bytes)),
+        Codec::Bzip2 => Box::new(bzip2::read::BzDecoder::new(bytes)),
     };
     reader.read_to_end(&mut plain).unwrap();
     plain
 }
 
 fn text(format: Format, batch: &Batch) -> String {
-    String::from_utf8(encoded(format, Compression::None, batch, &all(batch))).unwrap()
+    String::from_utf8(encoded(format, Codec::None, batch, &all(batch))).unwrap()
 }
 
 #[test]
 fn every_line_comes_back_through_every_codec() {
     let lines: Vec<String> = (0..20_000).map(|number| format!("line {number} {}", number * 7919)).collect();
     let batch = bodies(&lines);
-    for compression in ALL {
-        let bytes = encoded(Format::Text, compression, &batch, &all(&batch));
-        assert!(decompressed(compression, &bytes) == (lines.join("\n") + "\n").as_bytes(), "{compression:?}");
-        let bytes = encoded(Format::Raw, compression, &batch, &[3..4, 7..9]);
-        assert_eq!(decompressed(compression, &bytes), (lines[3].clone() + &lines[7] + &lines[8]).as_bytes());
-        let bytes = encoded(json(&[]), compression, &batch, &all(&batch));
-        let plain = String::from_utf8(decompressed(compression, &bytes)).unwrap();
+    for codec in Codec::ALL {
+        let bytes = encoded(Format::Text, codec, &batch, &all(&batch));
+        assert!(decompressed(codec, &bytes) == (lines.join("\n") + "\n").as_bytes(), "{codec:?}");
+        let bytes = encoded(Format::Raw, codec, &batch, &[3..4, 7..9]);
+        assert_eq!(decompressed(codec, &bytes), (lines[3].clone() + &lines[7] + &lines[8]).as_bytes());
+        let bytes = encoded(json(&[]), codec, &batch, &all(&batch));
+        let plain = String::from_utf8(decompressed(codec, &bytes)).unwrap();
         assert_eq!(plain.lines().count(), lines.len());
         assert_eq!(plain.lines().last(), Some(&*format!("{{\"body\":\"{}\"}}", lines[19_999])));
-        let bytes = encoded(csv(",", &["@host"]), compression, &batch, &all(&batch));
-        let plain = String::from_utf8(decompressed(compression, &bytes)).unwrap();
+        let bytes = encoded(csv(",", &["@host"]), codec, &batch, &all(&batch));
+        let plain = String::from_utf8(decompressed(codec, &bytes)).unwrap();
         assert!(plain.starts_with("host,body\nweb-1,line 0 0\n") && plain.ends_with('\n'));
         assert_eq!(plain.lines().count(), lines.len() + 1);
     }
 }
 
 /// A reader that reads all frames that follow each other.
-fn all_frames(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+fn all_frames(codec: Codec, bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    match compression {
-        Compression::Gzip => drop(flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
-        Compression::Bzip2 => drop(bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
-        Compression::Lz4 => {
+    match codec {
+        Codec::Gzip => drop(flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
+        Codec::Bzip2 => drop(bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
+        Codec::Lz4 => {
             // It ends a read with each frame.
             let mut decoder = lz4_flex::frame::FrameDecoder::new(bytes);
             while decoder.read_to_end(&mut plain).unwrap() > 0 {}
         }
-        _ => plain = decompressed(compression, bytes),
+        _ => plain = decompressed(codec, bytes),
     }
     plain
 }
@@ -122,8 +113,8 @@ fn a_file_can_be_cut_behind_each_of_its_parts() {
     let lines: Vec<String> = (0..3_000).map(|number| format!("line {number} {}", number * 7919)).collect();
     let batch = bodies(&lines);
     let buffers = Buffers::default();
-    for compression in ALL {
-        let formatting = Formatting::new(Format::Text, compression, batch.schema()).unwrap();
+    for codec in Codec::ALL {
+        let formatting = Formatting::new(Format::Text, codec, batch.schema()).unwrap();
         let gathered = formatting.gather(&batch, &all(&batch)).unwrap();
         let mut encoder = formatting.encoder().unwrap();
         let (mut bytes, mut next) = (Vec::new(), 0);
@@ -135,14 +126,14 @@ fn a_file_can_be_cut_behind_each_of_its_parts() {
             bytes.append(&mut encoder.take_output(0, &buffers).unwrap());
             assert_eq!(encoder.size(), bytes.len() as u64);
             let expected = lines[..end].join("\n") + "\n";
-            assert!(all_frames(compression, &bytes) == expected.as_bytes(), "{compression:?} to {end}");
+            assert!(all_frames(codec, &bytes) == expected.as_bytes(), "{codec:?} to {end}");
         }
         let encoded = encoder.finish().unwrap();
-        assert!(encoded.rest.is_empty(), "{compression:?} has nothing more to say");
+        assert!(encoded.rest.is_empty(), "{codec:?} has nothing more to say");
         assert_eq!((encoded.size, encoded.breaks), (bytes.len() as u64, 0));
     }
     let parquet = Format::Parquet { row_group: 100, headers: Vec::new() };
-    let formatting = Formatting::new(parquet, Compression::None, batch.schema()).unwrap();
+    let formatting = Formatting::new(parquet, Codec::None, batch.schema()).unwrap();
     assert!(!formatting.has_parts() && !formatting.encoder().unwrap().end_part().unwrap());
 }
 
@@ -152,8 +143,8 @@ fn line_breaks_in_bodies_are_counted_in_text_alone() {
     lines[3] = "two\nlines";
     lines[40_000] = "\n\n";
     let batch = bodies(&lines);
-    let breaks = |format, compression| {
-        let formatting = Formatting::new(format, compression, batch.schema()).unwrap();
+    let breaks = |format, codec| {
+        let formatting = Formatting::new(format, codec, batch.schema()).unwrap();
         let gathered = formatting.gather(&batch, &all(&batch)).unwrap();
         let mut encoder = formatting.encoder().unwrap();
         let mut next = 0;
@@ -162,17 +153,17 @@ fn line_breaks_in_bodies_are_counted_in_text_alone() {
         }
         encoder.finish().unwrap().breaks
     };
-    assert_eq!(breaks(Format::Text, Compression::None), 3);
-    assert_eq!(breaks(Format::Text, Compression::Gzip), 3);
-    assert_eq!(breaks(json(&[]), Compression::None), 0);
-    assert_eq!(breaks(Format::Raw, Compression::None), 0);
+    assert_eq!(breaks(Format::Text, Codec::None), 3);
+    assert_eq!(breaks(Format::Text, Codec::Gzip), 3);
+    assert_eq!(breaks(json(&[]), Codec::None), 0);
+    assert_eq!(breaks(Format::Raw, Codec::None), 0);
 }
 
 #[test]
 fn rows_stop_where_the_file_reaches_its_size() {
     let batch = bodies(&["four"; 10]);
     for (format, rows) in [(Format::Text, 3), (Format::Raw, 3), (json(&[]), 1)] {
-        let formatting = Formatting::new(format, Compression::None, batch.schema()).unwrap();
+        let formatting = Formatting::new(format, Codec::None, batch.schema()).unwrap();
         let gathered = formatting.gather(&batch, &all(&batch)).unwrap();
         let mut encoder = formatting.encoder().unwrap();
         assert_eq!(encoder.append(&gathered, 0..10, 11).unwrap(), rows);
@@ -189,7 +180,7 @@ fn files_of_formats_with_blocks_end_near_their_size() {
     let avro = Format::Avro { headers: Vec::new() };
     let parquet = Format::Parquet { row_group: 100_000, headers: Vec::new() };
     for format in [avro, parquet, Format::SequenceFile, csv(",", &[]), json(&[])] {
-        let formatting = Formatting::new(format.clone(), Compression::None, batch.schema()).unwrap();
+        let formatting = Formatting::new(format.clone(), Codec::None, batch.schema()).unwrap();
         let gathered = formatting.gather(&batch, &all(&batch)).unwrap();
         let mut encoder = formatting.encoder().unwrap();
         let mut next = 0;
@@ -286,17 +277,17 @@ fn csv_writes_every_type_into_one_cell() {
 
 #[test]
 fn parquet_and_avro_take_every_type_in_every_codec_that_they_have() {
-    for compression in ALL {
+    for codec in Codec::ALL {
         let avro = Format::Avro { headers: vec!["host".into()] };
         let parquet = Format::Parquet { row_group: 1_000, headers: vec!["@host".into()] };
-        for (format, lacks) in [(avro, Compression::Lz4), (parquet, Compression::Bzip2)] {
+        for (format, lacks) in [(avro, Codec::Lz4), (parquet, Codec::Bzip2)] {
             let batch = typed();
-            if compression == lacks {
-                let error = Formatting::new(format, compression, batch.schema()).unwrap_err();
+            if codec == lacks {
+                let error = Formatting::new(format, codec, batch.schema()).unwrap_err();
                 assert!(error.to_string().contains("has no"), "{error}");
                 continue;
             }
-            let bytes = encoded(format.clone(), compression, &batch, &[1..2, 0..1]);
+            let bytes = encoded(format.clone(), codec, &batch, &[1..2, 0..1]);
             let rows: usize = match format {
                 Format::Avro { .. } => {
                     let reader = arrow_avro::reader::ReaderBuilder::new().build(std::io::Cursor::new(bytes));
@@ -324,7 +315,7 @@ fn others_read_every_type() {
     for format in [avro, parquet] {
         let batch = typed();
         let path = folder.path().join(format!("typed.{}", name(&format)));
-        std::fs::write(&path, encoded(format.clone(), Compression::Zstd, &batch, &all(&batch))).unwrap();
+        std::fs::write(&path, encoded(format.clone(), Codec::Zstd, &batch, &all(&batch))).unwrap();
         let rows = read_by_others(name(&format), &path);
         let first = serde_json::json!({
             "host": "web", "bool": true, "bytes": "base64:/wA=", "decimal": "12.30", "duration": 1_500_000,
@@ -367,30 +358,29 @@ fn bytes_that_are_text_are_written_as_text() {
 fn columns_that_can_not_be_written_are_refused() {
     let batch = bodies(&["a"]);
     let refused =
-        |format: Format| Formatting::new(format, Compression::None, batch.schema()).unwrap_err().to_string();
+        |format: Format| Formatting::new(format, Codec::None, batch.schema()).unwrap_err().to_string();
     assert!(refused(json(&["@nowhere"])).contains("the header `@nowhere`"));
     assert!(refused(json(&["@host", "@host"])).contains("two columns called `host`"));
     assert!(refused(csv(";;", &[])).contains("one ASCII character"));
     let headers = Schema::new(vec![Field::new("@t", DataType::Int64, false)]);
-    let nothing = Formatting::new(json(&[]), Compression::None, &headers).unwrap_err();
+    let nothing = Formatting::new(json(&[]), Codec::None, &headers).unwrap_err();
     assert!(nothing.to_string().contains("nothing to write"));
-    let body = Formatting::new(Format::Text, Compression::None, &headers).unwrap_err();
+    let body = Formatting::new(Format::Text, Codec::None, &headers).unwrap_err();
     assert!(body.to_string().contains("no `body`"));
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let clash = Schema::new(vec![Field::new("@time", time.clone(), false), Field::new("time", time, false)]);
-    assert!(Formatting::new(json(&["@time"]), Compression::None, &clash).is_err());
+    assert!(Formatting::new(json(&["@time"]), Codec::None, &clash).is_err());
 }
 
 #[test]
 fn extensions_say_what_is_in_a_file() {
     let batch = bodies(&["a"]);
-    let extension = |format, compression| {
-        Formatting::new(format, compression, batch.schema()).unwrap().extension().to_string()
-    };
-    assert_eq!(extension(Format::Text, Compression::Gzip), ".txt.gz");
-    assert_eq!(extension(json(&[]), Compression::Zstd), ".json.zst");
-    assert_eq!(extension(csv(",", &[]), Compression::Snappy), ".csv.sz");
-    assert_eq!(extension(Format::Raw, Compression::Lz4), ".bin.lz4");
-    assert_eq!(extension(Format::Avro { headers: Vec::new() }, Compression::Bzip2), ".avro");
-    assert_eq!(extension(Format::SequenceFile, Compression::Bzip2), ".seq");
+    let extension =
+        |format, codec| Formatting::new(format, codec, batch.schema()).unwrap().extension().to_string();
+    assert_eq!(extension(Format::Text, Codec::Gzip), ".txt.gz");
+    assert_eq!(extension(json(&[]), Codec::Zstd), ".json.zst");
+    assert_eq!(extension(csv(",", &[]), Codec::Snappy), ".csv.sz");
+    assert_eq!(extension(Format::Raw, Codec::Lz4), ".bin.lz4");
+    assert_eq!(extension(Format::Avro { headers: Vec::new() }, Codec::Bzip2), ".avro");
+    assert_eq!(extension(Format::SequenceFile, Codec::Bzip2), ".seq");
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use weir_plan::Settings;
-use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits};
+use weir_runtime::channel::{Channel, FileChannel, FileChannelOptions, Limits};
 use weir_runtime::{Context, Failure};
 
+use crate::formats::codec::{CHANNEL_LOGS, Codec};
 use crate::language::types::Overflow;
 use encryption::Encryption;
 
@@ -22,26 +23,8 @@ struct FileSettings {
     byte_capacity: u64,
     keep_alive: Duration,
     overflow: Overflow,
-    compress: LogCompression,
+    compress: Codec,
     encrypt: Option<Encryption>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum LogCompression {
-    None,
-    Lz4,
-    Zstd,
-}
-
-impl From<LogCompression> for Compression {
-    fn from(compress: LogCompression) -> Compression {
-        match compress {
-            LogCompression::None => Compression::None,
-            LogCompression::Lz4 => Compression::Lz4,
-            LogCompression::Zstd => Compression::Zstd,
-        }
-    }
 }
 
 /// Makes a file channel. Its directory is opened when the agent starts, and not before.
@@ -58,7 +41,7 @@ pub(crate) fn make(settings: &Settings, context: Context) -> Result<Arc<dyn Chan
         schema,
         limits,
         overflow: settings.overflow.into(),
-        compression: settings.compress.into(),
+        compression: CHANNEL_LOGS.of(settings.compress).map_err(Failure::permanent)?,
         meter,
     };
     Ok(match settings.encrypt {
@@ -90,7 +73,7 @@ mod tests {
                 schema: Arc::new(Schema::empty()),
                 limits,
                 overflow: weir_runtime::channel::Overflow::Wait,
-                compression: Compression::None,
+                compression: weir_runtime::channel::Compression::None,
                 meter: Arc::default(),
             };
             let taken = FileChannel::new(options).unwrap().limits().byte_capacity;

@@ -25,6 +25,7 @@ use weir_runtime::{Clock, Meter};
 use super::authentication::Credentials;
 use super::body_memory::{BodyMemory, BodyReservation, Exhausted};
 use super::events::{BodyError, Events, Format};
+use crate::formats::codec::Codec;
 use crate::tools::listener::{Attachment, Chunk, PutLimit, RETRY_PAUSE, STOP_GRACE, Slot, TextMaps};
 
 /// The value of `Retry-After`, in seconds.
@@ -418,20 +419,15 @@ impl Service {
         encoding: Option<&HeaderValue>,
         reservation: &mut BodyReservation,
     ) -> Result<Vec<u8>, Refusal> {
-        let mut compressed = match encoding.map(HeaderValue::as_bytes) {
-            None | Some(b"" | b"identity") => return Ok(body),
-            Some(b"gzip" | b"x-gzip") => {
-                Box::new(flate2::read::MultiGzDecoder::new(&body[..])) as Box<dyn Read + '_>
-            }
-            Some(b"zstd") => match zstd::stream::read::Decoder::with_buffer(&body[..]) {
-                Ok(decoder) => Box::new(decoder),
-                Err(error) => return Err(Refusal::new(StatusCode::BAD_REQUEST, error.to_string())),
-            },
-            Some(_) => {
-                let message = "the content encodings are gzip and zstd";
-                return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-            }
-        };
+        let encoding = encoding.map(HeaderValue::as_bytes).unwrap_or_default();
+        let codec = Codec::of_content_encoding(encoding)
+            .map_err(|unknown| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, unknown.to_string()))?;
+        if codec == Codec::None {
+            return Ok(body);
+        }
+        let mut compressed = codec
+            .decoder(Box::new(&body[..]))
+            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         let mut decompressed = Vec::new();
         loop {
             let mut part = compressed.by_ref().take(DECOMPRESSED_BYTES);

@@ -55,7 +55,8 @@ use names::{FileNames, InUse};
 use run::{Run, Setup, clear_away};
 use totals::Totals;
 
-use crate::formats::{Compression, Format, FormatError, Formatting};
+use crate::formats::codec::Codec;
+use crate::formats::{Format, FormatError, Formatting};
 use crate::language::types::{Allowed, RetrySettings};
 use crate::tools::buffers::Buffers;
 use crate::tools::template::{Renderer, TemplateError};
@@ -79,7 +80,7 @@ pub(crate) struct FileSettings {
     pub(crate) path: Template,
     prefix: String,
     format: Format,
-    compress: Compression,
+    compress: Codec,
     roll: Roll,
     /// The time zone of the directory's times.
     pub(crate) zone: String,
@@ -100,7 +101,7 @@ impl FileSettings {
             path,
             prefix,
             format: Format::Text,
-            compress: Compression::None,
+            compress: Codec::None,
             roll,
             zone,
             round: None,

@@ -211,7 +211,8 @@ mod tests {
     use weir_runtime::source::SourcePort;
 
     use super::*;
-    use crate::formats::{Compression, Format};
+    use crate::formats::Format;
+    use crate::formats::codec::Codec;
     use crate::tools::buffers::Buffers;
 
     #[test]
@@ -235,7 +236,7 @@ mod tests {
             vec![Column::Constant(Scalar::new(shared)), BinaryViewArray::from_iter_values(&bodies).into()];
         let batch = Batch::new(Arc::new(schema), columns, 1_000, Origins::default()).unwrap();
         let format = Format::Avro { headers: vec!["shared".to_string()] };
-        let formatting = Formatting::new(format, Compression::None, batch.schema()).unwrap();
+        let formatting = Formatting::new(format, Codec::None, batch.schema()).unwrap();
         assert!((100..200).contains(&formatting.rows_at_once(&batch)));
         let renderer = Renderer::new(&Template { parts: Vec::new() }, "UTC").unwrap();
         let limits = Limits {

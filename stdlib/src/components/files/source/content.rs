@@ -3,37 +3,14 @@
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
 use super::file_system::{FileSystem, OpenFile};
 use super::identity::{HEAD_BYTES, State};
+use crate::formats::codec::{Codec, Decoder};
 
 /// How many bytes of a compressed file are read at once.
 const COMPRESSED_READ_BYTES: usize = 64 << 10;
 /// How many bytes are decompressed at once while a compressed text is skipped up to a position.
 const SKIP_BYTES: usize = 256 << 10;
-
-/// The format that a file is compressed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    Gzip,
-    Zstd,
-    Bzip2,
-}
-
-impl Compression {
-    /// Detects the format by a file's first bytes (RFC 1952, RFC 8878, and bzip2's `BZh` with its block size).
-    fn of(first: &[u8]) -> Option<Compression> {
-        match first {
-            [0x1f, 0x8b, 8, ..] => Some(Compression::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => {
-                Some(Compression::Bzip2)
-            }
-            _ => None,
-        }
-    }
-}
 
 /// An open file and its text.
 pub(super) enum Content {
@@ -46,8 +23,8 @@ pub(super) enum Content {
 /// A compressed file with its decoder. Reading backwards decompresses again from the beginning.
 pub(super) struct Compressed {
     file: Box<dyn OpenFile>,
-    compression: Compression,
-    decoder: Box<dyn Read + Send>,
+    compression: Codec,
+    decoder: Decoder<'static>,
     /// The position in the text up to which it is decompressed.
     at: u64,
     /// The last decompressed bytes, up to `at`: the next read begins at a line's beginning, which lies before `at`.
@@ -63,19 +40,19 @@ impl Content {
     }
 
     /// Returns the format that the file is compressed with; `None` if it is not compressed.
-    pub(super) fn compression(&self) -> io::Result<Option<Compression>> {
+    pub(super) fn compression(&self) -> io::Result<Option<Codec>> {
         match self {
             Content::Plain(file) => {
                 let mut first = Vec::new();
                 file.read(0, 16, &mut first)?;
-                Ok(Compression::of(&first))
+                Ok(Codec::of_file(&first))
             }
             Content::Compressed(compressed) => Ok(Some(compressed.compression)),
         }
     }
 
     /// Returns the same file as a compressed text.
-    pub(super) fn decompressed(self, compression: Compression) -> io::Result<Content> {
+    pub(super) fn decompressed(self, compression: Codec) -> io::Result<Content> {
         let Content::Plain(file) = self else { return Ok(self) };
         let decoder = decoder(&*file, compression)?;
         Ok(Content::Compressed(Box::new(Compressed {
@@ -144,14 +121,9 @@ impl Read for SequentialReader {
     }
 }
 
-fn decoder(file: &dyn OpenFile, compression: Compression) -> io::Result<Box<dyn Read + Send>> {
+fn decoder(file: &dyn OpenFile, compression: Codec) -> io::Result<Decoder<'static>> {
     let reader = SequentialReader { file: file.again()?, position: 0 };
-    let compressed = BufReader::with_capacity(COMPRESSED_READ_BYTES, reader);
-    Ok(match compression {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(compressed)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(compressed)?),
-        Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(compressed)),
-    })
+    compression.decoder(Box::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, reader)))
 }
 
 impl Compressed {

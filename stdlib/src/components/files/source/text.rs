@@ -9,13 +9,14 @@ use std::sync::Arc;
 use weir_runtime::batch::Partition;
 use weir_runtime::source::DeliveredThrough;
 
-use super::content::{Compression, Content};
+use super::content::Content;
 use super::file_system::FileSystem;
 use super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::partial_lines::{PartialLine, PartialLines};
 use super::positions::RememberedFile;
 use super::text_hash::{RunningHash, TextHash};
 use super::text_reader::{Chunk, TextReader};
+use crate::formats::codec::Codec;
 use crate::tools::buffers::Buffers;
 use crate::tools::lines::{Ending, LineRules, Split};
 pub(super) use identification::{Identified, Knowledge, identify, open_at_end};
@@ -48,7 +49,7 @@ pub(super) struct Text {
     pub(super) partition: Option<Partition>,
     /// The hash of its beginning, as much of it as was read.
     pub(super) head: Head,
-    compression: Option<Compression>,
+    compression: Option<Codec>,
     pub(super) reader: TextReader,
     /// The last bytes before the position.
     tail: Vec<u8>,
@@ -92,7 +93,7 @@ impl Text {
         key: Key,
         generation: u32,
         head: Head,
-        compression: Option<Compression>,
+        compression: Option<Codec>,
         stamp: Stamp,
         hash: RunningHash,
     ) -> Text {

@@ -20,6 +20,7 @@ use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
 use super::connection::{Connection, Security, client_config, milliseconds};
+use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
 use error::{ErrorContext, SinkError};
@@ -51,16 +52,6 @@ enum Acks {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Compression {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Partitioner {
     Murmur2,
@@ -82,7 +73,7 @@ struct KafkaSinkSettings {
     partitioner: Partitioner,
     format: Format,
     acks: Acks,
-    compress: Compression,
+    compress: Codec,
     linger: Duration,
     timeout: Duration,
     buffer: u64,
@@ -91,19 +82,14 @@ struct KafkaSinkSettings {
 }
 
 impl KafkaSinkSettings {
-    fn client_config(&self) -> ClientConfig {
+    /// # Errors
+    /// When Kafka does not have the codec.
+    fn client_config(&self) -> Result<ClientConfig, UnsupportedCodec> {
         let mut config = client_config(&self.brokers, self.security);
         let acks = match self.acks {
             Acks::None => "0",
             Acks::Leader => "1",
             Acks::All => "all",
-        };
-        let compression = match self.compress {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Snappy => "snappy",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
         };
         let partitioner = match self.partitioner {
             // Kafka's own producers use this function, so they write a key to the same partition.
@@ -114,7 +100,7 @@ impl KafkaSinkSettings {
         config
             .set("acks", acks)
             .set("enable.idempotence", idempotent.to_string())
-            .set("compression.type", compression)
+            .set("compression.type", KAFKA_BATCHES.of(self.compress)?)
             .set("linger.ms", milliseconds(self.linger))
             .set("delivery.timeout.ms", milliseconds(self.timeout))
             .set("request.timeout.ms", milliseconds(self.timeout.min(REQUEST_TIMEOUT_MAX)))
@@ -126,7 +112,7 @@ impl KafkaSinkSettings {
             // Without idempotence, a later request may be written before the retry of an earlier one.
             config.set("max.in.flight.requests.per.connection", "1");
         }
-        config
+        Ok(config)
     }
 
     fn record_bytes_max(&self) -> u64 {
@@ -138,6 +124,7 @@ impl KafkaSinkSettings {
 struct KafkaSink {
     context: Context,
     settings: KafkaSinkSettings,
+    client: ClientConfig,
     topic: Renderer,
     key: Option<Renderer>,
 }
@@ -149,6 +136,7 @@ struct KafkaSink {
 pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
     let settings: KafkaSinkSettings = settings.read().map_err(Failure::permanent)?;
     let KafkaSinkSettings { format: Format::Raw, allow: None | Some(Allowed::Sensitive), .. } = settings;
+    let client = settings.client_config().map_err(Failure::permanent)?;
     let component = context.component.to_string();
     let renderer = |setting, template: &Template| {
         let invalid = |source| SinkError::Template { component: component.clone(), setting, source };
@@ -156,7 +144,7 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     };
     let topic = renderer("topic", &settings.topic)?;
     let key = settings.key.as_ref().map(|key| renderer("key", key)).transpose()?;
-    Ok(Box::new(KafkaSink { context, settings, topic, key }))
+    Ok(Box::new(KafkaSink { context, settings, client, topic, key }))
 }
 
 impl KafkaSink {
@@ -169,7 +157,7 @@ impl KafkaSink {
             timeout: *timeout,
             limit: self.settings.record_bytes_max(),
         };
-        ProducerHandle::start(&self.settings.client_config(), DeliveryReports::new(connection, context))
+        ProducerHandle::start(&self.client, DeliveryReports::new(connection, context))
     }
 
     /// Sends events until the channel ends, then waits until all records are written.

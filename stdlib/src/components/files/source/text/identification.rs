@@ -6,13 +6,14 @@ use std::path::Path;
 
 use weir_runtime::batch::Partition;
 
-use super::super::content::{Compression, Content};
+use super::super::content::Content;
 use super::super::copies::{CopyCandidates, CopyOrigin, find_origin, may_match};
 use super::super::identity::{HEAD_BYTES, Head, Key, PartitionName, Stamp, State};
 use super::super::positions::RememberedFile;
 use super::super::text_hash::RunningHash;
 use super::super::tracked::FileId;
 use super::{Progress, Text, TextRules};
+use crate::formats::codec::Codec;
 
 /// How many bytes are read at once to find the beginning of the last line.
 const BACKWARDS_BYTES: u64 = 64 << 10;
@@ -104,7 +105,7 @@ pub(in super::super) fn identify(
 /// Continues the text if it is remembered; begins it otherwise.
 fn recognise(
     mut content: Content,
-    compression: Option<Compression>,
+    compression: Option<Codec>,
     stamp: Stamp,
     knowledge: &Knowledge,
     rules: &TextRules,
