@@ -12,13 +12,14 @@ use arrow_avro::writer::{Writer, WriterBuilder};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 
-/// The name of the record that an event is.
+/// The name of the record type of events.
 const RECORD: &str = "Event";
 
-/// A block is written when about so much is gathered: what is compressed together.
+/// A block, which is compressed as one, is written when about this many bytes of rows are gathered.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// The schema with Avro's own in its metadata, which names the record and has none of Arrow's marks.
+/// Returns the schema with the Avro schema in its metadata. The Avro schema names the record and has no attributes of
+/// Arrow.
 ///
 /// # Errors
 /// When a type has no counterpart in Avro.
@@ -30,7 +31,7 @@ pub(super) fn schema(schema: &Schema) -> Result<Schema, ArrowError> {
     Ok(Schema::new_with_metadata(schema.fields().clone(), metadata))
 }
 
-/// A field whose type leaves no mark of Arrow's in Avro's schema: bytes are bytes, views or not.
+/// Returns the field with types that leave no attribute of Arrow in the Avro schema, such as bytes without views.
 fn plain_field(field: &Field) -> Field {
     let plain = match field.data_type() {
         DataType::BinaryView => DataType::Binary,
@@ -42,8 +43,8 @@ fn plain_field(field: &Field) -> Field {
     Field::new(field.name(), plain, field.is_nullable())
 }
 
-/// Where arrow-avro's writer writes: it does not hand out a writer that it was given, so this is
-/// held by two. Nobody ever waits for the lock, which is taken a few times a block.
+/// The output of arrow-avro's writer. The writer does not return the output that it was given, so both share it. The
+/// lock is never contended, and is taken a few times for each block.
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<Vec<u8>>>);
 
@@ -63,7 +64,7 @@ impl Write for Output {
     }
 }
 
-/// One file that is being encoded.
+/// The encoder of a file.
 pub(super) struct AvroFile {
     writer: Writer<Output, AvroOcfFormat>,
     output: Output,
@@ -73,10 +74,10 @@ pub(super) struct AvroFile {
 }
 
 impl AvroFile {
-    /// A file with this schema, which [`schema`] has made.
+    /// Makes the encoder of a file with a schema of [`schema`].
     ///
     /// # Errors
-    /// When the schema is none that can be encoded.
+    /// When the schema can't be encoded.
     pub(super) fn new(schema: &Schema, codec: Option<CompressionCodec>) -> io::Result<AvroFile> {
         let builder = WriterBuilder::new(schema.clone()).with_compression(codec);
         let output = Output::default();
@@ -90,10 +91,10 @@ impl AvroFile {
         })
     }
 
-    /// Appends rows, which are about so many bytes.
+    /// Appends rows of about this many bytes.
     ///
     /// # Errors
-    /// When a value has no place in Avro, or the codec fails.
+    /// When a value can't be written in Avro, or the codec fails.
     pub(super) fn append(&mut self, rows: RecordBatch, bytes: usize) -> io::Result<()> {
         let rows = rows.with_schema(self.schema.clone()).map_err(io::Error::other)?;
         self.gathered.push(rows);
@@ -104,7 +105,7 @@ impl AvroFile {
         }
     }
 
-    /// Writes a block of what is gathered: a reader can end behind it.
+    /// Writes the gathered rows as a block, at whose end the file can be cut.
     ///
     /// # Errors
     /// As [`AvroFile::append`].
@@ -118,27 +119,27 @@ impl AvroFile {
         self.writer.write(&block).map_err(io::Error::other)
     }
 
-    /// How many bytes the next block takes before it is written.
+    /// Returns how many bytes of rows the next block takes before it is written.
     pub(super) fn block_room(&self) -> usize {
         BLOCK_BYTES - self.gathered_bytes.min(BLOCK_BYTES - 1)
     }
 
-    /// What waits to be written as a block, before it is compressed.
+    /// Returns the size of the gathered rows, before compression.
     pub(super) fn gathered_bytes(&self) -> usize {
         self.gathered_bytes
     }
 
-    /// How much has come out and was not taken away.
+    /// Returns the size of the output that was not taken.
     pub(super) fn output_bytes(&self) -> usize {
         self.output.lock().len()
     }
 
-    /// Takes away what has come out.
+    /// Takes the output.
     pub(super) fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut *self.output.lock())
     }
 
-    /// Ends the file and gives the rest of the output.
+    /// Ends the file and returns the rest of the output.
     ///
     /// # Errors
     /// As [`AvroFile::append`].

@@ -1,8 +1,7 @@
-//! Which columns of the events a format writes, in which order, and as what.
+//! The columns that a format writes: which ones, in which order, and in which types.
 //!
-//! The headers that are asked for come first, in the order in which they are asked for and without
-//! their `@`; the fields follow. Rows are gathered and constants expanded here, so that encoders see
-//! one record batch without holes.
+//! The headers that the settings name come first, in the order of the settings and without their `@`. The fields
+//! follow. Rows are gathered and constants expanded here, so that an encoder gets one record batch of all rows.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,16 +22,16 @@ use super::FormatError;
 use super::json;
 use super::text::{plain_text, write_base64, write_duration, write_ip, write_time};
 
-/// In which types a format writes values.
+/// The types in which a format writes values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// As the events have them.
+    /// The types of the events.
     AsTheyAre,
-    /// All that is no number or truth as text, nested values as JSON.
+    /// Numbers and booleans; all other types as text, nested values as JSON.
     Cells,
-    /// In the types of Parquet: addresses as text.
+    /// The types of Parquet: addresses as text.
     Parquet,
-    /// In the types of Avro: addresses as text, and maps whose names are plain strings.
+    /// The types of Avro: addresses as text, and maps with keys without views.
     Avro,
 }
 
@@ -44,10 +43,10 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// The body alone.
+    /// Returns the body as the only column.
     ///
     /// # Errors
-    /// When the events have none.
+    /// When the events have no body.
     pub(super) fn body(schema: &Schema) -> Result<Columns, FormatError> {
         match schema.field_with_name(BODY) {
             Ok(field) if *field.data_type() == DataType::BinaryView => {
@@ -58,10 +57,10 @@ impl Columns {
         }
     }
 
-    /// These headers, and all fields.
+    /// Returns these headers and all fields.
     ///
     /// # Errors
-    /// When there is no such header, two columns would have one name, or there is nothing to write.
+    /// When the events lack a header, two columns would have the same name, or there is no column.
     pub(super) fn fields(schema: &Schema, headers: &[String], style: Style) -> Result<Columns, FormatError> {
         let mut names = Vec::new();
         for header in headers {
@@ -89,21 +88,21 @@ impl Columns {
         }
     }
 
-    /// The columns as they are written.
+    /// Returns the schema of the written columns.
     pub(super) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// About how many bytes a row takes up once what all rows share is repeated in each.
+    /// Returns the approximate size of a gathered row, in which the values that all rows share are repeated.
     pub(super) fn row_bytes(&self, batch: &Batch) -> u64 {
         let shared = self.names.iter().filter_map(|name| batch.column(name)).map(Column::shared_bytes);
         batch.charged_bytes() / batch.rows().max(1) as u64 + shared.sum::<u64>()
     }
 
-    /// The rows of these ranges.
+    /// Returns the rows of these ranges as a record batch.
     ///
     /// # Errors
-    /// When the batch is not of the type that the columns were made for.
+    /// When the batch has another schema than the columns were made for.
     pub(super) fn gather(&self, batch: &Batch, ranges: &[Range<u32>]) -> Result<RecordBatch, ArrowError> {
         let rows: usize = ranges.iter().map(ExactSizeIterator::len).sum();
         let (mut picked, mut repeated) = (None, None);
@@ -137,10 +136,10 @@ fn indices(ranges: &[Range<u32>]) -> UInt32Array {
     UInt32Array::from_iter_values(ranges.iter().cloned().flatten())
 }
 
-/// Bytes of an address, as the plan has them.
+/// The type of addresses in plans.
 const IP: DataType = DataType::FixedSizeBinary(16);
 
-/// The type in which a value of this one is written.
+/// Returns the type in which values of this type are written.
 fn stored_type(style: Style, data_type: &DataType) -> DataType {
     match (style, data_type) {
         (Style::AsTheyAre, _) => data_type.clone(),
@@ -162,7 +161,7 @@ fn stored_field(style: Style, field: &Field) -> FieldRef {
     Arc::new(Field::new(field.name(), stored_type(style, field.data_type()), field.is_nullable()))
 }
 
-/// The entries of a map. arrow-avro knows names of plain strings alone.
+/// Returns the entries of a map. arrow-avro supports only keys without views.
 fn stored_entries(style: Style, entries: &Field) -> FieldRef {
     let mut fields: Vec<FieldRef> = match stored_type(style, entries.data_type()) {
         DataType::Struct(fields) => fields.iter().cloned().collect(),
@@ -174,7 +173,7 @@ fn stored_entries(style: Style, entries: &Field) -> FieldRef {
     Arc::new(Field::new(entries.name(), DataType::Struct(fields.into()), entries.is_nullable()))
 }
 
-/// Values in the type in which they are written, which `field` says.
+/// Converts values to the type of `field`, in which they are written.
 fn stored(field: &FieldRef, array: ArrayRef) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == field.data_type() {
         return Ok(array);
@@ -232,11 +231,11 @@ fn texts(array: &dyn Array, mut write: impl FnMut(usize, &mut Vec<u8>)) -> Strin
     texts.finish()
 }
 
-/// Bytes as text. Where all of them are, which is checked in one go, nothing is copied.
+/// Converts bytes to text. If all of them are UTF-8, which one pass checks, nothing is copied.
 fn bytes_as_text(array: &ArrayRef) -> StringViewArray {
     let bytes = array.as_binary_view();
     if let Ok(text) = bytes.clone().to_string_view()
-        && bytes.iter().flatten().all(|bytes| !bytes.starts_with(super::text::BASE64_MARK.as_bytes()))
+        && bytes.iter().flatten().all(|bytes| !bytes.starts_with(super::text::BASE64_PREFIX.as_bytes()))
     {
         return text;
     }

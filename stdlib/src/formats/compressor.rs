@@ -12,18 +12,19 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 
 use super::codec::Codec;
 
-/// A stream that is being compressed into memory, in one frame or in several that follow each other.
+/// A stream that is compressed into memory, in one or more frames.
 pub(super) struct Compressor {
     codec: Codec,
     encoder: StreamEncoder,
-    /// Whether something has gone into the frame that is being made.
+    /// Whether bytes were written into the current frame.
     begun: bool,
-    /// How many frames have ended.
+    /// The number of frames that have ended.
     frames: u64,
 }
 
+/// The encoder of a codec, with the output so far.
 enum StreamEncoder {
-    /// Nothing is done: the output is the input.
+    /// The output is the input.
     None(Vec<u8>),
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(ZstdEncoder<'static, Vec<u8>>),
@@ -33,20 +34,24 @@ enum StreamEncoder {
 }
 
 impl Compressor {
+    /// Makes a compressor with an empty output.
+    ///
     /// # Errors
-    /// When the compressor can't be set up.
+    /// When the encoder can't be set up.
     pub(super) fn new(codec: Codec) -> io::Result<Compressor> {
-        let encoder = StreamEncoder::behind(codec, Vec::new())?;
+        let encoder = StreamEncoder::appending_to(codec, Vec::new())?;
         Ok(Compressor { codec, encoder, begun: false, frames: 0 })
     }
 
-    /// Whether what goes in comes out as it is.
+    /// Whether the output is the input.
     pub(super) fn is_none(&self) -> bool {
         matches!(self.encoder, StreamEncoder::None(_))
     }
 
+    /// Compresses bytes.
+    ///
     /// # Errors
-    /// When the compressor fails.
+    /// When the encoder fails.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.begun |= !bytes.is_empty();
         match &mut self.encoder {
@@ -59,7 +64,7 @@ impl Compressor {
         }
     }
 
-    /// What has come out and was not taken away. A compressor holds some of its input back.
+    /// Returns the output that was not taken. The encoder holds some of its input back.
     pub(super) fn output(&self) -> &Vec<u8> {
         match &self.encoder {
             StreamEncoder::None(output) => output,
@@ -71,7 +76,7 @@ impl Compressor {
         }
     }
 
-    /// The same, to be taken away.
+    /// Returns the output that was not taken, for taking it.
     pub(super) fn output_mut(&mut self) -> &mut Vec<u8> {
         match &mut self.encoder {
             StreamEncoder::None(output) => output,
@@ -83,37 +88,37 @@ impl Compressor {
         }
     }
 
-    /// Ends the frame, so that all that went in can be had from what has come out. What goes in from now on
-    /// begins another frame: every decoder of these formats reads frames that follow each other as one stream.
+    /// Ends the frame, so that all input can be decompressed from the output. The next write begins another frame:
+    /// every decoder of these formats reads consecutive frames as one stream.
     ///
     /// # Errors
-    /// When the compressor fails.
+    /// When the encoder fails.
     pub(super) fn end_frame(&mut self) -> io::Result<()> {
         if self.begun && !self.is_none() {
             let encoder = std::mem::replace(&mut self.encoder, StreamEncoder::None(Vec::new()));
-            self.encoder = StreamEncoder::behind(self.codec, encoder.finish()?)?;
+            self.encoder = StreamEncoder::appending_to(self.codec, encoder.finish()?)?;
             self.begun = false;
             self.frames += 1;
         }
         Ok(())
     }
 
-    /// Ends the stream and gives the rest of the output.
+    /// Ends the stream and returns the rest of the output.
     ///
     /// # Errors
-    /// When the compressor fails.
+    /// When the encoder fails.
     pub(super) fn finish(mut self) -> io::Result<Vec<u8>> {
         match self.begun || self.frames == 0 {
             true => self.encoder.finish(),
-            // An empty frame says nothing more.
+            // An empty frame would add nothing.
             false => Ok(std::mem::take(self.output_mut())),
         }
     }
 }
 
 impl StreamEncoder {
-    /// A codec whose output is put behind what is there.
-    fn behind(codec: Codec, output: Vec<u8>) -> io::Result<StreamEncoder> {
+    /// Makes an encoder that appends to `output`.
+    fn appending_to(codec: Codec, output: Vec<u8>) -> io::Result<StreamEncoder> {
         Ok(match codec {
             Codec::None => StreamEncoder::None(output),
             Codec::Gzip => StreamEncoder::Gzip(GzEncoder::new(output, flate2::Compression::default())),

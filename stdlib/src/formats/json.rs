@@ -1,4 +1,4 @@
-//! JSON: arrow-json's encoders, and those for the types that it writes in another way than Weir.
+//! JSON: the encoders of arrow-json, and encoders for the types that Weir writes in another form.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use arrow_schema::{ArrowError, DataType, Field, FieldRef, TimeUnit};
 
 use super::text::{plain_text, write_base64, write_duration, write_ip, write_time};
 
-/// Makes the encoders for Weir's own types; arrow-json asks it for every value, nested ones too.
+/// Makes the encoders for types that Weir writes in another form. arrow-json calls it for every column, nested ones
+/// included.
 #[derive(Debug)]
 struct Encoders;
 
@@ -60,7 +61,7 @@ impl Encoder for BytesEncoder<'_> {
     }
 }
 
-/// A value whose text needs no escapes, as this writes it.
+/// An encoder of values whose text needs no escapes.
 struct Quoted<Write>(Write);
 
 impl<Write: FnMut(usize, &mut Vec<u8>)> Encoder for Quoted<Write> {
@@ -75,10 +76,10 @@ fn options() -> EncoderOptions {
     EncoderOptions::default().with_encoder_factory(Arc::new(Encoders))
 }
 
-/// Appends rows as objects, one a line, until `out` has `stop` bytes; at least one. Says how many.
+/// Appends rows as objects, one on each line, at least one, until `out` has `stop` bytes. Returns how many.
 ///
 /// # Errors
-/// When a column has a type that JSON has no way to write.
+/// When a column has a type that JSON can't represent.
 pub(super) fn write_lines(
     batch: &RecordBatch,
     rows: std::ops::Range<usize>,
@@ -99,10 +100,10 @@ pub(super) fn write_lines(
     Ok(end - first)
 }
 
-/// Each value of a column as JSON text; null stays null.
+/// Returns each value of a column as JSON text; null stays null.
 ///
 /// # Errors
-/// When its type has no way to be written.
+/// When JSON can't represent the type.
 pub(super) fn texts(field: &FieldRef, array: &dyn Array) -> Result<StringViewArray, ArrowError> {
     let options = options();
     let mut encoder = arrow_json::writer::make_encoder(field, array, &options)?;

@@ -1,9 +1,9 @@
-//! Formats: from batches of events to the bytes of a file. Every sink that stores uses these.
+//! Encodes batches of events into the bytes of files, for the sinks that write files.
 //!
-//! A [`Formatting`] is made once of the settings and the type of the events; it knows which columns
-//! are written and as what ([`columns`]). [`Formatting::gather`] makes rows of a batch ready,
-//! constants expanded, and an [`Encoder`] takes them, as many as its file has room for. Encoding is
-//! blocking work: it belongs on a thread of its own.
+//! A [`Formatting`] is made once from the settings and the schema of the events. It knows which columns are written,
+//! and in which types ([`columns`]). [`Formatting::gather`] copies rows of a batch into these columns and expands
+//! constants. An [`Encoder`] encodes the rows, as many as its file has room for. Encoding is blocking work that belongs
+//! on a blocking thread.
 //!
 //! This module must not know where the bytes go.
 
@@ -35,74 +35,74 @@ use parquet::ParquetFile;
 use sequence_file::SequenceFile;
 use stream::{Rows, Stream};
 
-/// About how many bytes of rows are gathered at once.
+/// The approximate size of the rows that are gathered at once.
 const GATHERED_BYTES_MAX: usize = 8 << 20;
 
-/// What a file holds: the settings of `Format` in `formats.flow`.
+/// The format of a file: the settings of `Format` in `formats.flow`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
     /// The body of each event and a line end.
     Text,
-    /// The bodies one behind the other.
+    /// The bodies, with nothing between them.
     Raw,
     /// A Hadoop SequenceFile with the bodies as values.
     SequenceFile,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json {
-        /// Headers that are written as well.
+        /// The headers that are written besides the fields.
         headers: Vec<String>,
     },
-    /// Lines of values.
+    /// Lines of delimited values.
     Csv {
-        /// What stands between values.
+        /// The text between two values.
         delimiter: String,
-        /// Whether a file begins with the names.
+        /// Whether a file begins with a line of the columns' names.
         names: bool,
-        /// Headers that are written as well.
+        /// The headers that are written besides the fields.
         headers: Vec<String>,
     },
     /// An Avro container file.
     Avro {
-        /// Headers that are written as well.
+        /// The headers that are written besides the fields.
         headers: Vec<String>,
     },
     /// A Parquet file.
     Parquet {
-        /// The most events in one row group.
+        /// The most events in a row group.
         row_group: usize,
-        /// Headers that are written as well.
+        /// The headers that are written besides the fields.
         headers: Vec<String>,
     },
 }
 
-/// Settings of a format that these events can't be written by.
+/// Why events can't be written in a format.
 #[derive(Debug, Error)]
 pub(crate) enum FormatError {
-    /// Lines of text need bytes.
+    /// The format writes bodies, and the events have no body of bytes.
     #[error("`format` writes bodies, and the events have no `body` of bytes")]
     Body,
-    /// A header that is asked for and not there.
+    /// The settings name a header that the events do not have.
     #[error("`format` names the header `{0}`, which the events do not have")]
     NoHeader(String),
-    /// A header without its `@` has the name of a field, or stands twice.
+    /// A header without its `@` has the name of a field or of another header.
     #[error("`format` would write two columns called `{0}`: rename one of them before")]
     TwoOfOneName(String),
-    /// No field, and no header is asked for.
+    /// The events have no field, and the settings name no header.
     #[error("`format` has nothing to write: the events have no fields, and it names no `headers`")]
     Nothing,
-    /// Only one byte can stand between the values of a line.
+    /// The delimiter is not one byte.
     #[error("`delimiter` is \"{0}\": it must be one ASCII character, and no quote or line end")]
     Delimiter(String),
     /// A codec that the format does not have.
     #[error(transparent)]
     Codec(#[from] UnsupportedCodec),
-    /// A type that the format has no counterpart of.
+    /// The format has no counterpart of a type.
     #[error("the events can't be written: {0}")]
     Types(#[from] ArrowError),
 }
 
-/// How the events of a sink are written.
+/// How the events of a sink are encoded.
 #[derive(Debug)]
 pub(crate) struct Formatting {
     kind: Kind,
@@ -123,8 +123,10 @@ enum Kind {
 }
 
 impl Formatting {
+    /// Makes the formatting for events of this schema.
+    ///
     /// # Errors
-    /// When events of this type can't be written so.
+    /// When events of this schema can't be written in the format.
     pub(crate) fn new(format: Format, codec: Codec, schema: &Schema) -> Result<Formatting, FormatError> {
         let fields = |headers: &[String], style| Columns::fields(schema, headers, style);
         let (kind, columns, extension) = match format {
@@ -154,18 +156,18 @@ impl Formatting {
         Ok(Formatting { kind, codec, columns, extension: format!("{extension}{suffix}") })
     }
 
-    /// What the names of the files end in.
+    /// Returns the end of the files' names.
     pub(crate) fn extension(&self) -> &str {
         &self.extension
     }
 
-    /// Whether a file can be cut behind any of its rows ([`Encoder::end_part`]) and still be read. A Parquet file
-    /// has its index at its end.
+    /// Whether a file can be cut behind each of its parts ([`Encoder::end_part`]) and still be read. A Parquet file
+    /// can't: its index is at its end.
     pub(crate) fn has_parts(&self) -> bool {
         !matches!(self.kind, Kind::Parquet { .. })
     }
 
-    /// The beginning of a file.
+    /// Makes the encoder of a new file.
     ///
     /// # Errors
     /// When the codec can't be set up.
@@ -186,16 +188,17 @@ impl Formatting {
         Ok(Encoder { content, taken: 0 })
     }
 
-    /// Makes the rows of these ranges, of which there is one at least, ready to be encoded.
+    /// Gathers the rows of these ranges, at least one, for an encoder.
     ///
     /// # Errors
-    /// When the batch is not of the type that this was made for.
+    /// When the batch has another schema than this was made for.
     pub(crate) fn gather(&self, batch: &Batch, ranges: &[Range<u32>]) -> io::Result<Gathered> {
         let gathered = self.columns.gather(batch, ranges).map_err(io::Error::other)?;
         Ok(Gathered { batch: gathered, row_bytes: self.row_bytes(batch) })
     }
 
-    /// How many rows are gathered at once: what they share is repeated then, so memory bounds them.
+    /// Returns how many rows of a batch may be gathered at once. Values that all rows share are repeated in each, so
+    /// the number is bounded by memory.
     pub(crate) fn rows_at_once(&self, batch: &Batch) -> usize {
         (GATHERED_BYTES_MAX / self.row_bytes(batch).max(1)).max(1)
     }
@@ -215,14 +218,14 @@ fn single_byte(delimiter: String) -> Result<u8, FormatError> {
 /// Rows in the columns of a format.
 pub(crate) struct Gathered {
     batch: RecordBatch,
-    /// About how much one takes up.
+    /// The approximate size of a row, in bytes.
     row_bytes: usize,
 }
 
 /// Encodes one file.
 pub(crate) struct Encoder {
     content: Content,
-    /// Bytes of output that were taken away.
+    /// The number of output bytes that were taken.
     taken: u64,
 }
 
@@ -236,15 +239,15 @@ enum Content {
 /// The last bytes of a file.
 pub(crate) struct Encoded {
     pub(crate) rest: Vec<u8>,
-    /// The size of the whole file.
+    /// The size of the complete file, in bytes.
     pub(crate) size: u64,
-    /// Of text: line breaks within bodies, each of which makes two lines of one.
+    /// In text files: the number of line breaks within bodies, each of which splits a line in two.
     pub(crate) breaks: u64,
 }
 
 impl Encoder {
-    /// Appends some of these rows, at least one: until enough is gathered for a turn, or the file
-    /// has about `size_max` bytes. Says how many.
+    /// Encodes rows of this range, at least one, until the encoder has enough for one call or the file has about
+    /// `size_max` bytes. Returns how many.
     ///
     /// # Errors
     /// When a value can't be written, or the codec fails.
@@ -283,19 +286,19 @@ impl Encoder {
         }
     }
 
-    /// About how large the file is so far: codecs hold some of their input back.
+    /// Returns the approximate size of the file so far: codecs hold some of their input back.
     pub(crate) fn size(&self) -> u64 {
         self.taken
             + match &self.content {
                 Content::Stream(stream) => stream.output_bytes() as u64,
                 Content::SequenceFile(file) => (file.output_bytes() + file.gathered_bytes()) as u64,
                 Content::Avro(file) => (file.output_bytes() + file.gathered_bytes()) as u64,
-                // It counts what was taken away itself.
+                // Its size includes the bytes that were taken.
                 Content::Parquet(file) => return file.size(),
             }
     }
 
-    /// Takes the output away, if there are at least `least` bytes of it. What takes its place is of `buffers`.
+    /// Takes the output, if it has at least `least` bytes. The next output goes into a buffer of `buffers`.
     ///
     /// # Errors
     /// When the codec fails.
@@ -319,8 +322,8 @@ impl Encoder {
         Ok(output)
     }
 
-    /// Has all rows so far come out, in a way that a file that ends there can be read. Says whether the format
-    /// can do that ([`Formatting::has_parts`]).
+    /// Ends a part: all rows so far are in the output, and a file that ends there can be read. Returns whether the
+    /// format has parts ([`Formatting::has_parts`]).
     ///
     /// # Errors
     /// When the codec fails.
@@ -334,7 +337,7 @@ impl Encoder {
         Ok(true)
     }
 
-    /// Ends the file.
+    /// Ends the file and returns its last bytes.
     ///
     /// # Errors
     /// When the codec fails.
@@ -349,7 +352,7 @@ impl Encoder {
     }
 }
 
-/// How many of the rows go into so many bytes, about; at least one.
+/// Returns about how many of the rows have a total of `room` bytes; at least one.
 fn fitting(rows: &Gathered, range: &Range<usize>, room: usize) -> usize {
     (room / rows.row_bytes.max(1)).clamp(1, range.len())
 }

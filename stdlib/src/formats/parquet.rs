@@ -1,7 +1,7 @@
 //! Parquet files, by the parquet crate's Arrow writer.
 //!
-//! The schema is plain Parquet: Arrow's own is left out of the metadata, so that every reader sees
-//! the same types. A row group is held in memory until it is full.
+//! The metadata has no Arrow schema, so that every reader sees the same Parquet types. A row group is held in memory
+//! until it is full.
 
 use std::io;
 
@@ -12,19 +12,19 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-/// A row group ends at this many bytes as they will be on disk, too: it is held in memory.
+/// A row group also ends at this many encoded bytes, because it is held in memory.
 const ROW_GROUP_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// One file that is being encoded.
+/// The encoder of a file.
 pub(super) struct ParquetFile {
     writer: ArrowWriter<Vec<u8>>,
 }
 
 impl ParquetFile {
-    /// A file with this schema, and row groups of so many rows at most.
+    /// Makes the encoder of a file with this schema and row groups of at most `row_group` rows.
     ///
     /// # Errors
-    /// When the schema is none that can be encoded.
+    /// When the schema can't be encoded.
     pub(super) fn new(schema: SchemaRef, codec: Compression, row_group: usize) -> io::Result<ParquetFile> {
         let properties = WriterProperties::builder()
             .set_compression(codec)
@@ -37,28 +37,30 @@ impl ParquetFile {
         Ok(ParquetFile { writer: writer.map_err(io::Error::other)? })
     }
 
+    /// Appends rows.
+    ///
     /// # Errors
     /// When the rows can't be encoded.
     pub(super) fn append(&mut self, rows: &RecordBatch) -> io::Result<()> {
         self.writer.write(rows).map_err(io::Error::other)
     }
 
-    /// How large the file would be if it ended here, about; without its footer.
+    /// Returns the approximate size of the file without its footer, if it ended here. Includes output that was taken.
     pub(super) fn size(&self) -> u64 {
         (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
-    /// What has come out and was not taken away; the writer holds a little of it back.
+    /// Returns the output that was not taken; the writer holds a little of it back.
     pub(super) fn output(&self) -> &Vec<u8> {
         self.writer.inner()
     }
 
-    /// Takes away what has come out. The writer knows by itself how much that was.
+    /// Takes the output. The writer still counts it.
     pub(super) fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(self.writer.inner_mut())
     }
 
-    /// Ends the file and gives the rest of the output.
+    /// Ends the file and returns the rest of the output.
     ///
     /// # Errors
     /// When the last row group can't be encoded.

@@ -1,20 +1,20 @@
-//! Hadoop's SequenceFile, version 6. The key is nothing (`NullWritable`), the value a body.
+//! Hadoop's SequenceFile, version 6. Keys are empty (`NullWritable`), values are bodies.
 //!
 //! ```text
-//! file      header, then records or blocks, each stretch behind a sync mark
+//! file      header, then records or blocks, with sync marks between them
 //! header    "SEQ" 06, text key class, text value class, u8 1 if compressed, u8 1 if in blocks,
 //!           text codec class if compressed, u32 0 (no metadata), 16 bytes sync
 //! sync mark u32 FFFFFFFF, 16 bytes sync
 //! record    u32 length of the value, u32 0 (length of the key), value
 //! value     u32 length, body                                    (a BytesWritable)
-//! block     sync mark, vint records, four buffers, each a vint length and so many compressed bytes:
+//! block     sync mark, vint records, four buffers, each a vint length and the compressed bytes:
 //!           lengths of keys (vints), keys (nothing), lengths of values (vints), values
 //! text      vint length, UTF-8
 //! ```
 //!
-//! Numbers are big-endian; a vint is Hadoop's (`WritableUtils.writeVLong`). In blocks gzip, zstd and
-//! bzip2 are plain streams; snappy and lz4 are Hadoop's own framing: pieces of at most 64 KiB, each
-//! `u32 length, u32 compressed length, compressed bytes`.
+//! Numbers are big-endian; a vint is Hadoop's variable-length integer (`WritableUtils.writeVLong`). In blocks gzip,
+//! zstd and bzip2 are plain streams. Snappy and lz4 have Hadoop's own framing: pieces of at most 64 KiB, each `u32
+//! length, u32 compressed length, compressed bytes`.
 
 use std::io;
 
@@ -24,28 +24,29 @@ use super::compressor::Compressor;
 const KEY: &str = "org.apache.hadoop.io.NullWritable";
 const VALUE: &str = "org.apache.hadoop.io.BytesWritable";
 
-/// Sync marks stand at least this often: readers of a part of the file begin at one.
+/// The most bytes between two sync marks. A reader of a part of the file begins at a sync mark.
 const SYNC_BYTES: usize = 100 * 1024;
-/// A block ends at this many bytes of values, as Hadoop's writer does.
+/// A block ends at this many bytes of values, as in Hadoop's writer.
 const BLOCK_BYTES: usize = 1_000_000;
-/// Pieces of Hadoop's framing; its readers have 256 KiB for one.
+/// The size of pieces in Hadoop's framing; Hadoop's readers have a buffer of 256 KiB for a piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// One file that is being encoded.
+/// The encoder of a file.
 pub(super) struct SequenceFile {
     codec: Codec,
     sync: [u8; 16],
     output: Vec<u8>,
-    /// Bytes of output since the last sync mark.
+    /// The bytes of output since the last sync mark.
     since_sync: usize,
-    /// Of the block that is being gathered: how many values, their lengths, and the values.
+    /// Of the next block: the number of values, their lengths, and the values.
     records: u64,
     lengths: Vec<u8>,
     values: Vec<u8>,
 }
 
 impl SequenceFile {
-    /// A file with blocks in this codec, whose class in Hadoop is `class`; records without blocks if it is none.
+    /// Makes the encoder of a file with blocks in this codec, whose class in Hadoop is `class`; of a file of records
+    /// without blocks if `class` is none.
     ///
     /// # Errors
     /// When the machine has no random numbers for the sync mark.
@@ -75,7 +76,7 @@ impl SequenceFile {
     /// Appends a body.
     ///
     /// # Errors
-    /// When it is longer than the format can say, or the codec fails.
+    /// When the body is longer than 2 GiB, which the format can't represent, or the codec fails.
     pub(super) fn append(&mut self, body: &[u8]) -> io::Result<()> {
         let length = u32::try_from(body.len()).ok().filter(|length| *length < i32::MAX as u32 - 4);
         let length = length.ok_or_else(|| io::Error::other("a body of more than 2 GiB"))?;
@@ -106,7 +107,7 @@ impl SequenceFile {
         self.since_sync = 0;
     }
 
-    /// Writes a block of what is gathered: a reader can end behind it.
+    /// Writes the gathered values as a block, at whose end the file can be cut.
     ///
     /// # Errors
     /// When the codec fails.
@@ -116,7 +117,7 @@ impl SequenceFile {
         }
         self.write_sync();
         write_vint(self.records, &mut self.output);
-        // Each key takes no bytes, and says so.
+        // The length of each key is 0.
         let no_keys = vec![0; self.records as usize];
         for buffer in [&no_keys, &Vec::new(), &self.lengths, &self.values] {
             let compressed = compress(self.codec, buffer)?;
@@ -129,22 +130,22 @@ impl SequenceFile {
         Ok(())
     }
 
-    /// How many bytes wait for their block, before they are compressed.
+    /// Returns the size of the gathered values, before compression.
     pub(super) fn gathered_bytes(&self) -> usize {
         self.values.len()
     }
 
-    /// What has come out and was not taken away.
+    /// Returns the output that was not taken.
     pub(super) fn output(&mut self) -> &mut Vec<u8> {
         &mut self.output
     }
 
-    /// How much has come out and was not taken away.
+    /// Returns the size of the output that was not taken.
     pub(super) fn output_bytes(&self) -> usize {
         self.output.len()
     }
 
-    /// Ends the file and gives the rest of the output.
+    /// Ends the file and returns the rest of the output.
     ///
     /// # Errors
     /// When the codec fails.
@@ -178,7 +179,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Hadoop's variable-length integer: one byte up to 127, else the number of bytes, then those.
+/// Writes Hadoop's variable-length integer: one byte up to 127, else the number of bytes and then the bytes.
 fn write_vint(value: u64, out: &mut Vec<u8>) {
     if value <= 127 {
         out.push(value as u8);
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variable_length_integers_are_those_of_hadoop() {
+    fn variable_length_integers_are_written_as_by_hadoop() {
         let written = |value| {
             let mut out = Vec::new();
             write_vint(value, &mut out);

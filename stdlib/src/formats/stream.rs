@@ -1,4 +1,4 @@
-//! Formats that are a stream of rows, compressed as a whole: text, raw, JSON and CSV.
+//! Encodes formats whose files are streams of rows, compressed as a whole: text, raw, JSON and CSV.
 
 use std::io;
 use std::ops::Range;
@@ -11,55 +11,56 @@ use super::compressor::Compressor;
 use super::{Gathered, json};
 use crate::tools::buffers::Buffers;
 
-/// How much is gathered before it goes through a compressor, whose calls cost more than lines do.
+/// Rows are passed to the compressor in pieces of this size, because a call costs more than a line.
 const STAGED_BYTES: usize = 64 * 1024;
 
-/// How rows become bytes.
+/// The format of rows.
 pub(super) enum Rows {
-    /// The bodies, each with a line end.
+    /// Bodies, each with a line end.
     Text,
-    /// The bodies.
+    /// Bodies.
     Raw,
-    /// Objects, one a line.
+    /// Objects, one on each line.
     Json,
-    /// Lines of values. `names` says whether the line of the names is still to be written.
+    /// Lines of values. `names` says whether the line of the columns' names is still to be written.
     Csv { delimiter: u8, names: bool },
 }
 
-/// One file that is being encoded.
+/// The encoder of a file.
 pub(super) struct Stream {
     rows: Rows,
     compressor: Compressor,
-    /// Rows that have not gone through the compressor yet; without one, the output.
+    /// Encoded rows that were not passed to the compressor yet; without compression, the output.
     staged: Vec<u8>,
-    /// Of text: how many bytes of `staged` are seen through for line breaks, and the rows behind.
-    seen: usize,
-    unseen_rows: u64,
+    /// In text: the number of bytes of `staged` whose line breaks are counted, and the number of rows behind them.
+    counted: usize,
+    uncounted_rows: u64,
     breaks: u64,
 }
 
 impl Stream {
+    /// Makes the encoder of a new file.
+    ///
     /// # Errors
     /// When the compressor can't be set up.
     pub(super) fn new(rows: Rows, codec: Codec) -> io::Result<Stream> {
         let compressor = Compressor::new(codec)?;
-        Ok(Stream { rows, compressor, staged: Vec::new(), seen: 0, unseen_rows: 0, breaks: 0 })
+        Ok(Stream { rows, compressor, staged: Vec::new(), counted: 0, uncounted_rows: 0, breaks: 0 })
     }
 
-    /// Appends rows until enough is staged, or `room` bytes of output are there; at least one. Says
-    /// how many.
+    /// Appends rows, at least one, until enough is staged or the output has `room` bytes. Returns how many.
     ///
     /// # Errors
     /// When the compressor fails, or a type can't be written.
     pub(super) fn append(&mut self, rows: &Gathered, range: Range<usize>, room: u64) -> io::Result<usize> {
-        let mut stop = self.seen + STAGED_BYTES;
+        let mut stop = self.counted + STAGED_BYTES;
         if self.compressor.is_none() {
             stop = stop.min(usize::try_from(room).unwrap_or(usize::MAX));
         }
         let taken = match &mut self.rows {
             Rows::Text => {
                 let taken = append_bodies(&rows.batch, range, true, stop, &mut self.staged);
-                self.unseen_rows += taken as u64;
+                self.uncounted_rows += taken as u64;
                 taken
             }
             Rows::Raw => append_bodies(&rows.batch, range, false, stop, &mut self.staged),
@@ -77,15 +78,15 @@ impl Stream {
         Ok(taken)
     }
 
-    /// Counts the line breaks in what is staged, and sends it through the compressor.
+    /// Counts the line breaks in the staged rows, and passes the rows to the compressor.
     fn pass_on(&mut self) -> io::Result<()> {
         if matches!(self.rows, Rows::Text) {
-            // A whole stretch at once: looking into each body would cost more than the copy.
-            let line_ends = memchr::memchr_iter(b'\n', &self.staged[self.seen..]).count() as u64;
-            self.breaks += line_ends - std::mem::take(&mut self.unseen_rows);
+            // Counted over all staged bytes at once: to search each body would cost more than the copy.
+            let line_ends = memchr::memchr_iter(b'\n', &self.staged[self.counted..]).count() as u64;
+            self.breaks += line_ends - std::mem::take(&mut self.uncounted_rows);
         }
         if self.compressor.is_none() {
-            self.seen = self.staged.len();
+            self.counted = self.staged.len();
             return Ok(());
         }
         self.compressor.write(&self.staged)?;
@@ -93,7 +94,7 @@ impl Stream {
         Ok(())
     }
 
-    /// How much has come out and was not taken away. A compressor holds some of its input back.
+    /// Returns the size of the output that was not taken. A compressor holds some of its input back.
     pub(super) fn output_bytes(&self) -> usize {
         match self.compressor.is_none() {
             true => self.staged.len(),
@@ -101,20 +102,20 @@ impl Stream {
         }
     }
 
-    /// Takes away what has come out. What takes its place is of `buffers`.
+    /// Takes the output. The next output goes into a buffer of `buffers`.
     ///
     /// # Errors
     /// When the compressor fails.
     pub(super) fn take_output(&mut self, buffers: &Buffers) -> io::Result<Vec<u8>> {
         if self.compressor.is_none() {
             self.pass_on()?;
-            self.seen = 0;
+            self.counted = 0;
             return Ok(take(&mut self.staged, buffers));
         }
         Ok(take(self.compressor.output_mut(), buffers))
     }
 
-    /// Has all rows so far come out, in a way that a reader of the file can end there.
+    /// Ends a part: all rows so far are in the output, and a file that ends there can be read.
     ///
     /// # Errors
     /// When the compressor fails.
@@ -123,7 +124,7 @@ impl Stream {
         self.compressor.end_frame()
     }
 
-    /// Ends the file and gives the rest of the output, and how many line breaks were within bodies.
+    /// Ends the file. Returns the rest of the output and the number of line breaks within bodies.
     ///
     /// # Errors
     /// When the compressor fails.
@@ -137,7 +138,7 @@ impl Stream {
     }
 }
 
-/// The bytes, with room for as many in their place.
+/// Takes the output and puts a buffer of the same capacity in its place.
 fn take(output: &mut Vec<u8>, buffers: &Buffers) -> Vec<u8> {
     let next = buffers.take(output.capacity());
     std::mem::replace(output, next)
@@ -164,7 +165,7 @@ fn append_bodies(
     end - first
 }
 
-/// arrow-csv writes whole batches: about as many rows at once as there is room for.
+/// Appends about as many rows as there is room for. arrow-csv writes complete batches only, so the rows are sliced.
 fn append_csv(
     rows: &Gathered,
     range: Range<usize>,

@@ -1,5 +1,5 @@
-//! What each format makes of events, read back by the crates' own readers or by eye. Readers that
-//! have nothing to do with these crates: tests/end_to_end/foreign_readers.rs.
+//! Compares the output of each format with expected text, or reads it back with readers of the same crates.
+//! tests/end_to_end/foreign_readers.rs reads it with readers of other projects.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn csv(delimiter: &str, headers: &[&str]) -> Format {
     Format::Csv { delimiter: delimiter.to_string(), names: true, headers }
 }
 
-/// Encodes the rows of these ranges, takes output away in between, and decompresses whole files.
+/// Encodes the rows of these ranges into a file, and takes output in between.
 fn encoded(format: Format, codec: Codec, batch: &Batch, ranges: &[Range<u32>]) -> Vec<u8> {
     let formatting = Formatting::new(format, codec, batch.schema()).unwrap();
     let gathered = formatting.gather(batch, ranges).unwrap();
@@ -92,14 +92,14 @@ fn every_line_comes_back_through_every_codec() {
     }
 }
 
-/// A reader that reads all frames that follow each other.
+/// Decompresses all frames of a stream.
 fn all_frames(codec: Codec, bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     match codec {
         Codec::Gzip => drop(flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
         Codec::Bzip2 => drop(bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain).unwrap()),
         Codec::Lz4 => {
-            // It ends a read with each frame.
+            // `read_to_end` of this decoder ends with each frame.
             let mut decoder = lz4_flex::frame::FrameDecoder::new(bytes);
             while decoder.read_to_end(&mut plain).unwrap() > 0 {}
         }
@@ -129,7 +129,7 @@ fn a_file_can_be_cut_behind_each_of_its_parts() {
             assert!(all_frames(codec, &bytes) == expected.as_bytes(), "{codec:?} to {end}");
         }
         let encoded = encoder.finish().unwrap();
-        assert!(encoded.rest.is_empty(), "{codec:?} has nothing more to say");
+        assert!(encoded.rest.is_empty(), "{codec:?} has no more output");
         assert_eq!((encoded.size, encoded.breaks), (bytes.len() as u64, 0));
     }
     let parquet = Format::Parquet { row_group: 100, headers: Vec::new() };
@@ -138,7 +138,7 @@ fn a_file_can_be_cut_behind_each_of_its_parts() {
 }
 
 #[test]
-fn line_breaks_in_bodies_are_counted_in_text_alone() {
+fn line_breaks_in_bodies_are_counted_only_in_text() {
     let mut lines = vec!["a"; 50_000];
     lines[3] = "two\nlines";
     lines[40_000] = "\n\n";
@@ -276,7 +276,7 @@ fn csv_writes_every_type_into_one_cell() {
 }
 
 #[test]
-fn parquet_and_avro_take_every_type_in_every_codec_that_they_have() {
+fn parquet_and_avro_write_every_type_in_every_codec_that_they_have() {
     for codec in Codec::ALL {
         let avro = Format::Avro { headers: vec!["host".into()] };
         let parquet = Format::Parquet { row_group: 1_000, headers: vec!["@host".into()] };
@@ -307,7 +307,7 @@ fn parquet_and_avro_take_every_type_in_every_codec_that_they_have() {
 }
 
 #[test]
-fn others_read_every_type() {
+fn readers_of_other_projects_read_every_type() {
     let folder = tempfile::TempDir::new().unwrap();
     let avro = Format::Avro { headers: vec!["host".into()] };
     let parquet = Format::Parquet { row_group: 1_000, headers: vec!["@host".into()] };
@@ -316,7 +316,7 @@ fn others_read_every_type() {
         let batch = typed();
         let path = folder.path().join(format!("typed.{}", name(&format)));
         std::fs::write(&path, encoded(format.clone(), Codec::Zstd, &batch, &all(&batch))).unwrap();
-        let rows = read_by_others(name(&format), &path);
+        let rows = read_by_python(name(&format), &path);
         let first = serde_json::json!({
             "host": "web", "bool": true, "bytes": "base64:/wA=", "decimal": "12.30", "duration": 1_500_000,
             "float": 0.5, "int": -7, "ip": "10.0.0.1", "list": ["x", "y, z"], "map": { "a \"b\"": 1 },
@@ -330,9 +330,8 @@ fn others_read_every_type() {
     }
 }
 
-/// The rows of a file as readers see them that have nothing to do with these crates: `tests/install`
-/// makes a Python with them.
-fn read_by_others(format: &str, file: &std::path::Path) -> Vec<serde_json::Value> {
+/// Reads the rows of a file with Python, by readers of other projects, which `tests/install` installs.
+fn read_by_python(format: &str, file: &std::path::Path) -> Vec<serde_json::Value> {
     let cache = || std::env::var("XDG_CACHE_HOME").or_else(|_| Ok(std::env::var("HOME")? + "/.cache"));
     let cache = cache().unwrap_or_else(|_: std::env::VarError| "/tmp/.cache".to_string());
     let readers = std::env::var("WEIR_READERS").unwrap_or_else(|_| cache + "/weir-readers");
@@ -373,7 +372,7 @@ fn columns_that_can_not_be_written_are_refused() {
 }
 
 #[test]
-fn extensions_say_what_is_in_a_file() {
+fn extensions_name_the_format_and_the_codec() {
     let batch = bodies(&["a"]);
     let extension =
         |format, codec| Formatting::new(format, codec, batch.schema()).unwrap().extension().to_string();

@@ -1,4 +1,4 @@
-//! Values that are written as text: bytes, lengths of time and addresses.
+//! Writes bytes, durations, times and addresses as text.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,24 +9,24 @@ use jiff::Timestamp;
 use jiff::fmt::StdIoWrite;
 use jiff::fmt::temporal::DateTimePrinter;
 
-/// What stands before bytes that are no text, as Base64.
-pub(super) const BASE64_MARK: &str = "base64:";
+/// The prefix of bytes that are written as Base64, because they are not text.
+pub(super) const BASE64_PREFIX: &str = "base64:";
 
-/// How times are written: RFC 3339, as many digits behind the point as are needed.
+/// Times are written by RFC 3339, with as many fractional digits as are needed.
 static PRINTER: DateTimePrinter = DateTimePrinter::new();
 
-/// The units of a duration that leave no rest, in microseconds, the largest first.
+/// The units of durations, in microseconds, the largest first.
 const UNITS: [(u64, &str); 5] =
     [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms")];
 
-/// Bytes as the text that they are, unless they are none, or could be mistaken for Base64.
+/// Returns the bytes as text; none if they are not UTF-8 or begin with the prefix of Base64.
 pub(super) fn plain_text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with(BASE64_MARK))
+    std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with(BASE64_PREFIX))
 }
 
-/// Appends bytes as Base64 behind its mark.
+/// Appends bytes as Base64 with its prefix.
 pub(super) fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(BASE64_MARK.as_bytes());
+    out.extend_from_slice(BASE64_PREFIX.as_bytes());
     let begin = out.len();
     out.resize(begin + bytes.len().div_ceil(3) * 4, 0);
     let written = BASE64_STANDARD.encode_slice(bytes, &mut out[begin..]).expect("there is room for it");
@@ -51,7 +51,7 @@ pub(crate) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
     };
 }
 
-/// Appends a time in microseconds; one that no calendar has (beyond the year 9999) as that number.
+/// Appends a time in microseconds; as a number if it is beyond the year 9999, which RFC 3339 can't represent.
 pub(super) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
     let written = match Timestamp::from_microsecond(microseconds) {
         Ok(time) => PRINTER.print_timestamp(&time, StdIoWrite(&mut *out)).is_ok(),
@@ -62,7 +62,7 @@ pub(super) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends an address of 16 bytes: one of version 4 if it is mapped into version 6.
+/// Appends an address of 16 bytes; in the form of version 4 if it is a mapped address.
 pub(crate) fn write_ip(address: &[u8], out: &mut Vec<u8>) {
     let address: [u8; 16] = address.try_into().unwrap_or_default();
     // Writing into memory can't fail.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_written_in_the_largest_unit_that_leaves_no_rest() {
+    fn durations_are_written_in_the_largest_unit_without_remainder() {
         let expected = [
             (0, "0ms"),
             (1_000, "1ms"),

@@ -1,4 +1,4 @@
-//! What the language itself has in the library: functions, parsers, interceptors and types.
+//! The language's own part of the library: functions, parsers, interceptors and types.
 
 pub(crate) mod functions;
 pub(crate) mod parsers;

@@ -1,8 +1,8 @@
-//! Buffers that sources read into and sinks write from, used again and again.
+//! A pool of buffers that sources read into and sinks write from.
 //!
-//! Memory that was used a moment ago is in the processor's cache and has its pages; fresh memory has neither, and
-//! costs as much as the copy into it. A buffer comes back by itself when the last event in it is gone, and is
-//! nobody's until it is taken again: what is still referred to is never written to.
+//! Recently used memory is in the processor's cache and has its pages; fresh memory has neither, and costs as much as
+//! the copy into it. A buffer returns to the pool when the last event in it is dropped, so that a buffer that an event
+//! refers to is never written to.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,13 +14,14 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// The smallest buffer that is kept: the allocator is as good for others.
+/// The smallest buffer that the pool keeps. For smaller ones the allocator is as good.
 const KEPT_BYTES_MIN: usize = 32 << 10;
-/// The largest buffer that is kept: a batch's bodies, or a turn's output, with a little more than a mebibyte.
+/// The largest buffer that the pool keeps. The bodies of a batch and the output of an encoding job take a little more
+/// than a mebibyte.
 const KEPT_BYTES_MAX: usize = 2 << 20;
-/// What lies idle has so many bytes at most.
+/// The most bytes of all idle buffers.
 const IDLE_BYTES_MAX: usize = 8 << 20;
-/// What was not needed for this long is given back.
+/// Buffers that were not needed for this long are freed.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The buffers of a source or a sink. Clones share them.
@@ -32,30 +33,31 @@ pub(crate) struct Buffers {
 #[derive(Default)]
 struct Pool {
     idle: Mutex<Idle>,
-    /// There is something idle that nobody watches.
+    /// Notified when a buffer becomes idle while the task that frees buffers sleeps.
     filled: Notify,
 }
 
-/// What nobody uses. What came back last is taken first, so the ones in front are those not needed.
+/// The idle buffers. The last one is taken first, so the buffers in front are not needed.
 #[derive(Default)]
 struct Idle {
     buffers: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// So many were not needed since this was last looked at.
+    /// The number of buffers in front that were not needed since the last check.
     surplus: usize,
+    /// Whether the task that frees buffers checks them.
     watched: bool,
 }
 
 impl Buffers {
-    /// An empty buffer with room for so many bytes.
+    /// Takes an empty buffer with room for this many bytes.
     pub(crate) fn take(&self, bytes: usize) -> Vec<u8> {
         let mut buffer = self.take_as_it_is(bytes);
         buffer.clear();
         buffer
     }
 
-    /// A buffer to be written over: so many bytes of anything if it was used before, else empty with room for
-    /// exactly as many. So nothing is filled with zeros first.
+    /// Takes a buffer to be overwritten: with this many bytes of old content if it was used before, else empty with
+    /// room for exactly this many bytes. So no buffer is filled with zeros first.
     pub(crate) fn take_filled(&self, bytes: usize) -> Vec<u8> {
         let mut buffer = self.take_as_it_is(bytes);
         if !buffer.is_empty() {
@@ -69,18 +71,18 @@ impl Buffers {
         found.unwrap_or_else(|| Vec::with_capacity(bytes))
     }
 
-    /// Takes back a buffer in which nothing is wanted any more.
+    /// Returns a buffer to the pool.
     pub(crate) fn give_back(&self, buffer: Vec<u8>) {
         self.pool.give_back(buffer);
     }
 
-    /// Makes room for about so many bytes more, for half as many at least.
+    /// Makes room for about this many more bytes, at least for half of them.
     pub(crate) fn make_room(&self, buffer: &mut Vec<u8>, bytes: usize) {
         if buffer.capacity() - buffer.len() >= bytes / 2 {
             return;
         }
         if buffer.len() > bytes / 2 {
-            // A long line grows as a vector does, so that it is not copied with each read.
+            // A long line grows by doubling, so that it is not copied with each read.
             buffer.reserve(bytes);
             return;
         }
@@ -89,7 +91,7 @@ impl Buffers {
         self.give_back(std::mem::replace(buffer, larger));
     }
 
-    /// Copies what is in a buffer of the pool if it is so little that it would keep more than twice its bytes.
+    /// Copies the content out of a buffer of the pool that is less than half full, and returns the buffer to the pool.
     pub(crate) fn fit(&self, buffer: &mut Vec<u8>) {
         if is_kept(buffer.capacity()) && 2 * buffer.len() < buffer.capacity() {
             let little = buffer.as_slice().to_vec();
@@ -97,7 +99,8 @@ impl Buffers {
         }
     }
 
-    /// The bytes for events to refer to; the buffer comes back when none does any more.
+    /// Converts a buffer into bytes that events refer to. The buffer returns to the pool when the last reference is
+    /// dropped.
     pub(crate) fn share(&self, mut buffer: Vec<u8>) -> Buffer {
         self.fit(&mut buffer);
         if is_kept(buffer.capacity()) {
@@ -109,7 +112,7 @@ impl Buffers {
         Buffer::from_vec(buffer)
     }
 
-    /// The same for bytes that are soon done with, however few they are.
+    /// Does the same for bytes that are dropped soon, so that a buffer with little content is not copied.
     pub(crate) fn lend(&self, buffer: Vec<u8>) -> Bytes {
         match is_kept(buffer.capacity()) {
             true => Bytes::from_owner(Lent { buffer, home: Arc::downgrade(&self.pool) }),
@@ -117,17 +120,17 @@ impl Buffers {
         }
     }
 
-    /// Runs this, and gives back what is not needed meanwhile.
+    /// Runs `work`, and frees buffers that are not needed meanwhile.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
             done = work => done,
-            never = self.keep_few() => match never {},
+            never = self.free_surplus() => match never {},
         }
     }
 
-    /// Gives back what is not needed, for as long as it is polled. It sleeps while nothing lies idle.
-    async fn keep_few(&self) -> Infallible {
+    /// Frees buffers that are not needed, for as long as it is polled. Sleeps while no buffer is idle.
+    async fn free_surplus(&self) -> Infallible {
         loop {
             sleep(IDLE).await;
             let surplus = self.pool.lock().take_surplus();
@@ -147,7 +150,7 @@ impl Pool {
         if !is_kept(buffer.capacity()) {
             return;
         }
-        // What has to go is freed when the lock is.
+        // Freed after the lock is released.
         let mut gone = Vec::new();
         let mut idle = self.lock();
         let begins = idle.put(buffer, &mut gone);
@@ -160,7 +163,7 @@ impl Pool {
 
 impl Idle {
     fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        // Not much more, so that it is not copied for holding too little.
+        // Not much larger, so that it will not be too empty and be copied.
         let fits = |idle: &Vec<u8>| (bytes..=bytes + bytes / 2).contains(&idle.capacity());
         let place = self.buffers.iter().rposition(fits)?;
         let buffer = self.buffers.remove(place)?;
@@ -169,7 +172,7 @@ impl Idle {
         Some(buffer)
     }
 
-    /// Whether somebody has to begin to watch.
+    /// Adds a buffer. Returns whether the task that frees buffers has to wake up.
     fn put(&mut self, buffer: Vec<u8>, gone: &mut Vec<Vec<u8>>) -> bool {
         self.bytes += buffer.capacity();
         self.buffers.push_back(buffer);
@@ -183,7 +186,8 @@ impl Idle {
         !std::mem::replace(&mut self.watched, true)
     }
 
-    /// What was not needed since the last time; nothing if nothing is left to be watched.
+    /// Takes the buffers that were not needed since the last check; none if the pool was empty, and need not be
+    /// checked.
     fn take_surplus(&mut self) -> Option<Vec<Vec<u8>>> {
         if self.buffers.is_empty() && self.surplus == 0 {
             self.watched = false;
@@ -196,7 +200,7 @@ impl Idle {
     }
 }
 
-/// Whether a buffer of this size is worth keeping.
+/// Whether the pool keeps a buffer of this capacity.
 fn is_kept(bytes: usize) -> bool {
     (KEPT_BYTES_MIN..=KEPT_BYTES_MAX).contains(&bytes)
 }
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_comes_back_when_nobody_refers_to_it_and_not_before() {
+    fn a_buffer_returns_to_the_pool_with_its_last_reference() {
         let buffers = Buffers::default();
         let written = full(&buffers, 1);
         let memory = written.as_ptr();
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_found_by_their_size_and_filled_ones_have_it() {
+    fn a_taken_buffer_has_about_the_requested_size() {
         let buffers = Buffers::default();
         buffers.give_back(full(&buffers, 7));
         assert_eq!(buffers.take(2 * BYTES).capacity(), 2 * BYTES);
@@ -278,11 +282,11 @@ mod tests {
         assert!(large.capacity() > KEPT_BYTES_MAX);
         buffers.give_back(large);
         buffers.give_back(Vec::new());
-        assert_eq!(buffers.idle_bytes(), 0, "others are not kept");
+        assert_eq!(buffers.idle_bytes(), 0, "buffers of other sizes are not kept");
     }
 
     #[test]
-    fn what_lies_idle_is_bounded() {
+    fn idle_buffers_are_bounded() {
         let buffers = Buffers::default();
         let all: Vec<Buffer> = (0..200).map(|_| buffers.share(full(&buffers, 0))).collect();
         assert_eq!(buffers.idle_bytes(), 0);
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_little_in_a_large_buffer_is_copied_out() {
+    fn little_content_is_copied_out_of_a_large_buffer() {
         let buffers = Buffers::default();
         let mut buffer = full(&buffers, 3);
         buffer.truncate(100);
@@ -329,9 +333,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_needed_is_given_back_and_what_is_stays() {
+    async fn unneeded_buffers_are_freed_and_needed_ones_stay() {
         let buffers = Buffers::default();
-        let mut keeping = pin!(buffers.keep_few());
+        let mut keeping = pin!(buffers.free_surplus());
         let mut second = async || {
             advance(IDLE).await;
             poll_fn(|context| {
@@ -344,7 +348,7 @@ mod tests {
         drop([full(&buffers, 1), full(&buffers, 2)].map(|buffer| buffers.share(buffer)));
         for _ in 0..5 {
             second().await;
-            // One is used all the time, which keeps one of them.
+            // One buffer is needed all the time, so one of the two stays.
             drop(buffers.share(full(&buffers, 3)));
         }
         assert_eq!(buffers.idle_bytes(), BYTES);

@@ -1,25 +1,25 @@
-//! Where events begin and end in a text: lines, or several lines together.
+//! Splits a text into events: lines, or groups of lines.
 
 use memchr::{memchr, memchr_iter};
 use regex::bytes::Regex;
 
-/// What is done with a line that is too long.
+/// How a line is treated that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LongLine {
-    /// Its beginning is taken.
+    /// The beginning of the line is the event.
     Truncate,
-    /// It is left out.
+    /// The line is left out.
     Skip,
 }
 
-/// How a text becomes events.
+/// The rules by which a text is split into events.
 #[derive(Debug, Clone)]
 pub(crate) struct LineRules {
-    /// The longest line that is taken whole, in bytes.
+    /// The longest line that is not truncated or left out, in bytes.
     pub(crate) line_bytes_max: usize,
     pub(crate) long_lines: LongLine,
-    /// How lines belong together; each is an event without.
+    /// How lines are grouped into events; without, each line is an event.
     pub(crate) grouping: Option<Grouping>,
 }
 
@@ -27,30 +27,30 @@ pub(crate) struct LineRules {
 #[derive(Debug, Clone)]
 pub(crate) struct Grouping {
     pub(crate) pattern: Regex,
-    /// Whether a line that matches begins an event; else it belongs to the one before.
+    /// Whether a line that matches begins an event; otherwise it belongs to the event before.
     pub(crate) match_begins: bool,
     pub(crate) lines_max: usize,
 }
 
-/// What follows the text that there is.
+/// What follows the text in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// More, perhaps: what is not complete waits for it.
+    /// Perhaps more text: an incomplete event waits for it.
     Open,
-    /// Nothing for now: an event of several lines waits no longer, a line without its end does.
+    /// No text for now: a group of complete lines is an event, and a line without its end waits.
     Pause,
-    /// Nothing: what is there is complete.
+    /// The end of the text: all of the buffer is complete.
     End,
 }
 
-/// Where an event is.
+/// The location of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// Where it begins in the buffer.
+    /// The offset of its first byte in the buffer.
     pub(crate) begin: u32,
-    /// Its length in bytes, without its line's end.
+    /// Its length in bytes, without the end of its line.
     pub(crate) length: u32,
-    /// Where the next line begins, in the text.
+    /// The position of the next line in the text.
     pub(crate) behind: u64,
 }
 
@@ -58,20 +58,20 @@ pub(crate) struct Span {
 #[derive(Debug, Default)]
 pub(crate) struct Split {
     pub(crate) spans: Vec<Span>,
-    /// Up to here, the buffer is used up.
+    /// The number of bytes of the buffer that the events take up.
     pub(crate) consumed: usize,
-    /// How many lines were too long.
+    /// The number of lines that were too long.
     pub(crate) too_long: u64,
 }
 
 impl LineRules {
-    /// The most that one event can take of a buffer: the longest line with its end.
+    /// Returns the most bytes of a buffer that one event can take up: the longest line with its end.
     pub(crate) fn event_bytes_max(&self) -> usize {
         self.line_bytes_max.saturating_add(2)
     }
 
-    /// The events of a buffer that begins with a line's beginning at `position` of the text: at most
-    /// `events_max`. What is not complete is left.
+    /// Splits a buffer into at most `events_max` events. The buffer begins with a line, at `position` of the text.
+    /// Leaves incomplete events.
     pub(crate) fn split(&self, buffer: &[u8], position: u64, ending: Ending, events_max: usize) -> Split {
         let mut split = Split::default();
         match &self.grouping {
@@ -109,14 +109,14 @@ impl LineRules {
         ending: Ending,
         events_max: usize,
     ) {
-        // Of the event that is open: how many lines it has, and where the last of them ends.
+        // Of the current event: the number of its lines, the end of the last line, and the begin of the next line.
         let (mut lines, mut end, mut behind) = (0, 0, 0);
         while behind < buffer.len() && split.spans.len() < events_max {
             let (line_end, next) = match memchr(b'\n', &buffer[behind..]) {
                 Some(length) => (behind + length, behind + length + 1),
                 None if ending == Ending::End => (buffer.len(), buffer.len()),
                 None => {
-                    // Whatever this line will be, it would make the event too long.
+                    // However this line goes on, it would make the event too long.
                     let too_long = buffer.len() - split.consumed >= self.event_bytes_max();
                     if lines > 0 && (too_long || ending == Ending::Pause) {
                         self.add(split, buffer, end, behind, position);
@@ -142,7 +142,7 @@ impl LineRules {
         }
     }
 
-    /// Adds the event up to `end`, behind which the next one begins at `behind`.
+    /// Adds the event that ends at `end`. The next one begins at `behind`.
     fn add(&self, split: &mut Split, buffer: &[u8], end: usize, behind: usize, position: u64) {
         let begin = std::mem::replace(&mut split.consumed, behind);
         let mut length = end - begin;
@@ -156,7 +156,7 @@ impl LineRules {
             }
             length = self.line_bytes_max;
         }
-        // A buffer is never longer than the longest line allowed, 64 MiB, and its end.
+        // A buffer is never longer than the longest line, which is at most 64 MiB, and its end.
         let behind = position + behind as u64;
         split.spans.push(Span { begin: begin as u32, length: length as u32, behind });
     }
@@ -173,7 +173,7 @@ mod tests {
         LineRules { grouping: Some(Grouping { pattern, match_begins, lines_max: 3 }), ..PLAIN }
     }
 
-    /// The events of a text, and how much of it was used.
+    /// Splits a text. Returns the events and the number of bytes that they take up.
     fn events(rules: &LineRules, text: &str, ends: bool) -> (Vec<String>, usize) {
         let ending = if ends { Ending::End } else { Ending::Open };
         let split = rules.split(text.as_bytes(), 100, ending, 1_000);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_are_left_out_and_a_last_line_waits_for_its_own() {
+    fn line_ends_are_left_out_and_a_last_line_waits_for_its_end() {
         let text = "one\r\n\ntwo\nlast";
         assert_eq!(events(&PLAIN, text, false), (vec!["one".into(), "".into(), "two".into()], 10));
         let all = vec!["one".into(), "".into(), "two".into(), "last".into()];
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn too_long_lines_are_cut_or_left_out_and_counted() {
+    fn lines_that_are_too_long_are_truncated_or_left_out_and_counted() {
         let text = "short\nthis one is longer than twenty\nend\n";
         assert_eq!(events(&PLAIN, text, false).0, ["short", "this one is longer t", "end"]);
         let skipping = LineRules { long_lines: LongLine::Skip, ..PLAIN };
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_does_not_hold_the_event_before_it() {
+    fn a_line_without_end_does_not_hold_up_the_event_before_it() {
         let rules = grouped(r"^\s", false);
         let text = format!("a\n {}", "x".repeat(40));
         assert_eq!(events(&rules, &text, false), (vec!["a".into()], 2));
     }
 
     #[test]
-    fn after_a_pause_complete_lines_are_an_event_and_others_still_wait() {
+    fn after_a_pause_complete_lines_are_an_event_and_an_incomplete_line_waits() {
         let rules = grouped(r"^\s", false);
         let split = rules.split(b"a\n b\n c", 0, Ending::Pause, 10);
         assert_eq!((split.spans.len(), split.consumed), (1, 5));

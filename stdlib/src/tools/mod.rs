@@ -1,4 +1,4 @@
-//! Tools that several components share: none of them is a component, and none knows one.
+//! Code that several components share. It must not know any component.
 
 pub(crate) mod buffers;
 pub(crate) mod due;

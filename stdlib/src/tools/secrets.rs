@@ -1,4 +1,4 @@
-//! Secrets from where they are kept: a plan and its settings say where that is, never what they are.
+//! Reads secrets. A plan and its settings say where a secret is, and never hold it.
 
 use std::env::VarError;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use weir_plan::SecretReference;
 
-/// A secret that is not where it was said to be.
+/// Why a secret can't be read.
 #[derive(Debug, Error)]
 pub(crate) enum SecretError {
     #[error("the environment variable {name} has no secret")]
@@ -18,15 +18,18 @@ pub(crate) enum SecretError {
     Empty { place: String },
 }
 
-/// Reads a secret. A file's last newline is no part of it. An empty one is an error: it would let everybody in.
+/// Reads a secret, without the newline at the end of a file.
+///
+/// # Errors
+/// When the secret is missing, or empty: an empty secret would give everybody access.
 pub(crate) fn read(reference: &SecretReference) -> Result<String, SecretError> {
-    match kept(reference)? {
+    match stored(reference)? {
         secret if secret.trim().is_empty() => Err(SecretError::Empty { place: place(reference) }),
         secret => Ok(secret),
     }
 }
 
-fn kept(reference: &SecretReference) -> Result<String, SecretError> {
+fn stored(reference: &SecretReference) -> Result<String, SecretError> {
     match reference {
         SecretReference::Environment(name) => {
             std::env::var(name).map_err(|source| SecretError::Environment { name: name.clone(), source })
@@ -39,7 +42,7 @@ fn kept(reference: &SecretReference) -> Result<String, SecretError> {
     }
 }
 
-/// Where a secret is, in words.
+/// Returns the place of a secret as text for messages.
 pub(crate) fn place(reference: &SecretReference) -> String {
     match reference {
         SecretReference::Environment(name) => format!("the environment variable {name}"),

@@ -1,4 +1,4 @@
-//! The arguments of calls, as the Rust of functions reads them.
+//! Reads the arguments of calls from columns.
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, BinaryViewArray, StringViewArray};
@@ -6,22 +6,24 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{ArrowError, DataType};
 use weir_runtime::batch::{BatchError, Column};
 
-/// An argument of the type `Text`: a value for each event, or one for all.
+/// An argument of the type `Text`: a value for each event, or one value for all events.
 pub(super) struct Texts<'c> {
     column: &'c Column,
     values: &'c StringViewArray,
 }
 
 impl<'c> Texts<'c> {
+    /// Returns the argument at this index.
+    ///
     /// # Errors
-    /// When the argument has another type, or is not there.
-    pub(super) fn of(arguments: &'c [Column], place: usize) -> Result<Texts<'c>, BatchError> {
-        let column = argument(arguments, place)?;
+    /// When the argument has another type, or does not exist.
+    pub(super) fn of(arguments: &'c [Column], index: usize) -> Result<Texts<'c>, BatchError> {
+        let column = argument(arguments, index)?;
         let values = column.values().as_string_view_opt().ok_or_else(|| unexpected(column, "Text"))?;
         Ok(Texts { column, values })
     }
 
-    /// The text of this row; none if it is null.
+    /// Returns the text of this row; none if it is null.
     pub(super) fn get(&self, row: usize) -> Option<&'c str> {
         let index = self.column.index(row);
         self.values.is_valid(index).then(|| self.values.value(index))
@@ -37,13 +39,15 @@ pub(super) struct AnyBytes<'c> {
 }
 
 impl<'c> AnyBytes<'c> {
+    /// Returns the argument at this index.
+    ///
     /// # Errors
-    /// When the argument has another type, or is not there.
-    pub(super) fn of(arguments: &'c [Column], place: usize) -> Result<AnyBytes<'c>, BatchError> {
-        let column = argument(arguments, place)?;
+    /// When the argument has another type, or does not exist.
+    pub(super) fn of(arguments: &'c [Column], index: usize) -> Result<AnyBytes<'c>, BatchError> {
+        let column = argument(arguments, index)?;
         let values = column.values();
         let (values, is_text) = match values.data_type() {
-            // The views are shared, nothing is copied.
+            // Shares the views, and copies nothing.
             DataType::Utf8View => (values.as_string_view().clone().to_binary_view(), true),
             DataType::BinaryView => (values.as_binary_view().clone(), false),
             _ => return Err(unexpected(column, "Text or Bytes")),
@@ -51,21 +55,21 @@ impl<'c> AnyBytes<'c> {
         Ok(AnyBytes { column, values, is_text })
     }
 
-    /// The bytes of this row; none if they are null.
+    /// Returns the bytes of this row; none if they are null.
     pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
         let index = self.column.index(row);
         self.values.is_valid(index).then(|| self.values.value(index))
     }
 }
 
-/// The nulls of the results of a function that gives null for null alone.
+/// Returns the null buffer for these valid rows; none if all are valid.
 pub(super) fn nulls(valid: Vec<bool>) -> Option<NullBuffer> {
     Some(NullBuffer::from(valid)).filter(|nulls| nulls.null_count() > 0)
 }
 
-fn argument(arguments: &[Column], place: usize) -> Result<&Column, BatchError> {
-    let missing = || ArrowError::InvalidArgumentError(format!("argument {place} is missing")).into();
-    arguments.get(place).ok_or_else(missing)
+fn argument(arguments: &[Column], index: usize) -> Result<&Column, BatchError> {
+    let missing = || ArrowError::InvalidArgumentError(format!("argument {index} is missing")).into();
+    arguments.get(index).ok_or_else(missing)
 }
 
 fn unexpected(column: &Column, expected: &str) -> BatchError {

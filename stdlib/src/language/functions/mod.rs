@@ -1,11 +1,11 @@
-//! The functions of the library: each file has its signatures in the language (`.flow`) beside their Rust.
+//! The functions of the library: each file has signatures in the language (`.flow`) and the Rust of the functions.
 
 mod arguments;
 mod text;
 
 use weir_runtime::Registry;
 
-/// Adds every function that is carried out.
+/// Registers every function that has Rust.
 pub(crate) fn register(registry: Registry) -> Registry {
     text::register(registry)
 }
@@ -14,7 +14,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
 mod tests {
     use std::collections::BTreeSet;
 
-    /// The functions that programs can call and that this version does not carry out.
+    /// The functions that have a signature and no Rust in this version.
     #[rustfmt::skip]
     const WITHOUT_RUST: &[&str] = &[
         "abs", "base64_decode", "base64_encode", "bool_at", "bytes", "capture", "ceil", "count", "day",
@@ -27,7 +27,7 @@ mod tests {
         "url_encode", "utf8", "uuid", "weekday", "xxh3", "year",
     ];
 
-    /// The names in `extern fn NAME` of all files of the library.
+    /// Returns the names in `extern fn NAME` of all files of the library.
     fn declared() -> BTreeSet<&'static str> {
         let texts = crate::library_sources().iter().map(|(_, text)| *text);
         let items = texts.flat_map(|text| text.lines().filter_map(|line| line.strip_prefix("extern fn ")));

@@ -1,4 +1,4 @@
-//! Functions of text.
+//! Functions on text.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use super::arguments::{AnyBytes, Texts, nulls};
 
 pub(super) fn register(registry: Registry) -> Registry {
     registry
-        .function("lower", |_| Ok(Box::new(Changed(lower))))
-        .function("upper", |_| Ok(Box::new(Changed(upper))))
-        .function("trim", |_| Ok(Box::new(Changed(|text, _| text.trim()))))
+        .function("lower", |_| Ok(Box::new(Mapped(lower))))
+        .function("upper", |_| Ok(Box::new(Mapped(upper))))
+        .function("trim", |_| Ok(Box::new(Mapped(|text, _| text.trim()))))
         .function("length", |_| Ok(Box::new(Length)))
-        .function("starts_with", |_| Ok(Box::new(Question(|value, part| value.starts_with(part)))))
-        .function("ends_with", |_| Ok(Box::new(Question(|value, part| value.ends_with(part)))))
+        .function("starts_with", |_| Ok(Box::new(Predicate(|value, part| value.starts_with(part)))))
+        .function("ends_with", |_| Ok(Box::new(Predicate(|value, part| value.ends_with(part)))))
         .function("contains", |call| Ok(contains(call)))
 }
 
-/// A function that makes a text of a text, with a buffer that it may write into.
-struct Changed(for<'t> fn(&'t str, &'t mut String) -> &'t str);
+/// A function from a text to a text. It may write the result into the buffer.
+struct Mapped(for<'t> fn(&'t str, &'t mut String) -> &'t str);
 
-impl Function for Changed {
+impl Function for Mapped {
     fn call(&self, arguments: &[Column], rows: usize) -> Result<Evaluated, BatchError> {
         let texts = Texts::of(arguments, 0)?;
         let (mut results, mut buffer) = (StringViewBuilder::with_capacity(rows), String::new());
@@ -44,7 +44,7 @@ fn array(values: ArrayRef) -> Evaluated {
 
 fn lower<'t>(text: &'t str, buffer: &'t mut String) -> &'t str {
     if !text.is_ascii() {
-        // A letter may become several, and which may depend on those beside it.
+        // A letter may become several, and may depend on the letters beside it.
         buffer.push_str(&text.to_lowercase());
     } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         buffer.push_str(text);
@@ -72,7 +72,7 @@ struct Length;
 impl Function for Length {
     fn call(&self, arguments: &[Column], rows: usize) -> Result<Evaluated, BatchError> {
         let values = AnyBytes::of(arguments, 0)?;
-        // The first byte of each character of UTF-8 is none of those that go on with one.
+        // Each character has one byte that is not a continuation byte of UTF-8.
         let characters = |text: &[u8]| text.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         let length = |value: &[u8]| if values.is_text { characters(value) } else { value.len() };
         let lengths = (0..rows).map(|row| values.get(row).map(|value| length(value) as i64));
@@ -80,37 +80,38 @@ impl Function for Length {
     }
 }
 
-/// A function that asks something of a value and a text.
-struct Question(fn(&[u8], &[u8]) -> bool);
+/// A function from a value and a text to a boolean.
+struct Predicate(fn(&[u8], &[u8]) -> bool);
 
-impl Function for Question {
+impl Function for Predicate {
     fn call(&self, arguments: &[Column], rows: usize) -> Result<Evaluated, BatchError> {
         let parts = Texts::of(arguments, 1)?;
-        answers(arguments, rows, |row, value| parts.get(row).map(|part| (self.0)(value, part.as_bytes())))
+        predicate(arguments, rows, |row, value| parts.get(row).map(|part| (self.0)(value, part.as_bytes())))
     }
 }
 
-/// Asks something of the first argument of each event; null where that is null.
-fn answers(
+/// Applies `ask` to the first argument of each event. The result is null if the argument is null, or `ask` returns
+/// none.
+fn predicate(
     arguments: &[Column],
     rows: usize,
     ask: impl Fn(usize, &[u8]) -> Option<bool>,
 ) -> Result<Evaluated, BatchError> {
     let values = AnyBytes::of(arguments, 0)?;
-    let (mut truths, mut valid) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+    let (mut results, mut valid) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
     for row in 0..rows {
         let answer = values.get(row).and_then(|value| ask(row, value));
-        truths.push(answer == Some(true));
+        results.push(answer == Some(true));
         valid.push(answer.is_some());
     }
-    Ok(array(Arc::new(BooleanArray::new(truths.into(), nulls(valid)))))
+    Ok(array(Arc::new(BooleanArray::new(results.into(), nulls(valid)))))
 }
 
-/// `contains`: what is looked for is made ready once if it is a constant.
+/// Makes `contains`. The search for a constant is prepared once.
 fn contains(call: &Call<'_>) -> Box<dyn Function> {
     match call.constant(1) {
         Some(Value::Text(part)) => Box::new(ContainsOne(Finder::new(part).into_owned())),
-        _ => Box::new(Question(|value, part| memchr::memmem::find(value, part).is_some())),
+        _ => Box::new(Predicate(|value, part| memchr::memmem::find(value, part).is_some())),
     }
 }
 
@@ -118,7 +119,7 @@ struct ContainsOne(Finder<'static>);
 
 impl Function for ContainsOne {
     fn call(&self, arguments: &[Column], rows: usize) -> Result<Evaluated, BatchError> {
-        answers(arguments, rows, |_, value| Some(self.0.find(value).is_some()))
+        predicate(arguments, rows, |_, value| Some(self.0.find(value).is_some()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Types of `types.flow` that components without anything else in common read.
+//! Types of `types.flow` that several components read.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use serde::Deserialize;
 use weir_runtime::channel;
 use weir_runtime::sink::Retry;
 
-/// What a sink may be given although the checker would refuse it: the checker's concern alone, which
-/// sinks read so that they need not refuse it.
+/// Events that a sink may be given although the checker would refuse them. Only the checker uses the setting; sinks
+/// read it because a setting that no type reads is refused.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Allowed {
     Sensitive,
 }
 
-/// How a sink tries again after a failure.
+/// How a sink retries after a failure.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct RetrySettings {
     first: Duration,
@@ -29,7 +29,7 @@ impl From<RetrySettings> for Retry {
     }
 }
 
-/// What a put does that finds its channel full.
+/// What a put does when the channel is full.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Overflow {

@@ -1,4 +1,4 @@
-//! What goes wrong with one file.
+//! The error of an operation on a file.
 
 use std::error::Error;
 use std::fmt;
@@ -9,37 +9,37 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[error("{operation} {path}")]
 pub(crate) struct FileError {
-    /// What was tried.
+    /// The operation.
     pub(crate) operation: Operation,
-    /// On what.
+    /// The path of the file or directory.
     pub(crate) path: String,
-    /// Why it failed.
+    /// The cause.
     #[source]
     pub(crate) source: Box<dyn Error + Send + Sync>,
 }
 
-/// What the writer does with files.
+/// An operation of the writer on files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Makes a new file.
+    /// Creates a file.
     Create,
-    /// Turns events into bytes.
+    /// Encodes events.
     Encode,
-    /// Appends.
+    /// Appends to a file.
     Write,
-    /// Makes durable and closes.
+    /// Syncs and closes a file.
     Close,
     /// Gives a file its final name.
     Rename,
     /// Removes a file.
     Remove,
-    /// Makes durable what was written so far.
+    /// Syncs an open file.
     Sync,
-    /// Cuts off what is not committed.
+    /// Cuts off the uncommitted end of a file.
     Cut,
-    /// Looks into a directory.
+    /// Lists a directory.
     List,
-    /// Reads.
+    /// Reads a file.
     Read,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Operation {
 }
 
 impl FileError {
-    /// For `map_err`: this operation on this path failed.
+    /// Returns a function for `map_err` that makes the error of this operation on this path.
     pub(crate) fn of<E>(operation: Operation, path: &str) -> impl FnOnce(E) -> FileError
     where
         E: Into<Box<dyn Error + Send + Sync>>,

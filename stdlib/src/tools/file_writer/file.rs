@@ -1,4 +1,4 @@
-//! One file from its beginning to its final name.
+//! A file from its creation to its final name.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -16,48 +16,48 @@ use super::rows::Rows;
 use crate::formats::{Encoded, Encoder, Formatting};
 use crate::tools::buffers::Buffers;
 
-/// How much one turn on a thread of the codecs' reads, at most, before others get theirs.
-const TURN_BYTES: u64 = 1024 * 1024;
+/// An encoding job reads at most this many bytes of rows, so that jobs of other files get a codec thread.
+const JOB_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Less than this stays with the encoder, and is written together with what comes next.
+/// Less output than this stays with the encoder until more rows are encoded.
 pub(super) const WRITE_BYTES: usize = 256 * 1024;
 
-/// What the last turns of all files together may keep back, to be written while the next ones work, at most.
+/// The most encoded bytes of all files together that are not written yet: they are written while the next job
+/// encodes.
 pub(super) const UNWRITTEN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How many files are closed at once: a close of HDFS waits for half a second, mostly.
+/// How many files are closed at once. A close of HDFS takes about half a second, mostly waiting.
 const CLOSING_FILES: usize = 16;
 
-/// When a file is full.
+/// The limits at which a file is full.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Full {
-    /// At this many bytes.
+pub(super) struct FileLimits {
+    /// In bytes on disk.
     pub(super) size: u64,
-    /// At this many events.
     pub(super) events: u64,
 }
 
-/// What all files of a sink have in common; it makes, fills and closes them.
-pub(super) struct Workshop<F: FileSystem> {
+/// Creates, fills and closes the files of a sink.
+pub(super) struct FileWriter<F: FileSystem> {
     pub(super) file_system: Arc<F>,
     /// The directory that all files are under.
     pub(super) root: String,
     pub(super) names: FileNames,
     pub(super) formatting: Arc<Formatting>,
-    pub(super) full: Full,
+    pub(super) limits: FileLimits,
     pub(super) clock: Arc<dyn Clock>,
-    /// Whether files note which events are in them.
+    /// Whether a file records which events are in it.
     pub(super) exactly_once: bool,
-    /// One permit a core: more threads than cores would only push each other out of the caches.
+    /// One permit for each core: more threads would only evict each other's data from the caches.
     pub(super) encoding: Arc<Semaphore>,
-    /// How many permits there are.
+    /// The number of permits of `encoding`.
     pub(super) threads: u32,
     pub(super) closing: Semaphore,
-    /// One permit for each byte that may be kept back.
+    /// One permit for each encoded byte that need not be written yet.
     pub(super) unwritten: Arc<Semaphore>,
-    /// What goes to files.
+    /// Buffers of encoded bytes.
     pub(super) buffers: Buffers,
-    /// The temporary names that exist now.
+    /// The temporary files that exist now.
     pub(super) temporary: Mutex<BTreeSet<String>>,
 }
 
@@ -67,98 +67,98 @@ pub(super) struct OpenFile<F: FileSystem> {
     file: F::File,
     content: Content,
     unwritten: Unwritten,
-    /// Whether its beginning was made durable, to be committed.
+    /// Whether some of its content was synced to be committed.
     has_durable_part: bool,
-    /// Its part of the process's budget; none if the sink could have no file open otherwise.
+    /// Its descriptor in the process's budget; none if this is the one file that a sink may open beyond the budget.
     descriptor: Option<Descriptor>,
 }
 
-/// What the last turn has made, to be written while the next one works or the file is closed.
+/// The output of the last encoding job, which is written while the next job works or when the file is closed.
 #[derive(Default)]
 struct Unwritten {
     bytes: Vec<u8>,
-    /// Its part of what all files may keep back.
-    _part: Option<OwnedSemaphorePermit>,
+    /// Permits for these bytes ([`FileWriter::unwritten`]).
+    _permits: Option<OwnedSemaphorePermit>,
 }
 
 impl<F: FileSystem> OpenFile<F> {
-    /// The directory that it is in.
+    /// Returns the directory that the file is in.
     pub(super) fn directory(&self) -> &str {
         self.paths.complete.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 
-    /// Whether an entry of the ledger may name it already.
+    /// Whether an entry of the ledger may name the file already.
     pub(super) fn has_durable_part(&self) -> bool {
         self.has_durable_part
     }
 
-    /// Whether somebody waits for rows in it.
-    pub(super) fn is_awaited(&self) -> bool {
+    /// Whether the file has rows that no commit covers.
+    pub(super) fn has_uncommitted_rows(&self) -> bool {
         !self.content.shares.is_empty()
     }
 }
 
-/// What is in a file, and who waits for it.
+/// The content of a file, and the shares of its events.
 struct Content {
     encoder: Encoder,
     events: u64,
-    /// Of the rows that are not made durable yet.
+    /// The shares of the rows that are not durable yet.
     shares: Vec<Acknowledgement>,
-    /// For exactly once: which events these rows are.
+    /// With `exactly_once`: which events these rows are.
     arrived: Option<Arrived>,
-    /// The checksum of what was written.
-    sum: Box<Xxh3Default>,
+    /// The checksum of the encoded bytes.
+    checksum: Box<Xxh3Default>,
 }
 
-/// What is durable of a file and in no entry yet.
-pub(super) struct Durable {
+/// The durable part of a file that no entry of the ledger covers yet.
+pub(super) struct DurablePart {
     pub(super) record: FileRecord,
-    /// Which events became durable with it.
+    /// The events that became durable with this part.
     pub(super) arrived: Arrived,
     pub(super) shares: Vec<Acknowledgement>,
 }
 
-/// A file that is written and synced, and still has its temporary name.
+/// A file that is complete and synced, and still has its temporary name.
 pub(super) struct ClosedFile<F: FileSystem> {
-    /// Kept as a sign to others that the file is not left over.
+    /// Holds the file's lock, so that no other agent takes the file for a leftover.
     file: F::File,
     paths: FilePaths,
-    pub(super) durable: Durable,
+    pub(super) durable: DurablePart,
     events: u64,
     breaks: u64,
     _descriptor: Option<Descriptor>,
 }
 
-/// What rows are to be appended to.
+/// The file that rows are appended to.
 #[expect(
     clippy::large_enum_variant,
     reason = "moved once for each append, where a box would be an allocation"
 )]
-pub(super) enum Target<F: FileSystem> {
-    /// A file that is there.
+pub(super) enum AppendTarget<F: FileSystem> {
+    /// A file that exists.
     Open(OpenFile<F>),
-    /// A new one, with its part of the budget of descriptors.
+    /// A new file, with its descriptor in the budget.
     New(Option<Descriptor>),
 }
 
-/// What has become of rows that were to be appended.
+/// The result of an append.
 #[expect(
     clippy::large_enum_variant,
     reason = "moved once for each append, where a box would be an allocation"
 )]
 pub(super) enum Appended<F: FileSystem> {
-    /// They are in the file.
+    /// The rows are in the file.
     Into {
         file: OpenFile<F>,
-        /// The file has reached its size or count; `rest` belongs into the next.
+        /// The file has reached one of its limits; `rest` belongs into the next file.
         is_full: bool,
         rest: VecDeque<Rows>,
     },
-    /// No file could be made for them, since no descriptor is left.
+    /// No file could be created for the rows, because no descriptor is left.
     NoDescriptor(VecDeque<Rows>, FileError),
 }
 
-/// A file that has its final name. Its events are acknowledged.
+/// A file with its final name, whose events are acknowledged.
 pub(super) struct Completed {
     pub(super) path: String,
     pub(super) events: u64,
@@ -166,21 +166,21 @@ pub(super) struct Completed {
     pub(super) breaks: u64,
 }
 
-/// One turn of encoding.
-struct Turn {
+/// Rows to be encoded into a file on a codec thread.
+struct EncodeJob {
     content: Content,
     rows: VecDeque<Rows>,
     is_full: bool,
     output: Vec<u8>,
 }
 
-impl<F: FileSystem> Workshop<F> {
-    /// The permits for files that are closed at once.
+impl<F: FileSystem> FileWriter<F> {
+    /// Makes the permits for files that are closed at once.
     pub(super) fn closing_permits() -> Semaphore {
         Semaphore::new(CLOSING_FILES)
     }
 
-    /// The permits for what files keep back.
+    /// Makes the permits for encoded bytes that are not written yet.
     pub(super) fn unwritten_permits() -> Semaphore {
         Semaphore::new(UNWRITTEN_BYTES_MAX)
     }
@@ -189,7 +189,7 @@ impl<F: FileSystem> Workshop<F> {
         self.temporary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The temporary files that were made and neither completed nor removed.
+    /// Returns the temporary files that were created and neither completed nor removed.
     pub(super) fn unfinished(&self) -> Vec<String> {
         self.temporary().iter().cloned().collect()
     }
@@ -197,7 +197,7 @@ impl<F: FileSystem> Workshop<F> {
     /// Removes a temporary file.
     ///
     /// # Errors
-    /// When it may still be there.
+    /// When the file may still exist.
     pub(super) async fn remove(&self, path: &str) -> Result<(), FileError> {
         self.file_system.remove(path).await.map_err(FileError::of(Operation::Remove, path))?;
         self.temporary().remove(path);
@@ -220,27 +220,26 @@ impl<F: FileSystem> Workshop<F> {
             (FileError::of(Operation::Create, path)(error), out_of_descriptors)
         })?;
         let arrived = self.exactly_once.then(Arrived::default);
-        let content = Content { encoder, events: 0, shares: Vec::new(), arrived, sum: Box::default() };
+        let content = Content { encoder, events: 0, shares: Vec::new(), arrived, checksum: Box::default() };
         let unwritten = Unwritten::default();
         Ok(OpenFile { paths, file, content, unwritten, has_durable_part: false, descriptor })
     }
 
     /// Appends rows to a file until it is full.
     ///
-    /// While one part is written, the next is already being encoded; so what the last turn has made may not be
-    /// written yet.
+    /// The output of one job is written while the next job encodes, so the last output may not be written yet.
     ///
     /// # Errors
-    /// When the file can't be made, encoded or written. All the rows in it come again.
+    /// When the file can't be created, encoded or written. All rows in it are redelivered.
     pub(super) async fn append(
         &self,
         directory: &str,
-        target: Target<F>,
+        target: AppendTarget<F>,
         mut rows: VecDeque<Rows>,
     ) -> Result<Appended<F>, FileError> {
         let mut open = match target {
-            Target::Open(file) => file,
-            Target::New(descriptor) => match self.create(directory, descriptor).await {
+            AppendTarget::Open(file) => file,
+            AppendTarget::New(descriptor) => match self.create(directory, descriptor).await {
                 Ok(file) => file,
                 Err((error, true)) => return Ok(Appended::NoDescriptor(rows, error)),
                 Err((error, false)) => return Err(error),
@@ -249,16 +248,16 @@ impl<F: FileSystem> Workshop<F> {
         loop {
             let OpenFile { paths, mut file, content, unwritten, has_durable_part, descriptor } = open;
             let path = &paths.temporary;
-            let turn = Turn { content, rows, is_full: false, output: Vec::new() };
+            let job = EncodeJob { content, rows, is_full: false, output: Vec::new() };
             let (encoded, written) =
-                tokio::join!(self.encode(turn), self.write(&mut file, path, unwritten.bytes));
+                tokio::join!(self.encode(job), self.write(&mut file, path, unwritten.bytes));
             written?;
-            let Turn { content, rows: rest, is_full, output } =
+            let EncodeJob { content, rows: rest, is_full, output } =
                 encoded.map_err(FileError::of(Operation::Encode, path))?;
             let is_last = is_full || rest.is_empty();
             let unwritten = match is_last {
-                true => self.keep_back(output, &mut file, path).await?,
-                false => Unwritten { bytes: output, _part: None },
+                true => self.hold_back(output, &mut file, path).await?,
+                false => Unwritten { bytes: output, _permits: None },
             };
             open = OpenFile { paths, file, content, unwritten, has_durable_part, descriptor };
             if is_last {
@@ -268,38 +267,38 @@ impl<F: FileSystem> Workshop<F> {
         }
     }
 
-    async fn encode(&self, turn: Turn) -> io::Result<Turn> {
-        let (full, formatting, buffers) = (self.full, self.formatting.clone(), self.buffers.clone());
-        self.on_a_codec_thread(move || turn.run(full, &formatting, &buffers)).await
+    async fn encode(&self, job: EncodeJob) -> io::Result<EncodeJob> {
+        let (limits, formatting, buffers) = (self.limits, self.formatting.clone(), self.buffers.clone());
+        self.on_codec_thread(move || job.run(limits, &formatting, &buffers)).await
     }
 
-    async fn on_a_codec_thread<T: Send + 'static>(
+    async fn on_codec_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         // The semaphore is never closed.
         let permit = self.encoding.clone().acquire_owned().await.map_err(io::Error::other)?;
-        // What nobody waits for any more is dropped before its permit.
+        // The permit comes back with the result: a result that nothing waits for is dropped before its permit.
         let worked = F::EXECUTOR.run(move || (work(), permit)).await.map_err(io::Error::other)?;
         worked.0
     }
 
-    /// Waits until no codec works any more: then nobody holds rows whose task has ended.
-    pub(super) async fn quiet(&self) {
+    /// Waits until no encoding job runs: then no codec thread holds rows whose task has ended.
+    pub(super) async fn encoders_idle(&self) {
         // The semaphore is never closed.
         let _all = self.encoding.acquire_many(self.threads).await;
     }
 
-    /// Keeps bytes for the next turn, or writes them if too much is kept already.
-    async fn keep_back(
+    /// Keeps bytes until the next job, or writes them if all files together hold too many.
+    async fn hold_back(
         &self,
         bytes: Vec<u8>,
         file: &mut F::File,
         path: &str,
     ) -> Result<Unwritten, FileError> {
-        let part = u32::try_from(bytes.len()).ok();
-        match part.and_then(|part| self.unwritten.clone().try_acquire_many_owned(part).ok()) {
-            Some(part) => Ok(Unwritten { bytes, _part: Some(part) }),
+        let length = u32::try_from(bytes.len()).ok();
+        match length.and_then(|length| self.unwritten.clone().try_acquire_many_owned(length).ok()) {
+            Some(permits) => Ok(Unwritten { bytes, _permits: Some(permits) }),
             None => self.write(file, path, bytes).await.map(|()| Unwritten::default()),
         }
     }
@@ -314,18 +313,18 @@ impl<F: FileSystem> Workshop<F> {
             .map_err(FileError::of(Operation::Write, path))
     }
 
-    /// Makes durable what is in a file, in a way that the file can be cut behind it, and gives the file back.
+    /// Makes the content of a file durable, up to a length at which the file can be cut. Returns the file.
     ///
     /// # Errors
-    /// When that fails. All the rows in the file that are not committed come again.
-    pub(super) async fn sync(&self, open: OpenFile<F>) -> Result<(OpenFile<F>, Durable), FileError> {
+    /// When that fails. All rows in the file that are not committed are redelivered.
+    pub(super) async fn sync(&self, open: OpenFile<F>) -> Result<(OpenFile<F>, DurablePart), FileError> {
         let OpenFile { paths, mut file, mut content, unwritten, has_durable_part, descriptor } = open;
         let path = &paths.temporary;
         let buffers = self.buffers.clone();
-        let ending = self.on_a_codec_thread(move || {
+        let ending = self.on_codec_thread(move || {
             content.encoder.end_part()?;
             let output = content.encoder.take_output(0, &buffers)?;
-            content.sum.update(&output);
+            content.checksum.update(&output);
             Ok((content, output))
         });
         let (ended, written) = tokio::join!(ending, self.write(&mut file, path, unwritten.bytes));
@@ -336,8 +335,8 @@ impl<F: FileSystem> Workshop<F> {
         if !has_durable_part {
             self.sync_temporary_name(path).await?;
         }
-        let durable = Durable {
-            record: self.record(&paths, content.encoder.size(), content.sum.digest(), FileState::Open),
+        let durable = DurablePart {
+            record: self.record(&paths, content.encoder.size(), content.checksum.digest(), FileState::Open),
             arrived: content.arrived.as_mut().map(std::mem::take).unwrap_or_default(),
             shares: std::mem::take(&mut content.shares),
         };
@@ -345,8 +344,8 @@ impl<F: FileSystem> Workshop<F> {
         Ok((OpenFile { paths, file, content, unwritten, has_durable_part: true, descriptor }, durable))
     }
 
-    /// An entry of the ledger is going to name the file, and whoever reads it believes that a file with neither
-    /// name was taken away.
+    /// Makes the temporary name durable before an entry of the ledger names the file: a reader of the ledger takes
+    /// a file that has neither of its names for one that was moved away.
     async fn sync_temporary_name(&self, path: &str) -> Result<(), FileError> {
         if weir_runtime::put_back!("temporary_name_not_synced") {
             return Ok(());
@@ -360,20 +359,20 @@ impl<F: FileSystem> Workshop<F> {
         FileRecord { temporary, complete, length, checksum, state }
     }
 
-    /// Closes a file: its last bytes, and a sync. It keeps its temporary name.
+    /// Closes a file: writes its last bytes and syncs it. The file keeps its temporary name.
     ///
     /// # Errors
-    /// When one of these fails. All the rows in the file that are not committed come again.
+    /// When one of these fails. All rows in the file that are not committed are redelivered.
     pub(super) async fn close(&self, file: OpenFile<F>) -> Result<ClosedFile<F>, FileError> {
         let OpenFile { paths, mut file, content, unwritten, has_durable_part, descriptor } = file;
         let path = &paths.temporary;
-        let Content { encoder, events, shares, arrived, mut sum } = content;
+        let Content { encoder, events, shares, arrived, mut checksum } = content;
         let _permit = self.closing.acquire().await.map_err(FileError::of(Operation::Close, path))?;
-        let finish = self.on_a_codec_thread(move || encoder.finish());
+        let finish = self.on_codec_thread(move || encoder.finish());
         let (finished, written) = tokio::join!(finish, self.write(&mut file, path, unwritten.bytes));
         written?;
         let Encoded { rest, size, breaks } = finished.map_err(FileError::of(Operation::Encode, path))?;
-        sum.update(&rest);
+        checksum.update(&rest);
         self.write(&mut file, path, rest).await?;
         self.file_system.close(&mut file).await.map_err(FileError::of(Operation::Close, path))?;
         #[cfg(weir_bug)]
@@ -386,15 +385,15 @@ impl<F: FileSystem> Workshop<F> {
         if self.exactly_once && !has_durable_part {
             self.sync_temporary_name(path).await?;
         }
-        let record = self.record(&paths, size, sum.digest(), FileState::Complete);
-        let durable = Durable { record, arrived: arrived.unwrap_or_default(), shares };
+        let record = self.record(&paths, size, checksum.digest(), FileState::Complete);
+        let durable = DurablePart { record, arrived: arrived.unwrap_or_default(), shares };
         Ok(ClosedFile { file, paths, durable, events, breaks, _descriptor: descriptor })
     }
 
     /// Gives a closed file its final name, and then acknowledges its events.
     ///
     /// # Errors
-    /// When that fails. Without an entry in a ledger, all the rows in the file come again.
+    /// When that fails. Without an entry in a ledger, all rows in the file are redelivered.
     pub(super) async fn publish(&self, closed: ClosedFile<F>) -> Result<Completed, FileError> {
         let ClosedFile { file, paths, durable, events, breaks, _descriptor } = closed;
         let FilePaths { temporary, complete } = paths;
@@ -410,24 +409,29 @@ impl<F: FileSystem> Workshop<F> {
     }
 }
 
-impl Turn {
-    fn run(mut self, full: Full, formatting: &Formatting, buffers: &Buffers) -> io::Result<Turn> {
-        let Content { encoder, events, shares, arrived, sum } = &mut self.content;
+impl EncodeJob {
+    fn run(
+        mut self,
+        limits: FileLimits,
+        formatting: &Formatting,
+        buffers: &Buffers,
+    ) -> io::Result<EncodeJob> {
+        let Content { encoder, events, shares, arrived, checksum } = &mut self.content;
         let mut worked = 0;
         while let Some(rows) = self.rows.front_mut()
-            && worked < TURN_BYTES
+            && worked < JOB_BYTES_MAX
         {
             let bytes_per_row = rows.bytes / rows.left().max(1) as u64;
-            let taken = rows.encode(formatting, encoder, full.events - *events, full.size)?;
+            let taken = rows.encode(formatting, encoder, limits.events - *events, limits.size)?;
             if let Some(arrived) = arrived {
                 rows.note_encoded(taken, arrived);
             }
             let bytes = bytes_per_row * taken;
             rows.bytes -= bytes.min(rows.bytes);
-            // Empty bodies are work, too.
+            // Each row counts as a byte, so that a job of empty bodies ends, too.
             worked += bytes + taken;
             *events += taken;
-            self.is_full = *events >= full.events || encoder.size() >= full.size;
+            self.is_full = *events >= limits.events || encoder.size() >= limits.size;
             if rows.left() == 0 || self.is_full {
                 shares.push(rows.encoded_shares());
             }
@@ -439,7 +443,7 @@ impl Turn {
             }
         }
         self.output = encoder.take_output(WRITE_BYTES, buffers)?;
-        sum.update(&self.output);
+        checksum.update(&self.output);
         Ok(self)
     }
 }

@@ -1,5 +1,4 @@
-//! The seam between the writer of files and where they are: the local disk, HDFS, or a test's
-//! memory.
+//! The file system that the writer of files works on: the local disk, HDFS, or a simulation in a test's memory.
 
 use std::error::Error;
 use std::future::Future;
@@ -7,90 +6,91 @@ use std::future::Future;
 use bytes::Bytes;
 use weir_runtime::{BlockingExecutor, Failure};
 
-/// What the writer needs of a file system. Paths are joined with `/`.
+/// The operations on a file system that the writer needs. Paths are joined with `/`.
 ///
-/// Whatever returns `Ok` has happened for good: it outlives a crash of the agent and, where the
-/// file system can promise it, of its machine.
+/// An operation that returned `Ok` outlasts a crash of the agent and, if the file system can promise it, a crash of
+/// the machine, unless its comment says otherwise.
 pub(crate) trait FileSystem: Send + Sync + 'static {
-    /// Whether [`FileSystem::is_abandoned`] knows the writer of a file that is closed and has not got
-    /// its final name: without, another agent might remove it between the two, and no ledger helps.
+    /// Whether [`FileSystem::is_abandoned`] knows the writer of a closed file without its final name. Otherwise another
+    /// agent may remove the file between close and rename, and no ledger helps.
     const KNOWS_WRITERS_OF_CLOSED_FILES: bool;
-    /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] do what they say, so that a file can be committed
-    /// while it stays open.
+    /// Whether [`FileSystem::sync`] and [`FileSystem::cut`] work, so that a file can be committed while it stays open.
     const COMMITS_OPEN_FILES: bool;
-    /// Where what computes for long is done.
+    /// Where long computations run.
     const EXECUTOR: BlockingExecutor = BlockingExecutor::Threads;
 
-    /// A file that is being written. Dropping it gives it up where it stands.
+    /// A file that is being written. Dropping it leaves the file as it is.
     type File: Send + 'static;
-    /// What goes wrong.
+    /// Why an operation failed.
     type Error: Error + Send + Sync + 'static;
 
-    /// Whether this says that no more files can be open at once.
+    /// Whether the error says that no more files can be open at once.
     fn is_out_of_descriptors(error: &Self::Error) -> bool;
 
-    /// Why no files can be made in a directory, tried without leaving any; nothing where that is not known.
+    /// Tries to create a file in a directory, and removes it. Returns the failure; none if the attempt succeeded or the
+    /// file system does not try.
     fn probe(&self, _directory: &str) -> impl Future<Output = Option<Failure>> + Send {
         std::future::ready(None)
     }
 
-    /// Makes a file that must not exist yet, and the directories that it is in.
+    /// Creates a file, which must not exist yet, and the directories that it is in.
     fn create_new(&self, path: &str) -> impl Future<Output = Result<Self::File, Self::Error>> + Send;
 
-    /// Appends to a file. It need not be durable before [`FileSystem::close`].
+    /// Appends to a file. The bytes need not be durable before [`FileSystem::sync`] or [`FileSystem::close`].
     fn write(
         &self,
         file: &mut Self::File,
         bytes: Bytes,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Makes all that was written durable; more may be written. About the file's name as [`FileSystem::close`].
+    /// Makes all written bytes durable; more may be written. The file's name need not be durable, as with
+    /// [`FileSystem::close`].
     fn sync(&self, file: &mut Self::File) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Makes all that was written durable, and writes no more. The file's name need not be durable before
+    /// Makes all written bytes durable and closes the file for writing. The file's name need not be durable before
     /// [`FileSystem::sync_name`] or a rename in its directory.
     fn close(&self, file: &mut Self::File) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Gives a closed file another name in its directory; an error if there is such a file.
+    /// Renames a closed file within its directory. Fails if a file of the new name exists.
     ///
-    /// An error after which nobody knows whether it was renamed is cleared up before it is
-    /// returned: then the file has its old name, or it can't be known at all.
+    /// After an error that leaves the outcome open, the implementation finds out whether the file was renamed: it
+    /// returns an error only if the file has its old name, or if that can't be found out.
     fn rename_no_replace(&self, from: &str, to: &str)
     -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Makes the name of a file durable: one that was made, or renamed with an outcome in doubt.
+    /// Makes the name of a file durable that was created, or whose rename has an unknown outcome.
     fn sync_name(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Removes a file; it is no error if there is none. After a crash of its machine it may be there again.
+    /// Removes a file, if it exists. The file may exist again after a crash of the machine.
     fn remove(&self, path: &str) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Whether nobody writes this file any more: its writer has died, or closed it and gone on. A
-    /// writer that holds on to its closed file is still its writer, where the file system can tell.
+    /// Whether the file has no writer: its writer has died, or has dropped it. With
+    /// [`FileSystem::KNOWS_WRITERS_OF_CLOSED_FILES`] a writer that holds its closed file counts as well.
     fn is_abandoned(&self, path: &str) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Cuts a file to a length, durably; an error if somebody writes it.
+    /// Cuts a file to a length, durably. Fails if the file has a writer.
     fn cut(&self, path: &str, length: u64) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// What is in a small file; nothing if it is not there.
+    /// Reads a small file; none if it does not exist.
     fn read(&self, path: &str) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
 
-    /// The length of a file; nothing if it is not there.
+    /// Returns the length of a file in bytes; none if it does not exist.
     fn length(&self, path: &str) -> impl Future<Output = Result<Option<u64>, Self::Error>> + Send;
 
-    /// XXH3 (64 bits) of a file's first `length` bytes, or of all where it is shorter.
+    /// Returns XXH3 (64 bits) of a file's first `length` bytes, or of all bytes if the file is shorter.
     fn checksum(&self, path: &str, length: u64) -> impl Future<Output = Result<u64, Self::Error>> + Send;
 
-    /// What is in a directory; nothing if it does not exist.
+    /// Lists a directory; nothing if it does not exist.
     fn list(&self, directory: &str) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
 }
 
 /// A file or directory in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Its name, without the directory.
+    /// The name, without the directory.
     pub(crate) name: String,
-    /// Whether it is a directory itself.
+    /// Whether the entry is a directory.
     pub(crate) is_directory: bool,
-    /// When it was last changed, in milliseconds since 1970-01-01T00:00:00Z.
+    /// The time of the last change, in milliseconds since 1970-01-01T00:00:00Z.
     pub(crate) modified_ms: u64,
 }

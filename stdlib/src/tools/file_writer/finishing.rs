@@ -1,12 +1,12 @@
-//! Files, and beginnings of files, on their way from their last row to their acknowledgement.
+//! Completes files, and commits durable parts of open files, up to the acknowledgement of their events.
 //!
-//! Without a ledger a file is closed and renamed. With one, what is durable waits for an entry, which takes all
-//! that is there: while one is written, the next gather. What a directory has is committed in its order, so that
-//! no crash leaves something later without something earlier: what comes again then is put behind all that is
-//! there, in the order of its partition.
+//! Without a ledger a file is closed and renamed. With one, durable parts wait for an entry of the ledger. An entry
+//! takes all parts that wait; parts that become durable while it is written wait for the next one. Parts of one
+//! directory are committed in the order of their tickets, so that no crash leaves a later part without an earlier one.
+//! Events that are redelivered after a crash then follow all events of the directory, in the order of their partition.
 //!
-//! Where `exactly_once` is promised, every file has an entry; otherwise only a file that was committed while it
-//! was open, so that its length is known after a kill.
+//! With `exactly_once` every file has an entry. Otherwise only files that were committed while they were open have one,
+//! which tells their length after a kill.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,100 +15,99 @@ use tokio::task::{JoinError, JoinSet};
 use weir_runtime::{Acknowledgement, Failure};
 
 use super::error::FileError;
-use super::file::{ClosedFile, Completed, Durable, OpenFile, Workshop};
+use super::file::{ClosedFile, Completed, DurablePart, FileWriter, OpenFile};
 use super::file_system::FileSystem;
-use super::lanes::{Close, Reason};
 use super::ledger::{Commit, Incarnations, Known, Ledger, LedgerError, Settled};
+use super::scheduler::{CloseReason, CommitReason};
 
-/// A place in the order in which commits were asked for here.
+/// The position of a part in the order in which commits were requested.
 pub(super) type Ticket = u64;
 
-/// Files that are being finished, and the ledger that does it.
+/// The files that are being completed or committed, and the ledger.
 pub(super) struct Finishing<F: FileSystem> {
-    workshop: Arc<Workshop<F>>,
+    writer: Arc<FileWriter<F>>,
     tasks: JoinSet<Outcome<F>>,
-    /// How many files are here.
+    /// The number of files that are being completed.
     files: usize,
-    ledger: Option<Keeper<F>>,
-    /// Durable, and in no entry yet.
-    waiting: BTreeMap<Ticket, Waiting<F>>,
-    /// What each directory has that is in no entry yet, in its order.
+    ledger: Option<LedgerSlot<F>>,
+    /// Durable parts that are in no entry yet.
+    pending: BTreeMap<Ticket, PendingPart<F>>,
+    /// The tickets of each directory whose parts are in no entry yet, in their order.
     order: HashMap<Arc<str>, VecDeque<Ticket>>,
     next: Ticket,
-    /// Files of each entry that have no final name yet.
+    /// For each entry, the number of its files that have no final name yet.
     unnamed: HashMap<u64, usize>,
-    /// Entries whose files all have theirs, which the ledger has not been told of.
+    /// Entries whose files all have their final names, to be reported to the ledger.
     named: Vec<u64>,
 }
 
-/// Where the ledger is.
-enum Keeper<F> {
-    /// Here.
+/// The ledger, or the fact that a task writes an entry with it.
+enum LedgerSlot<F> {
     Idle(Box<Ledger<F>>),
-    /// In a task that writes an entry.
-    AtWork,
+    Committing,
 }
 
-struct Waiting<F: FileSystem> {
+/// A part that waits for an entry.
+struct PendingPart<F: FileSystem> {
     directory: Arc<str>,
-    part: Part<F>,
+    part: CommitPart<F>,
 }
 
-/// What an entry commits.
-enum Part<F: FileSystem> {
+/// A file, or a part of a file, that an entry commits.
+enum CommitPart<F: FileSystem> {
     /// A file that is closed.
-    File(Close, Box<ClosedFile<F>>),
-    /// What is durable of a file that stays open.
-    Beginning(Reason, Durable),
+    File(CloseReason, Box<ClosedFile<F>>),
+    /// The durable part of a file that stays open.
+    OfOpenFile(CommitReason, DurablePart),
 }
 
-impl<F: FileSystem> Part<F> {
-    fn durable(&mut self) -> &mut Durable {
+impl<F: FileSystem> CommitPart<F> {
+    fn durable(&mut self) -> &mut DurablePart {
         match self {
-            Part::File(_, file) => &mut file.durable,
-            Part::Beginning(_, durable) => durable,
+            CommitPart::File(_, file) => &mut file.durable,
+            CommitPart::OfOpenFile(_, durable) => durable,
         }
     }
 }
 
-/// What a task comes back with.
+/// The result of a task.
 enum Outcome<F: FileSystem> {
-    Closed(Ticket, Waiting<F>),
-    Committed(Box<Ledger<F>>, u64, Vec<Part<F>>),
-    Completed(Option<u64>, Close, Completed),
+    Closed(Ticket, PendingPart<F>),
+    Committed(Box<Ledger<F>>, u64, Vec<CommitPart<F>>),
+    Completed(Option<u64>, CloseReason, Completed),
     Failed(Failure),
 }
 
-/// What has come of what was given here.
+/// A step of the work that is done.
 pub(super) enum Finished {
     /// A file has its final name, and its events are acknowledged.
-    File(Close, Completed),
+    File(CloseReason, Completed),
     /// A file is closed and waits for an entry.
     Closed,
     /// An entry was created.
     Entry(Created),
 }
 
-/// What an entry has done.
+/// An entry of the ledger that was created.
 #[derive(Debug, Default)]
 pub(super) struct Created {
-    /// Its number.
+    /// The entry's number.
     pub(super) number: u64,
-    /// Other writers of the ledger have added to it meanwhile.
+    /// Whether other writers have added entries to the ledger meanwhile.
     pub(super) others_changed: bool,
-    /// How many beginnings of files it has committed, and acknowledged, for each of the reasons.
+    /// How many parts of open files it has committed and acknowledged, by the reason of the commit.
     pub(super) for_peers: usize,
     pub(super) for_room: usize,
 }
 
 impl<F: FileSystem> Finishing<F> {
-    pub(super) fn new(workshop: Arc<Workshop<F>>, ledger: Option<Box<Ledger<F>>>) -> Finishing<F> {
+    pub(super) fn new(writer: Arc<FileWriter<F>>, ledger: Option<Box<Ledger<F>>>) -> Finishing<F> {
         Finishing {
-            workshop,
+            writer,
             tasks: JoinSet::new(),
             files: 0,
-            ledger: ledger.map(Keeper::Idle),
-            waiting: BTreeMap::new(),
+            ledger: ledger.map(LedgerSlot::Idle),
+            pending: BTreeMap::new(),
             order: HashMap::new(),
             next: 0,
             unnamed: HashMap::new(),
@@ -116,27 +115,27 @@ impl<F: FileSystem> Finishing<F> {
         }
     }
 
-    /// How many files are here.
+    /// Returns the number of files that are being completed.
     pub(super) fn files(&self) -> usize {
         self.files
     }
 
-    /// What other writers of the ledger have, unless it is being written.
+    /// Returns the events in files of other writers, unless an entry is being written.
     pub(super) fn others(&self) -> Option<Known> {
         match &self.ledger {
-            Some(Keeper::Idle(ledger)) => Some(ledger.others().clone()),
+            Some(LedgerSlot::Idle(ledger)) => Some(ledger.others().clone()),
             _ => None,
         }
     }
 
-    /// Takes the ledger away, at the end of a run.
+    /// Takes the ledger out, at the end of a run.
     pub(super) fn take_ledger(&mut self) -> Option<Box<Ledger<F>>> {
-        let Some(Keeper::Idle(mut ledger)) = self.ledger.take() else { return None };
+        let Some(LedgerSlot::Idle(mut ledger)) = self.ledger.take() else { return None };
         self.named.drain(..).for_each(|number| ledger.renamed(number));
         Some(ledger)
     }
 
-    /// The next place in the order of a file's directory.
+    /// Returns the next ticket of a file's directory.
     pub(super) fn ticket(&mut self, file: &OpenFile<F>) -> Ticket {
         let ticket = self.next;
         self.next += 1;
@@ -145,44 +144,48 @@ impl<F: FileSystem> Finishing<F> {
         ticket
     }
 
-    /// Takes what is durable of an open file, in the place of its ticket.
-    pub(super) fn add_beginning(
+    /// Adds the durable part of an open file under its ticket.
+    pub(super) fn add_open_part(
         &mut self,
         ticket: Ticket,
         file: &OpenFile<F>,
-        reason: Reason,
-        durable: Durable,
+        reason: CommitReason,
+        durable: DurablePart,
     ) {
-        let waiting = Waiting { directory: file.directory().into(), part: Part::Beginning(reason, durable) };
-        self.waiting.insert(ticket, waiting);
+        let part = CommitPart::OfOpenFile(reason, durable);
+        self.pending.insert(ticket, PendingPart { directory: file.directory().into(), part });
     }
 
-    /// Begins to finish a file.
-    pub(super) fn add(&mut self, file: OpenFile<F>, close: Close) {
+    /// Begins to complete a file.
+    pub(super) fn add(&mut self, file: OpenFile<F>, reason: CloseReason) {
         self.files += 1;
-        let workshop = self.workshop.clone();
-        if !workshop.exactly_once && !file.has_durable_part() {
+        let writer = self.writer.clone();
+        if !writer.exactly_once && !file.has_durable_part() {
             self.tasks.spawn(async move {
-                let completed = async { workshop.publish(workshop.close(file).await?).await };
+                let completed = async { writer.publish(writer.close(file).await?).await };
                 let completed: Result<Completed, FileError> = completed.await;
-                completed.map_or_else(Outcome::failed, |completed| Outcome::Completed(None, close, completed))
+                completed
+                    .map_or_else(Outcome::failed, |completed| Outcome::Completed(None, reason, completed))
             });
             return;
         }
         let ticket = self.ticket(&file);
         let directory: Arc<str> = file.directory().into();
         self.tasks.spawn(async move {
-            let closed = workshop.close(file).await;
+            let closed = writer.close(file).await;
             closed.map_or_else(Outcome::failed, |file| {
-                Outcome::Closed(ticket, Waiting { directory, part: Part::File(close, Box::new(file)) })
+                Outcome::Closed(
+                    ticket,
+                    PendingPart { directory, part: CommitPart::File(reason, Box::new(file)) },
+                )
             })
         });
     }
 
-    /// The next thing that has happened; never, if nothing is being done.
+    /// Returns the next finished step; none if no task runs.
     ///
     /// # Errors
-    /// When one file fails, or the ledger does.
+    /// When a file or the ledger fails.
     pub(super) async fn next(&mut self) -> Option<Result<Finished, Failure>> {
         let joined = self.tasks.join_next().await?;
         Some(self.finished(joined))
@@ -191,37 +194,37 @@ impl<F: FileSystem> Finishing<F> {
     fn finished(&mut self, joined: Result<Outcome<F>, JoinError>) -> Result<Finished, Failure> {
         match joined? {
             Outcome::Failed(failure) => Err(failure),
-            Outcome::Closed(ticket, waiting) => {
-                self.waiting.insert(ticket, waiting);
+            Outcome::Closed(ticket, pending) => {
+                self.pending.insert(ticket, pending);
                 Ok(Finished::Closed)
             }
             Outcome::Committed(ledger, number, parts) => Ok(self.committed(ledger, number, parts)),
-            Outcome::Completed(entry, close, completed) => {
+            Outcome::Completed(entry, reason, completed) => {
                 self.files -= 1;
                 if let Some(number) = entry {
                     self.named(number);
                 }
-                Ok(Finished::File(close, completed))
+                Ok(Finished::File(reason, completed))
             }
         }
     }
 
-    fn committed(&mut self, mut ledger: Box<Ledger<F>>, number: u64, parts: Vec<Part<F>>) -> Finished {
+    fn committed(&mut self, mut ledger: Box<Ledger<F>>, number: u64, parts: Vec<CommitPart<F>>) -> Finished {
         let others_changed = ledger.take_others_changed();
-        self.ledger = Some(Keeper::Idle(ledger));
+        self.ledger = Some(LedgerSlot::Idle(ledger));
         let mut created = Created { number, others_changed, ..Created::default() };
         let mut files = 0;
         for part in parts {
             match part {
-                Part::File(close, file) => {
+                CommitPart::File(reason, file) => {
                     files += 1;
-                    self.publish(number, close, *file);
+                    self.publish(number, reason, *file);
                 }
-                Part::Beginning(reason, durable) => {
+                CommitPart::OfOpenFile(reason, durable) => {
                     durable.shares.into_iter().for_each(Acknowledgement::done);
                     match reason {
-                        Reason::Peers => created.for_peers += 1,
-                        Reason::Room => created.for_room += 1,
+                        CommitReason::Peers => created.for_peers += 1,
+                        CommitReason::Room => created.for_room += 1,
                     }
                 }
             }
@@ -232,16 +235,16 @@ impl<F: FileSystem> Finishing<F> {
         Finished::Entry(created)
     }
 
-    fn publish(&mut self, number: u64, close: Close, file: ClosedFile<F>) {
-        let workshop = self.workshop.clone();
+    fn publish(&mut self, number: u64, reason: CloseReason, file: ClosedFile<F>) {
+        let writer = self.writer.clone();
         self.tasks.spawn(async move {
-            let completed = workshop.publish(file).await;
+            let completed = writer.publish(file).await;
             completed
-                .map_or_else(Outcome::failed, |completed| Outcome::Completed(Some(number), close, completed))
+                .map_or_else(Outcome::failed, |completed| Outcome::Completed(Some(number), reason, completed))
         });
     }
 
-    /// One more file of an entry has its final name.
+    /// Counts one more file of an entry that has its final name.
     fn named(&mut self, number: u64) {
         let left = self.unnamed.get_mut(&number).map_or(0, |left| {
             *left -= 1;
@@ -253,10 +256,10 @@ impl<F: FileSystem> Finishing<F> {
         }
     }
 
-    /// Whether something waits for an entry that can be written now.
+    /// Whether a part waits for an entry that can be written now.
     pub(super) fn can_commit(&self) -> bool {
-        matches!(self.ledger, Some(Keeper::Idle(_)))
-            && self.waiting.iter().any(|(ticket, waiting)| self.is_first(*ticket, &waiting.directory))
+        matches!(self.ledger, Some(LedgerSlot::Idle(_)))
+            && self.pending.iter().any(|(ticket, pending)| self.is_first(*ticket, &pending.directory))
     }
 
     fn is_first(&self, ticket: Ticket, directory: &str) -> bool {
@@ -264,34 +267,34 @@ impl<F: FileSystem> Finishing<F> {
             || self.order.get(directory).and_then(VecDeque::front) == Some(&ticket)
     }
 
-    /// Takes everything whose turn it is.
-    fn take_first(&mut self) -> Vec<Part<F>> {
+    /// Takes all parts that are first in the order of their directory.
+    fn take_first(&mut self) -> Vec<CommitPart<F>> {
         let mut parts = Vec::new();
-        let tickets: Vec<Ticket> = self.waiting.keys().copied().collect();
+        let tickets: Vec<Ticket> = self.pending.keys().copied().collect();
         for ticket in tickets {
-            if self.is_first(ticket, &self.waiting[&ticket].directory)
-                && let Some(waiting) = self.waiting.remove(&ticket)
+            if self.is_first(ticket, &self.pending[&ticket].directory)
+                && let Some(pending) = self.pending.remove(&ticket)
             {
-                if let Some(order) = self.order.get_mut(&waiting.directory) {
+                if let Some(order) = self.order.get_mut(&pending.directory) {
                     order.pop_front();
                     if order.is_empty() {
-                        self.order.remove(&waiting.directory);
+                        self.order.remove(&pending.directory);
                     }
                 }
-                parts.push(waiting.part);
+                parts.push(pending.part);
             }
         }
         parts
     }
 
-    /// Begins to write an entry with everything whose turn it is.
+    /// Begins to write an entry with all parts that are first in the order of their directory.
     pub(super) fn commit(&mut self, settled: Settled, incarnations: Incarnations) {
-        let Some(Keeper::Idle(mut ledger)) = self.ledger.replace(Keeper::AtWork) else { return };
+        let Some(LedgerSlot::Idle(mut ledger)) = self.ledger.replace(LedgerSlot::Committing) else { return };
         self.named.drain(..).for_each(|number| ledger.renamed(number));
         let mut parts = self.take_first();
-        let latest = self.workshop.names.latest();
+        let latest = self.writer.names.latest();
         let mut commit = Commit { latest, ..Commit::default() };
-        if self.workshop.exactly_once {
+        if self.writer.exactly_once {
             (commit.settled, commit.incarnations) = (settled, incarnations);
         }
         for part in &mut parts {
@@ -309,7 +312,7 @@ impl<F: FileSystem> Finishing<F> {
         });
     }
 
-    /// Stops everything where it stands.
+    /// Aborts all tasks.
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
     }

@@ -1,12 +1,12 @@
-//! What an agent that was killed has left behind: temporary files that nobody writes any more.
+//! Removes the temporary files of agents that were killed.
 //!
-//! Its events were never acknowledged, so they come again, and the files are removed; but not those
-//! that an entry of the ledger names, which are complete and only lack their final name. Only
-//! files are considered that bear the marker of the same program and sink, and another
-//! instance's name ([`FileNames::is_left_over`](super::names::FileNames)); and one of those is
-//! removed only when the file system knows of no writer: another agent may run the same program
-//! on the same directories. Should that go wrong all the same, nothing is lost: the other
-//! agent's file fails to close, and its events come again.
+//! The events in such files were never acknowledged and are redelivered. Files that an entry of the ledger names are
+//! kept: they are complete and only lack their final name.
+//!
+//! A file is a leftover only if its name has the marker of the same program and sink and the name of another instance
+//! ([`FileNames::is_left_over`](super::names::FileNames)). It is removed only when the file system knows of no writer,
+//! since another agent may run the same program on the same directories. If a file of a living agent is removed all
+//! the same, no event is lost: that agent fails to close the file, and its events are redelivered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,90 +16,90 @@ use tracing::{info, warn};
 use weir_runtime::{Failure, Meter};
 
 use super::error::{FileError, Operation};
-use super::file::Workshop;
+use super::file::FileWriter;
 use super::file_system::FileSystem;
 use super::ledger::named_files;
 use super::names::{file_name, join};
-use super::walk::{Found, Walk};
+use super::walk::{Listing, Walk};
 
-/// So many leftovers are removed together. The ledger is read once for that.
-const TOGETHER: usize = 1_000;
+/// Leftovers are removed in batches of this size. The ledger is read once for each batch.
+const BATCH_FILES: usize = 1_000;
 
-/// Files that still had a writer are looked at again after this; HDFS gives up the lease of a
-/// writer that has died after 60 s.
-const SECOND_LOOK: Duration = Duration::from_secs(35);
+/// Files that still had a writer are checked again after this time. HDFS gives up the lease of a dead writer after
+/// 60 s.
+const RECHECK_AFTER: Duration = Duration::from_secs(35);
 
-/// How often they are looked at again without any of them having gone. On HDFS those of one dead
-/// writer go one at a time, about one a minute: giving up one file renews the lease of the others.
-const LOOKS_IN_VAIN_MAX: usize = 5;
+/// The search ends after this many checks in a row that have removed no file. On HDFS the files of a dead writer
+/// become free one at a time, about one a minute: giving up the lease of one file renews the lease of the others.
+const VAIN_CHECKS_MAX: usize = 5;
 
-/// Looks for leftovers under `root` and removes them.
+/// Searches for leftovers under `root` and removes them.
 pub(super) struct Sweep<F: FileSystem> {
     pub(super) component: Arc<str>,
-    pub(super) workshop: Arc<Workshop<F>>,
+    pub(super) writer: Arc<FileWriter<F>>,
     pub(super) meter: Arc<Meter>,
     pub(super) root: String,
-    /// How deep below it the path leads.
+    /// How deep below the root the sink's path leads.
     pub(super) depth: usize,
     /// The directory of the ledger, if the sink keeps one.
     pub(super) ledger: Option<String>,
 }
 
-/// What a look has left to be looked at again.
-pub(super) enum Rest {
-    /// All of it: the directories could not be listed.
+/// What a search has to check again.
+pub(super) enum Remaining {
+    /// All directories, because one could not be listed.
     Everything,
-    /// These files still have a writer.
+    /// These files, because they still have a writer.
     Written(Vec<String>),
 }
 
 impl<F: FileSystem> Sweep<F> {
-    /// The first look.
-    pub(super) async fn look(&self) -> Rest {
+    /// Searches all directories once.
+    pub(super) async fn search(&self) -> Remaining {
         match self.find_and_remove().await {
-            Ok(written) => Rest::Written(written),
+            Ok(written) => Remaining::Written(written),
             Err(error) => {
                 let error = Failure::from(error);
                 warn!(
                     component = &*self.component,
                     "can't look for leftovers of an earlier run yet: {error}"
                 );
-                Rest::Everything
+                Remaining::Everything
             }
         }
     }
 
-    /// Looks again at what is left, until nothing is.
-    pub(super) async fn look_again(&self, mut rest: Rest) {
-        let mut looks_in_vain = 0;
-        while looks_in_vain < LOOKS_IN_VAIN_MAX {
-            if matches!(&rest, Rest::Written(paths) if paths.is_empty()) {
+    /// Checks again what remains, until nothing does.
+    pub(super) async fn search_again(&self, mut remaining: Remaining) {
+        let mut vain_checks = 0;
+        while vain_checks < VAIN_CHECKS_MAX {
+            if matches!(&remaining, Remaining::Written(paths) if paths.is_empty()) {
                 return;
             }
-            sleep(SECOND_LOOK).await;
-            looks_in_vain += 1;
-            rest = match rest {
-                Rest::Everything => self.look().await,
-                Rest::Written(paths) => {
+            sleep(RECHECK_AFTER).await;
+            vain_checks += 1;
+            remaining = match remaining {
+                Remaining::Everything => self.search().await,
+                Remaining::Written(paths) => {
                     let before = paths.len();
                     let left = self.remove(paths).await;
                     if left.len() < before {
-                        looks_in_vain = 0;
+                        vain_checks = 0;
                     }
-                    Rest::Written(left)
+                    Remaining::Written(left)
                 }
             };
         }
     }
 
-    /// Looks into all directories. Returns what is still being written.
+    /// Removes the leftovers in all directories. Returns those that still have a writer.
     async fn find_and_remove(&self) -> Result<Vec<String>, FileError> {
         let (mut found, mut written) = (Vec::new(), Vec::new());
         let mut walk = Walk::below(&self.root, self.depth);
-        while let Some(Found { directory, files, .. }) = walk.next(&*self.workshop.file_system).await? {
-            let left = files.iter().filter(|file| self.workshop.names.is_left_over(&file.name));
+        while let Some(Listing { directory, files, .. }) = walk.next(&*self.writer.file_system).await? {
+            let left = files.iter().filter(|file| self.writer.names.is_left_over(&file.name));
             found.extend(left.map(|file| join(&directory, &file.name)));
-            if found.len() >= TOGETHER {
+            if found.len() >= BATCH_FILES {
                 written.append(&mut self.remove(std::mem::take(&mut found)).await);
             }
         }
@@ -107,17 +107,17 @@ impl<F: FileSystem> Sweep<F> {
         Ok(written)
     }
 
-    /// Those of these files that no entry of the ledger names. Asked when their writers are known to be
-    /// gone: who is gone names no file any more.
+    /// Returns those of the files that no entry of the ledger names. Their writers must be known to be gone: then no
+    /// new entry can name them.
     async fn unnamed(&self, mut paths: Vec<String>) -> Vec<String> {
         if weir_runtime::put_back!("leftovers_without_ledger") {
             return paths;
         }
         if let (Some(directory), false) = (&self.ledger, paths.is_empty()) {
-            match named_files(&*self.workshop.file_system, &self.root, directory).await {
+            match named_files(&*self.writer.file_system, &self.root, directory).await {
                 Ok(named) => paths.retain(|path| !named.contains(file_name(path))),
                 Err(error) => {
-                    self.stays(error.failure());
+                    self.warn_kept(error.failure());
                     paths.clear();
                 }
             }
@@ -125,26 +125,26 @@ impl<F: FileSystem> Sweep<F> {
         paths
     }
 
-    fn stays(&self, error: Failure) {
+    fn warn_kept(&self, error: Failure) {
         warn!(component = &*self.component, "a leftover of an earlier run stays: {error}");
     }
 
-    /// Removes those that nobody writes and that are not complete; returns those that are written.
+    /// Removes the files that have no writer and that no entry names. Returns those that have a writer.
     async fn remove(&self, paths: Vec<String>) -> Vec<String> {
         let mut written = Vec::new();
         let mut abandoned = Vec::new();
         for path in paths {
-            match self.workshop.file_system.is_abandoned(&path).await {
+            match self.writer.file_system.is_abandoned(&path).await {
                 Ok(true) => abandoned.push(path),
                 Ok(false) => written.push(path),
-                Err(error) => self.stays(FileError::of(Operation::Remove, &path)(error).into()),
+                Err(error) => self.warn_kept(FileError::of(Operation::Remove, &path)(error).into()),
             }
         }
         let mut removed = 0_u64;
         for path in self.unnamed(abandoned).await {
-            match self.workshop.file_system.remove(&path).await {
+            match self.writer.file_system.remove(&path).await {
                 Ok(()) => removed += 1,
-                Err(error) => self.stays(FileError::of(Operation::Remove, &path)(error).into()),
+                Err(error) => self.warn_kept(FileError::of(Operation::Remove, &path)(error).into()),
             }
         }
         if removed > 0 {

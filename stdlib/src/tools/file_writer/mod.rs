@@ -1,36 +1,36 @@
 //! The writer of files that the sinks `files` and `hdfs` share.
 //!
-//! A delivery's rows are sorted by the directory that the path template gives them
-//! ([`rows`]), wait in the lane of their directory ([`lanes`]), and are encoded and appended to
-//! the lane's file ([`file`]) by a task of its own, several at once: codecs on blocking threads,
-//! I/O on the runtime's. A file that is full, old or in the way is completed in the background
-//! ([`finishing`]) while its lane goes on with the next one: its last bytes, a sync, its final name.
-//! Only then its shares of the acknowledgements are done. So nothing is acknowledged that is not in
-//! a file with its final name, and whatever fails before gives its rows back by dropping them.
-//! Where `exactly_once` is promised, the [`ledger`] says between the sync and the name which events
-//! are in the file.
+//! The path template gives each row of a delivery its directory ([`rows`]). The rows wait in the queue of that
+//! directory ([`scheduler`]). A task encodes them and appends them to the directory's file ([`file`]); several files
+//! are written at once, with codecs on blocking threads and I/O on the runtime's threads.
 //!
-//! Where somebody waits for his events, or the channel needs room, what is in a file is committed while the file
-//! stays open: it is synced, and the ledger says up to which length it counts.
+//! A file that is full, too old, or has to make room for another is completed in the background ([`finishing`]), while
+//! rows of its directory go into the next file: the last bytes are written, the file is synced, and it gets its final
+//! name. Then the shares of its events are done. So an acknowledged event is in a file with its final name, and a
+//! failure before that drops the shares, which has the events redelivered. With `exactly_once`, an entry of the
+//! [`ledger`] says between the sync and the rename which events are in the file.
 //!
-//! This module must not know where files are (a [`FileSystem`] is handed in).
+//! When a peer of a source waits for its events, or the channel needs room, a file's content is committed while the
+//! file stays open: the file is synced, and an entry of the ledger says how many of its bytes are committed.
+//!
+//! This module must not know where files are: the caller passes a [`FileSystem`].
 
 mod error;
 mod file;
 mod file_system;
 mod finishing;
-mod lanes;
 mod ledger;
 mod leftovers;
 mod names;
 mod repair;
 mod rows;
 mod run;
+mod scheduler;
 #[cfg(test)]
 pub(crate) mod simulated;
+mod stale_ledger;
 mod totals;
 mod walk;
-mod witness;
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
@@ -47,12 +47,12 @@ use weir_runtime::channel::Recovered;
 use weir_runtime::sink::{Retry, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
-use file::{Full, Workshop};
-use lanes::Due;
+use file::{FileLimits, FileWriter};
 use ledger::{Ledger, LedgerError};
 use leftovers::Sweep;
 use names::{FileNames, InUse};
-use run::{Run, Setup, clear_away};
+use run::{Run, Setup, remove_unfinished};
+use scheduler::CloseAfter;
 use totals::Totals;
 
 use crate::formats::codec::Codec;
@@ -64,14 +64,14 @@ pub(crate) use file_system::{Entry, FileSystem};
 pub(crate) use repair::repair;
 pub use repair::{LedgerRepair, LedgerRepairError};
 
-/// The longest prefix of names, in bytes; file systems allow names of 255.
+/// The longest prefix of file names, in bytes; file systems allow names of 255 bytes.
 const PREFIX_BYTES_MAX: usize = 80;
 
-/// How often a ledger is read again because other writers go on before it is begun.
+/// How often the ledger is read because other writers add entries before this sink can begin to write.
 const READS_MAX: usize = 5;
 
-/// How long the end of a run waits for the first look for leftovers.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end of a run waits for the first search for leftovers.
+const FIRST_SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The settings that the sinks of files share.
 #[derive(Debug, Deserialize)]
@@ -93,7 +93,7 @@ pub(crate) struct FileSettings {
 
 #[cfg(all(test, feature = "hdfs"))]
 impl FileSettings {
-    /// Settings with this path.
+    /// Returns settings with this path and default values.
     pub(crate) fn example(path: Template) -> FileSettings {
         let roll = Roll { size: 1 << 27, age: Duration::from_secs(300), count: None, idle: None };
         let (prefix, zone) = ("events".to_string(), "UTC".to_string());
@@ -121,7 +121,7 @@ struct Roll {
     idle: Option<Duration>,
 }
 
-/// Settings that no run could work with.
+/// Settings that can't be carried out, or a ledger that can't be read.
 #[derive(Debug, Error)]
 enum FileSinkError {
     #[error("`path`: {0}")]
@@ -145,38 +145,38 @@ enum FileSinkError {
 pub(crate) struct FileSink<F: FileSystem> {
     context: Context,
     path: Renderer,
-    due: Due,
+    close_after: CloseAfter,
     max_open: usize,
     /// Whether files can be committed while they are open.
     commits_open: bool,
     retry: Retry,
-    workshop: Arc<Workshop<F>>,
+    writer: Arc<FileWriter<F>>,
     totals: Totals,
-    ledger: Keeping<F>,
-    sweep: Sweeping,
+    ledger: SinkLedger<F>,
+    sweep: SweepState,
 }
 
 /// The sink's ledger between two runs.
-struct Keeping<F: FileSystem> {
-    /// Where it is; none if the sink keeps none.
+struct SinkLedger<F: FileSystem> {
+    /// The ledger's directory; none if the sink keeps no ledger.
     directory: Option<String>,
-    /// None before it is read, and after a run that failed.
-    ledger: Option<Box<Ledger<F>>>,
+    /// The ledger as it was read; none before the first read and after a run that failed.
+    loaded: Option<Box<Ledger<F>>>,
 }
 
-/// Where the search for leftovers of earlier runs of the agent stands.
-enum Sweeping {
-    /// It waits for the first run.
-    Before { root: String },
-    /// It goes on in the background, and tells the receiver of the end of its first look.
-    Begun { first_look: Option<oneshot::Receiver<()>>, _task: JoinSet<()> },
+/// The search for files that earlier runs of the agent have left unfinished.
+enum SweepState {
+    /// The search begins with the first run.
+    Pending { root: String },
+    /// The search runs in the background. The receiver gets a message after the first pass.
+    Running { first_pass: Option<oneshot::Receiver<()>>, _task: JoinSet<()> },
 }
 
 impl<F: FileSystem> FileSink<F> {
-    /// A sink that writes into this file system, which reports call `place`.
+    /// Makes a sink that writes into this file system. Reports put `place` before paths.
     ///
     /// # Errors
-    /// Permanent ones, when the settings can't be worked with.
+    /// Permanent ones, for settings that can't be carried out.
     pub(crate) fn new(
         settings: FileSettings,
         file_system: F,
@@ -204,34 +204,34 @@ impl<F: FileSystem> FileSink<F> {
         let root = root(&path).to_string();
         let owner = (&**program, &**component);
         let names = FileNames::new(&prefix, formatting.extension(), in_use, owner, context.exactly_once);
-        let workshop = Workshop {
+        let writer = FileWriter {
             file_system: Arc::new(file_system),
             root: root.clone(),
             names: names.map_err(FileSinkError::Random).map_err(Failure::permanent)?,
             formatting: Arc::new(formatting),
-            full: Full { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
+            limits: FileLimits { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
             clock: context.clock.clone(),
             exactly_once: context.exactly_once,
             encoding: Arc::new(Semaphore::new(cores as usize)),
             threads: cores,
-            closing: Workshop::<F>::closing_permits(),
-            unwritten: Arc::new(Workshop::<F>::unwritten_permits()),
+            closing: FileWriter::<F>::closing_permits(),
+            unwritten: Arc::new(FileWriter::<F>::unwritten_permits()),
             buffers: Buffers::default(),
             temporary: Mutex::default(),
         };
-        // Also where files are not committed open now: an earlier run may have left some.
+        // An earlier run with other settings may have left committed open files, so the ledger is read anyway.
         let keeps_ledger = context.exactly_once || F::COMMITS_OPEN_FILES;
         Ok(FileSink {
             totals: Totals::under(&format!("{place}{root}")),
-            ledger: Keeping {
+            ledger: SinkLedger {
                 directory: keeps_ledger.then(|| ledger::directory(&root, program, component)),
-                ledger: None,
+                loaded: None,
             },
             commits_open,
-            sweep: Sweeping::Before { root },
-            workshop: Arc::new(workshop),
-            due: Due { age: roll.age, idle: roll.idle },
-            // A plan that was written by hand may say none.
+            sweep: SweepState::Pending { root },
+            writer: Arc::new(writer),
+            close_after: CloseAfter { age: roll.age, idle: roll.idle },
+            // A plan that was written by hand may say 0.
             max_open: max_open.max(1),
             retry: retry.map_or_else(Retry::default, Retry::from),
             path,
@@ -239,25 +239,25 @@ impl<F: FileSystem> FileSink<F> {
         })
     }
 
-    /// Reads the ledger, if there is to be one and it is not at hand. Changes nothing.
+    /// Reads the ledger, if the sink keeps one and has not loaded it. Changes nothing on disk.
     async fn read_ledger(&mut self) -> Result<(), Failure> {
-        let Keeping { directory: Some(directory), ledger: None } = &self.ledger else { return Ok(()) };
-        let Workshop { file_system, root, names, .. } = &*self.workshop;
+        let SinkLedger { directory: Some(directory), loaded: None } = &self.ledger else { return Ok(()) };
+        let FileWriter { file_system, root, names, .. } = &*self.writer;
         let component = self.context.component.clone();
         let ledger =
             Ledger::read(file_system.clone(), component, root.clone(), directory.clone(), names.instance());
         let ledger = ledger.await.map_err(LedgerError::failure)?;
         names.begin_behind(ledger.latest());
-        self.ledger.ledger = Some(Box::new(ledger));
+        self.ledger.loaded = Some(Box::new(ledger));
         Ok(())
     }
 
-    /// Completes what a crash or a failed run has left, as the ledger says, and begins to write it; where nothing
-    /// is promised with the first file that is committed open.
+    /// Completes the files that a crash or a failed run has left, as the ledger says, and begins to write the ledger.
+    /// Without `exactly_once` a ledger without entries is begun later, with the first file that is committed open.
     async fn begin_ledger(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         for _ in 0..READS_MAX {
             self.read_ledger().await?;
-            let Some(ledger) = &mut self.ledger.ledger else { return Ok(()) };
+            let Some(ledger) = &mut self.ledger.loaded else { return Ok(()) };
             if !self.context.exactly_once && ledger.mark() == 0 {
                 return Ok(());
             }
@@ -269,10 +269,10 @@ impl<F: FileSystem> FileSink<F> {
                     }
                     return Ok(());
                 }
-                // Another writer has gone on since it was read.
-                Err(LedgerError::Overtaken { .. }) => self.ledger.ledger = None,
+                // Another writer has added an entry since the ledger was read.
+                Err(LedgerError::Overtaken { .. }) => self.ledger.loaded = None,
                 Err(error) => {
-                    self.ledger.ledger = None;
+                    self.ledger.loaded = None;
                     return Err(error.failure());
                 }
             }
@@ -280,29 +280,30 @@ impl<F: FileSystem> FileSink<F> {
         Err(Failure::transient(FileSinkError::Overtaken))
     }
 
-    /// Before the first run leftovers of other agents are looked for, before a further one what
-    /// the last has left.
-    async fn clear_up(&mut self) {
-        let Sweeping::Before { root } = &self.sweep else {
-            return clear_away(&self.context.component, &self.workshop, self.ledger.ledger.as_deref()).await;
+    /// Before the first run, begins to search for leftovers of earlier agents. Before a further run, removes the
+    /// unfinished files of the last run.
+    async fn remove_leftovers(&mut self) {
+        let SweepState::Pending { root } = &self.sweep else {
+            return remove_unfinished(&self.context.component, &self.writer, self.ledger.loaded.as_deref())
+                .await;
         };
         let sweep = Sweep {
             component: self.context.component.clone(),
-            workshop: self.workshop.clone(),
+            writer: self.writer.clone(),
             meter: self.context.meter.clone(),
             root: root.clone(),
             depth: self.path.depth(),
             ledger: self.ledger.directory.clone(),
         };
-        let (looked, first_look) = oneshot::channel();
+        let (searched, first_pass) = oneshot::channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let rest = sweep.look().await;
-            // Nobody may be waiting for it.
-            let _ = looked.send(());
-            sweep.look_again(rest).await;
+            let remaining = sweep.search().await;
+            // The receiver may be gone.
+            let _ = searched.send(());
+            sweep.search_again(remaining).await;
         });
-        self.sweep = Sweeping::Begun { first_look: Some(first_look), _task: task };
+        self.sweep = SweepState::Running { first_pass: Some(first_pass), _task: task };
     }
 }
 
@@ -317,18 +318,18 @@ impl<F: FileSystem> Sink for FileSink<F> {
     }
 
     async fn probe(&mut self) -> Vec<Failure> {
-        if let Some(failure) = self.workshop.file_system.probe(root(&self.path)).await {
+        if let Some(failure) = self.writer.file_system.probe(root(&self.path)).await {
             return vec![failure];
         }
         let read = self.read_ledger().await;
-        // Until the sink runs, another agent may go on with it.
-        self.ledger.ledger = None;
+        // Another agent may add entries until the sink runs.
+        self.ledger.loaded = None;
         read.err().into_iter().collect()
     }
 
     async fn recover(&mut self) -> Result<Recovered, Failure> {
         let ledger_loss = self.ledger_loss().await?;
-        let Some(ledger) = &self.ledger.ledger else { return Ok(Recovered::default()) };
+        let Some(ledger) = &self.ledger.loaded else { return Ok(Recovered::default()) };
         let (settled, reached) = (ledger.settled(), ledger.reached());
         Ok(Recovered { settled, reached, mark: ledger.mark(), ledger_loss })
     }
@@ -339,47 +340,47 @@ impl<F: FileSystem> Sink for FileSink<F> {
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
         self.begin_ledger(port).await?;
-        self.clear_up().await;
+        self.remove_leftovers().await;
         let setup = Setup {
             component: &self.context.component,
             path: &self.path,
-            due: self.due,
+            close_after: self.close_after,
             max_open: self.max_open,
             commits_open: self.commits_open,
             descriptors: &self.context.descriptors,
-            workshop: &self.workshop,
+            writer: &self.writer,
             meter: &self.context.meter,
             totals: &mut self.totals,
         };
-        let run = Run::new(setup, self.ledger.ledger.take());
-        let ledger = self.workshop.buffers.during(run.run(port)).await?;
+        let run = Run::new(setup, self.ledger.loaded.take());
+        let ledger = self.writer.buffers.during(run.run(port)).await?;
         if let Some(mut ledger) = ledger {
             let settled = if self.context.exactly_once { port.settled() } else { Default::default() };
             ledger.finish(&settled).await.map_err(LedgerError::failure)?;
             if self.context.exactly_once {
                 port.keep_mark(ledger.mark());
             }
-            self.ledger.ledger = Some(ledger);
+            self.ledger.loaded = Some(ledger);
         }
-        if let Sweeping::Begun { first_look, .. } = &mut self.sweep
-            && let Some(first_look) = first_look.take()
+        if let SweepState::Running { first_pass, .. } = &mut self.sweep
+            && let Some(first_pass) = first_pass.take()
         {
-            // Whether it has ended or takes too long: the run is over.
-            let _ = timeout(SWEEP_PATIENCE, first_look).await;
+            // The run ends even if the search takes longer.
+            let _ = timeout(FIRST_SEARCH_TIMEOUT, first_pass).await;
         }
         Ok(())
     }
 }
 
 fn is_prefix(prefix: &str) -> bool {
-    let is_refused = |sign: char| matches!(sign, '/' | ':') || sign.is_control();
+    let is_refused = |character: char| matches!(character, '/' | ':') || character.is_control();
     !prefix.is_empty()
         && !prefix.starts_with('.')
         && prefix.len() <= PREFIX_BYTES_MAX
         && !prefix.contains(is_refused)
 }
 
-/// The directory that all files are under: the path's segments before the first hole.
+/// Returns the directory that all files are under: the path's segments before the first hole.
 fn root(path: &Renderer) -> &str {
     let fixed = path.fixed_prefix();
     match path.has_holes() {

@@ -9,14 +9,13 @@
 //!                                            format
 //! ```
 //!
-//! The instance is made when the sink is: 32 bits at random, so that neither an earlier run of the
-//! agent nor an agent on another machine uses the same names, and 16 that follow from these, program and sink,
-//! by which the sink knows its own complete files. Earlier versions drew 16 bits and wrote 8 digits. In the name of
-//! a file that was left behind program and sink stand themselves; whatever could be mistaken in them is
-//! percent-encoded.
+//! The instance is made when the sink is made. It has 32 random bits, so that no earlier run of the agent and no agent
+//! on another machine uses the same names, and 16 bits of a hash of these bits, the program and the sink, by which the
+//! sink recognises its own complete files. Earlier versions drew 16 random bits and wrote 8 digits. A temporary name
+//! ends in the program and the sink; characters in them that could be ambiguous are percent-encoded.
 //!
-//! The names of one instance sort in the order in which its files were begun: a clock that goes
-//! backwards does not take the time in the names with it.
+//! The names of one instance sort in the order in which its files were begun: when the clock goes backwards, the time
+//! in the names does not.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -33,18 +32,18 @@ const SECOND: i64 = 1_000_000;
 /// How times are written in names.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
-/// What a temporary name ends in.
+/// The end of a temporary name.
 const TEMPORARY: &str = ".tmp";
 
 /// Makes the names of one sink's files.
 #[derive(Debug)]
 pub(super) struct FileNames {
     prefix: String,
-    /// The random number of this start.
+    /// The random number of this instance.
     drawn: u32,
-    /// What names of this start's files show: the random number and the owner's sign, in hexadecimal digits.
+    /// The random number and the owner's hash, in hexadecimal digits, as they are in the names of files.
     instance: String,
-    /// Whose files these are.
+    /// The owner of the files.
     owner: Owner,
     extension: String,
     in_use: InUse,
@@ -59,39 +58,39 @@ pub(super) struct FileNames {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum InUse {
-    /// It begins with a dot.
+    /// The name begins with a dot.
     Dot,
-    /// It only ends in `.tmp`.
+    /// The name ends in `.tmp` and has no dot in front.
     Tmp,
 }
 
-/// Whose files they are: the sink of a program, with or without the promise `exactly_once`.
+/// The owner of files: the sink of a program, with or without `exactly_once`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner(String);
 
-/// What the name of a complete file says.
+/// The parts of a complete file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Named {
-    /// When it was begun, in whole seconds, as microseconds.
+    /// The time when the file was begun, in microseconds, rounded down to seconds.
     pub(super) begun: i64,
-    /// The random number of the start that wrote it.
+    /// The random number of the instance that wrote the file.
     pub(super) drawn: u32,
-    /// Its number within that start.
+    /// The number of the file within that instance.
     pub(super) number: u64,
 }
 
-/// The two names that a file has in its life, with their directory.
+/// The temporary and the final path of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FilePaths {
-    /// While it is being written.
+    /// The path while the file is being written.
     pub(super) temporary: String,
-    /// When it is complete.
+    /// The path of the complete file.
     pub(super) complete: String,
 }
 
 impl FileNames {
-    /// Names that begin with `prefix` and end in `extension`, of this program's sink. Files of which a ledger
-    /// knows all bear another sign than those that a sink without that promise has written.
+    /// Makes names that begin with `prefix` and end in `extension`, for this sink of this program. Names with
+    /// `exactly_once` have another owner hash: then the ledger names all files.
     ///
     /// # Errors
     /// When the machine has no random numbers.
@@ -107,17 +106,17 @@ impl FileNames {
         Ok(FileNames {
             prefix: prefix.to_string(),
             drawn,
-            instance: format!("{drawn:08x}{:04x}", owner.sign(drawn)),
+            instance: format!("{drawn:08x}{:04x}", owner.hash(drawn)),
             owner,
             extension: extension.to_string(),
             in_use,
-            marker: format!(".{}.{}{TEMPORARY}", word(program), word(sink)),
+            marker: format!(".{}.{}{TEMPORARY}", escape(program), escape(sink)),
             next: AtomicU64::new(1),
             latest: AtomicI64::new(i64::MIN),
         })
     }
 
-    /// The names of the next file, begun at this time in microseconds, in this directory.
+    /// Returns the paths of the next file in this directory, begun at this time in microseconds.
     pub(super) fn next(&self, directory: &str, begun: i64) -> FilePaths {
         let FileNames { prefix, instance, extension, marker, next, .. } = self;
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -131,27 +130,27 @@ impl FileNames {
         }
     }
 
-    /// The latest time in a name, in microseconds.
+    /// Returns the latest time in a name, in microseconds.
     pub(super) fn latest(&self) -> i64 {
         self.latest.load(Ordering::Relaxed)
     }
 
-    /// Has the next names sort behind those with this time, whoever made them.
+    /// Has the next names sort behind all names with this time, also those of other instances.
     pub(super) fn begin_behind(&self, latest: i64) {
         self.latest.fetch_max(latest.saturating_add(SECOND), Ordering::Relaxed);
     }
 
-    /// The random number of this start.
+    /// Returns the random number of this instance.
     pub(super) fn instance(&self) -> u32 {
         self.drawn
     }
 
-    /// Whose files these are.
+    /// Returns the owner of the files.
     pub(super) fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Whether an earlier instance of this sink, here or elsewhere, wrote a file of this name.
+    /// Whether another instance of this sink, on this machine or another one, wrote a temporary file of this name.
     pub(super) fn is_left_over(&self, name: &str) -> bool {
         let own = format!("-{}-", self.instance);
         name.ends_with(&self.marker) && !name.contains(&own)
@@ -159,54 +158,54 @@ impl FileNames {
 }
 
 impl Owner {
-    /// The owner whose ledger is in a folder of this name.
+    /// Returns the owner whose ledger is in a folder of this name.
     pub(super) fn of(folder: &str, exactly_once: bool) -> Owner {
         Owner(format!("{folder}.{exactly_once}"))
     }
 
-    /// The sign by which an owner knows the names with this random number as its own.
-    fn sign(&self, drawn: u32) -> u16 {
+    /// Returns the hash by which the owner recognises its names with this random number.
+    fn hash(&self, drawn: u32) -> u16 {
         xxh3_64_with_seed(self.0.as_bytes(), u64::from(drawn)) as u16
     }
 
-    /// What the name of a complete file of this owner says; none if it is another's.
+    /// Parses the name of a complete file; none if the file has another owner.
     pub(super) fn own(&self, name: &str) -> Option<Named> {
-        let (named, sign) = named(name)?;
-        (sign == self.sign(named.drawn)).then_some(named)
+        let (named, hash) = parse(name)?;
+        (hash == self.hash(named.drawn)).then_some(named)
     }
 }
 
 impl Named {
-    /// What the name of a complete file says, whoever wrote it.
+    /// Parses the name of a complete file of any owner.
     pub(super) fn of(name: &str) -> Option<Named> {
-        named(name).map(|(named, _)| named)
+        parse(name).map(|(named, _)| named)
     }
 }
 
-/// What the name of a complete file says, and the sign of its owner.
-fn named(name: &str) -> Option<(Named, u16)> {
+/// Parses the name of a complete file. Returns its parts and the hash of its owner.
+fn parse(name: &str) -> Option<(Named, u16)> {
     let mut parts = name.rsplitn(4, '-');
     let (number, instance, time) = (parts.next()?, parts.next()?, parts.next()?);
     let digits = number.split('.').next()?;
     let is_number = digits.len() >= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // Earlier versions drew four digits.
-    let (drawn, sign) =
+    // Names of earlier versions have four digits of random bits.
+    let (drawn, hash) =
         matches!(instance.len(), 8 | 12).then(|| instance.split_at_checked(instance.len() - 4))??;
-    let (drawn, sign) = (u32::from_str_radix(drawn, 16).ok()?, u16::from_str_radix(sign, 16).ok()?);
+    let (drawn, hash) = (u32::from_str_radix(drawn, 16).ok()?, u16::from_str_radix(hash, 16).ok()?);
     if !is_number || parts.next()?.starts_with('.') || name.ends_with(TEMPORARY) {
         return None;
     }
     let time = DateTime::strptime(TIME, time).ok()?.to_zoned(TimeZone::UTC).ok()?;
     let begun = time.timestamp().as_microsecond();
-    Some((Named { begun, drawn, number: digits.parse().ok()? }, sign))
+    Some((Named { begun, drawn, number: digits.parse().ok()? }, hash))
 }
 
-/// The name of the folder of a sink's ledger.
+/// Returns the name of the folder of a sink's ledger.
 pub(super) fn folder(program: &str, sink: &str) -> String {
-    format!("{}.{}", word(program), word(sink))
+    format!("{}.{}", escape(program), escape(sink))
 }
 
-/// A path in a directory.
+/// Joins the path of a directory and a name.
 pub(super) fn join(directory: &str, name: &str) -> String {
     match directory {
         "" => name.to_string(),
@@ -215,7 +214,7 @@ pub(super) fn join(directory: &str, name: &str) -> String {
     }
 }
 
-/// What of a path lies below a directory; none if it does not lie there.
+/// Returns the part of a path below a directory; none if the path is not below the directory.
 pub(super) fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     let rest = match directory {
         "" | "." => path.strip_prefix("./").unwrap_or(path),
@@ -225,24 +224,24 @@ pub(super) fn below<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
     (!rest.is_empty() && !rest.starts_with('/')).then_some(rest)
 }
 
-/// The last part of a path.
+/// Returns the last part of a path.
 pub(super) fn file_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// A name without the dots and other signs that could make two markers look alike.
-pub(super) fn word(name: &str) -> String {
-    let mut word = String::new();
+/// Percent-encodes dots and other characters of a name that could make the markers of two sinks equal.
+pub(super) fn escape(name: &str) -> String {
+    let mut escaped = String::new();
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => word.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => escaped.push(char::from(byte)),
             _ => {
                 // Writing into a string can't fail.
-                let _infallible = write!(word, "%{byte:02X}");
+                let _infallible = write!(escaped, "%{byte:02X}");
             }
         }
     }
-    word
+    escaped
 }
 
 #[cfg(test)]
@@ -250,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_when_by_whom_and_in_which_order() {
+    fn a_name_has_the_time_the_instance_and_the_number() {
         let names = FileNames::new("events", ".txt.gz", InUse::Dot, ("shop", "lake"), false).unwrap();
         let instance = &names.instance;
         assert_eq!(instance.len(), 12);
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn names_sort_in_their_order_though_the_clock_goes_backwards() {
+    fn names_sort_in_their_order_although_the_clock_goes_backwards() {
         let names = FileNames::new("events", ".txt", InUse::Tmp, ("shop", "lake"), false).unwrap();
         let begun = 1_767_268_800_000_000;
         let in_order = [begun, begun + 1_000_000, begun - 3_600_000_000, begun + 500_000, begun + 9_000_000]
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_knows_its_own_complete_files_and_when_they_were_begun() {
+    fn a_sink_recognises_its_own_complete_files() {
         let begun = 1_767_268_800_000_000;
         let names = |sink, exactly_once| {
             FileNames::new("my-events", ".txt.gz", InUse::Tmp, ("shop", sink), exactly_once).unwrap()
@@ -306,12 +305,12 @@ mod tests {
         let named = Named { begun, drawn: earlier.drawn, number: 1 };
         assert_eq!(mine.owner.own(&complete), Some(named));
         assert_eq!(mine.owner.own(&temporary), None);
-        // As an earlier version has named its files, with 16 random bits.
+        // A name of an earlier version, with 16 random bits.
         let drawn = 0x9f3c;
-        let instance = format!("{drawn:04x}{:04x}", mine.owner.sign(drawn));
+        let instance = format!("{drawn:04x}{:04x}", mine.owner.hash(drawn));
         let complete = format!("my-events-20260101T120000Z-{instance}-000001.txt");
         assert_eq!(mine.owner.own(&complete), Some(Named { begun, drawn, number: 1 }));
-        // One of 65,536 strangers looks like an own file.
+        // One of 65,536 files of other owners has the same hash.
         let strangers = (0..8).map(|_| names("pond", true)).chain((0..8).map(|_| names("lake", false)));
         let taken = strangers.filter(|names| mine.owner.own(&names.next("", begun).complete).is_some());
         assert!(taken.count() < 3);
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_below_a_directory_is_told_from_what_does_not() {
+    fn only_paths_within_a_directory_are_below_it() {
         for directory in ["/", "/lake", "lake", ".", "", "./lake"] {
             let path = join(&join(directory, "a"), "b");
             assert_eq!(below(directory, &path), Some("a/b"), "{directory}");

@@ -9,7 +9,7 @@ use weir_runtime::Failure;
 use super::FileSystem;
 use super::ledger::{FOLDER, Ledger, LedgerError};
 use super::names::{Owner, file_name};
-use super::witness::Look;
+use super::stale_ledger::FileSearch;
 
 /// Deeper below a sink's root nobody has files.
 const DEPTH: usize = 128;
@@ -125,16 +125,16 @@ pub(crate) async fn repair<F: FileSystem>(
         Err(error) => return Err(error.failure().into()),
     };
     let owner = Owner::of(folder, true);
-    let look = Look { files: &*files, root, depth: DEPTH, folder, owner: &owner };
-    let unknown = look.unknown(ledger.numbers()).await?;
+    let search = FileSearch { files: &*files, root, depth: DEPTH, folder, owner: &owner };
+    let unnamed = search.unnamed(ledger.numbers()).await?;
     let outgrown = ledger.outgrown().await.map_err(LedgerError::failure)?;
     let mut repair = LedgerRepair {
         directory: directory.to_string(),
         fault,
-        files: unknown.files.len(),
-        latest: unknown.latest.map(|(_, path)| path),
+        files: unnamed.files.len(),
+        latest: unnamed.latest.map(|(_, path)| path),
         outgrown: outgrown.map(|(path, ..)| path),
-        unseen: unknown.unseen,
+        unseen: unnamed.unlisted,
         made: false,
     };
     if repair.is_whole() && ledger.mark() == 0 {
@@ -142,7 +142,7 @@ pub(crate) async fn repair<F: FileSystem>(
         return Err(no_ledger());
     }
     if accept_repeats && !repair.is_whole() {
-        ledger.believe(&unknown.files).await.map_err(LedgerError::failure)?;
+        ledger.believe(&unnamed.files).await.map_err(LedgerError::failure)?;
         repair.made = true;
     }
     Ok(repair)

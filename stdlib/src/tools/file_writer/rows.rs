@@ -1,4 +1,4 @@
-//! Rows of a batch on their way into one file.
+//! Rows of a batch that go into one file.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,13 +13,13 @@ use super::ledger::{Arrived, Known, LedgerError, note};
 use crate::formats::{Encoder, Formatting, Gathered};
 use crate::tools::template::{Bound, Renderer, TemplateError};
 
-/// Why a batch can't be written. It never can: the plan does not fit the component.
+/// Why a batch can't be written. A retry can't help: the plan does not fit the component.
 #[derive(Debug, Error)]
 pub(super) enum RowsError {
-    /// Of the path.
+    /// The path template does not fit the events.
     #[error("path: {0}")]
     Template(#[from] TemplateError),
-    /// Of a promise.
+    /// The events have no identities, which `exactly_once` needs.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -27,33 +27,33 @@ pub(super) enum RowsError {
 /// Rows of one batch that go to one directory, with their shares of its acknowledgement.
 pub(super) struct Rows {
     batch: Batch,
-    /// Which of the batch's, in order.
+    /// Which rows of the batch, in order.
     ranges: Vec<Range<u32>>,
-    /// Some of those rows as the file's format wants them; made when the first of them is encoded.
-    gathered: Option<Part>,
-    /// How many of them are encoded.
+    /// Some of the rows in the columns of the file's format, made when the first of them is encoded.
+    gathered: Option<GatheredPart>,
+    /// The number of rows that are encoded.
     next: usize,
-    /// How many are not.
+    /// The number of rows that are not encoded.
     left: usize,
-    /// One share for each row that is in no file yet.
+    /// One share for each row, until [`Rows::encoded_shares`] takes it.
     acknowledgement: Acknowledgement,
-    /// The number of the delivery that they came with.
+    /// The number of the delivery that brought the rows.
     pub(super) delivery: u64,
-    /// About what they take up.
+    /// The approximate size of the rows that are not encoded, in bytes.
     pub(super) bytes: u64,
 }
 
 /// Rows that are ready to be encoded.
-struct Part {
+struct GatheredPart {
     rows: Gathered,
-    /// The first of them, and the one behind the last, among all rows of the ranges.
+    /// The index of the first of them, and the index behind the last, counted over all rows of the ranges.
     begin: usize,
     end: usize,
 }
 
-/// Of all the rows of these ranges, those at these places.
-fn part_of(ranges: &[Range<u32>], places: Range<usize>) -> Vec<Range<u32>> {
-    let (mut skipped, mut wanted) = (places.start, places.len());
+/// Returns the ranges of the rows with these indices, counted over all rows of `ranges`.
+fn part_of(ranges: &[Range<u32>], indices: Range<usize>) -> Vec<Range<u32>> {
+    let (mut skipped, mut wanted) = (indices.start, indices.len());
     let mut part = Vec::with_capacity(ranges.len());
     for range in ranges {
         let passed = skipped.min(range.len());
@@ -61,7 +61,7 @@ fn part_of(ranges: &[Range<u32>], places: Range<usize>) -> Vec<Range<u32>> {
         let taken = wanted.min(range.len() - passed);
         wanted -= taken;
         if taken > 0 {
-            // Rows of a batch are counted in 32 bits.
+            // A batch has fewer than 2^32 rows.
             let begin = range.start + passed as u32;
             part.push(begin..begin + taken as u32);
         }
@@ -70,17 +70,18 @@ fn part_of(ranges: &[Range<u32>], places: Range<usize>) -> Vec<Range<u32>> {
 }
 
 impl Rows {
-    /// Whether a peer of the source waits for them.
+    /// Returns how long a peer of the source waits for the rows; none if no peer does.
     pub(super) fn awaited(&self) -> Option<Awaited> {
         self.batch.awaited()
     }
 
-    /// How many rows are left to be encoded.
+    /// Returns how many rows are not encoded yet.
     pub(super) fn left(&self) -> usize {
         self.left
     }
 
-    /// Encodes some rows: until enough is staged, the file has reached its size, or `most`.
+    /// Encodes rows, until the encoder has enough for one call, the file has `size_max` bytes, or `most` rows are
+    /// encoded. Returns how many.
     ///
     /// # Errors
     /// When the encoder fails.
@@ -97,7 +98,7 @@ impl Rows {
                 let begin = self.next;
                 let end = begin + self.left.min(formatting.rows_at_once(&self.batch));
                 let rows = formatting.gather(&self.batch, &part_of(&self.ranges, begin..end))?;
-                gathered.insert(Part { rows, begin, end })
+                gathered.insert(GatheredPart { rows, begin, end })
             }
         };
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(part.end - self.next);
@@ -108,7 +109,7 @@ impl Rows {
         Ok(taken as u64)
     }
 
-    /// Notes which events the last `count` rows were that have been encoded.
+    /// Adds the events of the `count` rows that were encoded last to `arrived`.
     pub(super) fn note_encoded(&self, count: u64, arrived: &mut Arrived) {
         let Some(identities) = self.batch.identities() else { return };
         let count = usize::try_from(count).unwrap_or(usize::MAX);
@@ -116,7 +117,7 @@ impl Rows {
         note(arrived, identities, rows.skip(self.next - count).take(count));
     }
 
-    /// Takes away the shares of the rows that were encoded since the last time.
+    /// Takes the shares of the rows that were encoded since the last call.
     pub(super) fn encoded_shares(&mut self) -> Acknowledgement {
         let encoded = self.acknowledgement.shares() - self.left as u64;
         self.acknowledgement.split(encoded)
@@ -127,12 +128,12 @@ impl Rows {
 pub(super) struct Sorted {
     /// The rows of each directory.
     pub(super) directories: Vec<(String, Rows)>,
-    /// How many rows were left out since they have arrived before. They are acknowledged.
+    /// How many rows were left out because their events are in files already. They are acknowledged.
     pub(super) arrived_before: u64,
 }
 
-/// Sorts the rows of a delivery by the directory that the path gives them, without those that the
-/// ledger knows to have `arrived` before.
+/// Sorts the rows of a delivery by the directory that the path gives them. Leaves out the rows whose events have
+/// `arrived` in files before.
 ///
 /// # Errors
 /// When the batch doesn't fit the path, or does not say which events its rows are.
@@ -143,7 +144,7 @@ pub(super) fn by_directory(
     arrived: Option<&Known>,
 ) -> Result<Sorted, RowsError> {
     let Delivery { batch, mut acknowledgement } = delivery;
-    // A batch has far fewer rows than a transaction may have events, a million.
+    // A transaction has at most a million events, so the number of rows fits.
     let all = std::iter::once(0..batch.rows() as u32);
     let chosen: Vec<Range<u32>> = match arrived {
         None => all.collect(),
@@ -173,10 +174,10 @@ pub(super) fn by_directory(
     Ok(Sorted { directories: rows.collect(), arrived_before })
 }
 
-/// Which of these rows go to which directory.
+/// Returns the chosen rows of each directory.
 fn ranges_by_directory(path: &Bound<'_>, chosen: &[Range<u32>]) -> Vec<(String, Vec<Range<u32>>)> {
     let mut found: Vec<(String, Vec<Range<u32>>)> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut indices: HashMap<String, usize> = HashMap::new();
     let mut directory = String::new();
     for range in chosen {
         let mut row = range.start;
@@ -184,12 +185,12 @@ fn ranges_by_directory(path: &Bound<'_>, chosen: &[Range<u32>]) -> Vec<(String, 
             let end = range.end.min(path.run_end(row as usize) as u32);
             directory.clear();
             path.render(row as usize, &mut directory);
-            let place = places.get(&directory).copied().unwrap_or_else(|| {
+            let index = indices.get(&directory).copied().unwrap_or_else(|| {
                 found.push((directory.clone(), Vec::new()));
-                places.insert(directory.clone(), found.len() - 1);
+                indices.insert(directory.clone(), found.len() - 1);
                 found.len() - 1
             });
-            found[place].1.push(row..end);
+            found[index].1.push(row..end);
             row = end;
         }
     }
@@ -216,7 +217,7 @@ mod tests {
     use crate::tools::buffers::Buffers;
 
     #[test]
-    fn a_part_is_of_the_rows_at_its_places() {
+    fn a_part_has_the_rows_at_its_indices() {
         let ranges = [2..5, 7..8, 10..20];
         assert_eq!(part_of(&ranges, 0..14), ranges);
         assert_eq!(part_of(&ranges, 1..4), [3..5, 7..8]);
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_many_rows_share_is_repeated_in_a_part_of_them_at_a_time() {
+    async fn constants_are_expanded_for_a_bounded_number_of_rows_at_a_time() {
         let schema = Schema::new(vec![
             Field::new("@shared", DataType::Utf8View, false),
             Field::new("body", DataType::BinaryView, false),

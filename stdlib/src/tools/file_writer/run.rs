@@ -1,5 +1,4 @@
-//! One run of the sink: takes deliveries, keeps the files at work, and sees to it that they are
-//! closed.
+//! One run of the sink: takes deliveries, starts the work on files, and has files closed and committed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,74 +13,76 @@ use weir_runtime::sink::{Delivery, SinkPort};
 use weir_runtime::{Descriptors, Failure, Meter, Purpose};
 
 use super::error::FileError;
-use super::file::{Appended, Completed, Durable, OpenFile, Target, Workshop};
+use super::file::{AppendTarget, Appended, Completed, DurablePart, FileWriter, OpenFile};
 use super::file_system::FileSystem;
 use super::finishing::{Created, Finished, Finishing, Ticket};
-use super::lanes::{Close, Delivered, Due, LaneId, Lanes, Reason, Work};
 use super::ledger::{Known, Ledger};
 use super::names::below;
 use super::rows::{self, Rows, Sorted};
+use super::scheduler::{CloseAfter, CloseReason, CommitReason, OfDelivery, QueueId, Scheduler, Work};
 use super::totals::Totals;
 use crate::tools::template::Renderer;
 
-/// Taken from the channel and not encoded yet: enough to keep all cores busy.
+/// The most bytes that are taken from the channel and not encoded yet: enough to keep all cores busy.
 const BACKLOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Files that are being closed; beyond, nothing new is begun.
+/// With this many files being completed, no work on further files begins.
 const COMPLETING_FILES_MAX: usize = 64;
 
-/// How long a failing run waits for the files that were about to be complete.
-const LAST_FILES_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a failing run waits for the files that are being completed.
+const LAST_FILES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a failing run tries to clear away what it leaves unfinished.
-const CLEARING_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a failing run tries to remove its unfinished files.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a run is given by its sink.
+/// The parts of the sink that a run uses.
 pub(super) struct Setup<'a, F: FileSystem> {
     pub(super) component: &'a str,
     pub(super) path: &'a Renderer,
-    pub(super) due: Due,
+    pub(super) close_after: CloseAfter,
     pub(super) max_open: usize,
     /// Whether files can be committed while they are open.
     pub(super) commits_open: bool,
     pub(super) descriptors: &'a Descriptors,
-    pub(super) workshop: &'a Arc<Workshop<F>>,
+    pub(super) writer: &'a Arc<FileWriter<F>>,
     pub(super) meter: &'a Meter,
     pub(super) totals: &'a mut Totals,
 }
 
-/// What a task on a lane's file comes back with.
+/// The result of a task that worked on a file.
 enum Done<F: FileSystem> {
-    /// Whether no other file was open, how many bytes it was to append, and what became of them.
-    Appended(LaneId, bool, u64, Result<Appended<F>, FileError>),
-    /// The file, and what is durable of it.
-    Synced(LaneId, Ticket, Reason, Result<(OpenFile<F>, Durable), FileError>),
+    /// Whether no other file was open, the bytes of the rows to append, and the result.
+    Appended(QueueId, bool, u64, Result<Appended<F>, FileError>),
+    /// The file, and its durable part.
+    Synced(QueueId, Ticket, CommitReason, Result<(OpenFile<F>, DurablePart), FileError>),
 }
 
+/// A run of the sink.
 pub(super) struct Run<'a, F: FileSystem> {
     setup: Setup<'a, F>,
-    lanes: Lanes<OpenFile<F>, Rows>,
-    /// The most files that may be open, if there are descriptors for all.
+    scheduler: Scheduler<OpenFile<F>, Rows>,
+    /// The most files that may be open, if there are descriptors for all of them.
     open_max: usize,
     working: JoinSet<Done<F>>,
     finishing: Finishing<F>,
-    /// Rows that have arrived before and are left out, where there is a ledger.
+    /// With `exactly_once`: the events in files of other runs. Rows with these events are left out.
     arrived: Option<Known>,
     deliveries: u64,
     backlog_bytes: u64,
-    /// Files that are closed early and not yet complete, or committed to make room and not yet in an entry.
-    early: usize,
-    /// Files that are being committed for peers that wait.
+    /// The number of files that are closed early and not complete yet, or committed to make room and not in an entry
+    /// yet.
+    making_room: usize,
+    /// The number of files that are being committed because peers wait.
     for_peers: usize,
     /// Whether an entry may name files that this run leaves unfinished.
     has_committed_open: bool,
-    /// The channel asked for events back while `early` files were still being closed; that many
-    /// were held then.
-    pressed_with: Option<usize>,
+    /// The number of events that the sink held when the channel reported pressure while files were already
+    /// `making_room`.
+    held_at_pressure: Option<usize>,
     warned: Warned,
 }
 
-/// What was said in this run, to say it once.
+/// The warnings that were logged in this run: each is logged once.
 #[derive(Default)]
 struct Warned {
     pressure: bool,
@@ -90,7 +91,7 @@ struct Warned {
     peers: bool,
 }
 
-impl Delivered for Rows {
+impl OfDelivery for Rows {
     fn delivery(&self) -> u64 {
         self.delivery
     }
@@ -102,29 +103,29 @@ impl Delivered for Rows {
 
 impl<'a, F: FileSystem> Run<'a, F> {
     pub(super) fn new(setup: Setup<'a, F>, ledger: Option<Box<Ledger<F>>>) -> Run<'a, F> {
-        let finishing = Finishing::new(setup.workshop.clone(), ledger);
+        let finishing = Finishing::new(setup.writer.clone(), ledger);
         let open_max = setup.max_open.min(setup.descriptors.share(Purpose::SinkFile));
         Run {
-            lanes: Lanes::new(open_max, setup.commits_open),
+            scheduler: Scheduler::new(open_max, setup.commits_open),
             open_max,
             working: JoinSet::new(),
-            arrived: finishing.others().filter(|_| setup.workshop.exactly_once),
+            arrived: finishing.others().filter(|_| setup.writer.exactly_once),
             setup,
             finishing,
             deliveries: 0,
             backlog_bytes: 0,
-            early: 0,
+            making_room: 0,
             for_peers: 0,
             has_committed_open: false,
-            pressed_with: None,
+            held_at_pressure: None,
             warned: Warned::default(),
         }
     }
 
-    /// Writes what the port brings, until it ends and all files are complete. Gives the ledger back.
+    /// Writes the events of the port until the port ends and all files are complete. Returns the ledger.
     ///
     /// # Errors
-    /// When one file fails, or the ledger does. What is in files that are not complete comes again.
+    /// When a file or the ledger fails. The events in files that are not complete are redelivered.
     pub(super) async fn run(mut self, port: &mut SinkPort) -> Result<Option<Box<Ledger<F>>>, Failure> {
         match self.work(port).await {
             Ok(()) => Ok(self.finishing.take_ledger()),
@@ -140,45 +141,45 @@ impl<'a, F: FileSystem> Run<'a, F> {
         loop {
             self.start_work();
             if self.finishing.can_commit() {
-                // A channel takes another incarnation with the first event of a run: they are those of now.
+                // A channel takes a new incarnation with the first event of its run, so these are up to date.
                 self.finishing.commit(port.settled(), port.incarnations());
             }
-            if ended && self.lanes.is_empty() && self.finishing.files() == 0 {
+            if ended && self.scheduler.is_empty() && self.finishing.files() == 0 {
                 return Ok(());
             }
             let takes = !ended
                 && self.backlog_bytes < BACKLOG_BYTES_MAX
                 && self.finishing.files() < COMPLETING_FILES_MAX;
-            let due = self.lanes.next_due(self.setup.due);
-            // Peers wait for no timer: what they wait for is committed once nothing else can be taken now. What
-            // comes while that is under way is committed together afterwards.
-            let commits = self.for_peers == 0 && self.lanes.is_awaited();
+            let due = self.scheduler.next_due(self.setup.close_after);
+            // Rows that peers wait for are committed without a timer, as soon as nothing else can be taken. Rows that
+            // arrive during a commit are committed together by the next one.
+            let commits = self.for_peers == 0 && self.scheduler.is_awaited();
             tokio::select! {
                 biased;
                 Some(finished) = self.finishing.next() => match finished? {
-                    Finished::File(close, completed) => self.completed(close, &completed, port),
+                    Finished::File(reason, completed) => self.completed(reason, &completed, port),
                     Finished::Entry(created) => self.created(&created, port),
                     Finished::Closed => {}
                 },
                 Some(done) = self.working.join_next() => self.done(done)?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let for_peers = self.lanes.close_due(self.setup.due, Instant::now());
+                    let for_peers = self.scheduler.close_due(self.setup.close_after, Instant::now());
                     self.warn_of_peers(for_peers);
                 }
                 taken = port.take(), if takes => match taken? {
                     Taken::Events(delivery) => self.sort(delivery)?,
-                    Taken::Pressure => self.press(port),
+                    Taken::Pressure => self.on_pressure(port),
                     Taken::End => {
                         ended = true;
-                        self.lanes.close_all();
+                        self.scheduler.close_all();
                     }
                 },
-                () = std::future::ready(()), if commits => self.for_peers = self.lanes.commit_awaited(),
+                () = std::future::ready(()), if commits => self.for_peers = self.scheduler.commit_awaited(),
             }
         }
     }
 
-    /// Puts a delivery's rows into the lanes of their directories.
+    /// Puts a delivery's rows into the queues of their directories.
     fn sort(&mut self, delivery: Delivery) -> Result<(), Failure> {
         self.deliveries += 1;
         let sorted = rows::by_directory(self.setup.path, delivery, self.deliveries, self.arrived.as_ref());
@@ -189,8 +190,8 @@ impl<'a, F: FileSystem> Run<'a, F> {
         let now = Instant::now();
         for (directory, rows) in directories {
             self.backlog_bytes += rows.bytes;
-            if self.lanes.push(directory, rows, now) {
-                self.early += 1;
+            if self.scheduler.push(directory, rows, now) {
+                self.making_room += 1;
                 self.warn_of_directories();
             }
         }
@@ -199,61 +200,67 @@ impl<'a, F: FileSystem> Run<'a, F> {
 
     fn start_work(&mut self) {
         while self.finishing.files() < COMPLETING_FILES_MAX
-            && let Some(work) = self.lanes.next_work()
+            && let Some(work) = self.scheduler.next_work()
         {
             match work {
-                Work::Append { lane, directory, file, rows } => self.append(lane, directory, file, rows),
-                Work::Complete { file: Some(file), close } => self.finishing.add(file, close),
-                Work::Complete { file: None, close: Close::Early } => self.early -= 1,
-                Work::Complete { file: None, close: Close::Due | Close::Peers } => {}
-                Work::Commit { lane, file, reason } => self.commit(lane, file, reason),
+                Work::Append { queue, directory, file, rows } => self.append(queue, directory, file, rows),
+                Work::Complete { file: Some(file), reason } => self.finishing.add(file, reason),
+                Work::Complete { file: None, reason: CloseReason::Early } => self.making_room -= 1,
+                Work::Complete { file: None, reason: CloseReason::Due | CloseReason::Peers } => {}
+                Work::Commit { queue, file, reason } => self.commit(queue, file, reason),
             }
         }
     }
 
-    /// Begins to append rows to a file. A new one needs a descriptor of the budget; but one file a sink may always
-    /// have, or it could wait for ever for others.
-    fn append(&mut self, lane: LaneId, directory: Arc<str>, file: Option<OpenFile<F>>, rows: VecDeque<Rows>) {
-        // The lane that asks counts as open already.
-        let is_alone = self.lanes.open() <= 1 && self.finishing.files() == 0;
+    /// Begins to append rows to a file. A new file needs a descriptor of the budget. A sink may always have one file,
+    /// or it could wait for ever for the descriptors of other components.
+    fn append(
+        &mut self,
+        queue: QueueId,
+        directory: Arc<str>,
+        file: Option<OpenFile<F>>,
+        rows: VecDeque<Rows>,
+    ) {
+        // The file of this queue counts as open already.
+        let is_alone = self.scheduler.open() <= 1 && self.finishing.files() == 0;
         let target = match file {
-            Some(file) => Target::Open(file),
+            Some(file) => AppendTarget::Open(file),
             None => match self.setup.descriptors.try_take(Purpose::SinkFile) {
-                None if !is_alone => return self.park(lane, rows),
-                descriptor => Target::New(descriptor),
+                None if !is_alone => return self.park(queue, rows),
+                descriptor => AppendTarget::New(descriptor),
             },
         };
-        let workshop = self.setup.workshop.clone();
+        let writer = self.setup.writer.clone();
         let bytes = rows.iter().map(|rows| rows.bytes).sum();
         self.working.spawn(async move {
-            Done::Appended(lane, is_alone, bytes, workshop.append(&directory, target, rows).await)
+            Done::Appended(queue, is_alone, bytes, writer.append(&directory, target, rows).await)
         });
     }
 
-    /// Has rows wait until another file has gone; one is closed for that if none is being closed.
-    fn park(&mut self, lane: LaneId, rows: VecDeque<Rows>) {
-        self.lanes.park(lane, rows);
-        self.lanes.lower_open_max();
-        if self.finishing.files() == 0 && self.lanes.close_one_that_is_open() {
-            self.early += 1;
+    /// Has rows wait until another file is closed. Orders to close one, if none is being closed.
+    fn park(&mut self, queue: QueueId, rows: VecDeque<Rows>) {
+        self.scheduler.park(queue, rows);
+        self.scheduler.lower_open_max();
+        if self.finishing.files() == 0 && self.scheduler.close_an_open_file() {
+            self.making_room += 1;
         }
     }
 
-    /// Begins to commit what is in a file that stays open.
-    fn commit(&mut self, lane: LaneId, file: Option<OpenFile<F>>, reason: Reason) {
+    /// Begins to commit the content of a file that stays open.
+    fn commit(&mut self, queue: QueueId, file: Option<OpenFile<F>>, reason: CommitReason) {
         match file {
-            Some(file) if file.is_awaited() => {
+            Some(file) if file.has_uncommitted_rows() => {
                 self.has_committed_open = true;
                 let ticket = self.finishing.ticket(&file);
-                let workshop = self.setup.workshop.clone();
+                let writer = self.setup.writer.clone();
                 self.working
-                    .spawn(async move { Done::Synced(lane, ticket, reason, workshop.sync(file).await) });
+                    .spawn(async move { Done::Synced(queue, ticket, reason, writer.sync(file).await) });
             }
             file => {
-                file.into_iter().for_each(|file| self.lanes.returned(lane, file));
+                file.into_iter().for_each(|file| self.scheduler.returned(queue, file));
                 match reason {
-                    Reason::Peers => self.for_peers -= 1,
-                    Reason::Room => self.early -= 1,
+                    CommitReason::Peers => self.for_peers -= 1,
+                    CommitReason::Room => self.making_room -= 1,
                 }
             }
         }
@@ -261,85 +268,85 @@ impl<'a, F: FileSystem> Run<'a, F> {
 
     fn done(&mut self, joined: Result<Done<F>, JoinError>) -> Result<(), Failure> {
         match joined? {
-            Done::Appended(lane, was_alone, bytes, appended) => match appended? {
+            Done::Appended(queue, was_alone, bytes, appended) => match appended? {
                 Appended::Into { file, is_full, rest } => {
                     let rest_bytes: u64 = rest.iter().map(|rows| rows.bytes).sum();
                     self.backlog_bytes -= bytes - rest_bytes;
-                    let full = self.lanes.appended(lane, file, is_full, rest, Instant::now());
-                    full.into_iter().for_each(|full| self.finishing.add(full, Close::Due));
+                    let full = self.scheduler.appended(queue, file, is_full, rest, Instant::now());
+                    full.into_iter().for_each(|full| self.finishing.add(full, CloseReason::Due));
                 }
                 Appended::NoDescriptor(rows, error) => {
-                    self.park(lane, rows);
+                    self.park(queue, rows);
                     self.warn_of_descriptors(&error);
-                    let is_alone = self.lanes.open() == 0 && self.finishing.files() == 0;
-                    // It has to wait for somebody else in the process.
+                    let is_alone = self.scheduler.open() == 0 && self.finishing.files() == 0;
+                    // Only other components of the process can free a descriptor.
                     if is_alone && was_alone {
                         return Err(error.into());
                     }
-                    // Those that were open when it was tried have gone meanwhile.
+                    // The files that were open during the attempt have been closed meanwhile.
                     if is_alone {
-                        self.lanes.wake_parked();
+                        self.scheduler.wake_parked();
                     }
                 }
             },
-            Done::Synced(lane, ticket, reason, synced) => {
+            Done::Synced(queue, ticket, reason, synced) => {
                 let (file, durable) = synced?;
-                self.finishing.add_beginning(ticket, &file, reason, durable);
-                self.lanes.returned(lane, file);
+                self.finishing.add_open_part(ticket, &file, reason, durable);
+                self.scheduler.returned(queue, file);
             }
         }
         Ok(())
     }
 
-    /// An entry says what is committed.
+    /// Handles an entry that was created.
     fn created(&mut self, created: &Created, port: &mut SinkPort) {
-        if self.setup.workshop.exactly_once {
+        if self.setup.writer.exactly_once {
             port.keep_mark(created.number);
             if created.others_changed {
                 self.arrived = self.finishing.others();
             }
         }
         self.for_peers -= created.for_peers;
-        self.eased(created.for_room, port);
+        self.room_made(created.for_room, port);
     }
 
-    fn completed(&mut self, close: Close, completed: &Completed, port: &SinkPort) {
+    fn completed(&mut self, reason: CloseReason, completed: &Completed, port: &SinkPort) {
         debug!(
             component = self.setup.component,
             path = completed.path,
             events = completed.events,
             "wrote a file"
         );
-        self.setup.totals.add(completed, close, self.setup.meter);
-        self.lanes.raise_open_max(self.open_max);
-        self.lanes.wake_parked();
-        self.eased(usize::from(close == Close::Early), port);
+        self.setup.totals.add(completed, reason, self.setup.meter);
+        self.scheduler.raise_open_max(self.open_max);
+        self.scheduler.wake_parked();
+        self.room_made(usize::from(reason == CloseReason::Early), port);
     }
 
-    /// So many of the files that were to give something back have done so.
-    fn eased(&mut self, files: usize, port: &SinkPort) {
-        self.early -= files;
+    /// Counts files that were to make room and have done so.
+    fn room_made(&mut self, files: usize, port: &SinkPort) {
+        self.making_room -= files;
         if files > 0
-            && self.early == 0
-            && let Some(held) = self.pressed_with.take()
+            && self.making_room == 0
+            && let Some(held) = self.held_at_pressure.take()
             && port.held().events >= held
         {
-            self.relieve();
+            self.make_room();
         }
     }
 
-    /// The channel can't go on with all that is held here.
-    fn press(&mut self, port: &SinkPort) {
-        // What is being closed gives some back; only then it shows whether that is enough.
-        match self.early {
-            0 => self.relieve(),
-            _ => self.pressed_with = Some(port.held().events),
+    /// Handles the channel's report that the sink holds too much of it.
+    fn on_pressure(&mut self, port: &SinkPort) {
+        // Files that are already making room may free enough, which is checked when they are done.
+        match self.making_room {
+            0 => self.make_room(),
+            _ => self.held_at_pressure = Some(port.held().events),
         }
     }
 
-    fn relieve(&mut self) {
-        let files = self.lanes.give_back_older_half();
-        self.early += files;
+    fn make_room(&mut self) {
+        let files = self.scheduler.release_older_half();
+        self.making_room += files;
         if files > 0 && !self.setup.commits_open && !self.warned.pressure {
             self.warned.pressure = true;
             warn!(
@@ -388,53 +395,53 @@ impl<'a, F: FileSystem> Run<'a, F> {
         }
     }
 
-    /// Lets go of all events but those of the files that may still become complete, and clears
-    /// away what is unfinished; where entries may name some of it only when the ledger has been read again, since
-    /// the outcome of the last one may be unknown.
+    /// Drops all events, except those in files that may still become complete, and removes the unfinished files.
+    /// Files that an entry may name stay until the next run has read the ledger: the outcome of the last entry may
+    /// be unknown.
     async fn give_up(mut self) {
         self.working.shutdown().await;
-        drop(self.lanes);
-        // Rows that come back only when the next run has begun would be behind newer ones.
-        let encoding = timeout(LAST_FILES_PATIENCE, self.setup.workshop.quiet()).await;
+        drop(self.scheduler);
+        // Rows that are dropped only after the next run has begun would be redelivered behind newer ones.
+        let encoding = timeout(LAST_FILES_TIMEOUT, self.setup.writer.encoders_idle()).await;
         if encoding.is_err() {
             info!(component = self.setup.component, "a codec does not come to its end");
         }
         let (finishing, totals) = (&mut self.finishing, self.setup.totals);
         let completing = async {
             while let Some(finished) = finishing.next().await {
-                if let Ok(Finished::File(close, completed)) = finished {
-                    totals.add(&completed, close, self.setup.meter);
+                if let Ok(Finished::File(reason, completed)) = finished {
+                    totals.add(&completed, reason, self.setup.meter);
                 }
             }
         };
-        if timeout(LAST_FILES_PATIENCE, completing).await.is_err() {
+        if timeout(LAST_FILES_TIMEOUT, completing).await.is_err() {
             self.finishing.shutdown().await;
         }
         if self.arrived.is_none() && !self.has_committed_open {
-            clear_away(self.setup.component, self.setup.workshop, None).await;
+            remove_unfinished(self.setup.component, self.setup.writer, None).await;
         }
     }
 }
 
-/// Removes, as far as that goes, the unfinished files of a run that is over, but not those that the ledger names.
-pub(super) async fn clear_away<F: FileSystem>(
+/// Removes the unfinished files of a run that is over, except files that the ledger names. Logs the first failure.
+pub(super) async fn remove_unfinished<F: FileSystem>(
     component: &str,
-    workshop: &Workshop<F>,
+    writer: &FileWriter<F>,
     ledger: Option<&Ledger<F>>,
 ) {
     let is_named = |path: &str| {
-        let name = below(&workshop.root, path);
+        let name = below(&writer.root, path);
         ledger.zip(name).is_some_and(|(ledger, name)| ledger.names(name))
     };
     let removing = async {
-        for path in workshop.unfinished().into_iter().filter(|path| !is_named(path)) {
-            if let Err(error) = workshop.remove(&path).await {
+        for path in writer.unfinished().into_iter().filter(|path| !is_named(path)) {
+            if let Err(error) = writer.remove(&path).await {
                 return Err(Failure::from(error));
             }
         }
         Ok(())
     };
-    match timeout(CLEARING_PATIENCE, removing).await {
+    match timeout(REMOVAL_TIMEOUT, removing).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => info!(component, "an unfinished file stays for now: {error}"),
         Err(_elapsed) => info!(component, "unfinished files stay for now: removing them takes too long"),

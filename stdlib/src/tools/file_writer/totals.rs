@@ -1,14 +1,14 @@
-//! What a sink has written so far, for the closing report.
+//! The totals of what a sink has written, for the metrics and the closing report.
 
 use weir_runtime::Meter;
 
 use super::file::Completed;
-use super::lanes::Close;
+use super::scheduler::CloseReason;
 
-/// Sums over the sink's life.
+/// Sums over all runs of the sink.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    /// Where the files are.
+    /// The directory of the files.
     root: String,
     files: u64,
     bytes: u64,
@@ -16,22 +16,22 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Nothing yet, under this directory.
+    /// Returns sums of zero for files under this directory.
     pub(super) fn under(root: &str) -> Totals {
         Totals { root: root.to_string(), ..Totals::default() }
     }
 
-    /// Adds a file, and tells the meter.
-    pub(super) fn add(&mut self, completed: &Completed, close: Close, meter: &Meter) {
+    /// Adds a file, and counts it in the meter.
+    pub(super) fn add(&mut self, completed: &Completed, reason: CloseReason, meter: &Meter) {
         self.files += 1;
         self.bytes += completed.size;
         self.breaks += completed.breaks;
         meter.count("files_written", 1);
         meter.count("bytes_written", completed.size);
-        match close {
-            Close::Due => {}
-            Close::Early => meter.count("files_closed_early", 1),
-            Close::Peers => meter.count("files_closed_for_peers", 1),
+        match reason {
+            CloseReason::Due => {}
+            CloseReason::Early => meter.count("files_closed_early", 1),
+            CloseReason::Peers => meter.count("files_closed_for_peers", 1),
         }
         let files = if self.files == 1 { "file" } else { "files" };
         meter.note("wrote", format!("{} {files}, {}, under {}", self.files, size(self.bytes), self.root));
@@ -44,7 +44,7 @@ impl Totals {
     }
 }
 
-/// A size as people read it: `31.2 MiB`.
+/// Formats a size for people: `31.2 MiB`.
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_written_for_people() {
+    fn sizes_are_formatted_with_one_decimal() {
         assert_eq!(size(0), "0 B");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(32_715_571), "31.2 MiB");

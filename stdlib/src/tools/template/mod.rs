@@ -1,12 +1,11 @@
-//! Templates: text with holes, filled from the columns of a batch.
+//! Templates: text with holes that are filled from the columns of a batch.
 //!
-//! A [`Renderer`] is made once from a setting, bound to each batch ([`Bound`]), and asked row by
-//! row, or run by run: rows that follow each other with the same text are found without
-//! rendering any of them but the first. What one hole costs where nothing changes is a
-//! comparison; the text of a time is kept for as long as its pattern's smallest unit lasts.
+//! A [`Renderer`] is made once from a setting and bound to each batch ([`Bound`]). A bound template renders the text of
+//! a row, and finds runs: consecutive rows with the same text, of which only the first is rendered. In a run, a hole
+//! costs a comparison for each row; the text of a time is reused for the smallest unit of its pattern.
 //!
-//! **Paths.** In a path ([`Renderer::for_path`]) a value can't leave the directory that the
-//! program names: see [`segment`] for how values are written there.
+//! **Paths.** In a path ([`Renderer::for_path`]) a value can't leave the directory that the program names: see
+//! [`segment`] for the escaping.
 
 mod segment;
 mod time;
@@ -31,38 +30,38 @@ use time::{TimePattern, TimeText};
 /// Why a template can't be used.
 #[derive(Debug, Error)]
 pub(crate) enum TemplateError {
-    /// No such time zone.
+    /// The time zone does not exist.
     #[error("there is no time zone `{zone}`")]
     Zone {
-        /// The name that was looked up.
+        /// The name of the zone.
         zone: String,
-        /// What the lookup said.
+        /// The error of the lookup.
         #[source]
         source: jiff::Error,
     },
-    /// A `strftime` pattern that can't be written.
+    /// A `strftime` pattern that can't be formatted.
     #[error("the time pattern `{pattern}` can't be written")]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The error of the formatting.
         #[source]
         source: jiff::Error,
     },
-    /// The events don't have the column of a hole.
+    /// The events lack the column of a hole.
     #[error("the events have no column `{column}` for the template's hole")]
     Missing {
         /// The column.
         column: String,
     },
-    /// A hole's column has a type that can't be written that way.
+    /// A column has a type that its hole can't write.
     #[error("column `{column}` is {found}, which a template can't write as {format}")]
     Type {
         /// The column.
         column: String,
         /// Its type.
         found: DataType,
-        /// How the template asks for it to be written.
+        /// The format of the hole.
         format: &'static str,
     },
 }
@@ -71,7 +70,7 @@ pub(crate) enum TemplateError {
 #[derive(Debug)]
 pub(crate) struct Renderer {
     parts: Vec<Part>,
-    /// Whether the text is a path, so that values must stay within their segment.
+    /// Whether the text is a path, in which values must stay within their segment.
     path: bool,
 }
 
@@ -83,7 +82,7 @@ enum Part {
 
 #[derive(Debug)]
 enum Format {
-    /// As the type is written; times by RFC 3339 in the template's zone.
+    /// The usual form of the type; times by RFC 3339 in the template's zone.
     Plain(TimePattern),
     Padded(usize),
     Time(TimePattern),
@@ -100,20 +99,20 @@ impl Format {
 }
 
 impl Renderer {
-    /// A renderer of plain text that writes times in this IANA time zone.
+    /// Makes a renderer of plain text, with times in this IANA time zone.
     ///
     /// # Errors
-    /// When there is no such zone, or a pattern can't be written.
+    /// When the zone does not exist, or a pattern can't be formatted.
     #[cfg(any(feature = "kafka", test))]
     pub(crate) fn new(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
         Renderer::make(template, zone, None, false)
     }
 
-    /// A renderer of paths: values can't add a segment nor leave one, and no segment is empty. Times
-    /// are rounded down to a multiple of `round` by the clock of the zone.
+    /// Makes a renderer of paths: values can neither add a segment nor leave theirs, and no segment is empty. Times are
+    /// rounded down to a multiple of `round`, by the clock of the zone.
     ///
     /// # Errors
-    /// When there is no such zone, or a pattern can't be written.
+    /// When the zone does not exist, or a pattern can't be formatted.
     pub(crate) fn for_path(
         template: &Template,
         zone: &str,
@@ -158,7 +157,7 @@ impl Renderer {
         Ok(Renderer { parts: parts.collect::<Result<_, TemplateError>>()?, path })
     }
 
-    /// The text before the first hole; all of it if there is none.
+    /// Returns the text before the first hole; the complete text if there is no hole.
     pub(crate) fn fixed_prefix(&self) -> &str {
         match self.parts.first() {
             Some(Part::Text(text)) => text,
@@ -166,18 +165,18 @@ impl Renderer {
         }
     }
 
-    /// Whether there is nothing to render.
+    /// Whether the template is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.iter().all(|part| matches!(part, Part::Text(text) if text.is_empty()))
     }
 
-    /// Whether there is a hole.
+    /// Whether the template has a hole.
     pub(crate) fn has_holes(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Hole { .. }))
     }
 
-    /// How many directories a path leads through at most, if no value adds one: which none can
-    /// ([`Renderer::for_path`]), but the program's own text and its time patterns.
+    /// Returns the most directories that a path leads through. They come from the program's own text and time patterns;
+    /// values can't add any ([`Renderer::for_path`]).
     pub(crate) fn depth(&self) -> usize {
         let slashes = |text: &str| text.matches('/').count();
         let depth = |part: &Part| match part {
@@ -188,8 +187,8 @@ impl Renderer {
         1 + self.parts.iter().map(depth).sum::<usize>()
     }
 
-    /// The text that the program itself puts into every rendering: its own words, and what its
-    /// time patterns write for some time. For checks at the start, before there is an event.
+    /// Returns the texts that come from the program: the text between holes, and an example of each time pattern. For
+    /// checks at the start, before there is an event.
     #[cfg(feature = "hdfs")]
     pub(crate) fn program_texts(&self) -> impl Iterator<Item = String> {
         self.parts.iter().filter_map(|part| match part {
@@ -199,7 +198,7 @@ impl Renderer {
         })
     }
 
-    /// Connects the holes with a batch's columns.
+    /// Binds the holes to a batch's columns.
     ///
     /// # Errors
     /// When a column is missing or has a type that its hole can't write.
@@ -222,7 +221,7 @@ impl Renderer {
     }
 }
 
-/// A template over the rows of one batch.
+/// A template that is bound to the columns of a batch.
 #[derive(Debug)]
 pub(crate) struct Bound<'a> {
     parts: Vec<BoundPart<'a>>,
@@ -254,7 +253,7 @@ enum Values<'a> {
     Ip(&'a FixedSizeBinaryArray),
     Text(&'a StringViewArray),
     Bytes(&'a BinaryViewArray),
-    /// A time by a pattern of the program's, which may hold slashes, or else as a value.
+    /// A time. If `by_program`, the pattern is the program's own, which may contain slashes.
     Time {
         times: &'a PrimitiveArray<TimestampMicrosecondType>,
         pattern: &'a TimePattern,
@@ -294,7 +293,7 @@ impl<'a> Values<'a> {
 }
 
 impl Bound<'_> {
-    /// The first row behind `row` whose text differs from this row's, or the number of rows.
+    /// Returns the first row behind `row` whose text differs from this row's, or the number of rows.
     pub(crate) fn run_end(&self, row: usize) -> usize {
         self.parts.iter().fold(self.rows, |end, part| match part {
             BoundPart::Text(_) => end,
@@ -344,7 +343,7 @@ impl BoundHole<'_> {
         };
     }
 
-    /// Appends what is written as short text.
+    /// Appends the text that `write` writes.
     fn push(&self, text: &mut String, write: impl FnOnce(&mut Vec<u8>)) -> fmt::Result {
         let mut written = Vec::new();
         write(&mut written);
@@ -354,7 +353,7 @@ impl BoundHole<'_> {
         }
     }
 
-    /// Where the run of equal values that begins at `row` ends, at `limit` at the latest.
+    /// Returns the end of the run of equal values that begins at `row`, at most `limit`.
     fn run_end(&self, row: usize, limit: usize) -> usize {
         if matches!(self.column, Column::Constant(_)) {
             return limit;
@@ -367,7 +366,7 @@ impl BoundHole<'_> {
             Values::Decimal(values) => equal_run(values.values(), row, limit),
             Values::Duration(values) => equal_run(values.values(), row, limit),
             Values::Ip(values) => run(row, limit, |other| values.value(other) == values.value(row)),
-            // Equal views are equal values; others may still be, stored in two places.
+            // Equal views have equal values. Different views may have equal values, stored twice.
             Values::Text(values) => {
                 let (views, first) = (values.views(), values.value(row));
                 run(row, limit, |other| views[other] == views[row] || values.value(other) == first)
@@ -385,7 +384,7 @@ impl BoundHole<'_> {
     }
 }
 
-/// The first place in `row + 1..limit` that is not the same as `row`, or `limit`.
+/// Returns the first row in `row + 1..limit` whose value is not the same as in `row`, or `limit`.
 fn run(row: usize, limit: usize, mut same: impl FnMut(usize) -> bool) -> usize {
     (row + 1..limit).find(|other| !same(*other)).unwrap_or(limit)
 }

@@ -1,29 +1,27 @@
-//! Values in paths: written so that a value stays one part of one segment.
+//! Escapes values in paths, so that a value stays within its segment.
 //!
-//! - `/`, `%`, `:` (which HDFS refuses), control characters and bytes that are no UTF-8 become
-//!   `%` and two hexadecimal digits, as in a URL; so does a dot at a value's beginning, which
-//!   rules out `.`, `..` and hidden names. Percent-decoding gives the value back.
+//! - `/`, `%`, `:` (which HDFS refuses), control characters and bytes that are not UTF-8 become `%` and two hexadecimal
+//!   digits, as in a URL. So does a dot at the beginning of a value, which rules out `.`, `..` and hidden names.
+//!   Percent-decoding restores the value.
 //! - An empty value becomes `__empty__`; the value `__empty__` itself becomes `%5F_empty__`.
-//! - A segment that would be longer than 200 bytes is cut, and ends in `~` and a hash of the
-//!   whole: file systems refuse more than 255, and refusing would stop the sink at that event
-//!   for good. This alone can't be turned back.
+//! - A segment of more than 200 bytes is cut, and ends in `~` and a hash of the complete segment: file systems refuse
+//!   more than 255 bytes, which would stop the sink at that event for good. Only this can't be decoded.
 
 use std::fmt;
 use std::fmt::Write;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What an empty value is written as.
+/// The text of an empty value.
 const EMPTY: &str = "__empty__";
 
-/// The longest segment, in bytes; file systems allow 255, which leaves room for what they or
-/// other tools append.
+/// The longest segment, in bytes. File systems allow 255, which leaves room for suffixes of other tools.
 const SEGMENT_BYTES_MAX: usize = 200;
 
-/// What the hash of a segment that was cut takes up: `~` and 16 digits.
+/// The length of the hash of a cut segment: `~` and 16 digits.
 const HASH_BYTES: usize = 17;
 
-/// Appends a value.
+/// Appends a value, escaped.
 pub(super) fn push(path: &mut String, value: &[u8]) -> fmt::Result {
     if value.is_empty() {
         return path.write_str(EMPTY);
@@ -36,11 +34,11 @@ pub(super) fn push(path: &mut String, value: &[u8]) -> fmt::Result {
     for chunk in value.utf8_chunks() {
         let valid = chunk.valid();
         let mut plain = 0;
-        for (place, byte) in valid.bytes().enumerate() {
+        for (index, byte) in valid.bytes().enumerate() {
             if is_escaped(byte) || (byte == b'.' && first) {
-                path.write_str(&valid[plain..place])?;
+                path.write_str(&valid[plain..index])?;
                 write!(path, "%{byte:02X}")?;
-                plain = place + 1;
+                plain = index + 1;
             }
             first = false;
         }
@@ -57,14 +55,14 @@ fn is_escaped(byte: u8) -> bool {
     matches!(byte, b'/' | b'%' | b':') || byte.is_ascii_control()
 }
 
-/// Cuts the segments that are too long in what was appended to `path` since `start`.
+/// Cuts the segments of `path` behind `start` that are too long.
 pub(super) fn shorten(path: &mut String, start: usize) {
     if path.len() - start <= SEGMENT_BYTES_MAX {
         return;
     }
-    let whole = path.split_off(start);
-    for (place, segment) in whole.split('/').enumerate() {
-        if place > 0 {
+    let appended = path.split_off(start);
+    for (number, segment) in appended.split('/').enumerate() {
+        if number > 0 {
             path.push('/');
         }
         if segment.len() <= SEGMENT_BYTES_MAX {
@@ -81,7 +79,7 @@ pub(super) fn shorten(path: &mut String, start: usize) {
     }
 }
 
-/// Leaves one slash where a program's own texts have several in a row.
+/// Replaces several slashes in a row by one, in each of the program's own texts.
 pub(super) fn normalise<'a>(texts: impl Iterator<Item = &'a mut String>) {
     for text in texts {
         while text.contains("//") {

@@ -52,7 +52,7 @@ fn rendered(renderer: &Renderer, batch: &Batch) -> Vec<String> {
     (0..batch.rows()).map(row).collect()
 }
 
-/// One value in a path of one hole.
+/// Renders a value in a path of one hole.
 fn segment(value: &str) -> String {
     let renderer = Renderer::for_path(&template(vec![hole("@a", HoleFormat::Plain)]), "UTC", None).unwrap();
     rendered(&renderer, &batch(vec![("@a", texts(&[value]))], 1)).remove(0)
@@ -123,7 +123,7 @@ fn times_are_written_in_the_zone() {
 }
 
 #[test]
-fn the_hour_that_comes_twice_and_the_one_that_is_left_out() {
+fn a_repeated_hour_and_a_skipped_hour_are_written_by_the_clock() {
     let back = times(&[
         "2026-10-25T00:59:59Z",
         "2026-10-25T01:00:00Z",
@@ -138,7 +138,7 @@ fn the_hour_that_comes_twice_and_the_one_that_is_left_out() {
 }
 
 #[test]
-fn a_transition_within_a_unit_ends_what_is_reused() {
+fn a_transition_within_a_unit_ends_the_reuse_of_text() {
     // Lord Howe's clocks go back by half an hour, within an hour.
     let hours = times(&["2026-04-04T14:59:00Z", "2026-04-04T15:00:00Z", "2026-04-04T15:31:00Z"]);
     let renderer = Renderer::new(&template(vec![time("%H%z")]), "Australia/Lord_Howe").unwrap();
@@ -189,7 +189,7 @@ fn times_in_a_path_are_rounded_by_the_clock_of_the_zone() {
     // On the day when the clock goes forward, noon is eleven hours after midnight.
     assert_eq!(rounded(86_400, "Europe/Berlin", "%d%H%M", &["2026-03-29T10:00:00Z"]), ["290000"]);
     assert_eq!(rounded(43_200, "Europe/Berlin", "%d%H", &["2026-03-29T10:00:00Z"]), ["2912"]);
-    // Seven hours divide no day.
+    // A day is no multiple of seven hours.
     let spread: Vec<String> =
         (0..48).map(|hour| format!("2026-01-{:02}T{:02}:30:00Z", 1 + hour / 24, hour % 24)).collect();
     let spread: Vec<&str> = spread.iter().map(String::as_str).collect();
@@ -219,7 +219,7 @@ fn values_stay_within_their_segment() {
 }
 
 #[test]
-fn bytes_in_a_path_can_be_turned_back() {
+fn bytes_in_a_path_can_be_decoded() {
     let renderer = Renderer::for_path(&template(vec![hole("body", HoleFormat::Plain)]), "UTC", None).unwrap();
     let body = Column::Array(Arc::new(BinaryViewArray::from_iter_values([b"\xff./\xc3".as_slice(), b"a"])));
     assert_eq!(rendered(&renderer, &batch(vec![("body", body)], 2)), ["%FF.%2F%C3", "a"]);
@@ -286,7 +286,7 @@ fn every_type_that_a_hole_may_have_is_written() {
 }
 
 #[test]
-fn what_can_not_be_rendered_is_refused_with_a_reason() {
+fn a_template_that_can_not_be_rendered_is_refused_with_a_reason() {
     let refused = |parts, zone: &str| Renderer::new(&template(parts), zone).unwrap_err().to_string();
     assert_eq!(refused(vec![], "Europe/Atlantis"), "there is no time zone `Europe/Atlantis`");
     assert_eq!(refused(vec![time("%E")], "UTC"), "the time pattern `%E` can't be written");

@@ -1,4 +1,4 @@
-//! Times by a `strftime` pattern, rendered once for each of the pattern's smallest units.
+//! Times by a `strftime` pattern, formatted once for each of the pattern's smallest units.
 
 use std::time::Duration;
 
@@ -18,15 +18,17 @@ const DAY: i64 = 24 * HOUR;
 pub(super) struct TimePattern {
     pattern: String,
     zone: TimeZone,
-    /// The text is the same for all times of one such stretch of local time, in microseconds.
+    /// All times within one such unit of local time have the same text, in microseconds.
     unit: i64,
     /// Local times are rounded down to a multiple of this, in microseconds.
     round: Option<i64>,
 }
 
 impl TimePattern {
+    /// Makes a pattern.
+    ///
     /// # Errors
-    /// When the pattern can't be written.
+    /// When the pattern can't be formatted.
     pub(super) fn new(pattern: &str, zone: &TimeZone) -> Result<TimePattern, TemplateError> {
         let time = TimePattern {
             pattern: pattern.to_string(),
@@ -40,7 +42,7 @@ impl TimePattern {
         }
     }
 
-    /// The same, of times that are rounded down to a multiple of this by the zone's clock.
+    /// Returns the pattern with times rounded down to a multiple of `round`, by the zone's clock.
     pub(super) fn rounded(mut self, round: Option<Duration>) -> TimePattern {
         self.round = round.and_then(|round| i64::try_from(round.as_micros()).ok()).filter(|round| *round > 0);
         if let Some(round) = self.round
@@ -51,12 +53,12 @@ impl TimePattern {
         self
     }
 
-    /// The way of RFC 3339.
+    /// Makes the pattern of RFC 3339.
     pub(super) fn rfc3339(zone: &TimeZone) -> Result<TimePattern, TemplateError> {
         TimePattern::new("%Y-%m-%dT%H:%M:%S%.f%:z", zone)
     }
 
-    /// The text of some time.
+    /// Returns the text of an arbitrary time.
     pub(super) fn example(&self) -> String {
         TimeText::default().at(0, self).to_string()
     }
@@ -64,8 +66,8 @@ impl TimePattern {
     fn write(&self, time: Timestamp, text: &mut String) -> Result<(), jiff::Error> {
         let mut time = time.to_zoned(self.zone.clone());
         if let Some(round) = self.round {
-            // What the clock shows is rounded, not the instant: on the day when the clock changes,
-            // the two are an hour apart.
+            // The local time is rounded, not the instant: on the day when the clock changes, the two results are an
+            // hour apart.
             let shown = time.datetime().to_zoned(TimeZone::UTC)?.timestamp().as_microsecond();
             let rounded = Timestamp::from_microsecond(shown.div_euclid(round) * round)?;
             time = rounded.to_zoned(TimeZone::UTC).datetime().to_zoned(self.zone.clone())?;
@@ -73,8 +75,8 @@ impl TimePattern {
         BrokenDownTime::from(&time).format(&self.pattern, text)
     }
 
-    /// The times around this one, `from..to` in microseconds, that have the same text.
-    fn stretch(&self, time: Timestamp) -> (i64, i64) {
+    /// Returns the range of times with the same text as this one, `from..to` in microseconds.
+    fn same_text(&self, time: Timestamp) -> (i64, i64) {
         let microseconds = time.as_microsecond();
         if self.unit == 1 {
             return (microseconds, microseconds + 1);
@@ -82,11 +84,11 @@ impl TimePattern {
         let offset = i64::from(self.zone.to_offset(time).seconds()) * SECOND;
         let from = (microseconds + offset).div_euclid(self.unit) * self.unit - offset;
         let (mut from, mut to) = (from, from + self.unit);
-        // Another offset means other text, wherever in the unit it begins or ends.
+        // A transition to another offset changes the text, wherever in the unit it is.
         if let Some(next) = self.zone.following(time).next() {
             to = to.min(next.timestamp().as_microsecond());
         }
-        // "Preceding" leaves out a transition at this very time.
+        // `preceding` leaves out a transition at the given time.
         let behind = Timestamp::from_microsecond(microseconds + 1).unwrap_or(Timestamp::MAX);
         if let Some(last) = self.zone.preceding(behind).next() {
             from = from.max(last.timestamp().as_microsecond());
@@ -95,7 +97,7 @@ impl TimePattern {
     }
 }
 
-/// The text of the time that was last asked for, and how long it holds.
+/// The text of the last time, and the range of times with the same text.
 #[derive(Debug, Default)]
 pub(super) struct TimeText {
     from: i64,
@@ -104,9 +106,9 @@ pub(super) struct TimeText {
 }
 
 impl TimeText {
-    /// The text of a time in microseconds since 1970-01-01T00:00:00Z.
+    /// Returns the text of a time in microseconds since 1970-01-01T00:00:00Z.
     ///
-    /// A time that the pattern can't write (beyond the year 9999) is written as that number.
+    /// A time that the pattern can't format, beyond the year 9999, is written as the number of microseconds.
     pub(super) fn at(&mut self, microseconds: i64, pattern: &TimePattern) -> &str {
         if !self.holds(microseconds) {
             self.render(microseconds, pattern);
@@ -114,7 +116,7 @@ impl TimeText {
         &self.text
     }
 
-    /// Whether this time has the same text as the last.
+    /// Whether this time has the same text as the last one.
     pub(super) fn holds(&self, microseconds: i64) -> bool {
         self.from <= microseconds && microseconds < self.to
     }
@@ -122,7 +124,7 @@ impl TimeText {
     fn render(&mut self, microseconds: i64, pattern: &TimePattern) {
         self.text.clear();
         if let Ok(time) = Timestamp::from_microsecond(microseconds) {
-            (self.from, self.to) = pattern.stretch(time);
+            (self.from, self.to) = pattern.same_text(time);
             if pattern.write(time, &mut self.text).is_ok() {
                 return;
             }
@@ -133,7 +135,7 @@ impl TimeText {
     }
 }
 
-/// The smallest unit that a pattern writes, in microseconds; 1 where nothing can be reused.
+/// Returns the smallest unit that a pattern writes, in microseconds; 1 if no text can be reused.
 fn unit(pattern: &str) -> i64 {
     let mut unit = DAY;
     let mut bytes = pattern.bytes();
@@ -141,7 +143,7 @@ fn unit(pattern: &str) -> i64 {
         if byte != b'%' {
             continue;
         }
-        // Flags, widths and precisions stand between the sign and the letter.
+        // Flags, widths and precisions are between `%` and the letter.
         let letter =
             bytes.find(|byte| !matches!(byte, b'-' | b'_' | b'^' | b'#' | b'.' | b':' | b'0'..=b'9'));
         let written = match letter {
@@ -149,12 +151,12 @@ fn unit(pattern: &str) -> i64 {
                 b'A' | b'a' | b'B' | b'b' | b'h' | b'C' | b'D' | b'd' | b'e' | b'F' | b'G' | b'g' | b'j',
             ) => DAY,
             Some(b'm' | b'q' | b'U' | b'u' | b'V' | b'W' | b'w' | b'x' | b'Y' | b'y') => DAY,
-            // The zone's name and offset change with its transitions alone.
+            // The zone's name and offset change only with its transitions.
             Some(b'Q' | b'Z' | b'z' | b'%' | b'n' | b't') => DAY,
             Some(b'H' | b'I' | b'k' | b'l' | b'P' | b'p') => HOUR,
             Some(b'M' | b'R') => MINUTE,
             Some(b'S' | b'T' | b'c' | b'r' | b's' | b'X') => SECOND,
-            // Fractions, and whatever a later version of the pattern language brings.
+            // Fractions, and letters of later versions of the pattern language.
             _ => 1,
         };
         unit = unit.min(written);

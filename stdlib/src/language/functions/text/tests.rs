@@ -6,7 +6,7 @@ use weir_plan::{Expression, Operation};
 
 use super::*;
 
-/// Calls a function of the library with these columns, of which the last one is a constant of the program if `constant`.
+/// Calls a function of the library with these columns. If `constant` is given, the last argument is this constant.
 fn called(name: &str, arguments: Vec<Column>, constant: Option<&str>) -> Evaluated {
     let rows = arguments[0].values().len();
     let given = |column: &Column| Expression {
@@ -93,7 +93,7 @@ fn parts_are_found_in_text_and_bytes_whether_they_are_constants_or_not() {
 #[test]
 fn an_argument_of_another_type_is_an_error() {
     let number = [Column::constant_int(1)];
-    for function in [&Length as &dyn Function, &Changed(lower)] {
+    for function in [&Length as &dyn Function, &Mapped(lower)] {
         assert!(function.call(&number, 1).unwrap_err().to_string().contains("Int64 where Text"));
         assert!(function.call(&[], 1).unwrap_err().to_string().contains("argument 0 is missing"));
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use weir_runtime::BlockingExecutor;
 
-use super::{Extent, File, Simulated, SimulatedError, Writer};
+use super::{Effect, File, Simulated, SimulatedError, Writer};
 use crate::tools::file_writer::error::Operation;
 use crate::tools::file_writer::{Entry, FileSystem};
 
@@ -22,14 +22,14 @@ impl FileSystem for Simulated {
     }
 
     async fn create_new(&self, path: &str) -> Result<Writer, SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Create, path, true).await?;
+        let (mut state, effect) = self.call(Operation::Create, path, true).await?;
         if state.descriptors.is_some_and(|descriptors| state.open >= descriptors) {
             return Err(SimulatedError(NO_DESCRIPTOR));
         }
         if state.files.contains_key(path) {
             return Err(SimulatedError("it exists"));
         }
-        if extent == Extent::Part && state.random.below(2) == 0 {
+        if effect == Effect::Partial && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         let held = Some(state.boot);
@@ -41,29 +41,29 @@ impl FileSystem for Simulated {
     }
 
     async fn write(&self, file: &mut Writer, bytes: Bytes) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Write, &file.path, true).await?;
-        let written = match extent {
-            Extent::Whole => bytes.len(),
-            Extent::Part => state.random.below(bytes.len() as u64 + 1) as usize,
+        let (mut state, effect) = self.call(Operation::Write, &file.path, true).await?;
+        let written = match effect {
+            Effect::Complete => bytes.len(),
+            Effect::Partial => state.random.below(bytes.len() as u64 + 1) as usize,
         };
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
         stored.bytes.extend_from_slice(&bytes[..written]);
-        if extent == Extent::Whole { Ok(()) } else { Err(STOPPED) }
+        if effect == Effect::Complete { Ok(()) } else { Err(STOPPED) }
     }
 
     async fn sync(&self, file: &mut Writer) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Sync, &file.path, true).await?;
-        if extent == Extent::Part && state.random.below(2) == 0 {
+        let (mut state, effect) = self.call(Operation::Sync, &file.path, true).await?;
+        if effect == Effect::Partial && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         let stored = state.files.get_mut(&file.path).ok_or(SimulatedError("it is gone"))?;
         stored.synced = stored.bytes.len();
-        if extent == Extent::Whole { Ok(()) } else { Err(STOPPED) }
+        if effect == Effect::Complete { Ok(()) } else { Err(STOPPED) }
     }
 
     async fn close(&self, file: &mut Writer) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Close, &file.path, true).await?;
-        if extent == Extent::Part && state.random.below(2) == 0 {
+        let (mut state, effect) = self.call(Operation::Close, &file.path, true).await?;
+        if effect == Effect::Partial && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         if std::mem::take(&mut file.open) {
@@ -75,8 +75,8 @@ impl FileSystem for Simulated {
     }
 
     async fn cut(&self, path: &str, length: u64) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Cut, path, true).await?;
-        if extent == Extent::Part && state.random.below(2) == 0 {
+        let (mut state, effect) = self.call(Operation::Cut, path, true).await?;
+        if effect == Effect::Partial && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         let boot = state.boot;
@@ -90,14 +90,14 @@ impl FileSystem for Simulated {
     }
 
     async fn rename_no_replace(&self, from: &str, to: &str) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Rename, from, true).await?;
+        let (mut state, effect) = self.call(Operation::Rename, from, true).await?;
         if state.files.contains_key(to) {
             return Err(SimulatedError("it exists"));
         }
         let file = state.files.remove(from).ok_or(SimulatedError("it is gone"))?;
         state.files.insert(to.to_string(), file);
-        // Whoever crashes with it never hears of it.
-        if extent == Extent::Part || state.crashed {
+        // The caller of a rename at which the machine crashes gets no answer.
+        if effect == Effect::Partial || state.crashed {
             state.in_doubt.push((from.to_string(), to.to_string()));
             return Err(STOPPED);
         }
@@ -109,8 +109,8 @@ impl FileSystem for Simulated {
     }
 
     async fn sync_name(&self, path: &str) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Rename, path, true).await?;
-        if extent == Extent::Part {
+        let (mut state, effect) = self.call(Operation::Rename, path, true).await?;
+        if effect == Effect::Partial {
             return Err(STOPPED);
         }
         state.synced(path);
@@ -118,8 +118,8 @@ impl FileSystem for Simulated {
     }
 
     async fn remove(&self, path: &str) -> Result<(), SimulatedError> {
-        let (mut state, extent) = self.call(Operation::Remove, path, true).await?;
-        if extent == Extent::Part && state.random.below(2) == 0 {
+        let (mut state, effect) = self.call(Operation::Remove, path, true).await?;
+        if effect == Effect::Partial && state.random.below(2) == 0 {
             return Err(STOPPED);
         }
         if let Some(file) = state.files.remove(path) {

@@ -1,8 +1,8 @@
-//! A file system in memory that fails when it is told to, and whose machine can crash.
+//! A simulated file system in memory, with calls that fail on request and a machine that can crash.
 //!
-//! When the machine loses its power, a file that was not closed has lost some of its end or all of it, a rename
-//! that had not returned has happened or not, and what was removed is there again or not. When only the agent is
-//! killed, nothing is lost but its locks.
+//! After a loss of power, a file that was not closed may lack unsynced bytes at its end, a rename that had not returned
+//! has happened or not, and a removed file may exist again. When only the agent is killed, it loses its locks and
+//! nothing else.
 
 mod calls;
 
@@ -16,9 +16,10 @@ use weir_runtime::storage::{Machine, Moment, StepOutcome};
 
 use super::error::Operation;
 
-/// Some calls to what is part of a machine take up to so long, so that later ones are done before them.
+/// Within a simulated machine some calls take up to this long, so that later calls overtake them.
 const DELAY_MS_MAX: u64 = 20;
 
+/// The simulated file system. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Simulated {
     state: Arc<Mutex<State>>,
@@ -30,23 +31,23 @@ struct State {
     calls: Vec<(Operation, String)>,
     /// The number of the call that fails.
     fails_at: Option<usize>,
-    /// The number of the call at which the machine crashes, and whether that call still happens.
+    /// The number of the call at which the machine crashes, and whether that call takes effect.
     crashes_at: Option<(usize, bool)>,
     crashed: bool,
-    /// The number of a rename that happens and whose answer is lost.
+    /// The number of the call, a rename, that takes effect and returns an error.
     answer_lost_at: Option<usize>,
-    /// Grows with each start of the machine.
+    /// The number of the machine's starts.
     boot: u64,
     /// How long each call takes.
     delay: Duration,
     writing: usize,
     writing_max: usize,
-    /// What it is part of.
+    /// The simulated machine that the file system is part of.
     machine: Option<Machine>,
     random: SeededRandom,
-    /// Renames that have not returned: from, to.
+    /// Renames that have not returned, from and to.
     in_doubt: Vec<(String, String)>,
-    /// What was removed since its directory was last synced.
+    /// Files that were removed since their directory was last synced.
     removed: Vec<(String, File)>,
     /// How many files may be open at once, and how many are.
     descriptors: Option<usize>,
@@ -56,12 +57,12 @@ struct State {
 #[derive(Default, Clone)]
 struct File {
     bytes: Vec<u8>,
-    /// So many of the bytes are on disk for sure.
+    /// The number of bytes that are durable.
     synced: usize,
     closed: bool,
-    /// The boot in which somebody has it open.
+    /// The start of the machine in which a writer has the file open.
     held: Option<u64>,
-    /// Whether its name is on disk for sure.
+    /// Whether the name is durable.
     named: bool,
 }
 
@@ -92,16 +93,16 @@ impl Drop for Writer {
     }
 }
 
-/// How much of a call happens.
+/// The effect of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Whole,
-    /// The machine stops within it.
-    Part,
+enum Effect {
+    Complete,
+    /// The machine stops within the call, which takes effect in part or not at all.
+    Partial,
 }
 
 impl State {
-    /// The names in this file's directory are on disk for sure.
+    /// Makes the names in this file's directory durable.
     fn synced(&mut self, path: &str) {
         self.removed.retain(|(removed, _)| directory(removed) != directory(path));
         self.in_doubt.retain(|(from, _)| directory(from) != directory(path));
@@ -146,7 +147,7 @@ fn directory(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
-/// What a file is, whatever it is called, for tables of what was covered.
+/// Returns the kind of a file, for tables of the covered cases.
 fn kind(path: &str) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or_default();
     match (
@@ -164,14 +165,14 @@ fn kind(path: &str) -> &'static str {
 }
 
 impl Simulated {
-    /// An empty one in a machine. What is left to chance follows from the seed.
+    /// Makes an empty file system within a machine. Random outcomes follow from the seed.
     pub(crate) fn within(machine: &Machine, seed: u64) -> Simulated {
         let state =
             State { machine: Some(machine.clone()), random: SeededRandom::new(seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// An empty one that is part of nothing. What a loss of power takes follows from the seed.
+    /// Makes an empty file system without a machine. The effects of a loss of power follow from the seed.
     pub(crate) fn seeded(seed: u64) -> Simulated {
         let state = State { random: SeededRandom::new(seed), ..State::default() };
         Simulated { state: Arc::new(Mutex::new(state)) }
@@ -181,11 +182,12 @@ impl Simulated {
         self.state.lock().unwrap()
     }
 
+    /// Has this call fail.
     pub(crate) fn fail_at(&self, call: Option<usize>) {
         self.lock().fails_at = call;
     }
 
-    /// The machine crashes at this call, which still happens or does not: nothing works any more.
+    /// Has the machine crash at this call, which takes effect or not. All calls after it fail.
     pub(crate) fn crash_at(&self, call: usize, happens: bool) {
         self.lock().crashes_at = Some((call, happens));
     }
@@ -194,13 +196,13 @@ impl Simulated {
         self.lock().crashed
     }
 
-    /// The machine starts again after it has lost its power.
+    /// Starts the machine again after a loss of power.
     pub(crate) fn restart(&self) {
         self.kill();
         self.lock().lose_power();
     }
 
-    /// Nobody holds any file any more; nothing else has happened.
+    /// Kills the agent: releases the locks of all files, and changes nothing else.
     pub(crate) fn kill(&self) {
         let mut state = self.lock();
         state.crashed = false;
@@ -210,17 +212,17 @@ impl Simulated {
         state.files.values_mut().for_each(|file| file.held = None);
     }
 
-    /// The answer of this call, a rename that happens, is lost.
+    /// Has this call, a rename, return an error although it takes effect.
     pub(crate) fn lose_answer_at(&self, call: usize) {
         self.lock().answer_lost_at = Some(call);
     }
 
-    /// What is in a file.
+    /// Returns the content of a file.
     pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
         self.lock().files[path].bytes.clone()
     }
 
-    /// Puts bytes in the place of a file, or takes it away.
+    /// Replaces the content of a file, or removes the file.
     pub(crate) fn replace(&self, path: &str, bytes: Option<Vec<u8>>) {
         let mut state = self.lock();
         match bytes {
@@ -233,12 +235,12 @@ impl Simulated {
         }
     }
 
-    /// No more files than this can be held at once.
+    /// Limits the number of files that can be open at once.
     pub(crate) fn give_descriptors(&self, descriptors: usize) {
         self.lock().descriptors = Some(descriptors);
     }
 
-    /// Gives a directory, with all that is in it, another name. No machine runs.
+    /// Renames a directory with all its files, while no machine runs.
     pub(crate) fn move_directory(&self, from: &str, to: &str) {
         let mut state = self.lock();
         let moved = |path: String| {
@@ -253,13 +255,14 @@ impl Simulated {
         state.removed = removed.map(|(path, file)| (moved(path), file)).collect();
     }
 
-    /// Puts the files of one directory back to what they were; none that were not there stay.
+    /// Restores the files of a directory and removes its other files.
     pub(crate) fn put_back(&self, directory: &str, files: Vec<(String, Vec<u8>)>) {
         let there = self.paths().into_iter().filter(|path| path.starts_with(directory));
         there.for_each(|path| self.replace(&path, None));
         files.into_iter().for_each(|(path, bytes)| self.replace(&path, Some(bytes)));
     }
 
+    /// Has each call take this long.
     pub(crate) fn take(&self, delay: Duration) {
         self.lock().delay = delay;
     }
@@ -272,7 +275,7 @@ impl Simulated {
         self.lock().writing_max
     }
 
-    /// A file that somebody else has left, or is still writing.
+    /// Adds an empty file of another agent, which has closed it or is still writing it.
     pub(crate) fn put(&self, path: &str, closed: bool) {
         let mut state = self.lock();
         let held = (!closed).then_some(state.boot);
@@ -280,7 +283,7 @@ impl Simulated {
         state.files.insert(path.to_string(), file);
     }
 
-    /// The paths of all files.
+    /// Returns the paths of all files.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.lock().files.keys().cloned().collect()
     }
@@ -289,7 +292,7 @@ impl Simulated {
         path.rsplit('/').next().is_some_and(|name| name.starts_with('.'))
     }
 
-    /// The path and content of each complete file, in the order of their names.
+    /// Returns the path and content of each complete file, in the order of their names.
     pub(crate) fn contents(&self) -> Vec<(String, Vec<u8>)> {
         let state = self.lock();
         let complete = state.files.iter().filter(|(path, _)| !Simulated::is_temporary(path));
@@ -297,7 +300,7 @@ impl Simulated {
         complete.map(|(path, file)| (path.clone(), file.bytes.clone())).collect()
     }
 
-    /// Each complete file's directory and lines, in the order of their names.
+    /// Returns each complete file's directory and lines, in the order of their names.
     pub(crate) fn complete(&self) -> Vec<(String, Vec<u64>)> {
         let state = self.lock();
         let complete = state.files.iter().filter(|(path, _)| !Simulated::is_temporary(path));
@@ -312,7 +315,7 @@ impl Simulated {
         read.collect()
     }
 
-    /// The lines of all complete files, in order, each once.
+    /// Returns the lines of all complete files, sorted and without duplicates.
     pub(crate) fn events(&self) -> Vec<u64> {
         let mut events: Vec<u64> = self.complete().into_iter().flat_map(|(_, lines)| lines).collect();
         events.sort_unstable();
@@ -329,8 +332,8 @@ impl Simulated {
         operation: Operation,
         path: &str,
         changes: bool,
-    ) -> Result<(MutexGuard<'_, State>, Extent), SimulatedError> {
-        let (delay, fails, extent, step) = {
+    ) -> Result<(MutexGuard<'_, State>, Effect), SimulatedError> {
+        let (delay, fails, effect, step) = {
             let mut state = self.lock();
             let step = state.machine.as_ref().map_or(StepOutcome::Proceeds, |machine| {
                 machine.step("sink", &format!("{operation:?}"), kind(path), changes)
@@ -346,8 +349,8 @@ impl Simulated {
                     return Err(SimulatedError("the machine has crashed"));
                 }
             }
-            let extent =
-                if step == StepOutcome::Stops(Moment::Within) { Extent::Part } else { Extent::Whole };
+            let effect =
+                if step == StepOutcome::Stops(Moment::Within) { Effect::Partial } else { Effect::Complete };
             let delay = match state.machine.is_some()
                 && step == StepOutcome::Proceeds
                 && state.random.below(4) == 0
@@ -355,7 +358,7 @@ impl Simulated {
                 true => Duration::from_millis(1 + state.random.below(DELAY_MS_MAX)),
                 false => state.delay,
             };
-            (delay, state.fails_at == Some(call), extent, step)
+            (delay, state.fails_at == Some(call), effect, step)
         };
         if !delay.is_zero() {
             sleep(delay).await;
@@ -364,6 +367,6 @@ impl Simulated {
         if state.machine.as_ref().is_some_and(|machine| step == StepOutcome::Proceeds && machine.is_down()) {
             return Err(SimulatedError("the machine has stopped before it"));
         }
-        if fails { Err(SimulatedError("it was told to fail")) } else { Ok((state, extent)) }
+        if fails { Err(SimulatedError("it was told to fail")) } else { Ok((state, effect)) }
     }
 }

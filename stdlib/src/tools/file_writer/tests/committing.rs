@@ -1,4 +1,4 @@
-//! Files that are committed while they stay open, where nothing is promised. With `exactly_once`: [`super::ledger`].
+//! Tests of files that are committed while they stay open, without `exactly_once`. Tests with it: [`super::ledger`].
 
 use arrow_array::cast::AsArray;
 use weir_runtime::channel::Taken;
@@ -12,16 +12,16 @@ fn syncs(rig: &Rig) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_peers_wait_for_is_acknowledged_although_its_file_stays_open() {
+async fn events_that_peers_wait_for_are_acknowledged_although_their_file_stays_open() {
     let mut rig = Rig::new(&Options::default());
     rig.put(&["a"]).await;
     rig.run_for(Duration::from_secs(1)).await.unwrap();
-    assert_eq!(rig.acknowledged(), 0, "nobody waits for it");
+    assert_eq!(rig.acknowledged(), 0, "no peer waits for the event");
     rig.awaited = true;
     for events in 2..5 {
         rig.put(&["a"]).await;
         rig.run_for(Duration::from_millis(100)).await.unwrap();
-        // What the run before had not committed has come again.
+        // The events that the previous run had not committed were redelivered.
         assert_eq!(rig.acknowledged(), events);
     }
     rig.awaited = false;
@@ -32,7 +32,7 @@ async fn what_peers_wait_for_is_acknowledged_although_its_file_stays_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_file_takes_many_commits_and_batches_form_while_one_is_under_way() {
+async fn one_file_takes_many_commits_and_events_gather_during_a_commit() {
     let mut rig = Rig::new(&Options::default());
     rig.awaited = true;
     rig.disk.take(Duration::from_millis(10));
@@ -47,7 +47,7 @@ async fn one_file_takes_many_commits_and_batches_form_while_one_is_under_way() {
             outlet.put(batch.with_awaited(Some(awaited))).await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // The file is open for five minutes; nobody has waited for that.
+        // The file stays open for five minutes, and all events are acknowledged long before.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(rig.channel.fill().events, 0);
         assert_eq!(rig.disk.complete().len(), 0);
@@ -73,7 +73,7 @@ async fn a_format_that_can_not_be_committed_open_is_closed_for_peers_and_counted
     assert_eq!(syncs(&rig), 0);
 }
 
-/// Each event that was acknowledged is there; nothing is there that nobody sent, and nothing is half.
+/// Checks that each acknowledged event is in a file, and that files have only complete events that were sent.
 fn check(disk: &Simulated, acknowledged: &[u64], context: &str) {
     let events = disk.events();
     let lost = acknowledged.iter().filter(|event| !events.contains(event));
@@ -87,20 +87,19 @@ fn options() -> Options {
     Options { count: Some(7), ..Options::default() }
 }
 
-/// Puts a batch, lets the sink commit what peers wait for, and so on; at last files are closed by their age.
+/// Puts batches, and lets the sink commit the events that peers wait for after each. Lastly files are closed by age.
 async fn send_and_run(rig: &mut Rig) -> Result<(), Failure> {
     for number in 0..SENT / 4 {
         rig.awaited = number % 2 == 0;
-        // Numbers of one length: half of one would be another.
         rig.put(&["a", "b", "a", "c"]).await;
         rig.run_for(Duration::from_secs(1)).await?;
     }
     rig.run_for(Duration::from_secs(400)).await
 }
 
-/// The events that the channel does not give out again.
+/// Returns the events that the channel does not redeliver.
 async fn acknowledged(rig: &mut Rig) -> Vec<u64> {
-    // What is let go of is given out again.
+    // The acknowledgements are held, since a dropped one would have its events redelivered again.
     let (mut left, mut held) = (Vec::new(), Vec::new());
     while let Ok(Ok(Taken::Events(Delivery { batch, acknowledgement }))) =
         timeout(Duration::from_millis(1), rig.port.take()).await
@@ -114,7 +113,7 @@ async fn acknowledged(rig: &mut Rig) -> Vec<u64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_at_every_call_loses_nothing_that_was_acknowledged_and_leaves_nothing_half() {
+async fn a_crash_at_any_call_loses_no_acknowledged_event_and_leaves_no_partial_event() {
     let calls = {
         let mut rig = Rig::new(&options());
         send_and_run(&mut rig).await.unwrap();
@@ -143,17 +142,17 @@ async fn a_crash_at_every_call_loses_nothing_that_was_acknowledged_and_leaves_no
             next.end();
             next.run().await.unwrap_or_else(|failure| panic!("{failure}: {context}"));
             check(&disk, &acknowledged, &context);
-            // An entry of the ledger that was not created goes when the sink begins its ledger again.
+            // A temporary entry of the ledger stays until the sink begins to write the ledger again.
             let half = disk.paths().into_iter().filter(|path| Simulated::is_temporary(path));
             let half: Vec<String> = half.filter(|path| !path.contains("/.weir/")).collect();
             assert!(half.is_empty(), "{half:?}: {context}");
         }
     }
-    assert!(open > 20, "{open} times something was committed in an open file");
+    assert!(open > 20, "events were committed in an open file {open} times");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_completes_what_it_has_committed_of_open_files() {
+async fn the_run_after_a_failed_one_completes_its_committed_open_files() {
     let mut rig = Rig::new(&Options::default());
     rig.awaited = true;
     rig.put(&["a"]).await;

@@ -1,4 +1,4 @@
-//! More directories than the process may have files open.
+//! Tests with more directories than the process may have open files.
 
 use weir_runtime::Purpose;
 
@@ -15,7 +15,7 @@ async fn put_each(rig: &mut Rig, places: &[String]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_budget_bounds_the_files_that_are_open() {
+async fn the_budget_bounds_the_open_files() {
     for descriptors in [4, 16, 40] {
         let mut rig = Rig::new(&Options { descriptors, ..Options::default() });
         rig.disk.take(Duration::from_millis(5));
@@ -30,10 +30,10 @@ async fn the_budget_bounds_the_files_that_are_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_is_closed_for_another_where_the_system_has_no_descriptor_left() {
+async fn a_file_is_closed_for_another_if_the_system_has_no_descriptor_left() {
     let disk = Simulated::default();
     let mut rig = Rig::on(disk.clone(), &Options::default());
-    // The budget says otherwise: something else has them.
+    // The budget would allow more: other code of the process has the descriptors.
     disk.give_descriptors(5);
     disk.take(Duration::from_millis(5));
     put_each(&mut rig, &places(60)).await;
@@ -44,7 +44,7 @@ async fn a_file_is_closed_for_another_where_the_system_has_no_descriptor_left() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_descriptor_the_run_fails_and_the_next_goes_on() {
+async fn without_any_descriptor_the_run_fails_and_the_next_one_succeeds() {
     let disk = Simulated::default();
     let mut rig = Rig::on(disk.clone(), &Options::default());
     disk.give_descriptors(0);

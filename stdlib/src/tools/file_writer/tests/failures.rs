@@ -1,4 +1,4 @@
-//! What is left when something fails, and what earlier agents have left.
+//! Tests of failing operations, and of files that earlier agents have left.
 
 use super::*;
 
@@ -8,14 +8,14 @@ async fn scenario(rig: &mut Rig) {
     }
 }
 
-/// Longer than a file of the scenario is open.
+/// Longer than a file of the scenario stays open.
 const AN_AGE: Duration = Duration::from_secs(600);
 
 fn options() -> Options {
     Options { count: Some(3), max_open: 2, ..Options::default() }
 }
 
-/// Every position that was reported as done is that of an event in a complete file.
+/// Checks that all delivered positions are of events in complete files.
 async fn check_deliveries(rig: &mut Rig) {
     let complete = rig.disk.events();
     while let Ok(Some(delivered)) = timeout(Duration::from_millis(1), rig.deliveries.next()).await {
@@ -27,7 +27,7 @@ async fn check_deliveries(rig: &mut Rig) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whichever_operation_fails_nothing_is_lost_or_acknowledged_too_early() {
+async fn a_failure_of_any_operation_loses_no_event_and_acknowledges_none_too_early() {
     let mut rig = Rig::new(&options());
     scenario(&mut rig).await;
     assert!(rig.run_for(AN_AGE).await.is_ok());
@@ -58,7 +58,7 @@ async fn whichever_operation_fails_nothing_is_lost_or_acknowledged_too_early() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_stopped_at_once_gives_everything_back() {
+async fn a_dropped_run_has_all_events_redelivered() {
     let mut rig = Rig::new(&Options::default());
     rig.put(&["a", "b"]).await;
     rig.run_for(Duration::from_millis(50)).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_run_that_is_stopped_at_once_gives_everything_back() {
 }
 
 #[tokio::test]
-async fn what_a_killed_agent_has_left_is_removed_and_nothing_else() {
+async fn only_files_that_a_killed_agent_has_left_are_removed() {
     let disk = Simulated::default();
     let left = "/lake/x/.events-20260101T000000Z-00000000-000001.txt.shop.lake.tmp";
     let others = [
@@ -89,7 +89,7 @@ async fn what_a_killed_agent_has_left_is_removed_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_still_has_a_writer_is_left_alone_until_that_is_gone() {
+async fn a_leftover_with_a_writer_stays_until_the_writer_is_gone() {
     let left = "/lake/.events-20260101T000000Z-00000000-000001.txt.shop.lake.tmp";
     let disk = Simulated::default();
     disk.put(left, false);
@@ -102,7 +102,7 @@ async fn what_still_has_a_writer_is_left_alone_until_that_is_gone() {
 }
 
 #[test]
-fn settings_that_can_not_work_are_refused() {
+fn settings_that_can_not_be_carried_out_are_refused() {
     let refused = |change: fn(&mut FileSettings)| {
         let mut settings = settings(&Options::default());
         change(&mut settings);

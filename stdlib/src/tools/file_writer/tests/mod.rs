@@ -1,9 +1,9 @@
-//! The writer on a simulated file system.
+//! Tests of the writer on a simulated file system.
 
 mod committing;
 mod descriptors;
 mod failures;
-mod keeping_back;
+mod holding_back;
 mod ledger;
 mod rolling;
 
@@ -21,7 +21,7 @@ use weir_runtime::{Descriptors, Meter, SystemClock};
 use super::simulated::Simulated;
 use super::*;
 
-/// A sink on a simulated file system behind a channel, and what feeds it.
+/// A sink on a simulated file system, behind a channel that a test feeds.
 struct Rig {
     disk: Simulated,
     sink: FileSink<Simulated>,
@@ -31,11 +31,11 @@ struct Rig {
     deliveries: Deliveries,
     meter: Arc<Meter>,
     sent: u64,
-    /// Whether peers wait for what is put from now on.
+    /// Whether peers wait for the events of the next puts.
     awaited: bool,
 }
 
-/// The settings of a test; the rest are defaults.
+/// The settings that a test can choose; all others have default values.
 #[derive(Clone)]
 struct Options {
     size: u64,
@@ -108,7 +108,7 @@ impl Rig {
         Rig::promising(disk, options, false)
     }
 
-    /// A sink that promises `exactly_once`, if so.
+    /// Makes a sink with or without the promise `exactly_once`.
     fn promising(disk: Simulated, options: &Options, exactly_once: bool) -> Rig {
         let meter = Arc::<Meter>::default();
         let context = Context {
@@ -132,12 +132,12 @@ impl Rig {
         Rig { disk, sink, port, channel, outlet: Some(outlet), deliveries, meter, sent: 0, awaited: false }
     }
 
-    /// Puts a batch with an event for each place, numbered on through the test.
+    /// Puts a batch with an event for each place. The bodies are consecutive numbers.
     async fn put(&mut self, places: &[&str]) {
         self.put_long(places, 0).await;
     }
 
-    /// The same, with zeros before the numbers, so that no body is shorter than this.
+    /// Puts such a batch with zeros before the numbers, so that no body is shorter than `length`.
     async fn put_long(&mut self, places: &[&str], length: usize) {
         let numbers = self.sent..self.sent + places.len() as u64;
         let origins = Origins::one(Partition::new("p"), numbers.start, numbers.end);
@@ -154,13 +154,13 @@ impl Rig {
         self.outlet.as_mut().unwrap().put(batch).await.unwrap();
     }
 
-    /// How long peers wait for what is put now.
+    /// Returns how long peers wait for events that are put now.
     fn waiting(&self) -> Option<Awaited> {
         let since = Instant::now();
         self.awaited.then(|| Awaited { since, until: since + Duration::from_secs(30) })
     }
 
-    /// Says that nothing more is put.
+    /// Closes the channel for puts.
     fn end(&mut self) {
         self.outlet = None;
         self.channel.close();
@@ -170,17 +170,17 @@ impl Rig {
         self.sink.run(&mut self.port).await
     }
 
-    /// Runs the sink and stops it at once after this time.
+    /// Runs the sink and drops the run after this time.
     async fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
         timeout(time, self.sink.run(&mut self.port)).await.unwrap_or(Ok(()))
     }
 
-    /// How many events are acknowledged.
+    /// Returns the number of acknowledged events.
     fn acknowledged(&self) -> u64 {
         self.sent - self.channel.fill().events as u64
     }
 
-    /// How many bytes stand in files, complete or not.
+    /// Returns the number of bytes in all files, complete or not.
     fn written(&self) -> usize {
         self.disk.paths().iter().map(|path| self.disk.bytes(path).len()).sum()
     }

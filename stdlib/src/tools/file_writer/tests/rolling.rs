@@ -1,4 +1,4 @@
-//! When files are begun and closed.
+//! Tests of when files are begun and closed.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn events_arrive_in_their_directories_in_order() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_when_nothing_comes() {
+async fn no_file_is_written_without_events() {
     let mut rig = Rig::new(&Options::default());
     rig.end();
     rig.run().await.unwrap();
@@ -50,7 +50,7 @@ async fn a_file_is_closed_when_it_reaches_its_size() {
     rig.put(&["a"; 3]).await;
     rig.end();
     rig.run().await.unwrap();
-    // Two bytes a line, then three.
+    // Lines of the first ten events have two bytes, later ones three.
     assert_eq!(lengths(&rig), [5, 5, 3]);
 }
 
@@ -59,7 +59,7 @@ async fn a_file_is_closed_when_it_reaches_its_age() {
     let mut rig = Rig::new(&Options { age: Duration::from_secs(60), ..Options::default() });
     rig.put(&["a", "b"]).await;
     rig.run_for(Duration::from_secs(59)).await.unwrap();
-    assert_eq!(rig.acknowledged(), 0, "a stopped run gives all back");
+    assert_eq!(rig.acknowledged(), 0, "a dropped run acknowledges no event");
     rig.run_for(Duration::from_secs(61)).await.unwrap();
     assert_eq!(rig.acknowledged(), 2);
     assert_eq!(lengths(&rig), [1, 1]);
@@ -99,7 +99,7 @@ async fn no_more_than_max_open_files_are_written_at_once() {
         assert_eq!(rig.disk.events(), (0..140).collect::<Vec<_>>());
         assert_eq!(rig.acknowledged(), 140);
         assert!(rig.counter("files_closed_early") > 0);
-        // Those that are being closed are not counted, and each takes a moment for that.
+        // Up to 64 more files may be closing at the same time.
         assert!(rig.disk.writing_max() <= max_open as usize + 64, "{}", rig.disk.writing_max());
     }
 }
@@ -150,7 +150,7 @@ async fn a_channel_smaller_than_a_file_makes_no_more_files() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_smaller_than_a_file_that_can_not_be_committed_open_does_not_stand_still() {
+async fn a_channel_smaller_than_a_file_that_can_not_be_committed_open_does_not_stall() {
     let rig = through_a_small_channel(Options { parquet: true, ..Options::default() }).await;
     assert!(rig.counter("files_closed_early") > 0);
     assert!(!rig.disk.has_temporary());

@@ -171,7 +171,7 @@ async fn a_writer_that_is_at_work_while_its_ledger_is_repaired_names_nothing_in_
     let kept = of_ledger(&disk);
     // A file that no entry has named, and somebody who accepts that.
     let another = Rig::keeping(&disk);
-    disk.put(&another.sink.workshop.names.next("/lake/a", 1_000_000).complete, true);
+    disk.put(&another.sink.writer.names.next("/lake/a", 1_000_000).complete, true);
     assert!(repaired(&disk, true).await.unwrap().made);
     // The entries before are about to be removed.
     kept.into_iter().for_each(|(path, bytes)| disk.replace(&path, Some(bytes)));

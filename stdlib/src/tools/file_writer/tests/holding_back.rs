@@ -1,4 +1,4 @@
-//! Output that is kept back, to be written together with what comes next.
+//! Tests of encoded output that is held back, to be written together with the next output.
 
 use super::*;
 use crate::tools::file_writer::error::Operation;
@@ -21,14 +21,14 @@ async fn small_pieces_are_written_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_files_together_keep_back_no_more_than_their_bound() {
+async fn the_bytes_that_all_files_hold_back_are_bounded() {
     let mut rig = Rig::new(&Options::default());
     let places: Vec<String> = (0..100).map(|place| place.to_string()).collect();
     let places: Vec<&str> = places.iter().map(String::as_str).collect();
     rig.put_long(&places, 2 * WRITE_BYTES).await;
     rig.run_for(Duration::from_secs(1)).await.unwrap();
-    let kept = places.len() * (2 * WRITE_BYTES + 1) - rig.written();
-    assert!((UNWRITTEN_BYTES_MAX / 2..=UNWRITTEN_BYTES_MAX).contains(&kept), "{kept} bytes are kept back");
+    let held = places.len() * (2 * WRITE_BYTES + 1) - rig.written();
+    assert!((UNWRITTEN_BYTES_MAX / 2..=UNWRITTEN_BYTES_MAX).contains(&held), "{held} bytes are held back");
     rig.end();
     rig.run().await.unwrap();
     assert_eq!(rig.disk.events(), (0..100).collect::<Vec<_>>());
