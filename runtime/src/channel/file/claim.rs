@@ -1,14 +1,14 @@
-//! The claim: what a sink says that it has had of a channel, and the channel does not have.
+//! The claim of a sink: the events that it has had of a channel and that the channel lacks.
 //!
-//! The start that was refused because of it leaves it in the file `claim`, so that `weir channel` can show it,
-//! and a repair can accept the loss. Then it is called `accepted`, until the sink has gone on.
+//! A start that is refused because of it writes the file `claim`, so that `weir channel` can show the claim and a
+//! repair can accept the loss. The repair renames the file to `accepted`, which exists until the sink has advanced.
 //!
 //! ```text
 //!   0  8  magic `WEIRCLAM`             19 16  that incarnation, or zeros
-//!   8  2  version, 1                   35  8  how far the sink's memory is
+//!   8  2  version, 1                   35  8  the mark of the sink's ledger
 //!  10  8  the highest number that      43  .  text reader, text message
 //!         the sink has had              .  4  CRC-32C of the bytes before
-//!  18  1  1 if it had it under an       .  .  zeros to the page's end
+//!  18  1  1 if it had it in an          .  .  zeros to the page's end
 //!         incarnation
 //! ```
 
@@ -23,9 +23,9 @@ use crate::environment::storage::{Access, Storage, replace};
 
 /// The file of the claim.
 pub(super) const CLAIM: &str = "claim";
-/// One that is about to take its place.
+/// A new claim, before it is renamed.
 const CLAIM_NEW: &str = "claim.new";
-/// What a claim is called once a repair has accepted it.
+/// The claim's name after a repair has accepted it.
 const ACCEPTED: &str = "accepted";
 const MAGIC: &[u8; 8] = b"WEIRCLAM";
 const VERSION: u16 = 1;
@@ -34,23 +34,23 @@ const CLAIM_BYTES_MAX: u64 = 1 << 16;
 /// The longest message.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// What a sink says.
+/// The claim of a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// The name by which it reads the channel.
+    /// The reader by which the sink reads the channel.
     pub(super) reader: String,
-    /// The highest number that it has had.
+    /// The highest number that the sink has had.
     pub(super) through: u64,
-    /// Under which incarnation.
+    /// The incarnation of this number.
     pub(super) incarnation: Option<Incarnation>,
-    /// How far its own memory is.
+    /// The mark of the sink's ledger.
     pub(super) mark: u64,
-    /// What the start said.
+    /// The message of the refused start.
     pub(super) message: String,
 }
 
 impl Claim {
-    /// Leaves it in the directory.
+    /// Writes the claim into the directory.
     pub(super) fn write<S: Storage>(&self, storage: &S) -> io::Result<()> {
         let bytes = self.encode();
         let write = |file: &S::File| {
@@ -60,12 +60,12 @@ impl Claim {
         replace(storage, CLAIM_NEW, CLAIM, write).map(drop)
     }
 
-    /// The claim in a directory.
+    /// Reads the claim in a directory.
     pub(super) fn read<S: Storage>(storage: &S) -> Result<Option<Claim>, SurveyError> {
         Claim::read_as(CLAIM, storage)
     }
 
-    /// The claim that the last repair has accepted.
+    /// Reads the claim that the last repair has accepted.
     pub(super) fn accepted<S: Storage>(storage: &S) -> Result<Option<Claim>, SurveyError> {
         Claim::read_as(ACCEPTED, storage)
     }
@@ -88,22 +88,22 @@ impl Claim {
         Claim::decode(&read.map_err(failed)?).ok_or_else(|| damage().into()).map(Some)
     }
 
-    /// Takes it out of the directory, since it holds no more.
+    /// Removes the claim when it is no longer valid.
     pub(super) fn remove<S: Storage>(storage: &S) -> io::Result<()> {
         unless_missing(storage.unlink(CLAIM), storage)
     }
 
-    /// Notes that a repair has accepted it.
+    /// Marks the claim as accepted by a repair.
     pub(super) fn accept<S: Storage>(storage: &S) -> io::Result<()> {
         unless_missing(storage.rename(CLAIM, ACCEPTED), storage)
     }
 
-    /// Forgets what was accepted, since the sink has gone on.
+    /// Removes an acceptance when the sink has advanced.
     pub(super) fn remove_accepted<S: Storage>(storage: &S) -> io::Result<()> {
         unless_missing(storage.unlink(ACCEPTED), storage)
     }
 
-    /// What is missing, as a place that is damaged.
+    /// Returns the claim as damage, for reports.
     pub(super) fn damage(&self) -> Damage {
         Damage { file: CLAIM.to_owned(), offset: 0, what: self.message.clone() }
     }
@@ -143,7 +143,7 @@ impl Claim {
     }
 }
 
-/// Makes a change of names durable; it is none where there was nothing.
+/// Makes a change of a name durable; a missing file is no error.
 fn unless_missing<S: Storage>(changed: io::Result<()>, storage: &S) -> io::Result<()> {
     match changed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

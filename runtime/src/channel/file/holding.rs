@@ -1,5 +1,5 @@
-//! Holding a channel against what a sink behind it has recovered: one of both may have been cut, damaged,
-//! deleted, or put back from a backup.
+//! Compares a channel with the state that one of its sinks has recovered: channel or sink may have been cut, damaged,
+//! deleted, or restored from a backup.
 
 use thiserror::Error;
 use tracing::warn;
@@ -11,7 +11,7 @@ use crate::channel::{Incarnation, Reached, Recovered};
 use crate::environment::storage::Storage;
 use crate::failure::Failure;
 
-/// One end knows less than the other says that it should.
+/// The channel or the sink has lost a part of its state.
 #[derive(Debug, Error)]
 enum Divergence {
     #[error(
@@ -58,7 +58,7 @@ impl<S: Storage> FileChannel<S> {
         };
         let reached = recovered.reached.get(partition).copied();
         let Some(divergence) = self.divergence(reader, reached, recovered, storage.place()) else {
-            // An earlier start may have been refused.
+            // An earlier start may have been refused and have left a claim.
             let removed = Claim::remove(storage).and_then(|()| match self.has_accepted(reader, recovered) {
                 true => Ok(()),
                 false => Claim::remove_accepted(storage),
@@ -85,7 +85,7 @@ impl<S: Storage> FileChannel<S> {
     /// See [`Channel::accepts_loss`](crate::channel::Channel::accepts_loss).
     pub(super) fn has_accepted(&self, reader: &str, recovered: &Recovered) -> bool {
         let Some(storage) = self.shared.storage.get() else { return false };
-        // What can't be read is not accepted.
+        // An acceptance that can't be read is not valid.
         let accepted = Claim::accepted(storage).ok().flatten();
         accepted.is_some_and(|claim| claim.reader == reader && claim.mark == recovered.mark)
     }

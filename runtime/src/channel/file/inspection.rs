@@ -1,5 +1,5 @@
-//! Looking at a channel's directory that no agent uses: what it holds, and whether all of it can be
-//! read. Nothing is changed.
+//! Inspects a channel's directory that no agent uses: its content, and whether all of it can be read. Nothing is
+//! changed.
 
 use std::fmt;
 use std::path::Path;
@@ -22,16 +22,16 @@ use crate::channel::Demand;
 use crate::environment::storage::encrypted::system_random;
 use crate::environment::storage::{Directory, DirectoryError, Encrypted, Keys, LockError, Storage};
 
-/// Why a directory can't be looked at, or worked on.
+/// Why a directory can't be inspected or repaired.
 #[derive(Debug, Error)]
 pub enum InspectionError {
-    /// There is no such directory.
+    /// The directory does not exist.
     #[error("there is no channel")]
     Directory(#[from] DirectoryError),
-    /// It is encrypted with another key, or is not.
+    /// The keys do not fit the directory.
     #[error(transparent)]
     Encryption(#[from] EncryptionError),
-    /// An agent uses it.
+    /// An agent uses the directory.
     #[error("{place} is in use by {holder}: stop that agent first")]
     InUse {
         /// The directory.
@@ -39,23 +39,23 @@ pub enum InspectionError {
         /// The agent's note.
         holder: String,
     },
-    /// There is nothing to look at.
+    /// The directory has no channel.
     #[error("{place} holds no channel: it has neither a superblock nor segments")]
     NoChannel {
         /// The directory.
         place: String,
     },
-    /// There are segments, and none that a repair could begin with.
+    /// No segment has a header that can be read, so a repair can't begin.
     #[error(
         "{place}: none of its segments has a header that can be read ({damage}), so a repair would keep nothing; nothing was changed: put a copy of the directory back, or remove it to begin with an empty channel, after which what waited in it is lost"
     )]
     NothingReadable {
         /// The directory.
         place: String,
-        /// What is damaged first.
+        /// The first damage.
         damage: Damage,
     },
-    /// It can't be read.
+    /// The directory can't be read as a channel.
     #[error("{place}: {error}; nothing was changed{}", advice(error))]
     Survey {
         /// The directory.
@@ -64,14 +64,14 @@ pub enum InspectionError {
         #[source]
         error: SurveyError,
     },
-    /// The disk refused.
+    /// The disk failed.
     #[error("{place}: {what}")]
     Io {
         /// The directory.
         place: String,
         /// What was tried.
         what: String,
-        /// Why it was refused.
+        /// Why it failed.
         source: std::io::Error,
     },
     /// There is no reader of this name.
@@ -81,45 +81,45 @@ pub enum InspectionError {
         place: String,
         /// The name.
         reader: String,
-        /// Those that there are.
+        /// The names of the readers.
         known: Vec<String>,
     },
 }
 
-/// A reader, as far as it has got.
+/// The position of a reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReaderSummary {
     /// Its name.
     pub name: String,
-    /// Whether events are kept for it.
+    /// Whether the channel keeps events until the reader has acknowledged them.
     pub required: bool,
     /// The first put that it has not acknowledged.
     pub low: u64,
-    /// How many it has acknowledged beyond that.
+    /// The number of later puts that it has acknowledged.
     pub beyond: u64,
 }
 
-/// How far a source is stored.
+/// The stored position of a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PositionSummary {
-    /// The source, and by which of its ways events come.
+    /// The source with its path into the channel.
     pub source: String,
-    /// The part of the source.
+    /// The partition of the source.
     pub partition: String,
     /// The last position that is stored.
     pub through: u64,
 }
 
-/// Where a write was torn.
+/// A torn write at the end of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Torn {
     /// The file.
     pub file: String,
-    /// The byte in it.
+    /// The offset in the file.
     pub offset: u64,
-    /// How many bytes of it were written.
+    /// The number of bytes that were written.
     pub bytes: u64,
-    /// How many events it held, as far as can be read.
+    /// The number of events in it, as far as can be read.
     pub events: u64,
 }
 
@@ -136,7 +136,7 @@ pub struct SegmentSummary {
     pub file_bytes: u64,
 }
 
-/// What a channel's directory holds.
+/// The content of a channel's directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Inspection {
     /// The pipeline that it belongs to.
@@ -145,44 +145,44 @@ pub struct Inspection {
     pub held_events: u64,
     /// See `held_events`.
     pub held_bytes: u64,
-    /// Puts since the channel was made.
+    /// Puts since the channel was created.
     pub puts: u64,
-    /// Events since the channel was made.
+    /// Events since the channel was created.
     pub events: u64,
     /// Its readers.
     pub readers: Vec<ReaderSummary>,
-    /// How far each source is stored.
+    /// The stored position of each partition.
     pub positions: Vec<PositionSummary>,
     /// Its segments, oldest first.
     pub segments: Vec<SegmentSummary>,
-    /// Whether it was closed in order.
+    /// Whether the channel was closed cleanly.
     pub closed: bool,
-    /// The write at the end of a log that was not closed in order, if it can't be read whole: a crash has torn
-    /// it, and it was never acknowledged, or it was damaged since.
+    /// The incomplete write at the end of a log that was not closed cleanly. Either a crash has torn it, and it was
+    /// never acknowledged, or it was damaged later.
     pub torn: Option<Torn>,
     /// The highest number that was given to an event.
     pub highest_number: u64,
-    /// Under which incarnation numbers were given last.
+    /// The last incarnation in which events were numbered.
     pub incarnation: Option<String>,
 }
 
-/// What of a channel's log can be read.
+/// The result of reading all of a channel's log.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Verification {
-    /// Segments that were read.
+    /// The number of segments that were read.
     pub segments: u64,
-    /// Records that are as they were written.
+    /// The number of intact records.
     pub records: u64,
     /// Events in them.
     pub events: u64,
-    /// What is not.
+    /// The damage.
     pub damages: Vec<Damage>,
 }
 
-/// Looks at a channel's directory, with its keys if it is encrypted.
+/// Inspects a channel's directory, with its keys if it is encrypted.
 ///
 /// # Errors
-/// When it is in use, or what recovery reads is damaged.
+/// When the directory is in use, or damaged in the part that recovery reads.
 pub fn inspect(path: &Path, keys: Option<&Keys>) -> Result<Inspection, InspectionError> {
     match keys {
         None => inspect_on(&plain_directory(path)?),
@@ -190,11 +190,10 @@ pub fn inspect(path: &Path, keys: Option<&Keys>) -> Result<Inspection, Inspectio
     }
 }
 
-/// Reads everything in a channel's directory, with its keys if it is encrypted, and says all that is
-/// damaged.
+/// Reads everything in a channel's directory, with its keys if it is encrypted, and reports all damage.
 ///
 /// # Errors
-/// When it is in use or the disk refuses; damage is no error.
+/// When the directory is in use or the disk fails; damage is no error.
 pub fn verify(path: &Path, keys: Option<&Keys>) -> Result<Verification, InspectionError> {
     match keys {
         None => verify_on(&plain_directory(path)?),
@@ -202,17 +201,17 @@ pub fn verify(path: &Path, keys: Option<&Keys>) -> Result<Verification, Inspecti
     }
 }
 
-/// A directory that is not encrypted.
+/// Opens a directory that is not encrypted.
 pub(super) fn plain_directory(path: &Path) -> Result<Directory, InspectionError> {
     Ok(encryption::plain(Directory::open(path)?)?)
 }
 
-/// A directory that is encrypted with this key.
+/// Opens a directory that is encrypted with this key.
 pub(super) fn encrypted_directory(path: &Path, keys: &Keys) -> Result<Encrypted<Directory>, InspectionError> {
     Ok(encryption::encrypted(Directory::open(path)?, keys, Missing::Refuse, system_random())?)
 }
 
-/// Takes the directory for a tool.
+/// Locks the directory for a tool.
 pub(super) fn lock<S: Storage>(storage: &S) -> Result<S::Lock, InspectionError> {
     let place = storage.place();
     storage.lock(LOCK, &lock_note("weir channel")).map_err(|error| match error {
@@ -290,7 +289,7 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
         walked.map_err(&refused)?;
         verification.segments += 1;
     }
-    // What ties the records together: only a whole log can be held against it.
+    // The connections between the records can be checked only if the log is intact otherwise.
     if let (Some(superblock), true) = (superblock, verification.damages.is_empty()) {
         match survey(storage, superblock) {
             Err(SurveyError::Damaged(damage)) => verification.damages.push(damage),
@@ -301,7 +300,7 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
     Ok(verification)
 }
 
-/// What a sink has had and the channel does not have, as the last start found out.
+/// Reads the claim of a sink that the last start has left, and reports it as damage.
 pub(super) fn claim_or_damage<S: Storage>(
     storage: &S,
     damages: &mut Vec<Damage>,
@@ -319,7 +318,7 @@ pub(super) fn claim_or_damage<S: Storage>(
     }
 }
 
-/// The superblock, if it can be read.
+/// Reads the superblock, and reports it as damage if it can't be read or is missing.
 pub(super) fn superblock_or_damage<S: Storage>(
     storage: &S,
     damages: &mut Vec<Damage>,
@@ -357,7 +356,7 @@ impl<'a, S: Storage> LogFiles<'a, S> {
         let oldest = superblock.map_or(0, |superblock| superblock.oldest);
         let mut headers = Vec::new();
         for number in segments(storage)?.into_iter().filter(|number| *number >= oldest) {
-            // The header is read before the identity is known that it tells.
+            // The header contains the channel's UUID, which is not known before.
             let header =
                 Scan::open(storage, Uuid::default(), number, None).and_then(|mut scan| scan.header());
             let header = match header.map_err(|error| SurveyError::scan(number, error)) {
@@ -375,7 +374,7 @@ impl<'a, S: Storage> LogFiles<'a, S> {
         Ok(LogFiles { storage, uuid: uuid.unwrap_or_default(), segments: headers })
     }
 
-    /// Visits every record of a segment that can be read, and goes on behind what can't.
+    /// Visits every readable record of a segment, and continues after unreadable ones.
     pub(super) fn walk(
         &self,
         index: usize,
@@ -401,7 +400,7 @@ impl<'a, S: Storage> LogFiles<'a, S> {
             Err(damage) if scan.length() < SEGMENT_BYTES_LEAST => damages.push(damage.clone()),
             Err(_) => {}
         }
-        // Without its header, a segment has the type of its neighbours.
+        // A segment without a header gets the schema of the newest segment.
         let neighbours = || self.segments.iter().filter_map(|(_, header)| header.as_ref().ok()).next_back();
         let Some(described) = header.as_ref().ok().or_else(neighbours) else { return Ok(()) };
         let mut at = super::segment::header_bytes(&described.schema);

@@ -1,21 +1,21 @@
 //! The file channel: bounded, durable, on disk.
 //!
-//! It is a write-ahead log in a directory of its own. A put is acknowledged when it is on disk, and
-//! not when the sinks have it; what the sinks acknowledge is written down with the next puts. The
-//! rooms, from the disk up:
+//! The channel is a write-ahead log in its own directory. A put is acknowledged when it is on disk,
+//! before the sinks have it; the sinks' acknowledgements are written with later puts. The
+//! modules, from the disk up:
 //!
-//! | module | holds |
+//! | module | content |
 //! | --- | --- |
-//! | `segment`, `superblock`, `record`, `columns`, `image`, `invariants` | the format, drawn above the code |
-//! | `options` | the settings, and how the directory is divided |
-//! | `encryption` | whether the storage below is encrypted, and should be |
-//! | `log` | what is written, in which order, and what a failure leads to |
-//! | `survey`, `recovery` | what a directory holds, and how a channel begins with it |
-//! | `probing` | whether a start would be refused, found out without changing anything |
-//! | `reading` | events back from disk |
-//! | `state`, `cursor` | what is reserved, submitted, visible, leased: plain data, no disk |
-//! | `lives`, `holding`, `claim` | who gave which numbers, and what others have had of them |
-//! | `engine` | one turn: from the state to the log and back |
+//! | `segment`, `superblock`, `record`, `columns`, `image`, `invariants` | the format, specified above the code |
+//! | `options` | the settings, and the division of the directory's space |
+//! | `encryption` | whether the directory is encrypted, and whether the keys fit |
+//! | `log` | the order of writes, and the consequences of a failure |
+//! | `survey`, `recovery` | what a directory contains, and how a channel is opened in it |
+//! | `probing` | whether the directory could be opened, without changing anything |
+//! | `reading` | puts read back from disk |
+//! | `state`, `cursor` | reserved, submitted, visible and leased puts: plain data, no disk |
+//! | `incarnations`, `divergence`, `claim` | the numbers of events, compared with those that sinks have had |
+//! | `engine` | one pass: from the state to the log and back |
 //! | this one | waiting and waking, for the agent |
 
 mod claim;
@@ -87,12 +87,12 @@ mod histories;
 #[cfg(test)]
 mod tests;
 
-/// The most bytes that are kept in memory for readers that keep up.
+/// The most bytes of puts that are kept in memory for readers that keep up.
 const RECENT_BYTES_MAX: u64 = 64 << 20;
-/// What the name of a channel's partition begins with.
+/// The prefix of the name of a channel's partition.
 const PARTITION_PREFIX: &str = "channel ";
 
-/// The log of a channel could not be written or read any more.
+/// The log of a channel can't be written or read any more.
 #[derive(Debug, Error)]
 enum LogFailure {
     #[error(
@@ -111,7 +111,7 @@ pub struct FileChannel<S: Storage = Directory> {
     options: FileChannelOptions,
     sizes: LogSizes,
     make_storage: Box<dyn Fn() -> Result<S, Failure> + Send + Sync>,
-    /// How its directory is looked at before it is opened; none on a storage that is no directory.
+    /// Opens the storage for a probe; `None` if the storage is no directory.
     look: Option<probing::Look<S>>,
     executor: BlockingExecutor,
     writer: Mutex<Option<Writer>>,
@@ -124,27 +124,27 @@ struct Shared<S: Storage> {
     /// Set when the channel is opened.
     storage: OnceLock<S>,
     partition: OnceLock<Partition>,
-    /// Told when something has become visible, or the channel was closed or has failed.
+    /// Notified when a put has become visible, and when the channel was closed or has failed.
     changed: Notify,
-    /// Told when there may be room.
+    /// Notified when there may be space.
     room: Notify,
-    /// Held by whoever is first in the queue for room.
+    /// Held by the put that is first in the queue for space.
     turn: tokio::sync::Mutex<()>,
-    /// Told when there is something to write.
+    /// Notified when there is something to write.
     work: Notify,
     executor: BlockingExecutor,
     compression: Compression,
-    /// Told when the channel has failed.
+    /// Notified when the channel has failed.
     failed: Notify,
     failure: Mutex<Option<String>>,
     shutting: std::sync::atomic::AtomicBool,
 }
 
 impl FileChannel {
-    /// A channel in a directory of this machine. Nothing is touched before it is opened.
+    /// Makes a channel in a directory of this machine. Nothing is touched before the channel is opened.
     ///
     /// # Errors
-    /// When it can't hold the type of its events.
+    /// When the channel can't hold the schema of its events.
     pub fn new(options: FileChannelOptions) -> Result<FileChannel, UnsupportedColumn> {
         let path = options.path.clone();
         let make = move || {
@@ -160,10 +160,10 @@ impl FileChannel {
 }
 
 impl<S: Storage> FileChannel<S> {
-    /// A channel on a storage that is asked for when it is opened.
+    /// Makes a channel on a storage. `make_storage` is called when the channel is opened.
     ///
     /// # Errors
-    /// When it can't hold the type of its events.
+    /// When the channel can't hold the schema of its events.
     pub fn on(
         options: FileChannelOptions,
         executor: BlockingExecutor,
@@ -209,14 +209,13 @@ impl<S: Storage> FileChannel<S> {
         Opening { owner: owner.clone(), schema: schema.clone(), sizes: self.sizes, readers, uuid, note }
     }
 
-    /// Opens the log and starts its writer. To be called off the runtime's threads: it waits for the
-    /// disk.
+    /// Opens the log and starts its writer. Blocks on the disk.
     fn open_now(&self) -> Result<(), Failure> {
         let storage = (self.make_storage)()?;
         let place = storage.place();
         let (log, found) =
             recovery::open(&storage, &self.opening()).map_err(Failure::permanent_unless_disk_failure)?;
-        // What follows can't fail, so an opening that has failed can be tried again.
+        // Nothing after this can fail, so a failed opening can be repeated.
         let (hand_over, engine) = oneshot::channel();
         let writer = writer::start(self.executor, engine, self.shared.clone(), place.clone())?;
         let identity = log.image.identity.unwrap_or(log.uuid);
@@ -234,7 +233,7 @@ impl<S: Storage> FileChannel<S> {
         self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Tells the writer to write down what it has and end.
+    /// Tells the writer to write what is left and end.
     fn end_writer(&self) -> Option<Writer> {
         self.shared.shutting.store(true, std::sync::atomic::Ordering::Release);
         self.shared.work.notify_one();
@@ -242,12 +241,12 @@ impl<S: Storage> FileChannel<S> {
     }
 }
 
-/// A panic of the writer was reported as the channel's failure.
+/// Ends the writer. A panic of the writer was reported as the channel's failure.
 impl<S: Storage> Drop for FileChannel<S> {
     fn drop(&mut self) {
         match self.end_writer() {
             Some(Writer::Thread(thread)) => drop(thread.join()),
-            // Dropping a simulated agent is its crash.
+            // A simulated agent that is dropped has crashed.
             Some(Writer::Task(task)) => task.abort(),
             None => {}
         }
@@ -259,7 +258,7 @@ impl<S: Storage> Shared<S> {
         engine::lock(&self.state)
     }
 
-    /// What the channel's own numbers of its events are positions of.
+    /// Returns the partition of the channel's numbers.
     fn partition(&self) -> Partition {
         self.partition.get().cloned().unwrap_or_else(|| Partition::new(""))
     }
@@ -268,9 +267,9 @@ impl<S: Storage> Shared<S> {
         self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The channel can't go on: everybody is told, nobody gets anything any more.
+    /// Marks the channel as failed and wakes all waiting tasks.
     fn fail(&self, reason: String) {
-        // Whoever sees that the channel has failed can ask why.
+        // The reason is set before the state, for callers that see the state.
         self.failure().get_or_insert(reason);
         let dropped = self.lock().fail();
         drop(dropped);
@@ -279,7 +278,7 @@ impl<S: Storage> Shared<S> {
         self.failed.notify_waiters();
     }
 
-    /// Why a put of this much can never be made.
+    /// Returns an error if a put of this size can never be made.
     fn check(&self, room: Fill) -> Result<(), ReserveError> {
         let limits = self.limits();
         let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
@@ -292,8 +291,8 @@ impl<S: Storage> Shared<S> {
         }
     }
 
-    /// The bounds of one transaction: a half of the log, so that it fits beside what lies there
-    /// unused until its segment goes.
+    /// Returns the limits of a transaction: at most half of the log's bytes, so that a transaction fits even while
+    /// the unused rest of a segment is not yet freed.
     fn limits(&self) -> Limits {
         let limits = self.lock().limits;
         let byte_capacity = (limits.byte_capacity / 2).min(BODY_BYTES_MAX / 4);
@@ -319,13 +318,13 @@ impl<S: Storage> Channel for FileChannel<S> {
     }
 
     async fn open(&self) -> Result<(), Failure> {
-        // The start waits for its channels, one after the other; nothing else runs yet.
+        // The start opens its channels one after the other, and nothing else runs yet.
         self.open_now()
     }
 
     async fn shut(&self) -> Result<(), Failure> {
         match self.end_writer() {
-            // The end waits for its channels, one after the other; nothing else runs any more.
+            // The end shuts its channels down one after the other, and nothing else runs any more.
             Some(Writer::Thread(thread)) => drop(thread.join()),
             Some(Writer::Task(task)) => drop(task.await),
             None => {}
@@ -360,7 +359,7 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn place(&self) -> Option<String> {
         let path = &self.options.path;
-        // A directory that is named another way is the same one.
+        // Different paths to the same directory give the same result.
         let real = path.canonicalize().or_else(|_| std::path::absolute(path)).ok()?;
         Some(real.to_string_lossy().into_owned())
     }
@@ -406,7 +405,7 @@ impl<S: Storage> Channel for FileChannel<S> {
                 }
                 if state.writer_keeps_up(room) {
                     drop(state);
-                    // Readers are in the way, and are told.
+                    // Leased events take up the space, so the readers get pressure.
                     waiting.get_or_insert_with(|| Waiting::begin(shared));
                 }
             }

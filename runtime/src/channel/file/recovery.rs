@@ -1,4 +1,4 @@
-//! Opening a channel's directory: making it, or bringing back what it holds.
+//! Opens a channel's directory: creates a channel in it, or recovers one.
 
 use std::collections::BTreeMap;
 
@@ -20,38 +20,38 @@ use super::survey::{LeftOut, Survey, SurveyError, read_superblock, segments, sur
 use crate::channel::Demand;
 use crate::environment::storage::{Access, LockError, Storage, is_full};
 
-/// The file whose lock keeps others out.
+/// The file whose lock excludes other processes.
 pub(super) const LOCK: &str = "lock";
 
-/// What a directory is opened as.
+/// The parameters of opening a directory.
 #[derive(Debug, Clone)]
 pub(super) struct Opening {
-    /// The pipeline and the channel in it.
+    /// The pipeline, and the channel in it.
     pub(super) owner: String,
     pub(super) schema: SchemaRef,
     pub(super) sizes: LogSizes,
     pub(super) readers: Vec<(String, Demand)>,
-    /// The identity of a channel that is made.
+    /// The UUID of a channel that is created.
     pub(super) uuid: Uuid,
-    /// What others read who find it locked.
+    /// The note for other processes that find the directory locked.
     pub(super) note: String,
 }
 
-/// Why a channel did not open. No event was changed or removed, and an attempt that the disk refused can be made
-/// again.
+/// Why a channel could not be opened. No event was changed or removed. After an error of the disk, opening can be
+/// repeated.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another process has it.
+    /// Another process uses the directory.
     #[error(
         "{place} is in use by {holder}; stop that agent first, or give this channel a directory of its own"
     )]
     InUse {
         /// The directory.
         place: String,
-        /// The other's note.
+        /// The note of this process.
         holder: String,
     },
-    /// It can't be read as a channel.
+    /// The directory can't be read as a channel.
     #[error("{place}: {error}; nothing was changed or skipped{}", advice(error))]
     Survey {
         /// The directory.
@@ -60,19 +60,19 @@ pub enum OpenError {
         #[source]
         error: SurveyError,
     },
-    /// It holds events of another pipeline.
+    /// The directory holds events of another pipeline.
     #[error(
         "{place} belongs to `{found}`, and this is `{wanted}`; its events are safe: give this channel a directory of its own, or the old name back"
     )]
     OtherPipeline {
         /// The directory.
         place: String,
-        /// Whose it is.
+        /// The pipeline of the events.
         found: String,
-        /// Who asks.
+        /// The pipeline that is opening the directory.
         wanted: String,
     },
-    /// A reader that it keeps events for is no longer there.
+    /// The directory keeps events for a reader that the pipeline does not have.
     #[error(
         "{place} keeps {events} events for the reader `{reader}`, which this pipeline does not have; bring it back, or run `weir channel forget-reader {place} {reader}`"
     )]
@@ -81,32 +81,32 @@ pub enum OpenError {
         place: String,
         /// The reader's name.
         reader: String,
-        /// Events in the channel.
+        /// The number of these events.
         events: u64,
     },
-    /// Its events have another type.
+    /// The events have a schema that the pipeline can't take.
     #[error(
         "{place} holds events that this pipeline can't take: {what}; let the old pipeline drain it first, its events are safe"
     )]
     Schema {
         /// The directory.
         place: String,
-        /// In which way they differ.
+        /// The difference.
         what: String,
     },
-    /// The disk refused.
+    /// The disk failed.
     #[error("{place}: {what}")]
     Io {
         /// The directory.
         place: String,
         /// What was tried.
         what: String,
-        /// Why it was refused.
+        /// Why it failed.
         source: std::io::Error,
     },
 }
 
-/// What can be done about it.
+/// Returns what the user can do about the error.
 pub(super) fn advice(error: &SurveyError) -> &'static str {
     match error {
         SurveyError::Damaged(_) | SurveyError::NoSuperblock => {
@@ -119,16 +119,16 @@ pub(super) fn advice(error: &SurveyError) -> &'static str {
     }
 }
 
-/// What was found in a directory.
+/// What an opening has found in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Found {
-    /// There was no channel; there is now.
+    /// There was no channel, and one was created.
     pub(super) made: bool,
-    /// Events that are not acknowledged by every reader.
+    /// Events that not every required reader has acknowledged.
     pub(super) events: u64,
     pub(super) scanned_bytes: u64,
     pub(super) scanned_records: u64,
-    /// A group that can't be read whole and is left out.
+    /// An incomplete group that was left out.
     pub(super) torn: Option<LeftOut>,
 }
 
@@ -137,10 +137,10 @@ struct Opener<'a, S: Storage> {
     opening: &'a Opening,
 }
 
-/// Opens a channel's directory, or makes one in it.
+/// Opens a channel's directory, or creates a channel in it.
 ///
 /// # Errors
-/// With what to do about it.
+/// Their messages tell what to do.
 pub(super) fn open<S: Storage>(storage: &S, opening: &Opening) -> Result<(Log<S>, Found), OpenError> {
     let opener = Opener { storage, opening };
     let lock = storage.lock(LOCK, &opening.note).map_err(|error| match error {
@@ -153,12 +153,12 @@ pub(super) fn open<S: Storage>(storage: &S, opening: &Opening) -> Result<(Log<S>
     }
 }
 
-/// Says what opening a directory would be refused for, and changes nothing: damage, as far as an opening reads the
-/// log (the superblock, and everything from the last checkpoint on), another version, another pipeline, readers that
-/// are gone, another type of events. Whoever opens it meanwhile may be taken for damage.
+/// Checks whether a directory could be opened, and changes nothing. Finds damage in the part of the log that an
+/// opening reads (the superblock, and everything from the last checkpoint on), another version, another pipeline,
+/// missing readers, another schema. If an agent opens the directory meanwhile, its writes may look like damage.
 ///
 /// # Errors
-/// The same as those of [`open`].
+/// Those of [`open`].
 pub(super) fn look<S: Storage>(storage: &S, opening: &Opening) -> Result<(), OpenError> {
     let opener = Opener { storage, opening };
     let refused = |error| opener.survey(error);
@@ -190,7 +190,7 @@ impl<S: Storage> Opener<'_, S> {
         }
     }
 
-    /// Makes a channel. The superblock comes last: without it there is none.
+    /// Creates a channel. The superblock is written last: a directory without one has no channel.
     fn make(&self, lock: S::Lock) -> Result<(Log<S>, Found), OpenError> {
         for number in segments(self.storage).map_err(|error| self.survey(error))? {
             self.check_unused(number)?;
@@ -242,17 +242,17 @@ impl<S: Storage> Opener<'_, S> {
         let refused = |error| self.appending("making the channel", error);
         let durable = log.append_others(&[Draft::plain(Kind::Checkpoint, &body)]).map_err(refused)?;
         let (checkpoint, _) = durable.places[0];
-        // If the first segment failed, it is no part of the log.
+        // The first segment is not part of the log if writing to it has failed.
         log.extents.retain(|number, _| *number >= checkpoint.segment);
         log.superblock = Superblock { checkpoint, oldest: checkpoint.segment, ..superblock };
-        // The superblock must not outlive the segment's name.
+        // The segment's name has to be durable before the superblock.
         self.storage.sync_directory().map_err(making())?;
         log.superblock_file = replace_superblock(self.storage, &log.superblock).map_err(making())?;
         Ok((log, Found { made: true, ..Found::default() }))
     }
 
-    /// A segment without a superblock is a leftover of a channel that was not quite made, or all
-    /// that is left of one.
+    /// Checks that a segment in a directory without a superblock was never used. A segment with records means that the
+    /// superblock was lost.
     fn check_unused(&self, number: u64) -> Result<(), OpenError> {
         let failed = |error| self.survey(SurveyError::scan(number, error));
         let header =
@@ -272,7 +272,7 @@ impl<S: Storage> Opener<'_, S> {
             }
             at = record.next.offset;
         }
-        // What stands here itself was torn.
+        // The record at `at` was torn.
         match scan.group_beyond(at + PAGE).map_err(failed)? {
             Some(_) => Err(self.survey(SurveyError::NoSuperblock)),
             None => Ok(()),
@@ -282,7 +282,7 @@ impl<S: Storage> Opener<'_, S> {
     fn recover(&self, superblock: Superblock, lock: S::Lock) -> Result<(Log<S>, Found), OpenError> {
         let mut surveyed = survey(self.storage, superblock).map_err(|error| self.survey(error))?;
         self.check(&surveyed)?;
-        // A repair that could not find out the owner leaves it open.
+        // A repair that could not read the owner leaves it empty.
         surveyed.image.owner.clone_from(&self.opening.owner);
         surveyed.image.identity.get_or_insert(superblock.uuid);
         let found = Found {
@@ -293,7 +293,7 @@ impl<S: Storage> Opener<'_, S> {
             torn: surveyed.torn,
         };
         let recovering = || self.io("recovering the channel");
-        // Names can be seen before they are safe.
+        // Names that can be listed need not be durable.
         self.storage.sync_directory().map_err(recovering())?;
         self.remove(SEGMENT_NEW)?;
         let (&number, _) = surveyed.extents.last_key_value().expect("a survey finds at least one");
@@ -328,7 +328,7 @@ impl<S: Storage> Opener<'_, S> {
         };
         let readers_changed = self.settle_readers(&mut log) || changed != log.image.readers.len();
         let refused = |error| self.appending("writing a checkpoint", error);
-        // The old one says the same: on a full disk the next one can wait.
+        // The previous checkpoint has the same content. On a full disk the next one can wait.
         let oldest_goes = log.oldest_goes(true, &[]);
         if readers_changed || log.may_spend(0, oldest_goes).map_err(refused)? {
             log.checkpoint(true, false).map_err(refused)?;
@@ -345,7 +345,7 @@ impl<S: Storage> Opener<'_, S> {
         }
     }
 
-    /// Whether what is there is this pipeline's.
+    /// Checks that the directory's events belong to this pipeline and can be delivered.
     fn check(&self, surveyed: &Survey) -> Result<(), OpenError> {
         let place = self.storage.place();
         let Opening { owner, schema, readers, .. } = self.opening;
@@ -371,8 +371,8 @@ impl<S: Storage> Opener<'_, S> {
         }
     }
 
-    /// Brings the last group to the disk once more: that it can be read does not mean that it is
-    /// there, since a sync may have failed before the crash.
+    /// Writes the last group again and syncs it. The group can be read, but need not be on disk: its sync may have
+    /// failed before the crash.
     fn write_again(&self, file: &S::File, begin: Place, end: Place) -> Result<(), OpenError> {
         let what = format!("writing the last group of {} again", segment_name(begin.segment));
         let mut bytes = vec![0; (end.offset - begin.offset) as usize];
@@ -381,12 +381,12 @@ impl<S: Storage> Opener<'_, S> {
         self.storage.sync(file).map_err(self.io(&what))
     }
 
-    /// Brings the superblock to the disk once more, before segments go that it does without. Whoever wrote it may
-    /// have been killed before it was there, and the copy from before asks for them.
+    /// Writes the superblock again, before segments are removed that only an older copy needs. The process that wrote
+    /// the superblock may have been killed before it was synced.
     fn write_superblock_again(&self, superblock: &Superblock) -> Result<(), OpenError> {
         let again = || self.io(&format!("writing {SUPERBLOCK} again"));
         match replace_superblock(self.storage, superblock) {
-            // Only in its own place is room for it. The newer copy has to be safe before the older one goes.
+            // There is no space for a new file. The newer copy has to be synced before the older one is overwritten.
             Err(error) if is_full(&error) => {
                 let file = self.storage.open(SUPERBLOCK, Access::Write).map_err(again())?;
                 self.storage.sync(&file).map_err(again())?;
@@ -399,7 +399,7 @@ impl<S: Storage> Opener<'_, S> {
     fn old_spare(&self) -> Result<Option<S::File>, OpenError> {
         let Ok(file) = self.storage.open(SPARE, Access::Write) else { return Ok(None) };
         match self.storage.length(&file) {
-            // Whoever made it may have been killed before its length was safe.
+            // The process that made it may have been killed before its length was synced.
             Ok(length)
                 if length == self.opening.sizes.segment_bytes
                     && (put_back!("spare_of_a_killed_agent_believed")
@@ -411,9 +411,8 @@ impl<S: Storage> Opener<'_, S> {
         }
     }
 
-    /// Lists the pipeline's readers, in its order. A new one begins with what the required ones before it have not
-    /// all had; if there were none, with the oldest event that is there. Says whether the list is another one than
-    /// before.
+    /// Lists the pipeline's readers, in its order. A new reader begins with the first put that one of the required
+    /// readers before it lacks, or with the oldest put if there were none. Returns whether the list has changed.
     fn settle_readers(&self, log: &mut Log<S>) -> bool {
         let (&number, oldest) = log.extents.first_key_value().expect("there is the active segment");
         let place = Place { segment: number, offset: oldest.begin };
@@ -433,10 +432,10 @@ impl<S: Storage> Opener<'_, S> {
                 (None, None) => ReaderImage::new(name, *demand, low),
             };
             reader.demand = *demand;
-            // Of a new one that begins where others stand, what it needs is held already.
+            // The events of a new reader that begins where others are were held already.
             let needs_more = old.is_some() || beginning.is_none();
             if *demand == Demand::Required && !required_before && needs_more {
-                // Everything from its beginning on is held for it.
+                // All events from the log's beginning on are held for this reader.
                 log.image.held.events = log.image.put.events - oldest.events_before;
                 log.image.held.charged = log.image.put.charged - oldest.charged_before;
             }
@@ -447,15 +446,15 @@ impl<S: Storage> Opener<'_, S> {
             log.image.readers.push(reader);
         }
         if !log.image.readers.iter().any(|reader| reader.demand == Demand::Required) {
-            // Nothing is held for those that may miss events.
+            // Nothing is held for optional readers.
             log.image.held = Amount::default();
         }
         before != self.opening.readers
     }
 }
 
-/// Whether events of the old schema can be given out as ones of the new, with nulls for what they
-/// do not have.
+/// Checks that events of the old schema can be delivered with the new one, with nulls in columns that they do not
+/// have.
 fn widens(old: &Schema, new: &Schema) -> Result<(), String> {
     for field in old.fields() {
         let name = field.name();
@@ -477,7 +476,7 @@ fn widens(old: &Schema, new: &Schema) -> Result<(), String> {
     }
 }
 
-/// Who holds the lock: process and boot tell whether they are still there.
+/// Returns the note for a lock: process and boot show whether the holder still exists.
 pub(super) fn lock_note(owner: &str) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     format!("`{owner}`, process {}, boot {}", std::process::id(), boot.trim())

@@ -1,5 +1,5 @@
-//! Working on a channel's directory that no agent uses: going on without what is damaged, and
-//! without a reader that has gone.
+//! Repairs a channel's directory that no agent uses: makes a log without the damaged parts, or removes a reader from
+//! its list.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,54 +25,54 @@ use super::survey::{read_superblock, segments, survey};
 use crate::channel::{Demand, Incarnation};
 use crate::environment::storage::{Keys, Storage};
 
-/// A segment of a log that is written anew is at least so large.
+/// The least size of a segment in a repaired log.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
-/// What a repair came to, or would come to.
+/// The result of a repair, or the expected result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repair {
-    /// Whether it was made; else nothing was changed.
+    /// Whether the repair was made; if not, nothing was changed.
     pub made: bool,
-    /// What was damaged; empty when there was nothing to do.
+    /// The damage; empty if there was nothing to repair.
     pub damages: Vec<Damage>,
-    /// Events that were kept, and still wait.
+    /// Events that were kept and are still to be delivered.
     pub kept_events: u64,
-    /// Events that are lost. What only the last, unreadable records held is not counted.
+    /// Events that are lost, except those in unreadable records at the end of the log.
     pub lost_events: u64,
 }
 
-/// What forgetting a reader came to.
+/// The result of forgetting a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgotten {
     /// The reader.
     pub reader: String,
-    /// Events that waited, and were there for this reader alone.
+    /// Events that only this reader needed.
     pub freed_events: u64,
-    /// Events that wait for others, or for the next reader if there are no others.
+    /// Events that other readers need, or the next reader if there are none.
     pub held_events: u64,
 }
 
-/// Makes a channel usable again that has damage in it: everything that can be read is written anew,
-/// and takes the place of the old log in one act. Until then nothing is changed. There must be room
-/// for what waits in it. What lies unreadable is lost; positions are kept, so that sources don't put
-/// it again. Events keep their numbers, and new ones get numbers beyond all that a sink may have seen.
+/// Makes a damaged channel usable again. Writes everything that can be read into a new log, which replaces the old one
+/// atomically; before that, nothing is changed. The disk needs space for the kept events. Unreadable events are lost;
+/// positions are kept, so that sources do not put them again. Events keep their numbers, and new events get numbers
+/// above all that a sink may have seen.
 ///
 /// # Errors
-/// When the directory is in use, or the disk refuses.
+/// When the directory is in use, or the disk fails.
 pub fn repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, InspectionError> {
     let new = New { uuid: drawn(), incarnation: Incarnation::from_bytes(drawn()) };
     repair_or_assess(path, keys, Some(new))
 }
 
-/// Says what a [`repair`] would come to, and changes nothing.
+/// Determines what a [`repair`] would do, and changes nothing.
 ///
 /// # Errors
-/// When the directory is in use, or the disk refuses.
+/// When the directory is in use, or the disk fails.
 pub fn assess_repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, InspectionError> {
     repair_or_assess(path, keys, None)
 }
 
-/// What chance gives to a log that is written anew.
+/// The random values of a repaired log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct New {
     pub(super) uuid: Uuid,
@@ -86,10 +86,10 @@ fn repair_or_assess(path: &Path, keys: Option<&Keys>, new: Option<New>) -> Resul
     }
 }
 
-/// Takes a reader off a channel's list, so that events are no longer kept for it.
+/// Removes a reader from a channel's list, so that events are no longer kept for it.
 ///
 /// # Errors
-/// When the directory is in use or damaged, there is no such reader, or the disk refuses.
+/// When the directory is in use or damaged, there is no such reader, or the disk fails.
 pub fn forget_reader(path: &Path, keys: Option<&Keys>, reader: &str) -> Result<Forgotten, InspectionError> {
     match keys {
         None => forget_reader_on(&plain_directory(path)?, reader),
@@ -119,7 +119,7 @@ fn appending<S: Storage>(storage: &S) -> impl Fn(AppendError) -> InspectionError
     }
 }
 
-/// Repairs a log; without anything new, it is only found out what that would come to.
+/// Repairs a log. Without `new`, only determines the result.
 pub(super) fn repair_on<S: Storage>(storage: &S, new: Option<New>) -> Result<Repair, InspectionError> {
     let held = lock(storage)?;
     let refused = surveying(storage);
@@ -160,11 +160,11 @@ pub(super) fn repair_on<S: Storage>(storage: &S, new: Option<New>) -> Result<Rep
     Ok(Repair { made: new.is_some(), ..repair })
 }
 
-/// What can be known of a damaged log, apart from its events.
+/// The readable content of a damaged log, without its events.
 struct Salvage {
     image: Image,
     schema: Option<SchemaRef>,
-    /// What a sink has had that is not there.
+    /// The claim of a sink for missing events.
     claim: Option<Claim>,
 }
 
@@ -192,7 +192,7 @@ impl Salvage {
         Ok(Salvage { image, schema: newest.map(|header| header.schema.clone()), claim: None })
     }
 
-    /// Visits each put that some reader may need, once.
+    /// Visits each put that a required reader may need, once.
     fn each_kept<S: Storage>(
         &self,
         storage: &S,
@@ -223,7 +223,7 @@ impl Salvage {
         Ok(())
     }
 
-    /// Writes a log anew with what nobody is sure to have, and puts it in the old one's place.
+    /// Writes a new log with the puts that may be needed, and replaces the old log.
     fn write<S: Storage>(
         mut self,
         storage: &S,
@@ -241,7 +241,7 @@ impl Salvage {
         let mut log = new_log(storage, new.uuid, old, schema, held)?;
         let through = self.claim.as_ref().map_or(0, |claim| claim.through).max(old.highest_number());
         let mut numbering = Numbering::new(&old.lives, new.incarnation, through);
-        // By its new sequence, which readers have an event already.
+        // For each reader, the new sequences of the puts that it has acknowledged.
         let mut had: Vec<Vec<u64>> = vec![Vec::new(); old.readers.len()];
         self.each_kept(storage, files, |record, schema| {
             let sequence = log.image.next_sequence;
@@ -277,7 +277,7 @@ impl Salvage {
 }
 
 impl Image {
-    /// Goes on without what a sink has had, and agrees with what it remembers.
+    /// Accepts the loss of the events that a sink claims, and takes over the sink's mark.
     fn accept(&mut self, claim: &Claim) {
         self.lives.give_up(self.put.events, claim.through, claim.incarnation);
         let readers = self.readers.iter_mut().filter(|reader| reader.name == claim.reader);
@@ -286,23 +286,23 @@ impl Image {
     }
 }
 
-/// The old segments take room, and mean nothing any more.
+/// Removes the old segments, which only take up space now.
 fn remove_before<S: Storage>(storage: &S, oldest: u64) -> Result<(), InspectionError> {
     for number in segments(storage).map_err(surveying(storage))?.into_iter().filter(|number| *number < oldest)
     {
-        // What stays is removed by the next start.
+        // The next start removes what is left.
         storage.unlink(&segment_name(number)).ok();
     }
     Ok(())
 }
 
-/// Applies a record to an image of a log with holes: what it says counts, not what it follows.
+/// Applies a record to the image of a log with gaps: its content counts even if records before it are missing.
 fn apply_what_makes_sense(image: &mut Image, record: &Record) {
     let header = RecordHeader { ..record.header };
     if header.kind != Kind::Checkpoint {
         image.next_sequence = header.sequence;
         image.put = Amount { events: header.events_before, charged: header.charged_before };
-        // Nothing is released that the hole has hidden.
+        // Acknowledgements of puts that the gap has hidden must not fail.
         image.held = image.put;
     }
     image.apply(&header, &record.body).ok();
@@ -313,7 +313,7 @@ fn copy_of<'a>(header: &RecordHeader, body: &'a [u8]) -> Draft<'a> {
     Draft { kind: Kind::Put, origins_bytes, rows, charged, body, body_checksum }
 }
 
-/// An empty log with the readers of another one, behind its segments.
+/// Makes an empty log with the readers of another one, in a segment after the others.
 fn new_log<S: Storage>(
     storage: &S,
     uuid: Uuid,
@@ -381,7 +381,7 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
     let none = || InspectionError::NoChannel { place: place.clone() };
     let superblock = read_superblock(storage).map_err(&refused)?.ok_or_else(none)?;
     let surveyed = survey(storage, superblock).map_err(&refused)?;
-    // The log takes the lock itself.
+    // Opening the log takes the lock again.
     drop(held);
     let named = surveyed.image.readers.iter().filter(|reader| reader.name != FORGOTTEN);
     let known: Vec<String> = named.map(|reader| reader.name.clone()).collect();
@@ -407,7 +407,7 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
     let has_others = log.image.readers.iter().any(|other| is_required(other) && other.name != reader);
     let last = log.image.readers.iter_mut().find(|known| known.name == reader && is_required(known));
     match last.filter(|_| !has_others) {
-        // What waits for it waits for the next one.
+        // Events that it needed are kept for the next reader.
         Some(last) => FORGOTTEN.clone_into(&mut last.name),
         None => log.image.readers.retain(|known| known.name != reader),
     }
@@ -417,7 +417,7 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
     Ok(Forgotten { reader: reader.to_owned(), freed_events: found.events - held_events, held_events })
 }
 
-/// Counts what a required reader does not have, by reading.
+/// Counts the events that a required reader lacks, by reading the log.
 fn count_held<S: Storage>(storage: &S, log: &Log<S>) -> Result<Amount, InspectionError> {
     let required: Vec<_> =
         log.image.readers.iter().filter(|reader| reader.demand == Demand::Required).collect();
