@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use roaring::RoaringTreemap;
 
-use super::image::{Acknowledged, Low, ReaderImage, WINDOW_MAX};
+use super::image::{Acknowledged, LowWatermark, ReaderImage, Totals, WINDOW_MAX};
 use super::reading::StoredPut;
-use super::segment::Place;
+use super::segment::Location;
 use crate::channel::{Demand, Fill};
 
 /// A reader's position in the log.
@@ -14,7 +14,7 @@ pub(super) struct Cursor {
     pub(super) name: String,
     pub(super) demand: Demand,
     /// The next put that was never leased, and where to look for it.
-    pub(super) next: Low,
+    pub(super) next: LowWatermark,
     /// The number of events put before `next`.
     pub(super) events_before: u64,
     /// Puts read from disk in advance, beginning with `next`.
@@ -43,7 +43,7 @@ pub(super) struct Cursor {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LeasedPut {
     pub(super) fill: Fill,
-    pub(super) place: Place,
+    pub(super) location: Location,
     events_before: u64,
 }
 
@@ -54,12 +54,24 @@ pub(super) struct PendingAcknowledgement {
     events_before: u64,
 }
 
+/// Acknowledgements to be written to the log.
+pub(super) struct Unwritten {
+    pub(super) released: Totals,
+    pub(super) readers: Vec<PendingAcknowledgement>,
+}
+
+impl Unwritten {
+    pub(super) fn acknowledged(&self) -> Vec<&Acknowledged> {
+        self.readers.iter().map(|reader| &reader.acknowledged).collect()
+    }
+}
+
 impl Cursor {
     pub(super) fn new(name: &str, demand: Demand) -> Cursor {
         Cursor {
             name: name.to_owned(),
             demand,
-            next: Low::default(),
+            next: LowWatermark::default(),
             events_before: 0,
             ahead: VecDeque::new(),
             leased: BTreeMap::new(),
@@ -76,8 +88,8 @@ impl Cursor {
     }
 
     /// Continues at the reader's position in the log.
-    pub(super) fn begin(&mut self, image: &ReaderImage, look_from: Place, events_before: u64) {
-        self.next = Low { sequence: image.low.sequence, place: look_from };
+    pub(super) fn begin(&mut self, image: &ReaderImage, search_start: Location, events_before: u64) {
+        self.next = LowWatermark { sequence: image.low.sequence, location: search_start };
         self.written_low = image.low.sequence;
         self.events_before = events_before;
         self.settled = events_before;
@@ -99,10 +111,11 @@ impl Cursor {
     }
 
     /// Returns the first put that the reader does not have.
-    pub(super) fn low(&self) -> Low {
+    pub(super) fn low(&self) -> LowWatermark {
         let firsts = [self.leased.first_key_value(), self.returned.first_key_value()];
         let firsts = firsts.into_iter().flatten();
-        let firsts = firsts.map(|(sequence, held)| Low { sequence: *sequence, place: held.place });
+        let firsts =
+            firsts.map(|(sequence, held)| LowWatermark { sequence: *sequence, location: held.location });
         firsts.chain([self.next]).min_by_key(|low| low.sequence).unwrap_or(self.next)
     }
 
@@ -143,7 +156,7 @@ impl Cursor {
     }
 
     fn pass(&mut self, item: &StoredPut) {
-        self.next = Low { sequence: item.sequence + 1, place: item.next };
+        self.next = LowWatermark { sequence: item.sequence + 1, location: item.next };
         self.events_before = item.events_before + item.fill.events as u64;
     }
 
@@ -156,7 +169,7 @@ impl Cursor {
         }
         self.leased.insert(
             item.sequence,
-            LeasedPut { fill: item.fill, place: item.place, events_before: item.events_before },
+            LeasedPut { fill: item.fill, location: item.location, events_before: item.events_before },
         );
         self.held.add(item.fill);
     }
@@ -185,7 +198,7 @@ impl Cursor {
     }
 
     /// Sets a new beginning of the log. An optional reader that has not reached it skips the deleted events.
-    pub(super) fn truncate(&mut self, oldest: Low, events_before: u64) {
+    pub(super) fn truncate(&mut self, oldest: LowWatermark, events_before: u64) {
         let kept = self.returned.split_off(&oldest.sequence);
         let gone = std::mem::replace(&mut self.returned, kept);
         self.skipped += gone.values().map(|held| held.fill.events).sum::<usize>();
@@ -228,11 +241,11 @@ impl Cursor {
 
 /// The name that replaces the last required reader's when that reader is forgotten. Its entry keeps its events in the
 /// channel, and the next reader begins there.
-pub(super) const FORGOTTEN: &str = "";
+pub(super) const FORGOTTEN_READER: &str = "";
 
 /// Returns where a new reader begins: with the first put that one of the required readers before it lacks. `None` if
 /// there were no required readers.
-pub(super) fn beginning(before: &[ReaderImage]) -> Option<(Low, RoaringTreemap)> {
+pub(super) fn beginning(before: &[ReaderImage]) -> Option<(LowWatermark, RoaringTreemap)> {
     let required = before.iter().filter(|reader| reader.demand == Demand::Required);
     let all: Vec<&ReaderImage> = required.collect();
     let low = all.iter().map(|reader| reader.low).min_by_key(|low| low.sequence)?;

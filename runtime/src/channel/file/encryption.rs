@@ -79,7 +79,7 @@ fn advice(error: &KeysError) -> &'static str {
 
 /// What a directory contains, as far as its file names and one file tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
+enum Content {
     /// No channel.
     Nothing,
     Plain,
@@ -88,20 +88,20 @@ enum Holds {
     EncryptedWithoutKeys,
 }
 
-fn look<S: Storage>(storage: &S) -> Result<Holds, EncryptionError> {
+fn look<S: Storage>(storage: &S) -> Result<Content, EncryptionError> {
     let what = "finding out whether it is encrypted";
     let refused = |source| EncryptionError::Io { place: storage.place(), what: what.to_owned(), source };
     if has_keys(storage).map_err(refused)? {
-        return Ok(Holds::Encrypted);
+        return Ok(Content::Encrypted);
     }
     let names = storage.list().map_err(refused)?;
     let superblock = names.iter().find(|name| *name == SUPERBLOCK);
     let segment = || names.iter().find(|name| segment_number(name).is_some());
     // All files of a directory are either plain or encrypted.
-    let Some(name) = superblock.or_else(segment) else { return Ok(Holds::Nothing) };
+    let Some(name) = superblock.or_else(segment) else { return Ok(Content::Nothing) };
     match is_encrypted(storage, name).map_err(refused)? {
-        true => Ok(Holds::EncryptedWithoutKeys),
-        false => Ok(Holds::Plain),
+        true => Ok(Content::EncryptedWithoutKeys),
+        false => Ok(Content::Plain),
     }
 }
 
@@ -112,16 +112,16 @@ fn look<S: Storage>(storage: &S) -> Result<Holds, EncryptionError> {
 pub(super) fn plain<S: Storage>(storage: S) -> Result<S, EncryptionError> {
     let place = || storage.place();
     match look(&storage)? {
-        Holds::Encrypted => Err(EncryptionError::NoKey { place: place() }),
-        Holds::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place: place() }),
-        Holds::Nothing | Holds::Plain => Ok(storage),
+        Content::Encrypted => Err(EncryptionError::NoKey { place: place() }),
+        Content::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place: place() }),
+        Content::Nothing | Content::Plain => Ok(storage),
     }
 }
 
 /// What to do if the directory has no channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    Make,
+pub(super) enum IfAbsent {
+    Create,
     Refuse,
 }
 
@@ -133,7 +133,7 @@ pub(super) enum Missing {
 pub(super) fn encrypted<S: Storage>(
     storage: S,
     keys: &Keys,
-    missing: Missing,
+    if_absent: IfAbsent,
     fill_random: std::sync::Arc<FillRandom>,
 ) -> Result<Encrypted<S>, EncryptionError> {
     let place = storage.place();
@@ -143,11 +143,11 @@ pub(super) fn encrypted<S: Storage>(
             EncryptionError::Io { place: place.clone(), what: "locking the directory".to_owned(), source }
         }
     })?;
-    let opened = match (look(&storage)?, missing) {
-        (Holds::Encrypted, _) => Encrypted::open(storage, keys, fill_random),
-        (Holds::Nothing, Missing::Make) => Encrypted::make(storage, keys, fill_random),
-        (Holds::EncryptedWithoutKeys, _) => return Err(EncryptionError::KeysMissing { place }),
-        (Holds::Plain | Holds::Nothing, _) => return Err(EncryptionError::NotEncrypted { place }),
+    let opened = match (look(&storage)?, if_absent) {
+        (Content::Encrypted, _) => Encrypted::open(storage, keys, fill_random),
+        (Content::Nothing, IfAbsent::Create) => Encrypted::make(storage, keys, fill_random),
+        (Content::EncryptedWithoutKeys, _) => return Err(EncryptionError::KeysMissing { place }),
+        (Content::Plain | Content::Nothing, _) => return Err(EncryptionError::NotEncrypted { place }),
     };
     opened.map_err(unusable(place))
 }
@@ -162,15 +162,15 @@ fn unusable(place: String) -> impl FnOnce(KeysError) -> EncryptionError {
 }
 
 /// Opens a directory for reading only, without a lock; `None` if there is no channel yet.
-fn looked_at<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>, EncryptionError> {
+fn open_read_only<S: Storage>(storage: S, keys: &Keys) -> Result<Option<Encrypted<S>>, EncryptionError> {
     let place = storage.place();
     match look(&storage)? {
-        Holds::Nothing => Ok(None),
-        Holds::Encrypted => {
+        Content::Nothing => Ok(None),
+        Content::Encrypted => {
             Encrypted::open_read_only(storage, keys, system_random()).map(Some).map_err(unusable(place))
         }
-        Holds::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place }),
-        Holds::Plain => Err(EncryptionError::NotEncrypted { place }),
+        Content::EncryptedWithoutKeys => Err(EncryptionError::KeysMissing { place }),
+        Content::Plain => Err(EncryptionError::NotEncrypted { place }),
     }
 }
 
@@ -184,12 +184,11 @@ impl FileChannel<Encrypted<Directory>> {
         keys: Keys,
     ) -> Result<FileChannel<Encrypted<Directory>>, UnsupportedColumn> {
         let path = options.path.clone();
-        let looking_keys = keys.clone();
-        let look =
-            move |storage| looked_at(storage, &looking_keys).map_err(Failure::permanent_unless_disk_failure);
+        let probe_keys = keys.clone();
+        let look = move |storage| open_read_only(storage, &probe_keys).map_err(Failure::permanent_unless_disk_failure);
         let make = move || {
             let storage = Directory::create(&path).map_err(Failure::permanent_unless_disk_failure)?;
-            let encrypted = encrypted(storage, &keys, Missing::Make, system_random());
+            let encrypted = encrypted(storage, &keys, IfAbsent::Create, system_random());
             encrypted.map_err(Failure::permanent_unless_disk_failure)
         };
         let mut channel = FileChannel::on(options, BlockingExecutor::Threads, Box::new(make))?;

@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::cursor::Unwritten;
 use super::image::{ReaderImage, encode_acknowledged};
 use super::log::{AppendError, Draft, GONE, Log};
 use super::record::Kind;
-use super::state::{State, Submitted, Unwritten};
+use super::state::{State, Submitted};
 use crate::channel::Incarnation;
 use crate::environment::storage::Storage;
 use crate::routing::Acknowledgement;
@@ -45,10 +46,10 @@ impl<S: Storage> Engine<S> {
     pub(super) fn new(log: Log<S>, incarnation: Incarnation, state: &Mutex<State>) -> Engine<S> {
         let mut guard = lock(state);
         guard.open(&log.image, log.uuid, |low| {
-            let place = log.look_from(low);
-            (place, log.extents[&place.segment].events_before)
+            let location = log.search_start(low);
+            (location, log.segments[&location.segment].events_before)
         });
-        guard.settle_log(Arc::new(log.extents.clone()), log.used_bytes());
+        guard.set_log(Arc::new(log.segments.clone()), log.used_bytes());
         drop(guard);
         Engine { log, group_bytes: GROUP_BYTES, group: Vec::new(), incarnation: Some(incarnation) }
     }
@@ -63,7 +64,7 @@ impl<S: Storage> Engine<S> {
             }
         }
         let mut guard = lock(state);
-        guard.settle_log(Arc::new(self.log.extents.clone()), self.log.used_bytes());
+        guard.set_log(Arc::new(self.log.segments.clone()), self.log.used_bytes());
         pass
     }
 
@@ -116,8 +117,8 @@ impl<S: Storage> Engine<S> {
             }
             Err(error) => return Err(error),
         };
-        let oldest_goes = self.log.oldest_goes(keep_for_optional, &[]);
-        if self.log.checkpoint_due(keep_for_optional) && self.log.may_spend(0, oldest_goes)? {
+        let frees_oldest = self.log.frees_oldest(keep_for_optional, &[]);
+        if self.log.checkpoint_due(keep_for_optional) && self.log.may_use(0, frees_oldest)? {
             self.log.checkpoint(keep_for_optional, false)?;
         }
         full.map_or(Ok(()), Err)
@@ -136,8 +137,9 @@ impl<S: Storage> Engine<S> {
         let acknowledged = unwritten.map(encode);
         // The run's incarnation is written with its first numbers, in one group. A run without numbers has none.
         let gives_numbers = group.iter().any(|put| put.sequence.is_some());
-        let life = incarnation.filter(|_| gives_numbers).map(Incarnation::bytes);
-        let mut drafts: Vec<Draft<'_>> = life.iter().map(|bytes| Draft::plain(Kind::Life, bytes)).collect();
+        let new_incarnation = incarnation.filter(|_| gives_numbers).map(Incarnation::bytes);
+        let mut drafts: Vec<Draft<'_>> =
+            new_incarnation.iter().map(|bytes| Draft::plain(Kind::Incarnation, bytes)).collect();
         drafts.extend(group.iter().filter(|put| !put.body.is_empty()).map(draft));
         let mut durable = match drafts.is_empty() {
             // Puts that the log has already are acknowledged in their order.
@@ -150,13 +152,13 @@ impl<S: Storage> Engine<S> {
         let wrote = !drafts.is_empty();
         drop(drafts);
         let mut guard = lock(state);
-        if life.is_some() {
-            durable.places.remove(0);
+        if new_incarnation.is_some() {
+            durable.locations.remove(0);
             *incarnation = None;
-            guard.lives = log.image.lives.clone();
+            guard.incarnations = log.image.incarnations.clone();
         }
         // Readers have to know the segment of a put before they see the put.
-        guard.settle_log(Arc::new(log.extents.clone()), log.used_bytes());
+        guard.set_log(Arc::new(log.segments.clone()), log.used_bytes());
         pass.durable = guard.publish(std::mem::take(group), &durable);
         if let Some(unwritten) = unwritten.filter(|_| wrote) {
             guard.written(unwritten);
@@ -171,8 +173,8 @@ impl<S: Storage> Engine<S> {
     ) -> Result<(), AppendError> {
         let Some(unwritten) = unwritten else { return Ok(()) };
         let body = encode(unwritten);
-        let oldest_goes = self.log.oldest_goes(false, &unwritten.acknowledged());
-        if !self.log.may_spend(body.len() as u64, oldest_goes)? {
+        let frees_oldest = self.log.frees_oldest(false, &unwritten.acknowledged());
+        if !self.log.may_use(body.len() as u64, frees_oldest)? {
             // The last space is kept for acknowledgements that allow a segment to be deleted.
             return Ok(());
         }
@@ -192,7 +194,7 @@ impl<S: Storage> Engine<S> {
         }
         let log = &mut self.log;
         log.image.readers.extend(new);
-        let oldest = log.extents.values().next().expect("there is the active segment");
+        let oldest = log.segments.values().next().expect("there is the active segment");
         log.image.held.events = log.image.put.events - oldest.events_before;
         log.image.held.charged = log.image.put.charged - oldest.charged_before;
         lock(state).list_readers(log.image.held);

@@ -2,22 +2,22 @@
 //! record changes it, in the same way when the record is written and when it is read back.
 //!
 //! ```text
-//! acknowledge  u64 events and u64 charged bytes released by all required readers, u32 count, then for
-//!              each: u32 index of the reader in the checkpoint's list, low, runs; then for each: u64 mark
-//! checkpoint   text owner, u64 events and u64 charged bytes held,
-//!              u32 readers, for each: text name, u8 1 if required, low, runs
-//!              u32 positions, for each: text scope, text partition, u64 through, u64 sequence
-//!              of the put that moved it,
-//!              16 bytes identity, u8 flags: 1 accepts strangers, for each reader: u64 mark, lives
-//! life         16 bytes incarnation of the events after it
-//! lives        u8 1 if some were forgotten, u64 their highest number, u32 count, then for each:
-//!              16 bytes incarnation, u64 events put before it, u64 shift
-//! low          u64 sequence, u64 segment, u64 offset: the reader has all puts before the
-//!              sequence; segment and offset are where to look for this put
-//! runs         u32 count, then for each u64 first, u64 last: later sequences that the reader has
+//! acknowledge   u64 events and u64 charged bytes released by all required readers, u32 count, then for
+//!               each: u32 index of the reader in the checkpoint's list, low, runs; then for each: u64 mark
+//! checkpoint    text owner, u64 events and u64 charged bytes held,
+//!               u32 readers, for each: text name, u8 1 if required, low, runs
+//!               u32 positions, for each: text scope, text partition, u64 through, u64 sequence
+//!               of the put that moved it,
+//!               16 bytes identity, u8 flags: 1 accepts strangers, for each reader: u64 mark, incarnations
+//! incarnation   16 bytes incarnation of the events after it
+//! incarnations  u8 1 if some were forgotten, u64 their highest number, u32 count, then for each:
+//!               16 bytes incarnation, u64 events put before it, u64 shift
+//! low           u64 sequence, u64 segment, u64 offset: the reader has all puts before the
+//!               sequence; segment and offset are where to look for this put
+//! runs          u32 count, then for each u64 first, u64 last: later sequences that the reader has
 //! ```
 //!
-//! In version 1 of the format, bodies end before the identity and the marks, and there are no lives.
+//! In version 1 of the format, bodies end before the identity and the marks, and there are no incarnations.
 
 use std::collections::BTreeMap;
 
@@ -25,9 +25,9 @@ use roaring::RoaringTreemap;
 
 use super::columns::decode_origins;
 use super::fields::{Fields, write_text};
-use super::lives::Lives;
+use super::incarnations::Incarnations;
 use super::record::{Kind, RecordHeader};
-use super::segment::{Place, Uuid};
+use super::segment::{Location, Uuid};
 use crate::batch::{PARTITIONS_MAX, Partition, partitions_to_forget};
 use crate::channel::{Demand, Incarnation};
 
@@ -40,9 +40,9 @@ const RUN_BYTES: usize = 16;
 
 /// The first put that a reader does not have, and where to look for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Low {
+pub(super) struct LowWatermark {
     pub(super) sequence: u64,
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 /// The puts that a reader has acknowledged.
@@ -50,7 +50,7 @@ pub(super) struct Low {
 pub(super) struct ReaderImage {
     pub(super) name: String,
     pub(super) demand: Demand,
-    pub(super) low: Low,
+    pub(super) low: LowWatermark,
     /// Sequences from `low` on.
     pub(super) done: RoaringTreemap,
     /// The highest mark that the sink's ledger is known to have had.
@@ -72,7 +72,7 @@ pub(super) type Positions = BTreeMap<(String, Partition), Position>;
 
 /// A number of events and their charged bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Amount {
+pub(super) struct Totals {
     pub(super) events: u64,
     pub(super) charged: u64,
 }
@@ -85,36 +85,36 @@ pub(super) struct Image {
     /// The sequence of the next put.
     pub(super) next_sequence: u64,
     /// All events put since the channel was created.
-    pub(super) put: Amount,
+    pub(super) put: Totals,
     /// The events that not every required reader has acknowledged.
-    pub(super) held: Amount,
+    pub(super) held: Totals,
     pub(super) readers: Vec<ReaderImage>,
     pub(super) positions: Positions,
     /// The channel's identity for sinks and sources; the UUID of its first log if the image has none.
     pub(super) identity: Option<Uuid>,
     /// Whether a sink that knows other channels may know nothing of this one.
     pub(super) accepts_strangers: bool,
-    pub(super) lives: Lives,
+    pub(super) incarnations: Incarnations,
 }
 
 /// The puts that one reader has acknowledged since the last acknowledgement record.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Acknowledged {
     pub(super) reader: usize,
-    pub(super) low: Low,
+    pub(super) low: LowWatermark,
     pub(super) done: RoaringTreemap,
     pub(super) mark: u64,
 }
 
-impl Amount {
-    pub(super) fn add(&mut self, other: Amount) {
+impl Totals {
+    pub(super) fn add(&mut self, other: Totals) {
         self.events = self.events.saturating_add(other.events);
         self.charged = self.charged.saturating_add(other.charged);
     }
 
-    fn checked_sub(self, other: Amount) -> Option<Amount> {
+    fn checked_sub(self, other: Totals) -> Option<Totals> {
         let events = self.events.checked_sub(other.events)?;
-        Some(Amount { events, charged: self.charged.checked_sub(other.charged)? })
+        Some(Totals { events, charged: self.charged.checked_sub(other.charged)? })
     }
 }
 
@@ -140,17 +140,17 @@ impl Image {
             *self = Image::decode(header, body).ok_or("the checkpoint makes no sense")?;
             return Ok(());
         }
-        let before = Amount { events: header.events_before, charged: header.charged_before };
+        let before = Totals { events: header.events_before, charged: header.charged_before };
         if header.sequence != self.next_sequence || before != self.put {
             return Err("the record does not go on where the one before it ends");
         }
         match header.kind {
             Kind::Put => self.apply_put(header, body),
             Kind::Acknowledge => self.apply_acknowledged(body),
-            Kind::Life => {
+            Kind::Incarnation => {
                 let incarnation = Fields::new(body).uuid().filter(|bytes| bytes.len() == body.len());
                 let incarnation = incarnation.ok_or("the incarnation makes no sense")?;
-                self.lives.begin(Incarnation::from_bytes(incarnation), self.put.events);
+                self.incarnations.begin(Incarnation::from_bytes(incarnation), self.put.events);
                 Ok(())
             }
             Kind::Checkpoint | Kind::Seal => Ok(()),
@@ -159,7 +159,7 @@ impl Image {
 
     /// Returns the highest number that was given to an event.
     pub(super) fn highest_number(&self) -> u64 {
-        self.lives.highest(self.put.events)
+        self.incarnations.highest_number(self.put.events)
     }
 
     fn apply_put(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
@@ -170,7 +170,7 @@ impl Image {
             move_position(&mut self.positions, (scope.to_owned(), interval.partition.clone()), position);
         }
         if header.rows > 0 {
-            let amount = Amount { events: u64::from(header.rows), charged: header.charged };
+            let amount = Totals { events: u64::from(header.rows), charged: header.charged };
             self.next_sequence += 1;
             self.put.add(amount);
             if self.readers.iter().any(|reader| reader.demand == Demand::Required) {
@@ -214,7 +214,7 @@ impl Image {
         out.extend_from_slice(&self.identity.unwrap_or_default());
         out.push(u8::from(self.accepts_strangers));
         self.readers.iter().for_each(|reader| out.extend_from_slice(&reader.mark.to_le_bytes()));
-        self.lives.encode(&mut out);
+        self.incarnations.encode(&mut out);
         assert_eq!(self.contradiction(), None, "the image violates an invariant");
         out
     }
@@ -223,8 +223,8 @@ impl Image {
     pub(super) fn decode(header: &RecordHeader, body: &[u8]) -> Option<Image> {
         let mut fields = Fields::new(body);
         let owner = fields.text()?.to_owned();
-        let held = Amount { events: fields.u64()?, charged: fields.u64()? };
-        let put = Amount { events: header.events_before, charged: header.charged_before };
+        let held = Totals { events: fields.u64()?, charged: fields.u64()? };
+        let put = Totals { events: header.events_before, charged: header.charged_before };
         let next_sequence = header.sequence;
         let mut image = Image { owner, next_sequence, put, held, ..Image::default() };
         let readers = fields.u32()? as usize;
@@ -253,14 +253,14 @@ impl Image {
             for reader in &mut image.readers {
                 reader.mark = fields.u64()?;
             }
-            image.lives = Lives::decode(&mut fields, put.events)?;
+            image.incarnations = Incarnations::decode(&mut fields, put.events)?;
         }
         (fields.left() == 0 && image.contradiction().is_none()).then_some(image)
     }
 }
 
 impl ReaderImage {
-    pub(super) fn new(name: &str, demand: Demand, low: Low) -> ReaderImage {
+    pub(super) fn new(name: &str, demand: Demand, low: LowWatermark) -> ReaderImage {
         ReaderImage { name: name.to_owned(), demand, low, done: RoaringTreemap::new(), mark: 0 }
     }
 
@@ -280,7 +280,7 @@ impl ReaderImage {
 }
 
 /// Encodes the body of an acknowledge record.
-pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[&Acknowledged]) -> Vec<u8> {
+pub(super) fn encode_acknowledged(released: Totals, acknowledged: &[&Acknowledged]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&released.events.to_le_bytes());
     out.extend_from_slice(&released.charged.to_le_bytes());
@@ -294,8 +294,8 @@ pub(super) fn encode_acknowledged(released: Amount, acknowledged: &[&Acknowledge
     out
 }
 
-fn decode_acknowledged(fields: &mut Fields<'_>, image: &Image) -> Option<(Amount, Vec<Acknowledged>)> {
-    let released = Amount { events: fields.u64()?, charged: fields.u64()? };
+fn decode_acknowledged(fields: &mut Fields<'_>, image: &Image) -> Option<(Totals, Vec<Acknowledged>)> {
+    let released = Totals { events: fields.u64()?, charged: fields.u64()? };
     let count = fields.u32()? as usize;
     if count > image.readers.len() {
         return None;
@@ -319,17 +319,17 @@ fn decode_acknowledged(fields: &mut Fields<'_>, image: &Image) -> Option<(Amount
     (fields.left() == 0).then_some((released, acknowledged))
 }
 
-fn write_low(out: &mut Vec<u8>, low: Low) {
-    for number in [low.sequence, low.place.segment, low.place.offset] {
+fn write_low(out: &mut Vec<u8>, low: LowWatermark) {
+    for number in [low.sequence, low.location.segment, low.location.offset] {
         out.extend_from_slice(&number.to_le_bytes());
     }
 }
 
-fn read_low(fields: &mut Fields<'_>, next_sequence: u64) -> Option<Low> {
+fn read_low(fields: &mut Fields<'_>, next_sequence: u64) -> Option<LowWatermark> {
     let mut fields = Fields::new(fields.bytes(LOW_BYTES)?);
     let sequence = fields.u64()?;
-    let place = Place { segment: fields.u64()?, offset: fields.u64()? };
-    (sequence <= next_sequence).then_some(Low { sequence, place })
+    let location = Location { segment: fields.u64()?, offset: fields.u64()? };
+    (sequence <= next_sequence).then_some(LowWatermark { sequence, location })
 }
 
 fn write_runs(out: &mut Vec<u8>, done: &RoaringTreemap) {
@@ -388,21 +388,21 @@ mod tests {
     }
 
     fn example() -> Image {
-        let amount = Amount { events: 1_000, charged: 50_000 };
-        let place = Place { segment: 3, offset: 4096 };
-        let mut reader = ReaderImage::new("store", Demand::Required, Low { sequence: 90, place });
+        let amount = Totals { events: 1_000, charged: 50_000 };
+        let location = Location { segment: 3, offset: 4096 };
+        let mut reader = ReaderImage::new("store", Demand::Required, LowWatermark { sequence: 90, location });
         reader.done.extend([92, 93, 95]);
         reader.mark = 12;
-        let optional = ReaderImage::new("watch", Demand::Optional, Low::default());
-        let mut lives = Lives::default();
-        lives.begin(Incarnation::from_bytes([1; 16]), 0);
-        lives.begin(Incarnation::from_bytes([2; 16]), 700);
+        let optional = ReaderImage::new("watch", Demand::Optional, LowWatermark::default());
+        let mut incarnations = Incarnations::default();
+        incarnations.begin(Incarnation::from_bytes([1; 16]), 0);
+        incarnations.begin(Incarnation::from_bytes([2; 16]), 700);
         let position = |through| Position { through, moved: 40, run: 0 };
         Image {
             owner: "clicks/buffer".to_owned(),
             next_sequence: 100,
             put: amount,
-            held: Amount { events: 10, charged: 500 },
+            held: Totals { events: 10, charged: 500 },
             readers: vec![reader, optional],
             positions: BTreeMap::from([
                 (("in".to_owned(), Partition::new("t/0")), position(7)),
@@ -410,7 +410,7 @@ mod tests {
             ]),
             identity: Some([5; 16]),
             accepts_strangers: true,
-            lives,
+            incarnations,
         }
     }
 
@@ -419,40 +419,40 @@ mod tests {
         let image = example();
         let body = image.encode();
         assert_eq!(Image::decode(&header(Kind::Checkpoint, &image), &body), Some(image.clone()));
-        let mut lives = Vec::new();
-        image.lives.encode(&mut lives);
-        let version_1 = body.len() - lives.len() - 16 - 1 - 2 * 8;
+        let mut incarnations = Vec::new();
+        image.incarnations.encode(&mut incarnations);
+        let version_1 = body.len() - incarnations.len() - 16 - 1 - 2 * 8;
         for length in (0..body.len()).filter(|length| *length != version_1) {
             assert_eq!(Image::decode(&header(Kind::Checkpoint, &image), &body[..length]), None);
         }
         let old = Image::decode(&header(Kind::Checkpoint, &image), &body[..version_1]).unwrap();
-        assert_eq!((old.identity, old.lives, old.readers[0].mark), (None, Lives::default(), 0));
+        assert_eq!((old.identity, old.incarnations, old.readers[0].mark), (None, Incarnations::default(), 0));
     }
 
     #[test]
-    fn a_life_begins_with_the_next_event() {
+    fn an_incarnation_begins_with_the_next_event() {
         let mut image = example();
-        image.apply(&header(Kind::Life, &example()), &[3; 16]).unwrap();
-        assert_eq!(image.lives.last(), Some(Incarnation::from_bytes([3; 16])));
-        assert_eq!(image.lives.iter().last().map(|life| life.begins), Some(1_000));
-        example().apply(&header(Kind::Life, &example()), &[3; 15]).unwrap_err();
-        example().apply(&header(Kind::Life, &example()), &[3; 17]).unwrap_err();
+        image.apply(&header(Kind::Incarnation, &example()), &[3; 16]).unwrap();
+        assert_eq!(image.incarnations.last(), Some(Incarnation::from_bytes([3; 16])));
+        assert_eq!(image.incarnations.iter().last().map(|start| start.begins), Some(1_000));
+        example().apply(&header(Kind::Incarnation, &example()), &[3; 15]).unwrap_err();
+        example().apply(&header(Kind::Incarnation, &example()), &[3; 17]).unwrap_err();
     }
 
     #[test]
     fn acknowledgements_move_the_low_and_fill_the_set() {
         let mut image = example();
-        let place = Place { segment: 3, offset: 8192 };
+        let location = Location { segment: 3, offset: 8192 };
         let done = RoaringTreemap::from_iter([90, 91, 97]);
-        let low = Low { sequence: 94, place };
-        let released = Amount { events: 3, charged: 30 };
+        let low = LowWatermark { sequence: 94, location };
+        let released = Totals { events: 3, charged: 30 };
         let body = encode_acknowledged(released, &[&Acknowledged { reader: 0, low, done, mark: 15 }]);
         // Version 1 has no marks.
         let mut old = example();
         old.apply(&header(Kind::Acknowledge, &example()), &body[..body.len() - 8]).unwrap();
         image.apply(&header(Kind::Acknowledge, &example()), &body).unwrap();
         assert_eq!((old.readers[0].mark, image.readers[0].mark), (12, 15));
-        assert_eq!(image.held, Amount { events: 7, charged: 470 });
+        assert_eq!(image.held, Totals { events: 7, charged: 470 });
         let reader = &image.readers[0];
         assert_eq!(reader.done, RoaringTreemap::from_iter([95, 97]));
         assert!(reader.has(93) && reader.has(95) && !reader.has(94) && !reader.has(96));
@@ -460,20 +460,20 @@ mod tests {
 
     #[test]
     fn hostile_acknowledgements_are_refused() {
-        let low = |sequence| Low { sequence, place: Place::default() };
+        let low = |sequence| LowWatermark { sequence, location: Location::default() };
         let acknowledged = |reader, sequence, done: &[u64]| Acknowledged {
             reader,
             low: low(sequence),
             done: done.iter().copied().collect(),
             mark: 0,
         };
-        let none = Amount::default();
+        let none = Totals::default();
         for (released, wrong) in [
             (none, acknowledged(7, 94, &[])),
             (none, acknowledged(0, 80, &[])),
             (none, acknowledged(0, 101, &[])),
             (none, acknowledged(0, 94, &[100])),
-            (Amount { events: 11, charged: 0 }, acknowledged(0, 94, &[])),
+            (Totals { events: 11, charged: 0 }, acknowledged(0, 94, &[])),
         ] {
             let body = encode_acknowledged(released, &[&wrong]);
             example().apply(&header(Kind::Acknowledge, &example()), &body).unwrap_err();

@@ -9,15 +9,15 @@ use thiserror::Error;
 
 use super::claim::Claim;
 use super::columns;
-use super::cursor::FORGOTTEN;
-use super::encryption::{self, EncryptionError, Missing};
+use super::cursor::FORGOTTEN_READER;
+use super::encryption::{self, EncryptionError, IfAbsent};
 use super::image::Position;
 use super::record::Kind;
 use super::recovery::{LOCK, advice, lock_note};
 use super::scan::{Damage, Scan, ScanError};
-use super::segment::{PAGE, Place, SegmentHeader, Uuid, segment_name};
+use super::segment::{Location, PAGE, SegmentHeader, Uuid, segment_name};
 use super::superblock::{SUPERBLOCK, Superblock};
-use super::survey::{LeftOut, SEGMENT_BYTES_LEAST, SurveyError, read_superblock, segments, survey};
+use super::survey::{SEGMENT_BYTES_LEAST, SurveyError, TornGroup, read_superblock, segments, survey};
 use crate::channel::Demand;
 use crate::environment::storage::encrypted::system_random;
 use crate::environment::storage::{Directory, DirectoryError, Encrypted, Keys, LockError, Storage};
@@ -208,7 +208,7 @@ pub(super) fn plain_directory(path: &Path) -> Result<Directory, InspectionError>
 
 /// Opens a directory that is encrypted with this key.
 pub(super) fn encrypted_directory(path: &Path, keys: &Keys) -> Result<Encrypted<Directory>, InspectionError> {
-    Ok(encryption::encrypted(Directory::open(path)?, keys, Missing::Refuse, system_random())?)
+    Ok(encryption::encrypted(Directory::open(path)?, keys, IfAbsent::Refuse, system_random())?)
 }
 
 /// Locks the directory for a tool.
@@ -235,7 +235,7 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
     };
     let surveyed = survey(storage, superblock).map_err(refused)?;
     let image = surveyed.image;
-    let named = image.readers.iter().filter(|reader| reader.name != FORGOTTEN);
+    let named = image.readers.iter().filter(|reader| reader.name != FORGOTTEN_READER);
     let readers = named.map(|reader| ReaderSummary {
         name: reader.name.clone(),
         required: reader.demand == Demand::Required,
@@ -245,11 +245,11 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
     let positions = image.positions.iter().map(|((scope, partition), Position { through, .. })| {
         PositionSummary { source: scope.clone(), partition: partition.name().to_owned(), through: *through }
     });
-    let segments = surveyed.extents.iter().map(|(number, extent)| SegmentSummary {
+    let segments = surveyed.segments.iter().map(|(number, info)| SegmentSummary {
         number: *number,
-        first_sequence: extent.first_sequence,
-        written_bytes: extent.end,
-        file_bytes: extent.file_bytes,
+        first_sequence: info.first_sequence,
+        written_bytes: info.end,
+        file_bytes: info.file_bytes,
     });
     Ok(Inspection {
         held_events: image.held.events,
@@ -262,7 +262,7 @@ pub(super) fn inspect_on<S: Storage>(storage: &S) -> Result<Inspection, Inspecti
         closed: superblock.closed_at.is_some(),
         torn: surveyed.torn.map(Torn::from),
         highest_number: image.highest_number(),
-        incarnation: image.lives.last().map(|incarnation| incarnation.to_string()),
+        incarnation: image.incarnations.last().map(|incarnation| incarnation.to_string()),
         owner: image.owner,
     })
 }
@@ -276,7 +276,7 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
     claim_or_damage(storage, &mut claimed)?;
     let log = LogFiles::find(storage, superblock).map_err(&refused)?;
     for index in 0..log.segments.len() {
-        let walked = log.walk(index, &mut verification.damages, |record, schema| {
+        let visited = log.visit_records(index, &mut verification.damages, |record, schema| {
             verification.records += 1;
             if record.header.kind != Kind::Put || record.header.rows == 0 {
                 return None;
@@ -284,9 +284,9 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
             verification.events += u64::from(record.header.rows);
             let (rows, origins) = (record.header.rows as usize, record.header.origins_bytes as usize);
             let decoded = columns::decode(schema, rows, origins, &record.body);
-            decoded.is_none().then(|| Damage::at(record.place, "the events make no sense"))
+            decoded.is_none().then(|| Damage::at(record.location, "the events make no sense"))
         });
-        walked.map_err(&refused)?;
+        visited.map_err(&refused)?;
         verification.segments += 1;
     }
     // The connections between the records can be checked only if the log is intact otherwise.
@@ -361,9 +361,10 @@ impl<'a, S: Storage> LogFiles<'a, S> {
                 Scan::open(storage, Uuid::default(), number, None).and_then(|mut scan| scan.header());
             let header = match header.map_err(|error| SurveyError::scan(number, error)) {
                 Ok(header) if header.number == number => Ok(header),
-                Ok(_) => {
-                    Err(Damage::at(Place { segment: number, offset: 0 }, "the header is another segment's"))
-                }
+                Ok(_) => Err(Damage::at(
+                    Location { segment: number, offset: 0 },
+                    "the header is another segment's",
+                )),
                 Err(SurveyError::Damaged(damage)) => Err(damage),
                 Err(error) => return Err(error),
             };
@@ -375,7 +376,7 @@ impl<'a, S: Storage> LogFiles<'a, S> {
     }
 
     /// Visits every readable record of a segment, and continues after unreadable ones.
-    pub(super) fn walk(
+    pub(super) fn visit_records(
         &self,
         index: usize,
         damages: &mut Vec<Damage>,
@@ -412,10 +413,10 @@ impl<'a, S: Storage> LogFiles<'a, S> {
                 at = record.next.offset;
                 continue;
             }
-            let place = Place { segment: number, offset: at };
+            let location = Location { segment: number, offset: at };
             let beyond = scan.group_beyond((at / PAGE + 1) * PAGE).map_err(failed)?;
             if beyond.is_some() || known_end.is_some() {
-                damages.push(Damage::at(place, "a record can't be read, and it was on disk once"));
+                damages.push(Damage::at(location, "a record can't be read, and it was on disk once"));
             }
             used |= beyond.is_some();
             at = beyond.unwrap_or(scan.limit());
@@ -427,9 +428,9 @@ impl<'a, S: Storage> LogFiles<'a, S> {
     }
 }
 
-impl From<LeftOut> for Torn {
-    fn from(LeftOut { place, bytes, events }: LeftOut) -> Torn {
-        Torn { file: segment_name(place.segment), offset: place.offset, bytes, events }
+impl From<TornGroup> for Torn {
+    fn from(TornGroup { location, bytes, events }: TornGroup) -> Torn {
+        Torn { file: segment_name(location.segment), offset: location.offset, bytes, events }
     }
 }
 

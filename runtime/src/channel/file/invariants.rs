@@ -7,14 +7,14 @@ use super::image::{Image, ReaderImage};
 impl Image {
     /// Returns the invariant that the image violates, if there is one.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
-        let Image { next_sequence, put, held, readers, lives, .. } = self;
+        let Image { next_sequence, put, held, readers, incarnations, .. } = self;
         if held.events > put.events || held.charged > put.charged {
             return Some("more is held than was put");
         }
         if put.events < *next_sequence {
             return Some("there are fewer events than puts");
         }
-        if lives.iter().any(|life| life.begins > put.events) {
+        if incarnations.iter().any(|start| start.begins > put.events) {
             return Some("an incarnation begins behind the last event");
         }
         let names: BTreeSet<&str> = readers.iter().map(|reader| reader.name.as_str()).collect();
@@ -38,15 +38,16 @@ impl ReaderImage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::image::{Amount, Low};
+    use super::super::image::{LowWatermark, Totals};
     use super::*;
     use crate::channel::Demand;
 
     fn example() -> Image {
-        let mut reader = ReaderImage::new("a", Demand::Required, Low { sequence: 3, ..Low::default() });
+        let mut reader =
+            ReaderImage::new("a", Demand::Required, LowWatermark { sequence: 3, ..LowWatermark::default() });
         reader.done.insert(5);
-        let put = Amount { events: 10, charged: 100 };
-        let readers = vec![reader, ReaderImage::new("b", Demand::Optional, Low::default())];
+        let put = Totals { events: 10, charged: 100 };
+        let readers = vec![reader, ReaderImage::new("b", Demand::Optional, LowWatermark::default())];
         Image { next_sequence: 7, put, held: put, readers, ..Image::default() }
     }
 
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "more is held than was put")]
     fn an_image_that_contradicts_itself_is_not_written() {
-        let held = Amount { events: 11, charged: 100 };
+        let held = Totals { events: 11, charged: 100 };
         Image { held, ..example() }.encode();
     }
 }

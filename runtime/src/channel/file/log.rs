@@ -25,7 +25,7 @@ use tracing::warn;
 use super::fields::checksum;
 use super::image::Image;
 use super::record::{Kind, RECORD_ALIGNMENT, RECORD_HEADER, RecordHeader, record_span};
-use super::segment::{PAGE, Place, Previous, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
+use super::segment::{Location, PAGE, Previous, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::Superblock;
 use crate::environment::storage::Storage;
 use crate::failure::is_outage;
@@ -94,14 +94,14 @@ impl<'a> Draft<'a> {
 /// Proves that a group is on disk. Only the log makes one, and only after the sync.
 #[derive(Debug)]
 pub(super) struct Durable {
-    /// For each record of the group, its place and the place of the next record.
-    pub(super) places: Vec<(Place, Place)>,
+    /// For each record of the group, its location and the location of the next record.
+    pub(super) locations: Vec<(Location, Location)>,
     _made_by_the_log: (),
 }
 
 /// A segment of the log that was not deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct SegmentInfo {
     pub(super) first_sequence: u64,
     pub(super) events_before: u64,
     pub(super) charged_before: u64,
@@ -113,9 +113,9 @@ pub(super) struct Extent {
     pub(super) schema: SchemaRef,
 }
 
-impl Extent {
-    pub(super) fn of(header: &SegmentHeader, end: u64) -> Extent {
-        Extent {
+impl SegmentInfo {
+    pub(super) fn of(header: &SegmentHeader, end: u64) -> SegmentInfo {
+        SegmentInfo {
             first_sequence: header.first_sequence,
             events_before: header.events_before,
             charged_before: header.charged_before,
@@ -143,7 +143,7 @@ pub(super) struct Log<S: Storage> {
     pub(super) sizes: LogSizes,
     pub(super) uuid: Uuid,
     pub(super) image: Image,
-    pub(super) extents: BTreeMap<u64, Extent>,
+    pub(super) segments: BTreeMap<u64, SegmentInfo>,
     pub(super) active: Active<S::File>,
     pub(super) superblock: Superblock,
     pub(super) superblock_file: S::File,
@@ -165,18 +165,18 @@ pub(super) fn group_bytes(bodies: impl Iterator<Item = u64>) -> u64 {
 }
 
 impl<S: Storage> Log<S> {
-    pub(super) fn end(&self) -> Place {
+    pub(super) fn end(&self) -> Location {
         let number = self.active.number;
-        Place { segment: number, offset: self.extents[&number].end }
+        Location { segment: number, offset: self.segments[&number].end }
     }
 
     /// Returns a proof for a group without records: everything appended so far is on disk.
     pub(super) fn durable(&self) -> Durable {
-        Durable { places: Vec::new(), _made_by_the_log: () }
+        Durable { locations: Vec::new(), _made_by_the_log: () }
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {
-        &self.extents[&self.active.number].schema
+        &self.segments[&self.active.number].schema
     }
 
     /// Appends one group that contains puts with events of this schema, and syncs it.
@@ -214,8 +214,8 @@ impl<S: Storage> Log<S> {
     }
 
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        let extent = &self.extents[&self.active.number];
-        !self.active.sealed && extent.end + bytes <= extent.file_bytes
+        let info = &self.segments[&self.active.number];
+        !self.active.sealed && info.end + bytes <= info.file_bytes
     }
 
     /// Writes a group into the active segment. After a failure, writes it into a new segment.
@@ -246,27 +246,27 @@ impl<S: Storage> Log<S> {
         let laid_out = self.lay_out(drafts, begin);
         let mut parts: Vec<&[u8]> = Vec::with_capacity(drafts.len() * 3);
         for (record, draft) in laid_out.records.iter().zip(drafts) {
-            let unpadded = record.place.offset + RECORD_HEADER + draft.body.len() as u64;
+            let unpadded = record.location.offset + RECORD_HEADER + draft.body.len() as u64;
             let padding = (record.next.offset - unpadded) as usize;
             parts.extend([&record.bytes[..], draft.body, &ZEROS[..padding]]);
         }
         self.storage.write_at(&self.active.file, begin.offset, &parts)?;
         self.sync_active()?;
-        self.check_place()?;
+        self.check_reached()?;
         for (record, draft) in laid_out.records.iter().zip(drafts) {
             self.image.apply(&record.header, draft.body).map_err(WriteError::Defect)?;
         }
         let end = laid_out.end.offset;
         self.since_checkpoint += end - begin.offset;
         self.active.chain = laid_out.chain;
-        self.extents.get_mut(&begin.segment).expect("the active segment is one of them").end = end;
-        let places = laid_out.records.iter().map(|record| (record.place, record.next)).collect();
-        Ok(Durable { places, _made_by_the_log: () })
+        self.segments.get_mut(&begin.segment).expect("the active segment is one of them").end = end;
+        let locations = laid_out.records.iter().map(|record| (record.location, record.next)).collect();
+        Ok(Durable { locations, _made_by_the_log: () })
     }
 
     /// Checks that the next start would find what was just written. Neither a write nor a sync notices that the
     /// directory was removed. The check costs two calls that do not wait for the disk.
-    fn check_place(&self) -> Result<(), WriteError> {
+    fn check_reached(&self) -> Result<(), WriteError> {
         let name = segment_name(self.active.number);
         let reached = self.storage.is_reached(&self.active.file, &name);
         // If the lookup itself is refused, the segment is taken to be in place.
@@ -289,10 +289,10 @@ impl<S: Storage> Log<S> {
         synced
     }
 
-    fn lay_out(&self, drafts: &[Draft<'_>], begin: Place) -> LaidOut {
+    fn lay_out(&self, drafts: &[Draft<'_>], begin: Location) -> LaidOut {
         let mut chain = self.active.chain;
         let (mut sequence, mut put) = (self.image.next_sequence, self.image.put);
-        let mut place = begin;
+        let mut location = begin;
         let mut records = Vec::with_capacity(drafts.len());
         for (number, draft) in drafts.iter().enumerate() {
             let last_of_group = number + 1 == drafts.len();
@@ -310,22 +310,22 @@ impl<S: Storage> Log<S> {
                 previous: chain,
                 body_checksum: draft.body_checksum,
             };
-            let (bytes, sum) = header.encode(&self.uuid, place);
-            let read = RecordHeader::decode(&bytes, &self.uuid, place);
+            let (bytes, sum) = header.encode(&self.uuid, location);
+            let read = RecordHeader::decode(&bytes, &self.uuid, location);
             assert_eq!(read, Some((header, sum)), "the record can't be read back");
-            assert_eq!(place.offset % RECORD_ALIGNMENT, 0, "the record is not aligned");
+            assert_eq!(location.offset % RECORD_ALIGNMENT, 0, "the record is not aligned");
             chain = sum;
             if draft.rows > 0 {
                 sequence += 1;
                 put.events += u64::from(draft.rows);
                 put.charged += draft.charged;
             }
-            let end = place.offset + header.span();
-            let next = Place { offset: if last_of_group { page_up(end) } else { end }, ..place };
-            records.push(LaidOutRecord { place, next, header, bytes });
-            place = next;
+            let end = location.offset + header.span();
+            let next = Location { offset: if last_of_group { page_up(end) } else { end }, ..location };
+            records.push(LaidOutRecord { location, next, header, bytes });
+            location = next;
         }
-        LaidOut { records, end: place, chain }
+        LaidOut { records, end: location, chain }
     }
 
     /// Continues the log in a new segment with space for a group of this many bytes.
@@ -359,7 +359,7 @@ impl<S: Storage> Log<S> {
         if seal == Seal::Write && !self.active.sealed {
             self.seal();
         }
-        self.extents.insert(header.number, Extent::of(&header, header_bytes(schema)));
+        self.segments.insert(header.number, SegmentInfo::of(&header, header_bytes(schema)));
         self.active = Active { number: header.number, file, chain: self.active.chain, sealed: false };
         Ok(())
     }
@@ -422,11 +422,12 @@ impl<S: Storage> Log<S> {
             return;
         }
         let (chain, end) = (self.active.chain, self.end());
-        let extent_end = end.offset;
+        let end_before_seal = end.offset;
         if self.write(&[Draft::plain(Kind::Seal, &[])]).is_ok() {
             // The next segment's header names the log's end before the seal.
             self.active.chain = chain;
-            self.extents.get_mut(&end.segment).expect("the active segment is one of them").end = extent_end;
+            self.segments.get_mut(&end.segment).expect("the active segment is one of them").end =
+                end_before_seal;
         }
     }
 }
@@ -452,13 +453,13 @@ impl From<io::Error> for WriteError {
 
 struct LaidOut {
     records: Vec<LaidOutRecord>,
-    end: Place,
+    end: Location,
     chain: u32,
 }
 
 struct LaidOutRecord {
-    place: Place,
-    next: Place,
+    location: Location,
+    next: Location,
     header: RecordHeader,
     bytes: [u8; RECORD_HEADER as usize],
 }

@@ -22,14 +22,14 @@ mod claim;
 mod columns;
 mod compression;
 mod cursor;
+mod divergence;
 mod encryption;
 mod engine;
 mod fields;
-mod holding;
 mod image;
+mod incarnations;
 mod inspection;
 mod invariants;
-mod lives;
 mod log;
 mod options;
 mod probing;
@@ -62,12 +62,12 @@ use crate::environment::storage::{self, Directory, Storage};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use engine::Engine;
-use lives::drawn;
+use incarnations::random_bytes;
 use log::{GONE, LogSizes};
 use record::BODY_BYTES_MAX;
-use recovery::{Opening, lock_note, say_what_was_found};
+use recovery::{Opening, lock_note, log_found};
 use state::State;
-use transactions::{FilePut, FileReader, Waiting};
+use transactions::{FilePut, FileReader, WaitingPut};
 use writer::Writer;
 
 pub use compression::Compression;
@@ -78,7 +78,7 @@ pub use inspection::{
 };
 pub use options::{BYTE_CAPACITY_MIN, FileChannelOptions, UnsupportedColumn};
 pub use recovery::OpenError;
-pub use repair::{Forgotten, Repair, assess_repair, forget_reader, repair};
+pub use repair::{ForgottenReader, Repair, assess_repair, forget_reader, repair};
 pub use scan::Damage;
 pub use survey::SurveyError;
 
@@ -127,9 +127,9 @@ struct Shared<S: Storage> {
     /// Notified when a put has become visible, and when the channel was closed or has failed.
     changed: Notify,
     /// Notified when there may be space.
-    room: Notify,
+    space: Notify,
     /// Held by the put that is first in the queue for space.
-    turn: tokio::sync::Mutex<()>,
+    put_queue: tokio::sync::Mutex<()>,
     /// Notified when there is something to write.
     work: Notify,
     executor: BlockingExecutor,
@@ -180,8 +180,8 @@ impl<S: Storage> FileChannel<S> {
             storage: OnceLock::new(),
             partition: OnceLock::new(),
             changed: Notify::new(),
-            room: Notify::new(),
-            turn: tokio::sync::Mutex::new(()),
+            space: Notify::new(),
+            put_queue: tokio::sync::Mutex::new(()),
             work: Notify::new(),
             executor,
             compression: options.compression,
@@ -204,7 +204,7 @@ impl<S: Storage> FileChannel<S> {
         let FileChannelOptions { owner, schema, .. } = &self.options;
         let state = self.shared.lock();
         let readers = state.cursors.iter().map(|cursor| (cursor.name.clone(), cursor.demand)).collect();
-        let uuid = drawn();
+        let uuid = random_bytes();
         let note = lock_note(owner);
         Opening { owner: owner.clone(), schema: schema.clone(), sizes: self.sizes, readers, uuid, note }
     }
@@ -216,15 +216,15 @@ impl<S: Storage> FileChannel<S> {
         let (log, found) =
             recovery::open(&storage, &self.opening()).map_err(Failure::permanent_unless_disk_failure)?;
         // Nothing after this can fail, so a failed opening can be repeated.
-        let (hand_over, engine) = oneshot::channel();
+        let (engine_sender, engine) = oneshot::channel();
         let writer = writer::start(self.executor, engine, self.shared.clone(), place.clone())?;
         let identity = log.image.identity.unwrap_or(log.uuid);
         let partition = Partition::new(format!("{PARTITION_PREFIX}{:032x}", u128::from_be_bytes(identity)));
-        let engine = Engine::new(log, Incarnation::from_bytes(drawn()), &self.shared.state);
+        let engine = Engine::new(log, Incarnation::from_bytes(random_bytes()), &self.shared.state);
         self.shared.storage.set(storage).ok();
         self.shared.partition.set(partition).ok();
-        say_what_was_found(&self.shared.component, &place, found);
-        hand_over.send(engine).ok();
+        log_found(&self.shared.component, &place, found);
+        engine_sender.send(engine).ok();
         *self.writer() = Some(writer);
         Ok(())
     }
@@ -274,19 +274,19 @@ impl<S: Storage> Shared<S> {
         let dropped = self.lock().fail();
         drop(dropped);
         self.changed.notify_waiters();
-        self.room.notify_waiters();
+        self.space.notify_waiters();
         self.failed.notify_waiters();
     }
 
     /// Returns an error if a put of this size can never be made.
-    fn check(&self, room: Fill) -> Result<(), ReserveError> {
+    fn check(&self, amount: Fill) -> Result<(), ReserveError> {
         let limits = self.limits();
         let too_large = |requested: u64, limit: u64, unit| ReserveError::TooLarge { requested, limit, unit };
-        if room.events > limits.transaction_capacity {
-            return Err(too_large(room.events as u64, limits.transaction_capacity as u64, "events"));
+        if amount.events > limits.transaction_capacity {
+            return Err(too_large(amount.events as u64, limits.transaction_capacity as u64, "events"));
         }
-        match room.bytes > limits.byte_capacity {
-            true => Err(too_large(room.bytes, limits.byte_capacity, "bytes")),
+        match amount.bytes > limits.byte_capacity {
+            true => Err(too_large(amount.bytes, limits.byte_capacity, "bytes")),
             false => Ok(()),
         }
     }
@@ -299,8 +299,8 @@ impl<S: Storage> Shared<S> {
         Limits { byte_capacity, ..limits }
     }
 
-    fn transaction(self: &Arc<Self>, room: Fill) -> Box<dyn PutTransaction> {
-        Box::new(FilePut { shared: self.clone(), room })
+    fn transaction(self: &Arc<Self>, amount: Fill) -> Box<dyn PutTransaction> {
+        Box::new(FilePut { shared: self.clone(), amount })
     }
 }
 
@@ -373,11 +373,11 @@ impl<S: Storage> Channel for FileChannel<S> {
     }
 
     fn incarnation(&self) -> Option<Incarnation> {
-        self.shared.lock().lives.last()
+        self.shared.lock().incarnations.last()
     }
 
     fn knows_incarnation(&self, incarnation: Incarnation) -> Option<bool> {
-        self.shared.lock().lives.know(incarnation)
+        self.shared.lock().incarnations.contains(incarnation)
     }
 
     fn check_recovered(&self, reader: &str, recovered: &Recovered) -> Result<(), Failure> {
@@ -388,34 +388,34 @@ impl<S: Storage> Channel for FileChannel<S> {
         self.has_accepted(reader, recovered)
     }
 
-    async fn reserve(&self, room: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
-        self.shared.check(room)?;
+    async fn reserve(&self, amount: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
+        self.shared.check(amount)?;
         let shared = &self.shared;
-        let _turn = shared.turn.lock().await;
+        let _first = shared.put_queue.lock().await;
         let mut waiting = None;
         loop {
-            let changed = shared.room.notified();
+            let changed = shared.space.notified();
             {
                 let mut state = shared.lock();
                 if state.is_closed() {
                     return Err(ReserveError::Closed);
                 }
-                if state.reserve(room) {
-                    return Ok(shared.transaction(room));
+                if state.reserve(amount) {
+                    return Ok(shared.transaction(amount));
                 }
-                if state.writer_keeps_up(room) {
+                if state.writer_keeps_up(amount) {
                     drop(state);
                     // Leased events take up the space, so the readers get pressure.
-                    waiting.get_or_insert_with(|| Waiting::begin(shared));
+                    waiting.get_or_insert_with(|| WaitingPut::begin(shared));
                 }
             }
             changed.await;
         }
     }
 
-    fn try_reserve(&self, room: Fill) -> Option<Box<dyn PutTransaction>> {
-        self.shared.check(room).ok()?;
-        self.shared.lock().reserve(room).then(|| self.shared.transaction(room))
+    fn try_reserve(&self, amount: Fill) -> Option<Box<dyn PutTransaction>> {
+        self.shared.check(amount).ok()?;
+        self.shared.lock().reserve(amount).then(|| self.shared.transaction(amount))
     }
 
     fn reader(&self, name: &str, demand: Demand) -> Box<dyn Reader> {
@@ -427,7 +427,7 @@ impl<S: Storage> Channel for FileChannel<S> {
     fn close(&self) {
         self.shared.lock().close();
         self.shared.changed.notify_waiters();
-        self.shared.room.notify_waiters();
+        self.shared.space.notify_waiters();
         self.shared.work.notify_one();
     }
 

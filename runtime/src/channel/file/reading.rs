@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 
 use super::columns;
-use super::log::Extent;
+use super::log::SegmentInfo;
 use super::record::Kind;
 use super::scan::{Damage, Scan};
-use super::segment::{Place, Uuid};
+use super::segment::{Location, Uuid};
 use super::survey::SurveyError;
 use crate::batch::Batch;
 use crate::channel::Fill;
@@ -25,8 +25,8 @@ pub(super) struct StoredPut {
     pub(super) batch: Batch,
     pub(super) fill: Fill,
     /// Where its record is, and where the next one begins.
-    pub(super) place: Place,
-    pub(super) next: Place,
+    pub(super) location: Location,
+    pub(super) next: Location,
     /// The number of events put before it.
     pub(super) events_before: u64,
 }
@@ -34,14 +34,14 @@ pub(super) struct StoredPut {
 /// A request to read puts.
 #[derive(Debug, Clone)]
 pub(super) struct LoadRequest {
-    pub(super) from: Place,
+    pub(super) from: Location,
     /// The put to read, and the first put that is not on disk yet.
     pub(super) sequence: u64,
     pub(super) below: u64,
     /// Whether to read later puts as well.
     pub(super) ahead: bool,
     pub(super) uuid: Uuid,
-    pub(super) extents: Arc<BTreeMap<u64, Extent>>,
+    pub(super) segments: Arc<BTreeMap<u64, SegmentInfo>>,
     /// The schema of the delivered events.
     pub(super) schema: SchemaRef,
 }
@@ -52,19 +52,19 @@ pub(super) fn load<S: Storage>(storage: &S, request: &LoadRequest) -> Result<Vec
     let mut items: Vec<StoredPut> = Vec::new();
     let mut bytes = 0;
     // The reader has all earlier puts, and their segments may have been deleted.
-    let holding = request.extents.iter().rev().find(|(_, extent)| extent.first_sequence <= request.sequence);
+    let holding = request.segments.iter().rev().find(|(_, info)| info.first_sequence <= request.sequence);
     let first = holding.map_or(request.from.segment, |(number, _)| request.from.segment.max(*number));
-    for (&number, extent) in request.extents.range(first..) {
+    for (&number, info) in request.segments.range(first..) {
         let failed = |error| SurveyError::scan(number, error);
-        let mut at = if number == request.from.segment { request.from.offset } else { extent.begin };
-        let mut scan = Scan::open(storage, request.uuid, number, Some(extent.end)).map_err(failed)?;
+        let mut at = if number == request.from.segment { request.from.offset } else { info.begin };
+        let mut scan = Scan::open(storage, request.uuid, number, Some(info.end)).map_err(failed)?;
         let mut chain = None;
-        while at < extent.end {
-            let place = Place { segment: number, offset: at };
+        while at < info.end {
+            let location = Location { segment: number, offset: at };
             let record = scan.record(at).map_err(failed)?;
             let record = record.filter(|record| chain.is_none_or(|chain| chain == record.header.previous));
             let Some(record) = record else {
-                return Err(Damage::at(place, "a record can't be read, and it was on disk once").into());
+                return Err(Damage::at(location, "a record can't be read, and it was on disk once").into());
             };
             at = record.next.offset;
             chain = Some(record.chain);
@@ -75,15 +75,15 @@ pub(super) fn load<S: Storage>(storage: &S, request: &LoadRequest) -> Result<Vec
             let wanted = request.sequence + items.len() as u64;
             if header.sequence != wanted {
                 let what = format!("put {} where {wanted} is expected", header.sequence);
-                return Err(Damage::at(place, what).into());
+                return Err(Damage::at(location, what).into());
             }
             let (rows, origins) = (header.rows as usize, header.origins_bytes as usize);
-            let batch = columns::decode(&extent.schema, rows, origins, &record.body);
+            let batch = columns::decode(&info.schema, rows, origins, &record.body);
             let batch = batch.and_then(|batch| batch.project(&request.schema).ok());
-            let batch = batch.ok_or_else(|| Damage::at(place, "the events make no sense"))?;
+            let batch = batch.ok_or_else(|| Damage::at(location, "the events make no sense"))?;
             let fill = Fill { events: rows, bytes: header.charged };
             let (next, events_before) = (record.next, header.events_before);
-            items.push(StoredPut { sequence: wanted, batch, fill, place, next, events_before });
+            items.push(StoredPut { sequence: wanted, batch, fill, location, next, events_before });
             bytes += header.span();
             if !request.ahead || bytes >= LOAD_BYTES || wanted + 1 >= request.below {
                 return Ok(items);

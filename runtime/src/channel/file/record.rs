@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   0  1  kind: 1 put, 2 acknowledge,          24  8  events put before it since the beginning
-//!         3 checkpoint, 4 seal, 5 life         32  8  charged bytes put before it
+//!         3 checkpoint, 4 seal, 5 incarnation   32  8  charged bytes put before it
 //!   1  1  1 first of its group, 2 last of it   40  8  charged bytes of this put
 //!   2  2  zero                                 48  4  checksum of the header of the record before
 //!   4  4  length of the origins in the body    52  4  CRC-32C of the body
@@ -21,7 +21,7 @@
 //! for one at another offset, in another file or another channel.
 
 use super::fields::{Fields, checksum};
-use super::segment::{Place, Uuid};
+use super::segment::{Location, Uuid};
 
 /// The length of a record's header.
 pub(super) const RECORD_HEADER: u64 = 64;
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     /// The log continues in the next segment, which exists.
     Seal,
     /// Later events are numbered in another incarnation.
-    Life,
+    Incarnation,
 }
 
 /// The header of a record.
@@ -67,14 +67,14 @@ pub(super) struct RecordHeader {
 
 impl RecordHeader {
     /// Returns the header's bytes and its checksum.
-    pub(super) fn encode(&self, uuid: &Uuid, place: Place) -> ([u8; RECORD_HEADER as usize], u32) {
+    pub(super) fn encode(&self, uuid: &Uuid, location: Location) -> ([u8; RECORD_HEADER as usize], u32) {
         let mut out = [0; RECORD_HEADER as usize];
         let kind = match self.kind {
             Kind::Put => 1,
             Kind::Acknowledge => 2,
             Kind::Checkpoint => 3,
             Kind::Seal => 4,
-            Kind::Life => 5,
+            Kind::Incarnation => 5,
         };
         out[0] = kind;
         out[1] = u8::from(self.first_of_group) | (u8::from(self.last_of_group) << 1);
@@ -87,16 +87,16 @@ impl RecordHeader {
         out[40..48].copy_from_slice(&self.charged.to_le_bytes());
         out[48..52].copy_from_slice(&self.previous.to_le_bytes());
         out[52..56].copy_from_slice(&self.body_checksum.to_le_bytes());
-        let sum = header_checksum(uuid, place, &out[..CHECKSUM_AT]);
+        let sum = header_checksum(uuid, location, &out[..CHECKSUM_AT]);
         out[CHECKSUM_AT..].copy_from_slice(&sum.to_le_bytes());
         (out, sum)
     }
 
     /// Decodes the header at this location, and returns it with its checksum; `None` if there is none.
-    pub(super) fn decode(bytes: &[u8], uuid: &Uuid, place: Place) -> Option<(RecordHeader, u32)> {
+    pub(super) fn decode(bytes: &[u8], uuid: &Uuid, location: Location) -> Option<(RecordHeader, u32)> {
         let (summed, stored) = bytes.get(..RECORD_HEADER as usize)?.split_at(CHECKSUM_AT);
         let stored = Fields::new(stored).u32()?;
-        if stored != header_checksum(uuid, place, summed) {
+        if stored != header_checksum(uuid, location, summed) {
             return None;
         }
         let mut fields = Fields::new(summed);
@@ -105,7 +105,7 @@ impl RecordHeader {
             2 => Kind::Acknowledge,
             3 => Kind::Checkpoint,
             4 => Kind::Seal,
-            5 => Kind::Life,
+            5 => Kind::Incarnation,
             _ => return None,
         };
         let flags = fields.u8()?;
@@ -145,12 +145,12 @@ pub(super) fn record_span(body_bytes: u64) -> u64 {
     (RECORD_HEADER + body_bytes).next_multiple_of(RECORD_ALIGNMENT)
 }
 
-fn header_checksum(uuid: &Uuid, place: Place, summed: &[u8]) -> u32 {
+fn header_checksum(uuid: &Uuid, location: Location, summed: &[u8]) -> u32 {
     #[cfg(weir_bug)]
     if put_back!("checksum_over_bodies_only") {
         return checksum(&[&summed[52..56]]);
     }
-    checksum(&[uuid, &place.segment.to_le_bytes(), &place.offset.to_le_bytes(), summed])
+    checksum(&[uuid, &location.segment.to_le_bytes(), &location.offset.to_le_bytes(), summed])
 }
 
 #[cfg(test)]
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     const UUID: Uuid = [3; 16];
-    const PLACE: Place = Place { segment: 5, offset: 4096 };
+    const PLACE: Location = Location { segment: 5, offset: 4096 };
 
     fn example() -> RecordHeader {
         RecordHeader {
@@ -182,7 +182,7 @@ mod tests {
         let (bytes, sum) = example().encode(&UUID, PLACE);
         assert_eq!(RecordHeader::decode(&bytes, &UUID, PLACE), Some((example(), sum)));
         assert_eq!(RecordHeader::decode(&bytes, &[4; 16], PLACE), None);
-        assert_eq!(RecordHeader::decode(&bytes, &UUID, Place { offset: 8192, ..PLACE }), None);
+        assert_eq!(RecordHeader::decode(&bytes, &UUID, Location { offset: 8192, ..PLACE }), None);
         assert_eq!(RecordHeader::decode(&bytes[..63], &UUID, PLACE), None);
     }
 

@@ -6,17 +6,18 @@ use arrow_schema::{Schema, SchemaRef};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use super::cursor::{FORGOTTEN, beginning};
-use super::image::{Amount, Image, Low, ReaderImage};
+use super::cursor::{FORGOTTEN_READER, beginning};
+use super::image::{Image, LowWatermark, ReaderImage, Totals};
 use super::inspection::Torn;
 use super::log::{
-    Active, Draft, Extent, Log, LogSizes, SEGMENT_NEW, SPARE, replace_superblock, reserve_for, write_copies,
+    Active, Draft, Log, LogSizes, SEGMENT_NEW, SPARE, SegmentInfo, replace_superblock, reserve_for,
+    write_copies,
 };
 use super::record::{Kind, record_span};
 use super::scan::{Scan, ScanError};
-use super::segment::{PAGE, Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
+use super::segment::{Location, PAGE, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::{SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
-use super::survey::{LeftOut, Survey, SurveyError, read_superblock, segments, survey};
+use super::survey::{Survey, SurveyError, TornGroup, read_superblock, segments, survey};
 use crate::channel::Demand;
 use crate::environment::storage::{Access, LockError, Storage, is_full};
 
@@ -129,7 +130,7 @@ pub(super) struct Found {
     pub(super) scanned_bytes: u64,
     pub(super) scanned_records: u64,
     /// An incomplete group that was left out.
-    pub(super) torn: Option<LeftOut>,
+    pub(super) torn: Option<TornGroup>,
 }
 
 struct Opener<'a, S: Storage> {
@@ -210,8 +211,8 @@ impl<S: Storage> Opener<'_, S> {
             file_bytes: page_up(sizes.segment_bytes.max(2 * header_bytes(schema))),
             schema: schema.clone(),
         };
-        let begin = Place { segment: 0, offset: header_bytes(schema) };
-        let low = Low { sequence: 0, place: begin };
+        let begin = Location { segment: 0, offset: header_bytes(schema) };
+        let low = LowWatermark { sequence: 0, location: begin };
         let readers = readers.iter().map(|(name, demand)| ReaderImage::new(name, *demand, low)).collect();
         let identity = Some(*uuid);
         let image = Image { owner: owner.clone(), readers, identity, ..Image::default() };
@@ -229,7 +230,7 @@ impl<S: Storage> Opener<'_, S> {
             uuid: *uuid,
             reserve: reserve_for(page_up(record_span(body.len() as u64))),
             image,
-            extents: BTreeMap::from([(0, Extent::of(&header, begin.offset))]),
+            segments: BTreeMap::from([(0, SegmentInfo::of(&header, begin.offset))]),
             active: Active { number: 0, file, chain: 0, sealed: false },
             superblock,
             superblock_file: unused,
@@ -241,9 +242,9 @@ impl<S: Storage> Opener<'_, S> {
         };
         let refused = |error| self.appending("making the channel", error);
         let durable = log.append_others(&[Draft::plain(Kind::Checkpoint, &body)]).map_err(refused)?;
-        let (checkpoint, _) = durable.places[0];
+        let (checkpoint, _) = durable.locations[0];
         // The first segment is not part of the log if writing to it has failed.
-        log.extents.retain(|number, _| *number >= checkpoint.segment);
+        log.segments.retain(|number, _| *number >= checkpoint.segment);
         log.superblock = Superblock { checkpoint, oldest: checkpoint.segment, ..superblock };
         // The segment's name has to be durable before the superblock.
         self.storage.sync_directory().map_err(making())?;
@@ -296,7 +297,7 @@ impl<S: Storage> Opener<'_, S> {
         // Names that can be listed need not be durable.
         self.storage.sync_directory().map_err(recovering())?;
         self.remove(SEGMENT_NEW)?;
-        let (&number, _) = surveyed.extents.last_key_value().expect("a survey finds at least one");
+        let (&number, _) = surveyed.segments.last_key_value().expect("a survey finds at least one");
         let file = self.storage.open(&segment_name(number), Access::Write).map_err(recovering())?;
         if let Some((begin, end)) = surveyed.unproven {
             self.write_again(&file, begin, end)?;
@@ -316,7 +317,7 @@ impl<S: Storage> Opener<'_, S> {
             uuid: superblock.uuid,
             reserve: reserve_for(page_up(record_span(surveyed.image.encode().len() as u64))),
             image: surveyed.image,
-            extents: surveyed.extents,
+            segments: surveyed.segments,
             active: Active { number, file, chain: surveyed.chain, sealed },
             superblock,
             superblock_file,
@@ -326,11 +327,11 @@ impl<S: Storage> Opener<'_, S> {
             rewritten: 0,
             _lock: lock,
         };
-        let readers_changed = self.settle_readers(&mut log) || changed != log.image.readers.len();
+        let readers_changed = self.update_readers(&mut log) || changed != log.image.readers.len();
         let refused = |error| self.appending("writing a checkpoint", error);
         // The previous checkpoint has the same content. On a full disk the next one can wait.
-        let oldest_goes = log.oldest_goes(true, &[]);
-        if readers_changed || log.may_spend(0, oldest_goes).map_err(refused)? {
+        let frees_oldest = log.frees_oldest(true, &[]);
+        if readers_changed || log.may_use(0, frees_oldest).map_err(refused)? {
             log.checkpoint(true, false).map_err(refused)?;
         }
         Ok((log, found))
@@ -353,13 +354,13 @@ impl<S: Storage> Opener<'_, S> {
             let found = surveyed.image.owner.clone();
             return Err(OpenError::OtherPipeline { place, found, wanted: owner.clone() });
         }
-        for extent in surveyed.extents.values() {
-            if let Err(what) = widens(&extent.schema, schema) {
+        for info in surveyed.segments.values() {
+            if let Err(what) = widens(&info.schema, schema) {
                 return Err(OpenError::Schema { place, what });
             }
         }
         let there = |reader: &ReaderImage| {
-            reader.name == FORGOTTEN || readers.iter().any(|(name, _)| *name == reader.name)
+            reader.name == FORGOTTEN_READER || readers.iter().any(|(name, _)| *name == reader.name)
         };
         let mut required = surveyed.image.readers.iter().filter(|reader| reader.demand == Demand::Required);
         match required.find(|reader| !there(reader)) {
@@ -373,7 +374,7 @@ impl<S: Storage> Opener<'_, S> {
 
     /// Writes the last group again and syncs it. The group can be read, but need not be on disk: its sync may have
     /// failed before the crash.
-    fn write_again(&self, file: &S::File, begin: Place, end: Place) -> Result<(), OpenError> {
+    fn write_again(&self, file: &S::File, begin: Location, end: Location) -> Result<(), OpenError> {
         let what = format!("writing the last group of {} again", segment_name(begin.segment));
         let mut bytes = vec![0; (end.offset - begin.offset) as usize];
         let read = self.storage.read_at(file, begin.offset, &mut bytes).map_err(self.io(&what))?;
@@ -413,10 +414,10 @@ impl<S: Storage> Opener<'_, S> {
 
     /// Lists the pipeline's readers, in its order. A new reader begins with the first put that one of the required
     /// readers before it lacks, or with the oldest put if there were none. Returns whether the list has changed.
-    fn settle_readers(&self, log: &mut Log<S>) -> bool {
-        let (&number, oldest) = log.extents.first_key_value().expect("there is the active segment");
-        let place = Place { segment: number, offset: oldest.begin };
-        let low = Low { sequence: oldest.first_sequence, place };
+    fn update_readers(&self, log: &mut Log<S>) -> bool {
+        let (&number, oldest) = log.segments.first_key_value().expect("there is the active segment");
+        let location = Location { segment: number, offset: oldest.begin };
+        let low = LowWatermark { sequence: oldest.first_sequence, location };
         let mut known = std::mem::take(&mut log.image.readers);
         let before: Vec<(String, Demand)> =
             known.iter().map(|reader| (reader.name.clone(), reader.demand)).collect();
@@ -447,7 +448,7 @@ impl<S: Storage> Opener<'_, S> {
         }
         if !log.image.readers.iter().any(|reader| reader.demand == Demand::Required) {
             // Nothing is held for optional readers.
-            log.image.held = Amount::default();
+            log.image.held = Totals::default();
         }
         before != self.opening.readers
     }
@@ -482,7 +483,7 @@ pub(super) fn lock_note(owner: &str) -> String {
     format!("`{owner}`, process {}, boot {}", std::process::id(), boot.trim())
 }
 
-pub(super) fn say_what_was_found(component: &str, place: &str, found: Found) {
+pub(super) fn log_found(component: &str, place: &str, found: Found) {
     let Found { made, events, scanned_bytes, scanned_records, torn } = found;
     if made {
         info!(component, "made a new channel in {place}");

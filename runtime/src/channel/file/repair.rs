@@ -8,18 +8,20 @@ use std::path::Path;
 use arrow_schema::SchemaRef;
 
 use super::claim::Claim;
-use super::cursor::FORGOTTEN;
-use super::image::{Amount, Image, Low, ReaderImage};
+use super::cursor::FORGOTTEN_READER;
+use super::image::{Image, LowWatermark, ReaderImage, Totals};
+use super::incarnations::{Numbering, random_bytes};
 use super::inspection::{
     InspectionError, LogFiles, claim_or_damage, encrypted_directory, lock, plain_directory,
     superblock_or_damage, surveying,
 };
-use super::lives::{Numbering, drawn};
-use super::log::{Active, AppendError, Draft, Extent, GONE, Log, LogSizes, SEGMENT_NEW, replace_superblock};
+use super::log::{
+    Active, AppendError, Draft, GONE, Log, LogSizes, SEGMENT_NEW, SegmentInfo, replace_superblock,
+};
 use super::record::{Kind, RecordHeader};
 use super::recovery::{Opening, lock_note, open};
 use super::scan::{Damage, Record};
-use super::segment::{Place, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
+use super::segment::{Location, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::{SUPERBLOCK_NEW, Superblock};
 use super::survey::{read_superblock, segments, survey};
 use crate::channel::{Demand, Incarnation};
@@ -43,7 +45,7 @@ pub struct Repair {
 
 /// The result of forgetting a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct ForgottenReader {
     /// The reader.
     pub reader: String,
     /// Events that only this reader needed.
@@ -60,7 +62,7 @@ pub struct Forgotten {
 /// # Errors
 /// When the directory is in use, or the disk fails.
 pub fn repair(path: &Path, keys: Option<&Keys>) -> Result<Repair, InspectionError> {
-    let new = New { uuid: drawn(), incarnation: Incarnation::from_bytes(drawn()) };
+    let new = New { uuid: random_bytes(), incarnation: Incarnation::from_bytes(random_bytes()) };
     repair_or_assess(path, keys, Some(new))
 }
 
@@ -90,7 +92,11 @@ fn repair_or_assess(path: &Path, keys: Option<&Keys>, new: Option<New>) -> Resul
 ///
 /// # Errors
 /// When the directory is in use or damaged, there is no such reader, or the disk fails.
-pub fn forget_reader(path: &Path, keys: Option<&Keys>, reader: &str) -> Result<Forgotten, InspectionError> {
+pub fn forget_reader(
+    path: &Path,
+    keys: Option<&Keys>,
+    reader: &str,
+) -> Result<ForgottenReader, InspectionError> {
     match keys {
         None => forget_reader_on(&plain_directory(path)?, reader),
         Some(keys) => forget_reader_on(&encrypted_directory(path, keys)?, reader),
@@ -174,16 +180,16 @@ impl Salvage {
         repair: &mut Repair,
     ) -> Result<Salvage, super::survey::SurveyError> {
         let mut image = Image::default();
-        let mut end: Option<Amount> = None;
+        let mut end: Option<Totals> = None;
         for index in 0..files.segments.len() {
             let lost = &mut repair.lost_events;
-            files.walk(index, &mut repair.damages, |record, _| {
-                apply_what_makes_sense(&mut image, record);
+            files.visit_records(index, &mut repair.damages, |record, _| {
+                apply_leniently(&mut image, record);
                 let header = &record.header;
-                let before = Amount { events: header.events_before, charged: header.charged_before };
+                let before = Totals { events: header.events_before, charged: header.charged_before };
                 *lost += end.map_or(0, |end| before.events.saturating_sub(end.events));
                 let mut after = before;
-                after.add(Amount { events: u64::from(header.rows), charged: header.charged });
+                after.add(Totals { events: u64::from(header.rows), charged: header.charged });
                 end = Some(after);
                 None
             })?;
@@ -204,7 +210,7 @@ impl Salvage {
         let mut newest: Option<u64> = None;
         for index in 0..files.segments.len() {
             let mut error = None;
-            let walked = files.walk(index, &mut Vec::new(), |record, schema| {
+            let visited = files.visit_records(index, &mut Vec::new(), |record, schema| {
                 let header = &record.header;
                 let again = newest.is_some_and(|newest| header.sequence <= newest);
                 if header.kind != Kind::Put || header.rows == 0 || again || error.is_some() {
@@ -217,7 +223,7 @@ impl Salvage {
                 }
                 None
             });
-            walked.map_err(surveying(storage))?;
+            visited.map_err(surveying(storage))?;
             error.map_or(Ok(()), |error| Err(appending(storage)(error)))?;
         }
         Ok(())
@@ -240,7 +246,7 @@ impl Salvage {
         let failed = appending(storage);
         let mut log = new_log(storage, new.uuid, old, schema, held)?;
         let through = self.claim.as_ref().map_or(0, |claim| claim.through).max(old.highest_number());
-        let mut numbering = Numbering::new(&old.lives, new.incarnation, through);
+        let mut numbering = Numbering::new(&old.incarnations, new.incarnation, through);
         // For each reader, the new sequences of the puts that it has acknowledged.
         let mut had: Vec<Vec<u64>> = vec![Vec::new(); old.readers.len()];
         self.each_kept(storage, files, |record, schema| {
@@ -258,11 +264,11 @@ impl Salvage {
         log.image.positions = old.positions.clone();
         log.image.identity = Some(old.identity.unwrap_or(files.uuid));
         log.image.accepts_strangers = old.accepts_strangers;
-        log.image.lives = numbering.end(log.image.put.events);
+        log.image.incarnations = numbering.end(log.image.put.events);
         repair.kept_events = log.image.held.events;
         let durable =
             log.append_others(&[Draft::plain(Kind::Checkpoint, &log.image.encode())]).map_err(failed)?;
-        let (checkpoint, _) = durable.places[0];
+        let (checkpoint, _) = durable.locations[0];
         let superblock = Superblock { checkpoint, ..log.superblock };
         let refused = |source| InspectionError::Io {
             place: storage.place(),
@@ -279,7 +285,7 @@ impl Salvage {
 impl Image {
     /// Accepts the loss of the events that a sink claims, and takes over the sink's mark.
     fn accept(&mut self, claim: &Claim) {
-        self.lives.give_up(self.put.events, claim.through, claim.incarnation);
+        self.incarnations.accept_loss(self.put.events, claim.through, claim.incarnation);
         let readers = self.readers.iter_mut().filter(|reader| reader.name == claim.reader);
         readers.for_each(|reader| reader.mark = claim.mark);
         self.accepts_strangers = true;
@@ -297,11 +303,11 @@ fn remove_before<S: Storage>(storage: &S, oldest: u64) -> Result<(), InspectionE
 }
 
 /// Applies a record to the image of a log with gaps: its content counts even if records before it are missing.
-fn apply_what_makes_sense(image: &mut Image, record: &Record) {
+fn apply_leniently(image: &mut Image, record: &Record) {
     let header = RecordHeader { ..record.header };
     if header.kind != Kind::Checkpoint {
         image.next_sequence = header.sequence;
-        image.put = Amount { events: header.events_before, charged: header.charged_before };
+        image.put = Totals { events: header.events_before, charged: header.charged_before };
         // Acknowledgements of puts that the gap has hidden must not fail.
         image.held = image.put;
     }
@@ -338,10 +344,10 @@ fn new_log<S: Storage>(
         file_bytes,
         schema: schema.clone(),
     };
-    let begin = Place { segment: number, offset: header_bytes(schema) };
+    let begin = Location { segment: number, offset: header_bytes(schema) };
     let mut image = Image { owner: old.owner.clone(), readers: old.readers.clone(), ..Image::default() };
     for reader in &mut image.readers {
-        reader.low = Low { sequence: 0, place: begin };
+        reader.low = LowWatermark { sequence: 0, location: begin };
         reader.done.clear();
     }
     for name in [SUPERBLOCK_NEW, SEGMENT_NEW] {
@@ -362,7 +368,7 @@ fn new_log<S: Storage>(
         uuid,
         reserve: 0,
         image,
-        extents: BTreeMap::from([(number, Extent::of(&header, begin.offset))]),
+        segments: BTreeMap::from([(number, SegmentInfo::of(&header, begin.offset))]),
         active: Active { number, file, chain: 0, sealed: false },
         superblock,
         superblock_file: storage.create(SUPERBLOCK_NEW).map_err(refused)?,
@@ -374,7 +380,10 @@ fn new_log<S: Storage>(
     })
 }
 
-pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<Forgotten, InspectionError> {
+pub(super) fn forget_reader_on<S: Storage>(
+    storage: &S,
+    reader: &str,
+) -> Result<ForgottenReader, InspectionError> {
     let refused = surveying(storage);
     let place = storage.place();
     let held = lock(storage)?;
@@ -383,12 +392,12 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
     let surveyed = survey(storage, superblock).map_err(&refused)?;
     // Opening the log takes the lock again.
     drop(held);
-    let named = surveyed.image.readers.iter().filter(|reader| reader.name != FORGOTTEN);
+    let named = surveyed.image.readers.iter().filter(|reader| reader.name != FORGOTTEN_READER);
     let known: Vec<String> = named.map(|reader| reader.name.clone()).collect();
     if !known.iter().any(|name| name == reader) {
         return Err(InspectionError::NoReader { place, reader: reader.to_owned(), known });
     }
-    let (_, active) = surveyed.extents.last_key_value().expect("a survey finds at least one");
+    let (_, active) = surveyed.segments.last_key_value().expect("a survey finds at least one");
     let opening = Opening {
         owner: surveyed.image.owner.clone(),
         schema: active.schema.clone(),
@@ -408,33 +417,33 @@ pub(super) fn forget_reader_on<S: Storage>(storage: &S, reader: &str) -> Result<
     let last = log.image.readers.iter_mut().find(|known| known.name == reader && is_required(known));
     match last.filter(|_| !has_others) {
         // Events that it needed are kept for the next reader.
-        Some(last) => FORGOTTEN.clone_into(&mut last.name),
+        Some(last) => FORGOTTEN_READER.clone_into(&mut last.name),
         None => log.image.readers.retain(|known| known.name != reader),
     }
     log.image.held = count_held(storage, &log)?;
     let held_events = log.image.held.events;
     log.checkpoint(true, true).map_err(appending(storage))?;
-    Ok(Forgotten { reader: reader.to_owned(), freed_events: found.events - held_events, held_events })
+    Ok(ForgottenReader { reader: reader.to_owned(), freed_events: found.events - held_events, held_events })
 }
 
 /// Counts the events that a required reader lacks, by reading the log.
-fn count_held<S: Storage>(storage: &S, log: &Log<S>) -> Result<Amount, InspectionError> {
+fn count_held<S: Storage>(storage: &S, log: &Log<S>) -> Result<Totals, InspectionError> {
     let required: Vec<_> =
         log.image.readers.iter().filter(|reader| reader.demand == Demand::Required).collect();
-    let mut held = Amount::default();
+    let mut held = Totals::default();
     let superblock = Some(log.superblock);
     let files = LogFiles::find(storage, superblock).map_err(surveying(storage))?;
     let mut damages = Vec::new();
     for index in 0..files.segments.len() {
-        let walked = files.walk(index, &mut damages, |record, _| {
+        let visited = files.visit_records(index, &mut damages, |record, _| {
             let header = &record.header;
             let wanted = required.iter().any(|reader| !reader.has(header.sequence));
             if header.kind == Kind::Put && header.rows > 0 && wanted {
-                held.add(Amount { events: u64::from(header.rows), charged: header.charged });
+                held.add(Totals { events: u64::from(header.rows), charged: header.charged });
             }
             None
         });
-        walked.map_err(surveying(storage))?;
+        visited.map_err(surveying(storage))?;
     }
     match damages.into_iter().next() {
         Some(damage) => Err(surveying(storage)(damage.into())),
@@ -462,9 +471,9 @@ impl fmt::Display for Repair {
     }
 }
 
-impl fmt::Display for Forgotten {
+impl fmt::Display for ForgottenReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Forgotten { reader, freed_events, held_events } = self;
+        let ForgottenReader { reader, freed_events, held_events } = self;
         writeln!(
             f,
             "reader {reader} is forgotten: {freed_events} events were there for it alone and are let go, {held_events} wait for other \

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::fields::checksum;
 use super::record::{RECORD_HEADER, RecordHeader, record_span};
 use super::segment::{
-    HEADER_BYTES_MAX, HeaderFault, PAGE, Place, SegmentHeader, Uuid, page_up, segment_name,
+    HEADER_BYTES_MAX, HeaderFault, Location, PAGE, SegmentHeader, Uuid, page_up, segment_name,
 };
 use crate::environment::storage::{Access, Storage};
 
@@ -29,8 +29,8 @@ pub struct Damage {
 }
 
 impl Damage {
-    pub(super) fn at(place: Place, what: impl Into<String>) -> Damage {
-        Damage { file: segment_name(place.segment), offset: place.offset, what: what.into() }
+    pub(super) fn at(location: Location, what: impl Into<String>) -> Damage {
+        Damage { file: segment_name(location.segment), offset: location.offset, what: what.into() }
     }
 }
 
@@ -48,9 +48,9 @@ pub(super) enum ScanError {
 /// A complete record.
 #[derive(Debug, Clone)]
 pub(super) struct Record {
-    pub(super) place: Place,
+    pub(super) location: Location,
     /// Where the next record begins.
-    pub(super) next: Place,
+    pub(super) next: Location,
     pub(super) header: RecordHeader,
     /// The header's checksum.
     pub(super) chain: u32,
@@ -99,9 +99,9 @@ impl<'a, S: Storage> Scan<'a, S> {
             return None;
         }
         let (length, whole) = (self.length, header.file_bytes);
-        let place = Place { segment: self.number, offset: length };
+        let location = Location { segment: self.number, offset: length };
         let what = format!("the file is cut off: it has {length} bytes, and its header says {whole}");
-        (length < whole).then(|| Damage::at(place, what))
+        (length < whole).then(|| Damage::at(location, what))
     }
 
     pub(super) fn limit(&self) -> u64 {
@@ -144,9 +144,11 @@ impl<'a, S: Storage> Scan<'a, S> {
 
     /// Reads the record at this offset; `None` if there is no intact one.
     pub(super) fn record(&mut self, offset: u64) -> Result<Option<Record>, ScanError> {
-        let place = Place { segment: self.number, offset };
+        let location = Location { segment: self.number, offset };
         let bytes = self.bytes(offset, RECORD_HEADER)?;
-        let Some((header, chain)) = RecordHeader::decode(&bytes, &self.uuid, place) else { return Ok(None) };
+        let Some((header, chain)) = RecordHeader::decode(&bytes, &self.uuid, location) else {
+            return Ok(None);
+        };
         if header.span() > self.limit.saturating_sub(offset) {
             return Ok(None);
         }
@@ -156,8 +158,8 @@ impl<'a, S: Storage> Scan<'a, S> {
         }
         let end = offset + record_span(u64::from(header.body_bytes));
         let next = if header.last_of_group { page_up(end) } else { end };
-        let next = Place { segment: self.number, offset: next };
-        Ok(Some(Record { place, next, header, chain, body }))
+        let next = Location { segment: self.number, offset: next };
+        Ok(Some(Record { location, next, header, chain, body }))
     }
 
     /// Returns the end of the last page from `offset` on that is not zero.
@@ -178,8 +180,8 @@ impl<'a, S: Storage> Scan<'a, S> {
         let (mut at, mut events) = (offset, 0);
         loop {
             let bytes = self.bytes(at, RECORD_HEADER)?;
-            let place = Place { segment: self.number, offset: at };
-            let Some((header, _)) = RecordHeader::decode(&bytes, &self.uuid, place) else {
+            let location = Location { segment: self.number, offset: at };
+            let Some((header, _)) = RecordHeader::decode(&bytes, &self.uuid, location) else {
                 return Ok(events);
             };
             events += u64::from(header.rows);
@@ -191,9 +193,9 @@ impl<'a, S: Storage> Scan<'a, S> {
     pub(super) fn group_beyond(&mut self, offset: u64) -> Result<Option<u64>, ScanError> {
         let mut at = page_up(offset);
         while at < self.limit {
-            let place = Place { segment: self.number, offset: at };
+            let location = Location { segment: self.number, offset: at };
             let bytes = self.bytes(at, RECORD_HEADER)?;
-            match RecordHeader::decode(&bytes, &self.uuid, place) {
+            match RecordHeader::decode(&bytes, &self.uuid, location) {
                 Some((header, _)) if header.first_of_group => return Ok(Some(at)),
                 _ => at += PAGE,
             }

@@ -44,7 +44,7 @@ pub(super) type Uuid = [u8; 16];
 
 /// A location in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// The segment's number.
     pub(super) segment: u64,
     /// The offset in its file.
@@ -55,7 +55,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Previous {
     /// After the last record.
-    pub(super) end: Place,
+    pub(super) end: Location,
     /// That record's checksum.
     pub(super) chain: u32,
 }
@@ -125,7 +125,7 @@ impl SegmentHeader {
         }
         let (end, chain) = match self.previous {
             Some(Previous { end, chain }) => (end, chain),
-            None => (Place { segment: NO_SEGMENT, offset: 0 }, 0),
+            None => (Location { segment: NO_SEGMENT, offset: 0 }, 0),
         };
         out.extend_from_slice(&end.segment.to_le_bytes());
         out.extend_from_slice(&end.offset.to_le_bytes());
@@ -186,7 +186,7 @@ impl SegmentHeader {
         let uuid = fields.uuid()?;
         let (number, first_sequence) = (fields.u64()?, fields.u64()?);
         let (events_before, charged_before) = (fields.u64()?, fields.u64()?);
-        let end = Place { segment: fields.u64()?, offset: fields.u64()? };
+        let end = Location { segment: fields.u64()?, offset: fields.u64()? };
         let chain = fields.u32()?;
         let _key = fields.u32()?;
         let file_bytes = fields.u64()?;
@@ -222,7 +222,7 @@ mod tests {
             first_sequence: 100,
             events_before: 1_000,
             charged_before: 50_000,
-            previous: Some(Previous { end: Place { segment: 6, offset: 8192 }, chain: 9 }),
+            previous: Some(Previous { end: Location { segment: 6, offset: 8192 }, chain: 9 }),
             file_bytes: 1 << 20,
             schema: Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)])),
         }
@@ -240,10 +240,10 @@ mod tests {
     #[test]
     fn any_flipped_bit_is_found() {
         let bytes = example().encode();
-        for place in 0..bytes.len() * 8 {
+        for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
-            flipped[place / 8] ^= 1 << (place % 8);
-            assert!(SegmentHeader::decode(&flipped).is_err(), "bit {place}");
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
         }
     }
 

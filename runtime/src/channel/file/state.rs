@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 
-use super::cursor::{Cursor, PendingAcknowledgement};
-use super::image::{Acknowledged, Amount, Image, Low, Position, Positions, move_position};
-use super::lives::Lives;
-use super::log::{Durable, Extent};
+use super::cursor::{Cursor, PendingAcknowledgement, Unwritten};
+use super::image::{Image, LowWatermark, Position, Positions, Totals, move_position};
+use super::incarnations::Incarnations;
+use super::log::{Durable, SegmentInfo};
 use super::reading::{LoadRequest, StoredPut};
-use super::segment::{Place, Uuid};
+use super::segment::{Location, Uuid};
 use crate::batch::{Batch, Interval, Partition};
 use crate::channel::in_flight::InFlight;
 use crate::channel::origins::{self, Stored, Verdict};
@@ -61,18 +61,6 @@ pub(super) enum Take {
     End,
 }
 
-/// Acknowledgements to be written to the log.
-pub(super) struct Unwritten {
-    pub(super) released: Amount,
-    pub(super) readers: Vec<PendingAcknowledgement>,
-}
-
-impl Unwritten {
-    pub(super) fn acknowledged(&self) -> Vec<&Acknowledged> {
-        self.readers.iter().map(|reader| &reader.acknowledged).collect()
-    }
-}
-
 /// The state of a file channel without its log.
 pub(super) struct State {
     pub(super) limits: Limits,
@@ -85,7 +73,7 @@ pub(super) struct State {
     /// The number of events put since the channel was created.
     pub(super) events_put: u64,
     /// As on disk.
-    pub(super) lives: Lives,
+    pub(super) incarnations: Incarnations,
     /// Whether a sink that knows other channels may know nothing of this one.
     pub(super) accepts_strangers: bool,
     submitted: VecDeque<Submitted>,
@@ -105,9 +93,9 @@ pub(super) struct State {
     recent_bytes: u64,
     recent_bytes_max: u64,
     pub(super) cursors: Vec<Cursor>,
-    extents: Arc<BTreeMap<u64, Extent>>,
+    segments: Arc<BTreeMap<u64, SegmentInfo>>,
     /// Acknowledged by every required reader and not yet written to the log.
-    released: Amount,
+    released: Totals,
     /// The number of readers that the log lists.
     listed: usize,
     pub(super) opened: bool,
@@ -125,7 +113,7 @@ impl State {
             waiting: 0,
             next_sequence: 0,
             events_put: 0,
-            lives: Lives::default(),
+            incarnations: Incarnations::default(),
             accepts_strangers: false,
             submitted: VecDeque::new(),
             submitted_bytes: 0,
@@ -138,8 +126,8 @@ impl State {
             recent_bytes: 0,
             recent_bytes_max,
             cursors: Vec::new(),
-            extents: Arc::default(),
-            released: Amount::default(),
+            segments: Arc::default(),
+            released: Totals::default(),
             listed: 0,
             opened: false,
             closed: false,
@@ -153,21 +141,26 @@ impl State {
             return reader;
         }
         let mut cursor = Cursor::new(name, demand);
-        if let Some((&segment, extent)) = self.extents.first_key_value() {
-            let place = Place { segment, offset: extent.begin };
-            cursor.next = Low { sequence: extent.first_sequence, place };
-            cursor.events_before = extent.events_before;
+        if let Some((&segment, info)) = self.segments.first_key_value() {
+            let location = Location { segment, offset: info.begin };
+            cursor.next = LowWatermark { sequence: info.first_sequence, location };
+            cursor.events_before = info.events_before;
         }
         self.cursors.push(cursor);
         self.cursors.len() - 1
     }
 
     /// Sets the state that the log was recovered with.
-    pub(super) fn open(&mut self, image: &Image, uuid: Uuid, look_from: impl Fn(Low) -> (Place, u64)) {
+    pub(super) fn open(
+        &mut self,
+        image: &Image,
+        uuid: Uuid,
+        search_start: impl Fn(LowWatermark) -> (Location, u64),
+    ) {
         self.uuid = uuid;
         self.next_sequence = image.next_sequence;
         self.events_put = image.put.events;
-        self.lives = image.lives.clone();
+        self.incarnations = image.incarnations.clone();
         self.accepts_strangers = image.accepts_strangers;
         self.durable = image.next_sequence;
         self.positions = image.positions.clone();
@@ -175,8 +168,8 @@ impl State {
         self.listed = image.readers.len();
         for cursor in &mut self.cursors {
             if let Some(reader) = image.readers.iter().find(|reader| reader.name == cursor.name) {
-                let (place, events_before) = look_from(reader.low);
-                cursor.begin(reader, place, events_before);
+                let (location, events_before) = search_start(reader.low);
+                cursor.begin(reader, location, events_before);
             }
         }
         self.opened = true;
@@ -187,9 +180,9 @@ impl State {
         self.cursors.iter().skip(self.listed)
     }
 
-    pub(super) fn list_readers(&mut self, held: Amount) {
+    pub(super) fn list_readers(&mut self, held: Totals) {
         self.listed = self.cursors.len();
-        self.released = Amount::default();
+        self.released = Totals::default();
         self.held.events = held.events as usize + self.submitted_events;
         self.held.bytes = held.charged + self.submitted_bytes;
     }
@@ -285,7 +278,7 @@ impl State {
 
     /// Submitted → Visible; needs the proof that the group is on disk. Returns the puts' acknowledgements.
     pub(super) fn publish(&mut self, group: Vec<Submitted>, durable: &Durable) -> Vec<Acknowledgement> {
-        let mut places = durable.places.iter();
+        let mut locations = durable.locations.iter();
         let mut acknowledgements = Vec::with_capacity(group.len());
         for put in group {
             self.submitted_bytes -= put.body.len() as u64;
@@ -293,12 +286,12 @@ impl State {
             if put.body.is_empty() {
                 continue;
             }
-            let &(place, next) = places.next().expect("the log has written every record");
+            let &(location, next) = locations.next().expect("the log has written every record");
             let Some(sequence) = put.sequence else { continue };
             self.durable = sequence + 1;
             self.submitted_events -= put.fill.events;
             let Submitted { batch, fill, events_before, .. } = put;
-            self.keep_recent(StoredPut { sequence, batch, fill, place, next, events_before });
+            self.keep_recent(StoredPut { sequence, batch, fill, location, next, events_before });
         }
         acknowledgements
     }
@@ -332,14 +325,14 @@ impl State {
     }
 
     /// Sets the log's segments and its size on disk.
-    pub(super) fn settle_log(&mut self, extents: Arc<BTreeMap<u64, Extent>>, used_bytes: u64) {
-        let oldest_before = self.extents.keys().next().copied();
-        self.extents = extents;
+    pub(super) fn set_log(&mut self, segments: Arc<BTreeMap<u64, SegmentInfo>>, used_bytes: u64) {
+        let oldest_before = self.segments.keys().next().copied();
+        self.segments = segments;
         self.used_bytes = used_bytes;
-        let Some((&segment, oldest)) = self.extents.first_key_value() else { return };
+        let Some((&segment, oldest)) = self.segments.first_key_value() else { return };
         if oldest_before.is_some_and(|before| before < segment) {
-            let place = Place { segment, offset: oldest.begin };
-            let low = Low { sequence: oldest.first_sequence, place };
+            let location = Location { segment, offset: oldest.begin };
+            let low = LowWatermark { sequence: oldest.first_sequence, location };
             let events_before = oldest.events_before;
             self.cursors.iter_mut().for_each(|cursor| cursor.truncate(low, events_before));
         }
@@ -363,12 +356,12 @@ impl State {
         if let Some((sequence, held)) = self.cursors[reader].first_returned() {
             return match self.recent_put(sequence).cloned() {
                 Some(item) => self.lease(reader, item),
-                None => self.load(sequence, held.place, false),
+                None => self.load(sequence, held.location, false),
             };
         }
         loop {
             let cursor = &self.cursors[reader];
-            let Low { sequence, place } = cursor.next;
+            let LowWatermark { sequence, location } = cursor.next;
             if sequence >= self.durable || !cursor.may_take_more() {
                 let all = self.submitted.is_empty() && self.durable == self.next_sequence;
                 return if self.closed && all && sequence >= self.durable { Take::End } else { Take::Wait };
@@ -376,7 +369,7 @@ impl State {
             let ahead = self.cursors[reader].ahead.pop_front();
             let item = ahead.filter(|item| item.sequence == sequence);
             let Some(item) = item.or_else(|| self.recent_put(sequence).cloned()) else {
-                return self.load(sequence, place, true);
+                return self.load(sequence, location, true);
             };
             if !self.cursors[reader].skip_if_acknowledged(&item) {
                 return self.lease(reader, item);
@@ -390,14 +383,14 @@ impl State {
         Take::Leased(item)
     }
 
-    fn load(&self, sequence: u64, from: Place, ahead: bool) -> Take {
+    fn load(&self, sequence: u64, from: Location, ahead: bool) -> Take {
         Take::Load(Box::new(LoadRequest {
             from,
             sequence,
             below: self.durable,
             ahead,
             uuid: self.uuid,
-            extents: self.extents.clone(),
+            segments: self.segments.clone(),
             schema: self.schema.clone(),
         }))
     }
@@ -426,14 +419,14 @@ impl State {
         if frees {
             self.held.events = self.held.events.saturating_sub(fill.events);
             self.held.bytes = self.held.bytes.saturating_sub(fill.bytes);
-            self.released.add(Amount { events: fill.events as u64, charged: fill.bytes });
+            self.released.add(Totals { events: fill.events as u64, charged: fill.bytes });
         }
         frees
     }
 
     /// Leased → Visible.
     pub(super) fn roll_back(&mut self, reader: ReaderId, sequence: u64) {
-        let oldest = self.extents.first_key_value().map_or(0, |(_, extent)| extent.first_sequence);
+        let oldest = self.segments.first_key_value().map_or(0, |(_, info)| info.first_sequence);
         self.cursors[reader].roll_back(sequence, oldest);
     }
 
@@ -456,7 +449,7 @@ impl State {
         let cursors = self.cursors.iter().enumerate().take(self.listed);
         let readers: Vec<PendingAcknowledgement> =
             cursors.filter_map(|(reader, cursor)| cursor.unwritten(reader)).collect();
-        let nothing = readers.is_empty() && self.released == Amount::default();
+        let nothing = readers.is_empty() && self.released == Totals::default();
         (!nothing).then_some(Unwritten { released: self.released, readers })
     }
 

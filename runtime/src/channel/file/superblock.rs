@@ -15,7 +15,7 @@
 //! ```
 
 use super::fields::{Fields, checksum};
-use super::segment::{HeaderFault, MAJOR_VERSION, OLDEST_VERSION, PAGE, Place, Uuid};
+use super::segment::{HeaderFault, Location, MAJOR_VERSION, OLDEST_VERSION, PAGE, Uuid};
 
 /// The superblock's file.
 pub(super) const SUPERBLOCK: &str = "superblock";
@@ -31,10 +31,10 @@ const CHECKSUM_AT: usize = 88;
 pub(super) struct Superblock {
     pub(super) uuid: Uuid,
     pub(super) generation: u64,
-    pub(super) checkpoint: Place,
+    pub(super) checkpoint: Location,
     pub(super) oldest: u64,
     /// The end of the log if the channel was closed cleanly.
-    pub(super) closed_at: Option<Place>,
+    pub(super) closed_at: Option<Location>,
 }
 
 impl Superblock {
@@ -45,7 +45,7 @@ impl Superblock {
         out.extend_from_slice(&[0; 6]);
         out.extend_from_slice(&self.uuid);
         let end = self.closed_at.unwrap_or_default();
-        let Place { segment, offset } = self.checkpoint;
+        let Location { segment, offset } = self.checkpoint;
         let closed = u64::from(self.closed_at.is_some());
         for number in [self.generation, segment, offset, self.oldest, closed, end.segment, end.offset] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -82,10 +82,10 @@ impl Superblock {
             return Some(Err(HeaderFault::Features(features)));
         }
         let (uuid, generation) = (fields.uuid()?, fields.u64()?);
-        let checkpoint = Place { segment: fields.u64()?, offset: fields.u64()? };
+        let checkpoint = Location { segment: fields.u64()?, offset: fields.u64()? };
         let oldest = fields.u64()?;
         let closed = fields.u64()? == 1;
-        let end = Place { segment: fields.u64()?, offset: fields.u64()? };
+        let end = Location { segment: fields.u64()?, offset: fields.u64()? };
         let closed_at = closed.then_some(end);
         Some(Ok(Superblock { uuid, generation, checkpoint, oldest, closed_at }))
     }
@@ -97,17 +97,17 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_was_written_and_any_flipped_bit_is_found() {
-        let closed_at = Some(Place { segment: 3, offset: 8192 });
-        let checkpoint = Place { segment: 2, offset: 4096 };
+        let closed_at = Some(Location { segment: 3, offset: 8192 });
+        let checkpoint = Location { segment: 2, offset: 4096 };
         let block = Superblock { uuid: [7; 16], generation: 9, checkpoint, oldest: 1, closed_at };
         let bytes = block.encode();
         assert_eq!(Superblock::decode(&bytes), Ok(block));
         let open = Superblock { closed_at: None, ..block };
         assert_eq!(Superblock::decode(&open.encode()), Ok(open));
-        for place in 0..(CHECKSUM_AT + 4) * 8 {
+        for bit in 0..(CHECKSUM_AT + 4) * 8 {
             let mut flipped = bytes.clone();
-            flipped[place / 8] ^= 1 << (place % 8);
-            assert!(Superblock::decode(&flipped).is_err(), "bit {place}");
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Superblock::decode(&flipped).is_err(), "bit {bit}");
         }
     }
 }

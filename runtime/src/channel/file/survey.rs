@@ -7,11 +7,11 @@ use std::io;
 use thiserror::Error;
 
 use super::image::Image;
-use super::log::Extent;
+use super::log::SegmentInfo;
 use super::record::Kind;
 use super::scan::{Damage, Record, Scan, ScanError};
 use super::segment::{
-    HeaderFault, PAGE, Place, SegmentHeader, Uuid, header_bytes, segment_name, segment_number,
+    HeaderFault, Location, PAGE, SegmentHeader, Uuid, header_bytes, segment_name, segment_number,
 };
 use super::superblock::{COPIES, SUPERBLOCK, Superblock};
 use crate::environment::storage::{Access, Storage};
@@ -93,13 +93,13 @@ impl SurveyError {
 pub(super) struct Survey {
     pub(super) image: Image,
     /// The log's segments; the last one is the one to append to.
-    pub(super) extents: BTreeMap<u64, Extent>,
+    pub(super) segments: BTreeMap<u64, SegmentInfo>,
     /// The checksum of the last record.
     pub(super) chain: u32,
     /// The last group, if there is no proof that it was synced.
-    pub(super) unproven: Option<(Place, Place)>,
+    pub(super) unproven: Option<(Location, Location)>,
     /// An incomplete group after the end of the log.
-    pub(super) torn: Option<LeftOut>,
+    pub(super) torn: Option<TornGroup>,
     /// Segments that are not part of the log.
     pub(super) strays: Vec<u64>,
     pub(super) next_number: u64,
@@ -110,8 +110,8 @@ pub(super) struct Survey {
 
 /// An incomplete group after the end of a log that was not closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    pub(super) place: Place,
+pub(super) struct TornGroup {
+    pub(super) location: Location,
     /// Up to the last byte that was written.
     pub(super) bytes: u64,
     /// As far as the record headers can be read.
@@ -158,8 +158,8 @@ pub(super) fn survey<S: Storage>(storage: &S, superblock: Superblock) -> Result<
     let Chain { segments, empty } = Chain::find(storage, &superblock, &all)?;
     let mut replay = Replay::begin(storage, superblock, segments)?;
     replay.run()?;
-    let mut extents: BTreeMap<u64, Extent> =
-        replay.segments.iter().map(|(header, end)| (header.number, Extent::of(header, *end))).collect();
+    let mut segments: BTreeMap<u64, SegmentInfo> =
+        replay.segments.iter().map(|(header, end)| (header.number, SegmentInfo::of(header, *end))).collect();
     let mut chain = replay.chain;
     if replay.sealed {
         // The next segment was made before the seal was written.
@@ -168,16 +168,16 @@ pub(super) fn survey<S: Storage>(storage: &S, superblock: Superblock) -> Result<
         let missing = || Damage::at(replay.end, "the log goes on in another segment, which is missing");
         let next = next.ok_or_else(missing)?;
         chain = next.previous.map_or(chain, |previous| previous.chain);
-        let sealed = extents.get_mut(&replay.end.segment).expect("the log ends in one of its segments");
+        let sealed = segments.get_mut(&replay.end.segment).expect("the log ends in one of its segments");
         sealed.end = next.previous.map_or(sealed.end, |previous| previous.end.offset);
-        extents.insert(next.number, Extent::of(&next, header_bytes(&next.schema)));
+        segments.insert(next.number, SegmentInfo::of(&next, header_bytes(&next.schema)));
     }
-    let strays = all.into_iter().filter(|number| !extents.contains_key(number)).collect();
+    let strays = all.into_iter().filter(|number| !segments.contains_key(number)).collect();
     let clean = superblock.closed_at.is_some_and(|end| end == replay.end);
     let unproven = replay.last_group.filter(|(_, end)| !clean && *end == replay.end && !replay.sealed);
     Ok(Survey {
         image: replay.image,
-        extents,
+        segments,
         chain,
         unproven,
         torn: replay.torn,
@@ -206,15 +206,15 @@ impl Chain {
             break;
         }
         let missing =
-            |number: u64| Damage::at(Place { segment: number, offset: 0 }, "the segment is missing");
+            |number: u64| Damage::at(Location { segment: number, offset: 0 }, "the segment is missing");
         if segments.is_empty() {
             return Err(missing(superblock.checkpoint.segment).into());
         }
         // From the last segment back, each header names the one before.
         while let Some(first) = segments.last().filter(|first| first.number > superblock.oldest) {
             let Some(previous) = first.previous.filter(|previous| previous.end.segment < first.number) else {
-                let place = Place { segment: first.number, offset: 0 };
-                return Err(Damage::at(place, "the header does not name the segment before it").into());
+                let location = Location { segment: first.number, offset: 0 };
+                return Err(Damage::at(location, "the header does not name the segment before it").into());
             };
             let number = previous.end.segment;
             if number < superblock.oldest {
@@ -241,12 +241,12 @@ pub(super) fn header_of<S: Storage>(
 ) -> Result<SegmentHeader, SurveyError> {
     let header = Scan::open(storage, uuid, number, None).and_then(|mut scan| scan.header());
     let header = header.map_err(|error| SurveyError::scan(number, error))?;
-    let place = Place { segment: number, offset: 0 };
+    let location = Location { segment: number, offset: 0 };
     if header.uuid != uuid {
-        return Err(Damage::at(place, "the segment belongs to another channel").into());
+        return Err(Damage::at(location, "the segment belongs to another channel").into());
     }
     if header.number != number {
-        return Err(Damage::at(place, format!("the segment is number {}", header.number)).into());
+        return Err(Damage::at(location, format!("the segment is number {}", header.number)).into());
     }
     Ok(header)
 }
@@ -302,10 +302,10 @@ struct Replay<'a, S: Storage> {
     segments: Vec<(SegmentHeader, u64)>,
     image: Image,
     chain: u32,
-    end: Place,
-    last_group: Option<(Place, Place)>,
+    end: Location,
+    last_group: Option<(Location, Location)>,
     sealed: bool,
-    torn: Option<LeftOut>,
+    torn: Option<TornGroup>,
     scanned_bytes: u64,
     scanned_records: u64,
 }
@@ -324,14 +324,14 @@ impl<'a, S: Storage> Replay<'a, S> {
             .collect();
         let ends = ends.into_iter().chain([u64::MAX]);
         let segments: Vec<(SegmentHeader, u64)> = headers.into_iter().zip(ends).collect();
-        let place = superblock.checkpoint;
+        let location = superblock.checkpoint;
         Ok(Replay {
             storage,
             superblock,
             segments,
             image: Image::default(),
             chain: 0,
-            end: place,
+            end: location,
             last_group: None,
             sealed: false,
             torn: None,
@@ -351,12 +351,12 @@ impl<'a, S: Storage> Replay<'a, S> {
             let previous = header.previous;
             let begin = if number == checkpoint.segment { checkpoint.offset } else { begin };
             if number > checkpoint.segment && previous.is_none_or(|previous| previous.chain != self.chain) {
-                let place = Place { segment: number, offset: 0 };
+                let location = Location { segment: number, offset: 0 };
                 return Err(
-                    Damage::at(place, "the log does not go on where the segment before it ends").into()
+                    Damage::at(location, "the log does not go on where the segment before it ends").into()
                 );
             }
-            self.end = Place { segment: number, offset: begin };
+            self.end = Location { segment: number, offset: begin };
             self.sealed = false;
             let known_end = (end != u64::MAX).then_some(end);
             self.replay_segment(number, begin, known_end)?;
@@ -380,7 +380,7 @@ impl<'a, S: Storage> Replay<'a, S> {
         while at < known_end.unwrap_or(scan.limit()) {
             let record = scan.record(at).map_err(failed)?.filter(|record| self.follows(record, &group));
             let Some(record) = record else {
-                return self.stop(&mut scan, at, group.first().map(|first| first.place.offset), known_end);
+                return self.stop(&mut scan, at, group.first().map(|first| first.location.offset), known_end);
             };
             self.scanned_bytes += record.next.offset - at;
             self.scanned_records += 1;
@@ -392,13 +392,13 @@ impl<'a, S: Storage> Replay<'a, S> {
             }
         }
         match group.first() {
-            Some(first) => self.stop(&mut scan, at, Some(first.place.offset), known_end),
+            Some(first) => self.stop(&mut scan, at, Some(first.location.offset), known_end),
             None => Ok(()),
         }
     }
 
     fn follows(&self, record: &Record, group: &[Record]) -> bool {
-        if record.place == self.superblock.checkpoint {
+        if record.location == self.superblock.checkpoint {
             return record.header.kind == Kind::Checkpoint;
         }
         let chain = group.last().map_or(self.chain, |before| before.chain);
@@ -408,12 +408,12 @@ impl<'a, S: Storage> Replay<'a, S> {
     fn finish_group(&mut self, group: Vec<Record>) -> Result<(), SurveyError> {
         for record in &group {
             let applied = self.image.apply(&record.header, &record.body);
-            applied.map_err(|what| Damage::at(record.place, what))?;
+            applied.map_err(|what| Damage::at(record.location, what))?;
             self.chain = record.chain;
             self.sealed = record.header.kind == Kind::Seal;
             self.end = record.next;
         }
-        self.last_group = group.first().map(|first| (first.place, self.end));
+        self.last_group = group.first().map(|first| (first.location, self.end));
         Ok(())
     }
 
@@ -426,30 +426,30 @@ impl<'a, S: Storage> Replay<'a, S> {
         known_end: Option<u64>,
     ) -> Result<(), SurveyError> {
         let number = self.end.segment;
-        let place = Place { segment: number, offset: at };
+        let location = Location { segment: number, offset: at };
         let group = group.unwrap_or(at);
         let failed = |error| SurveyError::scan(number, error);
         #[cfg(weir_bug)]
-        if put_back!("flipped_bit_truncates") && place != self.superblock.checkpoint {
+        if put_back!("flipped_bit_truncates") && location != self.superblock.checkpoint {
             return Ok(());
         }
-        let before_close = self.superblock.closed_at.is_some_and(|end| place < end)
+        let before_close = self.superblock.closed_at.is_some_and(|end| location < end)
             && !put_back!("sealed_log_taken_for_torn");
-        if place == self.superblock.checkpoint {
-            return Err(Damage::at(place, "the checkpoint can't be read").into());
+        if location == self.superblock.checkpoint {
+            return Err(Damage::at(location, "the checkpoint can't be read").into());
         }
         if known_end.is_some() || before_close {
-            return Err(Damage::at(place, "a record can't be read, and it was on disk once").into());
+            return Err(Damage::at(location, "a record can't be read, and it was on disk once").into());
         }
         if let Some(later) = scan.group_beyond(group + PAGE).map_err(failed)? {
             let what = format!("a record can't be read, although another follows at byte {later}");
-            return Err(Damage::at(place, what).into());
+            return Err(Damage::at(location, what).into());
         }
         let end = scan.written_end(at).map_err(failed)?;
         if group < at || end > at {
             let events = scan.events_from(group).map_err(failed)?;
-            let place = Place { segment: number, offset: group };
-            self.torn = Some(LeftOut { place, bytes: end - group, events });
+            let location = Location { segment: number, offset: group };
+            self.torn = Some(TornGroup { location, bytes: end - group, events });
         }
         Ok(())
     }

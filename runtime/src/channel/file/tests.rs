@@ -10,9 +10,9 @@ use crate::batch::{Batch, Origins};
 use crate::channel::{CommitError, Lease, Overflow, Scope, Taken};
 use crate::routing::{Acknowledgement, Settle};
 
+mod divergence;
 mod encryption;
 mod golden;
-mod holding;
 mod outages;
 mod removed;
 mod spare;
@@ -212,11 +212,11 @@ async fn a_full_channel_makes_the_put_wait_until_events_are_acknowledged() {
     let limits = Limits { capacity: 10, transaction_capacity: 10, ..options(folder.path()).limits };
     let mut open = open(FileChannelOptions { limits, ..options(folder.path()) }).await;
     open.put_durably(0..10).await;
-    let room = Fill { events: 1, bytes: 20 };
-    assert!(open.channel.try_reserve(room).is_none());
+    let amount = Fill { events: 1, bytes: 20 };
+    assert!(open.channel.try_reserve(amount).is_none());
     let lease = open.lease().await;
-    assert!(open.channel.try_reserve(room).is_none(), "leased events still take up room");
-    let ((), reserved) = tokio::join!(async { lease.acknowledgement.done() }, open.channel.reserve(room));
+    assert!(open.channel.try_reserve(amount).is_none(), "leased events still take up space");
+    let ((), reserved) = tokio::join!(async { lease.acknowledgement.done() }, open.channel.reserve(amount));
     drop(reserved.unwrap());
     assert_eq!(open.channel.fill().events, 0);
 }
@@ -227,8 +227,8 @@ async fn a_closed_channel_is_emptied_before_its_readers_end() {
     let mut open = open(options(folder.path())).await;
     open.put(0..10).await;
     open.channel.close();
-    let room = Fill { events: 1, bytes: 1 };
-    assert!(matches!(open.channel.reserve(room).await, Err(ReserveError::Closed)));
+    let amount = Fill { events: 1, bytes: 1 };
+    assert!(matches!(open.channel.reserve(amount).await, Err(ReserveError::Closed)));
     let lease = open.lease().await;
     assert!(matches!(open.reader.take().await, Taken::End));
     drop(lease);

@@ -23,18 +23,18 @@ use crate::failure::{Failure, is_outage};
 use crate::routing::{Acknowledgement, Settle};
 
 /// A put that is waiting for space, so that readers and the writer know of it.
-pub(super) struct Waiting<'a, S: Storage>(&'a Shared<S>);
+pub(super) struct WaitingPut<'a, S: Storage>(&'a Shared<S>);
 
-impl<S: Storage> Waiting<'_, S> {
-    pub(super) fn begin(shared: &Shared<S>) -> Waiting<'_, S> {
+impl<S: Storage> WaitingPut<'_, S> {
+    pub(super) fn begin(shared: &Shared<S>) -> WaitingPut<'_, S> {
         shared.lock().waiting += 1;
         shared.changed.notify_waiters();
         shared.work.notify_one();
-        Waiting(shared)
+        WaitingPut(shared)
     }
 }
 
-impl<S: Storage> Drop for Waiting<'_, S> {
+impl<S: Storage> Drop for WaitingPut<'_, S> {
     fn drop(&mut self) {
         self.0.lock().waiting -= 1;
     }
@@ -42,14 +42,14 @@ impl<S: Storage> Drop for Waiting<'_, S> {
 
 pub(super) struct FilePut<S: Storage> {
     pub(super) shared: Arc<Shared<S>>,
-    pub(super) room: Fill,
+    pub(super) amount: Fill,
 }
 
 /// Frees the reservation, after a commit as after a rollback.
 impl<S: Storage> Drop for FilePut<S> {
     fn drop(&mut self) {
-        self.shared.lock().release(self.room);
-        self.shared.room.notify_waiters();
+        self.shared.lock().release(self.amount);
+        self.shared.space.notify_waiters();
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) struct FileReader<S: Storage> {
 impl<S: Storage> FileReader<S> {
     /// Leases a put. Its events are identified by their numbers in this channel.
     fn lease(&self, item: reading::StoredPut) -> Taken<Lease> {
-        let before = self.shared.lock().lives.highest(item.events_before);
+        let before = self.shared.lock().incarnations.highest_number(item.events_before);
         let identities = Identities::counting(self.shared.partition(), before + 1);
         let batch = item.batch.with_identities(identities).expect("every event has a number");
         self.in_flight.add(item.fill);
@@ -185,13 +185,13 @@ impl<S: Storage> Reader for FileReader<S> {
 
     fn settled(&self) -> BTreeMap<Partition, u64> {
         let state = self.shared.lock();
-        let settled = state.lives.highest(state.cursors[self.id].settled());
+        let settled = state.incarnations.highest_number(state.cursors[self.id].settled());
         drop(state);
         BTreeMap::from([(self.shared.partition(), settled)])
     }
 
     fn incarnation(&self) -> Option<(Partition, Incarnation)> {
-        let incarnation = self.shared.lock().lives.last()?;
+        let incarnation = self.shared.lock().incarnations.last()?;
         Some((self.shared.partition(), incarnation))
     }
 
@@ -227,7 +227,7 @@ impl<S: Storage> Settle for LeaseSettle<S> {
         drop(state);
         self.shared.work.notify_one();
         if frees {
-            self.shared.room.notify_waiters();
+            self.shared.space.notify_waiters();
         }
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
         if published {
             shared.changed.notify_waiters();
         }
-        shared.room.notify_waiters();
+        shared.space.notify_waiters();
         match &now_full {
             Some(error) if !full => {
                 let reason = reason(error);

@@ -200,11 +200,13 @@ impl<S: Mounted> World<S> {
         let state = lock(&self.live.as_ref()?.state);
         let Ledger { incarnation, mark, .. } = self.ledger;
         let through = self.ledger.through().unwrap_or(0);
-        let lacks =
-            state.lives.lacks(state.events_put, through, incarnation).map(|lacks| format!("{lacks:?}"));
+        let missing = state
+            .incarnations
+            .missing(state.events_put, through, incarnation)
+            .map(|missing| format!("{missing:?}"));
         let kept = state.cursors[0].mark;
         let forgets = (mark < kept).then(|| format!("{mark} of {kept} commits"));
-        let message = lacks.or(forgets)?;
+        let message = missing.or(forgets)?;
         Some(Claim { reader: READERS[0].to_owned(), through, incarnation, mark, message })
     }
 
@@ -217,7 +219,7 @@ impl<S: Mounted> World<S> {
     fn check_settled(&self) {
         let Some(live) = &self.live else { return };
         let state = lock(&live.state);
-        let settled = state.lives.highest(state.cursors[0].settled());
+        let settled = state.incarnations.highest_number(state.cursors[0].settled());
         let lost = (1..=settled).find(|number| !self.ledger.arrived.contains_key(number));
         assert_eq!(lost, None, "the sink lacks a number of {settled} that are settled");
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::channel::file::encryption::{EncryptionError, Missing, encrypted};
+use crate::channel::file::encryption::{EncryptionError, IfAbsent, encrypted};
 use crate::channel::file::segment::PAGE;
 use crate::environment::random::SeededRandom;
 use crate::environment::storage::{Encrypted, Key, Keys, SimulatedDisk, Storage};
@@ -41,6 +41,6 @@ impl Mounted for Encrypted<SimulatedDisk> {
         let [one, other] = [1, 2].map(|byte| Key::new([byte; 32]));
         let (key, former) = if random.one_in(3) { (one, other) } else { (other, one) };
         disk.set_phase("keys");
-        encrypted(disk.clone(), &Keys { key, former: vec![former] }, Missing::Make, Arc::new(fill))
+        encrypted(disk.clone(), &Keys { key, former: vec![former] }, IfAbsent::Create, Arc::new(fill))
     }
 }

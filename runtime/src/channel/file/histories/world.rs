@@ -380,7 +380,7 @@ impl<S: Mounted> World<S> {
             self.model.leased(reader, item.sequence, &events);
         }
         let live = self.live.as_mut().expect("it has just leased");
-        let first = lock(&live.state).lives.highest(item.events_before) + 1;
+        let first = lock(&live.state).incarnations.highest_number(item.events_before) + 1;
         if reader == 0 {
             (first..).zip(&events).for_each(|(number, event)| self.ledger.check(number, *event));
         }
@@ -401,7 +401,7 @@ impl<S: Mounted> World<S> {
                 self.ledger.arrived.extend((first..).zip(events.iter().copied()));
                 self.ledger.mark += 1;
                 let mut state = lock(&live.state);
-                self.ledger.incarnation = state.lives.last();
+                self.ledger.incarnation = state.incarnations.last();
                 state.cursors[0].mark = self.ledger.mark;
             }
             lock(&live.state).acknowledge(reader, sequence);
@@ -450,7 +450,7 @@ impl<S: Mounted> World<S> {
     pub(super) fn drain_while_full(&mut self) {
         let Some(live) = &self.live else { return };
         // A fault may have prevented the spare segment.
-        let frees = live.engine.log().extents.len() >= 3 && self.faults.is_empty() && !self.disk.has_fired();
+        let frees = live.engine.log().segments.len() >= 3 && self.faults.is_empty() && !self.disk.has_fired();
         for _round in 0..20 {
             if !self.write_pending() {
                 self.kill();

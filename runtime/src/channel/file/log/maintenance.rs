@@ -6,9 +6,9 @@ use tracing::warn;
 
 use super::{AppendError, Draft, Log};
 use crate::channel::Demand;
-use crate::channel::file::image::{Acknowledged, Low, ReaderImage};
+use crate::channel::file::image::{Acknowledged, LowWatermark, ReaderImage};
 use crate::channel::file::record::{Kind, record_span};
-use crate::channel::file::segment::{PAGE, Place, page_up, segment_name};
+use crate::channel::file::segment::{Location, PAGE, page_up, segment_name};
 use crate::channel::file::superblock::{COPIES, SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
 use crate::environment::storage::{Storage, replace};
 
@@ -57,12 +57,12 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// When the disk fails.
-    pub(in crate::channel::file) fn may_spend(
+    pub(in crate::channel::file) fn may_use(
         &mut self,
         bytes: u64,
-        oldest_goes: bool,
+        frees_oldest: bool,
     ) -> Result<bool, AppendError> {
-        if oldest_goes || self.has_room(page_up(record_span(bytes)) + 2 * self.reserve) {
+        if frees_oldest || self.has_room(page_up(record_span(bytes)) + 2 * self.reserve) {
             return Ok(true);
         }
         match self.ensure_spare() {
@@ -73,7 +73,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// Returns whether the oldest segment can be deleted once the acknowledgements in `unwritten` are written.
-    pub(in crate::channel::file) fn oldest_goes(
+    pub(in crate::channel::file) fn frees_oldest(
         &self,
         keep_for_optional: bool,
         unwritten: &[&Acknowledged],
@@ -84,14 +84,14 @@ impl<S: Storage> Log<S> {
         };
         let readers = self.image.readers.iter().enumerate();
         let needed = readers.filter(|(_, reader)| keep_for_optional || reader.demand == Demand::Required);
-        let needed = needed.map(|(index, reader)| self.look_from(low_of(index, reader)).segment);
-        let oldest = self.extents.keys().next().copied();
+        let needed = needed.map(|(index, reader)| self.search_start(low_of(index, reader)).segment);
+        let oldest = self.segments.keys().next().copied();
         oldest.is_some_and(|oldest| needed.fold(self.active.number, u64::min) > oldest)
     }
 
     /// Returns whether a checkpoint is due: enough was written, or the checkpoint allows a segment to be deleted.
     pub(in crate::channel::file) fn checkpoint_due(&self, keep_for_optional: bool) -> bool {
-        self.since_checkpoint >= self.sizes.checkpoint_bytes || self.oldest_goes(keep_for_optional, &[])
+        self.since_checkpoint >= self.sizes.checkpoint_bytes || self.frees_oldest(keep_for_optional, &[])
     }
 
     /// Writes a checkpoint, makes the superblock point to it, and deletes the segments that are no longer needed.
@@ -107,7 +107,7 @@ impl<S: Storage> Log<S> {
         let span = page_up(record_span(body.len() as u64));
         self.reserve = reserve_for(span);
         let durable = self.append_others(&[Draft::plain(Kind::Checkpoint, &body)])?;
-        let (checkpoint, _) = durable.places[0];
+        let (checkpoint, _) = durable.locations[0];
         self.since_checkpoint = 0;
         let oldest = self.oldest_needed(keep_for_optional);
         #[cfg(weir_bug)]
@@ -125,7 +125,7 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// When the disk fails.
     pub(in crate::channel::file) fn close(&mut self) -> Result<(), AppendError> {
-        if self.may_spend(0, self.oldest_goes(true, &[]))? {
+        if self.may_use(0, self.frees_oldest(true, &[]))? {
             return self.checkpoint(true, true);
         }
         let (generation, closed_at) = (self.superblock.generation + 1, Some(self.end()));
@@ -136,33 +136,33 @@ impl<S: Storage> Log<S> {
     pub(in crate::channel::file) fn oldest_needed(&self, keep_for_optional: bool) -> u64 {
         let needed =
             self.image.readers.iter().filter(|reader| keep_for_optional || reader.demand == Demand::Required);
-        let needed = needed.map(|reader| self.look_from(reader.low).segment);
+        let needed = needed.map(|reader| self.search_start(reader.low).segment);
         needed.fold(self.active.number, u64::min)
     }
 
     /// Returns the bytes of the log's files from the first record that a required reader needs.
     pub(in crate::channel::file) fn used_bytes(&self) -> u64 {
         let required = self.image.readers.iter().filter(|reader| reader.demand == Demand::Required);
-        let from = required.map(|reader| self.look_from(reader.low)).min().unwrap_or(self.end());
-        let before: u64 = self.extents.range(..self.active.number).map(|(_, extent)| extent.file_bytes).sum();
+        let from = required.map(|reader| self.search_start(reader.low)).min().unwrap_or(self.end());
+        let before: u64 = self.segments.range(..self.active.number).map(|(_, info)| info.file_bytes).sum();
         let consumed = if from.segment == self.active.number { from.offset } else { 0 };
         before + self.end().offset.saturating_sub(consumed)
     }
 
     /// Returns where to look for a put: not before the segment that contains it.
-    pub(in crate::channel::file) fn look_from(&self, low: Low) -> Place {
-        let holding = self.extents.iter().rev().find(|(_, extent)| extent.first_sequence <= low.sequence);
-        let (&number, extent) =
-            holding.or(self.extents.iter().next()).expect("the active segment is one of them");
-        match low.place.segment == number && low.place.offset >= extent.begin {
-            true => low.place,
-            false => Place { segment: number, offset: extent.begin },
+    pub(in crate::channel::file) fn search_start(&self, low: LowWatermark) -> Location {
+        let holding = self.segments.iter().rev().find(|(_, info)| info.first_sequence <= low.sequence);
+        let (&number, info) =
+            holding.or(self.segments.iter().next()).expect("the active segment is one of them");
+        match low.location.segment == number && low.location.offset >= info.begin {
+            true => low.location,
+            false => Location { segment: number, offset: info.begin },
         }
     }
 
     /// Unlinks the segments before `oldest`. The superblock that does not need them has to be synced before.
     fn delete_before(&mut self, oldest: u64) -> Result<(), AppendError> {
-        let gone: Vec<u64> = self.extents.range(..oldest).map(|(number, _)| *number).collect();
+        let gone: Vec<u64> = self.segments.range(..oldest).map(|(number, _)| *number).collect();
         if gone.is_empty() {
             return Ok(());
         }
@@ -174,7 +174,7 @@ impl<S: Storage> Log<S> {
                 }
                 _ => {}
             }
-            self.extents.remove(&number);
+            self.segments.remove(&number);
         }
         self.storage.sync_directory().map_err(AppendError::of("syncing the directory"))
     }

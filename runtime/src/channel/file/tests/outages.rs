@@ -67,7 +67,7 @@ fn encrypted_channel_on(disk: &SimulatedDisk) -> FileChannel<Encrypted<Simulated
     let disk = disk.clone();
     let make = move || {
         let keys = Keys::only(Key::new([1; 32]));
-        sealing::encrypted(disk.clone(), &keys, sealing::Missing::Make, system_random())
+        sealing::encrypted(disk.clone(), &keys, sealing::IfAbsent::Create, system_random())
             .map_err(Failure::permanent_unless_disk_failure)
     };
     FileChannel::on(options(std::path::Path::new("simulated")), BlockingExecutor::Inline, Box::new(make))

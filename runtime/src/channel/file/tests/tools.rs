@@ -187,16 +187,16 @@ async fn a_reader_at_the_end_of_a_deleted_segment_continues_in_the_next() {
     let storage = Directory::open(folder.path()).unwrap();
     let superblock = survey::read_superblock(&storage).unwrap().unwrap();
     let found = survey::survey(&storage, superblock).unwrap();
-    let mut segments = found.extents.iter();
-    let ((gone, _), (_, next)) = (segments.next().unwrap(), segments.next().unwrap());
+    let mut listed = found.segments.iter();
+    let ((gone, _), (_, next)) = (listed.next().unwrap(), listed.next().unwrap());
     let request = reading::LoadRequest {
         // After the last put of the first segment, where acknowledgements may follow.
-        from: segment::Place { segment: *gone, offset: found.extents[gone].end - segment::PAGE },
+        from: segment::Location { segment: *gone, offset: found.segments[gone].end - segment::PAGE },
         sequence: next.first_sequence,
         below: next.first_sequence + 1,
         ahead: true,
         uuid: superblock.uuid,
-        extents: Arc::new(found.extents.clone()),
+        segments: Arc::new(found.segments.clone()),
         schema: schema(),
     };
     // All readers have acknowledged the puts in this segment, so the log may have deleted it.

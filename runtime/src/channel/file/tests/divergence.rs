@@ -218,10 +218,9 @@ async fn a_log_that_was_closed_without_space_for_a_checkpoint_has_no_torn_end() 
     let storage = Directory::open(killed.path()).unwrap();
     let superblock = survey::read_superblock(&storage).unwrap().unwrap();
     let found = survey::survey(&storage, superblock).unwrap();
-    let (segment, end) =
-        found.extents.last_key_value().map(|(number, extent)| (*number, extent.end)).unwrap();
+    let (segment, end) = found.segments.last_key_value().map(|(number, info)| (*number, info.end)).unwrap();
     // A close writes this when the disk is full.
-    let closed_at = Some(segment::Place { segment, offset: end });
+    let closed_at = Some(segment::Location { segment, offset: end });
     let generation = superblock.generation + 1;
     let closed = superblock::Superblock { closed_at, generation, ..superblock };
     log::replace_superblock(&storage, &closed).unwrap();

@@ -5,7 +5,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::claim::Claim;
-use super::lives::Lacks;
+use super::incarnations::Missing;
 use super::{FileChannel, PARTITION_PREFIX};
 use crate::channel::{Incarnation, Reached, Recovered};
 use crate::environment::storage::Storage;
@@ -25,7 +25,7 @@ enum Divergence {
         "reader {reader} has had events of this channel up to number {through}, some of them under the incarnation {incarnation}, which {place} does not know: what was put under that is missing in it, of the {highest} events that it has numbered. Its log was cut or damaged at its end, or was put back from a backup. {}",
         way_out(place, "the directory")
     )]
-    Life { reader: String, place: String, through: u64, incarnation: Incarnation, highest: u64 },
+    Incarnation { reader: String, place: String, through: u64, incarnation: Incarnation, highest: u64 },
     #[error(
         "reader {reader} has committed {kept} times, as {place} knows, and remembers only {mark} of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. {}",
         way_out(place, "the ledger")
@@ -40,7 +40,7 @@ enum Divergence {
         "{what}. What it has forgotten would come again. {}",
         way_out(place, "the ledger, with the channel's directory,")
     )]
-    Forgotten { what: String, place: String },
+    LedgerLoss { what: String, place: String },
 }
 
 fn way_out(place: &str, what: &str) -> String {
@@ -99,17 +99,17 @@ impl<S: Storage> FileChannel<S> {
     ) -> Option<Divergence> {
         let state = self.shared.lock();
         let reader = reader.to_owned();
-        let highest = state.lives.highest(state.events_put);
-        let lacks = reached.and_then(|Reached { through, incarnation }| {
-            state.lives.lacks(state.events_put, through, incarnation)
+        let highest = state.incarnations.highest_number(state.events_put);
+        let missing = reached.and_then(|Reached { through, incarnation }| {
+            state.incarnations.missing(state.events_put, through, incarnation)
         });
         let incarnation = reached.and_then(|reached| reached.incarnation);
-        match (lacks, incarnation) {
-            (Some(Lacks::Events { after, through }), _) => {
+        match (missing, incarnation) {
+            (Some(Missing::Events { after, through }), _) => {
                 return Some(Divergence::Events { reader, place, after, through });
             }
-            (Some(Lacks::Life { through }), Some(incarnation)) => {
-                return Some(Divergence::Life { reader, place, through, incarnation, highest });
+            (Some(Missing::Incarnation { through }), Some(incarnation)) => {
+                return Some(Divergence::Incarnation { reader, place, through, incarnation, highest });
             }
             _ => {}
         }
@@ -127,6 +127,6 @@ impl<S: Storage> FileChannel<S> {
             return Some(Divergence::Stranger { reader, place, stranger, through: far.through });
         }
         let forgotten = recovered.ledger_loss.as_ref().filter(|_| !self.has_accepted(&reader, recovered))?;
-        Some(Divergence::Forgotten { what: forgotten.what.clone(), place })
+        Some(Divergence::LedgerLoss { what: forgotten.what.clone(), place })
     }
 }
