@@ -1,13 +1,13 @@
-//! Runs blocking calls and long computations where they hold up no other task.
+//! Runs blocking calls and long computations where they block no other task.
 
 use tokio::task::{JoinError, JoinHandle, spawn_blocking, yield_now};
 
-/// Runs blocking work: calls of a disk, and whatever computes for long.
+/// Runs blocking work: disk calls and long computations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockingExecutor {
     /// On tokio's pool of threads for blocking calls.
     Threads,
-    /// In the task that asks, on its thread: for a simulated disk, which never blocks.
+    /// In the calling task, on its thread: for a simulated disk, which never blocks.
     Inline,
 }
 
@@ -31,7 +31,7 @@ impl BlockingExecutor {
         }
     }
 
-    /// Begins `work`; the caller goes on meanwhile.
+    /// Starts `work` without waiting for it.
     pub fn spawn<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         match self {
             BlockingExecutor::Threads => spawn_blocking(work),

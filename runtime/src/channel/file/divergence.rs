@@ -64,7 +64,7 @@ impl<S: Storage> FileChannel<S> {
                 false => Claim::remove_accepted(storage),
             });
             if let Err(error) = removed {
-                warn!(component = %self.shared.component, "removing a claim that holds no more: {error}");
+                warn!(component = %self.shared.component, "removing a claim that is no longer valid: {error}");
             }
             return Ok(());
         };

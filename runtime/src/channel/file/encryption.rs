@@ -185,7 +185,9 @@ impl FileChannel<Encrypted<Directory>> {
     ) -> Result<FileChannel<Encrypted<Directory>>, UnsupportedColumn> {
         let path = options.path.clone();
         let probe_keys = keys.clone();
-        let look = move |storage| open_read_only(storage, &probe_keys).map_err(Failure::permanent_unless_disk_failure);
+        let look = move |storage| {
+            open_read_only(storage, &probe_keys).map_err(Failure::permanent_unless_disk_failure)
+        };
         let make = move || {
             let storage = Directory::create(&path).map_err(Failure::permanent_unless_disk_failure)?;
             let encrypted = encrypted(storage, &keys, IfAbsent::Create, system_random());

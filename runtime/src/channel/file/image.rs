@@ -137,19 +137,19 @@ impl Image {
     /// When the record contradicts the image, which may then be partly changed.
     pub(super) fn apply(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
         if header.kind == Kind::Checkpoint {
-            *self = Image::decode(header, body).ok_or("the checkpoint makes no sense")?;
+            *self = Image::decode(header, body).ok_or("the checkpoint is invalid")?;
             return Ok(());
         }
         let before = Totals { events: header.events_before, charged: header.charged_before };
         if header.sequence != self.next_sequence || before != self.put {
-            return Err("the record does not go on where the one before it ends");
+            return Err("the record does not continue the one before it");
         }
         match header.kind {
             Kind::Put => self.apply_put(header, body),
             Kind::Acknowledge => self.apply_acknowledged(body),
             Kind::Incarnation => {
                 let incarnation = Fields::new(body).uuid().filter(|bytes| bytes.len() == body.len());
-                let incarnation = incarnation.ok_or("the incarnation makes no sense")?;
+                let incarnation = incarnation.ok_or("the incarnation is invalid")?;
                 self.incarnations.begin(Incarnation::from_bytes(incarnation), self.put.events);
                 Ok(())
             }
@@ -164,7 +164,7 @@ impl Image {
 
     fn apply_put(&mut self, header: &RecordHeader, body: &[u8]) -> Result<(), &'static str> {
         let origins = body.get(..header.origins_bytes as usize).and_then(decode_origins);
-        let (scope, origins) = origins.ok_or("the origins make no sense")?;
+        let (scope, origins) = origins.ok_or("the origins are invalid")?;
         for interval in origins.intervals() {
             let position = Position { through: interval.through, moved: header.sequence, run: 0 };
             move_position(&mut self.positions, (scope.to_owned(), interval.partition.clone()), position);
@@ -183,7 +183,7 @@ impl Image {
     fn apply_acknowledged(&mut self, body: &[u8]) -> Result<(), &'static str> {
         let mut fields = Fields::new(body);
         let (released, acknowledged) =
-            decode_acknowledged(&mut fields, self).ok_or("the acknowledgements make no sense")?;
+            decode_acknowledged(&mut fields, self).ok_or("the acknowledgements are invalid")?;
         self.held = self.held.checked_sub(released).ok_or("more was released than held")?;
         for acknowledged in &acknowledged {
             self.readers[acknowledged.reader].acknowledge(acknowledged);

@@ -284,7 +284,7 @@ pub(super) fn verify_on<S: Storage>(storage: &S) -> Result<Verification, Inspect
             verification.events += u64::from(record.header.rows);
             let (rows, origins) = (record.header.rows as usize, record.header.origins_bytes as usize);
             let decoded = columns::decode(schema, rows, origins, &record.body);
-            decoded.is_none().then(|| Damage::at(record.location, "the events make no sense"))
+            decoded.is_none().then(|| Damage::at(record.location, "the events are invalid"))
         });
         visited.map_err(&refused)?;
         verification.segments += 1;
@@ -439,7 +439,7 @@ impl fmt::Display for Torn {
         let Torn { file, offset, bytes, events } = self;
         write!(
             f,
-            "the log ends before a write of {bytes} bytes ({events} events, as far as can be read) in {file}, byte {offset}, which is not whole: a crash has torn it, and nobody was told that it is safe, unless the disk has damaged it since"
+            "the log ends before a write of {bytes} bytes ({events} events, as far as can be read) in {file}, byte {offset}, which is incomplete: a crash has torn it before it was acknowledged, unless the disk has damaged it since"
         )
     }
 }
@@ -449,7 +449,7 @@ impl fmt::Display for Inspection {
         let Inspection { owner, held_events, held_bytes, puts, events, .. } = self;
         writeln!(f, "channel of {owner}: {held_events} events ({held_bytes} bytes) wait in it")?;
         writeln!(f, "{events} events in {puts} puts since it was made")?;
-        let state = if self.closed { "it was closed in order" } else { "it was not closed in order" };
+        let state = if self.closed { "it was closed cleanly" } else { "it was not closed cleanly" };
         writeln!(f, "{state}")?;
         if let Some(torn) = &self.torn {
             writeln!(f, "{torn}")?;

@@ -80,7 +80,7 @@ pub(super) fn load<S: Storage>(storage: &S, request: &LoadRequest) -> Result<Vec
             let (rows, origins) = (header.rows as usize, header.origins_bytes as usize);
             let batch = columns::decode(&info.schema, rows, origins, &record.body);
             let batch = batch.and_then(|batch| batch.project(&request.schema).ok());
-            let batch = batch.ok_or_else(|| Damage::at(location, "the events make no sense"))?;
+            let batch = batch.ok_or_else(|| Damage::at(location, "the events are invalid"))?;
             let fill = Fill { events: rows, bytes: header.charged };
             let (next, events_before) = (record.next, header.events_before);
             items.push(StoredPut { sequence: wanted, batch, fill, location, next, events_before });

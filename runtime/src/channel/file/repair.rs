@@ -476,7 +476,7 @@ impl fmt::Display for ForgottenReader {
         let ForgottenReader { reader, freed_events, held_events } = self;
         writeln!(
             f,
-            "reader {reader} is forgotten: {freed_events} events were there for it alone and are let go, {held_events} wait for other \
+            "reader {reader} is forgotten: {freed_events} events that only it needed are dropped, {held_events} wait for other \
              readers, or for the next one"
         )
     }

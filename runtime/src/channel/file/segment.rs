@@ -174,7 +174,7 @@ impl SegmentHeader {
         if !(OLDEST_VERSION..=MAJOR_VERSION).contains(&version) {
             return Err(HeaderFault::Version(version));
         }
-        SegmentHeader::fields(bytes).ok_or(HeaderFault::Damaged("the header makes no sense"))?
+        SegmentHeader::fields(bytes).ok_or(HeaderFault::Damaged("the header is invalid"))?
     }
 
     fn fields(bytes: &[u8]) -> Option<Result<SegmentHeader, HeaderFault>> {

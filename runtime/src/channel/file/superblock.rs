@@ -9,7 +9,7 @@
 //!   8  2  major version, 2             56  8  the oldest segment that is needed
 //!  10  2  minor version, 0             64  8  1 when the channel was closed cleanly, else 0
 //!  12  4  feature bits, 0              72  8  then the segment in which the log ends
-//!  16 16  UUID of the channel          80  8  and the offset behind its last record
+//!  16 16  UUID of the channel          80  8  and the offset after its last record
 //!  32  8  generation                   88  4  CRC-32C of the bytes before
 //!  40  8  segment of the checkpoint    92  .  zeros to the page's end
 //! ```
@@ -72,7 +72,7 @@ impl Superblock {
         if !(OLDEST_VERSION..=MAJOR_VERSION).contains(&version) {
             return Err(HeaderFault::Version(version));
         }
-        Superblock::fields(&mut fields).ok_or(damaged("it makes no sense"))?
+        Superblock::fields(&mut fields).ok_or(damaged("it is invalid"))?
     }
 
     fn fields(fields: &mut Fields<'_>) -> Option<Result<Superblock, HeaderFault>> {

@@ -165,7 +165,7 @@ pub(super) fn survey<S: Storage>(storage: &S, superblock: Superblock) -> Result<
         // The next segment was made before the seal was written.
         let next = empty
             .filter(|next| next.previous.is_some_and(|previous| previous.end.segment == replay.end.segment));
-        let missing = || Damage::at(replay.end, "the log goes on in another segment, which is missing");
+        let missing = || Damage::at(replay.end, "the log continues in another segment, which is missing");
         let next = next.ok_or_else(missing)?;
         chain = next.previous.map_or(chain, |previous| previous.chain);
         let sealed = segments.get_mut(&replay.end.segment).expect("the log ends in one of its segments");
@@ -352,9 +352,11 @@ impl<'a, S: Storage> Replay<'a, S> {
             let begin = if number == checkpoint.segment { checkpoint.offset } else { begin };
             if number > checkpoint.segment && previous.is_none_or(|previous| previous.chain != self.chain) {
                 let location = Location { segment: number, offset: 0 };
-                return Err(
-                    Damage::at(location, "the log does not go on where the segment before it ends").into()
-                );
+                return Err(Damage::at(
+                    location,
+                    "the log does not continue where it ends in the segment before",
+                )
+                .into());
             }
             self.end = Location { segment: number, offset: begin };
             self.sealed = false;

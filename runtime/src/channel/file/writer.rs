@@ -102,7 +102,7 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
     }
 }
 
-/// The work that is remaining after a pass.
+/// The work that is left after a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remaining {
     Nothing,
@@ -122,7 +122,7 @@ enum Next {
 
 /// Waits until there is something to write. Returns false when the channel is shut down.
 async fn wait<S: Storage>(shared: &Shared<S>, remaining: Remaining) -> bool {
-    // A pass that remaining work is not repeated at once, unless something has changed.
+    // A pass that left work is not repeated at once, unless something has changed.
     let pause = match remaining {
         Remaining::Nothing => None,
         Remaining::Acknowledgements => (!has_puts(&shared.lock())).then_some(LINGER),

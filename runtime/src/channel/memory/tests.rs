@@ -228,7 +228,7 @@ async fn readers_of_one_name_divide_the_events_and_each_has_its_own_leases() {
     second.acknowledgement.done();
     assert_eq!(outcomes[1].get(), Some(true), "one reader of the two is enough");
     assert_eq!((readers[0].held().events, readers[1].held().events), (1, 0));
-    // A lease that one reader rolls back evicts to the next reader that takes.
+    // A lease that one reader rolls back goes to the next reader that takes.
     drop(first);
     let again = lease(&mut readers[1]).await;
     assert_eq!(first_body(&again), "a");

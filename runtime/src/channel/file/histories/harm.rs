@@ -89,7 +89,9 @@ fn cut<S: Mounted>(world: &mut World<S>) {
     world.disk.cut(&name, length);
     match world.start_after_harm() {
         Started::Damaged(damage) => assert!(damage.starts_with(&name), "{damage} does not name {name}"),
-        Started::Open => panic!("{name} was cut to {length} of {} bytes and nobody noticed", content.len()),
+        Started::Open => {
+            panic!("{name} was cut to {length} of {} bytes and nothing noticed it", content.len())
+        }
         // The sink must not be needed to notice that the log has lost its end.
         Started::Refused(_) => panic!("{name} was cut to {length} bytes, and only the sink noticed"),
     }
@@ -156,7 +158,7 @@ fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
         Started::Damaged(_) => return,
         Started::Open => world.check_settled(),
         Started::Refused(claim) => {
-            assert!(damaged.is_none(), "{damaged:?} was closed in order, and only the sink noticed");
+            assert!(damaged.is_none(), "{damaged:?} was closed cleanly, and only the sink noticed");
             let storage = world.storage();
             world.disk.set_phase("repair");
             claim.write(&storage).unwrap();
@@ -166,7 +168,7 @@ fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
             let repair = repair_on(&storage, Some(New { uuid: [8; 16], incarnation })).unwrap();
             assert!(repair.made && repair.damages.len() == 1, "{repair}");
             let started = world.start_after_harm();
-            assert!(matches!(started, Started::Open), "it goes on after a repair");
+            assert!(matches!(started, Started::Open), "it opens after a repair");
         }
     }
     // New events must not be mistaken for earlier ones.

@@ -47,7 +47,7 @@ impl ReaderModel {
 }
 
 impl Model {
-    /// Records that the source was outcomes that positions are on disk.
+    /// Records that the source was told that positions are on disk.
     pub(super) fn commit(&mut self, source: usize, through: u64) {
         self.committed[source] = self.committed[source].max(through);
     }
@@ -92,7 +92,7 @@ impl Model {
         if let Some((&first, _)) = reader.returned.first_key_value() {
             assert_eq!(sequence, first, "what was rolled back comes first");
             let before = reader.returned.remove(&sequence);
-            assert_eq!(before.as_deref(), Some(events), "the same events come again");
+            assert_eq!(before.as_deref(), Some(events), "the same events are redelivered");
             return;
         }
         assert!(reader.last_sequence.is_none_or(|last| last < sequence), "the order of the puts holds");
@@ -108,7 +108,7 @@ impl Model {
             }
             assert!(
                 !reader.written.contains(&(source, position)),
-                "{position} of source {source} comes again"
+                "{position} of source {source} is redelivered"
             );
             reader.frontier[source] = position + 1;
         }

@@ -70,7 +70,7 @@ async fn another_master_key_takes_over_and_the_former_one_can_go() {
     open.put_durably(10..20).await;
     open.channel.shut().await.unwrap();
     drop(open);
-    assert!(keys_of(folder.path()) != before, "the data key is wrapped anew");
+    assert!(keys_of(folder.path()) != before, "the data key is wrapped by the new key");
     assert!(!folder.path().join("keys.new").exists());
     let mut open = opened(encrypted(folder.path(), key(2))).await;
     let (one, two) = (open.lease().await, open.lease().await);

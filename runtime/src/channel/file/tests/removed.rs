@@ -13,7 +13,7 @@ async fn failure_after(harm: impl Fn(&std::path::Path)) -> Failure {
     drop(open.lease().await);
     harm(&path);
     let mut lost = open.put(10..20).await;
-    assert_ne!(lost.recv().await, Some(true), "nobody is told that it is safe");
+    assert_ne!(lost.recv().await, Some(true), "the put is not acknowledged");
     let failure = open.channel.failed().await;
     open.channel.shut().await.unwrap_err();
     let text = failure.to_string().replace(&path.display().to_string(), "DIR");
