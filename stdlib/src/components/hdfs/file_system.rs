@@ -267,8 +267,8 @@ impl FileSystem for Hdfs {
         self.answer(CALL_TIMEOUT, self.client()?.delete(path, false)).await.map(drop)
     }
 
-    /// Finds out whether the writer of a file is dead. The NameNode refuses to append to a file whose writer has renewed
-    /// its lease within the last minute, and the attempt does not disturb the writer.
+    /// Finds out whether the writer of a file is dead. The NameNode refuses to append to a file whose writer has
+    /// renewed its lease within the last minute, and the attempt does not disturb the writer.
     async fn is_abandoned(&self, path: &str) -> Result<bool, HdfsError> {
         match self.answer(CALL_TIMEOUT, self.client()?.append(path)).await {
             Ok(writer) => drop(HdfsFile { writer: Some(writer) }),

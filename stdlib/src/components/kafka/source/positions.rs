@@ -1,7 +1,7 @@
 //! Keeps track of which offsets of a member's partitions are delivered and committed.
 //!
-//! A member commits only offsets of partitions that it owns, and only of delivered records. When a partition is revoked,
-//! its undelivered records are forgotten: the next owner reads them again, from the committed offset.
+//! A member commits only offsets of partitions that it owns, and only of delivered records. When a partition is
+//! revoked, its undelivered records are forgotten: the next owner reads them again, from the committed offset.
 
 use std::collections::HashMap;
 use std::sync::Arc;

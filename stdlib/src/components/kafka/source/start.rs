@@ -1,13 +1,14 @@
 //! Looks up the offset at which reading a partition starts: the offset that the group has committed, or, without a
 //! commit, the one that the setting `start` names.
 //!
-//! librdkafka could choose the offset itself (`auto.offset.reset`), but would then silently skip offsets that the broker
-//! no longer has. So librdkafka is set to choose nothing. A chosen offset is committed at once, so that a restart does
-//! not choose again: with `newest`, it would skip the records that were written meanwhile.
+//! librdkafka could choose the offset itself (`auto.offset.reset`), but would then silently skip offsets that the
+//! broker no longer has. So librdkafka is set to choose nothing. A chosen offset is committed at once, so that a
+//! restart does not choose again: with `newest`, it would skip the records that were written meanwhile.
 //!
 //! `newest` skips only the records that exist when the group starts. A partition that is added later is read from its
 //! first record; otherwise the records written before the partition was found would be skipped. Any member may find a
-//! new partition, so the metadata of each commit has the number of partitions that the topic had when the group started.
+//! new partition, so the metadata of each commit has the number of partitions that the topic had when the group
+//! started.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
