@@ -1,7 +1,7 @@
 //! Code that several components share. It must not know any component.
 
 pub(crate) mod buffers;
-pub(crate) mod due;
+pub(crate) mod deadline;
 pub(crate) mod file_writer;
 pub(crate) mod lines;
 pub(crate) mod listener;

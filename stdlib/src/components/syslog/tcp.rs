@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::framing::{Frames, Messages};
 use super::{HeaderReader, RunContext};
-use crate::tools::due::until;
+use crate::tools::deadline;
 use crate::tools::listener::{Accepted, Activity, Chunk, Connection};
 
 /// Receives the messages of a client until the connection is closed or the source is stopped.
@@ -57,7 +57,7 @@ async fn read(
             read = connection.read_onto(&mut kept, &context.buffers) => {
                 read.inspect_err(|_broken| context.report_unfinished(&kept, client))?
             }
-            () = until(silent_until) => {
+            () = deadline::reached(silent_until) => {
                 context.meter.count("connections_idle", 1);
                 context.report_unfinished(&kept, client);
                 return Ok(());

@@ -16,7 +16,7 @@ use weir_runtime::batch::{Awaited, BatchError, Column};
 use weir_runtime::{Clock, Meter};
 
 use crate::tools::buffers::Buffers;
-use crate::tools::due::until;
+use crate::tools::deadline;
 use crate::tools::lines::{Ending, LineRules, LongLine};
 use crate::tools::listener::{Accepted, Activity, Attachment, BusyGuard, Chunk, Connection};
 
@@ -210,7 +210,7 @@ impl Client {
                         self.activity.set_partial(self.skipping || !self.kept.is_empty());
                     }
                 },
-                () = until(silent_until) => {
+                () = deadline::reached(silent_until) => {
                     self.context.meter.count("connections_idle", 1);
                     open = false;
                 }

@@ -11,30 +11,30 @@ use super::ledger::{FOLDER, Ledger, LedgerError};
 use super::names::{Owner, file_name};
 use super::stale_ledger::FileSearch;
 
-/// Deeper below a sink's root nobody has files.
+/// The search for files goes this deep below the sink's root.
 const DEPTH: usize = 128;
 
-/// What a ledger has forgotten, and whether that was accepted.
+/// The losses of a ledger, and whether they were accepted.
 #[derive(Debug)]
 pub struct LedgerRepair {
     directory: String,
-    /// Why it can't be read, if it can't.
+    /// Why the ledger can't be read, if it can't.
     fault: Option<String>,
-    /// The complete files that it does not know: how many, and the path of the latest.
+    /// The number of complete files that no entry has named, and the path of the latest one.
     files: usize,
     latest: Option<String>,
-    /// A file of which it knows only the beginning.
+    /// A complete file that is longer than its committed length in the ledger.
     outgrown: Option<String>,
-    /// Directories that could not be looked into: how many, and why the first could not.
+    /// The error of the first directory that could not be listed, and the number of such directories.
     unseen: Option<(String, u64)>,
-    /// Whether the ledger goes on without it.
+    /// Whether the ledger was repaired.
     pub made: bool,
 }
 
 /// Why a ledger was not repaired.
 #[derive(Debug, Error)]
 pub enum LedgerRepairError {
-    /// The path is not that of a ledger.
+    /// The path is not the directory of a ledger.
     #[error(
         "{0} is no directory of a ledger: that is `.weir/PROGRAM.SINK` in the directory that the sink `files` writes into"
     )]
@@ -51,7 +51,7 @@ impl From<Failure> for LedgerRepairError {
 }
 
 impl LedgerRepair {
-    /// Whether nothing was forgotten.
+    /// Whether the ledger has no losses.
     pub fn is_whole(&self) -> bool {
         self.fault.is_none() && self.files == 0 && self.outgrown.is_none()
     }
@@ -83,7 +83,7 @@ impl fmt::Display for LedgerRepair {
     }
 }
 
-/// The root that a ledger's directory is in, and the directory's name.
+/// Splits the path of a ledger's directory into the root and the directory's name.
 fn place(directory: &str) -> Option<(&str, &str)> {
     let directory = directory.trim_end_matches('/');
     let (ledgers, folder) = directory.rsplit_once('/')?;
@@ -95,7 +95,7 @@ fn place(directory: &str) -> Option<(&str, &str)> {
     (!folder.is_empty() && folder.contains('.')).then_some((root, folder))
 }
 
-/// Looks what the ledger in this directory has forgotten, and has it go on without, if so.
+/// Searches for losses of the ledger in this directory. Repairs it if the user accepts repeated events.
 ///
 /// # Errors
 /// When there is no ledger, it can't be read or written, or an agent writes it at the same time.
@@ -138,7 +138,7 @@ pub(crate) async fn repair<F: FileSystem>(
         made: false,
     };
     if repair.is_whole() && ledger.mark() == 0 {
-        // Neither a ledger nor files of its sink.
+        // There is neither a ledger nor a file of its sink.
         return Err(no_ledger());
     }
     if accept_repeats && !repair.is_whole() {

@@ -21,7 +21,7 @@ use weir_runtime::source::{Delivered, Deliveries, Outlet, PutError, SourcePort};
 use weir_runtime::{Context, Failure, LogLimit, Meter};
 
 use super::addresses;
-use crate::tools::due::until;
+use crate::tools::deadline;
 use crate::tools::lines::Span;
 
 /// The most bytes of a batch's bodies, approximately, and of the columns that its kind of source adds.
@@ -343,7 +343,7 @@ impl<N: Attachment> Gatherer<N> {
                     self.deliver(&delivered);
                     None
                 }
-                () = until(due) => self.take()?,
+                () = deadline::reached(due) => self.take()?,
                 chunk = queue.recv() => match chunk {
                     Some(chunk) => self.add(chunk)?,
                     None => {

@@ -1,4 +1,4 @@
-//! Giving committed files their final names where their writer has not: it was killed, or its run has failed.
+//! Gives committed files their final names if their writer has not, because it was killed or its run failed.
 
 use tracing::{info, warn};
 
@@ -25,10 +25,10 @@ impl<F: FileSystem> Ledger<F> {
         Ok(())
     }
 
-    /// Cuts files whose writer has gone to what was committed of them, and gives them their final names.
+    /// Cuts open files without a writer to their committed length, and gives them their final names.
     ///
-    /// The last entry has to name them: a commit of an earlier run that is still on its way can't become an
-    /// entry any more, which would say that a file is longer than it is then.
+    /// The last entry must be a whole one: then a commit of an earlier run that still hangs can't become an entry with
+    /// a greater length than the file has.
     pub(super) async fn complete_open(&mut self) -> Result<(), LedgerError> {
         let mut abandoned = Vec::new();
         for file in self.foreign.values().filter(|file| file.state == FileState::Open) {
@@ -45,7 +45,7 @@ impl<F: FileSystem> Ledger<F> {
         if abandoned.is_empty() {
             return Ok(());
         }
-        // Its writer may have committed more of it after the last entry that was read, and then died.
+        // A writer may have committed more of a file after the last entry that was read, and then died.
         self.catch_up().await?;
         let mut completed = 0;
         for temporary in abandoned {
@@ -63,10 +63,10 @@ impl<F: FileSystem> Ledger<F> {
     }
 }
 
-/// Gives a committed file its final name, if it has not got it yet, and cuts what is not committed of it.
+/// Gives a committed file its final name, unless it has it, and cuts off its uncommitted end. Returns whether the file
+/// was renamed.
 ///
-/// A file that has neither name had its final one, and somebody has taken it away since: that is what
-/// files are for.
+/// A file that has neither of its names had its final name and has been moved away by its user.
 pub(super) async fn rename<F: FileSystem>(
     files: &F,
     root: &str,
@@ -79,15 +79,15 @@ pub(super) async fn rename<F: FileSystem>(
         sync_name(files, &complete).await?;
         return Ok(false);
     };
-    let long_enough = match state {
+    let is_long_enough = match state {
         FileState::Complete => found == *length,
         FileState::Open => found >= *length,
     };
-    let same = long_enough && {
-        let sum = files.checksum(&temporary, *length).await;
-        sum.map_err(FileError::of(Operation::Read, &temporary))? == *checksum
+    let is_same = is_long_enough && {
+        let found = files.checksum(&temporary, *length).await;
+        found.map_err(FileError::of(Operation::Read, &temporary))? == *checksum
     };
-    if !same {
+    if !is_same {
         return Err(LedgerError::Changed { path: temporary, complete, length: *length, checksum: *checksum });
     }
     if found > *length && !weir_runtime::put_back!("uncommitted_rest_kept") {
@@ -97,7 +97,7 @@ pub(super) async fn rename<F: FileSystem>(
     let renamed = files.rename_no_replace(&temporary, &complete).await;
     match renamed {
         Ok(()) => Ok(true),
-        // Its writer, or an earlier attempt whose answer was lost, was faster.
+        // Its writer has renamed the file, or an earlier attempt whose answer was lost.
         Err(error) => match files.length(&temporary).await {
             Ok(None) => {
                 sync_name(files, &complete).await?;
@@ -108,14 +108,14 @@ pub(super) async fn rename<F: FileSystem>(
     }
 }
 
-/// Makes a final name durable that is there already: whoever gave it may have been killed before that, and the
-/// entry that could do it again is about to go.
+/// Makes an existing final name durable: the writer may have been killed before it did, and the entry by which the
+/// rename could be repeated is about to be removed.
 async fn sync_name<F: FileSystem>(files: &F, complete: &str) -> Result<(), LedgerError> {
     if weir_runtime::put_back!("given_name_not_synced") {
         return Ok(());
     }
-    let there = files.length(complete).await.map_err(FileError::of(Operation::Read, complete))?.is_some();
-    if there {
+    let exists = files.length(complete).await.map_err(FileError::of(Operation::Read, complete))?.is_some();
+    if exists {
         files.sync_name(complete).await.map_err(FileError::of(Operation::Rename, complete))?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Entries of the ledger, byte by byte; docs/ledger-format.md says what they are for.
+//! The bytes of the ledger's entries. docs/ledger-format.md describes their meaning.
 //!
 //! ```text
 //! entry      "WEIRLEDG", u16 version 3, u16 kind, u32 instance, u64 number, u64 nonce, i64 latest,
@@ -6,24 +6,23 @@
 //!            u32 files, for each: text temporary, text complete, u64 length, u64 checksum, u8 state,
 //!            i64 believed, u32 instances, for each: u32 drawn, i64 latest, set numbers,
 //!            u32 CRC-32C of all bytes before
-//! kind       1 step: what is new. 2 whole: all that is known; entries before it are not needed
+//! kind       1 step: the changes. 2 whole: the complete state; the entries before it are not needed
 //! latest     the latest time in a file's name, in microseconds: later names sort behind it
-//! settled    everything of the partition through this position has arrived; 0 says nothing
+//! settled    all events of the partition through this position have arrived; 0: none is known to have
 //! text       u32 length, UTF-8
 //! set        u32 length, positions as a RoaringTreemap in its portable format
 //! incarnation which life of a durable channel numbered the partition; zeros if none did
 //! temporary, complete   names below the ledger's root
 //! checksum   XXH3 (64 bits) of the file's first `length` bytes
-//! state      1 complete: the file ends at `length`. 2 open: more may be behind, which is not committed
+//! state      1 complete: the file ends at `length`. 2 open: uncommitted bytes may follow
 //! ```
 //! believed, numbers   which files were named in this entry or before ([`FileNumbers`]); in a whole entry alone
 //!
 //! Version 2 lacks what is behind `files`. Version 1 lacks as well `incarnation` and `state`, all of its files are complete, and its names are paths as the
 //! agent spelled them, with the root as it was then.
 //!
-//! Numbers are little-endian. The format is binary since most of it are the sets, whose portable
-//! format is; a file of ten million events is a few bytes to some megabytes, as its positions are
-//! dense or not.
+//! Numbers are little-endian. The format is binary because it consists mostly of sets, whose portable format is binary.
+//! The set of ten million events takes a few bytes if the positions are dense, and some megabytes if they are not.
 
 use std::io::Read;
 
@@ -40,42 +39,42 @@ pub(super) const VERSION: u16 = 3;
 /// Magic, version, kind, instance, number, nonce, latest.
 const HEADER_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 4;
-/// What is said of an entry that is not ours to judge.
+/// The fault of an entry with a later version.
 pub(super) const LATER: &str = "a later version of Weir has written it";
 
-/// How much an entry says.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// What is new since the entry before.
+    /// The changes since the previous entry.
     Step = 1,
-    /// All that is known.
+    /// The complete state.
     Whole = 2,
 }
 
-/// How much of a file an entry commits.
+/// Whether an entry commits a complete file or a part of an open one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tools::file_writer) enum FileState {
-    /// All of it: only its final name may be missing.
+    /// The complete file, which may lack its final name.
     Complete = 1,
-    /// Its beginning: more may have been written behind, which is not committed.
+    /// The beginning of the file. Uncommitted bytes may follow.
     Open = 2,
 }
 
-/// What an entry commits of a file. Names are those below the ledger's root.
+/// The record of a file in an entry. Names are relative to the ledger's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::tools::file_writer) struct FileRecord {
-    /// Its name until it is renamed.
+    /// The temporary name.
     pub(in crate::tools::file_writer) temporary: String,
-    /// Its final name.
+    /// The final name.
     pub(in crate::tools::file_writer) complete: String,
-    /// How many of its bytes are committed.
+    /// The number of committed bytes.
     pub(in crate::tools::file_writer) length: u64,
     /// XXH3 of these bytes.
     pub(in crate::tools::file_writer) checksum: u64,
     pub(in crate::tools::file_writer) state: FileState,
 }
 
-/// What an entry says of a partition.
+/// The record of a partition in an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PartitionRecord {
     pub(super) partition: Partition,
@@ -85,28 +84,28 @@ pub(super) struct PartitionRecord {
     pub(super) incarnation: Option<Incarnation>,
 }
 
-/// One entry.
+/// An entry of the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
-    /// The version of the format that it was read from.
+    /// The version of the format that the entry was read from.
     pub(super) version: u16,
     pub(super) kind: Kind,
-    /// The number of its writer's start.
+    /// The random number of the writer's instance.
     pub(super) instance: u32,
-    /// Its place in the ledger, from 1.
+    /// The number in the ledger, from 1.
     pub(super) number: u64,
-    /// Drawn at random: two entries are never the same.
+    /// A random number, so that two entries are never equal.
     pub(super) nonce: u64,
     /// The latest time in the name of a file, in microseconds.
     pub(super) latest: i64,
     pub(super) partitions: Vec<PartitionRecord>,
     pub(super) files: Vec<FileRecord>,
-    /// In a whole entry, the files that were named here or before.
+    /// In a whole entry, the files that this entry or an earlier one has named.
     pub(super) numbers: FileNumbers,
 }
 
 impl Entry {
-    /// The bytes of an entry of the present version.
+    /// Encodes an entry in the present version.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(MAGIC);
@@ -144,8 +143,10 @@ impl Entry {
         bytes
     }
 
+    /// Decodes an entry of any version.
+    ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// The fault of the bytes.
     pub(super) fn decode(bytes: &[u8]) -> Result<Entry, &'static str> {
         let end = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|end| *end >= HEADER_BYTES);
         let (body, sum) = bytes.split_at(end.ok_or("it is cut off")?);
@@ -163,7 +164,7 @@ impl Entry {
         entry.fault().map_or(Ok(entry), Err)
     }
 
-    /// What can't be right in it, whoever has written it.
+    /// Returns a fault that an entry with a right checksum can have; none if it is valid.
     fn fault(&self) -> Option<&'static str> {
         if self.number == 0 {
             return Some("its number is 0");
@@ -215,7 +216,7 @@ impl Entry {
             });
         }
         let numbers = match (version, kind) {
-            // Whatever was named before has no later time in its name.
+            // All files that were named before have this time or an earlier one in their names.
             (1 | 2, Kind::Whole) => FileNumbers::believing(latest),
             (1 | 2, Kind::Step) => FileNumbers::default(),
             _ => read_numbers(from)?,
@@ -307,7 +308,7 @@ mod tests {
         }
     }
 
-    /// One that says all.
+    /// Returns a whole entry.
     fn whole() -> Entry {
         let mut numbers = FileNumbers::believing(1_767_268_000_000_000);
         numbers.add_instance(0x9f3c_51d2, 1_767_268_800_000_000, [1, 2, 3, 5].into_iter().collect());
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_writer_writes_is_refused() {
+    fn entries_that_no_writer_writes_are_refused() {
         let refused = |change: fn(&mut Entry)| {
             let mut entry = example();
             change(&mut entry);
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_nothing_else() {
+    fn only_a_written_entry_is_read() {
         let empty = Entry { partitions: Vec::new(), files: Vec::new(), ..whole() };
         assert_eq!(Entry::decode(&empty.encode()), Ok(empty));
         assert_eq!(Entry::decode(&example().encode()), Ok(example()));

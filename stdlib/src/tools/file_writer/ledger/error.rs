@@ -1,4 +1,4 @@
-//! Why the ledger can't go on, and what that means for the sink.
+//! The errors of the ledger, and their consequences for the sink.
 
 use thiserror::Error;
 use weir_runtime::Failure;
@@ -6,16 +6,16 @@ use weir_runtime::Failure;
 use super::entry::LATER;
 use crate::tools::file_writer::error::FileError;
 
-/// Why the ledger can't go on.
+/// Why the ledger can't be read or written.
 #[derive(Debug, Error)]
 pub(in crate::tools::file_writer) enum LedgerError {
     /// An operation failed.
     #[error(transparent)]
     File(#[from] FileError),
-    /// No random numbers.
+    /// The machine has no random numbers.
     #[error("the machine has no random numbers: {0}")]
     Random(getrandom::Error),
-    /// Another writer has some of the rows.
+    /// Another writer has written some of the rows.
     #[error(
         "another writer of {directory} has written some of these events meanwhile: the files are written again without them"
     )]
@@ -23,24 +23,24 @@ pub(in crate::tools::file_writer) enum LedgerError {
         /// The ledger's directory.
         directory: String,
     },
-    /// Another writer went on before this one could look.
+    /// Another writer has added entries that this writer has not read.
     #[error("another writer of {directory} has gone on meanwhile: what is in it is read again")]
     Overtaken {
         /// The ledger's directory.
         directory: String,
     },
-    /// Somebody has removed what was being worked on.
+    /// A file or entry of this run was removed.
     #[error("{path} was removed under way: its events are written again")]
     Removed {
-        /// What is not there any more.
+        /// The missing file.
         path: String,
     },
-    /// Somebody has removed entries.
+    /// Entries are missing.
     #[error(
         "entries before {number} are missing in {directory}: without them nobody knows which events have arrived; put them back, or begin the ledger anew with `weir ledger repair --accept-repeats {directory}`, after which some events may be written twice"
     )]
     Missing {
-        /// The first entry that is there.
+        /// The first entry that exists.
         number: u64,
         /// The ledger's directory.
         directory: String,
@@ -52,10 +52,10 @@ pub(in crate::tools::file_writer) enum LedgerError {
     Damaged {
         /// The entry.
         path: String,
-        /// In which way.
+        /// The fault.
         what: &'static str,
     },
-    /// There are files of which every ledger of this sink should know.
+    /// There are complete files that no entry has named.
     #[error(
         "{directory} knows nothing of {count} complete files of this sink, the latest of which is {path}: the ledger was deleted, or put back from a backup, perhaps with the channel"
     )]
@@ -64,10 +64,10 @@ pub(in crate::tools::file_writer) enum LedgerError {
         directory: String,
         /// The latest of these files.
         path: String,
-        /// How many there are.
+        /// The number of these files.
         count: usize,
     },
-    /// A file was committed further than the ledger knows.
+    /// A complete file is longer than its committed length in the ledger.
     #[error(
         "{directory} knows the first {known} bytes of {path}, and of its {length} bytes all were committed: the ledger was put back from a backup, perhaps with the channel"
     )]
@@ -76,40 +76,40 @@ pub(in crate::tools::file_writer) enum LedgerError {
         directory: String,
         /// The file, under its final name.
         path: String,
-        /// How many of its bytes the ledger knows.
+        /// The committed length in the ledger.
         known: u64,
-        /// How many there are.
+        /// The length of the file.
         length: u64,
     },
-    /// A file that is committed is not the one that was written.
+    /// A committed file has other bytes than were written.
     #[error(
         "{path} is not as it was written: the ledger says that its first {length} bytes have the checksum {checksum:016x}; put back a copy as {complete}"
     )]
     Changed {
-        /// Where it is.
+        /// The file's path.
         path: String,
-        /// What it would be called.
+        /// The file's final path.
         complete: String,
-        /// How many of its bytes are committed.
+        /// The number of committed bytes.
         length: u64,
-        /// Of these bytes.
+        /// The checksum of these bytes.
         checksum: u64,
     },
-    /// What was to be written could not be read back.
+    /// An entry that was to be written could not be decoded again.
     #[error("{path} would not be readable: {what}; this is a defect, and nothing was committed")]
     Unreadable {
         /// The entry.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
-    /// The core gave events without identities.
+    /// The events have no identities.
     #[error("events came that do not say which they are, although `exactly_once` is promised")]
     Unidentified,
 }
 
 impl LedgerError {
-    /// Whether entries can't be read that this version should be able to read.
+    /// Whether entries of a version that is supported can't be read.
     pub(in crate::tools::file_writer) fn is_fault(&self) -> bool {
         match self {
             LedgerError::Missing { .. } => true,
@@ -125,7 +125,7 @@ impl LedgerError {
         )
     }
 
-    /// What it means for the sink: what no attempt can mend is permanent.
+    /// Returns the failure of the sink: permanent if no retry can help.
     pub(in crate::tools::file_writer) fn failure(self) -> Failure {
         match self {
             LedgerError::Missing { .. }

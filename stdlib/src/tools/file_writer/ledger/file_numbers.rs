@@ -1,8 +1,8 @@
-//! Which files the ledger has ever named: what a complete file is held against that lies in the directory.
+//! The files that the ledger has ever named, with which complete files are compared.
 //!
-//! A name says which start of the sink wrote the file and its number within that start. Of each start the ledger
-//! keeps the set of these numbers, which takes a few bytes since hardly any is missing in it. Of very many starts the
-//! oldest go, and then all is believed whose name is not later than theirs.
+//! The name of a file has the instance of the sink that wrote it, and its number within that instance. Of each instance
+//! the ledger keeps the set of these numbers, which takes a few bytes since hardly any number is missing. Of very many
+//! instances the oldest are dropped, and all files whose names are not later than theirs count as named.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use roaring::RoaringTreemap;
 use super::entry::Entry;
 use crate::tools::file_writer::names::{Named, file_name};
 
-/// Of so many starts the numbers are kept.
+/// The numbers of this many instances are kept.
 const INSTANCES_MAX: usize = 256;
 
-/// Which files were named.
+/// The files that were named.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::tools::file_writer) struct FileNumbers {
-    /// Files whose names are not later are believed, in microseconds.
+    /// Files whose names have this time or an earlier one count as named, in microseconds.
     believed: i64,
-    /// By the random number of their start.
+    /// The files of each instance, by its random number.
     instances: BTreeMap<u32, Numbers>,
 }
 
-/// The files of one start.
+/// The files of an instance.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Numbers {
     /// The latest time in their names, in microseconds.
     pub(super) latest: i64,
-    /// Their numbers.
+    /// The numbers of the files.
     pub(super) numbers: RoaringTreemap,
 }
 
@@ -39,7 +39,7 @@ impl Default for FileNumbers {
 }
 
 impl FileNumbers {
-    /// All files whose names are not later than this.
+    /// Returns all files whose names have this time or an earlier one.
     pub(super) fn believing(believed: i64) -> FileNumbers {
         FileNumbers { believed, instances: BTreeMap::new() }
     }
@@ -62,7 +62,7 @@ impl FileNumbers {
         file.begun <= self.believed || listed.is_some_and(|listed| listed.numbers.contains(file.number))
     }
 
-    /// Adds files of one start.
+    /// Adds files of an instance.
     pub(super) fn add_instance(&mut self, drawn: u32, latest: i64, numbers: RoaringTreemap) {
         let unknown = || Numbers { latest: i64::MIN, numbers: RoaringTreemap::new() };
         let known = self.instances.entry(drawn).or_insert_with(unknown);
@@ -76,7 +76,7 @@ impl FileNumbers {
         self.forget();
     }
 
-    /// Adds what an entry names and says that others have named.
+    /// Adds the files that an entry names, and the files that earlier entries have named according to it.
     pub(super) fn learn(&mut self, entry: &Entry) {
         self.believed = self.believed.max(entry.numbers.believed);
         for (drawn, Numbers { latest, numbers }) in &entry.numbers.instances {
@@ -101,7 +101,7 @@ impl FileNumbers {
         }
     }
 
-    /// The same in less room.
+    /// Returns a copy that takes less memory.
     pub(super) fn optimized(&self) -> FileNumbers {
         let mut all = self.clone();
         all.instances.values_mut().for_each(|numbers| {
@@ -116,26 +116,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_known_by_its_start_and_number_and_not_by_its_time() {
+    fn a_file_is_known_by_its_instance_and_number_and_not_by_its_time() {
         let mut numbers = FileNumbers::believing(1_000_000);
         let file = |begun, drawn, number| Named { begun, drawn, number };
         numbers.add(&file(5_000_000, 7, 1));
         numbers.add(&file(5_000_000, 7, 3));
         assert!(numbers.know(&file(5_000_000, 7, 3)));
-        assert!(!numbers.know(&file(5_000_000, 7, 2)), "one that was begun in the same second");
-        assert!(!numbers.know(&file(4_000_000, 8, 1)), "one of another start, whose clock is behind");
-        assert!(numbers.know(&file(1_000_000, 8, 1)), "one of a ledger that kept no numbers");
+        assert!(!numbers.know(&file(5_000_000, 7, 2)), "a file that was begun in the same second");
+        assert!(!numbers.know(&file(4_000_000, 8, 1)), "a file of another instance, whose clock is behind");
+        assert!(numbers.know(&file(1_000_000, 8, 1)), "a file of a ledger that kept no numbers");
     }
 
     #[test]
-    fn of_very_many_starts_the_oldest_are_believed_by_their_time() {
+    fn of_very_many_instances_the_oldest_are_known_by_their_time() {
         let mut numbers = FileNumbers::default();
-        let starts = 0..INSTANCES_MAX as u32 + 10;
-        for drawn in starts.clone() {
+        let instances = 0..INSTANCES_MAX as u32 + 10;
+        for drawn in instances.clone() {
             numbers.add(&Named { begun: i64::from(drawn), drawn, number: 1 });
         }
         assert_eq!((numbers.instances.len(), numbers.believed), (INSTANCES_MAX, 9));
-        for drawn in starts {
+        for drawn in instances {
             let later = Named { begun: i64::from(drawn), drawn, number: 2 };
             assert!(numbers.know(&Named { number: 1, ..later }));
             assert_eq!(numbers.know(&later), drawn < 10);

@@ -13,21 +13,21 @@ use super::entry::{Entry, PartitionRecord};
 /// Positions of some rows.
 pub(in crate::tools::file_writer) type Arrived = BTreeMap<Partition, RoaringTreemap>;
 
-/// Through which position everything has arrived everywhere.
+/// The position of each partition through which all events have arrived everywhere.
 pub(in crate::tools::file_writer) type Settled = BTreeMap<Partition, u64>;
 
-/// What has arrived.
+/// The events that have arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::tools::file_writer) struct Known {
     partitions: BTreeMap<Partition, Extent>,
 }
 
-/// What has arrived of a partition.
+/// The events of a partition that have arrived.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Extent {
-    /// Everything through this position.
+    /// All events through this position have arrived.
     pub(super) settled: u64,
-    /// And these beyond.
+    /// The positions beyond `settled` whose events have arrived.
     pub(super) arrived: RoaringTreemap,
     /// Of the durable channel that numbered it last.
     pub(super) incarnation: Option<Incarnation>,
@@ -36,19 +36,19 @@ pub(super) struct Extent {
 }
 
 impl Known {
-    /// The partitions, in the order of their names.
+    /// Returns the partitions in the order of their names.
     pub(super) fn extents(&self) -> impl ExactSizeIterator<Item = (&Partition, &Extent)> {
         self.partitions.iter()
     }
 
-    /// Through which positions everything has arrived: 0 where only some of a partition has, so that a
-    /// source that names its partitions anew after a restart learns what they were called.
+    /// Returns the positions through which all events have arrived; 0 for a partition without such a position, so that
+    /// a source that names its partitions after a restart learns their names.
     pub(in crate::tools::file_writer) fn settled(&self) -> Settled {
         let settled = self.partitions.iter();
         settled.map(|(partition, extent)| (partition.clone(), extent.settled)).collect()
     }
 
-    /// Adds what an entry of this number says of a partition.
+    /// Adds the events of a partition in the entry of this number.
     pub(super) fn add(&mut self, partition: &Partition, settled: u64, arrived: &RoaringTreemap, number: u64) {
         let extent = self.partitions.entry(partition.clone()).or_default();
         extent.moved = number;
@@ -56,11 +56,11 @@ impl Known {
         if settled > extent.settled {
             extent.settled = settled;
         }
-        // What is settled is not asked for again.
+        // Settled positions need not be in the set.
         extent.arrived.remove_range(..=extent.settled);
     }
 
-    /// How far each partition has been, and whose numbers these are.
+    /// Returns the furthest position of each partition, and the incarnation that numbered it.
     pub(in crate::tools::file_writer) fn reached(&self) -> BTreeMap<Partition, Reached> {
         let reached = self.partitions.iter().map(|(partition, extent)| {
             let through = extent.arrived.max().unwrap_or_default().max(extent.settled);
@@ -69,7 +69,7 @@ impl Known {
         reached.collect()
     }
 
-    /// Notes which life of a durable channel numbers a partition of which something is known.
+    /// Sets the incarnation of the durable channel that numbers a known partition.
     pub(super) fn numbered_by(&mut self, partition: &Partition, incarnation: Option<Incarnation>) {
         if let (Some(extent), Some(_)) = (self.partitions.get_mut(partition), incarnation) {
             extent.incarnation = incarnation;
@@ -83,18 +83,18 @@ impl Known {
         self.numbered_by(partition, *incarnation);
     }
 
-    /// Through which position everything of a partition has arrived, if anything is known of it.
+    /// Returns the position through which all events of a partition have arrived; none if the partition is unknown.
     pub(super) fn settled_of(&self, partition: &Partition) -> Option<u64> {
         self.partitions.get(partition).map(|extent| extent.settled)
     }
 
-    /// Learns what an entry says. Says how many partitions it forgot, since there are too many.
+    /// Adds an entry. Returns how many partitions were dropped because there are too many.
     pub(super) fn learn(&mut self, entry: &Entry) -> usize {
         entry.partitions.iter().for_each(|record| self.add_record(record, entry.number));
         self.forget()
     }
 
-    /// Forgets partitions when there are too many; those of which not all is settled stay. Says how many it forgot.
+    /// Drops partitions if there are too many, except partitions with events that are not settled. Returns how many.
     pub(super) fn forget(&mut self) -> usize {
         let settled = self.partitions.iter().filter(|(_, extent)| extent.arrived.is_empty());
         let moved = settled.map(|(partition, extent)| (extent.moved, partition.clone()));
@@ -103,7 +103,7 @@ impl Known {
         oldest.len()
     }
 
-    /// Whether any of these has arrived.
+    /// Whether any of these rows has arrived.
     pub(super) fn overlaps(&self, rows: &Arrived) -> bool {
         rows.iter().any(|(partition, positions)| {
             self.partitions.get(partition).is_some_and(|extent| {
@@ -113,7 +113,7 @@ impl Known {
         })
     }
 
-    /// The ranges of `0..rows` that have not arrived, if not all of them are new.
+    /// Returns the ranges of `0..rows` that have not arrived; none if no row has arrived.
     pub(in crate::tools::file_writer) fn new_rows(
         &self,
         identities: &Identities,
@@ -133,7 +133,7 @@ impl Known {
             if has {
                 continue;
             }
-            // A batch has far fewer rows than a transaction may have events, a million.
+            // A transaction has at most a million events, so the number of rows fits.
             let row = row as u32;
             match new.last_mut() {
                 Some(last) if last.end == row => last.end += 1,
@@ -145,14 +145,14 @@ impl Known {
     }
 }
 
-/// Notes the rows of these ranges.
+/// Adds the positions of these rows to `arrived`.
 pub(in crate::tools::file_writer) fn note(
     arrived: &mut Arrived,
     identities: &Identities,
     rows: impl Iterator<Item = usize>,
 ) {
     let mut sets: Vec<Option<RoaringTreemap>> = vec![None; identities.partitions().len()];
-    // Positions that follow each other are put in as one.
+    // Consecutive positions are inserted as one range.
     let mut run: Option<(usize, Range<u64>)> = None;
     let put = |sets: &mut Vec<Option<RoaringTreemap>>, run: Option<(usize, Range<u64>)>| {
         let Some((place, positions)) = run else { return };
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_settled_or_has_arrived_is_known_and_nothing_else() {
+    fn only_settled_and_arrived_positions_are_known() {
         let mut known = Known::default();
         known.add(&partition("p"), 0, &set([5, 7, 8]), 1);
         known.add(&partition("p"), 6, &set([]), 2);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_never_go_back() {
+    fn settled_positions_never_go_back() {
         let mut known = Known::default();
         known.add(&partition("p"), 9, &set([]), 1);
         known.add(&partition("p"), 3, &set([4]), 2);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_that_moved_long_ago_are_forgotten_first() {
+    fn partitions_that_changed_long_ago_are_dropped_first() {
         let mut known = Known::default();
         for number in 0..=PARTITIONS_MAX as u64 {
             known.add(&partition(&number.to_string()), 1, &set([]), number);
@@ -239,7 +239,10 @@ mod tests {
         known.add(&partition("0"), 0, &set([5]), 0);
         assert_eq!(known.forget(), PARTITIONS_MAX / 8 + 1);
         assert_eq!(known.partitions.len(), PARTITIONS_MAX - PARTITIONS_MAX / 8);
-        assert!(known.partitions.contains_key(&partition("0")), "not all of it is settled");
+        assert!(
+            known.partitions.contains_key(&partition("0")),
+            "the partition has events that are not settled"
+        );
         assert!(!known.partitions.contains_key(&partition("1")));
         assert!(known.partitions.contains_key(&partition(&PARTITIONS_MAX.to_string())));
     }

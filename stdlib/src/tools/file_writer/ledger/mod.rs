@@ -1,33 +1,32 @@
-//! The ledger: which events are in which files, so that each is in one, whatever happens between.
+//! The ledger records which events are in which files, so that each event is in exactly one file.
 //!
-//! It is a directory of numbered entries. To complete files, the sink writes and syncs them under
-//! their temporary names, creates the next entry with their names and the identities of their rows
-//! by a rename that refuses to overwrite, and only then renames and acknowledges them. *Creating the
-//! entry is the commit*: a crash before it leaves temporary files that nobody names, and their events
-//! come again; a crash behind it leaves renames that recovery does, and events that are skipped when
-//! they come again. Since two writers can't create the same number, a writer that has missed an entry
-//! learns of it before it does harm.
+//! It is a directory of numbered entries. To complete files, the sink writes and syncs them under their temporary
+//! names. It creates the next entry, which has the names of the files and the identities of their rows, by a rename
+//! that refuses to overwrite. Only then it renames the files and acknowledges their events. *Creating the entry is the
+//! commit*. After a crash before it, no entry names the temporary files, and their events are redelivered. After a
+//! crash behind it, recovery does the renames, and redelivered events are skipped. Two writers can't create the same
+//! number, so a writer that has missed an entry learns of it before it commits.
 //!
 //! ```text
 //! close, sync ──► create entry N ──► rename files ──► acknowledge
-//!                    │ exists: read it; its rows among ours? fail, and write them again without
-//!                    │ error: read N; it is ours? created. It is not there? fail
-//!                    ▼ the entry before is not there: the run is over, recover
+//!                    │ exists: read it; does it have rows of ours? fail, and write the files again without them
+//!                    │ error: read N; is it ours? created. Is it missing? fail
+//!                    ▼ the previous entry is missing: fail, and recover
 //! ```
 //!
-//! Every so many entries one says all that is known, and those before it are removed. A writer that
-//! slept through that could create a number that was removed: so it looks, having created it, whether
-//! the one before is there, before it renames anything. The lowest are removed first.
+//! Now and then a *whole* entry has the complete state, and all previous entries are removed, the lowest first. A
+//! writer that was suspended meanwhile could create a number that was removed. So after it has created an entry, a
+//! writer checks that the previous entry exists, before it renames a file.
 //!
-//! A file may also be committed while it is open, up to a length: later entries of it replace earlier ones.
-//! Whoever finds that its writer has gone cuts it to the length that was committed last and gives it its final
-//! name ([`completing`]).
+//! A file may also be committed while it is open, up to a length. Later records of a file replace earlier ones. The
+//! writer that finds the file without its writer cuts it to the last committed length and gives it its final name
+//! ([`completing`]).
 //!
-//! Reading changes nothing ([`Ledger::read`]), so that what was read can be compared with what the channel knows.
-//! Then the ledger is begun ([`Ledger::begin`]) with an entry that says all, before anything is removed or cut:
-//! a commit of an earlier run that is still on its way finds its number taken.
+//! Reading changes nothing ([`Ledger::read`]), so that the state can be compared with the channel's. Then a writer
+//! begins the ledger ([`Ledger::begin`]) with a whole entry, before it removes or cuts a file: a commit of an earlier
+//! run that still hangs finds its number taken.
 //!
-//! docs/ledger-format.md has the whole of it, [`entry`] the bytes.
+//! docs/ledger-format.md describes the ledger, [`entry`] its bytes.
 
 mod completing;
 mod entry;
@@ -59,57 +58,57 @@ use repair::BEYOND;
 /// The folder of ledgers within the sink's root.
 pub(super) const FOLDER: &str = ".weir";
 
-/// What the name of an entry ends in.
+/// The end of an entry's name.
 const ENTRY: &str = ".entry";
 
-/// After so many entries one says all that is known.
+/// A whole entry is written after this many steps.
 const STEPS_MAX: u64 = 64;
 
-/// How often an entry is tried under the next number because another writer was faster.
+/// How often a commit tries the next number because another writer has taken one.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// What says of a channel in which life it numbers a partition.
+/// The incarnation of the durable channel that numbers each partition.
 pub(super) type Incarnations = BTreeMap<Partition, Incarnation>;
 
-/// One sink's ledger.
+/// The ledger of a sink.
 pub(super) struct Ledger<F> {
     file_system: Arc<F>,
     /// The sink's name, for messages.
     component: Arc<str>,
-    /// What the names of files are below of.
+    /// The directory that the names of files are relative to.
     root: String,
     directory: String,
     instance: u32,
     /// The number of the next entry.
     next: u64,
-    /// The last entry that says all that is known; 0 if there is none.
+    /// The number of the last whole entry; 0 if there is none.
     whole: u64,
     known: Known,
-    /// Which files were ever named.
+    /// The files that were ever named.
     numbers: FileNumbers,
     /// The latest time in the name of a file.
     latest: i64,
-    /// What was known before this writer began, and what others have added.
+    /// The events that had arrived before this writer began, and the events of other writers.
     others: Known,
-    /// Whether others have added to it since it was last asked for.
+    /// Whether `others` has changed since [`Ledger::take_others_changed`].
     others_changed: bool,
-    /// Files of this writer's entries that are complete and not renamed yet.
+    /// Complete files of this writer's entries that are not renamed yet, by the number of the entry.
     unrenamed: BTreeMap<u64, Vec<FileRecord>>,
-    /// This writer's files that are committed up to a length, by their temporary names.
+    /// Open files of this writer that are committed up to a length, by their temporary names.
     open: BTreeMap<String, FileRecord>,
     /// Files that earlier runs or other writers have committed and that may lack their final names, likewise.
     foreign: BTreeMap<String, FileRecord>,
     begun: bool,
 }
 
-/// Files that are committed together.
+/// The content of an entry that commits files.
 #[derive(Debug, Default)]
 pub(super) struct Commit {
-    /// They are synced under their temporary names. Of several records of a file the last counts.
+    /// Files that are synced under their temporary names. If a file has several records, the last one counts.
     pub(super) files: Vec<FileRecord>,
-    /// What is in them and was in no earlier entry.
+    /// The events in these files that are in no earlier entry.
     pub(super) arrived: Arrived,
-    /// What the channel says.
+    /// The settled positions of the channel.
     pub(super) settled: Settled,
     /// Which lives of durable channels have numbered what has arrived.
     pub(super) incarnations: Incarnations,
@@ -117,7 +116,7 @@ pub(super) struct Commit {
     pub(super) latest: i64,
 }
 
-/// The directory of a sink's ledger.
+/// Returns the directory of a sink's ledger.
 pub(super) fn directory(root: &str, program: &str, sink: &str) -> String {
     join(&join(root, FOLDER), &folder(program, sink))
 }
@@ -133,33 +132,33 @@ fn number_of(name: &str) -> Option<u64> {
 }
 
 impl<F: FileSystem> Ledger<F> {
-    /// What had arrived when this writer began, and what other writers have added since: the rows
-    /// that have to be left out.
+    /// Returns the events that had arrived before this writer began, and the events of other writers. Rows with these
+    /// events have to be left out.
     pub(super) fn others(&self) -> &Known {
         &self.others
     }
 
-    /// Whether other writers have added to [`Ledger::others`] since this was last asked.
+    /// Whether other writers have added to [`Ledger::others`] since the last call.
     pub(super) fn take_others_changed(&mut self) -> bool {
         std::mem::take(&mut self.others_changed)
     }
 
-    /// The latest time in the name of a file, in microseconds.
+    /// Returns the latest time in the name of a file, in microseconds.
     pub(super) fn latest(&self) -> i64 {
         self.latest
     }
 
-    /// Through which positions everything has arrived everywhere.
+    /// Returns the positions through which all events have arrived everywhere.
     pub(super) fn settled(&self) -> Settled {
         self.known.settled()
     }
 
-    /// How far each partition has been.
+    /// Returns the furthest position of each partition.
     pub(super) fn reached(&self) -> BTreeMap<Partition, Reached> {
         self.known.reached()
     }
 
-    /// Which files were ever named.
+    /// Returns the files that were ever named.
     pub(super) fn numbers(&self) -> &FileNumbers {
         &self.numbers
     }
@@ -181,7 +180,7 @@ impl<F: FileSystem> Ledger<F> {
         Ok(None)
     }
 
-    /// The number of the last entry; 0 if there is none.
+    /// Returns the number of the last entry; 0 if there is none.
     pub(super) fn mark(&self) -> u64 {
         self.next - 1
     }
@@ -232,7 +231,7 @@ impl<F: FileSystem> Ledger<F> {
         Ok(number)
     }
 
-    /// Says that the complete files of an entry have their final names.
+    /// Notes that the complete files of an entry have their final names.
     pub(super) fn renamed(&mut self, number: u64) {
         self.unrenamed.remove(&number);
     }
@@ -260,7 +259,7 @@ impl<F: FileSystem> Ledger<F> {
         self.complete_open().await
     }
 
-    /// Removes the entries before this one, the lowest first, as far as that goes.
+    /// Removes the entries before this one, the lowest first. Stops at the first failure, which is harmless.
     async fn remove_before(&self, number: u64) {
         let stays = |path: &str, error: &dyn std::error::Error| {
             debug!(path, "an entry that is not needed any more stays for now: {error}");
@@ -286,7 +285,7 @@ impl<F: FileSystem> Ledger<F> {
             }
             let entry = self.entry(kind, commit)?;
             if self.put(&entry).await? {
-                self.check_place(entry.number).await?;
+                self.check_predecessor(entry.number).await?;
                 self.next = entry.number + 1;
                 self.learn(&entry);
                 return Ok(entry.number);
@@ -341,12 +340,12 @@ impl<F: FileSystem> Ledger<F> {
         })
     }
 
-    /// Creates an entry; `false` if another has its number.
+    /// Creates an entry; `false` if its number is taken.
     async fn put(&self, entry: &Entry) -> Result<bool, LedgerError> {
         let path = join(&self.directory, &entry_name(entry.number));
         let temporary = join(&self.directory, &format!(".{:020}-{:016x}.tmp", entry.number, entry.nonce));
         let (bytes, files) = (entry.encode(), &*self.file_system);
-        // An entry that can't be read would take all that the ledger knows with it.
+        // With an entry that can't be read, all of the ledger would be lost.
         match Entry::decode(&bytes) {
             Ok(read) if read == *entry => {}
             Ok(_) => return Err(LedgerError::Unreadable { path, what: "it would say something else" }),
@@ -359,7 +358,7 @@ impl<F: FileSystem> Ledger<F> {
         files.close(&mut file).await.map_err(FileError::of(Operation::Close, &temporary))?;
         let renamed = files.rename_no_replace(&temporary, &path).await;
         let Err(error) = renamed else { return Ok(true) };
-        // Whether it was this rename or another writer's, the entry itself tells.
+        // The content of the entry tells whether this rename created it, or another writer's.
         match files.read(&path).await.map_err(FileError::of(Operation::Read, &path))? {
             None => Err(FileError::of(Operation::Rename, &temporary)(error).into()),
             Some(found) if found == bytes => {
@@ -376,17 +375,17 @@ impl<F: FileSystem> Ledger<F> {
         }
     }
 
-    /// Looks whether an entry that was just created has the ledger before it. Entries are removed the
-    /// lowest first: where the one before is there, this one can't have been there and been removed.
-    async fn check_place(&self, number: u64) -> Result<(), LedgerError> {
+    /// Checks that the entry before a new one exists. Entries are removed the lowest first, so if the previous entry
+    /// exists, the number of the new one was never taken and removed before.
+    async fn check_predecessor(&self, number: u64) -> Result<(), LedgerError> {
         let numbers = numbers(&*self.file_system, &self.directory).await?;
         let last = numbers.last().copied().unwrap_or_default();
         let (is_last, repaired) = (last <= number, last >= number.saturating_add(BEYOND / 2));
         if (numbers.contains(&(number - 1)) && !repaired) || (number == 1 && is_last) {
             return Ok(());
         }
-        // Nobody relies on it: it lies below an entry that says all, or the ledger was taken away. It
-        // is taken back, so that nobody takes it for the ledger's beginning.
+        // The entry counts for nothing: it is below a whole entry, or the ledger was moved away. It is removed, so that
+        // no reader takes it for the beginning of the ledger.
         let path = join(&self.directory, &entry_name(number));
         self.file_system.remove(&path).await.map_err(FileError::of(Operation::Remove, &path))?;
         let directory = self.directory.clone();
@@ -396,7 +395,7 @@ impl<F: FileSystem> Ledger<F> {
         })
     }
 
-    /// Reads what other writers have added.
+    /// Reads the entries that other writers have added.
     async fn catch_up(&mut self) -> Result<(), LedgerError> {
         while let Some(entry) =
             recovery::read(&*self.file_system, &self.root, &self.directory, self.next).await?
@@ -414,7 +413,7 @@ impl<F: FileSystem> Ledger<F> {
             if entry.kind == Kind::Whole {
                 self.whole = entry.number;
             }
-            // Of its own files this writer knows more than an entry of another that repeats what it read of them.
+            // An entry of another writer may repeat older records of this writer's files, which are ignored.
             let foreign = entry.files.iter().filter(|file| !self.open.contains_key(&file.temporary));
             self.foreign.extend(foreign.map(|file| (file.temporary.clone(), file.clone())));
             self.learn(&entry);
@@ -438,7 +437,7 @@ impl<F: FileSystem> Ledger<F> {
     }
 }
 
-/// The numbers of the entries that are there.
+/// Returns the numbers of the existing entries, in ascending order.
 async fn numbers<F: FileSystem>(files: &F, directory: &str) -> Result<Vec<u64>, LedgerError> {
     let entries = files.list(directory).await.map_err(FileError::of(Operation::List, directory))?;
     let mut numbers: Vec<u64> = entries.iter().filter_map(|entry| number_of(&entry.name)).collect();

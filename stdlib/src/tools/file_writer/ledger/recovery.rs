@@ -1,4 +1,4 @@
-//! Reading a ledger, and beginning to write it.
+//! Reads a ledger, and begins to write it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::tools::file_writer::error::{FileError, Operation};
 use crate::tools::file_writer::file_system::FileSystem;
 use crate::tools::file_writer::names::{below, file_name, join};
 
-/// What an entry's temporary name ends in.
+/// The end of an entry's temporary name.
 const TEMPORARY: &str = ".tmp";
 
-/// Reads the entry of this number; none if it is not there. Its files' names are below the root.
+/// Reads the entry of this number; none if it does not exist. The names of its files are relative to the root.
 pub(super) async fn read<F: FileSystem>(
     files: &F,
     root: &str,
@@ -36,14 +36,14 @@ pub(super) async fn read<F: FileSystem>(
     Ok(Some(entry))
 }
 
-/// Makes the names of a file in an entry of version 1 names below the root. The entry holds the path as it was
-/// spelled then: the root may be called otherwise now. Names of files are never used twice, so the file is where
-/// an end of its path leads to from the root.
+/// Makes the names of a file in an entry of version 1 relative to the root. The entry has paths with the root as it was
+/// spelled then, and the root may have been renamed since. File names are never used twice, so the file is at the end
+/// of its path that leads from the root to a file of this name.
 async fn place_below<F: FileSystem>(files: &F, root: &str, file: &mut FileRecord) -> Result<(), LedgerError> {
     let directory = |path: &str| path.rsplit_once('/').map_or("", |(directory, _)| directory).to_string();
-    let as_it_was = below(root, &file.complete).map(&directory);
+    let unchanged = below(root, &file.complete).map(&directory);
     let path = directory(&file.complete);
-    let mut ends: Vec<&str> = as_it_was.iter().map(String::as_str).collect();
+    let mut ends: Vec<&str> = unchanged.iter().map(String::as_str).collect();
     let mut end = path.trim_start_matches('/');
     loop {
         ends.push(end);
@@ -53,7 +53,7 @@ async fn place_below<F: FileSystem>(files: &F, root: &str, file: &mut FileRecord
             None => end = "",
         }
     }
-    // One that is nowhere has been taken away, and it does not matter where from.
+    // A file that is found nowhere has been moved away, and its place does not matter.
     let mut place = ends[0];
     for end in &ends {
         let names = [&file.temporary, &file.complete].map(|path| join(end, file_name(path)));
@@ -72,14 +72,14 @@ async fn place_below<F: FileSystem>(files: &F, root: &str, file: &mut FileRecord
     Ok(())
 }
 
-/// The entries that count, the oldest first: from the last that says all, or from the first of all.
+/// Reads the entries that count, the oldest first: from the last whole entry, or from number 1.
 async fn read_all<F: FileSystem>(files: &F, root: &str, directory: &str) -> Result<Vec<Entry>, LedgerError> {
     loop {
         let numbers = numbers(files, directory).await?;
         let Some(highest) = numbers.last().copied() else { return Ok(Vec::new()) };
         match read_down(files, root, directory, highest).await? {
             Some(entries) => return Ok(entries),
-            // Another writer has made a whole one and removed others between listing and reading.
+            // Another writer has written a whole entry and removed previous ones between listing and reading.
             None if numbers_moved(files, directory, highest).await? => {}
             None => {
                 let directory = directory.to_string();
@@ -93,7 +93,7 @@ async fn numbers_moved<F: FileSystem>(files: &F, directory: &str, highest: u64) 
     Ok(numbers(files, directory).await?.last().is_some_and(|last| *last > highest))
 }
 
-/// Reads from this number down to the last entry that says all; none if one is missing on the way.
+/// Reads from this number down to the last whole entry; none if an entry between them is missing.
 async fn read_down<F: FileSystem>(
     files: &F,
     root: &str,
@@ -113,8 +113,8 @@ async fn read_down<F: FileSystem>(
     Ok(Some(entries))
 }
 
-/// Makes the names of the entries that can be seen durable, before anything is done that rests on them: whoever wrote
-/// the last one may have been killed before that.
+/// Makes the names of the existing entries durable before the agent relies on them: the writer of the last entry may
+/// have been killed before it did.
 pub(super) async fn sync_entry<F: FileSystem>(
     files: &F,
     directory: &str,
@@ -162,7 +162,7 @@ impl<F: FileSystem> Ledger<F> {
         Ok(Ledger::of(file_system, component, root, directory, instance, entries))
     }
 
-    /// A ledger in which there are these entries that count.
+    /// Makes the ledger of these entries.
     pub(super) fn of(
         file_system: Arc<F>,
         component: Arc<str>,
@@ -180,7 +180,7 @@ impl<F: FileSystem> Ledger<F> {
         let whole = entries.iter().find(|entry| entry.kind == Kind::Whole).map_or(0, |entry| entry.number);
         let next = entries.last().map_or(1, |entry| entry.number + 1);
         let files = entries.into_iter().flat_map(|entry| entry.files);
-        // What later entries say of a file counts.
+        // The last record of a file counts.
         let foreign = files.map(|file| (file.temporary.clone(), file)).collect();
         Ledger {
             file_system,
@@ -220,7 +220,7 @@ impl<F: FileSystem> Ledger<F> {
     }
 }
 
-/// Removes entries that were never created, unless their writer lives.
+/// Removes temporary entries without a writer.
 async fn remove_temporary<F: FileSystem>(files: &F, directory: &str) -> Result<(), LedgerError> {
     let entries = files.list(directory).await.map_err(FileError::of(Operation::List, directory))?;
     for entry in entries.iter().filter(|entry| entry.name.ends_with(TEMPORARY)) {

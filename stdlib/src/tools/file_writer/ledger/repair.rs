@@ -11,7 +11,8 @@ use crate::tools::file_writer::error::{FileError, Operation};
 use crate::tools::file_writer::file_system::FileSystem;
 use crate::tools::file_writer::names::{Named, join};
 
-/// A repaired ledger goes on so many numbers higher: beyond all that channels and sources may have kept of it.
+/// The next entry of a repaired ledger is higher by this number: beyond every number that a channel or a source may
+/// remember.
 pub(super) const BEYOND: u64 = 1_000_000_000_000;
 
 impl<F: FileSystem> Ledger<F> {
@@ -42,7 +43,7 @@ impl<F: FileSystem> Ledger<F> {
     ) -> Result<(), LedgerError> {
         files.iter().for_each(|file| self.numbers.add(file));
         self.latest = files.iter().map(|file| file.begun).fold(self.latest, i64::max);
-        // What is committed of a file that has its final name is all that it holds.
+        // A file with its final name is committed completely.
         let open: Vec<FileRecord> =
             self.foreign.values().filter(|file| file.state == FileState::Open).cloned().collect();
         for FileRecord { temporary, complete, .. } in open {

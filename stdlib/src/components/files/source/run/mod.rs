@@ -28,7 +28,7 @@ use super::positions::{Downstream, Memory, PositionsError, PositionsStore, Remem
 use super::tracked::{FileId, Files, Phase};
 use super::watching::{Changes, Watcher};
 use super::{FilesError, FilesSource};
-use crate::tools::due::until;
+use crate::tools::deadline;
 use saving::Saves;
 use weir_runtime::Descriptor;
 
@@ -234,9 +234,9 @@ impl Run<'_> {
             biased;
             delivered = deliveries.next() => Event::Delivered(delivered),
             saved = self.saves.finished() => Event::Saved(saved),
-            () = until(save) => Event::Save,
+            () = deadline::reached(save) => Event::Save,
             () = sleep_until(self.next_scan) => Event::Scan,
-            () = until(due) => Event::Due,
+            () = deadline::reached(due) => Event::Due,
             changes = self.watcher.changes() => Event::Changes(changes),
             () = std::future::ready(()), if ready => Event::Process,
         }

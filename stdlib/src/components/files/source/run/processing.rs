@@ -18,7 +18,7 @@ use super::descriptors::DESCRIPTOR_RETRY;
 use super::scanning::has_compressed_name;
 use super::too_large::large;
 use super::{COMPRESSED_MAX, ENDS_WITHIN, Run, SCAN_PAUSE_MIN, file_path};
-use crate::tools::due::until;
+use crate::tools::deadline;
 use crate::tools::lines::Ending;
 
 /// The most chunks that are read of one file before the next file is processed.
@@ -444,7 +444,7 @@ impl Run<'_> {
                 () = stop.cancelled() => return Ok(false),
                 Some(delivered) = deliveries.next() => self.deliver(delivered).await?,
                 saved = self.saves.finished() => self.saved(saved)?,
-                () = until(save) => self.save(),
+                () = deadline::reached(save) => self.save(),
             }
         }
     }
