@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
-use weir_compiler::{Library, Options, SourceFiles, render};
+use weir_compiler::{Library, Options, SourceFiles, lower, render};
 use weir_plan::Plan;
 use weir_runtime::agent::{Agent, Ending, Report, Stop};
 use weir_runtime::{Meter, SystemClock, Workers};
@@ -36,8 +36,8 @@ pub(crate) fn compile(text: &str, params: &[(&str, &str)]) -> Result<Plan, Box<d
         .map_err(|error| render::human(&error.diagnostics, &error.files, false))?;
     let params = params.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let options = Options { params, environment: BTreeMap::new() };
-    let compiled = weir_compiler::compile(&Text(text), "bench.flow", &library, &options);
-    compiled.plan.ok_or_else(|| render::human(&compiled.diagnostics, &compiled.files, false).into())
+    let analysis = weir_compiler::analyse(&Text(text), "bench.flow", &library, &options);
+    lower(&analysis).ok_or_else(|| render::human(&analysis.diagnostics, &analysis.files, false).into())
 }
 
 /// Runs a plan. A plan whose source does not end is stopped when `sink` has taken `events` or, with

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use weir_compiler::{Compiled, Library, Severity, render};
+use weir_compiler::{Analysis, Library, Severity, lower, render};
 
 use crate::MISUSE;
 use crate::files::{STANDARD_INPUT, programs_in};
 use crate::fix::fix;
 use crate::program::{
-    Colours, Format, Params, compile, library, print, print_error, print_error_line, rendered,
+    Colours, Format, Params, analyse, library, print, print_error, print_error_line, rendered,
 };
 
 /// The arguments of `weir check`.
@@ -64,14 +64,14 @@ fn check(arguments: &Arguments) -> Result<bool, String> {
     for program in &programs {
         checked.push(match arguments.fix {
             true => fix(program, &library, &arguments.params)?,
-            false => compile(program, &library, &arguments.params)?,
+            false => analyse(program, &library, &arguments.params)?,
         });
     }
     if arguments.fix {
         // A later program may have changed a file that an earlier one imports.
-        for (program, compiled) in programs.iter().zip(&mut checked) {
+        for (program, analysis) in programs.iter().zip(&mut checked) {
             if program != STANDARD_INPUT && programs.len() > 1 {
-                *compiled = compile(program, &library, &arguments.params)?;
+                *analysis = analyse(program, &library, &arguments.params)?;
             }
         }
     }
@@ -83,9 +83,9 @@ fn check(arguments: &Arguments) -> Result<bool, String> {
 }
 
 /// Removes repeated diagnostics: a mistake in a file that several programs import is reported for the first one only.
-fn remove_duplicates(checked: &mut [Compiled]) {
+fn remove_duplicates(checked: &mut [Analysis]) {
     let mut reported = HashSet::new();
-    for Compiled { diagnostics, files, .. } in checked {
+    for Analysis { diagnostics, files, .. } in checked {
         diagnostics.retain(|diagnostic| {
             let description = diagnostic.describe();
             let labels = description.labels.iter();
@@ -97,8 +97,8 @@ fn remove_duplicates(checked: &mut [Compiled]) {
 }
 
 /// Writes the diagnostics: those for people to standard error, those for programs to standard output.
-fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
-    let programs = || checked.iter().map(|compiled| (&*compiled.diagnostics, &compiled.files));
+fn report(checked: &[Analysis], arguments: &Arguments, library: &Library) {
+    let programs = || checked.iter().map(|analysis| (&*analysis.diagnostics, &analysis.files));
     let text: String = match arguments.format {
         Format::Human => {
             programs().map(|(diagnostics, files)| rendered(diagnostics, files, arguments.colours)).collect()
@@ -113,7 +113,7 @@ fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
     match arguments.format {
         Format::Human => {
             print_error(&text);
-            if let Some(first) = checked.iter().flat_map(|compiled| &compiled.diagnostics).next() {
+            if let Some(first) = checked.iter().flat_map(|analysis| &analysis.diagnostics).next() {
                 print_error_line(format_args!(
                     "`weir explain {}` explains it, with a correct program",
                     first.code()
@@ -130,8 +130,8 @@ fn report(checked: &[Compiled], arguments: &Arguments, library: &Library) {
     }
 }
 
-fn count(checked: &[Compiled], severity: Severity) -> usize {
-    let diagnostics = checked.iter().flat_map(|compiled| &compiled.diagnostics);
+fn count(checked: &[Analysis], severity: Severity) -> usize {
+    let diagnostics = checked.iter().flat_map(|analysis| &analysis.diagnostics);
     diagnostics.filter(|diagnostic| diagnostic.severity() == severity).count()
 }
 
@@ -145,8 +145,8 @@ fn summary(programs: usize, errors: usize, warnings: usize) -> String {
 }
 
 /// Renders the type of the events at every edge of every program that has no errors.
-fn edges(checked: &[Compiled]) -> String {
-    let plans = checked.iter().filter_map(|compiled| compiled.plan.as_ref());
+fn edges(checked: &[Analysis]) -> String {
+    let plans = checked.iter().filter_map(lower);
     let programs = plans.map(|plan| match checked.len() {
         1 => plan.edges(),
         _ => format!("program {}\n\n{}", plan.program, plan.edges()),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
-use weir_compiler::{Compiled, Fixed, Library};
+use weir_compiler::{Analysis, Fixed, Library};
 
 use crate::files::{ProgramFiles, STANDARD_INPUT};
 use crate::program::{Params, print, print_error_line};
@@ -14,9 +14,9 @@ use crate::program::{Params, print, print_error_line};
 ///
 /// # Errors
 /// When a file can't be read or written.
-pub(crate) fn fix(path: &str, library: &Library, params: &Params) -> Result<Compiled, String> {
+pub(crate) fn fix(path: &str, library: &Library, params: &Params) -> Result<Analysis, String> {
     let files = ProgramFiles::read(path)?;
-    let Fixed { texts, changes, compiled } =
+    let Fixed { texts, changes, analysis } =
         weir_compiler::fix(&files, &files.name, library, &params.options());
     for (name, text) in &texts {
         if name != STANDARD_INPUT {
@@ -32,7 +32,7 @@ pub(crate) fn fix(path: &str, library: &Library, params: &Params) -> Result<Comp
             change.file, change.line, change.code, change.title
         ));
     }
-    Ok(compiled)
+    Ok(analysis)
 }
 
 /// Replaces a file's text in one step, so that no reader sees a part of it. The permissions stay the same.

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use weir_compiler::lower;
 
 use crate::MISUSE;
-use crate::program::{Colours, Params, compile, library, print, print_error, print_error_line, rendered};
+use crate::program::{Colours, Params, analyse, library, print, print_error, print_error_line, rendered};
 
 /// The arguments of `weir plan`.
 #[derive(Debug, clap::Args)]
@@ -45,9 +46,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn plan(arguments: &Arguments) -> Result<bool, String> {
     let library = library()?;
-    let compiled = compile(&arguments.path, &library, &arguments.params)?;
-    print_error(&rendered(&compiled.diagnostics, &compiled.files, arguments.colours));
-    let Some(plan) = compiled.plan else { return Ok(false) };
+    let analysis = analyse(&arguments.path, &library, &arguments.params)?;
+    print_error(&rendered(&analysis.diagnostics, &analysis.files, arguments.colours));
+    let Some(plan) = lower(&analysis) else { return Ok(false) };
     print(&match arguments.format {
         PlanFormat::Text => plan.to_string(),
         PlanFormat::Json => serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())? + "\n",

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
-use weir_compiler::{Compiled, Diagnostic, Files, Library, Options, render};
+use weir_compiler::{Analysis, Diagnostic, Files, Library, Options, render};
 
 use crate::files::ProgramFiles;
 
@@ -91,9 +91,9 @@ pub(crate) fn library() -> Result<Library, String> {
 ///
 /// # Errors
 /// When the file can't be read.
-pub(crate) fn compile(path: &str, library: &Library, params: &Params) -> Result<Compiled, String> {
+pub(crate) fn analyse(path: &str, library: &Library, params: &Params) -> Result<Analysis, String> {
     let files = ProgramFiles::read(path)?;
-    Ok(weir_compiler::compile(&files, &files.name, library, &params.options()))
+    Ok(weir_compiler::analyse(&files, &files.name, library, &params.options()))
 }
 
 impl Params {

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use weir_compiler::{Library, Options, compile, render};
+use weir_compiler::{Library, Options, analyse, lower, render};
 use weir_grammar::bare;
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
@@ -71,9 +71,9 @@ impl Measured {
     /// Generates a program, and sees to it that the compiler has nothing to say about it.
     fn new(lines: usize, library: &Library) -> Result<Measured, Failed> {
         let text = generated::program(lines);
-        let compiled = compile(&("generated.flow", &*text), "generated.flow", library, &Options::default());
-        if compiled.plan.is_none() || !compiled.diagnostics.is_empty() {
-            let mut said = render::human(&compiled.diagnostics, &compiled.files, false);
+        let analysis = analyse(&("generated.flow", &*text), "generated.flow", library, &Options::default());
+        if lower(&analysis).is_none() || !analysis.diagnostics.is_empty() {
+            let mut said = render::human(&analysis.diagnostics, &analysis.files, false);
             said.truncate(4_000);
             return Err(format!("the generated program is not clean:\n{said}").into());
         }
@@ -95,9 +95,10 @@ impl Measured {
         drop(parsed);
         let source = ("generated.flow", &*self.text);
         let start = Instant::now();
-        let compiled = compile(&source, "generated.flow", library, &Options::default());
+        let analysis = analyse(&source, "generated.flow", library, &Options::default());
+        let plan = lower(&analysis);
         self.check.push(start.elapsed());
-        drop(compiled);
+        drop((analysis, plan));
     }
 }
 
@@ -156,9 +157,10 @@ fn memory_here(lines: usize) -> Result<(), Failed> {
     let before = resident("VmRSS:")?;
     // Lets the kernel count the peak from here.
     fs::write("/proc/self/clear_refs", "5")?;
-    let compiled = compile(&("generated.flow", &*text), "generated.flow", &library, &Options::default());
+    let analysis = analyse(&("generated.flow", &*text), "generated.flow", &library, &Options::default());
+    let plan = lower(&analysis);
     println!("{}", resident("VmHWM:")?.saturating_sub(before));
-    drop(compiled);
+    drop((analysis, plan));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The whole way from a program's text to its analysis.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use weir_grammar::tree::{self, Item, ItemKind, Role};
@@ -119,12 +119,12 @@ impl<'p> Program<'p> {
         self.program_tests(&mut checker, &graph.components);
         let agent = self.agent(&mut checker);
         // What only unused interceptors use is not used either.
-        let used = self.used(&checker);
+        let unused = self.unused(&checker);
         self.unused_interceptors(&mut checker);
         diagnostics.extend(proofs::check(&graph, self.library));
         diagnostics.append(&mut checker.diagnostics);
         if !diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
-            self.unused(&checker, &used, diagnostics);
+            diagnostics.extend(unused);
         }
         self.unread_names(&mut checker);
         let params = checker.params.iter().filter_map(|(span, param)| Some((*span, param.as_ref()?)));
@@ -170,8 +170,11 @@ impl<'p> Program<'p> {
             broken: flow.broken,
             promised: promises::promise(flow, diagnostics),
         });
-        let promised = promised.collect();
-        Graph { flows: promised, ..Typing::new(checker, components, unknown).graph(&edges, &flows) }
+        let promised: Vec<Flow> = promised.collect();
+        let graph = Typing::new(checker, components, unknown).graph(&edges, &flows);
+        let graph = Graph { flows: promised, ..graph };
+        order_uses(&graph, checker);
+        graph
     }
 
     /// Reads the chains of all flows and checks the graph; the places of rejected events become
@@ -388,23 +391,19 @@ impl<'p> Program<'p> {
         near.and_then(|near| self.library.signature(role, near))
     }
 
-    /// The definitions that are used, of those about which it is said if they are not.
-    fn used(&self, checker: &Checker<'p>) -> BTreeSet<Span> {
-        let own = self.own_items().filter_map(|item| Some(item.kind.name()?.span));
-        let all = own.chain(checker.notes.locals.keys().copied());
-        all.filter(|span| checker.notes.uses.is_used(*span)).collect()
-    }
-
-    /// Reports what the program itself declares and never uses.
-    fn unused(&self, checker: &Checker<'p>, used: &BTreeSet<Span>, diagnostics: &mut Vec<Diagnostic>) {
-        for (span, name) in &checker.notes.locals {
-            if !used.contains(span) && self.library.files.get(span.file).is_none() {
-                diagnostics.push(Unused { what: "let", name: name.clone(), span: *span }.into());
-            }
-        }
+    /// What the program itself declares and never uses.
+    fn unused(&self, checker: &Checker<'p>) -> Vec<Diagnostic> {
+        let unused = |what, name: &str, span| {
+            let is_used = checker.notes.uses.is_used(span);
+            (!is_used).then(|| Unused { what, name: name.to_owned(), span }.into())
+        };
+        let locals = checker.notes.locals.iter();
+        let locals = locals.filter(|(span, _)| self.library.files.get(span.file).is_none());
+        let mut found: Vec<Diagnostic> =
+            locals.filter_map(|(span, name)| unused("let", name, *span)).collect();
         // A file without flows is there to be imported.
         if self.flows().next().is_none() {
-            return;
+            return found;
         }
         for item in self.own_items() {
             let what = match &item.kind {
@@ -416,9 +415,21 @@ impl<'p> Program<'p> {
                 ItemKind::Quality(_) => "quality",
                 _ => continue,
             };
-            if let Some(name) = item.kind.name().filter(|name| !used.contains(&name.span)) {
-                diagnostics.push(Unused { what, name: name.text.to_string(), span: name.span }.into());
-            }
+            found.extend(item.kind.name().and_then(|name| unused(what, &name.text, name.span)));
+        }
+        found
+    }
+}
+
+/// Notes the columns that flows order their events by.
+fn order_uses(graph: &Graph, checker: &mut Checker<'_>) {
+    for edge in &graph.edges {
+        let by = graph.flows[edge.flow].promised.as_ref().and_then(|promised| promised.by.as_ref());
+        let events = graph.components[edge.from].events.as_ref();
+        if let (Some((by, span)), Some(events)) = (by, events)
+            && let Some(column) = events.columns.get(by.as_str())
+        {
+            column.named.iter().for_each(|named| checker.notes.uses.note(*span, *named));
         }
     }
 }

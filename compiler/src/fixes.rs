@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use weir_grammar::FileId;
 
-use crate::compile::{Compiled, compile};
+use crate::analyse::analyse;
+use crate::analysis::Analysis;
 use crate::diagnostics::{Diagnostic, Fix, Severity};
 use crate::files::sources::{Files, SourceFiles};
 use crate::options::Options;
@@ -22,7 +23,7 @@ pub struct Fixed {
     /// What was changed, in the order in which it was done.
     pub changes: Vec<Change>,
     /// What there is to say about the program now.
-    pub compiled: Compiled,
+    pub analysis: Analysis,
 }
 
 /// A change that was made.
@@ -44,11 +45,11 @@ pub struct Change {
 /// Only files that `sources` gives are changed, never the library or values from outside. A change that would
 /// bring a mistake of syntax into the program is not made.
 pub fn fix(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Fixed {
-    let compiled = compile(sources, entry, library, options);
-    let mut fixed = Fixed { texts: BTreeMap::new(), changes: Vec::new(), compiled };
+    let analysis = analyse(sources, entry, library, options);
+    let mut fixed = Fixed { texts: BTreeMap::new(), changes: Vec::new(), analysis };
     for _ in 0..ROUNDS_MAX {
-        let files = &fixed.compiled.files;
-        let offers: Vec<Offer> = fixed.compiled.diagnostics.iter().filter_map(offer).collect();
+        let files = &fixed.analysis.files;
+        let offers: Vec<Offer> = fixed.analysis.diagnostics.iter().filter_map(offer).collect();
         let changed = Changed { sources, texts: &fixed.texts };
         let own: Vec<&Offer> =
             offers.iter().filter(|offer| offer.is_possible(files, library, &changed)).collect();
@@ -56,14 +57,14 @@ pub fn fix(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &
         let attempts = std::iter::once(apart(&own)).chain(own.iter().map(|offer| vec![*offer]));
         let made = attempts.filter(|offers| !offers.is_empty()).find_map(|offers| {
             let texts = applied(&offers, files, &fixed.texts);
-            let compiled = compile(&Changed { sources, texts: &texts }, entry, library, options);
-            let broken = syntax_errors(&compiled) > syntax_errors(&fixed.compiled);
-            (!broken).then(|| (offers.iter().map(|offer| offer.change(files)).collect(), texts, compiled))
+            let analysis = analyse(&Changed { sources, texts: &texts }, entry, library, options);
+            let broken = syntax_errors(&analysis) > syntax_errors(&fixed.analysis);
+            (!broken).then(|| (offers.iter().map(|offer| offer.change(files)).collect(), texts, analysis))
         });
-        let Some((changes, texts, compiled)): Option<(Vec<Change>, _, _)> = made else { break };
+        let Some((changes, texts, analysis)): Option<(Vec<Change>, _, _)> = made else { break };
         fixed.changes.extend(changes);
         fixed.texts = texts;
-        fixed.compiled = compiled;
+        fixed.analysis = analysis;
     }
     fixed
 }
@@ -154,7 +155,7 @@ fn range(span: weir_grammar::Span) -> Range<usize> {
     span.start as usize..span.end as usize
 }
 
-fn syntax_errors(compiled: &Compiled) -> usize {
-    let errors = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == Severity::Error);
+fn syntax_errors(analysis: &Analysis) -> usize {
+    let errors = analysis.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == Severity::Error);
     errors.filter(|error| error.code().starts_with("E01")).count()
 }

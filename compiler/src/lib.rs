@@ -1,8 +1,7 @@
 //! The Weir compiler: names, types, checks, diagnostics and lowering to a plan.
 //!
 //! [`analyse`] takes a program's text and the library's signatures and gives back an [`analysis`]: everything that the
-//! compiler knows of the program, with every mistake that the program has. [`lower`] makes the plan of an analysis, and
-//! [`compile`] does both.
+//! compiler knows of the program, with every mistake that the program has. [`lower`] makes the plan of an analysis.
 //!
 //! This crate must not know any component by name, nor how plans are run. It opens no file and no
 //! connection: text arrives through [`SourceFiles`], the library as an argument.
@@ -10,7 +9,6 @@
 mod analyse;
 pub mod analysis;
 mod checker;
-mod compile;
 pub mod diagnostics;
 mod expressions;
 mod files;
@@ -34,7 +32,6 @@ mod values;
 
 pub use analyse::analyse;
 pub use analysis::Analysis;
-pub use compile::{Compiled, compile};
 pub use diagnostics::{Diagnostic, Severity};
 pub use files::modules::normalized as normalized_path;
 pub use files::sources::{Files, Position, SourceFile, SourceFiles};

@@ -48,7 +48,6 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 2] = [
             "render",
             "analyse",
             "lowering",
-            "compile",
         ],
         above: &["fixes", "lib"],
         circles: false,

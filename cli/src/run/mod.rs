@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
+use weir_compiler::lower;
 use weir_plan::Plan;
 use weir_runtime::agent::{Agent, ComponentReport, Ending, Problem, Report, Stop};
 use weir_runtime::metrics::Server;
@@ -22,7 +23,7 @@ use weir_runtime::{Descriptors, SystemClock, Workers};
 use crate::MISUSE;
 use crate::files::ProgramFiles;
 use crate::process::raise_descriptor_limit;
-use crate::program::{Colours, Params, compile, library, print_error, print_error_line, rendered};
+use crate::program::{Colours, Params, analyse, library, print_error, print_error_line, rendered};
 use log::{LOG, LogFormat};
 
 /// Exit status of an agent that was stopped before it had delivered all received events.
@@ -110,9 +111,9 @@ fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
         let text = ProgramFiles::read(path)?.text;
         return library.plan_from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
     }
-    let compiled = compile(path, &library, &arguments.params)?;
-    print_error(&rendered(&compiled.diagnostics, &compiled.files, arguments.colours));
-    Ok(compiled.plan)
+    let analysis = analyse(path, &library, &arguments.params)?;
+    print_error(&rendered(&analysis.diagnostics, &analysis.files, arguments.colours));
+    Ok(lower(&analysis))
 }
 
 fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {

@@ -84,6 +84,11 @@ impl ExpressionTypes {
         self.types.get(&(span, used)).map(Vec::as_slice)
     }
 
+    /// The types of all expressions, in the order of the text.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Span, UseId, &[ExpressionType])> {
+        self.types.iter().map(|((span, used), types)| (*span, *used, types.as_slice()))
+    }
+
     /// The smallest expression around a position.
     pub(crate) fn around(&self, file: FileId, position: u32) -> Option<Span> {
         let start = Span { file, start: 0, end: 0 };

@@ -90,10 +90,29 @@ impl Analysis {
         found
     }
 
+    /// The definition of a schema, or of an enum or a record of the library. The other types have none.
+    pub fn type_definition(&self, value_type: &Type) -> Option<&Definition> {
+        match value_type {
+            Type::List(item) | Type::Map(item) => self.type_definition(item),
+            Type::Named(name) => self.library.named(DefinitionKind::Type, name).next(),
+            Type::Schema(schema) => {
+                let mut schemas = self.notes.definitions.named(DefinitionKind::Schema, &schema.name);
+                let first = schema.fields.first().map(|field| field.span);
+                schemas.find(|found| first.is_none_or(|first| found.whole.contains(first)))
+            }
+            _ => None,
+        }
+    }
+
     /// The places that use a definition, in the order of the text, without the place of the definition itself.
     pub fn references(&self, definition: &Definition) -> impl Iterator<Item = Span> {
         let own = definition.span;
         self.notes.uses.of(own).filter(move |at| *at != own)
+    }
+
+    /// Every place that uses a name, with the place of the definition, in the order of the text.
+    pub fn all_uses(&self) -> impl Iterator<Item = (Span, Span)> {
+        self.notes.uses.iter()
     }
 
     /// A use of an interceptor or a quality; none for [`UseId::NONE`].
@@ -120,6 +139,11 @@ impl Analysis {
     /// in several forms. None if no expression has this place.
     pub fn types(&self, expression: Span, used: UseId) -> Option<&[ExpressionType]> {
         self.notes.types.of(expression, used)
+    }
+
+    /// The types of all expressions, in the order of the text.
+    pub fn all_types(&self) -> impl Iterator<Item = (Span, UseId, &[ExpressionType])> {
+        self.notes.types.iter()
     }
 
     /// The smallest step, or name of a component in a flow, around a position.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_grammar::tree::{self, ExpressionKind, TypeName};
+use weir_grammar::tree::{self, ExpressionKind, TypeName, TypeNameKind};
 
 use crate::checker::{Checker, Expectation};
 use crate::diagnostics::{Diagnostic, DuplicateEntry, Misplaced, WrongType};
+use crate::names::definitions::DefinitionKind;
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::types::{FieldFormat, FieldType, SchemaType, Type};
@@ -39,7 +40,10 @@ impl Checker<'_> {
             }
         });
         match resolved {
-            Ok(resolved) => Some(resolved),
+            Ok(resolved) => {
+                self.uses_type(type_name);
+                Some(resolved)
+            }
             Err(unknown) => {
                 let broken = matches!(&*unknown, Diagnostic::UnknownType(unknown)
                 if self.scopes.get(unknown.span.file, &unknown.name).is_some_and(|named| {
@@ -49,6 +53,22 @@ impl Checker<'_> {
                     self.diagnostics.push(*unknown);
                 }
                 None
+            }
+        }
+    }
+
+    /// Notes that a type's name uses an enum or a record of the library.
+    fn uses_type(&mut self, type_name: &TypeName) {
+        match &type_name.kind {
+            TypeNameKind::List(item) | TypeNameKind::Applied(_, item) => self.uses_type(item),
+            TypeNameKind::Sized(..) => {}
+            TypeNameKind::Name(path) => {
+                let library = self.library;
+                let is_of_library = path.qualifier.is_none() && library.types.contains_key(&*path.name.text);
+                let mut types = library.definitions.named(DefinitionKind::Type, &path.name.text);
+                if let (true, None, Some(found)) = (is_of_library, self.scopes.path(path), types.next()) {
+                    self.uses(Mention::of_path(path), found.span);
+                }
             }
         }
     }

@@ -81,6 +81,11 @@ impl Definitions {
         self.all.values()
     }
 
+    /// The definitions of a kind that have this name.
+    pub(crate) fn named(&self, kind: DefinitionKind, name: &str) -> impl Iterator<Item = &Definition> {
+        self.iter().filter(move |definition| definition.kind == kind && *definition.name == *name)
+    }
+
     /// Adds a column that a step gives the events.
     pub(crate) fn column(&mut self, name: &Name, step: Span) {
         self.add(DefinitionKind::Column, name, step, "");
@@ -224,6 +229,11 @@ impl Uses {
     pub(crate) fn of(&self, definition: Span) -> impl Iterator<Item = Span> {
         let pairs = self.by_definition.range((definition, NOWHERE)..=(definition, EVERYWHERE));
         pairs.map(|(_, at)| *at)
+    }
+
+    /// Every place with the definition that it uses, in the order of the text.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Span, Span)> {
+        self.by_place.iter().copied()
     }
 
     /// The definitions that a position uses, each with the place of the name. A position at the end of a name

@@ -47,16 +47,17 @@ impl<'c> StepCheck<'_, 'c> {
         let first = state.columns.origins.first().cloned();
         let origin = first.unwrap_or_else(|| Origin { name: parser.name.text.as_ref().into(), span: place });
         state.bindings.known.clear();
+        let named: Vec<Span> = fields.iter().map(|field| self.named_by(field, step.span)).collect();
         let columns = Arc::make_mut(&mut state.columns);
         columns.columns.remove(BODY);
-        for field in &fields {
+        for (field, named) in fields.iter().zip(named) {
             let column = Column {
                 value_type: field.value_type.clone(),
                 optional: field.optional,
                 sensitive: field.sensitive,
                 origin: origin.clone(),
                 declared: field.span,
-                named: Arc::new([field.span]),
+                named: Arc::new([named]),
                 lacking: None,
             };
             columns.insert(field.name.clone(), column);
@@ -77,6 +78,21 @@ impl<'c> StepCheck<'_, 'c> {
         };
         self.push(step, action, Some(on_failure), state, to);
         Some(())
+    }
+
+    /// The definition of a field's name: in the schema or signature, or in the pattern whose group gives the field.
+    fn named_by(&mut self, field: &FieldType, step: Span) -> Span {
+        let in_pattern = step.contains(field.span);
+        if !in_pattern {
+            return field.span;
+        }
+        let group = self.checker.files.text(field.span).find(&format!("<{}>", field.name));
+        let span = group.map_or(field.span, |start| {
+            let start = field.span.start + start as u32 + 1;
+            Span { start, end: start + field.name.len() as u32, ..field.span }
+        });
+        self.checker.notes.definitions.column(&Name { text: field.name.as_ref().into(), span }, step);
+        span
     }
 
     /// What happens to an event whose body can't be read.

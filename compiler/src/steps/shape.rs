@@ -6,6 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Name, Step, Target};
 use weir_plan::{ATTACHED_HEADERS, Action, HEADER_SIGIL};
 
+use super::uses::is_unknown_field;
 use super::{Handled, State, StepCheck};
 use crate::analysis::graph::Step as CheckedStep;
 use crate::diagnostics::{DuplicateEntry, DuplicateName, NameOf, WrongType, with_article};
@@ -152,7 +153,8 @@ impl StepCheck<'_, '_> {
             Arc::make_mut(&mut state.columns).break_column(new);
             return None;
         };
-        if let Some(there) = state.columns.columns.get(&*new) {
+        let there = state.columns.columns.get(&*new).filter(|_| !is_unknown_field(&new));
+        if let Some(there) = there {
             let (name, first, second) = (new.to_string(), there.declared, self.bound_span(target, state));
             self.checker.report(DuplicateName { name, first, second, of: NameOf::Events });
             return None;

@@ -298,8 +298,16 @@ impl StepCheck<'_, '_> {
     }
 }
 
-/// The field that a parameter means whose argument is unknown. A field of one type is a column of the events; its name
-/// is none that a program can write.
+/// Begins the name of a column that stands for the unknown argument of a field's parameter. No program can write such a
+/// name.
+const UNKNOWN_FIELD: &str = "field ";
+
+/// Whether a column stands for an unknown argument, so that events may as well not have it.
+pub(super) fn is_unknown_field(column: &str) -> bool {
+    column.starts_with(UNKNOWN_FIELD)
+}
+
+/// The field that a parameter means whose argument is unknown. A field of one type is a column of the events.
 fn unknown_field(
     parameter: &Parameter,
     signature: &ParameterSignature,
@@ -307,7 +315,7 @@ fn unknown_field(
     state: &mut State,
 ) -> Binding {
     let span = parameter.name.span;
-    let name: Arc<str> = format!("field {}", parameter.name.text).into();
+    let name: Arc<str> = format!("{UNKNOWN_FIELD}{}", parameter.name.text).into();
     let optional = parameter.types.iter().any(|type_name| type_name.optional);
     if let [value_type] = signature.types.as_slice() {
         let column = Column {

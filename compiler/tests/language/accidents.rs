@@ -7,7 +7,7 @@
 use std::fs;
 
 use proptest::prelude::*;
-use weir_compiler::{Compiled, Diagnostic, Library, fix, render};
+use weir_compiler::{Analysis, Diagnostic, Library, fix, lower, render};
 use weir_grammar::{FileId, Span, parse};
 
 use crate::fixtures::{check_with, files, library_with, options_in, root};
@@ -167,8 +167,8 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..default }
 }
 
-fn syntax_errors(compiled: &Compiled) -> usize {
-    compiled.diagnostics.iter().map(Diagnostic::code).filter(|code| code.starts_with("E01")).count()
+fn syntax_errors(analysis: &Analysis) -> usize {
+    analysis.diagnostics.iter().map(Diagnostic::code).filter(|code| code.starts_with("E01")).count()
 }
 
 fn is_in(span: Span, text: &str) -> bool {
@@ -188,20 +188,20 @@ proptest! {
     #[test]
     fn check_takes_any_text(text in text()) {
         LIBRARY.with(|library| {
-            let compiled = check_with("a.flow", &text, library);
-            prop_assert_eq!(compiled.plan.is_none(), compiled.has_errors());
-            for diagnostic in &compiled.diagnostics {
+            let analysis = check_with("a.flow", &text, library);
+            prop_assert_eq!(lower(&analysis).is_none(), analysis.has_errors());
+            for diagnostic in &analysis.diagnostics {
                 let description = diagnostic.describe();
                 prop_assert!(!description.labels.is_empty(), "{}", diagnostic.code());
                 for label in description.labels {
-                    let file = compiled.files.get(label.span.file);
+                    let file = analysis.files.get(label.span.file);
                     prop_assert!(file.is_some_and(|file| is_in(label.span, &file.text)), "{:?}", diagnostic);
                 }
             }
-            let programs = [(&*compiled.diagnostics, &compiled.files)];
+            let programs = [(&*analysis.diagnostics, &analysis.files)];
             render::human(programs[0].0, programs[0].1, true);
             let short = render::short(programs[0].0, programs[0].1);
-            prop_assert_eq!(short.lines().count(), compiled.diagnostics.len());
+            prop_assert_eq!(short.lines().count(), analysis.diagnostics.len());
             render::json(programs);
             render::sarif(programs, library);
             Ok(())
@@ -214,11 +214,11 @@ proptest! {
             let options = options_in(&text);
             let before = check_with("a.flow", &text, library);
             let fixed = fix(&("a.flow", text.as_str()), "a.flow", library, &options);
-            prop_assert!(syntax_errors(&fixed.compiled) <= syntax_errors(&before));
+            prop_assert!(syntax_errors(&fixed.analysis) <= syntax_errors(&before));
             prop_assert_eq!(fixed.texts.is_empty(), fixed.changes.is_empty());
             if let Some(after) = fixed.texts.get("a.flow") {
                 let again = check_with("a.flow", after, library);
-                prop_assert_eq!(&again.diagnostics, &fixed.compiled.diagnostics);
+                prop_assert_eq!(&again.diagnostics, &fixed.analysis.diagnostics);
             }
             Ok(())
         })?;

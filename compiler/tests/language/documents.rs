@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weir_compiler::{Compiled, Library, Options, SourceFiles, compile, render};
+use weir_compiler::{Analysis, Library, Options, SourceFiles, analyse, render};
 use weir_grammar::{FileId, parse, parse_value};
 
 use crate::fixtures::{files, library_with, root};
@@ -119,22 +119,22 @@ impl Reader {
         }
     }
 
-    fn compile(&self, text: &str) -> Compiled {
-        compile(&Program(text, &self.imports), "main.flow", &self.library, &Options::default())
+    fn analyse(&self, text: &str) -> Analysis {
+        analyse(&Program(text, &self.imports), "main.flow", &self.library, &Options::default())
     }
 
     fn clean(&mut self, block: &Block, text: &str) {
-        let compiled = self.compile(text);
-        if !compiled.diagnostics.is_empty() {
-            let said = render::human(&compiled.diagnostics, &compiled.files, false);
+        let analysis = self.analyse(text);
+        if !analysis.diagnostics.is_empty() {
+            let said = render::human(&analysis.diagnostics, &analysis.files, false);
             self.faults.push(format!("{}: this is not clean\n{said}", block.place));
         }
     }
 
     fn wrong(&mut self, block: &Block, text: &str, code: &str) {
-        let compiled = self.compile(text);
-        let codes: Vec<&str> = compiled.diagnostics.iter().map(weir_compiler::Diagnostic::code).collect();
-        let said = render::human(&compiled.diagnostics, &compiled.files, false);
+        let analysis = self.analyse(text);
+        let codes: Vec<&str> = analysis.diagnostics.iter().map(weir_compiler::Diagnostic::code).collect();
+        let said = render::human(&analysis.diagnostics, &analysis.files, false);
         self.said = said.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
         if codes != [code] {
             self.faults.push(format!("{}: expected {code} alone, found {codes:?}\n{said}", block.place));

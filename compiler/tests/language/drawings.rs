@@ -1,7 +1,7 @@
 //! Pictures of the right programs, and the types of the events on their edges.
 
 use graphviz_rust::dot_structures::{Edge, EdgeTy, Graph, Stmt, Vertex};
-use weir_compiler::Compiled;
+use weir_compiler::{Analysis, lower};
 
 use crate::fixtures::{check_with, library_with, root};
 use crate::right_programs;
@@ -17,7 +17,7 @@ fn in_folder(folder: &str, assertion: impl FnOnce()) {
 #[test]
 fn graphs_look_as_before() {
     for program in right_programs() {
-        let plan = program.check().plan.unwrap();
+        let plan = lower(&program.check()).unwrap();
         let (text, mermaid, dot) = (plan.text_drawing(), plan.mermaid_drawing(), plan.dot_drawing());
         let all = format!("{text}\n---- Mermaid\n{mermaid}\n---- DOT\n{dot}");
         in_folder("graphs", || insta::assert_snapshot!(program.name, all));
@@ -27,7 +27,7 @@ fn graphs_look_as_before() {
 #[test]
 fn edges_read_as_before() {
     for program in right_programs() {
-        let edges = program.check().plan.unwrap().edges();
+        let edges = lower(&program.check()).unwrap().edges();
         in_folder("edges", || insta::assert_snapshot!(program.name, edges));
     }
 }
@@ -101,8 +101,8 @@ fn without_quoted(line: &str) -> String {
     parts.iter().step_by(2).copied().collect::<Vec<_>>().join("\"\"")
 }
 
-fn pictures_agree(compiled: &Compiled) -> (usize, usize) {
-    let plan = compiled.plan.as_ref().unwrap();
+fn pictures_agree(analysis: &Analysis) -> (usize, usize) {
+    let plan = lower(analysis).unwrap();
     let counted = counted(&plan.dot_drawing());
     assert_eq!(counted, counted_in_mermaid(&plan.mermaid_drawing()));
     assert!(!plan.text_drawing().contains(|letter: char| letter.is_control() && letter != '\n'));
@@ -112,8 +112,8 @@ fn pictures_agree(compiled: &Compiled) -> (usize, usize) {
 #[test]
 fn drawings_can_be_read_by_what_draws_them() {
     for program in right_programs() {
-        let compiled = program.check();
-        let (boxes, lines) = pictures_agree(&compiled);
+        let analysis = program.check();
+        let (boxes, lines) = pictures_agree(&analysis);
         assert!(boxes >= 2 && lines >= 1, "{}", program.name);
     }
 }
@@ -138,9 +138,9 @@ fn nothing_in_a_program_breaks_out_of_its_picture() {
          flow `digraph` {{\n  `end` -> keep if @host != \"\\\"]\" -> match {{\n{}\n    _ -> `subgraph`\n  }}\n}}\n",
         cases.join("\n"),
     );
-    let compiled = check_with("a\"b.flow", &program, &library_with(None));
-    assert!(compiled.plan.is_some(), "{:?}", compiled.diagnostics);
-    let (boxes, _) = pictures_agree(&compiled);
+    let analysis = check_with("a\"b.flow", &program, &library_with(None));
+    assert!(lower(&analysis).is_some(), "{:?}", analysis.diagnostics);
+    let (boxes, _) = pictures_agree(&analysis);
     // Source, sinks, the channels before them, the step, and the choice.
     assert!(boxes >= 5, "{boxes}");
 }

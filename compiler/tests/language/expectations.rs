@@ -6,16 +6,16 @@
 use std::collections::BTreeSet;
 
 use weir_compiler::diagnostics::REGISTRY;
-use weir_compiler::{Compiled, Diagnostic, Library, render};
+use weir_compiler::{Analysis, Diagnostic, Library, lower, render};
 
 use crate::fixtures::{Fixture, root};
 
 /// A diagnostic as fixtures expect it: its code, and where its first label begins with the text there.
-fn expectation(diagnostic: &Diagnostic, compiled: &Compiled, fixture: &Fixture) -> String {
+fn expectation(diagnostic: &Diagnostic, analysis: &Analysis, fixture: &Fixture) -> String {
     let span = diagnostic.describe().labels[0].span;
-    let (name, begin) = (compiled.files.name(span), compiled.files.positions(span).0);
+    let (name, begin) = (analysis.files.name(span), analysis.files.positions(span).0);
     let file = if name == fixture.file_name() { String::new() } else { format!("{name}:") };
-    let text = compiled.files.text(span).lines().next().unwrap_or_default();
+    let text = analysis.files.text(span).lines().next().unwrap_or_default();
     let shown = format!("{} {file}{}:{} {text}", diagnostic.code(), begin.line, begin.column);
     shown.trim_end().to_owned()
 }
@@ -25,10 +25,10 @@ fn wrong_programs_give_what_they_say() {
     let write = std::env::var_os("EXPECTATIONS").is_some_and(|value| value == "write");
     let mut faults = Vec::new();
     for fixture in Fixture::all("wrong") {
-        let compiled = fixture.check();
-        let found = compiled.diagnostics.iter();
+        let analysis = fixture.check();
+        let found = analysis.diagnostics.iter();
         let found: Vec<String> =
-            found.map(|diagnostic| expectation(diagnostic, &compiled, &fixture)).collect();
+            found.map(|diagnostic| expectation(diagnostic, &analysis, &fixture)).collect();
         if write {
             fixture.expect(&found);
         } else if found != fixture.expected {
@@ -48,15 +48,15 @@ fn wrong_programs_are_told_why() {
     let fixtures = Fixture::all("wrong");
     assert!(fixtures.len() >= 90);
     for fixture in fixtures {
-        let (name, compiled) = (&fixture.name, fixture.check());
-        assert!(!compiled.diagnostics.is_empty(), "{name}: nothing is wrong");
+        let (name, analysis) = (&fixture.name, fixture.check());
+        assert!(!analysis.diagnostics.is_empty(), "{name}: nothing is wrong");
         assert_eq!(
-            compiled.plan.is_none(),
-            compiled.has_errors(),
+            lower(&analysis).is_none(),
+            analysis.has_errors(),
             "{name}: a plan in spite of errors, or none without"
         );
-        let human = render::human(&compiled.diagnostics, &compiled.files, false);
-        let short = render::short(&compiled.diagnostics, &compiled.files);
+        let human = render::human(&analysis.diagnostics, &analysis.files, false);
+        let short = render::short(&analysis.diagnostics, &analysis.files);
         let fixed = fixture.fix().texts.into_iter();
         let fixed: String = fixed.map(|(name, text)| format!("\n{name}, fixed:\n\n{text}")).collect();
         let shown = format!("{}\n\n{}\n\n{short}{fixed}", fixture.text.trim_end(), human.trim_end());
@@ -87,12 +87,12 @@ fn the_mistakes_of_flume_are_one_error_each_with_a_way_out() {
     let names: BTreeSet<&str> = fixtures.iter().map(|fixture| fixture.name.as_str()).collect();
     assert_eq!(names, BTreeSet::from(FLUME_MISTAKES));
     for fixture in &fixtures {
-        let compiled = fixture.check();
-        let [only] = compiled.diagnostics.as_slice() else {
-            panic!("{}: {:?}", fixture.name, compiled.diagnostics)
+        let analysis = fixture.check();
+        let [only] = analysis.diagnostics.as_slice() else {
+            panic!("{}: {:?}", fixture.name, analysis.diagnostics)
         };
         let description = only.describe();
-        assert!(compiled.has_errors(), "{}: only a warning", fixture.name);
+        assert!(analysis.has_errors(), "{}: only a warning", fixture.name);
         assert!(description.fix.is_some() || !description.help.is_empty(), "{}: no way out", fixture.name);
     }
 }

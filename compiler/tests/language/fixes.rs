@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use weir_compiler::{Compiled, Diagnostic, Options, compile, fix, render};
+use weir_compiler::{Analysis, Diagnostic, Options, analyse, fix, lower, render};
 
 use crate::fixtures::{Fixture, library_with};
 
 /// The mistakes for which there is a fix.
-fn fixable(compiled: &Compiled, own: &str) -> BTreeSet<String> {
-    let offered = compiled.diagnostics.iter().filter(|diagnostic| {
+fn fixable(analysis: &Analysis, own: &str) -> BTreeSet<String> {
+    let offered = analysis.diagnostics.iter().filter(|diagnostic| {
         let fix = diagnostic.describe().fix;
-        fix.is_some_and(|fix| fix.edits.iter().all(|edit| compiled.files.name(edit.span) == own))
+        fix.is_some_and(|fix| fix.edits.iter().all(|edit| analysis.files.name(edit.span) == own))
     });
     offered.map(|diagnostic| format!("{} {}", diagnostic.code(), diagnostic.describe().message)).collect()
 }
@@ -20,14 +20,14 @@ fn fixes_make_their_mistakes_go_away() {
     let mut seen = 0;
     for fixture in Fixture::all("wrong") {
         let (name, before, fixed) = (fixture.file_name(), fixture.check(), fixture.fix());
-        let (offered, left) = (fixable(&before, &name), fixable(&fixed.compiled, &name));
+        let (offered, left) = (fixable(&before, &name), fixable(&fixed.analysis, &name));
         seen += offered.len();
         assert!(left.is_empty(), "{name}: still to be fixed: {left:?}");
         assert_eq!(offered.is_empty(), fixed.changes.is_empty(), "{name}: {:?}", fixed.changes);
         assert_eq!(offered.is_empty(), fixed.texts.is_empty(), "{name}");
-        let said = render::human(&fixed.compiled.diagnostics, &fixed.compiled.files, false);
+        let said = render::human(&fixed.analysis.diagnostics, &fixed.analysis.files, false);
         assert!(
-            fixed.compiled.diagnostics.len() + offered.len() <= before.diagnostics.len(),
+            fixed.analysis.diagnostics.len() + offered.len() <= before.diagnostics.len(),
             "{name}\n{said}"
         );
         assert!(fixed.texts.keys().all(|file| *file == name), "{name}: {:?}", fixed.texts);
@@ -43,7 +43,7 @@ fn what_a_fix_uncovers_is_fixed_as_well_and_other_bytes_stay() {
     let fixed = fix(&("a.flow", PROGRAM), "a.flow", &library_with(None), &Options::default());
     let expected = PROGRAM.replace("genrate", "generate").replace("evry", "every").replace("Main", "main");
     assert_eq!(fixed.texts.get("a.flow"), Some(&expected));
-    assert!(fixed.compiled.plan.is_some());
+    assert!(lower(&fixed.analysis).is_some());
     let changes: Vec<String> = fixed
         .changes
         .iter()
@@ -57,8 +57,8 @@ fn values_from_outside_are_left_alone() {
     let text = "param count: Int = 10\nsource a = generate { count: count }\nsink b = stdout {}\nflow c { a -> b }\n";
     let options = Options { params: [("count".to_owned(), "\"5\"".to_owned())].into(), ..Options::default() };
     let library = library_with(None);
-    let compiled = compile(&("a.flow", text), "a.flow", &library, &options);
-    assert!(compiled.diagnostics.iter().any(|diagnostic| diagnostic.describe().fix.is_some()));
+    let analysis = analyse(&("a.flow", text), "a.flow", &library, &options);
+    assert!(analysis.diagnostics.iter().any(|diagnostic| diagnostic.describe().fix.is_some()));
     let fixed = fix(&("a.flow", text), "a.flow", &library, &options);
     assert!(fixed.texts.is_empty() && fixed.changes.is_empty());
 }
@@ -69,6 +69,6 @@ fn a_fix_that_would_break_the_syntax_is_not_made() {
     let text = "source a = generate {}\nsnk b = stdout { path 5\n size 7\n age 8 }\nflow Main { a -> b }\n";
     let fixed = fix(&("a.flow", text), "a.flow", &library_with(None), &Options::default());
     assert_eq!(fixed.texts.get("a.flow"), Some(&text.replace("Main", "main")));
-    let codes: Vec<&str> = fixed.compiled.diagnostics.iter().map(Diagnostic::code).collect();
+    let codes: Vec<&str> = fixed.analysis.diagnostics.iter().map(Diagnostic::code).collect();
     assert_eq!(codes, ["E0106"]);
 }

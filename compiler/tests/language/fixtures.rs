@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weir_compiler::{Compiled, Fixed, Library, Options, SourceFiles, compile, fix, render};
+use weir_compiler::{Analysis, Fixed, Library, Options, SourceFiles, analyse, fix, render};
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
@@ -31,8 +31,8 @@ pub(crate) fn library_with(more: Option<(&str, &str)>) -> Library {
 }
 
 /// Checks a text. `//! set name=value` lines give params their values.
-pub(crate) fn check_with(name: &str, text: &str, library: &Library) -> Compiled {
-    compile(&(name, text), name, library, &options_in(text))
+pub(crate) fn check_with(name: &str, text: &str, library: &Library) -> Analysis {
+    analyse(&(name, text), name, library, &options_in(text))
 }
 
 /// What the `//! set name=value` lines of a program set.
@@ -106,12 +106,12 @@ impl Fixture {
         fix(self, &self.file_name(), &self.library(), &options_in(&self.text))
     }
 
-    pub(crate) fn check(&self) -> Compiled {
+    pub(crate) fn check(&self) -> Analysis {
         self.check_against(&self.library())
     }
 
-    pub(crate) fn check_against(&self, library: &Library) -> Compiled {
-        compile(self, &self.file_name(), library, &options_in(&self.text))
+    pub(crate) fn check_against(&self, library: &Library) -> Analysis {
+        analyse(self, &self.file_name(), library, &options_in(&self.text))
     }
 }
 

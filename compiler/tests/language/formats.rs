@@ -2,20 +2,20 @@
 
 use serde_json::Value;
 use weir_compiler::diagnostics::REGISTRY;
-use weir_compiler::{Compiled, render};
+use weir_compiler::{Analysis, render};
 
 use crate::fixtures::{Fixture, check_with, library_with};
 
-fn check(text: &str) -> Compiled {
+fn check(text: &str) -> Analysis {
     check_with("a.flow", text, &library_with(None))
 }
 
 #[test]
 fn short_is_one_line_each_in_the_order_of_places() {
     for fixture in Fixture::all("wrong") {
-        let compiled = fixture.check();
-        let short = render::short(&compiled.diagnostics, &compiled.files);
-        assert_eq!(short.lines().count(), compiled.diagnostics.len(), "{}", fixture.name);
+        let analysis = fixture.check();
+        let short = render::short(&analysis.diagnostics, &analysis.files);
+        assert_eq!(short.lines().count(), analysis.diagnostics.len(), "{}", fixture.name);
         let own: Vec<(usize, usize)> = short
             .lines()
             .filter_map(|line| line.strip_prefix(&format!("{}:", fixture.file_name())))
@@ -36,8 +36,8 @@ fn short_is_one_line_each_in_the_order_of_places() {
 #[test]
 fn a_line_end_in_text_does_not_make_a_second_line() {
     let text = "source a = generate { start: \"to\\nday\" }\nsink b = stdout {}\nflow c { a -> b }\n";
-    let compiled = check(text);
-    let short = render::short(&compiled.diagnostics, &compiled.files);
+    let analysis = check(text);
+    let short = render::short(&analysis.diagnostics, &analysis.files);
     assert_eq!(short, "a.flow:1:30: error[E0403]: \"to\\nday\" is not a Time: it is no instant\n");
 }
 
@@ -45,8 +45,8 @@ fn a_line_end_in_text_does_not_make_a_second_line() {
 fn columns_count_characters() {
     let text =
         "source a = generate { start: \"ä\u{1F980}\", every: 5 }\nsink b = stdout {}\nflow c { a -> b }\n";
-    let compiled = check(text);
-    let short = render::short(&compiled.diagnostics, &compiled.files);
+    let analysis = check(text);
+    let short = render::short(&analysis.diagnostics, &analysis.files);
     let places: Vec<&str> = short.lines().map(|line| &line[..12]).collect();
     assert_eq!(places, ["a.flow:1:30:", "a.flow:1:43:"]);
 }
@@ -116,11 +116,11 @@ fn sarif_is_one_document_for_all_programs() {
     let fixtures: Vec<Fixture> = Fixture::all("wrong");
     // Those with signatures of their own are checked against another library.
     let fixtures = fixtures.iter().filter(|fixture| !fixture.path.with_extension("library").exists());
-    let compiled: Vec<Compiled> = fixtures.map(Fixture::check).collect();
-    let programs = compiled.iter().map(|compiled| (&*compiled.diagnostics, &compiled.files));
+    let analysis: Vec<Analysis> = fixtures.map(Fixture::check).collect();
+    let programs = analysis.iter().map(|analysis| (&*analysis.diagnostics, &analysis.files));
     let log: Value = serde_json::from_str(&render::sarif(programs, &library)).unwrap();
     check_sarif(&log);
-    let expected: usize = compiled.iter().map(|compiled| compiled.diagnostics.len()).sum();
+    let expected: usize = analysis.iter().map(|analysis| analysis.diagnostics.len()).sum();
     assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), expected);
 }
 
@@ -128,8 +128,8 @@ fn sarif_is_one_document_for_all_programs() {
 fn sarif_has_places_labels_and_fixes() {
     let text = "source a = generate { rate: 5 }\nsink b = stdout {}\nflow c { a -> b }\n";
     let library = library_with(None);
-    let compiled = check_with("some folder/ä.flow", text, &library);
-    let log = render::sarif([(&*compiled.diagnostics, &compiled.files)], &library);
+    let analysis = check_with("some folder/ä.flow", text, &library);
+    let log = render::sarif([(&*analysis.diagnostics, &analysis.files)], &library);
     let log: Value = serde_json::from_str(&log).unwrap();
     check_sarif(&log);
     let result = &log["runs"][0]["results"][0];

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use weir_compiler::{Library, Options, compile};
+use weir_compiler::{Library, Options, analyse, lower};
 
 use crate::fixtures::library_with;
 use crate::generated;
@@ -11,11 +11,11 @@ use crate::generated;
 fn time(text: &str, library: &Library, rounds: usize) -> Duration {
     let check = |_| {
         let start = Instant::now();
-        let compiled = compile(&("generated.flow", text), "generated.flow", library, &Options::default());
+        let analysis = analyse(&("generated.flow", text), "generated.flow", library, &Options::default());
         assert!(
-            compiled.plan.is_some() && compiled.diagnostics.is_empty(),
+            lower(&analysis).is_some() && analysis.diagnostics.is_empty(),
             "{:?}",
-            compiled.diagnostics.first()
+            analysis.diagnostics.first()
         );
         start.elapsed()
     };

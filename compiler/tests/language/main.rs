@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accidents;
+mod analysis;
 mod documents;
 mod drawings;
 mod expectations;
@@ -23,7 +24,7 @@ mod pages;
 mod prefixes;
 mod reference;
 
-use weir_compiler::render;
+use weir_compiler::{lower, render};
 
 use crate::fixtures::{Fixture, check_with, files, library_with, root};
 
@@ -38,10 +39,10 @@ fn right_programs() -> Vec<Fixture> {
 #[test]
 fn right_programs_are_clean() {
     for program in right_programs() {
-        let compiled = program.check();
-        let said = render::human(&compiled.diagnostics, &compiled.files, false);
-        assert!(compiled.diagnostics.is_empty(), "{}\n{said}", program.name);
-        let plan = compiled.plan.unwrap();
+        let analysis = program.check();
+        let said = render::human(&analysis.diagnostics, &analysis.files, false);
+        assert!(analysis.diagnostics.is_empty(), "{}\n{said}", program.name);
+        let plan = lower(&analysis).unwrap();
         let json = serde_json::to_string(&plan).unwrap();
         assert_eq!(program.library().plan_from_json(&json).unwrap(), plan, "a plan is its own JSON");
     }
@@ -54,7 +55,7 @@ fn plans_read_as_before() {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     for program in right_programs() {
-        let plan = program.check().plan.unwrap().to_string();
+        let plan = lower(&program.check()).unwrap().to_string();
         settings.bind(|| insta::assert_snapshot!(program.name, plan));
     }
 }
@@ -79,8 +80,8 @@ fn independent_mistakes_are_each_told_once() {
     ];
     let clean = "flow j { a -> c -> e }";
     let text = mistakes.join("\n");
-    let compiled = check_with("mistakes.flow", &text, &library_with(None));
-    let short = render::short(&compiled.diagnostics, &compiled.files);
+    let analysis = check_with("mistakes.flow", &text, &library_with(None));
+    let short = render::short(&analysis.diagnostics, &analysis.files);
     let mut lines: Vec<usize> =
         short.lines().map(|line| line.split(':').nth(1).unwrap().parse().unwrap()).collect();
     lines.sort_unstable();
@@ -93,9 +94,9 @@ fn independent_mistakes_are_each_told_once() {
 fn one_mistake_a_setting_is_one_error_a_setting() {
     let settings: Vec<String> = (0..50).map(|number| format!("  setting_{number} {number}")).collect();
     let text = format!("sink a = stdout {{\n{}\n}}\nflow b {{ c -> a }}\n", settings.join("\n"));
-    let compiled = check_with("settings.flow", &text, &library_with(None));
-    let syntax = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.code() == "E0101").count();
-    assert_eq!((syntax, compiled.diagnostics.len()), (50, 51));
+    let analysis = check_with("settings.flow", &text, &library_with(None));
+    let syntax = analysis.diagnostics.iter().filter(|diagnostic| diagnostic.code() == "E0101").count();
+    assert_eq!((syntax, analysis.diagnostics.len()), (50, 51));
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn nesting_has_a_limit_and_long_things_have_none() {
         "{sources}flow c {{ a -> keep if {}@sequence == 1 -> b }}\n",
         "@sequence > 1 or ".repeat(20_000)
     );
-    assert!(check_with("long.flow", &long, &library).plan.is_some());
+    assert!(lower(&check_with("long.flow", &long, &library)).is_some());
     for endless in ["not ", "-", "1 + ", "not (", "if @sequence == 1 then 1 else "] {
         let text = format!("{sources}flow c {{ a -> keep if {}1 == 1 -> b }}\n", endless.repeat(100_000));
         assert!(check_with("endless.flow", &text, &library).has_errors(), "{endless}");

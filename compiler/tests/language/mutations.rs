@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use weir_compiler::{Library, compile, render};
+use weir_compiler::{Library, analyse, lower, render};
 use weir_grammar::{FileId, parse};
 use weir_plan::Plan;
 
@@ -146,7 +146,7 @@ enum Outcome {
 impl Original {
     fn new(fixture: Fixture) -> Original {
         let library = fixture.library();
-        let plan = fixture.check().plan.unwrap();
+        let plan = lower(&fixture.check()).unwrap();
         Original { fixture, library, plan }
     }
 
@@ -162,9 +162,9 @@ impl Original {
             text: text.to_owned(),
             expected: Vec::new(),
         };
-        let compiled = compile(&mutated, &name, &self.library, &options_in(text));
-        let said = render::short(&compiled.diagnostics, &compiled.files);
-        let Some(plan) = compiled.plan else {
+        let analysis = analyse(&mutated, &name, &self.library, &options_in(text));
+        let said = render::short(&analysis.diagnostics, &analysis.files);
+        let Some(plan) = lower(&analysis) else {
             return if said.contains(" error[") {
                 Ok(Outcome::Error)
             } else {

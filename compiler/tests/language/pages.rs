@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_compiler::diagnostics::{REGISTRY, page, title};
-use weir_compiler::{Compiled, Fixed, Library, Options, SourceFiles, compile, fix, render};
+use weir_compiler::{Analysis, Fixed, Library, Options, SourceFiles, analyse, fix, render};
 
 use crate::fixtures::library_with;
 
@@ -61,8 +61,8 @@ impl Program<'_> {
         options
     }
 
-    fn check(&self) -> Compiled {
-        compile(self, ENTRY, &self.library(), &self.options())
+    fn check(&self) -> Analysis {
+        analyse(self, ENTRY, &self.library(), &self.options())
     }
 
     fn fix(&self) -> Fixed {
@@ -91,8 +91,8 @@ fn fixes_make_what_pages_show_right() {
     for (code, ..) in REGISTRY {
         let blocks = blocks(page(code).unwrap());
         let fixed = Program { blocks: &blocks, which: "wrong" }.fix();
-        let said = render::human(&fixed.compiled.diagnostics, &fixed.compiled.files, false);
-        assert!(fixed.changes.is_empty() || fixed.compiled.diagnostics.is_empty(), "{code}\n{said}");
+        let said = render::human(&fixed.analysis.diagnostics, &fixed.analysis.files, false);
+        assert!(fixed.changes.is_empty() || fixed.analysis.diagnostics.is_empty(), "{code}\n{said}");
     }
 }
 

@@ -1,15 +1,15 @@
 //! Programs that are being typed: whatever is missing at the end or in the middle, little is said, and nothing
 //! about what stands elsewhere.
 
-use weir_compiler::{Compiled, Severity};
+use weir_compiler::{Analysis, Severity};
 
 use crate::fixtures::Fixture;
 
 /// So many errors may a program have in which one place is wrong.
 const ERRORS_MAX: usize = 6;
 
-fn errors(compiled: &Compiled) -> Vec<String> {
-    let errors = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == Severity::Error);
+fn errors(analysis: &Analysis) -> Vec<String> {
+    let errors = analysis.diagnostics.iter().filter(|diagnostic| diagnostic.severity() == Severity::Error);
     errors.map(|error| format!("{} {}", error.code(), error.describe().message)).collect()
 }
 
@@ -44,8 +44,8 @@ fn survey(kind: &str, damaged: impl Fn(&str, &std::ops::Range<usize>) -> String)
         for token in tokens(&text) {
             let damaged = damaged(&text, &token);
             let fixture = Fixture { text: damaged, ..fixture.clone() };
-            let compiled = fixture.check_against(&library);
-            let found = errors(&compiled);
+            let analysis = fixture.check_against(&library);
+            let found = errors(&analysis);
             if found.len() > ERRORS_MAX {
                 let line = text[..token.start].lines().count();
                 faults.push(format!(

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json};
-use weir_compiler::{Library, Options, compile};
+use weir_compiler::{Library, Options, analyse, lower};
 use weir_runtime::agent::Agent;
 use weir_runtime::{SeededRandom, SystemClock, number_from_environment};
 
@@ -72,8 +72,8 @@ fn library() -> Library {
 }
 
 fn plan_of(program: &str, library: &Library) -> Json {
-    let compiled = compile(&("a.flow", program), "a.flow", library, &Options::default());
-    let plan = compiled.plan.unwrap_or_else(|| panic!("{program}: {:?}", compiled.diagnostics));
+    let analysis = analyse(&("a.flow", program), "a.flow", library, &Options::default());
+    let plan = lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics));
     serde_json::to_value(plan).unwrap()
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use weir_compiler::{Library, Options};
+use weir_compiler::{Library, Options, lower};
 use weir_plan::{Plan, Settings, TemplatePart};
 use weir_runtime::agent::{Agent, Ending, Stop};
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
@@ -98,13 +98,13 @@ impl Setup {
         static PLANS: LazyLock<[Plan; SETUPS.len()]> = LazyLock::new(|| {
             SETUPS.map(|setup| {
                 let program = setup.program();
-                let compiled = weir_compiler::compile(
+                let analysis = weir_compiler::analyse(
                     &("logs.flow", &*program),
                     "logs.flow",
                     &LIBRARY,
                     &Options::default(),
                 );
-                compiled.plan.unwrap_or_else(|| panic!("{program}: {:?}", compiled.diagnostics))
+                lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics))
             })
         });
         let place = SETUPS.iter().position(|setup| *setup == self).expect("it is one of them");
