@@ -38,6 +38,11 @@ impl Literal {
         };
         Some(Literal(Column::Constant(Scalar::new(array))))
     }
+
+    /// The constant as a column.
+    pub(super) fn into_column(self) -> Column {
+        self.0
+    }
 }
 
 impl Evaluate for Literal {

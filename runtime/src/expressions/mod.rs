@@ -5,10 +5,12 @@
 
 mod arithmetic;
 mod call;
+mod choices;
 mod comparison;
 mod failures;
 mod literal;
 mod logic;
+mod membership;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, BooleanArray};
@@ -96,7 +98,41 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Call { function, arguments, varies } => {
             Box::new(call::CompiledCall::compile(function, arguments, *varies, functions)?)
         }
-        _ => return Err(part(expression)),
+        Operation::IsEmpty(operand) => Box::new(membership::IsEmpty(compile(operand)?)),
+        Operation::OneOf(operand, values) => {
+            let constant = |value| literal::Literal::new(value, &operand.data_type);
+            let constants: Option<Vec<_>> = values.iter().map(constant).collect();
+            let constants = constants.ok_or_else(|| part(expression))?;
+            let columns = constants.into_iter().map(literal::Literal::into_column).collect();
+            Box::new(membership::OneOf(compile(operand)?, columns))
+        }
+        Operation::Between(operand, from, to) => {
+            Box::new(membership::Between([compile(operand)?, compile(from)?, compile(to)?]))
+        }
+        Operation::Matches(operand, pattern) => {
+            let pattern =
+                regex::bytes::Regex::new(pattern).map_err(|error| Unsupported(error.to_string()))?;
+            Box::new(membership::Matches(compile(operand)?, pattern))
+        }
+        Operation::Coalesce(first, second) => Box::new(choices::Coalesce(compile(first)?, compile(second)?)),
+        Operation::Otherwise(first, second) => {
+            Box::new(choices::Otherwise(compile(first)?, compile(second)?))
+        }
+        Operation::If { cases, otherwise } => {
+            let case =
+                |(condition, value): &(Expression, Expression)| Ok((compile(condition)?, compile(value)?));
+            let cases = cases.iter().map(case).collect::<Result<_, Unsupported>>()?;
+            Box::new(choices::If { cases, otherwise: compile(otherwise)? })
+        }
+        Operation::Match { subject, arms, otherwise } => {
+            Box::new(choices::Match::compile(subject, arms, otherwise.as_deref(), functions)?)
+        }
+        Operation::Local(_)
+        | Operation::Contains(..)
+        | Operation::List(_)
+        | Operation::Field(..)
+        | Operation::Index(..)
+        | Operation::Apply { .. } => return Err(part(expression)),
     })
 }
 

@@ -215,3 +215,92 @@ fn a_failure_of_the_right_operand_does_not_count_where_the_left_one_decides() {
         assert_eq!(evaluated.failures.rows().collect::<Vec<_>>(), failed);
     }
 }
+
+fn p() -> Box<Expression> {
+    boxed(DataType::Int64, Operation::Column("@partition".into()))
+}
+
+fn whole(value: i64) -> Box<Expression> {
+    boxed(DataType::Int64, Operation::Literal(Value::Int(value)))
+}
+
+/// The numbers of an expression for the partitions 1, null and 3, and the rows that failed.
+fn numbers(operation: Operation) -> (Vec<Option<i64>>, Vec<usize>) {
+    let evaluated = compiled(&boxed(DataType::Int64, operation)).unwrap().evaluate(&batch()).unwrap();
+    let values = evaluated.values.values().as_primitive::<Int64Type>();
+    let value =
+        |row| Some(evaluated.values.index(row)).filter(|at| values.is_valid(*at)).map(|at| values.value(at));
+    ((0..3).map(value).collect(), evaluated.failures.rows().collect())
+}
+
+/// 6 % (partition - 1), which fails in the first row and is null in the second.
+fn failing() -> Box<Expression> {
+    let less = boxed(DataType::Int64, Operation::Arithmetic(Arithmetic::Subtract, p(), whole(1)));
+    boxed(DataType::Int64, Operation::Arithmetic(Arithmetic::Remainder, whole(6), less))
+}
+
+#[test]
+fn coalesce_takes_the_second_operand_where_the_first_is_null_and_did_not_fail() {
+    assert_eq!(numbers(Operation::Coalesce(p(), whole(7))), (vec![Some(1), Some(7), Some(3)], vec![]));
+    assert_eq!(numbers(Operation::Coalesce(failing(), whole(7))), (vec![None, Some(7), Some(0)], vec![0]));
+    // What fails in rows that do not take it does not count.
+    assert_eq!(numbers(Operation::Coalesce(p(), failing())).1, Vec::<usize>::new());
+}
+
+#[test]
+fn else_takes_the_second_operand_where_the_first_fails() {
+    assert_eq!(numbers(Operation::Otherwise(failing(), whole(7))), (vec![Some(7), None, Some(0)], vec![]));
+    assert_eq!(numbers(Operation::Otherwise(p(), failing())), (vec![Some(1), None, Some(3)], vec![]));
+    assert_eq!(numbers(Operation::Otherwise(failing(), failing())).1, [0]);
+}
+
+#[test]
+fn if_takes_the_value_of_the_first_true_case_and_asks_no_further() {
+    let at_least = |value| partition(Comparison::GreaterOrEqual, value);
+    let cases = vec![(at_least(3), *whole(30)), (at_least(1), *whole(10))];
+    let operation = Operation::If { cases, otherwise: whole(0) };
+    assert_eq!(numbers(operation), (vec![Some(10), Some(0), Some(30)], vec![]));
+    let is_zero = |value: Box<Expression>| truth(Operation::Compare(Comparison::Equal, value, whole(0)));
+    // The second condition fails in the first row, which the first case takes in one of the two.
+    for (first, failures) in [(1, vec![]), (3, vec![0])] {
+        let cases = vec![(at_least(first), *whole(1)), (is_zero(failing()), *whole(2))];
+        assert_eq!(numbers(Operation::If { cases, otherwise: whole(0) }).1, failures);
+    }
+}
+
+#[test]
+fn match_takes_the_value_of_the_first_fitting_arm() {
+    let arm = |pattern, value: i64| weir_plan::MatchArm { patterns: vec![pattern], value: *whole(value) };
+    let arms = vec![
+        arm(weir_plan::Pattern::Value(Value::Null), -1),
+        arm(weir_plan::Pattern::Range(Value::Int(3), Value::Int(9)), 30),
+        arm(weir_plan::Pattern::OneOf(vec![Value::Int(3), Value::Int(1)]), 10),
+    ];
+    let operation = Operation::Match { subject: p(), arms: arms.clone(), otherwise: None };
+    assert_eq!(numbers(operation).0, [Some(10), Some(-1), Some(30)]);
+    let operation = Operation::Match { subject: p(), arms: arms[..2].to_vec(), otherwise: Some(whole(0)) };
+    assert_eq!(numbers(operation).0, [Some(0), Some(-1), Some(30)]);
+}
+
+#[test]
+fn a_value_is_looked_for_among_constants_and_between_bounds() {
+    let one_of =
+        |values: &[i64]| truth(Operation::OneOf(p(), values.iter().copied().map(Value::Int).collect()));
+    assert_eq!(truths(&one_of(&[3, 4])), [Some(false), None, Some(true)]);
+    assert_eq!(truths(&one_of(&[])), [Some(false); 3]);
+    let between = |from, to| truth(Operation::Between(p(), whole(from), whole(to)));
+    assert_eq!(truths(&between(1, 2)), [Some(true), None, Some(false)]);
+    let constants = truth(Operation::Between(whole(2), whole(1), p()));
+    assert_eq!(truths(&constants), [Some(false), None, Some(true)]);
+}
+
+#[test]
+fn texts_and_bytes_are_asked_for_their_length_and_for_a_pattern() {
+    let body = || boxed(DataType::BinaryView, Operation::Column("body".into()));
+    let host = || boxed(DataType::Utf8View, Operation::Column("@host".into()));
+    let matches = |value, pattern: &str| truth(Operation::Matches(value, pattern.into()));
+    assert_eq!(truths(&matches(body(), "^[ac]")), [Some(true), Some(false), Some(true)]);
+    assert_eq!(truths(&matches(host(), r"\d$")), [Some(true); 3]);
+    assert_eq!(truths(&truth(Operation::IsEmpty(body()))), [Some(false); 3]);
+    assert_eq!(truths(&truth(Operation::IsEmpty(host()))), [Some(false); 3]);
+}
