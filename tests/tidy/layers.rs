@@ -22,7 +22,7 @@ pub(crate) struct LayeredCrate {
     circles: bool,
 }
 
-pub(crate) const LAYERED_CRATES: [LayeredCrate; 2] = [
+pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
     LayeredCrate {
         folder: "compiler/src/",
         layers: &[
