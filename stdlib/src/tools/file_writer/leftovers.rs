@@ -151,7 +151,7 @@ impl<F: FileSystem> Sweep<F> {
             self.meter.count("leftovers_removed", removed);
             info!(
                 component = &*self.component,
-                "removed {removed} unfinished files of an earlier run; their events come again"
+                "removed {removed} unfinished files of an earlier run; their events are redelivered"
             );
         }
         written

@@ -1,4 +1,4 @@
-//! Exactly once: a crash at every call, and again in recovery; a second writer; answers that are lost.
+//! Tests of `exactly_once`: crashes at every call and in recovery, a second writer, lost answers.
 
 mod killed;
 mod put_back;
@@ -10,17 +10,17 @@ use weir_runtime::channel::LedgerLoss;
 use super::super::error::Operation;
 use super::*;
 
-/// Where the sink's ledger is.
+/// The directory of the sink's ledger.
 const LEDGER: &str = "/lake/.weir/shop.lake/";
 
-/// Longer than a file is open.
+/// Longer than a file stays open.
 const AN_AGE: Duration = Duration::from_secs(600);
 
 fn options() -> Options {
     Options { count: Some(3), max_open: 2, ..Options::default() }
 }
 
-/// What is sent: each event's place. Two partitions in turn, with holes between positions.
+/// The place of each event that is sent. The events alternate between two partitions, with gaps between positions.
 const PLACES: [&str; 24] = [
     "a", "b", "a", "a", "c", "a", "b", "b", "a", "a", "c", "a", "a", "a", "b", "c", "c", "c", "a", "b", "a",
     "b", "c", "a",
@@ -34,7 +34,7 @@ fn position(event: u64) -> u64 {
     (event + 1) * 10
 }
 
-/// A batch of these events, whose bodies have so many zeros before their numbers.
+/// Makes a batch of these events, with zeros before the numbers in their bodies.
 fn identified(events: &[u64], length: usize) -> Batch {
     let places = events.iter().map(|event| PLACES[*event as usize]);
     let places = Column::Array(Arc::new(StringViewArray::from_iter_values(places)));
@@ -55,26 +55,26 @@ impl Rig {
         Rig::promising(disk.clone(), &options(), true)
     }
 
-    /// Sends the events of this range in batches of five, as a source does that begins there.
+    /// Sends the events of this range in batches of five, like a source that begins there.
     async fn send(&mut self, events: std::ops::Range<u64>) {
         let numbers: Vec<u64> = events.collect();
         self.sent += numbers.len() as u64;
         for (number, chunk) in numbers.chunks(5).enumerate() {
-            // Peers wait for every other batch: its files are committed while they stay open.
+            // Peers wait for every second batch, so its files are committed while they stay open.
             self.awaited = number % 2 == 1;
             let batch = identified(chunk, 0).with_awaited(self.waiting());
             self.outlet.as_mut().unwrap().put(batch).await.unwrap();
         }
     }
 
-    /// Recovers as an agent without a durable channel does.
+    /// Recovers like an agent without a durable channel.
     async fn recover(&mut self) -> Result<(), Failure> {
         let found = self.sink.recover().await?;
         let refused = found.ledger_loss.map(|LedgerLoss { what, remedy }| format!("{what}. {remedy}"));
         refused.map_or(Ok(()), |refused| Err(Failure::permanent(refused)))
     }
 
-    /// Begins the ledger, as the first run does before it takes anything.
+    /// Begins the ledger, as the first run does before it takes events.
     async fn begin(&mut self) {
         self.sink.recover().await.unwrap();
         self.sink.begin_ledger(&mut self.port).await.unwrap();
@@ -85,7 +85,7 @@ impl Rig {
     }
 }
 
-/// Everything is there once, and in each directory in the order of its partition.
+/// Checks that each event is in one file, and in each directory in the order of its partition.
 fn check(disk: &Simulated, context: &str) {
     check_under("/lake", disk, context);
 }
@@ -105,7 +105,7 @@ fn check_under(root: &str, disk: &Simulated, context: &str) {
     assert!(!disk.has_temporary(), "{:?}: {context}", disk.paths());
 }
 
-/// Runs an agent to its end: recovery, then all events again.
+/// Runs an agent to its end: it recovers, and its source sends all events again.
 async fn run_to_the_end(disk: &Simulated) -> Result<(), Failure> {
     run_to_the_end_under("/lake", disk).await
 }
@@ -120,7 +120,7 @@ async fn run_to_the_end_under(root: &'static str, disk: &Simulated) -> Result<()
     Ok(())
 }
 
-/// How many calls a run makes that nothing disturbs.
+/// Returns the number of calls of a run without failures.
 async fn calls_of_a_run(disk: &Simulated) -> usize {
     run_to_the_end(disk).await.unwrap();
     disk.calls().len()
@@ -133,7 +133,7 @@ async fn every_event_is_there_once_in_its_order() {
     check(&disk, "the first run");
     assert!(calls > 50, "{calls}");
     let files = disk.complete().len();
-    // The source was never told: everything comes again, and is skipped.
+    // The source was told of no position, so it sends all events again, and they are skipped.
     let mut rig = Rig::keeping(&disk);
     rig.sink.recover().await.unwrap();
     rig.send_all().await;
@@ -173,7 +173,7 @@ async fn a_crash_in_recovery_after_any_crash_loses_and_repeats_nothing() {
             let disk = Simulated::default();
             disk.crash_at(first, true);
             let _outcome = run_to_the_end(&disk).await;
-            // Or only the agent is killed; then what it did last may be lost with the second crash.
+            // Or only the agent is killed. Then the second crash may undo its last unsynced changes.
             if power_lost {
                 disk.restart()
             } else {
@@ -208,7 +208,7 @@ async fn whichever_call_fails_the_next_run_goes_on_without_loss_or_repeat() {
             assert!(failures < 4, "{failure}");
         }
         rig.end();
-        // The last of the calls are those of the end.
+        // The last calls belong to the end of the run.
         if let Err(failure) = rig.run().await {
             assert!(!failure.is_permanent() && rig.acknowledged() == 24, "{failure}");
             rig.run().await.unwrap();
@@ -234,7 +234,7 @@ async fn a_rename_whose_answer_is_lost_is_recognised() {
         rig.sink.recover().await.unwrap();
         rig.send_all().await;
         let outcome = rig.run_for(AN_AGE).await;
-        // Whether an entry was created, the entry itself tells; of a file, recovery does.
+        // The content of an entry tells whether the rename created it; for a file, recovery finds out.
         match disk.calls().get(call).is_some_and(|(_, path)| path.contains("/.weir/")) {
             true => {
                 entries += 1;
@@ -255,20 +255,20 @@ async fn a_second_writer_with_the_same_events_is_fenced() {
     let mut slept = Rig::keeping(&disk);
     slept.sink.recover().await.unwrap();
     slept.send_all().await;
-    // It has open files with events, and commits some, when it falls asleep.
+    // The first writer is suspended with open files, some of whose events it has committed.
     slept.run_for(Duration::from_secs(1)).await.unwrap();
     let mut slept_again = Rig::keeping(&disk);
     slept_again.begin().await;
     slept_again.send_all().await;
-    // Another agent takes over and delivers all.
+    // Another agent takes over and delivers all events.
     run_to_the_end(&disk).await.unwrap();
     let delivered = disk.events();
     assert_eq!(delivered, (0..24).collect::<Vec<_>>());
-    // The first wakes up, and knows nothing of that.
+    // The first writer continues without having read the new entries.
     let failure = slept_again.run_for(AN_AGE).await.unwrap_err();
     assert!(failure.to_string().contains("another writer of /lake/.weir/shop.lake"), "{failure}");
     assert!(!failure.is_permanent());
-    // It reads what has happened, and finds that all of its events have arrived.
+    // It reads the ledger, and finds that all of its events have arrived.
     slept_again.end();
     slept_again.run().await.unwrap();
     assert_eq!(slept_again.acknowledged(), 24);
@@ -281,11 +281,11 @@ async fn what_a_dead_writer_has_committed_is_no_leftover_to_another() {
     let mut named = 0;
     for call in 0..calls {
         let disk = Simulated::default();
-        // It knows the ledger as it was before the other one came and was killed.
+        // This sink has read the ledger before the other writer began and was killed.
         let mut one = Rig::keeping(&disk);
         one.begin().await;
         disk.crash_at(disk.calls().len() + call, false);
-        // What it does last may fail without harm.
+        // The last calls may fail without harm.
         let _killed = run_to_the_end(&disk).await;
         assert!(disk.has_crashed(), "it has fewer than {call} calls");
         named += usize::from(

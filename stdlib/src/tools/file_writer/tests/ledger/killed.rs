@@ -1,4 +1,4 @@
-//! What a killed writer leaves behind: open files that it has committed in part, and names that nobody has synced.
+//! Tests of files that a killed writer has left: open files that are committed in part, and names that are not synced.
 
 use super::*;
 use crate::tools::file_writer::file::WRITE_BYTES;
@@ -21,7 +21,7 @@ async fn killed_with_open_files(disk: &Simulated) -> (usize, usize) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(channel.fill().events, 0, "what peers wait for is committed");
         let committed = bytes();
-        // What a batch adds is written while the next one is encoded.
+        // The output of a batch is written while the next batch is encoded.
         for events in [[4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]] {
             outlet.put(identified(&events, WRITE_BYTES + 1)).await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -32,7 +32,7 @@ async fn killed_with_open_files(disk: &Simulated) -> (usize, usize) {
         ended = rig.sink.run(&mut rig.port) => panic!("it has ended: {ended:?}"),
         lengths = feeder => lengths,
     };
-    // Nothing that the end of a run clears away is cleared away.
+    // The end of the run removes nothing.
     disk.kill();
     lengths
 }
@@ -49,7 +49,7 @@ async fn what_was_not_committed_of_an_open_file_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_was_committed_open_is_no_leftover_to_another() {
     let disk = Simulated::default();
-    // It knows the ledger as it was before the other one came and was killed.
+    // This sink has read the ledger before the other writer began and was killed.
     let mut one = Rig::keeping(&disk);
     one.begin().await;
     killed_with_open_files(&disk).await;
@@ -59,8 +59,8 @@ async fn a_file_that_was_committed_open_is_no_leftover_to_another() {
     check(&disk, "what the killed one has committed stays");
 }
 
-/// A killed writer has given a name, and not heard that it is on disk. Whoever sees it believes it, and then the power
-/// goes, at any call of its recovery.
+/// A killed writer has renamed a file, and the name is not durable. The next agent sees the name, and then the power
+/// fails at any call of its recovery.
 #[tokio::test(start_paused = true)]
 async fn a_name_that_only_a_killed_writer_has_given_is_not_built_on_before_it_is_on_disk() {
     let calls = {
@@ -73,7 +73,7 @@ async fn a_name_that_only_a_killed_writer_has_given_is_not_built_on_before_it_is
     for (rename, (_, path)) in renames {
         names[usize::from(path.starts_with(LEDGER))] += 1;
         for second in 0.. {
-            // Which names a loss of power takes is left to chance.
+            // The names that a loss of power takes are random.
             let disk = Simulated::seeded((rename * 1_000 + second) as u64);
             disk.crash_at(rename, true);
             let _killed = run_to_the_end(&disk).await;

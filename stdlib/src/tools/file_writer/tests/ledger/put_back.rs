@@ -1,11 +1,11 @@
-//! A ledger that was deleted or put back from a backup: the complete files show it, until somebody accepts it.
+//! Tests of a ledger that was deleted or restored from a backup: the complete files show it, until the user accepts it.
 
 use std::sync::Arc;
 
 use super::*;
 use crate::tools::file_writer::repair::{LedgerRepair, LedgerRepairError, repair};
 
-/// The files of a ledger.
+/// Returns the files of the ledger.
 fn of_ledger(disk: &Simulated) -> Vec<(String, Vec<u8>)> {
     let paths = disk.paths().into_iter().filter(|path| path.starts_with(LEDGER));
     paths.map(|path| (path.clone(), disk.bytes(&path))).collect()
@@ -15,14 +15,14 @@ async fn repaired(disk: &Simulated, accept: bool) -> Result<LedgerRepair, Ledger
     repair(Arc::new(disk.clone()), LEDGER, accept).await
 }
 
-/// How often each event is there.
+/// Returns how often each event is in files.
 fn times(disk: &Simulated) -> Vec<usize> {
     let mut seen = vec![0; PLACES.len()];
     disk.complete().into_iter().flat_map(|(_, events)| events).for_each(|event| seen[event as usize] += 1);
     seen
 }
 
-/// A directory with all events, and the ledger as it was when half of them were there.
+/// Returns a directory with all events, and a copy of the ledger from when half of them were written.
 async fn with_backup() -> (Simulated, Vec<(String, Vec<u8>)>) {
     let disk = Simulated::default();
     let mut rig = Rig::keeping(&disk);
@@ -93,7 +93,7 @@ async fn a_file_that_was_committed_open_and_then_further_is_known_by_its_length(
         outlet.put(awaited).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
         let backup = of_ledger(&disk);
-        // They go on in the same file.
+        // The same file continues.
         outlet.put(identified(&[5, 8], 0)).await.unwrap();
         drop(outlet);
         channel.close();
@@ -169,7 +169,7 @@ async fn a_writer_that_is_at_work_while_its_ledger_is_repaired_names_nothing_in_
     let mut at_work = Rig::keeping(&disk);
     at_work.begin().await;
     let kept = of_ledger(&disk);
-    // A file that no entry has named, and somebody who accepts that.
+    // A file that no entry has named, and a user who accepts that.
     let another = Rig::keeping(&disk);
     disk.put(&another.sink.writer.names.next("/lake/a", 1_000_000).complete, true);
     assert!(repaired(&disk, true).await.unwrap().made);

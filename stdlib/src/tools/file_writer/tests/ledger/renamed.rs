@@ -1,10 +1,10 @@
-//! The output directory has another name than when the ledger was written; ledgers of version 1.
+//! Tests of an output directory that was renamed since the ledger was written, and of ledgers of version 1.
 
 use std::path::Path;
 
 use super::*;
 
-/// A directory that version 1 has written as `/lake`, put to where it is to be found now.
+/// Loads a directory that version 1 has written as `/lake`, under another root.
 fn golden(name: &str, root: &str) -> Simulated {
     fn add(disk: &Simulated, from: &Path, to: &str) {
         for entry in std::fs::read_dir(from).unwrap() {
