@@ -66,7 +66,6 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
             "steps",
             "routing::acknowledgement",
             "channel",
-            "agent::report",
             "observability",
             "routing",
             "source",

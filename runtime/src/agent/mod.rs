@@ -35,8 +35,9 @@ use crate::routing::{Leg, Target};
 use crate::sink::{Sink, SinkPort};
 use crate::source::{Progress, ShutdownNotice, Source, SourceWiring};
 
+pub use crate::observability::role::Role;
 pub use probe::Problem;
-pub use report::{ComponentReport, Report, Role, bytes_text, grouped};
+pub use report::{ComponentReport, Report, bytes_text, grouped};
 use starting::{NotStarted, open_all};
 use supervise::{ChannelWriters, SinkTask, SourceTask};
 use tasks::{TaskOwner, Tasks};

@@ -4,22 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::observability::meter::{Phase, Reading};
 use crate::observability::metrics::{ComponentSnapshot, Metrics};
-
-/// The role of a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Brings events in.
-    Source,
-    /// Holds events between sources and sinks.
-    Channel,
-    /// Takes events out.
-    Sink,
-}
+use crate::observability::role::Role;
 
 /// The counts of one component.
 #[derive(Debug, Clone)]

@@ -4,3 +4,4 @@
 pub(crate) mod log_limit;
 pub(crate) mod meter;
 pub mod metrics;
+pub(crate) mod role;

@@ -13,11 +13,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
-use crate::agent::Role;
 use crate::channel::{Channel, Fill};
 use crate::environment::descriptors::{DescriptorCounts, Descriptors};
 use crate::failure::Failure;
 use crate::observability::meter::{LatencySnapshot, Meter, Phase, Reading};
+use crate::observability::role::Role;
 
 pub use server::Server;
 

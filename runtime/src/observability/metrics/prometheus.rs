@@ -10,9 +10,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{ComponentSnapshot, Snapshot};
-use crate::agent::Role;
 use crate::environment::descriptors::DescriptorCounts;
 use crate::observability::meter::{BUCKET_BOUNDS_SECONDS, LatencySnapshot, Phase, Reading};
+use crate::observability::role::Role;
 
 /// The content type of the format.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
