@@ -113,7 +113,6 @@ impl Codec {
                 source_files: Some(|first| first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])),
                 http_bodies: Some(&["zstd"]),
                 decoder: Some(|input| Ok(Box::new(zstd::stream::read::Decoder::with_buffer(input)?))),
-                ..Row::EMPTY
             },
             Codec::Snappy => Row {
                 name: "snappy",
