@@ -98,6 +98,54 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// The expressions that it is made of, in their order.
+    pub fn parts(&self) -> Vec<&Expression> {
+        let mut parts = Vec::new();
+        each_part(self, &mut |part| parts.push(part));
+        parts
+    }
+}
+
+/// The expressions that an operation is made of.
+fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression)) {
+    match operation {
+        Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) => {}
+        Operation::Not(one)
+        | Operation::IsNull(one)
+        | Operation::IsEmpty(one)
+        | Operation::Negate(one)
+        | Operation::OneOf(one, _)
+        | Operation::Matches(one, _)
+        | Operation::Field(one, _) => part(one),
+        Operation::And(left, right)
+        | Operation::Or(left, right)
+        | Operation::Compare(_, left, right)
+        | Operation::Arithmetic(_, left, right)
+        | Operation::Coalesce(left, right)
+        | Operation::Otherwise(left, right)
+        | Operation::Contains(left, right)
+        | Operation::Index(left, right) => [left, right].into_iter().for_each(|side| part(side)),
+        Operation::Between(one, least, most) => [one, least, most].into_iter().for_each(|each| part(each)),
+        Operation::If { cases, otherwise } => {
+            cases.iter().for_each(|(condition, value)| {
+                part(condition);
+                part(value);
+            });
+            part(otherwise);
+        }
+        Operation::Match { subject, arms, otherwise } => {
+            part(subject);
+            arms.iter().for_each(|arm| part(&arm.value));
+            otherwise.iter().for_each(|otherwise| part(otherwise));
+        }
+        Operation::List(items) => items.iter().for_each(part),
+        Operation::Call { arguments, .. } | Operation::Apply { arguments, .. } => {
+            arguments.iter().for_each(part);
+        }
+    }
+}
+
 /// An arm of a match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatchArm {

@@ -2,12 +2,12 @@
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Operator};
-use weir_plan::{Arithmetic, Operation, Value};
+use weir_plan::{Arithmetic, Operation};
 
 use super::{Fails, Merged, Typed, Typer, constant};
 use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType};
 use crate::types::Type;
-use crate::values::operators::{Arithmetics, arithmetic, arithmetics, comparison, compute};
+use crate::values::operators::{Arithmetics, arithmetic, arithmetics, comparison, compute, is_zero};
 
 impl Typer<'_, '_> {
     pub(super) fn binary(
@@ -119,13 +119,7 @@ impl Typer<'_, '_> {
 }
 
 fn is_not_zero(typed: &Typed) -> bool {
-    match &typed.planned.operation {
-        Operation::Literal(Value::Int(value)) => *value != 0,
-        Operation::Literal(Value::Float(value)) => *value != 0.0,
-        Operation::Literal(Value::Size(value)) => *value != 0,
-        Operation::Literal(Value::Duration(value)) => !value.is_zero(),
-        _ => false,
-    }
+    matches!(&typed.planned.operation, Operation::Literal(value) if !is_zero(value))
 }
 
 fn arithmetic_help(operator: Arithmetic, left: &Typed, right: &Typed) -> String {

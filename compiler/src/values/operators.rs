@@ -49,6 +49,17 @@ pub(crate) fn arithmetics(operator: Arithmetic, left: &Type, right: &Type) -> Op
     }
 }
 
+/// Whether a constant is no divisor.
+pub(crate) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Int(value) => *value == 0,
+        Value::Float(value) => *value == 0.0,
+        Value::Size(value) => *value == 0,
+        Value::Duration(value) => value.is_zero(),
+        _ => true,
+    }
+}
+
 /// The arithmetic of an operator, if it is arithmetic.
 pub(crate) fn arithmetic(operator: Operator) -> Option<Arithmetic> {
     Some(match operator {

@@ -76,8 +76,7 @@ impl Scope<'_> {
         if let Err(fault) = self.names(expression).and_then(|()| operands(expression)) {
             faults.add(place, fault);
         }
-        let mut parts = Vec::new();
-        each_part(&expression.operation, &mut |part| parts.push(part));
+        let parts = expression.operation.parts();
         parts.into_iter().for_each(|part| self.check(place, part, faults));
     }
 
@@ -256,44 +255,5 @@ fn constants<'a>(
     match values.find(|value| !fits(value, &operand.data_type, true)) {
         None => Ok(()),
         Some(value) => Err(format!("the constant {value:?} is no {}", crate::type_name(&operand.data_type))),
-    }
-}
-
-/// Calls `part` with each direct operand of an operation.
-fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression)) {
-    match operation {
-        Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) => {}
-        Operation::Not(one)
-        | Operation::IsNull(one)
-        | Operation::IsEmpty(one)
-        | Operation::Negate(one)
-        | Operation::OneOf(one, _)
-        | Operation::Matches(one, _)
-        | Operation::Field(one, _) => part(one),
-        Operation::And(left, right)
-        | Operation::Or(left, right)
-        | Operation::Compare(_, left, right)
-        | Operation::Arithmetic(_, left, right)
-        | Operation::Coalesce(left, right)
-        | Operation::Otherwise(left, right)
-        | Operation::Contains(left, right)
-        | Operation::Index(left, right) => [left, right].into_iter().for_each(|side| part(side)),
-        Operation::Between(one, least, most) => [one, least, most].into_iter().for_each(|each| part(each)),
-        Operation::If { cases, otherwise } => {
-            cases.iter().for_each(|(condition, value)| {
-                part(condition);
-                part(value);
-            });
-            part(otherwise);
-        }
-        Operation::Match { subject, arms, otherwise } => {
-            part(subject);
-            arms.iter().for_each(|arm| part(&arm.value));
-            otherwise.iter().for_each(|otherwise| part(otherwise));
-        }
-        Operation::List(items) => items.iter().for_each(part),
-        Operation::Call { arguments, .. } | Operation::Apply { arguments, .. } => {
-            arguments.iter().for_each(part);
-        }
     }
 }

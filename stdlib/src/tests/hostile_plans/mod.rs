@@ -1,6 +1,7 @@
 //! Tries plans that were changed at random: each must be refused with a message, or an agent must be built of the
 //! complete plan.
 
+mod expressions;
 // The programs of this module need all components.
 #[cfg(all(feature = "hdfs", feature = "kafka"))]
 mod settings;

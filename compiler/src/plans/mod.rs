@@ -1,5 +1,7 @@
 //! Plans from outside, whose settings were never checked: they are held against the signatures of the library, as
-//! the settings of a program are.
+//! the settings of a program are, and their expressions against those of its functions.
+
+mod expressions;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -32,9 +34,9 @@ impl Library {
         }
     }
 
-    /// The settings of a plan that its signatures do not allow: unknown or missing ones, values of another type,
-    /// out of range or in a wrong form, and settings that contradict each other. Each names its component and its
-    /// place in the plan's JSON text. Nothing, for a plan that was compiled against this library.
+    /// What the library's signatures do not allow in a plan: settings that are unknown or missing, of another type,
+    /// out of range or in a wrong form, or that contradict each other; calls with missing or wrong arguments; and steps
+    /// that can fail and do not say what happens then. Each names its component or its step, and its place in the plan's JSON text. Nothing, for a plan that was compiled against this library.
     pub fn faults(&self, plan: &Plan) -> Vec<String> {
         let mut held = Held { library: self, found: Vec::new() };
         let parts = [
@@ -54,6 +56,7 @@ impl Library {
         if let Some(Named::Record(group)) = self.types.get(AGENT_RECORD) {
             held.group(&Place::new("the agent", "agent"), "the agent", group, &plan.agent.values);
         }
+        plan.functions.iter().enumerate().for_each(|(index, function)| held.function(index, function));
         for (index, flow) in plan.flows.iter().enumerate() {
             for (path_index, path) in flow.paths.iter().enumerate() {
                 let place = format!("flows[{index}].paths[{path_index}].segment");
@@ -76,6 +79,11 @@ impl Place {
         Place { what: what.into(), path: path.into(), name: String::new() }
     }
 
+    /// The same place, for a value of this name.
+    fn named(&self, name: &str) -> Place {
+        Place { what: self.what.clone(), path: self.path.clone(), name: name.to_owned() }
+    }
+
     /// A setting within it.
     fn part(&self, name: &str) -> Place {
         Place { what: self.what.clone(), path: format!("{}.{name}", self.path), name: name.to_owned() }
@@ -95,16 +103,27 @@ impl Held<'_> {
         }
     }
 
-    /// The settings of the parsers along a path of a flow.
+    /// The expressions along a path of a flow, and the settings of its parsers.
     fn leg(&mut self, flow: &str, path: &str, leg: &Leg) {
         for (index, step) in leg.steps.iter().enumerate() {
+            let what = format!("flow {flow}, step `{}`", step.label);
+            let place = Place::new(what, format!("{path}.steps[{index}]"));
+            self.step(&place, step);
             if let Action::Parse { parser, settings, .. } = &step.action
                 && let Some(signature) = self.library.parsers.get(parser.as_str())
             {
-                let what = format!("flow {flow}, step `{}`", step.label);
-                let place = Place::new(what, format!("{path}.steps[{index}].action.parse.settings"));
+                let place = Place::new(place.what, format!("{}.action.parse.settings", place.path));
                 self.group(&place, &format!("the parser {parser}"), &signature.group, &settings.values);
             }
+        }
+        let route = Place::new(format!("flow {flow}"), format!("{path}.to"));
+        match &leg.to {
+            Route::Match(cases) => {
+                let conditions = cases.iter().filter_map(|case| case.condition.as_ref());
+                conditions.for_each(|condition| self.sure(&route, condition));
+            }
+            Route::Balance { by: Some(by), .. } => self.sure(&route, by),
+            _ => {}
         }
         let part = |(index, leg)| (format!("[{index}]"), leg);
         let (kind, legs): (&str, Vec<(String, &Leg)>) = match &leg.to {
