@@ -1,5 +1,6 @@
 //! Restored backups: the channel and the sink's ledger from before later deliveries.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -74,4 +75,47 @@ fn a_backup_of_channel_and_ledger_is_refused_until_the_newer_state_is_restored()
     let flow = |name| format!("tests/end_to_end/flows/{name}");
     assert_refused("durable", &flow(durable), "`weir channel repair --accept-loss ");
     assert_refused("volatile", &flow(volatile), "`weir ledger repair --accept-repeats ");
+}
+
+/// A sink's ledger and two channels of one name in turn: whoever comes back has not had what the other one brought.
+#[test]
+fn a_channel_whose_place_another_one_took_is_refused_until_it_is_accepted() {
+    let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), "two_channels_in_turn");
+    fs::create_dir_all(scene.folder().join("input")).expect("a directory can be made");
+    let write = |file: usize| {
+        let lines: Vec<String> = (0..LINES).map(|number| format!("line {number} of file {file}")).collect();
+        let path = scene.folder().join(format!("input/{file}.txt"));
+        fs::write(path, lines.join("\n") + "\n").expect("the scene can be written");
+    };
+    let run = |channel: &str| {
+        let settings = [
+            ("from", scene.path("input/*.txt")),
+            ("to", scene.path("output")),
+            ("channel", scene.path(channel)),
+        ];
+        let flow = "tests/end_to_end/flows/limited_files.flow";
+        Weir::run_by(&scene, &[], flow, &settings, &["--until-idle"]).finish()
+    };
+    let arrived = || lines_of(&visible_files(&scene.folder().join("output"))).len();
+    write(0);
+    run("first").assert_success();
+    let mut expected = LINES;
+    // A new directory has none of the earlier files, and one that comes back has not the last one.
+    for (file, channel) in [(1, "second"), (2, "first"), (3, "second"), (4, "first")] {
+        write(file);
+        let refused = run(channel);
+        assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
+        let place = scene.folder().join(channel);
+        let command = format!("weir channel repair --accept-loss {}", place.display());
+        assert!(refused.log.contains(&command), "{command}: {}", refused.log);
+        assert_eq!(arrived(), expected, "nothing was written");
+        let repair = ["channel", "repair", "--accept-loss"].map(OsStr::new);
+        Weir::tool(repair.into_iter().chain([place.as_os_str()]));
+        run(channel).assert_success();
+        expected += 2 * LINES;
+        assert_eq!(arrived(), expected, "file {file}");
+        // It is accepted once.
+        run(channel).assert_success();
+        assert_eq!(arrived(), expected, "again, file {file}");
+    }
 }

@@ -85,6 +85,16 @@ impl Weir {
         Weir::start(scene, command, flow, settings, options)
     }
 
+    /// Runs a tool of the binary (`weir channel …`) to its end, and gives back what it printed.
+    pub fn tool<'w>(words: impl IntoIterator<Item = &'w OsStr>) -> String {
+        let output = Command::new(binary()).args(words).env("NO_COLOR", "1").output();
+        let output = output.unwrap_or_else(|error| panic!("can't run the binary: {error}"));
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "{}: {said}", output.status);
+        said
+    }
+
     fn start(
         scene: &Scene,
         mut command: Command,

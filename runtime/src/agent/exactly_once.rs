@@ -12,9 +12,9 @@ use weir_plan::{Delivery, Flow, Leg as PlannedLeg, Origin, Plan, Route};
 use super::starting::{AfterFailure, Attempts, NotStarted};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Leg, Stop, Target};
 use crate::batch::Partition;
-use crate::channel::{LedgerLoss, Recovered};
+use crate::channel::{Acceptance, LedgerLoss, Recovered};
 use crate::failure::Failure;
-use crate::source::{Progress, least_of, scope_names};
+use crate::source::{DownstreamChannels, Progress, least_of, scope_names};
 
 /// The components that have to support the promise.
 #[derive(Default)]
@@ -101,6 +101,7 @@ impl Agent {
                         Ok(found) => break Some(found),
                         Err(failure) => failure,
                     };
+                    let failure = self.with_refusals_of_sources(failure);
                     if let AfterFailure::Skip = attempts.failed(failure).await? {
                         break None;
                     }
@@ -126,6 +127,24 @@ impl Agent {
             }
         }
         Ok(())
+    }
+}
+
+impl Agent {
+    /// Adds to a permanent failure of a sink why sources would refuse to start as well, so that the operator learns of all
+    /// at once.
+    fn with_refusals_of_sources(&self, failure: Failure) -> Failure {
+        if !failure.is_permanent() {
+            return failure;
+        }
+        let refused = self.sources.iter().filter_map(|BuiltSource { name, source, legs, .. }| {
+            Some(format!(
+                "source {name} refuses as well: {}",
+                source.refuses(&DownstreamChannels::new(name, legs))?
+            ))
+        });
+        let all: Vec<String> = std::iter::once(failure.to_string()).chain(refused).collect();
+        if all.len() == 1 { failure } else { Failure::permanent(all.join(". Besides, ")) }
     }
 }
 
@@ -157,12 +176,17 @@ impl BuiltSink {
             });
             channel.check_recovered(reader, &known)?;
         }
-        if let Some(LedgerLoss { what, remedy }) = &found.ledger_loss {
-            let accepted = read.iter().any(|(channel, reader, _)| channel.accepts_loss(reader, &found));
-            match accepted {
-                true => self.sink.accept_ledger_loss().await?,
-                false => return Err(Failure::permanent(format!("{what}. {remedy}"))),
+        let accepted =
+            read.iter().filter_map(|(channel, reader, _)| channel.accepts_loss(reader, &found)).max();
+        match (accepted, &found.ledger_loss) {
+            (Some(mark), _) => {
+                let channels = read.into_iter().filter_map(|(_, _, own)| own).collect();
+                self.sink.accept_loss(&Acceptance { channels, mark }).await?;
             }
+            (None, Some(LedgerLoss { what, remedy })) => {
+                return Err(Failure::permanent(format!("{what}. {remedy}")));
+            }
+            (None, None) => {}
         }
         Ok(found)
     }

@@ -145,7 +145,7 @@ impl Channel for HookedChannel {
         self.channel.check_recovered(reader, recovered)
     }
 
-    fn accepts_loss(&self, reader: &str, recovered: &Recovered) -> bool {
+    fn accepts_loss(&self, reader: &str, recovered: &Recovered) -> Option<u64> {
         self.channel.accepts_loss(reader, recovered)
     }
 

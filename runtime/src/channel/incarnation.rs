@@ -1,6 +1,6 @@
 //! Incarnations, by which a sink or source notices that a durable channel is not the one that it knew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -56,12 +56,17 @@ impl<'de> Deserialize<'de> for Incarnation {
 }
 
 /// The highest position that a sink has of one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reached {
     /// The highest position that has arrived.
     pub through: u64,
     /// The incarnation of the durable channel that gave this position; `None` for other partitions.
     pub incarnation: Option<Incarnation>,
+    /// The commit ([`Recovered::mark`]) with which the sink began to read this durable channel, or began again after it
+    /// had read another one in its place; 0 if that is not known.
+    pub came: u64,
+    /// The last commit at which the sink read this durable channel; 0 if that is not known.
+    pub read: u64,
 }
 
 /// The state that a sink with a ledger has recovered.
@@ -75,6 +80,16 @@ pub struct Recovered {
     pub mark: u64,
     /// The evidence that the ledger has lost entries, if there is any.
     pub ledger_loss: Option<LedgerLoss>,
+}
+
+/// The operator's decision that a sink and its durable channels go on although one of them has lost a part of its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acceptance {
+    /// The partitions of all durable channels that the sink reads from now on.
+    pub channels: BTreeSet<Partition>,
+    /// The highest mark ([`Recovered::mark`]) of the sink that its channels have ever been told of. The sink's ledger goes
+    /// on beyond it, so that an older ledger is known by its mark.
+    pub mark: u64,
 }
 
 /// The evidence that a sink's ledger has lost entries: it was deleted, or restored from a backup.

@@ -34,7 +34,7 @@ use crate::routing::Acknowledgement;
 
 pub use file::{Compression, FileChannel, FileChannelOptions};
 pub use hooked::HookedChannel;
-pub use incarnation::{Incarnation, LedgerLoss, Reached, Recovered};
+pub use incarnation::{Acceptance, Incarnation, LedgerLoss, Reached, Recovered};
 pub use memory::MemoryChannel;
 
 /// The bounds of a channel.
@@ -245,9 +245,10 @@ pub trait Channel: Send + Sync {
         Ok(())
     }
 
-    /// Returns whether a repair of the channel has accepted the loss of this sink's ledger in the recovered state.
-    fn accepts_loss(&self, _reader: &str, _recovered: &Recovered) -> bool {
-        false
+    /// Returns the highest mark of this sink that the channel was ever told of, if a repair of the channel has accepted
+    /// the differences between the channel and the sink in the recovered state.
+    fn accepts_loss(&self, _reader: &str, _recovered: &Recovered) -> Option<u64> {
+        None
     }
 
     /// Begins a put transaction: waits until there is space for `amount`. Requests are served in the order in which

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::channel::Recovered;
+use crate::channel::{Acceptance, Recovered};
 use crate::failure::Failure;
 
 pub(crate) use port::Feed;
@@ -50,12 +50,13 @@ pub trait Sink: Send {
         Ok(Recovered::default())
     }
 
-    /// Accepts [`Recovered::ledger_loss`], that the sink's ledger lost entries. Called after [`Sink::recover`], if an
-    /// operator has accepted that events of the lost entries may be stored twice.
+    /// Goes on although the sink's ledger ([`Recovered::ledger_loss`]) or one of its channels has lost a part of its state,
+    /// or the channel is another one. Called after [`Sink::recover`], if an operator has accepted that events may be stored
+    /// twice. The sink records that at once, so that it is accepted once.
     ///
     /// # Errors
     /// When the sink can't record it; the agent does not start then.
-    async fn accept_ledger_loss(&mut self) -> Result<(), Failure> {
+    async fn accept_loss(&mut self, _acceptance: &Acceptance) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -18,7 +18,12 @@ pub struct DownstreamChannels {
 
 impl DownstreamChannels {
     pub(super) fn of(wiring: &SourceWiring) -> DownstreamChannels {
-        DownstreamChannels { component: wiring.component.clone(), legs: wiring.legs.clone() }
+        DownstreamChannels::new(&wiring.component, &wiring.legs)
+    }
+
+    /// The channels that the source of this name puts into along these legs.
+    pub(crate) fn new(component: &Arc<str>, legs: &Arc<[Leg]>) -> DownstreamChannels {
+        DownstreamChannels { component: component.clone(), legs: legs.clone() }
     }
 
     /// The last incarnation of each durable channel that has numbered events. A source stores the incarnations with the

@@ -49,6 +49,12 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Returns why the source itself would refuse to start with these channels, and the remedy, if it would. Called when a
+    /// start is refused because a channel and a sink differ, so that the message says all at once. Changes nothing.
+    fn refuses(&self, _downstream: &DownstreamChannels) -> Option<String> {
+        None
+    }
+
     /// Whether the source supports `exactly_once`: it goes on exactly after the positions in [`SourcePort::given`], and
     /// its batches have identities.
     fn keeps_exactly_once(&self) -> bool {

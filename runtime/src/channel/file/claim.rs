@@ -5,12 +5,15 @@
 //!
 //! ```text
 //!   0  8  magic `WEIRCLAM`             19 16  that incarnation, or zeros
-//!   8  2  version, 1                   35  8  the mark of the sink's ledger
-//!  10  8  the highest number that      43  .  text reader, text message
-//!         the sink has had              .  4  CRC-32C of the bytes before
-//!  18  1  1 if it had it in an          .  .  zeros to the page's end
-//!         incarnation
+//!   8  2  version, 2                   35  8  the mark of the sink's ledger
+//!  10  8  the highest number that      43  8  the highest mark that the channel
+//!         the sink has had                    was told of
+//!  18  1  1 if it had it in an         51  .  text reader, text message
+//!         incarnation                   .  4  CRC-32C of the bytes before
+//!                                       .  .  zeros to the page's end
 //! ```
+//!
+//! In version 1, the reader stands at byte 43.
 
 use std::io;
 
@@ -28,7 +31,7 @@ const CLAIM_NEW: &str = "claim.new";
 /// The claim's name after a repair has accepted it.
 const ACCEPTED: &str = "accepted";
 const MAGIC: &[u8; 8] = b"WEIRCLAM";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// The longest file.
 const CLAIM_BYTES_MAX: u64 = 1 << 16;
 /// The longest message.
@@ -45,6 +48,8 @@ pub(super) struct Claim {
     pub(super) incarnation: Option<Incarnation>,
     /// The mark of the sink's ledger.
     pub(super) mark: u64,
+    /// The highest mark of the ledger that the channel was told of.
+    pub(super) kept: u64,
     /// The message of the refused start.
     pub(super) message: String,
 }
@@ -115,6 +120,7 @@ impl Claim {
         out.push(u8::from(self.incarnation.is_some()));
         out.extend_from_slice(&self.incarnation.map_or([0; 16], Incarnation::bytes));
         out.extend_from_slice(&self.mark.to_le_bytes());
+        out.extend_from_slice(&self.kept.to_le_bytes());
         write_text(&mut out, &self.reader);
         let mut end = self.message.len().min(MESSAGE_BYTES_MAX);
         while !self.message.is_char_boundary(end) {
@@ -128,17 +134,23 @@ impl Claim {
 
     fn decode(bytes: &[u8]) -> Option<Claim> {
         let mut fields = Fields::new(bytes);
-        if fields.bytes(8)? != MAGIC || fields.u16()? != VERSION {
+        if fields.bytes(8)? != MAGIC {
+            return None;
+        }
+        let version = fields.u16()?;
+        if !(1..=VERSION).contains(&version) {
             return None;
         }
         let through = fields.u64()?;
         let incarnates = fields.u8()? == 1;
         let incarnation = Incarnation::from_bytes(fields.uuid()?);
         let mark = fields.u64()?;
+        let kept = if version == 1 { 0 } else { fields.u64()? };
         let (reader, message) = (fields.text()?.to_owned(), fields.text()?.to_owned());
         let summed = bytes.len() - fields.left();
         let stored = fields.u32()?;
-        let claim = Claim { reader, through, incarnation: incarnates.then_some(incarnation), mark, message };
+        let incarnation = incarnates.then_some(incarnation);
+        let claim = Claim { reader, through, incarnation, mark, kept, message };
         (stored == checksum(&[&bytes[..summed]])).then_some(claim)
     }
 }
@@ -164,6 +176,7 @@ mod tests {
             through: 61_000,
             incarnation: Some(Incarnation::from_bytes([7; 16])),
             mark: 12,
+            kept: 13,
             message: "events are missing".to_owned(),
         };
         assert_eq!(Claim::read(&disk).unwrap(), None);

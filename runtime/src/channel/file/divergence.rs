@@ -22,25 +22,38 @@ enum Divergence {
     )]
     Events { reader: String, place: String, after: u64, through: u64 },
     #[error(
-        "reader {reader} has had events of this channel up to number {through}, some of them under the incarnation {incarnation}, which {place} does not know: what was put under that is missing in it, of the {highest} events that it has numbered. Its log was cut or damaged at its end, or was put back from a backup. {}",
+        "reader {reader} has had events of this channel up to number {through}, some of them under the incarnation {incarnation}, which {place} does not know: what was put under that is missing in it. It has given numbers up to {highest}. Its log was cut or damaged at its end, or was put back from a backup. {}",
         way_out(place, "the directory")
     )]
     Incarnation { reader: String, place: String, through: u64, incarnation: Incarnation, highest: u64 },
     #[error(
-        "reader {reader} has committed {kept} times, as {place} knows, and remembers only {mark} of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. {}",
+        "{place} knows of commit number {kept} of reader {reader}, which remembers {}: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. {}",
+        remembered(*mark),
         way_out(place, "the ledger")
     )]
     Mark { reader: String, place: String, kept: u64, mark: u64 },
     #[error(
-        "reader {reader} has had events up to number {through} of {stranger}, and none of the channel in {place}: that directory was deleted, or is another one than before. {}",
+        "reader {reader} has had events up to number {through} of {stranger}, and none of the channel in {place}: that directory was deleted, or is another one than before. What its sources still have would come again. {}",
         way_out(place, "the directory")
     )]
     Stranger { reader: String, place: String, stranger: String, through: u64 },
+    #[error(
+        "reader {reader} has had events up to number {through} of {stranger}, which came in the place of the channel in {place} after this one was read last: what came by the one may come again by the other. {}",
+        way_out(place, "the directory of the other one")
+    )]
+    Superseded { reader: String, place: String, stranger: String, through: u64 },
     #[error(
         "{what}. What it has forgotten would come again. {}",
         way_out(place, "the ledger, with the channel's directory,")
     )]
     LedgerLoss { what: String, place: String },
+}
+
+fn remembered(mark: u64) -> String {
+    match mark {
+        0 => "no commit".to_owned(),
+        mark => format!("no later one than {mark}"),
+    }
 }
 
 fn way_out(place: &str, what: &str) -> String {
@@ -59,9 +72,9 @@ impl<S: Storage> FileChannel<S> {
         let reached = recovered.reached.get(partition).copied();
         let Some(divergence) = self.divergence(reader, reached, recovered, storage.place()) else {
             // An earlier start may have been refused and have left a claim.
-            let removed = Claim::remove(storage).and_then(|()| match self.has_accepted(reader, recovered) {
-                true => Ok(()),
-                false => Claim::remove_accepted(storage),
+            let removed = Claim::remove(storage).and_then(|()| match self.accepted(reader, recovered) {
+                Some(_) => Ok(()),
+                None => Claim::remove_accepted(storage),
             });
             if let Err(error) = removed {
                 warn!(component = %self.shared.component, "removing a claim that is no longer valid: {error}");
@@ -73,6 +86,7 @@ impl<S: Storage> FileChannel<S> {
             through: reached.map_or(0, |reached| reached.through),
             incarnation: reached.and_then(|reached| reached.incarnation),
             mark: recovered.mark,
+            kept: self.kept(reader, recovered),
             message: divergence.to_string(),
         };
         if let Err(error) = claim.write(storage) {
@@ -82,12 +96,19 @@ impl<S: Storage> FileChannel<S> {
         Err(Failure::permanent(divergence))
     }
 
-    /// See [`Channel::accepts_loss`](crate::channel::Channel::accepts_loss).
-    pub(super) fn has_accepted(&self, reader: &str, recovered: &Recovered) -> bool {
-        let Some(storage) = self.shared.storage.get() else { return false };
+    /// Returns the claim that a repair has accepted for this sink in the recovered state.
+    pub(super) fn accepted(&self, reader: &str, recovered: &Recovered) -> Option<Claim> {
         // An acceptance that can't be read is not valid.
-        let accepted = Claim::accepted(storage).ok().flatten();
-        accepted.is_some_and(|claim| claim.reader == reader && claim.mark == recovered.mark)
+        let accepted = Claim::accepted(self.shared.storage.get()?).ok().flatten();
+        accepted.filter(|claim| claim.reader == reader && claim.mark == recovered.mark)
+    }
+
+    /// Returns the highest mark of this sink that the channel was told of. A repair that accepts a lower mark forgets it.
+    fn kept(&self, reader: &str, recovered: &Recovered) -> u64 {
+        let state = self.shared.lock();
+        let kept = state.cursors.iter().find(|cursor| cursor.name == reader).map_or(0, |cursor| cursor.mark);
+        drop(state);
+        self.accepted(reader, recovered).map_or(kept, |claim| claim.kept.max(kept))
     }
 
     fn divergence(
@@ -100,7 +121,7 @@ impl<S: Storage> FileChannel<S> {
         let state = self.shared.lock();
         let reader = reader.to_owned();
         let highest = state.incarnations.highest_number(state.events_put);
-        let missing = reached.and_then(|Reached { through, incarnation }| {
+        let missing = reached.and_then(|Reached { through, incarnation, .. }| {
             state.incarnations.missing(state.events_put, through, incarnation)
         });
         let incarnation = reached.and_then(|reached| reached.incarnation);
@@ -118,15 +139,29 @@ impl<S: Storage> FileChannel<S> {
         if mark < kept {
             return Some(Divergence::Mark { reader, place, kept, mark });
         }
-        let mut strangers =
-            recovered.reached.iter().filter(|(partition, _)| partition.name().starts_with(PARTITION_PREFIX));
-        let stranger = strangers.next().filter(|_| reached.is_none() && !state.accepts_strangers);
         drop(state);
-        if let Some((stranger, far)) = stranger {
-            let stranger = stranger.name().to_owned();
-            return Some(Divergence::Stranger { reader, place, stranger, through: far.through });
+        if self.accepted(&reader, recovered).is_some() {
+            return None;
         }
-        let forgotten = recovered.ledger_loss.as_ref().filter(|_| !self.has_accepted(&reader, recovered))?;
-        Some(Divergence::LedgerLoss { what: forgotten.what.clone(), place })
+        if let Some((stranger, through)) = self.read_instead(reached, recovered) {
+            return Some(match reached {
+                None => Divergence::Stranger { reader, place, stranger, through },
+                Some(_) => Divergence::Superseded { reader, place, stranger, through },
+            });
+        }
+        let loss = recovered.ledger_loss.as_ref()?;
+        Some(Divergence::LedgerLoss { what: loss.what.clone(), place })
+    }
+
+    /// Returns the channel that the sink has read instead of this one, and its highest number that the sink has: the sink
+    /// does not read that channel any more, and began to read it after it had read this one last.
+    fn read_instead(&self, reached: Option<Reached>, recovered: &Recovered) -> Option<(String, u64)> {
+        let own = self.shared.partition.get();
+        let others = recovered.reached.iter().filter(|(partition, other)| {
+            partition.name().starts_with(PARTITION_PREFIX) && own != Some(partition) && other.through > 0
+        });
+        let later = others.filter(|(_, other)| reached.is_none_or(|reached| other.came > reached.read));
+        let (partition, other) = later.max_by_key(|(_, other)| other.read)?;
+        Some((partition.name().to_owned(), other.through))
     }
 }

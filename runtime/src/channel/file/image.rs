@@ -8,7 +8,7 @@
 //!               u32 readers, for each: text name, u8 1 if required, low, runs
 //!               u32 positions, for each: text scope, text partition, u64 through, u64 sequence
 //!               of the put that moved it,
-//!               16 bytes identity, u8 flags: 1 accepts strangers, for each reader: u64 mark, incarnations
+//!               16 bytes identity, u8 flags: 0, for each reader: u64 mark, incarnations
 //! incarnation   16 bytes incarnation of the events after it
 //! incarnations  u8 1 if some were forgotten, u64 their highest number, u32 count, then for each:
 //!               16 bytes incarnation, u64 events put before it, u64 shift
@@ -35,7 +35,6 @@ use crate::channel::{Demand, Incarnation};
 pub(super) const WINDOW_MAX: u64 = 1 << 26;
 const READERS_MAX: usize = 1 << 10;
 const LOW_BYTES: usize = 24;
-const ACCEPTS_STRANGERS: u8 = 1;
 const RUN_BYTES: usize = 16;
 
 /// The first put that a reader does not have, and where to look for it.
@@ -92,8 +91,6 @@ pub(super) struct Image {
     pub(super) positions: Positions,
     /// The channel's identity for sinks and sources; the UUID of its first log if the image has none.
     pub(super) identity: Option<Uuid>,
-    /// Whether a sink that knows other channels may know nothing of this one.
-    pub(super) accepts_strangers: bool,
     pub(super) incarnations: Incarnations,
 }
 
@@ -212,7 +209,7 @@ impl Image {
             out.extend_from_slice(&moved.to_le_bytes());
         }
         out.extend_from_slice(&self.identity.unwrap_or_default());
-        out.push(u8::from(self.accepts_strangers));
+        out.push(0);
         self.readers.iter().for_each(|reader| out.extend_from_slice(&reader.mark.to_le_bytes()));
         self.incarnations.encode(&mut out);
         assert_eq!(self.contradiction(), None, "the image violates an invariant");
@@ -249,7 +246,8 @@ impl Image {
         }
         if fields.left() > 0 {
             image.identity = Some(fields.uuid()?);
-            image.accepts_strangers = fields.u8()? & ACCEPTS_STRANGERS != 0;
+            // Earlier versions noted here that a repair was made.
+            fields.u8()?;
             for reader in &mut image.readers {
                 reader.mark = fields.u64()?;
             }
@@ -409,7 +407,6 @@ mod tests {
                 (("in#2".to_owned(), Partition::new("t/0")), position(9)),
             ]),
             identity: Some([5; 16]),
-            accepts_strangers: true,
             incarnations,
         }
     }

@@ -215,6 +215,13 @@ impl<'a> Numbering<'a> {
         Numbering { old, taken: 0, new, incarnation, through }
     }
 
+    /// Leaves out this many numbers, which the old log may have given after the last one that can be read, perhaps in
+    /// incarnations that can't be read either.
+    pub(super) fn skip(&mut self, numbers: u64) {
+        self.through = self.through.saturating_add(numbers);
+        self.new.forgotten = self.new.forgotten.max(Some(self.through));
+    }
+
     /// Keeps the number of an event that `old_before` events precede in the old log and `new_before` in the new one.
     pub(super) fn keep(&mut self, old_before: u64, new_before: u64) {
         let before = self.old.highest_number(old_before);
@@ -335,6 +342,20 @@ mod tests {
         }
         assert_eq!(incarnations.missing(120, 300, Some(id(2))), None);
         assert!(incarnations.missing(120, 301, Some(id(2))).is_some());
+    }
+
+    #[test]
+    fn sinks_that_have_had_the_lost_end_of_a_log_are_accepted() {
+        let old = three();
+        let mut numbering = Numbering::new(&old, id(9), 400);
+        numbering.keep(0, 0);
+        numbering.skip(1_000);
+        let new = numbering.end(100);
+        for (through, incarnation) in [(400, 3), (900, 3), (300, 2), (1_400, 8)] {
+            assert_eq!(new.missing(100, through, Some(id(incarnation))), None, "{through} {incarnation}");
+        }
+        assert!(new.missing(100, 1_401, Some(id(8))).is_some());
+        assert_eq!((new.highest_number(99), new.highest_number(100)), (99, 1_400));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::cursor::FORGOTTEN_READER;
 use super::encryption::{self, EncryptionError, IfAbsent};
 use super::image::Position;
 use super::record::Kind;
-use super::recovery::{LOCK, advice, lock_note};
+use super::recovery::{LOCK, lock_note};
+use super::refusal::advice;
 use super::scan::{Damage, Scan, ScanError};
 use super::segment::{Location, PAGE, SegmentHeader, Uuid, segment_name};
 use super::superblock::{SUPERBLOCK, Superblock};
@@ -349,6 +350,13 @@ pub(super) struct LogFiles<'a, S: Storage> {
 }
 
 impl<'a, S: Storage> LogFiles<'a, S> {
+    /// Whether any segment has a header that can be read, or the disk refuses to say so.
+    pub(super) fn any_header(storage: &'a S) -> bool {
+        let superblock = read_superblock(storage).ok().flatten();
+        LogFiles::find(storage, superblock)
+            .map_or(true, |files| files.segments.iter().any(|(_, header)| header.is_ok()))
+    }
+
     pub(super) fn find(
         storage: &'a S,
         superblock: Option<Superblock>,

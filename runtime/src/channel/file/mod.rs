@@ -10,12 +10,13 @@
 //! | `options` | the settings, and the division of the directory's space |
 //! | `encryption` | whether the directory is encrypted, and whether the keys fit |
 //! | `log` | the order of writes, and the consequences of a failure |
-//! | `survey`, `recovery` | what a directory contains, and how a channel is opened in it |
+//! | `survey`, `recovery`, `refusal` | what a directory contains, how a channel is opened in it, and why it is not |
 //! | `probing` | whether the directory could be opened, without changing anything |
 //! | `reading` | puts read back from disk |
 //! | `state`, `cursor` | reserved, submitted, visible and leased puts: plain data, no disk |
 //! | `incarnations`, `divergence`, `claim` | the numbers of events, compared with those that sinks have had |
 //! | `engine` | one pass: from the state to the log and back |
+//! | `failing` | why a channel can't go on |
 //! | this one | waiting and waking, for the agent |
 
 mod claim;
@@ -25,6 +26,7 @@ mod cursor;
 mod divergence;
 mod encryption;
 mod engine;
+mod failing;
 mod fields;
 mod image;
 mod incarnations;
@@ -36,6 +38,7 @@ mod probing;
 mod reading;
 mod record;
 mod recovery;
+mod refusal;
 mod repair;
 mod scan;
 mod segment;
@@ -49,7 +52,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
-use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
 use super::in_flight::InFlight;
@@ -62,8 +64,9 @@ use crate::environment::storage::{self, Directory, Storage};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use engine::Engine;
+use failing::Fault;
 use incarnations::random_bytes;
-use log::{GONE, LogSizes};
+use log::LogSizes;
 use record::BODY_BYTES_MAX;
 use recovery::{Opening, lock_note, log_found};
 use state::State;
@@ -77,7 +80,7 @@ pub use inspection::{
     verify,
 };
 pub use options::{BYTE_CAPACITY_MIN, FileChannelOptions, UnsupportedColumn};
-pub use recovery::OpenError;
+pub use refusal::OpenError;
 pub use repair::{ForgottenReader, Repair, assess_repair, forget_reader, repair};
 pub use scan::Damage;
 pub use survey::SurveyError;
@@ -91,19 +94,6 @@ mod tests;
 const RECENT_BYTES_MAX: u64 = 64 << 20;
 /// The prefix of the name of a channel's partition.
 const PARTITION_PREFIX: &str = "channel ";
-
-/// The log of a channel can't be written or read any more.
-#[derive(Debug, Error)]
-enum LogFailure {
-    #[error(
-        "{place}: {reason}; what was put is on disk and comes at the next start, `weir channel verify {place}` says whether it is whole"
-    )]
-    Broken { place: String, reason: String },
-    #[error(
-        "{place}: {reason}; what was put and not yet delivered is lost with it, unless the directory that was in use comes back to its place"
-    )]
-    Gone { place: String, reason: String },
-}
 
 /// A channel on disk.
 pub struct FileChannel<S: Storage = Directory> {
@@ -136,7 +126,7 @@ struct Shared<S: Storage> {
     compression: Compression,
     /// Notified when the channel has failed.
     failed: Notify,
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<Fault>>,
     shutting: std::sync::atomic::AtomicBool,
 }
 
@@ -263,14 +253,14 @@ impl<S: Storage> Shared<S> {
         self.partition.get().cloned().unwrap_or_else(|| Partition::new(""))
     }
 
-    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+    fn failure(&self) -> MutexGuard<'_, Option<Fault>> {
         self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Marks the channel as failed and wakes all waiting tasks.
-    fn fail(&self, reason: String) {
-        // The reason is set before the state, for callers that see the state.
-        self.failure().get_or_insert(reason);
+    fn fail(&self, fault: Fault) {
+        // The fault is set before the state, for callers that see the state.
+        self.failure().get_or_insert(fault);
         let dropped = self.lock().fail();
         drop(dropped);
         self.changed.notify_waiters();
@@ -330,7 +320,7 @@ impl<S: Storage> Channel for FileChannel<S> {
             None => {}
         }
         match self.shared.failure().clone() {
-            Some(reason) => Err(self.failure_of(reason)),
+            Some(fault) => Err(self.failure_of(fault)),
             None => Ok(()),
         }
     }
@@ -338,8 +328,8 @@ impl<S: Storage> Channel for FileChannel<S> {
     async fn failed(&self) -> Failure {
         loop {
             let failed = self.shared.failed.notified();
-            if let Some(reason) = self.shared.failure().clone() {
-                return self.failure_of(reason);
+            if let Some(fault) = self.shared.failure().clone() {
+                return self.failure_of(fault);
             }
             failed.await;
         }
@@ -384,8 +374,8 @@ impl<S: Storage> Channel for FileChannel<S> {
         self.compare(reader, recovered)
     }
 
-    fn accepts_loss(&self, reader: &str, recovered: &Recovered) -> bool {
-        self.has_accepted(reader, recovered)
+    fn accepts_loss(&self, reader: &str, recovered: &Recovered) -> Option<u64> {
+        self.accepted(reader, recovered).map(|claim| claim.kept)
     }
 
     async fn reserve(&self, amount: Fill) -> Result<Box<dyn PutTransaction>, ReserveError> {
@@ -442,19 +432,5 @@ impl<S: Storage> Channel for FileChannel<S> {
 
     fn has_unread(&self) -> bool {
         self.shared.lock().has_unread()
-    }
-}
-
-impl<S: Storage> FileChannel<S> {
-    fn failure_of(&self, reason: String) -> Failure {
-        let place = self.options.path.display().to_string();
-        if reason == GONE {
-            return Failure::data_loss(LogFailure::Gone { place, reason });
-        }
-        let is_there = self.shared.storage.get().is_none_or(|storage| storage.is_there().unwrap_or(true));
-        match is_there {
-            true => Failure::permanent(LogFailure::Broken { place, reason }),
-            false => Failure::data_loss(LogFailure::Gone { place, reason: format!("{GONE}: {reason}") }),
-        }
     }
 }

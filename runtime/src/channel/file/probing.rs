@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::recovery::{self, LOCK, OpenError, Opening};
+use super::recovery::{self, LOCK, Opening};
+use super::refusal::OpenError;
 use crate::environment::storage::{Directory, Storage, holder_of};
 use crate::failure::Failure;
 

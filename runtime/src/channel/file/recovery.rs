@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use arrow_schema::{Schema, SchemaRef};
-use thiserror::Error;
 use tracing::{info, warn};
 
 use super::cursor::{FORGOTTEN_READER, beginning};
 use super::image::{Image, LowWatermark, ReaderImage, Totals};
-use super::inspection::Torn;
+use super::inspection::{LogFiles, Torn};
 use super::log::{
     Active, Draft, Log, LogSizes, SEGMENT_NEW, SPARE, SegmentInfo, replace_superblock, reserve_for,
     write_copies,
 };
 use super::record::{Kind, record_span};
+use super::refusal::{OpenError, is_damage};
 use super::scan::{Scan, ScanError};
 use super::segment::{Location, PAGE, SegmentHeader, Uuid, header_bytes, page_up, segment_name};
 use super::superblock::{SUPERBLOCK, SUPERBLOCK_NEW, Superblock};
@@ -36,88 +36,6 @@ pub(super) struct Opening {
     pub(super) uuid: Uuid,
     /// The note for other processes that find the directory locked.
     pub(super) note: String,
-}
-
-/// Why a channel could not be opened. No event was changed or removed. After an error of the disk, opening can be
-/// repeated.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// Another process uses the directory.
-    #[error(
-        "{place} is in use by {holder}; stop that agent first, or give this channel a directory of its own"
-    )]
-    InUse {
-        /// The directory.
-        place: String,
-        /// The note of this process.
-        holder: String,
-    },
-    /// The directory can't be read as a channel.
-    #[error("{place}: {error}; nothing was changed or skipped{}", advice(error))]
-    Survey {
-        /// The directory.
-        place: String,
-        /// Why.
-        #[source]
-        error: SurveyError,
-    },
-    /// The directory holds events of another pipeline.
-    #[error(
-        "{place} belongs to `{found}`, and this is `{wanted}`; its events are safe: give this channel a directory of its own, or the old name back"
-    )]
-    OtherPipeline {
-        /// The directory.
-        place: String,
-        /// The pipeline of the events.
-        found: String,
-        /// The pipeline that is opening the directory.
-        wanted: String,
-    },
-    /// The directory keeps events for a reader that the pipeline does not have.
-    #[error(
-        "{place} keeps {events} events for the reader `{reader}`, which this pipeline does not have; bring it back, or run `weir channel forget-reader {place} {reader}`"
-    )]
-    VanishedReader {
-        /// The directory.
-        place: String,
-        /// The reader's name.
-        reader: String,
-        /// The number of these events.
-        events: u64,
-    },
-    /// The events have a schema that the pipeline can't take.
-    #[error(
-        "{place} holds events that this pipeline can't take: {what}; let the old pipeline drain it first, its events are safe"
-    )]
-    Schema {
-        /// The directory.
-        place: String,
-        /// The difference.
-        what: String,
-    },
-    /// The disk failed.
-    #[error("{place}: {what}")]
-    Io {
-        /// The directory.
-        place: String,
-        /// What was tried.
-        what: String,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-/// Returns what the user can do about the error.
-pub(super) fn advice(error: &SurveyError) -> &'static str {
-    match error {
-        SurveyError::Damaged(_) | SurveyError::NoSuperblock => {
-            "; `weir channel verify` shows all that is damaged, `weir channel repair` says what it can go on with"
-        }
-        SurveyError::Version { .. } | SurveyError::Features { .. } => {
-            "; let the version drain it that made it"
-        }
-        SurveyError::Io { .. } => "",
-    }
 }
 
 /// What an opening has found in the directory.
@@ -179,7 +97,11 @@ impl<S: Storage> Opener<'_, S> {
     }
 
     fn survey(&self, error: SurveyError) -> OpenError {
-        OpenError::Survey { place: self.storage.place(), error }
+        let place = self.storage.place();
+        match is_damage(&error) && !LogFiles::any_header(self.storage) {
+            true => OpenError::NothingReadable { place, error },
+            false => OpenError::Survey { place, error },
+        }
     }
 
     fn remove(&self, name: &str) -> Result<(), OpenError> {

@@ -30,6 +30,10 @@ use crate::environment::storage::{Keys, Storage};
 /// The least size of a segment in a repaired log.
 const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
+/// A damaged log may have given this many numbers after the last one that can be read. New events get higher numbers, so
+/// that no claim of a sink that has had some of the lost events is needed.
+const NUMBERS_LOST_MAX: u64 = 1_000_000_000_000;
+
 /// The result of a repair, or the expected result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repair {
@@ -242,11 +246,16 @@ impl Salvage {
         if let Some(claim) = &self.claim {
             self.image.accept(claim);
         }
+        // A claim that can be read is no damage of the log.
+        let is_damaged = repair.damages.len() > usize::from(self.claim.is_some());
         let old = &self.image;
         let failed = appending(storage);
         let mut log = new_log(storage, new.uuid, old, schema, held)?;
         let through = self.claim.as_ref().map_or(0, |claim| claim.through).max(old.highest_number());
         let mut numbering = Numbering::new(&old.incarnations, new.incarnation, through);
+        if is_damaged {
+            numbering.skip(NUMBERS_LOST_MAX);
+        }
         // For each reader, the new sequences of the puts that it has acknowledged.
         let mut had: Vec<Vec<u64>> = vec![Vec::new(); old.readers.len()];
         self.each_kept(storage, files, |record, schema| {
@@ -263,7 +272,6 @@ impl Salvage {
         }
         log.image.positions = old.positions.clone();
         log.image.identity = Some(old.identity.unwrap_or(files.uuid));
-        log.image.accepts_strangers = old.accepts_strangers;
         log.image.incarnations = numbering.end(log.image.put.events);
         repair.kept_events = log.image.held.events;
         let durable =
@@ -288,7 +296,6 @@ impl Image {
         self.incarnations.accept_loss(self.put.events, claim.through, claim.incarnation);
         let readers = self.readers.iter_mut().filter(|reader| reader.name == claim.reader);
         readers.for_each(|reader| reader.mark = claim.mark);
-        self.accepts_strangers = true;
     }
 }
 

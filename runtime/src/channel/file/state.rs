@@ -74,8 +74,6 @@ pub(super) struct State {
     pub(super) events_put: u64,
     /// As on disk.
     pub(super) incarnations: Incarnations,
-    /// Whether a sink that knows other channels may know nothing of this one.
-    pub(super) accepts_strangers: bool,
     submitted: VecDeque<Submitted>,
     /// Bytes of the submitted puts that `used_bytes` does not contain yet.
     submitted_bytes: u64,
@@ -114,7 +112,6 @@ impl State {
             next_sequence: 0,
             events_put: 0,
             incarnations: Incarnations::default(),
-            accepts_strangers: false,
             submitted: VecDeque::new(),
             submitted_bytes: 0,
             submitted_events: 0,
@@ -161,7 +158,6 @@ impl State {
         self.next_sequence = image.next_sequence;
         self.events_put = image.put.events;
         self.incarnations = image.incarnations.clone();
-        self.accepts_strangers = image.accepts_strangers;
         self.durable = image.next_sequence;
         self.positions = image.positions.clone();
         self.held = Fill { events: image.held.events as usize, bytes: image.held.charged };

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::compression::Compression;
+use super::failing::Fault;
 use super::fields::checksum;
 use super::reading::{self, load};
 use super::state::{ReaderId, Submitted, Take};
@@ -146,12 +147,12 @@ impl<S: Storage> FileReader<S> {
             }
             Ok(Err(error)) => {
                 // The text contains the error's causes.
-                self.shared.fail(Failure::permanent(error).to_string());
+                self.shared.fail(Fault::Other(Failure::permanent(error).to_string()));
                 None
             }
             // The runtime is shutting down, or decoding has panicked; the panic is on standard error.
             Err(stopped) => {
-                self.shared.fail(stopped.to_string());
+                self.shared.fail(Fault::Other(stopped.to_string()));
                 None
             }
         }

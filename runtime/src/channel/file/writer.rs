@@ -12,7 +12,8 @@ use tracing::{error, info, warn};
 
 use super::Shared;
 use super::engine::{Engine, WritePass, reason};
-use super::log::{AppendError, GONE};
+use super::failing::Fault;
+use super::log::AppendError;
 use super::state::State;
 use crate::environment::blocking::BlockingExecutor;
 use crate::environment::storage::Storage;
@@ -85,13 +86,13 @@ pub(super) async fn run<S: Storage>(mut engine: Engine<S>, shared: &Shared<S>, p
             false => Remaining::Nothing,
         };
         if let Some(error) = failed {
-            shared.fail(reason(&error));
+            shared.fail(Fault::of(&error));
             return;
         }
     }
     let closed = engine.close(&shared.state);
     if let Err(AppendError::Gone) = closed {
-        shared.fail(GONE.to_owned());
+        shared.fail(Fault::Gone);
     } else if let Err(error) = closed {
         // No event is lost: the events of the last acknowledgements are redelivered.
         warn!(
@@ -176,7 +177,7 @@ impl<S: Storage> Drop for OnPanic<'_, S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             error!(component = %self.0.component, "the log's writer has panicked");
-            self.0.fail("the log's writer has panicked".to_owned());
+            self.0.fail(Fault::Other("the log's writer has panicked".to_owned()));
         }
     }
 }

@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 use super::uninterrupted;
+use crate::failure::Failure;
 
 /// A directory in which no file can be created.
 #[derive(Debug, Error)]
@@ -17,6 +18,19 @@ use super::uninterrupted;
 pub struct NotWritable {
     path: PathBuf,
     source: io::Error,
+    /// Whether the path is a link that leads nowhere.
+    is_dangling: bool,
+}
+
+impl NotWritable {
+    /// What it means for who needs the directory: a link that leads nowhere is a mistake, whatever else the system refuses
+    /// may pass.
+    pub fn into_failure(self) -> Failure {
+        match self.is_dangling {
+            true => Failure::permanent(self),
+            false => Failure::from(self),
+        }
+    }
 }
 
 /// Checks whether files can be created in a directory. If the directory does not exist, its nearest existing parent
@@ -36,11 +50,18 @@ pub async fn probe(directory: &Path) -> Result<(), NotWritable> {
 fn try_nearest(directory: &Path) -> Result<(), NotWritable> {
     for path in directory.ancestors() {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let refused = |source| NotWritable { path: path.to_path_buf(), source };
+        let refused = |source| NotWritable { path: path.to_path_buf(), source, is_dangling: false };
         match uninterrupted(|| fs::metadata(path)) {
             Ok(found) if found.is_dir() => return try_nameless_file(path).map_err(refused),
             Ok(_) => return Err(refused(Errno::NOTDIR.into())),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                // Nothing can be made under a name that a link has.
+                if let Ok(target) = fs::read_link(path) {
+                    let what = format!("it is a symbolic link to {}, which is not there", target.display());
+                    let source = io::Error::new(error.kind(), what);
+                    return Err(NotWritable { is_dangling: true, ..refused(source) });
+                }
+            }
             Err(error) => return Err(refused(error)),
         }
     }
@@ -92,6 +113,21 @@ mod tests {
         let expected = format!("no file can be made in {}: Not a directory (os error 20)", file.display());
         assert_eq!(found(&file).await, Some(expected.clone()));
         assert_eq!(found(&file.join("below")).await, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn a_link_that_leads_nowhere_is_a_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, nowhere) = (folder.path().join("link"), folder.path().join("nowhere"));
+        std::os::unix::fs::symlink(&nowhere, &link).unwrap();
+        for path in [link.clone(), link.join("below")] {
+            let failure = probe(&path).await.unwrap_err().into_failure();
+            assert!(failure.is_permanent(), "{failure}");
+            let says = format!("it is a symbolic link to {}, which is not there", nowhere.display());
+            assert!(failure.to_string().contains(&says), "{failure}");
+        }
+        fs::create_dir(&nowhere).unwrap();
+        assert_eq!(found(&link.join("below")).await, None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ flow main delivers at_least_once {
 /// Where the call of this function stands.
 fn call(plan: &Json, function: &str) -> String {
     let mut all = Vec::new();
-    places(plan, &mut Vec::new(), &mut all);
+    pointers(plan, &mut Vec::new(), &mut all);
     let is_call = |place: &&String| plan.pointer(&format!("{place}/function")) == Some(&Json::from(function));
     all.iter().find(is_call).unwrap_or_else(|| panic!("no call of {function}: {plan}")).clone()
 }
@@ -30,13 +30,13 @@ fn refused(plan: &Json, change: impl FnOnce(&mut Json)) -> String {
     let mut changed = plan.clone();
     change(&mut changed);
     assert_ne!(changed, *plan);
-    outcome(&changed.to_string(), &library()).expect_err("no agent is built of it")
+    build(&changed.to_string(), &library()).expect_err("no agent is built of it")
 }
 
 #[test]
 fn calls_with_missing_or_wrong_arguments_are_refused_by_their_step() {
     let plan = plan_of(PROGRAM, &library());
-    assert_eq!(outcome(&plan.to_string(), &library()), Ok(()));
+    assert_eq!(build(&plan.to_string(), &library()), Ok(()));
     let contains = call(&plan, "contains");
     let arguments = |plan: &mut Json| plan.pointer_mut(&format!("{contains}/arguments")).unwrap().take();
     let set = |plan: &mut Json, part: &str, value| {
@@ -93,7 +93,7 @@ fn a_step_that_can_fail_says_what_happens_then() {
     // A divisor that is not zero is one of those that can't fail, until it is another one.
     let divided = refused(&plan, |plan| {
         let mut all = Vec::new();
-        places(plan, &mut Vec::new(), &mut all);
+        pointers(plan, &mut Vec::new(), &mut all);
         let mut twos = all.iter().filter(|place| place.starts_with("/flows/0/paths/0/segment/steps/2/"));
         let two = twos.rfind(|place| plan.pointer(place) == Some(&json!({ "int": 2 }))).cloned();
         *plan.pointer_mut(&two.expect("it divides by two")).unwrap() = json!({ "int": 0 });

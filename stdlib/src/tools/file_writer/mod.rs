@@ -43,7 +43,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weir_plan::Template;
-use weir_runtime::channel::Recovered;
+use weir_runtime::channel::{Acceptance, Recovered};
 use weir_runtime::sink::{Retry, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
@@ -66,6 +66,9 @@ pub use repair::{LedgerRepair, LedgerRepairError};
 
 /// The longest prefix of file names, in bytes; file systems allow names of 255 bytes.
 const PREFIX_BYTES_MAX: usize = 80;
+
+/// The longest name that file systems allow, in bytes.
+const NAME_BYTES_MAX: usize = 255;
 
 /// How often the ledger is read because other writers add entries before this sink can begin to write.
 const READS_MAX: usize = 5;
@@ -132,6 +135,11 @@ enum FileSinkError {
     Random(getrandom::Error),
     #[error("other writers of the sink's ledger go on faster than it can be read")]
     Overtaken,
+    #[error(
+        "the names of program and sink are too long: the names of the sink's files would have {0} bytes, and file systems \
+         take {NAME_BYTES_MAX}; signs beyond letters, digits, `_` and `-` count three times for each of their bytes"
+    )]
+    Name(usize),
     #[error("`path` is empty")]
     EmptyPath,
     #[error(
@@ -204,10 +212,14 @@ impl<F: FileSystem> FileSink<F> {
         let root = root(&path).to_string();
         let owner = (&**program, &**component);
         let names = FileNames::new(&prefix, formatting.extension(), in_use, owner, context.exactly_once);
+        let names = names.map_err(FileSinkError::Random).map_err(Failure::permanent)?;
+        if names.longest() > NAME_BYTES_MAX {
+            return Err(Failure::permanent(FileSinkError::Name(names.longest())));
+        }
         let writer = FileWriter {
             file_system: Arc::new(file_system),
             root: root.clone(),
-            names: names.map_err(FileSinkError::Random).map_err(Failure::permanent)?,
+            names,
             formatting: Arc::new(formatting),
             limits: FileLimits { size: roll.size, events: roll.count.unwrap_or(u64::MAX) },
             clock: context.clock.clone(),
@@ -261,7 +273,7 @@ impl<F: FileSystem> FileSink<F> {
             if !self.context.exactly_once && ledger.mark() == 0 {
                 return Ok(());
             }
-            match ledger.begin().await {
+            match ledger.begin(port.incarnations()).await {
                 Ok(()) => {
                     let mark = ledger.mark();
                     if self.context.exactly_once {
@@ -334,8 +346,8 @@ impl<F: FileSystem> Sink for FileSink<F> {
         Ok(Recovered { settled, reached, mark: ledger.mark(), ledger_loss })
     }
 
-    async fn accept_ledger_loss(&mut self) -> Result<(), Failure> {
-        self.accept().await
+    async fn accept_loss(&mut self, acceptance: &Acceptance) -> Result<(), Failure> {
+        self.accept(acceptance).await
     }
 
     async fn run(&mut self, port: &mut SinkPort) -> Result<(), Failure> {
@@ -356,7 +368,7 @@ impl<F: FileSystem> Sink for FileSink<F> {
         let ledger = self.writer.buffers.during(run.run(port)).await?;
         if let Some(mut ledger) = ledger {
             let settled = if self.context.exactly_once { port.settled() } else { Default::default() };
-            ledger.finish(&settled).await.map_err(LedgerError::failure)?;
+            ledger.finish(settled, port.incarnations()).await.map_err(LedgerError::failure)?;
             if self.context.exactly_once {
                 port.keep_mark(ledger.mark());
             }

@@ -32,6 +32,9 @@ const SECOND: i64 = 1_000_000;
 /// How times are written in names.
 const TIME: &str = "%Y%m%dT%H%M%SZ";
 
+/// The digits that the number of a file may have beyond six.
+const DIGITS_MORE: usize = 3;
+
 /// The end of a temporary name.
 const TEMPORARY: &str = ".tmp";
 
@@ -118,9 +121,13 @@ impl FileNames {
 
     /// Returns the paths of the next file in this directory, begun at this time in microseconds.
     pub(super) fn next(&self, directory: &str, begun: i64) -> FilePaths {
-        let FileNames { prefix, instance, extension, marker, next, .. } = self;
-        let number = next.fetch_add(1, Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let begun = self.latest.fetch_max(begun, Ordering::Relaxed).max(begun);
+        self.paths(directory, begun, number)
+    }
+
+    fn paths(&self, directory: &str, begun: i64, number: u64) -> FilePaths {
+        let FileNames { prefix, instance, extension, marker, .. } = self;
         let begun = Timestamp::from_microsecond(begun).unwrap_or_default().strftime(TIME);
         let name = format!("{prefix}-{begun}-{instance}-{number:06}{extension}");
         let dot = if self.in_use == InUse::Dot { "." } else { "" };
@@ -128,6 +135,12 @@ impl FileNames {
             temporary: join(directory, &format!("{dot}{name}{marker}")),
             complete: join(directory, &name),
         }
+    }
+
+    /// Returns the length of the longest names in bytes. The name of the ledger's folder is shorter.
+    pub(super) fn longest(&self) -> usize {
+        let FilePaths { temporary, complete } = self.paths("", 0, 0);
+        temporary.len().max(complete.len()) + DIGITS_MORE
     }
 
     /// Returns the latest time in a name, in microseconds.
@@ -247,6 +260,14 @@ pub(super) fn escape(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_name_is_that_of_an_unfinished_file() {
+        let (program, sink) = ("shop", "é".repeat(40));
+        let names = FileNames::new("events", ".txt.gz", InUse::Dot, (program, &sink), true).unwrap();
+        assert_eq!(names.longest(), names.next("", 0).temporary.len() + DIGITS_MORE);
+        assert!(names.longest() > 255 && folder(program, &sink).len() < names.longest());
+    }
 
     #[test]
     fn a_name_has_the_time_the_instance_and_the_number() {

@@ -1,5 +1,6 @@
 //! `weir ledger repair`: goes on with a ledger that has forgotten complete files of its sink, or that can't be read.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -142,7 +143,7 @@ pub(crate) async fn repair<F: FileSystem>(
         return Err(no_ledger());
     }
     if accept_repeats && !repair.is_whole() {
-        ledger.believe(&unnamed.files).await.map_err(LedgerError::failure)?;
+        ledger.believe(&unnamed.files, BTreeSet::new(), Some(0)).await.map_err(LedgerError::failure)?;
         repair.made = true;
     }
     Ok(repair)

@@ -7,7 +7,7 @@
 
 use tracing::warn;
 use weir_runtime::Failure;
-use weir_runtime::channel::LedgerLoss;
+use weir_runtime::channel::{Acceptance, LedgerLoss};
 
 use super::error::FileError;
 use super::ledger::{FOLDER, FileNumbers, LedgerError};
@@ -115,23 +115,27 @@ impl<F: FileSystem> FileSink<F> {
         Err(Failure::transient(FileSinkError::Overtaken))
     }
 
-    /// Adds to the ledger the files that it has forgotten.
+    /// Adds to the ledger the files that it has forgotten, and the channels that are read from now on.
     ///
     /// # Errors
     /// When the ledger can't be read or written.
-    pub(super) async fn accept(&mut self) -> Result<(), Failure> {
+    pub(super) async fn accept(&mut self, acceptance: &Acceptance) -> Result<(), Failure> {
         self.read_ledger().await?;
-        let files = match self.evidence().await? {
-            None => return Ok(()),
+        let evidence = self.evidence().await?;
+        let is_stale = evidence.is_some();
+        let files = match evidence {
+            None => Vec::new(),
             Some(Evidence::Unnamed(unnamed)) => unnamed.files,
             Some(Evidence::Outgrown { .. }) => self.unnamed().await?.files,
         };
         let Some(ledger) = &mut self.ledger.loaded else { return Ok(()) };
-        ledger.believe(&files).await.map_err(LedgerError::failure)?;
+        let beyond = (is_stale || acceptance.mark > ledger.mark()).then_some(acceptance.mark);
+        let believed = ledger.believe(&files, acceptance.channels.clone(), beyond).await;
+        believed.map_err(LedgerError::failure)?;
         let component = &*self.context.component;
         warn!(
             component,
-            "the ledger goes on without what it has forgotten, as was accepted: {} files",
+            "the ledger goes on without what it or its channel has forgotten, as was accepted: it did not know {} files",
             files.len()
         );
         Ok(())

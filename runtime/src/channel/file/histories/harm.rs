@@ -9,7 +9,8 @@ use super::world::{PAGE, World};
 use crate::channel::Incarnation;
 use crate::channel::file::claim::Claim;
 use crate::channel::file::engine::lock;
-use crate::channel::file::recovery::OpenError;
+use crate::channel::file::inspection::InspectionError;
+use crate::channel::file::refusal::OpenError;
 use crate::channel::file::repair::{New, repair_on};
 use crate::channel::file::survey::SurveyError;
 
@@ -88,7 +89,10 @@ fn cut<S: Mounted>(world: &mut World<S>) {
     world.harmed = true;
     world.disk.cut(&name, length);
     match world.start_after_harm() {
-        Started::Damaged(damage) => assert!(damage.starts_with(&name), "{damage} does not name {name}"),
+        Started::Damaged(damage) => {
+            assert!(damage.starts_with(&name), "{damage} does not name {name}");
+            repair_damage(world);
+        }
         Started::Open => {
             panic!("{name} was cut to {length} of {} bytes and nothing noticed it", content.len())
         }
@@ -155,29 +159,51 @@ fn end<S: Mounted>(world: &mut World<S>) -> bool {
 fn go_on<S: Mounted>(world: &mut World<S>, damaged: Option<&str>) {
     match world.start_after_harm() {
         // The cleared page may have contained zeros.
-        Started::Damaged(_) => return,
+        Started::Damaged(_) => return repair_damage(world),
         Started::Open => world.check_settled(),
         Started::Refused(claim) => {
             assert!(damaged.is_none(), "{damaged:?} was closed cleanly, and only the sink noticed");
             let storage = world.storage();
             world.disk.set_phase("repair");
             claim.write(&storage).unwrap();
-            let mut incarnation = [0; 16];
-            incarnation.fill_with(|| world.random.next() as u8);
-            let incarnation = Incarnation::from_bytes(incarnation);
-            let repair = repair_on(&storage, Some(New { uuid: [8; 16], incarnation })).unwrap();
+            let repair = repair_on(&storage, Some(new(world))).unwrap();
             assert!(repair.made && repair.damages.len() == 1, "{repair}");
             let started = world.start_after_harm();
             assert!(matches!(started, Started::Open), "it opens after a repair");
         }
     }
-    // New events must not be mistaken for earlier ones.
+    work_on(world);
+}
+
+/// New events must not be mistaken for earlier ones.
+fn work_on<S: Mounted>(world: &mut World<S>) {
     for _ in 0..6 {
         work(world);
     }
     while world.take(0) {
         world.settle(0, true);
     }
+}
+
+/// One repair of a damaged log is enough, whatever the sink has had of it.
+fn repair_damage<S: Mounted>(world: &mut World<S>) {
+    let storage = world.storage();
+    world.disk.set_phase("repair");
+    match repair_on(&storage, Some(new(world))) {
+        Err(InspectionError::NothingReadable { .. }) => return,
+        repaired => assert!(repaired.unwrap().made),
+    }
+    match world.start_after_harm() {
+        Started::Open => work_on(world),
+        Started::Damaged(damage) => panic!("damaged after a repair: {damage}"),
+        Started::Refused(claim) => panic!("refused after a repair: {}", claim.message),
+    }
+}
+
+fn new<S: Mounted>(world: &mut World<S>) -> New {
+    let mut incarnation = [0; 16];
+    incarnation.fill_with(|| world.random.next() as u8);
+    New { uuid: [8; 16], incarnation: Incarnation::from_bytes(incarnation) }
 }
 
 impl<S: Mounted> World<S> {
@@ -187,7 +213,10 @@ impl<S: Mounted> World<S> {
         self.make_space();
         match self.try_to_start() {
             Ok(()) => {}
-            Err(OpenError::Survey { error: SurveyError::Damaged(damage), .. }) => {
+            Err(
+                OpenError::Survey { error: SurveyError::Damaged(damage), .. }
+                | OpenError::NothingReadable { error: SurveyError::Damaged(damage), .. },
+            ) => {
                 return Started::Damaged(damage.to_string());
             }
             Err(error) => panic!("opening after harm: {error}"),
@@ -209,7 +238,7 @@ impl<S: Mounted> World<S> {
         let kept = state.cursors[0].mark;
         let forgets = (mark < kept).then(|| format!("{mark} of {kept} commits"));
         let message = missing.or(forgets)?;
-        Some(Claim { reader: READERS[0].to_owned(), through, incarnation, mark, message })
+        Some(Claim { reader: READERS[0].to_owned(), through, incarnation, mark, kept, message })
     }
 
     /// Opens the storage of a channel that is not running.

@@ -15,7 +15,8 @@ use crate::channel::file::encryption::EncryptionError;
 use crate::channel::file::engine::{Engine, lock};
 use crate::channel::file::log::LogSizes;
 use crate::channel::file::reading::{StoredPut, load};
-use crate::channel::file::recovery::{OpenError, Opening, open};
+use crate::channel::file::recovery::{Opening, open};
+use crate::channel::file::refusal::OpenError;
 use crate::channel::file::segment::segment_name;
 use crate::channel::file::state::{State, Take};
 use crate::channel::file::survey::SurveyError;
@@ -146,7 +147,10 @@ impl<S: Mounted> World<S> {
                     assert!(self.flipped || claim.is_none(), "the sink is refused: {claim:?}");
                     return;
                 }
-                Err(OpenError::Survey { error: SurveyError::Damaged(damage), .. }) if self.flipped => {
+                Err(
+                    OpenError::Survey { error: SurveyError::Damaged(damage), .. }
+                    | OpenError::NothingReadable { error: SurveyError::Damaged(damage), .. },
+                ) if self.flipped => {
                     self.damage = Some(damage.to_string());
                     return;
                 }

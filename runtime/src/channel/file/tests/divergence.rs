@@ -23,7 +23,7 @@ impl Open {
         let through = identities.position_of(lease.batch.rows() - 1);
         self.reader.keep_mark(mark);
         lease.acknowledgement.done();
-        let reached = Reached { through, incarnation: Some(incarnation) };
+        let reached = Reached { through, incarnation: Some(incarnation), ..Reached::default() };
         Recovered { reached: BTreeMap::from([(partition, reached)]), mark, ..Recovered::default() }
     }
 
@@ -132,13 +132,15 @@ async fn a_deleted_or_restored_ledger_is_refused_until_the_loss_is_accepted() {
     drop(first);
     let second = open(options(folder.path())).await;
     second.channel.check_recovered("sink", &late).unwrap();
-    insta::assert_snapshot!(second.refusal(&Recovered::default()), @"reader sink has committed 2 times, as DIR knows, and remembers only 0 of them: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. No event was delivered, skipped or removed: put the ledger back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
-    assert!(second.refusal(&early).contains("remembers only 1 of them"));
+    insta::assert_snapshot!(second.refusal(&Recovered::default()), @"DIR knows of commit number 2 of reader sink, which remembers no commit: its ledger was deleted, put back from a backup, or is another one than before. What it does not remember would come again. No event was delivered, skipped or removed: put the ledger back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
+    assert!(second.refusal(&early).contains("which remembers no later one than 1: "));
     second.refusal(&Recovered::default());
     drop(second);
     repair(folder.path(), None).unwrap();
     let third = open(options(folder.path())).await;
     third.channel.check_recovered("sink", &Recovered::default()).unwrap();
+    // The sink learns the mark that the channel knows, so that its ledger goes on beyond it.
+    assert_eq!(third.channel.accepts_loss("sink", &Recovered::default()), Some(2));
 }
 
 #[tokio::test]
@@ -154,17 +156,18 @@ async fn a_ledger_that_its_files_show_to_be_old_is_refused_until_the_loss_is_acc
     let old = Recovered { ledger_loss: Some(forgotten), ..known.clone() };
     let second = open(options(folder.path())).await;
     insta::assert_snapshot!(second.refusal(&old), @"the ledger knows nothing of a file. What it has forgotten would come again. No event was delivered, skipped or removed: put the ledger, with the channel's directory, back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
-    assert!(!second.channel.accepts_loss("sink", &old));
+    assert_eq!(second.channel.accepts_loss("sink", &old), None);
     drop(second);
     assert!(repair(folder.path(), None).unwrap().made);
     let third = open(options(folder.path())).await;
     third.channel.check_recovered("sink", &old).unwrap();
-    assert!(third.channel.accepts_loss("sink", &old));
+    assert_eq!(third.channel.accepts_loss("sink", &old), Some(7));
     let further = Recovered { mark: 8, ..old.clone() };
-    assert!(!third.channel.accepts_loss("sink", &further) && !third.channel.accepts_loss("other", &old));
+    assert_eq!(third.channel.accepts_loss("sink", &further), None);
+    assert_eq!(third.channel.accepts_loss("other", &old), None);
     // The acceptance is valid only for the accepted state.
     third.channel.check_recovered("sink", &Recovered { mark: 8, ..known }).unwrap();
-    assert!(!third.channel.accepts_loss("sink", &old));
+    assert_eq!(third.channel.accepts_loss("sink", &old), None);
 }
 
 #[tokio::test]
@@ -175,7 +178,7 @@ async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted
     let mut known = first.deliver(1).await;
     let second = open(options(other.path())).await;
     let partition = first.channel.partition().unwrap().name().to_owned();
-    insta::assert_snapshot!(second.refusal(&known).replace(&partition, "channel OLD"), @"reader sink has had events up to number 10 of channel OLD, and none of the channel in DIR: that directory was deleted, or is another one than before. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
+    insta::assert_snapshot!(second.refusal(&known).replace(&partition, "channel OLD"), @"reader sink has had events up to number 10 of channel OLD, and none of the channel in DIR: that directory was deleted, or is another one than before. What its sources still have would come again. No event was delivered, skipped or removed: put the directory back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
     drop(second);
     repair(other.path(), None).unwrap();
     let third = open(options(other.path())).await;
@@ -186,6 +189,45 @@ async fn another_directory_than_the_ledger_knows_is_refused_until_it_is_accepted
     drop(third);
     let fresh = tempfile::tempdir().unwrap();
     open(options(fresh.path())).await.channel.check_recovered("sink", &known).unwrap();
+}
+
+#[tokio::test]
+async fn a_directory_that_another_one_took_the_place_of_is_refused_until_it_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    let mut known = first.deliver(4).await;
+    let own = first.channel.partition().unwrap();
+    first.channel.shut().await.unwrap();
+    drop(first);
+    known.reached.entry(own.clone()).and_modify(|own| (own.came, own.read) = (1, 4));
+    let other = |through, came, read| {
+        let incarnation = Some(Incarnation::from_bytes([9; 16]));
+        let mut known = Recovered { mark: read, ..known.clone() };
+        let partition = Partition::new("channel OTHER");
+        known.reached.insert(partition, Reached { through, incarnation, came, read });
+        known
+    };
+    // One that the sink has read beside it, and one that has brought nothing.
+    for known in [other(20, 1, 9), other(20, 4, 9), other(0, 5, 9)] {
+        open(options(folder.path())).await.channel.check_recovered("sink", &known).unwrap();
+    }
+    let second = open(options(folder.path())).await;
+    let returns = other(20, 5, 9);
+    insta::assert_snapshot!(second.refusal(&returns), @"reader sink has had events up to number 20 of channel OTHER, which came in the place of the channel in DIR after this one was read last: what came by the one may come again by the other. No event was delivered, skipped or removed: put the directory of the other one back that belongs here, or go on without what is missing with `weir channel repair --accept-loss DIR`, which reads the file `claim` that this start has left there");
+    drop(second);
+    assert!(repair(folder.path(), None).unwrap().made);
+    let third = open(options(folder.path())).await;
+    third.channel.check_recovered("sink", &returns).unwrap();
+    assert_eq!(third.channel.accepts_loss("sink", &returns), Some(4));
+    drop(third);
+    // The sink has noted that this channel is read again.
+    let mut noted = other(20, 5, 9);
+    noted.mark = 10;
+    noted.reached.entry(own).and_modify(|own| (own.came, own.read) = (10, 10));
+    let fourth = open(options(folder.path())).await;
+    fourth.channel.check_recovered("sink", &noted).unwrap();
+    assert_eq!(fourth.channel.accepts_loss("sink", &noted), None);
 }
 
 #[tokio::test]
@@ -249,6 +291,35 @@ async fn a_segment_that_is_shorter_than_it_was_made_is_damaged() {
         let refused = refusal_of(folder.path()).await;
         assert!(refused.contains("0000000000000000.segment, byte "), "cut to {length} bytes: {refused}");
     }
+}
+
+/// Whatever a sink has had of what was cut off, it is asked once, by the damage.
+#[tokio::test]
+async fn one_repair_is_enough_for_a_segment_that_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(options(folder.path())).await;
+    first.put_durably(0..10).await;
+    first.deliver(1).await;
+    drop(first);
+    let mut second = open(options(folder.path())).await;
+    second.put_durably(10..30).await;
+    let known = second.deliver(2).await;
+    drop(second);
+    let name = folder.path().join(segment::segment_name(0));
+    let whole = std::fs::read(&name).unwrap();
+    let lives: Vec<usize> = (1..whole.len() / 4_096).filter(|page| whole[page * 4_096] == 5).collect();
+    assert_eq!(lives.len(), 2, "each of the two began with its life");
+    // All of the second life is gone.
+    std::fs::write(&name, &whole[..lives[1] * 4_096]).unwrap();
+    assert!(refusal_of(folder.path()).await.contains("the file is cut off"));
+    assert!(repair(folder.path(), None).unwrap().made);
+    let mut third = open(options(folder.path())).await;
+    third.channel.check_recovered("sink", &known).unwrap();
+    third.put_durably(30..35).await;
+    // Nothing of the new events has a number that the sink has seen.
+    let next = third.deliver(3).await.reached.into_values().next().unwrap();
+    assert!(next.through > 30 + 5, "{next:?}");
+    assert_eq!(Some(next.incarnation), Some(third.channel.incarnation()));
 }
 
 #[tokio::test]

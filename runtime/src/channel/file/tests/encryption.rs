@@ -144,7 +144,7 @@ async fn a_file_whose_first_page_is_lost_is_damaged_and_not_empty() {
     filled(folder.path(), key(1)).await;
     change(folder.path(), &segment::segment_name(0), |bytes| bytes[..4096].fill(0));
     let refused = refusal(encrypted(folder.path(), key(1))).await;
-    insta::assert_snapshot!(refused, @"DIR: 0000000000000000.segment, byte 0: the page that says how it is encrypted can't be read; nothing was changed or skipped; `weir channel verify` shows all that is damaged, `weir channel repair` says what it can go on with");
+    insta::assert_snapshot!(refused, @"DIR: 0000000000000000.segment, byte 0: the page that says how it is encrypted can't be read; nothing was changed or skipped. None of its segments has a header that can be read, so a repair would keep nothing: put a copy of the directory back, or remove DIR to begin with an empty channel, after which what waited in it is lost");
     let damages = verify(folder.path(), Some(&key(1))).unwrap().damages;
     assert_eq!(damages[0].file, segment::segment_name(0));
 }

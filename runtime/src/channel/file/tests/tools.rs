@@ -121,9 +121,24 @@ async fn a_single_segment_that_is_cut_within_its_header_is_reported_as_cut() {
             assert!(said.contains(&cut_off), "{length}: {said}");
         }
         assert!(said[2].contains("1 damaged place"), "{}", said[2]);
+        assert!(said[0].contains("or remove DIR to begin with an empty channel"), "{}", said[0]);
         assert!(said[4].contains("a repair would keep nothing; nothing was changed"), "{}", said[4]);
         assert_eq!(std::fs::metadata(&name).unwrap().len(), length);
     }
+}
+
+#[tokio::test]
+async fn a_start_without_any_segment_says_that_a_repair_would_keep_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    for entry in std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|extension| extension == "segment") {
+            std::fs::remove_file(entry).unwrap();
+        }
+    }
+    let refused = refusal_of(folder.path()).await;
+    assert!(refused.contains("the segment is missing; nothing was changed or skipped"), "{refused}");
+    assert!(refused.contains("or remove DIR to begin with an empty channel"), "{refused}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 use tokio::task::spawn_blocking;
 use weir_plan::Settings;
 use weir_runtime::sink::Sink;
-use weir_runtime::storage::{list_directory, probe, try_lock, uninterrupted};
+use weir_runtime::storage::{NotWritable, list_directory, probe, try_lock, uninterrupted};
 use weir_runtime::{Context, Failure, Purpose};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -61,7 +61,7 @@ impl FileSystem for LocalFiles {
     }
 
     async fn probe(&self, directory: &str) -> Option<Failure> {
-        probe(Path::new(directory)).await.err().map(Failure::from)
+        probe(Path::new(directory)).await.err().map(NotWritable::into_failure)
     }
 
     async fn create_new(&self, path: &str) -> io::Result<LocalFile> {

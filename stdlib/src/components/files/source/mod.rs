@@ -45,7 +45,7 @@ use thiserror::Error;
 use tokio::task::JoinError;
 use weir_plan::Settings;
 use weir_runtime::batch::BatchError;
-use weir_runtime::source::{PutError, Source, SourcePort};
+use weir_runtime::source::{DownstreamChannels, PutError, Source, SourcePort};
 use weir_runtime::storage::probe;
 use weir_runtime::{Context, Descriptors, Failure, LogLimit, Meter, Purpose};
 
@@ -267,12 +267,17 @@ impl Source for FilesSource {
         let Some(positions) = &self.positions_path else { return Vec::new() };
         let directory = positions.parent().unwrap_or(Path::new("."));
         if let Err(error) = probe(directory).await {
-            return vec![Failure::from(error)];
+            return vec![error.into_failure()];
         }
         let path = positions.clone();
-        let tried = self.rules.file_system.executor().run(move || positions::probe(&path)).await;
+        let tried = self.rules.file_system.executor().run(move || positions::look(&path)).await;
         let tried = tried.map_err(FilesError::from).and_then(|tried| tried.map_err(FilesError::from));
         tried.err().map(FilesError::into_failure).into_iter().collect()
+    }
+
+    fn refuses(&self, downstream: &DownstreamChannels) -> Option<String> {
+        let checked = positions::check_downstream(self.positions_path.as_ref()?, downstream);
+        checked.err().map(|error| FilesError::from(error).into_failure().to_string())
     }
 
     /// A compressed copy continues its original's partition, so it does not break the promise. But without the hashes

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing::warn;
 use weir_runtime::batch::Partition;
-use weir_runtime::source::{DeliveredThrough, GivenThrough};
+use weir_runtime::source::{DeliveredThrough, DownstreamChannels, GivenThrough};
 use weir_runtime::storage::{Access, Directory, DirectoryError, LockError, Storage, holder_of_name, replace};
 
 use super::identity::{Head, Key, PartitionName, Stamp};
@@ -244,11 +244,12 @@ impl<S: Storage> PositionsFile<S> {
     }
 }
 
-/// Checks that positions can be kept in this file, without locking or changing anything. It blocks.
+/// Reads the positions in this file, and whether a loss was accepted, without locking or changing anything. It blocks.
+/// Returns `None` if there are none.
 ///
 /// # Errors
 /// When existing positions can't be read or parsed, or another agent has locked them.
-pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
+pub(super) fn look(path: &Path) -> Result<Option<(Memory, bool)>, PositionsError> {
     let failed = |action| {
         let path = path.to_path_buf();
         move |source| PositionsError::File { action, path, source }
@@ -256,7 +257,7 @@ pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !parent.is_dir() {
         // The source creates the directory when it runs.
-        return Ok(());
+        return Ok(None);
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let directory = Directory::open(parent)
@@ -264,11 +265,31 @@ pub(super) fn probe(path: &Path) -> Result<(), PositionsError> {
     if holder_of_name(&directory, &lock_name(&name)).map_err(failed("looking for the lock of"))?.is_some() {
         return Err(PositionsError::Locked { path: path.to_path_buf() });
     }
-    let Some(file) = open(&directory, &name).map_err(failed("opening"))? else { return Ok(()) };
+    let Some(file) = open(&directory, &name).map_err(failed("opening"))? else { return Ok(None) };
     let text = read(&directory, &file).map_err(failed("reading"))?;
-    match format::read(&text) {
-        Ok(_memory) => Ok(()),
-        Err(source) => Err(PositionsError::Format { path: path.to_path_buf(), source }),
+    let memory =
+        format::read(&text).map_err(|source| PositionsError::Format { path: path.to_path_buf(), source })?;
+    let is_accepted = is_accepted(&directory, &name).map_err(failed("looking for the acceptance beside"))?;
+    Ok(Some((memory, is_accepted)))
+}
+
+/// Checks that no channel or sink downstream has lost events of the positions in this file, unless that was accepted.
+///
+/// # Errors
+/// The loss, and the errors of [`look`].
+pub(super) fn check_downstream(path: &Path, downstream: &DownstreamChannels) -> Result<(), PositionsError> {
+    let Some((memory, false)) = look(path)? else { return Ok(()) };
+    match memory.downstream.loss(&memory.files, downstream) {
+        Some(loss) => Err(PositionsError::DownstreamLoss { path: path.to_path_buf(), loss }),
+        None => Ok(()),
+    }
+}
+
+fn is_accepted<S: Storage>(directory: &S, name: &str) -> io::Result<bool> {
+    match directory.open(&format!("{name}{ACCEPT_SUFFIX}"), Access::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -281,11 +302,8 @@ impl<S: Storage> PositionsStore for PositionsFile<S> {
     }
 
     fn is_accepted(&self) -> Result<bool, PositionsError> {
-        match self.directory.open(&format!("{}{ACCEPT_SUFFIX}", self.name), Access::Read) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.failed("looking for the acceptance beside", error)),
-        }
+        let found = is_accepted(&self.directory, &self.name);
+        found.map_err(|error| self.failed("looking for the acceptance beside", error))
     }
 
     fn forget_acceptance(&self) -> Result<(), PositionsError> {

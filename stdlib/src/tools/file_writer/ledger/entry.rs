@@ -12,13 +12,14 @@
 //! text       u32 length, UTF-8
 //! set        u32 length, positions as a RoaringTreemap in its portable format
 //! incarnation which life of a durable channel numbered the partition; zeros if none did
+//! came, last  when the sink has read that channel ([`Reads`])
 //! temporary, complete   names below the ledger's root
 //! checksum   XXH3 (64 bits) of the file's first `length` bytes
 //! state      1 complete: the file ends at `length`. 2 open: uncommitted bytes may follow
 //! ```
 //! believed, numbers   which files were named in this entry or before ([`FileNumbers`]); in a whole entry alone
 //!
-//! Version 2 lacks what is behind `files`. Version 1 lacks as well `incarnation` and `state`, all of its files are complete, and its names are paths as the
+//! Version 3 lacks `came` and `last`. Version 2 lacks as well what is behind `files`. Version 1 lacks as well `incarnation` and `state`, all of its files are complete, and its names are paths as the
 //! agent spelled them, with the root as it was then.
 //!
 //! Numbers are little-endian. The format is binary because it consists mostly of sets, whose portable format is binary.
@@ -35,7 +36,7 @@ use super::file_numbers::{FileNumbers, Numbers};
 
 const MAGIC: &[u8; 8] = b"WEIRLEDG";
 /// The version that is written.
-pub(super) const VERSION: u16 = 3;
+pub(super) const VERSION: u16 = 4;
 /// Magic, version, kind, instance, number, nonce, latest.
 const HEADER_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 4;
@@ -82,6 +83,17 @@ pub(super) struct PartitionRecord {
     pub(super) arrived: RoaringTreemap,
     /// Of the durable channel that numbered it.
     pub(super) incarnation: Option<Incarnation>,
+    /// When the sink has read this durable channel.
+    pub(super) reads: Reads,
+}
+
+/// When a sink has read a durable channel, in numbers of its entries; 0 where that is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    /// The first entry of the writer with whom the channel came, or came back after another one was in its place.
+    pub(super) came: u64,
+    /// The last entry of a writer who read it.
+    pub(super) last: u64,
 }
 
 /// An entry of the ledger.
@@ -116,12 +128,14 @@ impl Entry {
         bytes.extend(self.nonce.to_le_bytes());
         bytes.extend(self.latest.to_le_bytes());
         bytes.extend((self.partitions.len() as u32).to_le_bytes());
-        for PartitionRecord { partition, settled, arrived, incarnation } in &self.partitions {
+        for PartitionRecord { partition, settled, arrived, incarnation, reads } in &self.partitions {
             write_text(partition.name(), &mut bytes);
             bytes.extend(settled.to_le_bytes());
             bytes.extend((arrived.serialized_size() as u32).to_le_bytes());
             arrived.serialize_into(&mut bytes).expect("writing into memory does not fail");
             bytes.extend(incarnation.map_or([0; 16], Incarnation::bytes));
+            bytes.extend(reads.came.to_le_bytes());
+            bytes.extend(reads.last.to_le_bytes());
         }
         bytes.extend((self.files.len() as u32).to_le_bytes());
         for FileRecord { temporary, complete, length, checksum, state } in &self.files {
@@ -174,6 +188,11 @@ impl Entry {
         if self.partitions.iter().any(overlaps) {
             return Some("a position is settled and is still listed as arrived");
         }
+        let number = self.number;
+        let is_later = |record: &PartitionRecord| record.reads.came.max(record.reads.last) > number;
+        if self.partitions.iter().any(is_later) {
+            return Some("a channel was read in a later entry");
+        }
         let is_below = |name: &str| self.version == 1 || !(name.is_empty() || name.starts_with('/'));
         let is_right = |file: &FileRecord| {
             file.temporary != file.complete && is_below(&file.temporary) && is_below(&file.complete)
@@ -199,7 +218,11 @@ impl Entry {
             let arrived = RoaringTreemap::deserialize_from(read_sized(from)?).ok()?;
             let incarnation = if version == 1 { [0; 16] } else { read(from)? };
             let incarnation = (incarnation != [0; 16]).then(|| Incarnation::from_bytes(incarnation));
-            partitions.push(PartitionRecord { partition, settled, arrived, incarnation });
+            let reads = match version {
+                1..=3 => Reads::default(),
+                _ => Reads { came: u64::from_le_bytes(read(from)?), last: u64::from_le_bytes(read(from)?) },
+            };
+            partitions.push(PartitionRecord { partition, settled, arrived, incarnation, reads });
         }
         let mut files = Vec::new();
         for _ in 0..u32::from_le_bytes(read(from)?) {
@@ -283,6 +306,7 @@ mod tests {
             settled,
             arrived: arrived.iter().copied().collect(),
             incarnation: None,
+            reads: Reads::default(),
         };
         let file = |name: &str, state| FileRecord {
             temporary: format!("a/.{name}.shop.lake.tmp"),
@@ -300,7 +324,11 @@ mod tests {
             nonce: 0x0123_4567_89ab_cdef,
             latest: 1_767_268_800_000_000,
             partitions: vec![
-                PartitionRecord { incarnation, ..partition("buffer", 4, &[7, 8, 9]) },
+                PartitionRecord {
+                    incarnation,
+                    reads: Reads { came: 3, last: 16 },
+                    ..partition("buffer", 4, &[7, 8, 9])
+                },
                 partition("clicks/0", 0, &[1 << 40]),
             ],
             files: vec![file("events-1.txt", FileState::Complete), file("events-2.txt", FileState::Open)],
@@ -316,10 +344,16 @@ mod tests {
         Entry { kind: Kind::Whole, numbers, ..example() }
     }
 
-    /// The bytes of version 3: they may never change, or earlier ledgers could not be read.
+    /// As an entry of an earlier version says it.
+    fn without_reads(mut entry: Entry) -> Entry {
+        entry.partitions.iter_mut().for_each(|record| record.reads = Reads::default());
+        entry
+    }
+
+    /// The bytes of version 4: they may never change, or earlier ledgers could not be read.
     #[test]
-    fn an_entry_of_version_3_is_read_and_written_as_ever() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools/file_writer/ledger/golden/entry-3.ledger");
+    fn an_entry_of_version_4_is_read_and_written_as_ever() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools/file_writer/ledger/golden/entry-4.ledger");
         if std::env::var_os("GOLDEN").is_some_and(|golden| golden == "write") {
             std::fs::write(path, whole().encode()).unwrap();
         }
@@ -329,14 +363,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_version_3_is_read() {
+        let golden = include_bytes!("golden/entry-3.ledger");
+        assert_eq!(Entry::decode(golden), Ok(Entry { version: 3, ..without_reads(whole()) }));
+    }
+
+    #[test]
     fn an_entry_of_version_2_is_read() {
         let golden = include_bytes!("golden/entry-2.ledger");
-        assert_eq!(Entry::decode(golden), Ok(Entry { version: 2, ..example() }));
+        assert_eq!(Entry::decode(golden), Ok(Entry { version: 2, ..without_reads(example()) }));
     }
 
     #[test]
     fn an_entry_of_version_1_is_read() {
-        let mut expected = Entry { version: 1, ..example() };
+        let mut expected = Entry { version: 1, ..without_reads(example()) };
         expected.partitions.iter_mut().for_each(|record| record.incarnation = None);
         expected.files.truncate(1);
         expected.files[0].temporary = "/lake/a/.events-1.txt.shop.lake.tmp".into();
@@ -356,6 +396,7 @@ mod tests {
         assert!(refused(|entry| entry.files[1].complete = String::new()).contains("root"));
         let settled = refused(|entry| entry.partitions[0].settled = 7);
         assert!(settled.contains("settled"), "{settled}");
+        assert!(refused(|entry| entry.partitions[0].reads.last = 18).contains("later entry"));
     }
 
     #[test]

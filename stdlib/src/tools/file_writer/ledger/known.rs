@@ -1,14 +1,14 @@
 //! What is known to have arrived: for each partition a position through which everything has, and a
 //! set of positions beyond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use roaring::RoaringTreemap;
 use weir_runtime::batch::{Identities, Partition, partitions_to_forget};
 use weir_runtime::channel::{Incarnation, Reached};
 
-use super::entry::{Entry, PartitionRecord};
+use super::entry::{Entry, PartitionRecord, Reads};
 
 /// Positions of some rows.
 pub(in crate::tools::file_writer) type Arrived = BTreeMap<Partition, RoaringTreemap>;
@@ -31,6 +31,8 @@ pub(super) struct Extent {
     pub(super) arrived: RoaringTreemap,
     /// Of the durable channel that numbered it last.
     pub(super) incarnation: Option<Incarnation>,
+    /// When the sink has read this channel.
+    pub(super) reads: Reads,
     /// The number of the entry that said so last.
     pub(super) moved: u64,
 }
@@ -64,7 +66,8 @@ impl Known {
     pub(in crate::tools::file_writer) fn reached(&self) -> BTreeMap<Partition, Reached> {
         let reached = self.partitions.iter().map(|(partition, extent)| {
             let through = extent.arrived.max().unwrap_or_default().max(extent.settled);
-            (partition.clone(), Reached { through, incarnation: extent.incarnation })
+            let Extent { incarnation, reads: Reads { came, last }, .. } = *extent;
+            (partition.clone(), Reached { through, incarnation, came, read: last })
         });
         reached.collect()
     }
@@ -76,11 +79,36 @@ impl Known {
         }
     }
 
+    /// Notes when the sink has read a channel of which something is known.
+    pub(super) fn read_in(&mut self, partition: &Partition, reads: Reads) {
+        if let Some(extent) = self.partitions.get_mut(partition) {
+            extent.reads.came = extent.reads.came.max(reads.came);
+            extent.reads.last = extent.reads.last.max(reads.last);
+        }
+    }
+
+    /// Notes that this channel is known from this entry on, though nothing of it has arrived yet.
+    pub(super) fn adopt(&mut self, partition: &Partition, number: u64) {
+        self.partitions.entry(partition.clone()).or_default().moved = number;
+    }
+
+    /// When the sink has read this channel, if anything is known of it.
+    pub(super) fn reads_of(&self, partition: &Partition) -> Option<Reads> {
+        self.partitions.get(partition).map(|extent| extent.reads)
+    }
+
+    /// Whether another channel than these came after this entry.
+    pub(super) fn another_came_after(&self, number: u64, read: &BTreeSet<&Partition>) -> bool {
+        let others = self.partitions.iter().filter(|(partition, _)| !read.contains(partition));
+        others.into_iter().any(|(_, extent)| extent.reads.came > number)
+    }
+
     /// Adds what a record of the entry with this number says.
     pub(super) fn add_record(&mut self, record: &PartitionRecord, number: u64) {
-        let PartitionRecord { partition, settled, arrived, incarnation } = record;
+        let PartitionRecord { partition, settled, arrived, incarnation, reads } = record;
         self.add(partition, *settled, arrived, number);
         self.numbered_by(partition, *incarnation);
+        self.read_in(partition, *reads);
     }
 
     /// Returns the position through which all events of a partition have arrived; none if the partition is unknown.

@@ -33,10 +33,11 @@ mod entry;
 mod error;
 mod file_numbers;
 mod known;
+mod reading;
 mod recovery;
 mod repair;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{debug, info, warn};
@@ -98,7 +99,8 @@ pub(super) struct Ledger<F> {
     open: BTreeMap<String, FileRecord>,
     /// Files that earlier runs or other writers have committed and that may lack their final names, likewise.
     foreign: BTreeMap<String, FileRecord>,
-    begun: bool,
+    /// The entry with which this writer began; none before that.
+    begun: Option<u64>,
 }
 
 /// The content of an entry that commits files.
@@ -112,6 +114,8 @@ pub(super) struct Commit {
     pub(super) settled: Settled,
     /// Which lives of durable channels have numbered what has arrived.
     pub(super) incarnations: Incarnations,
+    /// Durable channels of which nothing is known, and which are read from now on.
+    pub(super) adopted: BTreeSet<Partition>,
     /// The latest time in the name of a file.
     pub(super) latest: i64,
 }
@@ -226,7 +230,7 @@ impl<F: FileSystem> Ledger<F> {
             }
         }
         if self.next - self.whole > STEPS_MAX {
-            self.compact(&Settled::new()).await?;
+            self.compact(Commit::default()).await?;
         }
         Ok(number)
     }
@@ -236,23 +240,28 @@ impl<F: FileSystem> Ledger<F> {
         self.unrenamed.remove(&number);
     }
 
-    /// Writes down what is settled at the end of a run, if that is news.
+    /// Writes down at the end of a run what is settled, if that is news, and that these channels were read until now.
     ///
     /// # Errors
     /// When it could not be written.
-    pub(super) async fn finish(&mut self, settled: &Settled) -> Result<(), LedgerError> {
+    pub(super) async fn finish(
+        &mut self,
+        settled: Settled,
+        incarnations: Incarnations,
+    ) -> Result<(), LedgerError> {
+        // Another writer may have come with a channel of its own, and this one's is still read.
+        self.catch_up().await?;
         let is_news =
             settled.iter().any(|(partition, through)| self.known.settled_of(partition) < Some(*through));
-        match is_news || self.next - self.whole > 1 {
-            true => self.compact(settled).await,
+        match is_news || self.next - self.whole > 1 || self.is_read_beside(&incarnations) {
+            true => self.compact(Commit { settled, incarnations, ..Commit::default() }).await,
             false => Ok(()),
         }
     }
 
     /// Creates an entry that says all, and removes those before it.
-    async fn compact(&mut self, settled: &Settled) -> Result<(), LedgerError> {
+    async fn compact(&mut self, commit: Commit) -> Result<(), LedgerError> {
         self.rename_complete().await?;
-        let commit = Commit { settled: settled.clone(), ..Commit::default() };
         let number = self.create(Kind::Whole, &commit).await?;
         self.whole = number;
         self.remove_before(number).await;
@@ -312,12 +321,13 @@ impl<F: FileSystem> Ledger<F> {
         for (partition, incarnation) in &commit.incarnations {
             known.numbered_by(partition, Some(*incarnation));
         }
+        self.note_reads(&mut known, commit);
         known.forget();
         let partitions = known.extents().map(|(partition, extent)| {
             let mut arrived = extent.arrived.clone();
             arrived.optimize();
-            let Extent { settled, incarnation, .. } = *extent;
-            PartitionRecord { partition: partition.clone(), settled, arrived, incarnation }
+            let Extent { settled, incarnation, reads, .. } = *extent;
+            PartitionRecord { partition: partition.clone(), settled, arrived, incarnation, reads }
         });
         let unnamed = || self.unrenamed.values().flatten().chain(self.open.values());
         let files = match kind {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::entry::{Entry, Kind};
 use super::known::Known;
-use super::{FileNumbers, FileRecord, FileState, Ledger, LedgerError, Settled, entry_name, numbers};
+use super::{
+    Commit, FileNumbers, FileRecord, FileState, Incarnations, Ledger, LedgerError, entry_name, numbers,
+};
 use crate::tools::file_writer::error::{FileError, Operation};
 use crate::tools::file_writer::file_system::FileSystem;
 use crate::tools::file_writer::names::{below, file_name, join};
@@ -198,24 +200,27 @@ impl<F: FileSystem> Ledger<F> {
             unrenamed: BTreeMap::new(),
             open: BTreeMap::new(),
             foreign,
-            begun: false,
+            begun: None,
         }
     }
 
     /// Does the renames that the ledger names and that are not done, completes the files that were left open, and
-    /// writes an entry that says all.
+    /// writes an entry that says all. These durable channels are read from now on.
     ///
     /// # Errors
     /// When one of these fails.
-    pub(in crate::tools::file_writer) async fn begin(&mut self) -> Result<(), LedgerError> {
-        if self.begun {
+    pub(in crate::tools::file_writer) async fn begin(
+        &mut self,
+        incarnations: Incarnations,
+    ) -> Result<(), LedgerError> {
+        if self.begun.is_some() {
             return Ok(());
         }
         self.rename_complete().await?;
         remove_temporary(&*self.file_system, &self.directory).await?;
         // A commit of an earlier run that is still on its way finds its number taken, and names nothing.
-        self.compact(&Settled::new()).await?;
-        self.begun = true;
+        self.compact(Commit { incarnations, ..Commit::default() }).await?;
+        self.begun = Some(self.mark());
         Ok(())
     }
 }

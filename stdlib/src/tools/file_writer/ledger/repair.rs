@@ -1,9 +1,11 @@
 //! Going on with a ledger that has forgotten files, or that can't be read: what lies there is believed, and what was
 //! forgotten of it may be written again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::debug;
+use weir_runtime::batch::Partition;
 
 use super::entry::Kind;
 use super::{Commit, FileRecord, FileState, Ledger, LedgerError, entry_name, numbers};
@@ -33,13 +35,16 @@ impl<F: FileSystem> Ledger<F> {
         Ok(ledger)
     }
 
-    /// Writes an entry that says all, these files included, with a number that nobody has kept.
+    /// Writes an entry that says all, these files included. `adopted` are read from now on. Its number is beyond all that
+    /// anybody may have kept, if files were forgotten or `beyond` is a number that somebody has kept.
     ///
     /// # Errors
     /// When that fails; nothing has changed then, or all.
     pub(in crate::tools::file_writer) async fn believe(
         &mut self,
         files: &[Named],
+        adopted: BTreeSet<Partition>,
+        beyond: Option<u64>,
     ) -> Result<(), LedgerError> {
         files.iter().for_each(|file| self.numbers.add(file));
         self.latest = files.iter().map(|file| file.begun).fold(self.latest, i64::max);
@@ -54,8 +59,10 @@ impl<F: FileSystem> Ledger<F> {
             }
         }
         let last = self.mark();
-        self.next = self.next.saturating_add(BEYOND);
-        let entry = self.entry(Kind::Whole, &Commit::default())?;
+        if let Some(beyond) = beyond {
+            self.next = self.next.max(beyond).saturating_add(BEYOND);
+        }
+        let entry = self.entry(Kind::Whole, &Commit { adopted, ..Commit::default() })?;
         let is_put = self.put(&entry).await?;
         // Whoever commits meanwhile looks for this entry after he has created his; so one of both sees the other.
         let there = numbers(&*self.file_system, &self.directory).await?;

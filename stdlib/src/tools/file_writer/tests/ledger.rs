@@ -5,7 +5,7 @@ mod put_back;
 mod renamed;
 
 use weir_runtime::batch::Identities;
-use weir_runtime::channel::LedgerLoss;
+use weir_runtime::channel::{Acceptance, LedgerLoss};
 
 use super::super::error::Operation;
 use super::*;

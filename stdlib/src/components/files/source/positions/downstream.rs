@@ -65,6 +65,17 @@ impl Downstream {
         Downstream { channels: behind.incarnations(), memories: behind.marks() }
     }
 
+    /// Marks the files that a durable channel lacks a part of, so that the accepted loss is not found again.
+    pub(in super::super) fn accept_loss(&self, files: &mut [RememberedFile], behind: &DownstreamChannels) {
+        for stored in self.channels.keys().filter_map(|channel| behind.stored_by(channel)) {
+            for known in files.iter_mut() {
+                let stored = stored.through(&Partition::new(known.partition.clone()));
+                let stored = stored.map_or(0, |given| given.position());
+                known.unconfirmed |= known.position.position() > stored;
+            }
+        }
+    }
+
     /// Finds a channel or sink that has lost delivered events of these files. Channels and sinks that are new, or that
     /// the source no longer leads to, are ignored.
     pub(in super::super) fn loss(

@@ -219,6 +219,7 @@ fn check_downstream(
         return Err(PositionsError::DownstreamLoss { path, loss }.into());
     }
     warn!(component = %source.component, "{loss}: that is accepted, the source continues behind its positions");
+    loaded.downstream.accept_loss(&mut loaded.files, port.downstream());
     loaded.downstream = Downstream::default();
     positions.save(&loaded)?;
     positions.forget_acceptance()?;

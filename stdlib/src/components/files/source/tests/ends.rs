@@ -62,7 +62,9 @@ async fn positions_are_saved_at_a_stop_although_earlier_saves_failed() {
 async fn a_deleted_channel_keeps_the_source_from_starting_until_that_is_accepted() {
     let environment = Environment::new(follow("beginning")).with_positions().with_durable_channel();
     environment.write("a.log", "1\n2\n");
-    let (_, environment) = environment.brings(2).await;
+    // No more lines come of this file, so the new channel never has any of it.
+    environment.write("b.log", "one\n");
+    let (_, environment) = environment.brings(3).await;
     environment.append("a.log", "3\n");
     fs::remove_dir_all(environment.path("channel")).unwrap();
     let environment = fails_with(environment, "channel channel is not the one that had the events").await;

@@ -125,7 +125,7 @@ async fn who_accepts_it_is_asked_once_and_the_ledger_is_further_than_it_ever_was
             true => {
                 let mut rig = Rig::keeping(&disk);
                 assert!(rig.sink.recover().await.unwrap().ledger_loss.is_some());
-                rig.sink.accept_ledger_loss().await.unwrap();
+                rig.sink.accept_loss(&Acceptance::default()).await.unwrap();
             }
             false => assert!(repaired(&disk, true).await.unwrap().made),
         }
