@@ -49,12 +49,12 @@ impl<'c> StepCheck<'_, 'c> {
         state.bindings.known.clear();
         let named: Vec<Span> = fields.iter().map(|field| self.named_by(field, step.span)).collect();
         let columns = Arc::make_mut(&mut state.columns);
-        columns.columns.remove(BODY);
+        let body_is_sensitive = columns.columns.remove(BODY).is_some_and(|body| body.sensitive);
         for (field, named) in fields.iter().zip(named) {
             let column = Column {
                 value_type: field.value_type.clone(),
                 optional: field.optional,
-                sensitive: field.sensitive,
+                sensitive: field.sensitive || body_is_sensitive,
                 origin: origin.clone(),
                 declared: field.span,
                 named: Arc::new([named]),

@@ -125,13 +125,16 @@ impl Batch {
         origins: Origins,
     ) -> Result<Batch, BatchError> {
         let columns = schema.fields().iter().map(|field| {
-            match named.iter().position(|(name, _)| name == field.name()) {
-                Some(place) => Ok(named.swap_remove(place).1),
-                None if field.is_nullable() => Ok(Column::null(field.data_type())),
+            let column = match named.iter().position(|(name, _)| name == field.name()) {
+                Some(place) => named.swap_remove(place).1,
+                None if field.is_nullable() => Column::null(field.data_type()),
                 None => {
-                    Err(BatchError::Column { name: field.name().clone(), what: "it is missing".to_string() })
+                    let what = "it is missing".to_string();
+                    return Err(BatchError::Column { name: field.name().clone(), what });
                 }
-            }
+            };
+            // Sinks rely on a body for each event.
+            Ok(if field.name() == BODY { column.repeated(rows)? } else { column })
         });
         let columns = columns.collect::<Result<Vec<Column>, BatchError>>()?;
         Batch::new(schema.clone(), columns, rows, origins)

@@ -10,17 +10,21 @@ pub enum Reason {
     Overflow,
     /// The divisor is 0.
     DivisionByZero,
+    /// The body lacks this field, which must have a value.
+    MissingField(Arc<str>),
     /// A parser can't read a body, or a field of it.
-    Unreadable(Arc<Unreadable>),
+    Unreadable(Unreadable),
 }
 
-/// The part of a body that a parser can't read.
+/// The part of a body that a parser can't read. It is small, since every body of a batch may fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    field: Option<String>,
-    expected: String,
-    found: String,
-    byte: usize,
+    field: Option<Arc<str>>,
+    expected: &'static str,
+    byte: u32,
+    length: u32,
+    /// The first bytes of the part.
+    quoted: Box<[u8]>,
 }
 
 /// A message quotes at most this many bytes of a body.
@@ -29,22 +33,25 @@ const QUOTED_BYTES_MAX: usize = 64;
 impl Reason {
     /// Makes the reason that the bytes `found`, at offset `byte` of the body, are not `expected` ("an Int"). Without a
     /// field, they are the complete body.
-    pub fn unreadable(field: Option<&str>, expected: &str, found: &[u8], byte: usize) -> Reason {
-        let quoted = String::from_utf8_lossy(&found[..found.len().min(QUOTED_BYTES_MAX)]);
-        let more = if found.len() > QUOTED_BYTES_MAX { "…" } else { "" };
-        let found = format!("{}{more}", quoted.trim_end_matches(char::REPLACEMENT_CHARACTER));
-        let (field, expected) = (field.map(str::to_owned), expected.to_owned());
-        Reason::Unreadable(Arc::new(Unreadable { field, expected, found, byte }))
+    pub fn unreadable(field: Option<&Arc<str>>, expected: &'static str, found: &[u8], byte: usize) -> Reason {
+        let quoted = found[..found.len().min(QUOTED_BYTES_MAX)].into();
+        let [byte, length] = [byte, found.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        Reason::Unreadable(Unreadable { field: field.cloned(), expected, byte, length, quoted })
     }
 }
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Unreadable { field, expected, found, byte } = self;
+        let Unreadable { field, expected, byte, length, quoted } = self;
         if let Some(field) = field {
             write!(formatter, "field `{field}`: ")?;
         }
-        write!(formatter, "{found:?} at byte {byte} is not {expected}")
+        let is_cut = *length as usize > quoted.len();
+        let text = String::from_utf8_lossy(quoted);
+        // The cut may be in the middle of a character.
+        let text = if is_cut { text.trim_end_matches(char::REPLACEMENT_CHARACTER) } else { &text };
+        let more = if is_cut { "…" } else { "" };
+        write!(formatter, "\"{}{more}\" at byte {byte} is not {expected}", text.escape_debug())
     }
 }
 
@@ -53,6 +60,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::Overflow => formatter.write_str("the result is larger than can be counted"),
             Reason::DivisionByZero => formatter.write_str("the divisor is 0"),
+            Reason::MissingField(field) => write!(formatter, "the body has no field `{field}`"),
             Reason::Unreadable(unreadable) => unreadable.fmt(formatter),
         }
     }
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_message_quotes_the_beginning_of_unreadable_bytes() {
-        let short = Reason::unreadable(Some("status"), "an Int", b"2xx", 12);
+        let short = Reason::unreadable(Some(&"status".into()), "an Int", b"2xx", 12);
         assert_eq!(short.to_string(), "field `status`: \"2xx\" at byte 12 is not an Int");
         let long = Reason::unreadable(None, "UTF-8", &[b'a', 0xff].repeat(50), 0).to_string();
         assert!(long.contains('…') && long.len() < 300, "{long}");

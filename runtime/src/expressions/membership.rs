@@ -34,7 +34,10 @@ pub(super) fn equals_any(values: &Column, constants: &[Column]) -> Result<Boolea
             None => equal,
         });
     }
-    Ok(found.unwrap_or_else(|| BooleanArray::from(vec![false; values.values().len()])))
+    Ok(found.unwrap_or_else(|| {
+        let values = values.values();
+        BooleanArray::new(vec![false; values.len()].into(), values.nulls().cloned())
+    }))
 }
 
 /// Whether each value lies between the bounds, both included; null where one of the three is null.

@@ -34,12 +34,8 @@ impl Apply for Set {
         let Evaluated { values, failures } = self.value.evaluate(batch)?;
         let named = batch.named_columns().filter(|(name, _)| *name != self.column);
         let named = named.map(|(name, column)| (name, column.clone()));
-        let values = match self.column == weir_plan::BODY {
-            true => values.repeated(batch.rows())?,
-            false => values,
-        };
         let named = named.chain([(&*self.column, values)]).collect();
-        without(batch.reshaped(&self.after, named)?, failures)
+        without(batch, batch.reshaped(&self.after, named)?, failures)
     }
 }
 
@@ -48,29 +44,30 @@ impl Apply for Rename {
         let named = batch.named_columns().filter(|(name, _)| *name != self.to);
         let renamed = |name| if name == self.from { &*self.to } else { name };
         let named = named.map(|(name, column)| (renamed(name), column.clone())).collect();
-        Ok(Applied { batch: batch.reshaped(&self.after, named)?, failures: Failures::default() })
+        without(batch, batch.reshaped(&self.after, named)?, Failures::default())
     }
 }
 
 impl Apply for Narrow {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
-        Ok(Applied { batch: batch.project(&self.after)?, failures: Failures::default() })
+        without(batch, batch.project(&self.after)?, Failures::default())
     }
 }
 
-/// Returns the result of a step: the batch without the rows that failed.
+/// The events behind a step that changes the columns, without the rows that failed.
 ///
 /// # Errors
 /// When Arrow's filter refuses the columns.
-pub(super) fn without(batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
+pub(super) fn without(before: &Batch, batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
     if failures.is_empty() {
-        return Ok(Applied { batch, failures });
+        return Ok(Applied { batch, failures, dropped_bytes: 0 });
     }
-    let mut kept = vec![true; batch.rows()];
-    for row in failures.rows() {
-        kept[row] = false;
-    }
-    Ok(Applied { batch: batch.filter(&BooleanArray::from(kept))?, failures })
+    let mut failed = vec![false; batch.rows()];
+    failures.rows().for_each(|row| failed[row] = true);
+    let failed = BooleanArray::from(failed);
+    let dropped_bytes = before.filter(&failed)?.payload_bytes();
+    let kept = BooleanArray::new(!failed.values(), None);
+    Ok(Applied { batch: batch.filter(&kept)?, failures, dropped_bytes })
 }
 
 /// Returns the batch with the columns of `fields` instead of the bodies.

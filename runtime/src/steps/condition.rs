@@ -4,7 +4,7 @@ use arrow_array::{Array, BooleanArray};
 use arrow_select::filter::prep_null_mask_filter;
 
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::{Evaluated, Failures, Program};
+use crate::expressions::{Failures, Program};
 
 /// The events of a batch for which a condition is true.
 pub(super) enum Matching {
@@ -27,6 +27,15 @@ pub(super) fn matching(condition: &Program, batch: &Batch) -> Result<(Matching, 
         Column::Array(_) if truths.null_count() > 0 => Matching::Rows(prep_null_mask_filter(truths)),
         Column::Array(_) => Matching::Rows(truths.clone()),
     };
-    let Evaluated { failures, .. } = evaluated;
-    Ok((matching, failures))
+    if evaluated.failures.is_empty() {
+        return Ok((matching, evaluated.failures));
+    }
+    // A failed part may be decided by another one, as in `fails or true`; the event has failed all the same.
+    let mut rows: Vec<bool> = match matching {
+        Matching::All => vec![true; batch.rows()],
+        Matching::None => vec![false; batch.rows()],
+        Matching::Rows(rows) => rows.values().iter().collect(),
+    };
+    evaluated.failures.rows().for_each(|row| rows[row] = false);
+    Ok((Matching::Rows(BooleanArray::from(rows)), evaluated.failures))
 }

@@ -13,8 +13,10 @@ impl Apply for Drop {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let (matching, failures) = matching(&self.0, batch)?;
         let mut rest = match matching {
-            Matching::All => return Ok(Applied { batch: batch.slice(0, 0), failures }),
-            Matching::None if failures.is_empty() => return Ok(Applied { batch: batch.clone(), failures }),
+            Matching::All => return Ok(Applied::filtered(batch, batch.slice(0, 0), failures)),
+            Matching::None if failures.is_empty() => {
+                return Ok(Applied::filtered(batch, batch.clone(), failures));
+            }
             Matching::None => BooleanArray::from(vec![true; batch.rows()]),
             Matching::Rows(rows) => BooleanArray::new(!rows.values(), None),
         };
@@ -23,6 +25,6 @@ impl Apply for Drop {
             failures.rows().for_each(|row| kept[row] = false);
             rest = BooleanArray::from(kept);
         }
-        Ok(Applied { batch: batch.filter(&rest)?, failures })
+        Ok(Applied::filtered(batch, batch.filter(&rest)?, failures))
     }
 }

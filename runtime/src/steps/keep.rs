@@ -10,11 +10,11 @@ pub(super) struct Keep(pub(super) Program);
 impl Apply for Keep {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let (matching, failures) = matching(&self.0, batch)?;
-        let batch = match matching {
+        let kept = match matching {
             Matching::All => batch.clone(),
             Matching::None => batch.slice(0, 0),
             Matching::Rows(rows) => batch.filter(&rows)?,
         };
-        Ok(Applied { batch, failures })
+        Ok(Applied::filtered(batch, kept, failures))
     }
 }

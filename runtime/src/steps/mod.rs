@@ -64,6 +64,8 @@ struct Applied {
     batch: Batch,
     /// The rows of the batch before the step for which it failed.
     failures: Failures,
+    /// The bytes of the dropped events, as they came to the step.
+    dropped_bytes: u64,
 }
 
 /// The error of a step on a batch: the plan does not fit the events, which is a defect.
@@ -118,7 +120,7 @@ impl Step {
     /// Applies the step, and counts dropped events in `meter`.
     fn apply(&self, batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
         let failed = |error| StepError { step: self.label.clone(), error };
-        let Applied { batch: applied, failures } = self.action.apply(batch).map_err(failed)?;
+        let Applied { batch: applied, failures, dropped_bytes } = self.action.apply(batch).map_err(failed)?;
         match (self.on_failure, failures.first()) {
             (None, Some((row, reason))) => {
                 let what = format!("it can't fail by the plan, and failed for event {row}: {reason}");
@@ -127,8 +129,7 @@ impl Step {
             // `applied` is without the failed events, so they are dropped.
             (Some(OnFailure::Drop | OnFailure::Reject), _) | (None, None) => {}
         }
-        let bytes = batch.payload_bytes() - applied.payload_bytes();
-        meter.drop_events(&self.label, batch.rows() - applied.rows(), bytes);
+        meter.drop_events(&self.label, batch.rows() - applied.rows(), dropped_bytes);
         Ok(applied)
     }
 }
@@ -165,6 +166,14 @@ pub(crate) fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Re
         batch = step.apply(&batch, meter)?;
     }
     Ok(batch)
+}
+
+impl Applied {
+    /// The result of a step that drops events and changes none of the others.
+    fn filtered(before: &Batch, batch: Batch, failures: Failures) -> Applied {
+        let dropped_bytes = before.payload_bytes() - batch.payload_bytes();
+        Applied { batch, failures, dropped_bytes }
+    }
 }
 
 #[cfg(test)]

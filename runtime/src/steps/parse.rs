@@ -24,6 +24,6 @@ impl Apply for Parse {
         let bodies = batch.bodies().ok_or_else(missing)?;
         let Parsed { columns, failures } = self.parser.parse(bodies)?;
         let fields = self.fields.iter().map(String::as_str).zip(columns.into_iter().map(Column::Array));
-        without(parsed(batch, &self.after, fields)?, failures)
+        without(batch, parsed(batch, &self.after, fields)?, failures)
     }
 }

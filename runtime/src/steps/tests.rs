@@ -209,3 +209,20 @@ fn parse_replaces_the_body_by_fields_and_drops_the_events_that_it_can_not_parse(
     let missing = Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools).err();
     assert_eq!(missing, Some(Unsupported("the step `the step`: the parser `digits`".to_owned())));
 }
+
+#[test]
+fn an_event_for_which_a_part_of_the_condition_fails_does_not_pass_whatever_the_other_part_says() {
+    let truth = Box::new(of(DataType::Boolean, Operation::Literal(Value::Bool(true))));
+    let fails_or_true = || of(DataType::Boolean, Operation::Or(Box::new(fails_at_1()), truth.clone()));
+    let (keep, drop) = (Action::Keep(fails_or_true()), Action::Drop(fails_or_true()));
+    assert_eq!(applied(keep, Some(OnFailure::Drop)).unwrap().0, ["b", "c"]);
+    assert_eq!(applied(drop, Some(OnFailure::Drop)).unwrap().0, Vec::<String>::new());
+}
+
+#[test]
+fn a_body_that_is_missing_or_constant_is_stored_for_each_event() {
+    let without_body = reshaped(Action::Unset("body".into()), vec![int_field("n")]);
+    let optional = Field::new("body", DataType::BinaryView, true);
+    let with_body = without_body.project(&Arc::new(Schema::new(vec![optional, int_field("n")]))).unwrap();
+    assert_eq!(with_body.bodies().unwrap().null_count(), 3);
+}

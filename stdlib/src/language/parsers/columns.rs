@@ -22,7 +22,7 @@ use weir_runtime::parsers::WantedField;
 
 /// The column of a field, which is filled body by body.
 pub(super) struct FieldColumn {
-    name: String,
+    name: Arc<str>,
     nullable: bool,
     values: Values,
 }
@@ -77,7 +77,7 @@ impl FieldColumn {
             }
             _ => return refused(),
         };
-        Ok(FieldColumn { name: field.name.clone(), nullable: field.nullable, values })
+        Ok(FieldColumn { name: field.name.as_str().into(), nullable: field.nullable, values })
     }
 
     /// Appends the value that stands at `span` of a body, or none. If it can't be read, null is appended.
@@ -90,25 +90,25 @@ impl FieldColumn {
         row: usize,
         span: Option<Range<usize>>,
     ) -> Result<(), Reason> {
-        let body = bodies.value(row);
         let Some(span) = span else {
             self.append_null();
-            let expected = format!("a body with the field `{}`", self.name);
-            return if self.nullable { Ok(()) } else { Err(Reason::unreadable(None, &expected, body, 0)) };
+            return if self.nullable { Ok(()) } else { Err(Reason::MissingField(self.name.clone())) };
         };
-        let found = &body[span.clone()];
+        let found = &bodies.value(row)[span.clone()];
         let read = match &mut self.values {
             Values::Text(views) | Values::Bytes(views) => {
                 views.append(bodies, row, span);
                 return Ok(());
             }
             Values::Bool(values) => match found {
-                b"true" => Some(values.append_value(true)),
-                b"false" => Some(values.append_value(false)),
+                b"true" | b"false" => {
+                    values.append_value(found == b"true");
+                    Some(())
+                }
                 _ => None,
             },
             Values::Int(values) => append(values, text(found).and_then(|text| text.parse().ok())),
-            Values::Float(values) => append(values, text(found).and_then(|text| text.parse().ok())),
+            Values::Float(values) => append(values, text(found).and_then(finite)),
             Values::Time(values, format) => append(values, text(found).and_then(|text| format.read(text))),
             Values::Duration(values, unit) => {
                 append(values, text(found).and_then(|text| counted(text, *unit)))
@@ -174,6 +174,12 @@ fn microseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
+/// A finite number. The language has no others, and no negative zero.
+fn finite(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    number.is_finite().then_some(number + 0.0)
+}
+
 /// The microseconds of a number that counts a unit of time.
 fn counted(text: &str, unit: f64) -> Option<i64> {
     let microseconds = text.parse::<f64>().ok()? * unit;
@@ -188,9 +194,11 @@ impl TimeFormat {
             TimeFormat::Rfc3339 => text.parse::<Timestamp>().ok()?,
             TimeFormat::Pattern(pattern) => {
                 let time = BrokenDownTime::parse(pattern, text).ok()?;
-                match time.offset() {
-                    Some(_) => time.to_timestamp().ok()?,
-                    None => {
+                // The offset or the seconds since 1970 are in the text, or a time zone's name, or neither.
+                match time.to_timestamp() {
+                    Ok(timestamp) => timestamp,
+                    Err(_) if time.iana_time_zone().is_some() => time.to_zoned().ok()?.timestamp(),
+                    Err(_) => {
                         let civil: DateTime = time.to_datetime().ok()?;
                         civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
                     }

@@ -73,7 +73,7 @@ impl RegexParser {
     /// # Errors
     /// When the body is no text, or does not match.
     fn matched(&self, body: &[u8], groups: &mut CaptureLocations) -> Result<(), Reason> {
-        let unreadable = |expected| Reason::unreadable(None, expected, body, 0);
+        let unreadable = |expected: &'static str| Reason::unreadable(None, expected, body, 0);
         let text = std::str::from_utf8(body).map_err(|_| unreadable("UTF-8"))?;
         self.pattern
             .captures_read(groups, text)
@@ -180,6 +180,32 @@ mod tests {
         assert_eq!(failures.rows().collect::<Vec<_>>(), [2]);
         let (_, reason) = failures.first().unwrap();
         assert_eq!(reason.to_string(), "field `status`: \"2xx\" at byte 0 is not an Int");
+    }
+
+    #[test]
+    fn times_are_read_by_their_offset_their_zone_or_in_utc() {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        for (pattern, text, expected) in [
+            ("%s", "1718800000", 1_718_800_000),
+            ("%Y-%m-%d %H:%M %Q", "2024-06-19 12:00 Europe/Berlin", 1_718_791_200),
+            ("%Y-%m-%d %H:%M", "2024-06-19 10:00", 1_718_791_200),
+        ] {
+            let fields = vec![field("at", time.clone(), false, FieldFormat::Pattern(pattern.to_owned()))];
+            let Parsed { columns, failures } = parsed("^(?<at>.*)$", fields, &[text.as_bytes()]);
+            assert!(failures.is_empty(), "{pattern}: {failures:?}");
+            let times = columns[0].as_primitive::<TimestampMicrosecondType>();
+            assert_eq!(times.value(0), expected * 1_000_000, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_finite() {
+        let fields = vec![plain("ratio", DataType::Float64, false)];
+        let bodies: [&[u8]; 4] = [b"NaN", b"inf", b"-0.0", b"1e3"];
+        let Parsed { columns, failures } = parsed("^(?<ratio>.*)$", fields, &bodies);
+        assert_eq!(failures.rows().collect::<Vec<_>>(), [0, 1]);
+        let ratios = columns[0].as_primitive::<Float64Type>();
+        assert!(ratios.value(2).is_sign_positive() && ratios.value(3) == 1_000.0);
     }
 
     #[test]
