@@ -159,7 +159,8 @@ mod tests {
             field("at", time.clone(), false, FieldFormat::Pattern("%d/%b/%Y:%H:%M:%S %z".to_owned())),
             took,
         ];
-        let pattern = r"^(?<status>\S+) (?<ratio>\S+)? ?(?<fine>\w+) \[(?<at>[^]]*)\](?: (?<took>\S+))?$";
+        let pattern =
+            r"^(?<status>\S+) (?:(?<ratio>[0-9.]+) )?(?<fine>\w+) \[(?<at>[^]]*)\](?: (?<took>\S+))?$";
         let bodies: [&[u8]; 3] = [
             b"200 0.5 true [10/Oct/2000:13:55:36 -0700] 1.5",
             b"404 false [10/Oct/2000:13:55:36 +0000]",
