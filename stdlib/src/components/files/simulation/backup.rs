@@ -90,6 +90,10 @@ impl World {
         // Decides which unsynced data of a killed agent is on the disks.
         [&self.channel, &self.positions].into_iter().for_each(SimulatedDisk::reboot);
         self.output.restart();
+        // A name that only the killed agent has given may be lost with the power, and the file is not complete then.
+        if !self.is_further_than(backup) {
+            return Ok(false);
+        }
         let (intact, before) = (self.back_up(), self.files());
         self.put_back(backup, channel, positions);
         let note = format!("a backup is put back, with the channel: {channel}, positions: {positions}");
