@@ -99,9 +99,8 @@ struct Division {
 const RESERVED: usize = 40;
 /// Reserved for each component: its directory and lock, segments, directory listings.
 const RESERVED_EACH: usize = 8;
-/// The least that the process needs: standard streams, the runtime, the metrics and one connection to them, and what a
-/// ledger and a log open for a moment beside their files.
-const NEEDED: usize = 20;
+/// The least that the process needs: standard streams, the runtime, the metrics and one connection to them.
+const NEEDED: usize = 16;
 /// The least that each component needs: an address, a directory or a file, and one file or connection at a time.
 const NEEDED_EACH: usize = 4;
 
