@@ -126,7 +126,7 @@ impl Batch {
     ) -> Result<Batch, BatchError> {
         let columns = schema.fields().iter().map(|field| {
             let column = match named.iter().position(|(name, _)| name == field.name()) {
-                Some(place) => named.swap_remove(place).1,
+                Some(place) => named.remove(place).1,
                 None if field.is_nullable() => Column::null(field.data_type()),
                 None => {
                     let what = "it is missing".to_string();
@@ -300,29 +300,27 @@ impl Batch {
         if Arc::ptr_eq(schema, &self.schema) {
             return Ok(self.clone());
         }
-        self.reshaped(schema, self.named_columns().map(|(name, column)| (name, column.clone())).collect())
+        self.with_columns(schema, Vec::new())
     }
 
-    /// The columns, each with its name.
-    pub(crate) fn named_columns(&self) -> impl Iterator<Item = (&str, &Column)> {
-        self.schema.fields().iter().map(|field| field.name().as_str()).zip(self.columns.iter())
-    }
-
-    /// Returns the same events with other columns, given by name in any order. Columns that the schema does not have
-    /// are left out.
+    /// The same events with the columns of `schema`: the `new` ones, which are given by name, and for the other fields
+    /// those of this batch.
     ///
     /// # Errors
     /// When a column of `schema` is missing or does not fit.
-    pub(crate) fn reshaped(
+    pub(crate) fn with_columns(
         &self,
         schema: &SchemaRef,
-        named: Vec<(&str, Column)>,
+        new: Vec<(&str, Column)>,
     ) -> Result<Batch, BatchError> {
-        let reshaped = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
-        let reshaped = reshaped.with_awaited(self.awaited);
+        let names = self.schema.fields().iter().map(|field| field.name().as_str());
+        // Of two columns with one name the first counts.
+        let named = new.into_iter().chain(names.zip(self.columns.iter().cloned())).collect();
+        let changed = Batch::assemble(schema, named, self.rows, self.origins.clone())?;
+        let changed = changed.with_awaited(self.awaited);
         match &self.identities {
-            Some(identities) => reshaped.with_identities(identities.as_ref().clone()),
-            None => Ok(reshaped),
+            Some(identities) => changed.with_identities(identities.as_ref().clone()),
+            None => Ok(changed),
         }
     }
 

@@ -2,16 +2,14 @@
 //!
 //! Every operand is computed for the whole batch. A failure of an operand counts only in the rows that take it.
 
-use std::sync::Arc;
 
 use arrow_arith::boolean;
-use arrow_array::{Array, BooleanArray};
-use arrow_select::filter::prep_null_mask_filter;
+use arrow_array::BooleanArray;
 use arrow_select::zip::zip;
 use weir_plan::{Expression, MatchArm, Pattern, Value};
 
 use super::membership::{between, equals_any};
-use super::{Evaluate, Evaluated, Failures, Functions, Unsupported, compile, part};
+use super::{Evaluate, Evaluated, Functions, Unsupported, compile, part, without_nulls};
 use crate::batch::{Batch, BatchError, Column};
 
 /// The first operand, or the second where the first is null.
@@ -49,11 +47,6 @@ fn choose(mask: &BooleanArray, taken: Evaluated, others: Evaluated) -> Result<Ev
     Ok(Evaluated { values: Column::Array(values), failures })
 }
 
-/// A mask without nulls: null is not true.
-fn true_rows(truths: BooleanArray) -> BooleanArray {
-    if truths.null_count() > 0 { prep_null_mask_filter(&truths) } else { truths }
-}
-
 impl Evaluate for Coalesce {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
         let first = self.0.evaluate(batch)?;
@@ -68,19 +61,10 @@ impl Evaluate for Coalesce {
         let mut present = boolean::is_not_null(rows.values())?;
         // A row that failed is null, and its failure is not the second operand's to mend.
         if !first.failures.is_empty() {
-            present = boolean::or(&present, &failed(&first.failures, batch.rows()))?;
+            present = boolean::or(&present, &first.failures.mask(batch.rows()))?;
         }
         choose(&present, Evaluated { values: rows, failures: first.failures }, self.1.evaluate(batch)?)
     }
-}
-
-/// A mask of the rows that failed.
-fn failed(failures: &Failures, rows: usize) -> BooleanArray {
-    let mut mask = vec![false; rows];
-    for row in failures.rows() {
-        mask[row] = true;
-    }
-    BooleanArray::from(mask)
 }
 
 impl Evaluate for Otherwise {
@@ -89,7 +73,7 @@ impl Evaluate for Otherwise {
         if first.failures.is_empty() {
             return Ok(first);
         }
-        let mended = failed(&first.failures, batch.rows());
+        let mended = first.failures.mask(batch.rows());
         choose(&mended, self.1.evaluate(batch)?, first)
     }
 }
@@ -99,7 +83,7 @@ impl Evaluate for If {
         let mut result = self.otherwise.evaluate(batch)?;
         for (condition, value) in self.cases.iter().rev() {
             let asked = condition.evaluate(batch)?;
-            let mask = true_rows(asked.truth_of_each(batch.rows())?);
+            let mask = asked.true_rows(batch.rows())?;
             result = choose(&mask, value.evaluate(batch)?, result)?;
             // A condition is asked only where no earlier one is true: an earlier case takes its rows from here.
             result.failures = asked.failures.and(result.failures);
@@ -150,8 +134,8 @@ impl CompiledPattern {
     fn fits(&self, subject: &Column) -> Result<BooleanArray, BatchError> {
         Ok(match self {
             CompiledPattern::Null => boolean::is_null(subject.values())?,
-            CompiledPattern::Values(values) => true_rows(equals_any(subject, values)?),
-            CompiledPattern::Range(from, to) => true_rows(between(subject, from, to)?),
+            CompiledPattern::Values(values) => without_nulls(equals_any(subject, values)?),
+            CompiledPattern::Range(from, to) => without_nulls(between(subject, from, to)?),
         })
     }
 }
@@ -175,11 +159,5 @@ impl Evaluate for Match {
         }
         result.failures = subject.failures.and(result.failures);
         Ok(result)
-    }
-}
-
-impl From<BooleanArray> for Evaluated {
-    fn from(truths: BooleanArray) -> Evaluated {
-        Column::Array(Arc::new(truths)).into()
     }
 }

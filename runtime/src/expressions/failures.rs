@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow_array::BooleanArray;
+
 /// Why an operation failed for a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -94,6 +96,13 @@ impl Failures {
     /// The rows that failed.
     pub fn rows(&self) -> impl Iterator<Item = usize> {
         self.0.iter().map(|(row, _)| *row)
+    }
+
+    /// Returns a mask of the rows that failed, for a batch of `rows` rows.
+    pub(crate) fn mask(&self, rows: usize) -> BooleanArray {
+        let mut failed = vec![false; rows];
+        self.rows().for_each(|row| failed[row] = true);
+        BooleanArray::from(failed)
     }
 
     /// Returns the rows of both. A row that is in both keeps the reason of `self`.

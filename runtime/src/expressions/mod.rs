@@ -12,9 +12,11 @@ mod literal;
 mod logic;
 mod membership;
 
+use arrow_arith::boolean::and_not;
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, BooleanArray};
+use arrow_array::{Array, BinaryViewArray, BooleanArray};
 use arrow_schema::{ArrowError, DataType};
+use arrow_select::filter::prep_null_mask_filter;
 use weir_plan::{Expression, Operation};
 
 use crate::batch::{Batch, BatchError, Column};
@@ -193,11 +195,40 @@ impl Evaluated {
         let truths = self.truths()?;
         Ok(match &self.values {
             Column::Array(_) => truths.clone(),
-            Column::Constant(_) => {
-                let value = truths.is_valid(0).then(|| truths.value(0));
-                BooleanArray::from(vec![value; rows])
-            }
+            Column::Constant(_) => repeated_truth(truths, rows),
         })
+    }
+
+    /// Returns a mask, without nulls, of the rows that are true and did not fail. A failed part of an expression may be
+    /// decided by another part, as in `fails or true`; the row has failed all the same.
+    ///
+    /// # Errors
+    /// When the values are no truths.
+    pub(crate) fn true_rows(&self, rows: usize) -> Result<BooleanArray, BatchError> {
+        let truths = without_nulls(self.truth_of_each(rows)?);
+        match self.failures.is_empty() {
+            true => Ok(truths),
+            false => Ok(and_not(&truths, &self.failures.mask(rows))?),
+        }
+    }
+}
+
+/// Returns the truth of a constant for each of `rows` rows.
+fn repeated_truth(truth: &BooleanArray, rows: usize) -> BooleanArray {
+    BooleanArray::from(vec![truth.is_valid(0).then(|| truth.value(0)); rows])
+}
+
+/// Returns the truths with null as false.
+fn without_nulls(truths: BooleanArray) -> BooleanArray {
+    if truths.null_count() > 0 { prep_null_mask_filter(&truths) } else { truths }
+}
+
+/// Returns texts or bytes as bytes, whose views are shared and not copied; none for values of another type.
+pub fn bytes_of(values: &dyn Array) -> Option<BinaryViewArray> {
+    match values.data_type() {
+        DataType::Utf8View => Some(values.as_string_view().clone().to_binary_view()),
+        DataType::BinaryView => Some(values.as_binary_view().clone()),
+        _ => None,
     }
 }
 

@@ -10,14 +10,14 @@ mod parse;
 
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_array::BooleanArray;
 use thiserror::Error;
-use weir_plan::{Action, EventType, OnFailure, ParsedField, Settings, Step as PlannedStep};
+use weir_plan::{Action, EventType, OnFailure, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
 use crate::expressions::{Failures, Functions, Program, Unsupported};
 use crate::observability::meter::Meter;
-use crate::parsers::{ParserCall, Parsers, WantedField, make_parser};
+use crate::parsers::Parsers;
 
 /// The functions, parsers and event types with which steps are compiled.
 #[derive(Clone, Copy)]
@@ -100,7 +100,8 @@ impl Step {
                 Box::new(columns::Rename { from: from.clone(), to: to.clone(), after: after() })
             }
             Action::Parse { parser, settings, fields, strict } => {
-                Box::new(parse(parser, settings, fields, *strict, after(), tools).map_err(part)?)
+                let parse = parse::Parse::compile(parser, settings, fields, *strict, after(), tools);
+                Box::new(parse.map_err(part)?)
             }
             Action::Reject { .. }
             | Action::Check { .. }
@@ -134,31 +135,6 @@ impl Step {
     }
 }
 
-/// Compiles the step `parse`.
-fn parse(
-    parser: &str,
-    settings: &Settings,
-    fields: &[ParsedField],
-    strict: bool,
-    after: SchemaRef,
-    tools: &StepTools<'_>,
-) -> Result<parse::Parse, Unsupported> {
-    let wanted = |field: &ParsedField| {
-        let lacking = || Unsupported(format!("the field `{}`, which the events behind lack", field.name));
-        let column = after.field_with_name(&field.name).map_err(|_| lacking())?;
-        Ok(WantedField {
-            name: field.name.clone(),
-            format: field.format.clone(),
-            data_type: column.data_type().clone(),
-            nullable: column.is_nullable(),
-        })
-    };
-    let wanted = fields.iter().map(wanted).collect::<Result<_, Unsupported>>()?;
-    let call = ParserCall { settings, fields: wanted, strict };
-    let parser = make_parser(tools.parsers, parser, &call)?;
-    Ok(parse::Parse { parser, fields: fields.iter().map(|field| field.name.clone()).collect(), after })
-}
-
 /// Applies steps in their order, and counts dropped events in `meter`.
 pub(crate) fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
     let mut batch = batch.clone();
@@ -173,6 +149,20 @@ impl Applied {
     fn filtered(before: &Batch, batch: Batch, failures: Failures) -> Applied {
         let dropped_bytes = before.payload_bytes() - batch.payload_bytes();
         Applied { batch, failures, dropped_bytes }
+    }
+
+    /// The result of a step that changes the columns of all events, without the events for which it failed.
+    ///
+    /// # Errors
+    /// When Arrow's filter refuses the columns.
+    fn changed(before: &Batch, batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
+        if failures.is_empty() {
+            return Ok(Applied { batch, failures, dropped_bytes: 0 });
+        }
+        let failed = failures.mask(batch.rows());
+        let dropped_bytes = before.filter(&failed)?.payload_bytes();
+        let kept = BooleanArray::new(!failed.values(), None);
+        Ok(Applied { batch: batch.filter(&kept)?, failures, dropped_bytes })
     }
 }
 

@@ -1,18 +1,53 @@
 //! `parse`: parses the body into fields, and removes the body.
 
 use arrow_schema::SchemaRef;
+use weir_plan::{ParsedField, Settings};
 
-use super::columns::{parsed, without};
-use super::{Applied, Apply};
+use super::{Applied, Apply, StepTools};
 use crate::batch::{Batch, BatchError, Column};
-use crate::parsers::{Parsed, Parser};
+use crate::expressions::Unsupported;
+use crate::parsers::{Parsed, Parser, ParserCall, WantedField, make_parser};
 
 pub(super) struct Parse {
-    pub(super) parser: Box<dyn Parser>,
+    parser: Box<dyn Parser>,
     /// The names of the fields, in the order of the parser's columns.
-    pub(super) fields: Vec<String>,
+    fields: Vec<String>,
     /// The type of the events after the step.
-    pub(super) after: SchemaRef,
+    after: SchemaRef,
+}
+
+impl Parse {
+    /// Compiles the step for a parser, its settings and the fields that it parses.
+    ///
+    /// # Errors
+    /// When this version does not support the parser, or this use of it.
+    pub(super) fn compile(
+        parser: &str,
+        settings: &Settings,
+        fields: &[ParsedField],
+        strict: bool,
+        after: SchemaRef,
+        tools: &StepTools<'_>,
+    ) -> Result<Parse, Unsupported> {
+        let wanted = |field: &ParsedField| {
+            let lacking = |_| {
+                Unsupported(format!(
+                    "the field `{}`, which the events after the step do not have",
+                    field.name
+                ))
+            };
+            let column = after.field_with_name(&field.name).map_err(lacking)?;
+            Ok(WantedField {
+                name: field.name.clone(),
+                format: field.format.clone(),
+                data_type: column.data_type().clone(),
+                nullable: column.is_nullable(),
+            })
+        };
+        let wanted = fields.iter().map(wanted).collect::<Result<_, Unsupported>>()?;
+        let parser = make_parser(tools.parsers, parser, &ParserCall { settings, fields: wanted, strict })?;
+        Ok(Parse { parser, fields: fields.iter().map(|field| field.name.clone()).collect(), after })
+    }
 }
 
 impl Apply for Parse {
@@ -23,7 +58,8 @@ impl Apply for Parse {
         };
         let bodies = batch.bodies().ok_or_else(missing)?;
         let Parsed { columns, failures } = self.parser.parse(bodies)?;
-        let fields = self.fields.iter().map(String::as_str).zip(columns.into_iter().map(Column::Array));
-        without(batch, parsed(batch, &self.after, fields)?, failures)
+        let names = self.fields.iter().map(String::as_str);
+        let fields = names.zip(columns.into_iter().map(Column::Array)).collect();
+        Applied::changed(batch, batch.with_columns(&self.after, fields)?, failures)
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array, BinaryViewArray, Int64Array};
 use arrow_schema::{DataType, Field, Schema};
-use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, Value};
+use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, ParsedField, Settings, Value};
 
 use super::*;
 use crate::batch::Origins;

@@ -5,6 +5,7 @@ use arrow_array::{Array, BinaryViewArray, StringViewArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::{ArrowError, DataType};
 use weir_runtime::batch::{BatchError, Column};
+use weir_runtime::expressions::bytes_of;
 
 /// An argument of the type `Text`: a value for each event, or one value for all events.
 pub(super) struct Texts<'c> {
@@ -46,12 +47,8 @@ impl<'c> AnyBytes<'c> {
     pub(super) fn of(arguments: &'c [Column], index: usize) -> Result<AnyBytes<'c>, BatchError> {
         let column = argument(arguments, index)?;
         let values = column.values();
-        let (values, is_text) = match values.data_type() {
-            // Shares the views, and copies nothing.
-            DataType::Utf8View => (values.as_string_view().clone().to_binary_view(), true),
-            DataType::BinaryView => (values.as_binary_view().clone(), false),
-            _ => return Err(unexpected(column, "Text or Bytes")),
-        };
+        let is_text = *values.data_type() == DataType::Utf8View;
+        let values = bytes_of(values).ok_or_else(|| unexpected(column, "Text or Bytes"))?;
         Ok(AnyBytes { column, values, is_text })
     }
 

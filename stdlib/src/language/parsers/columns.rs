@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
 use arrow_array::types::{
@@ -13,17 +12,37 @@ use arrow_buffer::NullBuffer;
 use arrow_data::{ByteView, MAX_INLINE_VIEW_LEN};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 use weir_plan::{FieldFormat, type_name};
 use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::WantedField;
 
-/// The column of a field, which is filled body by body.
-pub(super) struct FieldColumn {
+/// A field whose values are read from text.
+pub(super) struct TextField {
     name: Arc<str>,
     nullable: bool,
+    form: Form,
+}
+
+/// The type of a field, and how text of it is read.
+enum Form {
+    Bool,
+    Int,
+    Float,
+    Text,
+    Bytes,
+    /// A time in RFC 3339.
+    Time,
+    /// A time by a `strptime` pattern.
+    TimeBy(String),
+    /// A number that counts this many microseconds.
+    Count(f64),
+}
+
+/// The column of a field, which is filled body by body.
+pub(super) struct FieldColumn<'f> {
+    field: &'f TextField,
     values: Values,
 }
 
@@ -31,17 +50,10 @@ enum Values {
     Bool(BooleanBuilder),
     Int(PrimitiveBuilder<Int64Type>),
     Float(PrimitiveBuilder<Float64Type>),
-    Text(Views),
-    Bytes(Views),
-    Time(PrimitiveBuilder<TimestampMicrosecondType>, TimeFormat),
-    /// A number that counts this many microseconds.
-    Duration(PrimitiveBuilder<DurationMicrosecondType>, f64),
-}
-
-#[derive(Clone)]
-enum TimeFormat {
-    Rfc3339,
-    Pattern(String),
+    Time(PrimitiveBuilder<TimestampMicrosecondType>),
+    Duration(PrimitiveBuilder<DurationMicrosecondType>),
+    /// Text or bytes.
+    Views(Views),
 }
 
 /// Views into the bodies' own buffers, so that a value costs no copy.
@@ -50,37 +62,71 @@ struct Views {
     valid: Vec<bool>,
 }
 
-impl FieldColumn {
-    /// An empty column for the field.
+impl TextField {
+    /// Prepares reading a field.
     ///
     /// # Errors
     /// When a value of its type can't be read from text, in words for the user.
-    pub(super) fn new(field: &WantedField) -> Result<FieldColumn, String> {
-        let refused = || {
-            let name = type_name(&field.data_type);
-            Err(format!("its field `{}` of {name}, which it can't read from text", field.name))
-        };
-        let values = match (&field.data_type, &field.format) {
-            (DataType::Boolean, FieldFormat::Plain) => Values::Bool(BooleanBuilder::new()),
-            (DataType::Int64, FieldFormat::Plain) => Values::Int(PrimitiveBuilder::new()),
-            (DataType::Float64, FieldFormat::Plain) => Values::Float(PrimitiveBuilder::new()),
-            (DataType::Utf8View, FieldFormat::Plain) => Values::Text(Views::new()),
-            (DataType::BinaryView, FieldFormat::Plain) => Values::Bytes(Views::new()),
-            (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), FieldFormat::Plain) => {
-                Values::Time(PrimitiveBuilder::new(), TimeFormat::Rfc3339)
-            }
+    pub(super) fn new(field: &WantedField) -> Result<TextField, String> {
+        let form = match (&field.data_type, &field.format) {
+            (DataType::Boolean, FieldFormat::Plain) => Form::Bool,
+            (DataType::Int64, FieldFormat::Plain) => Form::Int,
+            (DataType::Float64, FieldFormat::Plain) => Form::Float,
+            (DataType::Utf8View, FieldFormat::Plain) => Form::Text,
+            (DataType::BinaryView, FieldFormat::Plain) => Form::Bytes,
+            (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), FieldFormat::Plain) => Form::Time,
             (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), FieldFormat::Pattern(pattern)) => {
-                Values::Time(PrimitiveBuilder::new(), TimeFormat::Pattern(pattern.clone()))
+                Form::TimeBy(pattern.clone())
             }
             (DataType::Duration(TimeUnit::Microsecond), FieldFormat::Unit(unit)) => {
-                Values::Duration(PrimitiveBuilder::new(), microseconds(*unit))
+                Form::Count(unit.as_secs_f64() * 1e6)
             }
-            _ => return refused(),
+            (data_type, _) => {
+                let name = type_name(data_type);
+                return Err(format!("its field `{}` of {name}, which it can't read from text", field.name));
+            }
         };
-        Ok(FieldColumn { name: field.name.as_str().into(), nullable: field.nullable, values })
+        Ok(TextField { name: field.name.as_str().into(), nullable: field.nullable, form })
     }
 
-    /// Appends the value that stands at `span` of a body, or none. If it can't be read, null is appended.
+    /// Makes an empty column with space for `rows` values.
+    pub(super) fn column(&self, rows: usize) -> FieldColumn<'_> {
+        let values = match &self.form {
+            Form::Bool => Values::Bool(BooleanBuilder::with_capacity(rows)),
+            Form::Int => Values::Int(PrimitiveBuilder::with_capacity(rows)),
+            Form::Float => Values::Float(PrimitiveBuilder::with_capacity(rows)),
+            Form::Time | Form::TimeBy(_) => Values::Time(PrimitiveBuilder::with_capacity(rows)),
+            Form::Count(_) => Values::Duration(PrimitiveBuilder::with_capacity(rows)),
+            Form::Text | Form::Bytes => Values::Views(Views::with_capacity(rows)),
+        };
+        FieldColumn { field: self, values }
+    }
+
+    fn expected(&self) -> &'static str {
+        match &self.form {
+            Form::Bool => "a Bool",
+            Form::Int => "an Int",
+            Form::Float => "a Float",
+            Form::Text => "a Text",
+            Form::Bytes => "Bytes",
+            Form::Time | Form::TimeBy(_) => "a Time",
+            Form::Count(_) => "a Duration",
+        }
+    }
+
+    /// Reads the microseconds of a time or a duration.
+    fn microseconds(&self, text: &str) -> Option<i64> {
+        match &self.form {
+            Form::Time => Some(text.parse::<Timestamp>().ok()?.as_microsecond()),
+            Form::TimeBy(pattern) => time_by(pattern, text),
+            Form::Count(unit) => counted(text, *unit),
+            Form::Bool | Form::Int | Form::Float | Form::Text | Form::Bytes => None,
+        }
+    }
+}
+
+impl FieldColumn<'_> {
+    /// Appends the value at `span` of a body, or none. If the value can't be read, null is appended.
     ///
     /// # Errors
     /// When the text is no value of the field's type, or there is none and the field can't be null.
@@ -90,35 +136,30 @@ impl FieldColumn {
         row: usize,
         span: Option<Range<usize>>,
     ) -> Result<(), Reason> {
+        let field = self.field;
         let Some(span) = span else {
             self.append_null();
-            return if self.nullable { Ok(()) } else { Err(Reason::MissingField(self.name.clone())) };
+            return if field.nullable { Ok(()) } else { Err(Reason::MissingField(field.name.clone())) };
         };
         let found = &bodies.value(row)[span.clone()];
+        let text = || std::str::from_utf8(found).ok();
         let read = match &mut self.values {
-            Values::Text(views) | Values::Bytes(views) => {
+            Values::Views(views) => {
                 views.append(bodies, row, span);
                 return Ok(());
             }
-            Values::Bool(values) => match found {
-                b"true" | b"false" => {
-                    values.append_value(found == b"true");
-                    Some(())
-                }
-                _ => None,
-            },
-            Values::Int(values) => append(values, text(found).and_then(|text| text.parse().ok())),
-            Values::Float(values) => append(values, text(found).and_then(finite)),
-            Values::Time(values, format) => append(values, text(found).and_then(|text| format.read(text))),
-            Values::Duration(values, unit) => {
-                append(values, text(found).and_then(|text| counted(text, *unit)))
+            Values::Bool(values) => {
+                text().and_then(|text| text.parse().ok()).map(|truth| values.append_value(truth))
             }
+            Values::Int(values) => append(values, text().and_then(|text| text.parse().ok())),
+            Values::Float(values) => append(values, text().and_then(finite)),
+            Values::Time(values) => append(values, text().and_then(|text| field.microseconds(text))),
+            Values::Duration(values) => append(values, text().and_then(|text| field.microseconds(text))),
         };
-        read.ok_or_else(|| {
-            let reason = Reason::unreadable(Some(&self.name), self.expected(), found, span.start);
+        if read.is_none() {
             self.append_null();
-            reason
-        })
+        }
+        read.ok_or_else(|| Reason::unreadable(Some(&field.name), field.expected(), found, span.start))
     }
 
     /// Appends null for a body that can't be parsed.
@@ -127,25 +168,13 @@ impl FieldColumn {
             Values::Bool(values) => values.append_null(),
             Values::Int(values) => values.append_null(),
             Values::Float(values) => values.append_null(),
-            Values::Time(values, _) => values.append_null(),
-            Values::Duration(values, _) => values.append_null(),
-            Values::Text(views) | Values::Bytes(views) => views.append_null(),
+            Values::Time(values) => values.append_null(),
+            Values::Duration(values) => values.append_null(),
+            Values::Views(views) => views.append_null(),
         }
     }
 
-    fn expected(&self) -> &'static str {
-        match &self.values {
-            Values::Bool(_) => "a Bool",
-            Values::Int(_) => "an Int",
-            Values::Float(_) => "a Float",
-            Values::Text(_) => "a Text",
-            Values::Bytes(_) => "Bytes",
-            Values::Time(..) => "a Time",
-            Values::Duration(..) => "a Duration",
-        }
-    }
-
-    /// The column.
+    /// Returns the column.
     ///
     /// # Errors
     /// When Arrow refuses the values.
@@ -154,24 +183,18 @@ impl FieldColumn {
             Values::Bool(mut values) => Arc::new(values.finish()),
             Values::Int(mut values) => Arc::new(values.finish()),
             Values::Float(mut values) => Arc::new(values.finish()),
-            Values::Time(mut values, _) => Arc::new(values.finish().with_timezone("UTC")),
-            Values::Duration(mut values, _) => Arc::new(values.finish()),
-            Values::Text(views) => Arc::new(views.texts(bodies)?),
-            Values::Bytes(views) => Arc::new(views.bytes(bodies)?),
+            Values::Time(mut values) => Arc::new(values.finish().with_timezone("UTC")),
+            Values::Duration(mut values) => Arc::new(values.finish()),
+            Values::Views(views) => match &self.field.form {
+                Form::Text => Arc::new(views.texts(bodies)?),
+                _ => Arc::new(views.bytes(bodies)?),
+            },
         })
     }
 }
 
 fn append<T: ArrowPrimitiveType>(values: &mut PrimitiveBuilder<T>, value: Option<T::Native>) -> Option<()> {
     value.map(|value| values.append_value(value))
-}
-
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
-}
-
-fn microseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
 }
 
 /// A finite number. The language has no others, and no negative zero.
@@ -187,31 +210,21 @@ fn counted(text: &str, unit: f64) -> Option<i64> {
     (microseconds.abs() < 9.2e18).then_some(microseconds.round() as i64)
 }
 
-impl TimeFormat {
-    /// The microseconds since 1970 in UTC. A time without a zone is one in UTC.
-    fn read(&self, text: &str) -> Option<i64> {
-        let timestamp = match self {
-            TimeFormat::Rfc3339 => text.parse::<Timestamp>().ok()?,
-            TimeFormat::Pattern(pattern) => {
-                let time = BrokenDownTime::parse(pattern, text).ok()?;
-                // The offset or the seconds since 1970 are in the text, or a time zone's name, or neither.
-                match time.to_timestamp() {
-                    Ok(timestamp) => timestamp,
-                    Err(_) if time.iana_time_zone().is_some() => time.to_zoned().ok()?.timestamp(),
-                    Err(_) => {
-                        let civil: DateTime = time.to_datetime().ok()?;
-                        civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
-                    }
-                }
-            }
-        };
-        Some(timestamp.as_microsecond())
-    }
+/// The microseconds since 1970 in UTC of a time by a pattern. A time without a zone is one in UTC.
+fn time_by(pattern: &str, text: &str) -> Option<i64> {
+    let time = BrokenDownTime::parse(pattern, text).ok()?;
+    // The text has the offset or the seconds since 1970, or the name of a time zone, or neither.
+    let timestamp = match time.to_timestamp() {
+        Ok(timestamp) => timestamp,
+        Err(_) if time.iana_time_zone().is_some() => time.to_zoned().ok()?.timestamp(),
+        Err(_) => time.to_datetime().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+    };
+    Some(timestamp.as_microsecond())
 }
 
 impl Views {
-    fn new() -> Views {
-        Views { views: Vec::new(), valid: Vec::new() }
+    fn with_capacity(rows: usize) -> Views {
+        Views { views: Vec::with_capacity(rows), valid: Vec::with_capacity(rows) }
     }
 
     fn append_null(&mut self) {

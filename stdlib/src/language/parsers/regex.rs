@@ -5,9 +5,9 @@ use regex::{CaptureLocations, Regex};
 use serde::Deserialize;
 use weir_runtime::batch::BatchError;
 use weir_runtime::expressions::{Failures, Reason};
-use weir_runtime::parsers::{Parsed, Parser, ParserCall, WantedField};
+use weir_runtime::parsers::{Parsed, Parser, ParserCall};
 
-use super::columns::FieldColumn;
+use super::columns::{FieldColumn, TextField};
 
 #[derive(Deserialize)]
 struct RegexSettings {
@@ -16,27 +16,20 @@ struct RegexSettings {
 
 struct RegexParser {
     pattern: Regex,
-    /// The fields, each with the number of its group.
-    fields: Vec<(WantedField, usize)>,
+    /// The fields, each with the number of its group; none for a field of the schema that the pattern does not have.
+    fields: Vec<(TextField, Option<usize>)>,
 }
 
 pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
     let RegexSettings { pattern } = call.settings.read().map_err(|error| error.to_string())?;
     let pattern = Regex::new(&pattern).map_err(|error| format!("its `pattern`: {error}"))?;
-    let group_of = |field: &WantedField| {
-        let mut names = pattern.capture_names();
-        names.position(|name| name == Some(&field.name))
-    };
     let mut fields = Vec::new();
     for field in &call.fields {
-        // A column that can't be made is refused now, before anything runs.
-        FieldColumn::new(field)?;
-        match group_of(field) {
-            Some(group) => fields.push((field.clone(), group)),
-            // The schema has a field more that may be null.
-            None if field.nullable => fields.push((field.clone(), usize::MAX)),
-            None => return Err(format!("its `pattern` has no group `{}`", field.name)),
+        let group = pattern.capture_names().position(|name| name == Some(&field.name));
+        if group.is_none() && !field.nullable {
+            return Err(format!("its `pattern` has no group `{}`", field.name));
         }
+        fields.push((TextField::new(field)?, group));
     }
     if call.strict {
         return Err("`strict`, since its groups are all that it reads".to_owned());
@@ -46,9 +39,7 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
 
 impl Parser for RegexParser {
     fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
-        let refused = |what| BatchError::Arrow(arrow_schema::ArrowError::ParseError(what));
-        let columns = self.fields.iter().map(|(field, _)| FieldColumn::new(field));
-        let mut columns = columns.collect::<Result<Vec<_>, String>>().map_err(refused)?;
+        let mut columns: Vec<_> = self.fields.iter().map(|(field, _)| field.column(bodies.len())).collect();
         let (mut failures, mut groups) = (Failures::default(), self.pattern.capture_locations());
         for row in 0..bodies.len() {
             let reason = match self.matched(bodies.value(row), &mut groups) {
@@ -87,11 +78,11 @@ impl RegexParser {
         bodies: &BinaryViewArray,
         row: usize,
         groups: &CaptureLocations,
-        columns: &mut [FieldColumn],
+        columns: &mut [FieldColumn<'_>],
     ) -> Option<Reason> {
         let mut first = None;
         for (column, (_, group)) in columns.iter_mut().zip(&self.fields) {
-            let span = groups.get(*group).map(|(begin, end)| begin..end);
+            let span = group.and_then(|group| groups.get(group)).map(|(begin, end)| begin..end);
             if let Err(reason) = column.append(bodies, row, span) {
                 first.get_or_insert(reason);
             }
@@ -109,6 +100,8 @@ mod tests {
     use arrow_array::types::{DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType};
     use arrow_schema::{DataType, TimeUnit};
     use weir_plan::{FieldFormat, Settings, Value};
+
+    use weir_runtime::parsers::WantedField;
 
     use super::*;
 
