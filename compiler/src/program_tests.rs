@@ -1,4 +1,4 @@
-//! Tests of programs: whether what they send and expect can be.
+//! Checks the tests of a program: whether the events that they send and expect are possible.
 
 use std::collections::HashMap;
 
@@ -17,17 +17,17 @@ use crate::names::visit::Mention;
 use crate::spelling::{nearest, role_in_words};
 use crate::types::Type;
 
-/// How a component can be told to fail, besides a number of times.
+/// The faults that a test can inject into a component, besides a number of failures.
 const FAULTS: [&str; 1] = ["disk_full"];
 
-/// What a test can expect none of.
+/// The names that may follow `expect no`.
 const NOTHING: [&str; 2] = ["loss", "duplicates"];
 
 /// Checks the tests of a program.
 pub(crate) struct ProgramTests<'a, 'c> {
     pub(crate) checker: &'a mut Checker<'c>,
     pub(crate) components: &'a [Component],
-    /// Whether there are parts of flows that could not be read.
+    /// Whether parts of flows could not be parsed.
     pub(crate) broken: bool,
     pub(crate) titles: HashMap<String, weir_grammar::Span>,
 }
@@ -94,7 +94,7 @@ impl ProgramTests<'_, '_> {
         self.checker.report(UnknownName { name, wanted, near, quote: false, span });
     }
 
-    /// The component of a path, which must have one of these roles.
+    /// Resolves a path to a component that has one of these roles.
     fn component(&mut self, path: &Path, roles: &[Role]) -> Option<ComponentIndex> {
         let span = path.span();
         match self.checker.scopes.path(path).map(|named| named.meaning) {
@@ -155,7 +155,8 @@ impl ProgramTests<'_, '_> {
                         self.checker.report(crate::diagnostics::HoleNotAllowed { span: hole.span, expected });
                     }
                 }
-                // The document of a body: its fields are whatever the program parses.
+                // The body is a document. Its fields are not checked, because the program decides how to parse the
+                // body.
                 ExpressionKind::Variant(name, _) if sent && &*name.text == "json" => {}
                 ExpressionKind::Record(block) => self.fields(block, index),
                 ExpressionKind::Broken => {}

@@ -1,4 +1,4 @@
-//! The events at the places of flows.
+//! The columns of the events at each place of a flow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,38 +8,38 @@ use weir_grammar::{FileId, Span};
 use crate::analysis::expressions::UseId;
 use crate::types::columns::Columns;
 
-/// The events in front of a place and behind it. None where nothing is known of them.
+/// The columns of the events before and after a place. `None` if the columns are unknown.
 #[derive(Debug, Clone, Default)]
 pub struct Events {
-    /// The events that come to the place.
+    /// The columns of the events that arrive at the place.
     pub before: Option<Arc<Columns>>,
-    /// The events that leave it. Nothing leaves a sink.
+    /// The columns of the events that leave the place. `None` for a sink: no events leave it.
     pub after: Option<Arc<Columns>>,
 }
 
-/// The events at all steps, and at all names of components in flows.
+/// The columns of the events at each step, and at each name of a component in a flow.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EventPlaces {
     places: BTreeMap<(Span, UseId), Events>,
 }
 
 impl EventPlaces {
-    /// Notes the events that come to a place.
+    /// Records the columns of the events that arrive at a place.
     pub(crate) fn before(&mut self, span: Span, used: UseId, columns: Option<Arc<Columns>>) {
         self.places.entry((span, used)).or_default().before = columns;
     }
 
-    /// Notes the events that leave a place.
+    /// Records the columns of the events that leave a place.
     pub(crate) fn after(&mut self, span: Span, used: UseId, columns: Option<Arc<Columns>>) {
         self.places.entry((span, used)).or_default().after = columns;
     }
 
-    /// The events at a place.
+    /// Returns the columns of the events at a place.
     pub(crate) fn get(&self, span: Span, used: UseId) -> Option<&Events> {
         self.places.get(&(span, used))
     }
 
-    /// The smallest place around a position, with the uses at which it was checked.
+    /// Returns the smallest place that contains a position.
     pub(crate) fn around(&self, file: FileId, position: u32) -> Option<Span> {
         let start = Span { file, start: 0, end: 0 };
         let end = Span { file, start: position, end: u32::MAX };
@@ -48,7 +48,7 @@ impl EventPlaces {
         places.min_by_key(|span| span.end - span.start)
     }
 
-    /// All places, in the order of the text.
+    /// Iterates over all places, in source order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Span, UseId, &Events)> {
         self.places.iter().map(|((span, used), events)| (*span, *used, events))
     }

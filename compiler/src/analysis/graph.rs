@@ -1,4 +1,4 @@
-//! The resolved graph: components, flows, and the ways of the events between them.
+//! The resolved graph: components, flows, and the edges along which events move.
 
 use std::sync::Arc;
 
@@ -12,57 +12,57 @@ use crate::names::scopes::ComponentIndex;
 use crate::signatures::Signature;
 use crate::types::columns::Columns;
 
-/// Components and the ways of the events between them.
+/// The components of a program and the edges between them.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
-    /// The components in the order of the files and their text, then the places of rejected events, then the channels
-    /// that the compiler has added.
+    /// The components in the order of the files and their text, then one pseudo-component for each flow whose rejected
+    /// events are used, then the channels that the compiler added.
     pub components: Vec<Component>,
-    /// The flows of the program, in the order of the text.
+    /// The flows of the program, in source order.
     pub flows: Vec<Flow>,
-    /// The ways of the events from each source or channel onward, in the order of the text.
+    /// The edges that leave the sources and channels, in source order.
     pub edges: Vec<Edge>,
 }
 
-/// The name, role and place of a component.
+/// The name, role and span of a component.
 #[derive(Debug, Clone)]
 pub struct Declared {
-    /// The component's name, with that of the file that it is imported from.
+    /// The component's name. If its file is imported under an alias, the name has the alias as prefix: `alias.name`.
     pub name: Arc<str>,
-    /// What the component is to the graph.
+    /// The component's role: source, channel or sink.
     pub role: Role,
-    /// The place of the name. For a channel that the compiler has added, the place of its path.
+    /// The span of the name. For a channel that the compiler added, the span of its path.
     pub span: Span,
-    /// Whether it is the program's own, not one of an imported file.
+    /// Whether the entry file declares the component, not an imported file.
     pub own: bool,
-    /// The flow whose rejected events come from it, if it is no component at all.
+    /// The index of a flow, if this is not a component but the origin of the flow's rejected events.
     pub rejects_of: Option<usize>,
 }
 
 /// A source, channel or sink.
 #[derive(Debug, Clone)]
 pub struct Component {
-    /// The name, role and place.
+    /// The component's name, role and span.
     pub declared: Declared,
-    /// What the library says of its kind. None if the kind is unknown, which has been reported, and for the place of
-    /// rejected events.
+    /// The signature of the component's kind in the library. `None` for the origin of rejected events, and for an
+    /// unknown kind, which has been reported.
     pub(crate) signature: Option<Arc<Signature>>,
-    /// The settings.
+    /// The component's settings.
     pub settings: Settings,
-    /// Whether the compiler has added it: the channel of a path that names none.
+    /// Whether the compiler added the component: the channel of a path that names no channel.
     pub implicit: bool,
-    /// The events that come out of a source or a channel, or into a sink. None if no flow leads through the component,
-    /// or if nothing is known of the events.
+    /// The columns of the events that leave a source or a channel, or that arrive at a sink. `None` if no flow uses the
+    /// component, or if the columns are unknown.
     pub events: Option<Arc<Columns>>,
 }
 
 impl Component {
-    /// A component of which only the name is known.
+    /// Returns a component without a signature, settings and events.
     pub(crate) fn without_settings(declared: Declared) -> Component {
         Component { declared, signature: None, settings: Settings::default(), implicit: false, events: None }
     }
 
-    /// The name of the component's kind in the library; none if it is unknown.
+    /// Returns the name of the component's kind in the library; `None` if the kind is unknown.
     pub fn kind(&self) -> Option<&str> {
         self.signature.as_ref().map(|signature| &*signature.name.text)
     }
@@ -73,126 +73,126 @@ impl Component {
 pub struct Flow {
     /// The flow's name.
     pub name: Arc<str>,
-    /// The place of the name.
+    /// The span of the name.
     pub span: Span,
-    /// Whether there are chains that could not be read.
+    /// Whether the flow has chains that could not be parsed.
     pub broken: bool,
-    /// What the flow promises; none if that is unknown, which has been reported.
+    /// The flow's promise; `None` if the promise is invalid, which has been reported.
     pub promised: Option<Promised>,
 }
 
-/// A promise and where it is made.
+/// A flow's promise and its span.
 #[derive(Debug, Clone)]
 pub struct Promised {
-    /// The promise about loss and repeats.
+    /// The delivery guarantee: whether events may be lost or repeated.
     pub delivery: Delivery,
-    /// The promise about order.
+    /// The ordering guarantee.
     pub order: Order,
-    /// The place of the promise about loss and repeats, or that of the flow's name.
+    /// The span of the delivery guarantee; if the flow states none, the span of the flow's name.
     pub span: Span,
-    /// The column that the events are ordered by, with its place.
+    /// The column that the events are ordered by, with its span.
     pub by: Option<(String, Span)>,
 }
 
-/// The way of events from a source or a channel to the next channels or sinks.
+/// The connection from a source or a channel to the next channels or sinks.
 #[derive(Debug, Clone)]
 pub struct Edge {
-    /// The flow that it belongs to.
+    /// The index of the flow that the edge belongs to.
     pub flow: usize,
-    /// The component that the events come from.
+    /// The component that the edge begins at.
     pub from: ComponentIndex,
-    /// Where the flow names that component.
+    /// The span of the component's name in the flow.
     pub from_span: Span,
-    /// The steps, and where they lead.
+    /// The steps and the destination of the edge.
     pub leg: Leg,
 }
 
-/// Steps and where they lead.
+/// Steps and their destination.
 #[derive(Debug, Clone)]
 pub struct Leg {
-    /// The steps that could be checked, those of interceptors at their place.
+    /// The steps without errors. An interceptor is replaced by its steps.
     pub steps: Vec<Step>,
-    /// Where the events go behind the steps.
+    /// The destination of the events after the steps.
     pub to: Destination,
-    /// Whether all steps and all ways behind them are known.
+    /// Whether all steps and all destinations are known.
     pub whole: bool,
 }
 
-/// One step.
+/// One step of a flow.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// The step's place; that of an interceptor's step lies in the interceptor.
+    /// The step's span. The span of an interceptor's step is in the interceptor.
     pub span: Span,
-    /// The use of the interceptor that the step belongs to.
+    /// The use of the interceptor that the step belongs to; [`UseId::NONE`] outside of interceptors.
     pub used: UseId,
-    /// What the step does, as the plan says it.
+    /// The step's action, as the plan states it.
     pub(crate) action: Action,
-    /// What happens to an event for which the step fails; none if it can't.
+    /// The handling of an event for which the step fails; `None` if the step cannot fail.
     pub(crate) on_failure: Option<OnFailure>,
-    /// The events that leave the step.
+    /// The columns of the events that leave the step.
     pub after: Arc<Columns>,
 }
 
-/// Where a leg leads.
+/// The destination of a leg.
 #[derive(Debug, Clone)]
 pub enum Destination {
-    /// To a channel or a sink.
+    /// A channel or a sink.
     Component(Arrival),
-    /// To several places; whether each is optional.
+    /// Every branch, for each event. The flag is true for an optional branch.
     Copy(Vec<(bool, Leg)>),
-    /// To the first place whose condition holds.
+    /// The first case whose condition is true.
     Match(Vec<Case>),
-    /// To one of several places, by the value of an expression or in turn.
+    /// One of several branches, chosen by the value of an expression or round robin.
     Balance {
-        /// The value; none for ways that take turns, and where it is wrong.
+        /// The expression; `None` for round robin, and if the expression has errors.
         by: Option<Expression>,
-        /// The ways.
+        /// The branches.
         legs: Vec<Leg>,
-        /// The channel that the compiler has put in front of sinks.
+        /// The channel that the compiler added before the sinks.
         channel: Option<ComponentIndex>,
     },
-    /// To the first place that works.
+    /// The first branch that works.
     Failover {
-        /// The ways.
+        /// The branches.
         legs: Vec<Leg>,
-        /// The channel that the compiler has put in front of the sinks.
+        /// The channel that the compiler added before the sinks.
         channel: Option<ComponentIndex>,
     },
-    /// To a place that is unknown because of something that has been reported.
+    /// An unknown destination, because of an error that has been reported.
     Unknown,
 }
 
-/// Events that come into a channel or a sink.
+/// The arrival of events at a channel or a sink.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// The component.
+    /// The channel or sink.
     pub to: ComponentIndex,
-    /// Where the flow names the component.
+    /// The span of the component's name in the flow.
     pub span: Span,
-    /// The channel that the compiler has put in front of the component.
+    /// The channel that the compiler added before the component.
     pub channel: Option<ComponentIndex>,
-    /// Whether the events wait in a channel that stands in front of several ways.
+    /// Whether the events wait in a channel that the compiler added before the branches of a `balance` or a `failover`.
     pub held: bool,
-    /// The events; none if nothing is known of them.
+    /// The columns of the events; `None` if they are unknown.
     pub events: Option<Arc<Columns>>,
 }
 
 /// One case of a `match`.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The condition; none for the case that takes the rest, and where it is wrong.
+    /// The condition; `None` for the case that takes all remaining events, and if the condition has errors.
     pub condition: Option<Expression>,
-    /// The case's steps, and where they lead.
+    /// The case's steps and destination.
     pub leg: Leg,
 }
 
 impl Leg {
-    /// The arrivals of this leg, in the order of the text.
+    /// Returns the arrivals of this leg, in source order.
     pub fn arrivals(&self) -> Vec<&Arrival> {
         self.arrivals_if(true)
     }
 
-    /// The same without the optional branches.
+    /// Returns the arrivals of this leg, without the optional branches, in source order.
     pub fn required_arrivals(&self) -> Vec<&Arrival> {
         self.arrivals_if(false)
     }

@@ -1,4 +1,4 @@
-//! The result of checking a program: an owned value that knows everything the compiler knows.
+//! The result of checking a program: an owned value with everything that the compiler found.
 
 pub(crate) mod events;
 pub(crate) mod expressions;
@@ -29,29 +29,30 @@ pub use crate::names::scopes::ComponentIndex;
 pub use crate::types::columns::{Column, Columns};
 pub use crate::types::{FieldFormat, FieldType, SchemaType, Type};
 
-/// What the compiler knows of a program, right or wrong. Unknown parts are marked as unknown, and for each of them
-/// something has been reported.
+/// The result of checking a program, with or without errors. Parts that could not be resolved are marked as unknown,
+/// and each has a diagnostic.
 ///
-/// Positions are bytes in the text of a file. A name is identified by the place where it is declared. Text that is
-/// checked wherever it is used (the steps of an interceptor, the rules of a quality) is known by its place *and* its
+/// Positions are byte offsets in the text of a file. A name is identified by the span of its declaration. The steps of
+/// an interceptor and the rules of a quality are checked for each use, so they are identified by their span *and* their
 /// [use](UseId).
 #[derive(Debug, Default)]
 pub struct Analysis {
-    /// The program's name: its file's name without `.flow`.
+    /// The program's name: the name of its file without `.flow`.
     pub program: String,
-    /// The files that places lie in: the library's, the program's, and one for each value from outside.
+    /// The files that spans refer to: the library's files, the program's files, and one for each value given on the
+    /// command line or in an environment variable.
     pub files: Files,
-    /// Everything that is wrong, sorted by place.
+    /// The errors and warnings, sorted by span.
     pub diagnostics: Vec<Diagnostic>,
-    /// The files of the program as trees, the entry first.
+    /// The syntax trees of the program's files, the entry file first.
     pub(crate) modules: Vec<Module>,
-    /// The components, flows and the ways of the events.
+    /// The components, flows and edges.
     pub graph: Graph,
-    /// The settings of `agent { … }`; none without.
+    /// The settings of the `agent { … }` block; `None` without such a block.
     pub agent: Option<Settings>,
-    /// The params by the places of their names.
+    /// The params by the spans of their names.
     pub params: BTreeMap<Span, Setting>,
-    /// The functions of the program as the plan has them; none where one is wrong.
+    /// The functions of the program in the form of the plan; `None` for a function with errors.
     pub(crate) functions: Vec<Option<Function>>,
     pub(crate) notes: Notes,
     /// The definitions of the library.
@@ -59,28 +60,28 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Whether there are errors.
+    /// Returns whether the program has errors.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error)
     }
 
-    /// The syntax tree of a file of the program.
+    /// Returns the syntax tree of a file of the program.
     pub fn tree(&self, file: FileId) -> Option<&weir_grammar::tree::File> {
         self.modules.iter().find(|module| module.file == file).map(|module| &module.tree)
     }
 
-    /// The definitions of the program, in the order of the text.
+    /// Iterates over the definitions of the program, in source order.
     pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
         self.notes.definitions.iter()
     }
 
-    /// The definition of the program or the library whose name has this place.
+    /// Returns the definition, of the program or the library, whose name has this span.
     pub fn definition(&self, name: Span) -> Option<&Definition> {
         self.notes.definitions.get(name).or_else(|| self.library.get(name))
     }
 
-    /// The definitions of the name at a position: of a name that is used there, or that is declared there. Several if
-    /// the name is one of an interceptor whose uses give it different meanings.
+    /// Returns the definitions of the name that is used or declared at a position. A name in an interceptor has several
+    /// definitions if the uses of the interceptor give it different meanings.
     pub fn definitions_at(&self, file: FileId, position: u32) -> Vec<&Definition> {
         let used = self.notes.uses.at(file, position).filter_map(|(_, of)| self.definition(of));
         let mut found: Vec<&Definition> = used.collect();
@@ -90,7 +91,7 @@ impl Analysis {
         found
     }
 
-    /// The definition of a schema, or of an enum or a record of the library. The other types have none.
+    /// Returns the definition of a schema, or of an enum or a record of the library. Other types have no definition.
     pub fn type_definition(&self, value_type: &Type) -> Option<&Definition> {
         match value_type {
             Type::List(item) | Type::Map(item) => self.type_definition(item),
@@ -104,69 +105,69 @@ impl Analysis {
         }
     }
 
-    /// The places that use a definition, in the order of the text, without the place of the definition itself.
+    /// Iterates over the spans that use a definition, in source order, without the span of the definition.
     pub fn references(&self, definition: &Definition) -> impl Iterator<Item = Span> {
         let own = definition.span;
         self.notes.uses.of(own).filter(move |at| *at != own)
     }
 
-    /// Every place that uses a name, with the place of the definition, in the order of the text.
+    /// Iterates over every use of a name with the span of the definition, in source order.
     pub fn all_uses(&self) -> impl Iterator<Item = (Span, Span)> {
         self.notes.uses.iter()
     }
 
-    /// A use of an interceptor or a quality; none for [`UseId::NONE`].
+    /// Returns the use of an interceptor or a quality with this ID; `None` for [`UseId::NONE`].
     pub fn use_of(&self, used: UseId) -> Option<Use> {
         self.notes.use_list.get(used)
     }
 
-    /// All uses of interceptors and qualities.
+    /// Iterates over all uses of interceptors and qualities.
     pub fn uses(&self) -> impl Iterator<Item = (UseId, Use)> {
         self.notes.use_list.iter()
     }
 
-    /// The smallest expression around a position.
+    /// Returns the smallest expression that contains a position.
     pub fn expression_at(&self, file: FileId, position: u32) -> Option<Span> {
         self.notes.types.around(file, position)
     }
 
-    /// The uses at which an expression was checked: [`UseId::NONE`] alone for most.
+    /// Iterates over the uses for which an expression was checked: for most expressions only [`UseId::NONE`].
     pub fn uses_of(&self, expression: Span) -> impl Iterator<Item = UseId> {
         self.notes.types.uses(expression)
     }
 
-    /// The types of an expression at one use: empty if the type is unknown, several for the value of a let that is used
-    /// in several forms. None if no expression has this place.
+    /// Returns the types of an expression at one use: an empty slice if the type is unknown, and several types for the
+    /// value of a `let` whose uses expect different types. `None` if no expression has this span.
     pub fn types(&self, expression: Span, used: UseId) -> Option<&[ExpressionType]> {
         self.notes.types.of(expression, used)
     }
 
-    /// The types of all expressions, in the order of the text.
+    /// Iterates over the types of all expressions, in source order.
     pub fn all_types(&self) -> impl Iterator<Item = (Span, UseId, &[ExpressionType])> {
         self.notes.types.iter()
     }
 
-    /// The smallest step, or name of a component in a flow, around a position.
+    /// Returns the smallest step, or name of a component in a flow, that contains a position.
     pub fn place_at(&self, file: FileId, position: u32) -> Option<Span> {
         self.notes.events.around(file, position)
     }
 
-    /// The events at a step, or at the name of a component in a flow.
+    /// Returns the columns of the events at a step, or at the name of a component in a flow.
     pub fn events(&self, place: Span, used: UseId) -> Option<&Events> {
         self.notes.events.get(place, used)
     }
 
-    /// The events at all places, in the order of the text.
+    /// Iterates over the columns of the events at all places, in source order.
     pub fn all_events(&self) -> impl Iterator<Item = (Span, UseId, &Events)> {
         self.notes.events.iter()
     }
 
-    /// The component of a name, as the graph has it.
+    /// Returns the component of the graph that has this name.
     pub fn component(&self, name: &str) -> Option<&Component> {
         self.graph.components.iter().find(|component| &*component.declared.name == name)
     }
 
-    /// The settings of a parser at one use, by the place of the parser's name.
+    /// Returns the settings of a parser at one use, by the span of the parser's name.
     pub fn parser_settings(&self, parser: Span, used: UseId) -> Option<&Settings> {
         self.notes.parsers.get(&(parser, used))
     }

@@ -1,4 +1,4 @@
-//! What checks note of what they have found, for the analysis.
+//! The tables that the checks fill for the analysis.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::analysis::expressions::{ExpressionTypes, UseId, UseList};
 use crate::analysis::settings::Settings;
 use crate::names::definitions::{Definitions, Uses};
 
-/// The tables of an analysis while they are filled. Nothing is ever taken out of them.
+/// The tables of an analysis. The checks only add entries.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Notes {
     pub(crate) definitions: Definitions,
@@ -17,8 +17,8 @@ pub(crate) struct Notes {
     pub(crate) use_list: UseList,
     pub(crate) types: ExpressionTypes,
     pub(crate) events: EventPlaces,
-    /// The lets of steps and functions that could be checked, by their places.
+    /// The `let`s without errors in steps and functions, by their spans.
     pub(crate) locals: BTreeMap<Span, String>,
-    /// The settings of parsers, by the place of the parser's name and the use.
+    /// The settings of parsers, by the span of the parser's name and the use.
     pub(crate) parsers: BTreeMap<(Span, UseId), Settings>,
 }

@@ -1,4 +1,4 @@
-//! The values of settings, and where each value comes from.
+//! The values of settings and their origins.
 
 use std::collections::BTreeMap;
 
@@ -7,60 +7,60 @@ use weir_plan::{HoleFormat, Value};
 
 use crate::types::Type;
 
-/// Where the value of a setting comes from.
+/// The origin of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// The program gives the value here. For a param the place may lie in a value from outside.
+    /// The program gives the value, at this span. The span of a param may be in a value that was given from outside.
     Written(Span),
-    /// The signature gives the value here.
+    /// The signature gives a default, at this span.
     Default(Span),
-    /// Neither the program nor the signature gives a value, and the setting is optional: it is null.
+    /// The setting is null: it is optional, and neither the program nor the signature gives a value.
     Absent,
-    /// The compiler has added the component, as the channel of a path that names none.
+    /// The compiler added the component: the channel of a path that names no channel.
     Derived,
-    /// The setting has no value although it must have one, which has been reported.
+    /// The required setting has no value, which has been reported.
     Missing,
 }
 
 /// One setting with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
-    /// The value; none if it is unknown because of something that has been reported.
+    /// The value; `None` if the value has an error, which has been reported.
     pub value: Option<Value>,
-    /// Where the value comes from.
+    /// The origin of the value.
     pub origin: Origin,
     /// The type that the signature declares.
     pub value_type: Type,
     /// Whether the value may be null.
     pub optional: bool,
-    /// The place of the setting's name in the signature.
+    /// The span of the setting's name in the signature.
     pub declared: Span,
 }
 
 /// The settings of a component, a parser or the agent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    /// Every setting by name. A setting within another one has the name `roll.age`, one in a list `brokers[0].port`.
+    /// Every setting by name. A nested setting has a name such as `roll.age`, or `brokers[0].port` in a list.
     pub all: BTreeMap<String, Setting>,
-    /// The known values by name, as the plan has them: settings within others are part of their values.
+    /// The known values by name, in the form of the plan: nested settings are part of the outer value.
     pub(crate) values: BTreeMap<String, Value>,
-    /// Whether nothing about the settings has been reported.
+    /// Whether the settings have no errors.
     pub whole: bool,
-    /// The holes that events fill.
+    /// The template holes that are filled with values of events.
     pub(crate) holes: Vec<OpenHole>,
-    /// The headers that the settings name.
+    /// The headers that the settings name, with their spans.
     pub(crate) headers: Vec<(String, Span)>,
-    /// The values that no other component may have.
+    /// The values of `exclusive` settings.
     pub(crate) exclusive: Vec<Exclusive>,
 }
 
 impl Settings {
-    /// The values, if all of them are known and right.
+    /// Returns the values if the settings have no errors.
     pub(crate) fn whole_values(&self) -> Option<&BTreeMap<String, Value>> {
         self.whole.then_some(&self.values)
     }
 
-    /// Where the program gives the value of a setting, if it does.
+    /// Returns the span of a value that the program gives to a setting.
     pub(crate) fn written(&self, name: &str) -> Option<Span> {
         match self.all.get(name)?.origin {
             Origin::Written(span) => Some(span),
@@ -68,17 +68,17 @@ impl Settings {
         }
     }
 
-    /// Marks the values as those of a component that the compiler has added.
+    /// Marks the values as settings of a component that the compiler added.
     pub(crate) fn derived(mut self) -> Settings {
         self.all.values_mut().for_each(|setting| setting.origin = Origin::Derived);
         self
     }
 }
 
-/// What a check of values has found, besides the values.
+/// The settings, holes, headers and exclusive values that a check of values collects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
-    /// The settings, by their names within the value.
+    /// The settings, by their names relative to the value.
     pub(crate) settings: Vec<(String, Setting)>,
     pub(crate) holes: Vec<OpenHole>,
     pub(crate) headers: Vec<(String, Span)>,
@@ -86,7 +86,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Puts a name in front of the names of the settings that were found since there were this many.
+    /// Prefixes the names of the settings from index `before` on with the name of the outer setting.
     pub(crate) fn name_from(&mut self, before: usize, outer: &str) {
         for (name, _) in &mut self.settings[before..] {
             let point = if name.starts_with('[') { "" } else { "." };
@@ -94,14 +94,14 @@ impl Found {
         }
     }
 
-    /// The settings, with their values as the plan has them.
+    /// Returns the settings, with their values in the form of the plan.
     pub(crate) fn settings(self, values: BTreeMap<String, Value>, whole: bool) -> Settings {
         let Found { settings, holes, headers, exclusive } = self;
         Settings { all: settings.into_iter().collect(), values, whole, holes, headers, exclusive }
     }
 }
 
-/// A hole that events fill; it is checked when their columns are known.
+/// A template hole that is filled with a value of the event. It is checked when the columns of the events are known.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OpenHole {
     pub(crate) column: String,
@@ -111,13 +111,14 @@ pub(crate) struct OpenHole {
     pub(crate) format_span: Option<Span>,
 }
 
-/// A value that only one component may have.
+/// The value of an `exclusive` setting, which two components must not share.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Exclusive {
     pub(crate) setting: String,
     pub(crate) value_type: Type,
     pub(crate) value: Value,
-    /// Whether the component shares the value with no other one that is held apart, and with all others.
+    /// Whether the condition of the signature's `exclusive unless` is true for the component. Two components clash over
+    /// a value only if the condition has the same result for both.
     pub(crate) apart: bool,
     pub(crate) span: Span,
 }

@@ -1,4 +1,4 @@
-//! Names, fields of records, items of lists and maps.
+//! Types names, fields of records, and items of lists and maps.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Name};
@@ -13,7 +13,7 @@ use crate::types::Type;
 use crate::types::columns::arrow;
 
 impl Typer<'_, '_> {
-    /// A name: a binding of the steps, a field, a param or a let.
+    /// Types a name: a binding of the steps, a field, a param or a `let`.
     pub(super) fn name(&mut self, name: &str, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let span = given.span;
         if let Some(binding) = self.bindings.names.get(name) {
@@ -72,7 +72,7 @@ impl Typer<'_, '_> {
         }
     }
 
-    /// A param or a let: it stands for its value.
+    /// Types a param or a `let` by its value.
     fn named(&mut self, named: Named<'_>, mention: Mention<'_>, expected: Option<&Type>) -> Option<Typed> {
         let (name, span) = (mention.name, mention.span);
         match named.meaning {
@@ -80,7 +80,7 @@ impl Typer<'_, '_> {
             Meaning::Let(item) => {
                 self.checker.uses(mention, named.declared);
                 let constant = match &item.value.kind {
-                    // Text takes the form of the type that is expected where it is used.
+                    // Text, lists and `null` take the type that the use of the `let` expects.
                     ExpressionKind::Text(_) | ExpressionKind::List(_) | ExpressionKind::Null => {
                         return self.typed(&item.value, expected).map(|typed| Typed { span, ..typed });
                     }
@@ -111,7 +111,7 @@ impl Typer<'_, '_> {
         }
     }
 
-    /// `place.city`, or a name of another file.
+    /// Types `place.city`, or a name of another file.
     pub(super) fn member(
         &mut self,
         given: &Expression,
@@ -171,7 +171,7 @@ impl Typer<'_, '_> {
         Some(Typed { optional: field.optional && !known, place: place.map(Into::into), ..result })
     }
 
-    /// Whether a name has a meaning here.
+    /// Returns whether a name is declared in this scope.
     pub(super) fn means_something(&self, name: &str, span: Span) -> bool {
         self.is_value(name) || self.checker.scopes.get(span.file, name).is_some()
     }
@@ -181,7 +181,7 @@ impl Typer<'_, '_> {
             || self.columns.is_some_and(|columns| columns.columns.contains_key(name))
     }
 
-    /// `list[0]`, `map["key"]`: null where there is none.
+    /// Types `list[0]` or `map["key"]`, whose value is null if the item does not exist.
     pub(super) fn index(&mut self, inner: &Expression, index: &Expression, span: Span) -> Option<Typed> {
         let typed = self.typed(inner, None).and_then(|typed| self.present(typed));
         let (wanted, result) = match typed.as_ref().map(|typed| &typed.value_type) {
@@ -206,7 +206,7 @@ impl Typer<'_, '_> {
         Some(merged.typed(operation, result, true, span))
     }
 
-    /// `header("name")`: one of the headers that the peer has attached.
+    /// Types `header("name")`: a header that the sender attached.
     pub(super) fn header(&mut self, name: &Expression, span: Span) -> Option<Typed> {
         let index = self.valued(name, &Type::Text)?;
         let headers = self.column(ATTACHED_HEADERS, span)?;
@@ -222,7 +222,7 @@ impl Typer<'_, '_> {
         Some(Typed { facts: Facts::default(), ..typed })
     }
 
-    /// A constant that an event's expression needs: text of a form, a rate, a share.
+    /// Returns a constant that an expression over events needs, such as a regular expression, a rate or a percentage.
     pub(crate) fn setting(&mut self, given: &Expression, wanted: &Type, optional: bool) -> Option<Value> {
         if let ExpressionKind::Name(name) = &given.kind
             && let Some(binding) = self.bindings.names.get(name)
@@ -248,7 +248,7 @@ impl Typer<'_, '_> {
         self.checker.value(given, &expectation)
     }
 
-    /// Whether a constant is wanted and a field or header given, which is reported.
+    /// Reports a field or a header where a constant is expected, and returns whether it reported one.
     pub(crate) fn known_only_with_events(&mut self, given: &Expression, wanted: &Type) -> bool {
         let name = match &given.kind {
             ExpressionKind::Name(name) => name.to_string(),

@@ -1,4 +1,4 @@
-//! The bodies of the program's functions.
+//! Checks the bodies of the program's functions.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::files::modules::Module;
 use crate::signatures::FunctionSignature;
 
 impl Checker<'_> {
-    /// Reads the signatures of all functions, so that any may call any other.
+    /// Reads the signatures of all functions before the bodies, so that each function may call every other.
     pub(crate) fn read_functions(&mut self, modules: &[Module]) {
         let functions = modules.iter().flat_map(|module| &module.tree.items).filter_map(function);
         for (index, function) in functions.enumerate() {
@@ -23,7 +23,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks the bodies of all functions; none for each that is wrong, which has been reported.
+    /// Checks the bodies of all functions. Returns `None` for each function with errors, which have been reported.
     pub(crate) fn function_bodies(&mut self, modules: &[Module]) -> Vec<Option<Function>> {
         let functions = modules.iter().flat_map(|module| &module.tree.items).filter_map(function);
         functions.map(|function| self.function_body(function)).collect()
@@ -100,7 +100,7 @@ impl Checker<'_> {
         None
     }
 
-    /// A value that is the same for the same arguments, and that there always is.
+    /// Checks that a value depends only on the arguments and cannot fail.
     fn pure(&mut self, typed: Typed) -> Option<Typed> {
         if let Some((name, span)) = &typed.varies {
             self.report(NotPure { name: name.clone(), span: *span });

@@ -1,4 +1,4 @@
-//! Calls of functions.
+//! Types calls of functions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Typer<'_, '_> {
         match signature {
             Some(signature) => self.apply(&signature, &call.arguments, span, expected),
             None => {
-                // What is called is broken; what it is given may be wrong all the same.
+                // The function's declaration has errors; the arguments may have errors of their own.
                 for argument in &call.arguments {
                     self.typed(&argument.value, None);
                 }
@@ -146,7 +146,7 @@ impl Typer<'_, '_> {
         }
         let hint = match first {
             Type::Variable(name, _) => variables.get(name).or(expected).cloned(),
-            // A literal is of the first type, unless it says otherwise.
+            // A literal takes the parameter's first type, unless the literal determines its type itself.
             other => Some(other.clone()),
         };
         let hint =
@@ -169,7 +169,7 @@ impl Typer<'_, '_> {
 }
 
 impl Checker<'_> {
-    /// Notes which parameters the arguments name.
+    /// Records the uses of the parameters that the arguments name.
     pub(crate) fn uses_parameters(&mut self, parameters: &[ParameterSignature], arguments: &[Argument]) {
         for name in arguments.iter().filter_map(|argument| argument.name.as_ref()) {
             let parameter = parameters.iter().find(|parameter| *parameter.name == *name.text);
@@ -187,7 +187,7 @@ fn in_words(wanted: &Type) -> String {
     }
 }
 
-/// Whether a type is the one that is wanted; what variables stand for is noted.
+/// Returns whether a type matches the wanted type, and binds the type variables of the wanted type.
 fn unified(wanted: &Type, found: &Type, variables: &mut HashMap<Arc<str>, Type>) -> bool {
     match (wanted, found) {
         (Type::Variable(name, bound), found) => match variables.get(name) {
@@ -214,7 +214,7 @@ fn substituted(result: &Type, variables: &HashMap<Arc<str>, Type>) -> Type {
     }
 }
 
-/// The value of each parameter: an argument, a default, or nothing for one that may be null.
+/// Returns the value of each parameter: an argument, a default, or `None` for an omitted optional parameter.
 pub(crate) fn matched<'e>(
     parameters: &'e [ParameterSignature],
     arguments: &'e [Argument],

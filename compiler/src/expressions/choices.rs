@@ -1,4 +1,4 @@
-//! Values that depend: `if`, `match`, and what takes the place of a failure.
+//! Types conditional values: `if`, `match`, and the fallbacks of expressions that can fail.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ use crate::types::Type;
 use crate::values::literals::found;
 use crate::values::operators::compare;
 
-/// The types of several values that must be one.
+/// The common type of several values.
 #[derive(Default)]
 struct Common {
     value_type: Option<Type>,
@@ -22,7 +22,8 @@ struct Common {
 }
 
 impl Typer<'_, '_> {
-    /// `if … then … else …`, each value where its conditions hold.
+    /// Types `if … then … else …`. Each value is typed with the facts that follow from its condition and the earlier
+    /// ones.
     pub(super) fn conditional(
         &mut self,
         conditional: &Conditional,
@@ -59,13 +60,13 @@ impl Typer<'_, '_> {
         Some(merged.typed(operation, common.value_type?, common.optional, span))
     }
 
-    /// A value that has one type with others.
+    /// Types a value that must have the common type.
     fn common(&mut self, given: &Expression, expected: Option<&Type>, common: &mut Common) -> Option<Typed> {
         let hint = common.value_type.clone().or_else(|| expected.cloned());
         let typed = self.typed(given, hint.as_ref())?;
         common.optional |= typed.optional;
         if typed.planned.operation == Operation::Literal(Value::Null) {
-            // Null is of every type; it takes the one of the others where they come later.
+            // Null is of every type. If it comes first, it takes the expected type.
             if common.value_type.is_none() && expected.is_some() {
                 common.value_type = expected.cloned();
             }
@@ -87,7 +88,7 @@ impl Typer<'_, '_> {
         }
     }
 
-    /// `(a else b)`
+    /// Types `(a else b)`.
     pub(super) fn otherwise(
         &mut self,
         first: &Expression,
@@ -111,7 +112,7 @@ impl Typer<'_, '_> {
         self.replaced(typed?, fallback?, Span { start: first.span.end, ..second.span }, span)
     }
 
-    /// A value that may fail, and what takes its place then.
+    /// Returns a value that can fail, with the fallback that replaces it on failure.
     pub(crate) fn replaced(
         &mut self,
         typed: Typed,
@@ -146,7 +147,7 @@ impl Typer<'_, '_> {
         }
     }
 
-    /// A match whose arms ask questions: the same as a chain of `if`.
+    /// Types a `match` without a subject, whose arms are conditions: it equals a chain of `if`.
     fn match_of_questions(
         &mut self,
         given: &ValueMatch,
@@ -175,7 +176,7 @@ impl Typer<'_, '_> {
         self.conditional(&Conditional { cases, otherwise }, span, expected)
     }
 
-    /// The place of the arm that takes the rest; arms after it are reported.
+    /// Returns the index of the `_` arm, and reports the arms after it.
     fn arms_before_rest(&mut self, arms: &[Arm]) -> Option<usize> {
         let rest = arms.iter().position(|arm| arm.patterns.iter().any(is_rest))?;
         if let Some(arm) = arms.get(rest + 1) {
@@ -303,7 +304,7 @@ impl Typer<'_, '_> {
     }
 }
 
-/// What a match without `_` leaves out, in words.
+/// Describes the values that a `match` without `_` does not cover.
 fn missing(subject: &Typed, arms: &[MatchArm]) -> Option<String> {
     let has = |value: &Value| arms.iter().any(|arm| arm.patterns.contains(&Pattern::Value(value.clone())));
     if subject.optional && !has(&Value::Null) {
@@ -315,7 +316,7 @@ fn missing(subject: &Typed, arms: &[MatchArm]) -> Option<String> {
     [true, false].into_iter().find(|value| !has(&Value::Bool(*value))).map(|value| value.to_string())
 }
 
-/// The arm that takes everything that these patterns fit, if one before does.
+/// Returns the span of an earlier arm, if earlier arms cover all of these patterns.
 fn taken_before(patterns: &[Pattern], arms: &[(MatchArm, Span)]) -> Option<Span> {
     let taken = |new: &Pattern| {
         let takes = |earlier: &Pattern| earlier == new || holds(earlier, new);
@@ -325,7 +326,7 @@ fn taken_before(patterns: &[Pattern], arms: &[(MatchArm, Span)]) -> Option<Span>
     places?.last().copied()
 }
 
-/// Whether a range or a list has all that a pattern fits.
+/// Returns whether a pattern covers all values of another pattern.
 fn holds(range: &Pattern, pattern: &Pattern) -> bool {
     let within = |value: &Value| match range {
         Pattern::Range(least, greatest) => {

@@ -1,4 +1,4 @@
-//! Questions: logic, comparisons, `in`, `matches`, `is`.
+//! Types conditions: logic, comparisons, `in`, `matches`, `is`.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Is, Operator, Question};
@@ -18,7 +18,8 @@ impl Typer<'_, '_> {
         Some(Typed { facts, ..merged.typed(operation, Type::Bool, false, span) })
     }
 
-    /// `a and b and c`, or the same with `or`: each part where those before it hold, or do not.
+    /// Types `a and b and c` or `a or b or c`. Each part is typed with the facts that follow from the earlier parts:
+    /// that they are true for `and`, false for `or`.
     pub(super) fn joined(&mut self, parts: &[Expression], span: Span, all: bool) -> Option<Typed> {
         let before = self.known.len();
         let mut typed = Vec::with_capacity(parts.len());
@@ -90,7 +91,7 @@ impl Typer<'_, '_> {
         Some(merged.typed(operation, Type::Bool, false, span))
     }
 
-    /// Types two sides; a literal takes the type of the other side if it can.
+    /// Types both operands. A literal takes the type of the other operand if it can.
     pub(super) fn sides(
         &mut self,
         left: &Expression,
@@ -109,7 +110,8 @@ impl Typer<'_, '_> {
         Some((left?, right?))
     }
 
-    /// One side, given the type of the other: text takes on the types that are written as text.
+    /// Types one operand, given the type of the other. A text literal takes the other type if values of that type are
+    /// written as text.
     fn side(&mut self, given: &Expression, other: Option<&Type>) -> Option<Typed> {
         let hint = other.filter(|other| takes_text(other) || matches!(given.kind, ExpressionKind::Null));
         self.typed(given, hint)
@@ -140,7 +142,7 @@ impl Typer<'_, '_> {
         Some(merged.typed(operation, Type::Bool, false, span))
     }
 
-    /// Text, type and place of a side.
+    /// Returns the text, type and span of an operand.
     pub(super) fn shown(&self, typed: &Typed) -> (String, String, Span) {
         let name = match &typed.planned.operation {
             Operation::Literal(Value::Null) => "null".to_owned(),
@@ -149,7 +151,7 @@ impl Typer<'_, '_> {
         (self.checker.files.text(typed.span).to_owned(), name, typed.span)
     }
 
-    /// `a in b`: a list, a range, or the names of a map.
+    /// Types `a in b`, where `b` is a list, a range or a map, whose keys are searched.
     pub(super) fn contained(&mut self, left: &Expression, right: &Expression, span: Span) -> Option<Typed> {
         let operand = self.typed(left, None);
         if let ExpressionKind::Binary(Operator::Range, least, greatest) = &right.kind {
@@ -187,7 +189,7 @@ impl Typer<'_, '_> {
         Some(merged.typed(operation, Type::Bool, false, span))
     }
 
-    /// Reports a range that no value is in.
+    /// Checks that a range is not empty.
     pub(super) fn not_empty(&mut self, least: &Value, greatest: &Value, span: Span) -> Option<()> {
         if crate::values::operators::compare(least, greatest) != Some(std::cmp::Ordering::Greater) {
             return Some(());
@@ -221,7 +223,7 @@ impl Typer<'_, '_> {
         Some(merged.typed(operation, Type::Bool, false, span))
     }
 
-    /// `a matches r"…"`
+    /// Types `a matches r"…"`.
     pub(super) fn matches(&mut self, left: &Expression, right: &Expression, span: Span) -> Option<Typed> {
         let operand = self.typed(left, None).and_then(|operand| self.present(operand));
         let pattern = self.setting(right, &Type::Regex, false);
@@ -239,7 +241,7 @@ impl Typer<'_, '_> {
     }
 }
 
-/// Whether an expression is a literal that takes the type of what stands beside it.
+/// Returns whether an expression is a literal that takes the type of the other operand.
 fn takes_type(given: &Expression) -> bool {
     match &given.kind {
         ExpressionKind::Text(_) | ExpressionKind::Null | ExpressionKind::List(_) => true,
@@ -248,7 +250,7 @@ fn takes_type(given: &Expression) -> bool {
     }
 }
 
-/// Whether text in quotes may be a value of this type.
+/// Returns whether values of this type may be written as text literals.
 fn takes_text(value_type: &Type) -> bool {
     value_type.is_textual()
 }
@@ -257,7 +259,7 @@ fn empty(list: &Planned) -> bool {
     matches!(&list.operation, Operation::List(items) if items.is_empty())
 }
 
-/// A list of constants as such; any other is searched.
+/// Returns a set lookup for a list of constants, and a search for any other list.
 fn one_of(operand: Planned, items: Vec<Planned>, data_type: arrow_schema::DataType) -> Operation {
     let constants: Option<Vec<Value>> = items
         .iter()

@@ -1,4 +1,4 @@
-//! Functions: their signatures, those of the library and those of the program.
+//! The signatures of the library's functions and of the program's functions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::signatures::{FunctionSignature, Library, ParameterSignature};
 use crate::spelling::nearest;
 use crate::types::{Bound, Type};
 
-/// The signature of a function of the library.
+/// Reads the signature of a function of the library.
 pub(crate) fn signature_of_extern(
     item: &tree::ExternFunction,
     library: &Library,
@@ -52,7 +52,7 @@ pub(crate) fn signature_of_extern(
 }
 
 impl Checker<'_> {
-    /// The signature of a function of the program; none if something about it has been reported.
+    /// Reads the signature of a function of the program; returns `None` if it has errors.
     pub(crate) fn signature_of(&mut self, item: &tree::Function, index: u32) -> Option<FunctionSignature> {
         let parameters: Vec<Option<ParameterSignature>> =
             item.parameters.iter().map(|parameter| self.parameter(parameter)).collect();
@@ -70,7 +70,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A parameter that is a value.
+    /// Reads a parameter that takes a value.
     pub(crate) fn parameter(&mut self, parameter: &Parameter) -> Option<ParameterSignature> {
         let types: Vec<Option<(Type, bool)>> =
             parameter.types.iter().map(|type_name| self.resolve(type_name)).collect();

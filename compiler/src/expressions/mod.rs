@@ -1,7 +1,7 @@
-//! Expressions over events: from the tree to typed expressions of the plan.
+//! Types expressions over events: turns the syntax tree into typed expressions of the plan.
 //!
-//! Each expression has a type, may be null (`T?`), may fail, may vary from call to call and may be
-//! sensitive. These are told apart: what may be null is not what may fail.
+//! Each expression has a type. Independently, it may be null (`T?`), may fail, may vary from call to call and may be
+//! sensitive.
 
 mod access;
 pub(crate) mod bodies;
@@ -29,19 +29,19 @@ use crate::types::Type;
 use crate::types::columns::{Column, Columns, arrow};
 use crate::values::literals::found;
 
-/// What is known to have a value: columns, and locals by `$` and their number.
+/// The columns and locals that are known not to be null. A local is written as `$` and its number.
 pub(crate) type Places = Vec<Arc<str>>;
 
-/// What follows from a condition.
+/// The facts that follow from a condition.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Facts {
-    /// What has a value where the condition is true.
+    /// The columns and locals that are not null if the condition is true.
     pub(crate) if_true: Places,
-    /// What has a value where it is false.
+    /// The columns and locals that are not null if the condition is false.
     pub(crate) if_false: Places,
 }
 
-/// Why something can fail, and where.
+/// The reason why an expression can fail, and its span.
 #[derive(Debug, Clone)]
 pub(crate) struct Fails {
     pub(crate) reason: String,
@@ -55,39 +55,39 @@ pub(crate) struct Typed {
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
     pub(crate) sensitive: bool,
-    /// The first thing in it that can fail and is not handled.
+    /// The first part of the expression whose failure is not handled.
     pub(crate) fails: Option<Fails>,
-    /// The first call in it whose result may differ from time to time.
+    /// The first call in the expression whose result may vary.
     pub(crate) varies: Option<(String, Span)>,
-    /// The column or local that it is, for what is known about that.
+    /// The column or local, if the expression is one: the key of its facts.
     pub(crate) place: Option<Arc<str>>,
     pub(crate) facts: Facts,
     pub(crate) span: Span,
 }
 
-/// What a name in steps or in a function means that is no column, param or let.
+/// The meaning of a name in steps or in a function that is no column, param or `let` of the program.
 #[derive(Debug, Clone)]
 pub(crate) enum Binding {
-    /// A value that was computed before.
+    /// A value that an earlier `let` computed.
     Local { number: u32, value_type: Type, optional: bool, sensitive: bool, declared: Span },
-    /// A value that is the same for every event, of a type that only settings have.
+    /// A constant of a type that only settings have.
     Constant { value: Value, value_type: Type, declared: Span },
-    /// A field or a header, under the name that an interceptor has for it.
+    /// A field or a header that an interceptor accesses through a parameter.
     Column {
         name: Arc<str>,
-        /// Whether it must have a value where it is read.
+        /// Whether the column must not be null where it is read.
         required: bool,
-        /// Where the use names it.
+        /// The span of the column's name in the use of the interceptor.
         span: Span,
-        /// The parameter.
+        /// The span of the parameter.
         declared: Span,
     },
-    /// Something about which everything has been said.
+    /// A name whose declaration has an error, which has been reported.
     Broken,
 }
 
 impl Binding {
-    /// The place of the name that has this meaning.
+    /// Returns the span of the declaration, if there is one.
     pub(crate) fn declared(&self) -> Option<Span> {
         match self {
             Binding::Local { declared, .. }
@@ -98,23 +98,23 @@ impl Binding {
     }
 }
 
-/// The bindings at a place.
+/// The bindings that are visible at a step or in a function.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bindings {
     pub(crate) names: HashMap<Box<str>, Binding>,
     /// The number of the next local.
     pub(crate) next: u32,
-    /// The fields of records that are known to have a value, as `place.country`.
+    /// The fields of records that are known not to be null, such as `place.country`.
     pub(crate) known: Places,
 }
 
 impl Bindings {
-    /// Forgets what is known about the parts of a column that gets another value.
+    /// Forgets the facts about the parts of a column that is assigned.
     pub(crate) fn forget(&mut self, column: &str) {
         self.known.retain(|place| place.split('.').next() != Some(column));
     }
 
-    /// Binds a name to a new local; its number.
+    /// Binds a name to a new local and returns the local's number.
     pub(crate) fn local(&mut self, name: &str, value: &Typed, declared: Span) -> u32 {
         let number = self.next;
         self.next += 1;
@@ -130,13 +130,13 @@ impl Bindings {
     }
 }
 
-/// Types the expressions at one place.
+/// Types the expressions of one step or function.
 pub(crate) struct Typer<'a, 'c> {
     pub(crate) checker: &'a mut Checker<'c>,
-    /// The columns of the events; none in a function, which sees no event.
+    /// The columns of the events; `None` in a function, which has no access to events.
     pub(crate) columns: Option<&'a Columns>,
     pub(crate) bindings: &'a Bindings,
-    /// What is known to have a value here.
+    /// The columns and locals that are known not to be null here.
     pub(crate) known: Places,
 }
 
@@ -153,9 +153,9 @@ impl<'a, 'c> Typer<'a, 'c> {
         self.checker.report(diagnostic);
     }
 
-    /// Types an expression; a literal takes the expected type if it can.
+    /// Types an expression. A literal takes the expected type if it can.
     ///
-    /// The result may have another type than the expected one.
+    /// The result may have a type other than the expected one.
     pub(crate) fn typed(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let typed = self.typed_kind(given, expected);
         let found = typed.as_ref().map(|typed| ExpressionType {
@@ -202,7 +202,7 @@ impl<'a, 'c> Typer<'a, 'c> {
         }
     }
 
-    /// Types an expression that must have this type and a value.
+    /// Types an expression that must have this type and must not be null.
     pub(crate) fn valued(&mut self, given: &Expression, wanted: &Type) -> Option<Typed> {
         let typed = self.typed(given, Some(wanted))?;
         if typed.value_type != *wanted {
@@ -228,13 +228,13 @@ impl<'a, 'c> Typer<'a, 'c> {
         None
     }
 
-    /// Where the column that an expression is comes from.
+    /// Describes the type of the column that an expression reads, with the span of the column's declaration.
     fn declared(&self, typed: &Typed) -> Option<(String, Span)> {
         let column = self.columns?.columns.get(typed.place.as_deref()?)?;
         Some((format!("it is {}", column.value_type.named(column.optional)), column.declared))
     }
 
-    /// An expression that must have a value.
+    /// Checks that an expression cannot be null.
     pub(crate) fn present(&mut self, typed: Typed) -> Option<Typed> {
         if !typed.optional {
             return Some(typed);
@@ -265,7 +265,7 @@ impl<'a, 'c> Typer<'a, 'c> {
             _ => Type::Text,
         };
         let wanted = match (&given.kind, expected) {
-            // A number without its unit, or of another unit, is told so.
+            // For a number with a missing or wrong unit, the diagnostic names the expected unit.
             (ExpressionKind::Number(_), Some(expected @ (Type::Duration | Type::Size))) => expected.clone(),
             _ => wanted,
         };
@@ -303,7 +303,7 @@ impl<'a, 'c> Typer<'a, 'c> {
         all.then(|| whole.typed(Operation::List(planned), value_type, false, span))
     }
 
-    /// A column of the events by its name.
+    /// Types a column of the events by its name.
     fn column(&mut self, name: &str, span: Span) -> Option<Typed> {
         let column = self.columns.and_then(|columns| columns.columns.get(name));
         let Some(column) = column else {
@@ -338,13 +338,13 @@ impl<'a, 'c> Typer<'a, 'c> {
 }
 
 impl Checker<'_> {
-    /// Reports a failure that nothing handles; `end` is the end of the step that could.
+    /// Reports a failure that is not handled. `end` is the end of the step, where a handler could be added.
     pub(crate) fn unhandled(&mut self, fails: &Fails, end: Option<Span>) {
         let text = self.files.text(fails.span).to_owned();
         self.report(CanFail { text, reason: fails.reason.clone(), span: fails.span, end });
     }
 
-    /// A value that can't fail, where no step's end handles it.
+    /// Checks that a value cannot fail, in a place where no step handles the failure.
     pub(crate) fn sure(&mut self, typed: Typed) -> Option<Typed> {
         match &typed.fails {
             None => Some(typed),
@@ -356,7 +356,7 @@ impl Checker<'_> {
     }
 }
 
-/// What the parts of an expression have in common.
+/// The properties that an expression takes from its parts.
 #[derive(Debug, Default)]
 struct Merged {
     sensitive: bool,
@@ -389,13 +389,13 @@ impl Merged {
     }
 }
 
-/// A constant of a type that columns may have, or that a function takes.
+/// Returns a constant as a typed expression.
 fn constant(value: Value, value_type: Type, span: Span) -> Typed {
     let optional = value == Value::Null;
     Merged::default().typed(Operation::Literal(value), value_type, optional, span)
 }
 
-/// A checked value as a typed constant; times become instants.
+/// Converts a checked value to a typed constant. A time becomes an instant.
 pub(crate) fn typed_constant(value: Value, value_type: Type, span: Span) -> Option<Typed> {
     let value = match (value, &value_type) {
         (Value::Text(text), Type::Time) => Value::Int(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()),
@@ -404,7 +404,7 @@ pub(crate) fn typed_constant(value: Value, value_type: Type, span: Span) -> Opti
     Some(constant(value, value_type, span))
 }
 
-/// The diagnostic of a column that events don't have.
+/// Returns the diagnostic for a column that the events do not have.
 pub(crate) fn no_such_column(name: String, span: Span, columns: &Columns) -> NoSuchColumn {
     let near = nearest(&name, columns.columns.keys().map(AsRef::as_ref)).map(str::to_owned);
     NoSuchColumn { name, span, near, columns: columns.names(), origins: columns.labels() }

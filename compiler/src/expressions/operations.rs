@@ -1,4 +1,4 @@
-//! Arithmetic, the default of something that may be null, and which operator is which.
+//! Types operators: arithmetic, and `??` for values that may be null.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Operator};
@@ -93,7 +93,7 @@ impl Typer<'_, '_> {
         Some(merged.typed(Operation::Negate(Box::new(inner.planned)), value_type, false, span))
     }
 
-    /// `a ?? b`
+    /// Types `a ?? b`.
     fn coalesce(
         &mut self,
         left: &Expression,

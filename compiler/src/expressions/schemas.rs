@@ -1,4 +1,4 @@
-//! Schemas: the fields of events; and what the name of a type means.
+//! Resolves the names of types, and reads schemas, which declare the fields of events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::types::{FieldFormat, FieldType, SchemaType, Type};
 
-/// What a number that is a duration may count.
+/// The units that a number may have if it is a duration.
 const UNITS: [(&str, Duration); 7] = [
     ("us", Duration::from_micros(1)),
     ("ms", Duration::from_millis(1)),
@@ -24,8 +24,8 @@ const UNITS: [(&str, Duration); 7] = [
 ];
 
 impl Checker<'_> {
-    /// The type that a type's name means, and whether it is optional; none if that is unknown, which is
-    /// reported.
+    /// Resolves the name of a type. Returns the type and whether it is optional. Reports an unknown type and returns
+    /// `None`.
     pub(crate) fn resolve(&mut self, type_name: &TypeName) -> Option<(Type, bool)> {
         let library = self.library;
         let resolved = library.resolve_with(type_name, &mut |path| {
@@ -33,7 +33,7 @@ impl Checker<'_> {
             match named.meaning {
                 Meaning::Schema(schema) => {
                     self.uses(Mention::of_path(path), named.declared);
-                    // A field of a broken schema is of no use to anybody, and has been reported.
+                    // The errors of a broken schema have been reported.
                     self.schema_type(schema).map(Type::Schema)
                 }
                 _ => None,
@@ -57,7 +57,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Notes that a type's name uses an enum or a record of the library.
+    /// Records the uses of the library's enums and records in the name of a type.
     fn uses_type(&mut self, type_name: &TypeName) {
         match &type_name.kind {
             TypeNameKind::List(item) | TypeNameKind::Applied(_, item) => self.uses_type(item),
@@ -73,7 +73,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The type of a schema; none if something about it has been reported.
+    /// Returns the type of a schema; `None` if the schema has errors.
     pub(crate) fn schema_type(&mut self, schema: &tree::Schema) -> Option<Arc<SchemaType>> {
         if self.scopes.cyclic.contains(&schema.name.span) {
             return None;

@@ -1,4 +1,4 @@
-//! Components whose settings have been checked.
+//! Properties that follow from a component's checked settings.
 
 use std::collections::BTreeMap;
 
@@ -15,16 +15,16 @@ use crate::values::requirements::{Side, is_met};
 /// A loss or a repeat that the settings of a component allow and its delivery class alone does not.
 pub(crate) struct SetShortfall<'h> {
     pub(crate) clause: &'h Shortfall,
-    /// The variant that it is set to, if it is that which says so.
+    /// The chosen variant, if the clause belongs to a variant.
     pub(crate) set_to: Option<&'h str>,
-    /// The settings on which it depends.
+    /// The settings that the clause depends on.
     pub(crate) settings: Vec<RequiredSetting>,
-    /// Where the library says so.
+    /// The span of the variant, or of the clause's reason, in the library.
     pub(crate) place: Span,
 }
 
 impl Component {
-    /// What its settings make it do although its class would not.
+    /// Returns the losses and repeats that the settings allow and the delivery class alone does not.
     pub(crate) fn shortfalls<'h>(&'h self, library: &'h Library) -> Vec<SetShortfall<'h>> {
         let (Some(signature), Some(side)) = (&self.signature, self.side()) else { return Vec::new() };
         let applies = |clause: &Shortfall, values: &BTreeMap<String, Value>| {
@@ -44,7 +44,7 @@ impl Component {
         found
     }
 
-    /// The variants that its settings are set to, with the settings of each.
+    /// Iterates over the variants that the component's settings choose, with the settings of each variant.
     pub(crate) fn chosen_variants<'h>(
         &'h self,
         library: &'h Library,
@@ -62,7 +62,7 @@ impl Component {
         })
     }
 
-    /// Its settings, for what is required between it and others.
+    /// Returns the settings for checks of requirements between neighbouring components; `None` if they have errors.
     pub(crate) fn side(&self) -> Option<Side<'_>> {
         let (signature, settings) = (self.signature.as_ref()?, &self.settings);
         let (name, declared) = (&*self.declared.name, self.declared.span);

@@ -1,4 +1,5 @@
-//! The graph that the edges make: circles, two readers, channels that only one side knows.
+//! Checks the graph of the edges: cycles, components with several readers, and channels that are only filled or only
+//! read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,17 +13,17 @@ use crate::diagnostics::{
 use crate::flows::{Destination, Edge, Leg};
 use crate::names::scopes::ComponentIndex;
 
-/// The edges and what they connect.
+/// The edges and the components that they connect.
 pub(crate) struct Graph<'g, 't> {
     pub(crate) components: &'g [Declared],
     pub(crate) edges: &'g [Edge<'t>],
     pub(crate) mentions: &'g HashMap<ComponentIndex, Span>,
-    /// Whether there are parts that could not be read, so that nothing is said about what is missing.
+    /// Whether parts of the program could not be parsed. If so, missing parts are not reported.
     pub(crate) broken: bool,
 }
 
 impl Graph<'_, '_> {
-    /// Checks the whole graph.
+    /// Checks the graph.
     pub(crate) fn check(&self, diagnostics: &mut Vec<Diagnostic>) {
         self.several_readers(diagnostics);
         self.channels_into_channels(diagnostics);
@@ -38,11 +39,12 @@ impl Graph<'_, '_> {
                 _ => false,
             })
         };
-        // A channel that lacks a sink tells of the sink that lacks a channel.
+        // The diagnostic for a channel without a sink mentions the unused sink, so the sink gets no diagnostic of its
+        // own.
         let told =
             [Role::Source, Role::Sink].map(|role| (role, lonely(role) && self.only_unused(role).is_some()));
         for (index, component) in self.components.iter().enumerate() {
-            // Of two of one name, flows mean the first: that the second is never used only follows from that.
+            // A name that is declared twice refers to the first component, so the second is not reported as unused.
             let taken = || self.components[..index].iter().any(|other| other.name == component.name);
             let told = told.contains(&(component.role, true));
             if component.own && !self.mentions.contains_key(&index) && !taken() && !told {
@@ -77,7 +79,7 @@ impl Graph<'_, '_> {
         }
     }
 
-    /// Where channels lead to channels: the places of the arrows by their ends.
+    /// Reports channels that lead to channels: cycles once, and every other arrow.
     fn channels_into_channels(&self, diagnostics: &mut Vec<Diagnostic>) {
         let mut arrows: BTreeMap<ComponentIndex, Vec<(ComponentIndex, Span)>> = BTreeMap::new();
         for edge in self.edges {
@@ -97,7 +99,7 @@ impl Graph<'_, '_> {
             if let Some(way) = circle(&arrows, start) {
                 in_cycles.extend(way.iter().map(|(index, _)| *index));
                 let names = way.iter().map(|(index, _)| self.components[*index].name.to_string()).collect();
-                // The last arrow leads back to the first channel.
+                // `spans` begins with the last arrow, which leads back to the first channel.
                 let mut spans: Vec<Span> = way.iter().map(|(_, span)| *span).collect();
                 spans.rotate_right(1);
                 diagnostics.push(Cycle { names, spans }.into());
@@ -114,7 +116,7 @@ impl Graph<'_, '_> {
         }
     }
 
-    /// The name of the only component of a role that no flow mentions, if there is just one.
+    /// Returns the name of the unused component of a role, if there is exactly one.
     fn only_unused(&self, role: Role) -> Option<String> {
         let components = self.components.iter().enumerate();
         let mut unused = components.filter(|(index, component)| {
@@ -149,13 +151,13 @@ impl Graph<'_, '_> {
     }
 }
 
-/// The way from a channel back to itself, each with the place of the arrow that leaves it.
+/// Returns the cycle from a channel back to itself: its channels, each with the span of the arrow that leaves it.
 fn circle(
     arrows: &BTreeMap<ComponentIndex, Vec<(ComponentIndex, Span)>>,
     start: ComponentIndex,
 ) -> Option<Vec<(ComponentIndex, Span)>> {
     let mut visited = vec![start];
-    // Each channel on the way, and how many of its arrows have been followed.
+    // The channels on the current path, each with the number of arrows that have been followed.
     let mut way: Vec<(ComponentIndex, usize)> = vec![(start, 0)];
     while let Some((at, next)) = way.last_mut() {
         let Some((to, _)) = arrows.get(at).and_then(|targets| targets.get(*next)) else {
@@ -175,7 +177,7 @@ fn circle(
     None
 }
 
-/// The components that a leg leads to.
+/// Returns the components that a leg leads to, with the spans of their names.
 pub(crate) fn destinations(leg: &Leg<'_>) -> Vec<(ComponentIndex, Span)> {
     match &leg.to {
         Destination::Component(index, span) => vec![(*index, *span)],

@@ -1,4 +1,4 @@
-//! Chains to edges: what each arrow connects, and whether it may.
+//! Turns the chains of flows into edges, and checks which components an arrow may connect.
 //!
 //! An edge begins at a source or a channel, passes steps, and ends at channels or sinks.
 
@@ -20,10 +20,10 @@ use crate::names::scopes::{ComponentIndex, Meaning, Scopes};
 use crate::names::visit::{Mention, is_rest};
 use crate::spelling::{nearest, role_in_words};
 
-/// The name of the place where a flow's rejected events come from.
+/// The name that begins a chain of a flow's rejected events.
 pub(crate) const REJECTS: &str = "rejects";
 
-/// The way of events from a source or a channel to the next channels or sinks.
+/// The connection from a source or a channel to the next channels or sinks.
 #[derive(Debug)]
 pub(crate) struct Edge<'t> {
     pub(crate) flow: usize,
@@ -32,51 +32,51 @@ pub(crate) struct Edge<'t> {
     pub(crate) leg: Leg<'t>,
 }
 
-/// Steps and where they lead.
+/// Steps and their destination.
 #[derive(Debug)]
 pub(crate) struct Leg<'t> {
     pub(crate) steps: Vec<&'t Step>,
     pub(crate) to: Destination<'t>,
 }
 
-/// Where a leg leads.
+/// The destination of a leg.
 #[derive(Debug)]
 pub(crate) enum Destination<'t> {
-    /// To a channel or a sink.
+    /// A channel or a sink.
     Component(ComponentIndex, Span),
-    /// To several places.
+    /// Every branch, for each event. The flag is true for an optional branch.
     Copy(Vec<(bool, Leg<'t>)>),
-    /// To the first place whose condition holds; the one without takes the rest.
+    /// The first case whose condition is true. The case without a condition takes all remaining events.
     Match(Vec<(Option<&'t Expression>, Leg<'t>)>),
-    /// To one of several places, by the value of an expression or in turn.
+    /// One of several branches, chosen by the value of an expression or round robin.
     Balance { by: Option<&'t Expression>, legs: Vec<Leg<'t>>, span: Span },
-    /// To the first place that works.
+    /// The first branch that works.
     Failover { legs: Vec<Leg<'t>>, span: Span },
-    /// To something about which everything has been said.
+    /// A destination with an error, which has been reported.
     Broken,
 }
 
 /// Reads the chains of all flows.
 #[derive(Debug)]
 pub(crate) struct FlowReader<'c, 't> {
-    /// The components; places that events are rejected to are added.
+    /// The components. An entry is added for each flow whose rejected events are used.
     pub(crate) components: Vec<Declared>,
     pub(crate) scopes: &'c Scopes<'t>,
     pub(crate) edges: Vec<Edge<'t>>,
-    /// Where each component is mentioned first.
+    /// The span of the first mention of each component.
     pub(crate) mentions: HashMap<ComponentIndex, Span>,
-    /// The components on ways that begin nowhere: nothing is known of the events that come into them.
+    /// The components in chains without an origin: the columns of the events that arrive at them are unknown.
     pub(crate) unknown: HashSet<ComponentIndex>,
-    /// Whether there are parts that could not be read, so that what is missing may be in them.
+    /// Whether parts of the program could not be parsed. These may contain parts that seem to be missing.
     pub(crate) broken: bool,
-    /// Whether there are parts of the flow at hand that could not be read.
+    /// Whether parts of the current flow could not be parsed.
     pub(crate) unread: bool,
-    /// The mentions of components, each with the place of the definition.
+    /// The mentions of components, each with the span of the definition.
     pub(crate) uses: Vec<(Mention<'t>, Span)>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// What a name in a chain turned out to be.
+/// The result of resolving a name in a chain.
 enum Resolved {
     Component(ComponentIndex),
     Broken,
@@ -125,16 +125,16 @@ impl<'t> FlowReader<'_, 't> {
         self.diagnostics.push(diagnostic.into());
     }
 
-    /// Whether a path means the place where rejected events come from, not a component of that name.
+    /// Returns whether a path refers to the flow's rejected events, not to a component named `rejects`.
     fn is_rejects(&self, path: &Path) -> bool {
         path.qualifier.is_none()
             && &*path.name.text == REJECTS
             && !matches!(self.scopes.path(path).map(|named| named.meaning), Some(Meaning::Component(..)))
     }
 
-    /// The place where a flow's rejected events come from.
+    /// Returns the component index of a flow's rejected events, and adds the entry if it is missing.
     fn rejects(&mut self, flow: usize, span: Span) -> ComponentIndex {
-        // Flows are read one after another, so this one's place is the last that was added.
+        // Flows are read one after another, so the entry of the current flow is the last one.
         let last = self.components.len().checked_sub(1);
         let known = last.filter(|last| self.components[*last].rejects_of == Some(flow));
         let index = known.unwrap_or_else(|| {
@@ -184,7 +184,7 @@ impl<'t> FlowReader<'_, 't> {
             _ => "a step".to_owned(),
         };
         self.broken = true;
-        // What follows may be what could not be read.
+        // If parts of the flow could not be parsed, the missing end may be in them.
         if !self.unread {
             self.report(DeadEnd { span: last, what, fork: None });
         }
@@ -234,7 +234,7 @@ impl<'t> FlowReader<'_, 't> {
         }
     }
 
-    /// Several ways at once, or one of several.
+    /// Reads a fork: `copy`, `match`, `balance` or `failover`.
     fn fork(&mut self, flow: usize, fork: &'t Stage, rest: &'t [Stage]) -> Destination<'t> {
         if let Some(next) = rest.first() {
             self.report(AfterCopy { span: next.span(), copy: fork.span(), word: word_of(fork) });
@@ -281,8 +281,8 @@ impl<'t> FlowReader<'_, 't> {
         }
     }
 
-    /// Reports a place that two branches name without a step before it: each event would go there twice, or
-    /// the choice would be none.
+    /// Reports a destination that two branches name without a step before it: each event would arrive there twice, or
+    /// the choice would have no effect.
     fn bare_twice(&mut self, fork: &'t Stage) {
         let chains: Vec<&Chain> = match fork {
             Stage::Copy(copy) => copy.branches.iter().map(|branch| &branch.chain).collect(),
@@ -305,7 +305,7 @@ impl<'t> FlowReader<'_, 't> {
         }
     }
 
-    /// Checks that a choice takes every event, and that every case can be reached.
+    /// Checks that a `match` covers every event, and that every case is reachable.
     fn exhaustive(&mut self, choice: &weir_grammar::tree::Choice) {
         let rest = choice.cases.iter().position(|case| is_rest(&case.condition));
         match rest {
@@ -337,7 +337,7 @@ impl<'t> FlowReader<'_, 't> {
         self.broken = true;
     }
 
-    /// Takes note of the names in stages that can't be connected, so that they count as used.
+    /// Records the components in stages that cannot be connected as used.
     fn mention(&mut self, stages: &'t [Stage]) {
         for stage in stages {
             match stage {
@@ -364,7 +364,7 @@ impl<'t> FlowReader<'_, 't> {
         self.broken = true;
     }
 
-    /// The component of a name, or the one that was most likely meant.
+    /// Resolves a name to a component. If no component has the name, reports it and returns the most likely one.
     fn resolve(&mut self, path: &'t Path) -> Resolved {
         let span = path.span();
         let found = match self.scopes.path(path).map(|named| named.meaning) {
@@ -379,7 +379,7 @@ impl<'t> FlowReader<'_, 't> {
                 let near = nearest(&written, candidates.map(|component| &*component.name)).map(str::to_owned);
                 let meant =
                     self.components.iter().position(|component| Some(&*component.name) == near.as_deref());
-                // Of several things of one name, an arrow means the component.
+                // If several declarations share a name, an arrow refers to the component.
                 let same = self.components.iter().position(|component| *component.name == *written);
                 match other {
                     Some(_) if same.is_some() => same,
@@ -411,7 +411,7 @@ impl<'t> FlowReader<'_, 't> {
     }
 }
 
-/// The word that a fork begins with.
+/// Returns the keyword of a fork.
 fn word_of(fork: &Stage) -> &'static str {
     match fork {
         Stage::Choice(_) => "match",

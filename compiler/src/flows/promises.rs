@@ -1,4 +1,4 @@
-//! What flows promise, as it is written.
+//! Reads the promises of flows.
 
 use weir_grammar::Span;
 use weir_grammar::tree::Flow;
@@ -10,14 +10,14 @@ use crate::spelling::nearest;
 
 const PROMISES: [&str; 5] = ["best_effort", "at_most_once", "at_least_once", "exactly_once", "ordered"];
 
-/// Reads what a flow promises. `None` if that is unknown, which has been reported.
+/// Reads the promise of a flow. Returns `None` if the promise is invalid, which has been reported.
 pub(crate) fn promise(flow: &Flow, diagnostics: &mut Vec<Diagnostic>) -> Option<Promised> {
     let mut promised =
         Promised { delivery: Delivery::AtLeastOnce, order: Order::None, span: flow.name.span, by: None };
     let mut known = true;
     let mut made: [Option<Span>; 2] = [None, None];
     for promise in &flow.promises {
-        // One promise about loss and repeats, and one about order.
+        // A flow may make one promise about loss and repeats, and one about order.
         let made = &mut made[usize::from(&*promise.name.text == "ordered")];
         if PROMISES.contains(&&*promise.name.text)
             && let Some(first) = made.replace(promise.name.span)

@@ -1,4 +1,4 @@
-//! The plan of an analysis: a pure function, which checks nothing and reports nothing.
+//! Lowers an analysis to a plan. Lowering is a pure function: it checks nothing and reports nothing.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::names::scopes::ComponentIndex;
 use crate::spelling::label;
 use crate::types::columns::Columns;
 
-/// The plan of a program; none if the program has errors.
+/// Returns the plan of a program; `None` if the program has errors.
 pub fn lower(analysis: &Analysis) -> Option<Plan> {
     if analysis.has_errors() {
         return None;
@@ -46,7 +46,7 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
         agent,
     };
     for (component, event_type) in graph.components.iter().zip(types) {
-        // Components that no flow leads through are no part of the plan.
+        // The plan omits components that no flow uses.
         let (Some(event_type), None) = (event_type, component.declared.rejects_of) else { continue };
         let planned = planned(component, event_type)?;
         match component.declared.role {
@@ -75,7 +75,7 @@ fn settings(values: &std::collections::BTreeMap<String, weir_plan::Value>) -> Pl
     PlannedSettings { values: values.clone() }
 }
 
-/// The event types of a plan, each once.
+/// The distinct event types of a plan.
 #[derive(Debug, Default)]
 struct EventTypes {
     all: Vec<EventType>,
@@ -97,15 +97,15 @@ impl EventTypes {
 struct Lowering<'a> {
     analysis: &'a Analysis,
     event_types: EventTypes,
-    /// The event types of the components that flows lead through.
+    /// The event type of each component; `None` for a component that no flow uses.
     types: Vec<Option<EventTypeId>>,
-    /// The paths of the edge at hand that begin at channels which the compiler has added.
+    /// The paths of the current edge that begin at channels that the compiler added.
     behind: Vec<Path>,
 }
 
 impl Lowering<'_> {
-    /// The paths of each edge. Event types get their numbers in this order: first the edges of sources, then those of
-    /// channels.
+    /// Returns the paths of each edge. The edges of sources come first, then the edges of channels: event types are
+    /// numbered in this order.
     fn paths(&mut self) -> Option<Vec<Vec<Path>>> {
         let edges = &self.analysis.graph.edges;
         let mut paths: Vec<Vec<Path>> = edges.iter().map(|_| Vec::new()).collect();
@@ -197,7 +197,8 @@ impl Lowering<'_> {
         self.behind_channel(arrival.channel, route)
     }
 
-    /// A route behind a channel that the compiler has added, if there is one.
+    /// Returns the route to the channel that the compiler added, if there is one, and adds a path from the channel to
+    /// `to`.
     fn behind_channel(&mut self, channel: Option<ComponentIndex>, to: Route) -> Option<Route> {
         let Some(channel) = channel else { return Some(to) };
         let columns = self.component(channel).events.clone()?;
@@ -208,7 +209,7 @@ impl Lowering<'_> {
         Some(Route::Channel(name))
     }
 
-    /// The event types of the sinks, in the order of the components.
+    /// Assigns the event types of the sinks, in the order of the components.
     fn sinks(&mut self) {
         for (index, component) in self.analysis.graph.components.iter().enumerate() {
             if component.declared.role == Role::Sink

@@ -1,5 +1,5 @@
-//! Expressions of plans: calls fit the signatures of the library's functions, arithmetic fits its operands, and what
-//! can fail is handled.
+//! Checks the expressions of plans: calls match the signatures of the library's functions, arithmetic matches its
+//! operands, and failures are handled.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::types::columns::arrow;
 use crate::types::{Bound, Type};
 use crate::values::operators::{Arithmetics, arithmetics, is_zero};
 
-/// What the variables of a signature stand for in a call.
+/// The types that a call binds to the type variables of a signature.
 type Variables = HashMap<Arc<str>, DataType>;
 
 impl Held<'_> {
-    /// A function of the program, which must not fail.
+    /// Checks a function of the program, which must not fail.
     pub(super) fn function(&mut self, index: usize, Function { name, lets, result, .. }: &Function) {
         let place = Place::new(format!("function {name}"), format!("functions[{index}]"));
         for value in lets.iter().chain([result]) {
@@ -25,7 +25,7 @@ impl Held<'_> {
         }
     }
 
-    /// The expressions of a step.
+    /// Checks the expressions of a step.
     pub(super) fn step(&mut self, place: &Place, step: &Step) {
         let fails = match &step.action {
             Action::Keep(value)
@@ -50,14 +50,14 @@ impl Held<'_> {
         }
     }
 
-    /// An expression whose failure nobody handles.
+    /// Checks an expression that must not fail.
     pub(super) fn sure(&mut self, place: &Place, expression: &Expression) {
         if let Some(reason) = self.expression(place, expression) {
             self.add(place, format!("it can fail ({reason}), and nothing handles that here"));
         }
     }
 
-    /// Adds what is wrong with an expression. Says why it can fail, if it can.
+    /// Adds the faults of an expression. Returns the reason why the expression can fail; `None` if it cannot.
     fn expression(&mut self, place: &Place, expression: &Expression) -> Option<String> {
         let Expression { data_type, operation, .. } = expression;
         if let Operation::Otherwise(value, instead) = operation {
@@ -102,7 +102,7 @@ impl Held<'_> {
         }
     }
 
-    /// A call of the library. Says why the function can fail, if it can.
+    /// Checks a call of a library function. Returns the reason why the function can fail; `None` if it cannot.
     fn call(
         &mut self,
         place: &Place,
@@ -178,7 +178,7 @@ impl Held<'_> {
     }
 }
 
-/// Whether values of this type in Arrow may be of the type that is wanted; what variables stand for is noted.
+/// Returns whether an Arrow type matches the wanted type, and binds the type variables of the wanted type.
 fn is_of(found: &DataType, wanted: &Type, variables: &mut Variables) -> bool {
     match (wanted, found) {
         (Type::Variable(name, bound), found) => match variables.get(name) {
@@ -209,7 +209,7 @@ fn has_variable(value_type: &Type) -> bool {
     }
 }
 
-/// The type of plain values that Arrow keeps like this.
+/// Returns the scalar type that corresponds to an Arrow type.
 fn value_type(data_type: &DataType) -> Option<Type> {
     Some(match data_type {
         DataType::Boolean => Type::Bool,

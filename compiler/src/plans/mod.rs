@@ -1,5 +1,5 @@
-//! Plans from outside, whose settings were never checked: they are held against the signatures of the library, as
-//! the settings of a program are, and their expressions against those of its functions.
+//! Checks plans that were not compiled in this process. Settings are checked against the signatures of the library, as
+//! the settings of a program are, and expressions against the signatures of the library's functions.
 
 mod expressions;
 
@@ -16,16 +16,15 @@ use crate::values::requirements::broken_requirements;
 use crate::values::settings::{is_within, range_in_words};
 use crate::values::texts;
 
-/// More faults are not said: whoever has that many makes another plan.
+/// The maximum number of faults that are reported for a plan.
 const FAULTS_MAX: usize = 20;
 
 impl Library {
-    /// Reads a plan from its JSON text, and holds its settings against the library's signatures: an agent can be
-    /// built of it as of a plan of the compiler.
+    /// Reads a plan from its JSON text, and checks it against the library's signatures. An agent can be built from the
+    /// result as from a compiled plan.
     ///
     /// # Errors
-    /// Those of [`Plan::from_json`], and when a setting of the plan is [not what its signature
-    /// says](Library::faults).
+    /// Returns the errors of [`Plan::from_json`], and [`PlanError::Faults`] if the plan has [faults](Library::faults).
     pub fn plan_from_json(&self, text: &str) -> Result<Plan, PlanError> {
         let plan = Plan::from_json(text)?;
         match self.faults(&plan) {
@@ -34,9 +33,10 @@ impl Library {
         }
     }
 
-    /// What the library's signatures do not allow in a plan: settings that are unknown or missing, of another type,
-    /// out of range or in a wrong form, or that contradict each other; calls with missing or wrong arguments; and steps
-    /// that can fail and do not say what happens then. Each names its component or its step, and its place in the plan's JSON text. Nothing, for a plan that was compiled against this library.
+    /// Returns the faults of a plan: settings that are unknown or missing, have the wrong type or form, are out of
+    /// range or contradict each other; calls with missing or wrong arguments; and steps that can fail without a
+    /// handler. Each fault names its component or step, and its place in the plan's JSON text. A plan that was compiled
+    /// against this library has no faults.
     pub fn faults(&self, plan: &Plan) -> Vec<String> {
         let mut held = Held { library: self, found: Vec::new() };
         let parts = [
@@ -46,7 +46,7 @@ impl Library {
         ];
         for (role, word, list, components) in parts {
             for (index, Component { name, kind, settings, .. }) in components.iter().enumerate() {
-                // Kinds that the agent does not have are found when it is built.
+                // Unknown kinds are reported when the agent is built.
                 let Some(signature) = self.signature(role, kind) else { continue };
                 let place = Place::new(format!("{word} {name}"), format!("{list}[{index}].settings"));
                 let owner = format!("the {word} {kind}");
@@ -67,7 +67,7 @@ impl Library {
     }
 }
 
-/// A place in a plan: what it is called, where it stands in the JSON text, and the name of its setting.
+/// A place in a plan: its description, its path in the JSON text, and the name of the setting.
 struct Place {
     what: String,
     path: String,
@@ -79,18 +79,18 @@ impl Place {
         Place { what: what.into(), path: path.into(), name: String::new() }
     }
 
-    /// The same place, for a value of this name.
+    /// Returns the same place with another name.
     fn named(&self, name: &str) -> Place {
         Place { what: self.what.clone(), path: self.path.clone(), name: name.to_owned() }
     }
 
-    /// A setting within it.
+    /// Returns the place of a nested setting.
     fn part(&self, name: &str) -> Place {
         Place { what: self.what.clone(), path: format!("{}.{name}", self.path), name: name.to_owned() }
     }
 }
 
-/// A plan that is held against its signatures.
+/// The state of a check of a plan against the library's signatures.
 struct Held<'l> {
     library: &'l Library,
     found: Vec<String>,
@@ -103,7 +103,7 @@ impl Held<'_> {
         }
     }
 
-    /// The expressions along a path of a flow, and the settings of its parsers.
+    /// Checks the expressions of a leg, and the settings of its parsers.
     fn leg(&mut self, flow: &str, path: &str, leg: &Leg) {
         for (index, step) in leg.steps.iter().enumerate() {
             let what = format!("flow {flow}, step `{}`", step.label);
@@ -180,7 +180,7 @@ impl Held<'_> {
         }
     }
 
-    /// A value of a type. Whatever is wrong is added.
+    /// Checks a value against a type, and adds its faults.
     fn value(&mut self, place: &Place, wanted: &Type, value: &Value) {
         match (wanted, value) {
             (Type::Bool, Value::Bool(_))
@@ -193,7 +193,7 @@ impl Held<'_> {
             (Type::EventRate, Value::EventRate(rate)) | (Type::ByteRate, Value::ByteRate(rate))
                 if *rate >= 0.0 && rate.is_finite() => {}
             (Type::Template, Value::Template(template)) => {
-                // Columns are held against the events where the template is used.
+                // The columns of a template are checked against the events where the template is used.
                 for part in &template.parts {
                     if let TemplatePart::Text(text) = part {
                         self.text(place, wanted, text);

@@ -1,5 +1,5 @@
-//! What components put, take, wait and hold at most, held against each other where they meet: the
-//! `puts`, `takes`, `waits` and `holds` clauses of signatures.
+//! Checks the limits of neighbouring components against each other: the `puts`, `takes`, `waits` and `holds` clauses of
+//! signatures.
 
 use std::cmp::Ordering;
 
@@ -17,10 +17,10 @@ use crate::values::requirements::{
 };
 use crate::values::settings::is_within;
 
-/// How often a size is doubled or halved in search of one that fits: more than any size has bits.
+/// The maximum number of times that a size is doubled or halved in the search for one that fits. A size has 64 bits.
 const STEPS: u32 = 63;
 
-/// Holds what a source puts as one whole against what the channel at its side takes at once.
+/// Checks that the largest unit that a source puts fits the largest unit that the channel takes.
 fn puts_fit(source: &Side<'_>, channel: &Side<'_>) -> Option<Diagnostic> {
     let (put, taken) = (source.amount(AmountKind::Puts)?, channel.amount(AmountKind::Takes)?);
     if compare(&put.most, &taken.most) != Some(Ordering::Greater) {
@@ -40,14 +40,15 @@ fn puts_fit(source: &Side<'_>, channel: &Side<'_>) -> Option<Diagnostic> {
     let implicit = channel.implicit;
     let (put, taken) = (put.shown(source), taken.shown(channel));
     let too_large = TooLarge { put, taken, lower, raise, implicit };
-    // A default of the library must not make a program wrong.
+    // A default of the library must not cause an error.
     Some(match written {
         true => PutTooLarge(too_large).into(),
         false => DefaultPutTooLarge(too_large).into(),
     })
 }
 
-/// Holds what components require of the channels at their side, and what sources put against what channels take.
+/// Checks the requirements of components on their neighbouring channels, and that channels can take the units that
+/// sources put.
 pub(crate) fn side_by_side(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
     for edge in &graph.edges {
         for (own, channel) in neighbours(graph, edge.from, &edge.leg) {
@@ -60,7 +61,7 @@ pub(crate) fn side_by_side(graph: &Graph, library: &Library, diagnostics: &mut V
     }
 }
 
-/// The sources and sinks of a leg, each with the channel that it meets.
+/// Returns the sources and sinks of a leg, each with its neighbouring channel.
 fn neighbours(graph: &Graph, from: ComponentIndex, leg: &Leg) -> Vec<(ComponentIndex, ComponentIndex)> {
     let role = |index: ComponentIndex| graph.components[index].declared.role;
     match &leg.to {
@@ -88,8 +89,8 @@ fn neighbours(graph: &Graph, from: ComponentIndex, leg: &Leg) -> Vec<(ComponentI
     }
 }
 
-/// Warns where a sink holds events for longer than the peers of a source wait for them. A channel that
-/// outlives the agent answers them itself.
+/// Warns if a sink may hold events for at least as long as the clients of a source wait for an answer. A durable
+/// channel answers the clients itself.
 pub(crate) fn answers_in_time(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
     let class =
         |index: ComponentIndex| graph.components[index].signature.as_ref().map(|signature| signature.class);
@@ -118,21 +119,21 @@ pub(crate) fn answers_in_time(graph: &Graph, library: &Library, diagnostics: &mu
     }
 }
 
-/// Whether the channel of a way that names none hands acknowledgements through.
+/// Returns whether the default channel passes acknowledgements through.
 fn hands_on(library: &Library) -> bool {
     let kind = library.default_channel.as_deref();
     let signature = kind.and_then(|kind| library.signature(Role::Channel, kind));
     signature.is_some_and(|signature| signature.class == Class::Volatile)
 }
 
-/// An amount of a component with its value.
+/// An amount clause of a component, with its value.
 struct Measured<'s> {
     amount: &'s Amount,
     most: Value,
 }
 
 impl Measured<'_> {
-    /// Whether the program gives one of the settings that it follows from, or it follows from none.
+    /// Returns whether the program sets one of the settings that the amount depends on, or the amount depends on none.
     fn is_written(&self, side: &Side<'_>) -> bool {
         let settings = side.named_in(&self.amount.most);
         settings.is_empty() || settings.iter().any(|setting| !setting.default)
@@ -155,7 +156,8 @@ impl Measured<'_> {
 }
 
 impl<'s> Side<'s> {
-    /// What the component puts, takes, waits or holds at most: of several clauses the one that decides.
+    /// Returns the amount of the clauses that apply: the largest for `puts` and `holds`, the smallest for `takes` and
+    /// `waits`.
     fn amount(&self, kind: AmountKind) -> Option<Measured<'s>> {
         let amounts = self.group.amounts.iter().filter(|amount| amount.kind == kind);
         let applies = |amount: &&Amount| {
@@ -175,8 +177,7 @@ impl<'s> Side<'s> {
         })
     }
 
-    /// The setting of an amount and the first size, of those that `step` makes of its own, with which the
-    /// amount fits.
+    /// Returns the setting of an amount, and the first size from `step` with which the amount satisfies `fits`.
     fn fitting(
         &self,
         measured: &Measured<'_>,

@@ -1,4 +1,4 @@
-//! What flows promise, held against what the classes of components can keep.
+//! Checks the promises of flows against the delivery classes of their components.
 
 use weir_grammar::Span;
 use weir_plan::Delivery;
@@ -11,8 +11,7 @@ use crate::names::scopes::ComponentIndex;
 use crate::signatures::Library;
 use crate::signatures::classes::{Class, rules_out};
 
-/// Holds the promise of each flow against the sources and sinks on its way, and what it orders its events by against
-/// the events.
+/// Checks the promise of each flow against the components of the flow, and its ordering column against the events.
 pub(crate) fn check(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
     for (index, flow) in graph.flows.iter().enumerate() {
         let Some(promised) = &flow.promised else { continue };
@@ -34,19 +33,19 @@ pub(crate) fn check(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diag
     }
 }
 
-/// The components that events of an edge must pass, optional branches left out.
+/// Iterates over the components that the events of an edge pass, without optional branches.
 fn on_way(edge: &Edge) -> impl Iterator<Item = ComponentIndex> {
     let arrivals = edge.leg.required_arrivals().into_iter();
     std::iter::once(edge.from).chain(arrivals.map(|arrival| arrival.to))
 }
 
-/// A component on a flow's way.
+/// A component of a flow.
 struct Hop<'h> {
     name: &'h str,
     declared: Span,
     class: Class,
     class_span: Span,
-    /// What its settings make it do although its class would not.
+    /// The losses and repeats that the settings allow and the delivery class alone does not.
     shortfalls: Vec<SetShortfall<'h>>,
 }
 
@@ -58,7 +57,7 @@ impl SetShortfall<'_> {
 }
 
 impl Hop<'_> {
-    /// Why it can't keep a promise, if it can't.
+    /// Returns the reason why the component cannot keep a promise; `None` if it can.
     fn shortfall(&self, promised: &Promised) -> Option<UnkeptPromise> {
         let set = self.shortfalls.iter().find(|shortfall| shortfall.breaks(promised.delivery));
         let (what, why, library_span, loses) = match set {
@@ -86,10 +85,10 @@ impl Hop<'_> {
     }
 }
 
-/// Holds a promise against the components on its way: the first that can't keep it is reported.
+/// Checks a promise against the components of the flow, and reports the first component that cannot keep it.
 fn keep<'h>(promised: &Promised, hops: impl IntoIterator<Item = Hop<'h>>, diagnostics: &mut Vec<Diagnostic>) {
     let hops: Vec<Hop<'h>> = hops.into_iter().collect();
-    // What is never sent again, and held by nothing that outlives the agent, never comes twice.
+    // If no component sends events again and no durable channel stores them, no event arrives twice.
     let never_again = hops.iter().all(|hop| match hop.class {
         Class::Replayable | Class::Acknowledging | Class::Durable | Class::BestEffort => false,
         Class::FireAndForget | Class::Volatile | Class::Transactional | Class::Idempotent | Class::Plain => {
@@ -102,7 +101,7 @@ fn keep<'h>(promised: &Promised, hops: impl IntoIterator<Item = Hop<'h>>, diagno
     diagnostics.extend(hops.iter().find_map(|hop| hop.shortfall(promised)).map(Diagnostic::from));
 }
 
-/// Holds what a flow orders its events by against the events that it moves.
+/// Checks that the events of a flow have the column that the flow orders them by.
 fn order_known(
     promised: &Promised,
     on_way: &[ComponentIndex],

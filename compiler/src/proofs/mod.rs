@@ -1,4 +1,5 @@
-//! What a program as a whole must keep, and how it is shown that it does. The proofs read the resolved graph alone.
+//! Checks properties of a complete program: exclusive values, promises and limits. The checks use only the resolved
+//! graph.
 
 mod amounts;
 mod delivery;
@@ -8,7 +9,7 @@ use crate::analysis::graph::Graph;
 use crate::diagnostics::Diagnostic;
 use crate::signatures::Library;
 
-/// Everything that the program as a whole does not keep.
+/// Returns the diagnostics about the complete program.
 pub(crate) fn check(graph: &Graph, library: &Library) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     resources::check(graph, &mut diagnostics);

@@ -1,4 +1,4 @@
-//! Resources: what only one component of a program may have.
+//! Checks `exclusive` settings, such as paths and addresses that only one component may use.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::analysis::settings::Exclusive;
 use crate::diagnostics::{Diagnostic, UsedTwice};
 use crate::types::Type;
 
-/// Reports values that two components have, although only one may.
+/// Reports exclusive values that two components share.
 pub(crate) fn check(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
     let mut taken: BTreeMap<Key, (&str, &Exclusive)> = BTreeMap::new();
     for component in &graph.components {
@@ -36,8 +36,9 @@ pub(crate) fn check(graph: &Graph, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What two components can't both have; the type belongs to it: a path and an address are never the same
-/// thing.
+/// The normalised form of an exclusive value. Two components with equal keys clash. The key includes the type, since a
+/// path and an address never clash, and `apart`, since components clash only if the condition of `exclusive unless` has
+/// the same result for both.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     apart: bool,
@@ -45,7 +46,7 @@ struct Key {
     value: String,
 }
 
-/// None for nothing, and for a port that the system chooses.
+/// Returns the key of an exclusive value; `None` for null, and for port 0, which lets the system choose a port.
 fn key(exclusive: &Exclusive) -> Option<Key> {
     let Exclusive { value_type, value, apart, .. } = exclusive;
     let value = match value {
@@ -63,7 +64,7 @@ fn key(exclusive: &Exclusive) -> Option<Key> {
     Some(Key { apart: *apart, value_type: value_type.to_string(), value })
 }
 
-/// Whether two addresses have one port, of which one is that of all the machine's addresses.
+/// Returns whether two addresses clash over a port because one of them is the wildcard address (`0.0.0.0` or `[::]`).
 fn on_one_port(first: &Key, second: &Key) -> bool {
     let parts = |key: &Key| {
         let (host, port) = key.value.rsplit_once(':')?;

@@ -1,4 +1,4 @@
-//! Steps: what each does to the type of the events.
+//! Checks steps, and applies their effect on the columns of the events.
 
 mod parse;
 mod shape;
@@ -22,38 +22,38 @@ use crate::spelling::{label, nearest};
 use crate::types::Type;
 use crate::types::columns::{Column, Columns};
 
-/// A program may have this many steps, those of interceptors counted at each use.
+/// The maximum number of steps of a program. The steps of an interceptor count at each use.
 const STEPS_MAX: usize = 100_000;
 
-/// What the steps of a path know: the columns of the events, and the names of values.
+/// The state between two steps: the columns of the events and the bindings of names.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) columns: Arc<Columns>,
     pub(crate) bindings: Bindings,
 }
 
-/// A value, and what happens where it has none.
+/// A value, and the handling of its failure.
 struct Handled {
     typed: Typed,
     on_failure: Option<OnFailure>,
-    /// Whether all is well with it; if not, that has been reported.
+    /// Whether the value and its handler have no errors; errors have been reported.
     whole: bool,
 }
 
 /// Checks steps.
 pub(crate) struct StepCheck<'a, 'c> {
     pub(crate) checker: &'a mut Checker<'c>,
-    /// The places of steps that may reject events.
+    /// The spans of the steps that may reject events.
     pub(crate) rejecting: &'a mut Vec<Span>,
-    /// How many steps the program has so far.
+    /// The number of steps checked so far.
     pub(crate) count: &'a mut usize,
-    /// Where an interceptor is used whose steps these are.
+    /// The span of the interceptor's use, if the steps are part of an interceptor.
     pub(crate) used_at: Option<Span>,
 }
 
 impl<'c> StepCheck<'_, 'c> {
-    /// Adds what a step does; none if it is wrong, which has been reported. A wrong step may leave the
-    /// state as it was.
+    /// Checks a step and adds it to `to`. Returns `None` if the step has errors, which have been reported. A step with
+    /// errors may leave the state unchanged.
     pub(crate) fn step(&mut self, step: &Step, state: &mut State, to: &mut Vec<CheckedStep>) -> Option<()> {
         let used = self.checker.current_use;
         self.checker.notes.events.before(step.span, used, Some(state.columns.clone()));
@@ -119,7 +119,7 @@ impl<'c> StepCheck<'_, 'c> {
                 Some(())
             }
             StepKind::Dedupe(by, within) => {
-                // Without a value, events that have nothing in common would count as the same.
+                // A null key would make unrelated events count as duplicates.
                 let by = self.typer(state).typed(by, None).and_then(|by| self.checker.sure(by));
                 let by = by.and_then(|by| self.typer(state).present(by));
                 let within = self.typer(state).setting(within, &Type::Duration, false);
@@ -135,7 +135,7 @@ impl<'c> StepCheck<'_, 'c> {
         Typer::new(self.checker, Some(&state.columns), &state.bindings)
     }
 
-    /// Where a step is told to stand: an interceptor's where it is used.
+    /// Returns the span at which a step is reported: for a step of an interceptor, the use of the interceptor.
     fn place(&self, span: Span) -> Span {
         self.used_at.unwrap_or(span)
     }
@@ -152,7 +152,7 @@ impl<'c> StepCheck<'_, 'c> {
         to.push(CheckedStep { span, used, action, on_failure, after });
     }
 
-    /// A value whose failure the step's end handles.
+    /// Applies the step's failure handler to a value.
     fn handled(&mut self, typed: Typed, step: &Step, state: &State) -> Handled {
         let done = |typed, on_failure| Handled { typed, on_failure, whole: true };
         let Some(handler) = &step.handler else {
@@ -203,7 +203,7 @@ impl<'c> StepCheck<'_, 'c> {
         whole.then_some((typed, on_failure))
     }
 
-    /// `keep if` and `drop if`.
+    /// Checks `keep if` and `drop if`.
     fn filter(
         &mut self,
         step: &Step,
@@ -294,7 +294,7 @@ impl<'c> StepCheck<'_, 'c> {
         }
     }
 
-    /// A rate of events or of bytes.
+    /// Checks a rate of events or of bytes.
     fn rate(&mut self, given: &Expression, state: &State) -> Option<Value> {
         if self.typer(state).known_only_with_events(given, &Type::EventRate) {
             return None;
@@ -321,7 +321,7 @@ impl<'c> StepCheck<'_, 'c> {
         Some(rate)
     }
 
-    /// Reports a local that has the name of a field or of something that the program declares.
+    /// Reports a local that has the same name as a field or a declaration of the program.
     fn hides_nothing(&mut self, name: &Name, state: &State) {
         if let Some(column) = state.columns.columns.get(&*name.text) {
             let (field, span, declared) = (name.text.to_string(), column.declared, name.span);
@@ -359,7 +359,7 @@ impl<'c> StepCheck<'_, 'c> {
     }
 }
 
-/// Notes that columns and locals have a value from here on.
+/// Marks columns and locals as not null for the following steps.
 pub(crate) fn narrow(state: &mut State, places: &Places) {
     for place in places {
         if place.contains('.') {

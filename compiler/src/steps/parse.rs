@@ -1,4 +1,4 @@
-//! `parse`: from a body to fields.
+//! Checks `parse`, which turns a body into fields.
 
 use std::sync::Arc;
 
@@ -80,7 +80,8 @@ impl<'c> StepCheck<'_, 'c> {
         Some(())
     }
 
-    /// The definition of a field's name: in the schema or signature, or in the pattern whose group gives the field.
+    /// Returns the span that defines a field's name: in the schema or signature, or in the pattern whose group gives
+    /// the field.
     fn named_by(&mut self, field: &FieldType, step: Span) -> Span {
         let in_pattern = step.contains(field.span);
         if !in_pattern {
@@ -95,7 +96,7 @@ impl<'c> StepCheck<'_, 'c> {
         span
     }
 
-    /// What happens to an event whose body can't be read.
+    /// Returns the handling of an event whose body cannot be parsed.
     fn parse_failure(&mut self, step: &Step, parse: &Parse) -> Option<OnFailure> {
         let name = &parse.parser.function.name.text;
         match step.handler.as_ref().map(|handler| (&handler.failure, handler.span)) {
@@ -242,7 +243,7 @@ impl<'c> StepCheck<'_, 'c> {
         }
     }
 
-    /// Reports a field that must have a value and that no group of the pattern gives one.
+    /// Reports a required field that no group of the pattern fills.
     fn groups_fill(
         &mut self,
         parser: &Parser,

@@ -1,4 +1,4 @@
-//! Steps that give events other columns: `set`, `unset`, `rename`, `select`.
+//! Checks the steps that change the columns of events: `set`, `unset`, `rename`, `select`.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl StepCheck<'_, '_> {
         whole.then_some(())
     }
 
-    /// Whether events may have a value of this type; if not, that is reported.
+    /// Returns whether events may have a value of this type; otherwise reports an error.
     fn is_of_events(&mut self, typed: &Typed) -> bool {
         let fits = !typed.value_type.is_setting_only();
         if !fits {
@@ -64,8 +64,8 @@ impl StepCheck<'_, '_> {
         fits
     }
 
-    /// The definitions of the name of a column that gets a value: those that it has had, or the target. In an
-    /// interceptor the target may be a parameter, and the argument names the column.
+    /// Returns the definitions of the name of an assigned column: the existing definitions, or else the target. In an
+    /// interceptor the target may be a parameter, whose argument names the column.
     fn named(&mut self, step: &Step, target: &Target, column: &str, state: &State) -> Arc<[Span]> {
         let Some(before) = state.columns.columns.get(column) else {
             return self.renamed(step, target, column, state);
@@ -75,14 +75,14 @@ impl StepCheck<'_, '_> {
         before.named.clone()
     }
 
-    /// The definition of a name that no column has had before.
+    /// Records the target as the definition of a new column and returns its span.
     fn renamed(&mut self, step: &Step, target: &Target, column: &str, state: &State) -> Arc<[Span]> {
         let span = self.bound_span(target, state);
         self.checker.notes.definitions.column(&Name { text: column.into(), span }, step.span);
         Arc::new([span])
     }
 
-    /// The column that a target means.
+    /// Returns the name of the column that a target refers to.
     fn target(&mut self, target: &Target, state: &State) -> Option<Arc<str>> {
         if let Some(declared) = state.bindings.names.get(&target.text).and_then(Binding::declared) {
             self.checker.notes.uses.note(target.span, declared);
@@ -101,7 +101,7 @@ impl StepCheck<'_, '_> {
         }
     }
 
-    /// The column of a target that must be there.
+    /// Returns the name of the column that a target refers to; the column must exist.
     fn existing(&mut self, target: &Target, state: &State) -> Option<Arc<str>> {
         let column = self.target(target, state)?;
         if let Some(there) = state.columns.columns.get(&*column) {
@@ -118,7 +118,7 @@ impl StepCheck<'_, '_> {
         None
     }
 
-    /// Where a target was named: for an interceptor's field, where it is used.
+    /// Returns the span that names the target's column: for a parameter of an interceptor, the argument.
     fn bound_span(&self, target: &Name, state: &State) -> Span {
         match state.bindings.names.get(&target.text) {
             Some(Binding::Column { span, .. }) => *span,
@@ -188,7 +188,7 @@ impl StepCheck<'_, '_> {
         let selected: Vec<Option<Arc<str>>> =
             targets.iter().map(|target| self.existing(target, state)).collect();
         let Some(selected) = selected.into_iter().collect::<Option<Vec<_>>>().filter(|_| !broken) else {
-            // Which fields are left is not known, so none that is not there is missing for sure.
+            // The selected fields are unknown, so an absent column must not be reported as missing.
             Arc::make_mut(&mut state.columns).lost = true;
             return None;
         };
@@ -202,7 +202,7 @@ impl StepCheck<'_, '_> {
     }
 }
 
-/// Where a column comes from that a step makes: the first of the events' sources.
+/// Returns the origin of a column that a step adds: the first origin of the events.
 pub(super) fn origin(columns: &Columns, target: &Name) -> Origin {
     let first = columns.origins.first().cloned();
     first.unwrap_or_else(|| Origin { name: target.text.as_ref().into(), span: target.span })

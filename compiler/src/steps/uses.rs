@@ -1,4 +1,4 @@
-//! Interceptors: their steps, checked at each use with the columns that there are.
+//! Checks the steps of interceptors at each use, with the columns of the events there.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl StepCheck<'_, '_> {
         whole.then_some(())
     }
 
-    /// Checks the steps of an interceptor; whether all is well with them.
+    /// Checks the steps of an interceptor, and returns whether they have no errors.
     fn steps_of(&mut self, interceptor: &Interceptor, state: &mut State, to: &mut Vec<CheckedStep>) -> bool {
         let reported = self.checker.diagnostics.len();
         let mut whole = true;
@@ -84,7 +84,8 @@ impl StepCheck<'_, '_> {
             whole &= self.step(step, state, to).is_some();
         }
         if interceptor.broken {
-            // A step that could not be read may have asked for null, or made a field.
+            // An unreadable step might have handled null or added a field, so errors about null and missing fields are
+            // dropped.
             let follows = |code: &str| code == "E0308" || code.starts_with("E05");
             let found = self.checker.diagnostics.split_off(reported);
             self.checker.diagnostics.extend(found.into_iter().filter(|found| !follows(found.code())));
@@ -92,8 +93,8 @@ impl StepCheck<'_, '_> {
         whole
     }
 
-    /// Checks an interceptor that no flow uses. The events that would come are unknown, so nothing is said about
-    /// columns, other than those which parameters give a type.
+    /// Checks an interceptor that no flow uses. The columns of the events are unknown, so only columns with a
+    /// parameter's type are checked.
     pub(crate) fn unused_interceptor(&mut self, interceptor: &Interceptor) {
         let origin = Origin { name: interceptor.name.text.as_ref().into(), span: interceptor.name.span };
         let columns = Columns { origins: vec![origin.clone()], lost: true, ..Columns::default() };
@@ -113,7 +114,7 @@ impl StepCheck<'_, '_> {
         self.steps_of(interceptor, &mut state, &mut Vec::new());
     }
 
-    /// What a parameter means whose argument is unknown; none if its type is unknown as well.
+    /// Returns the binding of a parameter without a known argument; `None` if the parameter's type is unknown too.
     fn unknown_value(
         &mut self,
         parameter: &Parameter,
@@ -138,18 +139,18 @@ impl StepCheck<'_, '_> {
         Some(Binding::Local { number, value_type, optional, sensitive: false, declared })
     }
 
-    /// Nothing is known any more of the events.
+    /// Marks the columns of the events as incomplete.
     fn lose(&mut self, state: &mut State) -> Option<()> {
         Arc::make_mut(&mut state.columns).lost = true;
         None
     }
 
-    /// Adds the place of the use to what has been reported since about an interceptor's steps.
+    /// Adds the span of the use to the diagnostics about an interceptor's steps, from index `reported` on.
     fn tell_use(&mut self, reported: usize, used_at: Span) {
         let library = &self.checker.library.files;
         for diagnostic in &mut self.checker.diagnostics[reported..] {
             let place = diagnostic.describe().labels.first().map_or(used_at, |label| label.span);
-            // What an argument does wrong is told at the argument.
+            // The diagnostic already points at an argument of the use.
             if place.file == used_at.file && used_at.start <= place.start && place.end <= used_at.end {
                 continue;
             }
@@ -187,11 +188,11 @@ impl StepCheck<'_, '_> {
 
     fn signature(&mut self, parameter: &Parameter) -> Option<ParameterSignature> {
         let signature = self.checker.parameter(parameter)?;
-        // A field has to be named, also one that may be null.
+        // A field's argument is required, even if the field may be null.
         Some(ParameterSignature { optional: signature.optional && !parameter.field, ..signature })
     }
 
-    /// Gives a parameter its meaning for one use.
+    /// Binds a parameter for one use.
     #[allow(clippy::too_many_arguments)] // One use, seen from both sides.
     fn bind(
         &mut self,
@@ -224,7 +225,7 @@ impl StepCheck<'_, '_> {
         Some(())
     }
 
-    /// The value of an argument, held against the types of its parameter.
+    /// Types an argument and checks it against the types of its parameter.
     fn argument(
         &mut self,
         signature: &ParameterSignature,
@@ -248,7 +249,7 @@ impl StepCheck<'_, '_> {
         None
     }
 
-    /// The column that an argument names.
+    /// Resolves the column that an argument names.
     fn field(
         &mut self,
         parameter: &Parameter,
@@ -288,7 +289,7 @@ impl StepCheck<'_, '_> {
         Some(Binding::Column { name: name.into(), required, span, declared: parameter.name.span })
     }
 
-    /// What steps have bound a name to, which counts as a use.
+    /// Returns the binding of a name and records the use.
     fn bound<'s>(&mut self, name: &str, span: Span, state: &'s State) -> Option<&'s Binding> {
         let binding = state.bindings.names.get(name)?;
         if let Some(declared) = binding.declared() {
@@ -298,16 +299,17 @@ impl StepCheck<'_, '_> {
     }
 }
 
-/// Begins the name of a column that stands for the unknown argument of a field's parameter. No program can write such a
-/// name.
+/// The prefix of placeholder columns, which represent unknown arguments of field parameters. It has a space, so no
+/// program can use such a name.
 const UNKNOWN_FIELD: &str = "field ";
 
-/// Whether a column stands for an unknown argument, so that events may as well not have it.
+/// Returns whether a column is a placeholder for an unknown argument, which the events may lack.
 pub(super) fn is_unknown_field(column: &str) -> bool {
     column.starts_with(UNKNOWN_FIELD)
 }
 
-/// The field that a parameter means whose argument is unknown. A field of one type is a column of the events.
+/// Binds a field parameter whose argument is unknown. A parameter with exactly one type adds a placeholder column to
+/// the events.
 fn unknown_field(
     parameter: &Parameter,
     signature: &ParameterSignature,

@@ -1,5 +1,5 @@
-//! Where events arrive: channels and sinks, the channels that are put between, and what the events have
-//! in common that come into one of them.
+//! Events that arrive at channels and sinks, the channels that the compiler adds, and the merged columns of all events
+//! that arrive at a component.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::steps::State;
 use crate::types::columns::{Column, Columns, merge};
 
 impl Typing<'_, '_> {
-    /// Takes note that events come into a component, and whether the way there is whole. A sink that a source leads to
-    /// gets a channel of its own.
+    /// Records the arrival of events at a component. Adds a channel between a source and a sink. Returns the arrival,
+    /// and whether its columns and its channel are known.
     pub(super) fn arrive(
         &mut self,
         to: ComponentIndex,
@@ -45,8 +45,8 @@ impl Typing<'_, '_> {
         (Arrival { channel, ..arrival }, channel.is_some())
     }
 
-    /// The channel of a path that names none; none if the library has no kind for it, or if something about it has been
-    /// reported.
+    /// Adds the channel of a path that names no channel. Returns `None` if the library has no default channel, or if
+    /// the channel has errors.
     pub(super) fn channel_between(
         &mut self,
         from: ComponentIndex,
@@ -88,7 +88,7 @@ impl Typing<'_, '_> {
         self.checker.group(group, &block, &owner).derived()
     }
 
-    /// The type of all events that come into a component; none if it can't be known.
+    /// Returns the merged columns of all events that arrive at a component; `None` if they are unknown.
     pub(super) fn merged(&mut self, index: ComponentIndex) -> Option<Arc<Columns>> {
         let arrivals = std::mem::take(&mut self.arrivals[index]);
         if self.poisoned.contains(&index) {

@@ -1,4 +1,4 @@
-//! The type of the events, edge by edge: from flows as they are written to the resolved graph.
+//! Determines the columns of the events edge by edge, and builds the resolved graph from the parsed flows.
 
 mod arrivals;
 mod sinks;
@@ -21,38 +21,38 @@ use crate::signatures::{Named, Signature};
 use crate::steps::{State, StepCheck};
 use crate::types::columns::{Column, Columns, Origin};
 
-/// The record of the library that says what a rejected event looks like.
+/// The record of the library that declares the columns of a rejected event.
 const REJECT_RECORD: &str = "Reject";
 
-/// Events that come into a component.
+/// Events that arrive at a component.
 struct Coming {
     columns: Arc<Columns>,
     span: Span,
 }
 
-/// Finds the types of the events at all places.
+/// Determines the columns of the events at all places.
 pub(crate) struct Typing<'a, 'c> {
     checker: &'a mut Checker<'c>,
-    /// The components; channels that are put between are added.
+    /// The components, followed by the channels that the compiler adds.
     components: Vec<Component>,
     arrivals: Vec<Vec<Coming>>,
-    /// The components into which events come whose type is not known.
+    /// The components at which events with unknown columns arrive.
     poisoned: HashSet<ComponentIndex>,
     names: HashSet<String>,
-    /// The places of the steps that reject, by flow.
+    /// The spans of the steps that may reject events, by flow.
     rejecting: HashMap<usize, Vec<Span>>,
     step_count: usize,
-    /// Whether the steps of all edges could be read.
+    /// Whether all edges are without errors.
     whole: bool,
 }
 
-/// Where a leg stands.
+/// The context of a leg.
 #[derive(Clone, Copy)]
 struct Position {
-    /// The component that the events come from.
+    /// The component that the edge begins at.
     from: ComponentIndex,
     flow: usize,
-    /// Whether a channel of the path's own stands before.
+    /// Whether the compiler added a channel before the leg.
     held: bool,
 }
 
@@ -74,8 +74,8 @@ impl<'a, 'c> Typing<'a, 'c> {
         }
     }
 
-    /// Types all edges, those of sources first, so that what comes into the channels is known. The graph has no flows
-    /// yet.
+    /// Types all edges: the edges of sources first, so that the columns that arrive at channels are known. The returned
+    /// graph has no flows yet.
     pub(crate) fn graph(mut self, edges: &[WrittenEdge<'_>], flows: &[&Flow]) -> Graph {
         let mut resolved: Vec<Option<Edge>> = edges.iter().map(|_| None).collect();
         let mut emitted: HashMap<ComponentIndex, Option<Arc<Columns>>> = HashMap::new();
@@ -113,7 +113,7 @@ impl<'a, 'c> Typing<'a, 'c> {
         Graph { components: self.components, flows: Vec::new(), edges }
     }
 
-    /// The columns of the events that leave a source or a channel.
+    /// Returns the columns of the events that leave a source or a channel.
     fn leaving(&mut self, index: ComponentIndex) -> Option<Arc<Columns>> {
         let Component { declared, signature, .. } = &self.components[index];
         match (declared.rejects_of, declared.role) {
@@ -123,7 +123,7 @@ impl<'a, 'c> Typing<'a, 'c> {
         }
     }
 
-    /// What rejected events look like.
+    /// Returns the columns of rejected events.
     fn rejected(&self, declared: &Declared) -> Columns {
         let origin = Origin { name: declared.name.clone(), span: declared.span };
         let settings = match self.checker.library.types.get(REJECT_RECORD) {
@@ -145,7 +145,7 @@ impl<'a, 'c> Typing<'a, 'c> {
         Columns::of(columns.collect(), vec![origin.clone()])
     }
 
-    /// Checks that what is rejected has a route, once.
+    /// Reports flows that reject events without a route for them, and routes of flows that reject no events.
     fn reject_routes(&mut self, edges: &[WrittenEdge<'_>], flows: &[&Flow]) {
         let mut routes = HashMap::new();
         for edge in edges {
@@ -172,7 +172,7 @@ impl<'a, 'c> Typing<'a, 'c> {
         }
     }
 
-    /// Checks steps, and where they lead.
+    /// Checks steps and their destination.
     fn leg(&mut self, written: &WrittenLeg<'_>, mut state: Option<State>, position: Position) -> Leg {
         let mut steps = Vec::new();
         let mut whole = state.is_some();
@@ -188,7 +188,7 @@ impl<'a, 'c> Typing<'a, 'c> {
                 whole &= check.step(step, state, &mut steps).is_some();
             }
         } else {
-            // The steps stand at places of which nothing is known.
+            // The columns of the events at these steps are unknown.
             let events = &mut self.checker.notes.events;
             written.steps.iter().for_each(|step| events.before(step.span, UseId::NONE, None));
         }

@@ -1,4 +1,4 @@
-//! What sinks need of the events that come to them: columns, headers and what fills the holes of text.
+//! Checks that events have the columns and headers that a sink needs, and the columns that its templates use.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use crate::types::Type;
 use crate::types::columns::Columns;
 
 impl Typing<'_, '_> {
-    /// The columns of the events that come to a sink, which must have what it needs.
+    /// Returns the columns of the events that arrive at a sink, and reports columns that the sink needs and the events
+    /// lack.
     pub(super) fn sink(&mut self, index: ComponentIndex) -> Option<Arc<Columns>> {
         let first = self.arrivals[index].first().map(|arrival| arrival.span);
         let columns = self.merged(index)?;
@@ -65,14 +66,14 @@ impl Typing<'_, '_> {
     }
 }
 
-/// What a sink needs: always, and because of the variants that it is set to.
+/// Returns the columns that a sink's signature and its chosen variants need.
 fn needs<'h>(component: &'h Component, library: &'h Library) -> Vec<&'h ColumnSignature> {
     let always = component.signature.iter().flat_map(|signature| &signature.needs);
     let chosen = component.chosen_variants(library).flat_map(|(variant, _)| &variant.needs);
     always.chain(chosen).collect()
 }
 
-/// Holds a hole against the columns of the events that fill it.
+/// Checks a template hole against the columns of the events.
 fn hold(hole: &OpenHole, columns: &Columns, checker: &mut Checker<'_>) {
     let column = columns.columns.get(hole.column.as_str()).cloned();
     let Some(column) = column.or_else(|| columns.part(&hole.column)) else {

@@ -1,4 +1,4 @@
-//! Where legs lead: to one place, to several, or to one of several.
+//! Resolves the destinations of legs: components and forks.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Role};
@@ -14,16 +14,16 @@ use crate::names::scopes::ComponentIndex;
 use crate::spelling::role_in_words;
 use crate::steps::{State, narrow};
 
-/// Ways of which each event takes one.
+/// The branches of a `balance` or a `failover`.
 struct Ways {
     legs: Vec<Leg>,
-    /// The channel that was put in front of them.
+    /// The channel that the compiler added before the branches.
     channel: Option<ComponentIndex>,
     whole: bool,
 }
 
 impl Typing<'_, '_> {
-    /// Where a leg leads, and whether all of that is known.
+    /// Resolves the destination of a leg, and returns whether all of it is known.
     pub(super) fn destination(
         &mut self,
         to: &Written<'_>,
@@ -47,7 +47,7 @@ impl Typing<'_, '_> {
             Written::Match(cases) => self.cases(cases, state, position),
             Written::Balance { by, legs, span } => {
                 let key = match (by, &state) {
-                    // Events leave the values behind that were computed before a channel.
+                    // Locals do not pass through a channel.
                     (Some(by), Some(state)) if self.needs_channel(legs, position) => {
                         let state = State { bindings: Bindings::default(), columns: state.columns.clone() };
                         Some(self.key(by, &state))
@@ -70,13 +70,14 @@ impl Typing<'_, '_> {
         }
     }
 
-    /// What keeps the events of a `balance` together.
+    /// Types the key of a `balance`: events with the same key take the same branch.
     fn key(&mut self, by: &Expression, state: &State) -> Option<Planned> {
         let typed = Typer::new(self.checker, Some(&state.columns), &state.bindings).typed(by, None)?;
         self.checker.sure(typed).map(|typed| typed.planned)
     }
 
-    /// The cases of a choice: in each, what the condition says is known, and that those before it failed.
+    /// Resolves the cases of a `match`. Each case is checked with the facts that its condition is true and the earlier
+    /// conditions are false.
     fn cases(
         &mut self,
         cases: &[(Option<&Expression>, WrittenLeg<'_>)],
@@ -111,7 +112,8 @@ impl Typing<'_, '_> {
         (Destination::Match(resolved), whole)
     }
 
-    /// Ways of which each event takes one: all into channels, or all to sinks behind one channel.
+    /// Resolves the branches of a `balance` or a `failover`. Either all lead to channels, or all lead to sinks behind
+    /// one channel.
     fn ways(
         &mut self,
         legs: &[WrittenLeg<'_>],
@@ -124,7 +126,7 @@ impl Typing<'_, '_> {
         let needs_channel = self.needs_channel(legs, position);
         let columns = state.as_ref().map(|state| state.columns.clone());
         if let Some(state) = state.as_mut().filter(|_| needs_channel) {
-            // Events leave the values behind that were computed before the channel.
+            // Locals do not pass through a channel.
             state.bindings = Bindings::default();
         }
         let inside = Position { held: position.held || needs_channel, ..position };
@@ -138,14 +140,14 @@ impl Typing<'_, '_> {
         Ways { legs, channel, whole }
     }
 
-    /// Whether a source's events must wait in a channel of the path's own until a sink takes them.
+    /// Returns whether the compiler must add a channel between a source and the sinks of the branches.
     fn needs_channel(&self, legs: &[WrittenLeg<'_>], position: Position) -> bool {
         let to_sinks =
             first_end(legs).is_some_and(|index| self.components[index].declared.role == Role::Sink);
         self.components[position.from].declared.role == Role::Source && to_sinks && !position.held
     }
 
-    /// Reports ways of which some end at channels and others at sinks, and channels to fall back on.
+    /// Reports branches that mix channels and sinks, and channels in a `failover`.
     fn of_one_kind(&mut self, legs: &[WrittenLeg<'_>], word: &str) {
         let ends: Vec<_> = legs.iter().flat_map(destinations).collect();
         let Some((first, _)) = ends.first() else { return };
@@ -169,12 +171,12 @@ impl Typing<'_, '_> {
     }
 }
 
-/// Where the first of several ways leads first.
+/// Returns the first destination of the first branch.
 fn first_end(legs: &[WrittenLeg<'_>]) -> Option<ComponentIndex> {
     legs.first().and_then(|leg| destinations(leg).first().map(|(index, _)| *index))
 }
 
-/// A leg whose steps are not checked, because of something that has been reported.
+/// Converts a leg without checking its steps, after an error that has been reported.
 fn unread(written: &WrittenLeg<'_>) -> Leg {
     let all = |legs: &[WrittenLeg<'_>]| legs.iter().map(unread).collect();
     let to = match &written.to {

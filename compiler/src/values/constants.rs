@@ -1,4 +1,4 @@
-//! Constants: the values of expressions that are the same for every event.
+//! Constant expressions: their values are the same for every event.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
@@ -13,7 +13,7 @@ use crate::types::Type;
 use crate::values::literals::{found, number_type, number_value};
 use crate::values::operators::{arithmetic, arithmetics, compare, comparison, compute, holds};
 
-/// A value with its type; the type of `null` is none.
+/// A value with its type. `null` has no type.
 #[derive(Debug, Clone)]
 pub(crate) struct Constant {
     pub(crate) value: Value,
@@ -34,7 +34,7 @@ impl Constant {
     }
 }
 
-/// The mention of a name that is a value, or a name of another file.
+/// Returns the name that an expression consists of: a plain name, or a name of another file.
 pub(crate) fn mention(given: &Expression) -> Option<Mention<'_>> {
     match &given.kind {
         ExpressionKind::Name(name) => Some(Mention::plain(name, given.span)),
@@ -46,13 +46,13 @@ pub(crate) fn mention(given: &Expression) -> Option<Mention<'_>> {
     }
 }
 
-/// Whether a call reads an environment variable.
+/// Returns whether a call reads an environment variable.
 pub(crate) fn is_env(call: &Call) -> bool {
     call.function.qualifier.is_none() && &*call.function.name.text == "env"
 }
 
 impl<'c> Checker<'c> {
-    /// The value of an expression that needs no event.
+    /// Computes the value of a constant expression.
     pub(crate) fn fold(&mut self, given: &Expression) -> Option<Constant> {
         let constant = self.fold_kind(given);
         let noted = constant.as_ref().and_then(|constant| {
@@ -102,7 +102,8 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// The value whose conditions hold; the others are held against its type all the same.
+    /// Returns the value of the first case whose condition is true, or the `else` value. All values must have the same
+    /// type.
     fn fold_conditional(&mut self, conditional: &Conditional) -> Option<Constant> {
         let mut chosen = self.fold(&conditional.otherwise);
         let wanted = chosen.as_ref().and_then(|constant| constant.value_type.clone());
@@ -258,7 +259,7 @@ impl<'c> Checker<'c> {
         None
     }
 
-    /// `env("NAME")`: text, or null where the variable is not set.
+    /// Evaluates `env("NAME")`: text, or null if the variable is not set.
     pub(crate) fn environment(&mut self, call: &Call, span: Span) -> Option<Constant> {
         let name = match call.arguments.as_slice() {
             [argument] => self.value(&argument.value, &Expectation::plain(&Type::Text))?,
@@ -277,7 +278,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// A constant as a value of the type that is expected.
+    /// Converts a constant to a value of the expected type.
     pub(crate) fn fitting(
         &mut self,
         constant: Constant,
@@ -318,7 +319,7 @@ impl<'c> Checker<'c> {
     }
 }
 
-/// The variable that an expression reads, if that is all it does.
+/// Returns the variable's name if the expression is only `env("NAME")`.
 fn unset_variable(given: &Expression) -> Option<&str> {
     let ExpressionKind::Call(call) = &given.kind else { return None };
     let [argument] = call.arguments.as_slice() else { return None };

@@ -1,11 +1,11 @@
-//! What is written in a program: its type, its value, and what it is in words.
+//! Literals: their types, their values, and their descriptions for messages.
 
 use weir_grammar::tree::{Expression, ExpressionKind, Number};
 use weir_plan::Value;
 
 use crate::types::Type;
 
-/// The type of a number.
+/// Returns the type of a number.
 pub(crate) fn number_type(number: Number) -> Type {
     match number {
         Number::Int(_) => Type::Int,
@@ -18,7 +18,7 @@ pub(crate) fn number_type(number: Number) -> Type {
     }
 }
 
-/// A number as the plan has it.
+/// Converts a number to a value of the plan.
 pub(crate) fn number_value(number: Number) -> Value {
     match number {
         Number::Int(value) => Value::Int(value),
@@ -31,7 +31,7 @@ pub(crate) fn number_value(number: Number) -> Value {
     }
 }
 
-/// What an expression is, in words.
+/// Describes the kind of an expression for messages.
 pub(crate) fn found(given: &Expression) -> String {
     match &given.kind {
         ExpressionKind::Null => "`null`".to_owned(),

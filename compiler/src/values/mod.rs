@@ -1,6 +1,6 @@
-//! Values against types: each becomes one of the plan, or a diagnostic.
+//! Checks values against types. Each check returns a value of the plan or reports a diagnostic.
 //!
-//! `None` is a value about which everything has been said already.
+//! `None` means that the value has an error, which has been reported.
 
 pub(crate) mod constants;
 pub(crate) mod literals;
@@ -41,7 +41,7 @@ impl<'c> Checker<'c> {
         self.value_with(given, expected, &mut Found::default())
     }
 
-    /// The same, with what events have to have for the value, and the settings within it.
+    /// Checks a value against a type, and collects its nested settings and the columns and headers that it needs.
     pub(crate) fn value_with(
         &mut self,
         given: &Expression,
@@ -128,7 +128,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// The value of an `if`; those that are not chosen must fit as well.
+    /// Returns the chosen value of an `if`. The values of the other branches must have the expected type too.
     fn chosen(
         &mut self,
         conditional: &Conditional,
@@ -217,7 +217,7 @@ impl<'c> Checker<'c> {
         let shown = self.files.text(given.span).to_owned();
         let mut offers: Vec<String> = units.iter().map(|unit| format!("{shown}{unit}")).collect();
         if let (Number::Float(share), Type::Percent) = (number, wanted) {
-            // A share between 0 and 1 was most likely meant as one.
+            // A number between 0 and 1 was most likely meant as a percentage.
             offers.insert(0, format!("{}%", (share * 1e8).round() / 1e6));
         }
         self.report(MissingUnit {
@@ -236,7 +236,7 @@ impl<'c> Checker<'c> {
         None
     }
 
-    /// `secret env("NAME")` or `secret file("/path")`.
+    /// Checks `secret env("NAME")` or `secret file("/path")`.
     fn secret(&mut self, call: &Call, span: Span) -> Option<Value> {
         let text = match call.arguments.as_slice() {
             [argument] if argument.name.is_none() => {
@@ -266,7 +266,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// A name where a value is expected: a variant, a let or a param.
+    /// Resolves a name where a value is expected: a variant, a `let` or a param.
     fn named(
         &mut self,
         mention: Mention<'_>,
@@ -401,13 +401,13 @@ impl<'c> Checker<'c> {
         self.group_with(group, block, &owner, found).map(Value::Record)
     }
 
-    /// Text that every event has in common, in the form of its type.
+    /// Checks text that is the same for every event against its type.
     fn text(&mut self, text: &Text, wanted: &Type, span: Span) -> Option<Value> {
         let text = self.common_text(text, wanted)?;
         self.checked_text(text, wanted, span)
     }
 
-    /// Text in the form of its type.
+    /// Checks text against the form that its type requires.
     pub(crate) fn checked_text(&mut self, text: String, wanted: &Type, span: Span) -> Option<Value> {
         if *wanted == Type::Regex {
             return self.regex(&text, span).map(|()| Value::Text(text));
@@ -429,7 +429,7 @@ impl<'c> Checker<'c> {
     }
 }
 
-/// Text without holes; it has one part or none.
+/// Returns the text if it has no holes. Such text has at most one part.
 fn whole_text(text: &Text) -> Option<&str> {
     match text.parts.as_slice() {
         [] => Some(""),
@@ -438,7 +438,7 @@ fn whole_text(text: &Text) -> Option<&str> {
     }
 }
 
-/// Whether a constant's value has the shape of a type, so that what is wrong with it is inside it.
+/// Returns whether a value has the shape of a type. If it does, an error lies in a nested value.
 fn fits(kind: &ExpressionKind, wanted: &Type, optional: bool) -> bool {
     match kind {
         ExpressionKind::Broken => true,
@@ -452,7 +452,7 @@ fn fits(kind: &ExpressionKind, wanted: &Type, optional: bool) -> bool {
         ExpressionKind::Number(number) => *wanted == number_type(*number),
         ExpressionKind::Header(_) => *wanted == Type::Header,
         ExpressionKind::Secret(_) => *wanted == Type::Secret,
-        // What is computed says itself what it is.
+        // A computed expression reports its own type errors.
         _ => true,
     }
 }

@@ -1,4 +1,4 @@
-//! What operators take and give, and their values where both sides are constants.
+//! The operand and result types of operators, and their results for constants.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use weir_plan::{Arithmetic, Comparison, Value};
 
 use crate::types::Type;
 
-/// What an arithmetic operator gives for two types, and why it can fail, if it can.
+/// The result type of an arithmetic operator, and the reason why the operation can fail.
 pub(crate) struct Arithmetics {
     pub(crate) result: Type,
     pub(crate) fails: Option<&'static str>,
-    /// Whether it can only fail when the right side is zero.
+    /// Whether the operation fails only if the right operand is zero.
     pub(crate) only_at_zero: bool,
 }
 
 const OVERFLOW: &str = "the result may be larger than can be counted";
 const BY_ZERO: &str = "the divisor may be 0";
 
-/// What `left operator right` gives; none if the operator does not take these types.
+/// Returns the result of `left operator right`; `None` if the operator does not take these types.
 pub(crate) fn arithmetics(operator: Arithmetic, left: &Type, right: &Type) -> Option<Arithmetics> {
     use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
     let sure = |result: Type| Some(Arithmetics { result, fails: None, only_at_zero: false });
@@ -49,7 +49,7 @@ pub(crate) fn arithmetics(operator: Arithmetic, left: &Type, right: &Type) -> Op
     }
 }
 
-/// Whether a constant is no divisor.
+/// Returns whether a constant is zero and so cannot be a divisor.
 pub(crate) fn is_zero(value: &Value) -> bool {
     match value {
         Value::Int(value) => *value == 0,
@@ -60,7 +60,7 @@ pub(crate) fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// The arithmetic of an operator, if it is arithmetic.
+/// Returns the arithmetic operation of an operator, if it is arithmetic.
 pub(crate) fn arithmetic(operator: Operator) -> Option<Arithmetic> {
     Some(match operator {
         Operator::Add => Arithmetic::Add,
@@ -72,7 +72,7 @@ pub(crate) fn arithmetic(operator: Operator) -> Option<Arithmetic> {
     })
 }
 
-/// The comparison of an operator, if it compares.
+/// Returns the comparison of an operator, if it compares.
 pub(crate) fn comparison(operator: Operator) -> Option<Comparison> {
     Some(match operator {
         Operator::Equal => Comparison::Equal,
@@ -85,7 +85,7 @@ pub(crate) fn comparison(operator: Operator) -> Option<Comparison> {
     })
 }
 
-/// Whether a comparison holds for two values in this order.
+/// Returns whether a comparison is true for two values with this ordering.
 pub(crate) fn holds(comparison: Comparison, ordering: std::cmp::Ordering) -> bool {
     use std::cmp::Ordering::{Equal, Greater, Less};
     match comparison {
@@ -98,7 +98,7 @@ pub(crate) fn holds(comparison: Comparison, ordering: std::cmp::Ordering) -> boo
     }
 }
 
-/// The value of an operation on constants whose types it takes, or why it has none.
+/// Computes an operation on two constants of supported types. The error is the reason why there is no result.
 pub(crate) fn compute(operator: Arithmetic, left: &Value, right: &Value) -> Result<Value, &'static str> {
     const LARGE: &str = "it is larger than can be counted";
     match (left, right) {
@@ -169,7 +169,7 @@ fn durations(operator: Arithmetic, left: Duration, right: Duration) -> Result<Va
     }
 }
 
-/// The order of two values of one type that has one.
+/// Compares two values of the same type; `None` if the type has no order.
 pub(crate) fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),

@@ -1,4 +1,4 @@
-//! Params: values from outside.
+//! Params: values that are given to the program from outside.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,14 +16,15 @@ use crate::signatures::SettingSignature;
 use crate::spelling::nearest;
 use crate::types::Type;
 
-/// A value for a param from outside: where it came from is a file of its own.
+/// A value for a param that was given from outside. Its origin is represented as a file.
 #[derive(Debug)]
 pub(crate) struct Outside {
     text: String,
     span: Span,
 }
 
-/// The values of params from outside, each in a file of its own, so that mistakes have a place.
+/// Collects the values of params that were given from outside. Each is added as a file, so that diagnostics can refer
+/// to it.
 pub(crate) fn outside(
     modules: &[Module],
     options: &Options,
@@ -81,7 +82,8 @@ impl Checker<'_> {
         let read: Vec<(Span, Option<ParamValue>)> = params
             .map(|setting| (setting.name.span, self.param(setting, outside.get(&*setting.name.text))))
             .collect();
-        // Only now, so that no param's default depends on another param and on their order.
+        // The values are added after all params are read, so that no default depends on another param or on their
+        // order.
         self.params.extend(read);
     }
 
@@ -96,7 +98,8 @@ impl Checker<'_> {
             default: None,
         };
         if let (Some(_), Type::Secret) = (outside, &signature.value_type) {
-            // What stands in a command or a variable of its own is shown in too many places; the text is not repeated.
+            // Command lines and environment variables are visible in too many places for a secret. The diagnostic does
+            // not repeat its text.
             let (setting, span) = (setting.name.text.to_string(), setting.name.span);
             self.report(PlainSecret { setting, given: true, span });
             return None;
@@ -125,8 +128,8 @@ impl Checker<'_> {
         Some(ParamValue { value_type: signature.value_type, optional, value, origin, declared })
     }
 
-    /// The value of a param from outside: text as it stands, lists with commas, anything else as the
-    /// language writes it.
+    /// Parses the value of a param that was given from outside: text without quotes, lists with commas, and other types
+    /// in the syntax of the language.
     fn outside_value(
         &mut self,
         signature: &SettingSignature,

@@ -1,4 +1,4 @@
-//! Regular expressions: compiled as far as their syntax goes, and their named groups.
+//! The syntax check of regular expressions, and their named groups.
 
 use regex_syntax::ast;
 use regex_syntax::hir::{Hir, HirKind};
@@ -11,12 +11,12 @@ use crate::diagnostics::MalformedRegex;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) name: String,
-    /// Whether every match has it.
+    /// Whether the group takes part in every match.
     pub(crate) always: bool,
 }
 
 impl Checker<'_> {
-    /// Checks a regular expression whose text stands, in quotes, at this place.
+    /// Checks a regular expression. `span` is the span of the text literal, with its quotes.
     pub(crate) fn regex(&mut self, pattern: &str, span: Span) -> Option<()> {
         let Some(error) = syntax_error(pattern) else { return Some(()) };
         let (reason, place) = match &error {
@@ -29,7 +29,7 @@ impl Checker<'_> {
         None
     }
 
-    /// A part of a text literal, where its letters stand in the program as they are.
+    /// Returns the span of a part of a pattern in the program; `None` if the literal has escapes.
     fn place_in_text(&self, pattern: &str, place: ast::Span, span: Span) -> Option<Span> {
         let quotes = ["r\"", "\""];
         let open = quotes.iter().find(|open| self.files.text(span) == format!("{open}{pattern}\""))?;
@@ -39,12 +39,12 @@ impl Checker<'_> {
     }
 }
 
-/// What is wrong with a pattern's syntax, if anything.
+/// Returns the syntax error of a pattern, if it has one.
 pub(crate) fn syntax_error(pattern: &str) -> Option<regex_syntax::Error> {
     regex_syntax::Parser::new().parse(pattern).err()
 }
 
-/// The named groups of a pattern that has been checked, in the order of its text.
+/// Returns the named groups of a checked pattern, in the order of its text.
 pub(crate) fn groups(pattern: &str) -> Vec<Group> {
     let mut found = Vec::new();
     if let Ok(hir) = regex_syntax::Parser::new().parse(pattern) {

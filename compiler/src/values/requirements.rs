@@ -1,4 +1,4 @@
-//! What must hold between settings: the `requires` clauses of signatures.
+//! The conditions between settings: the `requires` clauses of signatures.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use crate::values::literals::number_value;
 use crate::values::operators::{arithmetic, compare, comparison, compute, holds as ordered};
 
 impl Checker<'_> {
-    /// Whether the group's requirements hold, as far as the values are known.
+    /// Reports the group's requirements that the known values break, and returns whether there are none.
     pub(crate) fn requirements(
         &mut self,
         group: &Group,
@@ -58,7 +58,7 @@ impl Checker<'_> {
     }
 }
 
-/// What a component requires of the channel at its side, and does not find.
+/// Returns a diagnostic for each requirement of a component that its neighbouring channel does not meet.
 pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: &Library) -> Vec<Diagnostic> {
     let mut broken = Vec::new();
     for requirement in own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition)) {
@@ -85,22 +85,22 @@ pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: 
     broken
 }
 
-/// The settings of a component that meets another one at an arrow.
+/// The settings of a component that an arrow connects to another component.
 pub(crate) struct Side<'s> {
     pub(crate) group: &'s Group,
     pub(crate) values: &'s BTreeMap<String, Value>,
-    /// Where the settings come from.
+    /// The settings, with the origins of their values.
     pub(crate) settings: &'s Settings,
     /// The component's name.
     pub(crate) name: &'s str,
-    /// Where the component is declared.
+    /// The span of the component's declaration.
     pub(crate) declared: Span,
-    /// Whether it is a channel that the program doesn't name.
+    /// Whether the component is a channel that the compiler added.
     pub(crate) implicit: bool,
 }
 
 impl Side<'_> {
-    /// The settings that a condition names.
+    /// Returns the settings that a condition names.
     pub(crate) fn named_in(&self, condition: &Expression) -> Vec<RequiredSetting> {
         let mut names = Vec::new();
         collect_names(condition, &mut names);
@@ -116,18 +116,18 @@ impl Side<'_> {
 }
 
 impl<'s> Side<'s> {
-    /// The setting of a name, or the one that the name is within.
+    /// Returns the signature of a setting; for a nested setting, the signature of the outermost one.
     pub(crate) fn setting(&self, name: &str) -> Option<&'s SettingSignature> {
         self.group.settings.iter().find(|setting| &*setting.name.text == outermost(name))
     }
 }
 
-/// The setting that a name such as `roll.age` is within.
+/// Returns the name of the outermost setting: `roll` for `roll.age`.
 fn outermost(name: &str) -> &str {
     name.split_once('.').map_or(name, |(outer, _)| outer)
 }
 
-/// The value of a setting, or of one within it.
+/// Returns the value of a setting or of a nested setting.
 fn value_at<'v>(values: &'v BTreeMap<String, Value>, name: &str) -> Option<&'v Value> {
     match name.split_once('.') {
         None => values.get(name),
@@ -135,7 +135,7 @@ fn value_at<'v>(values: &'v BTreeMap<String, Value>, name: &str) -> Option<&'v V
     }
 }
 
-/// The settings within a value.
+/// Returns the values of the settings that are nested in a value.
 fn inner_values(value: &Value) -> Option<&BTreeMap<String, Value>> {
     match value {
         Value::Record(values) | Value::Variant { settings: values, .. } => Some(values),
@@ -143,7 +143,7 @@ fn inner_values(value: &Value) -> Option<&BTreeMap<String, Value>> {
     }
 }
 
-/// A value as a requirement shows it: variants are compared by their names.
+/// Formats a value for a message about a requirement. A variant is shown by its name alone.
 pub(crate) fn shown_value(value: &Value) -> String {
     match value {
         Value::Variant { name, .. } => name.clone(),
@@ -156,7 +156,7 @@ fn channel_settings<'e>(condition: &'e Expression, names: &mut Vec<&'e str>) {
     crate::names::visit::parts(condition).into_iter().for_each(|part| channel_settings(part, names));
 }
 
-/// The names of the settings that a condition mentions; those of a channel are shown beside.
+/// Collects the names of the settings that a condition mentions, without the settings of a channel.
 pub(crate) fn collect_names(condition: &Expression, names: &mut Vec<String>) {
     if channel_setting(condition).is_some() {
         return;
@@ -168,7 +168,7 @@ pub(crate) fn collect_names(condition: &Expression, names: &mut Vec<String>) {
     }
 }
 
-/// The name of a setting, or of one within it: `roll.age`.
+/// Returns the name of a setting or of a nested setting, such as `roll.age`.
 fn setting_name(expression: &Expression) -> Option<String> {
     match &expression.kind {
         ExpressionKind::Name(name) => Some(name.to_string()),
@@ -177,7 +177,7 @@ fn setting_name(expression: &Expression) -> Option<String> {
     }
 }
 
-/// The requirements between a group's own settings that do not hold, as far as the values are known.
+/// Iterates over the requirements between a group's own settings that the known values break.
 pub(crate) fn broken_requirements<'g>(
     group: &'g Group,
     values: &'g BTreeMap<String, Value>,
@@ -188,12 +188,12 @@ pub(crate) fn broken_requirements<'g>(
     })
 }
 
-/// Whether a condition about a group's own settings is met.
+/// Returns whether a condition about a group's own settings is known to be true.
 pub(crate) fn is_met(condition: &Expression, values: &BTreeMap<String, Value>) -> bool {
     holds(condition, &|operand| operand_value(operand, values)) == Some(true)
 }
 
-/// Whether a condition holds; none if a value is not known or is null, about which it says nothing.
+/// Returns whether a condition is true; `None` if a value is unknown or null.
 fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) -> Option<bool> {
     match &condition.kind {
         ExpressionKind::Paren(inner) => holds(inner, values),
@@ -232,7 +232,7 @@ fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) 
     }
 }
 
-/// Whether two values are one; variants are compared by their names.
+/// Returns whether two values are equal. Variants are compared by their names.
 fn is_same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Variant { name: left, .. }, Value::Variant { name: right, .. }) => left == right,
@@ -240,12 +240,12 @@ fn is_same(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// The value that settings give an expression; none if one of them is not known.
+/// Returns the value of an expression over settings; `None` if the value of a setting is unknown.
 pub(crate) fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Option<Value> {
     match &operand.kind {
         ExpressionKind::Name(name) => match values.get(&**name) {
             Some(value) => Some(value.clone()),
-            // The variant of an enum that another setting is compared with.
+            // The name is not a setting, so it is the variant of an enum that a setting is compared with.
             None => Some(Value::Variant { name: name.to_string(), settings: BTreeMap::new() }),
         },
         ExpressionKind::Number(number) => Some(number_value(*number)),
@@ -263,13 +263,13 @@ pub(crate) fn operand_value(operand: &Expression, values: &BTreeMap<String, Valu
     }
 }
 
-/// Whether a requirement is about a channel that the component puts into or takes from.
+/// Returns whether a requirement mentions the channel that the component puts into or takes from.
 fn names_channel(condition: &Expression) -> bool {
     channel_setting(condition).is_some()
         || crate::names::visit::parts(condition).into_iter().any(names_channel)
 }
 
-/// The setting of a channel that `channel.name` means.
+/// Returns the name of the channel's setting in `channel.name`.
 fn channel_setting(expression: &Expression) -> Option<&str> {
     match &expression.kind {
         ExpressionKind::Member(inner, name) => match &inner.kind {

@@ -1,4 +1,4 @@
-//! Settings against their signatures: unknown ones, missing ones, ranges and requirements.
+//! Checks settings against their signatures: unknown and missing settings, ranges and requirements.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use crate::values::literals::number_value;
 use crate::values::operators::compare;
 use crate::values::requirements::is_met;
 
-/// The values that only one component may have, of those that are given.
+/// Returns the values of the `exclusive` settings that the block sets.
 fn exclusive(
     group: &Group,
     values: &BTreeMap<String, Value>,
@@ -34,13 +34,13 @@ fn exclusive(
     found
 }
 
-/// A setting with its value.
+/// Returns a setting with its value and the value's origin.
 fn known(signature: &SettingSignature, value: Option<Value>, origin: Origin) -> Setting {
     let SettingSignature { name, value_type, optional, .. } = signature;
     Setting { value, origin, value_type: value_type.clone(), optional: *optional, declared: name.span }
 }
 
-/// Whether a value is in a range.
+/// Returns whether a value is in a range.
 pub(crate) fn is_within(range: &Range, value: &Value) -> bool {
     let bound = |bound: &Expression| match &bound.kind {
         ExpressionKind::Number(number) => Some(number_value(*number)),
@@ -56,7 +56,7 @@ pub(crate) fn is_within(range: &Range, value: &Value) -> bool {
     !too_small && !too_large
 }
 
-/// A range as messages show it, with its bounds as the library writes them.
+/// Formats a range for messages, with its bounds as the library writes them.
 pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
     let text = |bound: &Expression| files.text(bound.span);
     match (&range.greatest, range.inclusive) {
@@ -67,14 +67,14 @@ pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
 }
 
 impl Checker<'_> {
-    /// Checks a block of settings against a group; the values with the defaults filled in.
+    /// Checks a block of settings against a group. Returns the settings, with defaults for the missing values.
     pub(crate) fn group(&mut self, group: &Group, block: &Block, owner: &Owner) -> Settings {
         let mut found = Found::default();
         let (values, whole) = self.group_values(group, block, owner, &mut found);
         found.settings(values, whole)
     }
 
-    /// The same for settings within a value; none if something about them has been reported.
+    /// Checks a nested block of settings against a group; returns `None` if the block has errors.
     pub(crate) fn group_with(
         &mut self,
         group: &Group,
@@ -86,7 +86,7 @@ impl Checker<'_> {
         whole.then_some(values)
     }
 
-    /// The values that are known, and whether nothing about the settings has been reported.
+    /// Returns the known values, and whether the settings have no errors.
     fn group_values(
         &mut self,
         group: &Group,
@@ -142,7 +142,8 @@ impl Checker<'_> {
         (values, whole)
     }
 
-    /// Reports an unknown setting; the name of the one that was most likely meant, or nothing.
+    /// Returns the name of the setting that an unknown name most likely means, and reports the unknown name. If no
+    /// setting has a similar name, adds the name to `unknown` and returns an empty text.
     fn meant<'g>(
         &mut self,
         group: &'g Group,
@@ -172,8 +173,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports the settings that nobody knows and those that are missing. Where there are both, one
-    /// is likely the other by another name, so that is one mistake.
+    /// Reports unknown and missing settings. If a block has both, an unknown setting is likely a missing one under
+    /// another name, so they are reported as one error. Returns whether no setting is missing.
     fn complete(
         &mut self,
         group: &Group,

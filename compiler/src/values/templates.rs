@@ -1,4 +1,4 @@
-//! Text with holes: those that params and lets fill, and those that events fill.
+//! Templates: text with holes that are filled with params and `let`s, or with values of events.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{ExpressionKind, Hole, Text, TextPart};
@@ -14,7 +14,7 @@ use crate::values::literals::found;
 use crate::values::texts;
 
 impl Checker<'_> {
-    /// Text with holes: those of params and lets are filled here, the others are left open.
+    /// Checks a template. Fills the holes that name params and `let`s, and leaves holes for the columns of events open.
     pub(crate) fn template(&mut self, text: &Text, found: &mut Found) -> Option<Template> {
         let mut parts = Vec::new();
         let mut whole = true;
@@ -27,7 +27,7 @@ impl Checker<'_> {
         whole.then_some(Template { parts })
     }
 
-    /// Text that all events have in common: params and lets fill its holes, and events can't.
+    /// Returns text that is the same for all events: its holes may name params and `let`s only.
     pub(crate) fn common_text(&mut self, text: &Text, expected: &Type) -> Option<String> {
         let mut found = Found::default();
         let mut parts = Vec::new();
@@ -50,7 +50,7 @@ impl Checker<'_> {
         whole.then(|| filled.collect())
     }
 
-    /// Reports a hole that no event can fill. It may be a param that is written otherwise.
+    /// Reports a hole that names neither a param nor a `let`, and suggests a similar name.
     fn open_hole(&mut self, hole: &Hole, expected: &Type) -> Option<String> {
         let span = hole.name.span;
         match self.scopes.near(Mention::of_name(&hole.name), Meaning::is_value) {
@@ -66,7 +66,7 @@ impl Checker<'_> {
     fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>, found_within: &mut Found) -> Option<()> {
         let format = self.format(hole);
         let mention = Mention::of_name(&hole.name);
-        // A field may have the name of a component or a flow: only what has a value is meant here.
+        // A field may share its name with a component or a flow, so only `let`s and params are considered here.
         let constant = self
             .scopes
             .mention(mention)
@@ -92,7 +92,7 @@ impl Checker<'_> {
             Meaning::Broken => return None,
             Meaning::Param => match self.params.get(&constant.declared) {
                 Some(param) => param.as_ref()?.value.clone()?,
-                // The params are being read: none depends on another and on their order.
+                // The params are still being read, and the value of a param must not depend on another param.
                 None => {
                     let reason = format!("no param's value depends on another, as on `{}`", hole.name.text);
                     let help = "make it a `let`: that may name params".to_owned();
@@ -136,7 +136,7 @@ impl Checker<'_> {
         None
     }
 
-    /// Reads a hole's format; whether it fits is known with the column.
+    /// Parses a hole's format. The format is checked against the column's type later.
     fn format(&mut self, hole: &Hole) -> Option<HoleFormat> {
         let Some(format) = &hole.format else { return Some(HoleFormat::Plain) };
         let text = &*format.text;
@@ -175,7 +175,7 @@ fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
     }
 }
 
-/// A text value as a template without holes.
+/// Converts a text value to a template without holes.
 pub(crate) fn constant_template(value: Value) -> Value {
     match value {
         Value::Text(text) if text.is_empty() => Value::Template(Template { parts: Vec::new() }),

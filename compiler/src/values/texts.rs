@@ -1,16 +1,16 @@
-//! Text that must have a form: addresses, URLs, globs, times and zones.
+//! Checks text that must have a certain form: addresses, URLs, globs, times and time zones.
 
 use crate::spelling::nearest;
 use crate::types::Type;
 
-/// Why a text has not the form of its type.
+/// The reason why a text does not have the form that its type requires.
 pub(crate) struct TextError {
     pub(crate) reason: String,
     pub(crate) help: &'static str,
     pub(crate) near: Option<String>,
 }
 
-/// Checks the form of a text of this type.
+/// Checks that a text has the form that its type requires.
 pub(crate) fn check(expected: &Type, text: &str) -> Result<(), TextError> {
     match expected {
         Type::Address => address(text),
@@ -99,7 +99,7 @@ fn time(text: &str) -> Result<(), TextError> {
     }
 }
 
-/// A date, or a time without offset, as a time in UTC.
+/// Completes a date, or a time without an offset, to a time in UTC.
 fn completed(text: &str) -> String {
     if text.contains([':', 'T', 't']) { format!("{text}Z") } else { format!("{text}T00:00:00Z") }
 }
@@ -113,14 +113,14 @@ fn zone(text: &str) -> Result<(), TextError> {
     Err(TextError { near, ..error("there is no such zone", HELP) })
 }
 
-/// The first part of a time pattern that is no pattern: its place in bytes, and why.
+/// Returns the first invalid part of a time pattern: its byte range and the reason.
 pub(crate) fn wrong_time_pattern(pattern: &str) -> Option<(std::ops::Range<usize>, String)> {
     let time = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
     let mut position = 0;
     while let Some(found) = pattern[position..].find('%') {
         let start = position + found;
         let rest = &pattern[start + 1..];
-        // Flags, a width and colons may stand before the letter that says what is written.
+        // Flags, a width and colons may precede the letter of the conversion.
         let flags =
             rest.find(|letter: char| !matches!(letter, '-' | '_' | '^' | '#' | ':' | '.' | '0'..='9'));
         let letter =
