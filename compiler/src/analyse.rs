@@ -1,4 +1,4 @@
-//! The whole way from a program's text to its analysis.
+//! The analysis of a program, from its text to the resolved graph.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::steps::StepCheck;
 use crate::typing::Typing;
 use crate::values::params::{self, Outside};
 
-/// Checks the program in a file. There is always an analysis, also of a program that is broken.
+/// Checks the program in a file. Returns an analysis even if the program has errors.
 pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Analysis {
     let mut files = library.files.clone();
     let program = program_name(entry);
@@ -64,7 +64,7 @@ fn program_name(entry: &str) -> String {
     if name == "-" { "stdin".to_owned() } else { name.to_owned() }
 }
 
-/// By place, and none twice: a constant that is used in two places is wrong once.
+/// Sorts the diagnostics by place and removes duplicates: a faulty constant is reported once, not at each use.
 fn sort(diagnostics: &mut Vec<Diagnostic>) {
     let keyed = diagnostics.drain(..).map(|diagnostic| {
         let description = diagnostic.describe();
@@ -77,7 +77,7 @@ fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.extend(keyed.into_iter().map(|(_, diagnostic)| diagnostic));
 }
 
-/// Keeps one of the names that a file lacks which is not imported: the others only follow from that.
+/// Keeps one unknown name for each unknown qualifier of a file: the others follow from the same missing import.
 fn once_for_each_file(diagnostics: &mut Vec<Diagnostic>, scopes: &Scopes<'_>) {
     diagnostics.sort_by_key(|diagnostic| diagnostic.describe().labels.first().map(|label| label.span));
     let mut told: HashSet<(FileId, String)> = HashSet::new();
@@ -89,17 +89,17 @@ fn once_for_each_file(diagnostics: &mut Vec<Diagnostic>, scopes: &Scopes<'_>) {
     });
 }
 
-/// A program while it is checked.
+/// The input of the checks of a program.
 struct Program<'p> {
     library: &'p Library,
     files: &'p Files,
-    /// The entry first.
+    /// The program's files, the entry first.
     modules: &'p [Module],
     scopes: &'p Scopes<'p>,
 }
 
 impl<'p> Program<'p> {
-    /// Everything of an analysis but its files.
+    /// Returns the analysis without its files.
     fn check(
         &self,
         outside: &HashMap<String, Outside>,
@@ -118,7 +118,7 @@ impl<'p> Program<'p> {
         self.unused_lets(&mut checker);
         self.program_tests(&mut checker, &graph.components);
         let agent = self.agent(&mut checker);
-        // What only unused interceptors use is not used either.
+        // Items that only unused interceptors use count as unused, so this comes before `unused_interceptors`.
         let unused = self.unused(&checker);
         self.unused_interceptors(&mut checker);
         diagnostics.extend(proofs::check(&graph, self.library));
@@ -136,12 +136,12 @@ impl<'p> Program<'p> {
         Analysis { graph, agent, params, functions, notes: checker.notes, ..Analysis::default() }
     }
 
-    /// The items of all files.
+    /// Returns the items of all files.
     fn items(&self) -> impl Iterator<Item = &'p Item> + use<'p> {
         self.modules.iter().flat_map(|module| &module.tree.items)
     }
 
-    /// The items of the program's own file.
+    /// Returns the items of the entry file.
     fn own_items(&self) -> impl Iterator<Item = &'p Item> + Clone + use<'p> {
         self.modules.first().into_iter().flat_map(|module| &module.tree.items)
     }
@@ -153,7 +153,7 @@ impl<'p> Program<'p> {
         })
     }
 
-    /// The resolved graph, with the types of the events.
+    /// Returns the resolved graph, with the types of the events.
     fn graph(
         &self,
         mut components: Vec<Component>,
@@ -162,7 +162,7 @@ impl<'p> Program<'p> {
     ) -> Graph {
         let flows: Vec<&tree::Flow> = self.flows().collect();
         let (mut edges, unknown) = self.edges(&flows, &mut components, checker, diagnostics);
-        // Edges are found innermost first; from here on they are in the order of the text.
+        // The reader finds inner edges first; the checks need the edges in the order of the text.
         edges.sort_by_key(|edge| edge.from_span);
         let promised = flows.iter().map(|flow| Flow {
             name: flow.name.text.as_ref().into(),
@@ -177,8 +177,7 @@ impl<'p> Program<'p> {
         graph
     }
 
-    /// Reads the chains of all flows and checks the graph; the places of rejected events become
-    /// components of their own.
+    /// Reads the chains of all flows and checks the graph. Adds a component for each origin of rejected events.
     fn edges(
         &self,
         flows: &[&'p tree::Flow],
@@ -210,7 +209,7 @@ impl<'p> Program<'p> {
         (edges, unknown)
     }
 
-    /// Looks at every schema, also those that no step uses.
+    /// Checks every schema, including unused schemas.
     fn schemas(&self, checker: &mut Checker<'p>) {
         let items = self.modules.iter().flat_map(|module| &module.tree.items);
         for item in items {
@@ -218,7 +217,7 @@ impl<'p> Program<'p> {
                 checker.schema_type(schema);
             }
         }
-        // That a schema is part of another one is a use; that it was looked at here is none.
+        // A schema is used if another schema contains it; the check here is not a use.
     }
 
     fn components(&self, checker: &mut Checker<'p>) -> Vec<Component> {
@@ -235,7 +234,7 @@ impl<'p> Program<'p> {
         components
     }
 
-    /// What stands before the names of a file's components: the name under which it is imported.
+    /// Returns the prefix of the names of a file's components: the name of the import and a point, or nothing.
     fn prefix(&self, module: &Module) -> String {
         let imports = self.modules.first().into_iter().flat_map(|entry| &entry.imports);
         let mut own = imports.filter(|import| import.file == module.file);
@@ -267,7 +266,7 @@ impl<'p> Program<'p> {
         Component { declared, signature, settings, implicit: false, events: None }
     }
 
-    /// The settings of `agent { … }`; none without.
+    /// Returns the settings of `agent { … }`, if the program has this item.
     fn agent(&self, checker: &mut Checker<'p>) -> Option<Settings> {
         let mut agents = self.own_items().filter_map(|item| match &item.kind {
             ItemKind::Agent(agent) => {
@@ -301,7 +300,7 @@ impl<'p> Program<'p> {
         }
     }
 
-    /// Interceptors are checked at each use, and here if nothing uses them.
+    /// Checks the interceptors without a use; the others are checked at each use.
     fn unused_interceptors(&self, checker: &mut Checker<'p>) {
         let interceptors = self.items().filter_map(|item| match &item.kind {
             ItemKind::Interceptor(interceptor) => Some(interceptor),
@@ -318,7 +317,7 @@ impl<'p> Program<'p> {
         }
     }
 
-    /// Looks at lets that nothing uses, as far as they don't wait for what their place expects.
+    /// Checks the unused lets whose type does not depend on the place of their use.
     fn unused_lets(&self, checker: &mut Checker<'p>) {
         for value in self.lets_without_use(checker) {
             use tree::ExpressionKind::{And, Binary, Call, If, Is, Name, Negate, Not, Or, Paren};
@@ -349,7 +348,7 @@ impl<'p> Program<'p> {
         lets.filter(|item| !known(item.name.span)).map(|item| &item.value).collect()
     }
 
-    /// Notes the names in lets that nothing uses. They make nothing used, so this comes last.
+    /// Notes the names in unused lets. An unused let is not a use of these names, so this comes last.
     fn unread_names(&self, checker: &mut Checker<'p>) {
         let mut mentions = Vec::new();
         for value in self.lets_without_use(checker) {
@@ -362,7 +361,7 @@ impl<'p> Program<'p> {
         }
     }
 
-    /// The signature of a component's kind, or of the one that was most likely meant.
+    /// Returns the signature of a component's kind, or of a similar kind if the kind is unknown.
     fn signature(
         &self,
         component: &tree::Component,
@@ -391,7 +390,7 @@ impl<'p> Program<'p> {
         near.and_then(|near| self.library.signature(role, near))
     }
 
-    /// What the program itself declares and never uses.
+    /// Returns a diagnostic for each unused declaration of the program itself.
     fn unused(&self, checker: &Checker<'p>) -> Vec<Diagnostic> {
         let unused = |what, name: &str, span| {
             let is_used = checker.notes.uses.is_used(span);
@@ -401,7 +400,7 @@ impl<'p> Program<'p> {
         let locals = locals.filter(|(span, _)| self.library.files.get(span.file).is_none());
         let mut found: Vec<Diagnostic> =
             locals.filter_map(|(span, name)| unused("let", name, *span)).collect();
-        // A file without flows is there to be imported.
+        // A file without flows is meant to be imported, so its items may be used elsewhere.
         if self.flows().next().is_none() {
             return found;
         }
@@ -421,7 +420,7 @@ impl<'p> Program<'p> {
     }
 }
 
-/// Notes the columns that flows order their events by.
+/// Notes the uses of the columns by which flows order their events.
 fn order_uses(graph: &Graph, checker: &mut Checker<'_>) {
     for edge in &graph.edges {
         let by = graph.flows[edge.flow].promised.as_ref().and_then(|promised| promised.by.as_ref());

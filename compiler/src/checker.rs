@@ -1,4 +1,4 @@
-//! The checker: what checks of every kind need to know and to note.
+//! The checker: the state that all checks share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, Library, SettingSignature};
 use crate::types::{SchemaType, Type};
 
-/// The type that a value must have in its place, and the setting that a diagnostic points at if it has another one.
+/// The required type of a value, and the setting that requires the type, for diagnostics.
 pub(crate) struct Expectation<'e> {
     pub(crate) value_type: &'e Type,
     pub(crate) optional: bool,
@@ -28,7 +28,7 @@ impl<'e> Expectation<'e> {
         Expectation { value_type: &setting.value_type, optional: setting.optional, setting: Some(setting) }
     }
 
-    /// A type that no setting declares.
+    /// Returns the expectation of a type that no setting requires.
     pub(crate) fn plain(value_type: &'e Type) -> Expectation<'e> {
         Expectation { value_type, optional: false, setting: None }
     }
@@ -41,7 +41,7 @@ impl<'e> Expectation<'e> {
         self.value_type.named(self.optional)
     }
 
-    /// The setting that declares the type in words, and the place of its declaration.
+    /// Returns the setting that requires the type, in words, and the place of its declaration.
     pub(crate) fn declared(&self) -> Option<(String, Span)> {
         self.setting.map(|setting| {
             let type_name = setting.value_type.named(setting.optional);
@@ -50,40 +50,40 @@ impl<'e> Expectation<'e> {
     }
 }
 
-/// Whose settings are checked, in words, and where it stands.
+/// The owner of the checked settings, in words, and its place.
 pub(crate) struct Owner {
     pub(crate) words: String,
     pub(crate) span: Span,
 }
 
-/// Checks values.
+/// The inputs, results and diagnostics of the checks.
 pub(crate) struct Checker<'c> {
     pub(crate) library: &'c Library,
     pub(crate) files: &'c Files,
     pub(crate) scopes: &'c Scopes<'c>,
-    /// The params by the places of their names; none where something about one has been reported.
+    /// The params by the places of their names; `None` for a param with a reported fault.
     pub(crate) params: HashMap<Span, Option<ParamValue>>,
     /// The program's functions by the places of their names.
     pub(crate) functions: HashMap<Span, Arc<FunctionSignature>>,
-    /// The schemas that were looked at, by the places of their names; none if they are broken.
+    /// The checked schemas by the places of their names; `None` for a faulty schema.
     pub(crate) schemas: HashMap<Span, Option<Arc<SchemaType>>>,
-    /// The environment's variables, where they may be read.
+    /// The environment variables, if the checked text may read them.
     pub(crate) environment: Option<&'c BTreeMap<String, String>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// What was found for the analysis.
+    /// The findings for the analysis.
     pub(crate) notes: Notes,
-    /// The use that the text at hand is checked for.
+    /// The use of an interceptor or a quality for which the current text is checked.
     pub(crate) current_use: UseId,
 }
 
-/// A param and its value; the value is none if something about it has been reported.
+/// A param and its value; the value is `None` if a fault of it has been reported.
 #[derive(Debug, Clone)]
 pub(crate) struct ParamValue {
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
     pub(crate) value: Option<Value>,
     pub(crate) origin: Origin,
-    /// Where its type stands.
+    /// The place of the type.
     pub(crate) declared: Span,
 }
 
@@ -103,7 +103,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Notes that a mention uses a definition, and that its qualifier uses an import.
+    /// Notes the use of a definition by a mention, and the use of an import by its qualifier.
     pub(crate) fn uses(&mut self, mention: Mention<'_>, definition: Span) {
         self.notes.uses.note(mention.name_span, definition);
         if let Some(qualifier) = mention.qualifier
@@ -114,14 +114,14 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Begins a use of an interceptor or a quality by a step; the use that the step itself belongs to.
+    /// Begins a use of an interceptor or a quality by a step. Returns the use to which the step belongs.
     pub(crate) fn enter_use(&mut self, of: Span, at: Span) -> UseId {
         let within = self.current_use;
         self.current_use = self.notes.use_list.add(Use { of, at, within });
         within
     }
 
-    /// Notes the type of an expression at the use at hand; none for an unknown one.
+    /// Notes the type of an expression for the current use; `None` for an unknown type.
     pub(crate) fn note_type(&mut self, span: Span, found: Option<ExpressionType>) {
         self.notes.types.note(span, self.current_use, found);
     }

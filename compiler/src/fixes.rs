@@ -1,4 +1,4 @@
-//! Makes the changes that diagnostics offer, in the text of a program.
+//! Applies the fixes of diagnostics to the text of a program.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,38 +12,37 @@ use crate::files::sources::{Files, SourceFiles};
 use crate::options::Options;
 use crate::signatures::Library;
 
-/// How often a program is changed and checked again: a change may uncover a mistake that it hid.
+/// The most rounds of fixes and checks: a fix may uncover a further mistake.
 const ROUNDS_MAX: usize = 10;
 
-/// A program after the changes that its diagnostics offered.
+/// A program after the application of fixes.
 #[derive(Debug)]
 pub struct Fixed {
-    /// The files that have changed, by name, with their new text.
+    /// The new texts of the changed files, by file name.
     pub texts: BTreeMap<String, String>,
-    /// What was changed, in the order in which it was done.
+    /// The applied changes, in the order of their application.
     pub changes: Vec<Change>,
-    /// What there is to say about the program now.
+    /// The analysis of the changed program.
     pub analysis: Analysis,
 }
 
-/// A change that was made.
+/// An applied change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The code of the diagnostic that offered it.
+    /// The code of the diagnostic with the fix.
     pub code: &'static str,
-    /// What it does.
+    /// The effect of the change, in words.
     pub title: String,
     /// The file of the mistake.
     pub file: String,
-    /// The line of the mistake in the text as it was then, from 1.
+    /// The line of the mistake in the text before the change, from 1.
     pub line: usize,
 }
 
-/// Compiles a program, makes every change that its diagnostics offer, and begins again until there
-/// is nothing left to change.
+/// Compiles a program and applies the fixes of its diagnostics, again and again until no fix is left.
 ///
-/// Only files that `sources` gives are changed, never the library or values from outside. A change that would
-/// bring a mistake of syntax into the program is not made.
+/// Changes only files from `sources`, never the library or values from outside. A fix that would add a syntax
+/// error to the program is not applied.
 pub fn fix(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Fixed {
     let analysis = analyse(sources, entry, library, options);
     let mut fixed = Fixed { texts: BTreeMap::new(), changes: Vec::new(), analysis };
@@ -53,7 +52,7 @@ pub fn fix(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &
         let changed = Changed { sources, texts: &fixed.texts };
         let own: Vec<&Offer> =
             offers.iter().filter(|offer| offer.is_possible(files, library, &changed)).collect();
-        // All at once; where that would break something, the first one that does not.
+        // Tries all fixes at once; if they would add a syntax error, tries them one by one.
         let attempts = std::iter::once(apart(&own)).chain(own.iter().map(|offer| vec![*offer]));
         let made = attempts.filter(|offers| !offers.is_empty()).find_map(|offers| {
             let texts = applied(&offers, files, &fixed.texts);
@@ -69,7 +68,7 @@ pub fn fix(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &
     fixed
 }
 
-/// The files with the changes made so far.
+/// The files with all changes so far.
 struct Changed<'s> {
     sources: &'s dyn SourceFiles,
     texts: &'s BTreeMap<String, String>,
@@ -84,7 +83,7 @@ impl SourceFiles for Changed<'_> {
     }
 }
 
-/// What a diagnostic offers to change.
+/// The fix of a diagnostic, with the code and the place of the diagnostic.
 struct Offer {
     code: &'static str,
     place: (FileId, u32),
@@ -98,7 +97,7 @@ fn offer(diagnostic: &Diagnostic) -> Option<Offer> {
 }
 
 impl Offer {
-    /// Whether all that it changes is the program's own text.
+    /// Returns whether all edits of the fix are in the program's own text.
     fn is_possible(&self, files: &Files, library: &Library, sources: &dyn SourceFiles) -> bool {
         self.fix.edits.iter().all(|edit| {
             let Some(file) = files.get(edit.span.file) else { return false };
@@ -116,14 +115,14 @@ impl Offer {
     }
 }
 
-/// Those that don't change the same text; who comes first is served.
+/// Returns the offers without those whose edits overlap an earlier offer.
 fn apart<'o>(offers: &[&'o Offer]) -> Vec<&'o Offer> {
     let mut taken: Vec<(FileId, Range<usize>)> = Vec::new();
     let mut apart = Vec::new();
     for offer in offers {
         let places: Vec<_> = offer.fix.edits.iter().map(|edit| (edit.span.file, range(edit.span))).collect();
         let meets = |(file, place): &(FileId, Range<usize>)| {
-            // Two insertions at one place have no order, so an equal beginning counts as well.
+            // Two insertions at one place have no order, so edits with the same start overlap as well.
             taken.iter().any(|(other, taken)| {
                 file == other
                     && (place.start == taken.start || (place.start < taken.end && taken.start < place.end))
@@ -137,11 +136,11 @@ fn apart<'o>(offers: &[&'o Offer]) -> Vec<&'o Offer> {
     apart
 }
 
-/// The changed files, with these changes made as well.
+/// Returns the changed files after the application of further offers.
 fn applied(offers: &[&Offer], files: &Files, texts: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut texts = texts.clone();
     let mut edits: Vec<_> = offers.iter().flat_map(|offer| &offer.fix.edits).collect();
-    // From the end of each file, so that the places of those before stay as they are.
+    // Edits are applied from the end of each file, so that the spans of the remaining edits stay valid.
     edits.sort_by_key(|edit| std::cmp::Reverse(edit.span));
     for edit in edits {
         let Some(file) = files.get(edit.span.file) else { continue };

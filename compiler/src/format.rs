@@ -1,22 +1,22 @@
-//! The canonical form of a program's text.
+//! The formatter: the canonical form of a program's text.
 
 use crate::diagnostics::Diagnostic;
 use crate::files::sources::Files;
 use crate::files::syntax;
 
-/// A text that is no program.
+/// The error for a text with syntax errors.
 #[derive(Debug)]
 pub struct Unreadable {
-    /// Its mistakes of syntax.
+    /// The syntax errors.
     pub diagnostics: Vec<Diagnostic>,
-    /// The file that they lie in.
+    /// The file with the errors.
     pub files: Files,
 }
 
-/// The canonical form of a file. Nothing but its syntax is looked at.
+/// Returns the canonical form of a file. Checks only the syntax.
 ///
 /// # Errors
-/// What is wrong with its syntax.
+/// Returns the syntax errors of the file.
 pub fn format(name: &str, text: &str) -> Result<String, Unreadable> {
     let mut files = Files::default();
     let file = files.add(name, text);

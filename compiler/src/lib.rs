@@ -1,10 +1,10 @@
 //! The Weir compiler: names, types, checks, diagnostics and lowering to a plan.
 //!
-//! [`analyse`] takes a program's text and the library's signatures and gives back an [`analysis`]: everything that the
-//! compiler knows of the program, with every mistake that the program has. [`lower`] makes the plan of an analysis.
+//! [`analyse`] takes a program's text and the library's signatures and returns an [`analysis`]: the names, types and
+//! graph of the program, and all diagnostics. [`lower`] makes the plan of an analysis.
 //!
-//! This crate must not know any component by name, nor how plans are run. It opens no file and no
-//! connection: text arrives through [`SourceFiles`], the library as an argument.
+//! This crate must not depend on the name of any component or on the execution of plans. It opens no file and no
+//! connection: it gets text through [`SourceFiles`], and the library as an argument.
 
 mod analyse;
 pub mod analysis;

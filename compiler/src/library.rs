@@ -1,4 +1,4 @@
-//! The library: signatures of components and the types of their settings, read from the language.
+//! The library: signatures of components and the types of their settings, read from files in the language.
 
 use std::collections::HashMap;
 use std::mem::take;
@@ -20,12 +20,12 @@ use crate::signatures::{
 };
 use crate::spelling::{nearest, role_in_words};
 
-/// A library that can't be used.
+/// The error for a faulty library.
 #[derive(Debug)]
 pub struct LibraryError {
     /// The library's files.
     pub files: Files,
-    /// What is wrong with them.
+    /// The diagnostics of the files.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -33,7 +33,7 @@ impl Library {
     /// Reads the library from its files, each with its name and its text.
     ///
     /// # Errors
-    /// When something is wrong with them, all of it.
+    /// Returns all diagnostics if the files have an error.
     pub fn parse<N: Into<String>, T: Into<String>>(
         files: impl IntoIterator<Item = (N, T)>,
     ) -> Result<Library, Box<LibraryError>> {
@@ -59,7 +59,7 @@ impl Library {
     }
 }
 
-/// What reading a library needs on the way.
+/// The state of reading a library.
 #[derive(Default)]
 struct Reader {
     library: Library,
@@ -70,7 +70,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Types first by name alone, so that any may use any other.
+    /// Reads the items. Declares the names of all types first, so that each type may use any other.
     fn read(&mut self) {
         let items = take(&mut self.items);
         for item in &items {
@@ -93,7 +93,7 @@ impl Reader {
                         let shortfalls = signature.as_mut().map(|signature| take(&mut signature.shortfalls));
                         let shortfalls = shortfalls.unwrap_or_default();
                         let group = signature.map(|signature| self.group(signature));
-                        // A variant that only needs or loses something carries no settings.
+                        // A variant with only needs or shortfalls takes no settings.
                         let plain = needs.is_empty() && shortfalls.is_empty();
                         let group = group.filter(|group| plain || !group.settings.is_empty());
                         Variant { name: variant.name, group, needs, shortfalls }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-/// Values that a compilation takes from outside of the program's text.
+/// The values that a compilation takes from outside of the program's text.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Values of params by name, as `--set` gives them; they come before the environment.
+    /// The values of params by name, from `--set`; they override the environment.
     pub params: BTreeMap<String, String>,
-    /// Environment variables: the param `topic` is `WEIR_TOPIC`, and `env("HOME")` is `HOME`.
+    /// The environment variables: the param `topic` is `WEIR_TOPIC`, and `env("HOME")` is `HOME`.
     pub environment: BTreeMap<String, String>,
 }

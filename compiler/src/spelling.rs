@@ -1,8 +1,8 @@
-//! Names that are near each other, and how names are written.
+//! Spelling: the search for similar names, and the styles of names.
 
 use weir_grammar::tree::Role;
 
-/// The candidate that is nearest to a name, if one is so near that it was most likely meant.
+/// Returns the candidate that is most similar to a name, if the name is probably a misspelling of it.
 pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let letters = name.chars().count();
     let ranked = candidates.into_iter().filter(|candidate| *candidate != name).filter_map(|candidate| {
@@ -18,17 +18,17 @@ pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
     ranked.min().map(|(_, candidate)| candidate)
 }
 
-/// Whether a name is written as things are: `snake_case`.
+/// Returns whether a name is in the style of items and fields: `snake_case`.
 pub(crate) fn is_snake_case(name: &str) -> bool {
     !name.chars().any(|letter| letter.is_ascii_uppercase())
 }
 
-/// Whether a name is written as types are: `UpperCase`.
+/// Returns whether a name is in the style of types: `UpperCase`.
 pub(crate) fn is_upper_case(name: &str) -> bool {
     name.starts_with(|letter: char| letter.is_ascii_uppercase()) && !name.contains('_')
 }
 
-/// A name as types are written.
+/// Returns a name in the style of types.
 pub(crate) fn to_upper_case(name: &str) -> String {
     let words = name.split('_').filter(|word| !word.is_empty());
     let words = words.map(|word| {
@@ -39,7 +39,7 @@ pub(crate) fn to_upper_case(name: &str) -> String {
     words.collect()
 }
 
-/// A name as things are written.
+/// Returns a name in the style of items and fields.
 pub(crate) fn to_snake_case(name: &str) -> String {
     let mut snake = String::new();
     let mut last_is_lower = false;
@@ -53,7 +53,7 @@ pub(crate) fn to_snake_case(name: &str) -> String {
     snake
 }
 
-/// A role with its article.
+/// Returns a role with its article.
 pub(crate) fn role_in_words(role: Role) -> &'static str {
     match role {
         Role::Source => "the source",
@@ -62,7 +62,7 @@ pub(crate) fn role_in_words(role: Role) -> &'static str {
     }
 }
 
-/// A step's text on one line, not too long for a report.
+/// Returns a step's text on one line, truncated for reports.
 pub(crate) fn label(text: &str) -> String {
     const LETTERS_MAX: usize = 60;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Something follows a `copy`, whose branches have gone their own ways.
+/// A stage after a fork, whose branches never join again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AfterCopy {
-    /// What follows.
+    /// The stage that follows the fork.
     pub span: Span,
-    /// The copy.
+    /// The fork.
     pub copy: Span,
-    /// Its word: `copy`, `match`, `balance` or `failover`.
+    /// The keyword of the fork: `copy`, `match`, `balance` or `failover`.
     pub word: &'static str,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A name that two imported files have.
+/// A name that two imported files declare.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ambiguous {
     /// The name.
     pub name: String,
     /// The second import.
     pub span: Span,
-    /// Where one of them is declared.
+    /// The place of the first declaration.
     pub first: Span,
-    /// Where the other is declared.
+    /// The place of the second declaration.
     pub second: Span,
 }
 

@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::{Description, joined};
 
-/// Settings that don't go together.
+/// Settings that contradict each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BrokenRequirement {
-    /// What must hold, as the signature says it.
+    /// The condition that the signature requires, as the signature states it.
     pub condition: String,
-    /// Why it must hold.
+    /// The reason for the condition.
     pub reason: String,
-    /// Where the signature says why.
+    /// The place of the reason in the signature.
     pub reason_span: Span,
     /// The settings that the condition names.
     pub settings: Vec<RequiredSetting>,
-    /// Whether one of them is that of a channel which the program doesn't name.
+    /// Whether one of the settings belongs to an implicit channel, which the program doesn't name.
     pub implicit: bool,
 }
 
@@ -49,13 +49,13 @@ impl BrokenRequirement {
 /// A setting that a requirement names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequiredSetting {
-    /// Its name.
+    /// The name of the setting.
     pub name: String,
-    /// Its value, as it was written.
+    /// The value of the setting, as the program or the library writes it.
     pub value: String,
-    /// Where the value stands.
+    /// The place of the value.
     pub span: Span,
-    /// Whether it is the default, because the program gives none.
+    /// Whether the value is the default, because the program gives no value.
     pub default: bool,
 }
 

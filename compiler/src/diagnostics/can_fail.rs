@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Something that can fail, and nothing says what then.
+/// An expression or a step that can fail, in a program that doesn't handle the failure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CanFail {
-    /// The text of what can fail; empty for a step.
+    /// The text of the expression that can fail; empty for a step.
     pub text: String,
-    /// Why it can.
+    /// The cause of the failure.
     pub reason: String,
-    /// Where it stands.
+    /// The place of the expression or the step.
     pub span: Span,
-    /// The end of the step that could say it; none where no step is.
+    /// The end of the step that could handle the failure; none outside of steps.
     pub end: Option<Span>,
 }
 
@@ -20,7 +20,7 @@ impl CanFail {
         let message = format!("this can fail: {}", self.reason);
         let description = Description::new(message, self.span, "what happens if it does?");
         match self.end {
-            // What has no value can't have another one.
+            // A step without a value has no substitute value.
             Some(_) if self.text.is_empty() => {
                 description.help("end the step with `else reject` or `else drop`")
             }

@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A word about a failure that can't be.
+/// An `else` for a failure that can't happen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CannotFail {
-    /// From the `else` to its end.
+    /// The `else` with everything that belongs to it.
     pub span: Span,
-    /// What can't fail, in words.
+    /// The expression or step that can't fail, in words.
     pub what: String,
 }
 

@@ -2,7 +2,7 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A question about the answer to a question: `a < b < c`.
+/// A comparison with the result of a comparison: `a < b < c`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChainedQuestion {
     /// The second operator.

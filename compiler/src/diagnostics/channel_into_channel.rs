@@ -9,7 +9,7 @@ pub struct ChannelIntoChannel {
     pub from: String,
     /// The channel that is filled.
     pub to: String,
-    /// Where the second one stands in the chain.
+    /// The place of the filled channel in the chain.
     pub span: Span,
 }
 

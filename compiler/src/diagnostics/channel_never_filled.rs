@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A channel that is read, but that nothing is put into.
+/// A channel that is read but never filled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelNeverFilled {
     /// The channel.
     pub name: String,
-    /// Where it is declared.
+    /// The place of the channel's declaration.
     pub declared: Span,
-    /// Where it is read.
+    /// The place that reads the channel.
     pub read: Span,
-    /// The only source that nothing leads through, if there is just one.
+    /// The only unused source, if there is exactly one.
     pub source: Option<String>,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A channel that is filled, but that nothing reads.
+/// A channel that is filled but never read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelNeverRead {
     /// The channel.
     pub name: String,
-    /// Where it is declared.
+    /// The place of the channel's declaration.
     pub declared: Span,
-    /// Where it is filled.
+    /// The place that fills the channel.
     pub filled: Span,
-    /// The only sink that nothing leads through, if there is just one.
+    /// The only unused sink, if there is exactly one.
     pub sink: Option<String>,
 }
 

@@ -1,8 +1,8 @@
-//! The codes: their families, their titles, and the one that was most likely meant.
+//! The codes of diagnostics: their families, their titles, and the search for a similar code.
 
 use super::{REGISTRY, page};
 
-/// The families: how their codes begin, and what they are about.
+/// The families of codes: the prefix of the codes, and the subject of the family.
 pub const FAMILIES: [(&str, &str); 9] = [
     ("E01", "Syntax"),
     ("E02", "Names"),
@@ -15,17 +15,17 @@ pub const FAMILIES: [(&str, &str); 9] = [
     ("E09", "Security"),
 ];
 
-/// What a code is about, in a few words: its page's heading without the code.
+/// Returns the title of a code: the heading of its page without the code.
 pub fn title(code: &str) -> Option<&'static str> {
     page(code)?.lines().next()?.split_once(": ").map(|(_, title)| title)
 }
 
-/// The code that was most likely meant, if one is near: `E0230` is near `E0203`, and so is `203`.
+/// Returns the code that the text probably means, if one is similar: `E0230` and `203` are similar to `E0203`.
 pub fn nearest_code(text: &str) -> Option<&'static str> {
     let text = text.to_uppercase();
     let digits = text.trim_start_matches(['E', 'W', '0']);
     let codes = || REGISTRY.iter().map(|(code, ..)| *code);
-    // Leading zeros and the letter are what is left out.
+    // People leave out the letter and leading zeros.
     let same_number = |code: &&str| !digits.is_empty() && code.trim_start_matches(['E', '0']) == digits;
     codes().find(same_number).or_else(|| {
         let near = codes().map(|code| (strsim::damerau_levenshtein(&text, code), code));

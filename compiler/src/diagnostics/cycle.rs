@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Channels that fill each other in a circle.
+/// Channels that fill each other in a cycle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cycle {
     /// The channels, in the order of the arrows.
     pub names: Vec<String>,
-    /// Where each of them is put into.
+    /// The place at which each channel is filled.
     pub spans: Vec<Span>,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Something that is made of itself.
+/// A declaration that depends on itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cyclic {
-    /// What it is.
+    /// The kind of the declaration: `let`, `schema`, `fn` or `interceptor`.
     pub what: &'static str,
-    /// Its name.
+    /// The declared name.
     pub name: String,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub span: Span,
-    /// Where it needs itself.
+    /// The place at which the declaration needs itself.
     pub used: Span,
 }
 

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A chain that ends where events can't stay.
+/// A chain that does not end at a channel or a sink.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadEnd {
     /// The last stage.
     pub span: Span,
-    /// What the last stage is, in words.
+    /// The kind of the last stage, in words.
     pub what: String,
-    /// The word of a fork without branches: `copy`, `match`, `balance` or `failover`.
+    /// The keyword of a fork without branches: `copy`, `match`, `balance` or `failover`.
     pub fork: Option<&'static str>,
 }
 

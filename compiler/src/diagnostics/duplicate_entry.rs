@@ -7,9 +7,9 @@ use super::Description;
 pub struct DuplicateEntry {
     /// The setting.
     pub name: String,
-    /// Where it is given first.
+    /// The place of the first entry.
     pub first: Span,
-    /// Where it is given again.
+    /// The place of the second entry.
     pub second: Span,
 }
 

@@ -2,25 +2,25 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Two things of one name.
+/// Two declarations of one name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DuplicateName {
     /// The name.
     pub name: String,
-    /// Where it is declared first.
+    /// The place of the first declaration.
     pub first: Span,
-    /// Where it is declared again.
+    /// The place of the second declaration.
     pub second: Span,
-    /// What has the name besides the items of the program.
+    /// The set of names in which the name must be unique.
     pub of: NameOf,
 }
 
-/// Among what a name should be the only one.
+/// The set of names in which a name must be unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameOf {
-    /// The items of a program, the parameters of one of them, its lets.
+    /// The items of a program, the parameters of an item, or the lets of an item.
     Items,
-    /// The fields and headers of the events at a place.
+    /// The fields and headers of the events at one place.
     Events,
 }
 

@@ -7,7 +7,7 @@ use super::Description;
 pub struct EmptyFlow {
     /// The flow.
     pub name: String,
-    /// Where its name stands.
+    /// The place of the flow's name.
     pub span: Span,
 }
 

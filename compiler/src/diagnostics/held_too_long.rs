@@ -1,12 +1,12 @@
 use super::put_too_large::labelled;
 use super::{Description, ShownAmount};
 
-/// A sink that holds events for longer than the peers of a source wait for them.
+/// A sink that may hold events longer than the peers of a source wait for an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeldTooLong {
-    /// How long the source's peers wait.
+    /// The time that the peers of the source wait.
     pub waits: ShownAmount,
-    /// How long the sink holds events.
+    /// The time that the sink holds events.
     pub holds: ShownAmount,
 }
 

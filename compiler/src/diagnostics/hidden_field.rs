@@ -7,11 +7,11 @@ use super::Description;
 pub struct HiddenField {
     /// The field.
     pub field: String,
-    /// Where events get it.
+    /// The place at which events get the field.
     pub span: Span,
     /// `param` or `let`.
     pub what: &'static str,
-    /// Where that is declared.
+    /// The place of the declaration of the param or let.
     pub declared: Span,
 }
 

@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A hole that events would fill, in text that all of them have in common.
+/// A hole for a value of the event, in text that is the same for all events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HoleNotAllowed {
     /// The hole.
     pub span: Span,
-    /// The type that is expected there.
+    /// The expected type of the text.
     pub expected: String,
 }
 

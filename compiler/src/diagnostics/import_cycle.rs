@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Files that import each other.
+/// Files that import each other in a cycle.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportCycle {
-    /// The import that closes the circle.
+    /// The import that closes the cycle.
     pub span: Span,
-    /// The files, from the one that is imported to the one that imports.
+    /// The files of the cycle, from the imported file along its imports back to the imported file.
     pub files: Vec<String>,
 }
 

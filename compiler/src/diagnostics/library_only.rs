@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// An item that only the library may have.
+/// An item that only the library may declare.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LibraryOnly {
-    /// The item's word.
+    /// The keyword of the item.
     pub word: String,
-    /// Where it stands.
+    /// The place of the keyword.
     pub span: Span,
 }
 

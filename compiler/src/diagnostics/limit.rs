@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A text beyond the limits of the language.
+/// A text that exceeds a limit of the language.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limit {
-    /// What there is too much of.
+    /// The elements that exceed the limit, in words.
     pub what: String,
-    /// How much there may be.
+    /// The limit.
     pub limit: usize,
-    /// Where the limit is passed.
+    /// The place at which the limit is exceeded.
     pub span: Span,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A hole whose format doesn't fit.
+/// A hole whose format doesn't suit its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MalformedHole {
-    /// What is wrong with the format.
+    /// The fault of the format, in words.
     pub reason: String,
-    /// The part that is wrong.
+    /// The faulty part of the hole.
     pub span: Span,
-    /// The type that the hole has, and where that is said.
+    /// The type of the hole in words, and the place of its declaration.
     pub column: Option<(String, Span)>,
-    /// What would be right.
+    /// The suggested correction.
     pub help: String,
 }
 

@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A number that isn't one.
+/// A malformed number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MalformedNumber {
-    /// The number as it was written.
+    /// The text of the number.
     pub text: String,
-    /// What is wrong with it.
+    /// The fault, in words.
     pub reason: String,
-    /// The unit, if it is what is wrong.
+    /// The unit, if the unit is at fault.
     pub unit: Option<Span>,
-    /// A unit that is near.
+    /// A similar unit.
     pub near: Option<String>,
-    /// The number.
+    /// The place of the number.
     pub span: Span,
 }
 

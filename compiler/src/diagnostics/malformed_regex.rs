@@ -5,9 +5,9 @@ use super::Description;
 /// A regular expression that can't be compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MalformedRegex {
-    /// What is wrong with it.
+    /// The fault, in words.
     pub reason: String,
-    /// The part that is wrong.
+    /// The faulty part of the expression.
     pub span: Span,
 }
 

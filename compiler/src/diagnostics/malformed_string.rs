@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A piece of text that can't stand in quotes.
+/// A sequence of characters that is not allowed in quoted text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MalformedString {
-    /// What is wrong.
+    /// The fault, in words.
     pub reason: String,
-    /// What to write instead.
+    /// The suggested replacement.
     pub instead: Option<&'static str>,
-    /// The piece.
+    /// The place of the characters.
     pub span: Span,
 }
 

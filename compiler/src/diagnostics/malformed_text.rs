@@ -2,20 +2,20 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// Text that is not what its type says.
+/// Text that is not a value of the expected type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MalformedText {
-    /// The type that is expected.
+    /// The expected type.
     pub expected: String,
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// The fault, in words.
     pub reason: String,
-    /// What would be right.
+    /// A description of correct text.
     pub help: String,
-    /// A text that is near and right.
+    /// A similar text that is correct.
     pub near: Option<String>,
-    /// The text, with its quotes.
+    /// The place of the text, including its quotes.
     pub span: Span,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// An operand that may be null where a value is needed.
+/// An operand that may be null at a place that needs a value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MayBeNull {
-    /// What may be null, as it is written.
+    /// The text of the operand.
     pub name: String,
-    /// Its type.
+    /// The type of the operand.
     pub type_name: String,
-    /// Where it is used.
+    /// The place of the operand.
     pub span: Span,
-    /// Why it may be null, and where that comes from.
+    /// The reason why the operand may be null, and the place that causes it.
     pub origin: Option<(String, Span)>,
 }
 

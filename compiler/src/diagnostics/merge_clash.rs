@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// Events that meet with one column in two types.
+/// Merged events in which one column has two types.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MergeClash {
     /// The column.
     pub column: String,
-    /// Where they meet, in words.
+    /// The component at which the events are merged, in words.
     pub place: String,
-    /// Where the second ones come in.
+    /// The place at which the second events arrive.
     pub span: Span,
-    /// Type, component and place of the first ones.
+    /// The column's type, the component and the place for the first events.
     pub first: (String, String, Span),
-    /// Type, component and place of the second ones.
+    /// The column's type, the component and the place for the second events.
     pub second: (String, String, Span),
 }
 

@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A component where one of its kind can't stand.
+/// A name at a place where its kind is not allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Misplaced {
-    /// The component, or what stands there, as it is written.
+    /// The misplaced component or other item, in words.
     pub name: String,
-    /// What it is.
+    /// The kind of the item, in words.
     pub role: &'static str,
-    /// Where such a thing stands.
+    /// The rule that the item breaks, in words.
     pub rule: String,
-    /// Where it stands.
+    /// The place of the name.
     pub span: Span,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub declared: Option<Span>,
 }
 

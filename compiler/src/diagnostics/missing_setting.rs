@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::{Description, listed, with_article};
 
-/// Settings that must be given and aren't.
+/// Required settings that are missing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MissingSetting {
-    /// Whose settings they are, in words.
+    /// The owner of the settings, in words.
     pub owner: String,
-    /// Name, type and signature of each.
+    /// The name and type of each missing setting, and the place of its declaration.
     pub missing: Vec<(String, String, Span)>,
-    /// Where the owner stands.
+    /// The place of the owner.
     pub span: Span,
 }
 

@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::{Description, listed, with_article};
 
-/// A bare number where a unit is needed.
+/// A number without its required unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MissingUnit {
-    /// The type that is expected.
+    /// The expected type.
     pub expected: String,
-    /// The number.
+    /// The text of the number.
     pub number: String,
-    /// The number with units.
+    /// The number with each possible unit.
     pub offers: Vec<String>,
-    /// The number.
+    /// The place of the number.
     pub span: Span,
-    /// What asks for the type, and where.
+    /// The declaration that requires the type, in words, and its place.
     pub declared: Option<(String, Span)>,
 }
 

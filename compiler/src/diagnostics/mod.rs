@@ -1,7 +1,7 @@
-//! Everything that can be wrong with a program: one file for each, and here the list of them all.
+//! The diagnostics of the compiler: one file for each, and the registry of all of them.
 //!
-//! A diagnostic is data first. Its words, labels, help and fix are made by `describe`, when somebody
-//! wants to read it. Codes are given out once: a diagnostic that goes takes its code with it.
+//! A diagnostic is data; `describe` builds its message, labels, help and fix when the diagnostic is shown.
+//! A code is never reused: the code of a removed diagnostic stays unassigned.
 
 mod after_copy;
 mod ambiguous;
@@ -149,52 +149,52 @@ pub use within::Within;
 pub use wrong_arguments::WrongArguments;
 pub use wrong_type::WrongType;
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
-    /// The program can be run, but is most likely not what was meant.
+    /// The program can run, but probably not as its author intended.
     Warning,
-    /// The program can't be run.
+    /// The program can't run.
     Error,
 }
 
-/// A diagnostic as it is read.
+/// A diagnostic in words, as people read it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Description {
-    /// What is wrong; it stands alone.
+    /// The fault, in words that are understandable without the labels.
     pub message: String,
-    /// Where: the first label is the place of the mistake, the others say why it is one.
+    /// The labels: the first one marks the mistake, the others show why it is a mistake.
     pub labels: Vec<Label>,
-    /// What would be right.
+    /// Suggestions for correcting the program.
     pub help: Vec<String>,
-    /// The change that makes it right, if there is just one.
+    /// The change that corrects the program, if exactly one is known.
     pub fix: Option<Fix>,
 }
 
-/// A place with what there is to say about it.
+/// A place in the text with a remark about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The place.
     pub span: Span,
-    /// What there is to say.
+    /// The remark about the place.
     pub text: String,
 }
 
-/// A change of the text that a machine can make.
+/// A change of the text that can be applied automatically.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
-    /// What the change does, as in "write `capacity`".
+    /// The effect of the change, as in "write `capacity`".
     pub title: String,
-    /// All that is to be changed, each at a place of its own. Half of a fix is none.
+    /// The edits, each at a separate place. A fix is only correct with all of its edits.
     pub edits: Vec<Edit>,
 }
 
-/// One place of a fix.
+/// One edit of a fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edit {
-    /// The place that is replaced; an empty one is where something is put in.
+    /// The span that is replaced; an empty span marks an insertion.
     pub span: Span,
-    /// What comes to stand there.
+    /// The text that replaces the span.
     pub replacement: String,
 }
 
@@ -214,12 +214,12 @@ impl Description {
         self
     }
 
-    /// Offers a change at one place.
+    /// Adds a fix with one edit.
     fn fix(self, title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Description {
         self.fix_at(title, [span], replacement)
     }
 
-    /// Offers a change that is the same at several places.
+    /// Adds a fix with the same replacement at several places.
     fn fix_at(
         mut self,
         title: impl Into<String>,
@@ -232,7 +232,7 @@ impl Description {
         self
     }
 
-    /// Offers a name that is near the one that stands there, if there is one.
+    /// Suggests a similar name as the replacement of the span, if there is such a name.
     fn suggest(self, span: Span, near: Option<&str>) -> Description {
         match near {
             Some(near) => {
@@ -243,12 +243,12 @@ impl Description {
     }
 }
 
-/// Makes the sum type of all diagnostics, the list of their codes and their pages.
+/// Defines the enum of all diagnostics, the list of their codes and their pages.
 ///
-/// A code's page is `docs/diagnostics/CODE.md`: without one, the code does not compile.
+/// The page of a code is `docs/diagnostics/CODE.md`: a code without a page fails to compile.
 macro_rules! registry {
     ($($code:literal $severity:ident $name:ident)*) => {
-        /// Something that is wrong with a program.
+        /// A fault of a program.
         #[derive(Debug, Clone, PartialEq)]
         #[allow(missing_docs)] // Each variant is documented where its data is.
         pub enum Diagnostic {
@@ -261,7 +261,7 @@ macro_rules! registry {
             &[$(($code, Severity::$severity, stringify!($name)),)*];
 
         impl Diagnostic {
-            /// The diagnostic's code.
+            /// Returns the code of the diagnostic.
             pub fn code(&self) -> &'static str {
                 match self {
                     $(Diagnostic::$name(_) => $code,)*
@@ -269,7 +269,7 @@ macro_rules! registry {
                 }
             }
 
-            /// How bad it is.
+            /// Returns the severity of the diagnostic.
             pub fn severity(&self) -> Severity {
                 match self {
                     $(Diagnostic::$name(_) => Severity::$severity,)*
@@ -277,7 +277,7 @@ macro_rules! registry {
                 }
             }
 
-            /// The diagnostic in words.
+            /// Returns the diagnostic in words.
             pub fn describe(&self) -> Description {
                 match self {
                     $(Diagnostic::$name(diagnostic) => diagnostic.describe(),)*
@@ -286,7 +286,7 @@ macro_rules! registry {
             }
         }
 
-        /// The page that explains a code: what it means, a program that fails and one that is right.
+        /// Returns the page that explains a code: its meaning, a faulty program and a correct program.
         pub fn page(code: &str) -> Option<&'static str> {
             match code {
                 $($code => Some(include_str!(concat!("../../../docs/diagnostics/", $code, ".md"))),)*
@@ -390,13 +390,13 @@ registry! {
     "E0901" Error PlainSecret
 }
 
-/// Names in backticks with commas, as `a`, `b` and `c`.
+/// Returns the names in backticks, separated by commas: `a`, `b` and `c`.
 fn listed<'n>(names: impl IntoIterator<Item = &'n str>, last: &str) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     joined(&names, last)
 }
 
-/// Words with commas, and the last one with `and` or `or`.
+/// Joins the words with commas, and the last word with `last`, which is `and` or `or`.
 fn joined(words: &[impl AsRef<str>], last: &str) -> String {
     match words {
         [] => String::new(),
@@ -408,9 +408,9 @@ fn joined(words: &[impl AsRef<str>], last: &str) -> String {
     }
 }
 
-/// The name of a type, with an article where a sentence has one.
+/// Returns the name of a type with its article, if a sentence needs an article.
 pub(crate) fn with_article(name: &str) -> String {
-    // Text and bytes aren't counted; a list is shown as it is written.
+    // Text and bytes take no article, nor do lists, null and quoted code.
     if ["Text", "Bytes", "[", "null", "`"].iter().any(|uncounted| name.starts_with(uncounted)) {
         return name.to_owned();
     }

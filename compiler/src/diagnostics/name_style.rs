@@ -2,22 +2,22 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A name that isn't written as such names are.
+/// A name in the wrong style for its kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NameStyle {
     /// The name.
     pub name: String,
-    /// What it names.
+    /// The kind of the named item, in words.
     pub what: String,
-    /// How such names are written.
+    /// The required style.
     pub style: &'static str,
-    /// The name written so.
+    /// The name in the required style.
     pub better: String,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub span: Span,
-    /// Where else it stands, so that it must be changed there as well.
+    /// The other places of the name, which must be changed as well.
     pub uses: Vec<Span>,
-    /// Whether something else is called so already.
+    /// Whether the corrected name is already in use.
     pub taken: bool,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A parser with a schema that it doesn't take, or without one that it needs.
+/// A parser without its required schema, or with a schema that it doesn't take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeedsSchema {
     /// The parser.
     pub parser: String,
-    /// Whether the schema is missing; otherwise it is too much.
+    /// Whether the schema is missing; otherwise the parser doesn't take a schema.
     pub missing: bool,
-    /// The parser, or the schema that is too much.
+    /// The place of the parser, or of the superfluous schema.
     pub span: Span,
-    /// Where the library declares the parser.
+    /// The place of the parser's declaration in the library.
     pub declared: Span,
 }
 

@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A question whether something is null that never is.
+/// A null test or a `??` default for an expression that is never null.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NeverNull {
-    /// What is asked about.
+    /// The text of the expression.
     pub name: String,
-    /// Whether the answer is always yes.
+    /// Whether the test is `is not null`, which is always true.
     pub negated: bool,
-    /// Whether it is the default after `??`, which is never taken.
+    /// Whether the diagnostic is about the default after `??`, which is never taken.
     pub default: bool,
-    /// The question.
+    /// The place of the test or the default.
     pub span: Span,
-    /// What it is, and where that comes from.
+    /// The kind of the expression in words, and the place of its declaration.
     pub origin: Option<(String, Span)>,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A flow that rejects events and does not say where they go.
+/// A flow that rejects events without a route for rejected events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoRejectRoute {
     /// The flow.
     pub flow: String,
-    /// The step that rejects.
+    /// The first step that rejects events.
     pub span: Span,
-    /// Further steps that do.
+    /// The further steps that reject events.
     pub others: Vec<Span>,
-    /// Where the flow is declared.
+    /// The place of the flow's declaration.
     pub flow_span: Span,
 }
 

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A variant that is given settings and takes none.
+/// Settings for a variant that takes no settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoSettings {
     /// The variant.
     pub variant: String,
-    /// Its name.
+    /// The place of the variant's name.
     pub name_span: Span,
-    /// The settings.
+    /// The place of the settings.
     pub span: Span,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::{Description, listed};
 
-/// A header or field that events don't have at this place.
+/// A header or field that the events don't have at the place of its use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoSuchColumn {
     /// The column, with the `@` of a header.
     pub name: String,
-    /// Where it is used.
+    /// The place of the use.
     pub span: Span,
-    /// A column of a near name.
+    /// A column with a similar name.
     pub near: Option<String>,
-    /// The columns that there are.
+    /// The existing columns.
     pub columns: Vec<String>,
     /// The components that the events come from.
     pub origins: Vec<(String, Span)>,

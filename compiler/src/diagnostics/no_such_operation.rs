@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// An operator between things that it does not take.
+/// An operator with operands of unsupported types.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoSuchOperation {
     /// The operator.
     pub operator: String,
-    /// Text, type and place of what stands on its left.
+    /// The text, type and place of the left operand.
     pub left: Option<(String, String, Span)>,
-    /// Text, type and place of what stands on its right.
+    /// The text, type and place of the right operand.
     pub right: (String, String, Span),
-    /// What would be right.
+    /// The suggested correction; empty if there is none.
     pub help: String,
 }
 

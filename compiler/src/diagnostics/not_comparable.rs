@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A comparison of things that can't be compared.
+/// A comparison of two values that can't be compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotComparable {
     /// Text, type and place of the left side.
     pub left: (String, String, Span),
     /// Text, type and place of the right side.
     pub right: (String, String, Span),
-    /// What would be right.
+    /// The suggested correction.
     pub help: String,
 }
 

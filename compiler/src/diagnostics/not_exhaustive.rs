@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A `match` that leaves something out.
+/// A `match` that does not cover all cases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotExhaustive {
-    /// What is left out, in words.
+    /// The uncovered cases, in words.
     pub missing: String,
     /// The word `match`.
     pub span: Span,
-    /// Whether it is a match of events, not of values.
+    /// Whether the `match` distributes events; otherwise it computes a value.
     pub events: bool,
 }
 

@@ -5,9 +5,9 @@ use super::Description;
 /// A function of the program whose result may differ from call to call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotPure {
-    /// What makes it so.
+    /// The called function whose result differs.
     pub name: String,
-    /// Where it is called.
+    /// The place of the call.
     pub span: Span,
 }
 

@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// An environment variable that is needed and not set.
+/// A required environment variable that is not set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NotSet {
     /// The variable.
     pub variable: String,
-    /// Where it is read.
+    /// The place that reads the variable.
     pub span: Span,
 }
 

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A hole that not every event can fill.
+/// A hole for a column that may be null.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptionalHole {
     /// The column.
     pub column: String,
-    /// Its type.
+    /// The type of the column.
     pub type_name: String,
     /// The hole.
     pub span: Span,
-    /// Why it may be null, and where that comes from.
+    /// The reason why the column may be null, and the place that causes it.
     pub origin: Option<(String, Span)>,
 }
 

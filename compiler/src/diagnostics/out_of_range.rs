@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A value outside of what is allowed.
+/// A value outside of its allowed range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutOfRange {
     /// The setting.
     pub name: String,
-    /// The value as it was written.
+    /// The text of the value.
     pub value: String,
-    /// What is allowed, in words.
+    /// The allowed range, in words.
     pub range: String,
-    /// The value.
+    /// The place of the value.
     pub span: Span,
-    /// Where the range is said.
+    /// The place of the range's declaration.
     pub declared: Span,
 }
 
@@ -26,7 +26,7 @@ impl OutOfRange {
             false => description.label(self.declared, "the range is set here"),
         };
         match self.value.starts_with('-') {
-            // In other systems this stands for no bound at all.
+            // Other systems use a negative number for "no bound".
             true => description.help("no value means that there is no bound: write the one that is meant"),
             false => description,
         }

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A constant that is larger than can be counted.
+/// A constant whose value can't be computed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overflow {
-    /// How it is written.
+    /// The text of the constant.
     pub text: String,
-    /// Why it has no value.
+    /// The reason why the constant has no value.
     pub reason: String,
-    /// Where it stands.
+    /// The place of the constant.
     pub span: Span,
 }
 

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A param that nothing gives a value.
+/// A param without a value and without a default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParamWithoutValue {
     /// The param.
     pub name: String,
-    /// Its type.
+    /// The type of the param.
     pub type_name: String,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub span: Span,
 }
 

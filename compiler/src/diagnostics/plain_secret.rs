@@ -7,9 +7,9 @@ use super::Description;
 pub struct PlainSecret {
     /// The setting.
     pub setting: String,
-    /// Whether it was given from outside, as the value of a param.
+    /// Whether the secret came from outside of the program, as the value of a param.
     pub given: bool,
-    /// The text, or the param.
+    /// The place of the text, or of the param.
     pub span: Span,
 }
 

@@ -2,46 +2,45 @@ use weir_grammar::Span;
 
 use super::{Description, RequiredSetting};
 
-/// What a source puts as one whole is larger than a transaction of the channel behind, by settings that
-/// the program gives.
+/// A source whose puts may exceed a transaction of the channel behind it, because of settings of the program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PutTooLarge(pub TooLarge);
 
-/// The same, where a default has a part in it.
+/// A source whose puts may exceed a transaction of the channel behind it, because of at least one default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DefaultPutTooLarge(pub TooLarge);
 
-/// A source that may put more at once than the channel behind takes.
+/// The data of [`PutTooLarge`] and [`DefaultPutTooLarge`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct TooLarge {
-    /// What the source puts as one whole.
+    /// The most that the source puts at once.
     pub put: ShownAmount,
-    /// What the channel takes in one transaction.
+    /// The most that the channel takes in one transaction.
     pub taken: ShownAmount,
-    /// A setting of the source and a lower value with which it fits.
+    /// A setting of the source, and a lower value that avoids the excess.
     pub lower: Option<(String, String)>,
-    /// A setting of the channel and a higher value with which it fits.
+    /// A setting of the channel, and a higher value that avoids the excess.
     pub raise: Option<(String, String)>,
-    /// Whether the program doesn't name the channel.
+    /// Whether the channel is implicit: the program doesn't name it.
     pub implicit: bool,
 }
 
-/// What a component puts, takes, waits or holds at most.
+/// The most that a component puts, takes, waits or holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShownAmount {
     /// The component.
     pub component: String,
-    /// Where it is declared.
+    /// The place of the component's declaration.
     pub declared: Span,
-    /// How much.
+    /// The amount, in words.
     pub most: String,
-    /// The setting that it is computed from.
+    /// The setting that determines the amount.
     pub setting: Option<String>,
-    /// That setting and those that its clause depends on.
+    /// All settings that affect the amount, including `setting`.
     pub settings: Vec<RequiredSetting>,
-    /// Why, as the signature says it.
+    /// The reason for the amount, as the signature states it.
     pub because: String,
-    /// Where the signature says why.
+    /// The place of the reason in the signature.
     pub because_span: Span,
 }
 
@@ -84,7 +83,8 @@ impl TooLarge {
     }
 }
 
-/// A description that shows the settings of amounts, those that the program gives first, and why they count.
+/// Returns a description with a label for each setting of the amounts, settings of the program before defaults,
+/// and for the reason of each amount.
 pub(super) fn labelled(message: String, amounts: [&ShownAmount; 2]) -> Description {
     let mut settings: Vec<&RequiredSetting> = amounts.iter().flat_map(|amount| &amount.settings).collect();
     settings.sort_by_key(|setting| setting.default);

@@ -2,7 +2,7 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A step that rejects what was rejected already.
+/// A step that rejects already rejected events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RejectsAgain {
     /// The step.

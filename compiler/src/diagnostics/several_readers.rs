@@ -5,15 +5,15 @@ use super::Description;
 /// More than one arrow out of a source or a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeveralReaders {
-    /// What it is.
+    /// The role of the component.
     pub role: &'static str,
-    /// Its name.
+    /// The name of the component.
     pub name: String,
-    /// The first arrow's place.
+    /// The place of the first arrow.
     pub first: Span,
-    /// The second arrow's place.
+    /// The place of the second arrow.
     pub second: Span,
-    /// What the arrows lead to, where that has a name.
+    /// The names of the arrows' targets, for targets with a name.
     pub targets: Vec<String>,
 }
 

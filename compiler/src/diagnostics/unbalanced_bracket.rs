@@ -7,11 +7,11 @@ use super::Description;
 pub struct UnbalancedBracket {
     /// The bracket.
     pub bracket: char,
-    /// Where it stands.
+    /// The place of the bracket.
     pub span: Span,
-    /// For a closing bracket, the one that is open there.
+    /// For a closing bracket, the innermost open bracket and its place.
     pub opener: Option<(char, Span)>,
-    /// Whether it is a closing bracket.
+    /// Whether the bracket is a closing bracket.
     pub closing: bool,
 }
 

@@ -5,7 +5,7 @@ use super::Description;
 /// Text without its closing quote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnclosedText {
-    /// From its quote to the end of its line.
+    /// The text, from its quote to the end of the line.
     pub span: Span,
 }
 

@@ -2,24 +2,24 @@ use weir_grammar::Span;
 
 use super::{Description, joined};
 
-/// Words that are no names unless they stand in backticks.
+/// Reserved words, which can be names only in backticks.
 const RESERVED: [&str; 13] =
     ["true", "false", "null", "if", "then", "else", "match", "in", "is", "matches", "and", "or", "not"];
 
-/// Something that can't stand where it stands.
+/// A token that the grammar doesn't allow at its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unexpected {
-    /// What stands there, in words.
+    /// The token, in words.
     pub found: String,
-    /// What could stand there, in words.
+    /// The allowed tokens, in words.
     pub expected: Vec<&'static str>,
-    /// What was most likely meant, where the grammar knows a typical slip.
+    /// The probable intention, if the grammar recognises a typical slip.
     pub hint: Option<String>,
-    /// Where.
+    /// The place of the token.
     pub span: Span,
 }
 
-/// How values begin: where a value is wanted, these say nothing new.
+/// The beginnings of values, which add nothing to the expectation "a value".
 const VALUE_BEGINNINGS: [&str; 8] = [
     "`[`",
     "`{`",
@@ -56,7 +56,7 @@ impl Unexpected {
         }
     }
 
-    /// What was most likely meant.
+    /// Returns a hint at the probable intention, if it is known.
     fn likely(&self) -> Option<String> {
         let after_operand = self.expects("an operator");
         let found = self.found.trim_matches('`');
@@ -90,7 +90,7 @@ impl Unexpected {
         Some(hint.to_owned())
     }
 
-    /// What stands for sure instead of what was found.
+    /// Returns the certain replacement of the token, if there is one.
     fn instead(&self) -> Option<&'static str> {
         match (self.found.as_str(), self.expected.as_slice()) {
             ("`=`", _) if self.expects("an operator") => Some("=="),

@@ -2,26 +2,26 @@ use weir_grammar::Span;
 
 use super::{Description, RequiredSetting, joined};
 
-/// A promise that a component on the way can't keep.
+/// A delivery promise that a component of the flow can't keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnkeptPromise {
     /// The promise.
     pub promise: String,
-    /// Where it is made, or the flow's name.
+    /// The place of the promise, or of the flow's name.
     pub promise_span: Span,
     /// The component.
     pub component: String,
-    /// What it is: its class, or what it is set to.
+    /// The class of the component, or the setting that weakens it, in words.
     pub what: String,
-    /// The settings that make it fall short of its class, if it is these.
+    /// The settings that make the component weaker than its class; empty if its class alone breaks the promise.
     pub settings: Vec<RequiredSetting>,
-    /// What that means for the promise.
+    /// The consequence for the promise, in words.
     pub why: String,
-    /// Whether events may be lost, not only repeated.
+    /// Whether the component may lose events, not only repeat them.
     pub loses: bool,
-    /// Where the component is declared.
+    /// The place of the component's declaration.
     pub declared: Span,
-    /// Where the library says what it is.
+    /// The place in the library that states the class or the effect of the settings.
     pub library_span: Span,
 }
 

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// An item that begins with an unknown word.
+/// An item with an unknown keyword.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnknownItem {
     /// The word.
     pub word: String,
-    /// A word that is near.
+    /// A similar keyword.
     pub near: Option<String>,
-    /// Where it stands.
+    /// The place of the word.
     pub span: Span,
 }
 

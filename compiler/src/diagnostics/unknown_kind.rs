@@ -2,20 +2,20 @@ use weir_grammar::Span;
 
 use super::{Description, listed};
 
-/// A component that the library doesn't have.
+/// A component of a kind that the library doesn't have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnknownKind {
     /// The kind.
     pub kind: String,
-    /// What it should be.
+    /// The role of the component.
     pub role: &'static str,
-    /// A kind of a near name.
+    /// A kind with a similar name.
     pub near: Option<String>,
-    /// What the library has of this name instead.
+    /// The role in which the library has a kind of this name.
     pub other_role: Option<&'static str>,
-    /// The kinds that there are.
+    /// The kinds that the library has for the role.
     pub known: Vec<String>,
-    /// Where it stands.
+    /// The place of the kind.
     pub span: Span,
 }
 

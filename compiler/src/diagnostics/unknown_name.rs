@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A name that nothing has.
+/// An unknown name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnknownName {
     /// The name.
     pub name: String,
-    /// What it should name, in words.
+    /// The kind of item that the name should have, in words.
     pub wanted: &'static str,
-    /// A name that is near.
+    /// A similar name.
     pub near: Option<String>,
-    /// Whether text was expected, so that quotes may have been forgotten.
+    /// Whether text was expected, so that the quotes may be missing.
     pub quote: bool,
-    /// Where it stands.
+    /// The place of the name.
     pub span: Span,
 }
 
@@ -26,7 +26,7 @@ impl UnknownName {
             return description;
         }
         match (self.quote, self.wanted) {
-            // In a condition a field is as likely to have been meant.
+            // In a condition, the name may as well be that of a field.
             (true, "field, param or let") => {
                 description.help(format!("text stands in quotes: \"{}\"", self.name))
             }

@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::{Description, listed};
 
-/// A value from outside for a param that doesn't exist.
+/// A `--set` value for a param that doesn't exist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnknownParam {
     /// The name.
     pub name: String,
-    /// A param of a near name.
+    /// A param with a similar name.
     pub near: Option<String>,
-    /// The params that there are.
+    /// The params of the program.
     pub known: Vec<String>,
-    /// The setting, as it was given.
+    /// The place of the `--set` value.
     pub span: Span,
 }
 

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A word after `delivers` that promises nothing.
+/// An unknown word after `delivers`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnknownPromise {
     /// The word.
     pub name: String,
-    /// A promise of a near name.
+    /// A promise with a similar name.
     pub near: Option<String>,
-    /// Where it stands.
+    /// The place of the word.
     pub span: Span,
 }
 

@@ -7,15 +7,15 @@ use super::{Description, listed};
 pub struct UnknownSetting {
     /// The setting.
     pub name: String,
-    /// Whose settings these are, in words.
+    /// The owner of the settings, in words.
     pub owner: String,
-    /// A setting of a near name.
+    /// A setting with a similar name.
     pub near: Option<String>,
-    /// The settings that there are.
+    /// The settings of the owner.
     pub known: Vec<String>,
-    /// The settings that must be given and aren't.
+    /// The required settings that are missing.
     pub missing: Vec<String>,
-    /// Where it stands.
+    /// The place of the setting.
     pub span: Span,
 }
 

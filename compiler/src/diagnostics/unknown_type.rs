@@ -7,9 +7,9 @@ use super::Description;
 pub struct UnknownType {
     /// The type.
     pub name: String,
-    /// A type of a near name.
+    /// A type with a similar name.
     pub near: Option<String>,
-    /// Where it stands.
+    /// The place of the type.
     pub span: Span,
 }
 

@@ -9,11 +9,11 @@ pub struct UnknownVariant {
     pub name: String,
     /// The enum.
     pub enumeration: String,
-    /// A variant of a near name.
+    /// A variant with a similar name.
     pub near: Option<String>,
-    /// The variants that there are.
+    /// The variants of the enum.
     pub known: Vec<String>,
-    /// Where it stands.
+    /// The place of the variant.
     pub span: Span,
 }
 

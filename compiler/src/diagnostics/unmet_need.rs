@@ -2,20 +2,20 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A sink that needs what its events don't have.
+/// A sink whose events lack a required column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnmetNeed {
     /// The sink.
     pub sink: String,
-    /// The column it needs.
+    /// The required column.
     pub column: String,
-    /// The type it needs.
+    /// The required type of the column.
     pub type_name: String,
-    /// The type that the events have, if they have the column.
+    /// The type of the column in the events, if they have the column.
     pub found: Option<String>,
-    /// Where the sink stands in the flow.
+    /// The place of the sink in the flow.
     pub span: Span,
-    /// Where the library says what it needs.
+    /// The place of the requirement in the library.
     pub declared: Span,
     /// The components that the events come from.
     pub origins: Vec<(String, Span)>,

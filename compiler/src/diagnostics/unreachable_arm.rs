@@ -2,12 +2,12 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// An arm that nothing reaches.
+/// An unreachable arm of a `match`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreachableArm {
     /// The arm.
     pub span: Span,
-    /// The arm that takes everything before it.
+    /// The earlier arm that takes everything.
     pub before: Span,
 }
 

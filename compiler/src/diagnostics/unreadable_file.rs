@@ -7,9 +7,9 @@ use super::Description;
 pub struct UnreadableFile {
     /// The file's name.
     pub name: String,
-    /// Why it can't be read.
+    /// The reason why the file can't be read.
     pub reason: String,
-    /// The beginning of the file.
+    /// The place of the import, or the beginning of the file.
     pub span: Span,
 }
 

@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// Something that is declared and never used.
+/// A declaration that is never used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unused {
-    /// What it is.
+    /// The kind of the declaration.
     pub what: &'static str,
-    /// Its name.
+    /// The declared name.
     pub name: String,
-    /// Where it is declared.
+    /// The place of the declaration.
     pub span: Span,
 }
 

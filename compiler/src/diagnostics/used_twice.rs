@@ -2,16 +2,16 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A value that only one component may have.
+/// An exclusive value that two components have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsedTwice {
     /// The setting.
     pub setting: String,
-    /// The value, as it is shown.
+    /// The value, in words.
     pub value: String,
-    /// The first component, and its value.
+    /// The first component, and the place of its value.
     pub first: (String, Span),
-    /// The second component, and its value.
+    /// The second component, and the place of its value.
     pub second: (String, Span),
 }
 

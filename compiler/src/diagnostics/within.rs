@@ -2,14 +2,14 @@ use weir_grammar::Span;
 
 use super::{Description, Diagnostic, Label};
 
-/// Something that is wrong in the steps of an interceptor, as they are used at a place.
+/// A diagnostic in the steps of an interceptor, for one use of the interceptor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Within {
-    /// What is wrong.
+    /// The diagnostic in the steps.
     pub inner: Diagnostic,
-    /// Where the interceptor is used.
+    /// The place of the use.
     pub used_at: Span,
-    /// Whether the interceptor is the library's, so that its use is what can be changed.
+    /// Whether the interceptor belongs to the library, so that only its use can be changed.
     pub of_library: bool,
 }
 
@@ -18,7 +18,7 @@ impl Within {
         let mut description = self.inner.describe();
         let used = Label { span: self.used_at, text: "as it is used here".to_owned() };
         if self.of_library {
-            // Nobody edits the library to mend a program.
+            // Users of a program can't edit the library.
             description.fix = None;
             description.labels.insert(0, used);
         } else {

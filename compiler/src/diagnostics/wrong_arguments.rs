@@ -2,18 +2,18 @@ use weir_grammar::Span;
 
 use super::Description;
 
-/// A call with arguments that the function does not have.
+/// A call whose arguments don't match the parameters of the function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrongArguments {
-    /// What is called.
+    /// The called function.
     pub name: String,
-    /// What is wrong.
+    /// The fault, in words.
     pub reason: String,
-    /// Where.
+    /// The place of the fault.
     pub span: Span,
-    /// How it is called.
+    /// The correct form of the call.
     pub usage: String,
-    /// Where it is declared.
+    /// The place of the function's declaration.
     pub declared: Option<Span>,
 }
 

@@ -2,37 +2,37 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
-/// A value of another type than the one that is expected.
+/// A value of the wrong type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrongType {
-    /// The type that is expected.
+    /// The expected type.
     pub expected: String,
-    /// What was found, in words.
+    /// The actual type or value, in words.
     pub found: String,
-    /// The value.
+    /// The place of the value.
     pub span: Span,
-    /// What asks for the type, and where.
+    /// The declaration that requires the type, in words, and its place.
     pub declared: Option<(String, Span)>,
-    /// For a name, what it is, and where that is said.
+    /// For a name, its declaration in words, and the place of the declaration.
     pub value: Option<(String, Span)>,
-    /// What would be right, if that is sure.
+    /// The replacement for the value, if it is certain.
     pub replacement: Option<String>,
 }
 
 impl WrongType {
-    /// What was found is not what was expected; more there is not to say.
+    /// Creates the diagnostic without labels and without a replacement.
     pub fn new(expected: impl Into<String>, found: impl Into<String>, span: Span) -> WrongType {
         let (expected, found) = (expected.into(), found.into());
         WrongType { expected, found, span, declared: None, value: None, replacement: None }
     }
 
-    /// With what asks for the type, if something does.
+    /// Sets the declaration that requires the type, if there is one.
     pub fn declared(self, declared: Option<(String, Span)>) -> WrongType {
         WrongType { declared, ..self }
     }
 
     pub(super) fn describe(&self) -> Description {
-        // That null would do as well helps nobody who meant a value.
+        // The message omits the `?` of an optional type, because the author of a value does not mean null.
         let expected = with_article(self.expected.trim_end_matches('?'));
         let message = format!("expected {expected}, found {}", self.found);
         let mut description = Description::new(message, self.span, format!("expected {expected}"));
@@ -56,7 +56,7 @@ impl WrongType {
     }
 }
 
-/// How values of a type are written.
+/// Returns a description of the literals of a type, for types with literals.
 fn written(type_name: &str) -> Option<&'static str> {
     Some(match type_name {
         "Bool" => "a Bool is `true` or `false`, or a comparison such as `@offset > 5`",

@@ -1,4 +1,4 @@
-//! The files of a program: their text, what they import, and what is wrong with their syntax.
+//! The files of a program: their text, their imports and their syntax errors.
 
 pub(crate) mod modules;
 pub(crate) mod sources;

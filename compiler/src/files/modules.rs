@@ -1,4 +1,4 @@
-//! The files of a program: the one that was asked for, and those that it imports.
+//! The files of a program: the entry, and the files that it imports.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::diagnostics::{Diagnostic, ImportCycle, Limit, UnreadableFile};
 use crate::files::sources::{Files, SourceFiles};
 use crate::files::syntax;
 
-/// A program may have this many files.
+/// The most files of a program.
 const FILES_MAX: usize = 1_000;
 
 /// One file of a program.
@@ -18,11 +18,11 @@ pub(crate) struct Module {
     pub(crate) file: FileId,
     pub(crate) tree: tree::File,
     pub(crate) imports: Vec<Imported>,
-    /// Whether a file that it imports could not be read, so that names are missing.
+    /// Whether an imported file could not be read, so that names are missing.
     pub(crate) broken: bool,
 }
 
-/// An import that was found.
+/// An import whose file was found.
 #[derive(Debug)]
 pub(crate) struct Imported {
     pub(crate) file: FileId,
@@ -30,7 +30,7 @@ pub(crate) struct Imported {
     pub(crate) span: Span,
 }
 
-/// Reads a program's files: the entry first.
+/// Reads the files of a program. The entry is the first module.
 pub(crate) fn load(
     sources: &dyn SourceFiles,
     entry: &str,
@@ -50,9 +50,9 @@ struct Loader<'l> {
     files: &'l mut Files,
     diagnostics: &'l mut Vec<Diagnostic>,
     modules: Vec<Module>,
-    /// The files that were begun, by their normalised names.
+    /// The files whose reading has begun, by their normalised names.
     known: HashMap<String, FileId>,
-    /// The files on the way from the entry to the one that is being read.
+    /// The chain of imports from the entry to the current file.
     open: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl Loader<'_> {
     }
 }
 
-/// The name of a file that another one names, from the folder of that one.
+/// Returns the name of an imported file: the path of the import, relative to the folder of the importer.
 fn beside(importer: &str, path: &str) -> String {
     if path.starts_with('/') {
         return normalized(path);
@@ -119,8 +119,8 @@ fn beside(importer: &str, path: &str) -> String {
     }
 }
 
-/// A path without `.` and without `..` where a folder stands before it: the name that a file has in diagnostics,
-/// whoever imports it.
+/// Returns a path without `.`, and without `..` after a folder: the name of the file in diagnostics, which is the
+/// same for all importers.
 pub fn normalized(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -1,31 +1,31 @@
-//! Where the text comes from: the caller hands it in, the compiler never opens a file.
+//! The sources of text: the caller provides the text, the compiler never opens a file.
 
 use std::sync::Arc;
 
 use weir_grammar::{FileId, Span};
 
-/// The files that a program may be made of.
+/// A provider of the files of a program.
 pub trait SourceFiles {
-    /// The text of a file.
+    /// Returns the text of a file.
     ///
     /// # Errors
-    /// Why it can't be read, in lowercase and without a full stop.
+    /// Returns the reason why the file can't be read, in lower case and without a full stop.
     fn read(&self, name: &str) -> Result<String, String>;
 }
 
-/// One file that is there already, for callers that have its text in hand.
+/// One file as its name and its text.
 impl SourceFiles for (&str, &str) {
     fn read(&self, name: &str) -> Result<String, String> {
         if name == self.0 { Ok(self.1.to_owned()) } else { Err("no such file".to_owned()) }
     }
 }
 
-/// A file that was read.
+/// The name and the text of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its name, as diagnostics show it.
+    /// The name of the file in diagnostics.
     pub name: String,
-    /// Its text.
+    /// The text of the file.
     pub text: String,
     line_starts: Vec<u32>,
 }
@@ -37,12 +37,12 @@ impl SourceFile {
         SourceFile { name, text, line_starts }
     }
 
-    /// The line of a place, from 0.
+    /// Returns the line of a position, from 0.
     pub(crate) fn line(&self, place: u32) -> usize {
         self.line_starts.partition_point(|start| *start <= place).saturating_sub(1)
     }
 
-    /// Where a line begins; the end of the text for the line after the last.
+    /// Returns the start of a line; the end of the text for the line after the last.
     pub(crate) fn line_start(&self, line: usize) -> Option<usize> {
         match self.line_starts.get(line) {
             Some(start) => Some(*start as usize),
@@ -52,7 +52,7 @@ impl SourceFile {
     }
 }
 
-/// A place as people count: lines and columns from 1, columns in characters.
+/// A position in a text: lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -61,36 +61,36 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Every file that a span may lie in: the library's first, then the program's.
+/// All files that spans refer to: the files of the library first, then the files of the program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
     files: Vec<Arc<SourceFile>>,
 }
 
 impl Files {
-    /// Takes a file in.
+    /// Adds a file. Returns its id.
     pub(crate) fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let file = SourceFile::new(name.into(), text.into());
         self.files.push(Arc::new(file));
         FileId(self.files.len() as u32 - 1)
     }
 
-    /// A file that was taken in.
+    /// Returns a file by its id.
     pub fn get(&self, file: FileId) -> Option<&Arc<SourceFile>> {
         self.files.get(file.0 as usize)
     }
 
-    /// The text of a span.
+    /// Returns the text of a span.
     pub fn text(&self, span: Span) -> &str {
         self.get(span.file).map_or("", |file| span.slice(&file.text))
     }
 
-    /// The name of a span's file.
+    /// Returns the name of a span's file.
     pub fn name(&self, span: Span) -> &str {
         self.get(span.file).map_or("", |file| &file.name)
     }
 
-    /// Where a span begins and ends.
+    /// Returns the start and the end of a span.
     pub fn positions(&self, span: Span) -> (Position, Position) {
         (self.position(span.file, span.start), self.position(span.file, span.end))
     }

@@ -1,4 +1,4 @@
-//! Mistakes of syntax as diagnostics.
+//! Diagnostics for syntax errors.
 
 use weir_grammar::{ITEM_WORDS, SyntaxError, SyntaxErrorKind, UNITS};
 
@@ -9,7 +9,7 @@ use crate::diagnostics::{
 use crate::files::sources::Files;
 use crate::spelling::nearest;
 
-/// The diagnostic of a mistake of syntax.
+/// Returns the diagnostic of a syntax error.
 pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
     let span = error.span;
     match error.kind {
@@ -41,7 +41,7 @@ pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
     }
 }
 
-/// Units are short, so only what other systems call them, or another case, counts as near.
+/// Returns the similar unit: units are short, so only the names in other systems and another case count as similar.
 fn near_unit<'u>(unit: &str, units: impl Iterator<Item = &'u str>) -> Option<&'u str> {
     let known = match unit {
         "sec" | "secs" | "second" | "seconds" => "s",

@@ -1,4 +1,4 @@
-//! Declarations that are made of themselves: lets, functions, interceptors and schemas.
+//! Cycles of declarations: lets, functions, interceptors and schemas that depend on themselves.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,15 +10,15 @@ use crate::files::modules::Module;
 use crate::names::scopes::{Meaning, Scopes};
 use crate::names::visit::{self, Mention};
 
-/// A declaration and what it mentions.
+/// A declaration and its dependencies.
 struct Node<'t> {
     what: &'static str,
     name: &'t str,
-    /// The declarations it is made of, each with the place where it says so.
+    /// The declarations on which the declaration depends, each with the place of the mention.
     needs: Vec<(Span, Span)>,
 }
 
-/// Finds what is made of itself and reports it once; the places of all declarations on such a way.
+/// Finds the cycles and reports each of them once. Returns the places of all declarations in cycles.
 pub(crate) fn find(
     modules: &[Module],
     scopes: &Scopes<'_>,
@@ -89,7 +89,7 @@ fn circles(
     let mut cyclic = HashSet::new();
     let mut done: HashSet<Span> = HashSet::new();
     for start in order {
-        // The way from the start, each with how many of its needs have been followed.
+        // The path from the start; each declaration comes with the number of followed needs.
         let mut way: Vec<(Span, usize)> = vec![(*start, 0)];
         let mut places: HashMap<Span, usize> = HashMap::from([(*start, 0)]);
         while let Some((at, next)) = way.last_mut() {

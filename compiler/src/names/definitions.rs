@@ -1,4 +1,4 @@
-//! Definitions, and the places where each is used.
+//! Definitions and the places of their uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,49 +6,49 @@ use std::sync::Arc;
 use weir_grammar::tree::{Column, Field, Item, ItemKind, Name, Parameter, Role, Signature, Step, StepKind};
 use weir_grammar::{FileId, Span, tree};
 
-/// A name that a program, or the library, declares.
+/// A name that a program or the library declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// What the name stands for.
+    /// The kind of the named item.
     pub kind: DefinitionKind,
     /// The name, with the `@` of a header.
     pub name: Arc<str>,
-    /// The place of the name. No two definitions have the same one, so it also identifies the definition.
+    /// The place of the name. It is unique, so it identifies the definition.
     pub span: Span,
-    /// The place of the whole item or entry.
+    /// The place of the complete item or entry.
     pub whole: Span,
-    /// The doc comment without the marks; empty if there is none.
+    /// The doc comment without its comment marks; empty without a doc comment.
     pub documentation: Arc<str>,
 }
 
-/// What a name stands for.
+/// The kind of a named item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DefinitionKind {
-    /// A value from outside.
+    /// A param, whose value may come from outside of the program.
     Param,
     /// A constant.
     Let,
-    /// The type of events' fields.
+    /// A schema: the fields of events and their types.
     Schema,
     /// A field of a schema, or a column in a signature.
     Field,
-    /// A column that a step gives the events.
+    /// A column that a step adds to the events.
     Column,
     /// A component of the program.
     Component(Role),
-    /// Steps with a name.
+    /// An interceptor: a named sequence of steps.
     Interceptor,
     /// A function.
     Function,
     /// A parameter of a function or an interceptor.
     Parameter,
-    /// A value that a step or a function computes for what follows.
+    /// A local value of a step or a function.
     Local,
-    /// Rules with a name.
+    /// A quality: a named set of rules.
     Quality,
     /// A flow.
     Flow,
-    /// The name of an imported file.
+    /// The name of an import.
     Import,
     /// A component of the library.
     Kind(Role),
@@ -60,33 +60,33 @@ pub enum DefinitionKind {
     Variant,
     /// A setting of a signature.
     Setting,
-    /// An item with a name that could not be read.
+    /// An item with a syntax error, whose name is known.
     Broken,
 }
 
-/// Definitions by the places of their names.
+/// All definitions, by the places of their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Definitions {
     all: BTreeMap<Span, Definition>,
 }
 
 impl Definitions {
-    /// The definition whose name has this place.
+    /// Returns the definition whose name has this place.
     pub(crate) fn get(&self, span: Span) -> Option<&Definition> {
         self.all.get(&span)
     }
 
-    /// All definitions, in the order of the text.
+    /// Returns all definitions, in the order of the text.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Definition> {
         self.all.values()
     }
 
-    /// The definitions of a kind that have this name.
+    /// Returns the definitions of a kind with this name.
     pub(crate) fn named(&self, kind: DefinitionKind, name: &str) -> impl Iterator<Item = &Definition> {
         self.iter().filter(move |definition| definition.kind == kind && *definition.name == *name)
     }
 
-    /// Adds a column that a step gives the events.
+    /// Adds the definition of a column that a step adds to the events.
     pub(crate) fn column(&mut self, name: &Name, step: Span) {
         self.add(DefinitionKind::Column, name, step, "");
     }
@@ -97,7 +97,7 @@ impl Definitions {
         self.all.entry(name.span).or_insert(definition);
     }
 
-    /// Adds what an item declares: its own name and the names within it.
+    /// Adds the definitions of an item: its own name and the names within the item.
     pub(crate) fn item(&mut self, item: &Item) {
         let kind = match &item.kind {
             ItemKind::Param(_) => DefinitionKind::Param,
@@ -200,13 +200,13 @@ impl Definitions {
     }
 }
 
-/// Which place uses which definition. A name in an interceptor may have several definitions: at each use of the
-/// interceptor the events have other columns.
+/// The uses of definitions. A name in an interceptor may have several definitions, because the events may have
+/// different columns at each use of the interceptor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Uses {
-    /// The place of each use with the place of the definition.
+    /// The pairs of a use and its definition, sorted by the use.
     by_place: BTreeSet<(Span, Span)>,
-    /// The same pairs, the definition first.
+    /// The pairs of a definition and its use, sorted by the definition.
     by_definition: BTreeSet<(Span, Span)>,
 }
 
@@ -214,30 +214,29 @@ const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 const EVERYWHERE: Span = Span { file: FileId(u32::MAX), start: u32::MAX, end: u32::MAX };
 
 impl Uses {
-    /// Notes that a place uses a definition.
+    /// Adds a use of a definition.
     pub(crate) fn note(&mut self, at: Span, definition: Span) {
         self.by_place.insert((at, definition));
         self.by_definition.insert((definition, at));
     }
 
-    /// Whether any place uses the definition.
+    /// Returns whether the definition has a use.
     pub(crate) fn is_used(&self, definition: Span) -> bool {
         self.of(definition).next().is_some()
     }
 
-    /// The places that use a definition, in the order of the text.
+    /// Returns the uses of a definition, in the order of the text.
     pub(crate) fn of(&self, definition: Span) -> impl Iterator<Item = Span> {
         let pairs = self.by_definition.range((definition, NOWHERE)..=(definition, EVERYWHERE));
         pairs.map(|(_, at)| *at)
     }
 
-    /// Every place with the definition that it uses, in the order of the text.
+    /// Returns all pairs of a use and its definition, in the order of the uses in the text.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Span, Span)> {
         self.by_place.iter().copied()
     }
 
-    /// The definitions that a position uses, each with the place of the name. A position at the end of a name
-    /// belongs to the name.
+    /// Returns the uses at a position, each with its definition. A position at the end of a name belongs to the name.
     pub(crate) fn at(&self, file: FileId, position: u32) -> impl Iterator<Item = (Span, Span)> {
         let end = Span { file, start: position, end: u32::MAX };
         let start = Span { file, start: 0, end: 0 };

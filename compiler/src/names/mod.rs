@@ -1,4 +1,4 @@
-//! Names: what each means in each file, where it is used, and what is made of itself.
+//! Names: their meanings in each file, their uses, and cycles of declarations.
 
 pub(crate) mod cycles;
 pub(crate) mod definitions;

@@ -1,4 +1,4 @@
-//! What names mean, file by file: a name is looked up in the file where it stands.
+//! The meanings of names in each file: a name is looked up in the file that mentions it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,41 +12,41 @@ use crate::names::uses::uses;
 use crate::names::visit::Mention;
 use crate::spelling::{is_snake_case, is_upper_case, nearest, role_in_words, to_snake_case, to_upper_case};
 
-/// The place of a component in the program's list of components.
+/// The index of a component in the program's list of components.
 pub type ComponentIndex = usize;
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Meaning<'t> {
-    /// A constant; it is checked where it is used, against the type that is expected there.
+    /// A constant. Each use checks its value against the type expected there.
     Let(&'t tree::Let),
-    /// A value from outside.
+    /// A param, whose value may come from outside of the program.
     Param,
-    /// The type of events' fields.
+    /// A schema: the fields of events and their types.
     Schema(&'t tree::Schema),
     /// A source, channel or sink.
     Component(ComponentIndex, Role),
-    /// Steps with a name.
+    /// An interceptor: a named sequence of steps.
     Interceptor(&'t tree::Interceptor),
     /// A function.
     Function,
-    /// Rules with a name.
+    /// A quality: a named set of rules.
     Quality(&'t tree::Quality),
     /// A flow.
     Flow,
-    /// Another file, under the name of its import.
+    /// An imported file, under the name of the import.
     File(FileId),
-    /// Something about which everything has been said.
+    /// A faulty declaration, whose faults have been reported.
     Broken,
 }
 
 impl Meaning<'_> {
-    /// Whether it is a param or a let.
+    /// Returns whether the name is that of a param or a let.
     pub(crate) fn is_value(self) -> bool {
         matches!(self, Meaning::Let(_) | Meaning::Param)
     }
 
-    /// What it is, with its article.
+    /// Returns the kind of the named item, with its article.
     pub(crate) fn in_words(self) -> &'static str {
         match self {
             Meaning::Let(_) => "the let",
@@ -73,11 +73,11 @@ pub(crate) struct Named<'t> {
 /// The names of one file.
 #[derive(Debug, Default)]
 struct Scope<'t> {
-    /// Those that it declares, import names included.
+    /// The names that the file declares, including names of imports.
     own: HashMap<&'t str, Named<'t>>,
-    /// Those of the files that it imports without a name.
+    /// The names of the files that the file imports without a name.
     imported: HashMap<&'t str, Named<'t>>,
-    /// Whether names may be missing, so that nothing is said about unknown ones.
+    /// Whether names may be missing, so that unknown names are not reported.
     broken: bool,
 }
 
@@ -85,9 +85,9 @@ struct Scope<'t> {
 #[derive(Debug, Default)]
 pub(crate) struct Scopes<'t> {
     scopes: HashMap<FileId, Scope<'t>>,
-    /// The file that stands for places outside of all files, such as `--set` values.
+    /// The entry file, whose scope holds for places outside of all files, such as `--set` values.
     entry: Option<FileId>,
-    /// The places of declarations that need themselves; they count as broken.
+    /// The places of the declarations in cycles; they count as broken.
     pub(crate) cyclic: HashSet<Span>,
 }
 
@@ -96,7 +96,7 @@ impl<'t> Scopes<'t> {
         self.scopes.get(&file).or_else(|| self.scopes.get(&self.entry?))
     }
 
-    /// What a name means in a file.
+    /// Returns the meaning of a name in a file.
     pub(crate) fn get(&self, file: FileId, name: &str) -> Option<Named<'t>> {
         let scope = self.scope(file)?;
         let found = scope.own.get(name).or_else(|| scope.imported.get(name));
@@ -105,7 +105,7 @@ impl<'t> Scopes<'t> {
                 Some(Named { meaning: Meaning::Broken, ..*named })
             }
             Some(named) => Some(*named),
-            // It may be in a file that could not be read.
+            // The name may be declared in the part of the program that could not be read.
             None if scope.broken => {
                 Some(Named { meaning: Meaning::Broken, declared: Span { file, start: 0, end: 0 } })
             }
@@ -113,12 +113,12 @@ impl<'t> Scopes<'t> {
         }
     }
 
-    /// What a path means in the file where it stands.
+    /// Returns the meaning of a path in the file of the path.
     pub(crate) fn path(&self, path: &Path) -> Option<Named<'t>> {
         self.mention(Mention::of_path(path))
     }
 
-    /// What a mention means in the file where it stands.
+    /// Returns the meaning of a mention in the file of the mention.
     pub(crate) fn mention(&self, mention: Mention<'_>) -> Option<Named<'t>> {
         match mention.qualifier {
             None => self.get(mention.span.file, mention.name),
@@ -130,13 +130,13 @@ impl<'t> Scopes<'t> {
         }
     }
 
-    /// What a file itself declares under a name.
+    /// Returns the meaning of a name that the file itself declares.
     pub(crate) fn of_file(&self, file: FileId, name: &str) -> Option<Named<'t>> {
         let named = self.scopes.get(&file)?.own.get(name)?;
         (!matches!(named.meaning, Meaning::File(_))).then_some(*named)
     }
 
-    /// The names in a file whose meanings are wanted.
+    /// Returns the names in a file whose meanings fulfil a condition.
     pub(crate) fn names(
         &self,
         file: FileId,
@@ -147,7 +147,7 @@ impl<'t> Scopes<'t> {
         all.filter(move |(_, named)| wanted(named.meaning)).map(|(name, _)| *name)
     }
 
-    /// What was most likely meant by a mention that means nothing: a near name, or the name with its file.
+    /// Returns the probable intention of an unknown mention: a similar name, or the name with its qualifier.
     pub(crate) fn near(&self, mention: Mention<'_>, wanted: fn(Meaning<'t>) -> bool) -> Option<String> {
         let file = mention.span.file;
         let aliases = || self.names(file, |meaning| matches!(meaning, Meaning::File(_)));
@@ -175,13 +175,13 @@ impl<'t> Scopes<'t> {
         }
     }
 
-    /// The names of params and lets in a file.
+    /// Returns the names of params and lets in a file.
     pub(crate) fn values(&self, file: FileId) -> impl Iterator<Item = &'t str> {
         self.names(file, Meaning::is_value)
     }
 }
 
-/// Reads the names of all files. `components` counts the components in the order of files and items.
+/// Reads the names of all files. Components get their indices in the order of the files and their items.
 pub(crate) fn read<'t>(
     modules: &'t [Module],
     files: &Files,
@@ -211,7 +211,7 @@ pub(crate) fn read<'t>(
     scopes
 }
 
-/// Whether a file has an item that declares something, and whose name is still missing.
+/// Returns whether a file has a declaration whose name is missing.
 fn has_nameless(module: &Module, files: &Files) -> bool {
     module.tree.items.iter().any(|item| {
         let word = files.text(item.span).split(|letter: char| !letter.is_ascii_alphabetic()).next();
@@ -221,7 +221,7 @@ fn has_nameless(module: &Module, files: &Files) -> bool {
     })
 }
 
-/// The names that a file gets by imports without a name.
+/// Returns the names that a file gets from imports without a name.
 fn imported<'t>(
     module: &Module,
     scopes: &Scopes<'t>,
@@ -251,7 +251,7 @@ fn imported<'t>(
     imported
 }
 
-/// A name that isn't written as such names are.
+/// A name in the wrong style for its kind.
 struct Misspelt<'t> {
     name: &'t Name,
     what: &'static str,
@@ -331,7 +331,7 @@ impl<'t> ScopeReader<'t, '_> {
         }
     }
 
-    /// Reports the names that aren't written as they should be, with all places where they stand.
+    /// Reports the names in the wrong style, each with the places of its uses.
     fn styles(&mut self, file: FileId, files: &Files) {
         if self.misspelt.is_empty() {
             return;
@@ -344,7 +344,7 @@ impl<'t> ScopeReader<'t, '_> {
             };
             let (text, span) = (name.text.to_string(), name.span);
             let taken = self.own.contains_key(better.as_str()) || names.contains_key(better.as_str());
-            // A flow's name is used nowhere else.
+            // The name of a flow has no uses.
             let mut uses = names.get(text.as_str()).filter(|_| what != "flow").cloned().unwrap_or_default();
             uses.retain(|place| *place != span);
             let what = what.to_owned();

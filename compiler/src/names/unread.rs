@@ -1,4 +1,4 @@
-//! What stands in the parts of flows that could not be read: events may go there of which nothing is known.
+//! The components in the unread parts of flows: they may get events with unknown columns.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::files::modules::Module;
 use crate::files::sources::Files;
 use crate::names::scopes::{ComponentIndex, Meaning, Scopes};
 
-/// The components that the unread parts of a program's flows name.
+/// Returns the components that the unread parts of a program's flows mention.
 pub(crate) fn components(modules: &[Module], scopes: &Scopes<'_>, files: &Files) -> HashSet<ComponentIndex> {
     let items = modules.first().into_iter().flat_map(|module| &module.tree.items);
     let mut found = HashSet::new();
@@ -44,7 +44,7 @@ fn is_unread(item: &Item, text: &str) -> bool {
     }
 }
 
-/// The places of the names and steps of a chain, those of its branches included.
+/// Returns the places of the names and steps of a chain, including those of its branches.
 fn read_stages(chain: &Chain) -> Vec<Span> {
     let inner = |chains: &mut dyn Iterator<Item = &Chain>| chains.flat_map(read_stages).collect();
     let stages = chain.stages.iter().flat_map(|stage| match stage {
@@ -57,7 +57,7 @@ fn read_stages(chain: &Chain) -> Vec<Span> {
     stages.collect()
 }
 
-/// The words of a text with their places.
+/// Returns the words of a text with their offsets.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     text.split(move |letter| !is_word(letter))

@@ -1,13 +1,13 @@
-//! Where a name stands in a program's text, for changing it everywhere at once.
+//! The uses of names in a program's text, for fixes that rename.
 //!
-//! This reads words, not trees, so that it finds a name in items that can't be parsed as well.
+//! The search reads words, not trees, so that it also finds names in items with syntax errors.
 
 use std::collections::HashMap;
 
 use weir_grammar::{FileId, Span};
 
-/// The names of a text, each with every place at which it stands for a thing: as a word that is neither in
-/// a comment nor in plain text, nor the name of a setting or a header; and in the holes of text.
+/// Returns the names of a text, each with the places of its uses. Uses are words outside of comments and text, except
+/// names of settings and headers, and words in the holes of text.
 pub(crate) fn uses(file: FileId, text: &str) -> HashMap<&str, Vec<Span>> {
     let mut uses: HashMap<&str, Vec<Span>> = HashMap::new();
     let mut place = |start: usize, name| {
@@ -30,19 +30,19 @@ pub(crate) fn uses(file: FileId, text: &str) -> HashMap<&str, Vec<Span>> {
     uses
 }
 
-/// A part of a text that is of one kind.
+/// A token of a text.
 #[derive(Clone, Copy)]
 enum Piece {
     Word {
         start: usize,
         end: usize,
     },
-    /// Text that may have holes, with its quotes.
+    /// Quoted text that may have holes, including its quotes.
     Text {
         start: usize,
         end: usize,
     },
-    /// Anything else: a comment, raw text, a letter that begins no word.
+    /// Any other token: a comment, raw text, or a character that begins no word.
     Other {
         end: usize,
     },
@@ -95,9 +95,9 @@ fn stands_for_a_thing(text: &str, start: usize, end: usize) -> bool {
     !header_or_part && (!setting || declared)
 }
 
-/// The names in the holes of a text, with where they begin in it.
+/// Returns the names in the holes of a text, each with its start in the text.
 fn holes(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    // Of `{{`, which is a brace, the second one is left when the first has been taken for a hole without a name.
+    // The first brace of `{{`, an escaped brace, becomes a hole without a name; this filter drops the second brace.
     let braces = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('{'));
     braces.map(|(at, _)| {
         let name = &text[at + 1..];

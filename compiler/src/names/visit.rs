@@ -1,9 +1,9 @@
-//! Walks over expressions.
+//! Traversal of expressions.
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Call, Expression, ExpressionKind, Name, TextPart};
 
-/// The expressions that are part of this one, not those within them.
+/// Returns the direct subexpressions of an expression.
 pub(crate) fn parts(expression: &Expression) -> Vec<&Expression> {
     use ExpressionKind as Kind;
     match &expression.kind {
@@ -39,7 +39,7 @@ fn arguments(call: &Call) -> Vec<&Expression> {
     call.arguments.iter().map(|argument| &argument.value).collect()
 }
 
-/// The names that an expression mentions, those of holes and of functions included.
+/// Collects the names that an expression mentions, including those of holes and of called functions.
 pub(crate) fn names<'e>(expression: &'e Expression, found: &mut Vec<Mention<'e>>) {
     let mut open = vec![expression];
     while let Some(expression) = open.pop() {
@@ -66,14 +66,14 @@ pub(crate) fn names<'e>(expression: &'e Expression, found: &mut Vec<Mention<'e>>
     }
 }
 
-/// A name where it is mentioned.
+/// A mention of a name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mention<'e> {
     pub(crate) qualifier: Option<&'e str>,
     pub(crate) name: &'e str,
-    /// The whole mention.
+    /// The place of the mention, including the qualifier.
     pub(crate) span: Span,
-    /// The name without the qualifier.
+    /// The place of the name without the qualifier.
     pub(crate) name_span: Span,
 }
 
@@ -83,12 +83,12 @@ impl<'e> Mention<'e> {
         Mention { qualifier, name: &path.name.text, span: path.span(), name_span: path.name.span }
     }
 
-    /// A name without a qualifier.
+    /// Returns the mention of a name without a qualifier.
     pub(crate) fn plain(name: &'e str, span: Span) -> Mention<'e> {
         Mention { qualifier: None, name, span, name_span: span }
     }
 
-    /// A name of another file.
+    /// Returns the mention of a name in an imported file.
     pub(crate) fn of_member(qualifier: &'e str, qualifier_span: Span, name: &'e Name) -> Mention<'e> {
         let span = qualifier_span.to(name.span);
         Mention { qualifier: Some(qualifier), name: &name.text, span, name_span: name.span }
@@ -106,7 +106,7 @@ impl<'e> Mention<'e> {
     }
 }
 
-/// Whether a pattern is `_`.
+/// Returns whether a pattern is `_`.
 pub(crate) fn is_rest(pattern: &Expression) -> bool {
     matches!(&pattern.kind, ExpressionKind::Name(name) if &**name == "_")
 }

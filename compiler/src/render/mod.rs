@@ -1,7 +1,6 @@
-//! Diagnostics as text: for people, for one line each, for machines.
+//! Diagnostics as text: with source for people, one line each, and in formats for machines.
 //!
-//! Lines and columns count from 1, columns in characters; a character is a Unicode scalar value, as wide as it
-//! may be.
+//! Lines and columns count from 1, columns in characters; a character is a Unicode scalar value of any width.
 
 mod sarif;
 
@@ -17,7 +16,7 @@ use crate::files::sources::{Files, Position};
 
 pub use sarif::sarif;
 
-/// With the source, labels and help. Colours are terminal escapes.
+/// Renders diagnostics with the source, labels and help. Colours are terminal escapes.
 pub fn human(diagnostics: &[Diagnostic], files: &Files, colours: bool) -> String {
     let mut bytes = Vec::new();
     let config = Config::default();
@@ -27,7 +26,7 @@ pub fn human(diagnostics: &[Diagnostic], files: &Files, colours: bool) -> String
             true => term::emit_to_write_style(&mut Ansi::new(&mut bytes), &config, files, &drawn),
             false => term::emit_to_write_style(&mut NoColor::new(&mut bytes), &config, files, &drawn),
         };
-        // A span that its file doesn't have can't be drawn; what is wrong is said all the same.
+        // A span outside of its file can't be drawn; the message is still shown.
         if written.is_err() {
             bytes.extend(format!("{}\n", line(diagnostic, files)).bytes());
         }
@@ -35,12 +34,12 @@ pub fn human(diagnostics: &[Diagnostic], files: &Files, colours: bool) -> String
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// One line each, in the order of their places: `path:line:column: error[E0203]: message`.
+/// Renders one line for each diagnostic: `path:line:column: error[E0203]: message`.
 pub fn short(diagnostics: &[Diagnostic], files: &Files) -> String {
     diagnostics.iter().map(|diagnostic| line(diagnostic, files) + "\n").collect()
 }
 
-/// One JSON array for the diagnostics of all programs, each with the files that they point into.
+/// Renders the diagnostics of all programs as one JSON array. Each program comes with its files.
 pub fn json<'d>(programs: impl IntoIterator<Item = (&'d [Diagnostic], &'d Files)>) -> String {
     let shown = programs.into_iter().flat_map(|(diagnostics, files)| {
         diagnostics.iter().map(move |diagnostic| to_json(diagnostic, files))
@@ -61,7 +60,7 @@ fn line(diagnostic: &Diagnostic, files: &Files) -> String {
     on_one_line(&shown)
 }
 
-/// A text whose line ends and other controls are written as escapes: a message may show text of the program.
+/// Escapes line ends and other control characters, because a message may contain text of the program.
 fn on_one_line(text: &str) -> String {
     let letters = text.chars().map(|letter| match letter.is_control() {
         true => letter.escape_default().to_string(),
@@ -126,7 +125,7 @@ struct JsonEdit<'d> {
     replacement: String,
 }
 
-/// A place: bytes from 0, the end left out; lines and columns from 1.
+/// A place: bytes from 0, with an exclusive end; lines and columns from 1.
 #[derive(Serialize)]
 struct JsonPlace<'d> {
     file: &'d str,

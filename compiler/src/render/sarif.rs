@@ -1,7 +1,7 @@
 //! Diagnostics as SARIF 2.1.0 (OASIS standard), which code hosts and editors read.
 //!
-//! Only what Weir has to say is modelled, so these few structures stand here instead of a crate with the whole
-//! standard.
+//! These structures model only the parts of the standard that Weir writes, so no crate for the complete standard is
+//! needed.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::diagnostics::{Description, Diagnostic, Edit, Fix, Label, REGISTRY, Se
 use crate::files::sources::Files;
 use crate::signatures::Library;
 
-/// One document for the diagnostics of all programs, each with the files that they point into.
+/// Renders the diagnostics of all programs as one SARIF document. Each program comes with its files.
 ///
-/// Columns count characters (`unicodeCodePoints`), as everywhere in Weir. Paths are those that the files were
-/// given by; the library's are under `weir:`, since no folder has them.
+/// Columns count characters (`unicodeCodePoints`), as everywhere in Weir. Paths are the names of the files; files of
+/// the library have the scheme `weir:`, because they are in no folder.
 pub fn sarif<'d>(
     programs: impl IntoIterator<Item = (&'d [Diagnostic], &'d Files)>,
     library: &Library,
@@ -91,7 +91,7 @@ struct Message {
     text: String,
 }
 
-/// What the standard calls a result.
+/// A result, in the terms of the standard.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Finding {
@@ -119,7 +119,7 @@ struct Location {
     message: Option<Message>,
 }
 
-/// A place that is in no file: a value of `--set` or of the environment.
+/// A place outside of all files: a value of `--set` or of the environment.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct LogicalLocation {
@@ -185,7 +185,7 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-/// The places of one program's diagnostics.
+/// The files that the places of one program's diagnostics refer to.
 #[derive(Clone, Copy)]
 struct Places<'d> {
     files: &'d Files,
@@ -196,7 +196,7 @@ impl Places<'_> {
     fn result(&self, diagnostic: &Diagnostic) -> Finding {
         let Description { message, labels, help, fix } = diagnostic.describe();
         let mut labels = labels.into_iter();
-        // Readers show one text for a result, so what would be right belongs to it.
+        // Viewers show one text for a result, so the text includes the help.
         let text = std::iter::once(message).chain(help).collect::<Vec<_>>().join("\n");
         let related = labels.clone().skip(1).enumerate();
         Finding {
@@ -226,7 +226,7 @@ impl Places<'_> {
         }
     }
 
-    /// The file of a place; none for a value from outside, which is in no file.
+    /// Returns the file of a place; `None` for a value from outside of the program.
     fn artifact(&self, span: Span) -> Option<ArtifactLocation> {
         let name = self.files.name(span);
         let uri = match name {
@@ -249,7 +249,7 @@ impl Places<'_> {
         }
     }
 
-    /// A fix, if all that it changes is in files.
+    /// Returns a fix, if all of its edits are in files.
     fn fix(&self, fix: Fix) -> Option<SarifFix> {
         let mut changes: BTreeMap<ArtifactLocation, Vec<Replacement>> = BTreeMap::new();
         for Edit { span, replacement } in fix.edits {
@@ -264,7 +264,7 @@ impl Places<'_> {
     }
 }
 
-/// A path as a part of a URI (RFC 3986): whatever is not unreserved or `/` becomes its bytes.
+/// Returns a path as part of a URI (RFC 3986): all bytes but unreserved characters and `/` are percent-encoded.
 fn encoded(path: &str) -> String {
     let mut encoded = String::new();
     for byte in path.bytes() {

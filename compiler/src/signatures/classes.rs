@@ -1,28 +1,28 @@
-//! Delivery classes: what a component can do for delivery, and which promises it breaks.
+//! Delivery classes: the delivery guarantees of components, and the promises that each class breaks.
 
 use weir_grammar::tree::Role;
 use weir_plan::Delivery;
 
-/// What a component can do for delivery, as its signature says.
+/// The delivery class of a component, from its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A source that can be read again from a position.
     Replayable,
-    /// A source whose peer waits for an answer, and sends again without one.
+    /// A source whose peer waits for an answer, and sends the events again without an answer.
     Acknowledging,
     /// A source whose peer never sends again.
     FireAndForget,
     /// A channel on disk.
     Durable,
-    /// A channel that hands acknowledgements through.
+    /// A channel that passes acknowledgements through.
     Volatile,
-    /// A sink that commits data and position as one.
+    /// A sink that commits the data and the position in one transaction.
     Transactional,
-    /// A sink where a repeat overwrites itself.
+    /// A sink in which a repeated event overwrites the first one.
     Idempotent,
-    /// A sink where a repeat is a duplicate.
+    /// A sink in which a repeated event is a duplicate.
     Plain,
-    /// A sink that may lose.
+    /// A sink that may lose and repeat events.
     BestEffort,
 }
 
@@ -39,22 +39,22 @@ const CLASSES: [(Role, &str, Class); 9] = [
 ];
 
 impl Class {
-    /// The class of this name, for a component of this role.
+    /// Returns the class of this name, for a component of this role.
     pub(crate) fn of(role: Role, name: &str) -> Option<Class> {
         CLASSES.iter().find(|(of, class, _)| *of == role && *class == name).map(|(.., class)| *class)
     }
 
-    /// The names of the classes for a role.
+    /// Returns the names of the classes for a role.
     pub(crate) fn names(role: Role) -> impl Iterator<Item = &'static str> {
         CLASSES.iter().filter(move |(of, ..)| *of == role).map(|(_, name, _)| *name)
     }
 
-    /// Its name.
+    /// Returns the name of the class.
     pub(crate) fn name(self) -> &'static str {
         CLASSES.iter().find(|(.., class)| *class == self).map_or("", |(_, name, _)| name)
     }
 
-    /// Why events may be lost with it, if they may.
+    /// Returns the reason why components of the class may lose events, if they may.
     pub(crate) fn loses(self) -> Option<&'static str> {
         match self {
             Class::FireAndForget => Some("what it has sent is never sent again, so a crash loses it"),
@@ -63,7 +63,7 @@ impl Class {
         }
     }
 
-    /// Why events may be repeated with it, if they may.
+    /// Returns the reason why components of the class may repeat events, if they may.
     pub(crate) fn repeats(self) -> Option<&'static str> {
         match self {
             Class::Acknowledging => {
@@ -75,14 +75,14 @@ impl Class {
         }
     }
 
-    /// Why a promise can't be kept with it, if it can't.
+    /// Returns the reason why components of the class break a promise, if they do.
     pub(crate) fn breaks(self, delivery: Delivery) -> Option<&'static str> {
         let [no_loss, no_repeat] = rules_out(delivery);
         self.loses().filter(|_| no_loss).or_else(|| self.repeats().filter(|_| no_repeat))
     }
 }
 
-/// Whether a promise rules out that events are lost, and that they are repeated.
+/// Returns whether a promise rules out lost events, and whether it rules out repeated events.
 pub(crate) fn rules_out(delivery: Delivery) -> [bool; 2] {
     match delivery {
         Delivery::BestEffort => [false, false],

@@ -1,4 +1,4 @@
-//! Signatures: what the library says of components, their settings, functions and parsers.
+//! Signatures: the library's declarations of components, settings, functions and parsers.
 
 pub(crate) mod classes;
 
@@ -18,10 +18,10 @@ use crate::signatures::classes::Class;
 use crate::spelling::nearest;
 use crate::types::{BUILT_IN, Type};
 
-/// The record of the library that says what `agent { … }` may set.
+/// The name of the library's record with the settings of `agent { … }`.
 pub(crate) const AGENT_RECORD: &str = "Agent";
 
-/// Every component that programs can use, and the types of their settings.
+/// The library: all components, types, functions, parsers and interceptors that programs can use.
 #[derive(Debug, Clone, Default)]
 pub struct Library {
     pub(crate) files: Files,
@@ -32,11 +32,11 @@ pub struct Library {
     pub(crate) interceptors: HashMap<Arc<str>, Arc<tree::Interceptor>>,
     /// The names that the library declares.
     pub(crate) definitions: Arc<Definitions>,
-    /// The channel that a path gets which names none.
+    /// The implicit channel of a path without a channel.
     pub(crate) default_channel: Option<Arc<str>>,
 }
 
-/// What a component takes, gives and can do.
+/// The signature of a component: its class, its settings, and the columns that it emits or needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Signature {
     pub(crate) name: Name,
@@ -45,11 +45,11 @@ pub(crate) struct Signature {
     pub(crate) group: Group,
     pub(crate) emits: Vec<ColumnSignature>,
     pub(crate) needs: Vec<ColumnSignature>,
-    /// What it may do although its class would not.
+    /// The ways in which the component is weaker than its class.
     pub(crate) shortfalls: Vec<Shortfall>,
 }
 
-/// What reads a body into fields.
+/// A parser, which reads the body of an event into fields.
 #[derive(Debug, Clone)]
 pub(crate) struct Parser {
     pub(crate) name: Name,
@@ -58,18 +58,18 @@ pub(crate) struct Parser {
     pub(crate) emits: Vec<ColumnSignature>,
 }
 
-/// Where a parser's fields come from.
+/// The origin of a parser's fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ParserClass {
-    /// From the schema that the step names.
+    /// The fields of the schema that the step names.
     Typed,
-    /// From the parser's own signature.
+    /// The fields of the parser's own signature.
     Fixed,
-    /// From the named groups of its pattern, or a schema.
+    /// The named groups of the parser's pattern, or the fields of a schema.
     Groups,
 }
 
-/// Settings that belong together, and what must hold between them.
+/// The settings of one owner, with their requirements and amounts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Group {
     pub(crate) settings: Vec<SettingSignature>,
@@ -77,19 +77,19 @@ pub(crate) struct Group {
     pub(crate) amounts: Vec<Amount>,
 }
 
-/// One setting.
+/// The signature of a setting.
 #[derive(Debug, Clone)]
 pub(crate) struct SettingSignature {
     pub(crate) name: Name,
     pub(crate) value_type: Type,
     pub(crate) optional: bool,
-    /// Whether no two components of a program may have the same value.
+    /// The clause that forbids two components with the same value, if there is one.
     pub(crate) exclusive: Option<tree::Exclusive>,
     pub(crate) range: Option<tree::Range>,
     pub(crate) default: Option<Expression>,
 }
 
-/// One column that a source emits or a sink needs.
+/// A column that a source or parser emits, or that a sink needs.
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnSignature {
     pub(crate) name: Arc<str>,
@@ -110,13 +110,13 @@ pub(crate) enum Named {
 pub(crate) struct Variant {
     pub(crate) name: Name,
     pub(crate) group: Option<Group>,
-    /// What a sink needs that is set to it.
+    /// The columns that a sink needs if a setting has this variant.
     pub(crate) needs: Vec<ColumnSignature>,
-    /// What a component may do that is set to it, although its class would not.
+    /// The ways in which a component is weaker than its class if a setting has this variant.
     pub(crate) shortfalls: Vec<Shortfall>,
 }
 
-/// What a function takes and gives.
+/// The signature of a function.
 #[derive(Debug, Clone)]
 pub(crate) struct FunctionSignature {
     pub(crate) name: Arc<str>,
@@ -124,13 +124,13 @@ pub(crate) struct FunctionSignature {
     pub(crate) parameters: Vec<ParameterSignature>,
     pub(crate) result: Type,
     pub(crate) optional: bool,
-    /// Whether two calls with the same arguments may differ.
+    /// Whether the results of two calls with the same arguments may differ.
     pub(crate) varies: bool,
-    /// Whether its result tells nothing about a sensitive argument.
+    /// Whether the result reveals nothing about a sensitive argument.
     pub(crate) masks: bool,
-    /// Why it can fail, if it can.
+    /// The cause of failure, if the function can fail.
     pub(crate) fails: Option<String>,
-    /// Its place among the program's functions; none for one of the library.
+    /// The index in the program's functions; `None` for a function of the library.
     pub(crate) index: Option<u32>,
 }
 
@@ -138,16 +138,16 @@ pub(crate) struct FunctionSignature {
 #[derive(Debug, Clone)]
 pub(crate) struct ParameterSignature {
     pub(crate) name: Arc<str>,
-    /// The place of its name.
+    /// The place of the parameter's name.
     pub(crate) declared: Span,
-    /// The types that an argument may have; never empty.
+    /// The allowed types of the argument; never empty.
     pub(crate) types: Vec<Type>,
     pub(crate) optional: bool,
     pub(crate) default: Option<Expression>,
 }
 
 impl ParameterSignature {
-    /// Its types as they are written.
+    /// Returns the types of the parameter in the syntax of the language.
     pub(crate) fn type_names(&self) -> String {
         let names: Vec<String> = self.types.iter().map(ToString::to_string).collect();
         let mark = if self.optional { "?" } else { "" };
@@ -156,7 +156,7 @@ impl ParameterSignature {
 }
 
 impl FunctionSignature {
-    /// The signature as a program would write it.
+    /// Returns the signature in the syntax of the language.
     pub(crate) fn usage(&self) -> String {
         let parameters: Vec<String> = self
             .parameters
@@ -172,12 +172,12 @@ impl Library {
         self.components.get(&(role, Arc::from(name)))
     }
 
-    /// The type that a type's name means, and whether it is optional.
+    /// Returns the type of a type's name, and whether it is optional.
     pub(crate) fn resolve(&self, type_name: &TypeName) -> Result<(Type, bool), Box<Diagnostic>> {
         self.resolve_with(type_name, &mut |_| None)
     }
 
-    /// The same, where some names may mean other types, such as a program's schemas.
+    /// Resolves a type's name like `resolve`, with further types such as the schemas of a program.
     pub(crate) fn resolve_with(
         &self,
         type_name: &TypeName,
@@ -218,7 +218,7 @@ impl Library {
     }
 }
 
-/// The digits of Arrow's decimals of 128 bits.
+/// The most digits of an Arrow decimal of 128 bits.
 const DECIMAL_DIGITS_MAX: i64 = 38;
 
 fn decimal(digits: &Expression, scale: &Expression) -> Result<Type, Box<Diagnostic>> {

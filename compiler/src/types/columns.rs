@@ -1,4 +1,4 @@
-//! The type of the events at one edge: its columns, and where each of them comes from.
+//! The type of the events at one edge: the columns and their origins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use weir_plan::{EventType, SENSITIVE};
 
 use crate::types::Type;
 
-/// The columns at one edge by name, headers with their `@`; so headers come first.
+/// The columns at one edge, by name. The names of headers begin with `@`, so headers come first.
 #[derive(Debug, Clone, Default)]
 pub struct Columns {
-    /// The columns of which everything is known.
+    /// The columns with known types.
     pub columns: BTreeMap<Arc<str>, Column>,
     /// The sources of the events, with their places in the program.
     pub(crate) origins: Vec<Origin>,
-    /// The columns of which nothing is known, because of something that has been reported.
+    /// The columns with unknown types, because of a reported fault.
     pub broken: BTreeSet<Arc<str>>,
-    /// Whether there may be columns that nobody knows, because of something that has been reported.
+    /// Whether there may be further, unknown columns, because of a reported fault.
     pub lost: bool,
 }
 
-/// A component that events come from.
+/// A component from which events come.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Origin {
     pub(crate) name: Arc<str>,
@@ -32,25 +32,25 @@ pub(crate) struct Origin {
 /// One header or field.
 #[derive(Debug, Clone)]
 pub struct Column {
-    /// The type of its values.
+    /// The type of the values.
     pub value_type: Type,
-    /// Whether it may be null.
+    /// Whether the column may be null.
     pub optional: bool,
-    /// Whether its values must not be shown to everybody.
+    /// Whether the values are sensitive, so that they must not be shown.
     pub sensitive: bool,
-    /// The first of the sources that have it.
+    /// The first of the sources whose events have the column.
     pub(crate) origin: Origin,
-    /// Where it is declared, or given a value.
+    /// The place at which the column is declared or set.
     pub declared: Span,
-    /// The definitions of its name: where a schema, a signature or a step names it first. Several where events of
-    /// several sources meet.
+    /// The definitions of the name, in a schema, a signature or a step. There are several if events of several sources
+    /// are merged.
     pub named: Arc<[Span]>,
-    /// For one that only some events have, a source that lacks it.
+    /// A source whose events lack the column, if only some events have it.
     pub(crate) lacking: Option<Origin>,
 }
 
 impl Column {
-    /// Adds the definitions of the name that events of another source bring.
+    /// Adds the definitions of the name in the events of another source.
     fn name_also(&mut self, others: &[Span]) {
         if others.iter().any(|other| !self.named.contains(other)) {
             let all = self.named.iter().chain(others.iter().filter(|other| !self.named.contains(other)));
@@ -58,7 +58,7 @@ impl Column {
         }
     }
 
-    /// Why the column may be null, with a place that shows it.
+    /// Returns the reason why the column may be null, with the place that causes it.
     pub(crate) fn why_optional(&self) -> Option<(String, Span)> {
         match &self.lacking {
             Some(origin) => Some((format!("events of `{}` don't have it", origin.name), origin.span)),
@@ -67,16 +67,16 @@ impl Column {
     }
 }
 
-/// A column that two kinds of events have in two types.
+/// A column whose types differ in two merged event types.
 pub(crate) struct Clash {
     pub(crate) name: Arc<str>,
     pub(crate) first: Column,
     pub(crate) second: Column,
 }
 
-/// The type of events that come from both: what only some have is optional.
+/// Merges two event types: a column of only one type becomes optional.
 ///
-/// A column whose types clash is left out, so that nothing further is said about it.
+/// A column with different types is left out and counts as broken, so that no further fault of it is reported.
 pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>) -> Columns {
     let mut merged = Columns {
         columns: BTreeMap::new(),
@@ -137,29 +137,29 @@ fn make_optional(column: &mut Column, others: &Columns) {
 }
 
 impl Columns {
-    /// The columns that these sources give.
+    /// Creates the event type of these columns and sources.
     pub(crate) fn of(columns: BTreeMap<Arc<str>, Column>, origins: Vec<Origin>) -> Columns {
         Columns { columns, origins, broken: BTreeSet::new(), lost: false }
     }
 
-    /// Whether a column that is not there is missing for sure.
+    /// Returns whether a column is certainly missing.
     pub(crate) fn lacks(&self, name: &str) -> bool {
         !self.lost && !self.broken.contains(name) && !self.columns.contains_key(name)
     }
 
-    /// Gives events a column.
+    /// Adds a column, or replaces it.
     pub(crate) fn insert(&mut self, name: Arc<str>, column: Column) {
         self.broken.remove(&name);
         self.columns.insert(name, column);
     }
 
-    /// Notes that nothing is known of a column.
+    /// Marks a column as broken: its type is unknown.
     pub(crate) fn break_column(&mut self, name: Arc<str>) {
         self.columns.remove(&name);
         self.broken.insert(name);
     }
 
-    /// What a path with points leads to, as `place.city`: it may be null where any part of the way may.
+    /// Returns the column of a path such as `place.city`. It may be null if any part of the path may be null.
     pub(crate) fn part(&self, path: &str) -> Option<Column> {
         let mut names = path.split('.');
         let mut found = self.columns.get(names.next()?)?.clone();
@@ -178,7 +178,7 @@ impl Columns {
         Some(found)
     }
 
-    /// The event type as the plan has it.
+    /// Returns the event type for the plan.
     pub(crate) fn event_type(&self) -> EventType {
         let fields = self.columns.iter();
         let fields = fields.map(|(name, column)| {
@@ -189,18 +189,18 @@ impl Columns {
         EventType::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// The names of the columns, headers first.
+    /// Returns the names of the columns, headers first.
     pub(crate) fn names(&self) -> Vec<String> {
         self.columns.keys().map(|name| name.to_string()).collect()
     }
 
-    /// The sources with their places, as labels want them.
+    /// Returns the first three sources with their places, for labels.
     pub(crate) fn labels(&self) -> Vec<(String, Span)> {
         self.origins.iter().take(3).map(|origin| (origin.name.to_string(), origin.span)).collect()
     }
 }
 
-/// The Arrow type of a column's type. Types that only settings have are text.
+/// Returns the Arrow type of a column's type. Types that only settings have are mapped to text or numbers.
 pub(crate) fn arrow(value_type: &Type) -> DataType {
     match value_type {
         Type::Bool => DataType::Boolean,

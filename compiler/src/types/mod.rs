@@ -34,27 +34,27 @@ pub enum Type {
     Address,
     /// `scheme://…`
     Url,
-    /// A pattern of file names.
+    /// A pattern for file names.
     Glob,
     /// The name of a time zone.
     Zone,
     /// Text with holes that events fill.
     Template,
-    /// A share of a whole: `1%`.
+    /// A percentage: `1%`.
     Percent,
     /// A regular expression.
     Regex,
-    /// How a time is written, in the letters of `strftime`.
+    /// The format of a time, in the syntax of `strftime`.
     TimePattern,
-    /// What only the agent knows: where a value is to be found.
+    /// The place at which the agent finds a secret value.
     Secret,
-    /// The name of a header that events have.
+    /// The name of a header of the events.
     Header,
     /// An IP address.
     Ip,
     /// A JSON document.
     Json,
-    /// A number with this many digits, and this many of them after the point.
+    /// A decimal number: the number of all digits, and of the digits after the point.
     Decimal(u8, u8),
     /// `[T]`
     List(Box<Type>),
@@ -64,7 +64,7 @@ pub enum Type {
     Named(Arc<str>),
     /// A schema of the program.
     Schema(Arc<SchemaType>),
-    /// A type that a call of a function chooses, with its bound.
+    /// A type variable of a function with its bound; each call chooses the type.
     Variable(Arc<str>, Bound),
 }
 
@@ -88,36 +88,36 @@ pub struct FieldType {
     pub value_type: Type,
     /// Whether the field may be null.
     pub optional: bool,
-    /// Whether its values must not be shown to everybody.
+    /// Whether the values of the field are sensitive, so that they must not be shown.
     pub sensitive: bool,
-    /// How a value is written in a body.
+    /// The format of the values in a body.
     pub format: FieldFormat,
 }
 
-/// How a field's value is written in a body.
+/// The format of a field's values in a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FieldFormat {
-    /// As its type is written by default.
+    /// The default format of the type.
     Plain,
-    /// A duration as a number that counts this long.
+    /// A duration as a number of this unit.
     Unit(std::time::Duration),
-    /// A time by this pattern.
+    /// A time in the format of this pattern.
     Pattern(String),
 }
 
-/// Which types a call may choose.
+/// The bound of a type variable: the types that a call may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bound {
-    /// Any.
+    /// Any type.
     Any,
-    /// Those whose values have an order.
+    /// The types whose values have an order.
     Ordered,
-    /// Those that are numbers or count something.
+    /// The types of numbers and of quantities.
     Number,
 }
 
 impl Bound {
-    /// The bound of this name.
+    /// Returns the bound of this name.
     pub(crate) fn of(name: &str) -> Option<Bound> {
         Some(match name {
             "Any" => Bound::Any,
@@ -127,7 +127,7 @@ impl Bound {
         })
     }
 
-    /// Whether it allows a type.
+    /// Returns whether the bound allows a type.
     pub(crate) fn allows(self, value_type: &Type) -> bool {
         match self {
             Bound::Any => true,
@@ -142,7 +142,7 @@ impl Bound {
     }
 }
 
-/// The names of the types that every library has.
+/// The built-in types with their names.
 pub(crate) const BUILT_IN: [(&str, Type); 22] = [
     ("Bool", Type::Bool),
     ("Int", Type::Int),
@@ -169,12 +169,12 @@ pub(crate) const BUILT_IN: [(&str, Type); 22] = [
 ];
 
 impl Type {
-    /// The built-in type of this name.
+    /// Returns the built-in type of this name.
     pub(crate) fn built_in(name: &str) -> Option<Type> {
         BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, built_in)| built_in.clone())
     }
 
-    /// Whether its values are written as text in quotes.
+    /// Returns whether the values of the type are written as text in quotes.
     pub(crate) fn is_textual(&self) -> bool {
         matches!(
             self,
@@ -192,7 +192,7 @@ impl Type {
         )
     }
 
-    /// Whether its values have an order.
+    /// Returns whether the values of the type have an order.
     pub(crate) fn is_ordered(&self) -> bool {
         matches!(
             self,
@@ -207,7 +207,7 @@ impl Type {
         )
     }
 
-    /// Whether only settings have such values, so that they are the same for all events.
+    /// Returns whether only settings can have values of the type, so that they are the same for all events.
     pub(crate) fn is_setting_only(&self) -> bool {
         match self {
             Type::List(item) | Type::Map(item) => item.is_setting_only(),
@@ -230,7 +230,7 @@ impl Type {
         }
     }
 
-    /// Its name, with the `?` of an optional one.
+    /// Returns the name of the type, with a `?` if it is optional.
     pub(crate) fn named(&self, optional: bool) -> String {
         if optional { format!("{self}?") } else { self.to_string() }
     }
