@@ -1,8 +1,7 @@
-//! Fuzzing: whatever the text is, nothing panics, nothing hangs, and every place is in the text.
+//! Fuzzing: for every text, no target panics or hangs, and all places are inside of the text.
 //!
-//! Each target takes a text and is tried with thousands of them at every run of the tests;
-//! `PROPTEST_CASES=1000000` (CONTRIBUTING.md) makes that as many as you have time for. A text that fails is made
-//! smaller before it is shown.
+//! Each run of the tests tries each target with thousands of texts; `PROPTEST_CASES=1000000` (CONTRIBUTING.md) sets
+//! another number. A failing text is reduced before it is shown.
 
 use std::fs;
 
@@ -12,10 +11,10 @@ use weir_grammar::{FileId, Span, parse};
 
 use crate::fixtures::{check_with, files, library_with, options_in, root};
 
-/// How many texts a target is tried with, unless `PROPTEST_CASES` says so.
+/// The number of texts for each target, unless `PROPTEST_CASES` sets it.
 const CASES: u32 = 3_000;
 
-/// Pieces that programs are made of, so that a random text comes further than its first word.
+/// Pieces of programs, which take a random text further than its first word.
 const PIECES: [&str; 64] = [
     "source ",
     "channel ",
@@ -83,7 +82,7 @@ const PIECES: [&str; 64] = [
     "é🦀",
 ];
 
-/// The text of a real program after a few small accidents.
+/// A random change of the text of a real program.
 #[derive(Debug, Clone)]
 struct Accident {
     kind: u8,
@@ -145,7 +144,7 @@ thread_local! {
     };
 }
 
-/// Texts: programs after accidents, pieces in any order, and any bytes at all.
+/// Returns the strategy for texts: programs after accidents, pieces in any order, and random text.
 fn text() -> impl Strategy<Value = String> {
     let program = (any::<prop::sample::Index>(), prop::collection::vec(accident(), 1..4));
     let damaged = program.prop_map(|(program, accidents)| {

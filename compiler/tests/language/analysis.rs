@@ -1,4 +1,4 @@
-//! What the analysis of a program knows: names, types, settings, events, at every place and at every use.
+//! The content of an analysis: names, types, settings and events, at every place and for every use.
 
 use weir_compiler::analysis::{Analysis, DefinitionKind, Destination, Origin, Type, UseId};
 use weir_compiler::{Library, Options, analyse, lower, render};
@@ -49,7 +49,7 @@ flow clicks {
 flow rest { direct -> other }
 "#;
 
-/// An analysis with the program's text.
+/// An analysis with the text of its program.
 struct Analysed {
     text: String,
     analysis: Analysis,
@@ -67,12 +67,12 @@ impl Analysed {
         Analysed { text: text.to_owned(), analysis }
     }
 
-    /// The program's file.
+    /// Returns the file of the program.
     fn file(&self) -> FileId {
         (0..).map(FileId).find(|file| self.analysis.tree(*file).is_some()).unwrap()
     }
 
-    /// The position of the letters behind the `¦` of a text that stands in the program once.
+    /// Returns the position in the program of the mark `¦` of a text, which must occur in the program exactly once.
     fn position(&self, marked: &str) -> u32 {
         let (before, _) = marked.split_once('¦').unwrap();
         let plain = marked.replace('¦', "");
@@ -84,13 +84,13 @@ impl Analysed {
         self.analysis.files.text(span)
     }
 
-    /// The names that a mark's name means: the kind and the text around the place of each declaration.
+    /// Returns the definitions of the name at a mark: the kind and the text of each declaration.
     fn definitions(&self, marked: &str) -> Vec<(DefinitionKind, &str)> {
         let found = self.analysis.definitions_at(self.file(), self.position(marked));
         found.iter().map(|definition| (definition.kind, self.text(definition.whole))).collect()
     }
 
-    /// The lines on which the definition at a mark is used.
+    /// Returns the lines that use the definition at a mark.
     fn references(&self, marked: &str) -> Vec<&str> {
         let found = self.analysis.definitions_at(self.file(), self.position(marked));
         let [definition] = found.as_slice() else { panic!("{found:?}") };
@@ -101,7 +101,7 @@ impl Analysed {
         self.analysis.references(definition).map(line).collect()
     }
 
-    /// The types of the smallest expression at a mark, at each use.
+    /// Returns the types of the smallest expression at a mark, for each use.
     fn types(&self, marked: &str) -> Vec<String> {
         let expression = self.analysis.expression_at(self.file(), self.position(marked)).unwrap();
         let uses = self.analysis.uses_of(expression);
@@ -117,7 +117,7 @@ impl Analysed {
         types.collect()
     }
 
-    /// The columns in front of and behind the place at a mark that are no headers.
+    /// Returns the fields of the events before and after the place at a mark, without headers.
     fn events(&self, marked: &str) -> (Option<Vec<String>>, Option<Vec<String>>) {
         let place = self.analysis.place_at(self.file(), self.position(marked)).unwrap();
         let events = self.analysis.events(place, UseId::NONE).unwrap();
@@ -161,11 +161,11 @@ fn every_name_leads_to_its_definition() {
     assert_eq!(program.definitions("doubled(¦number: visits)"), [(Parameter, "number: Int")]);
     assert_eq!(program.definitions("-> ¦buffer\n")[0].0, Component(Channel));
     assert_eq!(program.definitions("  ¦app\n")[0].0, Component(Source));
-    // The library's text is as good a place as the program's.
+    // Names of the library have their definitions in the text of the library.
     assert_eq!(program.definitions("buffer = ¦memory")[0].0, Kind(Channel));
     assert_eq!(program.definitions("memory { ¦capacity"), [(Setting, "capacity: Int")]);
     assert_eq!(program.definitions("known = ¦lower(")[0].0, Function);
-    // A name is a definition where it is declared.
+    // A name at its declaration is its own definition.
     assert_eq!(program.definitions("schema ¦Click")[0].0, Schema);
     let documented = program.analysis.definitions_at(program.file(), program.position("rename ¦url to"));
     assert_eq!(&*documented[0].documentation, "Where.");
@@ -384,7 +384,7 @@ fn an_interceptor_that_nothing_uses_is_known_by_itself() {
     assert!(behind.unwrap().contains(&"and unknown ones".to_owned()));
 }
 
-/// Everything that an analysis says, as text.
+/// Returns the complete content of an analysis, as text.
 fn everything(analysis: &Analysis) -> String {
     let names = analysis.definitions().map(|definition| {
         format!("{definition:?} {:?}", analysis.references(definition).collect::<Vec<_>>())

@@ -1,15 +1,15 @@
-//! The documents: what they show as the language is the language, and what they point to is there.
+//! The documents: their examples are valid, and the targets of their links exist.
 //!
-//! A fenced block says behind its fence what it is:
+//! The words after the fence of a block tell its kind:
 //!
 //! - `flow`: a program, which is clean.
-//! - `flow wrong E0308`: a program in which this is wrong, and nothing else.
-//! - `flow NAME.flow`: a file that the document's programs may import.
-//! - `flow context`: a program that is clean, with a place in one of its flows for steps.
-//! - `flow steps`: steps that are clean at that place of the last context, each alone; `wrong E0308` as above.
-//! - `flow library`: items that the library could have.
-//! - `text said`: what is said about the last program that is wrong.
-//! - `flow part`: items, chains, steps, entries or values that can be read; nobody asks what they mean.
+//! - `flow wrong E0308`: a program with exactly this diagnostic.
+//! - `flow NAME.flow`: a file that the programs of the document may import.
+//! - `flow context`: a clean program with a placeholder for steps in one of its flows.
+//! - `flow steps`: steps, each of which is clean in the last context's placeholder; `wrong E0308` as above.
+//! - `flow library`: valid items of a library.
+//! - `text said`: the diagnostics of the last faulty program, as text.
+//! - `flow part`: items, chains, steps, entries or values with correct syntax; only the syntax is checked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,19 +20,19 @@ use weir_grammar::{FileId, parse, parse_value};
 
 use crate::fixtures::{files, library_with, root};
 
-/// What a context has in the place of the steps.
+/// The placeholder for steps in a context.
 const PLACE: &str = "// the steps stand here";
 
 /// A fenced block of a document.
 struct Block {
-    /// Document and line.
+    /// The document and the line of the block.
     place: String,
-    /// What stands behind the fence.
+    /// The words after the fence.
     info: String,
     text: String,
 }
 
-/// The documents that are written by hand or made of the library; the pages of the codes have tests of their own.
+/// Returns the documents except the pages of the codes, which have their own tests.
 fn documents() -> Vec<PathBuf> {
     let top = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md"];
     let mut documents: Vec<PathBuf> = top.iter().map(|name| root().join(name)).collect();
@@ -62,19 +62,19 @@ fn blocks(document: &Path) -> Vec<Block> {
     blocks
 }
 
-/// What the blocks of a document may be checked with.
+/// The state of checking the blocks of a document.
 struct Reader {
     library: Library,
-    /// The files that programs may import.
+    /// The files that the programs may import.
     imports: BTreeMap<String, String>,
     /// The last context.
     context: Option<String>,
-    /// What was said about the last program that is wrong.
+    /// The diagnostics of the last faulty program, as text.
     said: String,
     faults: Vec<String>,
 }
 
-/// A program and what it may import.
+/// A program and the files that it may import.
 struct Program<'r>(&'r str, &'r BTreeMap<String, String>);
 
 impl SourceFiles for Program<'_> {
@@ -141,7 +141,7 @@ impl Reader {
         }
     }
 
-    /// The context with each of the steps. A step begins with an arrow in the first column.
+    /// Returns the context with each of the steps. A step begins with an arrow in the first column.
     fn in_context(&self, steps: &str) -> Vec<String> {
         let context = self.context.as_ref().expect("a context stands before steps");
         let mut alone: Vec<String> = Vec::new();
@@ -155,7 +155,7 @@ impl Reader {
     }
 }
 
-/// Whether a part can be read as items, or as what stands within one.
+/// Returns whether a part has correct syntax as items, or as the content of an item.
 fn is_readable(text: &str) -> bool {
     let frames = [
         text.to_owned(),
@@ -186,13 +186,13 @@ fn what_documents_show_is_so() {
     assert!(faults.is_empty(), "{} wrong blocks:\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The name by which a heading is linked to: lower case, `-` for blanks, without other signs.
+/// Returns the anchor of a heading, for links: lower case, `-` for blanks, without other signs.
 fn anchor(heading: &str) -> String {
     let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
     kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect::<String>().to_lowercase()
 }
 
-/// The lines of a document outside of its blocks.
+/// Returns the lines of a document outside of its blocks.
 fn prose(document: &Path) -> Vec<String> {
     let text = fs::read_to_string(document).unwrap();
     let mut within = false;

@@ -1,4 +1,4 @@
-//! Pictures of the right programs, and the types of the events on their edges.
+//! Drawings of the correct programs, with the types of the events on the edges.
 
 use graphviz_rust::dot_structures::{Edge, EdgeTy, Graph, Stmt, Vertex};
 use weir_compiler::{Analysis, lower};
@@ -32,7 +32,7 @@ fn edges_read_as_before() {
     }
 }
 
-/// How many boxes and lines a DOT text has, all of them in quotes where they may hold anything.
+/// Returns the number of boxes and of lines in a DOT text. Panics if the text is not valid DOT.
 fn counted(dot: &str) -> (usize, usize) {
     let graph = graphviz_rust::parse(dot).unwrap_or_else(|error| panic!("{error}\n{dot}"));
     let Graph::DiGraph { stmts, .. } = graph else { panic!("no directed graph") };
@@ -56,7 +56,7 @@ fn count(statements: &[Stmt]) -> (usize, usize) {
     all
 }
 
-/// The boxes and lines of a Mermaid text. Each of its lines has one of the few shapes that are written.
+/// Returns the number of boxes and of lines in a Mermaid text. Each line of the text must have one of a few shapes.
 fn counted_in_mermaid(mermaid: &str) -> (usize, usize) {
     let mut all = (0, 0);
     for line in mermaid.lines().skip(1) {
@@ -84,7 +84,7 @@ fn counted_in_mermaid(mermaid: &str) -> (usize, usize) {
     all
 }
 
-/// A line with nothing between its quotes, which hold nothing that Mermaid could take for its own.
+/// Returns a line without its quoted texts. Checks that the quoted texts contain no syntax of Mermaid.
 fn without_quoted(line: &str) -> String {
     let parts: Vec<&str> = line.split('"').collect();
     assert_eq!(parts.len() % 2, 1, "quotes come in pairs: {line}");
@@ -141,6 +141,6 @@ fn nothing_in_a_program_breaks_out_of_its_picture() {
     let analysis = check_with("a\"b.flow", &program, &library_with(None));
     assert!(lower(&analysis).is_some(), "{:?}", analysis.diagnostics);
     let (boxes, _) = pictures_agree(&analysis);
-    // Source, sinks, the channels before them, the step, and the choice.
+    // The source, the sinks, the channels before the sinks, the step, and the choice.
     assert!(boxes >= 5, "{boxes}");
 }

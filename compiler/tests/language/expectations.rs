@@ -1,7 +1,7 @@
-//! The programs that are wrong: each says at its end which diagnostics it gives, and where.
+//! The faulty programs: each ends with its expected diagnostics and their places.
 //!
-//! `EXPECTATIONS=write cargo test -p weir-compiler --test language` writes what the compiler says now
-//! behind each program. Read it before you commit it: does each span sit on the mistake?
+//! `EXPECTATIONS=write cargo test -p weir-compiler --test language` writes the current diagnostics of the compiler
+//! behind each program. Review them before a commit: does each span cover the mistake?
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use weir_compiler::{Analysis, Diagnostic, Library, lower, render};
 
 use crate::fixtures::{Fixture, root};
 
-/// A diagnostic as fixtures expect it: its code, and where its first label begins with the text there.
+/// Returns a diagnostic as an expectation: its code, and the start and the text of its first label.
 fn expectation(diagnostic: &Diagnostic, analysis: &Analysis, fixture: &Fixture) -> String {
     let span = diagnostic.describe().labels[0].span;
     let (name, begin) = (analysis.files.name(span), analysis.files.positions(span).0);
@@ -64,7 +64,7 @@ fn wrong_programs_are_told_why() {
     }
 }
 
-/// The mistakes that users of Flume know best; each has a program of its own.
+/// The typical mistakes of users of Flume; each has its own program.
 const FLUME_MISTAKES: [&str; 12] = [
     "flume_batch_above_transaction",
     "flume_cycle",

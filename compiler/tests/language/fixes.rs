@@ -1,4 +1,4 @@
-//! Fixes: what they offer makes the program right, and they touch nothing else.
+//! Fixes: they correct the program, and they change nothing else.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use weir_compiler::{Analysis, Diagnostic, Options, analyse, fix, lower, render};
 
 use crate::fixtures::{Fixture, library_with};
 
-/// The mistakes for which there is a fix.
+/// Returns the mistakes with a fix.
 fn fixable(analysis: &Analysis, own: &str) -> BTreeSet<String> {
     let offered = analysis.diagnostics.iter().filter(|diagnostic| {
         let fix = diagnostic.describe().fix;
@@ -65,7 +65,7 @@ fn values_from_outside_are_left_alone() {
 
 #[test]
 fn a_fix_that_would_break_the_syntax_is_not_made() {
-    // As an item that is known, the second one is read, and what is wrong inside of it comes to light.
+    // The fix of `snk` would make the second item readable and so uncover the syntax errors inside of it.
     let text = "source a = generate {}\nsnk b = stdout { path 5\n size 7\n age 8 }\nflow Main { a -> b }\n";
     let fixed = fix(&("a.flow", text), "a.flow", &library_with(None), &Options::default());
     assert_eq!(fixed.texts.get("a.flow"), Some(&text.replace("Main", "main")));

@@ -1,16 +1,17 @@
-//! The files that the tests are made of, and how a program among them is checked.
+//! The files of the tests, and checks of their programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_compiler::{Analysis, Fixed, Library, Options, SourceFiles, analyse, fix, render};
 
-/// The repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The files below a folder whose names end so, sorted. What lies in a folder `imported` is a part of other files.
+/// Returns the files below a folder with this extension, sorted. Skips folders `imported`, which hold parts of other
+/// programs.
 pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
     let entries = entries.filter_entry(|entry| entry.file_name() != "imported").map(Result::unwrap);
@@ -18,7 +19,7 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
 }
 
-/// The real library, and more signatures in a file of a name.
+/// Returns the real library with the signatures of a further file, given by its name and text.
 pub(crate) fn library_with(more: Option<(&str, &str)>) -> Library {
     let mut signatures = Vec::new();
     for path in files(&root().join("stdlib/src"), "flow") {
@@ -30,12 +31,12 @@ pub(crate) fn library_with(more: Option<(&str, &str)>) -> Library {
         .unwrap_or_else(|error| panic!("{}", render::human(&error.diagnostics, &error.files, false)))
 }
 
-/// Checks a text. `//! set name=value` lines give params their values.
+/// Checks a text. Its `//! set name=value` lines set the values of params.
 pub(crate) fn check_with(name: &str, text: &str, library: &Library) -> Analysis {
     analyse(&(name, text), name, library, &options_in(text))
 }
 
-/// What the `//! set name=value` lines of a program set.
+/// Returns the options that the `//! set name=value` lines of a program set.
 pub(crate) fn options_in(text: &str) -> Options {
     let mut options = Options::default();
     for line in text.lines() {
@@ -49,17 +50,17 @@ pub(crate) fn options_in(text: &str) -> Options {
 /// A program of the folders `right` and `wrong`.
 #[derive(Clone)]
 pub(crate) struct Fixture {
-    /// Where it stands.
+    /// The path of the program's file.
     pub(crate) path: PathBuf,
-    /// Its file's name without the ending.
+    /// The name of the file without its extension.
     pub(crate) name: String,
-    /// The program, without what is expected of it.
+    /// The text of the program without its expectations.
     pub(crate) text: String,
-    /// The lines behind the program that say what is wrong with it, without their `//~`.
+    /// The expectations: the lines after the program with its expected diagnostics, without their `//~`.
     pub(crate) expected: Vec<String>,
 }
 
-/// What an expectation begins with.
+/// The prefix of an expectation.
 const EXPECTATION: &str = "//~";
 
 impl Fixture {
@@ -75,7 +76,7 @@ impl Fixture {
         Fixture { path: path.to_owned(), name, text: text.to_owned(), expected: expected.collect() }
     }
 
-    /// All programs of a folder of `tests/language`.
+    /// Returns all programs of a folder of `tests/language`.
     pub(crate) fn all(folder: &str) -> Vec<Fixture> {
         let paths = files(&root().join("tests/language").join(folder), "flow");
         paths.iter().map(|path| Fixture::read(path)).collect()
@@ -88,7 +89,7 @@ impl Fixture {
         fs::write(&self.path, format!("{}{end}{}", self.text, lines.collect::<String>())).unwrap();
     }
 
-    /// The library that the program is checked against: `name.library` stands beside some.
+    /// Returns the library for the program, with the signatures of `name.library` if this file exists.
     pub(crate) fn library(&self) -> Library {
         let path = self.path.with_extension("library");
         let name = path.file_name().unwrap().to_string_lossy();
@@ -96,12 +97,12 @@ impl Fixture {
         library_with(text.as_deref().map(|text| (&*name, text)))
     }
 
-    /// The name that diagnostics show.
+    /// Returns the name of the file in diagnostics.
     pub(crate) fn file_name(&self) -> String {
         format!("{}.flow", self.name)
     }
 
-    /// What becomes of the program when all is done that its diagnostics offer.
+    /// Returns the program after the application of all fixes.
     pub(crate) fn fix(&self) -> Fixed {
         fix(self, &self.file_name(), &self.library(), &options_in(&self.text))
     }
@@ -115,7 +116,7 @@ impl Fixture {
     }
 }
 
-/// The program, and the files in `imported` beside it.
+/// The program and the files that it imports.
 impl SourceFiles for Fixture {
     fn read(&self, name: &str) -> Result<String, String> {
         if name == self.file_name() {

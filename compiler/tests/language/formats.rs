@@ -1,4 +1,4 @@
-//! The formats that machines read.
+//! The output formats for machines.
 
 use serde_json::Value;
 use weir_compiler::diagnostics::REGISTRY;
@@ -51,7 +51,7 @@ fn columns_count_characters() {
     assert_eq!(places, ["a.flow:1:30:", "a.flow:1:43:"]);
 }
 
-/// The essential facts of the standard's schema: properties that must be there, and forms of values.
+/// Checks the essential rules of the standard's schema: the required properties and the forms of values.
 fn check_sarif(log: &Value) {
     assert_eq!(log["version"], "2.1.0");
     let runs = log["runs"].as_array().unwrap();
@@ -114,7 +114,7 @@ fn check_region(region: &Value) {
 fn sarif_is_one_document_for_all_programs() {
     let library = library_with(None);
     let fixtures: Vec<Fixture> = Fixture::all("wrong");
-    // Those with signatures of their own are checked against another library.
+    // Fixtures with their own signatures need another library.
     let fixtures = fixtures.iter().filter(|fixture| !fixture.path.with_extension("library").exists());
     let analysis: Vec<Analysis> = fixtures.map(Fixture::check).collect();
     let programs = analysis.iter().map(|analysis| (&*analysis.diagnostics, &analysis.files));

@@ -1,8 +1,8 @@
-//! Programs of any length, for measurements: long as real ones become, by many items of a usual size.
+//! Generated programs of any length, for measurements. Long programs have many items of the usual size, like real ones.
 
 use std::fmt::Write;
 
-/// A program of about this many lines without a mistake.
+/// Returns a correct program of about this many lines.
 pub(crate) fn program(lines: usize) -> String {
     let mut text = String::from("//! A generated program.\n");
     let mut written = text.lines().count();
@@ -16,12 +16,12 @@ pub(crate) fn program(lines: usize) -> String {
     text
 }
 
-/// What one team would write: its data, its components, its flow.
+/// Adds the program of one team: its data, its components and its flow.
 fn team(text: &mut String, number: usize) {
     let parts = [DATA, COMPONENTS, RULES, FLOWS[number % FLOWS.len()], TEST];
     let digits = number.to_string();
     for part in parts {
-        // Writing to a String can't fail.
+        // Writing to a `String` can't fail.
         let _ = writeln!(text, "{}", part.replace("NN", &digits));
     }
 }

@@ -1,4 +1,4 @@
-//! Programs that are so many times as long take no more than so many times as long to check.
+//! The time of a check grows in proportion to the length of the program.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use weir_compiler::{Library, Options, analyse, lower};
 use crate::fixtures::library_with;
 use crate::generated;
 
-/// The shortest of a few checks: what else the machine does only makes one longer.
+/// Returns the time of the fastest of several checks: other load on the machine only slows a check down.
 fn time(text: &str, library: &Library, rounds: usize) -> Duration {
     let check = |_| {
         let start = Instant::now();
@@ -28,7 +28,7 @@ fn time_grows_with_the_program_and_not_with_its_square() {
     let (short, long) = (generated::program(500), generated::program(8_000));
     let factor = long.len() as f64 / short.len() as f64;
     let growth = || time(&long, &library, 2).div_duration_f64(time(&short, &library, 8));
-    // A square would give the factor's square, 256: four times the factor leaves room for a busy machine.
+    // Quadratic growth would give 256, the square of the factor: four times the factor leaves room for a busy machine.
     let grown: Vec<f64> = std::iter::repeat_with(growth).take(3).collect();
     let least = grown.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(least < 4.0 * factor, "{factor:.1} times the text takes {grown:.1?} times as long");

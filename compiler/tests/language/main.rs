@@ -1,12 +1,11 @@
 //! The language by example: every program under `tests/language` is checked against the real library.
 //!
-//! Programs in `right` are clean. Each of those in `wrong` says at its end what is wrong with it
-//! (`//~ E0203 4:3 capcity`: the code, and line, column and text of the place), and has a snapshot of its
-//! source and of what the compiler says about it. A file `name.library` beside `name.flow` adds
-//! signatures that the library doesn't have; `//! set name=value` gives a param its value; what a program
-//! imports lies in `imported`.
+//! Programs in `right` have no diagnostics. Each program in `wrong` ends with its expected diagnostics
+//! (`//~ E0203 4:3 capcity`: the code, and the line, column and text of the place), and has a snapshot of its
+//! source and of the compiler's output. A file `name.library` beside `name.flow` adds signatures to the
+//! library; `//! set name=value` sets the value of a param; imported files are in the folder `imported`.
 
-// A test that can't read its files has failed.
+// A test fails, by a panic, if it can't read its files.
 #![allow(clippy::unwrap_used)]
 
 mod accidents;
@@ -28,7 +27,7 @@ use weir_compiler::{lower, render};
 
 use crate::fixtures::{Fixture, check_with, files, library_with, root};
 
-/// The programs that are right: the fixtures and the examples.
+/// Returns the correct programs: the fixtures and the examples.
 fn right_programs() -> Vec<Fixture> {
     let mut programs = Fixture::all("right");
     programs.extend(files(&root().join("examples"), "flow").iter().map(|path| Fixture::read(path)));

@@ -1,10 +1,10 @@
-//! Small mistakes of the hand, ten thousand of them, made in the programs that are right.
+//! Mutation tests: thousands of small slips in the correct programs.
 //!
-//! A mutated program has an error, or it has a plan. A plan that differs from that of the program as it was must
-//! come from a text that says something else: its tree differs, not only its places, comments and separators. And
-//! where the tree is the same, so are the words of the text: none is passed over in silence.
+//! A mutated program has an error or a plan. If its plan differs from the plan of the original program, its tree must
+//! differ as well, in more than places, comments and separators. If the trees are equal, the words of the two texts
+//! must be equal too: the parser skips no word without an error.
 //!
-//! What is done follows from a seed, which a failure shows: `MUTATIONS_SEED=7 MUTATIONS=1000000` tries others.
+//! A seed determines the mutations, and a failure shows the seed: `MUTATIONS_SEED=7 MUTATIONS=1000000` tries others.
 
 use std::fmt::Write;
 use std::sync::mpsc;
@@ -18,18 +18,18 @@ use weir_plan::Plan;
 use crate::fixtures::{Fixture, options_in};
 use crate::right_programs;
 
-/// How many mutations are tried, unless `MUTATIONS` says so.
+/// The number of mutations, unless `MUTATIONS` sets it.
 const MUTATIONS: u64 = 10_000;
 
-/// What they follow from, unless `MUTATIONS_SEED` says so.
+/// The seed of the mutations, unless `MUTATIONS_SEED` sets it.
 const SEED: u64 = 20_261_122;
 
-/// The stack of a thread that checks: what a thread has unless it asks for more.
+/// The stack size of a checking thread: the default of Rust's standard library.
 const STACK_BYTES: usize = 2 << 20;
 
 const THREADS: u64 = 2;
 
-/// A check that takes this long hangs: the slowest takes a few milliseconds.
+/// The time after which a check counts as hanging: the slowest check takes a few milliseconds.
 const HANG: Duration = Duration::from_secs(60);
 
 /// A well-spread sequence of numbers (SplitMix64, Steele, Lea and Flood 2014).
@@ -48,7 +48,7 @@ impl Numbers {
     }
 }
 
-/// What happened to a text.
+/// The mutation of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mutation {
     Deleted,
@@ -82,7 +82,7 @@ impl Mutation {
     }
 }
 
-/// The words of a text: names, numbers, quoted texts, and single marks; no comments and no blanks.
+/// Returns the words of a text: names, numbers, quoted texts and single marks, without comments and blanks.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text;
@@ -112,7 +112,7 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-/// The length of the quoted text that begins here.
+/// Returns the length of the quoted text at the start of the text.
 fn quoted(text: &str) -> usize {
     let mut escaped = false;
     let end = text[1..].find(|letter| {
@@ -123,19 +123,19 @@ fn quoted(text: &str) -> usize {
     end.map_or(text.len(), |end| 1 + end + 1)
 }
 
-/// Where a part of a text lies in it.
+/// Returns the offset of a part in its text.
 fn offset(text: &str, part: &str) -> usize {
     part.as_ptr() as usize - text.as_ptr() as usize
 }
 
-/// A program that is right, and what there is to know about it.
+/// A correct program with its library and its plan.
 struct Original {
     fixture: Fixture,
     library: Library,
     plan: Plan,
 }
 
-/// What became of a mutated program.
+/// The result of checking a mutated program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Error,
@@ -150,10 +150,10 @@ impl Original {
         Original { fixture, library, plan }
     }
 
-    /// Checks a program with another text.
+    /// Checks the program with another text.
     ///
     /// # Errors
-    /// What is strange about what became of it.
+    /// Returns the broken rule, in words.
     fn with(&self, text: &str) -> Result<Outcome, String> {
         let name = self.fixture.file_name();
         let mutated = Fixture {
@@ -190,12 +190,12 @@ impl Original {
     }
 }
 
-/// The tree of a text without its places and documentation.
+/// Returns the tree of a text as text, without places and documentation.
 fn meaning(text: &str) -> String {
     let tree = format!("{:?}", parse(FileId(0), text).file.items);
     let mut meaning = String::with_capacity(tree.len() / 2);
     let mut rest = tree.as_str();
-    // `Span { file: FileId(0), start: 1, end: 2 }` has no other braces in it.
+    // `Span { file: FileId(0), start: 1, end: 2 }` contains no further braces.
     while let Some(start) = rest.find("Span {") {
         meaning.push_str(&rest[..start]);
         rest = rest[start..].split_once('}').map_or("", |(_, after)| after);
@@ -204,7 +204,7 @@ fn meaning(text: &str) -> String {
     meaning
 }
 
-/// The words of a text without those that only separate.
+/// Returns the words of a text without separators.
 fn said_words(text: &str) -> Vec<&str> {
     let mut words = words(text);
     words.retain(|word| *word != ",");
@@ -215,7 +215,7 @@ fn number_from(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().map_or(default, |value| value.parse().unwrap())
 }
 
-/// One mutation of one program, which its number and the seed decide.
+/// Returns a mutated program; the number and the seed determine the program and the mutation.
 fn mutate(originals: &[Original], seed: u64, number: u64) -> (usize, Mutation, String) {
     let mut numbers = Numbers(seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let program = numbers.below(originals.len());
@@ -237,7 +237,7 @@ fn a_slip_of_the_hand_is_an_error_or_another_program() {
                 let (program, mutation, text) = mutate(&originals, seed, number);
                 let about =
                     format!("mutation {number} ({mutation:?}) of {}", originals[program].fixture.name);
-                // Said before, so that it is known what hangs or panics.
+                // The mutation is reported before its check, so that a hang or a panic can be attributed to it.
                 let _ = report.send((thread, about, None));
                 let outcome = originals[program].with(&text).map_err(|error| format!("{error}\n{text}"));
                 let _ = report.send((thread, String::new(), Some((mutation, outcome))));
@@ -271,7 +271,7 @@ fn a_slip_of_the_hand_is_an_error_or_another_program() {
             of(Outcome::OtherPlan)
         );
     }
-    // Most slips are mistakes: a checker that lets half of them pass looks at nothing.
+    // Most slips are mistakes: a checker that accepts half of them does not work.
     let errors = outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Error).count();
     assert!(errors as u64 * 2 > count, "{errors} errors");
 }

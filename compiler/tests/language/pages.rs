@@ -1,4 +1,4 @@
-//! The pages of the codes: what they show as wrong gives their code, what they show as right is clean.
+//! The pages of the codes: their `wrong` programs give the code of the page, their `right` programs are clean.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use weir_compiler::{Analysis, Fixed, Library, Options, SourceFiles, analyse, fix
 
 use crate::fixtures::library_with;
 
-/// The fenced blocks of a page by what stands behind their fences: `flow wrong`, `sh right` …
+/// Returns the fenced blocks of a page by the words after their fences: `flow wrong`, `sh right` …
 fn blocks(page: &str) -> BTreeMap<String, String> {
     let mut blocks = BTreeMap::new();
     let mut open: Option<(String, String)> = None;
@@ -26,10 +26,10 @@ fn blocks(page: &str) -> BTreeMap<String, String> {
     blocks
 }
 
-/// What the programs of pages are called, so that what they import can import them.
+/// The file name of the programs of pages, under which imported files can import them.
 const ENTRY: &str = "main.flow";
 
-/// One of a page's programs, and the files that it may import: blocks such as `flow shared.flow`.
+/// A program of a page, and the files that it may import: blocks such as `flow shared.flow`.
 struct Program<'b> {
     blocks: &'b BTreeMap<String, String>,
     /// `wrong` or `right`.
@@ -45,12 +45,12 @@ impl SourceFiles for Program<'_> {
 }
 
 impl Program<'_> {
-    /// The library, and what stands in `flow library`.
+    /// Returns the library with the signatures of the block `flow library`.
     fn library(&self) -> Library {
         library_with(self.blocks.get("flow library").map(|text| ("library.flow", text.as_str())))
     }
 
-    /// The values that the command in the `sh` block sets.
+    /// Returns the options that the command in the `sh` block sets.
     fn options(&self) -> Options {
         let mut options = Options::default();
         let command = self.blocks.get(&format!("sh {}", self.which)).map_or("", String::as_str);

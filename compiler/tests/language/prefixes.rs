@@ -1,11 +1,11 @@
-//! Programs that are being typed: whatever is missing at the end or in the middle, little is said, and nothing
-//! about what stands elsewhere.
+//! Incomplete programs, as during typing: if text is missing at the end or in the middle, there are few diagnostics,
+//! and none about other parts of the program.
 
 use weir_compiler::{Analysis, Severity};
 
 use crate::fixtures::Fixture;
 
-/// So many errors may a program have in which one place is wrong.
+/// The most errors of a program with one faulty place.
 const ERRORS_MAX: usize = 6;
 
 fn errors(analysis: &Analysis) -> Vec<String> {
@@ -13,7 +13,7 @@ fn errors(analysis: &Analysis) -> Vec<String> {
     errors.map(|error| format!("{} {}", error.code(), error.describe().message)).collect()
 }
 
-/// The places of the tokens of a text: words with their numbers, and single marks.
+/// Returns the places of the tokens of a text: words, numbers and single marks.
 fn tokens(text: &str) -> Vec<std::ops::Range<usize>> {
     let mut tokens: Vec<std::ops::Range<usize>> = Vec::new();
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
@@ -30,7 +30,7 @@ fn tokens(text: &str) -> Vec<std::ops::Range<usize>> {
     tokens
 }
 
-/// Comments are no part of what is tried: without them less is the same.
+/// Removes the comment lines, because damage inside of comments tests nothing.
 fn without_comments(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()
@@ -75,7 +75,7 @@ fn a_program_without_one_token_says_little() {
     assert!(faults.is_empty(), "{}\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Whether a line begins an item of the formatter's form: it stands in the first column.
+/// Returns whether a line of formatted text begins an item: items begin in the first column.
 fn begins_item(line: &str) -> bool {
     line.starts_with(|letter: char| letter.is_ascii_alphabetic())
 }

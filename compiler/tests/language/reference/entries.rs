@@ -1,4 +1,4 @@
-//! What the reference says about one item.
+//! The entry of one item in the reference.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use weir_grammar::tree::{
 
 use super::library::{Entry, Text, markdown, one_line};
 
-/// A source, a channel or a sink.
+/// Returns the entry of a source, a channel or a sink.
 pub(super) fn component(text: &Text, entry: &Entry<'_>) -> String {
     let ItemKind::Extern(item) = &entry.item.kind else { return String::new() };
     let default = if item.default { ", the default kind" } else { "" };
@@ -103,14 +103,14 @@ fn heading(entry: &Entry<'_>) -> String {
     format!("## {}\n\n", entry.name)
 }
 
-/// The whole of a setting: name, type, range and default.
+/// Returns the place of a complete setting: name, type, range and default.
 fn whole(setting: &Setting) -> Span {
     let range = setting.range.as_ref().map_or(setting.type_name.span, |range| range.span);
     let end = setting.default.as_ref().map_or(range, |default| default.span);
     setting.name.span.to(end)
 }
 
-/// A table of settings, and what must hold between them.
+/// Returns a table of settings, with the requirements between them.
 fn signature(text: &Text, signature: &Signature) -> String {
     let mut table = String::new();
     if !signature.settings.is_empty() {
@@ -181,7 +181,7 @@ fn required(text: &Text, requirement: &Requirement) -> String {
     format!("Required: `{condition}`, because {}.", requirement.because.text)
 }
 
-/// A type, with a link if the library declares it.
+/// Returns a type, with a link if the library declares it.
 fn linked(text: &Text, type_name: &TypeName) -> String {
     let shown = format!("`{}`", text.slice(type_name.span));
     let mut inner = type_name;
@@ -196,7 +196,7 @@ fn linked(text: &Text, type_name: &TypeName) -> String {
     }
 }
 
-/// Headers and fields.
+/// Returns a table of headers and fields.
 fn columns(text: &Text, title: &str, columns: Option<&[Column]>) -> String {
     let Some(columns) = columns else { return String::new() };
     let mut table = format!("\n{title}\n\n| name | type | |\n| --- | --- | --- |\n");
@@ -217,7 +217,7 @@ fn columns(text: &Text, title: &str, columns: Option<&[Column]>) -> String {
     table
 }
 
-/// Text in a cell of a table.
+/// Escapes text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,4 +1,4 @@
-//! The library as it is read for its reference: items with their text.
+//! The input of the reference: the items of the library with their text.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ pub(super) struct Entry<'t> {
 }
 
 impl Entry<'_> {
-    /// By which its heading is linked to.
+    /// Returns the anchor of the entry's heading, for links.
     pub(super) fn anchor(&self) -> String {
         self.name.to_lowercase()
     }
@@ -37,7 +37,7 @@ impl Text {
         Text { files: files.collect() }
     }
 
-    /// The items that are wanted: functions file by file as they stand there, others by their names.
+    /// Returns the wanted items: functions in the order of the files and their text, other items sorted by name.
     pub(super) fn entries(&self, wanted: fn(&ItemKind) -> bool) -> Vec<Entry<'_>> {
         let mut entries = Vec::new();
         for (number, (_, file)) in self.files.iter().enumerate() {
@@ -52,24 +52,24 @@ impl Text {
         entries
     }
 
-    /// What stands at a place.
+    /// Returns the text at a place.
     pub(super) fn slice(&self, span: Span) -> &str {
         span.slice(&self.files[span.file.0 as usize].0)
     }
 
-    /// The documentation of the file that an entry stands in.
+    /// Returns the documentation of the file of an entry.
     pub(super) fn group_of(&self, entry: &Entry<'_>) -> &str {
         &self.files[entry.file].1.documentation
     }
 
-    /// The same as a heading and what follows it.
+    /// Returns the documentation of the file of an entry as a heading and the text below.
     pub(super) fn group_heading(&self, entry: &Entry<'_>) -> String {
         let (title, rest) = self.group_of(entry).split_once('.').unwrap_or((self.group_of(entry), ""));
         let rest = rest.trim();
         if rest.is_empty() { format!("\n## {title}\n") } else { format!("\n## {title}\n\n{rest}\n") }
     }
 
-    /// Whether the library declares a type of this name.
+    /// Returns whether the library declares a type of this name.
     pub(super) fn has_type(&self, name: &str) -> bool {
         let mut items = self.files.iter().flat_map(|(_, file)| &file.items);
         items.any(|item| match &item.kind {
@@ -80,7 +80,7 @@ impl Text {
     }
 }
 
-/// A doc comment as Markdown: its indented lines are parts of programs.
+/// Returns a doc comment as Markdown; its indented lines become code blocks.
 pub(super) fn markdown(documentation: &str) -> String {
     let mut text = String::new();
     let mut within = false;
@@ -99,12 +99,12 @@ pub(super) fn markdown(documentation: &str) -> String {
     text
 }
 
-/// A doc comment on one line.
+/// Returns a doc comment on one line.
 pub(super) fn one_line(documentation: &str) -> String {
     documentation.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first sentence of a doc comment; a point within a word or in code does not end it.
+/// Returns the first sentence of a doc comment; a point within a word or in code does not end the sentence.
 pub(super) fn first_sentence(documentation: &str) -> String {
     let paragraph = one_line(documentation.split("\n\n").next().unwrap_or_default());
     let mut quoted = false;

@@ -1,7 +1,7 @@
-//! The reference of the library: `docs/library.md` and what it points to, made of the library's own text.
+//! The reference of the library: `docs/library.md` and its linked pages, generated from the text of the library.
 //!
-//! `REFERENCE=write cargo test -p weir-compiler --test language reference` writes it; without, the test fails
-//! where it is out of date.
+//! `REFERENCE=write cargo test -p weir-compiler --test language reference` writes the pages; without `REFERENCE`, the
+//! test fails if a page is out of date.
 
 mod entries;
 mod library;
@@ -15,11 +15,11 @@ use crate::fixtures::root;
 use entries::{component, function, interceptor, parser, type_entry};
 use library::{Entry, Text, first_sentence};
 
-/// What a page has at its beginning, so that nobody changes it by hand.
+/// The first lines of each page, which warn against changes by hand.
 const MADE: &str = "<!-- Made of the signatures in stdlib/src. Change them, then write this page again: \
                     REFERENCE=write cargo test -p weir-compiler --test language reference -->\n";
 
-/// A page: its file in `docs/library`, its title, what stands under that, and whose entries it has.
+/// A page: its file in `docs/library`, its title, its introduction, and the selection of its entries.
 struct Page {
     file: &'static str,
     title: &'static str,
@@ -95,7 +95,7 @@ const PAGES: [Page; 7] = [
     },
 ];
 
-/// Every page with its text, the one that points to the others first.
+/// Returns the file and the text of every page, the index first.
 fn pages() -> Vec<(String, String)> {
     let text = Text::read();
     let mut index = format!(
