@@ -2,7 +2,6 @@
 //!
 //! Every operand is computed for the whole batch. A failure of an operand counts only in the rows that take it.
 
-
 use arrow_arith::boolean;
 use arrow_array::BooleanArray;
 use arrow_select::zip::zip;
