@@ -5,7 +5,7 @@ use weir_grammar::tree::{Expression, Role};
 use weir_plan::Expression as Planned;
 
 use super::{Position, Typing};
-use crate::analysis::graph::{Arrival, Case, Destination, Leg};
+use crate::analysis::graph::{Case, Destination, Leg};
 use crate::diagnostics::Misplaced;
 use crate::expressions::{Bindings, Typer};
 use crate::flows::graph::destinations;
@@ -55,13 +55,11 @@ impl Typing<'_, '_> {
                     (Some(by), Some(state)) => Some(self.key(by, state)),
                     _ => None,
                 };
-                if key == Some(None) {
-                    let legs = legs.iter().map(unread).collect();
-                    return (Destination::Balance { by: None, legs, channel: None }, false);
-                }
-                let by = key.flatten();
+                let is_wrong = key == Some(None);
+                // The events behind a wrong value are unknown, so that nothing is reported that only follows from it.
+                let (by, state) = if is_wrong { (None, None) } else { (key.flatten(), state) };
                 let Ways { legs, channel, whole } = self.ways(legs, ("balance", *span), state, position);
-                (Destination::Balance { by, legs, channel }, whole)
+                (Destination::Balance { by, legs, channel }, whole && !is_wrong)
             }
             Written::Failover { legs, span } => {
                 let Ways { legs, channel, whole } = self.ways(legs, ("failover", *span), state, position);
@@ -174,26 +172,4 @@ impl Typing<'_, '_> {
 /// Returns the first destination of the first branch.
 fn first_end(legs: &[WrittenLeg<'_>]) -> Option<ComponentIndex> {
     legs.first().and_then(|leg| destinations(leg).first().map(|(index, _)| *index))
-}
-
-/// Converts a leg without checking its steps, after an error that has been reported.
-fn unread(written: &WrittenLeg<'_>) -> Leg {
-    let all = |legs: &[WrittenLeg<'_>]| legs.iter().map(unread).collect();
-    let to = match &written.to {
-        Written::Broken => Destination::Unknown,
-        Written::Component(to, span) => {
-            Destination::Component(Arrival { to: *to, span: *span, channel: None, held: false, events: None })
-        }
-        Written::Copy(branches) => {
-            let branches = branches.iter().map(|(optional, leg)| (*optional, unread(leg)));
-            Destination::Copy(branches.collect())
-        }
-        Written::Match(cases) => {
-            let cases = cases.iter().map(|(_, leg)| Case { condition: None, leg: unread(leg) });
-            Destination::Match(cases.collect())
-        }
-        Written::Balance { legs, .. } => Destination::Balance { by: None, legs: all(legs), channel: None },
-        Written::Failover { legs, .. } => Destination::Failover { legs: all(legs), channel: None },
-    };
-    Leg { steps: Vec::new(), to, whole: false }
 }
