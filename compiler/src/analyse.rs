@@ -130,7 +130,10 @@ impl<'p> Program<'p> {
         let params = checker.params.iter().filter_map(|(span, param)| Some((*span, param.as_ref()?)));
         let params = params.map(|(declared, param)| {
             let (value, origin, value_type) = (param.value.clone(), param.origin, param.value_type.clone());
-            (declared, Setting { value, origin, value_type, optional: param.optional, declared })
+            (
+                declared,
+                Setting { value, origin, value_type, optional: param.optional, declared, derived_from: None },
+            )
         });
         let params = params.collect();
         Analysis { graph, agent, params, functions, notes: checker.notes, ..Analysis::default() }

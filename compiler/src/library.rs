@@ -237,11 +237,16 @@ fn check_defaults(library: &Library) -> Vec<Diagnostic> {
         Named::Record(group) => vec![group],
         Named::Enum(variants) => variants.iter().filter_map(|variant| variant.group.as_ref()).collect(),
     });
-    for setting in components.chain(types).flat_map(|group| &group.settings) {
-        if let Some(default) = &setting.default {
-            let expectation = Expectation::of(setting);
-            if let Some(value) = checker.value(default, &expectation) {
-                checker.range(setting, &value, default.span);
+    for group in components.chain(types) {
+        for setting in &group.settings {
+            match &setting.default {
+                Some(default) if setting.is_computed() => checker.computed_default(group, setting, default),
+                Some(default) => {
+                    if let Some(value) = checker.value(default, &Expectation::of(setting)) {
+                        checker.range(setting, &value, default.span);
+                    }
+                }
+                None => {}
             }
         }
     }

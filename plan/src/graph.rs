@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{EventType, EventTypeId, Expression, Function, Settings, Value};
@@ -52,6 +53,10 @@ pub struct Component {
     /// Whether the compiler has added the component: the small memory channel of a path without a channel.
     #[serde(default)]
     pub implicit: bool,
+    /// The settings whose values the compiler computed from other settings, each with these settings:
+    /// `batch` from `buffer.transaction_capacity`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub derived: BTreeMap<String, String>,
 }
 
 /// A flow with its promises.

@@ -186,6 +186,44 @@ pub struct Case {
     pub leg: Leg,
 }
 
+impl Edge {
+    /// Returns the sources and sinks of the edge, each with its neighbouring channel.
+    pub(crate) fn neighbours(&self, components: &[Component]) -> Vec<(ComponentIndex, ComponentIndex)> {
+        neighbours(components, self.from, &self.leg)
+    }
+}
+
+fn neighbours(
+    components: &[Component],
+    from: ComponentIndex,
+    leg: &Leg,
+) -> Vec<(ComponentIndex, ComponentIndex)> {
+    let role = |index: ComponentIndex| components[index].declared.role;
+    match &leg.to {
+        Destination::Component(Arrival { events: None, .. }) | Destination::Unknown => Vec::new(),
+        Destination::Component(Arrival { to, channel, .. }) => match (role(from), role(*to), channel) {
+            (_, Role::Channel, _) => vec![(from, *to)],
+            (Role::Channel, ..) => vec![(*to, from)],
+            (.., Some(channel)) => vec![(from, *channel), (*to, *channel)],
+            (.., None) => Vec::new(),
+        },
+        Destination::Copy(branches) => {
+            branches.iter().flat_map(|(_, leg)| neighbours(components, from, leg)).collect()
+        }
+        Destination::Match(cases) => {
+            cases.iter().flat_map(|case| neighbours(components, from, &case.leg)).collect()
+        }
+        Destination::Balance { legs, channel, .. } | Destination::Failover { legs, channel } => {
+            let mut found: Vec<_> = legs.iter().flat_map(|leg| neighbours(components, from, leg)).collect();
+            let first = legs.first().and_then(|leg| leg.arrivals().first().map(|first| first.to));
+            if let (Some(channel), Some(first)) = (*channel, first) {
+                found.extend([(from, channel), (first, channel)]);
+            }
+            found
+        }
+    }
+}
+
 impl Leg {
     /// Returns the arrivals of this leg, in source order.
     pub fn arrivals(&self) -> Vec<&Arrival> {

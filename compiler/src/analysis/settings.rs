@@ -16,8 +16,15 @@ pub enum Origin {
     Default(Span),
     /// The setting is null: it is optional, and neither the program nor the signature gives a value.
     Absent,
+    /// The signature computes the default from other settings, and one of them decides the value.
+    Derived {
+        /// The span of the default in the signature.
+        default: Span,
+        /// The span of the value that decides.
+        decided_by: Span,
+    },
     /// The compiler added the component: the channel of a path that names no channel.
-    Derived,
+    Implicit,
     /// The required setting has no value, which has been reported.
     Missing,
 }
@@ -35,6 +42,9 @@ pub struct Setting {
     pub optional: bool,
     /// The span of the setting's name in the signature.
     pub declared: Span,
+    /// The settings that decide the value, if its origin is [`Origin::Derived`]: `capacity`, or
+    /// `buffer.transaction_capacity` of a neighbouring component.
+    pub derived_from: Option<String>,
 }
 
 /// The settings of a component, a parser or the agent.
@@ -60,17 +70,14 @@ impl Settings {
         self.whole.then_some(&self.values)
     }
 
-    /// Returns the span of a value that the program gives to a setting.
-    pub(crate) fn written(&self, name: &str) -> Option<Span> {
-        match self.all.get(name)?.origin {
-            Origin::Written(span) => Some(span),
-            _ => None,
-        }
+    /// Iterates over the settings with derived values, each with the settings that decide its value.
+    pub(crate) fn derived(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.all.iter().filter_map(|(name, setting)| Some((name.as_str(), setting.derived_from.as_deref()?)))
     }
 
     /// Marks the values as settings of a component that the compiler added.
-    pub(crate) fn derived(mut self) -> Settings {
-        self.all.values_mut().for_each(|setting| setting.origin = Origin::Derived);
+    pub(crate) fn implicit(mut self) -> Settings {
+        self.all.values_mut().for_each(|setting| setting.origin = Origin::Implicit);
         self
     }
 }
@@ -88,9 +95,13 @@ pub(crate) struct Found {
 impl Found {
     /// Prefixes the names of the settings from index `before` on with the name of the outer setting.
     pub(crate) fn name_from(&mut self, before: usize, outer: &str) {
-        for (name, _) in &mut self.settings[before..] {
+        let named = |name: &str| {
             let point = if name.starts_with('[') { "" } else { "." };
-            *name = format!("{outer}{point}{name}");
+            format!("{outer}{point}{name}")
+        };
+        for (name, setting) in &mut self.settings[before..] {
+            *name = named(name);
+            setting.derived_from.iter_mut().for_each(|from| *from = named(from));
         }
     }
 

@@ -57,6 +57,8 @@ pub struct RequiredSetting {
     pub span: Span,
     /// Whether the value is the default, because the program gives no value.
     pub default: bool,
+    /// The settings that decide the value, if it is computed from them.
+    pub derived_from: Option<String>,
 }
 
 impl RequiredSetting {
@@ -65,7 +67,10 @@ impl RequiredSetting {
     }
 
     pub(super) fn label(&self) -> String {
-        let default = if self.default { " by default" } else { "" };
-        self.shown() + default
+        match &self.derived_from {
+            Some(from) => format!("{}, derived from `{from}`", self.shown()),
+            None if self.default => self.shown() + " by default",
+            None => self.shown(),
+        }
     }
 }

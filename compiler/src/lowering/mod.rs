@@ -68,7 +68,9 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
 fn planned(component: &Component, event_type: EventTypeId) -> Option<PlannedComponent> {
     let (name, kind) = (component.declared.name.to_string(), component.kind()?.to_owned());
     let settings = settings(component.settings.whole_values()?);
-    Some(PlannedComponent { name, kind, settings, event_type, implicit: component.implicit })
+    let derived = component.settings.derived().map(|(name, from)| (name.to_owned(), from.to_owned()));
+    let derived = derived.collect();
+    Some(PlannedComponent { name, kind, settings, event_type, implicit: component.implicit, derived })
 }
 
 fn settings(values: &std::collections::BTreeMap<String, weir_plan::Value>) -> PlannedSettings {

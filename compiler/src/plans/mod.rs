@@ -11,9 +11,9 @@ use weir_plan::{Action, Component, Leg, Plan, PlanError, Route, TemplatePart, Va
 
 use crate::signatures::{AGENT_RECORD, Group, Library, Named, SettingSignature};
 use crate::types::Type;
+use crate::values::ranges::{is_within, range_in_words};
 use crate::values::regexes::syntax_error;
 use crate::values::requirements::broken_requirements;
-use crate::values::settings::{is_within, range_in_words};
 use crate::values::texts;
 
 /// The maximum number of faults that are reported for a plan.

@@ -6,16 +6,16 @@ use std::cmp::Ordering;
 use weir_grammar::tree::{Amount, AmountKind, Role};
 use weir_plan::Value;
 
-use crate::analysis::graph::{Arrival, Destination, Graph, Leg};
+use crate::analysis::graph::Graph;
 use crate::diagnostics::{DefaultPutTooLarge, Diagnostic, HeldTooLong, PutTooLarge, ShownAmount, TooLarge};
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::Library;
 use crate::signatures::classes::Class;
 use crate::values::operators::compare;
+use crate::values::ranges::is_within;
 use crate::values::requirements::{
     Side, channel_requirements, collect_names, is_met, operand_value, shown_value,
 };
-use crate::values::settings::is_within;
 
 /// The maximum number of times that a size is doubled or halved in the search for one that fits. A size has 64 bits.
 const STEPS: u32 = 63;
@@ -51,40 +51,12 @@ fn puts_fit(source: &Side<'_>, channel: &Side<'_>) -> Option<Diagnostic> {
 /// sources put.
 pub(crate) fn side_by_side(graph: &Graph, library: &Library, diagnostics: &mut Vec<Diagnostic>) {
     for edge in &graph.edges {
-        for (own, channel) in neighbours(graph, edge.from, &edge.leg) {
+        for (own, channel) in edge.neighbours(&graph.components) {
             let (own, channel) = (graph.components[own].side(), graph.components[channel].side());
             if let (Some(own), Some(channel)) = (own, channel) {
                 diagnostics.extend(channel_requirements(&own, &channel, library));
                 diagnostics.extend(puts_fit(&own, &channel));
             }
-        }
-    }
-}
-
-/// Returns the sources and sinks of a leg, each with its neighbouring channel.
-fn neighbours(graph: &Graph, from: ComponentIndex, leg: &Leg) -> Vec<(ComponentIndex, ComponentIndex)> {
-    let role = |index: ComponentIndex| graph.components[index].declared.role;
-    match &leg.to {
-        Destination::Component(Arrival { events: None, .. }) | Destination::Unknown => Vec::new(),
-        Destination::Component(Arrival { to, channel, .. }) => match (role(from), role(*to), channel) {
-            (_, Role::Channel, _) => vec![(from, *to)],
-            (Role::Channel, ..) => vec![(*to, from)],
-            (.., Some(channel)) => vec![(from, *channel), (*to, *channel)],
-            (.., None) => Vec::new(),
-        },
-        Destination::Copy(branches) => {
-            branches.iter().flat_map(|(_, leg)| neighbours(graph, from, leg)).collect()
-        }
-        Destination::Match(cases) => {
-            cases.iter().flat_map(|case| neighbours(graph, from, &case.leg)).collect()
-        }
-        Destination::Balance { legs, channel, .. } | Destination::Failover { legs, channel } => {
-            let mut found: Vec<_> = legs.iter().flat_map(|leg| neighbours(graph, from, leg)).collect();
-            let first = legs.first().and_then(|leg| leg.arrivals().first().map(|first| first.to));
-            if let (Some(channel), Some(first)) = (*channel, first) {
-                found.extend([(from, channel), (first, channel)]);
-            }
-            found
         }
     }
 }

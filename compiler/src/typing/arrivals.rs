@@ -85,7 +85,7 @@ impl Typing<'_, '_> {
     fn defaults(&mut self, group: &Group, span: Span) -> Settings {
         let block = Block { span, entries: Vec::new(), broken: false };
         let owner = Owner { words: "the channel of this path".to_owned(), span };
-        self.checker.group(group, &block, &owner).derived()
+        self.checker.group(group, &block, &owner).implicit()
     }
 
     /// Returns the merged columns of all events that arrive at a component; `None` if they are unknown.

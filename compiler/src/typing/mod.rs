@@ -1,6 +1,7 @@
 //! Determines the columns of the events edge by edge, and builds the resolved graph from the parsed flows.
 
 mod arrivals;
+mod neighbours;
 mod sinks;
 mod ways;
 
@@ -109,7 +110,8 @@ impl<'a, 'c> Typing<'a, 'c> {
                 _ => self.holes_without_events(index),
             }
         }
-        let edges = resolved.into_iter().flatten().collect();
+        let edges: Vec<Edge> = resolved.into_iter().flatten().collect();
+        self.derive_from_neighbours(&edges);
         Graph { components: self.components, flows: Vec::new(), edges }
     }
 

@@ -3,9 +3,11 @@
 //! `None` means that the value has an error, which has been reported.
 
 pub(crate) mod constants;
+pub(crate) mod defaults;
 pub(crate) mod literals;
 pub(crate) mod operators;
 pub(crate) mod params;
+pub(crate) mod ranges;
 pub(crate) mod regexes;
 pub(crate) mod requirements;
 pub(crate) mod settings;

@@ -1,12 +1,12 @@
 //! The conditions between settings: the `requires` clauses of signatures.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
 use weir_plan::Value;
 
-use crate::analysis::settings::Settings;
+use crate::analysis::settings::{Origin, Setting, Settings};
 use crate::checker::Checker;
 use crate::diagnostics::{BrokenRequirement, Diagnostic, RequiredSetting};
 use crate::signatures::{Group, Library, SettingSignature};
@@ -14,28 +14,29 @@ use crate::values::literals::number_value;
 use crate::values::operators::{arithmetic, compare, comparison, compute, holds as ordered};
 
 impl Checker<'_> {
-    /// Reports the group's requirements that the known values break, and returns whether there are none.
-    pub(crate) fn requirements(
+    /// Reports the group's requirements that the known values break, and returns whether there are none. `setting`
+    /// returns the setting of a name.
+    pub(crate) fn requirements<'s>(
         &mut self,
         group: &Group,
         values: &BTreeMap<String, Value>,
-        given: &HashMap<&str, Span>,
+        setting: &dyn Fn(&str) -> Option<&'s Setting>,
     ) -> bool {
         let mut all_hold = true;
         for requirement in broken_requirements(group, values) {
             all_hold = false;
-            let broken = self.broken(requirement, group, values, given);
+            let broken = self.broken(requirement, group, values, setting);
             self.diagnostics.push(broken.into());
         }
         all_hold
     }
 
-    fn broken(
+    fn broken<'s>(
         &self,
         requirement: &Requirement,
         group: &Group,
         values: &BTreeMap<String, Value>,
-        given: &HashMap<&str, Span>,
+        setting: &dyn Fn(&str) -> Option<&'s Setting>,
     ) -> BrokenRequirement {
         let mut names = Vec::new();
         collect_names(&requirement.condition, &mut names);
@@ -43,10 +44,8 @@ impl Checker<'_> {
             let value = shown_value(value_at(values, name)?);
             let outer = outermost(name);
             let signature = group.settings.iter().find(|setting| &*setting.name.text == outer)?;
-            let own = given.get(outer).copied();
             let default = signature.default.as_ref().map_or(signature.name.span, |default| default.span);
-            let name = name.clone();
-            Some(RequiredSetting { name, value, span: own.unwrap_or(default), default: own.is_none() })
+            Some(required(name.clone(), value, deciding(name, setting), default))
         });
         BrokenRequirement {
             condition: self.files.text(requirement.condition.span).to_owned(),
@@ -55,6 +54,29 @@ impl Checker<'_> {
             settings: settings.collect(),
             implicit: false,
         }
+    }
+}
+
+/// Returns the setting whose origin explains the value of a setting or of a nested setting: the nested one if its value
+/// is derived, or else the outermost one.
+fn deciding<'s>(name: &str, setting: &dyn Fn(&str) -> Option<&'s Setting>) -> Option<&'s Setting> {
+    let derived = setting(name).filter(|setting| setting.derived_from.is_some());
+    derived.or_else(|| setting(outermost(name)))
+}
+
+/// Returns a setting for a message; `default` is the place of a value that the program doesn't decide.
+fn required(name: String, value: String, setting: Option<&Setting>, default: Span) -> RequiredSetting {
+    let decided = setting.and_then(|setting| match setting.origin {
+        Origin::Written(span) | Origin::Derived { decided_by: span, .. } => Some(span),
+        _ => None,
+    });
+    let derived_from = setting.and_then(|setting| setting.derived_from.clone());
+    RequiredSetting {
+        name,
+        value,
+        span: decided.unwrap_or(default),
+        default: decided.is_none(),
+        derived_from,
     }
 }
 
@@ -109,9 +131,8 @@ impl Side<'_> {
 
     fn shown(&self, name: &str) -> Option<RequiredSetting> {
         let value = shown_value(value_at(self.values, name)?);
-        let own = self.settings.written(&self.setting(name)?.name.text);
-        let name = format!("{}.{name}", self.name);
-        Some(RequiredSetting { name, value, span: own.unwrap_or(self.declared), default: own.is_none() })
+        let setting = deciding(name, &|name| self.settings.all.get(name));
+        Some(required(format!("{}.{name}", self.name), value, setting, self.declared))
     }
 }
 

@@ -1,20 +1,18 @@
 //! Checks settings against their signatures: unknown and missing settings, ranges and requirements.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Block, Entry, Expression, ExpressionKind, Name, Range};
+use weir_grammar::tree::{Block, Entry, Expression, Name};
 use weir_plan::Value;
 
 use crate::analysis::settings::{Exclusive, Found, Origin, Setting, Settings};
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
-use crate::files::sources::Files;
 use crate::signatures::{Group, SettingSignature};
 use crate::spelling::nearest;
-use crate::values::literals::number_value;
-use crate::values::operators::compare;
+use crate::values::defaults::Deriving;
+use crate::values::ranges::{is_within, range_in_words};
 use crate::values::requirements::is_met;
 
 /// Returns the values of the `exclusive` settings that the block sets.
@@ -37,33 +35,8 @@ fn exclusive(
 /// Returns a setting with its value and the value's origin.
 fn known(signature: &SettingSignature, value: Option<Value>, origin: Origin) -> Setting {
     let SettingSignature { name, value_type, optional, .. } = signature;
-    Setting { value, origin, value_type: value_type.clone(), optional: *optional, declared: name.span }
-}
-
-/// Returns whether a value is in a range.
-pub(crate) fn is_within(range: &Range, value: &Value) -> bool {
-    let bound = |bound: &Expression| match &bound.kind {
-        ExpressionKind::Number(number) => Some(number_value(*number)),
-        _ => None,
-    };
-    let too_small = bound(&range.least).and_then(|least| compare(value, &least)) == Some(Ordering::Less);
-    let greatest = range.greatest.as_ref().and_then(bound).and_then(|greatest| compare(value, &greatest));
-    let too_large = match greatest {
-        Some(Ordering::Greater) => true,
-        Some(Ordering::Equal) => !range.inclusive,
-        _ => false,
-    };
-    !too_small && !too_large
-}
-
-/// Formats a range for messages, with its bounds as the library writes them.
-pub(crate) fn range_in_words(range: &Range, files: &Files) -> String {
-    let text = |bound: &Expression| files.text(bound.span);
-    match (&range.greatest, range.inclusive) {
-        (None, _) => format!("at least {}", text(&range.least)),
-        (Some(greatest), true) => format!("from {} to {}", text(&range.least), text(greatest)),
-        (Some(greatest), false) => format!("at least {} and below {}", text(&range.least), text(greatest)),
-    }
+    let (value_type, optional, declared) = (value_type.clone(), *optional, name.span);
+    Setting { value, origin, value_type, optional, declared, derived_from: None }
 }
 
 impl Checker<'_> {
@@ -112,9 +85,24 @@ impl Checker<'_> {
             }
         }
         let complete = self.complete(group, block, owner, &given, &unknown);
+        let whole = complete && unknown.is_empty() && !block.broken;
+        self.values_of(group, &given, whole, found)
+    }
+
+    /// Returns the known values of a group, given its entries by their settings, and whether the settings have no errors.
+    fn values_of(
+        &mut self,
+        group: &Group,
+        given: &HashMap<&str, &Entry>,
+        mut whole: bool,
+        found: &mut Found,
+    ) -> (BTreeMap<String, Value>, bool) {
+        let begin = found.settings.len();
         let mut values = BTreeMap::new();
-        let mut whole = complete && unknown.is_empty() && !block.broken;
-        for setting in &group.settings {
+        let mut own = BTreeMap::new();
+        let is_derived =
+            |setting: &SettingSignature| setting.is_computed() && !given.contains_key(&*setting.name.text);
+        for setting in group.settings.iter().filter(|setting| !is_derived(setting)) {
             let name = &*setting.name.text;
             let before = found.settings.len();
             let (value, origin) = match (given.get(name), &setting.default) {
@@ -130,15 +118,23 @@ impl Checker<'_> {
                 (None, None) => (None, Origin::Missing),
             };
             found.name_from(before, name);
-            found.settings.push((name.to_owned(), known(setting, value.clone(), origin)));
-            match value {
-                Some(value) => drop(values.insert(name.to_owned(), value)),
-                None => whole = false,
-            }
+            whole &= value.is_some();
+            values.extend(value.clone().map(|value| (name.to_owned(), value)));
+            let setting = known(setting, value, origin);
+            own.extend(setting.known(name).map(|known| (name.to_owned(), known)));
+            found.settings.push((name.to_owned(), setting));
         }
-        found.exclusive.extend(exclusive(group, &values, &given));
-        let given = given.iter().map(|(name, entry)| (*name, entry.value.span)).collect();
-        whole &= self.requirements(group, &values, &given);
+        let deriving = Deriving { group, own, neighbours: &|_, _| None };
+        for signature in group.settings.iter().filter(|setting| is_derived(setting)) {
+            let (name, setting) = (signature.name.text.to_string(), deriving.setting(signature));
+            whole &= self.in_range(signature, &setting);
+            values.extend(setting.value.clone().map(|value| (name.clone(), value)));
+            found.settings.push((name, setting));
+        }
+        found.exclusive.extend(exclusive(group, &values, given));
+        let own = &found.settings[begin..];
+        let setting = |name: &str| own.iter().find(|(own, _)| own == name).map(|(_, setting)| setting);
+        whole &= self.requirements(group, &values, &setting);
         (values, whole)
     }
 

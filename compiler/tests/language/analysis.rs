@@ -219,7 +219,7 @@ fn every_setting_says_where_its_value_comes_from() {
     let (_, origin) = setting("out", "format.headers");
     assert_eq!(written(origin), "[@file]");
     let (_, origin) = setting("direct_to_other", "capacity");
-    assert_eq!(origin, Origin::Derived);
+    assert_eq!(origin, Origin::Implicit);
     let absent = &analysis.component("app").unwrap().settings.all;
     assert!(
         absent.values().any(|setting| setting.origin == Origin::Absent && setting.value == Some(Value::Null))

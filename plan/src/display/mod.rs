@@ -38,7 +38,7 @@ impl Display for Plan {
         }
         if !self.agent.values.is_empty() {
             writeln!(formatter, "\nagent")?;
-            settings_lines(formatter, &self.agent.values)?;
+            settings_lines(formatter, &self.agent.values, &BTreeMap::new())?;
         }
         Ok(())
     }
@@ -61,13 +61,27 @@ pub(crate) fn expression_text(expression: &Expression, functions: &[Function]) -
 fn component_text(formatter: &mut Formatter<'_>, role: &str, component: &Component) -> fmt::Result {
     let implicit = if component.implicit { ", added by the compiler" } else { "" };
     writeln!(formatter, "\n{role} {} = {}{implicit}", component.name, component.kind)?;
-    settings_lines(formatter, &component.settings.values)
+    settings_lines(formatter, &component.settings.values, &component.derived)
 }
 
-/// Renders settings, each on a line, without the null values of omitted settings.
-fn settings_lines(formatter: &mut Formatter<'_>, values: &BTreeMap<String, Value>) -> fmt::Result {
+/// Renders settings, each on a line, without the null values of omitted settings. `derived` has the settings whose
+/// values follow from other settings.
+fn settings_lines(
+    formatter: &mut Formatter<'_>,
+    values: &BTreeMap<String, Value>,
+    derived: &BTreeMap<String, String>,
+) -> fmt::Result {
     for (name, value) in values.iter().filter(|(_, value)| **value != Value::Null) {
-        writeln!(formatter, "  {name}: {value}")?;
+        let of_setting = derived.iter().filter_map(|(derived, from)| match derived.strip_prefix(name)? {
+            "" => Some(format!("derived from {from}")),
+            nested if nested.starts_with('.') => Some(format!("{derived} is derived from {from}")),
+            _ => None,
+        });
+        let notes: Vec<String> = of_setting.collect();
+        match notes.is_empty() {
+            true => writeln!(formatter, "  {name}: {value}")?,
+            false => writeln!(formatter, "  {name}: {value} ({})", notes.join(", "))?,
+        }
     }
     Ok(())
 }

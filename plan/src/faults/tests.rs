@@ -14,6 +14,7 @@ fn component(name: &str) -> Component {
         settings,
         event_type: EventTypeId(0),
         implicit: false,
+        derived: Default::default(),
     }
 }
 

@@ -149,6 +149,7 @@ fn component(name: &str, kind: &str, settings: &[(&str, i64)]) -> Component {
         settings: Settings { values },
         event_type: EventTypeId(0),
         implicit: false,
+        derived: Default::default(),
     }
 }
 

@@ -113,6 +113,7 @@ impl Pipeline {
             settings,
             event_type: EventTypeId(0),
             implicit: false,
+            derived: Default::default(),
         };
         let path = |from: Origin, to: Route| Path { from, leg: Leg { steps: Vec::new(), to } };
         let (buffer, lake) = ("buffer".to_string(), "lake".to_string());
