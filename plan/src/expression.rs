@@ -3,7 +3,7 @@
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
-use crate::Value;
+use crate::{HoleFormat, Value};
 
 /// An expression over the columns of one event type, with the type of its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub enum Operation {
     OneOf(Box<Expression>, Vec<Value>),
     /// Whether the operand is at least the second and at most the third.
     Between(Box<Expression>, Box<Expression>, Box<Expression>),
-    /// Whether the list (first operand) contains the item (second operand).
+    /// Whether the list (first operand) contains the item (second operand), or the map the name.
     Contains(Box<Expression>, Box<Expression>),
     /// Whether a part of the text or bytes matches the regular expression (syntax of the `regex` crate).
     Matches(Box<Expression>, String),
@@ -72,6 +72,8 @@ pub enum Operation {
         /// The value if no pattern matches; `None` if one always does.
         otherwise: Option<Box<Expression>>,
     },
+    /// Text with holes, as text or as its UTF-8 bytes. The values of the holes are not nullable.
+    Filled(Vec<FilledPart>),
     /// A list of values.
     List(Vec<Expression>),
     /// A field of a record.
@@ -139,11 +141,30 @@ fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression))
             arms.iter().for_each(|arm| part(&arm.value));
             otherwise.iter().for_each(|otherwise| part(otherwise));
         }
+        Operation::Filled(parts) => parts.iter().for_each(|filled| match filled {
+            FilledPart::Text(_) => {}
+            FilledPart::Value { value, .. } => part(value),
+        }),
         Operation::List(items) => items.iter().for_each(part),
         Operation::Call { arguments, .. } | Operation::Apply { arguments, .. } => {
             arguments.iter().for_each(part);
         }
     }
+}
+
+/// A part of a text with holes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilledPart {
+    /// Literal text.
+    Text(String),
+    /// A hole.
+    Value {
+        /// The value.
+        value: Expression,
+        /// The format of the value; times are in UTC.
+        format: HoleFormat,
+    },
 }
 
 /// An arm of a match.

@@ -18,7 +18,9 @@ mod value;
 
 pub use display::type_name;
 pub use event::{ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, SENSITIVE};
-pub use expression::{Arithmetic, Comparison, Expression, Function, MatchArm, Operation, Pattern};
+pub use expression::{
+    Arithmetic, Comparison, Expression, FilledPart, Function, MatchArm, Operation, Pattern,
+};
 pub use graph::{
     Action, Branch, Case, Component, Delivery, FieldFormat, Flow, Leg, OnFailure, Order, Origin,
     PLAN_VERSION, ParsedField, Path, Plan, PlanError, Route, Rule, Step,

@@ -26,6 +26,6 @@ use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with, every function and every parser.
 pub fn registry() -> Registry {
-    let registry = components::register(Registry::default());
+    let registry = tools::template::register(components::register(Registry::default()));
     language::parsers::register(language::functions::register(registry))
 }

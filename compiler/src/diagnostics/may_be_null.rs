@@ -9,6 +9,8 @@ pub struct MayBeNull {
     pub name: String,
     /// The type of the operand.
     pub type_name: String,
+    /// Whether a condition can narrow the operand, since it has a name.
+    pub narrows: bool,
     /// The place of the operand.
     pub span: Span,
     /// The reason why the operand may be null, and the place that causes it.
@@ -22,9 +24,16 @@ impl MayBeNull {
         if let Some((text, span)) = &self.origin {
             description = description.label(*span, text.as_str());
         }
-        description.help(format!(
-            "ask first: `{0} is not null and …`, or `-> keep if {0} is not null` before",
-            self.name
-        ))
+        description.help(match self.narrows {
+            true => format!(
+                "ask first: `{0} is not null and …`, or `-> keep if {0} is not null` before",
+                self.name
+            ),
+            false => format!(
+                "replace null: `({0} ?? …)`, or name the value in a step before: `-> let value = {0}`, \
+                 `-> keep if value is not null`",
+                self.name
+            ),
+        })
     }
 }

@@ -120,7 +120,7 @@ pub use not_comparable::NotComparable;
 pub use not_exhaustive::NotExhaustive;
 pub use not_pure::NotPure;
 pub use not_set::NotSet;
-pub use optional_hole::OptionalHole;
+pub use optional_hole::{HoleStep, OptionalHole};
 pub use out_of_range::OutOfRange;
 pub use overflow::Overflow;
 pub use param_without_value::ParamWithoutValue;

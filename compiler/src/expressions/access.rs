@@ -1,16 +1,17 @@
 //! Types names, fields of records, and items of lists and maps.
 
+use std::sync::Arc;
+
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Name};
 use weir_plan::{ATTACHED_HEADERS, Operation, Value};
 
-use super::{Binding, Facts, Merged, Typed, Typer, constant, typed_constant};
+use super::{Binding, Bindings, Merged, Typed, Typer, constant, typed_constant};
 use crate::diagnostics::{NoSuchOperation, UnknownName, WrongType};
 use crate::names::scopes::{Meaning, Named};
 use crate::names::visit::Mention;
 use crate::spelling::nearest;
 use crate::types::Type;
-use crate::types::columns::arrow;
 
 impl Typer<'_, '_> {
     /// Types a name: a binding of the steps, a field, a param or a `let`.
@@ -64,10 +65,11 @@ impl Typer<'_, '_> {
             }
             Binding::Local { number, value_type, optional, sensitive, .. } => {
                 let place = format!("${number}");
-                let known = self.known.iter().any(|known| **known == *place);
+                let known = self.is_known(&place);
+                let facts = self.bindings.conditions.get(number).cloned().unwrap_or_default();
                 let merged = Merged { sensitive: *sensitive, ..Merged::default() };
                 let typed = merged.typed(Operation::Local(*number), value_type.clone(), *optional, span);
-                Some(Typed { optional: *optional && !known, place: Some(place.into()), ..typed })
+                Some(Typed { optional: *optional && !known, place: Some(place.into()), facts, ..typed })
             }
         }
     }
@@ -80,6 +82,13 @@ impl Typer<'_, '_> {
             Meaning::Let(item) => {
                 self.checker.uses(mention, named.declared);
                 let constant = match &item.value.kind {
+                    // The holes of a `let` name what the file and the events have, and no bindings of the steps.
+                    ExpressionKind::Text(text) if text.has_holes() => {
+                        let (columns, known, bindings) =
+                            (self.columns, self.known.clone(), Bindings::default());
+                        let mut typer = Typer { checker: self.checker, columns, bindings: &bindings, known };
+                        return typer.typed(&item.value, expected).map(|typed| Typed { span, ..typed });
+                    }
                     // Text, lists and `null` take the type that the use of the `let` expects.
                     ExpressionKind::Text(_) | ExpressionKind::List(_) | ExpressionKind::Null => {
                         return self.typed(&item.value, expected).map(|typed| Typed { span, ..typed });
@@ -100,7 +109,10 @@ impl Typer<'_, '_> {
                     _ if param.value_type.is_setting_only() && param.value_type.is_textual() => Type::Text,
                     _ => param.value_type,
                 };
-                typed_constant(param.value?, wanted, span)
+                let place = format!("={name}");
+                let optional = param.optional && !self.is_known(&place);
+                let place = param.optional.then(|| place.into());
+                typed_constant(param.value?, wanted, span).map(|typed| Typed { optional, place, ..typed })
             }
             meaning => {
                 let expected = "value of an event".to_owned();
@@ -166,7 +178,7 @@ impl Typer<'_, '_> {
         merged.sensitive |= field.sensitive;
         let operation = Operation::Field(Box::new(typed.planned.clone()), name.text.to_string());
         let place = typed.place.as_ref().map(|place| format!("{place}.{}", name.text));
-        let known = place.as_ref().is_some_and(|place| self.known.iter().any(|known| **known == **place));
+        let known = place.as_ref().is_some_and(|place| self.is_known(place));
         let result = merged.typed(operation, field.value_type.clone(), field.optional, given.span);
         Some(Typed { optional: field.optional && !known, place: place.map(Into::into), ..result })
     }
@@ -200,10 +212,17 @@ impl Typer<'_, '_> {
             }
         };
         let index = self.valued(index, &wanted)?;
-        let typed = typed?;
-        let merged = Merged::of([&typed, &index]);
-        let operation = Operation::Index(Box::new(typed.planned), Box::new(index.planned));
-        Some(merged.typed(operation, result, true, span))
+        Some(self.item(typed?, index, result, span))
+    }
+
+    /// Returns the item of a list, a map or a JSON object.
+    fn item(&mut self, of: Typed, index: Typed, value_type: Type, span: Span) -> Typed {
+        let merged = Merged::of([&of, &index]);
+        let place = item_place(&of, &index);
+        let optional = !place.as_ref().is_some_and(|place| self.is_known(place));
+        let operation = Operation::Index(Box::new(of.planned), Box::new(index.planned));
+        let typed = merged.typed(operation, value_type, true, span);
+        Typed { optional, place, ..typed }
     }
 
     /// Types `header("name")`: a header that the sender attached.
@@ -215,11 +234,7 @@ impl Typer<'_, '_> {
             return self.mismatch(&headers, &wanted);
         }
         let headers = self.present(headers)?;
-        let merged = Merged::of([&headers, &index]);
-        let operation = Operation::Index(Box::new(headers.planned), Box::new(index.planned));
-        let typed = merged.typed(operation, Type::Text, true, span);
-        debug_assert_eq!(typed.planned.data_type, arrow(&Type::Text));
-        Some(Typed { facts: Facts::default(), ..typed })
+        Some(self.item(headers, index, Type::Text, span))
     }
 
     /// Returns a constant that an expression over events needs, such as a regular expression, a rate or a percentage.
@@ -263,5 +278,15 @@ impl Typer<'_, '_> {
             return true;
         }
         false
+    }
+}
+
+/// Returns the place of an item whose index is a constant: `extra["id"]`, `tags[0]`.
+pub(super) fn item_place(of: &Typed, index: &Typed) -> Option<Arc<str>> {
+    let of = of.place.as_ref()?;
+    match &index.planned.operation {
+        Operation::Literal(Value::Text(name)) => Some(format!("{of}[{name:?}]").into()),
+        Operation::Literal(Value::Int(number)) => Some(format!("{of}[{number}]").into()),
+        _ => None,
     }
 }

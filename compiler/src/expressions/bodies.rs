@@ -69,6 +69,7 @@ impl Checker<'_> {
                 sensitive: typed.sensitive,
                 declared: item.name.span,
             };
+            bindings.note_condition(bindings.next, &typed.facts);
             bindings.next += 1;
             self.bind_once(&item.name, binding, &mut bindings);
             self.notes.locals.insert(item.name.span, item.name.text.to_string());

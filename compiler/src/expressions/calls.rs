@@ -94,9 +94,12 @@ impl Typer<'_, '_> {
         let mut merged = Merged::default();
         let mut planned = Vec::with_capacity(matched.len());
         let mut whole = true;
-        for (parameter, given) in signature.parameters.iter().zip(matched) {
+        let mut optional = signature.optional;
+        for (index, (parameter, given)) in signature.parameters.iter().zip(matched).enumerate() {
+            // A function that masks gives null for null.
+            let takes_null = parameter.optional || (signature.masks && index == 0);
             let argument = match given {
-                Some(given) => self.argument(parameter, given, &mut variables, expected),
+                Some(given) => self.argument(parameter, given, &mut variables, expected, takes_null),
                 None => {
                     Some(constant(Value::Null, parameter.types.first().cloned().unwrap_or(Type::Text), span))
                 }
@@ -104,6 +107,7 @@ impl Typer<'_, '_> {
             match argument {
                 Some(argument) => {
                     merged.add(&argument);
+                    optional |= argument.optional && !parameter.optional;
                     planned.push(argument.planned);
                 }
                 None => whole = false,
@@ -129,7 +133,7 @@ impl Typer<'_, '_> {
                 Operation::Call { function, arguments: planned, varies }
             }
         };
-        Some(merged.typed(operation, result, signature.optional, span))
+        Some(merged.typed(operation, result, optional, span))
     }
 
     fn argument(
@@ -138,6 +142,7 @@ impl Typer<'_, '_> {
         given: &Expression,
         variables: &mut HashMap<Arc<str>, Type>,
         expected: Option<&Type>,
+        takes_null: bool,
     ) -> Option<Typed> {
         let first = parameter.types.first()?;
         if first.is_setting_only() {
@@ -164,7 +169,7 @@ impl Typer<'_, '_> {
             self.report(WrongType::new(expected, found, span).declared(declared));
             return None;
         }
-        if parameter.optional { Some(typed) } else { self.present(typed) }
+        if takes_null { Some(typed) } else { self.present(typed) }
     }
 }
 

@@ -1,17 +1,21 @@
 //! Types conditional values: `if`, `match`, and the fallbacks of expressions that can fail.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Arm, Conditional, Expression, ExpressionKind, Operator, ValueMatch};
 use weir_plan::{MatchArm, Operation, Pattern, Value};
 
-use super::{Merged, Typed, Typer};
+use super::{Facts, Merged, Places, Typed, Typer};
 use crate::diagnostics::{CannotFail, NotExhaustive, UnreachableArm, WrongType, with_article};
 use crate::names::visit::is_rest;
 use crate::types::Type;
 use crate::values::literals::found;
 use crate::values::operators::compare;
+
+/// The pattern `null`.
+const NULL: Pattern = Pattern::Value(Value::Null);
 
 /// The common type of several values.
 #[derive(Default)]
@@ -19,6 +23,51 @@ struct Common {
     value_type: Option<Type>,
     optional: bool,
     span: Option<Span>,
+}
+
+/// The branches of an `if` or a `match`, as far as facts follow from the result.
+#[derive(Default)]
+struct Branches {
+    /// What is known if the result is true and comes from one of the branches; `None` if no branch can be true.
+    if_true: Option<Places>,
+    if_false: Option<Places>,
+    count: usize,
+}
+
+impl Branches {
+    /// The maximum number of branches from which facts are derived.
+    const MAX: usize = 64;
+
+    /// Adds a branch with the facts that hold in it.
+    fn add(&mut self, known: &[Arc<str>], value: Option<&Typed>) {
+        self.count += 1;
+        let value = value.filter(|value| value.value_type == Type::Bool && self.count <= Self::MAX);
+        let Some(value) = value else { return };
+        let literal = match value.planned.operation {
+            Operation::Literal(Value::Bool(literal)) => Some(literal),
+            _ => None,
+        };
+        let and = |so_far: &mut Option<Places>, facts: &Places| {
+            let holds = |place: &Arc<str>| known.contains(place) || facts.contains(place);
+            match so_far {
+                Some(so_far) => so_far.retain(holds),
+                None => *so_far = Some(known.iter().chain(facts).cloned().collect()),
+            }
+        };
+        if literal != Some(false) {
+            and(&mut self.if_true, &value.facts.if_true);
+        }
+        if literal != Some(true) {
+            and(&mut self.if_false, &value.facts.if_false);
+        }
+    }
+
+    fn facts(self) -> Facts {
+        if self.count > Self::MAX {
+            return Facts::default();
+        }
+        Facts { if_true: self.if_true.unwrap_or_default(), if_false: self.if_false.unwrap_or_default() }
+    }
 }
 
 impl Typer<'_, '_> {
@@ -34,12 +83,14 @@ impl Typer<'_, '_> {
         let mut merged = Merged::default();
         let mut common = Common::default();
         let mut cases = Vec::new();
+        let mut branches = Branches::default();
         let mut whole = true;
         for (condition, value) in &conditional.cases {
             let condition = self.condition(condition);
             let outside = self.known.len();
             self.known.extend(condition.iter().flat_map(|condition| condition.facts.if_true.iter().cloned()));
             let value = self.common(value, expected, &mut common);
+            branches.add(&self.known[before..], value.as_ref());
             self.known.truncate(outside);
             self.known
                 .extend(condition.iter().flat_map(|condition| condition.facts.if_false.iter().cloned()));
@@ -53,11 +104,13 @@ impl Typer<'_, '_> {
             }
         }
         let otherwise = self.common(&conditional.otherwise, expected, &mut common);
+        branches.add(&self.known[before..], otherwise.as_ref());
         self.known.truncate(before);
         let otherwise = otherwise.filter(|_| whole)?;
         merged.add(&otherwise);
         let operation = Operation::If { cases, otherwise: Box::new(otherwise.planned) };
-        Some(merged.typed(operation, common.value_type?, common.optional, span))
+        let typed = merged.typed(operation, common.value_type?, common.optional, span);
+        Some(Typed { facts: branches.facts(), ..typed })
     }
 
     /// Types a value that must have the common type.
@@ -65,7 +118,7 @@ impl Typer<'_, '_> {
         let hint = common.value_type.clone().or_else(|| expected.cloned());
         let typed = self.typed(given, hint.as_ref())?;
         common.optional |= typed.optional;
-        if typed.planned.operation == Operation::Literal(Value::Null) {
+        if typed.is_null() {
             // Null is of every type. If it comes first, it takes the expected type.
             if common.value_type.is_none() && expected.is_some() {
                 common.value_type = expected.cloned();
@@ -203,16 +256,18 @@ impl Typer<'_, '_> {
         let mut merged = Merged::default();
         let mut arms: Vec<(MatchArm, Span)> = Vec::new();
         let mut whole = subject.is_some();
-        let place = subject.as_ref().and_then(|subject| subject.place.clone());
         let mut null_taken = false;
+        let mut branches = Branches::default();
+        let before = self.known.len();
         for arm in &given.arms[..rest.unwrap_or(given.arms.len())] {
             let patterns = subject.as_ref().and_then(|subject| self.patterns(&arm.patterns, subject));
-            let before = self.known.len();
-            let is_null = Pattern::Value(Value::Null);
-            null_taken |= patterns.as_ref().is_some_and(|patterns| patterns.contains(&is_null));
-            let has_value = patterns.as_ref().is_some_and(|patterns| !patterns.contains(&is_null));
-            self.known.extend(place.clone().filter(|_| has_value));
+            null_taken |= patterns.as_ref().is_some_and(|patterns| patterns.contains(&NULL));
+            if let (Some(subject), Some(patterns)) = (&subject, &patterns) {
+                let place = subject.place.iter().filter(|_| !patterns.contains(&NULL));
+                self.known.extend(place.chain(facts_of(subject, patterns)).cloned());
+            }
             let value = self.common(&arm.value, expected, &mut common);
+            branches.add(&self.known[before..], value.as_ref());
             self.known.truncate(before);
             let (Some(patterns), Some(value)) = (patterns, value) else {
                 whole = false;
@@ -224,37 +279,53 @@ impl Typer<'_, '_> {
             merged.add(&value);
             arms.push((MatchArm { patterns, value: value.planned }, arm.span));
         }
-        let before = self.known.len();
+        let place = subject.as_ref().and_then(|subject| subject.place.clone());
         self.known.extend(place.filter(|_| null_taken));
+        if let (Some(subject), [(MatchArm { patterns, .. }, _)]) = (&subject, arms.as_slice()) {
+            // Behind the only other arm, a truth is the opposite of the arm's.
+            self.known.extend(facts_of(subject, &opposite(patterns)).iter().cloned());
+        }
         let otherwise = rest.map(|rest| self.common(&given.arms[rest].value, expected, &mut common));
+        otherwise.iter().for_each(|otherwise| branches.add(&self.known[before..], otherwise.as_ref()));
         self.known.truncate(before);
         let otherwise = match otherwise {
             Some(otherwise) => Some(otherwise?),
             None => None,
         };
         let subject = subject.filter(|_| whole)?;
+        // An arm that only asks for null reveals nothing about the subject.
+        let reveals = arms.iter().any(|(arm, _)| arm.patterns.iter().any(|pattern| *pattern != NULL));
+        let sensitive = merged.sensitive || (subject.sensitive && reveals);
         merged.add(&subject);
-        if let Some(otherwise) = &otherwise {
-            merged.add(otherwise);
-        }
-        if let (Some(rest), Some((_, before)), true) = (rest, arms.last(), !given.broken) {
-            let arms: Vec<MatchArm> = arms.iter().map(|(arm, _)| arm.clone()).collect();
-            if missing(&subject, &arms).is_none() {
-                let (span, before) = (given.arms[rest].span, *before);
-                self.report(UnreachableArm { span, before });
-            }
-        }
+        merged.sensitive = sensitive;
+        otherwise.iter().for_each(|otherwise| merged.add(otherwise));
+        let last = arms.last().map(|(_, span)| *span);
         let arms: Vec<MatchArm> = arms.into_iter().map(|(arm, _)| arm).collect();
-        if otherwise.is_none()
-            && !given.broken
-            && let Some(missing) = missing(&subject, &arms)
-        {
-            self.not_exhaustive(missing, span);
-            return None;
-        }
+        let missing = if given.broken { None } else { missing(&subject, &arms) };
+        self.covers_all(missing, rest.map(|rest| &given.arms[rest]), last.filter(|_| !given.broken), span)?;
         let otherwise = otherwise.map(|typed| Box::new(typed.planned));
         let operation = Operation::Match { subject: Box::new(subject.planned), arms, otherwise };
-        Some(merged.typed(operation, common.value_type?, common.optional, span))
+        let typed = merged.typed(operation, common.value_type?, common.optional, span);
+        Some(Typed { facts: branches.facts(), ..typed })
+    }
+
+    /// Reports values that no arm covers, and a rest that nothing is left for. `last` is the last arm before the rest.
+    fn covers_all(
+        &mut self,
+        missing: Option<String>,
+        rest: Option<&Arm>,
+        last: Option<Span>,
+        span: Span,
+    ) -> Option<()> {
+        match (rest, missing, last) {
+            (None, Some(missing), _) => {
+                self.not_exhaustive(missing, span);
+                return None;
+            }
+            (Some(rest), None, Some(before)) => self.report(UnreachableArm { span: rest.span, before }),
+            _ => {}
+        }
+        Some(())
     }
 
     fn patterns(&mut self, given: &[Expression], subject: &Typed) -> Option<Vec<Pattern>> {
@@ -301,6 +372,23 @@ impl Typer<'_, '_> {
                 None
             }
         }
+    }
+}
+
+/// Returns what a condition, the subject of a `match`, says of an arm with these patterns.
+fn facts_of<'t>(subject: &'t Typed, patterns: &[Pattern]) -> &'t [Arc<str>] {
+    match patterns {
+        [Pattern::Value(Value::Bool(true))] => &subject.facts.if_true,
+        [Pattern::Value(Value::Bool(false))] => &subject.facts.if_false,
+        _ => &[],
+    }
+}
+
+/// Returns the pattern of the opposite truth, if the patterns are one truth.
+fn opposite(patterns: &[Pattern]) -> Vec<Pattern> {
+    match patterns {
+        [Pattern::Value(Value::Bool(truth))] => vec![Pattern::Value(Value::Bool(!truth))],
+        _ => Vec::new(),
     }
 }
 

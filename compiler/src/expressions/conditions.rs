@@ -4,6 +4,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Is, Operator, Question};
 use weir_plan::{Comparison, Expression as Planned, Operation, Value};
 
+use super::access::item_place;
 use super::{Facts, Merged, Places, Typed, Typer};
 use crate::diagnostics::{NeverNull, NotComparable, OutOfRange, WrongType, with_article};
 use crate::types::Type;
@@ -66,7 +67,8 @@ impl Typer<'_, '_> {
             let origin = self.declared(&operand);
             self.report(NeverNull { name, negated, default: false, span, origin });
         }
-        let merged = Merged::of([&operand]);
+        // Whether there is a value says nothing about the value.
+        let merged = Merged { sensitive: false, ..Merged::of([&operand]) };
         let place: Places = operand.place.iter().cloned().collect();
         let question = Operation::IsNull(Box::new(operand.planned));
         let (operation, facts) = match negated {
@@ -126,9 +128,8 @@ impl Typer<'_, '_> {
     ) -> Option<Typed> {
         let (left_typed, right_typed) = self.sides(left, right, None)?;
         let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-        let null = |typed: &Typed| typed.planned.operation == Operation::Literal(Value::Null);
-        let same =
-            left_typed.value_type == right_typed.value_type && !null(&left_typed) && !null(&right_typed);
+        let null = left_typed.is_null() || right_typed.is_null();
+        let same = left_typed.value_type == right_typed.value_type && !null;
         if !same || !(equality || left_typed.value_type.is_ordered()) {
             let (left, right) = (self.shown(&left_typed), self.shown(&right_typed));
             let help = help_for(&left, &right, equality);
@@ -144,9 +145,9 @@ impl Typer<'_, '_> {
 
     /// Returns the text, type and span of an operand.
     pub(super) fn shown(&self, typed: &Typed) -> (String, String, Span) {
-        let name = match &typed.planned.operation {
-            Operation::Literal(Value::Null) => "null".to_owned(),
-            _ => typed.value_type.named(typed.optional),
+        let name = match typed.is_null() {
+            true => "null".to_owned(),
+            false => typed.value_type.named(typed.optional),
         };
         (self.checker.files.text(typed.span).to_owned(), name, typed.span)
     }
@@ -178,6 +179,10 @@ impl Typer<'_, '_> {
             self.report(NotComparable { left, right, help });
             return None;
         }
+        let facts = match item_place(&right, &operand) {
+            Some(place) => Facts { if_true: vec![place], if_false: Places::new() },
+            None => Facts::default(),
+        };
         let operation = match right.planned.operation {
             Operation::Literal(Value::List(values)) => Operation::OneOf(Box::new(operand.planned), values),
             Operation::List(items) => one_of(operand.planned, items, right.planned.data_type),
@@ -186,7 +191,7 @@ impl Typer<'_, '_> {
                 Operation::Contains(Box::new(list), Box::new(operand.planned))
             }
         };
-        Some(merged.typed(operation, Type::Bool, false, span))
+        Some(Typed { facts, ..merged.typed(operation, Type::Bool, false, span) })
     }
 
     /// Checks that a range is not empty.

@@ -8,13 +8,14 @@ pub(crate) mod bodies;
 mod calls;
 mod choices;
 mod conditions;
+mod filled;
 pub(crate) mod functions;
 mod operations;
 mod schemas;
 
 pub(crate) use calls::matched;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weir_grammar::Span;
@@ -29,7 +30,8 @@ use crate::types::Type;
 use crate::types::columns::{Column, Columns, arrow};
 use crate::values::literals::found;
 
-/// The columns and locals that are known not to be null. A local is written as `$` and its number.
+/// The columns and locals, and their parts, that are known not to be null: `user`, `place.country`, `extra["id"]`. A local
+/// is written as `$` and its number, a param as `=` and its name.
 pub(crate) type Places = Vec<Arc<str>>;
 
 /// The facts that follow from a condition.
@@ -59,10 +61,17 @@ pub(crate) struct Typed {
     pub(crate) fails: Option<Fails>,
     /// The first call in the expression whose result may vary.
     pub(crate) varies: Option<(String, Span)>,
-    /// The column or local, if the expression is one: the key of its facts.
+    /// The column, local or param, or the part of one, if the expression is one: the key of its facts.
     pub(crate) place: Option<Arc<str>>,
     pub(crate) facts: Facts,
     pub(crate) span: Span,
+}
+
+impl Typed {
+    /// Returns whether the expression is `null`, and not a param whose value is null.
+    fn is_null(&self) -> bool {
+        self.planned.operation == Operation::Literal(Value::Null) && self.place.is_none()
+    }
 }
 
 /// The meaning of a name in steps or in a function that is no column, param or `let` of the program.
@@ -104,14 +113,25 @@ pub(crate) struct Bindings {
     pub(crate) names: HashMap<Box<str>, Binding>,
     /// The number of the next local.
     pub(crate) next: u32,
-    /// The fields of records that are known not to be null, such as `place.country`.
-    pub(crate) known: Places,
+    /// The parts of locals that are known not to be null.
+    pub(crate) known: BTreeSet<Arc<str>>,
+    /// The facts that follow from the locals that are conditions, by the numbers of the locals.
+    pub(crate) conditions: BTreeMap<u32, Facts>,
 }
 
 impl Bindings {
-    /// Forgets the facts about the parts of a column that is assigned.
+    /// Forgets what conditions said about a column that is assigned.
     pub(crate) fn forget(&mut self, column: &str) {
-        self.known.retain(|place| place.split('.').next() != Some(column));
+        let is_other = |place: &Arc<str>| place.split(['.', '[']).next() != Some(column);
+        for facts in self.conditions.values_mut() {
+            facts.if_true.retain(is_other);
+            facts.if_false.retain(is_other);
+        }
+    }
+
+    /// Forgets what conditions said, after steps that may have assigned any column.
+    pub(crate) fn forget_all(&mut self) {
+        self.conditions.clear();
     }
 
     /// Binds a name to a new local and returns the local's number.
@@ -126,7 +146,15 @@ impl Bindings {
             declared,
         };
         self.names.insert(name.into(), binding);
+        self.note_condition(number, &value.facts);
         number
+    }
+
+    /// Notes the facts that follow from a local that is a condition.
+    pub(crate) fn note_condition(&mut self, number: u32, facts: &Facts) {
+        if !(facts.if_true.is_empty() && facts.if_false.is_empty()) {
+            self.conditions.insert(number, facts.clone());
+        }
     }
 }
 
@@ -136,7 +164,7 @@ pub(crate) struct Typer<'a, 'c> {
     /// The columns of the events; `None` in a function, which has no access to events.
     pub(crate) columns: Option<&'a Columns>,
     pub(crate) bindings: &'a Bindings,
-    /// The columns and locals that are known not to be null here.
+    /// What is known not to be null here because of the conditions around, besides what the bindings and columns know.
     pub(crate) known: Places,
 }
 
@@ -146,7 +174,14 @@ impl<'a, 'c> Typer<'a, 'c> {
         columns: Option<&'a Columns>,
         bindings: &'a Bindings,
     ) -> Self {
-        Typer { checker, columns, bindings, known: bindings.known.clone() }
+        Typer { checker, columns, bindings, known: Places::new() }
+    }
+
+    /// Returns whether a column, a local or a part of one is known not to be null here.
+    fn is_known(&self, place: &str) -> bool {
+        self.known.iter().any(|known| **known == *place)
+            || self.bindings.known.contains(place)
+            || self.columns.is_some_and(|columns| columns.known.contains(place))
     }
 
     fn report(&mut self, diagnostic: impl Into<Diagnostic>) {
@@ -239,7 +274,7 @@ impl<'a, 'c> Typer<'a, 'c> {
         if !typed.optional {
             return Some(typed);
         }
-        if typed.planned.operation == Operation::Literal(Value::Null) {
+        if typed.is_null() {
             let (expected, found, span) = (typed.value_type.to_string(), "`null`".to_owned(), typed.span);
             self.report(WrongType::new(expected, found, span));
             return None;
@@ -248,7 +283,8 @@ impl<'a, 'c> Typer<'a, 'c> {
         let origin = column.and_then(Column::why_optional);
         let name = self.checker.files.text(typed.span).to_owned();
         let type_name = typed.value_type.named(true);
-        self.report(MayBeNull { name, type_name, span: typed.span, origin });
+        let narrows = typed.place.is_some();
+        self.report(MayBeNull { name, type_name, span: typed.span, origin, narrows });
         None
     }
 
@@ -269,6 +305,11 @@ impl<'a, 'c> Typer<'a, 'c> {
             (ExpressionKind::Number(_), Some(expected @ (Type::Duration | Type::Size))) => expected.clone(),
             _ => wanted,
         };
+        if let (ExpressionKind::Text(text), Type::Text | Type::Bytes) = (&given.kind, &wanted)
+            && text.has_holes()
+        {
+            return self.filled(text, &wanted, span);
+        }
         let value = self.checker.value(given, &Expectation::plain(&wanted))?;
         typed_constant(value, wanted, span)
     }
@@ -318,7 +359,7 @@ impl<'a, 'c> Typer<'a, 'c> {
             return None;
         };
         column.named.iter().for_each(|named| self.checker.notes.uses.note(span, *named));
-        let optional = column.optional && !self.known.iter().any(|known| **known == *name);
+        let optional = column.optional && !self.is_known(name);
         Some(Typed {
             planned: Planned {
                 data_type: arrow(&column.value_type),

@@ -2,9 +2,9 @@
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Operator};
-use weir_plan::{Arithmetic, Operation};
+use weir_plan::{Arithmetic, Operation, Value};
 
-use super::{Fails, Merged, Typed, Typer, constant};
+use super::{Facts, Fails, Merged, Places, Typed, Typer, constant};
 use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType};
 use crate::types::Type;
 use crate::values::operators::{Arithmetics, arithmetic, arithmetics, comparison, compute, is_zero};
@@ -57,6 +57,8 @@ impl Typer<'_, '_> {
         if let (Operation::Literal(left), Operation::Literal(right)) =
             (&left.planned.operation, &right.planned.operation)
             && !matches!(result, Type::Time)
+            && *left != Value::Null
+            && *right != Value::Null
         {
             return match compute(operator, left, right) {
                 Ok(value) => Some(constant(value, result, span)),
@@ -113,8 +115,19 @@ impl Typer<'_, '_> {
         }
         let merged = Merged::of([&left, &right]);
         let (value_type, optional) = (left.value_type.clone(), right.optional);
+        let facts = facts_of_default(&left, &right);
         let operation = Operation::Coalesce(Box::new(left.planned), Box::new(right.planned));
-        Some(merged.typed(operation, value_type, optional, span))
+        Some(Typed { facts, ..merged.typed(operation, value_type, optional, span) })
+    }
+}
+
+/// Returns the facts that follow from `a ?? b`: if `b` is `false`, a true result comes from `a`, which has a value then.
+fn facts_of_default(value: &Typed, default: &Typed) -> Facts {
+    let Operation::Literal(Value::Bool(default)) = default.planned.operation else { return Facts::default() };
+    let with_value = |places: &Places| places.iter().chain(&value.place).cloned().collect();
+    match default {
+        false => Facts { if_true: with_value(&value.facts.if_true), if_false: Places::new() },
+        true => Facts { if_true: Places::new(), if_false: with_value(&value.facts.if_false) },
     }
 }
 

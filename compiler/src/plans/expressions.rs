@@ -124,8 +124,10 @@ impl Held<'_> {
             return signature.fails.clone();
         }
         let mut variables = Variables::new();
-        for (parameter, argument) in parameters.iter().zip(arguments) {
-            self.argument(place, signature, parameter, argument, &mut variables);
+        for (index, (parameter, argument)) in parameters.iter().zip(arguments).enumerate() {
+            // A function that masks gives null for null.
+            let takes_null = parameter.optional || (signature.masks && index == 0);
+            self.argument(place, signature, (parameter, takes_null), argument, &mut variables);
         }
         match result {
             Type::Variable(variable, _) => {
@@ -136,7 +138,9 @@ impl Held<'_> {
             result if has_variable(result) => {}
             result => self.result(place, name, &arrow(result), &called.data_type),
         }
-        if signature.optional && !called.nullable {
+        let gives_null = signature.optional
+            || (signature.masks && arguments.first().is_some_and(|argument| is_null(argument)));
+        if gives_null && !called.nullable {
             self.add(place, format!("the result of `{name}` may be null, and the plan says that it is not"));
         }
         if signature.varies != varies {
@@ -150,13 +154,13 @@ impl Held<'_> {
         &mut self,
         place: &Place,
         signature: &FunctionSignature,
-        parameter: &ParameterSignature,
+        (parameter, takes_null): (&ParameterSignature, bool),
         argument: &Expression,
         variables: &mut Variables,
     ) {
         let name = format!("{}: {}", signature.name, parameter.name);
-        if matches!(argument.operation, Operation::Literal(Value::Null)) {
-            if !parameter.optional {
+        if is_null(argument) {
+            if !takes_null {
                 self.add(place, format!("`{name}` is null: {}", signature.usage()));
             }
             return;
@@ -176,6 +180,10 @@ impl Held<'_> {
             self.add(place, format!("`{name}` is {found}: {}", signature.usage()));
         }
     }
+}
+
+fn is_null(expression: &Expression) -> bool {
+    matches!(expression.operation, Operation::Literal(Value::Null))
 }
 
 /// Returns whether an Arrow type matches the wanted type, and binds the type variables of the wanted type.

@@ -362,8 +362,11 @@ impl<'c> StepCheck<'_, 'c> {
 /// Marks columns and locals as not null for the following steps.
 pub(crate) fn narrow(state: &mut State, places: &Places) {
     for place in places {
-        if place.contains('.') {
-            state.bindings.known.push(place.clone());
+        let is_part = place.contains(['.', '[']);
+        if is_part && place.starts_with('$') {
+            state.bindings.known.insert(place.clone());
+        } else if is_part {
+            Arc::make_mut(&mut state.columns).known.insert(place.clone());
         } else if let Some(number) = place.strip_prefix('$') {
             for binding in state.bindings.names.values_mut() {
                 if let Binding::Local { number: local, optional, .. } = binding

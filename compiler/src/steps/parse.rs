@@ -39,17 +39,16 @@ impl<'c> StepCheck<'_, 'c> {
         let fields = self.fields(parser, parse, settings.as_ref());
         let Some(fields) = fields else {
             let columns = Arc::make_mut(&mut state.columns);
-            columns.columns.remove(BODY);
+            columns.remove(BODY);
             columns.lost = true;
             return None;
         };
         let place = parse.schema.as_ref().map_or(parse.parser.function.span(), |schema| schema.span());
         let first = state.columns.origins.first().cloned();
         let origin = first.unwrap_or_else(|| Origin { name: parser.name.text.as_ref().into(), span: place });
-        state.bindings.known.clear();
         let named: Vec<Span> = fields.iter().map(|field| self.named_by(field, step.span)).collect();
         let columns = Arc::make_mut(&mut state.columns);
-        let body_is_sensitive = columns.columns.remove(BODY).is_some_and(|body| body.sensitive);
+        let body_is_sensitive = columns.remove(BODY).is_some_and(|body| body.sensitive);
         for (field, named) in fields.iter().zip(named) {
             let column = Column {
                 value_type: field.value_type.clone(),
@@ -60,6 +59,7 @@ impl<'c> StepCheck<'_, 'c> {
                 named: Arc::new([named]),
                 lacking: None,
             };
+            state.bindings.forget(&field.name);
             columns.insert(field.name.clone(), column);
         }
         for field in &fields {

@@ -46,8 +46,8 @@ impl StepCheck<'_, '_> {
             named,
             lacking: None,
         };
-        Arc::make_mut(&mut state.columns).insert(column.clone(), new);
         state.bindings.forget(&column);
+        Arc::make_mut(&mut state.columns).insert(column.clone(), new);
         let column = column.to_string();
         self.push(step, Action::Set { column, value: typed.planned }, on_failure, state, to);
         whole.then_some(())
@@ -134,7 +134,8 @@ impl StepCheck<'_, '_> {
         to: &mut Vec<CheckedStep>,
     ) -> Option<()> {
         let column = self.existing(target, state)?;
-        Arc::make_mut(&mut state.columns).columns.remove(&*column);
+        state.bindings.forget(&column);
+        Arc::make_mut(&mut state.columns).remove(&column);
         self.push(step, Action::Unset(column.to_string()), None, state, to);
         Some(())
     }
@@ -162,10 +163,7 @@ impl StepCheck<'_, '_> {
         self.not_hidden(&new, target.span, target.span);
         state.bindings.forget(&old);
         let named = self.renamed(step, target, &new, state);
-        let columns = Arc::make_mut(&mut state.columns);
-        if let Some(column) = columns.columns.remove(&*old) {
-            columns.insert(new.clone(), Column { named, ..column });
-        }
+        Arc::make_mut(&mut state.columns).rename(&old, new.clone(), named);
         let action = Action::Rename { from: old.to_string(), to: new.to_string() };
         self.push(step, action, None, state, to);
         Some(())

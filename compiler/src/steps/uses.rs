@@ -50,8 +50,7 @@ impl StepCheck<'_, '_> {
             }
         };
         self.checker.uses_parameters(&parameters, &call.arguments);
-        let Bindings { next, known, .. } = &state.bindings;
-        let mut bindings = Bindings { next: *next, known: known.clone(), ..Bindings::default() };
+        let mut bindings = Bindings { next: state.bindings.next, ..Bindings::default() };
         let mut whole = !interceptor.broken;
         for ((parameter, signature), given) in interceptor.parameters.iter().zip(&parameters).zip(arguments) {
             let bound = self.bind(step, parameter, signature, given, state, &mut bindings, to);
@@ -68,8 +67,8 @@ impl StepCheck<'_, '_> {
         self.checker.current_use = current_use;
         self.used_at = used_at;
         self.tell_use(reported, step.span);
-        let Bindings { next, ref mut known, .. } = state.bindings;
-        state.bindings = Bindings { next, known: std::mem::take(known), ..outside };
+        state.bindings = Bindings { next: state.bindings.next, ..outside };
+        state.bindings.forget_all();
         if interceptor.broken {
             self.lose(state);
         }

@@ -16,6 +16,8 @@ pub struct Columns {
     pub columns: BTreeMap<Arc<str>, Column>,
     /// The sources of the events, with their places in the program.
     pub(crate) origins: Vec<Origin>,
+    /// The parts of columns that are known not to be null, although their types are optional: `place.country`.
+    pub(crate) known: BTreeSet<Arc<str>>,
     /// The columns with unknown types, because of a reported fault.
     pub broken: BTreeSet<Arc<str>>,
     /// Whether there may be further, unknown columns, because of a reported fault.
@@ -67,6 +69,22 @@ impl Column {
     }
 }
 
+/// Returns whether the rest of a place, behind the name of its column, is a part of the column.
+fn begins_part(rest: &str) -> bool {
+    rest.starts_with(['.', '['])
+}
+
+/// Returns the parts of columns that are known not to be null in the events of both types.
+fn known_in_both(first: &Columns, second: &Columns) -> BTreeSet<Arc<str>> {
+    let of = |one: &Columns, other: &Columns| -> Vec<Arc<str>> {
+        let never_null = |place: &&Arc<str>| {
+            other.known.contains(*place) || other.part(place).is_some_and(|part| !part.optional)
+        };
+        one.known.iter().filter(never_null).cloned().collect()
+    };
+    of(first, second).into_iter().chain(of(second, first)).collect()
+}
+
 /// A column whose types differ in two merged event types.
 pub(crate) struct Clash {
     pub(crate) name: Arc<str>,
@@ -81,6 +99,7 @@ pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>)
     let mut merged = Columns {
         columns: BTreeMap::new(),
         origins: first.origins.clone(),
+        known: known_in_both(first, second),
         broken: first.broken.union(&second.broken).cloned().collect(),
         lost: first.lost || second.lost,
     };
@@ -139,7 +158,7 @@ fn make_optional(column: &mut Column, others: &Columns) {
 impl Columns {
     /// Creates the event type of these columns and sources.
     pub(crate) fn of(columns: BTreeMap<Arc<str>, Column>, origins: Vec<Origin>) -> Columns {
-        Columns { columns, origins, broken: BTreeSet::new(), lost: false }
+        Columns { columns, origins, known: BTreeSet::new(), broken: BTreeSet::new(), lost: false }
     }
 
     /// Returns whether a column is certainly missing.
@@ -149,26 +168,58 @@ impl Columns {
 
     /// Adds a column, or replaces it.
     pub(crate) fn insert(&mut self, name: Arc<str>, column: Column) {
+        self.forget(&name);
         self.broken.remove(&name);
         self.columns.insert(name, column);
     }
 
     /// Marks a column as broken: its type is unknown.
     pub(crate) fn break_column(&mut self, name: Arc<str>) {
-        self.columns.remove(&name);
+        self.remove(&name);
         self.broken.insert(name);
+    }
+
+    /// Removes a column and returns it.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Column> {
+        self.forget(name);
+        self.columns.remove(name)
+    }
+
+    /// Renames a column. The facts about its parts stay.
+    pub(crate) fn rename(&mut self, from: &str, to: Arc<str>, named: Arc<[Span]>) {
+        let parts: Vec<Arc<str>> = self
+            .known
+            .iter()
+            .filter_map(|place| place.strip_prefix(from))
+            .filter(|rest| begins_part(rest))
+            .map(|rest| format!("{to}{rest}").into())
+            .collect();
+        if let Some(column) = self.remove(from) {
+            self.insert(to, Column { named, ..column });
+            self.known.extend(parts);
+        }
+    }
+
+    /// Forgets the facts about the parts of a column.
+    fn forget(&mut self, name: &str) {
+        if !self.known.is_empty() {
+            self.known.retain(|place| !place.strip_prefix(name).is_some_and(begins_part));
+        }
     }
 
     /// Returns the column of a path such as `place.city`. It may be null if any part of the path may be null.
     pub(crate) fn part(&self, path: &str) -> Option<Column> {
         let mut names = path.split('.');
-        let mut found = self.columns.get(names.next()?)?.clone();
+        let first = names.next()?;
+        let mut found = self.columns.get(first)?.clone();
+        let mut end = first.len();
         for name in names {
+            end += 1 + name.len();
             let Type::Schema(schema) = &found.value_type else { return None };
             let field = schema.fields.iter().find(|field| *field.name == *name)?;
             found = Column {
                 value_type: field.value_type.clone(),
-                optional: found.optional || field.optional,
+                optional: found.optional || (field.optional && !self.known.contains(&path[..end])),
                 sensitive: found.sensitive || field.sensitive,
                 declared: if found.optional { found.declared } else { field.span },
                 named: Arc::new([field.span]),
@@ -176,6 +227,22 @@ impl Columns {
             };
         }
         Some(found)
+    }
+
+    /// Returns the parts of a path that may be null, the outermost first: `place` and `place.city` of `place.city`.
+    pub(crate) fn optional_parts(&self, path: &str) -> Vec<String> {
+        let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);
+        let may_be_null = |part: &&str| match part.rsplit_once('.') {
+            None => self.columns.get(*part).is_some_and(|column| column.optional),
+            Some((of, name)) => self.part(of).is_some_and(|of| match &of.value_type {
+                Type::Schema(schema) => {
+                    let field = schema.fields.iter().find(|field| &*field.name == name);
+                    field.is_some_and(|field| field.optional) && !self.known.contains(*part)
+                }
+                _ => false,
+            }),
+        };
+        ends.map(|end| &path[..end]).filter(may_be_null).map(str::to_owned).collect()
     }
 
     /// Returns the event type for the plan.

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use weir_plan::HoleFormat;
-
 use super::Typing;
 use crate::analysis::graph::Component;
 use crate::analysis::settings::OpenHole;
 use crate::checker::Checker;
-use crate::diagnostics::{HoleNotAllowed, MalformedHole, OptionalHole, UnmetNeed};
+use crate::diagnostics::{HoleNotAllowed, HoleStep, MalformedHole, OptionalHole, UnmetNeed};
 use crate::expressions::no_such_column;
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::{ColumnSignature, Library};
 use crate::spelling::role_in_words;
-use crate::types::Type;
 use crate::types::columns::Columns;
+use crate::values::templates::misfit;
 
 impl Typing<'_, '_> {
     /// Returns the columns of the events that arrive at a sink, and reports columns that the sink needs and the events
@@ -87,27 +85,15 @@ fn hold(hole: &OpenHole, columns: &Columns, checker: &mut Checker<'_>) {
     column.named.iter().for_each(|named| checker.notes.uses.note(hole.name_span, *named));
     if column.optional {
         let type_name = column.value_type.named(true);
-        let (column, origin) = (hole.column.clone(), column.why_optional());
-        checker.diagnostics.push(OptionalHole { column, type_name, span: hole.span, origin }.into());
+        let (unknown, origin) = (columns.optional_parts(&hole.column), column.why_optional());
+        let (column, step, span) = (hole.column.clone(), HoleStep::Set, hole.span);
+        checker.report(OptionalHole { column, type_name, unknown, step, span, origin });
         return;
     }
-    let (reason, help) = match (&hole.format, &column.value_type) {
-        (HoleFormat::Plain, Type::Schema(_)) => {
-            ("has no form as text", "name one of its fields: `{field.part}`")
-        }
-        (HoleFormat::Plain, Type::List(_) | Type::Map(_) | Type::Bool) => {
-            ("has no form as text", "leave the hole out")
-        }
-        (HoleFormat::Plain, _) | (HoleFormat::Time(_), Type::Time) | (HoleFormat::Padded(_), Type::Int) => {
-            return;
-        }
-        (HoleFormat::Time(_), _) => ("is not a Time", "only times are written with `%`"),
-        (HoleFormat::Padded(_), Type::Time) => ("is a Time", "times are written as `:%Y-%m-%d`"),
-        (HoleFormat::Padded(_), _) => ("is not an Int", "only whole numbers are padded"),
-    };
-    let reason = format!("this format does not fit `{}`: it {reason}", hole.column);
-    let span = hole.format_span.unwrap_or(hole.span);
-    let declared = Some((format!("it is {}", column.value_type), column.declared));
-    let help = help.to_owned();
-    checker.diagnostics.push(MalformedHole { reason, span, column: declared, help }.into());
+    if let Some(misfit) = misfit(&hole.format, &column.value_type, false) {
+        let (reason, help) = misfit.in_words(&hole.column, HoleStep::Set);
+        let span = hole.format_span.unwrap_or(hole.span);
+        let declared = Some((format!("it is {}", column.value_type), column.declared));
+        checker.report(MalformedHole { reason, span, column: declared, help });
+    }
 }

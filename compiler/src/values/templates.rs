@@ -6,7 +6,7 @@ use weir_plan::{HoleFormat, Template, TemplatePart, Value};
 
 use crate::analysis::settings::{Found, OpenHole};
 use crate::checker::Checker;
-use crate::diagnostics::{HoleNotAllowed, MalformedHole, UnknownName};
+use crate::diagnostics::{HoleNotAllowed, HoleStep, MalformedHole, UnknownName};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::types::Type;
@@ -64,7 +64,7 @@ impl Checker<'_> {
     }
 
     fn hole(&mut self, hole: &Hole, parts: &mut Vec<TemplatePart>, found_within: &mut Found) -> Option<()> {
-        let format = self.format(hole);
+        let format = self.hole_format(hole);
         let mention = Mention::of_name(&hole.name);
         // A field may share its name with a component or a flow, so only `let`s and params are considered here.
         let constant = self
@@ -129,7 +129,7 @@ impl Checker<'_> {
         Some(())
     }
 
-    fn unfit_hole(&mut self, hole: &Hole, what: &str) -> Option<()> {
+    pub(crate) fn unfit_hole<T>(&mut self, hole: &Hole, what: &str) -> Option<T> {
         let reason = format!("`{}` can't fill this hole: it is {what}", hole.name.text);
         let help = "params and lets fill a hole with text or whole numbers, which `:03` pads".to_owned();
         self.report(MalformedHole { reason, span: hole.span, column: None, help });
@@ -137,7 +137,7 @@ impl Checker<'_> {
     }
 
     /// Parses a hole's format. The format is checked against the column's type later.
-    fn format(&mut self, hole: &Hole) -> Option<HoleFormat> {
+    pub(crate) fn hole_format(&mut self, hole: &Hole) -> Option<HoleFormat> {
         let Some(format) = &hole.format else { return Some(HoleFormat::Plain) };
         let text = &*format.text;
         if text.contains('%') {
@@ -163,6 +163,66 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Why a value can't fill a hole with a format.
+pub(crate) enum Misfit<'t> {
+    /// The type has no form as text.
+    NoForm(&'t Type),
+    /// A format of times for another type.
+    NotTime,
+    /// Padding for a `Time`.
+    Padded,
+    /// Padding for a type other than `Int`.
+    NotInt,
+}
+
+/// Returns why values of this type can't fill a hole with this format. Bytes fill the holes of settings, which escape
+/// what is not text, but no text of an event.
+pub(crate) fn misfit<'t>(format: &HoleFormat, value_type: &'t Type, of_event: bool) -> Option<Misfit<'t>> {
+    Some(match (format, value_type) {
+        (HoleFormat::Plain, Type::Schema(_) | Type::List(_) | Type::Map(_) | Type::Bool) => {
+            Misfit::NoForm(value_type)
+        }
+        (HoleFormat::Plain, Type::Bytes) if of_event => Misfit::NoForm(value_type),
+        (HoleFormat::Plain, _) | (HoleFormat::Time(_), Type::Time) | (HoleFormat::Padded(_), Type::Int) => {
+            return None;
+        }
+        (HoleFormat::Time(_), _) => Misfit::NotTime,
+        (HoleFormat::Padded(_), Type::Time) => Misfit::Padded,
+        (HoleFormat::Padded(_), _) => Misfit::NotInt,
+    })
+}
+
+impl Misfit<'_> {
+    /// Returns the reason and the help for a hole with this path.
+    pub(crate) fn in_words(&self, path: &str, step: HoleStep) -> (String, String) {
+        let (reason, help) = match self {
+            Misfit::NoForm(value_type) => {
+                let computed = match value_type {
+                    Type::Schema(schema) => {
+                        let field = schema.fields.first().map_or("field", |field| &*field.name);
+                        let help = format!("name one of its fields: `{{{path}.{field}}}`");
+                        return (no_form(path, value_type), help);
+                    }
+                    Type::List(item) if **item == Type::Text => format!("join({path}, \",\")"),
+                    Type::Bool => format!("text({path})"),
+                    Type::Bytes => format!("utf8({path}) else \"…\""),
+                    _ => format!("json_text({path})"),
+                };
+                let help = format!("compute it in a step before: {}", step.with(path, &computed));
+                return (no_form(path, value_type), help);
+            }
+            Misfit::NotTime => ("is not a Time", "only times are written with `%`"),
+            Misfit::Padded => ("is a Time", "times are written as `:%Y-%m-%d`"),
+            Misfit::NotInt => ("is not an Int", "only whole numbers are padded"),
+        };
+        (format!("this format does not fit `{path}`: it {reason}"), help.to_owned())
+    }
+}
+
+fn no_form(path: &str, value_type: &Type) -> String {
+    format!("`{path}` can't fill this hole: {value_type} has no form as text")
 }
 
 fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {

@@ -71,7 +71,11 @@ fn hint(hint: String) -> Option<Slip> {
 /// Returns the typical mistake at a place, if there is one.
 pub(super) fn find(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
     let rest = text.get(place..)?;
-    comparison(rules, text, place).or_else(|| mark(rules, rest)).or_else(|| word(rules, text, rest, place))
+    let in_hole = || expression_in_hole(rules, text, place);
+    comparison(rules, text, place)
+        .or_else(in_hole)
+        .or_else(|| mark(rules, rest))
+        .or_else(|| word(rules, text, rest, place))
 }
 
 /// Recognises comparisons of other languages that begin with a comparison of this language.
@@ -87,6 +91,38 @@ fn comparison(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
         return hint("comparisons are written `==` and `!=`".to_owned());
     }
     None
+}
+
+/// Recognises an expression in a hole, and shows the step that computes it before.
+fn expression_in_hole(rules: &[Rule], text: &str, place: usize) -> Option<Slip> {
+    if !rules.contains(&Rule::hole_close) || text[place..].starts_with('"') {
+        return None;
+    }
+    let start = text[..place].rfind('{')? + 1;
+    let inner = &text[start..];
+    let line = inner.lines().next().unwrap_or_default();
+    let close = line.find('}').filter(|close| !line[..*close].contains('"'));
+    let Some(close) = close else {
+        return hint("a hole takes a name and a format: compute the value in a step before".to_owned());
+    };
+    let inner = &line[..close];
+    let (value, format) = match inner.find(":%") {
+        Some(colon) => inner.split_at(colon),
+        None => (inner, ""),
+    };
+    let words = value.split(|letter| !is_word_letter(letter));
+    let words: Vec<&str> =
+        words.filter(|word| word.starts_with(|letter: char| !letter.is_ascii_digit())).take(3).collect();
+    let name = words.join("_").to_ascii_lowercase();
+    let is_computed = value.contains(['(', '+', '*', '/', '%', '?']) || value.contains(" - ");
+    if !is_computed || name.is_empty() {
+        return hint("a hole takes a name and a format; a brace in text is written `{{`".to_owned());
+    }
+    hint(format!(
+        "a hole takes a name and a format: compute the value in a step before, `-> set @{name} = {}`, and write \
+         `{{@{name}{format}}}`",
+        value.trim()
+    ))
 }
 
 fn mark(rules: &[Rule], rest: &str) -> Option<Slip> {
@@ -125,9 +161,6 @@ fn mark(rules: &[Rule], rest: &str) -> Option<Slip> {
     }
     if has(Rule::hole_path) {
         return hint("a brace in text is written `{{`; a hole, as `{@host}`, has no blanks".to_owned());
-    }
-    if has(Rule::hole_close) && !starts("\"") {
-        return hint("a hole takes a name and a format, no expression: give it a name with `let`".to_owned());
     }
     None
 }

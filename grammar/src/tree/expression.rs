@@ -255,6 +255,13 @@ pub struct Text {
     pub parts: Vec<TextPart>,
 }
 
+impl Text {
+    /// Returns whether the text has a hole.
+    pub fn has_holes(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, TextPart::Hole(_)))
+    }
+}
+
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TextPart {

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use arrow_schema::DataType;
 use jiff::Timestamp;
 
-use super::{LINE_MAX, quoted};
-use crate::{Expression, Function, MatchArm, Operation, Pattern, Value};
+use super::{LINE_MAX, escaped, hole, quoted};
+use crate::{Expression, FilledPart, Function, MatchArm, Operation, Pattern, Value};
 
 /// An expression, and the functions of the program that it may use.
 #[derive(Clone, Copy)]
@@ -89,6 +89,17 @@ impl<'e> Shown<'e> {
         format!("{} => {}", patterns.join(" | "), Shown { expression: &arm.value, functions: self.functions })
     }
 
+    fn filled(self, parts: &[FilledPart], formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("\"")?;
+        for part in parts {
+            match part {
+                FilledPart::Text(text) => escaped(formatter, text)?,
+                FilledPart::Value { value, format } => hole(formatter, &self.of(value), format)?,
+            }
+        }
+        formatter.write_str("\"")
+    }
+
     fn match_text(self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Operation::Match { subject, arms, otherwise } = &self.expression.operation else { return Ok(()) };
         let mut all: Vec<String> = arms.iter().map(|arm| self.arm(arm)).collect();
@@ -140,6 +151,7 @@ impl Display for Shown<'_> {
                 let raw = !pattern.contains(|letter: char| letter == '"' || letter.is_control());
                 if raw { write!(formatter, "r\"{pattern}\"") } else { quoted(formatter, pattern) }
             }
+            Operation::Filled(parts) => self.filled(parts, formatter),
             Operation::List(items) => write!(formatter, "[{}]", self.joined(items)),
             Operation::Field(record, name) => write!(formatter, "{}.{name}", part(record)),
             Operation::Index(whole, index) => write!(formatter, "{}[{}]", part(whole), self.of(index)),
@@ -226,6 +238,7 @@ impl Display for Part<'_> {
                 | Operation::Column(_)
                 | Operation::Local(_)
                 | Operation::List(_)
+                | Operation::Filled(_)
                 | Operation::Field(..)
                 | Operation::Index(..)
                 | Operation::Call { .. }

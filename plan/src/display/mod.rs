@@ -221,14 +221,19 @@ impl Display for Template {
         for part in &self.parts {
             match part {
                 TemplatePart::Text(text) => escaped(formatter, text)?,
-                TemplatePart::Hole(Hole { column, format }) => match format {
-                    HoleFormat::Plain => write!(formatter, "{{{column}}}")?,
-                    HoleFormat::Time(pattern) => write!(formatter, "{{{column}:{pattern}}}")?,
-                    HoleFormat::Padded(digits) => write!(formatter, "{{{column}:0{digits}}}")?,
-                },
+                TemplatePart::Hole(Hole { column, format }) => hole(formatter, column, format)?,
             }
         }
         formatter.write_char('"')
+    }
+}
+
+/// Renders a hole with its format.
+fn hole(formatter: &mut Formatter<'_>, value: &impl Display, format: &HoleFormat) -> fmt::Result {
+    match format {
+        HoleFormat::Plain => write!(formatter, "{{{value}}}"),
+        HoleFormat::Time(pattern) => write!(formatter, "{{{value}:{pattern}}}"),
+        HoleFormat::Padded(digits) => write!(formatter, "{{{value}:0{digits}}}"),
     }
 }
 

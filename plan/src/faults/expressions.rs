@@ -4,7 +4,7 @@ use arrow_schema::{DataType, Schema};
 
 use super::constants::fits;
 use super::{Faults, Place, data_type, is_same};
-use crate::{Expression, Function, MatchArm, Operation, Pattern};
+use crate::{Expression, FilledPart, Function, HoleFormat, MatchArm, Operation, Pattern};
 
 /// The columns, locals and functions that an expression may use.
 pub(super) struct Scope<'a> {
@@ -184,6 +184,7 @@ fn operands(expression: &Expression) -> Result<(), String> {
             boolean("contains")?;
             match &list.data_type {
                 DataType::List(items) => same("the searched item", &item.data_type, items.data_type()),
+                DataType::Map(..) => same("the searched name", &item.data_type, &DataType::Utf8View),
                 other => Err(format!("{} has no items", crate::type_name(other))),
             }
         }
@@ -221,6 +222,7 @@ fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
             }
             otherwise.iter().try_for_each(|otherwise| value(otherwise))
         }
+        Operation::Filled(parts) => filled(parts, result),
         Operation::List(items) => match result {
             DataType::List(item) => {
                 items.iter().try_for_each(|found| same("an item", &found.data_type, item.data_type()))
@@ -245,6 +247,28 @@ fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
         },
         _ => Ok(()),
     }
+}
+
+/// Checks that the values of a text with holes have a form as text.
+fn filled(parts: &[FilledPart], result: &DataType) -> Result<(), String> {
+    if !matches!(result, DataType::Utf8View | DataType::BinaryView) {
+        return Err(format!("a text with holes is no {}", crate::type_name(result)));
+    }
+    for part in parts {
+        let FilledPart::Value { value, format } = part else { continue };
+        let fits = match format {
+            HoleFormat::Plain => !matches!(
+                value.data_type,
+                DataType::List(_) | DataType::Map(..) | DataType::Struct(_) | DataType::BinaryView
+            ),
+            HoleFormat::Time(_) => matches!(value.data_type, DataType::Timestamp(..)),
+            HoleFormat::Padded(_) => value.data_type == DataType::Int64,
+        };
+        if !fits {
+            return Err(format!("a hole can't be filled by {}", crate::type_name(&value.data_type)));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that constants have the type of the operand with which they are compared. Null is allowed.

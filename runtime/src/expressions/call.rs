@@ -77,6 +77,22 @@ impl CompiledCall {
     }
 }
 
+impl CompiledCall {
+    /// Compiles a call whose first argument, a template, is known when the function is prepared, and is no column.
+    pub(super) fn with_template(
+        name: &str,
+        template: Expression,
+        values: Vec<Expression>,
+        functions: &Functions,
+    ) -> Result<CompiledCall, Unsupported> {
+        let mut arguments = values;
+        arguments.insert(0, template);
+        let function = make_function(functions, name, &arguments)?;
+        let values = arguments[1..].iter().map(|argument| compile(argument, functions).map(Program));
+        Ok(CompiledCall { function, arguments: values.collect::<Result<_, _>>()?, varies: false })
+    }
+}
+
 impl Evaluate for CompiledCall {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
         let mut failures = Failures::default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BinaryViewArray, BooleanArray, DurationMicrosecondArray, Float64Array, Int64Array, Scalar,
-    StringViewArray, TimestampMicrosecondArray, UInt64Array,
+    StringViewArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
 };
 use arrow_schema::{DataType, TimeUnit};
 use weir_plan::Value;
@@ -34,6 +34,7 @@ impl Literal {
                 let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
                 Arc::new(DurationMicrosecondArray::from(vec![microseconds]))
             }
+            (Value::Null, data_type) => new_null_array(data_type, 1),
             _ => return None,
         };
         Some(Literal(Column::Constant(Scalar::new(array))))

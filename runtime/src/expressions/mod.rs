@@ -8,6 +8,7 @@ mod call;
 mod choices;
 mod comparison;
 mod failures;
+mod filled;
 mod literal;
 mod logic;
 mod membership;
@@ -24,6 +25,7 @@ use crate::batch::{Batch, BatchError, Column};
 pub use call::{Call, Function, MakeFunction};
 pub(crate) use call::{Functions, make_function};
 pub use failures::{Failures, Reason, Unreadable};
+pub use filled::FILL;
 
 /// A compiled expression, which computes a column from batches of one event type.
 pub(crate) struct Program(Box<dyn Evaluate>);
@@ -129,6 +131,9 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Match { subject, arms, otherwise } => {
             Box::new(choices::Match::compile(subject, arms, otherwise.as_deref(), functions)?)
         }
+        Operation::Filled(parts) => {
+            Box::new(filled::Filled::compile(parts, &expression.data_type, functions)?)
+        }
         Operation::Local(_)
         | Operation::Contains(..)
         | Operation::List(_)
@@ -160,6 +165,7 @@ fn part(expression: &Expression) -> Unsupported {
         Operation::Matches(..) => "`matches`".to_owned(),
         Operation::If { .. } => "`if`".to_owned(),
         Operation::Match { .. } => "`match`".to_owned(),
+        Operation::Filled(_) => "a text with holes".to_owned(),
         Operation::List(_) => "a list".to_owned(),
         Operation::Field(_, name) => format!("the field `.{name}`"),
         Operation::Index(..) => "`[…]`".to_owned(),

@@ -7,6 +7,7 @@
 //! **Paths.** In a path ([`Renderer::for_path`]) a value can't leave the directory that the program names: see
 //! [`segment`] for the escaping.
 
+mod filled;
 mod segment;
 mod time;
 
@@ -25,6 +26,7 @@ use weir_plan::{HoleFormat, Template, TemplatePart};
 use weir_runtime::batch::{Batch, Column};
 
 use crate::formats::text::{write_duration, write_ip};
+pub(crate) use filled::register;
 use time::{TimePattern, TimeText};
 
 /// Why a template can't be used.
@@ -103,7 +105,6 @@ impl Renderer {
     ///
     /// # Errors
     /// When the zone does not exist, or a pattern can't be formatted.
-    #[cfg(any(feature = "kafka", test))]
     pub(crate) fn new(template: &Template, zone: &str) -> Result<Renderer, TemplateError> {
         Renderer::make(template, zone, None, false)
     }
@@ -198,16 +199,48 @@ impl Renderer {
         })
     }
 
+    /// Checks that columns of these types can fill the holes.
+    ///
+    /// # Errors
+    /// When a column is missing or has a type that its hole can't write.
+    pub(crate) fn check<'t>(
+        &self,
+        data_type: impl Fn(&str) -> Option<&'t DataType>,
+    ) -> Result<(), TemplateError> {
+        for part in &self.parts {
+            let Part::Hole { column, format } = part else { continue };
+            let found = data_type(column).ok_or_else(|| TemplateError::Missing { column: column.clone() })?;
+            let example = Column::Array(arrow_array::new_empty_array(found));
+            if Values::new(&example, format).is_none() {
+                let (column, found) = (column.clone(), found.clone());
+                return Err(TemplateError::Type { column, found, format: format.name() });
+            }
+        }
+        Ok(())
+    }
+
     /// Binds the holes to a batch's columns.
     ///
     /// # Errors
     /// When a column is missing or has a type that its hole can't write.
     pub(crate) fn bind<'a>(&'a self, batch: &'a Batch) -> Result<Bound<'a>, TemplateError> {
+        self.bind_columns(|name| batch.column(name), batch.rows())
+    }
+
+    /// Binds the holes to the columns that `find` returns, of `rows` rows.
+    ///
+    /// # Errors
+    /// When a column is missing or has a type that its hole can't write.
+    pub(crate) fn bind_columns<'a>(
+        &'a self,
+        find: impl Fn(&str) -> Option<&'a Column>,
+        rows: usize,
+    ) -> Result<Bound<'a>, TemplateError> {
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) => Ok(BoundPart::Text(text)),
             Part::Hole { column: name, format } => {
                 let missing = || TemplateError::Missing { column: name.clone() };
-                let column = batch.column(name).ok_or_else(missing)?;
+                let column = find(name).ok_or_else(missing)?;
                 let values = Values::new(column, format).ok_or_else(|| TemplateError::Type {
                     column: name.clone(),
                     found: column.data_type().clone(),
@@ -217,7 +250,7 @@ impl Renderer {
             }
         });
         let parts = parts.collect::<Result<_, TemplateError>>()?;
-        Ok(Bound { parts, rows: batch.rows(), path: self.path })
+        Ok(Bound { parts, rows, path: self.path })
     }
 }
 
