@@ -16,7 +16,7 @@ pub struct Cut {
 pub fn cut(text: &str) -> Cut {
     let items = lay_out(FileId(0), text).items.into_iter().filter_map(|item| {
         let source = &text[item.range.clone()];
-        Some((item_rule(source)?, blanked(source, &item)))
+        Some((item_rule(source)?, blanked(source, &item).text))
     });
     Cut { items: items.collect() }
 }

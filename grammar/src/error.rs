@@ -24,7 +24,10 @@ pub enum SyntaxErrorKind {
         hint: Option<String>,
     },
     /// A text without a closing `"` on its line.
-    UnclosedText,
+    UnclosedText {
+        /// The edits that close it or join its lines, if its end is clear.
+        edits: Vec<(Span, String)>,
+    },
     /// An opening bracket without its closing one.
     UnclosedBracket {
         /// The bracket.
@@ -65,4 +68,21 @@ pub enum SyntaxErrorKind {
     },
     /// A chained comparison: `a < b < c`.
     Chained,
+    /// A form of another language or tool.
+    Foreign(Box<Foreign>),
+}
+
+/// A form of another language or tool, and the form that means the same here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Foreign {
+    /// The mistake in words.
+    pub message: String,
+    /// The right form in words: `write …`.
+    pub title: String,
+    /// A remark about the right form.
+    pub help: Option<String>,
+    /// The edits that make the right form; empty if only the author knows what was meant.
+    pub edits: Vec<(Span, String)>,
+    /// Forms of one group are one mistake.
+    pub(crate) group: Option<String>,
 }

@@ -3,9 +3,14 @@
 //! Pest parses a copy of one item at a time. In the copy, blanks replace comments, and newlines inside `( )` and
 //! `[ ]`. Since every byte keeps its offset, places in the copy are places in the file.
 
+mod foreign;
+mod foreign_items;
+mod foreign_texts;
+
 use std::ops::Range;
 
 use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::repair::Edit;
 use crate::tree::{Comment, CommentKind};
 use crate::{FileId, Span};
 
@@ -43,6 +48,8 @@ pub(crate) struct Layout {
     pub(crate) items: Vec<ItemText>,
     /// All comments, in the order of the text.
     pub(crate) comments: Vec<Comment>,
+    /// The errors that were repaired; the items are cut as if the right forms stood there.
+    pub(crate) errors: Vec<SyntaxError>,
 }
 
 /// The text of one item.
@@ -52,6 +59,8 @@ pub(crate) struct ItemText {
     pub(crate) range: Range<usize>,
     /// The ranges that pest must not see: comments and insignificant newlines.
     pub(crate) blanks: Vec<Range<usize>>,
+    /// The edits that turn foreign forms into this language's, as ranges of the file.
+    pub(crate) repairs: Vec<Edit>,
     /// The errors that the layout has found in the item.
     pub(crate) errors: Vec<SyntaxError>,
     /// Whether the item's brackets don't match, so that it can't be parsed.
@@ -73,6 +82,8 @@ pub(crate) fn lay_out(file: FileId, text: &str) -> Layout {
         last: b'\n',
         last_end: start,
         line_start: start,
+        last_comment: None,
+        properties_after: None,
     };
     scanner.scan();
     scanner.layout
@@ -91,6 +102,10 @@ struct Scanner<'t> {
     /// The end of the last token.
     last_end: usize,
     line_start: usize,
+    /// The last comment of another language.
+    last_comment: Option<foreign::LastComment>,
+    /// The number of items before the last line of a property file.
+    properties_after: Option<usize>,
 }
 
 impl Scanner<'_> {
@@ -104,6 +119,7 @@ impl Scanner<'_> {
                     at_line_start = true;
                 }
                 b'/' if self.text.get(self.position + 1) == Some(&b'/') => self.comment(),
+                _ if self.foreign(byte, &mut at_line_start) => {}
                 _ => {
                     if at_line_start && self.begins_item() {
                         self.finish_item();
@@ -157,7 +173,7 @@ impl Scanner<'_> {
             let is_word = !word.is_empty() && !matches!(word, "because" | "else" | "and" | "or");
             return is_strange || is_word && in_first_column;
         }
-        self.position == self.line_start && ITEM_WORDS.contains(&word) && self.names_item(word)
+        self.position == self.line_start && ITEM_WORDS.contains(&word) && self.names_item(self.position, word)
     }
 
     /// Returns whether a line begins an item without its keyword: the previous item is complete without the line.
@@ -183,8 +199,8 @@ impl Scanner<'_> {
     }
 
     /// Returns whether an item's keyword is followed by a name, a title, or the braces of `agent`.
-    fn names_item(&self, word: &str) -> bool {
-        let rest = &self.text[self.position + word.len()..];
+    fn names_item(&self, at: usize, word: &str) -> bool {
+        let rest = &self.text[at + word.len()..];
         let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let after = &rest[blanks..];
         let next = self.word(self.text.len() - after.len());
@@ -220,6 +236,7 @@ impl Scanner<'_> {
                 self.position += self.word(self.position).len();
                 self.last = self.text[self.position - 1];
             }
+            b'\'' | 0x80.. if self.foreign_token() => {}
             _ => self.position += 1,
         }
         self.last_end = self.position;
@@ -230,22 +247,21 @@ impl Scanner<'_> {
 
     /// Scans a string from its opening quote to its closing quote, or to the end of the line.
     fn string(&mut self, start: usize, escapes: bool) {
-        self.position += 1;
         self.last = b'"';
-        while let Some(&byte) = self.text.get(self.position) {
-            match byte {
-                b'"' => {
-                    self.position += 1;
-                    return;
-                }
-                b'\n' => break,
-                b'\\' if escapes && !matches!(self.text.get(self.position + 1), None | Some(b'\n')) => {
-                    self.position += 2;
-                }
-                _ => self.position += 1,
+        let line_end = match string_end(self.text, start + usize::from(!escapes) + 1, escapes) {
+            Some(end) => {
+                self.position = end;
+                return;
             }
+            None => {
+                let rest = &self.text[start..];
+                start + rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())
+            }
+        };
+        self.position = line_end;
+        if !escapes || !self.close_text(start) {
+            self.report(start..line_end, SyntaxErrorKind::UnclosedText { edits: Vec::new() });
         }
-        self.report(start..self.position, SyntaxErrorKind::UnclosedText);
     }
 
     fn opener(&mut self, byte: u8) {
@@ -325,6 +341,20 @@ fn opener_of(closer: u8) -> u8 {
         b')' => b'(',
         _ => b'[',
     }
+}
+
+/// Returns the end of a string whose content begins at a place; `None` if it is not closed on its line.
+fn string_end(text: &[u8], start: usize, escapes: bool) -> Option<usize> {
+    let mut place = start;
+    while let Some(&byte) = text.get(place) {
+        match byte {
+            b'"' => return Some(place + 1),
+            b'\n' => return None,
+            b'\\' if escapes && !matches!(text.get(place + 1), None | Some(b'\n')) => place += 2,
+            _ => place += 1,
+        }
+    }
+    None
 }
 
 fn is_letter(byte: u8) -> bool {

@@ -5,22 +5,26 @@
 //!
 //! This crate resolves no names, knows no types and no components, and does no I/O.
 
+mod arrows;
 #[doc(hidden)]
 pub mod bare;
 mod build;
 mod error;
 mod expectation;
 mod format;
+mod habits;
 mod layout;
 mod literal;
 mod parse;
+mod repair;
 mod span;
 pub mod tree;
 
-pub use error::{SyntaxError, SyntaxErrorKind};
+pub use arrows::join_chains;
+pub use error::{Foreign, SyntaxError, SyntaxErrorKind};
 pub use format::format;
 pub use layout::{ITEM_WORDS, RESERVED_WORDS};
-pub use literal::UNITS;
+pub use literal::{UNITS, unit_of};
 pub use parse::{Parsed, parse, parse_value};
 pub use span::{FileId, Span};
 

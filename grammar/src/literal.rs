@@ -89,6 +89,28 @@ fn scaled(digits: &str, factor: u128) -> Option<u128> {
     Some(u128::from(whole).checked_mul(factor)? + u128::from(part) * factor / tenths)
 }
 
+/// Returns the unit that a word of another language means; the word itself if it is a unit.
+pub fn unit_of(word: &str) -> Option<&'static str> {
+    let known = match word {
+        "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "mins" | "minute" | "minutes" => "min",
+        "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "d",
+        "msec" | "millis" | "milliseconds" => "ms",
+        "K" | "k" | "kib" => "KiB",
+        "M" => "MiB",
+        "G" => "GiB",
+        "T" => "TiB",
+        "bytes" | "byte" => "B",
+        "percent" => "%",
+        _ => {
+            let mut units = UNITS.iter().flat_map(|(_, names)| names.iter().copied());
+            return units.find(|known| known.eq_ignore_ascii_case(word));
+        }
+    };
+    Some(known)
+}
+
 fn milliseconds_of(unit: &str) -> Option<u64> {
     Some(match unit {
         "ms" => 1,

@@ -1,5 +1,7 @@
 //! Parses a text into a tree, item by item.
 
+mod hyphens;
+
 use std::ops::Range;
 
 use pest::Parser;
@@ -7,9 +9,11 @@ use pest::error::{Error, ErrorVariant, InputLocation};
 use pest::iterators::Pair;
 
 use crate::build::Builder;
-use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::error::{Foreign, SyntaxError, SyntaxErrorKind};
 use crate::expectation::{self, Mismatch};
+use crate::habits::{self, Habit};
 use crate::layout::{ItemText, entry_around, lay_out};
+use crate::repair::Copy;
 use crate::tree::{CommentKind, Expression, ExpressionKind, File, Item, ItemKind, Name};
 use crate::{FileId, FlowParser, Rule, Span};
 
@@ -30,6 +34,14 @@ pub struct Parsed {
 
 /// Parses the text of a file.
 pub fn parse(file: FileId, text: &str) -> Parsed {
+    let parsed = parse_with(file, text, &[]);
+    let names = hyphens::names(&parsed.errors);
+    // A name with hyphens is one mistake, wherever the name is used: the second pass repairs all places.
+    if names.is_empty() { parsed } else { parse_with(file, text, &names) }
+}
+
+/// Parses the text of a file, in which these names have hyphens.
+fn parse_with(file: FileId, text: &str, hyphenated: &[String]) -> Parsed {
     let mut parsed = Parsed::default();
     if text.len() > FILE_BYTES_MAX {
         let span = Span { file, start: 0, end: 0 };
@@ -42,15 +54,23 @@ pub fn parse(file: FileId, text: &str) -> Parsed {
     parsed.file.items.reserve(layout.items.len());
     let mut builder = Builder::new(file, text, &layout.comments);
     let mut last_end = 0;
-    for item in layout.items {
+    for mut item in layout.items {
         builder.begin_item(item.range.start, last_end);
         last_end = item.range.end;
+        if !hyphenated.is_empty() {
+            item.repairs.extend(hyphens::edits(&text[item.range.clone()], item.range.start, hyphenated));
+        }
         let read = read_item(&mut builder, item);
         parsed.file.items.push(read);
         builder.errors.sort_by_key(|error| error.span.start);
         parsed.errors.append(&mut builder.errors);
     }
+    parsed.errors.extend(hyphens::errors(file, text, hyphenated));
     parsed.file.comments = layout.comments;
+    if !hyphenated.is_empty() || !layout.errors.is_empty() {
+        parsed.errors.extend(layout.errors);
+        parsed.errors.sort_by_key(|error| error.span.start);
+    }
     parsed
 }
 
@@ -60,6 +80,7 @@ pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
     let broken = Expression { span, kind: ExpressionKind::Broken };
     let layout = lay_out(file, text);
     let mut errors: Vec<SyntaxError> = Vec::new();
+    errors.extend(layout.errors);
     let shapeless = layout.items.iter().any(|item| item.shapeless);
     errors.extend(layout.items.into_iter().flat_map(|item| item.errors));
     if shapeless || !errors.is_empty() {
@@ -73,7 +94,7 @@ pub fn parse_value(file: FileId, text: &str) -> (Expression, Vec<SyntaxError>) {
             let value = value.map_or(broken, |pair| builder.expression(pair));
             (value, builder.errors)
         }
-        Err(error) => (broken, vec![unexpected(file, text, 0, &error)]),
+        Err(error) => (broken, vec![unexpected(&builder, text, &error)]),
     }
 }
 
@@ -100,12 +121,20 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
     let broken = |name| Item { span, documentation: String::new(), kind: ItemKind::Broken(name) };
     if item.shapeless {
         // An unclosed text hides the brackets after it, so it is the cause of their mismatch.
-        let unclosed = item.errors.iter().position(|error| error.kind == SyntaxErrorKind::UnclosedText);
+        let unclosed =
+            item.errors.iter().position(|error| matches!(error.kind, SyntaxErrorKind::UnclosedText { .. }));
         let cause = unclosed.or_else(|| item.errors.iter().position(|error| is_shape(&error.kind)));
         builder.errors.extend(cause.and_then(|cause| item.errors.into_iter().nth(cause)));
         return broken(name);
     }
-    let Some(rule) = item_rule(source) else {
+    let mut copy = blanked(source, &item);
+    let Some(rule) = item_rule(&copy.text).or_else(|| foreign_item(builder, &mut copy)) else {
+        if is_yaml(source, word) {
+            if !std::mem::replace(&mut builder.seen_yaml, true) {
+                builder.errors.push(yaml(word, span));
+            }
+            return broken(None);
+        }
         let error = unknown_item(builder.file, source, word, span);
         builder.errors.push(error);
         // If the keyword is missing, the first word is the item's name.
@@ -115,40 +144,127 @@ fn read_item(builder: &mut Builder<'_>, item: ItemText) -> Item {
         let own = Name { text: word.into(), span: Span { end, ..span } };
         return broken(if is_name { Some(own) } else { name });
     };
-    let copy = blanked(source, &item);
     match read_with_rule(builder, rule, copy, item.errors) {
         Some(kind) => Item { span, documentation, kind },
         None => broken(name),
     }
 }
 
-/// Parses an item. At an error, replaces the entry with the error by blanks and parses the item again.
+/// Returns whether an item is a part of a YAML file: a name, a colon, and settings in the lines below.
+fn is_yaml(source: &str, word: &str) -> bool {
+    let after = source[word.len()..].trim_start_matches([' ', '\t']);
+    !word.is_empty()
+        && after.strip_prefix(':').is_some_and(|rest| rest.trim_start_matches([' ', '\r']).starts_with('\n'))
+}
+
+/// The error of the first part of a YAML file; the other parts belong to the same mistake.
+fn yaml(word: &str, span: Span) -> SyntaxError {
+    let foreign = Foreign {
+        message: format!("`{word}:` is a part of a YAML file, which configures another tool"),
+        title: "write an item for each component: `source name = kind { setting: value }`".to_owned(),
+        help: Some("a program has an item for each component, and a flow that connects them".to_owned()),
+        edits: Vec::new(),
+        group: None,
+    };
+    let span = Span { end: span.start + word.len() as u32 + 1, ..span };
+    SyntaxError { span, kind: SyntaxErrorKind::Foreign(Box::new(foreign)) }
+}
+
+/// Repairs an item that begins with a word of another language, and returns its rule.
+fn foreign_item(builder: &mut Builder<'_>, copy: &mut Copy) -> Option<Rule> {
+    let habit = habits::item_word(&copy.text)?;
+    let mut repaired = copy.clone();
+    repaired.apply(&habit.edits);
+    let rule = item_rule(&repaired.text)?;
+    report_habit(builder, habit);
+    builder.shifts = repaired.shifts.clone();
+    *copy = repaired;
+    Some(rule)
+}
+
+/// Parses an item. At an error, repairs the foreign form there; or replaces the entry with the error by blanks. Then
+/// parses the item again.
 fn read_with_rule(
     builder: &mut Builder<'_>,
     rule: Rule,
-    mut copy: String,
+    mut copy: Copy,
     lexical: Vec<SyntaxError>,
 ) -> Option<ItemKind> {
+    builder.shifts = copy.shifts.clone();
     for error in lexical {
-        let place = error.span.start as usize - builder.base;
+        let place = copy.shifts.repaired(error.span.start as usize - builder.base);
         builder.errors.push(error);
         // The entry is blanked already: only the first error of an entry is reported.
-        if copy.as_bytes()[place] == b' ' {
+        if copy.text.as_bytes()[place] == b' ' {
             builder.errors.pop();
         } else {
-            blank_entry(builder, &mut copy, place)?;
+            blank_entry(builder, &mut copy.text, place)?;
         }
     }
     for _ in 0..ITEM_ERRORS_MAX {
-        let error = match FlowParser::parse(rule, &copy) {
+        let error = match FlowParser::parse(rule, &copy.text) {
             Ok(mut pairs) => return pairs.next().map(|pair: Pair<'_, Rule>| builder.item(pair)),
             Err(error) => error,
         };
-        let error = line_that_stops(rule, &copy, &error).unwrap_or(error);
-        builder.errors.push(unexpected(builder.file, &copy, builder.base, &error));
-        blank_entry(builder, &mut copy, place_of(&error))?;
+        let error = line_that_stops(rule, &copy.text, &error).unwrap_or(error);
+        match repair(builder, rule, &mut copy, &error) {
+            Repair::Made => continue,
+            Repair::Unknown(place) => blank_entry(builder, &mut copy.text, place)?,
+            Repair::None => {
+                builder.errors.push(unexpected(builder, &copy.text, &error));
+                blank_entry(builder, &mut copy.text, place_of(&error))?;
+            }
+        }
     }
     None
+}
+
+/// The result of a search for a foreign form that explains an error.
+enum Repair {
+    /// There is none.
+    None,
+    /// The form is reported and repaired.
+    Made,
+    /// The form in the entry at this place is reported, and can't be repaired.
+    Unknown(usize),
+}
+
+/// Reports and repairs a foreign form that explains the error.
+fn repair(builder: &mut Builder<'_>, rule: Rule, copy: &mut Copy, error: &Error<Rule>) -> Repair {
+    let ErrorVariant::ParsingError { positives, .. } = &error.variant else { return Repair::None };
+    let place = place_of(error);
+    for habit in habits::candidates(positives, &copy.text, place) {
+        if habit.edits.is_empty() {
+            let start = habit.span.start;
+            report_habit(builder, habit);
+            return Repair::Unknown(start.max(place));
+        }
+        let mut repaired = copy.clone();
+        repaired.apply(&habit.edits);
+        let further = match FlowParser::parse(rule, &repaired.text) {
+            Ok(_) => true,
+            Err(later) => {
+                repaired.shifts.original(place_of(&later)) > copy.shifts.original(place.max(habit.span.end))
+            }
+        };
+        if further {
+            report_habit(builder, habit);
+            builder.shifts = repaired.shifts.clone();
+            *copy = repaired;
+            return Repair::Made;
+        }
+    }
+    Repair::None
+}
+
+/// Reports a foreign form, whose places are those of the current copy.
+fn report_habit(builder: &mut Builder<'_>, habit: Habit) {
+    let span = builder.span(habit.span.start, habit.span.end);
+    let edits = habit.edits.into_iter().filter(|_| habit.certain);
+    let edits = edits.map(|(range, text)| (builder.span(range.start, range.end), text)).collect();
+    let Habit { message, title, help, group, .. } = habit;
+    let foreign = Foreign { message, title, help, edits, group };
+    builder.errors.push(SyntaxError { span, kind: SyntaxErrorKind::Foreign(Box::new(foreign)) });
 }
 
 /// Returns the error at the end of an incomplete line, if the reported error is only at the next line.
@@ -171,8 +287,9 @@ fn blank_entry(builder: &mut Builder<'_>, copy: &mut String, place: usize) -> Op
     Some(())
 }
 
-/// Returns the copy of an item for pest, with blanks in place of comments and insignificant newlines.
-pub(crate) fn blanked(source: &str, item: &ItemText) -> String {
+/// Returns the copy of an item for pest, with blanks in place of comments and insignificant newlines, and with the
+/// repairs of the layout.
+pub(crate) fn blanked(source: &str, item: &ItemText) -> Copy {
     let mut copy = source.to_owned();
     for range in &item.blanks {
         let range = range.start - item.range.start..range.end - item.range.start;
@@ -180,6 +297,11 @@ pub(crate) fn blanked(source: &str, item: &ItemText) -> String {
             blank(&mut copy, range);
         }
     }
+    let mut copy = Copy::new(copy);
+    let start = item.range.start;
+    let repairs =
+        item.repairs.iter().map(|(range, text)| (range.start - start..range.end - start, text.clone()));
+    copy.apply(&repairs.collect::<Vec<_>>());
     copy
 }
 
@@ -253,10 +375,9 @@ fn place_of(error: &Error<Rule>) -> usize {
     }
 }
 
-fn unexpected(file: FileId, text: &str, base: usize, error: &Error<Rule>) -> SyntaxError {
+fn unexpected(builder: &Builder<'_>, text: &str, error: &Error<Rule>) -> SyntaxError {
     let place = place_of(error);
     let Mismatch { found, length, expected, hint } = expectation::mismatch(text, place, error);
-    let start = (base + place) as u32;
-    let span = Span { file, start, end: start + length as u32 };
+    let span = builder.span(place, place + length);
     SyntaxError { span, kind: SyntaxErrorKind::Unexpected { found, expected, hint } }
 }

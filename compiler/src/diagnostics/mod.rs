@@ -19,6 +19,7 @@ mod dead_end;
 mod duplicate_entry;
 mod duplicate_name;
 mod empty_flow;
+mod foreign_form;
 mod held_too_long;
 mod hidden_field;
 mod hole_not_allowed;
@@ -93,6 +94,7 @@ pub use dead_end::DeadEnd;
 pub use duplicate_entry::DuplicateEntry;
 pub use duplicate_name::{DuplicateName, NameOf};
 pub use empty_flow::EmptyFlow;
+pub use foreign_form::ForeignForm;
 pub use held_too_long::HeldTooLong;
 pub use hidden_field::HiddenField;
 pub use hole_not_allowed::HoleNotAllowed;
@@ -320,6 +322,7 @@ registry! {
     "E0108" Error NameStyle
     "E0110" Error LibraryOnly
     "E0111" Error ChainedQuestion
+    "E0120" Error ForeignForm
     // E02: names
     "E0201" Error UnknownName
     "E0202" Error UnknownKind

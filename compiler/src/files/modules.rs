@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use weir_grammar::tree::{self, Import, ItemKind, Name};
-use weir_grammar::{FileId, Span, parse};
+use weir_grammar::{FileId, Span, join_chains, parse};
 
 use crate::diagnostics::{Diagnostic, ImportCycle, Limit, UnreadableFile};
 use crate::files::sources::{Files, SourceFiles};
@@ -60,7 +60,8 @@ impl Loader<'_> {
     fn module(&mut self, name: String, text: String) -> FileId {
         let file = self.files.add(name.as_str(), text.as_str());
         self.known.insert(name.clone(), file);
-        let parsed = parse(file, &text);
+        let mut parsed = parse(file, &text);
+        parsed.errors.extend(join_chains(&mut parsed.file, &text));
         drop(text);
         let errors = parsed.errors.into_iter().map(|error| syntax::diagnostic(error, self.files));
         self.diagnostics.extend(errors);

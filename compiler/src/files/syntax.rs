@@ -1,10 +1,10 @@
 //! Diagnostics for syntax errors.
 
-use weir_grammar::{ITEM_WORDS, SyntaxError, SyntaxErrorKind, UNITS};
+use weir_grammar::{ITEM_WORDS, SyntaxError, SyntaxErrorKind, unit_of};
 
 use crate::diagnostics::{
-    ChainedQuestion, Diagnostic, Limit, MalformedNumber, MalformedString, UnbalancedBracket, UnclosedText,
-    Unexpected, UnknownItem,
+    ChainedQuestion, Diagnostic, ForeignForm, Limit, MalformedNumber, MalformedString, UnbalancedBracket,
+    UnclosedText, Unexpected, UnknownItem,
 };
 use crate::files::sources::Files;
 use crate::spelling::nearest;
@@ -16,7 +16,7 @@ pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
         SyntaxErrorKind::Unexpected { found, expected, hint } => {
             Unexpected { found, expected, hint, span }.into()
         }
-        SyntaxErrorKind::UnclosedText => UnclosedText { span }.into(),
+        SyntaxErrorKind::UnclosedText { edits } => UnclosedText { edits, span }.into(),
         SyntaxErrorKind::UnclosedBracket { opener } => {
             UnbalancedBracket { bracket: opener, span, opener: None, closing: false }.into()
         }
@@ -25,8 +25,8 @@ pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
         }
         SyntaxErrorKind::MalformedNumber { reason, unit } => {
             let text = files.text(span).to_owned();
-            let units = UNITS.iter().flat_map(|(_, names)| names.iter().copied());
-            let near = unit.and_then(|unit| near_unit(files.text(unit), units)).map(str::to_owned);
+            // Units are short, so only the names in other languages and another case count as similar.
+            let near = unit.and_then(|unit| unit_of(files.text(unit))).map(str::to_owned);
             MalformedNumber { text, reason, unit, near, span }.into()
         }
         SyntaxErrorKind::MalformedText { reason, instead } => {
@@ -37,24 +37,7 @@ pub(crate) fn diagnostic(error: SyntaxError, files: &Files) -> Diagnostic {
             UnknownItem { word, near, span }.into()
         }
         SyntaxErrorKind::Limit { what, limit } => Limit { what: what.to_owned(), limit, span }.into(),
+        SyntaxErrorKind::Foreign(foreign) => ForeignForm { foreign: *foreign, span }.into(),
         SyntaxErrorKind::Chained => ChainedQuestion { span }.into(),
     }
-}
-
-/// Returns the similar unit: units are short, so only the names in other systems and another case count as similar.
-fn near_unit<'u>(unit: &str, units: impl Iterator<Item = &'u str>) -> Option<&'u str> {
-    let known = match unit {
-        "sec" | "secs" | "second" | "seconds" => "s",
-        "m" | "mins" | "minute" | "minutes" => "min",
-        "hr" | "hrs" | "hour" | "hours" => "h",
-        "day" | "days" => "d",
-        "msec" | "millis" | "milliseconds" => "ms",
-        "K" | "k" | "kib" => "KiB",
-        "M" => "MiB",
-        "G" => "GiB",
-        "T" => "TiB",
-        "bytes" | "byte" => "B",
-        _ => return units.into_iter().find(|known| known.eq_ignore_ascii_case(unit)),
-    };
-    Some(known)
 }

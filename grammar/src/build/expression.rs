@@ -165,6 +165,9 @@ impl Builder<'_> {
     fn call(&mut self, function: Expression, arguments: Vec<Argument>, place: Span) -> ExpressionKind {
         let span = function.span;
         match function.kind {
+            ExpressionKind::Member(receiver, name) if !matches!(receiver.kind, ExpressionKind::Name(_)) => {
+                self.method(*receiver, name, arguments, place)
+            }
             ExpressionKind::Name(text) => {
                 let function = Path { qualifier: None, name: Name { text, span } };
                 ExpressionKind::Call(Call { function, arguments })
@@ -179,6 +182,29 @@ impl Builder<'_> {
             ExpressionKind::Broken => ExpressionKind::Broken,
             _ => self.not_a_function(place),
         }
+    }
+
+    /// Reports the call of a method, `x.lower()`, and builds the call of a function with `x` as its first argument.
+    fn method(
+        &mut self,
+        receiver: Expression,
+        name: Name,
+        mut arguments: Vec<Argument>,
+        place: Span,
+    ) -> ExpressionKind {
+        if receiver.kind == ExpressionKind::Broken {
+            return ExpressionKind::Broken;
+        }
+        let before = Span { end: receiver.span.start, ..receiver.span };
+        // From the point to the opening parenthesis.
+        let dot = Span { start: receiver.span.end, end: place.start + 1, ..place };
+        let separator = if arguments.is_empty() { "" } else { ", " };
+        let edits = vec![(before, format!("{}(", name.text)), (dot, separator.to_owned())];
+        let message = format!("a value has no methods: `{}` is a function", name.text);
+        let title = format!("write `{}(…)`", name.text);
+        self.report_foreign(name.span, message, title, edits);
+        arguments.insert(0, Argument { name: None, value: receiver });
+        ExpressionKind::Call(Call { function: Path { qualifier: None, name }, arguments })
     }
 
     fn not_a_function(&mut self, place: Span) -> ExpressionKind {

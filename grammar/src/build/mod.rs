@@ -13,8 +13,9 @@ mod text;
 
 use pest::iterators::{Pair, Pairs};
 
-use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::error::{Foreign, SyntaxError, SyntaxErrorKind};
 use crate::parse::without_marks;
+use crate::repair::Shifts;
 use crate::tree::{Because, Comment, CommentKind, Expression, ExpressionKind, Name, Path};
 use crate::{FileId, Rule, Span};
 
@@ -24,9 +25,13 @@ pub(crate) struct Builder<'t> {
     pub(crate) text: &'t str,
     /// The offset of the current item in the file.
     pub(crate) base: usize,
+    /// The relation between places of the parsed copy and places of the item.
+    pub(crate) shifts: Shifts,
     /// The entries of the current item with syntax errors, which were blanked.
     pub(crate) blanked: Vec<Span>,
     pub(crate) errors: Vec<SyntaxError>,
+    /// Whether a part of a YAML file is reported.
+    pub(crate) seen_yaml: bool,
     comments: &'t [Comment],
     /// The index of the first comment after the items and entries that are built.
     next_comment: usize,
@@ -34,12 +39,23 @@ pub(crate) struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     pub(crate) fn new(file: FileId, text: &'t str, comments: &'t [Comment]) -> Builder<'t> {
-        Builder { file, text, base: 0, blanked: Vec::new(), errors: Vec::new(), comments, next_comment: 0 }
+        Builder {
+            file,
+            text,
+            base: 0,
+            shifts: Shifts::default(),
+            blanked: Vec::new(),
+            errors: Vec::new(),
+            seen_yaml: false,
+            comments,
+            next_comment: 0,
+        }
     }
 
     /// Begins the item at this offset, and skips the comments inside the previous item.
     pub(crate) fn begin_item(&mut self, base: usize, last_end: usize) {
         self.base = base;
+        self.shifts = Shifts::default();
         self.blanked.clear();
         let rest = &self.comments[self.next_comment..];
         self.next_comment += rest.iter().take_while(|comment| comment.span.end as usize <= last_end).count();
@@ -57,8 +73,9 @@ impl<'t> Builder<'t> {
         lines.map(|comment| without_marks(comment.span.slice(self.text))).collect::<Vec<_>>().join("\n")
     }
 
-    /// Converts a range of the item to a span of the file.
+    /// Converts a range of the item's copy to a span of the file.
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
+        let (start, end) = (self.shifts.original(start), self.shifts.original(end));
         Span { file: self.file, start: (self.base + start) as u32, end: (self.base + end) as u32 }
     }
 
@@ -124,6 +141,12 @@ impl<'t> Builder<'t> {
 
     fn report(&mut self, span: Span, kind: SyntaxErrorKind) {
         self.errors.push(SyntaxError { span, kind });
+    }
+
+    /// Reports a form of another language with the edits that make it right.
+    fn report_foreign(&mut self, span: Span, message: String, title: String, edits: Vec<(Span, String)>) {
+        let foreign = Foreign { message, title, help: None, edits, group: None };
+        self.report(span, SyntaxErrorKind::Foreign(Box::new(foreign)));
     }
 }
 

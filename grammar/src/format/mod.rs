@@ -63,7 +63,7 @@ pub fn format(file: FileId, text: &str) -> Result<String, Vec<SyntaxError>> {
         let start = item.range.start;
         let before = comments.take_before(start);
         let blank_right_before = comments.blank_right_before(start);
-        let copy = blanked(source, &item);
+        let copy = blanked(source, &item).text;
         // The text was parsed without errors, so the item has a rule, and pest accepts it.
         let pair = item_rule(source).and_then(|rule| FlowParser::parse(rule, &copy).ok()?.next());
         let lines = match pair {
