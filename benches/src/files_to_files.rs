@@ -24,7 +24,7 @@ const REST: &str = "
 param from: Glob
 param to: Text
 
-source lines = files { paths: [from] }
+source lines = files { paths: [from], mode: complete }
 
 sink out = files { path: to, roll: { size: 1GiB, age: 1h } }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 const PROGRAM: &str = "\
-source lines = files { paths: [\"in/*.txt\"] }
+source lines = files { paths: [\"in/*.txt\"], mode: complete }
 channel buffer = CHANNEL
 sink out = files { path: \"out\" }
 flow main delivers exactly_once { lines -> buffer -> out }

@@ -16,7 +16,7 @@ use crate::names::definitions::Definitions;
 use crate::names::scopes::Scopes;
 use crate::signatures::classes::Class;
 use crate::signatures::{
-    ColumnSignature, Group, Library, Named, Parser, ParserClass, SettingSignature, Signature, Variant,
+    ColumnSignature, Form, Group, Library, Named, Parser, ParserClass, SettingSignature, Signature, Variant,
 };
 use crate::spelling::{nearest, role_in_words};
 
@@ -92,11 +92,12 @@ impl Reader {
                         let mut signature = variant.signature;
                         let shortfalls = signature.as_mut().map(|signature| take(&mut signature.shortfalls));
                         let shortfalls = shortfalls.unwrap_or_default();
+                        let flat = signature.as_mut().and_then(|signature| signature.flat.take());
                         let group = signature.map(|signature| self.group(signature));
                         // A variant with only needs or shortfalls takes no settings.
                         let plain = needs.is_empty() && shortfalls.is_empty();
                         let group = group.filter(|group| plain || !group.settings.is_empty());
-                        Variant { name: variant.name, group, needs, shortfalls }
+                        Variant { name: variant.name, group, needs, shortfalls, flat }
                     });
                     let variants = variants.collect();
                     self.library.types.insert(name.text.into(), Named::Enum(variants));
@@ -121,7 +122,9 @@ impl Reader {
     fn parser(&mut self, item: tree::ExternParser) {
         self.declare(Some("parser"), &item.name);
         let emits = self.columns(item.signature.emits.as_deref().unwrap_or_default());
-        let group = self.group(item.signature);
+        let mut signature = item.signature;
+        let flat = signature.flat.take();
+        let group = self.group(signature);
         let class = match &*item.class.text {
             "typed" => ParserClass::Typed,
             "fixed" => ParserClass::Fixed,
@@ -134,7 +137,7 @@ impl Reader {
             }
         };
         let name = item.name.text.as_ref().into();
-        self.library.parsers.insert(name, Parser { name: item.name, class, group, emits });
+        self.library.parsers.insert(name, Parser { name: item.name, class, group, emits, flat });
     }
 
     fn function(&mut self, item: &tree::ExternFunction) {
@@ -196,11 +199,23 @@ impl Reader {
                     exclusive: setting.exclusive,
                     range: setting.range,
                     default: setting.default,
+                    forms: Vec::new(),
                 }),
                 Err(unknown) => self.diagnostics.push(*unknown),
             }
         }
-        Group { settings, requires: signature.requires, amounts: signature.amounts }
+        let mut requires = Vec::new();
+        for requirement in signature.requires {
+            let form = Form::of(&requirement);
+            let named = |name: &str| {
+                settings.iter().position(|setting: &SettingSignature| &*setting.name.text == name)
+            };
+            match form.and_then(|(name, form)| Some((named(name)?, form))) {
+                Some((index, form)) => settings[index].forms.push(form),
+                None => requires.push(requirement),
+            }
+        }
+        Group { settings, requires, amounts: signature.amounts }
     }
 
     fn columns(&mut self, columns: &[tree::Column]) -> Vec<ColumnSignature> {
@@ -239,6 +254,9 @@ fn check_defaults(library: &Library) -> Vec<Diagnostic> {
     });
     for group in components.chain(types) {
         for setting in &group.settings {
+            for form in &setting.forms {
+                checker.regex(&form.pattern, form.pattern_span);
+            }
             match &setting.default {
                 Some(default) if setting.is_computed() => checker.computed_default(group, setting, default),
                 Some(default) => {

@@ -8,7 +8,7 @@ use weir_grammar::{FileId, parse};
 use weir_stdlib::library_sources;
 
 /// The types of the language itself.
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 28] = [
     "Bool",
     "Int",
     "Float",
@@ -27,6 +27,10 @@ const TYPES: [&str; 24] = [
     "Template",
     "Regex",
     "TimePattern",
+    "InstantPattern",
+    "Network",
+    "Pointer",
+    "Group",
     "Secret",
     "Header",
     "Ip",

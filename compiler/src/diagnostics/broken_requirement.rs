@@ -20,7 +20,11 @@ pub struct BrokenRequirement {
 impl BrokenRequirement {
     pub(super) fn describe(&self) -> Description {
         let shown: Vec<String> = self.settings.iter().map(RequiredSetting::shown).collect();
-        let message = format!("`{}` does not hold: {}", self.condition, joined(&shown, "and"));
+        let message = match shown.as_slice() {
+            // The reason alone says what is wrong with a single setting.
+            [only] => format!("{only}: {}", self.reason),
+            _ => format!("`{}` does not hold: {}", self.condition, joined(&shown, "and")),
+        };
         let mut settings: Vec<&RequiredSetting> = self.settings.iter().collect();
         settings.sort_by_key(|setting| setting.default);
         let mut description = Description { message, ..Description::default() };

@@ -13,6 +13,8 @@ pub struct MalformedHole {
     pub column: Option<(String, Span)>,
     /// The suggested correction.
     pub help: String,
+    /// The text that belongs at the place of the faulty part, if it is known.
+    pub instead: Option<String>,
 }
 
 impl MalformedHole {
@@ -22,6 +24,10 @@ impl MalformedHole {
             Some((text, span)) => description.label(*span, text.as_str()),
             None => description,
         };
-        description.help(self.help.as_str())
+        let description = description.help(self.help.as_str());
+        match &self.instead {
+            Some(instead) => description.fix(format!("write `{instead}`"), self.span, instead.as_str()),
+            None => description,
+        }
     }
 }

@@ -13,8 +13,10 @@ mod channel_into_channel;
 mod channel_never_filled;
 mod channel_never_read;
 mod codes;
+mod compared_with_regex;
 mod cycle;
 mod cyclic;
+mod date_without_braces;
 mod dead_end;
 mod duplicate_entry;
 mod duplicate_name;
@@ -38,7 +40,9 @@ mod missing_setting;
 mod missing_unit;
 mod name_style;
 mod needs_schema;
+mod nested_field;
 mod never_null;
+mod no_body_to_count;
 mod no_reject_route;
 mod no_settings;
 mod no_such_column;
@@ -58,6 +62,7 @@ mod several_readers;
 mod unbalanced_bracket;
 mod unclosed_text;
 mod unexpected;
+mod unfit_text;
 mod unkept_promise;
 mod unknown_item;
 mod unknown_kind;
@@ -88,8 +93,10 @@ pub use channel_into_channel::ChannelIntoChannel;
 pub use channel_never_filled::ChannelNeverFilled;
 pub use channel_never_read::ChannelNeverRead;
 pub use codes::{FAMILIES, nearest_code, title};
+pub use compared_with_regex::ComparedWithRegex;
 pub use cycle::Cycle;
 pub use cyclic::Cyclic;
+pub use date_without_braces::DateWithoutBraces;
 pub use dead_end::DeadEnd;
 pub use duplicate_entry::DuplicateEntry;
 pub use duplicate_name::{DuplicateName, NameOf};
@@ -113,7 +120,9 @@ pub use missing_setting::MissingSetting;
 pub use missing_unit::MissingUnit;
 pub use name_style::NameStyle;
 pub use needs_schema::NeedsSchema;
+pub use nested_field::NestedField;
 pub use never_null::NeverNull;
+pub use no_body_to_count::NoBodyToCount;
 pub use no_reject_route::NoRejectRoute;
 pub use no_settings::NoSettings;
 pub use no_such_column::NoSuchColumn;
@@ -133,6 +142,7 @@ pub use several_readers::SeveralReaders;
 pub use unbalanced_bracket::UnbalancedBracket;
 pub use unclosed_text::UnclosedText;
 pub use unexpected::Unexpected;
+pub use unfit_text::UnfitText;
 pub use unkept_promise::UnkeptPromise;
 pub use unknown_item::UnknownItem;
 pub use unknown_kind::UnknownKind;
@@ -353,6 +363,7 @@ registry! {
     "E0313" Error NotPure
     "E0314" Error WrongArguments
     "E0315" Error NotExhaustive
+    "E0318" Warning ComparedWithRegex
     // E04: values
     "E0401" Error OutOfRange
     "E0402" Error BrokenRequirement
@@ -364,12 +375,16 @@ registry! {
     "E0408" Error NotSet
     "E0409" Error PutTooLarge
     "E0410" Warning DefaultPutTooLarge
+    "E0412" Error UnfitText
+    "E0414" Warning DateWithoutBraces
     // E05: events
     "E0501" Error NoSuchColumn
     "E0502" Error MergeClash
     "E0503" Error UnmetNeed
     "E0504" Error OptionalHole
     "E0505" Error NeedsSchema
+    "E0506" Error NestedField
+    "E0508" Error NoBodyToCount
     // E06: the graph
     "E0601" Error Cycle
     "E0602" Error ChannelIntoChannel

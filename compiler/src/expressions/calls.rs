@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Argument, Call, Expression};
-use weir_plan::{Operation, Value};
+use weir_plan::{Expression as Planned, Operation, Value};
 
 use super::{Merged, Typed, Typer, constant};
 use crate::checker::Checker;
-use crate::diagnostics::{UnknownName, WrongArguments, WrongType, with_article};
+use crate::diagnostics::{OutOfRange, UnknownName, WrongArguments, WrongType, with_article};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, ParameterSignature};
 use crate::spelling::nearest;
 use crate::types::{Bound, Type};
+use crate::values::regexes;
 
 impl Typer<'_, '_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, expected: Option<&Type>) -> Option<Typed> {
@@ -95,7 +96,7 @@ impl Typer<'_, '_> {
         let mut planned = Vec::with_capacity(matched.len());
         let mut whole = true;
         let mut optional = signature.optional;
-        for (index, (parameter, given)) in signature.parameters.iter().zip(matched).enumerate() {
+        for (index, (parameter, given)) in signature.parameters.iter().zip(&matched).enumerate() {
             // A function that masks gives null for null.
             let takes_null = parameter.optional || (signature.masks && index == 0);
             let argument = match given {
@@ -116,6 +117,7 @@ impl Typer<'_, '_> {
         if !whole {
             return None;
         }
+        self.group_exists(signature, &matched, &planned)?;
         if signature.masks {
             merged.sensitive = false;
         }
@@ -134,6 +136,43 @@ impl Typer<'_, '_> {
             }
         };
         Some(merged.typed(operation, result, optional, span))
+    }
+
+    /// Checks that the pattern of a call has the group that another argument numbers.
+    fn group_exists(
+        &mut self,
+        signature: &FunctionSignature,
+        given: &[Option<&Expression>],
+        planned: &[Planned],
+    ) -> Option<()> {
+        let of_type = |wanted: &Type| {
+            let index =
+                signature.parameters.iter().position(|parameter| parameter.types.first() == Some(wanted))?;
+            match &planned.get(index)?.operation {
+                Operation::Literal(value) => Some((given.get(index).copied().flatten()?, value)),
+                _ => None,
+            }
+        };
+        let (Some((pattern, Value::Text(text))), Some((number, Value::Int(group)))) =
+            (of_type(&Type::Regex), of_type(&Type::Group))
+        else {
+            return Some(());
+        };
+        let count = regexes::group_count(text);
+        if usize::try_from(*group).is_ok_and(|group| group <= count) {
+            return Some(());
+        }
+        // A default is at a place of the library.
+        let is_default = self.checker.library.files.get(number.span.file).is_some();
+        let span = if is_default { pattern.span } else { number.span };
+        let range = match count {
+            0 => "0, since the pattern has no group".to_owned(),
+            1 => "0 or 1, since the pattern has 1 group".to_owned(),
+            count => format!("from 0 to {count}, since the pattern has {count} groups"),
+        };
+        let (name, value, declared) = ("group".to_owned(), group.to_string(), pattern.span);
+        self.report(OutOfRange { name, value, range, span, declared });
+        None
     }
 
     fn argument(

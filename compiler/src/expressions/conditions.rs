@@ -6,7 +6,7 @@ use weir_plan::{Comparison, Expression as Planned, Operation, Value};
 
 use super::access::item_place;
 use super::{Facts, Merged, Places, Typed, Typer};
-use crate::diagnostics::{NeverNull, NotComparable, OutOfRange, WrongType, with_article};
+use crate::diagnostics::{ComparedWithRegex, NeverNull, NotComparable, OutOfRange, WrongType, with_article};
 use crate::types::Type;
 use crate::types::columns::arrow;
 
@@ -136,11 +136,30 @@ impl Typer<'_, '_> {
             self.report(NotComparable { left, right, help });
             return None;
         }
+        if equality {
+            self.compared_with_regex(comparison == Comparison::NotEqual, left, right, span);
+        }
         let left = self.present(left_typed);
         let (right, left) = (self.present(right_typed)?, left?);
         let merged = Merged::of([&left, &right]);
         let operation = Operation::Compare(comparison, Box::new(left.planned), Box::new(right.planned));
         Some(merged.typed(operation, Type::Bool, false, span))
+    }
+
+    /// Warns about a comparison with raw text, in which regular expressions are written.
+    fn compared_with_regex(&mut self, negated: bool, left: &Expression, right: &Expression, span: Span) {
+        let files = self.checker.files;
+        let is_raw = |side: &Expression| {
+            matches!(side.kind, ExpressionKind::Text(_)) && files.text(side.span).starts_with("r\"")
+        };
+        let (value, pattern) = match (is_raw(left), is_raw(right)) {
+            (false, true) => (left, right),
+            (true, false) => (right, left),
+            _ => return,
+        };
+        let (value, pattern) = (files.text(value.span).to_owned(), files.text(pattern.span).to_owned());
+        let is_pattern = pattern[1..].contains(['^', '$', '*', '+', '?', '(', '[', '|', '\\']);
+        self.report(ComparedWithRegex { value, pattern, negated, is_pattern, span });
     }
 
     /// Returns the text, type and span of an operand.

@@ -96,7 +96,7 @@ impl Typer<'_, '_> {
         let (reason, help) = misfit.in_words(&hole.name.text, HoleStep::Let);
         let span = hole.format.as_ref().map_or(hole.span, |format| format.span);
         let column = self.declared(typed);
-        self.checker.report(MalformedHole { reason, span, column, help });
+        self.checker.report(MalformedHole { reason, span, column, help, instead: None });
         None
     }
 }

@@ -136,7 +136,7 @@ impl Checker<'_> {
                 return self.unfit_format("Time before `as`", field, &value_type);
             }
             if pattern.kind != ExpressionKind::Broken {
-                match self.value(pattern, &Expectation::plain(&Type::TimePattern))? {
+                match self.value(pattern, &Expectation::plain(&Type::InstantPattern))? {
                     weir_plan::Value::Text(text) => format = FieldFormat::Pattern(text),
                     _ => return None,
                 }

@@ -171,6 +171,9 @@ impl Held<'_> {
         }
         let before = self.found.len();
         self.value(place, &setting.value_type, value);
+        if let Some((form, text)) = setting.forms.iter().find_map(|form| Some((form, form.misfit(value)?))) {
+            self.add(place, format!("`{}` is {text:?}: {}", place.name, form.because.text));
+        }
         if self.found.len() == before
             && let Some(range) = &setting.range
             && !is_within(range, value)
@@ -184,7 +187,7 @@ impl Held<'_> {
     fn value(&mut self, place: &Place, wanted: &Type, value: &Value) {
         match (wanted, value) {
             (Type::Bool, Value::Bool(_))
-            | (Type::Int, Value::Int(_))
+            | (Type::Int | Type::Group, Value::Int(_))
             | (Type::Duration, Value::Duration(_))
             | (Type::Size, Value::Size(_))
             | (Type::Secret, Value::Secret(_))

@@ -3,13 +3,15 @@
 pub(crate) mod classes;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use regex::Regex;
 use weir_grammar::Span;
 use weir_grammar::tree::{
-    self, Amount, Expression, ExpressionKind, Name, Number, Requirement, Role, Shortfall, TypeName,
-    TypeNameKind,
+    self, Amount, Expression, ExpressionKind, Name, Number, Operator, Requirement, Role, Shortfall, TextPart,
+    TypeName, TypeNameKind,
 };
+use weir_plan::{TemplatePart, Value};
 
 use crate::diagnostics::{Diagnostic, OutOfRange, UnknownType};
 use crate::files::sources::Files;
@@ -56,6 +58,8 @@ pub(crate) struct Parser {
     pub(crate) class: ParserClass,
     pub(crate) group: Group,
     pub(crate) emits: Vec<ColumnSignature>,
+    /// The reason why each field is a single value, if that is so.
+    pub(crate) flat: Option<tree::Because>,
 }
 
 /// The origin of a parser's fields.
@@ -87,6 +91,58 @@ pub(crate) struct SettingSignature {
     pub(crate) exclusive: Option<tree::Exclusive>,
     pub(crate) range: Option<tree::Range>,
     pub(crate) default: Option<Expression>,
+    /// The forms that the setting's texts must have.
+    pub(crate) forms: Vec<Form>,
+}
+
+/// A form that the texts of a setting must have: `requires topic matches r"…" because "…"`.
+#[derive(Debug, Clone)]
+pub(crate) struct Form {
+    pub(crate) pattern: String,
+    pub(crate) pattern_span: Span,
+    /// The compiled pattern; `None` if the pattern is malformed.
+    regex: OnceLock<Option<Regex>>,
+    pub(crate) because: tree::Because,
+}
+
+impl Form {
+    /// Returns the form that a requirement describes, with the name of its setting. Other requirements describe none.
+    pub(crate) fn of(requirement: &Requirement) -> Option<(&str, Form)> {
+        let ExpressionKind::Binary(Operator::Matches, setting, pattern) = &requirement.condition.kind else {
+            return None;
+        };
+        let (ExpressionKind::Name(setting), ExpressionKind::Text(text)) = (&setting.kind, &pattern.kind)
+        else {
+            return None;
+        };
+        let [TextPart::Literal(text)] = text.parts.as_slice() else { return None };
+        let because = requirement.because.clone();
+        let (pattern, pattern_span) = (text.to_string(), pattern.span);
+        Some((setting, Form { pattern, pattern_span, regex: OnceLock::new(), because }))
+    }
+
+    /// Returns whether a text has the form.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        let regex = self.regex.get_or_init(|| Regex::new(&self.pattern).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    }
+
+    /// Returns the first text of a value that does not have the form. In a template a hole counts as a letter.
+    pub(crate) fn misfit(&self, value: &Value) -> Option<String> {
+        let text = match value {
+            Value::Text(text) => text.clone(),
+            Value::Template(template) => {
+                let parts = template.parts.iter().map(|part| match part {
+                    TemplatePart::Text(text) => text,
+                    TemplatePart::Hole(_) => "x",
+                });
+                parts.collect()
+            }
+            Value::List(items) => return items.iter().find_map(|item| self.misfit(item)),
+            _ => return None,
+        };
+        (!self.fits(&text)).then_some(text)
+    }
 }
 
 /// A column that a source or parser emits, or that a sink needs.
@@ -114,6 +170,8 @@ pub(crate) struct Variant {
     pub(crate) needs: Vec<ColumnSignature>,
     /// The ways in which a component is weaker than its class if a setting has this variant.
     pub(crate) shortfalls: Vec<Shortfall>,
+    /// The reason why each written field is a single value, if that is so.
+    pub(crate) flat: Option<tree::Because>,
 }
 
 /// The signature of a function.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Failure, Handler, Name, Path, Quality, Step, StepKind};
-use weir_plan::{Action, OnFailure, Rule, Value};
+use weir_plan::{Action, BODY, OnFailure, Rule, Value};
 
 use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Checker;
 use crate::diagnostics::{
-    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, OutOfRange, UnknownName, WrongType,
+    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, NoBodyToCount, OutOfRange,
+    UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
 use crate::names::scopes::Meaning;
@@ -316,6 +317,10 @@ impl<'c> StepCheck<'_, 'c> {
             let (name, value) = ("throttle".to_owned(), rate.to_string());
             let (range, span) = ("more than zero: nothing would ever come through".to_owned(), given.span);
             self.checker.report(OutOfRange { name, value, range, span, declared: span });
+            return None;
+        }
+        if is_bytes && state.columns.lacks(BODY) {
+            self.checker.report(NoBodyToCount { span: given.span });
             return None;
         }
         Some(rate)

@@ -11,7 +11,7 @@ use weir_plan::{
 use super::{State, StepCheck};
 use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Owner;
-use crate::diagnostics::{CanFail, NeedsSchema, UnknownName, WrongArguments, WrongType};
+use crate::diagnostics::{CanFail, NeedsSchema, NestedField, UnknownName, WrongArguments, WrongType};
 use crate::expressions::no_such_column;
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
@@ -211,6 +211,7 @@ impl<'c> StepCheck<'_, 'c> {
                 Some(Meaning::Schema(schema)) => {
                     self.checker.uses(Mention::of_path(path), schema.name.span);
                     let fields = self.checker.schema_type(schema).map(|schema| schema.fields.clone())?;
+                    self.single_values(parser, path.span(), &fields);
                     if let (ParserClass::Groups, Some(settings)) = (parser.class, settings) {
                         self.groups_fill(parser, parse, settings, &fields);
                     }
@@ -240,6 +241,24 @@ impl<'c> StepCheck<'_, 'c> {
                 }
                 Some(groups.iter().map(|group| field_of_group(group, span)).collect())
             }
+        }
+    }
+
+    /// Reports a field with parts if the parser reads a single value for each field.
+    fn single_values(&mut self, parser: &Parser, span: Span, fields: &[FieldType]) {
+        let Some(because) = &parser.flat else { return };
+        let has_parts =
+            |field: &&FieldType| field.value_type.is_nested() || matches!(field.value_type, Type::List(_));
+        if let Some(field) = fields.iter().find(has_parts) {
+            self.checker.report(NestedField {
+                field: field.name.to_string(),
+                type_name: field.value_type.to_string(),
+                by: format!("the parser {}", parser.name.text),
+                reason: because.text.clone(),
+                span,
+                field_span: Some(field.span),
+                declared: because.span,
+            });
         }
     }
 

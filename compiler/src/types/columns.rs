@@ -271,7 +271,7 @@ impl Columns {
 pub(crate) fn arrow(value_type: &Type) -> DataType {
     match value_type {
         Type::Bool => DataType::Boolean,
-        Type::Int => DataType::Int64,
+        Type::Int | Type::Group => DataType::Int64,
         Type::Float | Type::EventRate | Type::ByteRate => DataType::Float64,
         Type::Bytes => DataType::BinaryView,
         Type::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),

@@ -46,6 +46,14 @@ pub enum Type {
     Regex,
     /// The format of a time, in the syntax of `strftime`.
     TimePattern,
+    /// The format of a time that has all parts of an instant, so that a time can be read with it.
+    InstantPattern,
+    /// A network of IP addresses: `10.0.0.0/8`.
+    Network,
+    /// A JSON pointer (RFC 6901): `/user/name`.
+    Pointer,
+    /// The number of a group in the regular expression of the same call.
+    Group,
     /// The place at which the agent finds a secret value.
     Secret,
     /// The name of a header of the events.
@@ -143,7 +151,7 @@ impl Bound {
 }
 
 /// The built-in types with their names.
-pub(crate) const BUILT_IN: [(&str, Type); 22] = [
+pub(crate) const BUILT_IN: [(&str, Type); 26] = [
     ("Bool", Type::Bool),
     ("Int", Type::Int),
     ("Float", Type::Float),
@@ -162,6 +170,10 @@ pub(crate) const BUILT_IN: [(&str, Type); 22] = [
     ("Percent", Type::Percent),
     ("Regex", Type::Regex),
     ("TimePattern", Type::TimePattern),
+    ("InstantPattern", Type::InstantPattern),
+    ("Network", Type::Network),
+    ("Pointer", Type::Pointer),
+    ("Group", Type::Group),
     ("Secret", Type::Secret),
     ("Header", Type::Header),
     ("Ip", Type::Ip),
@@ -188,8 +200,19 @@ impl Type {
                 | Type::Template
                 | Type::Regex
                 | Type::TimePattern
+                | Type::InstantPattern
+                | Type::Network
+                | Type::Pointer
                 | Type::Ip
         )
+    }
+
+    /// Returns whether a value of the type has parts with names.
+    pub(crate) fn is_nested(&self) -> bool {
+        match self {
+            Type::List(item) => item.is_nested(),
+            _ => matches!(self, Type::Map(_) | Type::Schema(_)),
+        }
     }
 
     /// Returns whether the values of the type have an order.
@@ -223,6 +246,10 @@ impl Type {
                     | Type::Percent
                     | Type::Regex
                     | Type::TimePattern
+                    | Type::InstantPattern
+                    | Type::Network
+                    | Type::Pointer
+                    | Type::Group
                     | Type::Secret
                     | Type::Header
                     | Type::Named(_)

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
+use weir_grammar::Span;
+use weir_plan::{ATTACHED_HEADERS, HoleFormat, TemplatePart, Value};
+
 use super::Typing;
 use crate::analysis::graph::Component;
-use crate::analysis::settings::OpenHole;
+use crate::analysis::settings::{OpenHole, Origin};
 use crate::checker::Checker;
-use crate::diagnostics::{HoleNotAllowed, HoleStep, MalformedHole, OptionalHole, UnmetNeed};
+use crate::diagnostics::{
+    DateWithoutBraces, HoleNotAllowed, HoleStep, MalformedHole, NestedField, OptionalHole, UnmetNeed,
+};
 use crate::expressions::no_such_column;
+use crate::files::sources::Files;
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::{ColumnSignature, Library};
 use crate::spelling::role_in_words;
+use crate::types::Type;
 use crate::types::columns::Columns;
 use crate::values::templates::misfit;
+use crate::values::times::{self, PatternError};
 
 impl Typing<'_, '_> {
     /// Returns the columns of the events that arrive at a sink, and reports columns that the sink needs and the events
@@ -43,6 +51,11 @@ impl Typing<'_, '_> {
         for hole in &component.settings.holes {
             hold(hole, &columns, self.checker);
         }
+        for date in dates(component, self.checker.files, &columns) {
+            self.checker.report(date);
+        }
+        self.flat(index, &columns);
+        let component = &self.components[index];
         for (header, span) in &component.settings.headers {
             let named = columns.columns.get(header.as_str()).map(|column| column.named.clone());
             named.iter().flat_map(|named| named.iter()).for_each(|named| {
@@ -53,6 +66,33 @@ impl Typing<'_, '_> {
             }
         }
         Some(columns)
+    }
+
+    /// Reports fields that a format can't write, since it writes one value for each field.
+    fn flat(&mut self, index: ComponentIndex, columns: &Columns) {
+        let component = &self.components[index];
+        let library = self.checker.library;
+        let chosen = component.chosen_variants(library);
+        let flat = chosen.filter_map(|(variant, _)| Some((variant, variant.flat.as_ref()?)));
+        for (variant, because) in flat {
+            let nested = columns.columns.iter().find(|(name, column)| {
+                !name.starts_with('@') && &***name != ATTACHED_HEADERS && column.value_type.is_nested()
+            });
+            if let Some((name, column)) = nested {
+                self.checker.diagnostics.push(
+                    NestedField {
+                        field: name.to_string(),
+                        type_name: column.value_type.to_string(),
+                        by: format!("the format {}", variant.name.text),
+                        reason: because.text.clone(),
+                        span: component.declared.span,
+                        field_span: Some(column.declared),
+                        declared: because.span,
+                    }
+                    .into(),
+                );
+            }
+        }
     }
 
     pub(super) fn holes_without_events(&mut self, index: ComponentIndex) {
@@ -94,6 +134,45 @@ fn hold(hole: &OpenHole, columns: &Columns, checker: &mut Checker<'_>) {
         let (reason, help) = misfit.in_words(&hole.column, HoleStep::Set);
         let span = hole.format_span.unwrap_or(hole.span);
         let declared = Some((format!("it is {}", column.value_type), column.declared));
-        checker.report(MalformedHole { reason, span, column: declared, help });
+        checker.report(MalformedHole { reason, span, column: declared, help, instead: None });
+        return;
     }
+    if let (HoleFormat::Time(pattern), Some(place)) = (&hole.format, hole.format_span)
+        && let Some(PatternError { range, reason, .. }) = times::fault_in_names(pattern)
+    {
+        let start = place.start + range.start as u32;
+        let span = Span { start, end: place.start + range.end as u32, ..place };
+        let help = times::LETTERS.to_owned();
+        checker.report(MalformedHole { reason, span, column: None, help, instead: None });
+    }
+}
+
+/// The header that a date in a template means.
+const TIMESTAMP: &str = "@timestamp";
+
+/// Returns a warning for each date such as `%Y-%m-%d` in the text around a template's holes, which stays as it is.
+fn dates(component: &Component, files: &Files, columns: &Columns) -> Vec<DateWithoutBraces> {
+    let timestamp = columns.columns.get(TIMESTAMP);
+    let has_time = timestamp.is_some_and(|column| column.value_type == Type::Time && !column.optional);
+    let mut found = Vec::new();
+    for (name, setting) in &component.settings.all {
+        let (Some(Value::Template(template)), Origin::Written(span)) = (&setting.value, setting.origin)
+        else {
+            continue;
+        };
+        let written = files.text(span);
+        for part in &template.parts {
+            let TemplatePart::Text(text) = part else { continue };
+            found.extend(times::runs(text).into_iter().map(|run| {
+                let date = text[run].to_owned();
+                let at = written.find(&date).map(|start| {
+                    let start = span.start + start as u32;
+                    Span { start, end: start + date.len() as u32, ..span }
+                });
+                let fix = at.filter(|_| has_time).map(|_| format!("{{{TIMESTAMP}:{date}}}"));
+                DateWithoutBraces { setting: name.clone(), date, span: at.unwrap_or(span), fix }
+            }));
+        }
+    }
+    found
 }

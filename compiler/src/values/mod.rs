@@ -13,6 +13,7 @@ pub(crate) mod requirements;
 pub(crate) mod settings;
 pub(crate) mod templates;
 pub(crate) mod texts;
+pub(crate) mod times;
 
 use std::collections::BTreeMap;
 
@@ -26,8 +27,8 @@ use crate::analysis::expressions::ExpressionType;
 use crate::analysis::settings::Found;
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{
-    MalformedText, MissingUnit, NoSettings, PlainSecret, UnknownName, UnknownVariant, WrongArguments,
-    WrongType, with_article,
+    MalformedText, MissingUnit, NoSettings, PlainSecret, UnfitText, UnknownName, UnknownVariant,
+    WrongArguments, WrongType, with_article,
 };
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
@@ -50,7 +51,8 @@ impl<'c> Checker<'c> {
         expected: &Expectation<'_>,
         found: &mut Found,
     ) -> Option<Value> {
-        let value = self.value_of_kind(given, expected, found);
+        let value =
+            self.value_of_kind(given, expected, found).filter(|value| self.formed(given, value, expected));
         let noted = value.as_ref().map(|value| ExpressionType {
             value_type: expected.value_type.clone(),
             optional: *value == Value::Null,
@@ -59,6 +61,28 @@ impl<'c> Checker<'c> {
         });
         self.note_type(given.span, noted);
         value
+    }
+
+    /// Checks that the texts of a value have the forms that their setting requires. The items of a written list have
+    /// been checked one by one.
+    fn formed(&mut self, given: &Expression, value: &Value, expected: &Expectation<'_>) -> bool {
+        let Some(setting) = expected.setting else { return true };
+        if matches!(given.kind, ExpressionKind::List(_) | ExpressionKind::Paren(_) | ExpressionKind::If(_)) {
+            return true;
+        }
+        for form in &setting.forms {
+            if let Some(text) = form.misfit(value) {
+                self.report(UnfitText {
+                    setting: setting.name.text.to_string(),
+                    text,
+                    reason: form.because.text.clone(),
+                    span: given.span,
+                    declared: form.because.span,
+                });
+                return false;
+            }
+        }
+        true
     }
 
     fn value_of_kind(
@@ -199,7 +223,7 @@ impl<'c> Checker<'c> {
         expected: &Expectation<'_>,
     ) -> Option<Value> {
         match (number, wanted) {
-            (Number::Int(_), Type::Int)
+            (Number::Int(_), Type::Int | Type::Group)
             | (Number::Float(_), Type::Float)
             | (Number::Duration(_), Type::Duration)
             | (Number::Size(_), Type::Size)

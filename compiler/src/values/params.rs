@@ -96,6 +96,7 @@ impl Checker<'_> {
             exclusive: None,
             range: setting.range.clone(),
             default: None,
+            forms: Vec::new(),
         };
         if let (Some(_), Type::Secret) = (outside, &signature.value_type) {
             // Command lines and environment variables are visible in too many places for a secret. The diagnostic does

@@ -44,6 +44,12 @@ pub(crate) fn syntax_error(pattern: &str) -> Option<regex_syntax::Error> {
     regex_syntax::Parser::new().parse(pattern).err()
 }
 
+/// Returns the number of groups of a checked pattern, with and without names.
+pub(crate) fn group_count(pattern: &str) -> usize {
+    let parsed = regex_syntax::Parser::new().parse(pattern);
+    parsed.map_or(0, |pattern| pattern.properties().explicit_captures_len())
+}
+
 /// Returns the named groups of a checked pattern, in the order of its text.
 pub(crate) fn groups(pattern: &str) -> Vec<Group> {
     let mut found = Vec::new();

@@ -238,6 +238,11 @@ fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) 
         ExpressionKind::Is(is) if is.question == Question::Null => {
             Some((values(&is.operand)? == Value::Null) != is.negated)
         }
+        ExpressionKind::Is(is) => match values(&is.operand)? {
+            Value::Text(text) => Some(text.is_empty() != is.negated),
+            Value::List(items) => Some(items.is_empty() != is.negated),
+            _ => None,
+        },
         ExpressionKind::Binary(operator, left, right) => {
             let (left, right) = (values(left)?, values(right)?);
             match operator {

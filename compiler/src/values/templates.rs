@@ -11,7 +11,7 @@ use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::types::Type;
 use crate::values::literals::found;
-use crate::values::texts;
+use crate::values::times::{self, PatternError};
 
 impl Checker<'_> {
     /// Checks a template. Fills the holes that name params and `let`s, and leaves holes for the columns of events open.
@@ -96,7 +96,7 @@ impl Checker<'_> {
                 None => {
                     let reason = format!("no param's value depends on another, as on `{}`", hole.name.text);
                     let help = "make it a `let`: that may name params".to_owned();
-                    self.report(MalformedHole { reason, span: hole.span, column: None, help });
+                    self.report(MalformedHole { reason, span: hole.span, column: None, help, instead: None });
                     return None;
                 }
             },
@@ -132,7 +132,7 @@ impl Checker<'_> {
     pub(crate) fn unfit_hole<T>(&mut self, hole: &Hole, what: &str) -> Option<T> {
         let reason = format!("`{}` can't fill this hole: it is {what}", hole.name.text);
         let help = "params and lets fill a hole with text or whole numbers, which `:03` pads".to_owned();
-        self.report(MalformedHole { reason, span: hole.span, column: None, help });
+        self.report(MalformedHole { reason, span: hole.span, column: None, help, instead: None });
         None
     }
 
@@ -141,13 +141,13 @@ impl Checker<'_> {
         let Some(format) = &hole.format else { return Some(HoleFormat::Plain) };
         let text = &*format.text;
         if text.contains('%') {
-            let Some((range, reason)) = texts::wrong_time_pattern(text) else {
+            let Some(PatternError { range, reason, .. }) = times::fault_of_pattern(text) else {
                 return Some(HoleFormat::Time(text.to_owned()));
             };
             let start = format.span.start + range.start as u32;
             let span = Span { start, end: format.span.start + range.end as u32, ..format.span };
-            let help = "years are `%Y`, months `%m`, days `%d`, hours `%H`, minutes `%M`".to_owned();
-            self.report(MalformedHole { reason, span, column: None, help });
+            let help = times::LETTERS.to_owned();
+            self.report(MalformedHole { reason, span, column: None, help, instead: None });
             return None;
         }
         match text.strip_prefix('0').and_then(|digits| digits.parse::<u8>().ok()) {
@@ -157,8 +157,12 @@ impl Checker<'_> {
                     "" => "a format stands behind the `:`".to_owned(),
                     text => format!("`{text}` is no format"),
                 };
-                let help = "times are written as `:%Y-%m-%d`, whole numbers as `:03`".to_owned();
-                self.report(MalformedHole { reason, span: format.span, column: None, help });
+                let instead = times::of_java(text);
+                let help = match &instead {
+                    Some(pattern) => format!("the letters of times begin with `%`: `:{pattern}`"),
+                    None => "times are written as `:%Y-%m-%d`, whole numbers as `:03`".to_owned(),
+                };
+                self.report(MalformedHole { reason, span: format.span, column: None, help, instead });
                 None
             }
         }
@@ -169,6 +173,8 @@ impl Checker<'_> {
 pub(crate) enum Misfit<'t> {
     /// The type has no form as text.
     NoForm(&'t Type),
+    /// A `Time` without a format, in a setting.
+    NoFormat,
     /// A format of times for another type.
     NotTime,
     /// Padding for a `Time`.
@@ -178,13 +184,15 @@ pub(crate) enum Misfit<'t> {
 }
 
 /// Returns why values of this type can't fill a hole with this format. Bytes fill the holes of settings, which escape
-/// what is not text, but no text of an event.
+/// what is not text, but no text of an event. Times fill the holes of settings in a format only, since names of files
+/// and topics can't have all of their letters.
 pub(crate) fn misfit<'t>(format: &HoleFormat, value_type: &'t Type, of_event: bool) -> Option<Misfit<'t>> {
     Some(match (format, value_type) {
         (HoleFormat::Plain, Type::Schema(_) | Type::List(_) | Type::Map(_) | Type::Bool) => {
             Misfit::NoForm(value_type)
         }
         (HoleFormat::Plain, Type::Bytes) if of_event => Misfit::NoForm(value_type),
+        (HoleFormat::Plain, Type::Time) if !of_event => Misfit::NoFormat,
         (HoleFormat::Plain, _) | (HoleFormat::Time(_), Type::Time) | (HoleFormat::Padded(_), Type::Int) => {
             return None;
         }
@@ -212,6 +220,10 @@ impl Misfit<'_> {
                 };
                 let help = format!("compute it in a step before: {}", step.with(path, &computed));
                 return (no_form(path, value_type), help);
+            }
+            Misfit::NoFormat => {
+                let reason = format!("`{path}` needs a format: it is a Time");
+                return (reason, format!("say which parts of it: `{{{path}:%Y-%m-%d}}`"));
             }
             Misfit::NotTime => ("is not a Time", "only times are written with `%`"),
             Misfit::Padded => ("is a Time", "times are written as `:%Y-%m-%d`"),

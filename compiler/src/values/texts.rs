@@ -1,7 +1,10 @@
-//! Checks text that must have a certain form: addresses, URLs, globs, times and time zones.
+//! Checks text that must have a certain form: addresses, networks, URLs, globs, JSON pointers, times and time zones.
+
+use std::net::IpAddr;
 
 use crate::spelling::nearest;
 use crate::types::Type;
+use crate::values::times::{self, PatternError};
 
 /// The reason why a text does not have the form that its type requires.
 pub(crate) struct TextError {
@@ -18,18 +21,16 @@ pub(crate) fn check(expected: &Type, text: &str) -> Result<(), TextError> {
         Type::Glob => glob(text),
         Type::Time => time(text),
         Type::Zone => zone(text),
-        Type::Ip => match text.parse::<std::net::IpAddr>() {
+        Type::Ip => match text.parse::<IpAddr>() {
             Ok(_) => Ok(()),
             Err(_) => {
                 Err(error("it is no IP address", "an address is written as \"10.0.0.1\" or \"2001:db8::1\""))
             }
         },
-        Type::TimePattern => match wrong_time_pattern(text) {
-            Some((_, reason)) => {
-                Err(error(reason, "years are `%Y`, months `%m`, days `%d`, hours `%H`, minutes `%M`"))
-            }
-            None => Ok(()),
-        },
+        Type::TimePattern => pattern(times::fault_of_pattern(text)),
+        Type::InstantPattern => pattern(times::fault_of_instant(text)),
+        Type::Network => network(text),
+        Type::Pointer => pointer(text),
         _ => Ok(()),
     }
 }
@@ -66,6 +67,73 @@ fn address(text: &str) -> Result<(), TextError> {
     }
 }
 
+fn pattern(fault: Option<PatternError>) -> Result<(), TextError> {
+    match fault {
+        Some(PatternError { reason, instead, .. }) => {
+            Err(TextError { near: instead, ..error(reason, times::LETTERS) })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks a network: an address, and the number of its bits that all addresses of the network share.
+fn network(text: &str) -> Result<(), TextError> {
+    const HELP: &str = "a network is written as \"10.0.0.0/8\" or \"2001:db8::/32\"";
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return Err(error("it begins with no IP address", HELP));
+    };
+    let (most, value) = match address {
+        IpAddr::V4(address) => (32, u128::from(address.to_bits()) << 96),
+        IpAddr::V6(address) => (128, address.to_bits()),
+    };
+    let Some(bits) = bits else { return Ok(()) };
+    let number = bits.parse::<u32>().ok().filter(|_| bits.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(number) = number.filter(|number| *number <= most) else {
+        return Err(error(format!("behind its `/` is no number from 0 to {most}"), HELP));
+    };
+    let shared = u128::MAX.checked_shl(128 - number).unwrap_or(0) & value;
+    if shared == value {
+        return Ok(());
+    }
+    let first = match address {
+        IpAddr::V4(_) => IpAddr::V4(((shared >> 96) as u32).into()),
+        IpAddr::V6(_) => IpAddr::V6(shared.into()),
+    };
+    let near = Some(format!("{first}/{number}"));
+    Err(TextError { near, ..error(format!("the network of {number} bits begins at {first}"), HELP) })
+}
+
+/// Checks a JSON pointer (RFC 6901).
+fn pointer(text: &str) -> Result<(), TextError> {
+    const HELP: &str = "a JSON pointer is written as \"/user/name\" or \"/tags/0\"";
+    if !text.is_empty() && !text.starts_with('/') {
+        let path = text.trim_start_matches("$.").replace(['.', '['], "/").replace(']', "");
+        return Err(TextError {
+            near: Some(format!("/{path}")),
+            ..error("it does not begin with `/`", HELP)
+        });
+    }
+    let mut escapes = text.split('~').skip(1);
+    if escapes.any(|escape| !escape.starts_with(['0', '1'])) {
+        return Err(error("a `~` stands before `0`, for itself, or before `1`, for `/`", HELP));
+    }
+    Ok(())
+}
+
+/// Refuses letters that take no space, and blanks that look like others. They come with text that was copied.
+fn visible(text: &str) -> Result<(), TextError> {
+    let is_hidden = |letter: char| matches!(letter, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}');
+    match text.chars().find(|letter| is_hidden(*letter)) {
+        Some(letter) => {
+            let reason = format!("it has the letter U+{:04X}, which can't be seen", u32::from(letter));
+            let near = Some(text.replace(is_hidden, ""));
+            Err(TextError { near, ..error(reason, "leave it out") })
+        }
+        None => Ok(()),
+    }
+}
+
 fn parsed_url(text: &str) -> Result<(), TextError> {
     const HELP: &str = "a URL is `scheme://host/path`, as in \"hdfs://namenode:8020\"";
     match url::Url::parse(text) {
@@ -82,6 +150,7 @@ fn glob(text: &str) -> Result<(), TextError> {
     if text.is_empty() {
         return Err(error("it is empty", HELP));
     }
+    visible(text)?;
     match globset::Glob::new(text) {
         Ok(_) => Ok(()),
         Err(reason) => Err(error(reason.kind().to_string(), HELP)),
@@ -113,31 +182,6 @@ fn zone(text: &str) -> Result<(), TextError> {
     Err(TextError { near, ..error("there is no such zone", HELP) })
 }
 
-/// Returns the first invalid part of a time pattern: its byte range and the reason.
-pub(crate) fn wrong_time_pattern(pattern: &str) -> Option<(std::ops::Range<usize>, String)> {
-    let time = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
-    let mut position = 0;
-    while let Some(found) = pattern[position..].find('%') {
-        let start = position + found;
-        let rest = &pattern[start + 1..];
-        // Flags, a width and colons may precede the letter of the conversion.
-        let flags =
-            rest.find(|letter: char| !matches!(letter, '-' | '_' | '^' | '#' | ':' | '.' | '0'..='9'));
-        let letter =
-            flags.and_then(|flags| rest[flags..].chars().next().map(|letter| flags + letter.len_utf8()));
-        let end = start + 1 + letter.unwrap_or(rest.len());
-        let directive = &pattern[start..end];
-        if letter.is_none() {
-            return Some((start..end, "a letter is missing after `%`".to_owned()));
-        }
-        if jiff::fmt::strtime::format(directive, &time).is_err() {
-            return Some((start..end, format!("`{directive}` is no part of a time")));
-        }
-        position = end;
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,10 +197,32 @@ mod tests {
     }
 
     #[test]
-    fn wrong_letters_are_found_at_their_place() {
-        assert_eq!(wrong_time_pattern("%Y-%m-%d/%H%M%S.%3f %:z"), None);
-        assert_eq!(wrong_time_pattern("%Y/%ö").map(|(range, _)| range), Some(3..6));
-        assert_eq!(wrong_time_pattern("%Y/%").map(|(range, _)| range), Some(3..4));
+    fn networks_have_a_length_that_their_addresses_have() {
+        for right in ["10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32", "::1/128", "10.0.0.1"] {
+            assert!(check(&Type::Network, right).is_ok(), "{right}");
+        }
+        for wrong in ["10.0.0.0/40", "10.0.0/8", "10.0.0.0/", "::/129", "10.0.0.0/-1", "10.0.0.0/+8", ""] {
+            assert!(check(&Type::Network, wrong).is_err(), "{wrong}");
+        }
+        let fault = check(&Type::Network, "10.1.2.3/8").unwrap_err();
+        assert_eq!(fault.near.as_deref(), Some("10.0.0.0/8"));
+    }
+
+    #[test]
+    fn pointers_begin_with_a_slash() {
+        for right in ["", "/user/name", "/tags/0", "/a~1b/~0"] {
+            assert!(check(&Type::Pointer, right).is_ok(), "{right}");
+        }
+        assert_eq!(check(&Type::Pointer, "user.name").unwrap_err().near.unwrap(), "/user/name");
+        assert_eq!(check(&Type::Pointer, "$.user[0].name").unwrap_err().near.unwrap(), "/user/0/name");
+        assert!(check(&Type::Pointer, "/a~2").is_err());
+    }
+
+    #[test]
+    fn letters_that_nobody_sees_are_named() {
+        let fault = check(&Type::Glob, "/var/log/\u{200B}*.log").unwrap_err();
+        assert!(fault.reason.contains("U+200B"), "{}", fault.reason);
+        assert_eq!(fault.near.as_deref(), Some("/var/log/*.log"));
     }
 
     #[test]

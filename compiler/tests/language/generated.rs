@@ -172,7 +172,7 @@ flow main_NN delivers at_least_once {
     -> set @host = "shop_NN"
     -> rename referrer to came_from
     -> unset tags
-    -> throttle 10MiB/s
+    -> throttle 5_000/s
     -> buffer_NN
 
   files_NN

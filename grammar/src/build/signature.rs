@@ -20,6 +20,10 @@ impl Builder<'_> {
                 }
                 Rule::emits => signature.emits = Some(self.columns(pair)),
                 Rule::needs => signature.needs = Some(self.columns(pair)),
+                Rule::flat => {
+                    let mut because = pair.into_inner().filter(|pair| pair.as_rule() == Rule::because);
+                    signature.flat = because.next().and_then(|pair| self.because(pair));
+                }
                 Rule::loses | Rule::repeats => signature.shortfalls.extend(self.shortfall(pair)),
                 Rule::requires => signature.requires.extend(self.requirement(pair)),
                 Rule::puts => signature.amounts.extend(self.amount(AmountKind::Puts, pair)),

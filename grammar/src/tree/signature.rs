@@ -80,6 +80,8 @@ pub struct Signature {
     pub emits: Option<Vec<Column>>,
     /// `needs { … }`, of a sink or of a variant in a sink's settings.
     pub needs: Option<Vec<Column>>,
+    /// `flat because "…"`, of a parser or of a format: each field is a single value.
+    pub flat: Option<Because>,
     /// Exceptions to the component's delivery class: conditions under which it loses or repeats events.
     pub shortfalls: Vec<Shortfall>,
     /// Rules between settings.

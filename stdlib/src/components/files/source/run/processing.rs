@@ -141,7 +141,7 @@ impl Run<'_> {
                 return Ok(());
             }
             Ok(Identified::Changed) => {
-                self.quarantine(id, "has changed after it was read");
+                self.quarantine_changed(id, "after it was read");
                 return Ok(());
             }
             Err(error) => {
@@ -289,13 +289,10 @@ impl Run<'_> {
                 file.reset_search();
                 self.next_scan = self.next_scan.min(Instant::now() + SCAN_PAUSE_MIN);
             }
-            Outcome::Changed | Outcome::Rewritten(_) => {
-                let complete = matches!(self.source.mode, FileMode::Complete { .. });
-                self.quarantine(
-                    id,
-                    if complete { "has changed while it was read" } else { "was changed in place" },
-                );
-            }
+            Outcome::Changed | Outcome::Rewritten(_) => match self.source.mode {
+                FileMode::Complete { .. } => self.quarantine_changed(id, "while it was read"),
+                FileMode::Follow { .. } => self.quarantine(id, "was changed in place"),
+            },
             Outcome::Incomplete => self.quarantine(id, ENDS_WITHIN),
         }
         Ok(None)

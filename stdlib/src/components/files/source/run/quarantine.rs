@@ -6,10 +6,20 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use weir_runtime::is_outage;
 
+use super::super::FileMode;
 use super::super::tracked::{FileId, Phase};
 use super::{OUTAGE_RETRY, RETRY, Run, SCAN_PAUSE_MIN};
 
 impl Run<'_> {
+    /// Stops reading a complete file for good, since its text has changed at this time.
+    pub(super) fn quarantine_changed(&mut self, id: FileId, when: &str) {
+        let advice = match self.source.mode {
+            FileMode::Complete { .. } => " (`mode: follow` reads files that grow)",
+            FileMode::Follow { .. } => "",
+        };
+        self.quarantine(id, &format!("has changed {when}{advice}"));
+    }
+
     /// Stops reading a file for good, and logs why.
     pub(super) fn quarantine(&mut self, id: FileId, why: &str) {
         let Some(file) = self.files.get(id) else { return };

@@ -207,7 +207,7 @@ impl Run<'_> {
                 file.phase = Phase::New;
                 self.enqueue(id);
             }
-            Phase::Finished if file.end.is_some() => self.quarantine(id, "has changed after it was read"),
+            Phase::Finished if file.end.is_some() => self.quarantine_changed(id, "after it was read"),
             Phase::Finished | Phase::Quarantined => {}
         }
     }
