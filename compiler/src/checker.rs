@@ -14,6 +14,7 @@ use crate::files::sources::Files;
 use crate::names::scopes::Scopes;
 use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, Library, SettingSignature};
+use crate::types::ranges::IntRange;
 use crate::types::{SchemaType, Type};
 
 /// The required type of a value, and the setting that requires the type, for diagnostics.
@@ -21,20 +22,23 @@ pub(crate) struct Expectation<'e> {
     pub(crate) value_type: &'e Type,
     pub(crate) optional: bool,
     pub(crate) setting: Option<&'e SettingSignature>,
+    /// Whether a duration may be below zero: in events and params, but not in settings.
+    pub(crate) negatives: bool,
 }
 
 impl<'e> Expectation<'e> {
     pub(crate) fn of(setting: &'e SettingSignature) -> Expectation<'e> {
-        Expectation { value_type: &setting.value_type, optional: setting.optional, setting: Some(setting) }
+        let SettingSignature { value_type, optional, negatives, .. } = setting;
+        Expectation { value_type, optional: *optional, setting: Some(setting), negatives: *negatives }
     }
 
     /// Returns the expectation of a type that no setting requires.
     pub(crate) fn plain(value_type: &'e Type) -> Expectation<'e> {
-        Expectation { value_type, optional: false, setting: None }
+        Expectation { value_type, optional: false, setting: None, negatives: false }
     }
 
     pub(crate) fn item(&self, value_type: &'e Type) -> Expectation<'e> {
-        Expectation { value_type, optional: false, setting: self.setting }
+        Expectation { value_type, optional: false, ..*self }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -83,6 +87,8 @@ pub(crate) struct ParamValue {
     pub(crate) optional: bool,
     pub(crate) value: Option<Value>,
     pub(crate) origin: Origin,
+    /// The declared range of an `Int`.
+    pub(crate) range: Option<IntRange>,
     /// The place of the type.
     pub(crate) declared: Span,
 }

@@ -197,6 +197,7 @@ impl Reader {
                     value_type,
                     optional,
                     exclusive: setting.exclusive,
+                    negatives: false,
                     range: setting.range,
                     default: setting.default,
                     forms: Vec::new(),

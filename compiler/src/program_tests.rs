@@ -182,8 +182,11 @@ impl ProgramTests<'_, '_> {
                 continue;
             };
             column.named.iter().for_each(|named| self.checker.notes.uses.note(name.span, *named));
-            let expectation =
-                Expectation { value_type: &column.value_type, optional: column.optional, setting: None };
+            let expectation = Expectation {
+                optional: column.optional,
+                negatives: true,
+                ..Expectation::plain(&column.value_type)
+            };
             if matches!(column.value_type, Type::Json | Type::Map(_) | Type::Schema(_) | Type::Decimal(..)) {
                 continue;
             }

@@ -30,6 +30,15 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     if digits.matches('.').count() > 1 {
         return Err(wrong("a number has at most one point; text needs quotes".into()));
     }
+    let whole = digits.split('.').next().unwrap_or_default();
+    let significant = whole.trim_start_matches('0');
+    // `0x1F` has a unit that is none, which says more.
+    if whole.len() > 1 && whole.starts_with('0') {
+        let number = if significant.is_empty() { "0" } else { significant };
+        return Err(wrong(format!(
+            "no zero stands in front of a number; write `{number}`, or `\"{whole}\"` if it is text"
+        )));
+    }
     if let Some(exponent) = unit.strip_prefix(['e', 'E'])
         && exponent.starts_with(|letter: char| letter.is_ascii_digit())
     {
@@ -45,10 +54,7 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
     }
     let unknown = |unit: &str| NumberError { reason: format!("`{unit}` is no unit"), unit_at };
     match unit {
-        "" if digits.contains('.') => {
-            digits.parse().map(Number::Float).map_err(|_| wrong("no number".into()))
-        }
-        "" => digits.parse().map(Number::Int).map_err(|_| wrong(format!("numbers end at {}", i64::MAX))),
+        "" => plain(&digits).ok_or_else(|| wrong(format!("a number has at most {DIGITS_MAX} digits"))),
         "%" => digits
             .parse()
             .map(|share: f64| Number::Percent(share / 100.0))
@@ -63,6 +69,22 @@ pub(crate) fn number(text: &str) -> Result<Number, NumberError> {
             None => with_unit(&digits, unit).unwrap_or_else(|| Err(unknown(unit))),
         },
     }
+}
+
+/// The maximum number of digits of a number without a unit: that of the longest `Decimal`.
+const DIGITS_MAX: usize = 38;
+
+/// Parses a number without a unit; `None` if it has too many digits.
+fn plain(digits: &str) -> Option<Number> {
+    let Some((whole, fraction)) = digits.split_once('.') else {
+        return (digits.len() <= DIGITS_MAX).then(|| digits.parse().ok().map(Number::Int))?;
+    };
+    let length = if whole == "0" { fraction.len() } else { whole.len() + fraction.len() };
+    if length > DIGITS_MAX {
+        return None;
+    }
+    let digits = format!("{whole}{fraction}").parse().ok()?;
+    Some(Number::Point { digits, scale: fraction.len() as u8 })
 }
 
 /// Parses a duration or a size; `None` if the unit is unknown.
@@ -159,7 +181,8 @@ mod tests {
     #[test]
     fn units_are_exact() {
         assert_eq!(number("1_000_000"), Ok(Number::Int(1_000_000)));
-        assert_eq!(number("0.5"), Ok(Number::Float(0.5)));
+        assert_eq!(number("0.50"), Ok(Number::Point { digits: 50, scale: 2 }));
+        assert_eq!(number("99999999999999999999"), Ok(Number::Int(99_999_999_999_999_999_999)));
         assert_eq!(number("1.5h"), Ok(Number::Duration(Duration::from_secs(5_400))));
         assert_eq!(number("64KiB"), Ok(Number::Size(65_536)));
         assert_eq!(number("10GB"), Ok(Number::Size(10_000_000_000)));
@@ -170,7 +193,11 @@ mod tests {
     #[test]
     fn unknown_units_and_malformed_numbers_are_refused() {
         assert_eq!(number("10m").unwrap_err().unit_at, Some(2));
-        assert!(number("99999999999999999999").is_err());
+        assert!(number(&"9".repeat(39)).is_err());
+        assert!(number(&format!("0.{}", "9".repeat(39))).is_err());
+        assert!(number("007").is_err());
+        assert!(number("00.5").is_err());
+        assert!(number("05s").is_err());
         assert!(number("999999999TiB").is_err());
         assert!(number("1.2.3").is_err());
         assert!(number("1_").is_err());

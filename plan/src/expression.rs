@@ -34,7 +34,8 @@ pub enum Operation {
     And(Box<Expression>, Box<Expression>),
     /// Logical disjunction.
     Or(Box<Expression>, Box<Expression>),
-    /// A comparison of two operands of one type, neither of them nullable.
+    /// A comparison of two operands of one type, neither of them nullable. Integers and decimal numbers of any digits are
+    /// compared with each other.
     Compare(Comparison, Box<Expression>, Box<Expression>),
     /// Whether the operand is null. Never null itself.
     IsNull(Box<Expression>),

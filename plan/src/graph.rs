@@ -308,6 +308,8 @@ pub enum FieldFormat {
     /// The default format of the type: RFC 3339 for a time, `5s` for a duration.
     #[default]
     Plain,
+    /// An integer from the first to the second; any other makes the body unreadable.
+    Within(i64, i64),
     /// A duration as a number of this unit.
     Unit(Duration),
     /// A time with a `strptime` pattern, which the checker has validated.

@@ -7,6 +7,7 @@
 //! This crate must not depend on the language (spans, diagnostics) nor on the
 //! runtime (batches, transactions, components).
 
+mod decimal;
 mod display;
 mod drawing;
 mod event;
@@ -16,6 +17,7 @@ mod graph;
 mod settings;
 mod value;
 
+pub use decimal::{DECIMAL_DIGITS_MAX, Decimal, DecimalType, NoDecimal};
 pub use display::type_name;
 pub use event::{ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, SENSITIVE};
 pub use expression::{

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Decimal;
+
 /// A value of the language, with its unit normalised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,10 +19,14 @@ pub enum Value {
     Int(i64),
     /// A floating-point number.
     Float(f64),
+    /// A decimal number. A constant of a decimal type has the scale of that type.
+    Decimal(Decimal),
     /// Text; also an address, a URL or a regex, whose form the checker has validated.
     Text(String),
     /// A duration.
     Duration(Duration),
+    /// A duration below zero, by its length. Only expressions over events have one, settings never do.
+    NegativeDuration(Duration),
     /// A number of bytes.
     Size(u64),
     /// Events per second.

@@ -26,6 +26,7 @@ mod held_too_long;
 mod hidden_field;
 mod hole_not_allowed;
 mod import_cycle;
+mod inexact_number;
 mod library_only;
 mod limit;
 mod malformed_hole;
@@ -106,6 +107,7 @@ pub use held_too_long::HeldTooLong;
 pub use hidden_field::HiddenField;
 pub use hole_not_allowed::HoleNotAllowed;
 pub use import_cycle::ImportCycle;
+pub use inexact_number::InexactNumber;
 pub use library_only::LibraryOnly;
 pub use limit::Limit;
 pub use malformed_hole::MalformedHole;
@@ -375,6 +377,7 @@ registry! {
     "E0408" Error NotSet
     "E0409" Error PutTooLarge
     "E0410" Warning DefaultPutTooLarge
+    "E0411" Error InexactNumber
     "E0412" Error UnfitText
     "E0414" Warning DateWithoutBraces
     // E05: events

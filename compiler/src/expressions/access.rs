@@ -7,6 +7,7 @@ use weir_grammar::tree::{Expression, ExpressionKind, Name};
 use weir_plan::{ATTACHED_HEADERS, Operation, Value};
 
 use super::{Binding, Bindings, Merged, Typed, Typer, constant, typed_constant};
+use crate::checker::Expectation;
 use crate::diagnostics::{NoSuchOperation, UnknownName, WrongType};
 use crate::names::scopes::{Meaning, Named};
 use crate::names::visit::Mention;
@@ -63,13 +64,19 @@ impl Typer<'_, '_> {
                 let typed = if *required { self.present(typed)? } else { typed };
                 Some(Typed { span, ..typed })
             }
-            Binding::Local { number, value_type, optional, sensitive, .. } => {
+            Binding::Local { number, value_type, optional, sensitive, range, .. } => {
                 let place = format!("${number}");
                 let known = self.is_known(&place);
                 let facts = self.bindings.conditions.get(number).cloned().unwrap_or_default();
                 let merged = Merged { sensitive: *sensitive, ..Merged::default() };
                 let typed = merged.typed(Operation::Local(*number), value_type.clone(), *optional, span);
-                Some(Typed { optional: *optional && !known, place: Some(place.into()), facts, ..typed })
+                Some(Typed {
+                    optional: *optional && !known,
+                    place: Some(place.into()),
+                    facts,
+                    range: *range,
+                    ..typed
+                })
             }
         }
     }
@@ -95,6 +102,9 @@ impl Typer<'_, '_> {
                     }
                     _ => self.checker.fold(&item.value)?,
                 };
+                if constant.literal.is_some() {
+                    return self.constant_number(&constant, span, expected);
+                }
                 let value_type =
                     constant.value_type.unwrap_or_else(|| expected.cloned().unwrap_or(Type::Text));
                 typed_constant(constant.value, value_type, span)
@@ -112,7 +122,10 @@ impl Typer<'_, '_> {
                 let place = format!("={name}");
                 let optional = param.optional && !self.is_known(&place);
                 let place = param.optional.then(|| place.into());
-                typed_constant(param.value?, wanted, span).map(|typed| Typed { optional, place, ..typed })
+                let typed = typed_constant(param.value?, wanted, span)?;
+                // The program is right for every value that the param may have.
+                let range = param.range.unwrap_or(typed.range);
+                Some(Typed { optional, place, range, ..typed })
             }
             meaning => {
                 let expected = "value of an event".to_owned();
@@ -188,7 +201,7 @@ impl Typer<'_, '_> {
         self.is_value(name) || self.checker.scopes.get(span.file, name).is_some()
     }
 
-    fn is_value(&self, name: &str) -> bool {
+    pub(super) fn is_value(&self, name: &str) -> bool {
         self.bindings.names.contains_key(name)
             || self.columns.is_some_and(|columns| columns.columns.contains_key(name))
     }
@@ -259,7 +272,7 @@ impl Typer<'_, '_> {
         if self.known_only_with_events(given, wanted) {
             return None;
         }
-        let expectation = crate::checker::Expectation { value_type: wanted, optional, setting: None };
+        let expectation = Expectation { optional, ..Expectation::plain(wanted) };
         self.checker.value(given, &expectation)
     }
 

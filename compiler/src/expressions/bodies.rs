@@ -11,6 +11,7 @@ use crate::diagnostics::{DuplicateName, NameOf, NotPure, WrongType, with_article
 use crate::expressions::{Binding, Bindings, Typed, Typer};
 use crate::files::modules::Module;
 use crate::signatures::FunctionSignature;
+use crate::types::ranges::IntRange;
 
 impl Checker<'_> {
     /// Reads the signatures of all functions before the bodies, so that each function may call every other.
@@ -48,6 +49,7 @@ impl Checker<'_> {
                 value_type: value_type.clone(),
                 optional: parameter.optional,
                 sensitive: false,
+                range: IntRange::ALL,
                 declared: given.name.span,
             };
             bindings.next += 1;
@@ -67,6 +69,7 @@ impl Checker<'_> {
                 value_type: typed.value_type.clone(),
                 optional: typed.optional,
                 sensitive: typed.sensitive,
+                range: typed.range,
                 declared: item.name.span,
             };
             bindings.note_condition(bindings.next, &typed.facts);
@@ -77,6 +80,7 @@ impl Checker<'_> {
         }
         let result = Typer::new(self, None, &bindings).typed(&function.value, Some(&signature.result));
         let result = result.and_then(|typed| self.pure(typed))?;
+        let result = Typer::new(self, None, &bindings).adapted(result, &signature.result)?;
         self.fits_result(&result, &signature, function.result.span)?;
         let (name, parameters) = (function.name.text.to_string(), signature.parameters.len() as u32);
         whole.then_some(Function { name, parameters, lets, result: result.planned })

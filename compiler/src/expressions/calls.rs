@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Argument, Call, Expression};
-use weir_plan::{Expression as Planned, Operation, Value};
+use weir_plan::{DECIMAL_DIGITS_MAX, Expression as Planned, Operation, Value};
 
 use super::{Merged, Typed, Typer, constant};
 use crate::checker::Checker;
 use crate::diagnostics::{OutOfRange, UnknownName, WrongArguments, WrongType, with_article};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
-use crate::signatures::{FunctionSignature, ParameterSignature};
+use crate::signatures::{FunctionSignature, ParameterSignature, ResultSizes};
 use crate::spelling::nearest;
+use crate::types::ranges::IntRange;
 use crate::types::{Bound, Type};
+use crate::values::numbers::{are_exact, decimal_type, is_number};
 use crate::values::regexes;
 
 impl Typer<'_, '_> {
@@ -92,31 +94,18 @@ impl Typer<'_, '_> {
         };
         self.checker.uses_parameters(&signature.parameters, arguments);
         let mut variables: HashMap<Arc<str>, Type> = HashMap::new();
-        let mut merged = Merged::default();
-        let mut planned = Vec::with_capacity(matched.len());
-        let mut whole = true;
-        let mut optional = signature.optional;
-        for (index, (parameter, given)) in signature.parameters.iter().zip(&matched).enumerate() {
-            // A function that masks gives null for null.
-            let takes_null = parameter.optional || (signature.masks && index == 0);
-            let argument = match given {
-                Some(given) => self.argument(parameter, given, &mut variables, expected, takes_null),
-                None => {
-                    Some(constant(Value::Null, parameter.types.first().cloned().unwrap_or(Type::Text), span))
-                }
-            };
-            match argument {
-                Some(argument) => {
-                    merged.add(&argument);
-                    optional |= argument.optional && !parameter.optional;
-                    planned.push(argument.planned);
-                }
-                None => whole = false,
-            }
+        let arguments = self.arguments(signature, &matched, &mut variables, span, expected)?;
+        if let Some(sizes) = &signature.sizes {
+            let size = self.sized(signature, sizes, &arguments)?;
+            variables.insert(signature.result.to_string().into(), size);
         }
-        if !whole {
-            return None;
-        }
+        let mut merged = Merged::of(&arguments);
+        let parameters = signature.parameters.iter();
+        let optional = signature.optional
+            || parameters
+                .zip(&arguments)
+                .any(|(parameter, argument)| argument.optional && !parameter.optional);
+        let planned: Vec<Planned> = arguments.into_iter().map(|argument| argument.planned).collect();
         self.group_exists(signature, &matched, &planned)?;
         if signature.masks {
             merged.sensitive = false;
@@ -135,7 +124,92 @@ impl Typer<'_, '_> {
                 Operation::Call { function, arguments: planned, varies }
             }
         };
-        Some(merged.typed(operation, result, optional, span))
+        let range = signature.range.unwrap_or(IntRange::ALL);
+        Some(Typed { range, ..merged.typed(operation, result, optional, span) })
+    }
+
+    /// Types the arguments of a call. Number literals come last, since they take the types of the other arguments.
+    fn arguments(
+        &mut self,
+        signature: &FunctionSignature,
+        given: &[Option<&Expression>],
+        variables: &mut HashMap<Arc<str>, Type>,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Vec<Typed>> {
+        let mut typed: Vec<Option<Typed>> = vec![None; given.len()];
+        let is_literal = |typer: &Self, given: &Option<&Expression>| {
+            given.is_some_and(|given| typer.is_number_literal(given))
+        };
+        for literals in [false, true] {
+            for (index, (parameter, given)) in signature.parameters.iter().zip(given).enumerate() {
+                if is_literal(self, given) != literals {
+                    continue;
+                }
+                // A function that masks gives null for null.
+                let takes_null = parameter.optional || (signature.masks && index == 0);
+                typed[index] = match given {
+                    Some(given) => self.argument(parameter, given, variables, expected, takes_null),
+                    None => {
+                        let value_type = parameter.types.first().cloned().unwrap_or(Type::Text);
+                        Some(constant(Value::Null, value_type, span))
+                    }
+                };
+            }
+        }
+        typed.into_iter().collect()
+    }
+
+    /// Returns the type of a result whose digits the arguments say.
+    fn sized(
+        &mut self,
+        signature: &FunctionSignature,
+        sizes: &ResultSizes,
+        arguments: &[Typed],
+    ) -> Option<Type> {
+        match sizes {
+            ResultSizes::Decimal { digits, scale } => {
+                let digits = self.size(signature, *digits, arguments, 1, DECIMAL_DIGITS_MAX)?;
+                let scale = self.size(signature, *scale, arguments, 0, digits)?;
+                Some(Type::Decimal(digits, scale))
+            }
+            ResultSizes::Rounded { number, digits } => {
+                let number_type = arguments.get(*number)?.value_type.clone();
+                match (&number_type, decimal_type(&number_type)) {
+                    (Type::Decimal(..), Some(decimal)) => {
+                        let digits = self.size(signature, *digits, arguments, 0, DECIMAL_DIGITS_MAX)?;
+                        Some(decimal.rounded(i64::from(digits)).into())
+                    }
+                    _ => Some(number_type),
+                }
+            }
+        }
+    }
+
+    /// Returns an argument that is a number of digits, which has to be a constant.
+    fn size(
+        &mut self,
+        signature: &FunctionSignature,
+        index: usize,
+        arguments: &[Typed],
+        least: u8,
+        most: u8,
+    ) -> Option<u8> {
+        let argument = arguments.get(index)?;
+        let Operation::Literal(Value::Int(value)) = argument.planned.operation else {
+            let found = "a number that is known only with each event".to_owned();
+            self.report(WrongType::new("constant", found, argument.span));
+            return None;
+        };
+        match u8::try_from(value) {
+            Ok(size) if (least..=most).contains(&size) => Some(size),
+            _ => {
+                let (name, span) = (signature.parameters.get(index)?.name.to_string(), argument.span);
+                let range = format!("a whole number from {least} to {most}");
+                self.report(OutOfRange { name, value: value.to_string(), range, span, declared: span });
+                None
+            }
+        }
     }
 
     /// Checks that the pattern of a call has the group that another argument numbers.
@@ -195,9 +269,21 @@ impl Typer<'_, '_> {
         };
         let hint =
             hint.filter(|hint| !matches!(hint, Type::List(item) if matches!(**item, Type::Variable(..))));
-        let number = matches!(given.kind, weir_grammar::tree::ExpressionKind::Number(_));
+        let number = self.is_number_literal(given);
         let hint = hint.filter(|_| !number || parameter.types.len() == 1);
-        let typed = self.typed(given, hint.as_ref())?;
+        let mut typed = self.typed(given, hint.as_ref())?;
+        let takes = |wanted: &&Type| typed.value_type == **wanted;
+        if typed.adapts && !parameter.types.iter().any(|wanted| takes(&wanted)) {
+            let of_variable = match first {
+                Type::Variable(name, _) => variables.get(name).cloned(),
+                _ => None,
+            };
+            let wanted =
+                of_variable.or_else(|| parameter.types.iter().find(|wanted| is_number(wanted)).cloned());
+            if let Some(wanted) = wanted {
+                typed = self.adapted(typed, &wanted)?;
+            }
+        }
         let fits = parameter.types.iter().any(|wanted| unified(wanted, &typed.value_type, variables));
         if !fits {
             let found = with_article(&typed.value_type.to_string());
@@ -227,6 +313,7 @@ fn in_words(wanted: &Type) -> String {
         Type::Variable(_, Bound::Any) => "value".to_owned(),
         Type::Variable(_, Bound::Ordered) => "value that has an order".to_owned(),
         Type::Variable(_, Bound::Number) => "number".to_owned(),
+        Type::Variable(_, Bound::Decimal) => "Decimal".to_owned(),
         other => other.to_string(),
     }
 }
@@ -235,7 +322,14 @@ fn in_words(wanted: &Type) -> String {
 fn unified(wanted: &Type, found: &Type, variables: &mut HashMap<Arc<str>, Type>) -> bool {
     match (wanted, found) {
         (Type::Variable(name, bound), found) => match variables.get(name) {
-            Some(known) => known == found,
+            Some(known) if known == found => true,
+            // Exact numbers have a type that has both.
+            Some(known) if are_exact(known, found) => {
+                let both = decimal_type(known).zip(decimal_type(found));
+                let both = both.and_then(|(known, found)| known.of_both(found));
+                both.map(|both| variables.insert(name.clone(), both.into())).is_some()
+            }
+            Some(_) => false,
             None if bound.allows(found) => {
                 variables.insert(name.clone(), found.clone());
                 true

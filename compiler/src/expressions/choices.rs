@@ -7,11 +7,14 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Arm, Conditional, Expression, ExpressionKind, Operator, ValueMatch};
 use weir_plan::{MatchArm, Operation, Pattern, Value};
 
-use super::{Facts, Merged, Places, Typed, Typer};
+use super::{Facts, Merged, Places, Planned, Typed, Typer};
 use crate::diagnostics::{CannotFail, NotExhaustive, UnreachableArm, WrongType, with_article};
 use crate::names::visit::is_rest;
 use crate::types::Type;
+use crate::types::columns::arrow;
+use crate::types::ranges::IntRange;
 use crate::values::literals::found;
+use crate::values::numbers::is_number;
 use crate::values::operators::compare;
 
 /// The pattern `null`.
@@ -23,6 +26,24 @@ struct Common {
     value_type: Option<Type>,
     optional: bool,
     span: Option<Span>,
+    /// Whether there is a value that is no number literal, so that the type is settled.
+    settled: bool,
+    range: Option<IntRange>,
+}
+
+impl Common {
+    fn add(&mut self, typed: &Typed) {
+        self.value_type = Some(typed.value_type.clone());
+        self.span.get_or_insert(typed.span);
+        self.settled |= !typed.adapts;
+        self.range = Some(self.range.map_or(typed.range, |range| range.or(typed.range)));
+    }
+
+    /// Returns whether the type of a number literal among the values may become this type.
+    fn takes(&self, value_type: &Type) -> bool {
+        let literals = self.value_type.as_ref().is_none_or(is_number);
+        !self.settled && literals && is_number(value_type)
+    }
 }
 
 /// The branches of an `if` or a `match`, as far as facts follow from the result.
@@ -84,6 +105,7 @@ impl Typer<'_, '_> {
         let mut common = Common::default();
         let mut cases = Vec::new();
         let mut branches = Branches::default();
+        let mut values = Vec::new();
         let mut whole = true;
         for (condition, value) in &conditional.cases {
             let condition = self.condition(condition);
@@ -98,7 +120,8 @@ impl Typer<'_, '_> {
                 (Some(condition), Some(value)) => {
                     merged.add(&condition);
                     merged.add(&value);
-                    cases.push((condition.planned, value.planned));
+                    cases.push(condition.planned);
+                    values.push(value);
                 }
                 _ => whole = false,
             }
@@ -108,9 +131,36 @@ impl Typer<'_, '_> {
         self.known.truncate(before);
         let otherwise = otherwise.filter(|_| whole)?;
         merged.add(&otherwise);
-        let operation = Operation::If { cases, otherwise: Box::new(otherwise.planned) };
+        values.push(otherwise);
+        let mut values = self.of_one_type(values, &common)?;
+        let otherwise = Box::new(values.pop()?);
+        let operation = Operation::If { cases: cases.into_iter().zip(values).collect(), otherwise };
+        self.chosen(merged, operation, common, branches, span)
+    }
+
+    /// Returns values with the type that they have in common.
+    fn of_one_type(&mut self, values: Vec<Typed>, common: &Common) -> Option<Vec<Planned>> {
+        let wanted = common.value_type.as_ref()?;
+        let planned = values.into_iter().map(|value| match value.is_null() {
+            true => Some(Planned { data_type: arrow(wanted), ..value.planned }),
+            false => self.adapted(value, wanted).map(|value| value.planned),
+        });
+        planned.collect()
+    }
+
+    /// Returns the choice of one of several values.
+    fn chosen(
+        &self,
+        merged: Merged,
+        operation: Operation,
+        common: Common,
+        branches: Branches,
+        span: Span,
+    ) -> Option<Typed> {
+        let range = common.range.unwrap_or(IntRange::ALL);
         let typed = merged.typed(operation, common.value_type?, common.optional, span);
-        Some(Typed { facts: branches.facts(), ..typed })
+        let adapts = !common.settled && is_number(&typed.value_type);
+        Some(Typed { adapts, range, facts: branches.facts(), ..typed })
     }
 
     /// Types a value that must have the common type.
@@ -125,8 +175,17 @@ impl Typer<'_, '_> {
             }
             return Some(typed);
         }
+        let typed = match &common.value_type {
+            Some(wanted) if common.settled || !typed.adapts => self.adapted(typed, &wanted.clone())?,
+            // A fraction among whole literals makes all of them Floats.
+            Some(Type::Float | Type::Decimal(..)) => {
+                let wanted = common.value_type.clone()?;
+                self.adapted(typed, &wanted)?
+            }
+            _ => typed,
+        };
         match &common.value_type {
-            Some(wanted) if *wanted != typed.value_type => {
+            Some(wanted) if *wanted != typed.value_type && !common.takes(&typed.value_type) => {
                 let found = with_article(&typed.value_type.to_string());
                 let declared = common.span.map(|span| (format!("the others are {wanted}"), span));
                 let (expected, span) = (wanted.to_string(), typed.span);
@@ -134,8 +193,7 @@ impl Typer<'_, '_> {
                 None
             }
             _ => {
-                common.value_type = Some(typed.value_type.clone());
-                common.span.get_or_insert(typed.span);
+                common.add(&typed);
                 Some(typed)
             }
         }
@@ -177,15 +235,17 @@ impl Typer<'_, '_> {
             let what = format!("`{}`", self.checker.files.text(typed.span));
             self.report(CannotFail { span: words, what });
         }
-        if typed.value_type != fallback.value_type {
-            return self.mismatch(&fallback, &typed.value_type);
+        let value_type = typed.value_type.clone();
+        let fallback = self.adapted(fallback, &value_type)?;
+        if value_type != fallback.value_type {
+            return self.mismatch(&fallback, &value_type);
         }
         let mut merged = Merged::of([&typed, &fallback]);
         merged.fails.clone_from(&fallback.fails);
         let optional = typed.optional || fallback.optional;
-        let value_type = typed.value_type.clone();
+        let range = typed.range.or(fallback.range);
         let operation = Operation::Otherwise(Box::new(typed.planned), Box::new(fallback.planned));
-        Some(merged.typed(operation, value_type, optional, span))
+        Some(Typed { range, ..merged.typed(operation, value_type, optional, span) })
     }
 
     pub(super) fn matching(
@@ -255,6 +315,7 @@ impl Typer<'_, '_> {
         let mut common = Common::default();
         let mut merged = Merged::default();
         let mut arms: Vec<(MatchArm, Span)> = Vec::new();
+        let mut values = Vec::new();
         let mut whole = subject.is_some();
         let mut null_taken = false;
         let mut branches = Branches::default();
@@ -277,7 +338,8 @@ impl Typer<'_, '_> {
                 self.report(UnreachableArm { span: arm.span, before });
             }
             merged.add(&value);
-            arms.push((MatchArm { patterns, value: value.planned }, arm.span));
+            arms.push((MatchArm { patterns, value: value.planned.clone() }, arm.span));
+            values.push(value);
         }
         let place = subject.as_ref().and_then(|subject| subject.place.clone());
         self.known.extend(place.filter(|_| null_taken));
@@ -288,6 +350,7 @@ impl Typer<'_, '_> {
         let otherwise = rest.map(|rest| self.common(&given.arms[rest].value, expected, &mut common));
         otherwise.iter().for_each(|otherwise| branches.add(&self.known[before..], otherwise.as_ref()));
         self.known.truncate(before);
+        let has_otherwise = otherwise.is_some();
         let otherwise = match otherwise {
             Some(otherwise) => Some(otherwise?),
             None => None,
@@ -299,14 +362,16 @@ impl Typer<'_, '_> {
         merged.add(&subject);
         merged.sensitive = sensitive;
         otherwise.iter().for_each(|otherwise| merged.add(otherwise));
+        values.extend(otherwise);
         let last = arms.last().map(|(_, span)| *span);
         let arms: Vec<MatchArm> = arms.into_iter().map(|(arm, _)| arm).collect();
         let missing = if given.broken { None } else { missing(&subject, &arms) };
         self.covers_all(missing, rest.map(|rest| &given.arms[rest]), last.filter(|_| !given.broken), span)?;
-        let otherwise = otherwise.map(|typed| Box::new(typed.planned));
+        let mut values = self.of_one_type(values, &common)?;
+        let otherwise = if has_otherwise { Some(Box::new(values.pop()?)) } else { None };
+        let arms = arms.into_iter().zip(values).map(|(arm, value)| MatchArm { value, ..arm }).collect();
         let operation = Operation::Match { subject: Box::new(subject.planned), arms, otherwise };
-        let typed = merged.typed(operation, common.value_type?, common.optional, span);
-        Some(Typed { facts: branches.facts(), ..typed })
+        self.chosen(merged, operation, common, branches, span)
     }
 
     /// Reports values that no arm covers, and a rest that nothing is left for. `last` is the last arm before the rest.
@@ -352,7 +417,7 @@ impl Typer<'_, '_> {
     }
 
     fn pattern_value(&mut self, given: &Expression, wanted: &Type) -> Option<Value> {
-        let typed = self.typed(given, Some(wanted))?;
+        let typed = self.typed(given, Some(wanted)).and_then(|typed| self.adapted(typed, wanted))?;
         let list = Type::List(Box::new(wanted.clone()));
         match typed.planned.operation {
             Operation::Literal(value) if typed.value_type == *wanted || typed.value_type == list => {

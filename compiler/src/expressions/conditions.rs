@@ -9,6 +9,7 @@ use super::{Facts, Merged, Places, Typed, Typer};
 use crate::diagnostics::{ComparedWithRegex, NeverNull, NotComparable, OutOfRange, WrongType, with_article};
 use crate::types::Type;
 use crate::types::columns::arrow;
+use crate::values::numbers::{are_exact, is_number};
 
 impl Typer<'_, '_> {
     pub(super) fn not(&mut self, inner: &Expression, span: Span) -> Option<Typed> {
@@ -100,7 +101,7 @@ impl Typer<'_, '_> {
         right: &Expression,
         expected: Option<&Type>,
     ) -> Option<(Typed, Typed)> {
-        if takes_type(left) && !takes_type(right) {
+        if self.takes_type(left) && !self.takes_type(right) {
             let right = self.typed(right, expected);
             let hint = right.as_ref().map(|typed| typed.value_type.clone());
             let left = self.side(left, hint.as_ref());
@@ -112,10 +113,22 @@ impl Typer<'_, '_> {
         Some((left?, right?))
     }
 
+    /// Returns whether an expression is a literal that takes the type of the other operand.
+    fn takes_type(&self, given: &Expression) -> bool {
+        match &given.kind {
+            ExpressionKind::Text(_) | ExpressionKind::Null | ExpressionKind::List(_) => true,
+            ExpressionKind::Paren(inner) => self.takes_type(inner),
+            _ => self.is_number_literal(given),
+        }
+    }
+
     /// Types one operand, given the type of the other. A text literal takes the other type if values of that type are
-    /// written as text.
+    /// written as text, a number literal any type of numbers.
     fn side(&mut self, given: &Expression, other: Option<&Type>) -> Option<Typed> {
-        let hint = other.filter(|other| takes_text(other) || matches!(given.kind, ExpressionKind::Null));
+        let takes = |other: &&Type| {
+            takes_text(other) || is_number(other) || matches!(given.kind, ExpressionKind::Null)
+        };
+        let hint = other.filter(takes);
         self.typed(given, hint)
     }
 
@@ -129,7 +142,12 @@ impl Typer<'_, '_> {
         let (left_typed, right_typed) = self.sides(left, right, None)?;
         let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
         let null = left_typed.is_null() || right_typed.is_null();
-        let same = left_typed.value_type == right_typed.value_type && !null;
+        let (left_type, right_type) = (left_typed.value_type.clone(), right_typed.value_type.clone());
+        let left_typed = self.adapted(left_typed, &right_type)?;
+        let right_typed = self.adapted(right_typed, &left_type)?;
+        let one_type = left_typed.value_type == right_typed.value_type
+            || are_exact(&left_typed.value_type, &right_typed.value_type);
+        let same = one_type && !null;
         if !same || !(equality || left_typed.value_type.is_ordered()) {
             let (left, right) = (self.shown(&left_typed), self.shown(&right_typed));
             let help = help_for(&left, &right, equality);
@@ -183,7 +201,10 @@ impl Typer<'_, '_> {
         let hint = operand.as_ref().map(|operand| Type::List(Box::new(operand.value_type.clone())));
         let right = self.typed(right, hint.as_ref()).and_then(|right| self.present(right));
         let operand = operand.and_then(|operand| self.present(operand));
-        let (operand, right) = (operand?, right?);
+        let (mut operand, right) = (operand?, right?);
+        if let Type::List(item) = &right.value_type {
+            operand = self.adapted(operand, item)?;
+        }
         let merged = Merged::of([&operand, &right]);
         let fits = match &right.value_type {
             Type::List(item) => **item == operand.value_type || empty(&right.planned),
@@ -225,8 +246,17 @@ impl Typer<'_, '_> {
     }
 
     fn between(&mut self, operand: Typed, least: Typed, greatest: Typed, span: Span) -> Option<Typed> {
+        let wanted = match (operand.adapts, least.adapts) {
+            (true, false) => least.value_type.clone(),
+            (true, true) => greatest.value_type.clone(),
+            (false, _) => operand.value_type.clone(),
+        };
+        let operand = self.adapted(operand, &wanted)?;
+        let (least, greatest) = (self.adapted(least, &wanted)?, self.adapted(greatest, &wanted)?);
         for bound in [&least, &greatest] {
-            if bound.value_type != operand.value_type || !bound.value_type.is_ordered() || bound.optional {
+            let one_type =
+                bound.value_type == operand.value_type || are_exact(&bound.value_type, &operand.value_type);
+            if !one_type || !bound.value_type.is_ordered() || bound.optional {
                 let (left, right) = (self.shown(&operand), self.shown(bound));
                 let help = help_for(&left, &right, false);
                 self.report(NotComparable { left, right, help });
@@ -239,6 +269,15 @@ impl Typer<'_, '_> {
             self.not_empty(from, to, least.span.to(greatest.span))?;
         }
         let merged = Merged::of([&operand, &least, &greatest]);
+        if least.value_type != operand.value_type || greatest.value_type != operand.value_type {
+            // Bounds with other digits are compared one by one.
+            let operand = Box::new(operand.planned);
+            let from =
+                Operation::Compare(Comparison::GreaterOrEqual, operand.clone(), Box::new(least.planned));
+            let to = Operation::Compare(Comparison::LessOrEqual, operand, Box::new(greatest.planned));
+            let operation = Operation::And(Box::new(boolean(from)), Box::new(boolean(to)));
+            return Some(merged.typed(operation, Type::Bool, false, span));
+        }
         let operation = Operation::Between(
             Box::new(operand.planned),
             Box::new(least.planned),
@@ -262,15 +301,6 @@ impl Typer<'_, '_> {
         let Value::Text(pattern) = pattern else { return None };
         let merged = Merged::of([&operand]);
         Some(merged.typed(Operation::Matches(Box::new(operand.planned), pattern), Type::Bool, false, span))
-    }
-}
-
-/// Returns whether an expression is a literal that takes the type of the other operand.
-fn takes_type(given: &Expression) -> bool {
-    match &given.kind {
-        ExpressionKind::Text(_) | ExpressionKind::Null | ExpressionKind::List(_) => true,
-        ExpressionKind::Paren(inner) => takes_type(inner),
-        _ => false,
     }
 }
 
@@ -328,8 +358,17 @@ pub(super) fn help_for(
         (_, "null") if equality => format!("ask `{} is null`, or `is not null`", left.0),
         ("null", _) if equality => format!("ask `{} is null`, or `is not null`", right.0),
         ("Bool", "Bool") => "truth has no order: compare with `==` or `!=`".to_owned(),
-        ("Float", "Int") => format!("write `{}.0`", right.0),
-        ("Int", "Float") => "an Int is compared with whole numbers".to_owned(),
+        ("Float", "Int") => format!("turn the Int into a Float: `to_float({})`", right.0),
+        ("Int", "Float") if right.0.starts_with(|letter: char| letter.is_ascii_digit() || letter == '-') => {
+            "an Int is compared with whole numbers".to_owned()
+        }
+        ("Int", "Float") => format!("turn the Int into a Float: `to_float({})`", left.0),
+        ("Float", decimal) if decimal.starts_with("Decimal") => {
+            format!("turn the Decimal into a Float: `to_float({})`", right.0)
+        }
+        (decimal, "Float") if decimal.starts_with("Decimal") => {
+            format!("turn the Decimal into a Float: `to_float({})`", left.0)
+        }
         ("Int", "Text") => {
             format!("an Int is compared with numbers without quotes: `{}`", right.0.trim_matches('"'))
         }

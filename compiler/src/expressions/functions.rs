@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use weir_grammar::tree::{self, Parameter, TypeName};
+use weir_grammar::tree::{self, Expression, ExpressionKind, Parameter, TypeName, TypeNameKind};
 
 use crate::checker::Checker;
 use crate::diagnostics::{Diagnostic, UnknownName};
-use crate::signatures::{FunctionSignature, Library, ParameterSignature};
+use crate::signatures::{FunctionSignature, Library, ParameterSignature, ResultSizes};
 use crate::spelling::nearest;
+use crate::types::ranges::IntRange;
 use crate::types::{Bound, Type};
 
 /// Reads the signature of a function of the library.
@@ -26,9 +27,10 @@ pub(crate) fn signature_of_extern(
         };
         variables.insert(&parameter.name.text, Type::Variable(name, bound));
     }
-    let resolve = |type_name: &TypeName| {
-        library.resolve_with(type_name, &mut |path| variables.get(&*path.name.text).cloned())
-    };
+    // `Decimal` without digits takes every decimal number.
+    let decimal = Type::Variable("Decimal".into(), Bound::Decimal);
+    let named = |name: &str| variables.get(name).cloned().or((name == "Decimal").then(|| decimal.clone()));
+    let resolve = |type_name: &TypeName| library.resolve_with(type_name, &mut |path| named(&path.name.text));
     let parameters = item.parameters.iter().map(|parameter| {
         let types = parameter.types.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let optional = types.iter().any(|(_, optional)| *optional);
@@ -37,7 +39,15 @@ pub(crate) fn signature_of_extern(
         Ok(ParameterSignature { name, declared: parameter.name.span, types, optional, default })
     });
     let parameters = parameters.collect::<Result<Vec<_>, Box<Diagnostic>>>()?;
-    let (result, optional) = resolve(&item.result)?;
+    let (result, optional, sizes) = match result_sizes(&item.result, &parameters) {
+        Some((usage, sizes)) => {
+            (Type::Variable(usage.into(), Bound::Number), item.result.optional, Some(sizes))
+        }
+        None => {
+            let (result, optional) = resolve(&item.result)?;
+            (result, optional, None)
+        }
+    };
     Ok(FunctionSignature {
         name: item.name.text.as_ref().into(),
         declared: item.name.span,
@@ -46,9 +56,29 @@ pub(crate) fn signature_of_extern(
         optional,
         varies: item.varies,
         masks: item.masks,
+        sizes,
+        range: item.range.as_ref().and_then(IntRange::of_text),
         fails: item.fails.as_ref().map(|because| because.text.clone()),
         index: None,
     })
+}
+
+/// Returns the digits of a result such as `Decimal(digits, scale)`, which name parameters, and the result in the syntax
+/// of the language.
+fn result_sizes(result: &TypeName, parameters: &[ParameterSignature]) -> Option<(String, ResultSizes)> {
+    let TypeNameKind::Sized(name, first, second) = &result.kind else { return None };
+    let index = |size: &Expression| match &size.kind {
+        ExpressionKind::Name(name) => parameters.iter().position(|parameter| *parameter.name == **name),
+        _ => None,
+    };
+    let (first, second) = (index(first)?, index(second)?);
+    let usage = format!("{}({}, {})", name.text, parameters[first].name, parameters[second].name);
+    let sizes = match &*name.text {
+        "Decimal" => ResultSizes::Decimal { digits: first, scale: second },
+        "Rounded" => ResultSizes::Rounded { number: first, digits: second },
+        _ => return None,
+    };
+    Some((usage, sizes))
 }
 
 impl Checker<'_> {
@@ -65,6 +95,8 @@ impl Checker<'_> {
             optional,
             varies: false,
             masks: false,
+            sizes: None,
+            range: None,
             fails: None,
             index: Some(index),
         })

@@ -10,6 +10,7 @@ mod choices;
 mod conditions;
 mod filled;
 pub(crate) mod functions;
+mod numbers;
 mod operations;
 mod schemas;
 
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Expression, ExpressionKind};
+use weir_grammar::tree::{Expression, ExpressionKind, Number};
 use weir_plan::{Expression as Planned, Operation, Value};
 
 use crate::analysis::expressions::ExpressionType;
@@ -28,7 +29,8 @@ use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, WrongType
 use crate::spelling::nearest;
 use crate::types::Type;
 use crate::types::columns::{Column, Columns, arrow};
-use crate::values::literals::found;
+use crate::types::ranges::IntRange;
+use crate::values::literals::{exact_number, found};
 
 /// The columns and locals, and their parts, that are known not to be null: `user`, `place.country`, `extra["id"]`. A local
 /// is written as `$` and its number, a param as `=` and its name.
@@ -61,6 +63,10 @@ pub(crate) struct Typed {
     pub(crate) fails: Option<Fails>,
     /// The first call in the expression whose result may vary.
     pub(crate) varies: Option<(String, Span)>,
+    /// Whether the value is a number literal, or chosen from number literals: it takes the type of its place.
+    pub(crate) adapts: bool,
+    /// The range of an `Int`; every integer for other types.
+    pub(crate) range: IntRange,
     /// The column, local or param, or the part of one, if the expression is one: the key of its facts.
     pub(crate) place: Option<Arc<str>>,
     pub(crate) facts: Facts,
@@ -78,7 +84,7 @@ impl Typed {
 #[derive(Debug, Clone)]
 pub(crate) enum Binding {
     /// A value that an earlier `let` computed.
-    Local { number: u32, value_type: Type, optional: bool, sensitive: bool, declared: Span },
+    Local { number: u32, value_type: Type, optional: bool, sensitive: bool, range: IntRange, declared: Span },
     /// A constant of a type that only settings have.
     Constant { value: Value, value_type: Type, declared: Span },
     /// A field or a header that an interceptor accesses through a parameter.
@@ -143,6 +149,7 @@ impl Bindings {
             value_type: value.value_type.clone(),
             optional: value.optional,
             sensitive: value.sensitive,
+            range: value.range,
             declared,
         };
         self.names.insert(name.into(), binding);
@@ -211,6 +218,9 @@ impl<'a, 'c> Typer<'a, 'c> {
             | ExpressionKind::Bool(_)
             | ExpressionKind::Number(_)
             | ExpressionKind::Text(_) => self.literal(given, expected),
+            ExpressionKind::Binary(..) | ExpressionKind::Negate(_) if self.is_number_literal(given) => {
+                self.literal_number(given, expected)
+            }
             ExpressionKind::List(items) => self.list(items, span, expected),
             ExpressionKind::Header(name) => self.column(&format!("@{name}"), span),
             ExpressionKind::Name(name) => self.name(name, given, expected),
@@ -219,7 +229,7 @@ impl<'a, 'c> Typer<'a, 'c> {
             ExpressionKind::Call(call) => self.call(call, span, expected),
             ExpressionKind::Paren(inner) => self.typed(inner, expected).map(|typed| Typed { span, ..typed }),
             ExpressionKind::Otherwise(first, second) => self.otherwise(first, second, span, expected),
-            ExpressionKind::Negate(inner) => self.negated(inner, span),
+            ExpressionKind::Negate(inner) => self.negated(inner, span, expected),
             ExpressionKind::Not(inner) => self.not(inner, span),
             ExpressionKind::And(parts) => self.joined(parts, span, true),
             ExpressionKind::Or(parts) => self.joined(parts, span, false),
@@ -240,6 +250,7 @@ impl<'a, 'c> Typer<'a, 'c> {
     /// Types an expression that must have this type and must not be null.
     pub(crate) fn valued(&mut self, given: &Expression, wanted: &Type) -> Option<Typed> {
         let typed = self.typed(given, Some(wanted))?;
+        let typed = self.adapted(typed, wanted)?;
         if typed.value_type != *wanted {
             return self.mismatch(&typed, wanted);
         }
@@ -254,12 +265,8 @@ impl<'a, 'c> Typer<'a, 'c> {
     fn mismatch<T>(&mut self, typed: &Typed, wanted: &Type) -> Option<T> {
         let found = with_article(&typed.value_type.named(typed.optional));
         let declared = self.declared(typed);
-        let replacement = match (wanted, &typed.planned.operation) {
-            (Type::Float, Operation::Literal(Value::Int(number))) => Some(format!("{number}.0")),
-            _ => None,
-        };
         let (expected, span) = (wanted.to_string(), typed.span);
-        self.report(WrongType { expected, found, span, declared, value: None, replacement });
+        self.report(WrongType::new(expected, found, span).declared(declared));
         None
     }
 
@@ -290,6 +297,19 @@ impl<'a, 'c> Typer<'a, 'c> {
 
     fn literal(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let span = given.span;
+        match (&given.kind, expected) {
+            // For a number without a unit, the diagnostic names the expected unit.
+            (ExpressionKind::Number(number), expected)
+                if exact_number(*number).is_some()
+                    && !matches!(expected, Some(Type::Duration | Type::Size)) =>
+            {
+                return self.literal_number(given, expected);
+            }
+            (ExpressionKind::Number(Number::NegativeDuration(length)), None | Some(Type::Duration)) => {
+                return Some(constant(Value::NegativeDuration(*length), Type::Duration, span));
+            }
+            _ => {}
+        }
         let wanted = match (&given.kind, expected) {
             (ExpressionKind::Null, expected) => {
                 let value_type = expected.cloned().unwrap_or(Type::Text);
@@ -323,8 +343,12 @@ impl<'a, 'c> Typer<'a, 'c> {
         let mut whole = Merged::default();
         let mut all = true;
         for item in items {
-            let Some(typed) = self.typed(item, item_type.as_ref()).and_then(|typed| self.present(typed))
-            else {
+            let typed = self.typed(item, item_type.as_ref()).and_then(|typed| self.present(typed));
+            let typed = typed.and_then(|typed| match &item_type {
+                Some(wanted) => self.adapted(typed, wanted),
+                None => Some(typed),
+            });
+            let Some(typed) = typed else {
                 all = false;
                 continue;
             };
@@ -371,6 +395,8 @@ impl<'a, 'c> Typer<'a, 'c> {
             sensitive: column.sensitive,
             fails: None,
             varies: None,
+            adapts: false,
+            range: column.range,
             place: Some(name.into()),
             facts: Facts::default(),
             span,
@@ -426,14 +452,28 @@ impl Merged {
         let Merged { sensitive, fails, varies } = self;
         let planned = Planned { data_type: arrow(&value_type), nullable: optional, operation };
         let facts = Facts::default();
-        Typed { planned, value_type, optional, sensitive, fails, varies, place: None, facts, span }
+        let (adapts, range) = (false, IntRange::ALL);
+        Typed {
+            planned,
+            value_type,
+            optional,
+            sensitive,
+            fails,
+            varies,
+            adapts,
+            range,
+            place: None,
+            facts,
+            span,
+        }
     }
 }
 
 /// Returns a constant as a typed expression.
 fn constant(value: Value, value_type: Type, span: Span) -> Typed {
     let optional = value == Value::Null;
-    Merged::default().typed(Operation::Literal(value), value_type, optional, span)
+    let range = if value_type == Type::Int { IntRange::of(&value) } else { IntRange::ALL };
+    Typed { range, ..Merged::default().typed(Operation::Literal(value), value_type, optional, span) }
 }
 
 /// Converts a checked value to a typed constant. A time becomes an instant.

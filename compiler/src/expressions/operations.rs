@@ -7,7 +7,10 @@ use weir_plan::{Arithmetic, Operation, Value};
 use super::{Facts, Fails, Merged, Places, Typed, Typer, constant};
 use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType};
 use crate::types::Type;
-use crate::values::operators::{Arithmetics, arithmetic, arithmetics, comparison, compute, is_zero};
+use crate::types::ranges::IntRange;
+use crate::values::operators::{
+    Arithmetics, arithmetic, arithmetics, comparison, compute, is_zero, negative,
+};
 
 impl Typer<'_, '_> {
     pub(super) fn binary(
@@ -43,9 +46,7 @@ impl Typer<'_, '_> {
         right: &Expression,
         span: Span,
     ) -> Option<Typed> {
-        let left = self.typed(left, None).and_then(|left| self.present(left));
-        let right = self.typed(right, None).and_then(|right| self.present(right));
-        let (left, right) = (left?, right?);
+        let (left, right) = self.operands(left, right)?;
         let Some(Arithmetics { result, fails, only_at_zero }) =
             arithmetics(operator, &left.value_type, &right.value_type)
         else {
@@ -54,9 +55,11 @@ impl Typer<'_, '_> {
             self.report(NoSuchOperation { operator: operator.symbol().to_owned(), left, right, help });
             return None;
         };
+        // The constants of times are microseconds, which are no integers.
+        let of_times = left.value_type == Type::Time;
         if let (Operation::Literal(left), Operation::Literal(right)) =
             (&left.planned.operation, &right.planned.operation)
-            && !matches!(result, Type::Time)
+            && !(matches!(result, Type::Time) || of_times)
             && *left != Value::Null
             && *right != Value::Null
         {
@@ -70,29 +73,67 @@ impl Typer<'_, '_> {
             };
         }
         let mut merged = Merged::of([&left, &right]);
-        let safe = only_at_zero && is_not_zero(&right);
+        let (range, overflows) = match result {
+            Type::Int => left.range.computed(operator, right.range),
+            _ => (IntRange::ALL, true),
+        };
+        let safe = if only_at_zero { is_not_zero(&right) } else { !overflows };
         if let (Some(reason), false) = (fails, safe) {
             merged.fails.get_or_insert_with(|| Fails { reason: reason.to_owned(), span });
         }
         let operation = Operation::Arithmetic(operator, Box::new(left.planned), Box::new(right.planned));
-        Some(merged.typed(operation, result, false, span))
+        Some(Typed { range, ..merged.typed(operation, result, false, span) })
     }
 
-    pub(super) fn negated(&mut self, inner: &Expression, span: Span) -> Option<Typed> {
-        let inner = self.typed(inner, None).and_then(|inner| self.present(inner))?;
+    /// Types the operands of arithmetic. A number literal takes the type of the other operand; beside a decimal number,
+    /// it has the digits that it is written with.
+    fn operands(&mut self, left: &Expression, right: &Expression) -> Option<(Typed, Typed)> {
+        if self.is_number_literal(left) {
+            let right = self.typed(right, None).and_then(|right| self.present(right));
+            let other = right.as_ref().map_or(Type::Int, |right| right.value_type.clone());
+            let left = self.number_beside(left, &other);
+            return Some((left?, right?));
+        }
+        let left = self.typed(left, None).and_then(|left| self.present(left));
+        let right = match (&left, self.is_number_literal(right)) {
+            (Some(left), true) => {
+                let other = left.value_type.clone();
+                self.number_beside(right, &other)
+            }
+            _ => self.typed(right, None).and_then(|right| self.present(right)),
+        };
+        let (left, right) = (left?, right?);
+        let (left_type, right_type) = (left.value_type.clone(), right.value_type.clone());
+        Some((self.adapted(left, &right_type)?, self.adapted(right, &left_type)?))
+    }
+
+    pub(super) fn negated(
+        &mut self,
+        inner: &Expression,
+        span: Span,
+        expected: Option<&Type>,
+    ) -> Option<Typed> {
+        let inner = self.typed(inner, expected).and_then(|inner| self.present(inner))?;
         if !matches!(inner.value_type, Type::Int | Type::Float | Type::Duration | Type::Decimal(..)) {
             let right = self.shown(&inner);
             let help = "only numbers and durations have a negative".to_owned();
             self.report(NoSuchOperation { operator: "-".to_owned(), left: None, right, help });
             return None;
         }
+        let value_type = inner.value_type.clone();
+        if let Operation::Literal(value) = &inner.planned.operation
+            && let Some(value) = negative(value)
+        {
+            return Some(Typed { adapts: inner.adapts, ..constant(value, value_type, span) });
+        }
         let mut merged = Merged::of([&inner]);
-        if inner.value_type == Type::Int {
+        let range = inner.range.negated();
+        if value_type == Type::Int && !inner.range.has_negatives() {
             let reason = "the least Int has no negative".to_owned();
             merged.fails.get_or_insert(Fails { reason, span });
         }
-        let value_type = inner.value_type.clone();
-        Some(merged.typed(Operation::Negate(Box::new(inner.planned)), value_type, false, span))
+        let operation = Operation::Negate(Box::new(inner.planned));
+        Some(Typed { range, ..merged.typed(operation, value_type, false, span) })
     }
 
     /// Types `a ?? b`.
@@ -110,14 +151,17 @@ impl Typer<'_, '_> {
             let span = Span { start: left.span.end, ..right.span };
             self.report(NeverNull { name, negated: true, default: true, span, origin });
         }
-        if left.value_type != right.value_type {
-            return self.mismatch(&right, &left.value_type);
+        let left_type = left.value_type.clone();
+        let right = self.adapted(right, &left_type)?;
+        if left_type != right.value_type {
+            return self.mismatch(&right, &left_type);
         }
         let merged = Merged::of([&left, &right]);
-        let (value_type, optional) = (left.value_type.clone(), right.optional);
+        let (adapts, range) = (left.adapts && right.adapts, left.range.or(right.range));
+        let optional = right.optional;
         let facts = facts_of_default(&left, &right);
         let operation = Operation::Coalesce(Box::new(left.planned), Box::new(right.planned));
-        Some(Typed { facts, ..merged.typed(operation, value_type, optional, span) })
+        Some(Typed { facts, adapts, range, ..merged.typed(operation, left_type, optional, span) })
     }
 }
 
@@ -132,14 +176,31 @@ fn facts_of_default(value: &Typed, default: &Typed) -> Facts {
 }
 
 fn is_not_zero(typed: &Typed) -> bool {
-    matches!(&typed.planned.operation, Operation::Literal(value) if !is_zero(value))
+    match &typed.planned.operation {
+        Operation::Literal(value) => !is_zero(value),
+        _ => typed.value_type == Type::Int && !typed.range.contains(0),
+    }
 }
 
 fn arithmetic_help(operator: Arithmetic, left: &Typed, right: &Typed) -> String {
     let sides = (&left.value_type, &right.value_type);
     match (operator, sides) {
-        (_, (Type::Float, Type::Int) | (Type::Int, Type::Float)) => {
-            "write the whole number with a point, as in `2.0`, or turn it with `to_float(…)`".to_owned()
+        (_, (Type::Float, Type::Int | Type::Decimal(..)) | (Type::Int | Type::Decimal(..), Type::Float)) => {
+            let exact = if left.value_type == Type::Float { right } else { left };
+            match exact.planned.operation {
+                Operation::Literal(_) => {
+                    "an Int is computed with whole numbers: turn it with `to_float(…)`".to_owned()
+                }
+                _ => "turn the other side into a Float: `to_float(…)`".to_owned(),
+            }
+        }
+        (Arithmetic::Multiply, (Type::Decimal(..), Type::Decimal(..))) => {
+            "the product would have more than 38 digits after the point: `round(…, 2)` gives one side fewer"
+                .to_owned()
+        }
+        (_, (Type::Decimal(..), Type::Int | Type::Decimal(..)) | (Type::Int, Type::Decimal(..))) => {
+            "decimal numbers are added, subtracted and multiplied: turn both sides with `to_float(…)`"
+                .to_owned()
         }
         (Arithmetic::Add, (Type::Text, _) | (_, Type::Text)) => {
             "text joins text: turn the other side with `text(…)`".to_owned()

@@ -10,6 +10,7 @@ use crate::diagnostics::{Diagnostic, DuplicateEntry, Misplaced, WrongType};
 use crate::names::definitions::DefinitionKind;
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
+use crate::types::ranges::IntRange;
 use crate::types::{FieldFormat, FieldType, SchemaType, Type};
 
 /// The units that a number may have if it is a duration.
@@ -111,6 +112,15 @@ impl Checker<'_> {
             return None;
         }
         let mut format = FieldFormat::Plain;
+        if let Some(range) = &field.range {
+            if value_type != Type::Int {
+                return self.unfit_format("Int before the range", field, &value_type);
+            }
+            match IntRange::of_text(range) {
+                Some(range) => format = FieldFormat::Within(range),
+                None => return self.no_integers(range),
+            }
+        }
         if let Some(unit) = &field.unit {
             let known = UNITS.iter().find(|(name, _)| *name == &*unit.text);
             match known {
@@ -144,6 +154,13 @@ impl Checker<'_> {
         }
         let (name, span) = (field.name.text.as_ref().into(), field.name.span);
         Some(FieldType { name, span, value_type, optional, sensitive: field.sensitive.is_some(), format })
+    }
+
+    fn no_integers(&mut self, range: &tree::Range) -> Option<FieldType> {
+        let (name, value) = (self.files.text(range.span).to_owned(), "no range of integers".to_owned());
+        let (words, span) = ("from the lesser to the greater Int, as in `100..=599`".to_owned(), range.span);
+        self.report(crate::diagnostics::OutOfRange { name, value, range: words, span, declared: span });
+        None
     }
 
     fn unfit_format(&mut self, expected: &str, field: &tree::Field, value_type: &Type) -> Option<FieldType> {

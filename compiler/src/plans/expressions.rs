@@ -5,29 +5,47 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::DataType;
-use weir_plan::{Action, Expression, Function, Operation, Step, Value};
+use weir_plan::{Action, Expression, FieldFormat, Function, Operation, Step, Value};
 
-use super::{Held, Place};
+use super::{Held, Place, Ranges};
 use crate::signatures::{FunctionSignature, ParameterSignature};
 use crate::types::columns::arrow;
+use crate::types::ranges::IntRange;
 use crate::types::{Bound, Type};
+use crate::values::numbers::{are_exact, decimal_type};
 use crate::values::operators::{Arithmetics, arithmetics, is_zero};
+
+/// What is known of the value of an expression.
+#[derive(Debug)]
+struct Known {
+    /// The reason why the computation can fail; `None` if it cannot.
+    fails: Option<String>,
+    /// The range of an integer.
+    range: IntRange,
+}
+
+impl Known {
+    const SURE: Known = Known { fails: None, range: IntRange::ALL };
+}
 
 /// The types that a call binds to the type variables of a signature.
 type Variables = HashMap<Arc<str>, DataType>;
 
 impl Held<'_> {
     /// Checks a function of the program, which must not fail.
-    pub(super) fn function(&mut self, index: usize, Function { name, lets, result, .. }: &Function) {
+    pub(super) fn function(&mut self, index: usize, Function { name, parameters, lets, result }: &Function) {
         let place = Place::new(format!("function {name}"), format!("functions[{index}]"));
-        for value in lets.iter().chain([result]) {
-            self.sure(&place, value);
+        self.ranges = Ranges::default();
+        for (local, value) in (*parameters..).zip(lets) {
+            let range = self.sure(&place, value);
+            self.ranges.locals.insert(local, range);
         }
+        self.sure(&place, result);
     }
 
     /// Checks the expressions of a step.
     pub(super) fn step(&mut self, place: &Place, step: &Step) {
-        let fails = match &step.action {
+        let Known { fails, range } = match &step.action {
             Action::Keep(value)
             | Action::Drop(value)
             | Action::Reject { condition: value, .. }
@@ -35,44 +53,85 @@ impl Held<'_> {
             | Action::Set { value, .. }
             | Action::Dedupe { by: value, .. } => self.expression(place, value),
             Action::Check { rules, .. } => {
-                rules.iter().for_each(|rule| self.sure(place, &rule.condition));
-                None
+                for rule in rules {
+                    self.sure(place, &rule.condition);
+                }
+                Known::SURE
             }
-            Action::Parse { .. } => Some("a body may not be what it reads".to_owned()),
+            Action::Parse { .. } => {
+                Known { fails: Some("a body may not be what it reads".to_owned()), ..Known::SURE }
+            }
             Action::Unset(_)
             | Action::Rename { .. }
             | Action::Select(_)
             | Action::Throttle(_)
-            | Action::Sample(_) => None,
+            | Action::Sample(_) => Known::SURE,
         };
+        self.ranges_after(&step.action, range);
         if let (Some(reason), None) = (fails, step.on_failure) {
             self.add(place, format!("it can fail ({reason}), and `on_failure` says nothing of it"));
         }
     }
 
-    /// Checks an expression that must not fail.
-    pub(super) fn sure(&mut self, place: &Place, expression: &Expression) {
-        if let Some(reason) = self.expression(place, expression) {
-            self.add(place, format!("it can fail ({reason}), and nothing handles that here"));
+    /// Keeps the ranges of the columns and locals after a step; `range` is that of the step's value.
+    fn ranges_after(&mut self, action: &Action, range: IntRange) {
+        let columns = &mut self.ranges.columns;
+        match action {
+            Action::Set { column, .. } => drop(columns.insert(column.clone(), range)),
+            Action::Let { local, .. } => drop(self.ranges.locals.insert(*local, range)),
+            Action::Unset(column) => drop(columns.remove(column)),
+            Action::Rename { from, to } => {
+                let range = columns.remove(from).unwrap_or(IntRange::ALL);
+                columns.insert(to.clone(), range);
+            }
+            Action::Parse { fields, .. } => {
+                for field in fields {
+                    let range = match field.format {
+                        FieldFormat::Within(least, most) => IntRange { least, most },
+                        _ => IntRange::ALL,
+                    };
+                    columns.insert(field.name.clone(), range);
+                }
+            }
+            _ => {}
         }
     }
 
-    /// Adds the faults of an expression. Returns the reason why the expression can fail; `None` if it cannot.
-    fn expression(&mut self, place: &Place, expression: &Expression) -> Option<String> {
+    /// Checks an expression that must not fail, and returns its range.
+    pub(super) fn sure(&mut self, place: &Place, expression: &Expression) -> IntRange {
+        let Known { fails, range } = self.expression(place, expression);
+        if let Some(reason) = fails {
+            self.add(place, format!("it can fail ({reason}), and nothing handles that here"));
+        }
+        range
+    }
+
+    /// Adds the faults of an expression. Returns why it can fail, and its range.
+    fn expression(&mut self, place: &Place, expression: &Expression) -> Known {
         let Expression { data_type, operation, .. } = expression;
         if let Operation::Otherwise(value, instead) = operation {
-            self.expression(place, value);
-            return self.expression(place, instead);
+            let value = self.expression(place, value);
+            let instead = self.expression(place, instead);
+            return Known { range: value.range.or(instead.range), ..instead };
         }
-        let parts: Vec<Option<String>> =
+        let parts: Vec<Known> =
             operation.parts().into_iter().map(|part| self.expression(place, part)).collect();
+        let (range, overflows) = self.range(expression, &parts);
         let of_itself = match operation {
             Operation::Arithmetic(operator, left, right) => {
                 match value_type(&left.data_type).zip(value_type(&right.data_type)) {
                     Some((one, other)) => match arithmetics(*operator, &one, &other) {
                         Some(Arithmetics { result, fails, only_at_zero }) => {
                             self.result(place, operator.symbol(), &arrow(&result), data_type);
-                            let is_safe = only_at_zero && is_constant_beside_zero(right);
+                            let is_int = *data_type == DataType::Int64;
+                            let divisor = parts.get(1).map_or(IntRange::ALL, |part| part.range);
+                            let is_safe = match only_at_zero {
+                                true => {
+                                    is_constant_beside_zero(right)
+                                        || right.data_type == DataType::Int64 && !divisor.contains(0)
+                                }
+                                false => is_int && !overflows,
+                            };
                             fails.filter(|_| !is_safe).map(str::to_owned)
                         }
                         None => {
@@ -84,7 +143,7 @@ impl Held<'_> {
                     None => None,
                 }
             }
-            Operation::Negate(operand) if operand.data_type == DataType::Int64 => {
+            Operation::Negate(operand) if operand.data_type == DataType::Int64 && overflows => {
                 Some("the least Int has no negative".to_owned())
             }
             Operation::Call { function, arguments, varies } => {
@@ -92,7 +151,40 @@ impl Held<'_> {
             }
             _ => None,
         };
-        parts.into_iter().flatten().next().or(of_itself)
+        let fails = parts.into_iter().find_map(|part| part.fails).or(of_itself);
+        Known { fails, range }
+    }
+
+    /// Returns the range of an expression from those of its parts, and whether a result may be no integer.
+    fn range(&self, expression: &Expression, parts: &[Known]) -> (IntRange, bool) {
+        let of_part = |index: usize| parts.get(index).map_or(IntRange::ALL, |part| part.range);
+        let expressions = expression.operation.parts();
+        let of_parts = |indices: &mut dyn Iterator<Item = usize>| {
+            let values = indices.filter(|index| expressions.get(*index).is_some_and(|part| !is_null(part)));
+            values.map(of_part).reduce(IntRange::or).unwrap_or(IntRange::ALL)
+        };
+        if expression.data_type != DataType::Int64 {
+            return (IntRange::ALL, true);
+        }
+        let range = match &expression.operation {
+            Operation::Literal(value) => IntRange::of(value),
+            Operation::Column(name) => *self.ranges.columns.get(name).unwrap_or(&IntRange::ALL),
+            Operation::Local(number) => *self.ranges.locals.get(number).unwrap_or(&IntRange::ALL),
+            Operation::Arithmetic(operator, ..) => return of_part(0).computed(*operator, of_part(1)),
+            Operation::Negate(_) => return (of_part(0).negated(), !of_part(0).has_negatives()),
+            Operation::Coalesce(..) => of_parts(&mut (0..2)),
+            // Conditions and values alternate, and the last value follows.
+            Operation::If { cases, .. } => {
+                of_parts(&mut (0..cases.len()).map(|case| 2 * case + 1).chain([parts.len() - 1]))
+            }
+            Operation::Match { .. } => of_parts(&mut (1..parts.len())),
+            Operation::Call { function, .. } => {
+                let signature = self.library.functions.get(function.as_str());
+                signature.and_then(|signature| signature.range).unwrap_or(IntRange::ALL)
+            }
+            _ => IntRange::ALL,
+        };
+        (range, false)
     }
 
     fn result(&mut self, place: &Place, what: &str, wanted: &DataType, found: &DataType) {
@@ -190,7 +282,14 @@ fn is_null(expression: &Expression) -> bool {
 fn is_of(found: &DataType, wanted: &Type, variables: &mut Variables) -> bool {
     match (wanted, found) {
         (Type::Variable(name, bound), found) => match variables.get(name) {
-            Some(known) => known.equals_datatype(found),
+            Some(known) if known.equals_datatype(found) => true,
+            Some(known) => {
+                let both = value_type(known).zip(value_type(found));
+                let both = both.filter(|(known, found)| are_exact(known, found));
+                let both =
+                    both.and_then(|(known, found)| decimal_type(&known)?.of_both(decimal_type(&found)?));
+                both.map(|both| variables.insert(name.clone(), arrow(&both.into()))).is_some()
+            }
             None => {
                 let is_allowed =
                     *bound == Bound::Any || value_type(found).is_some_and(|it| bound.allows(&it));

@@ -11,6 +11,7 @@ use weir_plan::{Action, Component, Leg, Plan, PlanError, Route, TemplatePart, Va
 
 use crate::signatures::{AGENT_RECORD, Group, Library, Named, SettingSignature};
 use crate::types::Type;
+use crate::types::ranges::IntRange;
 use crate::values::ranges::{is_within, range_in_words};
 use crate::values::regexes::syntax_error;
 use crate::values::requirements::broken_requirements;
@@ -38,7 +39,7 @@ impl Library {
     /// handler. Each fault names its component or step, and its place in the plan's JSON text. A plan that was compiled
     /// against this library has no faults.
     pub fn faults(&self, plan: &Plan) -> Vec<String> {
-        let mut held = Held { library: self, found: Vec::new() };
+        let mut held = Held { library: self, found: Vec::new(), ranges: Ranges::default() };
         let parts = [
             (Role::Source, "source", "sources", &plan.sources),
             (Role::Channel, "channel", "channels", &plan.channels),
@@ -60,6 +61,7 @@ impl Library {
         for (index, flow) in plan.flows.iter().enumerate() {
             for (path_index, path) in flow.paths.iter().enumerate() {
                 let place = format!("flows[{index}].paths[{path_index}].segment");
+                held.ranges = Ranges::default();
                 held.leg(&flow.name, &place, &path.leg);
             }
         }
@@ -94,6 +96,15 @@ impl Place {
 struct Held<'l> {
     library: &'l Library,
     found: Vec<String>,
+    /// The known ranges of integers at the current step.
+    ranges: Ranges,
+}
+
+/// The ranges of the columns and locals that are integers with a known range.
+#[derive(Debug, Clone, Default)]
+struct Ranges {
+    columns: BTreeMap<String, IntRange>,
+    locals: BTreeMap<u32, IntRange>,
 }
 
 impl Held<'_> {
@@ -120,9 +131,13 @@ impl Held<'_> {
         match &leg.to {
             Route::Match(cases) => {
                 let conditions = cases.iter().filter_map(|case| case.condition.as_ref());
-                conditions.for_each(|condition| self.sure(&route, condition));
+                for condition in conditions {
+                    self.sure(&route, condition);
+                }
             }
-            Route::Balance { by: Some(by), .. } => self.sure(&route, by),
+            Route::Balance { by: Some(by), .. } => {
+                self.sure(&route, by);
+            }
             _ => {}
         }
         let part = |(index, leg)| (format!("[{index}]"), leg);
@@ -137,8 +152,10 @@ impl Held<'_> {
             Route::Balance { legs, .. } => ("balance.segments", legs.iter().enumerate().map(part).collect()),
             Route::Failover(legs) => ("failover", legs.iter().enumerate().map(part).collect()),
         };
+        let ranges = self.ranges.clone();
         for (index, leg) in legs {
             self.leg(flow, &format!("{path}.to.{kind}{index}"), leg);
+            self.ranges.clone_from(&ranges);
         }
     }
 

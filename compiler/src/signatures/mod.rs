@@ -18,7 +18,9 @@ use crate::files::sources::Files;
 use crate::names::definitions::Definitions;
 use crate::signatures::classes::Class;
 use crate::spelling::nearest;
+use crate::types::ranges::IntRange;
 use crate::types::{BUILT_IN, Type};
+use crate::values::literals::number_value;
 
 /// The name of the library's record with the settings of `agent { … }`.
 pub(crate) const AGENT_RECORD: &str = "Agent";
@@ -90,6 +92,8 @@ pub(crate) struct SettingSignature {
     /// The clause that forbids two components with the same value, if there is one.
     pub(crate) exclusive: Option<tree::Exclusive>,
     pub(crate) range: Option<tree::Range>,
+    /// Whether a duration may be below zero, as that of a param.
+    pub(crate) negatives: bool,
     pub(crate) default: Option<Expression>,
     /// The forms that the setting's texts must have.
     pub(crate) forms: Vec<Form>,
@@ -186,10 +190,24 @@ pub(crate) struct FunctionSignature {
     pub(crate) varies: bool,
     /// Whether the result reveals nothing about a sensitive argument.
     pub(crate) masks: bool,
+    /// The origin of the digits of the result, if the arguments say them. The result is then a type variable.
+    pub(crate) sizes: Option<ResultSizes>,
+    /// The range of an `Int` result, if it is known.
+    pub(crate) range: Option<IntRange>,
     /// The cause of failure, if the function can fail.
     pub(crate) fails: Option<String>,
     /// The index in the program's functions; `None` for a function of the library.
     pub(crate) index: Option<u32>,
+}
+
+/// The origin of the digits of a function's result. Parameters are given by their indices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ResultSizes {
+    /// `Decimal(digits, scale)`: two parameters.
+    Decimal { digits: usize, scale: usize },
+    /// `Rounded(number, digits)`: the type of the parameter `number`; a decimal one has at most so many digits after the
+    /// point.
+    Rounded { number: usize, digits: usize },
 }
 
 /// A parameter of a function.
@@ -281,12 +299,17 @@ const DECIMAL_DIGITS_MAX: i64 = 38;
 
 fn decimal(digits: &Expression, scale: &Expression) -> Result<Type, Box<Diagnostic>> {
     let number = |expression: &Expression, name: &str, least: i64, most: i64| match expression.kind {
-        ExpressionKind::Number(Number::Int(number)) if (least..=most).contains(&number) => Ok(number as u8),
+        ExpressionKind::Number(Number::Int(number))
+            if (i128::from(least)..=i128::from(most)).contains(&number) =>
+        {
+            Ok(number as u8)
+        }
         _ => {
             let (name, span) = (name.to_owned(), expression.span);
             let value = match expression.kind {
                 ExpressionKind::Number(Number::Int(number)) => number.to_string(),
-                ExpressionKind::Number(Number::Float(number)) => number.to_string(),
+                ExpressionKind::Number(number) => number_value(number).to_string(),
+                ExpressionKind::Name(ref name) => format!("`{name}`"),
                 _ => "this".to_owned(),
             };
             let range = format!("a whole number from {least} to {most}");

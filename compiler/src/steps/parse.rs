@@ -58,6 +58,7 @@ impl<'c> StepCheck<'_, 'c> {
                 declared: field.span,
                 named: Arc::new([named]),
                 lacking: None,
+                range: field.range(),
             };
             state.bindings.forget(&field.name);
             columns.insert(field.name.clone(), column);
@@ -329,6 +330,7 @@ fn field_of_group(group: &regexes::Group, span: Span) -> FieldType {
 fn planned(format: &FieldFormat) -> PlannedFormat {
     match format {
         FieldFormat::Plain => PlannedFormat::Plain,
+        FieldFormat::Within(range) => PlannedFormat::Within(range.least, range.most),
         FieldFormat::Unit(length) => PlannedFormat::Unit(*length),
         FieldFormat::Pattern(pattern) => PlannedFormat::Pattern(pattern.clone()),
     }

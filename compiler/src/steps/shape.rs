@@ -45,6 +45,7 @@ impl StepCheck<'_, '_> {
             declared,
             named,
             lacking: None,
+            range: typed.range,
         };
         state.bindings.forget(&column);
         Arc::make_mut(&mut state.columns).insert(column.clone(), new);

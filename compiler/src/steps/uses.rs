@@ -15,6 +15,7 @@ use crate::names::visit::Mention;
 use crate::signatures::ParameterSignature;
 use crate::spelling::nearest;
 use crate::types::columns::{Column, Columns, Origin};
+use crate::types::ranges::IntRange;
 
 impl StepCheck<'_, '_> {
     pub(super) fn interceptor(
@@ -135,7 +136,14 @@ impl StepCheck<'_, '_> {
         let (number, value_type) = (bindings.next, value_type.clone());
         bindings.next += 1;
         let optional = signature.optional;
-        Some(Binding::Local { number, value_type, optional, sensitive: false, declared })
+        Some(Binding::Local {
+            number,
+            value_type,
+            optional,
+            sensitive: false,
+            range: IntRange::ALL,
+            declared,
+        })
     }
 
     /// Marks the columns of the events as incomplete.
@@ -232,7 +240,10 @@ impl StepCheck<'_, '_> {
         state: &State,
     ) -> Option<Typed> {
         let typed = self.typer(state).typed(given, signature.types.first())?;
-        let typed = self.checker.sure(typed)?;
+        let mut typed = self.checker.sure(typed)?;
+        if let [only] = signature.types.as_slice() {
+            typed = self.typer(state).adapted(typed, only)?;
+        }
         if !signature.types.contains(&typed.value_type) {
             return self.wrong(
                 signature.type_names(),
@@ -327,6 +338,7 @@ fn unknown_field(
             declared: span,
             named: Arc::new([span]),
             lacking: None,
+            range: IntRange::ALL,
         };
         Arc::make_mut(&mut state.columns).insert(name.clone(), column);
     }

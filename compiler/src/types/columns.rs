@@ -8,6 +8,7 @@ use weir_grammar::Span;
 use weir_plan::{EventType, SENSITIVE};
 
 use crate::types::Type;
+use crate::types::ranges::IntRange;
 
 /// The columns at one edge, by name. The names of headers begin with `@`, so headers come first.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +50,8 @@ pub struct Column {
     pub named: Arc<[Span]>,
     /// A source whose events lack the column, if only some events have it.
     pub(crate) lacking: Option<Origin>,
+    /// The range of an `Int`; every integer for other types.
+    pub(crate) range: IntRange,
 }
 
 impl Column {
@@ -123,6 +126,7 @@ pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>)
                 }
                 column.optional |= other.optional;
                 column.sensitive |= other.sensitive;
+                column.range = column.range.or(other.range);
                 column.name_also(&other.named);
             }
             None if !second.lacks(name) => {
@@ -159,6 +163,16 @@ impl Columns {
     /// Creates the event type of these columns and sources.
     pub(crate) fn of(columns: BTreeMap<Arc<str>, Column>, origins: Vec<Origin>) -> Columns {
         Columns { columns, origins, known: BTreeSet::new(), broken: BTreeSet::new(), lost: false }
+    }
+
+    /// Returns the columns after a channel. It may hold events of an earlier program, whose integers had other ranges.
+    pub(crate) fn without_ranges(columns: Arc<Columns>) -> Arc<Columns> {
+        if columns.columns.values().all(|column| column.range == IntRange::ALL) {
+            return columns;
+        }
+        let mut columns = Arc::unwrap_or_clone(columns);
+        columns.columns.values_mut().for_each(|column| column.range = IntRange::ALL);
+        Arc::new(columns)
     }
 
     /// Returns whether a column is certainly missing.
@@ -223,6 +237,7 @@ impl Columns {
                 sensitive: found.sensitive || field.sensitive,
                 declared: if found.optional { found.declared } else { field.span },
                 named: Arc::new([field.span]),
+                range: field.range(),
                 ..found
             };
         }

@@ -1,11 +1,14 @@
 //! Types of settings, params, headers and fields.
 
 pub(crate) mod columns;
+pub(crate) mod ranges;
 
 use std::fmt;
 use std::sync::Arc;
 
 use weir_grammar::Span;
+
+use crate::types::ranges::IntRange;
 
 /// A type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -107,6 +110,8 @@ pub struct FieldType {
 pub enum FieldFormat {
     /// The default format of the type.
     Plain,
+    /// An integer in this range.
+    Within(IntRange),
     /// A duration as a number of this unit.
     Unit(std::time::Duration),
     /// A time in the format of this pattern.
@@ -122,6 +127,18 @@ pub enum Bound {
     Ordered,
     /// The types of numbers and of quantities.
     Number,
+    /// The types of decimal numbers, whatever their digits: `Decimal` in the library.
+    Decimal,
+}
+
+impl FieldType {
+    /// Returns the range of the field's integers; every integer if the schema has none.
+    pub(crate) fn range(&self) -> IntRange {
+        match self.format {
+            FieldFormat::Within(range) => range,
+            _ => IntRange::ALL,
+        }
+    }
 }
 
 impl Bound {
@@ -140,6 +157,7 @@ impl Bound {
         match self {
             Bound::Any => true,
             Bound::Ordered => value_type.is_ordered(),
+            Bound::Decimal => matches!(value_type, Type::Decimal(..)),
             Bound::Number => {
                 matches!(
                     value_type,

@@ -117,8 +117,9 @@ impl Typing<'_, '_> {
                 self.poisoned.insert(index);
             }
         }
-        let merged = (!self.poisoned.contains(&index)).then_some(merged);
+        let mut merged = (!self.poisoned.contains(&index)).then_some(merged);
         if declared.role == Role::Channel {
+            merged = merged.map(Columns::without_ranges);
             let events = &mut self.checker.notes.events;
             spans.iter().for_each(|span| events.after(*span, UseId::NONE, merged.clone()));
         }

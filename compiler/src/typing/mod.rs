@@ -21,6 +21,7 @@ use crate::names::scopes::ComponentIndex;
 use crate::signatures::{Named, Signature};
 use crate::steps::{State, StepCheck};
 use crate::types::columns::{Column, Columns, Origin};
+use crate::types::ranges::IntRange;
 
 /// The record of the library that declares the columns of a rejected event.
 const REJECT_RECORD: &str = "Reject";
@@ -141,6 +142,7 @@ impl<'a, 'c> Typing<'a, 'c> {
                 declared: setting.name.span,
                 named: Arc::new([setting.name.span]),
                 lacking: None,
+                range: IntRange::ALL,
             };
             (setting.name.text.as_ref().into(), column)
         });
@@ -222,6 +224,7 @@ fn emits(signature: &Signature, declared: &Declared) -> Columns {
             declared: column.span,
             named: Arc::new([column.span]),
             lacking: None,
+            range: IntRange::ALL,
         };
         (column.name.clone(), read)
     });

@@ -1,8 +1,10 @@
 //! Constant expressions: their values are the same for every event.
 
+use std::cmp::Ordering;
+
 use weir_grammar::Span;
 use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
-use weir_plan::Value;
+use weir_plan::{Decimal, Value};
 
 use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
@@ -10,19 +12,29 @@ use crate::diagnostics::{NoSuchOperation, NotSet, Overflow, UnknownName, WrongTy
 use crate::names::scopes::{Meaning, Named};
 use crate::names::visit::Mention;
 use crate::types::Type;
-use crate::values::literals::{found, number_type, number_value};
-use crate::values::operators::{arithmetic, arithmetics, compare, comparison, compute, holds};
+use crate::values::literals::{exact_number, found, number_type, number_value};
+use crate::values::numbers::{are_exact, exact, is_number, unsettled};
+use crate::values::operators::{arithmetic, arithmetics, compare, comparison, compute, holds, negative};
 
 /// A value with its type. `null` has no type.
 #[derive(Debug, Clone)]
 pub(crate) struct Constant {
     pub(crate) value: Value,
     pub(crate) value_type: Option<Type>,
+    /// The exact number, if the constant is computed from number literals alone: it takes the type of its place. Until
+    /// then the value may be a [`Value::Decimal`] though the type is `Int` or `Float`.
+    pub(crate) literal: Option<Decimal>,
 }
 
 impl Constant {
     fn new(value: Value, value_type: Type) -> Constant {
-        Constant { value, value_type: Some(value_type) }
+        Constant { value, value_type: Some(value_type), literal: None }
+    }
+
+    /// A number of literals alone, which is an `Int` or a `Float` if no place asks for another type.
+    fn number(number: Decimal, value_type: Type) -> Constant {
+        let value = unsettled(number);
+        Constant { value, value_type: Some(value_type), literal: Some(number) }
     }
 
     fn boolean(value: bool) -> Constant {
@@ -66,11 +78,12 @@ impl<'c> Checker<'c> {
     fn fold_kind(&mut self, given: &Expression) -> Option<Constant> {
         match &given.kind {
             ExpressionKind::Broken => None,
-            ExpressionKind::Null => Some(Constant { value: Value::Null, value_type: None }),
+            ExpressionKind::Null => Some(Constant { value: Value::Null, value_type: None, literal: None }),
             ExpressionKind::Bool(value) => Some(Constant::boolean(*value)),
-            ExpressionKind::Number(number) => {
-                Some(Constant::new(number_value(*number), number_type(*number)))
-            }
+            ExpressionKind::Number(number) => Some(match exact_number(*number) {
+                Some(exact) => Constant::number(exact, number_type(*number)),
+                None => Constant::new(number_value(*number), number_type(*number)),
+            }),
             ExpressionKind::Text(text) => {
                 let text = self.common_text(text, &Type::Text)?;
                 Some(Constant::new(Value::Text(text), Type::Text))
@@ -112,6 +125,7 @@ impl<'c> Checker<'c> {
             let value = self.fold(given);
             if let (Some(wanted), Some(Constant { value_type: Some(found), .. })) = (&wanted, &value)
                 && wanted != found
+                && !(is_number(wanted) && is_number(found) && takes_type(&value, &chosen))
             {
                 let (expected, found) = (wanted.to_string(), with_article(&found.to_string()));
                 let span = given.span;
@@ -149,7 +163,8 @@ impl<'c> Checker<'c> {
                 self.uses(mention, declared);
                 let param = self.params.get(&declared)?.clone()?;
                 let value = param.value?;
-                Some(Constant { value_type: (value != Value::Null).then_some(param.value_type), value })
+                let value_type = (value != Value::Null).then_some(param.value_type);
+                Some(Constant { value_type, value, literal: None })
             }
             _ => {
                 let found = format!("{} `{}`", meaning.in_words(), mention.name);
@@ -178,17 +193,23 @@ impl<'c> Checker<'c> {
 
     fn fold_negated(&mut self, inner: &Expression, span: Span) -> Option<Constant> {
         let constant = self.fold(inner)?;
-        let value = match &constant.value {
-            Value::Int(value) => value.checked_neg().map(Value::Int),
-            Value::Float(value) => Some(Value::Float(-value)),
-            _ => {
-                let right = (self.files.text(inner.span).to_owned(), constant.type_name(), inner.span);
-                let help = "only an Int or a Float has a negative".to_owned();
-                self.report(NoSuchOperation { operator: "-".to_owned(), left: None, right, help });
-                return None;
-            }
-        };
-        match value {
+        if let (Some(number), Some(value_type)) = (constant.literal, &constant.value_type) {
+            return Some(Constant::number(number.negated(), value_type.clone()));
+        }
+        if !matches!(
+            &constant.value,
+            Value::Int(_)
+                | Value::Float(_)
+                | Value::Decimal(_)
+                | Value::Duration(_)
+                | Value::NegativeDuration(_)
+        ) {
+            let right = (self.files.text(inner.span).to_owned(), constant.type_name(), inner.span);
+            let help = "only numbers and durations have a negative".to_owned();
+            self.report(NoSuchOperation { operator: "-".to_owned(), left: None, right, help });
+            return None;
+        }
+        match negative(&constant.value) {
             Some(value) => Some(Constant { value, ..constant }),
             None => self.overflow(span, "it is larger than can be counted"),
         }
@@ -230,12 +251,13 @@ impl<'c> Checker<'c> {
         if operator == Operator::In
             && let Value::List(items) = &right.value
         {
-            return Some(Constant::boolean(items.contains(&left.value)));
+            let is_equal =
+                |item: &Value| compare(item, &left.value).map_or(*item == left.value, Ordering::is_eq);
+            return Some(Constant::boolean(items.iter().any(is_equal)));
         }
+        let (left, right) = self.aligned(left, right, left_given.span, right_given.span)?;
         if let Some(comparison) = comparison(operator)
-            && (left.value_type == right.value_type
-                || left.value == Value::Null
-                || right.value == Value::Null)
+            && (are_comparable(&left, &right) || left.value == Value::Null || right.value == Value::Null)
         {
             let equal = (left.value == right.value).then_some(std::cmp::Ordering::Equal);
             let ordering = compare(&left.value, &right.value).or(equal);
@@ -246,7 +268,13 @@ impl<'c> Checker<'c> {
             && let Some(arithmetics) = arithmetics(arithmetic, left_type, right_type)
         {
             return match compute(arithmetic, &left.value, &right.value) {
-                Ok(value) => Some(Constant::new(value, arithmetics.result)),
+                Ok(value) => {
+                    let number = left.literal.and(right.literal).and(exact(&value));
+                    Some(match number.filter(|_| is_number(&arithmetics.result)) {
+                        Some(number) => Constant::number(number, arithmetics.result),
+                        None => Constant::new(value, arithmetics.result),
+                    })
+                }
                 Err(reason) => self.overflow(span, reason),
             };
         }
@@ -274,7 +302,47 @@ impl<'c> Checker<'c> {
         let Value::Text(name) = name else { return None };
         match self.environment.and_then(|environment| environment.get(&name)) {
             Some(value) => Some(Constant::new(Value::Text(value.clone()), Type::Text)),
-            None => Some(Constant { value: Value::Null, value_type: None }),
+            None => Some(Constant { value: Value::Null, value_type: None, literal: None }),
+        }
+    }
+
+    /// Gives a number of literals the type of the other side. Beside a decimal number, it has the digits that it is
+    /// written with.
+    fn aligned(
+        &mut self,
+        left: Constant,
+        right: Constant,
+        left_span: Span,
+        right_span: Span,
+    ) -> Option<(Constant, Constant)> {
+        match (left.literal, right.literal) {
+            // Two numbers of different types are exact until a place asks for a type.
+            (Some(one), Some(other)) if left.value_type != right.value_type => {
+                Some((Constant::number(one, Type::Float), Constant::number(other, Type::Float)))
+            }
+            (Some(number), None) => Some((self.beside(number, left, &right, left_span)?, right)),
+            (None, Some(number)) => {
+                let right = self.beside(number, right, &left, right_span)?;
+                Some((left, right))
+            }
+            _ => Some((left, right)),
+        }
+    }
+
+    fn beside(
+        &mut self,
+        number: Decimal,
+        literal: Constant,
+        other: &Constant,
+        span: Span,
+    ) -> Option<Constant> {
+        match &other.value_type {
+            Some(Type::Float) => {
+                let value = self.number_of(number, &Type::Float, span, None)?;
+                Some(Constant::new(value, Type::Float))
+            }
+            Some(Type::Decimal(..)) => Some(Constant::new(Value::Decimal(number), number.own_type().into())),
+            _ => Some(literal),
         }
     }
 
@@ -305,6 +373,13 @@ impl<'c> Checker<'c> {
                     value
                 })
             }
+            (Some(found), _)
+                if is_number(wanted)
+                    && (found == wanted || *wanted != Type::Int)
+                    && constant.literal.is_some() =>
+            {
+                self.number_of(constant.literal?, wanted, given.span, expected.declared())
+            }
             (Some(found), _) if found == wanted => Some(constant.value),
             (Some(Type::List(_)), Value::List(items))
                 if items.is_empty() && matches!(wanted, Type::List(_)) =>
@@ -316,6 +391,19 @@ impl<'c> Checker<'c> {
                 self.mismatch(found, given.span, None, expected)
             }
         }
+    }
+}
+
+/// Returns whether one of two constants is a number that takes the type of its place.
+fn takes_type(one: &Option<Constant>, other: &Option<Constant>) -> bool {
+    [one, other].iter().any(|constant| constant.as_ref().is_some_and(|it| it.literal.is_some()))
+}
+
+/// Returns whether two constants have one type, or are exact numbers.
+fn are_comparable(left: &Constant, right: &Constant) -> bool {
+    match (&left.value_type, &right.value_type) {
+        (Some(one), Some(other)) => one == other || are_exact(one, other),
+        (one, other) => one == other,
     }
 }
 

@@ -1,16 +1,17 @@
 //! Literals: their types, their values, and their descriptions for messages.
 
 use weir_grammar::tree::{Expression, ExpressionKind, Number};
-use weir_plan::Value;
+use weir_plan::{Decimal, Value};
 
 use crate::types::Type;
+use crate::values::numbers::unsettled;
 
 /// Returns the type of a number.
 pub(crate) fn number_type(number: Number) -> Type {
     match number {
         Number::Int(_) => Type::Int,
-        Number::Float(_) => Type::Float,
-        Number::Duration(_) => Type::Duration,
+        Number::Point { .. } => Type::Float,
+        Number::Duration(_) | Number::NegativeDuration(_) => Type::Duration,
         Number::Size(_) => Type::Size,
         Number::EventRate(_) => Type::EventRate,
         Number::ByteRate(_) => Type::ByteRate,
@@ -18,12 +19,21 @@ pub(crate) fn number_type(number: Number) -> Type {
     }
 }
 
-/// Converts a number to a value of the plan.
+/// Returns the exact number of a literal without a unit.
+pub(crate) fn exact_number(number: Number) -> Option<Decimal> {
+    match number {
+        Number::Int(value) => Decimal::new(value, 0),
+        Number::Point { digits, scale } => Decimal::new(digits, scale),
+        _ => None,
+    }
+}
+
+/// Converts a number to a value of the plan. A number without a unit is an `Int`, or exact if it can't be one.
 pub(crate) fn number_value(number: Number) -> Value {
     match number {
-        Number::Int(value) => Value::Int(value),
-        Number::Float(value) => Value::Float(value),
+        Number::Int(_) | Number::Point { .. } => exact_number(number).map_or(Value::Null, unsettled),
         Number::Duration(value) => Value::Duration(value),
+        Number::NegativeDuration(value) => Value::NegativeDuration(value),
         Number::Size(value) => Value::Size(value),
         Number::EventRate(value) => Value::EventRate(value),
         Number::ByteRate(value) => Value::ByteRate(value),

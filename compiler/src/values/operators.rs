@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use weir_grammar::tree::Operator;
-use weir_plan::{Arithmetic, Comparison, Value};
+use weir_plan::{Arithmetic, Comparison, DecimalType, Value};
 
 use crate::types::Type;
+use crate::values::numbers::{are_exact, decimal_type, exact};
 
 /// The result type of an arithmetic operator, and the reason why the operation can fail.
 pub(crate) struct Arithmetics {
@@ -40,10 +41,10 @@ pub(crate) fn arithmetics(operator: Arithmetic, left: &Type, right: &Type) -> Op
         (Subtract, Type::Time, Type::Time) => sure(Type::Duration),
         (Add | Subtract, Type::Size, Type::Size) => unsure(Type::Size),
         (Multiply, Type::Size, Type::Int) | (Multiply, Type::Int, Type::Size) => unsure(Type::Size),
-        (Add | Subtract, Type::Decimal(digits, scale), Type::Decimal(others, other))
-            if digits == others && scale == other =>
-        {
-            unsure(Type::Decimal(*digits, *scale))
+        (Add | Subtract | Multiply, left, right) if are_exact(left, right) => {
+            let (result, overflows) =
+                DecimalType::of_result(operator, decimal_type(left)?, decimal_type(right)?)?;
+            if overflows { unsure(result.into()) } else { sure(result.into()) }
         }
         _ => None,
     }
@@ -56,6 +57,8 @@ pub(crate) fn is_zero(value: &Value) -> bool {
         Value::Float(value) => *value == 0.0,
         Value::Size(value) => *value == 0,
         Value::Duration(value) => value.is_zero(),
+        Value::NegativeDuration(_) => false,
+        Value::Decimal(value) => value.digits() == 0,
         _ => true,
     }
 }
@@ -105,16 +108,9 @@ pub(crate) fn compute(operator: Arithmetic, left: &Value, right: &Value) -> Resu
         (Value::Int(left), Value::Int(right)) => integers(operator, *left, *right),
         (Value::Float(left), Value::Float(right)) => floats(operator, *left, *right).map(Value::Float),
         (Value::Text(left), Value::Text(right)) => Ok(Value::Text(format!("{left}{right}"))),
-        (Value::Duration(left), Value::Duration(right)) => durations(operator, *left, *right),
-        (Value::Duration(duration), Value::Int(number)) => {
-            let number =
-                u32::try_from(*number).map_err(|_| "a duration is never negative, and not so long")?;
-            let computed = match operator {
-                Arithmetic::Multiply => duration.checked_mul(number),
-                _ => return duration.checked_div(number).map(Value::Duration).ok_or("it is divided by 0"),
-            };
-            computed.map(Value::Duration).ok_or(LARGE)
-        }
+        (Value::Int(_) | Value::Decimal(_) | Value::Float(_), Value::Decimal(_))
+        | (Value::Decimal(_), Value::Int(_) | Value::Float(_)) => decimals(operator, left, right),
+        (Value::Duration(_) | Value::NegativeDuration(_), _) => durations(operator, left, right),
         (Value::Size(left), Value::Size(right)) => match operator {
             Arithmetic::Add => left.checked_add(*right).map(Value::Size).ok_or(LARGE),
             Arithmetic::Subtract => {
@@ -129,7 +125,9 @@ pub(crate) fn compute(operator: Arithmetic, left: &Value, right: &Value) -> Resu
                 _ => size.checked_mul(number).map(Value::Size).ok_or(LARGE),
             }
         }
-        (Value::Int(_), Value::Duration(_) | Value::Size(_)) => compute(operator, right, left),
+        (Value::Int(_), Value::Duration(_) | Value::NegativeDuration(_) | Value::Size(_)) => {
+            compute(operator, right, left)
+        }
         _ => Err("only events have such values"),
     }
 }
@@ -157,23 +155,74 @@ fn floats(operator: Arithmetic, left: f64, right: f64) -> Result<f64, &'static s
     })
 }
 
-fn durations(operator: Arithmetic, left: Duration, right: Duration) -> Result<Value, &'static str> {
-    match operator {
-        Arithmetic::Add => {
-            left.checked_add(right).map(Value::Duration).ok_or("it is longer than can be counted")
+/// Computes with a number of decimal digits. The result is exact, except for `/`, whose result is a Float.
+fn decimals(operator: Arithmetic, left: &Value, right: &Value) -> Result<Value, &'static str> {
+    const LARGE: &str = "it has more than 38 digits";
+    let (left, right) = (exact(left).ok_or(LARGE)?, exact(right).ok_or(LARGE)?);
+    if operator == Arithmetic::Divide {
+        return floats(operator, left.to_float(), right.to_float()).map(Value::Float);
+    }
+    let (result, _) = DecimalType::of_result(operator, left.own_type(), right.own_type()).ok_or(LARGE)?;
+    left.compute(operator, right, result).map(Value::Decimal).ok_or(LARGE)
+}
+
+/// Computes with a duration as the left side, to the nanosecond.
+fn durations(operator: Arithmetic, left: &Value, right: &Value) -> Result<Value, &'static str> {
+    const LONG: &str = "it is longer than can be counted";
+    let duration = nanoseconds(left).ok_or(LONG)?;
+    let computed = match (operator, right) {
+        (Arithmetic::Multiply, Value::Int(number)) => duration.checked_mul(i128::from(*number)),
+        (Arithmetic::Divide, Value::Int(0)) => return Err("it is divided by 0"),
+        (Arithmetic::Divide, Value::Int(number)) => duration.checked_div(i128::from(*number)),
+        (Arithmetic::Add, right) => duration.checked_add(nanoseconds(right).ok_or(LONG)?),
+        (Arithmetic::Subtract, right) => duration.checked_sub(nanoseconds(right).ok_or(LONG)?),
+        (_, right) => {
+            let other = nanoseconds(right).ok_or(LONG)?;
+            return floats(operator, duration as f64 / 1e9, other as f64 / 1e9).map(Value::Float);
         }
-        Arithmetic::Subtract => {
-            left.checked_sub(right).map(Value::Duration).ok_or("a duration in a setting is never negative")
-        }
-        _ => floats(operator, left.as_secs_f64(), right.as_secs_f64()).map(Value::Float),
+    };
+    computed.and_then(duration_value).ok_or(LONG)
+}
+
+/// Returns the nanoseconds of a duration.
+fn nanoseconds(value: &Value) -> Option<i128> {
+    match value {
+        Value::Duration(duration) => i128::try_from(duration.as_nanos()).ok(),
+        Value::NegativeDuration(duration) => i128::try_from(duration.as_nanos()).ok().map(|length| -length),
+        _ => None,
     }
 }
 
-/// Compares two values of the same type; `None` if the type has no order.
+/// Returns a duration of so many nanoseconds; `None` if it can't be counted.
+fn duration_value(nanoseconds: i128) -> Option<Value> {
+    let length = Duration::from_nanos(u64::try_from(nanoseconds.unsigned_abs()).ok()?);
+    Some(if nanoseconds < 0 { Value::NegativeDuration(length) } else { Value::Duration(length) })
+}
+
+/// Returns the negative of a number or a duration; `None` if there is none.
+pub(crate) fn negative(value: &Value) -> Option<Value> {
+    Some(match value {
+        Value::Int(value) => Value::Int(value.checked_neg()?),
+        Value::Float(value) => Value::Float(-value),
+        Value::Decimal(value) => Value::Decimal(value.negated()),
+        value => duration_value(-nanoseconds(value)?)?,
+    })
+}
+
+/// Compares two values of the same type, or two numbers; `None` if the type has no order.
 pub(crate) fn compare(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
     match (left, right) {
         (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
-        (Value::Duration(left), Value::Duration(right)) => Some(left.cmp(right)),
+        (
+            Value::Int(_) | Value::Float(_) | Value::Decimal(_),
+            Value::Int(_) | Value::Float(_) | Value::Decimal(_),
+        ) if !matches!((left, right), (Value::Float(_), Value::Float(_))) => {
+            Some(exact(left)?.cmp(&exact(right)?))
+        }
+        (
+            Value::Duration(_) | Value::NegativeDuration(_),
+            Value::Duration(_) | Value::NegativeDuration(_),
+        ) => Some(nanoseconds(left)?.cmp(&nanoseconds(right)?)),
         (Value::Size(left), Value::Size(right)) => Some(left.cmp(right)),
         (Value::Float(left), Value::Float(right))
         | (Value::EventRate(left), Value::EventRate(right))
@@ -201,6 +250,15 @@ mod tests {
         assert!(compute(Subtract, &Value::Size(1), &Value::Size(2)).is_err());
         let hour = Value::Duration(Duration::from_secs(3_600));
         assert_eq!(compute(Multiply, &int(24), &hour), Ok(Value::Duration(Duration::from_secs(86_400))));
-        assert!(compute(Subtract, &Value::Duration(Duration::ZERO), &hour).is_err());
+        let minus = Value::NegativeDuration(Duration::from_secs(3_600));
+        assert_eq!(compute(Subtract, &Value::Duration(Duration::ZERO), &hour), Ok(minus.clone()));
+        assert_eq!(compute(Add, &minus, &hour), Ok(Value::Duration(Duration::ZERO)));
+        assert_eq!(compute(Multiply, &int(-1), &hour), Ok(minus.clone()));
+        assert_eq!(negative(&minus), Some(hour.clone()));
+        assert_eq!(compare(&minus, &hour), Some(std::cmp::Ordering::Less));
+        let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
+        assert_eq!(compute(Multiply, &decimal("1.05"), &int(3)), Ok(decimal("3.15")));
+        assert_eq!(compute(Divide, &decimal("1.5"), &int(2)), Ok(Value::Float(0.75)));
+        assert_eq!(compare(&decimal("1.50"), &Value::Float(1.5)), Some(std::cmp::Ordering::Equal));
     }
 }

@@ -15,6 +15,7 @@ use crate::options::Options;
 use crate::signatures::SettingSignature;
 use crate::spelling::nearest;
 use crate::types::Type;
+use crate::types::ranges::IntRange;
 
 /// A value for a param that was given from outside. Its origin is represented as a file.
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl Checker<'_> {
             value_type,
             optional,
             exclusive: None,
+            negatives: true,
             range: setting.range.clone(),
             default: None,
             forms: Vec::new(),
@@ -126,7 +128,8 @@ impl Checker<'_> {
             self.report(HoleNotAllowed { span: hole.span, expected: "param".to_owned() });
         }
         let declared = setting.type_name.span;
-        Some(ParamValue { value_type: signature.value_type, optional, value, origin, declared })
+        let range = setting.range.as_ref().and_then(IntRange::of_text);
+        Some(ParamValue { value_type: signature.value_type, optional, value, origin, range, declared })
     }
 
     /// Parses the value of a param that was given from outside: text without quotes, lists with commas, and other types

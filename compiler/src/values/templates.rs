@@ -121,6 +121,7 @@ impl Checker<'_> {
         match (&value, format?) {
             (Value::Text(text), HoleFormat::Plain) => push_text(parts, text),
             (Value::Int(number), HoleFormat::Plain) => push_text(parts, &number.to_string()),
+            (Value::Decimal(number), HoleFormat::Plain) => push_text(parts, &number.to_string()),
             (Value::Int(number), HoleFormat::Padded(digits)) => {
                 push_text(parts, &format!("{number:0width$}", width = usize::from(digits)));
             }
@@ -131,7 +132,9 @@ impl Checker<'_> {
 
     pub(crate) fn unfit_hole<T>(&mut self, hole: &Hole, what: &str) -> Option<T> {
         let reason = format!("`{}` can't fill this hole: it is {what}", hole.name.text);
-        let help = "params and lets fill a hole with text or whole numbers, which `:03` pads".to_owned();
+        let help =
+            "params and lets fill a hole with text, decimal numbers or whole numbers, which `:03` pads"
+                .to_owned();
         self.report(MalformedHole { reason, span: hole.span, column: None, help, instead: None });
         None
     }

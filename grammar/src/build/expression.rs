@@ -117,9 +117,14 @@ impl Builder<'_> {
     fn negative(&mut self, number: Number, span: Span) -> ExpressionKind {
         match number {
             Number::Int(value) => ExpressionKind::Number(Number::Int(-value)),
-            Number::Float(value) => ExpressionKind::Number(Number::Float(-value)),
-            _ => {
-                let reason = "durations, sizes and rates are never negative".to_owned();
+            Number::Point { digits, scale } => {
+                ExpressionKind::Number(Number::Point { digits: -digits, scale })
+            }
+            Number::Duration(value) if value.is_zero() => ExpressionKind::Number(number),
+            Number::Duration(value) => ExpressionKind::Number(Number::NegativeDuration(value)),
+            Number::NegativeDuration(value) => ExpressionKind::Number(Number::Duration(value)),
+            Number::Size(_) | Number::EventRate(_) | Number::ByteRate(_) | Number::Percent(_) => {
+                let reason = "sizes, rates and percentages are never negative".to_owned();
                 self.report(span, SyntaxErrorKind::MalformedNumber { reason, unit: None });
                 ExpressionKind::Broken
             }

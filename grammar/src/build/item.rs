@@ -78,12 +78,13 @@ impl Builder<'_> {
         let documentation = self.documentation(self.span_of(&pair).start);
         let mut pairs = pair.into_inner();
         let name = self.next_name(&mut pairs);
-        let (mut type_name, mut sensitive, mut unit, mut pattern) = (None, None, None, None);
+        let (mut type_name, mut sensitive, mut range, mut unit, mut pattern) = (None, None, None, None, None);
         for pair in pairs {
             let span = self.span_of(&pair);
             match pair.as_rule() {
                 Rule::r#type => type_name = Some(self.type_name(pair)),
                 Rule::sensitive_word => sensitive = Some(span),
+                Rule::range => range = self.range(pair),
                 Rule::name => unit = Some(self.name(&pair)),
                 rule if is_text(rule) => {
                     pattern =
@@ -93,7 +94,7 @@ impl Builder<'_> {
             }
         }
         let type_name = type_name.unwrap_or_else(|| self.type_of_name(&name));
-        Field { name, documentation, type_name, sensitive, unit, pattern }
+        Field { name, documentation, type_name, sensitive, range, unit, pattern }
     }
 
     fn component(&mut self, pair: Pair<'_, Rule>) -> ItemKind {
@@ -219,6 +220,7 @@ impl Builder<'_> {
             type_parameters: Vec::new(),
             parameters: Vec::new(),
             result,
+            range: None,
             varies: false,
             masks: false,
             fails: None,
@@ -228,6 +230,7 @@ impl Builder<'_> {
                 Rule::type_parameters => function.type_parameters = self.type_parameters(pair),
                 Rule::parameters => function.parameters = self.parameters(pair),
                 Rule::r#type => function.result = self.type_name(pair),
+                Rule::range => function.range = self.range(pair),
                 Rule::fn_trait => {
                     for pair in pair.into_inner() {
                         match pair.as_rule() {

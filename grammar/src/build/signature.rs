@@ -65,7 +65,7 @@ impl Builder<'_> {
         Setting { name, documentation, type_name, exclusive, range, default }
     }
 
-    fn range(&mut self, pair: Pair<'_, Rule>) -> Option<Range> {
+    pub(super) fn range(&mut self, pair: Pair<'_, Rule>) -> Option<Range> {
         let span = self.span_of(&pair);
         let mut bounds = Vec::new();
         let mut inclusive = false;
@@ -171,9 +171,16 @@ impl Builder<'_> {
                 Rule::list_type => item = self.inner_type(pair),
                 Rule::type_argument => argument = self.inner_type(pair),
                 Rule::type_sizes => {
-                    for pair in pair.into_inner().filter(|pair| pair.as_rule() == Rule::number) {
+                    for pair in pair.into_inner() {
                         let span = self.span_of(&pair);
-                        sizes.push(Box::new(self.signed(&pair, span, false)));
+                        match pair.as_rule() {
+                            Rule::number => sizes.push(Box::new(self.signed(&pair, span, false))),
+                            Rule::name => {
+                                let kind = ExpressionKind::Name(self.name(&pair).text);
+                                sizes.push(Box::new(Expression { span, kind }));
+                            }
+                            _ => {}
+                        }
                     }
                 }
                 _ => {}

@@ -232,12 +232,19 @@ pub struct Entry {
 /// A number with its unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// `42`
-    Int(i64),
-    /// `0.5`
-    Float(f64),
+    /// `42`, of at most 38 digits.
+    Int(i128),
+    /// `0.50`: `digits` divided by ten to the power of `scale`. Here 50 and 2; at most 38 digits.
+    Point {
+        /// The digits without the point, with the sign.
+        digits: i128,
+        /// The number of digits after the point.
+        scale: u8,
+    },
     /// `5min`
     Duration(Duration),
+    /// `-5min`, by its length, which is not zero.
+    NegativeDuration(Duration),
     /// `64KiB`, in bytes.
     Size(u64),
     /// `5_000/s`, in events per second.

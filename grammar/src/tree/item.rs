@@ -2,7 +2,7 @@
 
 use super::{
     Because, Block, Comment, Enum, Expression, Extern, ExternFunction, ExternParser, Flow, Name, Parameter,
-    Record, Setting, Step, Test, TypeName,
+    Range, Record, Setting, Step, Test, TypeName,
 };
 use crate::Span;
 
@@ -133,6 +133,8 @@ pub struct Field {
     pub type_name: TypeName,
     /// The place of the word `sensitive`, if it is written.
     pub sensitive: Option<Span>,
+    /// `in 100..=599`: the values that the field may have.
+    pub range: Option<Range>,
     /// `in ms`: the unit of a number.
     pub unit: Option<Name>,
     /// `as "%d/%b/%Y"`: the format of a time.

@@ -41,6 +41,8 @@ pub struct ExternFunction {
     pub parameters: Vec<Parameter>,
     /// The type of its result.
     pub result: TypeName,
+    /// `in 0..=23`: the values that the result may have.
+    pub range: Option<Range>,
     /// `varies`: two calls with the same arguments may have different results.
     pub varies: bool,
     /// `masks`: the result reveals nothing about a sensitive argument.
@@ -194,7 +196,7 @@ pub enum TypeNameKind {
     List(Box<TypeName>),
     /// `Map<Text>`
     Applied(Name, Box<TypeName>),
-    /// `Decimal(10, 2)`: the name and two numbers.
+    /// `Decimal(10, 2)`: the name and two numbers; in a result of the library also names of parameters.
     Sized(Name, Box<Expression>, Box<Expression>),
 }
 

@@ -145,6 +145,10 @@ fn parse_lines(head: &str, fields: &[ParsedField], strict: &str, before: Option<
 fn field_text(field: &ParsedField) -> String {
     match &field.format {
         FieldFormat::Plain => field.name.clone(),
+        FieldFormat::Within(least, i64::MAX) => format!("{} in {}..", field.name, Value::Int(*least)),
+        FieldFormat::Within(least, most) => {
+            format!("{} in {}..={}", field.name, Value::Int(*least), Value::Int(*most))
+        }
         FieldFormat::Unit(unit) => {
             // The unit `1ms` is written `ms`.
             let unit = Value::Duration(*unit).to_string();

@@ -165,8 +165,13 @@ impl Display for Value {
             Value::Bool(value) => write!(formatter, "{value}"),
             Value::Int(value) => formatter.write_str(&grouped(*value)),
             Value::Float(value) => write!(formatter, "{value:?}"),
+            Value::Decimal(value) => write!(formatter, "{value}"),
             Value::Text(text) => quoted(formatter, text),
             Value::Duration(duration) => duration_text(formatter, *duration),
+            Value::NegativeDuration(duration) => {
+                formatter.write_char('-')?;
+                duration_text(formatter, *duration)
+            }
             Value::Size(bytes) => size_text(formatter, *bytes),
             Value::EventRate(rate) if rate.fract() == 0.0 => {
                 write!(formatter, "{}/s", grouped(*rate as i64))

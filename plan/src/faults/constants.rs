@@ -2,7 +2,7 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::Value;
+use crate::{DecimalType, Value};
 
 /// Returns whether a value is a constant of this type. `nullable` allows null.
 pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool {
@@ -10,13 +10,18 @@ pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool 
         (Value::Null, _) => nullable,
         (Value::Bool(_), DataType::Boolean)
         | (Value::Int(_), DataType::Int64 | DataType::Timestamp(..))
-        | (Value::Text(_), DataType::Utf8View | DataType::BinaryView | DataType::Decimal128(..))
+        | (Value::Text(_), DataType::Utf8View | DataType::BinaryView)
         | (Value::Size(_), DataType::UInt64) => true,
         (Value::Float(number), DataType::Float64) => number.is_finite(),
         (Value::Text(text), DataType::FixedSizeBinary(16)) => text.parse::<std::net::IpAddr>().is_ok(),
-        (Value::Duration(duration), DataType::Duration(TimeUnit::Microsecond)) => {
-            i64::try_from(duration.as_micros()).is_ok()
-        }
+        (Value::Decimal(number), DataType::Decimal128(digits, scale)) => u8::try_from(*scale)
+            .ok()
+            .and_then(|scale| number.of_type(DecimalType { digits: *digits, scale }))
+            .is_some_and(|fitting| fitting.scale() == number.scale()),
+        (
+            Value::Duration(duration) | Value::NegativeDuration(duration),
+            DataType::Duration(TimeUnit::Microsecond),
+        ) => i64::try_from(duration.as_micros()).is_ok(),
         (Value::List(values), DataType::List(item)) => {
             values.iter().all(|value| fits(value, item.data_type(), item.is_nullable()))
         }

@@ -136,6 +136,11 @@ fn same(what: &str, found: &DataType, wanted: &DataType) -> Result<(), String> {
     }
 }
 
+/// Whether both are integers or decimal numbers, which are compared whatever their digits.
+fn are_exact_numbers(types: [&DataType; 2]) -> bool {
+    types.iter().all(|found| matches!(found, DataType::Int64 | DataType::Decimal128(..)))
+}
+
 /// Checks the types of the operands and of the result of an operation.
 fn operands(expression: &Expression) -> Result<(), String> {
     let result = &expression.data_type;
@@ -159,7 +164,10 @@ fn operands(expression: &Expression) -> Result<(), String> {
         }
         Operation::Compare(_, left, right) => {
             boolean("a comparison")?;
-            same("the compared value", &right.data_type, &left.data_type)
+            match are_exact_numbers([&left.data_type, &right.data_type]) {
+                true => Ok(()),
+                false => same("the compared value", &right.data_type, &left.data_type),
+            }
         }
         Operation::IsNull(_) => boolean("is null"),
         Operation::IsEmpty(operand) => {

@@ -168,6 +168,7 @@ const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 /// Reports values that are invalid for every component.
 fn setting(place: &Place, value: &Value, faults: &mut Faults) {
     match value {
+        Value::NegativeDuration(_) => faults.add(place, format!("{value} is below zero")),
         Value::Duration(duration) if *duration > DURATION_MAX => {
             faults.add(place, format!("{duration:?} is longer than a hundred years"));
         }

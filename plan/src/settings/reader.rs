@@ -67,11 +67,13 @@ impl<'a> Reader<'a> {
             Value::Float(value) | Value::EventRate(value) | Value::ByteRate(value) => {
                 visitor.visit_f64(*value)
             }
+            Value::Decimal(value) => visitor.visit_string(value.to_string()),
             Value::Text(text) => visitor.visit_str(text),
             Value::Duration(duration) => {
                 let parts = [("secs", duration.as_secs()), ("nanos", u64::from(duration.subsec_nanos()))];
                 visitor.visit_map(MapDeserializer::new(parts.into_iter()))
             }
+            Value::NegativeDuration(_) => Err(Problem::custom("a duration of a setting is never below zero")),
             Value::Size(bytes) => visitor.visit_u64(*bytes),
             Value::List(values) => {
                 let items = Items { values: values.iter(), list: self };

@@ -7,6 +7,7 @@ mod arithmetic;
 mod call;
 mod choices;
 mod comparison;
+mod exact;
 mod failures;
 mod filled;
 mod literal;
@@ -88,7 +89,12 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Or(left, right) => Box::new(logic::Or(compile(left)?, compile(right)?)),
         Operation::IsNull(operand) => Box::new(logic::IsNull(compile(operand)?)),
         Operation::Compare(comparison, left, right) => {
-            Box::new(comparison::Compare(*comparison, compile(left)?, compile(right)?))
+            let types = [&left.data_type, &right.data_type];
+            let (compared, to) = (compile(left)?, compile(right)?);
+            match types[0] != types[1] && exact::are_exact(types) {
+                true => Box::new(exact::CompareExact(*comparison, compared, to)),
+                false => Box::new(comparison::Compare(*comparison, compared, to)),
+            }
         }
         Operation::Arithmetic(operator, left, right) => {
             let operands = [&left.data_type, &right.data_type];

@@ -18,7 +18,7 @@ mod tests {
     #[rustfmt::skip]
     const WITHOUT_RUST: &[&str] = &[
         "abs", "base64_decode", "base64_encode", "bool_at", "bytes", "capture", "ceil", "count", "day",
-        "duration", "first", "float", "float_at", "floor", "format_time", "from_unix_milliseconds",
+        "decimal", "duration", "first", "float", "float_at", "floor", "format_time", "from_unix_milliseconds",
         "hex_decode", "hex_encode", "hmac_sha256", "hostname", "hour", "in_network", "index_of", "int",
         "int_at", "ip", "is_private", "join", "json", "json_at", "json_text", "last", "mask_ip", "max",
         "milliseconds", "min", "minute", "month", "names", "now", "pad_start", "random", "redact", "replace",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
 use arrow_array::types::{
-    ArrowPrimitiveType, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
+    ArrowPrimitiveType, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use arrow_array::{ArrayRef, BinaryViewArray, StringViewArray};
 use arrow_buffer::NullBuffer;
@@ -14,7 +15,7 @@ use arrow_schema::{ArrowError, DataType, TimeUnit};
 use jiff::Timestamp;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
-use weir_plan::{FieldFormat, type_name};
+use weir_plan::{Decimal, DecimalType, FieldFormat, type_name};
 use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::WantedField;
 
@@ -29,7 +30,11 @@ pub(super) struct TextField {
 enum Form {
     Bool,
     Int,
+    /// An integer from the first to the second.
+    IntWithin(i64, i64),
     Float,
+    /// A decimal number, which is never rounded.
+    Decimal(DecimalType),
     Text,
     Bytes,
     /// A time in RFC 3339.
@@ -50,6 +55,7 @@ enum Values {
     Bool(BooleanBuilder),
     Int(PrimitiveBuilder<Int64Type>),
     Float(PrimitiveBuilder<Float64Type>),
+    Decimal(PrimitiveBuilder<Decimal128Type>),
     Time(PrimitiveBuilder<TimestampMicrosecondType>),
     Duration(PrimitiveBuilder<DurationMicrosecondType>),
     /// Text or bytes.
@@ -71,6 +77,10 @@ impl TextField {
         let form = match (&field.data_type, &field.format) {
             (DataType::Boolean, FieldFormat::Plain) => Form::Bool,
             (DataType::Int64, FieldFormat::Plain) => Form::Int,
+            (DataType::Int64, FieldFormat::Within(least, most)) => Form::IntWithin(*least, *most),
+            (DataType::Decimal128(digits, scale @ 0..), FieldFormat::Plain) => {
+                Form::Decimal(DecimalType { digits: *digits, scale: scale.unsigned_abs() })
+            }
             (DataType::Float64, FieldFormat::Plain) => Form::Float,
             (DataType::Utf8View, FieldFormat::Plain) => Form::Text,
             (DataType::BinaryView, FieldFormat::Plain) => Form::Bytes,
@@ -93,7 +103,11 @@ impl TextField {
     pub(super) fn column(&self, rows: usize) -> FieldColumn<'_> {
         let values = match &self.form {
             Form::Bool => Values::Bool(BooleanBuilder::with_capacity(rows)),
-            Form::Int => Values::Int(PrimitiveBuilder::with_capacity(rows)),
+            Form::Int | Form::IntWithin(..) => Values::Int(PrimitiveBuilder::with_capacity(rows)),
+            Form::Decimal(DecimalType { digits, scale }) => {
+                let data_type = DataType::Decimal128(*digits, scale.cast_signed());
+                Values::Decimal(PrimitiveBuilder::with_capacity(rows).with_data_type(data_type))
+            }
             Form::Float => Values::Float(PrimitiveBuilder::with_capacity(rows)),
             Form::Time | Form::TimeBy(_) => Values::Time(PrimitiveBuilder::with_capacity(rows)),
             Form::Count(_) => Values::Duration(PrimitiveBuilder::with_capacity(rows)),
@@ -106,7 +120,9 @@ impl TextField {
         match &self.form {
             Form::Bool => "a Bool",
             Form::Int => "an Int",
+            Form::IntWithin(..) => "an Int in the range of the field",
             Form::Float => "a Float",
+            Form::Decimal(_) => "a Decimal with the digits of the field",
             Form::Text => "a Text",
             Form::Bytes => "Bytes",
             Form::Time | Form::TimeBy(_) => "a Time",
@@ -120,7 +136,30 @@ impl TextField {
             Form::Time => Some(text.parse::<Timestamp>().ok()?.as_microsecond()),
             Form::TimeBy(pattern) => time_by(pattern, text),
             Form::Count(unit) => counted(text, *unit),
-            Form::Bool | Form::Int | Form::Float | Form::Text | Form::Bytes => None,
+            Form::Bool
+            | Form::Int
+            | Form::IntWithin(..)
+            | Form::Float
+            | Form::Decimal(_)
+            | Form::Text
+            | Form::Bytes => None,
+        }
+    }
+
+    /// Reads an integer in the field's range.
+    fn integer(&self, text: &str) -> Option<i64> {
+        let number = text.parse().ok()?;
+        match self.form {
+            Form::IntWithin(least, most) => (least..=most).contains(&number).then_some(number),
+            _ => Some(number),
+        }
+    }
+
+    /// Reads the digits of a decimal number of the field's type.
+    fn decimal(&self, text: &str) -> Option<i128> {
+        match self.form {
+            Form::Decimal(wanted) => text.parse::<Decimal>().ok()?.of_type(wanted).map(Decimal::digits),
+            _ => None,
         }
     }
 }
@@ -151,7 +190,8 @@ impl FieldColumn<'_> {
             Values::Bool(values) => {
                 text().and_then(|text| text.parse().ok()).map(|truth| values.append_value(truth))
             }
-            Values::Int(values) => append(values, text().and_then(|text| text.parse().ok())),
+            Values::Int(values) => append(values, text().and_then(|text| field.integer(text))),
+            Values::Decimal(values) => append(values, text().and_then(|text| field.decimal(text))),
             Values::Float(values) => append(values, text().and_then(finite)),
             Values::Time(values) => append(values, text().and_then(|text| field.microseconds(text))),
             Values::Duration(values) => append(values, text().and_then(|text| field.microseconds(text))),
@@ -167,6 +207,7 @@ impl FieldColumn<'_> {
         match &mut self.values {
             Values::Bool(values) => values.append_null(),
             Values::Int(values) => values.append_null(),
+            Values::Decimal(values) => values.append_null(),
             Values::Float(values) => values.append_null(),
             Values::Time(values) => values.append_null(),
             Values::Duration(values) => values.append_null(),
@@ -182,6 +223,7 @@ impl FieldColumn<'_> {
         Ok(match self.values {
             Values::Bool(mut values) => Arc::new(values.finish()),
             Values::Int(mut values) => Arc::new(values.finish()),
+            Values::Decimal(mut values) => Arc::new(values.finish()),
             Values::Float(mut values) => Arc::new(values.finish()),
             Values::Time(mut values) => Arc::new(values.finish().with_timezone("UTC")),
             Values::Duration(mut values) => Arc::new(values.finish()),

@@ -193,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn integers_lie_in_their_range_and_decimals_are_never_rounded() {
+        let fields = vec![
+            field("status", DataType::Int64, false, FieldFormat::Within(100, 599)),
+            plain("price", DataType::Decimal128(5, 2), false),
+        ];
+        let bodies: [&[u8]; 5] = [b"200 1.5", b"99 1", b"600 1", b"599 -999.990", b"100 1.005"];
+        let Parsed { columns, failures } = parsed("^(?<status>.*) (?<price>.*)$", fields, &bodies);
+        assert_eq!(failures.rows().collect::<Vec<_>>(), [1, 2, 4]);
+        let statuses = columns[0].as_primitive::<Int64Type>();
+        assert_eq!((statuses.value(0), statuses.value(3)), (200, 599));
+        assert_eq!(columns[1].data_type(), &DataType::Decimal128(5, 2));
+        let prices = columns[1].as_primitive::<arrow_array::types::Decimal128Type>();
+        assert_eq!((prices.value(0), prices.value(3)), (150, -99_999));
+    }
+
+    #[test]
     fn numbers_are_finite() {
         let fields = vec![plain("ratio", DataType::Float64, false)];
         let bodies: [&[u8]; 4] = [b"NaN", b"inf", b"-0.0", b"1e3"];
