@@ -315,7 +315,8 @@ impl<'p> Program<'p> {
             if !checker.notes.uses.is_used(name) || self.scopes.cyclic.contains(&name) {
                 let mut rejecting = Vec::new();
                 let (rejecting, count) = (&mut rejecting, &mut count);
-                StepCheck { checker, rejecting, count, used_at: None }.unused_interceptor(interceptor);
+                StepCheck { checker, rejecting, count, used_at: None, can_reject: false }
+                    .unused_interceptor(interceptor);
             }
         }
     }

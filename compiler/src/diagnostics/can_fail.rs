@@ -12,13 +12,28 @@ pub struct CanFail {
     /// The place of the expression or the step.
     pub span: Span,
     /// The end of the step that could handle the failure; none outside of steps.
-    pub end: Option<Span>,
+    pub end: Option<StepEnd>,
+}
+
+/// The end of a step that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepEnd {
+    /// The place behind the step.
+    pub span: Span,
+    /// Whether the flow has a route for rejected events, so that the step can reject.
+    pub rejects: bool,
 }
 
 impl CanFail {
     pub(super) fn describe(&self) -> Description {
         let message = format!("this can fail: {}", self.reason);
         let description = Description::new(message, self.span, "what happens if it does?");
+        let description = match self.end {
+            Some(StepEnd { span, rejects: true }) => {
+                description.fix("add `else reject`", span, " else reject")
+            }
+            _ => description,
+        };
         match self.end {
             // A step without a value has no substitute value.
             Some(_) if self.text.is_empty() => {

@@ -87,7 +87,7 @@ use weir_grammar::Span;
 pub use after_copy::AfterCopy;
 pub use ambiguous::Ambiguous;
 pub use broken_requirement::{BrokenRequirement, RequiredSetting};
-pub use can_fail::CanFail;
+pub use can_fail::{CanFail, StepEnd};
 pub use cannot_fail::CannotFail;
 pub use chained_question::ChainedQuestion;
 pub use channel_into_channel::ChannelIntoChannel;

@@ -25,7 +25,11 @@ impl OutOfRange {
             true => description,
             false => description.label(self.declared, "the range is set here"),
         };
-        match self.value.starts_with('-') {
+        let is_negative_integer = self
+            .value
+            .strip_prefix('-')
+            .is_some_and(|digits| digits.bytes().all(|letter| letter.is_ascii_digit() || letter == b'_'));
+        match is_negative_integer {
             // Other systems use a negative number for "no bound".
             true => description.help("no value means that there is no bound: write the one that is meant"),
             false => description,

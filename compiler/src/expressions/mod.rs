@@ -25,7 +25,7 @@ use weir_plan::{Expression as Planned, Operation, Value};
 
 use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
-use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, WrongType, with_article};
+use crate::diagnostics::{CanFail, Diagnostic, MayBeNull, NoSuchColumn, StepEnd, WrongType, with_article};
 use crate::spelling::nearest;
 use crate::types::Type;
 use crate::types::columns::{Column, Columns, arrow};
@@ -405,8 +405,8 @@ impl<'a, 'c> Typer<'a, 'c> {
 }
 
 impl Checker<'_> {
-    /// Reports a failure that is not handled. `end` is the end of the step, where a handler could be added.
-    pub(crate) fn unhandled(&mut self, fails: &Fails, end: Option<Span>) {
+    /// Reports a failure that is not handled. `end` is the end of the step, if it is a step that can handle it.
+    pub(crate) fn unhandled(&mut self, fails: &Fails, end: Option<StepEnd>) {
         let text = self.files.text(fails.span).to_owned();
         self.report(CanFail { text, reason: fails.reason.clone(), span: fails.span, end });
     }

@@ -5,7 +5,7 @@ use weir_grammar::tree::{Expression, Operator};
 use weir_plan::{Arithmetic, Operation, Value};
 
 use super::{Facts, Fails, Merged, Places, Typed, Typer, constant};
-use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType};
+use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType, with_article};
 use crate::types::Type;
 use crate::types::ranges::IntRange;
 use crate::values::operators::{
@@ -46,12 +46,13 @@ impl Typer<'_, '_> {
         right: &Expression,
         span: Span,
     ) -> Option<Typed> {
-        let (left, right) = self.operands(left, right)?;
+        let (left, right) = self.operands(operator, left, right)?;
         let Some(Arithmetics { result, fails, only_at_zero }) =
             arithmetics(operator, &left.value_type, &right.value_type)
         else {
-            let help = arithmetic_help(operator, &left, &right);
-            let (left, right) = (Some(self.shown(&left)), self.shown(&right));
+            let (shown_left, shown_right) = (self.shown(&left), self.shown(&right));
+            let help = arithmetic_help(operator, &left, &right, [&shown_left.0, &shown_right.0]);
+            let (left, right) = (Some(shown_left), shown_right);
             self.report(NoSuchOperation { operator: operator.symbol().to_owned(), left, right, help });
             return None;
         };
@@ -87,17 +88,28 @@ impl Typer<'_, '_> {
 
     /// Types the operands of arithmetic. A number literal takes the type of the other operand; beside a decimal number,
     /// it has the digits that it is written with.
-    fn operands(&mut self, left: &Expression, right: &Expression) -> Option<(Typed, Typed)> {
+    fn operands(
+        &mut self,
+        operator: Arithmetic,
+        left: &Expression,
+        right: &Expression,
+    ) -> Option<(Typed, Typed)> {
+        // No quotient is a decimal number, so the literal stays as it is in the diagnostic.
+        let is_exact = !matches!(operator, Arithmetic::Divide | Arithmetic::Remainder);
+        let beside = |typed: &Typed| match &typed.value_type {
+            Type::Decimal(..) if !is_exact => Type::Int,
+            other => other.clone(),
+        };
         if self.is_number_literal(left) {
             let right = self.typed(right, None).and_then(|right| self.present(right));
-            let other = right.as_ref().map_or(Type::Int, |right| right.value_type.clone());
+            let other = right.as_ref().map_or(Type::Int, beside);
             let left = self.number_beside(left, &other);
             return Some((left?, right?));
         }
         let left = self.typed(left, None).and_then(|left| self.present(left));
         let right = match (&left, self.is_number_literal(right)) {
             (Some(left), true) => {
-                let other = left.value_type.clone();
+                let other = beside(left);
                 self.number_beside(right, &other)
             }
             _ => self.typed(right, None).and_then(|right| self.present(right)),
@@ -182,17 +194,17 @@ fn is_not_zero(typed: &Typed) -> bool {
     }
 }
 
-fn arithmetic_help(operator: Arithmetic, left: &Typed, right: &Typed) -> String {
+/// Returns the suggestion for an operation that does not exist; `texts` are the texts of its operands.
+fn arithmetic_help(operator: Arithmetic, left: &Typed, right: &Typed, texts: [&str; 2]) -> String {
     let sides = (&left.value_type, &right.value_type);
     match (operator, sides) {
         (_, (Type::Float, Type::Int | Type::Decimal(..)) | (Type::Int | Type::Decimal(..), Type::Float)) => {
-            let exact = if left.value_type == Type::Float { right } else { left };
-            match exact.planned.operation {
-                Operation::Literal(_) => {
-                    "an Int is computed with whole numbers: turn it with `to_float(…)`".to_owned()
-                }
-                _ => "turn the other side into a Float: `to_float(…)`".to_owned(),
-            }
+            let (exact, text) = match left.value_type {
+                Type::Float => (right, texts[1]),
+                _ => (left, texts[0]),
+            };
+            let kind = with_article(if exact.value_type == Type::Int { "Int" } else { "Decimal" });
+            format!("`{text}` is {kind}: turn it into a Float with `to_float({text})`")
         }
         (Arithmetic::Multiply, (Type::Decimal(..), Type::Decimal(..))) => {
             "the product would have more than 38 digits after the point: `round(…, 2)` gives one side fewer"

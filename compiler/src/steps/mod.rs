@@ -13,7 +13,7 @@ use weir_plan::{Action, BODY, OnFailure, Rule, Value};
 use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Checker;
 use crate::diagnostics::{
-    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, NoBodyToCount, OutOfRange,
+    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, NoBodyToCount, OutOfRange, StepEnd,
     UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
@@ -50,6 +50,8 @@ pub(crate) struct StepCheck<'a, 'c> {
     pub(crate) count: &'a mut usize,
     /// The span of the interceptor's use, if the steps are part of an interceptor.
     pub(crate) used_at: Option<Span>,
+    /// Whether the flow has a route for the events that its steps reject.
+    pub(crate) can_reject: bool,
 }
 
 impl<'c> StepCheck<'_, 'c> {
@@ -153,13 +155,19 @@ impl<'c> StepCheck<'_, 'c> {
         to.push(CheckedStep { span, used, action, on_failure, after });
     }
 
+    /// Returns the end of a step that can fail, where a handler could be added.
+    fn end(&self, step: &Step) -> StepEnd {
+        // An interceptor may have uses in flows without such a route.
+        StepEnd { span: step.span.after(), rejects: self.can_reject && self.used_at.is_none() }
+    }
+
     /// Applies the step's failure handler to a value.
     fn handled(&mut self, typed: Typed, step: &Step, state: &State) -> Handled {
         let done = |typed, on_failure| Handled { typed, on_failure, whole: true };
         let Some(handler) = &step.handler else {
             let whole = typed.fails.is_none();
             if let Some(fails) = &typed.fails {
-                self.checker.unhandled(fails, Some(step.span.after()));
+                self.checker.unhandled(fails, Some(self.end(step)));
             }
             return Handled { whole, ..done(typed, None) };
         };

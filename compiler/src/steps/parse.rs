@@ -114,7 +114,7 @@ impl<'c> StepCheck<'_, 'c> {
             }
             None => {
                 let reason = format!("not every body is {name}");
-                let end = Some(step.span.after());
+                let end = Some(self.end(step));
                 self.checker.report(CanFail { text: String::new(), reason, span: step.span, end });
                 None
             }

@@ -59,7 +59,8 @@ impl IntRange {
         IntRange { least: self.most.saturating_neg(), most: self.least.saturating_neg() }
     }
 
-    /// Returns the range of `self operator other`, and whether a result may lie outside of all integers. The range of
+    /// Returns the range of `self operator other`, and whether a result may lie outside of all integers, which is
+    /// then left out. The range of
     /// `/`, whose result is no integer, is every integer.
     pub(crate) fn computed(self, operator: Arithmetic, other: IntRange) -> (IntRange, bool) {
         let [least, most] = [self.least, self.most].map(i128::from);
@@ -79,10 +80,10 @@ impl IntRange {
             }
             Arithmetic::Divide => return (IntRange::ALL, false),
         };
-        match (i64::try_from(least), i64::try_from(most)) {
-            (Ok(least), Ok(most)) => (IntRange { least, most }, false),
-            _ => (IntRange::ALL, true),
-        }
+        // The results beyond all integers fail, so the others are left.
+        let limited = |bound: i128| bound.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+        let range = IntRange { least: limited(least), most: limited(most) };
+        (range, [least, most] != [range.least, range.most].map(i128::from))
     }
 }
 
@@ -126,7 +127,7 @@ mod tests {
     fn results_beyond_all_integers_are_known() {
         use Arithmetic::{Add, Multiply, Remainder};
         assert_eq!(range(0, 10).computed(Add, range(1, 1)), (range(1, 11), false));
-        assert_eq!(IntRange::ALL.computed(Add, range(1, 1)), (IntRange::ALL, true));
+        assert_eq!(IntRange::ALL.computed(Add, range(1, 1)), (range(i64::MIN + 1, i64::MAX), true));
         assert_eq!(IntRange::ALL.computed(Multiply, IntRange::ALL), (IntRange::ALL, true));
         assert_eq!(IntRange::ALL.computed(Remainder, range(10, 10)), (range(-9, 9), false));
         assert_eq!(range(0, 5).computed(Remainder, range(10, 10)), (range(0, 5), false));

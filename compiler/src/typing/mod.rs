@@ -43,6 +43,8 @@ pub(crate) struct Typing<'a, 'c> {
     names: HashSet<String>,
     /// The spans of the steps that may reject events, by flow.
     rejecting: HashMap<usize, Vec<Span>>,
+    /// The flows with a route for rejected events.
+    with_rejects: HashSet<usize>,
     step_count: usize,
     /// Whether all edges are without errors.
     whole: bool,
@@ -64,8 +66,10 @@ impl<'a, 'c> Typing<'a, 'c> {
         components: Vec<Component>,
         poisoned: HashSet<ComponentIndex>,
     ) -> Typing<'a, 'c> {
+        let with_rejects = components.iter().filter_map(|component| component.declared.rejects_of).collect();
         Typing {
             checker,
+            with_rejects,
             arrivals: components.iter().map(|_| Vec::new()).collect(),
             poisoned,
             names: components.iter().map(|component| component.declared.name.to_string()).collect(),
@@ -187,6 +191,8 @@ impl<'a, 'c> Typing<'a, 'c> {
                 rejecting: &mut rejecting,
                 count: &mut self.step_count,
                 used_at: None,
+                can_reject: self.with_rejects.contains(&position.flow)
+                    && self.components[position.from].declared.rejects_of.is_none(),
             };
             for step in &written.steps {
                 whole &= check.step(step, state, &mut steps).is_some();

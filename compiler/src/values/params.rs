@@ -132,6 +132,17 @@ impl Checker<'_> {
         Some(ParamValue { value_type: signature.value_type, optional, value, origin, range, declared })
     }
 
+    /// Returns the value of a param whose value was left out, as in `--set limit=`: null, or no items of a list.
+    fn left_out(&mut self, signature: &SettingSignature, span: Span) -> Option<Value> {
+        if signature.optional {
+            return Some(Value::Null);
+        }
+        match &signature.value_type {
+            Type::List(_) => Some(Value::List(Vec::new())),
+            _ => self.mismatch("nothing".to_owned(), span, None, &Expectation::of(signature)),
+        }
+    }
+
     /// Parses the value of a param that was given from outside: text without quotes, lists with commas, and other types
     /// in the syntax of the language.
     fn outside_value(
@@ -142,6 +153,13 @@ impl Checker<'_> {
     ) -> Option<Value> {
         let text = outside.text.as_str();
         let span = outside.span;
+        if text.trim().is_empty() && !signature.value_type.is_textual() {
+            return self.left_out(signature, span);
+        }
+        // An optional text is left out too: `null` would be text.
+        if text.is_empty() && signature.optional {
+            return Some(Value::Null);
+        }
         let given = match &signature.value_type {
             textual if textual.is_textual() => literal(text, span, 0),
             Type::List(item) if item.is_textual() && !text.trim_start().starts_with('[') => {

@@ -9,6 +9,8 @@ use super::failures::Reason;
 use super::*;
 use crate::batch::Origins;
 
+mod exact;
+
 fn batch() -> Batch {
     let schema = Schema::new(vec![
         ArrowField::new("@host", DataType::Utf8View, false),
