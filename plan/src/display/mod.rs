@@ -164,7 +164,9 @@ impl Display for Value {
             Value::Null => formatter.write_str("null"),
             Value::Bool(value) => write!(formatter, "{value}"),
             Value::Int(value) => formatter.write_str(&grouped(*value)),
-            Value::Float(value) => write!(formatter, "{value:?}"),
+            // The language has no exponents.
+            Value::Float(value) if value.fract() == 0.0 => write!(formatter, "{value:.1}"),
+            Value::Float(value) => write!(formatter, "{value}"),
             Value::Decimal(value) => write!(formatter, "{value}"),
             Value::Text(text) => quoted(formatter, text),
             Value::Duration(duration) => duration_text(formatter, *duration),
@@ -302,6 +304,9 @@ mod tests {
         assert_eq!(Value::Size(1_000).to_string(), "1000B");
         assert_eq!(Value::Text("a\"{\n".into()).to_string(), "\"a\\\"{{\\n\"");
         assert_eq!(Value::Float(1.0).to_string(), "1.0");
+        assert_eq!(Value::Float(1e17).to_string(), "100000000000000000.0");
+        assert_eq!(Value::Float(1e-7).to_string(), "0.0000001");
+        assert_eq!(Value::NegativeDuration(Duration::from_secs(90)).to_string(), "-90s");
         assert_eq!(Value::Int(1_000).to_string(), "1000");
         assert_eq!(Value::Int(-1_234_567).to_string(), "-1_234_567");
         assert_eq!(Value::Int(i64::MIN).to_string(), "-9_223_372_036_854_775_808");
