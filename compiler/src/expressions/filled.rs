@@ -48,6 +48,9 @@ impl Typer<'_, '_> {
             (Operation::Literal(Value::Int(number)), HoleFormat::Plain) => {
                 push_text(parts, &number.to_string());
             }
+            (Operation::Literal(Value::Decimal(number)), HoleFormat::Plain) => {
+                push_text(parts, &number.to_string());
+            }
             (Operation::Literal(Value::Int(number)), HoleFormat::Padded(digits)) => {
                 push_text(parts, &format!("{number:0width$}", width = usize::from(*digits)));
             }
