@@ -11,7 +11,7 @@ use weir_grammar::tree::{
     self, Amount, Expression, ExpressionKind, Name, Number, Operator, Requirement, Role, Shortfall, TextPart,
     TypeName, TypeNameKind,
 };
-use weir_plan::{TemplatePart, Value};
+use weir_plan::{Decimal, TemplatePart, Value};
 
 use crate::diagnostics::{Diagnostic, OutOfRange, UnknownType};
 use crate::files::sources::Files;
@@ -20,7 +20,6 @@ use crate::signatures::classes::Class;
 use crate::spelling::nearest;
 use crate::types::ranges::IntRange;
 use crate::types::{BUILT_IN, Type};
-use crate::values::literals::number_value;
 
 /// The name of the library's record with the settings of `agent { … }`.
 pub(crate) const AGENT_RECORD: &str = "Agent";
@@ -308,7 +307,9 @@ fn decimal(digits: &Expression, scale: &Expression) -> Result<Type, Box<Diagnost
             let (name, span) = (name.to_owned(), expression.span);
             let value = match expression.kind {
                 ExpressionKind::Number(Number::Int(number)) => number.to_string(),
-                ExpressionKind::Number(number) => number_value(number).to_string(),
+                ExpressionKind::Number(Number::Point { digits, scale }) => {
+                    Decimal::new(digits, scale).map_or("this".to_owned(), |number| number.to_string())
+                }
                 ExpressionKind::Name(ref name) => format!("`{name}`"),
                 _ => "this".to_owned(),
             };

@@ -4,13 +4,27 @@ use std::sync::Arc;
 
 use arrow_array::{BooleanArray, Datum, Scalar};
 use arrow_ord::cmp;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, DataType};
 use weir_plan::Comparison;
 
+use super::exact::{CompareExact, are_exact};
 use super::{Evaluate, Evaluated};
 use crate::batch::{Batch, BatchError, Column};
 
-pub(super) struct Compare(pub(super) Comparison, pub(super) Box<dyn Evaluate>, pub(super) Box<dyn Evaluate>);
+struct Compare(Comparison, Box<dyn Evaluate>, Box<dyn Evaluate>);
+
+/// Makes the comparison of operands of these types: of one type, or exact numbers.
+pub(super) fn of(
+    comparison: Comparison,
+    types: [&DataType; 2],
+    left: Box<dyn Evaluate>,
+    right: Box<dyn Evaluate>,
+) -> Box<dyn Evaluate> {
+    match types[0] != types[1] && are_exact(types) {
+        true => Box::new(CompareExact(comparison, left, right)),
+        false => Box::new(Compare(comparison, left, right)),
+    }
+}
 
 impl Evaluate for Compare {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {

@@ -89,12 +89,7 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Or(left, right) => Box::new(logic::Or(compile(left)?, compile(right)?)),
         Operation::IsNull(operand) => Box::new(logic::IsNull(compile(operand)?)),
         Operation::Compare(comparison, left, right) => {
-            let types = [&left.data_type, &right.data_type];
-            let (compared, to) = (compile(left)?, compile(right)?);
-            match types[0] != types[1] && exact::are_exact(types) {
-                true => Box::new(exact::CompareExact(*comparison, compared, to)),
-                false => Box::new(comparison::Compare(*comparison, compared, to)),
-            }
+            comparison::of(*comparison, [&left.data_type, &right.data_type], compile(left)?, compile(right)?)
         }
         Operation::Arithmetic(operator, left, right) => {
             let operands = [&left.data_type, &right.data_type];
