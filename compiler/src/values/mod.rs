@@ -5,6 +5,7 @@
 pub(crate) mod constants;
 pub(crate) mod defaults;
 pub(crate) mod literals;
+mod number_literals;
 pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod params;
@@ -28,16 +29,15 @@ use crate::analysis::expressions::ExpressionType;
 use crate::analysis::settings::Found;
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{
-    MalformedText, MissingUnit, NoSettings, OutOfRange, PlainSecret, UnfitText, UnknownName, UnknownVariant,
-    WrongArguments, WrongType, with_article,
+    MalformedText, NoSettings, PlainSecret, UnfitText, UnknownName, UnknownVariant, WrongArguments,
+    WrongType, with_article,
 };
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::Named;
 use crate::spelling::nearest;
 use crate::types::Type;
-use crate::values::literals::{exact_number, found, number_type, number_value};
-use crate::values::ranges::range_in_words;
+use crate::values::literals::{found, number_type};
 use crate::values::templates::constant_template;
 
 impl<'c> Checker<'c> {
@@ -53,9 +53,9 @@ impl<'c> Checker<'c> {
         expected: &Expectation<'_>,
         found: &mut Found,
     ) -> Option<Value> {
-        let value = self
-            .value_of_kind(given, expected, found)
-            .filter(|value| self.formed(given, value, expected) && !self.is_below_zero(value, given, expected));
+        let value = self.value_of_kind(given, expected, found).filter(|value| {
+            self.formed(given, value, expected) && !self.is_below_zero(value, given, expected)
+        });
         let noted = value.as_ref().map(|value| ExpressionType {
             value_type: expected.value_type.clone(),
             optional: *value == Value::Null,
@@ -86,22 +86,6 @@ impl<'c> Checker<'c> {
             }
         }
         true
-    }
-
-    /// Reports a duration below zero where only an event may have one, and returns whether it is one.
-    fn is_below_zero(&mut self, value: &Value, given: &Expression, expected: &Expectation<'_>) -> bool {
-        let is_below = matches!(value, Value::NegativeDuration(_)) && !expected.negatives;
-        if is_below {
-            let range = expected.setting.and_then(|setting| setting.range.as_ref());
-            self.report(OutOfRange {
-                name: expected.setting.map_or("duration".to_owned(), |setting| setting.name.text.to_string()),
-                value: value.to_string(),
-                range: range.map_or("0s or more".to_owned(), |range| range_in_words(range, self.files)),
-                span: given.span,
-                declared: range.map_or(given.span, |range| range.span),
-            });
-        }
-        is_below
     }
 
     fn value_of_kind(
@@ -207,7 +191,7 @@ impl<'c> Checker<'c> {
         (!block.broken).then_some(Value::Record(values))
     }
 
-    fn wrong(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
+    pub(super) fn wrong(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
         let shown = self.files.text(given.span);
         let replacement = match (expected.value_type, &given.kind) {
             (Type::List(item), ExpressionKind::Text(_)) if item.is_textual() => Some(format!("[{shown}]")),
@@ -229,54 +213,6 @@ impl<'c> Checker<'c> {
             declared: expected.declared(),
             value: None,
             replacement,
-        });
-        None
-    }
-
-    fn number(
-        &mut self,
-        number: Number,
-        wanted: &Type,
-        given: &Expression,
-        expected: &Expectation<'_>,
-    ) -> Option<Value> {
-        match (exact_number(number), wanted) {
-            (Some(exact), Type::Int | Type::Group) if matches!(number, Number::Int(_)) => {
-                return self.number_of(exact, wanted, given.span, expected.declared());
-            }
-            (Some(exact), Type::Float | Type::Decimal(..)) => {
-                return self.number_of(exact, wanted, given.span, expected.declared());
-            }
-            _ => {}
-        }
-        match (number, wanted) {
-            (Number::Duration(_) | Number::NegativeDuration(_), Type::Duration)
-            | (Number::Size(_), Type::Size)
-            | (Number::EventRate(_), Type::EventRate)
-            | (Number::ByteRate(_), Type::ByteRate)
-            | (Number::Percent(_), Type::Percent) => return Some(number_value(number)),
-            _ => {}
-        }
-        let units: &[&str] = match (number, wanted) {
-            (Number::Int(_) | Number::Point { .. }, Type::Duration) => &["s", "ms"],
-            (Number::Int(_) | Number::Point { .. }, Type::Size) => &["B", "KiB", "MiB"],
-            (Number::Int(_) | Number::Point { .. }, Type::EventRate) => &["/s"],
-            (Number::Int(_) | Number::Point { .. }, Type::ByteRate) => &["KiB/s", "MiB/s"],
-            (Number::Int(_) | Number::Point { .. }, Type::Percent) => &["%"],
-            _ => return self.wrong(given, expected),
-        };
-        let shown = self.files.text(given.span).to_owned();
-        let mut offers: Vec<String> = units.iter().map(|unit| format!("{shown}{unit}")).collect();
-        if let (Number::Point { .. }, Type::Percent, Some(share)) = (number, wanted, exact_number(number)) {
-            // A number between 0 and 1 was most likely meant as a percentage.
-            offers.insert(0, format!("{}%", (share.to_float() * 1e8).round() / 1e6));
-        }
-        self.report(MissingUnit {
-            expected: expected.value_type.to_string(),
-            number: shown,
-            offers,
-            span: given.span,
-            declared: expected.declared(),
         });
         None
     }
