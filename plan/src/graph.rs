@@ -6,7 +6,7 @@ use thiserror::Error;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{EventType, EventTypeId, Expression, Function, Settings, Value};
+use crate::{EventType, EventTypeId, Expression, Function, Operation, Settings, Value};
 
 /// The version of the plan's format that this crate reads and writes.
 pub const PLAN_VERSION: u32 = 2;
@@ -148,6 +148,8 @@ pub enum Route {
     Channel(String),
     /// The sink of this name.
     Sink(String),
+    /// None: the last step drops or rejects all events.
+    End,
     /// Every branch, as one unit.
     Copy(Vec<Branch>),
     /// For each event, the first case whose condition is true.
@@ -278,6 +280,14 @@ pub enum Action {
         /// The time for which a value is remembered.
         within: Duration,
     },
+}
+
+impl Action {
+    /// Returns whether the action drops or rejects every event.
+    pub fn takes_all(&self) -> bool {
+        let (Action::Drop(condition) | Action::Reject { condition, .. }) = self else { return false };
+        condition.operation == Operation::Literal(Value::Bool(true))
+    }
 }
 
 /// One rule of a `quality`.

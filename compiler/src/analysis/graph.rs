@@ -158,6 +158,8 @@ pub enum Destination {
         /// The channel that the compiler added before the sinks.
         channel: Option<ComponentIndex>,
     },
+    /// None: the last step drops or rejects all events.
+    End,
     /// An unknown destination, because of an error that has been reported.
     Unknown,
 }
@@ -200,7 +202,9 @@ fn neighbours(
 ) -> Vec<(ComponentIndex, ComponentIndex)> {
     let role = |index: ComponentIndex| components[index].declared.role;
     match &leg.to {
-        Destination::Component(Arrival { events: None, .. }) | Destination::Unknown => Vec::new(),
+        Destination::Component(Arrival { events: None, .. }) | Destination::End | Destination::Unknown => {
+            Vec::new()
+        }
         Destination::Component(Arrival { to, channel, .. }) => match (role(from), role(*to), channel) {
             (_, Role::Channel, _) => vec![(from, *to)],
             (Role::Channel, ..) => vec![(*to, from)],
@@ -248,7 +252,7 @@ impl Leg {
             Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
                 legs.iter().flat_map(|leg| leg.arrivals_if(optional)).collect()
             }
-            Destination::Unknown => Vec::new(),
+            Destination::End | Destination::Unknown => Vec::new(),
         }
     }
 }

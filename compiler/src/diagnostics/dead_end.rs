@@ -20,6 +20,6 @@ impl DeadEnd {
             None => format!("this chain ends at {}, so the events go nowhere", self.what),
         };
         Description::new(message, self.span, "nothing follows")
-            .help("a chain ends at a channel or a sink: add `-> some_sink`")
+            .help("a chain ends at a channel or a sink: add `-> some_sink`, or `-> drop` to drop the events")
     }
 }

@@ -186,7 +186,7 @@ pub(crate) fn destinations(leg: &Leg<'_>) -> Vec<(ComponentIndex, Span)> {
         Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
             legs.iter().flat_map(destinations).collect()
         }
-        Destination::Broken => Vec::new(),
+        Destination::End(_) | Destination::Broken => Vec::new(),
     }
 }
 

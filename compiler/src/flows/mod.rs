@@ -9,7 +9,7 @@ pub(crate) mod promises;
 use std::collections::{HashMap, HashSet};
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Chain, Expression, Flow, Path, Role, Stage, Step};
+use weir_grammar::tree::{Because, Chain, Expression, Flow, Path, Role, Stage, Step, StepKind};
 
 use crate::analysis::graph::Declared;
 use crate::diagnostics::{
@@ -52,8 +52,37 @@ pub(crate) enum Destination<'t> {
     Balance { by: Option<&'t Expression>, legs: Vec<Leg<'t>>, span: Span },
     /// The first branch that works.
     Failover { legs: Vec<Leg<'t>>, span: Span },
+    /// No destination: all events are dropped or rejected.
+    End(End<'t>),
     /// A destination with an error, which has been reported.
     Broken,
+}
+
+/// The end of a chain whose events go nowhere: `drop`, or `reject` with the reason, if it has one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End<'t> {
+    pub(crate) rejects: bool,
+    pub(crate) because: Option<&'t Because>,
+    pub(crate) span: Span,
+}
+
+impl<'t> End<'t> {
+    /// Returns the end that a stage is; `None` if it is a step or a fork. A name may be that of a component.
+    fn of(stage: &'t Stage) -> Option<End<'t>> {
+        match stage {
+            Stage::Name(Path { qualifier: None, name }) if matches!(&*name.text, "drop" | "reject") => {
+                Some(End { rejects: &*name.text == "reject", because: None, span: name.span })
+            }
+            Stage::Step(Step { kind: StepKind::RejectAll(because), span, .. }) => {
+                Some(End { rejects: true, because: because.as_ref(), span: *span })
+            }
+            _ => None,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        if self.rejects { "reject" } else { "drop" }
+    }
 }
 
 /// Reads the chains of all flows.
@@ -168,6 +197,9 @@ impl<'t> FlowReader<'_, 't> {
         let mut last = before;
         for (index, stage) in stages.iter().enumerate() {
             let rest = &stages[index + 1..];
+            if let Some(end) = self.end(stage) {
+                return Leg { steps, to: self.ended(end, rest) };
+            }
             match stage {
                 Stage::Step(step) => {
                     steps.push(step);
@@ -189,6 +221,45 @@ impl<'t> FlowReader<'_, 't> {
             self.report(DeadEnd { span: last, what, fork: None });
         }
         Leg { steps, to: Destination::Broken }
+    }
+
+    /// Returns the end that a stage is, unless it is the name of a component.
+    fn end(&self, stage: &'t Stage) -> Option<End<'t>> {
+        let end = End::of(stage)?;
+        match stage {
+            Stage::Name(path) if self.scopes.path(path).is_some() => None,
+            _ => Some(end),
+        }
+    }
+
+    /// Checks that nothing follows the end of a chain.
+    fn ended(&mut self, end: End<'t>, rest: &'t [Stage]) -> Destination<'t> {
+        if rest.is_empty() {
+            return Destination::End(end);
+        }
+        let word = end.word();
+        let rule = format!("it takes all events, so it ends a chain; write `{word} if …` for some of them");
+        let name = format!("`{word}` without a condition");
+        self.report(Misplaced { name, role: "the end of the events", rule, span: end.span, declared: None });
+        self.mention(rest);
+        Destination::Broken
+    }
+
+    /// Reports a branch of a `balance` or a `failover` that is only an end.
+    fn ends_within(&mut self, fork: &'t Stage) {
+        let (chains, rule) = match fork {
+            Stage::Balance(balance) => (&balance.chains, "to keep a share of the events, write `sample 50%`"),
+            Stage::Failover(failover) => {
+                (&failover.chains, "events would be lost whenever the sinks before it fail")
+            }
+            _ => return,
+        };
+        for chain in chains {
+            let Some(end) = chain.stages.first().and_then(|stage| self.end(stage)) else { continue };
+            let name = format!("`{}` without a condition", end.word());
+            let (role, rule, span) = ("the end of the events", rule.to_owned(), end.span);
+            self.report(Misplaced { name, role, rule, span, declared: None });
+        }
     }
 
     fn destination(&mut self, flow: usize, path: &'t Path, rest: &'t [Stage]) -> Destination<'t> {
@@ -253,6 +324,7 @@ impl<'t> FlowReader<'_, 't> {
             self.report(DeadEnd { span: fork.span(), what: String::new(), fork: Some(word_of(fork)) });
             return Destination::Broken;
         }
+        self.ends_within(fork);
         self.bare_twice(fork);
         let mut way = |chain: &'t Chain| self.leg(flow, &chain.stages, chain.span, None);
         match fork {
@@ -341,6 +413,7 @@ impl<'t> FlowReader<'_, 't> {
     fn mention(&mut self, stages: &'t [Stage]) {
         for stage in stages {
             match stage {
+                stage if self.end(stage).is_some() => {}
                 Stage::Name(path) => {
                     if let Resolved::Component(index) = self.resolve(path) {
                         self.unknown.insert(index);

@@ -186,6 +186,7 @@ impl Lowering<'_> {
                 let legs = self.legs(legs)?;
                 self.behind_channel(*channel, Route::Failover(legs))
             }
+            Destination::End => Some(Route::End),
             Destination::Unknown => None,
         }
     }

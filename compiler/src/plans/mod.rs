@@ -142,7 +142,7 @@ impl Held<'_> {
         }
         let part = |(index, leg)| (format!("[{index}]"), leg);
         let (kind, legs): (&str, Vec<(String, &Leg)>) = match &leg.to {
-            Route::Channel(_) | Route::Sink(_) => ("", Vec::new()),
+            Route::Channel(_) | Route::Sink(_) | Route::End => ("", Vec::new()),
             Route::Copy(branches) => {
                 ("copy", branches.iter().map(|branch| &branch.leg).enumerate().map(part).collect())
             }

@@ -7,13 +7,13 @@ mod uses;
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Expression, Failure, Handler, Name, Path, Quality, Step, StepKind};
-use weir_plan::{Action, BODY, OnFailure, Rule, Value};
+use weir_grammar::tree::{Because, Expression, Failure, Handler, Name, Path, Quality, Step, StepKind};
+use weir_plan::{Action, BODY, Expression as Planned, OnFailure, Operation, Rule, Value};
 
 use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Checker;
 use crate::diagnostics::{
-    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, NameOf, NoBodyToCount, OutOfRange,
+    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, Misplaced, NameOf, NoBodyToCount, OutOfRange,
     StepEnd, UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
@@ -21,7 +21,7 @@ use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::spelling::{label, nearest};
 use crate::types::Type;
-use crate::types::columns::{Column, Columns};
+use crate::types::columns::{Column, Columns, arrow};
 
 /// The maximum number of steps of a program. The steps of an interceptor count at each use.
 const STEPS_MAX: usize = 100_000;
@@ -90,6 +90,14 @@ impl<'c> StepCheck<'_, 'c> {
                 self.push(step, Action::Reject { condition: typed.planned, reason }, on_failure, state, to);
                 Some(())
             }
+            StepKind::RejectAll(_) => {
+                // In a flow it is an end, and no step; an interceptor has only steps.
+                let name = "`reject` without a condition".to_owned();
+                let rule = "it ends a chain of a flow, and an interceptor has steps in the middle".to_owned();
+                let (role, span) = ("the end of the events", step.span);
+                self.checker.report(Misplaced { name, role, rule, span, declared: None });
+                None
+            }
             StepKind::Check(path) => self.check(step, path, state, to),
             StepKind::Let(name, value) => {
                 let Some(typed) = self.typer(state).typed(value, None) else {
@@ -132,6 +140,31 @@ impl<'c> StepCheck<'_, 'c> {
             }
             StepKind::Use(call) => self.interceptor(step, call, state, to),
         }
+    }
+
+    /// Adds the step of the end of a chain, which drops or rejects all events.
+    pub(crate) fn end(
+        &mut self,
+        rejects: bool,
+        because: Option<&Because>,
+        span: Span,
+        state: &State,
+        to: &mut Vec<CheckedStep>,
+    ) {
+        let (operation, nullable) = (Operation::Literal(Value::Bool(true)), false);
+        let condition = Planned { data_type: arrow(&Type::Bool), nullable, operation };
+        let action = match rejects {
+            true => {
+                self.rejecting.push(span);
+                let reason = because.map(|because| because.text.clone());
+                Action::Reject { condition, reason }
+            }
+            false => Action::Drop(condition),
+        };
+        let (used, after) = (self.checker.current_use, state.columns.clone());
+        self.checker.notes.events.before(span, used, Some(after.clone()));
+        self.checker.notes.events.after(span, used, Some(after.clone()));
+        to.push(CheckedStep { span, used, action, on_failure: None, after });
     }
 
     fn typer<'s>(&'s mut self, state: &'s State) -> Typer<'s, 'c> {

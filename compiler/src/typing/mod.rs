@@ -16,7 +16,7 @@ use crate::analysis::graph::{Component, Declared, Edge, Graph, Leg};
 use crate::checker::Checker;
 use crate::diagnostics::{NoRejectRoute, RejectsAgain, Unused};
 use crate::expressions::Bindings;
-use crate::flows::{Edge as WrittenEdge, Leg as WrittenLeg, REJECTS};
+use crate::flows::{Destination as Written, Edge as WrittenEdge, Leg as WrittenLeg, REJECTS};
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::{Named, Signature};
 use crate::steps::{State, StepCheck};
@@ -196,6 +196,9 @@ impl<'a, 'c> Typing<'a, 'c> {
             };
             for step in &written.steps {
                 whole &= check.step(step, state, &mut steps).is_some();
+            }
+            if let Written::End(end) = &written.to {
+                check.end(end.rejects, end.because, end.span, state, &mut steps);
             }
         } else {
             // The columns of the events at these steps are unknown.

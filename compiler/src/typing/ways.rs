@@ -32,6 +32,8 @@ impl Typing<'_, '_> {
     ) -> (Destination, bool) {
         match to {
             Written::Broken => (Destination::Unknown, false),
+            // The step that takes all events is checked with the other steps.
+            Written::End(_) => (Destination::End, true),
             Written::Component(index, span) => {
                 let (arrival, whole) = self.arrive(*index, *span, state, position);
                 (Destination::Component(arrival), whole)
@@ -169,7 +171,7 @@ impl Typing<'_, '_> {
     }
 }
 
-/// Returns the first destination of the first branch.
+/// Returns the first destination of the branches.
 fn first_end(legs: &[WrittenLeg<'_>]) -> Option<ComponentIndex> {
-    legs.first().and_then(|leg| destinations(leg).first().map(|(index, _)| *index))
+    legs.iter().flat_map(destinations).map(|(index, _)| index).next()
 }

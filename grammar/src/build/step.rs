@@ -35,6 +35,9 @@ impl Builder<'_> {
             Rule::parse_step => StepKind::Parse(Box::new(self.parse_step(pairs))),
             Rule::keep_step => StepKind::Keep(self.next_expression(&mut pairs)),
             Rule::drop_step => StepKind::Drop(self.next_expression(&mut pairs)),
+            Rule::reject_step if !pairs.clone().any(|pair| pair.as_rule() == Rule::expression) => {
+                StepKind::RejectAll(because.and_then(|pair| self.because(pair)))
+            }
             Rule::reject_step => {
                 let condition = self.next_expression(&mut pairs);
                 StepKind::Reject(condition, because.and_then(|pair| self.because(pair)))

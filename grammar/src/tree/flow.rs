@@ -163,6 +163,8 @@ pub enum StepKind {
     Drop(Expression),
     /// `reject if … because "…"`
     Reject(Expression, Option<Because>),
+    /// `reject because "…"`, at the end of a chain: all events.
+    RejectAll(Option<Because>),
     /// `check sane`
     Check(Path),
     /// `let name = expression`

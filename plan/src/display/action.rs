@@ -65,9 +65,13 @@ pub(crate) fn action_lines(
     let line = |text: String| vec![text];
     match action {
         Action::Keep(condition) => value("keep if ".to_owned(), condition),
+        Action::Drop(_) if action.takes_all() => vec!["drop".to_owned()],
         Action::Drop(condition) => value("drop if ".to_owned(), condition),
         Action::Reject { condition, reason } => {
-            let mut lines = value("reject if ".to_owned(), condition);
+            let mut lines = match action.takes_all() {
+                true => line("reject".to_owned()),
+                false => value("reject if ".to_owned(), condition),
+            };
             if let (Some(last), Some(reason)) = (lines.last_mut(), reason) {
                 last.push_str(&because(reason));
             }

@@ -96,6 +96,8 @@ impl Printer<'_> {
                     self.in_full(edge.known, indent + TYPE_INDENT);
                 }
             }
+            // The last step says where the events go.
+            Route::End => {}
             Route::Copy(branches) => {
                 self.line(indent, &format!("{head}copy {{"));
                 for branch in branches {

@@ -134,6 +134,7 @@ impl Builder<'_> {
                     self.line(open, to);
                 }
             }
+            Route::End => {}
             Route::Copy(branches) => {
                 let from = self.choice(open, "copy".to_owned());
                 for branch in branches {

@@ -48,7 +48,7 @@ fn filled(flow: &Flow) -> HashSet<&str> {
             Route::Channel(name) => {
                 filled.insert(name);
             }
-            Route::Sink(_) => {}
+            Route::Sink(_) | Route::End => {}
             Route::Copy(branches) => branches.iter().for_each(|branch| of(&branch.leg, filled)),
             Route::Match(cases) => cases.iter().for_each(|case| of(&case.leg, filled)),
             Route::Balance { legs, .. } | Route::Failover(legs) => {
@@ -83,7 +83,9 @@ impl<'p> Drawer<'p> {
     /// Draws the steps of a leg, then its destination.
     fn leg(&mut self, leg: &'p Leg, hook: &'static str) -> Vec<Node> {
         let mut nodes: Vec<Node> = leg.steps.iter().map(|step| self.step(step)).collect();
-        nodes.push(self.route(&leg.to, hook));
+        if leg.to != Route::End {
+            nodes.push(self.route(&leg.to, hook));
+        }
         nodes
     }
 
@@ -96,6 +98,7 @@ impl<'p> Drawer<'p> {
         let (text, children) = match route {
             Route::Channel(name) => self.channel(name),
             Route::Sink(name) => (format!("{name} · {}", kind(&self.plan.sinks, name)), Vec::new()),
+            Route::End => (String::new(), Vec::new()),
             Route::Copy(branches) => {
                 let children = branches.iter().map(|branch| match branch.optional {
                     true => self.named_leg("optional".to_owned(), &branch.leg, OPTIONAL),

@@ -40,6 +40,13 @@ impl<'a> Walk<'a> {
         let legs: Vec<(String, &Leg)> = match &leg.to {
             Route::Channel(name) => return self.end(&place, "channel", name, schema),
             Route::Sink(name) => return self.end(&place, "sink", name, schema),
+            Route::End => {
+                if !leg.steps.last().is_some_and(|step| step.action.takes_all()) {
+                    self.faults
+                        .add(&place, "a path ends, and its last step does not drop or reject all events");
+                }
+                return;
+            }
             Route::Copy(branches) => {
                 let part = |(index, branch)| (format!("copy[{index}].segment"), branch);
                 branches.iter().map(|branch| &branch.leg).enumerate().map(part).collect()

@@ -291,6 +291,7 @@ struct Feeds {
 fn leads_to(route: &Route, component: &str) -> bool {
     match route {
         Route::Channel(name) | Route::Sink(name) => name == component,
+        Route::End => false,
         Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.leg.to, component)),
         Route::Match(cases) => cases.iter().any(|case| leads_to(&case.leg.to, component)),
         Route::Balance { legs, .. } | Route::Failover(legs) => {
@@ -319,7 +320,7 @@ fn for_each_sink(leg: &CompiledLeg, path: &SinkPath, visit: &mut dyn FnMut(&str,
     let mut path = path.clone();
     path.steps.extend(leg.steps.iter().cloned());
     match &leg.to {
-        CompiledRoute::Channel(_) => {}
+        CompiledRoute::Channel(_) | CompiledRoute::End => {}
         CompiledRoute::Sink(name) => visit(name, path),
         CompiledRoute::Copy(branches) => {
             for (branch, optional) in branches {

@@ -39,7 +39,7 @@ impl ExactlyOnce {
 
     fn follow(&mut self, leg: &PlannedLeg) {
         match &leg.to {
-            Route::Channel(_) => {}
+            Route::Channel(_) | Route::End => {}
             Route::Sink(name) => {
                 self.sinks.insert(name.clone());
             }

@@ -27,6 +27,9 @@ pub(super) fn compile(plan: &Plan, registry: &Registry) -> (Vec<CompiledPath>, V
             if let Some(leg) = CompiledLeg::compile(&path.leg, &tools, &mut unsupported) {
                 paths.push(CompiledPath { from: path.from.clone(), leg });
             }
+            if !leads_anywhere(&path.leg.to) {
+                unsupported.push(Unsupported("a path that drops or rejects all events".to_owned()));
+            }
             if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
                 unsupported.push(Unsupported("`-> balance` with the promise `exactly_once`".to_owned()));
@@ -55,6 +58,17 @@ fn promises(flow: &Flow) -> Vec<Unsupported> {
         unsupported.push(Unsupported(format!("the promise `{}`", flow.order)));
     }
     unsupported
+}
+
+/// Whether a route leads to a channel or a sink.
+fn leads_anywhere(route: &Route) -> bool {
+    match route {
+        Route::Channel(_) | Route::Sink(_) => true,
+        Route::End => false,
+        Route::Copy(branches) => branches.iter().any(|branch| leads_anywhere(&branch.leg.to)),
+        Route::Match(cases) => cases.iter().any(|case| leads_anywhere(&case.leg.to)),
+        Route::Balance { legs, .. } | Route::Failover(legs) => legs.iter().any(|leg| leads_anywhere(&leg.to)),
+    }
 }
 
 fn has_balance(route: &Route) -> bool {

@@ -30,6 +30,7 @@ fn follow(leg: &Leg, found: &mut BTreeSet<String>) {
         Route::Channel(name) | Route::Sink(name) => {
             found.insert(name.clone());
         }
+        Route::End => {}
         Route::Copy(branches) => {
             let required = branches.iter().filter(|branch| !branch.optional);
             required.for_each(|branch| follow(&branch.leg, found));

@@ -17,6 +17,8 @@ pub(crate) struct CompiledLeg {
 pub(crate) enum CompiledRoute {
     Channel(String),
     Sink(String),
+    /// No destination: the last step drops all events.
+    End,
     /// Each event goes to every branch.
     Copy(Vec<(CompiledLeg, Optional)>),
     /// The legs receive batches in turn.
@@ -56,6 +58,7 @@ impl CompiledRoute {
         let legs: Vec<&Leg> = match route {
             PlannedRoute::Channel(name) => return Some(CompiledRoute::Channel(name.clone())),
             PlannedRoute::Sink(name) => return Some(CompiledRoute::Sink(name.clone())),
+            PlannedRoute::End => return Some(CompiledRoute::End),
             PlannedRoute::Copy(branches) => branches.iter().map(|branch| &branch.leg).collect(),
             PlannedRoute::Balance { by, legs } => {
                 if by.is_some() {

@@ -38,6 +38,8 @@ pub(crate) struct Leg {
 
 enum Route {
     Channel(Target),
+    /// No channel: the last step dropped all events.
+    End,
     Copy(Vec<Leg>),
     Balance(Vec<Leg>, RoundRobin),
 }
@@ -79,6 +81,7 @@ impl Leg {
                 let legs = legs.iter().map(|leg| Leg::connect(leg, optional, target));
                 Route::Balance(legs.collect::<Option<Vec<Leg>>>()?, RoundRobin::default())
             }
+            CompiledRoute::End => Route::End,
             CompiledRoute::Sink(_) => return None,
         };
         Some(Leg { steps: compiled.steps.clone(), to })
@@ -88,7 +91,7 @@ impl Leg {
     pub(crate) fn has_steps(&self) -> bool {
         !self.steps.is_empty()
             || match &self.to {
-                Route::Channel(_) => false,
+                Route::Channel(_) | Route::End => false,
                 Route::Copy(legs) | Route::Balance(legs, _) => legs.iter().any(Leg::has_steps),
             }
     }
@@ -102,6 +105,7 @@ impl Leg {
     pub(crate) fn targets(&self) -> Vec<&Target> {
         match &self.to {
             Route::Channel(target) => vec![target],
+            Route::End => Vec::new(),
             Route::Copy(branches) | Route::Balance(branches, _) => {
                 branches.iter().flat_map(Leg::targets).collect()
             }
@@ -118,6 +122,7 @@ impl Leg {
                 let batch = widened(batch, target.schema.as_ref(), &target.name)?;
                 puts.push(Put { target: target.clone(), batch: batch.compacted() });
             }
+            Route::End => {}
             Route::Copy(branches) => {
                 for branch in branches {
                     branch.apply(&batch, meter, puts)?;
