@@ -1,14 +1,19 @@
 //! Constant expressions: their values are the same for every event.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Call, Conditional, Expression, ExpressionKind, Is, Operator, Question, TextPart};
+use weir_grammar::tree::{
+    Block, Call, Conditional, Entry, Expression, ExpressionKind, Is, Operator, Question, TextPart,
+};
 use weir_plan::{Decimal, Value};
 
 use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
-use crate::diagnostics::{NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article};
+use crate::diagnostics::{
+    DuplicateEntry, NoSuchOperation, NotSet, Overflow, UnknownName, WrongType, with_article,
+};
 use crate::names::scopes::{Meaning, Named};
 use crate::names::visit::Mention;
 use crate::types::Type;
@@ -95,6 +100,7 @@ impl<'c> Checker<'c> {
                 let values = items.into_iter().map(|item| item.value).collect();
                 Some(Constant::new(Value::List(values), Type::List(Box::new(item_type))))
             }
+            ExpressionKind::Record(block) => self.fold_map(block),
             ExpressionKind::Paren(inner) => self.fold(inner),
             ExpressionKind::Name(_) | ExpressionKind::Member(..) => self.fold_name(given),
             ExpressionKind::Negate(inner) => self.fold_negated(inner, given.span),
@@ -113,6 +119,43 @@ impl<'c> Checker<'c> {
             ExpressionKind::Call(call) if is_env(call) => self.environment(call, given.span),
             _ => self.not_constant(given),
         }
+    }
+
+    /// Returns a map from names to values of one type.
+    fn fold_map(&mut self, block: &Block) -> Option<Constant> {
+        let mut item_type: Option<Type> = None;
+        let mut values = BTreeMap::new();
+        let mut whole = !block.broken;
+        let mut names: HashMap<&str, Span> = HashMap::new();
+        for Entry { name, value: given } in &block.entries {
+            if let Some(first) = names.insert(&name.text, name.span) {
+                let (name, second) = (name.text.to_string(), name.span);
+                self.report(DuplicateEntry { name, first, second });
+            }
+            let Some(Constant { value, value_type }) = self.fold(given) else {
+                whole = false;
+                continue;
+            };
+            let Some(found) = value_type else {
+                let (expected, found) = ("value of a map".to_owned(), "`null`".to_owned());
+                self.report(WrongType::new(expected, found, given.span));
+                whole = false;
+                continue;
+            };
+            match &item_type {
+                Some(wanted) if *wanted != found => {
+                    let (expected, found) = (wanted.to_string(), with_article(&found.to_string()));
+                    let first = block.entries.first().map(|first| first.value.span);
+                    let declared = first.map(|first| (format!("the others are {wanted}"), first));
+                    self.report(WrongType::new(expected, found, given.span).declared(declared));
+                    whole = false;
+                }
+                _ => item_type = Some(found),
+            }
+            values.insert(name.text.to_string(), value);
+        }
+        let value_type = Type::Map(Box::new(item_type.unwrap_or(Type::Text)));
+        whole.then(|| Constant::new(Value::Record(values), value_type))
     }
 
     /// Returns the value of the first case whose condition is true, or the `else` value. All values must have the same

@@ -25,6 +25,12 @@ pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool 
         (Value::List(values), DataType::List(item)) => {
             values.iter().all(|value| fits(value, item.data_type(), item.is_nullable()))
         }
+        (Value::Record(values), DataType::Map(entries, _)) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                values.values().all(|value| fits(value, fields[1].data_type(), fields[1].is_nullable()))
+            }
+            _ => false,
+        },
         (Value::Record(values), DataType::Struct(fields)) => fields.iter().all(|field| {
             let value = values.get(field.name()).unwrap_or(&Value::Null);
             fits(value, field.data_type(), field.is_nullable())

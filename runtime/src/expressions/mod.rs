@@ -3,6 +3,7 @@
 //! Only `Program::compile` knows which operations this version supports. An operation that fails for a row does not
 //! fail the batch: the [`Failures`] of the result have the row and the reason.
 
+mod access;
 mod arithmetic;
 mod call;
 mod choices;
@@ -19,7 +20,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, BinaryViewArray, BooleanArray};
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::prep_null_mask_filter;
-use weir_plan::{Expression, Operation};
+use weir_plan::{Expression, Operation, Value};
 
 use crate::batch::{Batch, BatchError, Column};
 
@@ -135,12 +136,26 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Filled(parts) => {
             Box::new(filled::Filled::compile(parts, &expression.data_type, functions)?)
         }
-        Operation::Local(_)
-        | Operation::Contains(..)
-        | Operation::List(_)
-        | Operation::Field(..)
-        | Operation::Index(..)
-        | Operation::Apply { .. } => return Err(part(expression)),
+        Operation::Local(number) => Box::new(Field(local_column(*number))),
+        Operation::Field(record, field) => {
+            Box::new(access::Part { record: compile(record)?, field: field.clone() })
+        }
+        Operation::Index(of, name) | Operation::Contains(of, name)
+            if matches!(of.operation, Operation::Literal(Value::Record(_))) =>
+        {
+            let Operation::Literal(map) = &of.operation else { return Err(part(expression)) };
+            let map = access::ConstantMap::new(map, &of.data_type).ok_or_else(|| part(of))?;
+            let existence = matches!(expression.operation, Operation::Contains(..));
+            Box::new(access::ConstantItem { map, name: compile(name)?, existence })
+        }
+        Operation::Index(of, _) if matches!(of.data_type, DataType::Utf8View) => {
+            return Err(part(expression));
+        }
+        Operation::Index(of, index) => Box::new(access::Item { of: compile(of)?, index: compile(index)? }),
+        Operation::Contains(of, item) => {
+            Box::new(access::Contains { of: compile(of)?, item: compile(item)? })
+        }
+        Operation::List(_) | Operation::Apply { .. } => return Err(part(expression)),
     })
 }
 
@@ -175,7 +190,12 @@ fn part(expression: &Expression) -> Unsupported {
     })
 }
 
-/// Reads a column: a header, the body or a field.
+/// The name of the column that has the local of this number. No column of an event type has such a name.
+pub(crate) fn local_column(number: u32) -> String {
+    format!("${number}")
+}
+
+/// Reads a column: a header, the body, a field or a local.
 struct Field(String);
 
 impl Evaluate for Field {

@@ -115,7 +115,7 @@ fn an_unsupported_operation_is_named() {
     for (operation, what) in [
         (Operation::Not(Box::new(truth(inner))), "the function `lower`"),
         (Operation::List(Vec::new()), "a list"),
-        (Operation::Local(0), "a value of `let`"),
+        (Operation::Filled(Vec::new()), "the function `text with holes`"),
     ] {
         assert_eq!(compiled(&truth(operation)).err(), Some(Unsupported(what.to_owned())));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::FieldRef;
 use weir_plan::{Leg, Route as PlannedRoute};
 
 use crate::expressions::Unsupported;
@@ -35,15 +36,25 @@ impl CompiledLeg {
         tools: &StepTools<'_>,
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledLeg> {
+        CompiledLeg::compile_after(leg, tools, Vec::new(), unsupported)
+    }
+
+    /// Compiles a leg after steps that have these locals.
+    fn compile_after(
+        leg: &Leg,
+        tools: &StepTools<'_>,
+        mut locals: Vec<FieldRef>,
+        unsupported: &mut Vec<Unsupported>,
+    ) -> Option<CompiledLeg> {
         let before = unsupported.len();
         let mut steps = Vec::new();
         for step in &leg.steps {
-            match Step::compile(step, tools) {
+            match Step::compile(step, tools, &mut locals) {
                 Ok(step) => steps.push(Arc::new(step)),
                 Err(error) => unsupported.push(error),
             }
         }
-        let to = CompiledRoute::compile(&leg.to, tools, unsupported)?;
+        let to = CompiledRoute::compile(&leg.to, tools, &locals, unsupported)?;
         (unsupported.len() == before).then_some(CompiledLeg { steps, to })
     }
 }
@@ -52,6 +63,7 @@ impl CompiledRoute {
     fn compile(
         route: &PlannedRoute,
         tools: &StepTools<'_>,
+        locals: &[FieldRef],
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledRoute> {
         let mut refuse = |what: &str| unsupported.push(Unsupported(what.to_owned()));
@@ -81,8 +93,10 @@ impl CompiledRoute {
             }
         };
         // All legs are compiled before any is refused, so that all unsupported parts are reported at once.
-        let compiled: Vec<Option<CompiledLeg>> =
-            legs.into_iter().map(|leg| CompiledLeg::compile(leg, tools, unsupported)).collect();
+        let compiled: Vec<Option<CompiledLeg>> = legs
+            .into_iter()
+            .map(|leg| CompiledLeg::compile_after(leg, tools, locals.to_vec(), unsupported))
+            .collect();
         let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
         match route {
             PlannedRoute::Copy(branches) => {

@@ -11,11 +11,12 @@ mod parse;
 use std::sync::Arc;
 
 use arrow_array::BooleanArray;
+use arrow_schema::{Field, FieldRef, Schema};
 use thiserror::Error;
 use weir_plan::{Action, EventType, OnFailure, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Failures, Functions, Program, Unsupported};
+use crate::expressions::{Failures, Functions, Program, Unsupported, local_column};
 use crate::observability::meter::Meter;
 use crate::parsers::Parsers;
 
@@ -83,12 +84,29 @@ impl Step {
     ///
     /// # Errors
     /// When this version does not support the step, or a part of it.
-    pub(crate) fn compile(planned: &PlannedStep, tools: &StepTools<'_>) -> Result<Step, Unsupported> {
+    ///
+    /// `locals` are the locals of the steps before, to which a `let` adds its own: further columns of the batches, which
+    /// a channel or a sink does not take.
+    pub(crate) fn compile(
+        planned: &PlannedStep,
+        tools: &StepTools<'_>,
+        locals: &mut Vec<FieldRef>,
+    ) -> Result<Step, Unsupported> {
         let PlannedStep { label, action, on_failure, .. } = planned;
         let step_name = || Unsupported(format!("the step `{label}`"));
         let part = |Unsupported(part)| Unsupported(format!("the step `{label}`: {part}"));
         let program = |expression| Program::compile(expression, tools.functions).map_err(part);
-        let after = || tools.event_types[planned.event_type.0 as usize].schema.clone();
+        if let Action::Let { local, value } = action {
+            let field = Field::new(local_column(*local), value.data_type.clone(), value.nullable);
+            locals.push(Arc::new(field));
+        }
+        let after = || {
+            let schema = &tools.event_types[planned.event_type.0 as usize].schema;
+            match locals.is_empty() {
+                true => schema.clone(),
+                false => Arc::new(Schema::new([schema.fields().as_ref(), locals.as_slice()].concat())),
+            }
+        };
         let action: Box<dyn Apply> = match action {
             Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
             Action::Drop(condition) => Box::new(drop::Drop(program(condition)?)),
@@ -103,9 +121,13 @@ impl Step {
                 let parse = parse::Parse::compile(parser, settings, fields, *strict, after(), tools);
                 Box::new(parse.map_err(part)?)
             }
+            Action::Let { local, value } => Box::new(columns::Set {
+                column: local_column(*local),
+                value: program(value)?,
+                after: after(),
+            }),
             Action::Reject { .. }
             | Action::Check { .. }
-            | Action::Let { .. }
             | Action::Throttle(_)
             | Action::Sample(_)
             | Action::Dedupe { .. } => return Err(step_name()),

@@ -45,7 +45,7 @@ fn step(action: Action, on_failure: Option<OnFailure>) -> PlannedStep {
 
 /// Applies a step: the bodies of the events after it, and the number of events counted as dropped.
 fn applied(action: Action, on_failure: Option<OnFailure>) -> Result<(Vec<String>, u64), StepError> {
-    let compiled = Step::compile(&step(action, on_failure), &StepTools::none()).unwrap();
+    let compiled = Step::compile(&step(action, on_failure), &StepTools::none(), &mut Vec::new()).unwrap();
     let meter = Meter::default();
     let kept = apply_all(&[Arc::new(compiled)], &batch(), &meter)?;
     let bodies = kept.bodies().unwrap().iter().flatten();
@@ -103,7 +103,7 @@ fn an_unsupported_step_is_named() {
         (Action::Keep(fails_at_1()), Some(OnFailure::Reject), "the step `the step`: `else reject`"),
     ] {
         assert_eq!(
-            Step::compile(&step(action, on_failure), &StepTools::none()).err(),
+            Step::compile(&step(action, on_failure), &StepTools::none(), &mut Vec::new()).err(),
             Some(Unsupported(what.to_owned()))
         );
     }
@@ -113,7 +113,7 @@ fn an_unsupported_step_is_named() {
 fn reshaped(action: Action, after: Vec<Field>) -> Batch {
     let event_types = [weir_plan::EventType::new(Schema::new(after))];
     let tools = StepTools { event_types: &event_types, ..StepTools::none() };
-    let compiled = Step::compile(&step(action, Some(OnFailure::Drop)), &tools).unwrap();
+    let compiled = Step::compile(&step(action, Some(OnFailure::Drop)), &tools, &mut Vec::new()).unwrap();
     apply_all(&[Arc::new(compiled)], &batch(), &Meter::default()).unwrap()
 }
 
@@ -199,14 +199,15 @@ fn parse_replaces_the_body_by_fields_and_drops_the_events_that_it_can_not_parse(
         fields: fields.clone(),
         strict: false,
     };
-    let compiled = Step::compile(&step(parse("letters"), Some(OnFailure::Drop)), &tools).unwrap();
+    let compiled =
+        Step::compile(&step(parse("letters"), Some(OnFailure::Drop)), &tools, &mut Vec::new()).unwrap();
     let parsed = apply_all(&[Arc::new(compiled)], &batch(), &Meter::default()).unwrap();
     assert_eq!(
         (numbers(&parsed, "place"), numbers(&parsed, "n")),
         (vec![Some(0), Some(2)], vec![Some(1), Some(3)])
     );
     assert!(parsed.bodies().is_none());
-    let missing = Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools).err();
+    let missing = Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools, &mut Vec::new()).err();
     assert_eq!(missing, Some(Unsupported("the step `the step`: the parser `digits`".to_owned())));
 }
 
@@ -225,4 +226,28 @@ fn a_body_that_is_missing_or_constant_is_stored_for_each_event() {
     let optional = Field::new("body", DataType::BinaryView, true);
     let with_body = without_body.project(&Arc::new(Schema::new(vec![optional, int_field("n")]))).unwrap();
     assert_eq!(with_body.bodies().unwrap().null_count(), 3);
+}
+
+#[test]
+fn a_let_is_known_to_later_steps_and_is_no_column_of_a_channel() {
+    let schema = batch().schema().clone();
+    let event_types = [EventType::new(schema.as_ref().clone())];
+    let tools = StepTools { event_types: &event_types, ..StepTools::none() };
+    let sum = |left| of(DataType::Int64, Operation::Arithmetic(Arithmetic::Add, left, number(1)));
+    let local = |number| Box::new(of(DataType::Int64, Operation::Local(number)));
+    let actions = [
+        Action::Let { local: 0, value: sum(n()) },
+        Action::Set { column: "n".into(), value: *number(0) },
+        Action::Let { local: 1, value: sum(local(0)) },
+        Action::Drop(is(local(1), 3)),
+        Action::Set { column: "n".into(), value: *local(1) },
+    ];
+    let mut locals = Vec::new();
+    let compile = |action| Step::compile(&step(action, None), &tools, &mut locals).unwrap();
+    let steps: Vec<Arc<Step>> = actions.into_iter().map(compile).map(Arc::new).collect();
+    let after = apply_all(&steps, &batch(), &Meter::default()).unwrap();
+    let numbers = after.column("n").unwrap().values().to_data();
+    assert_eq!(Int64Array::from(numbers), Int64Array::from(vec![None, Some(5)]));
+    let put = after.project(&schema).unwrap();
+    assert_eq!((put.rows(), put.schema().fields().len()), (2, 2));
 }

@@ -55,6 +55,22 @@ flow main delivers best_effort {
   rejects -> wrong
 }
 "#,
+    r#"let rates = { gold: 10, silver: 5 }
+source lines = files { paths: ["/in/*.log"], mode: follow }
+channel buffer = memory {}
+sink out = files { path: "/out/{@day}" }
+flow main {
+  lines -> copy {
+    let level = "level {@offset:03}"
+      -> set @rate = rates[level] ?? 1
+      -> drop if level in rates
+      -> set @day = "{level} of {@file}"
+      -> buffer
+    keep if @offset > 10 -> drop
+  }
+  buffer -> out
+}
+"#,
     r#"source logs = syslog { bind: "127.0.0.1:5514" }
 channel a = memory {}
 channel b = memory {}
