@@ -11,6 +11,7 @@ use crate::analysis::graph::{Component, Declared, Flow, Graph};
 use crate::analysis::settings::{Setting, Settings};
 use crate::checker::{Checker, Owner};
 use crate::diagnostics::{Diagnostic, DuplicateName, NameOf, Severity, UnknownKind, UnreadableFile, Unused};
+use crate::expressions::tables::is_table;
 use crate::files::modules::{self, Module};
 use crate::files::sources::{Files, SourceFiles};
 use crate::flows::graph::Graph as WrittenGraph;
@@ -337,7 +338,8 @@ impl<'p> Program<'p> {
                     | Not(_)
                     | Or(_)
                     | Paren(_)
-            ) {
+            ) && !is_table(value)
+            {
                 checker.fold(value);
             }
         }

@@ -3,7 +3,7 @@
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
-use crate::{HoleFormat, Value};
+use crate::{HoleFormat, ParsedField, Value};
 
 /// An expression over the columns of one event type, with the type of its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,9 @@ pub enum Operation {
         /// The value if no pattern matches; `None` if one always does.
         otherwise: Option<Box<Expression>>,
     },
+    /// A table in a file, which the agent reads when it starts: a map from the key to the row. Only an operand of
+    /// `Index` and `Contains`.
+    Table(Table),
     /// Text with holes, as text or as its UTF-8 bytes. The values of the holes are not nullable.
     Filled(Vec<FilledPart>),
     /// A list of values.
@@ -113,7 +116,7 @@ impl Operation {
 /// The expressions that an operation is made of.
 fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression)) {
     match operation {
-        Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) => {}
+        Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) | Operation::Table(_) => {}
         Operation::Not(one)
         | Operation::IsNull(one)
         | Operation::IsEmpty(one)
@@ -151,6 +154,29 @@ fn each_part<'a>(operation: &'a Operation, part: &mut dyn FnMut(&'a Expression))
             arguments.iter().for_each(part);
         }
     }
+}
+
+/// A lookup table in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// The path of the file, relative to the folder in which the agent runs.
+    pub path: String,
+    /// The format of the file.
+    pub format: TableFormat,
+    /// The field by which rows are found.
+    pub key: String,
+    /// The fields of each row. Their types are those of the record that an item of the table is.
+    pub fields: Vec<ParsedField>,
+}
+
+/// The format of a lookup table's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableFormat {
+    /// Lines with commas; the first has the names of the fields.
+    Csv,
+    /// Objects: a list of them, or one on each line.
+    Json,
 }
 
 /// A part of a text with holes.

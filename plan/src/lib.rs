@@ -21,7 +21,8 @@ pub use decimal::{DECIMAL_DIGITS_MAX, Decimal, DecimalType, NoDecimal};
 pub use display::type_name;
 pub use event::{ATTACHED_HEADERS, BODY, EventType, EventTypeId, HEADER_SIGIL, SENSITIVE};
 pub use expression::{
-    Arithmetic, Comparison, Expression, FilledPart, Function, MatchArm, Operation, Pattern,
+    Arithmetic, Comparison, Expression, FilledPart, Function, MatchArm, Operation, Pattern, Table,
+    TableFormat,
 };
 pub use graph::{
     Action, Branch, Case, Component, Delivery, FieldFormat, Flow, Leg, OnFailure, Order, Origin,

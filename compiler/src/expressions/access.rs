@@ -6,6 +6,7 @@ use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Name};
 use weir_plan::{ATTACHED_HEADERS, Operation, Value};
 
+use super::tables::is_table;
 use super::{Binding, Bindings, Merged, Typed, Typer, constant, typed_constant};
 use crate::checker::Expectation;
 use crate::diagnostics::{NoSuchOperation, UnknownName, WrongType};
@@ -95,6 +96,9 @@ impl Typer<'_, '_> {
                             (self.columns, self.known.clone(), Bindings::default());
                         let mut typer = Typer { checker: self.checker, columns, bindings: &bindings, known };
                         return typer.typed(&item.value, expected).map(|typed| Typed { span, ..typed });
+                    }
+                    ExpressionKind::Call(_) if is_table(&item.value) => {
+                        return self.typed(&item.value, None).map(|typed| Typed { span, ..typed });
                     }
                     // Text, lists and `null` take the type that the use of the `let` expects.
                     ExpressionKind::Text(_) | ExpressionKind::List(_) | ExpressionKind::Null => {

@@ -36,6 +36,7 @@ impl Typer<'_, '_> {
                         let constant = self.checker.environment(call, span)?;
                         return Some(super::constant(constant.value, Type::Text, span));
                     }
+                    (super::tables::LOOKUP, _) => return self.lookup(call, span),
                     ("header", [argument]) if argument.name.is_none() => {
                         return self.header(&argument.value, span);
                     }
@@ -67,7 +68,11 @@ impl Typer<'_, '_> {
         let name = self.checker.files.text(span).to_owned();
         let own = self.checker.scopes.names(span.file, |meaning| matches!(meaning, Meaning::Function));
         let library = self.checker.library;
-        let known = own.chain(library.functions.keys().map(AsRef::as_ref)).chain(["env", "header"]);
+        let known = own.chain(library.functions.keys().map(AsRef::as_ref)).chain([
+            "env",
+            "header",
+            super::tables::LOOKUP,
+        ]);
         let near = nearest(&name, known).map(str::to_owned);
         self.report(UnknownName { name, wanted: "function", near, quote: false, span });
         for argument in &call.arguments {

@@ -13,6 +13,7 @@ pub(crate) mod functions;
 mod numbers;
 mod operations;
 mod schemas;
+pub(crate) mod tables;
 
 pub(crate) use calls::matched;
 

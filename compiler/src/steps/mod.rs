@@ -100,7 +100,8 @@ impl<'c> StepCheck<'_, 'c> {
             }
             StepKind::Check(path) => self.check(step, path, state, to),
             StepKind::Let(name, value) => {
-                let Some(typed) = self.typer(state).typed(value, None) else {
+                let typed = self.typer(state).typed(value, None);
+                let Some(typed) = typed.filter(|typed| !self.checker.is_whole_table(typed)) else {
                     state.bindings.names.insert(name.text.clone(), Binding::Broken);
                     return None;
                 };

@@ -56,6 +56,9 @@ impl StepCheck<'_, '_> {
 
     /// Returns whether events may have a value of this type; otherwise reports an error.
     fn is_of_events(&mut self, typed: &Typed) -> bool {
+        if self.checker.is_whole_table(typed) {
+            return false;
+        }
         let fits = !typed.value_type.is_setting_only();
         if !fits {
             let (expected, span) = ("value of an event".to_owned(), typed.span);

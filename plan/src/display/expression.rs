@@ -151,6 +151,9 @@ impl Display for Shown<'_> {
                 let raw = !pattern.contains(|letter: char| letter == '"' || letter.is_control());
                 if raw { write!(formatter, "r\"{pattern}\"") } else { quoted(formatter, pattern) }
             }
+            Operation::Table(table) => {
+                write!(formatter, "lookup({:?}, key: {:?})", table.path, table.key)
+            }
             Operation::Filled(parts) => self.filled(parts, formatter),
             Operation::List(items) => write!(formatter, "[{}]", self.joined(items)),
             Operation::Field(record, name) => write!(formatter, "{}.{name}", part(record)),
@@ -239,6 +242,7 @@ impl Display for Part<'_> {
                 | Operation::Local(_)
                 | Operation::List(_)
                 | Operation::Filled(_)
+                | Operation::Table(_)
                 | Operation::Field(..)
                 | Operation::Index(..)
                 | Operation::Call { .. }

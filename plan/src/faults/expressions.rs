@@ -4,7 +4,7 @@ use arrow_schema::{DataType, Schema};
 
 use super::constants::fits;
 use super::{Faults, Place, data_type, is_same};
-use crate::{Expression, FilledPart, Function, HoleFormat, MatchArm, Operation, Pattern};
+use crate::{Expression, FilledPart, Function, HoleFormat, MatchArm, Operation, Pattern, Table};
 
 /// The columns, locals and functions that an expression may use.
 pub(super) struct Scope<'a> {
@@ -230,6 +230,7 @@ fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
             }
             otherwise.iter().try_for_each(|otherwise| value(otherwise))
         }
+        Operation::Table(of) => table(of, result),
         Operation::Filled(parts) => filled(parts, result),
         Operation::List(items) => match result {
             DataType::List(item) => {
@@ -254,6 +255,28 @@ fn choices(operation: &Operation, result: &DataType) -> Result<(), String> {
             }
         },
         _ => Ok(()),
+    }
+}
+
+/// Checks that a table is a map to records with its fields, and that its key is one of them.
+fn table(table: &Table, result: &DataType) -> Result<(), String> {
+    let rows = match result {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => fields[1].data_type(),
+            other => other,
+        },
+        other => other,
+    };
+    let DataType::Struct(fields) = rows else {
+        return Err(format!("a lookup table is no {}", crate::type_name(result)));
+    };
+    let names = table.fields.iter().map(|field| field.name.as_str());
+    if fields.iter().map(|field| field.name().as_str()).ne(names) {
+        return Err("the fields of a lookup table are not those of its rows".to_owned());
+    }
+    match fields.iter().find(|field| *field.name() == table.key) {
+        Some(key) => same("the key of a lookup table", key.data_type(), &DataType::Utf8View),
+        None => Err(format!("a lookup table has no field {}, its key", table.key)),
     }
 }
 

@@ -155,7 +155,7 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Contains(of, item) => {
             Box::new(access::Contains { of: compile(of)?, item: compile(item)? })
         }
-        Operation::List(_) | Operation::Apply { .. } => return Err(part(expression)),
+        Operation::List(_) | Operation::Table(_) | Operation::Apply { .. } => return Err(part(expression)),
     })
 }
 
@@ -181,6 +181,7 @@ fn part(expression: &Expression) -> Unsupported {
         Operation::Matches(..) => "`matches`".to_owned(),
         Operation::If { .. } => "`if`".to_owned(),
         Operation::Match { .. } => "`match`".to_owned(),
+        Operation::Table(table) => format!("the lookup table \"{}\"", table.path),
         Operation::Filled(_) => "a text with holes".to_owned(),
         Operation::List(_) => "a list".to_owned(),
         Operation::Field(_, name) => format!("the field `.{name}`"),

@@ -21,7 +21,7 @@ use crate::{library_sources, registry};
 const MUTATIONS: u64 = 1_500;
 
 /// The programs whose plans are changed. They have each part of a plan at least once.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
     r#"source clicks = files { paths: ["/in/*.log"], mode: follow }
 channel buffer = memory { capacity: 20_000 }
 sink lake = files { path: "/lake/{@timestamp:%Y}/{@host}", roll: { count: 10 } }
