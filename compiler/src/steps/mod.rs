@@ -13,8 +13,8 @@ use weir_plan::{Action, BODY, Expression as Planned, OnFailure, Operation, Rule,
 use crate::analysis::graph::Step as CheckedStep;
 use crate::checker::Checker;
 use crate::diagnostics::{
-    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, Misplaced, NameOf, NoBodyToCount, OutOfRange,
-    StepEnd, UnknownName, WrongType,
+    CannotFail, DuplicateEntry, DuplicateName, HiddenField, Limit, Misplaced, NameOf, NoBodyToCount,
+    OutOfRange, StepEnd, UnknownName, WrongType,
 };
 use crate::expressions::{Binding, Bindings, Places, Typed, Typer};
 use crate::names::scopes::Meaning;
