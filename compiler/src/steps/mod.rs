@@ -90,14 +90,7 @@ impl<'c> StepCheck<'_, 'c> {
                 self.push(step, Action::Reject { condition: typed.planned, reason }, on_failure, state, to);
                 Some(())
             }
-            StepKind::RejectAll(_) => {
-                // In a flow it is an end, and no step; an interceptor has only steps.
-                let name = "`reject` without a condition".to_owned();
-                let rule = "it ends a chain of a flow, and an interceptor has steps in the middle".to_owned();
-                let (role, span) = ("the end of the events", step.span);
-                self.checker.report(Misplaced { name, role, rule, span, declared: None });
-                None
-            }
+            StepKind::RejectAll(_) => self.end_within(step),
             StepKind::Check(path) => self.check(step, path, state, to),
             StepKind::Let(name, value) => {
                 let typed = self.typer(state).typed(value, None);
@@ -141,6 +134,16 @@ impl<'c> StepCheck<'_, 'c> {
             }
             StepKind::Use(call) => self.interceptor(step, call, state, to),
         }
+    }
+
+    /// Reports a `reject` without a condition in an interceptor.
+    fn end_within(&mut self, step: &Step) -> Option<()> {
+        // In a flow it is an end, and no step; an interceptor has only steps.
+        let name = "`reject` without a condition".to_owned();
+        let rule = "it ends a chain of a flow, and an interceptor has steps in the middle".to_owned();
+        let (role, span) = ("the end of the events", step.span);
+        self.checker.report(Misplaced { name, role, rule, span, declared: None });
+        None
     }
 
     /// Adds the step of the end of a chain, which drops or rejects all events.

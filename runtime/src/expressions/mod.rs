@@ -137,6 +137,17 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
             Box::new(filled::Filled::compile(parts, &expression.data_type, functions)?)
         }
         Operation::Local(number) => Box::new(Field(local_column(*number))),
+        Operation::Field(..) | Operation::Index(..) | Operation::Contains(..) => {
+            compile_access(expression, functions)?
+        }
+        Operation::List(_) | Operation::Table(_) | Operation::Apply { .. } => return Err(part(expression)),
+    })
+}
+
+/// Compiles an operation that takes a part of a value, or asks for one.
+fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
+    let compile = |operand: &Expression| compile(operand, functions);
+    Ok(match &expression.operation {
         Operation::Field(record, field) => {
             Box::new(access::Part { record: compile(record)?, field: field.clone() })
         }
@@ -155,7 +166,7 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Contains(of, item) => {
             Box::new(access::Contains { of: compile(of)?, item: compile(item)? })
         }
-        Operation::List(_) | Operation::Table(_) | Operation::Apply { .. } => return Err(part(expression)),
+        _ => return Err(part(expression)),
     })
 }
 
