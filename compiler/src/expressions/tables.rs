@@ -63,6 +63,7 @@ impl Typer<'_, '_> {
             name: field.name.to_string(),
             format: match &field.format {
                 FieldFormat::Plain => PlannedFormat::Plain,
+                FieldFormat::Within(range) => PlannedFormat::Within(range.least, range.most),
                 FieldFormat::Unit(unit) => PlannedFormat::Unit(*unit),
                 FieldFormat::Pattern(pattern) => PlannedFormat::Pattern(pattern.clone()),
             },

@@ -147,7 +147,7 @@ impl<'c> StepCheck<'_, 'c> {
     }
 
     /// Adds the step of the end of a chain, which drops or rejects all events.
-    pub(crate) fn end(
+    pub(crate) fn end_of_chain(
         &mut self,
         rejects: bool,
         because: Option<&Because>,

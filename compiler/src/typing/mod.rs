@@ -198,7 +198,7 @@ impl<'a, 'c> Typing<'a, 'c> {
                 whole &= check.step(step, state, &mut steps).is_some();
             }
             if let Written::End(end) = &written.to {
-                check.end(end.rejects, end.because, end.span, state, &mut steps);
+                check.end_of_chain(end.rejects, end.because, end.span, state, &mut steps);
             }
         } else {
             // The columns of the events at these steps are unknown.

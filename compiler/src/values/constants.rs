@@ -132,7 +132,7 @@ impl<'c> Checker<'c> {
                 let (name, second) = (name.text.to_string(), name.span);
                 self.report(DuplicateEntry { name, first, second });
             }
-            let Some(Constant { value, value_type }) = self.fold(given) else {
+            let Some(Constant { value, value_type, .. }) = self.fold(given) else {
                 whole = false;
                 continue;
             };
