@@ -113,7 +113,10 @@ fn report(checked: &[Analysis], arguments: &Arguments, library: &Library) {
     match arguments.format {
         Format::Human => {
             print_error(&text);
-            if let Some(first) = checked.iter().flat_map(|analysis| &analysis.diagnostics).next() {
+            // An error is explained before a warning.
+            let all = || checked.iter().flat_map(|analysis| &analysis.diagnostics);
+            let error = all().find(|diagnostic| diagnostic.severity() == Severity::Error);
+            if let Some(first) = error.or_else(|| all().next()) {
                 print_error_line(format_args!(
                     "`weir explain {}` explains it, with a correct program",
                     first.code()

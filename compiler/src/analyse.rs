@@ -25,7 +25,7 @@ use crate::proofs;
 use crate::signatures::{AGENT_RECORD, Library, Named, Signature};
 use crate::spelling::{nearest, role_in_words};
 use crate::steps::StepCheck;
-use crate::typing::Typing;
+use crate::typing::{Typing, places};
 use crate::values::params::{self, Outside};
 
 /// Checks the program in a file. Returns an analysis even if the program has errors.
@@ -54,6 +54,7 @@ pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, option
     let checked = read.check(&outside, options, &mut diagnostics);
     once_for_each_file(&mut diagnostics, &scopes);
     sort(&mut diagnostics);
+    places::explain(&modules, &files, library, &mut diagnostics);
     let Analysis { graph, agent, params, functions, notes, .. } = checked;
     let library = library_names;
     Analysis { program, files, diagnostics, modules, graph, agent, params, functions, notes, library }
@@ -193,6 +194,7 @@ impl<'p> Program<'p> {
         let mut reader = FlowReader {
             components: components.iter().map(|component| component.declared.clone()).collect(),
             scopes: self.scopes,
+            library: self.library,
             edges: Vec::new(),
             mentions: HashMap::new(),
             unknown: unread::components(self.modules, self.scopes, self.files),
@@ -383,7 +385,9 @@ impl<'p> Program<'p> {
 
         let others = [Role::Source, Role::Channel, Role::Sink];
         let other = others.into_iter().find(|other| self.library.signature(*other, kind).is_some());
-        let near = if other.is_none() { nearest(kind, known.iter().copied()) } else { None };
+        let named = self.library.known_as(kind, known.iter().copied());
+        let similar = || nearest(kind, known.iter().copied()).filter(|_| other.is_none());
+        let near = named.or_else(similar);
         let unknown = UnknownKind {
             kind: kind.to_owned(),
             role: role_in_words(role).trim_start_matches("the "),

@@ -51,6 +51,7 @@ impl Library {
         reader.read();
         let Reader { mut library, mut diagnostics, definitions, .. } = reader;
         library.definitions = Arc::new(definitions);
+        library.note_known_as();
         diagnostics.extend(check_defaults(&library));
         if diagnostics.iter().any(|diagnostic| diagnostic.severity() == Severity::Error) {
             return Err(Box::new(LibraryError { files: library.files, diagnostics }));

@@ -18,6 +18,16 @@ pub(crate) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
     ranked.min().map(|(_, candidate)| candidate)
 }
 
+/// Returns the literal that a word of another language means.
+pub(crate) fn literal_elsewhere(word: &str) -> Option<&'static str> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => "true",
+        "false" | "no" | "off" => "false",
+        "null" | "none" | "nil" | "undefined" => "null",
+        _ => return None,
+    })
+}
+
 /// Returns whether a name is in the style of items and fields: `snake_case`.
 pub(crate) fn is_snake_case(name: &str) -> bool {
     !name.chars().any(|letter| letter.is_ascii_uppercase())

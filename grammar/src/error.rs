@@ -86,3 +86,10 @@ pub struct Foreign {
     /// Forms of one group are one mistake.
     pub(crate) group: Option<String>,
 }
+
+impl Foreign {
+    /// Creates a form with a message, its right form in words, and the edits that write it.
+    pub fn new(message: String, title: String, edits: Vec<(Span, String)>) -> Foreign {
+        Foreign { message, title, help: None, edits, group: None }
+    }
+}

@@ -12,6 +12,16 @@ pub struct ForeignForm {
 }
 
 impl ForeignForm {
+    /// Creates a diagnostic of a form with its right form in words, and the edits that write it.
+    pub(crate) fn new(
+        span: Span,
+        message: impl Into<String>,
+        title: impl Into<String>,
+        edits: Vec<(Span, String)>,
+    ) -> ForeignForm {
+        ForeignForm { foreign: Foreign::new(message.into(), title.into(), edits), span }
+    }
+
     pub(super) fn describe(&self) -> Description {
         let foreign = &self.foreign;
         let mut description = Description::new(&foreign.message, self.span, &foreign.title);

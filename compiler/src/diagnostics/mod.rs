@@ -21,6 +21,7 @@ mod dead_end;
 mod duplicate_entry;
 mod duplicate_name;
 mod empty_flow;
+mod explained;
 mod foreign_form;
 mod held_too_long;
 mod hidden_field;
@@ -102,6 +103,7 @@ pub use dead_end::DeadEnd;
 pub use duplicate_entry::DuplicateEntry;
 pub use duplicate_name::{DuplicateName, NameOf};
 pub use empty_flow::EmptyFlow;
+pub use explained::Explained;
 pub use foreign_form::ForeignForm;
 pub use held_too_long::HeldTooLong;
 pub use hidden_field::HiddenField;
@@ -212,6 +214,13 @@ pub struct Edit {
     pub replacement: String,
 }
 
+impl Fix {
+    /// Returns a fix with one edit.
+    pub(crate) fn of(title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Fix {
+        Fix { title: title.into(), edits: vec![Edit { span, replacement: replacement.into() }] }
+    }
+}
+
 impl Description {
     fn new(message: impl Into<String>, span: Span, label: impl Into<String>) -> Description {
         let labels = vec![Label { span, text: label.into() }];
@@ -268,6 +277,7 @@ macro_rules! registry {
         pub enum Diagnostic {
             $($name($name),)*
             Within(Box<Within>),
+            Explained(Box<Explained>),
         }
 
         /// Every code with its severity and the name of its diagnostic.
@@ -280,6 +290,9 @@ macro_rules! registry {
                 match self {
                     $(Diagnostic::$name(_) => $code,)*
                     Diagnostic::Within(within) => within.inner.code(),
+                    Diagnostic::Explained(explained) => {
+                        explained.inner.as_ref().map_or("", Diagnostic::code)
+                    }
                 }
             }
 
@@ -288,6 +301,9 @@ macro_rules! registry {
                 match self {
                     $(Diagnostic::$name(_) => Severity::$severity,)*
                     Diagnostic::Within(within) => within.inner.severity(),
+                    Diagnostic::Explained(explained) => {
+                        explained.inner.as_ref().map_or(Severity::Error, Diagnostic::severity)
+                    }
                 }
             }
 
@@ -296,6 +312,7 @@ macro_rules! registry {
                 match self {
                     $(Diagnostic::$name(diagnostic) => diagnostic.describe(),)*
                     Diagnostic::Within(within) => within.describe(),
+                    Diagnostic::Explained(explained) => explained.describe(),
                 }
             }
         }
@@ -311,6 +328,12 @@ macro_rules! registry {
         impl From<Within> for Diagnostic {
             fn from(within: Within) -> Diagnostic {
                 Diagnostic::Within(Box::new(within))
+            }
+        }
+
+        impl From<Explained> for Diagnostic {
+            fn from(explained: Explained) -> Diagnostic {
+                Diagnostic::Explained(Box::new(explained))
             }
         }
 

@@ -12,7 +12,7 @@ use crate::checker::Expectation;
 use crate::diagnostics::{NoSuchOperation, UnknownName, WrongType};
 use crate::names::scopes::{Meaning, Named};
 use crate::names::visit::Mention;
-use crate::spelling::nearest;
+use crate::spelling::{literal_elsewhere, nearest};
 use crate::types::Type;
 
 impl Typer<'_, '_> {
@@ -42,14 +42,17 @@ impl Typer<'_, '_> {
                 let values = self.checker.scopes.values(span.file);
                 let bound = self.bindings.names.keys().map(AsRef::as_ref);
                 let candidates = values.chain(columns.map(AsRef::as_ref)).chain(bound);
-                let near = nearest(name, candidates).map(str::to_owned);
+                let literal = literal_elsewhere(name);
+                let near = literal.or_else(|| nearest(name, candidates)).map(str::to_owned);
                 let near =
                     near.or_else(|| self.checker.scopes.near(Mention::plain(name, span), Meaning::is_value));
                 let wanted =
                     if self.columns.is_some() { "field, param or let" } else { "parameter, param or let" };
                 let (name, quote) = (name.to_owned(), expected.is_some_and(Type::is_textual));
                 self.report(UnknownName { name, wanted, near, quote, span });
-                None
+                // The rest is checked with the value that was meant.
+                let value = literal.and_then(|literal| literal.parse::<bool>().ok())?;
+                Some(constant(Value::Bool(value), Type::Bool, span))
             }
         }
     }

@@ -9,11 +9,10 @@ use weir_plan::{DECIMAL_DIGITS_MAX, Expression as Planned, Operation, Value};
 
 use super::{Merged, Typed, Typer, constant};
 use crate::checker::Checker;
-use crate::diagnostics::{OutOfRange, UnknownName, WrongArguments, WrongType, with_article};
+use crate::diagnostics::{ForeignForm, OutOfRange, UnknownName, WrongArguments, WrongType, with_article};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, ParameterSignature, ResultSizes};
-use crate::spelling::nearest;
 use crate::types::ranges::IntRange;
 use crate::types::{Bound, Type};
 use crate::values::numbers::{are_exact, decimal_type, is_number};
@@ -28,6 +27,7 @@ impl Typer<'_, '_> {
                 self.checker.functions.get(&declared).cloned()
             }
             Some((Meaning::Broken, _)) => None,
+            _ if self.is_method(call) => return self.method(call),
             _ if call.function.qualifier.is_some() => return self.unknown(call),
             _ => {
                 let name = &*call.function.name.text;
@@ -63,6 +63,36 @@ impl Typer<'_, '_> {
         }
     }
 
+    /// Returns whether a call is that of a method, `x.lower()`, on a value and not on an imported file.
+    fn is_method(&self, call: &Call) -> bool {
+        let Some(qualifier) = &call.function.qualifier else { return false };
+        let named = self.checker.scopes.get(qualifier.span.file, &qualifier.text);
+        !matches!(named.map(|named| named.meaning), Some(Meaning::File(_)))
+    }
+
+    fn method(&mut self, call: &Call) -> Option<Typed> {
+        let qualifier = call.function.qualifier.as_ref()?;
+        let name = &call.function.name;
+        let known = self.checker.library.functions.keys().map(AsRef::as_ref);
+        let function = if self.checker.library.functions.contains_key(&*name.text) {
+            Some(&*name.text)
+        } else {
+            self.checker.library.known_as(&name.text, known)
+        };
+        let Some(function) = function else { return self.unknown(call) };
+        let text = self.checker.files.get(name.span.file).map(|file| &*file.text).unwrap_or_default();
+        let opening = text.get(name.span.end as usize..).and_then(|rest| rest.find('('))?;
+        let before = Span { end: qualifier.span.start, ..qualifier.span };
+        let dot =
+            Span { start: qualifier.span.end, end: name.span.end + opening as u32 + 1, ..qualifier.span };
+        let separator = if call.arguments.is_empty() { "" } else { ", " };
+        let edits = vec![(before, format!("{function}(")), (dot, separator.to_owned())];
+        let message = format!("a value has no methods: `{function}` is a function");
+        let title = format!("write `{function}({}…)`", qualifier.text);
+        self.report(ForeignForm::new(name.span, message, title, edits));
+        None
+    }
+
     fn unknown(&mut self, call: &Call) -> Option<Typed> {
         let span = call.function.span();
         let name = self.checker.files.text(span).to_owned();
@@ -73,7 +103,7 @@ impl Typer<'_, '_> {
             "header",
             super::tables::LOOKUP,
         ]);
-        let near = nearest(&name, known).map(str::to_owned);
+        let near = library.nearest(&name, known).map(str::to_owned);
         self.report(UnknownName { name, wanted: "function", near, quote: false, span });
         for argument in &call.arguments {
             self.typed(&argument.value, None);

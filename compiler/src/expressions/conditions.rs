@@ -151,7 +151,13 @@ impl Typer<'_, '_> {
         if !same || !(equality || left_typed.value_type.is_ordered()) {
             let (left, right) = (self.shown(&left_typed), self.shown(&right_typed));
             let help = help_for(&left, &right, equality);
-            self.report(NotComparable { left, right, help });
+            let edits = match equality {
+                true if left_typed.optional && right_typed.optional => {
+                    null_test(comparison, left.2, right.2, left_typed.is_null(), right_typed.is_null())
+                }
+                _ => Vec::new(),
+            };
+            self.report(NotComparable { left, right, help, edits });
             return None;
         }
         if equality {
@@ -216,7 +222,7 @@ impl Typer<'_, '_> {
             let help =
                 "`in` asks for an item of a list, a value of a range as in `1..=9`, or a name of a map"
                     .to_owned();
-            self.report(NotComparable { left, right, help });
+            self.report(NotComparable { left, right, help, edits: Vec::new() });
             return None;
         }
         let facts = match item_place(&right, &operand) {
@@ -259,7 +265,7 @@ impl Typer<'_, '_> {
             if !one_type || !bound.value_type.is_ordered() || bound.optional {
                 let (left, right) = (self.shown(&operand), self.shown(bound));
                 let help = help_for(&left, &right, false);
-                self.report(NotComparable { left, right, help });
+                self.report(NotComparable { left, right, help, edits: Vec::new() });
                 return None;
             }
         }
@@ -347,6 +353,25 @@ fn balanced(mut parts: Vec<Planned>, all: bool) -> Option<Planned> {
     let right = Box::new(balanced(parts.split_off(parts.len() / 2), all)?);
     let left = Box::new(balanced(parts, all)?);
     Some(boolean(if all { Operation::And(left, right) } else { Operation::Or(left, right) }))
+}
+
+/// Returns the edits that make `x is null` of `x == null`, and `x is not null` of `x != null`.
+fn null_test(
+    comparison: Comparison,
+    left: Span,
+    right: Span,
+    left_is_null: bool,
+    right_is_null: bool,
+) -> Vec<(Span, String)> {
+    let test = if comparison == Comparison::Equal { " is null" } else { " is not null" };
+    let after = |span: Span| Span { start: span.end, end: span.end, ..span };
+    match (left_is_null, right_is_null) {
+        (false, true) => vec![(Span { start: left.end, ..right }, test.to_owned())],
+        (true, false) => {
+            vec![(Span { end: right.start, ..left }, String::new()), (after(right), test.to_owned())]
+        }
+        _ => Vec::new(),
+    }
 }
 
 pub(super) fn help_for(

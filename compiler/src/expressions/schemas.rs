@@ -29,18 +29,23 @@ impl Checker<'_> {
     /// `None`.
     pub(crate) fn resolve(&mut self, type_name: &TypeName) -> Option<(Type, bool)> {
         let library = self.library;
+        let mut broken = false;
         let resolved = library.resolve_with(type_name, &mut |path| {
             let named = self.scopes.path(path)?;
             match named.meaning {
                 Meaning::Schema(schema) => {
                     self.uses(Mention::of_path(path), named.declared);
                     // The errors of a broken schema have been reported.
-                    self.schema_type(schema).map(Type::Schema)
+                    let schema = self.schema_type(schema);
+                    broken |= schema.is_none();
+                    schema.map(Type::Schema)
                 }
                 _ => None,
             }
         });
         match resolved {
+            // A broken schema may have the name of a built-in type.
+            Ok(_) if broken => None,
             Ok(resolved) => {
                 self.uses_type(type_name);
                 Some(resolved)

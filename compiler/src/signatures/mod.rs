@@ -13,7 +13,7 @@ use weir_grammar::tree::{
 };
 use weir_plan::{Decimal, TemplatePart, Value};
 
-use crate::diagnostics::{Diagnostic, OutOfRange, UnknownType};
+use crate::diagnostics::{Diagnostic, ForeignForm, OutOfRange, UnknownType};
 use crate::files::sources::Files;
 use crate::names::definitions::Definitions;
 use crate::signatures::classes::Class;
@@ -35,6 +35,8 @@ pub struct Library {
     pub(crate) interceptors: HashMap<Arc<str>, Arc<tree::Interceptor>>,
     /// The names that the library declares.
     pub(crate) definitions: Arc<Definitions>,
+    /// The names of other tools, in small letters, with the names that mean the same here.
+    pub(crate) known_as: HashMap<String, Vec<Arc<str>>>,
     /// The implicit channel of a path without a channel.
     pub(crate) default_channel: Option<Arc<str>>,
 }
@@ -247,6 +249,38 @@ impl Library {
         self.components.get(&(role, Arc::from(name)))
     }
 
+    /// Notes the names of other tools that the doc comments list: ``Also known as `a`, `b`.``
+    pub(crate) fn note_known_as(&mut self) {
+        for definition in self.definitions.iter() {
+            let Some((_, names)) = definition.documentation.split_once(KNOWN_AS) else { continue };
+            let names = names.split('\n').next().unwrap_or_default();
+            for name in names.split('`').skip(1).step_by(2) {
+                self.known_as.entry(name.to_ascii_lowercase()).or_default().push(definition.name.clone());
+            }
+        }
+    }
+
+    /// Returns the candidate that an unknown name most likely means: the one that other tools call so, or else the one
+    /// with the most similar name.
+    pub(crate) fn nearest<'c>(
+        &self,
+        name: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Option<&'c str> {
+        let candidates: Vec<&str> = candidates.into_iter().collect();
+        self.known_as(name, candidates.iter().copied()).or_else(|| nearest(name, candidates))
+    }
+
+    /// Returns the candidate that other tools call by this name.
+    pub(crate) fn known_as<'c>(
+        &self,
+        name: &str,
+        mut candidates: impl Iterator<Item = &'c str>,
+    ) -> Option<&'c str> {
+        let here = self.known_as.get(&name.to_ascii_lowercase())?;
+        candidates.find(|candidate| here.iter().any(|name| **name == **candidate))
+    }
+
     /// Returns the type of a type's name, and whether it is optional.
     pub(crate) fn resolve(&self, type_name: &TypeName) -> Result<(Type, bool), Box<Diagnostic>> {
         self.resolve_with(type_name, &mut |_| None)
@@ -264,6 +298,9 @@ impl Library {
                 Type::Map(Box::new(self.resolve_with(item, others)?.0))
             }
             TypeNameKind::Sized(name, digits, scale) if &*name.text == "Decimal" => decimal(digits, scale)?,
+            TypeNameKind::Applied(name, item) if is_list(&name.text) || is_optional(&name.text) => {
+                return Err(Box::new(generic(type_name, name, item).into()));
+            }
             TypeNameKind::Applied(name, _) | TypeNameKind::Sized(name, ..) => {
                 return Err(self.unknown_type(name));
             }
@@ -288,10 +325,76 @@ impl Library {
 
     fn unknown_type(&self, name: &Name) -> Box<Diagnostic> {
         let known = BUILT_IN.iter().map(|(name, _)| *name).chain(self.types.keys().map(AsRef::as_ref));
-        let near = nearest(&name.text, known).map(str::to_owned);
+        let foreign = TYPES_ELSEWHERE.iter().find(|(foreign, _)| foreign.eq_ignore_ascii_case(&name.text));
+        let near =
+            foreign.map(|(_, here)| *here).or_else(|| self.nearest(&name.text, known)).map(str::to_owned);
         Box::new(UnknownType { name: name.text.to_string(), near, span: name.span }.into())
     }
 }
+
+fn is_list(name: &str) -> bool {
+    matches!(name, "List" | "Array" | "Vec" | "Set" | "Seq" | "Sequence" | "Iterable")
+}
+
+fn is_optional(name: &str) -> bool {
+    matches!(name, "Optional" | "Option" | "Maybe" | "Nullable")
+}
+
+/// `List<Text>` for `[Text]`, and `Optional<Text>` for `Text?`.
+fn generic(whole: &TypeName, name: &Name, item: &TypeName) -> ForeignForm {
+    let (open, close) = if is_list(&name.text) { ("[", "]") } else { ("", "?") };
+    let before = Span { end: item.span.start, ..name.span };
+    // The `?` of the whole type stays behind a list, and is there already behind an optional type.
+    let mark = if whole.optional && is_list(&name.text) { "?" } else { "" };
+    let after = Span { start: item.span.end, ..whole.span };
+    let (message, title) = match is_list(&name.text) {
+        true => ("the type of a list is written in brackets", "write `[…]`"),
+        false => ("the type of what may be null ends with `?`", "write `…?`"),
+    };
+    let edits = vec![(before, open.to_owned()), (after, format!("{close}{mark}"))];
+    ForeignForm::new(name.span, message, title, edits)
+}
+
+/// The mark of the names of other tools in a doc comment.
+const KNOWN_AS: &str = "Also known as ";
+
+/// The names of built-in types in other languages.
+const TYPES_ELSEWHERE: [(&str, &str); 34] = [
+    ("String", "Text"),
+    ("str", "Text"),
+    ("varchar", "Text"),
+    ("char", "Text"),
+    ("keyword", "Text"),
+    ("Integer", "Int"),
+    ("long", "Int"),
+    ("short", "Int"),
+    ("i64", "Int"),
+    ("i32", "Int"),
+    ("int32", "Int"),
+    ("int64", "Int"),
+    ("u64", "Int"),
+    ("uint", "Int"),
+    ("bigint", "Int"),
+    ("double", "Float"),
+    ("real", "Float"),
+    ("f64", "Float"),
+    ("float32", "Float"),
+    ("float64", "Float"),
+    ("boolean", "Bool"),
+    ("timestamp", "Time"),
+    ("datetime", "Time"),
+    ("instant", "Time"),
+    ("date", "Time"),
+    ("interval", "Duration"),
+    ("timespan", "Duration"),
+    ("binary", "Bytes"),
+    ("blob", "Bytes"),
+    ("bytea", "Bytes"),
+    ("object", "Json"),
+    ("any", "Json"),
+    ("inet", "Ip"),
+    ("ipaddr", "Ip"),
+];
 
 /// The most digits of an Arrow decimal of 128 bits.
 const DECIMAL_DIGITS_MAX: i64 = 38;

@@ -16,7 +16,6 @@ use crate::expressions::no_such_column;
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::{Parser, ParserClass};
-use crate::spelling::nearest;
 use crate::types::columns::{Column, Origin};
 use crate::types::{FieldFormat, FieldType, Type};
 use crate::values::regexes;
@@ -147,7 +146,7 @@ impl<'c> StepCheck<'_, 'c> {
         if found.is_none() {
             let span = path.span();
             let name = self.checker.files.text(span).to_owned();
-            let near = nearest(&name, library.parsers.keys().map(AsRef::as_ref)).map(str::to_owned);
+            let near = library.nearest(&name, library.parsers.keys().map(AsRef::as_ref)).map(str::to_owned);
             self.checker.report(UnknownName { name, wanted: "parser", near, quote: false, span });
         }
         if let Some(parser) = found {

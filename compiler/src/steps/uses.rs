@@ -8,12 +8,11 @@ use weir_plan::Action;
 
 use super::{State, StepCheck};
 use crate::analysis::graph::Step as CheckedStep;
-use crate::diagnostics::{UnknownName, Within, WrongArguments, WrongType};
+use crate::diagnostics::{ForeignForm, UnknownName, Within, WrongArguments, WrongType};
 use crate::expressions::{Binding, Bindings, Typed, matched};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::ParameterSignature;
-use crate::spelling::nearest;
 use crate::types::columns::{Column, Columns, Origin};
 use crate::types::ranges::IntRange;
 
@@ -179,10 +178,25 @@ impl StepCheck<'_, '_> {
             self.checker.report(WrongType::new(expected, found, span));
             return None;
         }
+        let selects = match name.as_str() {
+            "filter" | "where" | "when" | "only" => Some("keep if "),
+            "exclude" | "discard" | "ignore" => Some("drop if "),
+            _ => None,
+        };
+        if let (Some(step), [argument]) = (selects, call.arguments.as_slice())
+            && argument.name.is_none()
+        {
+            let message =
+                format!("there is no step `{name}`: events are selected by `keep if` and `drop if`");
+            let title = format!("write `{}`", step.trim());
+            self.checker.report(ForeignForm::new(span, message, title, vec![(span, step.to_owned())]));
+            return None;
+        }
         let own = self.checker.scopes.names(span.file, |meaning| matches!(meaning, Meaning::Interceptor(_)));
         let library = self.checker.library;
-        let near =
-            nearest(&name, own.chain(library.interceptors.keys().map(AsRef::as_ref))).map(str::to_owned);
+        let near = library
+            .nearest(&name, own.chain(library.interceptors.keys().map(AsRef::as_ref)))
+            .map(str::to_owned);
         self.checker.report(UnknownName { name, wanted: "interceptor", near, quote: false, span });
         None
     }

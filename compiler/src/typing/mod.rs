@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod neighbours;
+pub(crate) mod places;
 mod sinks;
 mod ways;
 

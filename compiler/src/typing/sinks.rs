@@ -10,7 +10,8 @@ use crate::analysis::graph::Component;
 use crate::analysis::settings::{OpenHole, Origin};
 use crate::checker::Checker;
 use crate::diagnostics::{
-    DateWithoutBraces, HoleNotAllowed, HoleStep, MalformedHole, NestedField, OptionalHole, UnmetNeed,
+    DateWithoutBraces, ForeignForm, HoleNotAllowed, HoleStep, MalformedHole, NestedField, OptionalHole,
+    UnmetNeed,
 };
 use crate::expressions::no_such_column;
 use crate::files::sources::Files;
@@ -116,6 +117,15 @@ fn hold(hole: &OpenHole, columns: &Columns, checker: &mut Checker<'_>) {
     let column = columns.columns.get(hole.column.as_str()).cloned();
     let Some(column) = column.or_else(|| columns.part(&hole.column)) else {
         if !columns.lacks(&hole.column) {
+            return;
+        }
+        let before = Span { start: 0, end: hole.span.start, ..hole.span };
+        let header = format!("@{}", hole.column);
+        if checker.files.text(before).ends_with('%') && columns.columns.contains_key(header.as_str()) {
+            let place = Span { start: hole.span.start - 1, ..hole.span };
+            let message = format!("a header in a path is written `{{{header}}}`, without `%`");
+            let edits = vec![(place, format!("{{{header}}}"))];
+            checker.report(ForeignForm::new(place, message, format!("write `{{{header}}}`"), edits));
             return;
         }
         let missing = no_such_column(hole.column.clone(), hole.name_span, columns);

@@ -16,6 +16,7 @@ use crate::diagnostics::{
 };
 use crate::names::scopes::{Meaning, Named};
 use crate::names::visit::Mention;
+use crate::spelling::literal_elsewhere;
 use crate::types::Type;
 use crate::values::literals::{exact_number, found, number_type, number_value};
 use crate::values::numbers::{are_exact, exact, is_number, unsettled};
@@ -191,7 +192,8 @@ impl<'c> Checker<'c> {
     fn fold_name(&mut self, given: &Expression) -> Option<Constant> {
         let Some(mention) = mention(given) else { return self.not_constant(given) };
         let Some(Named { meaning, declared }) = self.scopes.mention(mention) else {
-            let near = self.scopes.near(mention, Meaning::is_value);
+            let literal = literal_elsewhere(mention.name).map(str::to_owned);
+            let near = literal.or_else(|| self.scopes.near(mention, Meaning::is_value));
             let name = self.files.text(given.span).to_owned();
             self.report(UnknownName { name, wanted: "param or let", near, quote: false, span: given.span });
             return None;

@@ -11,6 +11,7 @@ pub(crate) mod operators;
 pub(crate) mod params;
 pub(crate) mod ranges;
 pub(crate) mod regexes;
+mod replacements;
 pub(crate) mod requirements;
 pub(crate) mod settings;
 pub(crate) mod templates;
@@ -35,7 +36,7 @@ use crate::diagnostics::{
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::Named;
-use crate::spelling::nearest;
+use crate::spelling::literal_elsewhere;
 use crate::types::Type;
 use crate::values::literals::{found, number_type};
 use crate::values::templates::constant_template;
@@ -117,6 +118,7 @@ impl<'c> Checker<'c> {
                 found.headers.push((format!("@{name}"), given.span));
                 Some(Value::Text(format!("@{name}")))
             }
+            _ if self.foreign_value(given, expected.value_type) => None,
             (ExpressionKind::Record(block), Type::Map(item)) => self.map(block, item, expected, found),
             (
                 ExpressionKind::Binary(..)
@@ -193,6 +195,11 @@ impl<'c> Checker<'c> {
 
     pub(super) fn wrong(&mut self, given: &Expression, expected: &Expectation<'_>) -> Option<Value> {
         let shown = self.files.text(given.span);
+        let literal = match &given.kind {
+            ExpressionKind::Text(text) => whole_text(text)
+                .and_then(|text| replacements::literal(text, expected.value_type, self.library)),
+            _ => None,
+        };
         let replacement = match (expected.value_type, &given.kind) {
             (Type::List(item), ExpressionKind::Text(_)) if item.is_textual() => Some(format!("[{shown}]")),
             (Type::Bool, ExpressionKind::Text(_)) if matches!(shown, "\"true\"" | "\"false\"") => {
@@ -204,7 +211,7 @@ impl<'c> Checker<'c> {
             (wanted, ExpressionKind::Number(Number::Int(number))) if wanted.is_textual() => {
                 Some(format!("\"{number}\""))
             }
-            _ => None,
+            _ => literal,
         };
         self.report(WrongType {
             expected: expected.name(),
@@ -272,7 +279,12 @@ impl<'c> Checker<'c> {
             return self.variant(&variant, None, type_name, &given, expected, found_within);
         }
         let Some(named) = named else {
-            let near = self.scopes.near(mention, Meaning::is_value);
+            if *wanted == Type::Header && mention.qualifier.is_none() {
+                self.report(replacements::header(name, span));
+                return None;
+            }
+            let literal = literal_elsewhere(name).filter(|_| !wanted.is_textual()).map(str::to_owned);
+            let near = literal.or_else(|| self.scopes.near(mention, Meaning::is_value));
             let quote = wanted.is_textual() && mention.qualifier.is_none();
             let name = self.files.text(span).to_owned();
             self.report(UnknownName { name, wanted: "param or let", near, quote, span });
@@ -344,7 +356,7 @@ impl<'c> Checker<'c> {
         };
         let Some(variant) = variants.iter().find(|variant| variant.name.text == name.text) else {
             let known = self.variants(enumeration);
-            let near = nearest(&name.text, known.iter().copied()).map(str::to_owned);
+            let near = library.nearest(&name.text, known.iter().copied()).map(str::to_owned);
             self.report(UnknownVariant {
                 name: name.text.to_string(),
                 enumeration: enumeration.to_owned(),

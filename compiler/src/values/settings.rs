@@ -10,7 +10,6 @@ use crate::analysis::settings::{Exclusive, Found, Origin, Setting, Settings};
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
 use crate::signatures::{Group, SettingSignature};
-use crate::spelling::nearest;
 use crate::values::defaults::Deriving;
 use crate::values::ranges::{is_within, range_in_words};
 use crate::values::requirements::is_met;
@@ -150,7 +149,7 @@ impl Checker<'_> {
     ) -> &'g str {
         let absent = group.settings.iter().map(|setting| &*setting.name.text);
         let absent = absent.filter(|known| !block.entries.iter().any(|entry| *entry.name.text == **known));
-        match nearest(&name.text, absent) {
+        match self.library.nearest(&name.text, absent) {
             Some(near) => {
                 self.report(UnknownSetting {
                     name: name.text.to_string(),

@@ -11,6 +11,7 @@ use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::types::Type;
 use crate::values::literals::found;
+use crate::values::replacements;
 use crate::values::times::{self, PatternError};
 
 impl Checker<'_> {
@@ -76,6 +77,10 @@ impl Checker<'_> {
             let column = hole.name.text.to_string();
             let format_span = hole.format.as_ref().map(|format| format.span);
             let name_span = hole.name.span;
+            if let Some(habit) = replacements::variable(&hole.name.text, hole.span, name_span, self) {
+                self.report(habit);
+                return None;
+            }
             found_within.holes.push(OpenHole {
                 column: column.clone(),
                 span: hole.span,

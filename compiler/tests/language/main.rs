@@ -18,6 +18,7 @@ mod fixtures;
 mod formats;
 mod generated;
 mod growth;
+mod habits;
 mod mutations;
 mod pages;
 mod prefixes;

@@ -44,7 +44,12 @@ fn hyphen(site: &Site<'_>) -> Option<Habit> {
 fn pairs(site: &Site<'_>) -> Option<Habit> {
     let is_equals = site.starts_with("=") && !site.starts_with("==");
     let mark = |length| site.place..site.place + length;
-    if is_equals && site.expects(Rule::colon) && !site.after_value() {
+    // `name = condition` in a quality names the condition, if the rest is a condition itself.
+    let rest = &tail(site.text, site.place)
+        [..tail(site.text, site.place).find('\n').unwrap_or(tail(site.text, site.place).len())];
+    let names_rule = site.text.starts_with("quality ")
+        && [" in ", " is ", " matches ", "==", "!=", "<", ">"].iter().any(|operator| rest.contains(operator));
+    if is_equals && site.expects(Rule::colon) && (!site.after_value() || names_rule) {
         let message = "a setting is written `name: value`, without `=`";
         let named = Habit::new(mark(1), message, "write `:`");
         return Some(if is_param(site) {

@@ -132,7 +132,9 @@ fn returned(site: &Site<'_>) -> Option<Habit> {
 
 /// `if a then b` without `else`: the mistake is at the `if`.
 pub(super) fn missing_else(site: &Site<'_>) -> Option<Habit> {
-    if !site.expects(Rule::else_word) || !site.expects(Rule::comparator) || site.expects(Rule::handler) {
+    // Only the `else` of an `if` is required; that of a step is optional.
+    let ends = [Rule::arrow, Rule::separator, Rule::rparen, Rule::EOI, Rule::rbrace];
+    if !site.expects(Rule::else_word) || ends.iter().any(|rule| site.expects(*rule)) {
         return None;
     }
     // The innermost `if … then` without an `else`.

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use arrow_schema::DataType;
 use jiff::Timestamp;
 
-use super::{LINE_MAX, escaped, hole, quoted};
+use super::{LINE_MAX, escaped, hole, quoted, text_literal};
 use crate::{Expression, FilledPart, Function, MatchArm, Operation, Pattern, Value};
 
 /// An expression, and the functions of the program that it may use.
@@ -182,8 +182,10 @@ impl Display for Shown<'_> {
 impl Display for Pattern {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Pattern::Value(value) => write!(formatter, "{value}"),
-            Pattern::Range(least, greatest) => write!(formatter, "{least}..={greatest}"),
+            Pattern::Value(value) => formatter.write_str(&constant(value)),
+            Pattern::Range(least, greatest) => {
+                write!(formatter, "{}..={}", constant(least), constant(greatest))
+            }
             Pattern::OneOf(values) => write!(formatter, "{}", Constants(values)),
         }
     }
@@ -212,8 +214,20 @@ fn literal(formatter: &mut Formatter<'_>, value: &Value, data_type: &DataType) -
                 Err(_) => write!(formatter, "{microseconds}"),
             }
         }
+        (Value::Text(text), _) => text_literal(formatter, text),
         _ => write!(formatter, "{value}"),
     }
+}
+
+/// Renders a constant of an expression, where a text is never the name of a header.
+fn constant(value: &Value) -> String {
+    struct Constant<'v>(&'v Value);
+    impl Display for Constant<'_> {
+        fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+            literal(formatter, self.0, &DataType::Null)
+        }
+    }
+    Constant(value).to_string()
 }
 
 /// An operand of `and` or `or`, in parentheses if precedence requires them.
@@ -258,7 +272,7 @@ struct Constants<'v>(&'v [Value]);
 
 impl Display for Constants<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let values: Vec<String> = self.0.iter().map(Value::to_string).collect();
+        let values: Vec<String> = self.0.iter().map(constant).collect();
         write!(formatter, "[{}]", values.join(", "))
     }
 }

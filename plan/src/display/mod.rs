@@ -168,7 +168,9 @@ impl Display for Value {
             Value::Float(value) if value.fract() == 0.0 => write!(formatter, "{value:.1}"),
             Value::Float(value) => write!(formatter, "{value}"),
             Value::Decimal(value) => write!(formatter, "{value}"),
-            Value::Text(text) => quoted(formatter, text),
+            // The name of a header, in a setting.
+            Value::Text(text) if is_header(text) => formatter.write_str(text),
+            Value::Text(text) => text_literal(formatter, text),
             Value::Duration(duration) => duration_text(formatter, *duration),
             Value::NegativeDuration(duration) => {
                 formatter.write_char('-')?;
@@ -242,6 +244,20 @@ fn hole(formatter: &mut Formatter<'_>, value: &impl Display, format: &HoleFormat
         HoleFormat::Time(pattern) => write!(formatter, "{{{value}:{pattern}}}"),
         HoleFormat::Padded(digits) => write!(formatter, "{{{value}:0{digits}}}"),
     }
+}
+
+fn is_header(text: &str) -> bool {
+    let name = text.strip_prefix('@').unwrap_or_default();
+    let mut letters = name.bytes();
+    letters.next().is_some_and(|first| first.is_ascii_lowercase() || first == b'_')
+        && letters.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Renders text as a literal: as raw text if it would need escapes otherwise, as regular expressions do.
+fn text_literal(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
+    let is_raw = text.contains(['\\', '{', '}'])
+        && !text.contains(|letter: char| letter == '"' || letter.is_control());
+    if is_raw { write!(formatter, "r\"{text}\"") } else { quoted(formatter, text) }
 }
 
 fn quoted(formatter: &mut Formatter<'_>, text: &str) -> fmt::Result {
