@@ -27,7 +27,7 @@ pub(super) fn literal(text: &str, wanted: &Type, library: &Library) -> Option<St
     let ExpressionKind::Number(number) = value.kind else { return None };
     let fits = matches!(
         (number, wanted),
-        (Number::Float(_), Type::Float)
+        (Number::Int(_) | Number::Point { .. }, Type::Float | Type::Decimal(..))
             | (Number::Duration(_), Type::Duration)
             | (Number::Size(_), Type::Size)
             | (Number::EventRate(_), Type::EventRate)
