@@ -4,6 +4,7 @@
 
 pub(crate) mod components;
 pub(crate) mod graph;
+mod interceptors;
 pub(crate) mod promises;
 
 use std::collections::{HashMap, HashSet};
@@ -13,8 +14,8 @@ use weir_grammar::tree::{Because, Chain, Expression, Flow, Path, Role, Stage, St
 
 use crate::analysis::graph::Declared;
 use crate::diagnostics::{
-    AfterCopy, DeadEnd, Diagnostic, DuplicateEntry, EmptyFlow, ForeignForm, Misplaced, NotExhaustive,
-    UnknownName, UnreachableArm,
+    AfterCopy, DeadEnd, Diagnostic, DuplicateEntry, EmptyFlow, Misplaced, NotExhaustive, UnknownName,
+    UnreachableArm,
 };
 use crate::names::scopes::{ComponentIndex, Meaning, Scopes};
 use crate::names::visit::{Mention, is_rest};
@@ -458,19 +459,7 @@ impl<'t> FlowReader<'_, 't> {
                 let same = self.components.iter().position(|component| *component.name == *written);
                 match other {
                     Some(_) if same.is_some() => same,
-                    Some(Meaning::Interceptor(item)) => {
-                        let given = item.parameters.iter().all(|parameter| parameter.default.is_some());
-                        self.report(missing_parentheses(&written, span, given));
-                        self.broken = true;
-                        None
-                    }
-                    None if self.library.interceptors.contains_key(written.as_str()) => {
-                        let item = &self.library.interceptors[written.as_str()];
-                        let given = item.parameters.iter().all(|parameter| parameter.default.is_some());
-                        self.report(missing_parentheses(&written, span, given));
-                        self.broken = true;
-                        None
-                    }
+                    other if self.is_interceptor(other, &written, span) => None,
                     Some(meaning) => {
                         let name = format!("{} `{written}`", meaning.in_words());
                         let rule = "arrows connect sources, channels and sinks".to_owned();
@@ -507,15 +496,4 @@ fn word_of(fork: &Stage) -> &'static str {
         Stage::Failover(_) => "failover",
         Stage::Copy(_) | Stage::Name(_) | Stage::Step(_) => "copy",
     }
-}
-
-/// The use of an interceptor without its parentheses.
-fn missing_parentheses(name: &str, span: Span, complete: bool) -> ForeignForm {
-    let after = Span { start: span.end, ..span };
-    let message = format!("`{name}` is an interceptor: its arguments stand in parentheses");
-    let (title, edits) = match complete {
-        true => (format!("write `{name}()`"), vec![(after, "()".to_owned())]),
-        false => (format!("write `{name}(…)`, with its arguments"), Vec::new()),
-    };
-    ForeignForm::new(span, message, title, edits)
 }
