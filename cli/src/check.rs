@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use weir_compiler::{Analysis, Library, Severity, lower, render};
+use weir_compiler::{Analysis, Diagnostic, Library, Severity, lower, render};
 
 use crate::MISUSE;
 use crate::files::{STANDARD_INPUT, programs_in};
@@ -74,6 +74,12 @@ fn check(arguments: &Arguments) -> Result<bool, String> {
                 *analysis = analyse(program, &library, &arguments.params)?;
             }
         }
+    }
+    for analysis in &mut checked {
+        let warnings = analysis.not_carried_out();
+        analysis.diagnostics.extend(warnings);
+        let place = |diagnostic: &Diagnostic| diagnostic.describe().labels.first().map(|label| label.span);
+        analysis.diagnostics.sort_by_cached_key(place);
     }
     remove_duplicates(&mut checked);
     report(&checked, arguments, &library);

@@ -420,7 +420,11 @@ flow main {
     let numbers: Vec<&str> = ended.output.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(numbers, ["100", "500", "600", "700", "900", "1000"]);
     let ended = run(&folder_with(&program.replace("contains(body, \"00 \")", "random() < 0.5")), &[]);
-    let said = "flow main: this version can't carry out the step `keep if @sequence % 100 == 0 and \
-                random() < 0.5`: the function `random`";
+    let said = "this version can't carry out the function `random`";
     assert!(ended.status == 1 && ended.error.contains(said), "{}", ended.error);
+    assert!(
+        ended.error.contains("warning[E0002]") && ended.error.contains("is not started"),
+        "{}",
+        ended.error
+    );
 }

@@ -28,6 +28,7 @@ mod spelling;
 mod steps;
 mod types;
 mod typing;
+mod unsupported;
 mod values;
 
 pub use analyse::analyse;

@@ -15,6 +15,7 @@ mod expression;
 mod faults;
 mod graph;
 mod settings;
+pub mod support;
 mod value;
 
 pub use decimal::{DECIMAL_DIGITS_MAX, Decimal, DecimalType, NoDecimal};

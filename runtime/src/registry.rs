@@ -81,6 +81,21 @@ impl Registry {
         make_function(&self.functions, name, arguments).map_err(|Unsupported(what)| what)
     }
 
+    /// The kinds of sources.
+    pub fn source_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.sources.keys().copied()
+    }
+
+    /// The kinds of channels.
+    pub fn channel_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.channels.keys().copied()
+    }
+
+    /// The kinds of sinks.
+    pub fn sink_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.sinks.keys().copied()
+    }
+
     /// The names of the functions.
     pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
         self.functions.keys().copied()

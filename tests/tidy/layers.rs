@@ -47,6 +47,7 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
             "format",
             "render",
             "analyse",
+            "unsupported",
             "lowering",
         ],
         above: &["fixes", "lib"],

@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
-use weir_compiler::lower;
+use weir_compiler::{Diagnostic, lower};
 use weir_plan::Plan;
 use weir_runtime::agent::{Agent, ComponentReport, Ending, Problem, Report, Stop};
 use weir_runtime::metrics::Server;
@@ -112,8 +112,14 @@ fn prepare(arguments: &Arguments) -> Result<Option<Plan>, String> {
         return library.plan_from_json(&text).map(Some).map_err(|error| format!("{path}: {error}"));
     }
     let analysis = analyse(path, &library, &arguments.params)?;
-    print_error(&rendered(&analysis.diagnostics, &analysis.files, arguments.colours));
-    Ok(lower(&analysis))
+    let refused = analysis.not_carried_out();
+    let said: Vec<Diagnostic> = analysis.diagnostics.iter().chain(&refused).cloned().collect();
+    print_error(&rendered(&said, &analysis.files, arguments.colours));
+    if refused.is_empty() {
+        return Ok(lower(&analysis));
+    }
+    print_error_line(format_args!("weir: {} is not started", analysis.program));
+    Ok(None)
 }
 
 fn execute(arguments: &Arguments, plan: &Plan) -> ExitCode {

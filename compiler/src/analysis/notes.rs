@@ -21,4 +21,8 @@ pub(crate) struct Notes {
     pub(crate) locals: BTreeMap<Span, String>,
     /// The settings of parsers, by the span of the parser's name and the use.
     pub(crate) parsers: BTreeMap<(Span, UseId), Settings>,
+    /// The expressions whose operation this version does not carry out, with the operation in words.
+    pub(crate) unsupported: Vec<(Span, UseId, String)>,
+    /// The forks that this version does not carry out, in words.
+    pub(crate) unsupported_forks: Vec<(Span, &'static str)>,
 }

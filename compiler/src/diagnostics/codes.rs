@@ -3,7 +3,8 @@
 use super::{REGISTRY, page};
 
 /// The families of codes: the prefix of the codes, and the subject of the family.
-pub const FAMILIES: [(&str, &str); 9] = [
+pub const FAMILIES: [(&str, &str); 10] = [
+    ("E00", "This version"),
     ("E01", "Syntax"),
     ("E02", "Names"),
     ("E03", "Types"),

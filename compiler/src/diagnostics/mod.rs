@@ -49,6 +49,7 @@ mod no_reject_route;
 mod no_settings;
 mod no_such_column;
 mod no_such_operation;
+mod not_carried_out;
 mod not_comparable;
 mod not_exhaustive;
 mod not_pure;
@@ -131,6 +132,7 @@ pub use no_reject_route::NoRejectRoute;
 pub use no_settings::NoSettings;
 pub use no_such_column::NoSuchColumn;
 pub use no_such_operation::NoSuchOperation;
+pub use not_carried_out::NotCarriedOut;
 pub use not_comparable::NotComparable;
 pub use not_exhaustive::NotExhaustive;
 pub use not_pure::NotPure;
@@ -346,6 +348,8 @@ macro_rules! registry {
 }
 
 registry! {
+    // E00: this version
+    "E0002" Warning NotCarriedOut
     // E01: syntax
     "E0101" Error Unexpected
     "E0102" Error UnclosedText

@@ -205,6 +205,7 @@ impl Typer<'_, '_> {
             return self.between(operand?, least?, greatest?, span);
         }
         let hint = operand.as_ref().map(|operand| Type::List(Box::new(operand.value_type.clone())));
+        let list_span = right.span;
         let right = self.typed(right, hint.as_ref()).and_then(|right| self.present(right));
         let operand = operand.and_then(|operand| self.present(operand));
         let (mut operand, right) = (operand?, right?);
@@ -237,6 +238,13 @@ impl Typer<'_, '_> {
                 Operation::Contains(Box::new(list), Box::new(operand.planned))
             }
         };
+        let unsupported = &mut self.checker.notes.unsupported;
+        if matches!(operation, Operation::OneOf(..))
+            && unsupported.last().is_some_and(|last| last.0 == list_span)
+        {
+            // The list is a part of the plan's operation, and no list of its own.
+            unsupported.pop();
+        }
         Some(Typed { facts, ..merged.typed(operation, Type::Bool, false, span) })
     }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Number};
-use weir_plan::{Expression as Planned, Operation, Value};
+use weir_plan::{Expression as Planned, Operation, Value, support};
 
 use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
@@ -201,6 +201,9 @@ impl<'a, 'c> Typer<'a, 'c> {
     /// The result may have a type other than the expected one.
     pub(crate) fn typed(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let typed = self.typed_kind(given, expected);
+        if let Some(typed) = &typed {
+            self.note_unsupported(given, &typed.planned);
+        }
         let found = typed.as_ref().map(|typed| ExpressionType {
             value_type: typed.value_type.clone(),
             optional: typed.optional,
@@ -209,6 +212,15 @@ impl<'a, 'c> Typer<'a, 'c> {
         });
         self.checker.note_type(given.span, found);
         typed
+    }
+
+    /// Notes an operation that this version does not carry out. A local is left out: its `let` is the cause.
+    fn note_unsupported(&mut self, given: &Expression, planned: &Planned) {
+        let is_cause = !matches!(given.kind, ExpressionKind::Paren(_) | ExpressionKind::Null)
+            && !matches!(planned.operation, Operation::Local(_));
+        if is_cause && let Some(what) = support::unsupported_operation(planned) {
+            self.checker.notes.unsupported.push((given.span, self.checker.current_use, what));
+        }
     }
 
     fn typed_kind(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {

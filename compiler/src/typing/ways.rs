@@ -48,6 +48,14 @@ impl Typing<'_, '_> {
             }
             Written::Match(cases) => self.cases(cases, state, position),
             Written::Balance { by, legs, span } => {
+                if legs.iter().any(|leg| !matches!(leg.to, Written::Component(..))) {
+                    let what = "a `balance` with another fork within it";
+                    let word = Span { end: span.start + "balance".len() as u32, ..*span };
+                    self.checker.notes.unsupported_forks.push((word, what));
+                }
+                if let Some(by) = by {
+                    self.checker.notes.unsupported_forks.push((by.span, "`balance by`"));
+                }
                 let key = match (by, &state) {
                     // Locals do not pass through a channel.
                     (Some(by), Some(state)) if self.needs_channel(legs, position) => {
@@ -64,6 +72,8 @@ impl Typing<'_, '_> {
                 (Destination::Balance { by, legs, channel }, whole && !is_wrong)
             }
             Written::Failover { legs, span } => {
+                let word = Span { end: span.start + "failover".len() as u32, ..*span };
+                self.checker.notes.unsupported_forks.push((word, "`failover`"));
                 let Ways { legs, channel, whole } = self.ways(legs, ("failover", *span), state, position);
                 (Destination::Failover { legs, channel }, whole)
             }
@@ -86,6 +96,9 @@ impl Typing<'_, '_> {
     ) -> (Destination, bool) {
         let mut resolved = Vec::new();
         let mut whole = true;
+        let first = cases.iter().find_map(|(condition, _)| condition.as_ref());
+        let forks = &mut self.checker.notes.unsupported_forks;
+        forks.extend(first.map(|first| (first.span, "`match` of a flow")));
         for (condition, leg) in cases {
             let mut inside = state.clone();
             let mut planned = None;

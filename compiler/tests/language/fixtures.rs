@@ -112,9 +112,17 @@ impl Fixture {
     }
 
     pub(crate) fn check_against(&self, library: &Library) -> Analysis {
-        analyse(self, &self.file_name(), library, &options_in(&self.text))
+        let mut analysis = analyse(self, &self.file_name(), library, &options_in(&self.text));
+        if self.text.contains(FOR_THIS_VERSION) {
+            let warnings = analysis.not_carried_out();
+            analysis.diagnostics.extend(warnings);
+        }
+        analysis
     }
 }
+
+/// The line of a program that is checked for the parts that this version does not carry out.
+const FOR_THIS_VERSION: &str = "//! Checked for this version.";
 
 /// The program and the files that it imports.
 impl SourceFiles for Fixture {

@@ -74,7 +74,11 @@ impl Program<'_> {
 fn each_page_shows_its_code() {
     for (code, ..) in REGISTRY {
         let blocks = blocks(page(code).unwrap());
-        let wrong = Program { blocks: &blocks, which: "wrong" }.check();
+        let mut wrong = Program { blocks: &blocks, which: "wrong" }.check();
+        if *code == "E0002" {
+            let warnings = wrong.not_carried_out();
+            wrong.diagnostics.extend(warnings);
+        }
         let said = render::human(&wrong.diagnostics, &wrong.files, false);
         assert!(!wrong.diagnostics.is_empty(), "{code}: nothing is wrong");
         assert!(wrong.diagnostics.iter().all(|diagnostic| diagnostic.code() == *code), "{code}\n{said}");

@@ -1,6 +1,6 @@
 //! Compiles the paths of a plan, and collects the parts of the plan that this version does not support.
 
-use weir_plan::{Delivery, Flow, Order, Origin, Plan, Route};
+use weir_plan::{Delivery, Flow, Origin, Plan, Route, support};
 
 use crate::expressions::Unsupported;
 use crate::registry::Registry;
@@ -50,14 +50,7 @@ pub(super) fn compile(plan: &Plan, registry: &Registry) -> (Vec<CompiledPath>, V
 
 /// The promises of a flow that this version does not support.
 fn promises(flow: &Flow) -> Vec<Unsupported> {
-    let mut unsupported = Vec::new();
-    if flow.delivers == Delivery::AtMostOnce {
-        unsupported.push(Unsupported(format!("the promise `{}`", flow.delivers)));
-    }
-    if flow.order != Order::None {
-        unsupported.push(Unsupported(format!("the promise `{}`", flow.order)));
-    }
-    unsupported
+    support::unsupported_promises(flow.delivers, &flow.order).into_iter().map(Unsupported).collect()
 }
 
 /// Whether a route leads to a channel or a sink.

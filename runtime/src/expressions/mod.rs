@@ -1,6 +1,7 @@
 //! Expressions, compiled once from the plan into programs that compute a column of a batch at a time.
 //!
-//! Only `Program::compile` knows which operations this version supports. An operation that fails for a row does not
+//! `Program::compile` refuses the operations that this version does not support; `weir_plan::support` lists them for the
+//! compiler, and a test compares the two. An operation that fails for a row does not
 //! fail the batch: the [`Failures`] of the result have the row and the reason.
 
 mod access;
@@ -172,34 +173,7 @@ fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<
 
 /// Names the unsupported operation of an expression as its author knows it.
 fn part(expression: &Expression) -> Unsupported {
-    let data_type = || weir_plan::type_name(&expression.data_type);
-    Unsupported(match &expression.operation {
-        Operation::Literal(_) => format!("a constant of the type {}", data_type()),
-        Operation::Column(name) => format!("the column `{name}`"),
-        Operation::Local(_) => "a value of `let`".to_owned(),
-        Operation::Not(_) => "`not`".to_owned(),
-        Operation::And(..) => "`and`".to_owned(),
-        Operation::Or(..) => "`or`".to_owned(),
-        Operation::Compare(comparison, ..) => format!("`{}`", comparison.symbol()),
-        Operation::IsNull(_) => "`is null`".to_owned(),
-        Operation::IsEmpty(_) => "`is empty`".to_owned(),
-        Operation::Arithmetic(operator, ..) => format!("`{}` that gives {}", operator.symbol(), data_type()),
-        Operation::Negate(_) => format!("`-` of {}", data_type()),
-        Operation::Coalesce(..) => "`??`".to_owned(),
-        Operation::Otherwise(..) => "`else` in an expression".to_owned(),
-        Operation::OneOf(..) | Operation::Between(..) => "`in`".to_owned(),
-        Operation::Contains(..) => "`contains`".to_owned(),
-        Operation::Matches(..) => "`matches`".to_owned(),
-        Operation::If { .. } => "`if`".to_owned(),
-        Operation::Match { .. } => "`match`".to_owned(),
-        Operation::Table(table) => format!("the lookup table \"{}\"", table.path),
-        Operation::Filled(_) => "a text with holes".to_owned(),
-        Operation::List(_) => "a list".to_owned(),
-        Operation::Field(_, name) => format!("the field `.{name}`"),
-        Operation::Index(..) => "`[…]`".to_owned(),
-        Operation::Call { function, .. } => format!("the function `{function}`"),
-        Operation::Apply { .. } => "a function of the program".to_owned(),
-    })
+    Unsupported(weir_plan::support::operation(expression))
 }
 
 /// The name of the column that has the local of this number. No column of an event type has such a name.

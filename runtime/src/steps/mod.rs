@@ -1,6 +1,7 @@
 //! Steps, compiled once from the plan, each in its own file. A step changes a batch between two components.
 //!
-//! Only [`Step::compile`] knows which steps this version supports.
+//! [`Step::compile`] refuses the steps that this version does not support; `weir_plan::support` lists them for the compiler,
+//! and a test compares the two.
 
 mod columns;
 mod condition;
@@ -188,5 +189,7 @@ impl Applied {
     }
 }
 
+#[cfg(test)]
+mod supported;
 #[cfg(test)]
 mod tests;

@@ -383,3 +383,32 @@ fn extensions_name_the_format_and_the_codec() {
     assert_eq!(extension(Format::Avro { headers: Vec::new() }, Codec::Bzip2), ".avro");
     assert_eq!(extension(Format::SequenceFile, Codec::Bzip2), ".seq");
 }
+
+#[test]
+fn headers_that_peers_attach_are_written_by_no_format() {
+    let pair =
+        vec![Field::new("key", DataType::Utf8View, false), Field::new("value", DataType::Utf8View, false)];
+    let entries = Arc::new(Field::new("entries", DataType::Struct(pair.into()), false));
+    let schema = Schema::new(vec![
+        Field::new("@host", DataType::Utf8View, false),
+        Field::new("body", DataType::BinaryView, false),
+        Field::new("headers", DataType::Map(entries, false), false),
+        Field::new("user", DataType::Utf8View, false),
+    ]);
+    let written = |format: Format| -> Vec<String> {
+        let formatting = Formatting::new(format, Codec::None, &schema).unwrap();
+        formatting.columns.schema().fields().iter().map(|field| field.name().clone()).collect()
+    };
+    for format in [Format::Text, Format::Raw, Format::SequenceFile] {
+        assert_eq!(written(format), ["body"]);
+    }
+    let headers = Vec::new;
+    let avro = Format::Avro { headers: headers() };
+    let parquet = Format::Parquet { row_group: 1_000, headers: headers() };
+    for format in [json(&[]), csv(",", &[]), avro, parquet] {
+        assert_eq!(written(format), ["body", "user"]);
+    }
+    assert_eq!(written(json(&["@host"])), ["host", "body", "user"]);
+    let refused = Formatting::new(json(&["@headers"]), Codec::None, &schema).unwrap_err();
+    assert!(refused.to_string().contains("@headers"), "only headers with names can be asked for: {refused}");
+}

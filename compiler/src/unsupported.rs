@@ -1,0 +1,189 @@
+//! Warns about the parts of a program that this version checks and does not carry out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_grammar::Span;
+use weir_grammar::tree::{ItemKind, Role};
+use weir_plan::{Action, Delivery, Value, support};
+
+use crate::analysis::Analysis;
+use crate::analysis::expressions::UseId;
+use crate::analysis::graph::{Component, Destination, Flow, Leg, Step};
+use crate::analysis::settings::Origin;
+use crate::diagnostics::{Diagnostic, NotCarriedOut};
+use crate::types::columns::arrow;
+
+impl Analysis {
+    /// Returns a warning for each part of the program that this version does not carry out, in the order of the text.
+    /// A program with errors has none: the errors come first.
+    pub fn not_carried_out(&self) -> Vec<Diagnostic> {
+        if self.has_errors() {
+            return Vec::new();
+        }
+        let noted = self.notes.unsupported.iter();
+        let noted = noted.map(|(span, used, what)| ((*used, *span), what.as_str())).collect();
+        let mut search = Search { analysis: self, noted, found: BTreeSet::new() };
+        self.graph.components.iter().for_each(|component| search.component(component));
+        for (index, flow) in self.graph.flows.iter().enumerate() {
+            search.flow(index, flow);
+        }
+        self.graph.edges.iter().for_each(|edge| search.leg(&edge.leg));
+        for (span, what) in &self.notes.unsupported_forks {
+            search.add(*span, *what);
+            search.expressions(*span, UseId::NONE);
+        }
+        search.agent();
+        let found = search.found.into_iter();
+        found.map(|(span, what)| NotCarriedOut { what, span }.into()).collect()
+    }
+}
+
+/// The state of a search.
+struct Search<'a> {
+    analysis: &'a Analysis,
+    /// The unsupported operations, by the use and the place of their expressions.
+    noted: BTreeMap<(UseId, Span), &'a str>,
+    found: BTreeSet<(Span, String)>,
+}
+
+impl Search<'_> {
+    fn add(&mut self, span: Span, what: impl Into<String>) {
+        self.found.insert((span, what.into()));
+    }
+
+    fn component(&mut self, component: &Component) {
+        let (declared, Some(kind)) = (&component.declared, component.kind()) else { return };
+        if component.events.is_none() || component.implicit {
+            return;
+        }
+        let role = role_word(declared.role);
+        if !support::has_kind(role, kind) {
+            return self.add(declared.span, format!("the {role} `{kind}`"));
+        }
+        let settings = support::PARTIAL_SETTINGS.iter();
+        for partial in settings.filter(|setting| setting.role == role && setting.kind == kind) {
+            let Some(setting) = component.settings.all.get(partial.name) else { continue };
+            let Some(value) = setting.value.as_ref().filter(|value| !partial.allows(value)) else { continue };
+            let span = match setting.origin {
+                Origin::Written(span) => span,
+                _ => declared.span,
+            };
+            let what = match value {
+                Value::Variant { name, .. } => format!("`{}: {name}` of the {role} `{kind}`", partial.name),
+                _ => format!("`{}` of the {role} `{kind}`", partial.name),
+            };
+            self.add(span, what);
+        }
+    }
+
+    fn flow(&mut self, index: usize, flow: &Flow) {
+        let Some(promised) = &flow.promised else { return };
+        for what in support::unsupported_promises(promised.delivery, &promised.order) {
+            self.add(promised.span, what);
+        }
+        if promised.delivery != Delivery::ExactlyOnce {
+            return;
+        }
+        let graph = &self.analysis.graph;
+        for edge in graph.edges.iter().filter(|edge| edge.flow == index) {
+            if has_balance(&edge.leg) {
+                self.add(promised.span, "`-> balance` with the promise `exactly_once`");
+            }
+            let arrivals = edge.leg.required_arrivals().into_iter().map(|arrival| arrival.to);
+            for component in std::iter::once(edge.from).chain(arrivals) {
+                let component = &graph.components[component];
+                let role = role_word(component.declared.role);
+                let (keeps, Some(kind)) = (
+                    match component.declared.role {
+                        Role::Source => support::EXACTLY_ONCE_SOURCES,
+                        Role::Sink => support::EXACTLY_ONCE_SINKS,
+                        Role::Channel => continue,
+                    },
+                    component.kind(),
+                ) else {
+                    continue;
+                };
+                if !keeps.contains(&kind) {
+                    self.add(promised.span, format!("the promise `exactly_once` with the {role} `{kind}`"));
+                }
+            }
+        }
+    }
+
+    fn leg(&mut self, leg: &Leg) {
+        leg.steps.iter().for_each(|step| self.step(step));
+        match &leg.to {
+            Destination::Component(_) | Destination::Unknown => {}
+            Destination::Copy(branches) => branches.iter().for_each(|(_, leg)| self.leg(leg)),
+            Destination::Match(cases) => cases.iter().for_each(|case| self.leg(&case.leg)),
+            Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
+                legs.iter().for_each(|leg| self.leg(leg));
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let fields = |name: &str| step.after.columns.get(name).map(|column| arrow(&column.value_type));
+        let Some(what) = support::unsupported_step(&step.action, step.on_failure, &fields) else {
+            return self.expressions(step.span, step.used);
+        };
+        let text = self.analysis.files.text(step.span);
+        let is_argument = matches!(step.action, Action::Let { .. }) && !text.starts_with("let");
+        match is_argument {
+            true => self.add(step.span, "an interceptor whose parameter is a value"),
+            false => self.add(self.place(step.span, step.used), what),
+        }
+    }
+
+    /// Adds the unsupported operations of the expressions in a place.
+    fn expressions(&mut self, within: Span, used: UseId) {
+        let first = (used, Span { end: within.start, ..within });
+        let last = (used, Span { start: within.end, end: within.end, ..within });
+        let noted: Vec<(Span, &str)> =
+            self.noted.range(first..=last).map(|((_, span), what)| (*span, *what)).collect();
+        for (span, what) in noted {
+            self.add(self.place(span, used), what);
+        }
+    }
+
+    /// Returns the place of a part of the program; for a part of the library, the place where the program uses it.
+    fn place(&self, span: Span, used: UseId) -> Span {
+        let (mut span, mut used) = (span, used);
+        // The files of the library come before those of the program.
+        let entry = self.analysis.modules.first().map(|module| module.file);
+        while entry.is_some_and(|entry| span.file < entry)
+            && let Some(outer) = self.analysis.notes.use_list.get(used)
+        {
+            (span, used) = (outer.at, outer.within);
+        }
+        span
+    }
+
+    fn agent(&mut self) {
+        if self.analysis.agent.is_none() {
+            return;
+        }
+        let items = self.analysis.modules.first().into_iter().flat_map(|module| &module.tree.items);
+        let agents = items.filter(|item| matches!(item.kind, ItemKind::Agent(_)));
+        let places: Vec<Span> = agents.map(|item| item.span).collect();
+        for span in places {
+            self.add(Span { end: span.start + "agent".len() as u32, ..span }, "the bounds of `agent { … }`");
+        }
+    }
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Source => "source",
+        Role::Channel => "channel",
+        Role::Sink => "sink",
+    }
+}
+
+fn has_balance(leg: &Leg) -> bool {
+    match &leg.to {
+        Destination::Balance { .. } => true,
+        Destination::Copy(branches) => branches.iter().any(|(_, leg)| has_balance(leg)),
+        _ => false,
+    }
+}

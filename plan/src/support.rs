@@ -1,0 +1,255 @@
+//! The parts of the language and of the library that this version carries out.
+//!
+//! The compiler warns about other parts at their places, and the runtime refuses them. Both take the answers and the words
+//! from here; tests of the runtime and of the library hold this module against what they do.
+
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::{
+    Action, Arithmetic, Delivery, Expression, FieldFormat, OnFailure, Operation, Order, Pattern, Value,
+};
+
+/// The sources that are carried out.
+pub const SOURCES: &[&str] = &["files", "generate", "http", "kafka", "stdin", "syslog", "tcp_lines"];
+/// The channels that are carried out.
+pub const CHANNELS: &[&str] = &["file", "memory"];
+/// The sinks that are carried out.
+pub const SINKS: &[&str] = &["files", "hdfs", "kafka", "null", "stdout"];
+/// The functions of the library that are carried out.
+pub const FUNCTIONS: &[&str] = &["contains", "ends_with", "length", "lower", "starts_with", "trim", "upper"];
+/// The parsers of the library that are carried out.
+pub const PARSERS: &[&str] = &["regex"];
+/// The sources that keep the promise `exactly_once`.
+pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate"];
+/// The sinks that keep the promise `exactly_once`.
+pub const EXACTLY_ONCE_SINKS: &[&str] = &["files"];
+
+/// A setting of which only some values are carried out.
+#[derive(Debug, Clone, Copy)]
+pub struct PartialSetting {
+    /// `source`, `channel` or `sink`.
+    pub role: &'static str,
+    /// The kind of the component.
+    pub kind: &'static str,
+    /// The name of the setting.
+    pub name: &'static str,
+    /// The variants that are carried out. Without any, the setting has to be absent or empty.
+    pub variants: &'static [&'static str],
+}
+
+/// The settings of which only some values are carried out.
+pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
+    partial("source", "kafka", "member", &[]),
+    partial("source", "kafka", "partitions", &["group"]),
+    partial("source", "kafka", "security", &["plaintext"]),
+    partial("sink", "hdfs", "replication", &[]),
+    partial("sink", "hdfs", "security", &["plaintext"]),
+    partial("sink", "kafka", "format", &["raw"]),
+    partial("sink", "kafka", "headers", &[]),
+    partial("sink", "kafka", "retry", &[]),
+    partial("sink", "kafka", "security", &["plaintext"]),
+    partial("sink", "stdout", "format", &["text"]),
+];
+
+const fn partial(
+    role: &'static str,
+    kind: &'static str,
+    name: &'static str,
+    variants: &'static [&'static str],
+) -> PartialSetting {
+    PartialSetting { role, kind, name, variants }
+}
+
+impl PartialSetting {
+    /// Returns whether a value of the setting is carried out.
+    pub fn allows(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::List(items) => items.is_empty(),
+            Value::Variant { name, .. } => self.variants.contains(&name.as_str()),
+            _ => false,
+        }
+    }
+}
+
+/// Returns whether a kind of component is carried out. The role is `source`, `channel` or `sink`.
+pub fn has_kind(role: &str, kind: &str) -> bool {
+    let kinds = match role {
+        "source" => SOURCES,
+        "channel" => CHANNELS,
+        _ => SINKS,
+    };
+    kinds.contains(&kind)
+}
+
+/// Returns the part of an action with its handling of failures that is not carried out, without expressions. `fields`
+/// returns the type of a field after the step.
+pub fn unsupported_step(
+    action: &Action,
+    on_failure: Option<OnFailure>,
+    fields: &dyn Fn(&str) -> Option<DataType>,
+) -> Option<String> {
+    let what = match action {
+        Action::Keep(_)
+        | Action::Drop(_)
+        | Action::Set { .. }
+        | Action::Unset(_)
+        | Action::Rename { .. }
+        | Action::Select(_) => None,
+        Action::Reject { .. } => Some("the step `reject`".to_owned()),
+        Action::Check { .. } => Some("the step `check`".to_owned()),
+        Action::Let { .. } => Some("the step `let`".to_owned()),
+        Action::Throttle(_) => Some("the step `throttle`".to_owned()),
+        Action::Sample(_) => Some("the step `sample`".to_owned()),
+        Action::Dedupe { .. } => Some("the step `dedupe`".to_owned()),
+        Action::Parse { parser, .. } if !PARSERS.contains(&parser.as_str()) => {
+            Some(format!("the parser `{parser}`"))
+        }
+        Action::Parse { parser, strict: true, .. } => Some(format!("`strict` of the parser `{parser}`")),
+        Action::Parse { parser, fields: read, .. } => read.iter().find_map(|field| {
+            let data_type = fields(&field.name)?;
+            let name = || crate::type_name(&data_type);
+            let what = || format!("the parser `{parser}` for `{}`, which is {}", field.name, name());
+            (!reads_text(&data_type, &field.format)).then(what)
+        }),
+    };
+    what.or_else(|| (on_failure == Some(OnFailure::Reject)).then(|| "`else reject`".to_owned()))
+}
+
+/// Returns whether a field of this type and format is read from text.
+pub fn reads_text(data_type: &DataType, format: &FieldFormat) -> bool {
+    match format {
+        FieldFormat::Plain => matches!(
+            data_type,
+            DataType::Boolean
+                | DataType::Int64
+                | DataType::Float64
+                | DataType::Utf8View
+                | DataType::BinaryView
+                | DataType::Timestamp(..)
+        ),
+        FieldFormat::Within(..) => false,
+        FieldFormat::Pattern(_) => matches!(data_type, DataType::Timestamp(..)),
+        FieldFormat::Unit(_) => matches!(data_type, DataType::Duration(_)),
+    }
+}
+
+/// Returns the operation of an expression if it is not carried out. Its operands are not considered.
+pub fn unsupported_operation(expression: &Expression) -> Option<String> {
+    let is_supported = match &expression.operation {
+        Operation::Literal(value) => is_constant(value, &expression.data_type),
+        Operation::Arithmetic(operator, left, right) => {
+            is_computed(*operator, &left.data_type, &right.data_type)
+        }
+        Operation::Negate(operand) => matches!(
+            operand.data_type,
+            DataType::Int64
+                | DataType::Float64
+                | DataType::Decimal128(..)
+                | DataType::Duration(TimeUnit::Microsecond)
+        ),
+        Operation::OneOf(operand, values) => {
+            values.iter().all(|value| is_constant(value, &operand.data_type))
+        }
+        Operation::Match { subject, arms, .. } => {
+            let fits = |value: &Value| is_constant(value, &subject.data_type);
+            arms.iter().flat_map(|arm| &arm.patterns).all(|pattern| match pattern {
+                Pattern::Value(value) => fits(value),
+                Pattern::Range(from, to) => fits(from) && fits(to),
+                Pattern::OneOf(values) => values.iter().all(fits),
+            })
+        }
+        Operation::Call { function, .. } => FUNCTIONS.contains(&function.as_str()),
+        Operation::Column(_)
+        | Operation::Not(_)
+        | Operation::And(..)
+        | Operation::Or(..)
+        | Operation::Compare(..)
+        | Operation::IsNull(_)
+        | Operation::IsEmpty(_)
+        | Operation::Coalesce(..)
+        | Operation::Otherwise(..)
+        | Operation::Between(..)
+        | Operation::Matches(..)
+        | Operation::If { .. }
+        | Operation::Filled(_) => true,
+        Operation::Local(_)
+        | Operation::Contains(..)
+        | Operation::List(_)
+        | Operation::Field(..)
+        | Operation::Index(..)
+        | Operation::Apply { .. } => false,
+    };
+    (!is_supported).then(|| operation(expression))
+}
+
+fn is_computed(operator: Arithmetic, left: &DataType, right: &DataType) -> bool {
+    use Arithmetic::{Add, Divide, Multiply, Remainder, Subtract};
+    match (left, right) {
+        (DataType::Int64, DataType::Int64) => true,
+        (DataType::Float64, DataType::Float64) => operator != Remainder,
+        (DataType::Decimal128(..), DataType::Decimal128(..) | DataType::Int64)
+        | (DataType::Int64, DataType::Decimal128(..)) => matches!(operator, Add | Subtract | Multiply),
+        (DataType::Duration(_), DataType::Duration(_)) => matches!(operator, Add | Subtract | Divide),
+        (DataType::Duration(_), DataType::Int64) => matches!(operator, Multiply | Divide),
+        (DataType::Int64, DataType::Duration(_)) => operator == Multiply,
+        _ => false,
+    }
+}
+
+fn is_constant(value: &Value, data_type: &DataType) -> bool {
+    matches!(
+        (value, data_type),
+        (Value::Null, _)
+            | (Value::Bool(_), DataType::Boolean)
+            | (Value::Int(_), DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, Some(_)))
+            | (Value::Float(_), DataType::Float64)
+            | (Value::Text(_), DataType::Utf8View | DataType::BinaryView)
+            | (Value::Size(_), DataType::UInt64)
+            | (Value::Duration(_) | Value::NegativeDuration(_), DataType::Duration(TimeUnit::Microsecond))
+            | (Value::Decimal(_), DataType::Decimal128(..))
+    )
+}
+
+/// Names the operation of an expression as its author knows it.
+pub fn operation(expression: &Expression) -> String {
+    let data_type = || crate::type_name(&expression.data_type);
+    match &expression.operation {
+        Operation::Literal(_) => format!("a constant of the type {}", data_type()),
+        Operation::Column(name) => format!("the column `{name}`"),
+        Operation::Local(_) => "a value of `let`".to_owned(),
+        Operation::Not(_) => "`not`".to_owned(),
+        Operation::And(..) => "`and`".to_owned(),
+        Operation::Or(..) => "`or`".to_owned(),
+        Operation::Compare(comparison, ..) => format!("`{}`", comparison.symbol()),
+        Operation::IsNull(_) => "`is null`".to_owned(),
+        Operation::IsEmpty(_) => "`is empty`".to_owned(),
+        Operation::Arithmetic(operator, ..) => format!("`{}` that gives {}", operator.symbol(), data_type()),
+        Operation::Negate(_) => format!("`-` of {}", data_type()),
+        Operation::Coalesce(..) => "`??`".to_owned(),
+        Operation::Otherwise(..) => "`else` in an expression".to_owned(),
+        Operation::OneOf(..) | Operation::Between(..) => "`in`".to_owned(),
+        Operation::Contains(..) => "`in` for a list that events have".to_owned(),
+        Operation::Matches(..) => "`matches`".to_owned(),
+        Operation::If { .. } => "`if`".to_owned(),
+        Operation::Match { .. } => "`match`".to_owned(),
+        Operation::Filled(_) => "a text with holes".to_owned(),
+        Operation::List(_) => "a list".to_owned(),
+        Operation::Field(_, name) => format!("the field `.{name}`"),
+        Operation::Index(..) => "`[…]`".to_owned(),
+        Operation::Call { function, .. } => format!("the function `{function}`"),
+        Operation::Apply { .. } => "a function of the program".to_owned(),
+    }
+}
+
+/// Returns the promises of a flow that are not carried out by any component.
+pub fn unsupported_promises(delivers: Delivery, order: &Order) -> Vec<String> {
+    let mut unsupported = Vec::new();
+    if delivers == Delivery::AtMostOnce {
+        unsupported.push(format!("the promise `{delivers}`"));
+    }
+    if !order.is_none() {
+        unsupported.push(format!("the promise `{order}`"));
+    }
+    unsupported
+}

@@ -1,0 +1,120 @@
+//! Holds `weir_plan::support`, from which the compiler warns, against what the library carries out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use weir_compiler::{Library, Options, analyse, lower};
+use weir_plan::support;
+use weir_runtime::SystemClock;
+use weir_runtime::agent::Agent;
+
+fn library() -> Library {
+    Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
+}
+
+/// Returns the problems with which an agent of the program is refused.
+fn problems(program: &str) -> Vec<String> {
+    let analysis = analyse(&("a.flow", program), "a.flow", &library(), &Options::default());
+    let plan = lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics));
+    match Agent::build(&plan, &crate::registry(), Arc::new(SystemClock)) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems,
+    }
+}
+
+#[test]
+fn the_lists_name_what_is_registered() {
+    let registry = crate::registry();
+    let set = |names: &[&'static str]| -> BTreeSet<&'static str> { names.iter().copied().collect() };
+    assert_eq!(registry.function_names().collect::<BTreeSet<_>>(), set(support::FUNCTIONS));
+    assert_eq!(registry.parser_names().collect::<BTreeSet<_>>(), set(support::PARSERS));
+    let is_built = |name: &&str| match *name {
+        "hdfs" => cfg!(feature = "hdfs"),
+        "kafka" => cfg!(feature = "kafka"),
+        _ => true,
+    };
+    let built = |names: &[&'static str]| names.iter().copied().filter(is_built).collect::<BTreeSet<_>>();
+    assert_eq!(registry.source_kinds().collect::<BTreeSet<_>>(), built(support::SOURCES));
+    assert_eq!(registry.channel_kinds().collect::<BTreeSet<_>>(), built(support::CHANNELS));
+    assert_eq!(registry.sink_kinds().collect::<BTreeSet<_>>(), built(support::SINKS));
+}
+
+/// The values of settings with variants, and of settings that a component may not read.
+const VALUES: [(&str, &str, &str, &[(&str, &str)]); 10] = [
+    ("source", "kafka", "member", &[("", "\"a\"")]),
+    (
+        "source",
+        "kafka",
+        "partitions",
+        &[("group", "group"), ("all", "all"), ("only", "only { numbers: [0] }")],
+    ),
+    ("source", "kafka", "security", CLIENT),
+    ("sink", "hdfs", "replication", &[("", "2")]),
+    ("sink", "hdfs", "security", &[("plaintext", "plaintext"), ("kerberos", KERBEROS)]),
+    ("sink", "kafka", "format", &[("raw", "raw"), ("json", "json"), ("avro", "avro")]),
+    ("sink", "kafka", "headers", &[("", "[@timestamp]")]),
+    ("sink", "kafka", "retry", &[("", "{}")]),
+    ("sink", "kafka", "security", CLIENT),
+    ("sink", "stdout", "format", &[("text", "text"), ("raw", "raw"), ("json", "json"), ("csv", "csv")]),
+];
+const KERBEROS: &str = "kerberos { principal: \"a\", keytab: \"b\" }";
+const CLIENT: &[(&str, &str)] = &[
+    ("plaintext", "plaintext"),
+    ("tls", "tls {}"),
+    ("sasl", "sasl { mechanism: plain, user: \"a\", password: secret env(\"A\") }"),
+    ("sasl_tls", "sasl_tls { mechanism: plain, user: \"a\", password: secret env(\"A\") }"),
+    ("kerberos", KERBEROS),
+];
+
+/// Returns a program with a component that has this setting.
+fn program(role: &str, kind: &str, setting: &str) -> String {
+    let others = match (role, kind) {
+        ("source", "kafka") => "brokers: [\"localhost:9092\"], topics: [\"a\"], group: \"b\"",
+        ("sink", "kafka") => "brokers: [\"localhost:9092\"], topic: \"a\"",
+        ("sink", "hdfs") => "url: \"hdfs://a\", path: \"/a\"",
+        _ => "",
+    };
+    let comma = if others.is_empty() { "" } else { ", " };
+    let component = format!("{kind} {{ {others}{comma}{setting} }}");
+    match role {
+        "source" => format!("source a = {component}\nsink b = null {{}}\nflow main {{ a -> b }}\n"),
+        _ => format!("source a = generate {{}}\nsink b = {component}\nflow main {{ a -> b }}\n"),
+    }
+}
+
+#[test]
+#[cfg(all(feature = "hdfs", feature = "kafka"))]
+fn partial_settings_are_refused_by_their_components() {
+    assert_eq!(VALUES.len(), support::PARTIAL_SETTINGS.len());
+    for (partial, (role, kind, name, values)) in support::PARTIAL_SETTINGS.iter().zip(VALUES) {
+        assert_eq!((partial.role, partial.kind, partial.name), (role, kind, name));
+        for (variant, value) in values {
+            let problems = problems(&program(role, kind, &format!("{name}: {value}")));
+            let is_refused = problems.iter().any(|problem| problem.contains("in this version of Weir"));
+            let is_allowed = partial.variants.contains(variant);
+            assert_eq!(is_refused, !is_allowed, "{role} {kind}, {name}: {value}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn the_kinds_that_keep_exactly_once_are_accepted() {
+    let refused = |role: &str, component: &str| {
+        let program = match role {
+            "source" => format!("source a = {component}\nsink b = files {{ path: \"b\" }}"),
+            _ => format!("source a = generate {{}}\nsink b = {component}"),
+        };
+        let flow = "channel c = file { path: \"c\" }\nflow main delivers exactly_once { a -> c -> b }\n";
+        problems(&format!("{program}\n{flow}"))
+            .iter()
+            .any(|problem| problem.contains("the promise `exactly_once`"))
+    };
+    let sources = [("files", "files { paths: [\"a\"], positions: \"p\" }"), ("generate", "generate {}")];
+    for (kind, component) in sources {
+        assert_eq!(refused("source", component), !support::EXACTLY_ONCE_SOURCES.contains(&kind), "{kind}");
+    }
+    assert!(!refused("sink", "files { path: \"b\" }"));
+    assert_eq!(support::EXACTLY_ONCE_SINKS, ["files"]);
+    #[cfg(feature = "hdfs")]
+    assert!(refused("sink", "hdfs { url: \"hdfs://a\", path: \"/a\" }"));
+}
