@@ -127,9 +127,10 @@ impl<'c> Checker<'c> {
         within
     }
 
-    /// Notes the type of an expression for the current use; `None` for an unknown type.
+    /// Notes the type of an expression for the current use; `None` for an unknown type, unless a type is noted already.
     pub(crate) fn note_type(&mut self, span: Span, found: Option<ExpressionType>) {
-        self.notes.types.note(span, self.current_use, found);
+        let types = self.notes.types.at(span, self.current_use);
+        types.extend(found.filter(|found| !types.contains(found)));
     }
 
     pub(crate) fn report(&mut self, diagnostic: impl Into<Diagnostic>) {

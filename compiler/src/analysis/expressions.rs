@@ -1,8 +1,6 @@
-//! The types of expressions, by place and by use.
+//! The types of expressions, and the uses of interceptors and qualities.
 
-use std::collections::BTreeMap;
-
-use weir_grammar::{FileId, Span};
+use weir_grammar::Span;
 
 use crate::types::Type;
 
@@ -15,6 +13,9 @@ impl UseId {
     /// No use. All text outside of interceptors and qualities has this ID, and so do the steps of an unused
     /// interceptor.
     pub const NONE: UseId = UseId(0);
+
+    /// The end of a range over all uses.
+    pub(crate) const LAST: UseId = UseId(u32::MAX);
 }
 
 /// The interceptor or quality that is used, and the step that uses it.
@@ -63,45 +64,4 @@ pub struct ExpressionType {
     pub sensitive: bool,
     /// Whether the expression may fail.
     pub fails: bool,
-}
-
-/// The types of all checked expressions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ExpressionTypes {
-    /// The list is empty if the type is unknown. The value of a `let` has several types if its uses expect different
-    /// types.
-    types: BTreeMap<(Span, UseId), Vec<ExpressionType>>,
-}
-
-impl ExpressionTypes {
-    /// Records the type of an expression. `None` marks the type as unknown, unless a type is recorded already.
-    pub(crate) fn note(&mut self, span: Span, used: UseId, found: Option<ExpressionType>) {
-        let types = self.types.entry((span, used)).or_default();
-        types.extend(found.filter(|found| !types.contains(found)));
-    }
-
-    /// Returns the types of an expression at one use: `None` if there is no expression at this span, an empty slice if
-    /// the type is unknown.
-    pub(crate) fn of(&self, span: Span, used: UseId) -> Option<&[ExpressionType]> {
-        self.types.get(&(span, used)).map(Vec::as_slice)
-    }
-
-    /// Iterates over the types of all expressions, in source order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Span, UseId, &[ExpressionType])> {
-        self.types.iter().map(|((span, used), types)| (*span, *used, types.as_slice()))
-    }
-
-    /// Returns the smallest expression that contains a position.
-    pub(crate) fn around(&self, file: FileId, position: u32) -> Option<Span> {
-        let start = Span { file, start: 0, end: 0 };
-        let end = Span { file, start: position, end: u32::MAX };
-        let spans =
-            self.types.range((start, UseId::NONE)..=(end, UseId(u32::MAX))).map(|((span, _), _)| *span);
-        spans.filter(|span| position <= span.end).min_by_key(|span| span.end - span.start)
-    }
-
-    /// Iterates over the uses for which an expression was checked.
-    pub(crate) fn uses(&self, span: Span) -> impl Iterator<Item = UseId> {
-        self.types.range((span, UseId::NONE)..=(span, UseId(u32::MAX))).map(|((_, used), _)| *used)
-    }
 }

@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod expressions;
 pub(crate) mod graph;
 pub(crate) mod notes;
+pub(crate) mod places;
 pub(crate) mod settings;
 
 use std::collections::BTreeMap;
@@ -139,12 +140,12 @@ impl Analysis {
     /// Returns the types of an expression at one use: an empty slice if the type is unknown, and several types for the
     /// value of a `let` whose uses expect different types. `None` if no expression has this span.
     pub fn types(&self, expression: Span, used: UseId) -> Option<&[ExpressionType]> {
-        self.notes.types.of(expression, used)
+        self.notes.types.get(expression, used).map(Vec::as_slice)
     }
 
     /// Iterates over the types of all expressions, in source order.
     pub fn all_types(&self) -> impl Iterator<Item = (Span, UseId, &[ExpressionType])> {
-        self.notes.types.iter()
+        self.notes.types.iter().map(|(span, used, types)| (span, used, types.as_slice()))
     }
 
     /// Returns the smallest step, or name of a component in a flow, that contains a position.

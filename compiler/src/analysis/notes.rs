@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use weir_grammar::Span;
 
-use crate::analysis::events::EventPlaces;
-use crate::analysis::expressions::{ExpressionTypes, UseId, UseList};
+use crate::analysis::events::Events;
+use crate::analysis::expressions::{ExpressionType, UseId, UseList};
+use crate::analysis::places::Places;
 use crate::analysis::settings::Settings;
 use crate::names::definitions::{Definitions, Uses};
 
@@ -15,8 +16,11 @@ pub(crate) struct Notes {
     pub(crate) definitions: Definitions,
     pub(crate) uses: Uses,
     pub(crate) use_list: UseList,
-    pub(crate) types: ExpressionTypes,
-    pub(crate) events: EventPlaces,
+    /// The types of all checked expressions. The list is empty if the type is unknown. The value of a `let` has several
+    /// types if its uses expect different types.
+    pub(crate) types: Places<Vec<ExpressionType>>,
+    /// The columns of the events at each step, and at each name of a component in a flow.
+    pub(crate) events: Places<Events>,
     /// The `let`s without errors in steps and functions, by their spans.
     pub(crate) locals: BTreeMap<Span, String>,
     /// The settings of parsers, by the span of the parser's name and the use.

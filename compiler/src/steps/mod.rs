@@ -59,9 +59,9 @@ impl<'c> StepCheck<'_, 'c> {
     /// errors may leave the state unchanged.
     pub(crate) fn step(&mut self, step: &Step, state: &mut State, to: &mut Vec<CheckedStep>) -> Option<()> {
         let used = self.checker.current_use;
-        self.checker.notes.events.before(step.span, used, Some(state.columns.clone()));
+        self.checker.notes.events.at(step.span, used).before = Some(state.columns.clone());
         let checked = self.step_kind(step, state, to);
-        self.checker.notes.events.after(step.span, used, Some(state.columns.clone()));
+        self.checker.notes.events.at(step.span, used).after = Some(state.columns.clone());
         checked
     }
 

@@ -30,7 +30,7 @@ impl Typing<'_, '_> {
     ) -> (Arrival, bool) {
         let Position { from, held, .. } = position;
         let events = state.map(|state| state.columns);
-        self.checker.notes.events.before(span, UseId::NONE, events.clone());
+        self.checker.notes.events.at(span, UseId::NONE).before = events.clone();
         let arrival = Arrival { to, span, channel: None, held, events: events.clone() };
         let Some(columns) = events else {
             self.poisoned.insert(to);
@@ -121,7 +121,7 @@ impl Typing<'_, '_> {
         if declared.role == Role::Channel {
             merged = merged.map(Columns::without_ranges);
             let events = &mut self.checker.notes.events;
-            spans.iter().for_each(|span| events.after(*span, UseId::NONE, merged.clone()));
+            spans.iter().for_each(|span| events.at(*span, UseId::NONE).after = merged.clone());
         }
         merged
     }

@@ -98,7 +98,7 @@ impl<'a, 'c> Typing<'a, 'c> {
                 };
                 emitted.insert(*from, columns.clone());
                 self.components[*from].events.clone_from(&columns);
-                self.checker.notes.events.after(*from_span, UseId::NONE, columns.clone());
+                self.checker.notes.events.at(*from_span, UseId::NONE).after = columns.clone();
                 let state = columns.map(|columns| State { columns, bindings: Bindings::default() });
                 let position = Position { from: *from, flow: *flow, held: false };
                 let leg = self.leg(leg, state, position);
@@ -204,7 +204,7 @@ impl<'a, 'c> Typing<'a, 'c> {
         } else {
             // The columns of the events at these steps are unknown.
             let events = &mut self.checker.notes.events;
-            written.steps.iter().for_each(|step| events.before(step.span, UseId::NONE, None));
+            written.steps.iter().for_each(|step| events.at(step.span, UseId::NONE).before = None);
         }
         self.note_rejecting(rejecting, position);
         let (to, known) = self.destination(&written.to, state, position);
