@@ -3,6 +3,7 @@
 //! It builds all components before it starts any, supervises them, drains the channels when it is told to stop, and
 //! reports the counts of each component at the end.
 
+mod backoff;
 mod build;
 mod exactly_once;
 mod paths;

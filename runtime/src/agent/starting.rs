@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
 use super::Stop;
-use super::supervise::Backoff;
+use super::backoff::Backoff;
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
 use crate::observability::metrics::{MeasuredComponent, Metrics};
