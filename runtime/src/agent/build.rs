@@ -328,6 +328,13 @@ fn for_each_sink(leg: &CompiledLeg, path: &SinkPath, visit: &mut dyn FnMut(&str,
                 for_each_sink(branch, &SinkPath { demand, ..path.clone() }, visit);
             }
         }
+        CompiledRoute::Select(selector, legs) => {
+            for (index, leg) in legs.iter().enumerate() {
+                let mut path = path.clone();
+                path.steps.push(Arc::new(Step::take(selector.name(), selector.clone(), index)));
+                for_each_sink(leg, &path, visit);
+            }
+        }
         CompiledRoute::Balance(legs) => {
             let sinks = legs.iter().filter_map(|leg| match &leg.to {
                 CompiledRoute::Sink(name) => Some(name.as_str()),

@@ -32,7 +32,9 @@ pub(super) fn compile(plan: &Plan, registry: &Registry) -> (Vec<CompiledPath>, V
             }
             if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
-                unsupported.push(Unsupported("`-> balance` with the promise `exactly_once`".to_owned()));
+                unsupported.push(Unsupported(
+                    "`-> balance` without `by` with the promise `exactly_once`".to_owned(),
+                ));
             }
         }
         unsupported.dedup();
@@ -64,10 +66,15 @@ fn leads_anywhere(route: &Route) -> bool {
     }
 }
 
+/// Whether legs of the route receive events in turn.
 fn has_balance(route: &Route) -> bool {
     match route {
-        Route::Balance { .. } => true,
+        Route::Balance { by: None, .. } => true,
+        Route::Balance { by: Some(_), legs } | Route::Failover(legs) => {
+            legs.iter().any(|leg| has_balance(&leg.to))
+        }
         Route::Copy(branches) => branches.iter().any(|branch| has_balance(&branch.leg.to)),
-        _ => false,
+        Route::Match(cases) => cases.iter().any(|case| has_balance(&case.leg.to)),
+        Route::Channel(_) | Route::Sink(_) | Route::End => false,
     }
 }

@@ -278,7 +278,7 @@ impl Batch {
     /// # Errors
     /// When `keep` has another length than the batch.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Batch, BatchError> {
-        let rows = keep.iter().filter(|kept| *kept == Some(true)).count();
+        let rows = keep.true_count();
         if rows == self.rows {
             return Ok(self.clone());
         }

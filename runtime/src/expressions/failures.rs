@@ -93,6 +93,11 @@ impl Failures {
         self.0.first().cloned()
     }
 
+    /// The rows that failed, with the reasons.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(usize, Reason)> {
+        self.0.iter()
+    }
+
     /// The rows that failed.
     pub fn rows(&self) -> impl Iterator<Item = usize> {
         self.0.iter().map(|(row, _)| *row)

@@ -6,7 +6,7 @@ use arrow_schema::FieldRef;
 use weir_plan::{Leg, Route as PlannedRoute};
 
 use crate::expressions::Unsupported;
-use crate::steps::{Step, StepTools};
+use crate::steps::{Selector, Step, StepTools};
 
 /// A leg of the plan with compiled steps, whose destinations are names.
 pub(crate) struct CompiledLeg {
@@ -24,6 +24,8 @@ pub(crate) enum CompiledRoute {
     Copy(Vec<(CompiledLeg, Optional)>),
     /// The legs receive batches in turn.
     Balance(Vec<CompiledLeg>),
+    /// The selector chooses a leg for each event.
+    Select(Arc<Selector>, Vec<CompiledLeg>),
 }
 
 /// Whether a branch may fail without failing the event.
@@ -72,10 +74,8 @@ impl CompiledRoute {
             PlannedRoute::Sink(name) => return Some(CompiledRoute::Sink(name.clone())),
             PlannedRoute::End => return Some(CompiledRoute::End),
             PlannedRoute::Copy(branches) => branches.iter().map(|branch| &branch.leg).collect(),
-            PlannedRoute::Balance { by, legs } => {
-                if by.is_some() {
-                    refuse("`-> balance by`");
-                }
+            PlannedRoute::Balance { by: Some(_), legs } => legs.iter().collect(),
+            PlannedRoute::Balance { by: None, legs } => {
                 let is_component =
                     |leg: &Leg| matches!(leg.to, PlannedRoute::Channel(_) | PlannedRoute::Sink(_));
                 if !legs.iter().all(is_component) {
@@ -83,10 +83,7 @@ impl CompiledRoute {
                 }
                 legs.iter().collect()
             }
-            PlannedRoute::Match(cases) => {
-                refuse("`-> match`");
-                cases.iter().map(|case| &case.leg).collect()
-            }
+            PlannedRoute::Match(cases) => cases.iter().map(|case| &case.leg).collect(),
             PlannedRoute::Failover(legs) => {
                 refuse("`-> failover`");
                 legs.iter().collect()
@@ -97,7 +94,12 @@ impl CompiledRoute {
             .into_iter()
             .map(|leg| CompiledLeg::compile_after(leg, tools, locals.to_vec(), unsupported))
             .collect();
+        let selector = Selector::compile(route, tools.functions);
+        let selector = selector.map_err(|error| unsupported.push(error)).ok()?;
         let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
+        if let Some(selector) = selector {
+            return Some(CompiledRoute::Select(Arc::new(selector), compiled));
+        }
         match route {
             PlannedRoute::Copy(branches) => {
                 let optional = branches.iter().map(|branch| branch.optional);

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 pub use self::acknowledgement::Acknowledgement;
 pub(crate) use self::acknowledgement::Settle;
 pub(crate) use self::compiled::{CompiledLeg, CompiledRoute};
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchError};
 use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
 use crate::observability::meter::Meter;
-use crate::steps::{Step, StepError, apply_all};
+use crate::steps::{Selector, Step, StepError, apply_all};
 
 /// A channel at the end of a route.
 #[derive(Clone)]
@@ -42,6 +42,7 @@ enum Route {
     End,
     Copy(Vec<Leg>),
     Balance(Vec<Leg>, RoundRobin),
+    Select(Arc<Selector>, Vec<Leg>),
 }
 
 /// Chooses legs in turn.
@@ -82,16 +83,21 @@ impl Leg {
                 Route::Balance(legs.collect::<Option<Vec<Leg>>>()?, RoundRobin::default())
             }
             CompiledRoute::End => Route::End,
+            CompiledRoute::Select(selector, legs) => {
+                let legs = legs.iter().map(|leg| Leg::connect(leg, optional, target));
+                Route::Select(selector.clone(), legs.collect::<Option<Vec<Leg>>>()?)
+            }
             CompiledRoute::Sink(_) => return None,
         };
         Some(Leg { steps: compiled.steps.clone(), to })
     }
 
-    /// Whether events pass a step before any of the channels.
+    /// Whether a step or a selector computes something for each event.
     pub(crate) fn has_steps(&self) -> bool {
         !self.steps.is_empty()
             || match &self.to {
                 Route::Channel(_) | Route::End => false,
+                Route::Select(..) => true,
                 Route::Copy(legs) | Route::Balance(legs, _) => legs.iter().any(Leg::has_steps),
             }
     }
@@ -106,7 +112,7 @@ impl Leg {
         match &self.to {
             Route::Channel(target) => vec![target],
             Route::End => Vec::new(),
-            Route::Copy(branches) | Route::Balance(branches, _) => {
+            Route::Copy(branches) | Route::Balance(branches, _) | Route::Select(_, branches) => {
                 branches.iter().flat_map(Leg::targets).collect()
             }
         }
@@ -133,6 +139,17 @@ impl Leg {
                 let (chosen, empty) = (round_robin.next(legs.len()), batch.slice(0, 0));
                 for (index, leg) in legs.iter().enumerate() {
                     leg.apply(if index == chosen { &batch } else { &empty }, meter, puts)?;
+                }
+            }
+            Route::Select(selector, legs) => {
+                // A leg without events receives an empty batch: it tells the channels the positions.
+                let select = || -> Result<Vec<Batch>, BatchError> {
+                    let masks = selector.masks(&batch)?;
+                    masks.iter().map(|mask| batch.filter(mask)).collect()
+                };
+                let misfit = |error| StepError { step: selector.name().to_owned(), error };
+                for (leg, batch) in legs.iter().zip(select().map_err(misfit)?) {
+                    leg.apply(&batch, meter, puts)?;
                 }
             }
         }

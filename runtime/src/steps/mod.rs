@@ -8,6 +8,8 @@ mod condition;
 mod drop;
 mod keep;
 mod parse;
+mod selector;
+mod take;
 
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use crate::batch::{Batch, BatchError};
 use crate::expressions::{Failures, Functions, Program, Unsupported, local_column};
 use crate::observability::meter::Meter;
 use crate::parsers::Parsers;
+
+pub(crate) use selector::Selector;
 
 /// The functions, parsers and event types with which steps are compiled.
 #[derive(Clone, Copy)]
@@ -66,6 +70,8 @@ struct Applied {
     batch: Batch,
     /// The rows of the batch before the step for which it failed.
     failures: Failures,
+    /// The number of dropped events.
+    dropped_events: usize,
     /// The bytes of the dropped events, as they came to the step.
     dropped_bytes: u64,
 }
@@ -141,10 +147,17 @@ impl Step {
         }
     }
 
+    /// Makes a step that passes on only the events that take one leg of a route, for a reader that reads all events of a
+    /// channel. The other events are no drops: their own readers have them.
+    pub(crate) fn take(route: &str, selector: Arc<Selector>, leg: usize) -> Step {
+        Step { label: route.to_owned(), action: Box::new(take::Take { selector, leg }), on_failure: None }
+    }
+
     /// Applies the step, and counts dropped events in `meter`.
     fn apply(&self, batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
         let failed = |error| StepError { step: self.label.clone(), error };
-        let Applied { batch: applied, failures, dropped_bytes } = self.action.apply(batch).map_err(failed)?;
+        let Applied { batch: applied, failures, dropped_events, dropped_bytes } =
+            self.action.apply(batch).map_err(failed)?;
         match (self.on_failure, failures.first()) {
             (None, Some((row, reason))) => {
                 let what = format!("it can't fail by the plan, and failed for event {row}: {reason}");
@@ -153,7 +166,7 @@ impl Step {
             // `applied` is without the failed events, so they are dropped.
             (Some(OnFailure::Drop | OnFailure::Reject), _) | (None, None) => {}
         }
-        meter.drop_events(&self.label, batch.rows() - applied.rows(), dropped_bytes);
+        meter.drop_events(&self.label, dropped_events, dropped_bytes);
         Ok(applied)
     }
 }
@@ -170,8 +183,9 @@ pub(crate) fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Re
 impl Applied {
     /// The result of a step that drops events and changes none of the others.
     fn filtered(before: &Batch, batch: Batch, failures: Failures) -> Applied {
+        let dropped_events = before.rows() - batch.rows();
         let dropped_bytes = before.payload_bytes() - batch.payload_bytes();
-        Applied { batch, failures, dropped_bytes }
+        Applied { batch, failures, dropped_events, dropped_bytes }
     }
 
     /// The result of a step that changes the columns of all events, without the events for which it failed.
@@ -180,12 +194,13 @@ impl Applied {
     /// When Arrow's filter refuses the columns.
     fn changed(before: &Batch, batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
         if failures.is_empty() {
-            return Ok(Applied { batch, failures, dropped_bytes: 0 });
+            return Ok(Applied { batch, failures, dropped_events: 0, dropped_bytes: 0 });
         }
         let failed = failures.mask(batch.rows());
-        let dropped_bytes = before.filter(&failed)?.payload_bytes();
+        let dropped = before.filter(&failed)?;
+        let (dropped_events, dropped_bytes) = (dropped.rows(), dropped.payload_bytes());
         let kept = BooleanArray::new(!failed.values(), None);
-        Ok(Applied { batch: batch.filter(&kept)?, failures, dropped_bytes })
+        Ok(Applied { batch: batch.filter(&kept)?, failures, dropped_events, dropped_bytes })
     }
 }
 

@@ -251,3 +251,56 @@ fn a_let_is_known_to_later_steps_and_is_no_column_of_a_channel() {
     let put = after.project(&schema).unwrap();
     assert_eq!((put.rows(), put.schema().fields().len()), (2, 2));
 }
+
+/// The bodies of the events in each leg.
+fn legs(selector: &Selector) -> Result<Vec<Vec<String>>, BatchError> {
+    let masks = selector.masks(&batch())?;
+    let bodies = |mask: &BooleanArray| {
+        let leg = batch().filter(mask).unwrap();
+        let bodies = leg.bodies().unwrap().iter().flatten();
+        bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect()
+    };
+    Ok(masks.iter().map(bodies).collect())
+}
+
+fn of_cases(conditions: Vec<Option<Expression>>) -> Selector {
+    let leg = || weir_plan::Leg { steps: Vec::new(), to: weir_plan::Route::Sink("out".into()) };
+    let cases = conditions.into_iter().map(|condition| weir_plan::Case { condition, leg: leg() });
+    let route = weir_plan::Route::Match(cases.collect());
+    Selector::compile(&route, StepTools::none().functions).unwrap().unwrap()
+}
+
+#[test]
+fn each_event_takes_the_first_case_that_is_true() {
+    let cases = of_cases(vec![Some(is(n(), 3)), Some(is(n(), 1)), Some(is(n(), 3)), None]);
+    assert_eq!(legs(&cases).unwrap(), [vec!["c"], vec!["a"], vec![], vec!["b"]]);
+    // A null is not true.
+    let error = legs(&of_cases(vec![Some(is(n(), 3)), Some(is(n(), 1))])).unwrap_err();
+    assert!(error.to_string().contains("no case takes event 1"), "{error}");
+}
+
+/// A condition may fail for events that an earlier case takes.
+#[test]
+fn a_case_that_fails_decides_nothing_for_events_that_are_taken() {
+    let guarded = of_cases(vec![Some(is(n(), 1)), Some(fails_at_1()), None]);
+    assert_eq!(legs(&guarded).unwrap(), [vec!["a"], vec!["c"], vec!["b"]]);
+    let error = legs(&of_cases(vec![Some(fails_at_1()), None])).unwrap_err();
+    assert!(error.to_string().contains("a condition fails for event 0: the divisor is 0"), "{error}");
+}
+
+fn of_key(by: Expression, legs: usize) -> Selector {
+    let leg = || weir_plan::Leg { steps: Vec::new(), to: weir_plan::Route::Sink("out".into()) };
+    let route = weir_plan::Route::Balance { by: Some(by), legs: (0..legs).map(|_| leg()).collect() };
+    Selector::compile(&route, StepTools::none().functions).unwrap().unwrap()
+}
+
+/// The legs of a key are the same in all versions: events of one key must not change their sink with an update.
+#[test]
+fn the_legs_of_a_key_do_not_change() {
+    let key = of_key(*n(), 3);
+    assert_eq!(legs(&key).unwrap(), [vec!["a"], vec!["c"], vec!["b"]]);
+    let body = of(DataType::BinaryView, Operation::Column("body".into()));
+    assert_eq!(legs(&of_key(body, 2)).unwrap(), [vec!["b"], vec!["a", "c"]]);
+    let constant = legs(&of_key(*number(5), 2)).unwrap();
+    assert_eq!(constant.iter().map(Vec::len).max(), Some(3), "one leg takes all: {constant:?}");
+}
