@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Role};
-use weir_plan::{Action, Delivery, Value, support};
+use weir_plan::{Delivery, Value, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
@@ -27,11 +27,14 @@ impl Analysis {
         for (index, flow) in self.graph.flows.iter().enumerate() {
             search.flow(index, flow);
         }
-        self.graph.edges.iter().for_each(|edge| search.leg(&edge.leg));
-        for (span, what) in &self.notes.unsupported_forks {
-            search.add(*span, *what);
-            search.expressions(*span, UseId::NONE);
+        for edge in &self.graph.edges {
+            search.leg(&edge.leg);
+            if let (true, Some(step)) = (edge.leg.arrivals().is_empty(), last_step(&edge.leg)) {
+                search.add(step.span, "a path that drops or rejects all events");
+            }
         }
+        self.notes.unsupported_forks.iter().for_each(|(span, what)| search.add(*span, what));
+        self.notes.fork_expressions.iter().for_each(|span| search.expressions(*span, UseId::NONE));
         search.agent();
         let found = search.found.into_iter();
         found.map(|(span, what)| NotCarriedOut { what, span }.into()).collect()
@@ -87,7 +90,7 @@ impl Search<'_> {
         let graph = &self.analysis.graph;
         for edge in graph.edges.iter().filter(|edge| edge.flow == index) {
             if has_balance(&edge.leg) {
-                self.add(promised.span, "`-> balance` with the promise `exactly_once`");
+                self.add(promised.span, "`-> balance` without `by` with the promise `exactly_once`");
             }
             let arrivals = edge.leg.required_arrivals().into_iter().map(|arrival| arrival.to);
             for component in std::iter::once(edge.from).chain(arrivals) {
@@ -113,7 +116,7 @@ impl Search<'_> {
     fn leg(&mut self, leg: &Leg) {
         leg.steps.iter().for_each(|step| self.step(step));
         match &leg.to {
-            Destination::Component(_) | Destination::Unknown => {}
+            Destination::Component(_) | Destination::End | Destination::Unknown => {}
             Destination::Copy(branches) => branches.iter().for_each(|(_, leg)| self.leg(leg)),
             Destination::Match(cases) => cases.iter().for_each(|case| self.leg(&case.leg)),
             Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
@@ -127,12 +130,7 @@ impl Search<'_> {
         let Some(what) = support::unsupported_step(&step.action, step.on_failure, &fields) else {
             return self.expressions(step.span, step.used);
         };
-        let text = self.analysis.files.text(step.span);
-        let is_argument = matches!(step.action, Action::Let { .. }) && !text.starts_with("let");
-        match is_argument {
-            true => self.add(step.span, "an interceptor whose parameter is a value"),
-            false => self.add(self.place(step.span, step.used), what),
-        }
+        self.add(self.place(step.span, step.used), what);
     }
 
     /// Adds the unsupported operations of the expressions in a place.
@@ -180,10 +178,26 @@ fn role_word(role: Role) -> &'static str {
     }
 }
 
+/// Returns whether branches receive events in turn.
 fn has_balance(leg: &Leg) -> bool {
     match &leg.to {
-        Destination::Balance { .. } => true,
+        Destination::Balance { by: None, .. } => true,
+        Destination::Balance { by: Some(_), legs, .. } | Destination::Failover { legs, .. } => {
+            legs.iter().any(has_balance)
+        }
         Destination::Copy(branches) => branches.iter().any(|(_, leg)| has_balance(leg)),
-        _ => false,
+        Destination::Match(cases) => cases.iter().any(|case| has_balance(&case.leg)),
+        Destination::Component(_) | Destination::End | Destination::Unknown => false,
     }
+}
+
+/// Returns the last step of a leg, or of the first branch behind it.
+fn last_step(leg: &Leg) -> Option<&Step> {
+    let first = match &leg.to {
+        Destination::Copy(branches) => branches.first().map(|(_, leg)| leg),
+        Destination::Match(cases) => cases.first().map(|case| &case.leg),
+        Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => legs.first(),
+        Destination::Component(_) | Destination::End | Destination::Unknown => None,
+    };
+    first.and_then(last_step).or_else(|| leg.steps.last())
 }

@@ -95,10 +95,10 @@ pub fn unsupported_step(
         | Action::Set { .. }
         | Action::Unset(_)
         | Action::Rename { .. }
-        | Action::Select(_) => None,
+        | Action::Select(_)
+        | Action::Let { .. } => None,
         Action::Reject { .. } => Some("the step `reject`".to_owned()),
         Action::Check { .. } => Some("the step `check`".to_owned()),
-        Action::Let { .. } => Some("the step `let`".to_owned()),
         Action::Throttle(_) => Some("the step `throttle`".to_owned()),
         Action::Sample(_) => Some("the step `sample`".to_owned()),
         Action::Dedupe { .. } => Some("the step `dedupe`".to_owned()),
@@ -160,6 +160,12 @@ pub fn unsupported_operation(expression: &Expression) -> Option<String> {
             })
         }
         Operation::Call { function, .. } => FUNCTIONS.contains(&function.as_str()),
+        Operation::Index(of, _) | Operation::Contains(of, _)
+            if matches!(of.operation, Operation::Literal(Value::Record(_))) =>
+        {
+            return (!is_constant_map(of)).then(|| operation(of));
+        }
+        Operation::Index(of, _) => of.data_type != DataType::Utf8View,
         Operation::Column(_)
         | Operation::Not(_)
         | Operation::And(..)
@@ -172,15 +178,29 @@ pub fn unsupported_operation(expression: &Expression) -> Option<String> {
         | Operation::Between(..)
         | Operation::Matches(..)
         | Operation::If { .. }
-        | Operation::Filled(_) => true,
-        Operation::Local(_)
-        | Operation::Contains(..)
-        | Operation::List(_)
+        | Operation::Filled(_)
+        | Operation::Local(_)
         | Operation::Field(..)
-        | Operation::Index(..)
-        | Operation::Apply { .. } => false,
+        | Operation::Contains(..) => true,
+        Operation::List(_) | Operation::Table(_) | Operation::Apply { .. } => false,
     };
     (!is_supported).then(|| operation(expression))
+}
+
+/// Returns the key of a `balance by` in words, if a key of this type is not carried out.
+pub fn unsupported_key(data_type: &DataType) -> Option<String> {
+    let is_supported = matches!(
+        data_type,
+        DataType::Utf8View
+            | DataType::BinaryView
+            | DataType::Boolean
+            | DataType::Int64
+            | DataType::Float64
+            | DataType::Decimal128(..)
+            | DataType::Timestamp(TimeUnit::Microsecond, _)
+            | DataType::Duration(TimeUnit::Microsecond)
+    );
+    (!is_supported).then(|| format!("`balance by` a value of the type {}", crate::type_name(data_type)))
 }
 
 fn is_computed(operator: Arithmetic, left: &DataType, right: &DataType) -> bool {
@@ -211,6 +231,19 @@ fn is_constant(value: &Value, data_type: &DataType) -> bool {
     )
 }
 
+/// Returns whether the values of a constant map are constants that are carried out.
+fn is_constant_map(map: &Expression) -> bool {
+    let (Operation::Literal(Value::Record(entries)), DataType::Map(entry, _)) =
+        (&map.operation, &map.data_type)
+    else {
+        return false;
+    };
+    let DataType::Struct(fields) = entry.data_type() else { return false };
+    fields
+        .get(1)
+        .is_some_and(|value| entries.values().all(|constant| is_constant(constant, value.data_type())))
+}
+
 /// Names the operation of an expression as its author knows it.
 pub fn operation(expression: &Expression) -> String {
     let data_type = || crate::type_name(&expression.data_type);
@@ -233,6 +266,7 @@ pub fn operation(expression: &Expression) -> String {
         Operation::Matches(..) => "`matches`".to_owned(),
         Operation::If { .. } => "`if`".to_owned(),
         Operation::Match { .. } => "`match`".to_owned(),
+        Operation::Table(table) => format!("the lookup table \"{}\"", table.path),
         Operation::Filled(_) => "a text with holes".to_owned(),
         Operation::List(_) => "a list".to_owned(),
         Operation::Field(_, name) => format!("the field `.{name}`"),

@@ -28,5 +28,7 @@ pub(crate) struct Notes {
     /// The expressions whose operation this version does not carry out, with the operation in words.
     pub(crate) unsupported: Vec<(Span, UseId, String)>,
     /// The forks that this version does not carry out, in words.
-    pub(crate) unsupported_forks: Vec<(Span, &'static str)>,
+    pub(crate) unsupported_forks: Vec<(Span, String)>,
+    /// The conditions of `match` and the keys of `balance by` in flows.
+    pub(crate) fork_expressions: Vec<Span>,
 }

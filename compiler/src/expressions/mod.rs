@@ -214,10 +214,11 @@ impl<'a, 'c> Typer<'a, 'c> {
         typed
     }
 
-    /// Notes an operation that this version does not carry out. A local is left out: its `let` is the cause.
+    /// Notes an operation that this version does not carry out. A constant map is left out: only the operations that
+    /// use it are compiled.
     fn note_unsupported(&mut self, given: &Expression, planned: &Planned) {
         let is_cause = !matches!(given.kind, ExpressionKind::Paren(_) | ExpressionKind::Null)
-            && !matches!(planned.operation, Operation::Local(_));
+            && !matches!(planned.operation, Operation::Literal(Value::Record(_)));
         if is_cause && let Some(what) = support::unsupported_operation(planned) {
             self.checker.notes.unsupported.push((given.span, self.checker.current_use, what));
         }

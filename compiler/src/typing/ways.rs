@@ -2,7 +2,7 @@
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Role};
-use weir_plan::Expression as Planned;
+use weir_plan::{Expression as Planned, support};
 
 use super::{Position, Typing};
 use crate::analysis::graph::{Case, Destination, Leg};
@@ -48,13 +48,10 @@ impl Typing<'_, '_> {
             }
             Written::Match(cases) => self.cases(cases, state, position),
             Written::Balance { by, legs, span } => {
-                if legs.iter().any(|leg| !matches!(leg.to, Written::Component(..))) {
-                    let what = "a `balance` with another fork within it";
+                if by.is_none() && legs.iter().any(|leg| !matches!(leg.to, Written::Component(..))) {
+                    let what = "a `balance` without `by` with another fork within it".to_owned();
                     let word = Span { end: span.start + "balance".len() as u32, ..*span };
                     self.checker.notes.unsupported_forks.push((word, what));
-                }
-                if let Some(by) = by {
-                    self.checker.notes.unsupported_forks.push((by.span, "`balance by`"));
                 }
                 let key = match (by, &state) {
                     // Locals do not pass through a channel.
@@ -73,7 +70,7 @@ impl Typing<'_, '_> {
             }
             Written::Failover { legs, span } => {
                 let word = Span { end: span.start + "failover".len() as u32, ..*span };
-                self.checker.notes.unsupported_forks.push((word, "`failover`"));
+                self.checker.notes.unsupported_forks.push((word, "`failover`".to_owned()));
                 let Ways { legs, channel, whole } = self.ways(legs, ("failover", *span), state, position);
                 (Destination::Failover { legs, channel }, whole)
             }
@@ -83,7 +80,12 @@ impl Typing<'_, '_> {
     /// Types the key of a `balance`: events with the same key take the same branch.
     fn key(&mut self, by: &Expression, state: &State) -> Option<Planned> {
         let typed = Typer::new(self.checker, Some(&state.columns), &state.bindings).typed(by, None)?;
-        self.checker.sure(typed).map(|typed| typed.planned)
+        let planned = self.checker.sure(typed)?.planned;
+        if let Some(what) = support::unsupported_key(&planned.data_type) {
+            self.checker.notes.unsupported_forks.push((by.span, what));
+        }
+        self.checker.notes.fork_expressions.push(by.span);
+        Some(planned)
     }
 
     /// Resolves the cases of a `match`. Each case is checked with the facts that its condition is true and the earlier
@@ -96,9 +98,8 @@ impl Typing<'_, '_> {
     ) -> (Destination, bool) {
         let mut resolved = Vec::new();
         let mut whole = true;
-        let first = cases.iter().find_map(|(condition, _)| condition.as_ref());
-        let forks = &mut self.checker.notes.unsupported_forks;
-        forks.extend(first.map(|first| (first.span, "`match` of a flow")));
+        let conditions = cases.iter().filter_map(|(condition, _)| *condition);
+        self.checker.notes.fork_expressions.extend(conditions.map(|condition| condition.span));
         for (condition, leg) in cases {
             let mut inside = state.clone();
             let mut planned = None;

@@ -8,7 +8,7 @@ use arrow_array::types::{
     Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType,
 };
 use arrow_schema::{ArrowError, DataType, TimeUnit};
-use weir_plan::{Expression, Route};
+use weir_plan::{Expression, Route, support};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Batch, BatchError, Column};
@@ -40,13 +40,10 @@ impl Selector {
                 let conditions = cases.iter().map(|case| case.condition.as_ref().map(compile).transpose());
                 Some(Selector::Cases(conditions.collect::<Result<_, _>>()?))
             }
-            Route::Balance { by: Some(by), legs } if is_hashable(&by.data_type) => {
-                Some(Selector::Key { by: compile(by)?, legs: legs.len() })
-            }
-            Route::Balance { by: Some(by), .. } => {
-                let data_type = weir_plan::type_name(&by.data_type);
-                return Err(Unsupported(format!("`-> balance by` a value of the type {data_type}")));
-            }
+            Route::Balance { by: Some(by), legs } => match support::unsupported_key(&by.data_type) {
+                Some(what) => return Err(Unsupported(what)),
+                None => Some(Selector::Key { by: compile(by)?, legs: legs.len() }),
+            },
             Route::Channel(_)
             | Route::Sink(_)
             | Route::Copy(_)
@@ -116,21 +113,6 @@ fn by_key(by: &Program, legs: usize, batch: &Batch) -> Result<Vec<BooleanArray>,
     }
     let chosen: Vec<usize> = hashes.into_iter().map(leg_of).collect();
     Ok((0..legs).map(|leg| chosen.iter().map(|chosen| Some(*chosen == leg)).collect()).collect())
-}
-
-/// Whether [`hashes`] supports the type.
-fn is_hashable(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Utf8View
-            | DataType::BinaryView
-            | DataType::Boolean
-            | DataType::Int64
-            | DataType::Float64
-            | DataType::Decimal128(..)
-            | DataType::Timestamp(TimeUnit::Microsecond, _)
-            | DataType::Duration(TimeUnit::Microsecond)
-    )
 }
 
 /// Returns the hash of each value: XXH3 with 64 bits of its bytes, numbers in little-endian order, and of no bytes for a

@@ -133,7 +133,7 @@ fn exactly_the_listed_steps_are_compiled() {
             let event_type = weir_plan::EventTypeId(0);
             let planned =
                 weir_plan::Step { label: "a".into(), action: action.clone(), on_failure, event_type };
-            let is_compiled = Step::compile(&planned, &tools).is_ok();
+            let is_compiled = Step::compile(&planned, &tools, &mut Vec::new()).is_ok();
             let listed = support::unsupported_step(&action, on_failure, &|_| None);
             assert_eq!(is_compiled, listed.is_none(), "{action:?}, {on_failure:?}");
         }

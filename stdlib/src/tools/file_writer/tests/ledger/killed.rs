@@ -49,10 +49,11 @@ async fn what_was_not_committed_of_an_open_file_is_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_was_committed_open_is_no_leftover_to_another() {
     let disk = Simulated::default();
-    // This sink has read the ledger before the other writer began and was killed.
+    // This sink has begun its ledger before the other writer began and was killed.
     let mut one = Rig::keeping(&disk);
     one.begin().await;
     killed_with_open_files(&disk).await;
+    one.search_for_leftovers().await;
     one.end();
     one.run().await.unwrap();
     run_to_the_end(&disk).await.unwrap();
