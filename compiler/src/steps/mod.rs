@@ -166,8 +166,8 @@ impl<'c> StepCheck<'_, 'c> {
             false => Action::Drop(condition),
         };
         let (used, after) = (self.checker.current_use, state.columns.clone());
-        self.checker.notes.events.before(span, used, Some(after.clone()));
-        self.checker.notes.events.after(span, used, Some(after.clone()));
+        self.checker.notes.events.at(span, used).before = Some(after.clone());
+        self.checker.notes.events.at(span, used).after = Some(after.clone());
         to.push(CheckedStep { span, used, action, on_failure: None, after });
     }
 

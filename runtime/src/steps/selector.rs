@@ -46,6 +46,7 @@ impl Selector {
             },
             Route::Channel(_)
             | Route::Sink(_)
+            | Route::End
             | Route::Copy(_)
             | Route::Balance { by: None, .. }
             | Route::Failover(_) => None,
