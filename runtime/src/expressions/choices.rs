@@ -8,7 +8,7 @@ use arrow_select::zip::zip;
 use weir_plan::{Expression, MatchArm, Pattern, Value};
 
 use super::membership::{between, equals_any};
-use super::{Evaluate, Evaluated, Functions, Unsupported, compile, part, without_nulls};
+use super::{Evaluate, Evaluated, Functions, Unsupported, compile, without_nulls};
 use crate::batch::{Batch, BatchError, Column};
 
 /// The first operand, or the second where the first is null.
@@ -104,7 +104,7 @@ impl Match {
     ) -> Result<Match, Unsupported> {
         let constant = |value: &Value| {
             let literal = super::literal::Literal::new(value, &subject.data_type);
-            literal.map(super::literal::Literal::into_column).ok_or_else(|| part(subject))
+            literal.map(super::literal::Literal::into_column).ok_or_else(|| Unsupported("`match`".to_owned()))
         };
         let pattern = |pattern: &Pattern| {
             Ok(match pattern {

@@ -81,18 +81,3 @@ async fn a_key_chooses_the_same_leg_before_and_behind_a_channel() {
     *World::here().delivered.lock().unwrap() = 0;
     assert_eq!(shares(&two_sinks(by_body)).await, before);
 }
-
-#[tokio::test(start_paused = true)]
-async fn an_event_without_a_case_fails_the_source_for_good() {
-    let plan = two_channels(|first, second| {
-        Route::Match(vec![case(Some(body_is("7")), first), case(Some(body_is("8")), second)])
-    });
-    let (report, ending) = run(&plan).await;
-    assert!(!matches!(ending, Ending::Complete), "{ending:?}");
-    let error = format!("{ending:?}");
-    assert!(
-        error.contains("step `match` can't be applied") && error.contains("no case takes event 0"),
-        "{error}"
-    );
-    assert_eq!(delivered_by(&report, ["store", "second"]), [0, 0]);
-}
