@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Number};
-use weir_plan::{Expression as Planned, Operation, Value, support};
+use weir_plan::{Expression as Planned, Operation, Value};
 
 use crate::analysis::expressions::ExpressionType;
 use crate::checker::{Checker, Expectation};
@@ -212,16 +212,6 @@ impl<'a, 'c> Typer<'a, 'c> {
         });
         self.checker.note_type(given.span, found);
         typed
-    }
-
-    /// Notes an operation that this version does not carry out. A constant map is left out: only the operations that
-    /// use it are compiled.
-    fn note_unsupported(&mut self, given: &Expression, planned: &Planned) {
-        let is_cause = !matches!(given.kind, ExpressionKind::Paren(_) | ExpressionKind::Null)
-            && !matches!(planned.operation, Operation::Literal(Value::Record(_)));
-        if is_cause && let Some(what) = support::unsupported_operation(planned) {
-            self.checker.notes.unsupported.push((given.span, self.checker.current_use, what));
-        }
     }
 
     fn typed_kind(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {

@@ -1,8 +1,8 @@
 //! Types operators: arithmetic, and `??` for values that may be null.
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Expression, Operator};
-use weir_plan::{Arithmetic, Operation, Value};
+use weir_grammar::tree::{Expression, ExpressionKind, Operator};
+use weir_plan::{Arithmetic, Expression as Planned, Operation, Value, support};
 
 use super::{Facts, Fails, Merged, Places, Typed, Typer, constant};
 use crate::diagnostics::{NeverNull, NoSuchOperation, Overflow, WrongType, with_article};
@@ -13,6 +13,16 @@ use crate::values::operators::{
 };
 
 impl Typer<'_, '_> {
+    /// Notes an operation that this version does not carry out. A constant map is left out: only the operations that
+    /// use it are compiled.
+    pub(super) fn note_unsupported(&mut self, given: &Expression, planned: &Planned) {
+        let is_cause = !matches!(given.kind, ExpressionKind::Paren(_) | ExpressionKind::Null)
+            && !matches!(planned.operation, Operation::Literal(Value::Record(_)));
+        if is_cause && let Some(what) = support::unsupported_operation(planned) {
+            self.checker.notes.unsupported.push((given.span, self.checker.current_use, what));
+        }
+    }
+
     pub(super) fn binary(
         &mut self,
         operator: Operator,
