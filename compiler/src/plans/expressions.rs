@@ -230,8 +230,7 @@ impl Held<'_> {
             result if has_variable(result) => {}
             result => self.result(place, name, &arrow(result), &called.data_type),
         }
-        let gives_null = signature.optional
-            || (signature.masks && arguments.first().is_some_and(|argument| is_null(argument)));
+        let gives_null = signature.optional || (signature.masks && arguments.first().is_some_and(is_null));
         if gives_null && !called.nullable {
             self.add(place, format!("the result of `{name}` may be null, and the plan says that it is not"));
         }

@@ -149,11 +149,11 @@ impl<'p> Places<'p> {
     fn json(&self, place: Span) -> Option<Fix> {
         let name = self.files.text(place);
         let items = self.modules.iter().flat_map(|module| &module.tree.items);
-        let component = items.filter_map(|item| match &item.kind {
+        let mut component = items.filter_map(|item| match &item.kind {
             ItemKind::Component(component) if *component.name.text == *name => Some(component),
             _ => None,
         });
-        let component = component.last()?;
+        let component = component.next_back()?;
         let settings = &component.settings;
         let written = settings.entries.iter().find(|entry| &*entry.name.text == "format");
         let brace = Span { start: settings.span.start, end: settings.span.start + 1, ..settings.span };

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn runs_of_directives_end_at_letters() {
-        assert_eq!(runs("/flume/%Y/%m-%d/%H"), [7..18]);
+        assert_eq!(runs("/flume/%Y/%m-%d/%H"), std::slice::from_ref(&(7..18)));
         assert_eq!(runs("%Y/events/%m"), [0..2, 10..12]);
         assert!(runs("100%").is_empty());
     }

@@ -81,7 +81,7 @@ fn begins_item(site: &Site<'_>) -> bool {
 fn text<'t>(site: &Site<'t>) -> Option<&'t str> {
     let inner = site.rest().strip_prefix('"')?;
     let content = &inner[..inner.find('"')?];
-    let opens = site.before().matches('"').count() % 2 == 0;
+    let opens = site.before().matches('"').count().is_multiple_of(2);
     (opens && !site.before().ends_with('r') && !content.contains(['\'', '\\', '{', '}'])).then_some(content)
 }
 

@@ -204,13 +204,11 @@ fn signs(site: &Site<'_>) -> Option<Habit> {
         let message = "unequal values are compared with `!=`, not with `<>`";
         return Some(Habit::written(site.place - 1..site.place + 1, message, "!="));
     }
-    if before.ends_with("==") || before.ends_with("!=") {
-        if site.starts_with("=") {
-            let message = "comparisons are written `==` and `!=`";
-            let operator = site.place - 2..site.place + 1;
-            let title = format!("write `{}`", &site.text[site.place - 2..site.place]);
-            return Some(Habit::new(operator, message, title).edit(here, ""));
-        }
+    if (before.ends_with("==") || before.ends_with("!=")) && site.starts_with("=") {
+        let message = "comparisons are written `==` and `!=`";
+        let operator = site.place - 2..site.place + 1;
+        let title = format!("write `{}`", &site.text[site.place - 2..site.place]);
+        return Some(Habit::new(operator, message, title).edit(here, ""));
     }
     if site.starts_with("!") {
         let end = skip_blanks(site.text, site.place + 1);

@@ -100,7 +100,7 @@ impl Scanner<'_> {
             }
             self.line_start = at;
             self.position = end;
-            self.unclosed(start..line_end, edits, "\\n");
+            self.unclosed(start..line_end, &edits, "\\n");
             return true;
         }
         let line = &self.text[start..line_end];
@@ -113,15 +113,15 @@ impl Scanner<'_> {
             return false;
         }
         let end = start + content;
-        self.unclosed(start..end, vec![end..end], "\"");
+        self.unclosed(start..end, std::slice::from_ref(&(end..end)), "\"");
         true
     }
 
-    fn unclosed(&mut self, place: Range<usize>, edits: Vec<Range<usize>>, replacement: &str) {
-        for edit in &edits {
+    fn unclosed(&mut self, place: Range<usize>, edits: &[Range<usize>], replacement: &str) {
+        for edit in edits {
             self.repair(edit.clone(), replacement);
         }
-        let edits = edits.into_iter().map(|range| (self.span(range), replacement.to_owned())).collect();
+        let edits = edits.iter().map(|range| (self.span(range.clone()), replacement.to_owned())).collect();
         let span = self.span(place);
         self.layout.errors.push(SyntaxError { span, kind: SyntaxErrorKind::UnclosedText { edits } });
     }

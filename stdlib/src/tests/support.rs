@@ -41,8 +41,11 @@ fn the_lists_name_what_is_registered() {
     assert_eq!(registry.sink_kinds().collect::<BTreeSet<_>>(), built(support::SINKS));
 }
 
+/// The variants of a setting, each with a value.
+type Variants = &'static [(&'static str, &'static str)];
+
 /// The values of settings with variants, and of settings that a component may not read.
-const VALUES: [(&str, &str, &str, &[(&str, &str)]); 10] = [
+const VALUES: [(&str, &str, &str, Variants); 10] = [
     ("source", "kafka", "member", &[("", "\"a\"")]),
     (
         "source",
@@ -60,7 +63,7 @@ const VALUES: [(&str, &str, &str, &[(&str, &str)]); 10] = [
     ("sink", "stdout", "format", &[("text", "text"), ("raw", "raw"), ("json", "json"), ("csv", "csv")]),
 ];
 const KERBEROS: &str = "kerberos { principal: \"a\", keytab: \"b\" }";
-const CLIENT: &[(&str, &str)] = &[
+const CLIENT: Variants = &[
     ("plaintext", "plaintext"),
     ("tls", "tls {}"),
     ("sasl", "sasl { mechanism: plain, user: \"a\", password: secret env(\"A\") }"),
