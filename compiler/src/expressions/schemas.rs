@@ -71,8 +71,11 @@ impl Checker<'_> {
             TypeNameKind::Name(path) => {
                 let library = self.library;
                 let is_of_library = path.qualifier.is_none() && library.types.contains_key(&*path.name.text);
-                let mut types = library.definitions.named(DefinitionKind::Type, &path.name.text);
-                if let (true, None, Some(found)) = (is_of_library, self.scopes.path(path), types.next()) {
+                // Built-in types are most names; they have no definition that could be searched for.
+                if !is_of_library || self.scopes.path(path).is_some() {
+                    return;
+                }
+                if let Some(found) = library.definitions.named(DefinitionKind::Type, &path.name.text).next() {
                     self.uses(Mention::of_path(path), found.span);
                 }
             }

@@ -159,7 +159,7 @@ impl Run<'_> {
         outlet: &mut Outlet,
         deliveries: &mut Deliveries,
     ) -> Result<(), FilesError> {
-        let handle_rewritten: Vec<FileId> = self
+        let rewritten: Vec<FileId> = self
             .files
             .iter()
             .filter(|(_, file)| file.rewritten_since.is_some() && file.has_partial_line())
@@ -177,7 +177,7 @@ impl Run<'_> {
             let is_wanted =
                 |file: &Tracked| file.gone_since.is_some() && may_have_unread(file) || needs_search(file);
             let is_none = !self.files.iter().any(|(_, file)| is_wanted(file));
-            if is_none && handle_rewritten.is_empty() {
+            if is_none && rewritten.is_empty() {
                 return Ok(());
             }
         }
@@ -193,7 +193,7 @@ impl Run<'_> {
             .map(|(id, _)| id)
             .collect();
         self.next_scan = Instant::now() + GONE_OPEN_FOR;
-        for id in handle_rewritten {
+        for id in rewritten {
             self.emit_partial_line_at_stop(id, outlet, deliveries).await?;
         }
         for id in gone {
