@@ -4,7 +4,6 @@ use super::{REGISTRY, page};
 
 /// The families of codes: the prefix of the codes, and the subject of the family.
 pub const FAMILIES: [(&str, &str); 10] = [
-    ("E00", "This version"),
     ("E01", "Syntax"),
     ("E02", "Names"),
     ("E03", "Types"),
@@ -14,6 +13,7 @@ pub const FAMILIES: [(&str, &str); 10] = [
     ("E07", "Delivery"),
     ("E08", "Resources"),
     ("E09", "Security"),
+    ("E00", "This version"),
 ];
 
 /// Returns the title of a code: the heading of its page without the code.
