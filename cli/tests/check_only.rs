@@ -126,13 +126,12 @@ fn credentials_that_no_client_can_send_are_refused() {
     let basic = web("authentication: basic { user: \"ann:bob\", password: secret file(\"token\") }");
     fs::write(basic.path().join("token"), "one\n").unwrap();
     assert_snapshot!(refused(basic.path()));
-    for (path, beginning) in [
-        ("events", "error[E0412]: `path` can't be \"events\""),
-        ("/events?all", "error[E0412]: `path` can't be \"/events?all\""),
-        ("/a b", "weir: source web: `path` is \"/a b\", which no request can have"),
-    ] {
+    for path in ["events", "/events?all", "/a b"] {
         let said = refused(web(&format!("path: \"{path}\"")).path());
-        assert!(said.starts_with(&format!("exit status 1\n{beginning}")), "{said}");
+        assert!(
+            said.starts_with(&format!("exit status 1\nerror[E0412]: `path` can't be \"{path}\"")),
+            "{said}"
+        );
     }
 }
 
