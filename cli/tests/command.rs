@@ -311,7 +311,7 @@ fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
         assert_eq!((ended.status, ended.output.as_str()), (1, ""), "{}", ended.error);
         assert!(ended.error.ends_with(" is not started\n"), "{}", ended.error);
         let mut messages =
-            ended.error.lines().filter(|line| line.contains("warning") || line.contains("error"));
+            ended.error.lines().filter(|line| line.starts_with("warning") || line.starts_with("error"));
         assert!(messages.all(|line| line.starts_with("warning[E0002]: ")), "{}", ended.error);
         ended.error
     };
