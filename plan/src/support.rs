@@ -118,19 +118,23 @@ pub fn unsupported_step(
 
 /// Returns whether a field of this type and format is read from text.
 pub fn reads_text(data_type: &DataType, format: &FieldFormat) -> bool {
+    let is_time = matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, Some(_)));
     match format {
-        FieldFormat::Plain => matches!(
-            data_type,
-            DataType::Boolean
-                | DataType::Int64
-                | DataType::Float64
-                | DataType::Utf8View
-                | DataType::BinaryView
-                | DataType::Timestamp(..)
-        ),
-        FieldFormat::Within(..) => false,
-        FieldFormat::Pattern(_) => matches!(data_type, DataType::Timestamp(..)),
-        FieldFormat::Unit(_) => matches!(data_type, DataType::Duration(_)),
+        FieldFormat::Plain => {
+            is_time
+                || matches!(
+                    data_type,
+                    DataType::Boolean
+                        | DataType::Int64
+                        | DataType::Float64
+                        | DataType::Decimal128(_, 0..)
+                        | DataType::Utf8View
+                        | DataType::BinaryView
+                )
+        }
+        FieldFormat::Within(..) => *data_type == DataType::Int64,
+        FieldFormat::Pattern(_) => is_time,
+        FieldFormat::Unit(_) => matches!(data_type, DataType::Duration(TimeUnit::Microsecond)),
     }
 }
 

@@ -136,6 +136,38 @@ mod tests {
         assert_eq!(reason.to_string(), "\"\" at byte 0 is not a match of the pattern");
     }
 
+    /// The compiler warns of the fields that can't be read.
+    #[test]
+    fn exactly_the_listed_fields_are_read() {
+        let types = [
+            DataType::Boolean,
+            DataType::Int64,
+            DataType::UInt64,
+            DataType::Float64,
+            DataType::Decimal128(10, 2),
+            DataType::Utf8View,
+            DataType::BinaryView,
+            DataType::FixedSizeBinary(16),
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            DataType::Duration(TimeUnit::Microsecond),
+        ];
+        let formats = [
+            FieldFormat::Plain,
+            FieldFormat::Within(0, 9),
+            FieldFormat::Pattern("%Y-%m-%dT%H:%M:%S%z".to_owned()),
+            FieldFormat::Unit(Duration::from_secs(1)),
+        ];
+        for data_type in types {
+            for format in &formats {
+                let fields = vec![field("a", data_type.clone(), false, format.clone())];
+                let settings = settings("(?<a>.*)");
+                let is_read = make(&ParserCall { settings: &settings, fields, strict: false }).is_ok();
+                let listed = weir_plan::support::reads_text(&data_type, format);
+                assert_eq!(is_read, listed, "{data_type:?}, {format:?}");
+            }
+        }
+    }
+
     #[test]
     fn groups_are_read_as_the_types_of_the_schema() {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
