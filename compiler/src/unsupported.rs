@@ -11,6 +11,7 @@ use crate::analysis::expressions::UseId;
 use crate::analysis::graph::{Component, Destination, Flow, Leg, Step};
 use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
+use crate::flows::graph::role_name;
 use crate::types::columns::arrow;
 
 impl Analysis {
@@ -59,7 +60,7 @@ impl Search<'_> {
         if component.events.is_none() || component.implicit {
             return;
         }
-        let role = role_word(declared.role);
+        let role = role_name(declared.role);
         if !support::has_kind(role, kind) {
             return self.add(declared.span, format!("the {role} `{kind}`"));
         }
@@ -95,7 +96,7 @@ impl Search<'_> {
             let arrivals = edge.leg.required_arrivals().into_iter().map(|arrival| arrival.to);
             for component in std::iter::once(edge.from).chain(arrivals) {
                 let component = &graph.components[component];
-                let role = role_word(component.declared.role);
+                let role = role_name(component.declared.role);
                 let (keeps, Some(kind)) = (
                     match component.declared.role {
                         Role::Source => support::EXACTLY_ONCE_SOURCES,
@@ -115,14 +116,7 @@ impl Search<'_> {
 
     fn leg(&mut self, leg: &Leg) {
         leg.steps.iter().for_each(|step| self.step(step));
-        match &leg.to {
-            Destination::Component(_) | Destination::End | Destination::Unknown => {}
-            Destination::Copy(branches) => branches.iter().for_each(|(_, leg)| self.leg(leg)),
-            Destination::Match(cases) => cases.iter().for_each(|case| self.leg(&case.leg)),
-            Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
-                legs.iter().for_each(|leg| self.leg(leg));
-            }
-        }
+        leg.to.legs().into_iter().for_each(|leg| self.leg(leg));
     }
 
     fn step(&mut self, step: &Step) {
@@ -170,34 +164,13 @@ impl Search<'_> {
     }
 }
 
-fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Source => "source",
-        Role::Channel => "channel",
-        Role::Sink => "sink",
-    }
-}
-
 /// Returns whether branches receive events in turn.
 fn has_balance(leg: &Leg) -> bool {
-    match &leg.to {
-        Destination::Balance { by: None, .. } => true,
-        Destination::Balance { by: Some(_), legs, .. } | Destination::Failover { legs, .. } => {
-            legs.iter().any(has_balance)
-        }
-        Destination::Copy(branches) => branches.iter().any(|(_, leg)| has_balance(leg)),
-        Destination::Match(cases) => cases.iter().any(|case| has_balance(&case.leg)),
-        Destination::Component(_) | Destination::End | Destination::Unknown => false,
-    }
+    matches!(leg.to, Destination::Balance { by: None, .. }) || leg.to.legs().into_iter().any(has_balance)
 }
 
 /// Returns the last step of a leg, or of the first branch behind it.
 fn last_step(leg: &Leg) -> Option<&Step> {
-    let first = match &leg.to {
-        Destination::Copy(branches) => branches.first().map(|(_, leg)| leg),
-        Destination::Match(cases) => cases.first().map(|case| &case.leg),
-        Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => legs.first(),
-        Destination::Component(_) | Destination::End | Destination::Unknown => None,
-    };
+    let first = leg.to.legs().into_iter().next();
     first.and_then(last_step).or_else(|| leg.steps.last())
 }

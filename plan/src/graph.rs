@@ -166,6 +166,30 @@ pub enum Route {
     Failover(Vec<Leg>),
 }
 
+impl Route {
+    /// Returns the legs behind the route, in the order of the text: none if the route ends at a component or at all.
+    pub fn legs(&self) -> Vec<&Leg> {
+        self.legs_if(true)
+    }
+
+    /// Returns these legs without the optional branches of a `copy`.
+    pub fn required_legs(&self) -> Vec<&Leg> {
+        self.legs_if(false)
+    }
+
+    fn legs_if(&self, optional: bool) -> Vec<&Leg> {
+        match self {
+            Route::Channel(_) | Route::Sink(_) | Route::End => Vec::new(),
+            Route::Copy(branches) => {
+                let branches = branches.iter().filter(|branch| optional || !branch.optional);
+                branches.map(|branch| &branch.leg).collect()
+            }
+            Route::Match(cases) => cases.iter().map(|case| &case.leg).collect(),
+            Route::Balance { legs, .. } | Route::Failover(legs) => legs.iter().collect(),
+        }
+    }
+}
+
 /// One case of a `match`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Case {

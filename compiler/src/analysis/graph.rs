@@ -188,6 +188,25 @@ pub struct Case {
     pub leg: Leg,
 }
 
+impl Destination {
+    /// Returns the legs behind the destination, in source order: none for a component, an end or an unknown destination.
+    pub fn legs(&self) -> Vec<&Leg> {
+        self.legs_if(true)
+    }
+
+    fn legs_if(&self, optional: bool) -> Vec<&Leg> {
+        match self {
+            Destination::Component(_) | Destination::End | Destination::Unknown => Vec::new(),
+            Destination::Copy(branches) => {
+                let branches = branches.iter().filter(|(is_optional, _)| optional || !is_optional);
+                branches.map(|(_, leg)| leg).collect()
+            }
+            Destination::Match(cases) => cases.iter().map(|case| &case.leg).collect(),
+            Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => legs.iter().collect(),
+        }
+    }
+}
+
 impl Edge {
     /// Returns the sources and sinks of the edge, each with its neighbouring channel.
     pub(crate) fn neighbours(&self, components: &[Component]) -> Vec<(ComponentIndex, ComponentIndex)> {
@@ -201,31 +220,28 @@ fn neighbours(
     leg: &Leg,
 ) -> Vec<(ComponentIndex, ComponentIndex)> {
     let role = |index: ComponentIndex| components[index].declared.role;
+    let behind = leg.to.legs().into_iter();
+    let mut found: Vec<_> = behind.flat_map(|leg| neighbours(components, from, leg)).collect();
     match &leg.to {
-        Destination::Component(Arrival { events: None, .. }) | Destination::End | Destination::Unknown => {
-            Vec::new()
-        }
+        Destination::Component(Arrival { events: None, .. })
+        | Destination::Copy(_)
+        | Destination::Match(_)
+        | Destination::End
+        | Destination::Unknown => {}
         Destination::Component(Arrival { to, channel, .. }) => match (role(from), role(*to), channel) {
-            (_, Role::Channel, _) => vec![(from, *to)],
-            (Role::Channel, ..) => vec![(*to, from)],
-            (.., Some(channel)) => vec![(from, *channel), (*to, *channel)],
-            (.., None) => Vec::new(),
+            (_, Role::Channel, _) => found.push((from, *to)),
+            (Role::Channel, ..) => found.push((*to, from)),
+            (.., Some(channel)) => found.extend([(from, *channel), (*to, *channel)]),
+            (.., None) => {}
         },
-        Destination::Copy(branches) => {
-            branches.iter().flat_map(|(_, leg)| neighbours(components, from, leg)).collect()
-        }
-        Destination::Match(cases) => {
-            cases.iter().flat_map(|case| neighbours(components, from, &case.leg)).collect()
-        }
         Destination::Balance { legs, channel, .. } | Destination::Failover { legs, channel } => {
-            let mut found: Vec<_> = legs.iter().flat_map(|leg| neighbours(components, from, leg)).collect();
             let first = legs.first().and_then(|leg| leg.arrivals().first().map(|first| first.to));
             if let (Some(channel), Some(first)) = (*channel, first) {
                 found.extend([(from, channel), (first, channel)]);
             }
-            found
         }
     }
+    found
 }
 
 impl Leg {
@@ -242,17 +258,7 @@ impl Leg {
     fn arrivals_if(&self, optional: bool) -> Vec<&Arrival> {
         match &self.to {
             Destination::Component(arrival) => vec![arrival],
-            Destination::Copy(branches) => {
-                let branches = branches.iter().filter(|(is_optional, _)| optional || !is_optional);
-                branches.flat_map(|(_, leg)| leg.arrivals_if(optional)).collect()
-            }
-            Destination::Match(cases) => {
-                cases.iter().flat_map(|case| case.leg.arrivals_if(optional)).collect()
-            }
-            Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => {
-                legs.iter().flat_map(|leg| leg.arrivals_if(optional)).collect()
-            }
-            Destination::End | Destination::Unknown => Vec::new(),
+            other => other.legs_if(optional).into_iter().flat_map(|leg| leg.arrivals_if(optional)).collect(),
         }
     }
 }

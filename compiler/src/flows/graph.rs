@@ -190,7 +190,8 @@ pub(crate) fn destinations(leg: &Leg<'_>) -> Vec<(ComponentIndex, Span)> {
     }
 }
 
-fn role_name(role: Role) -> &'static str {
+/// Returns the word for a role.
+pub(crate) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Source => "source",
         Role::Channel => "channel",

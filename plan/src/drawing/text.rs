@@ -44,17 +44,10 @@ fn flow_text(plan: &Plan, flow: &Flow) -> String {
 /// Returns the channels that the paths of a flow fill.
 fn filled(flow: &Flow) -> HashSet<&str> {
     fn of<'s>(leg: &'s Leg, filled: &mut HashSet<&'s str>) {
-        match &leg.to {
-            Route::Channel(name) => {
-                filled.insert(name);
-            }
-            Route::Sink(_) | Route::End => {}
-            Route::Copy(branches) => branches.iter().for_each(|branch| of(&branch.leg, filled)),
-            Route::Match(cases) => cases.iter().for_each(|case| of(&case.leg, filled)),
-            Route::Balance { legs, .. } | Route::Failover(legs) => {
-                legs.iter().for_each(|leg| of(leg, filled));
-            }
+        if let Route::Channel(name) = &leg.to {
+            filled.insert(name);
         }
+        leg.to.legs().into_iter().for_each(|leg| of(leg, filled));
     }
     let mut filled = HashSet::new();
     flow.paths.iter().for_each(|path| of(&path.leg, &mut filled));

@@ -289,15 +289,8 @@ struct Feeds {
 
 /// Whether the route leads to the channel or sink of this name.
 fn leads_to(route: &Route, component: &str) -> bool {
-    match route {
-        Route::Channel(name) | Route::Sink(name) => name == component,
-        Route::End => false,
-        Route::Copy(branches) => branches.iter().any(|branch| leads_to(&branch.leg.to, component)),
-        Route::Match(cases) => cases.iter().any(|case| leads_to(&case.leg.to, component)),
-        Route::Balance { legs, .. } | Route::Failover(legs) => {
-            legs.iter().any(|leg| leads_to(&leg.to, component))
-        }
-    }
+    matches!(route, Route::Channel(name) | Route::Sink(name) if name == component)
+        || route.legs().into_iter().any(|leg| leads_to(&leg.to, component))
 }
 
 /// The path from a channel to a sink.

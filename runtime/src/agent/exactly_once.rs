@@ -38,20 +38,10 @@ impl ExactlyOnce {
     }
 
     fn follow(&mut self, leg: &PlannedLeg) {
-        match &leg.to {
-            Route::Channel(_) | Route::End => {}
-            Route::Sink(name) => {
-                self.sinks.insert(name.clone());
-            }
-            Route::Copy(branches) => {
-                let required = branches.iter().filter(|branch| !branch.optional);
-                required.for_each(|branch| self.follow(&branch.leg));
-            }
-            Route::Match(cases) => cases.iter().for_each(|case| self.follow(&case.leg)),
-            Route::Balance { legs, .. } | Route::Failover(legs) => {
-                legs.iter().for_each(|leg| self.follow(leg));
-            }
+        if let Route::Sink(name) = &leg.to {
+            self.sinks.insert(name.clone());
         }
+        leg.to.required_legs().into_iter().for_each(|leg| self.follow(leg));
     }
 }
 

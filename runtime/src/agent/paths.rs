@@ -57,24 +57,12 @@ fn promises(flow: &Flow) -> Vec<Unsupported> {
 
 /// Whether a route leads to a channel or a sink.
 fn leads_anywhere(route: &Route) -> bool {
-    match route {
-        Route::Channel(_) | Route::Sink(_) => true,
-        Route::End => false,
-        Route::Copy(branches) => branches.iter().any(|branch| leads_anywhere(&branch.leg.to)),
-        Route::Match(cases) => cases.iter().any(|case| leads_anywhere(&case.leg.to)),
-        Route::Balance { legs, .. } | Route::Failover(legs) => legs.iter().any(|leg| leads_anywhere(&leg.to)),
-    }
+    matches!(route, Route::Channel(_) | Route::Sink(_))
+        || route.legs().into_iter().any(|leg| leads_anywhere(&leg.to))
 }
 
 /// Whether legs of the route receive events in turn.
 fn has_balance(route: &Route) -> bool {
-    match route {
-        Route::Balance { by: None, .. } => true,
-        Route::Balance { by: Some(_), legs } | Route::Failover(legs) => {
-            legs.iter().any(|leg| has_balance(&leg.to))
-        }
-        Route::Copy(branches) => branches.iter().any(|branch| has_balance(&branch.leg.to)),
-        Route::Match(cases) => cases.iter().any(|case| has_balance(&case.leg.to)),
-        Route::Channel(_) | Route::Sink(_) | Route::End => false,
-    }
+    matches!(route, Route::Balance { by: None, .. })
+        || route.legs().into_iter().any(|leg| has_balance(&leg.to))
 }

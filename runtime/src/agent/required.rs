@@ -26,18 +26,8 @@ pub(super) fn required(plan: &Plan) -> BTreeSet<String> {
 }
 
 fn follow(leg: &Leg, found: &mut BTreeSet<String>) {
-    match &leg.to {
-        Route::Channel(name) | Route::Sink(name) => {
-            found.insert(name.clone());
-        }
-        Route::End => {}
-        Route::Copy(branches) => {
-            let required = branches.iter().filter(|branch| !branch.optional);
-            required.for_each(|branch| follow(&branch.leg, found));
-        }
-        Route::Match(cases) => cases.iter().for_each(|case| follow(&case.leg, found)),
-        Route::Balance { legs, .. } | Route::Failover(legs) => {
-            legs.iter().for_each(|leg| follow(leg, found));
-        }
+    if let Route::Channel(name) | Route::Sink(name) = &leg.to {
+        found.insert(name.clone());
     }
+    leg.to.required_legs().into_iter().for_each(|leg| follow(leg, found));
 }

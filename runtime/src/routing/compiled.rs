@@ -69,28 +69,23 @@ impl CompiledRoute {
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledRoute> {
         let mut refuse = |what: &str| unsupported.push(Unsupported(what.to_owned()));
-        let legs: Vec<&Leg> = match route {
+        match route {
             PlannedRoute::Channel(name) => return Some(CompiledRoute::Channel(name.clone())),
             PlannedRoute::Sink(name) => return Some(CompiledRoute::Sink(name.clone())),
             PlannedRoute::End => return Some(CompiledRoute::End),
-            PlannedRoute::Copy(branches) => branches.iter().map(|branch| &branch.leg).collect(),
-            PlannedRoute::Balance { by: Some(_), legs } => legs.iter().collect(),
             PlannedRoute::Balance { by: None, legs } => {
                 let is_component =
                     |leg: &Leg| matches!(leg.to, PlannedRoute::Channel(_) | PlannedRoute::Sink(_));
                 if !legs.iter().all(is_component) {
                     refuse("a `-> balance` with another route within it");
                 }
-                legs.iter().collect()
             }
-            PlannedRoute::Match(cases) => cases.iter().map(|case| &case.leg).collect(),
-            PlannedRoute::Failover(legs) => {
-                refuse("`-> failover`");
-                legs.iter().collect()
-            }
-        };
+            PlannedRoute::Failover(_) => refuse("`-> failover`"),
+            PlannedRoute::Copy(_) | PlannedRoute::Match(_) | PlannedRoute::Balance { by: Some(_), .. } => {}
+        }
         // All legs are compiled before any is refused, so that all unsupported parts are reported at once.
-        let compiled: Vec<Option<CompiledLeg>> = legs
+        let compiled: Vec<Option<CompiledLeg>> = route
+            .legs()
             .into_iter()
             .map(|leg| CompiledLeg::compile_after(leg, tools, locals.to_vec(), unsupported))
             .collect();
