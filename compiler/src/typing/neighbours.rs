@@ -16,21 +16,24 @@ impl Typing<'_, '_> {
     /// Computes the defaults that depend on neighbours. Channels come first: their defaults depend on written settings
     /// of sources only, and the defaults of sources and sinks on all settings of channels.
     pub(super) fn derive_from_neighbours(&mut self, edges: &[Edge]) {
-        let pairs: Vec<(ComponentIndex, ComponentIndex)> =
-            edges.iter().flat_map(|edge| edge.neighbours(&self.components)).collect();
-        for index in 0..self.components.len() {
+        // The sources and sinks of each channel, and the channels of each source and sink.
+        let mut neighbours: Vec<Vec<ComponentIndex>> = vec![Vec::new(); self.components.len()];
+        for (own, channel) in edges.iter().flat_map(|edge| edge.neighbours(&self.components)) {
+            neighbours[channel].push(own);
+            neighbours[own].push(channel);
+        }
+        for (index, near) in neighbours.iter_mut().enumerate() {
             let component = &self.components[index];
             if component.declared.role == Role::Channel && component.depends_on("source") {
-                let sources = pairs.iter().filter(|(_, channel)| *channel == index).map(|(own, _)| *own);
-                let sources = sources.filter(|own| self.components[*own].declared.role == Role::Source);
-                self.derive(index, sources.collect(), "source");
+                let mut sources = std::mem::take(near);
+                sources.retain(|own| self.components[*own].declared.role == Role::Source);
+                self.derive(index, sources, "source");
             }
         }
-        for index in 0..self.components.len() {
+        for (index, near) in neighbours.iter_mut().enumerate() {
             let component = &self.components[index];
             if component.declared.role != Role::Channel && component.depends_on("channel") {
-                let channels = pairs.iter().filter(|(own, _)| *own == index).map(|(_, channel)| *channel);
-                self.derive(index, channels.collect(), "channel");
+                self.derive(index, std::mem::take(near), "channel");
             }
         }
     }
