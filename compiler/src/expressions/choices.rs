@@ -49,7 +49,7 @@ impl Common {
 /// The branches of an `if` or a `match`, as far as facts follow from the result.
 #[derive(Default)]
 struct Branches {
-    /// What is known if the result is true and comes from one of the branches; `None` if no branch can be true.
+    /// The places that are not null if a branch gives the result and it is true; `None` if no branch can be true.
     if_true: Option<Places>,
     if_false: Option<Places>,
     count: usize,

@@ -172,7 +172,7 @@ pub(crate) struct Typer<'a, 'c> {
     /// The columns of the events; `None` in a function, which has no access to events.
     pub(crate) columns: Option<&'a Columns>,
     pub(crate) bindings: &'a Bindings,
-    /// What is known not to be null here because of the conditions around, besides what the bindings and columns know.
+    /// The places that the surrounding conditions prove to be not null, in addition to the bindings and columns.
     pub(crate) known: Places,
 }
 

@@ -15,7 +15,7 @@ use crate::types::{Bound, Type};
 use crate::values::numbers::{are_exact, decimal_type};
 use crate::values::operators::{Arithmetics, arithmetics, is_zero};
 
-/// What is known of the value of an expression.
+/// The properties of an expression's value: whether its computation can fail, and its range.
 #[derive(Debug)]
 struct Known {
     /// The reason why the computation can fail; `None` if it cannot.

@@ -146,19 +146,11 @@ const ALL: [Habit; 24] = [
     Habit { name: "true in capitals", apply: |site| site.word_with("true", "True") },
     Habit {
         name: "filter",
-        apply: |site| {
-            site.word_with("keep", "filter")
-                .filter(|_| site.rest().starts_with("keep if ") && !site.line.contains(" then "))
-                .map(|line| line.replacen("filter if", "filter", 1))
-        },
+        apply: |site| keep_if_with(site, "filter").map(|line| line.replacen("filter if", "filter", 1)),
     },
     Habit {
         name: "if as a step",
-        apply: |site| {
-            site.word_with("keep", "")
-                .filter(|_| site.rest().starts_with("keep if ") && !site.line.contains(" then "))
-                .map(|line| line.replacen(" if ", "if ", 1))
-        },
+        apply: |site| keep_if_with(site, "").map(|line| line.replacen(" if ", "if ", 1)),
     },
     Habit {
         name: "elif",
@@ -178,6 +170,12 @@ const ALL: [Habit; 24] = [
     Habit { name: "list in parentheses", apply: list_in_parentheses },
     Habit { name: "equals for a colon", apply: |site| site.with(": ", " = ").filter(|_| is_setting(site)) },
 ];
+
+/// Writes another word for the `keep` of `keep if`, in a line that has no other `if`.
+fn keep_if_with(site: &Site<'_>, word: &str) -> Option<String> {
+    let fits = site.rest().starts_with("keep if ") && !site.line.contains(" then ");
+    site.word_with("keep", word).filter(|_| fits)
+}
 
 /// `in [1, 2]` as `in (1, 2)`.
 fn list_in_parentheses(site: &Site<'_>) -> Option<String> {

@@ -24,6 +24,11 @@ fn case(condition: Option<Expression>, to: Route) -> Case {
     Case { condition, leg: straight(to) }
 }
 
+/// Takes the event 7 to the first route, and all others to the second.
+fn seven_apart(first: Route, second: Route) -> Route {
+    Route::Match(vec![case(Some(body_is("7")), first), case(None, second)])
+}
+
 /// numbers → buffer → store, and numbers → other → second
 fn two_channels(route: impl Fn(Route, Route) -> Route) -> Plan {
     let mut plan = plan(1_000, &[]);
@@ -58,17 +63,13 @@ async fn shares(plan: &Plan) -> [u64; 2] {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_takes_the_first_case_that_matches_before_a_channel() {
-    let plan =
-        two_channels(|first, second| Route::Match(vec![case(Some(body_is("7")), first), case(None, second)]));
-    assert_eq!(shares(&plan).await, [1, 999]);
+    assert_eq!(shares(&two_channels(seven_apart)).await, [1, 999]);
     assert_eq!(World::here().delivered(), 1_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_takes_the_first_case_that_matches_behind_a_channel() {
-    let plan =
-        two_sinks(|first, second| Route::Match(vec![case(Some(body_is("7")), first), case(None, second)]));
-    assert_eq!(shares(&plan).await, [1, 999]);
+    assert_eq!(shares(&two_sinks(seven_apart)).await, [1, 999]);
     assert_eq!(World::here().delivered(), 1_000);
 }
 
