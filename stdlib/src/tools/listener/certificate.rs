@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tracing::warn;
 use weir_runtime::{Clock, Meter};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 /// How long before a certificate expires warnings begin.
 const WARNING_PERIOD: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -22,9 +23,11 @@ impl Validity {
     /// Returns the validity of a certificate. Returns `None` for a certificate that can't be parsed: whether it can be
     /// used is for rustls to decide.
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
-        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-        let validity = certificate.validity();
-        Some(Validity { from: validity.not_before.timestamp(), until: validity.not_after.timestamp() })
+        let certificate = Certificate::from_der(certificate).ok()?;
+        let validity = certificate.tbs_certificate().validity();
+        let [from, until] =
+            [validity.not_before, validity.not_after].map(|time| time.to_unix_duration().as_secs() as i64);
+        Some(Validity { from, until })
     }
 
     /// Returns what is wrong with the validity at the time `now`, in seconds since 1970-01-01T00:00:00Z.
