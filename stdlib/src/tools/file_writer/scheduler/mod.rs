@@ -451,10 +451,11 @@ impl<T, R: OfDelivery> Scheduler<T, R> {
         queue.file = FileSlot::None;
         // Without an order to close in the queue, all of its rows go into the next file. With one, the active file is
         // the one for the rows behind the order, and stays active.
-        let is_ordered = !weir_runtime::put_back!("rows_forgotten_behind_a_full_file")
-            && queue.items.iter().any(|item| matches!(item, QueueItem::Close(_)));
+        let is_ordered = queue.items.iter().any(|item| matches!(item, QueueItem::Close(_)));
         if let Some(active) = queue.active.filter(|_| !is_ordered) {
             queue.active = queue.next_file(active.last, now);
+        } else if weir_runtime::put_back!("rows_forgotten_behind_a_full_file") {
+            queue.active = None;
         }
         self.file_closed();
         self.go_on_or_end(id);
