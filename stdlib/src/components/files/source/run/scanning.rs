@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{info, warn};
 use weir_runtime::batch::Partition;
 use weir_runtime::is_outage;
 use weir_runtime::source::{DeliveredThrough, Deliveries, Outlet};
@@ -75,6 +75,7 @@ impl Run<'_> {
             self.files.mark_absent_gone();
         }
         if first {
+            self.log_mode(changes.len());
             self.skip_existing_text(&changes, outlet, deliveries).await?;
         }
         for id in changes {
@@ -97,6 +98,22 @@ impl Run<'_> {
         }
         self.next_scan = Instant::now() + self.source.poll.max((factor * took).min(SCAN_PAUSE_MAX));
         Ok(())
+    }
+
+    /// Logs how many files the first scan has found, and whether they may grow.
+    fn log_mode(&self, found: usize) {
+        let component = &self.source.component;
+        match self.source.mode {
+            FileMode::Follow { .. } => {
+                info!(component = %component, "follows {found} files and what is written to them (mode: follow)");
+            }
+            FileMode::Complete { .. } => {
+                info!(
+                    component = %component,
+                    "reads {found} complete files (mode: complete); files that are still written to need mode: follow"
+                );
+            }
+        }
     }
 
     /// Finishes the hidden files that a crash has left. Returns whether the directories have to be scanned again.
