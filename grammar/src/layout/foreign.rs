@@ -112,8 +112,10 @@ impl Scanner<'_> {
     /// Reads `/* … */`.
     fn block_comment(&mut self) -> bool {
         let start = self.position;
-        let Some(length) = self.text[start..].windows(2).position(|two| two == b"*/") else { return false };
-        let end = start + length + 2;
+        // The star of `/*/` does not end the comment that it begins.
+        let inner = start + 2;
+        let Some(length) = self.text[inner..].windows(2).position(|two| two == b"*/") else { return false };
+        let end = inner + length + 2;
         let line_end = self.line_end(end);
         let is_last = self.text[end..line_end].iter().all(u8::is_ascii_whitespace);
         let mut edits: Vec<(Range<usize>, &str)> = vec![(start..start + 2, "//")];
@@ -127,8 +129,8 @@ impl Scanner<'_> {
         }
         edits.push((end - 2..end, ""));
         let rest = &self.text[end..line_end];
-        let inner = String::from_utf8_lossy(self.text[start + 2..end - 2].trim_ascii()).into_owned();
-        let moved = format!(" // {inner}");
+        let note = String::from_utf8_lossy(self.text[inner..end - 2].trim_ascii()).into_owned();
+        let moved = format!(" // {note}");
         if !is_last {
             // A comment before code moves to the end of the line.
             let is_plain = edits.len() == 2
