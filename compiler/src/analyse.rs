@@ -132,10 +132,9 @@ impl<'p> Program<'p> {
         let params = checker.params.iter().filter_map(|(span, param)| Some((*span, param.as_ref()?)));
         let params = params.map(|(declared, param)| {
             let (value, origin, value_type) = (param.value.clone(), param.origin, param.value_type.clone());
-            (
-                declared,
-                Setting { value, origin, value_type, optional: param.optional, declared, derived_from: None },
-            )
+            let (name, optional) = (self.files.text(declared).to_owned(), param.optional);
+            let setting = Setting { name, value, origin, value_type, optional, declared, derived_from: None };
+            (declared, setting)
         });
         let params = params.collect();
         Analysis { graph, agent, params, functions, notes: checker.notes, ..Analysis::default() }

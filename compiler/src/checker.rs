@@ -8,7 +8,7 @@ use weir_plan::Value;
 
 use crate::analysis::expressions::{ExpressionType, Use, UseId};
 use crate::analysis::notes::Notes;
-use crate::analysis::settings::Origin;
+use crate::analysis::settings::{Origin, Setting};
 use crate::diagnostics::Diagnostic;
 use crate::files::sources::Files;
 use crate::names::scopes::Scopes;
@@ -71,6 +71,9 @@ pub(crate) struct Checker<'c> {
     pub(crate) functions: HashMap<Span, Arc<FunctionSignature>>,
     /// The checked schemas by the places of their names; `None` for a faulty schema.
     pub(crate) schemas: HashMap<Span, Option<Arc<SchemaType>>>,
+    /// The checked defaults of settings, with their nested settings, by the places of the settings' names. All
+    /// components with a default share its value.
+    pub(crate) defaults: HashMap<Span, Vec<Arc<Setting>>>,
     /// The environment variables, if the checked text may read them.
     pub(crate) environment: Option<&'c BTreeMap<String, String>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -102,6 +105,7 @@ impl<'c> Checker<'c> {
             params: HashMap::new(),
             functions: HashMap::new(),
             schemas: HashMap::new(),
+            defaults: HashMap::new(),
             environment: None,
             diagnostics: Vec::new(),
             notes: Notes::default(),
@@ -131,6 +135,17 @@ impl<'c> Checker<'c> {
     pub(crate) fn note_type(&mut self, span: Span, found: Option<ExpressionType>) {
         let types = self.notes.types.at(span, self.current_use);
         types.extend(found.filter(|found| !types.contains(found)));
+    }
+
+    /// Notes that the literals of an expression take another type than they have by themselves.
+    pub(crate) fn note_converted(&mut self, span: Span, from: &Type, to: &Type) {
+        let types = self.notes.types.at(span, self.current_use);
+        let is_known = types.iter().any(|found| found.value_type == *to);
+        types.retain(|found| !is_known || found.value_type != *from);
+        types
+            .iter_mut()
+            .filter(|found| found.value_type == *from)
+            .for_each(|found| found.value_type = to.clone());
     }
 
     pub(crate) fn report(&mut self, diagnostic: impl Into<Diagnostic>) {

@@ -66,7 +66,7 @@ impl Search<'_> {
         }
         let settings = support::PARTIAL_SETTINGS.iter();
         for partial in settings.filter(|setting| setting.role == role && setting.kind == kind) {
-            let Some(setting) = component.settings.all.get(partial.name) else { continue };
+            let Some(setting) = component.settings.get(partial.name) else { continue };
             let Some(value) = setting.value.as_ref().filter(|value| !partial.allows(value)) else { continue };
             let span = match setting.origin {
                 Origin::Written(span) => span,

@@ -10,9 +10,12 @@ pub const BODY: &str = "body";
 /// Other columns are the body or fields.
 pub const HEADER_SIGIL: char = '@';
 
-/// The name of the column with the headers that a peer has attached, of type `Map<Text>`. It is
-/// not a field: formats omit it, and steps that select fields keep it.
+/// The name of the column with the headers that a peer has attached, of type `Map<Text>`. Sources add it.
 pub const ATTACHED_HEADERS: &str = "headers";
+
+/// The key in the metadata of the column with attached headers. The column is not a field: formats omit it, and steps
+/// that select fields keep it. A field of a schema may have the same name.
+pub const ATTACHED: &str = "attached";
 
 /// The key in the metadata of a column with sensitive values.
 pub const SENSITIVE: &str = "sensitive";

@@ -1,6 +1,7 @@
 //! The values of settings and their origins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_plan::{HoleFormat, Value};
@@ -32,6 +33,8 @@ pub enum Origin {
 /// One setting with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
+    /// The name. A nested setting has a name such as `roll.age`, or `brokers[0].port` in a list.
+    pub name: String,
     /// The value; `None` if the value has an error, which has been reported.
     pub value: Option<Value>,
     /// The origin of the value.
@@ -47,13 +50,58 @@ pub struct Setting {
     pub derived_from: Option<String>,
 }
 
+impl Setting {
+    /// Returns whether the setting is part of another setting's value.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.name.contains(['.', '['])
+    }
+}
+
+/// The values of settings by name. Nested settings are part of the outer value.
+pub(crate) trait Values {
+    /// Returns the value of a setting; `None` if there is no such setting or its value has an error.
+    fn value(&self, name: &str) -> Option<&Value>;
+}
+
+impl Values for BTreeMap<String, Value> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name)
+    }
+}
+
+impl Values for Settings {
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name)?.value.as_ref()
+    }
+}
+
+/// The settings of a block that is being checked, in any order.
+pub(crate) struct Unsorted<'s>(pub(crate) &'s [Arc<Setting>]);
+
+impl<'s> Unsorted<'s> {
+    /// Returns the setting of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&'s Setting> {
+        self.0.iter().find(|setting| setting.name == name).map(|setting| &**setting)
+    }
+
+    /// Returns the known values in the form of the plan.
+    pub(crate) fn planned(&self) -> BTreeMap<String, Value> {
+        let outer = self.0.iter().filter(|setting| !setting.is_nested());
+        outer.filter_map(|setting| Some((setting.name.clone(), setting.value.clone()?))).collect()
+    }
+}
+
+impl Values for Unsorted<'_> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name)?.value.as_ref()
+    }
+}
+
 /// The settings of a component, a parser or the agent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    /// Every setting by name. A nested setting has a name such as `roll.age`, or `brokers[0].port` in a list.
-    pub all: BTreeMap<String, Setting>,
-    /// The known values by name, in the form of the plan: nested settings are part of the outer value.
-    pub(crate) values: BTreeMap<String, Value>,
+    /// Every setting, sorted by name. Components share the settings that have the same default.
+    all: Vec<Arc<Setting>>,
     /// Whether the settings have no errors.
     pub whole: bool,
     /// The template holes that are filled with values of events.
@@ -65,19 +113,40 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns the values if the settings have no errors.
-    pub(crate) fn whole_values(&self) -> Option<&BTreeMap<String, Value>> {
-        self.whole.then_some(&self.values)
+    /// Returns the setting of this name.
+    pub fn get(&self, name: &str) -> Option<&Setting> {
+        self.index(name).map(|index| &*self.all[index])
+    }
+
+    /// Iterates over all settings, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Setting> + Clone {
+        self.all.iter().map(|setting| &**setting)
+    }
+
+    fn index(&self, name: &str) -> Option<usize> {
+        self.all.binary_search_by(|setting| (*setting.name).cmp(name)).ok()
+    }
+
+    /// Replaces the setting of the same name.
+    pub(crate) fn replace(&mut self, setting: Setting) {
+        if let Some(index) = self.index(&setting.name) {
+            self.all[index] = Arc::new(setting);
+        }
+    }
+
+    /// Returns the values in the form of the plan, if the settings have no errors.
+    pub(crate) fn planned(&self) -> Option<BTreeMap<String, Value>> {
+        self.whole.then(|| Unsorted(&self.all).planned())
     }
 
     /// Iterates over the settings with derived values, each with the settings that decide its value.
     pub(crate) fn derived(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.all.iter().filter_map(|(name, setting)| Some((name.as_str(), setting.derived_from.as_deref()?)))
+        self.iter().filter_map(|setting| Some((setting.name.as_str(), setting.derived_from.as_deref()?)))
     }
 
     /// Marks the values as settings of a component that the compiler added.
     pub(crate) fn implicit(mut self) -> Settings {
-        self.all.values_mut().for_each(|setting| setting.origin = Origin::Implicit);
+        self.all.iter_mut().for_each(|setting| Arc::make_mut(setting).origin = Origin::Implicit);
         self
     }
 }
@@ -85,8 +154,8 @@ impl Settings {
 /// The settings, holes, headers and exclusive values that a check of values collects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
-    /// The settings, by their names relative to the value.
-    pub(crate) settings: Vec<(String, Setting)>,
+    /// The settings, with names relative to the value.
+    pub(crate) settings: Vec<Arc<Setting>>,
     pub(crate) holes: Vec<OpenHole>,
     pub(crate) headers: Vec<(String, Span)>,
     pub(crate) exclusive: Vec<Exclusive>,
@@ -99,16 +168,23 @@ impl Found {
             let point = if name.starts_with('[') { "" } else { "." };
             format!("{outer}{point}{name}")
         };
-        for (name, setting) in &mut self.settings[before..] {
-            *name = named(name);
+        for setting in &mut self.settings[before..] {
+            let setting = Arc::make_mut(setting);
+            setting.name = named(&setting.name);
             setting.derived_from.iter_mut().for_each(|from| *from = named(from));
         }
     }
 
-    /// Returns the settings, with their values in the form of the plan.
-    pub(crate) fn settings(self, values: BTreeMap<String, Value>, whole: bool) -> Settings {
-        let Found { settings, holes, headers, exclusive } = self;
-        Settings { all: settings.into_iter().collect(), values, whole, holes, headers, exclusive }
+    /// Returns whether only settings were found.
+    pub(crate) fn has_settings_only(&self) -> bool {
+        self.holes.is_empty() && self.headers.is_empty() && self.exclusive.is_empty()
+    }
+
+    /// Returns the settings of a complete block.
+    pub(crate) fn settings(self, whole: bool) -> Settings {
+        let Found { settings: mut all, holes, headers, exclusive } = self;
+        all.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        Settings { all, whole, holes, headers, exclusive }
     }
 }
 

@@ -165,6 +165,7 @@ pub use unused::Unused;
 pub use used_twice::UsedTwice;
 pub use within::Within;
 pub use wrong_arguments::WrongArguments;
+pub(crate) use wrong_type::TABLE_ROW;
 pub use wrong_type::WrongType;
 
 /// The severity of a diagnostic.

@@ -2,6 +2,9 @@ use weir_grammar::Span;
 
 use super::{Description, with_article};
 
+/// The expectation of a value where a complete lookup table is found.
+pub(crate) const TABLE_ROW: &str = "row of the table";
+
 /// A value of the wrong type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WrongType {
@@ -59,6 +62,7 @@ impl WrongType {
 /// Returns a description of the literals of a type, for types with literals.
 fn written(type_name: &str) -> Option<&'static str> {
     Some(match type_name {
+        TABLE_ROW => "take a row of it, `table[key]`, or ask for one, `key in table`",
         "Bool" => "a Bool is `true` or `false`, or a comparison such as `@offset > 5`",
         "Int" => "an Int is written `42` or `1_000_000`",
         "Float" => "a Float is written `0.5`",

@@ -101,7 +101,7 @@ impl Typer<'_, '_> {
                         return typer.typed(&item.value, expected).map(|typed| Typed { span, ..typed });
                     }
                     ExpressionKind::Call(_) if is_table(&item.value) => {
-                        return self.typed(&item.value, None).map(|typed| Typed { span, ..typed });
+                        return self.typed_or_table(&item.value, None).map(|typed| Typed { span, ..typed });
                     }
                     // Text, lists and `null` take the type that the use of the `let` expects.
                     ExpressionKind::Text(_) | ExpressionKind::List(_) | ExpressionKind::Null => {
@@ -215,7 +215,7 @@ impl Typer<'_, '_> {
 
     /// Types `list[0]` or `map["key"]`, whose value is null if the item does not exist.
     pub(super) fn index(&mut self, inner: &Expression, index: &Expression, span: Span) -> Option<Typed> {
-        let typed = self.typed(inner, None).and_then(|typed| self.present(typed));
+        let typed = self.typed_or_table(inner, None).and_then(|typed| self.present(typed));
         let (wanted, result) = match typed.as_ref().map(|typed| &typed.value_type) {
             Some(Type::List(item)) => (Type::Int, item.as_ref().clone()),
             Some(Type::Map(item)) => (Type::Text, item.as_ref().clone()),

@@ -157,8 +157,11 @@ impl Typer<'_, '_> {
                 }
                 _ => Vec::new(),
             };
+            let is_null_test = !edits.is_empty();
             self.report(NotComparable { left, right, help, edits });
-            return None;
+            // The comparison means a question for null, so later steps know the answer.
+            let operand = if left_typed.is_null() { right_typed } else { left_typed };
+            return is_null_test.then(|| self.is_null(operand, comparison == Comparison::NotEqual, span));
         }
         if equality {
             self.compared_with_regex(comparison == Comparison::NotEqual, left, right, span);
@@ -206,7 +209,7 @@ impl Typer<'_, '_> {
         }
         let hint = operand.as_ref().map(|operand| Type::List(Box::new(operand.value_type.clone())));
         let list_span = right.span;
-        let right = self.typed(right, hint.as_ref()).and_then(|right| self.present(right));
+        let right = self.typed_or_table(right, hint.as_ref()).and_then(|right| self.present(right));
         let operand = operand.and_then(|operand| self.present(operand));
         let (mut operand, right) = (operand?, right?);
         if let Type::List(item) = &right.value_type {

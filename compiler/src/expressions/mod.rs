@@ -200,6 +200,11 @@ impl<'a, 'c> Typer<'a, 'c> {
     ///
     /// The result may have a type other than the expected one.
     pub(crate) fn typed(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
+        self.typed_or_table(given, expected).filter(|typed| !self.is_whole_table(typed))
+    }
+
+    /// Types an expression that may be a lookup table. Only an index and `in` take a table.
+    fn typed_or_table(&mut self, given: &Expression, expected: Option<&Type>) -> Option<Typed> {
         let typed = self.typed_kind(given, expected);
         if let Some(typed) = &typed {
             self.note_unsupported(given, &typed.planned);
@@ -231,7 +236,9 @@ impl<'a, 'c> Typer<'a, 'c> {
             ExpressionKind::Member(inner, name) => self.member(given, inner, name, expected),
             ExpressionKind::Index(inner, index) => self.index(inner, index, span),
             ExpressionKind::Call(call) => self.call(call, span, expected),
-            ExpressionKind::Paren(inner) => self.typed(inner, expected).map(|typed| Typed { span, ..typed }),
+            ExpressionKind::Paren(inner) => {
+                self.typed_or_table(inner, expected).map(|typed| Typed { span, ..typed })
+            }
             ExpressionKind::Otherwise(first, second) => self.otherwise(first, second, span, expected),
             ExpressionKind::Negate(inner) => self.negated(inner, span, expected),
             ExpressionKind::Not(inner) => self.not(inner, span),

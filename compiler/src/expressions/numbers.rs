@@ -83,6 +83,7 @@ impl Typer<'_, '_> {
             return Some(typed);
         }
         let planned = self.converted(typed.planned, wanted, typed.span)?;
+        self.checker.note_converted(typed.span, &typed.value_type, wanted);
         Some(Typed { planned, value_type: wanted.clone(), ..typed })
     }
 

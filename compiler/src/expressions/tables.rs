@@ -7,8 +7,8 @@ use weir_grammar::tree::{Argument, Call, Expression, ExpressionKind, Name, Path}
 use weir_plan::{FieldFormat as PlannedFormat, Operation, ParsedField, Table, TableFormat, Value};
 
 use super::{Merged, Typed, Typer};
-use crate::checker::{Checker, Expectation};
-use crate::diagnostics::{MalformedText, NoSuchOperation, UnknownName, WrongArguments, WrongType};
+use crate::checker::Expectation;
+use crate::diagnostics::{MalformedText, TABLE_ROW, UnknownName, WrongArguments, WrongType};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::spelling::nearest;
@@ -143,14 +143,12 @@ impl Typer<'_, '_> {
     }
 }
 
-impl Checker<'_> {
-    /// Reports a lookup table that is used as a value of events, and returns whether it is one.
-    pub(crate) fn is_whole_table(&mut self, typed: &Typed) -> bool {
+impl Typer<'_, '_> {
+    /// Reports a lookup table that is used as a value, and returns whether it is one.
+    pub(super) fn is_whole_table(&mut self, typed: &Typed) -> bool {
         let is_table = matches!(typed.planned.operation, Operation::Table(_));
         if is_table {
-            let right = (self.files.text(typed.span).to_owned(), "lookup table".to_owned(), typed.span);
-            let help = "take a row of it, `table[key]`, or ask for one, `key in table`".to_owned();
-            self.report(NoSuchOperation { operator: "=".to_owned(), left: None, right, help });
+            self.report(WrongType::new(TABLE_ROW, "a lookup table", typed.span));
         }
         is_table
     }

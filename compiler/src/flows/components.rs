@@ -7,6 +7,7 @@ use weir_grammar::tree::Shortfall;
 use weir_plan::Value;
 
 use crate::analysis::graph::Component;
+use crate::analysis::settings::Values;
 use crate::diagnostics::RequiredSetting;
 use crate::signatures::{Library, Named, Variant};
 use crate::types::Type;
@@ -27,7 +28,7 @@ impl Component {
     /// Returns the losses and repeats that the settings allow and the delivery class alone does not.
     pub(crate) fn shortfalls<'h>(&'h self, library: &'h Library) -> Vec<SetShortfall<'h>> {
         let (Some(signature), Some(side)) = (&self.signature, self.side()) else { return Vec::new() };
-        let applies = |clause: &Shortfall, values: &BTreeMap<String, Value>| {
+        let applies = |clause: &Shortfall, values: &dyn Values| {
             clause.condition.as_ref().is_none_or(|condition| is_met(condition, values))
         };
         let mut found = Vec::new();
@@ -49,10 +50,10 @@ impl Component {
         &'h self,
         library: &'h Library,
     ) -> impl Iterator<Item = (&'h Variant, &'h BTreeMap<String, Value>)> {
-        let settings = self.signature.iter().flat_map(|signature| &signature.group.settings);
-        settings.filter_map(|setting| {
-            let value = self.settings.whole_values()?.get(&*setting.name.text)?;
-            let (Type::Named(name), Value::Variant { name: chosen, settings }) = (&setting.value_type, value)
+        let settings = self.settings.iter().filter(|_| self.settings.whole);
+        settings.filter(|setting| !setting.is_nested()).filter_map(|setting| {
+            let (Type::Named(name), Some(Value::Variant { name: chosen, settings })) =
+                (&setting.value_type, &setting.value)
             else {
                 return None;
             };
@@ -66,7 +67,14 @@ impl Component {
     pub(crate) fn side(&self) -> Option<Side<'_>> {
         let (signature, settings) = (self.signature.as_ref()?, &self.settings);
         let (name, declared) = (&*self.declared.name, self.declared.span);
-        let values = settings.whole_values()?;
-        Some(Side { group: &signature.group, values, settings, name, declared, implicit: self.implicit })
+        let side = Side {
+            group: &signature.group,
+            values: settings,
+            settings,
+            name,
+            declared,
+            implicit: self.implicit,
+        };
+        settings.whole.then_some(side)
     }
 }

@@ -1,6 +1,7 @@
 //! Lowers an analysis to a plan. Lowering is a pure function: it checks nothing and reports nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_schema::Fields;
 use weir_grammar::tree::Role;
@@ -12,7 +13,6 @@ use weir_plan::{
 
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Arrival, Component, Destination, Edge, Leg, Promised, Step};
-use crate::analysis::settings::Settings;
 use crate::names::scopes::ComponentIndex;
 use crate::spelling::label;
 use crate::types::columns::Columns;
@@ -32,8 +32,10 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
     let paths = lowering.paths()?;
     lowering.sinks();
     let Lowering { event_types, types, .. } = lowering;
-    let agent = analysis.agent.as_ref().map(Settings::whole_values);
-    let agent = agent.map_or_else(|| Some(PlannedSettings::default()), |values| Some(settings(values?)))?;
+    let agent = match &analysis.agent {
+        Some(agent) => PlannedSettings { values: agent.planned()? },
+        None => PlannedSettings::default(),
+    };
     let mut plan = Plan {
         version: PLAN_VERSION,
         program: analysis.program.clone(),
@@ -67,14 +69,10 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
 
 fn planned(component: &Component, event_type: EventTypeId) -> Option<PlannedComponent> {
     let (name, kind) = (component.declared.name.to_string(), component.kind()?.to_owned());
-    let settings = settings(component.settings.whole_values()?);
+    let settings = PlannedSettings { values: component.settings.planned()? };
     let derived = component.settings.derived().map(|(name, from)| (name.to_owned(), from.to_owned()));
     let derived = derived.collect();
     Some(PlannedComponent { name, kind, settings, event_type, implicit: component.implicit, derived })
-}
-
-fn settings(values: &std::collections::BTreeMap<String, weir_plan::Value>) -> PlannedSettings {
-    PlannedSettings { values: values.clone() }
 }
 
 /// The distinct event types of a plan.
@@ -82,16 +80,22 @@ fn settings(values: &std::collections::BTreeMap<String, weir_plan::Value>) -> Pl
 struct EventTypes {
     all: Vec<EventType>,
     by_fields: HashMap<Fields, EventTypeId>,
+    /// By the address of the columns: steps that change no column share them, and the analysis keeps them.
+    by_columns: HashMap<*const Columns, EventTypeId>,
 }
 
 impl EventTypes {
-    fn id(&mut self, columns: &Columns) -> EventTypeId {
+    fn id(&mut self, columns: &Arc<Columns>) -> EventTypeId {
+        if let Some(id) = self.by_columns.get(&Arc::as_ptr(columns)) {
+            return *id;
+        }
         let event_type = columns.event_type();
         let next = EventTypeId(self.all.len() as u32);
         let id = *self.by_fields.entry(event_type.schema.fields().clone()).or_insert(next);
         if id == next {
             self.all.push(event_type);
         }
+        self.by_columns.insert(Arc::as_ptr(columns), id);
         id
     }
 }

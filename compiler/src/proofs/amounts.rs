@@ -7,6 +7,7 @@ use weir_grammar::tree::{Amount, AmountKind, Role};
 use weir_plan::Value;
 
 use crate::analysis::graph::Graph;
+use crate::analysis::settings::Values;
 use crate::diagnostics::{DefaultPutTooLarge, Diagnostic, HeldTooLong, PutTooLarge, ShownAmount, TooLarge};
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::Library;
@@ -127,6 +128,19 @@ impl Measured<'_> {
     }
 }
 
+/// Values of which one is replaced.
+struct Changed<'v> {
+    values: &'v dyn Values,
+    name: &'v str,
+    value: &'v Value,
+}
+
+impl Values for Changed<'_> {
+    fn value(&self, name: &str) -> Option<&Value> {
+        if name == self.name { Some(self.value) } else { self.values.value(name) }
+    }
+}
+
 impl<'s> Side<'s> {
     /// Returns the amount of the clauses that apply: the largest for `puts` and `holds`, the smallest for `takes` and
     /// `waits`.
@@ -136,7 +150,7 @@ impl<'s> Side<'s> {
             amount.condition.as_ref().is_none_or(|condition| is_met(condition, self.values))
         };
         let measured = amounts.filter(applies).filter_map(|amount| {
-            let most = operand_value(&amount.most, self.values)?;
+            let most = operand_value(&amount.most, self.values)?.into_owned();
             (most != Value::Null).then_some(Measured { amount, most })
         });
         measured.reduce(|first, second| {
@@ -160,13 +174,12 @@ impl<'s> Side<'s> {
         collect_names(&measured.amount.most, &mut names);
         let name = names.first()?;
         let setting = self.setting(name)?;
-        let Value::Size(size) = self.values.get(name)? else { return None };
+        let Value::Size(size) = self.values.value(name)? else { return None };
         let sizes = (1..=STEPS).map_while(|steps| step(*size, steps)).map(Value::Size);
         let mut allowed =
             sizes.filter(|size| setting.range.as_ref().is_none_or(|range| is_within(range, size)));
         let found = allowed.find(|size| {
-            let mut values = self.values.clone();
-            values.insert(name.clone(), size.clone());
+            let values = Changed { values: self.values, name, value: size };
             let changed = Side { values: &values, ..*self };
             changed.amount(measured.amount.kind).is_some_and(|measured| fits(&measured.most))
         })?;

@@ -84,6 +84,13 @@ pub(crate) struct Group {
     pub(crate) amounts: Vec<Amount>,
 }
 
+impl Group {
+    /// Returns the signature of the setting with this name.
+    pub(crate) fn setting(&self, name: &str) -> Option<&SettingSignature> {
+        self.settings.iter().find(|setting| &*setting.name.text == name)
+    }
+}
+
 /// The signature of a setting.
 #[derive(Debug, Clone)]
 pub(crate) struct SettingSignature {

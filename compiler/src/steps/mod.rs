@@ -39,6 +39,8 @@ struct Handled {
     on_failure: Option<OnFailure>,
     /// Whether the value and its handler have no errors; errors have been reported.
     whole: bool,
+    /// Whether the type of the value is known. It is unknown if the value for failures has an error.
+    is_known: bool,
 }
 
 /// Checks steps.
@@ -94,12 +96,16 @@ impl<'c> StepCheck<'_, 'c> {
             StepKind::Check(path) => self.check(step, path, state, to),
             StepKind::Let(name, value) => {
                 let typed = self.typer(state).typed(value, None);
-                let Some(typed) = typed.filter(|typed| !self.checker.is_whole_table(typed)) else {
+                let Some(typed) = typed else {
                     state.bindings.names.insert(name.text.clone(), Binding::Broken);
                     return None;
                 };
-                let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
+                let Handled { typed, on_failure, whole, is_known } = self.handled(typed, step, state);
                 self.hides_nothing(name, state);
+                if !is_known {
+                    state.bindings.names.insert(name.text.clone(), Binding::Broken);
+                    return None;
+                }
                 let local = state.bindings.local(&name.text, &typed, name.span);
                 self.checker.notes.locals.insert(name.span, name.text.to_string());
                 self.push(step, Action::Let { local, value: typed.planned }, on_failure, state, to);
@@ -200,7 +206,7 @@ impl<'c> StepCheck<'_, 'c> {
 
     /// Applies the step's failure handler to a value.
     fn handled(&mut self, typed: Typed, step: &Step, state: &State) -> Handled {
-        let done = |typed, on_failure| Handled { typed, on_failure, whole: true };
+        let done = |typed, on_failure| Handled { typed, on_failure, whole: true, is_known: true };
         let Some(handler) = &step.handler else {
             let whole = typed.fails.is_none();
             if let Some(fails) = &typed.fails {
@@ -226,7 +232,7 @@ impl<'c> StepCheck<'_, 'c> {
                     fallback.and_then(|fallback| typer.replaced(typed.clone(), fallback, handler.span, span));
                 match replaced.and_then(|replaced| self.checker.sure(replaced)) {
                     Some(replaced) => done(replaced, None),
-                    None => Handled { whole: false, ..done(typed, None) },
+                    None => Handled { whole: false, is_known: false, ..done(typed, None) },
                 }
             }
         }
@@ -245,7 +251,7 @@ impl<'c> StepCheck<'_, 'c> {
         state: &State,
     ) -> Option<(Typed, Option<OnFailure>)> {
         let typed = self.typer(state).condition(condition)?;
-        let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
+        let Handled { typed, on_failure, whole, .. } = self.handled(typed, step, state);
         whole.then_some((typed, on_failure))
     }
 

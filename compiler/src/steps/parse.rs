@@ -57,6 +57,7 @@ impl<'c> StepCheck<'_, 'c> {
                 declared: field.span,
                 named: Arc::new([named]),
                 lacking: None,
+                attached: false,
                 range: field.range(),
             };
             state.bindings.forget(&field.name);
@@ -183,7 +184,7 @@ impl<'c> StepCheck<'_, 'c> {
         let owner = Owner { words: format!("the parser {}", parser.name.text), span };
         let block = Block { span, entries, broken: false };
         let settings = self.checker.group(&parser.group, &block, &owner);
-        let values = settings.whole_values().cloned();
+        let values = settings.planned();
         self.checker.notes.parsers.insert((span, self.checker.current_use), settings);
         values
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, Name, Step, Target};
-use weir_plan::{ATTACHED_HEADERS, Action, HEADER_SIGIL};
+use weir_plan::{Action, HEADER_SIGIL};
 
 use super::uses::is_unknown_field;
 use super::{Handled, State, StepCheck};
@@ -30,7 +30,11 @@ impl StepCheck<'_, '_> {
             Arc::make_mut(&mut state.columns).break_column(column);
             return None;
         };
-        let Handled { typed, on_failure, whole } = self.handled(typed, step, state);
+        let Handled { typed, on_failure, whole, is_known } = self.handled(typed, step, state);
+        if !is_known {
+            Arc::make_mut(&mut state.columns).break_column(column);
+            return None;
+        }
         if !state.columns.columns.contains_key(&*column) {
             self.not_hidden(&column, target.span, target.span);
         }
@@ -45,6 +49,7 @@ impl StepCheck<'_, '_> {
             declared,
             named,
             lacking: None,
+            attached: false,
             range: typed.range,
         };
         state.bindings.forget(&column);
@@ -56,9 +61,6 @@ impl StepCheck<'_, '_> {
 
     /// Returns whether events may have a value of this type; otherwise reports an error.
     fn is_of_events(&mut self, typed: &Typed) -> bool {
-        if self.checker.is_whole_table(typed) {
-            return false;
-        }
         let fits = !typed.value_type.is_setting_only();
         if !fits {
             let (expected, span) = ("value of an event".to_owned(), typed.span);
@@ -195,8 +197,8 @@ impl StepCheck<'_, '_> {
             return None;
         };
         let columns = Arc::make_mut(&mut state.columns);
-        columns.columns.retain(|name, _| {
-            name.starts_with(HEADER_SIGIL) || &**name == ATTACHED_HEADERS || selected.contains(name)
+        columns.columns.retain(|name, column| {
+            name.starts_with(HEADER_SIGIL) || column.attached || selected.contains(name)
         });
         let selected = selected.iter().map(ToString::to_string).collect();
         self.push(step, Action::Select(selected), None, state, to);

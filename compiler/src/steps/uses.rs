@@ -352,6 +352,7 @@ fn unknown_field(
             declared: span,
             named: Arc::new([span]),
             lacking: None,
+            attached: false,
             range: IntRange::ALL,
         };
         Arc::make_mut(&mut state.columns).insert(name.clone(), column);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use weir_grammar::Span;
-use weir_plan::{EventType, SENSITIVE};
+use weir_plan::{ATTACHED, EventType, SENSITIVE};
 
 use crate::types::Type;
 use crate::types::ranges::IntRange;
@@ -50,6 +50,8 @@ pub struct Column {
     pub named: Arc<[Span]>,
     /// A source whose events lack the column, if only some events have it.
     pub(crate) lacking: Option<Origin>,
+    /// Whether the column holds the headers that peers attach, which are no field of the events.
+    pub(crate) attached: bool,
     /// The range of an `Int`; every integer for other types.
     pub(crate) range: IntRange,
 }
@@ -126,6 +128,7 @@ pub(crate) fn merge(first: &Columns, second: &Columns, clashes: &mut Vec<Clash>)
                 }
                 column.optional |= other.optional;
                 column.sensitive |= other.sensitive;
+                column.attached |= other.attached;
                 column.range = column.range.or(other.range);
                 column.name_also(&other.named);
             }
@@ -209,7 +212,7 @@ impl Columns {
             .map(|rest| format!("{to}{rest}").into())
             .collect();
         if let Some(column) = self.remove(from) {
-            self.insert(to, Column { named, ..column });
+            self.insert(to, Column { named, attached: false, ..column });
             self.known.extend(parts);
         }
     }
@@ -237,6 +240,7 @@ impl Columns {
                 sensitive: found.sensitive || field.sensitive,
                 declared: if found.optional { found.declared } else { field.span },
                 named: Arc::new([field.span]),
+                attached: false,
                 range: field.range(),
                 ..found
             };
@@ -265,8 +269,10 @@ impl Columns {
         let fields = self.columns.iter();
         let fields = fields.map(|(name, column)| {
             let field = Field::new(name.as_ref(), arrow(&column.value_type), column.optional);
-            let marks = column.sensitive.then(|| (SENSITIVE.to_owned(), "true".to_owned()));
-            field.with_metadata(marks.into_iter().collect::<std::collections::HashMap<_, _>>())
+            let marks = [(column.sensitive, SENSITIVE), (column.attached, ATTACHED)];
+            let marks = marks.into_iter().filter(|(is_set, _)| *is_set);
+            let marks = marks.map(|(_, mark)| (mark.to_owned(), "true".to_owned()));
+            field.with_metadata(marks.collect::<std::collections::HashMap<_, _>>())
         });
         EventType::new(Schema::new(fields.collect::<Vec<_>>()))
     }

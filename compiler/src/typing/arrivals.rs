@@ -73,7 +73,9 @@ impl Typing<'_, '_> {
             name = format!("{plain}_{number}");
         }
         let settings = self.defaults(&signature.group, span);
-        settings.whole_values()?;
+        if !settings.whole {
+            return None;
+        }
         let declared =
             Declared { name: name.into(), role: Role::Channel, span, own: false, rejects_of: None };
         let (signature, events) = (Some(signature.clone()), Some(columns));

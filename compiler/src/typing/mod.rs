@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Flow, Role};
+use weir_plan::ATTACHED_HEADERS;
 
 use crate::analysis::expressions::UseId;
 use crate::analysis::graph::{Component, Declared, Edge, Graph, Leg};
@@ -147,6 +148,7 @@ impl<'a, 'c> Typing<'a, 'c> {
                 declared: setting.name.span,
                 named: Arc::new([setting.name.span]),
                 lacking: None,
+                attached: false,
                 range: IntRange::ALL,
             };
             (setting.name.text.as_ref().into(), column)
@@ -234,6 +236,7 @@ fn emits(signature: &Signature, declared: &Declared) -> Columns {
             declared: column.span,
             named: Arc::new([column.span]),
             lacking: None,
+            attached: &*column.name == ATTACHED_HEADERS,
             range: IntRange::ALL,
         };
         (column.name.clone(), read)

@@ -47,7 +47,7 @@ impl Typing<'_, '_> {
         let of_neighbours = |of: &str, name: &str| {
             let known = neighbours.iter().filter_map(|neighbour| {
                 let Component { declared, settings, .. } = components.get(*neighbour)?;
-                let setting = settings.all.get(name)?;
+                let setting = settings.get(name)?;
                 let counts = word == "channel" || matches!(setting.origin, Origin::Written(_));
                 setting.known(format!("{}.{name}", declared.name)).filter(|_| counts && of == word)
             });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_plan::{ATTACHED_HEADERS, HoleFormat, TemplatePart, Value};
+use weir_plan::{HoleFormat, TemplatePart, Value};
 
 use super::Typing;
 use crate::analysis::graph::Component;
@@ -77,7 +77,7 @@ impl Typing<'_, '_> {
         let flat = chosen.filter_map(|(variant, _)| Some((variant, variant.flat.as_ref()?)));
         for (variant, because) in flat {
             let nested = columns.columns.iter().find(|(name, column)| {
-                !name.starts_with('@') && &***name != ATTACHED_HEADERS && column.value_type.is_nested()
+                !name.starts_with('@') && !column.attached && column.value_type.is_nested()
             });
             if let Some((name, column)) = nested {
                 self.checker.diagnostics.push(
@@ -165,7 +165,7 @@ fn dates(component: &Component, files: &Files, columns: &Columns) -> Vec<DateWit
     let timestamp = columns.columns.get(TIMESTAMP);
     let has_time = timestamp.is_some_and(|column| column.value_type == Type::Time && !column.optional);
     let mut found = Vec::new();
-    for (name, setting) in &component.settings.all {
+    for setting in component.settings.iter() {
         let (Some(Value::Template(template)), Origin::Written(span)) = (&setting.value, setting.origin)
         else {
             continue;
@@ -180,7 +180,7 @@ fn dates(component: &Component, files: &Files, columns: &Columns) -> Vec<DateWit
                     Span { start, end: start + date.len() as u32, ..span }
                 });
                 let fix = at.filter(|_| has_time).map(|_| format!("{{{TIMESTAMP}:{date}}}"));
-                DateWithoutBraces { setting: name.clone(), date, span: at.unwrap_or(span), fix }
+                DateWithoutBraces { setting: setting.name.clone(), date, span: at.unwrap_or(span), fix }
             }));
         }
     }

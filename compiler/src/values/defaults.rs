@@ -4,8 +4,6 @@
 //! defaults may depend on each other, and whichever is written decides the other one.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-
 use weir_grammar::Span;
 use weir_grammar::tree::{Call, Expression, ExpressionKind, Question, Role};
 use weir_plan::Value;
@@ -41,8 +39,8 @@ pub(crate) type Neighbours<'n> = &'n dyn Fn(&str, &str) -> Option<Known>;
 /// The settings that the defaults of a group are computed from.
 pub(crate) struct Deriving<'d> {
     pub(crate) group: &'d Group,
-    /// The settings that are not computed.
-    pub(crate) own: BTreeMap<String, Known>,
+    /// Returns the value of a setting that is not computed; `None` if the value has an error.
+    pub(crate) own: &'d dyn Fn(&str) -> Option<Known>,
     pub(crate) neighbours: Neighbours<'d>,
 }
 
@@ -82,6 +80,7 @@ impl Deriving<'_> {
         let default = signature.default.as_ref().map_or(name.span, |default| default.span);
         let names: Vec<&str> = decisive.iter().map(|known| &*known.name).collect();
         Setting {
+            name: name.text.to_string(),
             value: Some(value),
             origin: match decisive.first() {
                 Some(first) => Origin::Derived { default, decided_by: first.decided_by },
@@ -128,10 +127,10 @@ impl Deriving<'_> {
         if let Some(neighbour) = neighbour {
             return (self.neighbours)(neighbour, name);
         }
-        if let Some(known) = self.own.get(name) {
-            return Some(known.clone());
+        if let Some(known) = (self.own)(name) {
+            return Some(known);
         }
-        let signature = self.group.settings.iter().find(|setting| &*setting.name.text == name)?;
+        let signature = self.group.setting(name)?;
         if under_way.contains(&&*signature.name.text) {
             return None;
         }
@@ -151,42 +150,46 @@ impl Checker<'_> {
         neighbours: Neighbours<'_>,
     ) {
         let is_given = |setting: &Setting| matches!(setting.origin, Origin::Written(_));
-        let own = group.settings.iter().filter_map(|signature| {
-            let name = &*signature.name.text;
-            let setting = settings.all.get(name)?;
-            let fixed = !signature.is_computed() || is_given(setting);
-            fixed.then(|| Some((name.to_owned(), setting.known(name)?))).flatten()
-        });
-        let deriving = Deriving { group, own: own.collect(), neighbours };
-        let mut changed = false;
-        for signature in group.settings.iter().filter(|signature| signature.is_computed()) {
-            let name = &*signature.name.text;
-            let Some(before) = settings.all.get(name).filter(|setting| !is_given(setting)) else { continue };
+        let own = |name: &str| {
+            let signature = group.setting(name)?;
+            let setting = settings.get(name)?;
+            let is_fixed = !signature.is_computed() || is_given(setting);
+            setting.known(name).filter(|_| is_fixed)
+        };
+        let deriving = Deriving { group, own: &own, neighbours };
+        let computed = group.settings.iter().filter(|signature| signature.is_computed());
+        let derived = computed.filter_map(|signature| {
+            let before = settings.get(&signature.name.text).filter(|setting| !is_given(setting))?;
             let mut derived = deriving.setting(signature);
             if let (Origin::Implicit, Origin::Default(_)) = (before.origin, derived.origin) {
                 derived.origin = Origin::Implicit;
             }
-            changed |= before.value != derived.value;
-            settings.whole &= self.in_range(signature, &derived);
-            settings.values.extend(derived.value.clone().map(|value| (name.to_owned(), value)));
-            settings.all.insert(name.to_owned(), derived);
+            (*before != derived).then_some((before.value != derived.value, derived))
+        });
+        let derived: Vec<(bool, Setting)> = derived.collect();
+        let mut has_changed = false;
+        for (changes, setting) in derived {
+            has_changed |= changes;
+            settings.whole &= self.in_range(group, &setting);
+            settings.replace(setting);
         }
-        if changed && settings.whole {
-            settings.whole = self.requirements(group, &settings.values, &|name| settings.all.get(name));
+        if has_changed && settings.whole {
+            settings.whole = self.requirements(group, settings, &|name| settings.get(name));
         }
     }
 
     /// Checks that a computed default is in the setting's range.
-    pub(crate) fn in_range(&mut self, signature: &SettingSignature, setting: &Setting) -> bool {
+    pub(crate) fn in_range(&mut self, group: &Group, setting: &Setting) -> bool {
+        let range = group.setting(&setting.name).and_then(|signature| signature.range.as_ref());
         let (Some(range), Some(value), Origin::Derived { decided_by, .. }) =
-            (&signature.range, &setting.value, setting.origin)
+            (range, &setting.value, setting.origin)
         else {
             return true;
         };
         if is_within(range, value) {
             return true;
         }
-        let (name, value) = (signature.name.text.to_string(), value.to_string());
+        let (name, value) = (setting.name.clone(), value.to_string());
         let (range_text, declared) = (range_in_words(range, self.files), range.span);
         self.report(OutOfRange { name, value, range: range_text, span: decided_by, declared });
         false

@@ -1,12 +1,13 @@
 //! The conditions between settings: the `requires` clauses of signatures.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Expression, ExpressionKind, Operator, Question, Requirement};
 use weir_plan::Value;
 
-use crate::analysis::settings::{Origin, Setting, Settings};
+use crate::analysis::settings::{Origin, Setting, Settings, Values};
 use crate::checker::Checker;
 use crate::diagnostics::{BrokenRequirement, Diagnostic, RequiredSetting};
 use crate::signatures::{Group, Library, SettingSignature};
@@ -19,7 +20,7 @@ impl Checker<'_> {
     pub(crate) fn requirements<'s>(
         &mut self,
         group: &Group,
-        values: &BTreeMap<String, Value>,
+        values: &dyn Values,
         setting: &dyn Fn(&str) -> Option<&'s Setting>,
     ) -> bool {
         let mut all_hold = true;
@@ -35,7 +36,7 @@ impl Checker<'_> {
         &self,
         requirement: &Requirement,
         group: &Group,
-        values: &BTreeMap<String, Value>,
+        values: &dyn Values,
         setting: &dyn Fn(&str) -> Option<&'s Setting>,
     ) -> BrokenRequirement {
         let mut names = Vec::new();
@@ -43,7 +44,7 @@ impl Checker<'_> {
         let settings = names.iter().filter_map(|name| {
             let value = shown_value(value_at(values, name)?);
             let outer = outermost(name);
-            let signature = group.settings.iter().find(|setting| &*setting.name.text == outer)?;
+            let signature = group.setting(outer)?;
             let default = signature.default.as_ref().map_or(signature.name.span, |default| default.span);
             Some(required(name.clone(), value, deciding(name, setting), default))
         });
@@ -85,7 +86,7 @@ pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: 
     let mut broken = Vec::new();
     for requirement in own.group.requires.iter().filter(|requirement| names_channel(&requirement.condition)) {
         let value = |operand: &Expression| match channel_setting(operand) {
-            Some(name) => channel.values.get(name).cloned(),
+            Some(name) => channel.values.value(name).map(Cow::Borrowed),
             None => operand_value(operand, own.values),
         };
         if holds(&requirement.condition, &value) != Some(false) {
@@ -110,7 +111,7 @@ pub(crate) fn channel_requirements(own: &Side<'_>, channel: &Side<'_>, library: 
 /// The settings of a component that an arrow connects to another component.
 pub(crate) struct Side<'s> {
     pub(crate) group: &'s Group,
-    pub(crate) values: &'s BTreeMap<String, Value>,
+    pub(crate) values: &'s dyn Values,
     /// The settings, with the origins of their values.
     pub(crate) settings: &'s Settings,
     /// The component's name.
@@ -131,7 +132,7 @@ impl Side<'_> {
 
     fn shown(&self, name: &str) -> Option<RequiredSetting> {
         let value = shown_value(value_at(self.values, name)?);
-        let setting = deciding(name, &|name| self.settings.all.get(name));
+        let setting = deciding(name, &|name| self.settings.get(name));
         Some(required(format!("{}.{name}", self.name), value, setting, self.declared))
     }
 }
@@ -139,7 +140,7 @@ impl Side<'_> {
 impl<'s> Side<'s> {
     /// Returns the signature of a setting; for a nested setting, the signature of the outermost one.
     pub(crate) fn setting(&self, name: &str) -> Option<&'s SettingSignature> {
-        self.group.settings.iter().find(|setting| &*setting.name.text == outermost(name))
+        self.group.setting(outermost(name))
     }
 }
 
@@ -149,10 +150,10 @@ fn outermost(name: &str) -> &str {
 }
 
 /// Returns the value of a setting or of a nested setting.
-fn value_at<'v>(values: &'v BTreeMap<String, Value>, name: &str) -> Option<&'v Value> {
+fn value_at<'v>(values: &'v dyn Values, name: &str) -> Option<&'v Value> {
     match name.split_once('.') {
-        None => values.get(name),
-        Some((outer, inner)) => value_at(inner_values(values.get(outer)?)?, inner),
+        None => values.value(name),
+        Some((outer, inner)) => value_at(inner_values(values.value(outer)?)?, inner),
     }
 }
 
@@ -201,7 +202,7 @@ fn setting_name(expression: &Expression) -> Option<String> {
 /// Iterates over the requirements between a group's own settings that the known values break.
 pub(crate) fn broken_requirements<'g>(
     group: &'g Group,
-    values: &'g BTreeMap<String, Value>,
+    values: &'g dyn Values,
 ) -> impl Iterator<Item = &'g Requirement> {
     let own = group.requires.iter().filter(|requirement| !names_channel(&requirement.condition));
     own.filter(|requirement| {
@@ -210,12 +211,12 @@ pub(crate) fn broken_requirements<'g>(
 }
 
 /// Returns whether a condition about a group's own settings is known to be true.
-pub(crate) fn is_met(condition: &Expression, values: &BTreeMap<String, Value>) -> bool {
+pub(crate) fn is_met(condition: &Expression, values: &dyn Values) -> bool {
     holds(condition, &|operand| operand_value(operand, values)) == Some(true)
 }
 
 /// Returns whether a condition is true; `None` if a value is unknown or null.
-fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) -> Option<bool> {
+fn holds<'v>(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Cow<'v, Value>>) -> Option<bool> {
     match &condition.kind {
         ExpressionKind::Paren(inner) => holds(inner, values),
         ExpressionKind::Not(operand) => Some(!holds(operand, values)?),
@@ -236,9 +237,9 @@ fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) 
             }
         }
         ExpressionKind::Is(is) if is.question == Question::Null => {
-            Some((values(&is.operand)? == Value::Null) != is.negated)
+            Some((*values(&is.operand)? == Value::Null) != is.negated)
         }
-        ExpressionKind::Is(is) => match values(&is.operand)? {
+        ExpressionKind::Is(is) => match &*values(&is.operand)? {
             Value::Text(text) => Some(text.is_empty() != is.negated),
             Value::List(items) => Some(items.is_empty() != is.negated),
             _ => None,
@@ -251,7 +252,7 @@ fn holds(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Value>) 
                 _ => Some(ordered(comparison(*operator)?, compare(&left, &right)?)),
             }
         }
-        _ => match values(condition)? {
+        _ => match *values(condition)? {
             Value::Bool(value) => Some(value),
             _ => None,
         },
@@ -267,26 +268,28 @@ fn is_same(left: &Value, right: &Value) -> bool {
 }
 
 /// Returns the value of an expression over settings; `None` if the value of a setting is unknown.
-pub(crate) fn operand_value(operand: &Expression, values: &BTreeMap<String, Value>) -> Option<Value> {
-    match &operand.kind {
-        ExpressionKind::Name(name) => match values.get(&**name) {
-            Some(value) => Some(value.clone()),
+pub(crate) fn operand_value<'v>(operand: &Expression, values: &'v dyn Values) -> Option<Cow<'v, Value>> {
+    let value = match &operand.kind {
+        ExpressionKind::Name(name) => match values.value(name) {
+            Some(value) => return Some(Cow::Borrowed(value)),
             // The name is not a setting, so it is the variant of an enum that a setting is compared with.
-            None => Some(Value::Variant { name: name.to_string(), settings: BTreeMap::new() }),
+            None => Value::Variant { name: name.to_string(), settings: BTreeMap::new() },
         },
-        ExpressionKind::Number(number) => Some(number_value(*number)),
-        ExpressionKind::Bool(value) => Some(Value::Bool(*value)),
-        ExpressionKind::Null => Some(Value::Null),
-        ExpressionKind::Paren(inner) => operand_value(inner, values),
-        ExpressionKind::Member(inner, name) => {
-            inner_values(&operand_value(inner, values)?)?.get(&*name.text).cloned()
-        }
+        ExpressionKind::Number(number) => number_value(*number),
+        ExpressionKind::Bool(value) => Value::Bool(*value),
+        ExpressionKind::Null => Value::Null,
+        ExpressionKind::Paren(inner) => return operand_value(inner, values),
+        ExpressionKind::Member(inner, name) => match operand_value(inner, values)? {
+            Cow::Borrowed(value) => return inner_values(value)?.get(&*name.text).map(Cow::Borrowed),
+            Cow::Owned(value) => inner_values(&value)?.get(&*name.text)?.clone(),
+        },
         ExpressionKind::Binary(operator, left, right) => {
             let (left, right) = (operand_value(left, values)?, operand_value(right, values)?);
-            compute(arithmetic(*operator)?, &left, &right).ok()
+            compute(arithmetic(*operator)?, &left, &right).ok()?
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Cow::Owned(value))
 }
 
 /// Returns whether a requirement mentions the channel that the component puts into or takes from.

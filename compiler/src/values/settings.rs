@@ -1,12 +1,13 @@
 //! Checks settings against their signatures: unknown and missing settings, ranges and requirements.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Block, Entry, Expression, Name};
 use weir_plan::Value;
 
-use crate::analysis::settings::{Exclusive, Found, Origin, Setting, Settings};
+use crate::analysis::settings::{Exclusive, Found, Origin, Setting, Settings, Unsorted, Values};
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{DuplicateEntry, MissingSetting, OutOfRange, UnknownSetting};
 use crate::signatures::{Group, SettingSignature};
@@ -14,16 +15,23 @@ use crate::values::defaults::Deriving;
 use crate::values::ranges::{is_within, range_in_words};
 use crate::values::requirements::is_met;
 
+/// The entries of a block by their settings. Blocks have few entries.
+#[derive(Default)]
+struct Given<'b>(Vec<(&'b str, &'b Entry)>);
+
+impl<'b> Given<'b> {
+    /// Returns the last entry of a setting.
+    fn get(&self, setting: &str) -> Option<&'b Entry> {
+        self.0.iter().rev().find(|(name, _)| *name == setting).map(|(_, entry)| *entry)
+    }
+}
+
 /// Returns the values of the `exclusive` settings that the block sets.
-fn exclusive(
-    group: &Group,
-    values: &BTreeMap<String, Value>,
-    given: &HashMap<&str, &Entry>,
-) -> Vec<Exclusive> {
+fn exclusive(group: &Group, values: &dyn Values, given: &Given<'_>) -> Vec<Exclusive> {
     let mut found = Vec::new();
     for SettingSignature { name, value_type, exclusive, .. } in &group.settings {
-        let (Some(exclusive), Some(entry)) = (exclusive, given.get(&*name.text)) else { continue };
-        let Some(value) = values.get(&*name.text) else { continue };
+        let (Some(exclusive), Some(entry)) = (exclusive, given.get(&name.text)) else { continue };
+        let Some(value) = values.value(&name.text) else { continue };
         let apart = exclusive.unless.as_ref().is_some_and(|condition| is_met(condition, values));
         let (setting, span) = (name.text.to_string(), entry.value.span);
         found.push(Exclusive { setting, value_type: value_type.clone(), value: value.clone(), apart, span });
@@ -35,15 +43,16 @@ fn exclusive(
 fn known(signature: &SettingSignature, value: Option<Value>, origin: Origin) -> Setting {
     let SettingSignature { name, value_type, optional, .. } = signature;
     let (value_type, optional, declared) = (value_type.clone(), *optional, name.span);
-    Setting { value, origin, value_type, optional, declared, derived_from: None }
+    let name = name.text.to_string();
+    Setting { name, value, origin, value_type, optional, declared, derived_from: None }
 }
 
 impl Checker<'_> {
     /// Checks a block of settings against a group. Returns the settings, with defaults for the missing values.
     pub(crate) fn group(&mut self, group: &Group, block: &Block, owner: &Owner) -> Settings {
         let mut found = Found::default();
-        let (values, whole) = self.group_values(group, block, owner, &mut found);
-        found.settings(values, whole)
+        let whole = self.group_values(group, block, owner, &mut found);
+        found.settings(whole)
     }
 
     /// Checks a nested block of settings against a group; returns `None` if the block has errors.
@@ -54,19 +63,14 @@ impl Checker<'_> {
         owner: &Owner,
         found: &mut Found,
     ) -> Option<BTreeMap<String, Value>> {
-        let (values, whole) = self.group_values(group, block, owner, found);
-        whole.then_some(values)
+        let before = found.settings.len();
+        let whole = self.group_values(group, block, owner, found);
+        whole.then(|| Unsorted(&found.settings[before..]).planned())
     }
 
-    /// Returns the known values, and whether the settings have no errors.
-    fn group_values(
-        &mut self,
-        group: &Group,
-        block: &Block,
-        owner: &Owner,
-        found: &mut Found,
-    ) -> (BTreeMap<String, Value>, bool) {
-        let mut given: HashMap<&str, &Entry> = HashMap::with_capacity(block.entries.len());
+    /// Adds the settings of a group. Returns whether they have no errors.
+    fn group_values(&mut self, group: &Group, block: &Block, owner: &Owner, found: &mut Found) -> bool {
+        let mut given = Given::default();
         let mut unknown: Vec<&Name> = Vec::new();
         for entry in &block.entries {
             let known = group.settings.iter().any(|setting| setting.name.text == entry.name.text);
@@ -78,7 +82,9 @@ impl Checker<'_> {
             if setting.is_empty() {
                 continue;
             }
-            if let Some(first) = given.insert(setting, entry) {
+            let first = given.get(setting);
+            given.0.push((setting, entry));
+            if let Some(first) = first {
                 let name = entry.name.text.to_string();
                 self.report(DuplicateEntry { name, first: first.name.span, second: entry.name.span });
             }
@@ -88,53 +94,66 @@ impl Checker<'_> {
         self.values_of(group, &given, whole, found)
     }
 
-    /// Returns the known values of a group, given its entries by their settings, and whether the settings have no errors.
-    fn values_of(
-        &mut self,
-        group: &Group,
-        given: &HashMap<&str, &Entry>,
-        mut whole: bool,
-        found: &mut Found,
-    ) -> (BTreeMap<String, Value>, bool) {
+    /// Adds the settings of a group, given its entries by their settings. Returns whether the settings have no errors.
+    fn values_of(&mut self, group: &Group, given: &Given<'_>, mut whole: bool, found: &mut Found) -> bool {
         let begin = found.settings.len();
-        let mut values = BTreeMap::new();
-        let mut own = BTreeMap::new();
         let is_derived =
-            |setting: &SettingSignature| setting.is_computed() && !given.contains_key(&*setting.name.text);
+            |setting: &SettingSignature| setting.is_computed() && given.get(&setting.name.text).is_none();
         for setting in group.settings.iter().filter(|setting| !is_derived(setting)) {
-            let name = &*setting.name.text;
-            let before = found.settings.len();
-            let (value, origin) = match (given.get(name), &setting.default) {
-                (Some(entry), _) => {
+            whole &= match given.get(&setting.name.text) {
+                Some(entry) => {
                     self.notes.uses.note(entry.name.span, setting.name.span);
-                    (self.setting(setting, &entry.value, found), Origin::Written(entry.value.span))
+                    let before = found.settings.len();
+                    let value = self.setting(setting, &entry.value, found);
+                    found.name_from(before, &setting.name.text);
+                    let is_known = value.is_some();
+                    found.settings.push(Arc::new(known(setting, value, Origin::Written(entry.value.span))));
+                    is_known
                 }
-                (None, Some(default)) => {
-                    let value = self.value_with(default, &Expectation::of(setting), found);
-                    (value, Origin::Default(default.span))
-                }
-                (None, None) if setting.optional => (Some(Value::Null), Origin::Absent),
-                (None, None) => (None, Origin::Missing),
+                None => self.default_value(setting, found),
             };
-            found.name_from(before, name);
-            whole &= value.is_some();
-            values.extend(value.clone().map(|value| (name.to_owned(), value)));
-            let setting = known(setting, value, origin);
-            own.extend(setting.known(name).map(|known| (name.to_owned(), known)));
-            found.settings.push((name.to_owned(), setting));
         }
-        let deriving = Deriving { group, own, neighbours: &|_, _| None };
-        for signature in group.settings.iter().filter(|setting| is_derived(setting)) {
-            let (name, setting) = (signature.name.text.to_string(), deriving.setting(signature));
-            whole &= self.in_range(signature, &setting);
-            values.extend(setting.value.clone().map(|value| (name.clone(), value)));
-            found.settings.push((name, setting));
+        let own = Unsorted(&found.settings[begin..]);
+        let known = |name: &str| own.get(name).and_then(|setting| setting.known(name));
+        let deriving = Deriving { group, own: &known, neighbours: &|_, _| None };
+        let derived = group.settings.iter().filter(|setting| is_derived(setting));
+        let derived: Vec<Arc<Setting>> = derived.map(|setting| Arc::new(deriving.setting(setting))).collect();
+        for setting in &derived {
+            whole &= self.in_range(group, setting);
         }
-        found.exclusive.extend(exclusive(group, &values, given));
-        let own = &found.settings[begin..];
-        let setting = |name: &str| own.iter().find(|(own, _)| own == name).map(|(_, setting)| setting);
-        whole &= self.requirements(group, &values, &setting);
-        (values, whole)
+        found.settings.extend(derived);
+        let own = Unsorted(&found.settings[begin..]);
+        found.exclusive.extend(exclusive(group, &own, given));
+        self.requirements(group, &own, &|name| own.get(name)) && whole
+    }
+
+    /// Adds the default of a setting without a value in the block. Returns false if the setting needs a value.
+    fn default_value(&mut self, setting: &SettingSignature, found: &mut Found) -> bool {
+        if let Some(checked) = self.defaults.get(&setting.name.span) {
+            found.settings.extend(checked.iter().cloned());
+            return true;
+        }
+        let mut own = Found::default();
+        let (value, origin) = match &setting.default {
+            Some(default) => {
+                let value = self.value_with(default, &Expectation::of(setting), &mut own);
+                (value, Origin::Default(default.span))
+            }
+            None if setting.optional => (Some(Value::Null), Origin::Absent),
+            None => (None, Origin::Missing),
+        };
+        own.name_from(0, &setting.name.text);
+        let is_known = value.is_some();
+        own.settings.push(Arc::new(known(setting, value, origin)));
+        found.settings.extend(own.settings.iter().cloned());
+        if is_known && own.has_settings_only() {
+            self.defaults.insert(setting.name.span, own.settings);
+        } else {
+            found.holes.extend(own.holes);
+            found.headers.extend(own.headers);
+            found.exclusive.extend(own.exclusive);
+        }
+        is_known
     }
 
     /// Returns the name of the setting that an unknown name most likely means, and reports the unknown name. If no
@@ -175,12 +194,12 @@ impl Checker<'_> {
         group: &Group,
         block: &Block,
         owner: &Owner,
-        given: &HashMap<&str, &Entry>,
+        given: &Given<'_>,
         unknown: &[&Name],
     ) -> bool {
         let needed = group.settings.iter().filter(|setting| setting.default.is_none() && !setting.optional);
         let missing: Vec<&SettingSignature> =
-            needed.filter(|setting| !given.contains_key(&*setting.name.text)).collect();
+            needed.filter(|setting| given.get(&setting.name.text).is_none()).collect();
         for (index, name) in unknown.iter().enumerate() {
             let missing = if index == 0 { missing.as_slice() } else { &[] };
             self.report(UnknownSetting {

@@ -204,7 +204,7 @@ fn every_setting_says_where_its_value_comes_from() {
     let program = Analysed::new(RIGHT);
     let analysis = &program.analysis;
     let setting = |component: &str, name: &str| {
-        let found = &analysis.component(component).unwrap().settings.all[name];
+        let found = analysis.component(component).unwrap().settings.get(name).unwrap();
         (found.value.clone().unwrap(), found.origin)
     };
     let written = |origin| match origin {
@@ -220,9 +220,9 @@ fn every_setting_says_where_its_value_comes_from() {
     assert_eq!(written(origin), "[@file]");
     let (_, origin) = setting("direct_to_other", "capacity");
     assert_eq!(origin, Origin::Implicit);
-    let absent = &analysis.component("app").unwrap().settings.all;
+    let absent = &analysis.component("app").unwrap().settings;
     assert!(
-        absent.values().any(|setting| setting.origin == Origin::Absent && setting.value == Some(Value::Null))
+        absent.iter().any(|setting| setting.origin == Origin::Absent && setting.value == Some(Value::Null))
     );
     let values: Vec<_> =
         analysis.params.values().map(|param| (param.value.clone().unwrap(), param.origin)).collect();
@@ -295,9 +295,9 @@ flow clicks {
     assert!(analysis.has_errors());
     assert!(lower(analysis).is_none());
     let app = analysis.component("app").unwrap();
-    assert_eq!(app.settings.all["batch"].value, None);
-    assert!(matches!(app.settings.all["batch"].origin, Origin::Written(_)));
-    assert!(app.settings.all["paths"].value.is_some(), "the other settings are known");
+    assert_eq!(app.settings.get("batch").unwrap().value, None);
+    assert!(matches!(app.settings.get("batch").unwrap().origin, Origin::Written(_)));
+    assert!(app.settings.get("paths").unwrap().value.is_some(), "the other settings are known");
     assert_eq!(analysis.component("nothing").unwrap().kind(), None);
     assert_eq!(program.types("length(¦visits)"), ["Int"]);
     assert_eq!(program.types("length(visits) ¦+ 1"), ["unknown"]);
@@ -419,7 +419,7 @@ fn of_a_right_program_nothing_is_unknown() {
             assert!(!types.is_empty(), "{}: {:?} at {used:?}", program.name, analysis.files.text(place));
         }
         assert!(analysis.graph.edges.iter().all(|edge| edge.leg.whole), "{}", program.name);
-        let settings = analysis.graph.components.iter().flat_map(|component| component.settings.all.values());
+        let settings = analysis.graph.components.iter().flat_map(|component| component.settings.iter());
         assert!(settings.clone().count() > 0 && settings.clone().all(|setting| setting.value.is_some()));
     }
 }

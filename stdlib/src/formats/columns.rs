@@ -15,7 +15,7 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow_select::take::take;
-use weir_plan::{ATTACHED_HEADERS, BODY, HEADER_SIGIL};
+use weir_plan::{ATTACHED, BODY, HEADER_SIGIL};
 use weir_runtime::batch::{Batch, Column};
 
 use super::FormatError;
@@ -70,9 +70,10 @@ impl Columns {
             }
             names.push(name);
         }
-        let fields = schema.fields().iter().map(|field| field.name());
-        let is_field = |name: &&String| !name.starts_with(HEADER_SIGIL) && *name != ATTACHED_HEADERS;
-        names.extend(fields.filter(is_field).cloned());
+        let is_field = |field: &&FieldRef| {
+            !field.name().starts_with(HEADER_SIGIL) && !field.metadata().contains_key(ATTACHED)
+        };
+        names.extend(schema.fields().iter().filter(is_field).map(|field| field.name().clone()));
         let mut stored: Vec<Field> = Vec::new();
         for name in &names {
             let field = schema.field_with_name(name).map_err(|_| FormatError::NoHeader(name.clone()))?;

@@ -10,6 +10,7 @@ use arrow_array::{
     FixedSizeBinaryArray, Int64Array, ListArray, StringViewArray, StructArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Fields, SchemaRef, TimeUnit};
+use weir_plan::ATTACHED;
 use weir_runtime::batch::{Column, Origins};
 
 use super::*;
@@ -392,7 +393,8 @@ fn headers_that_peers_attach_are_written_by_no_format() {
     let schema = Schema::new(vec![
         Field::new("@host", DataType::Utf8View, false),
         Field::new("body", DataType::BinaryView, false),
-        Field::new("headers", DataType::Map(entries, false), false),
+        Field::new("headers", DataType::Map(entries, false), false)
+            .with_metadata(std::collections::HashMap::from([(ATTACHED.to_owned(), "true".to_owned())])),
         Field::new("user", DataType::Utf8View, false),
     ]);
     let written = |format: Format| -> Vec<String> {
@@ -411,4 +413,11 @@ fn headers_that_peers_attach_are_written_by_no_format() {
     assert_eq!(written(json(&["@host"])), ["host", "body", "user"]);
     let refused = Formatting::new(json(&["@headers"]), Codec::None, &schema).unwrap_err();
     assert!(refused.to_string().contains("@headers"), "only headers with names can be asked for: {refused}");
+}
+
+#[test]
+fn a_field_that_is_called_headers_is_written() {
+    let schema = Schema::new(vec![Field::new("headers", DataType::Utf8View, false)]);
+    let formatting = Formatting::new(json(&[]), Codec::None, &schema).unwrap();
+    assert_eq!(formatting.columns.schema().field(0).name(), "headers");
 }
