@@ -16,7 +16,31 @@ pub const CHANNELS: &[&str] = &["file", "memory"];
 /// The sinks that are carried out.
 pub const SINKS: &[&str] = &["files", "hdfs", "kafka", "null", "stdout"];
 /// The functions of the library that are carried out.
-pub const FUNCTIONS: &[&str] = &["contains", "ends_with", "length", "lower", "starts_with", "trim", "upper"];
+#[rustfmt::skip]
+pub const FUNCTIONS: &[&str] = &[
+    "abs", "after", "after_last", "base64_decode", "base64_encode", "base64url_decode", "base64url_encode",
+    "before", "before_last", "bit_and", "bit_or", "bit_xor", "bool", "bool_at", "bucket", "byte_count",
+    "bytes", "camel_case", "capitalize", "capture", "ceil", "clamp", "concat", "contains", "contains_all",
+    "count", "count_matches", "crc32", "day", "day_of_year", "days", "decimal", "distinct", "duration",
+    "ends_with", "equals_ignoring_case", "exp", "find_all", "first", "float", "float_at", "floor",
+    "format_float", "format_int", "format_time", "from_seconds", "from_unix_microseconds",
+    "from_unix_milliseconds", "from_unix_seconds", "gunzip", "gzip", "hex_decode", "hex_encode",
+    "hmac_sha256", "hostname", "hour", "hours", "html_escape", "in_network", "index_in", "index_of", "int",
+    "int_at", "ip", "ip_version", "is_blank", "is_ip", "is_json", "is_loopback", "is_multicast", "is_private",
+    "is_time", "join", "json", "json_at", "json_count", "json_kind", "json_names", "json_text", "kebab_case",
+    "last", "last_index_of", "length", "lines", "ln", "log10", "lower", "map_size", "mask_ip", "max",
+    "max_of", "md5", "microseconds", "milliseconds", "min", "min_of", "minute", "minutes", "modulo", "month",
+    "names", "now", "null_if", "occurrences", "pad_end", "pad_start", "part", "pascal_case", "power",
+    "quarter", "query_value", "quotient", "random", "random_int", "redact", "repeat", "replace",
+    "replace_bytes", "replace_regex", "reverse", "reversed", "round", "second", "seconds", "sha1", "sha256",
+    "sha512", "shift_left", "shift_right", "sign", "slice", "snake_case", "sorted", "split", "split_regex",
+    "sqrt", "squeeze", "start_of_day", "starts_with", "sublist", "substring", "sum", "text", "text_at",
+    "texts_at", "time", "to_float", "to_int", "to_size", "trim", "trim_end", "trim_start", "truncate",
+    "truncate_time", "unix_microseconds", "unix_milliseconds", "unix_seconds", "unzstd", "upper",
+    "url_decode", "url_encode", "url_fragment", "url_host", "url_path", "url_port", "url_query", "url_scheme",
+    "utf8", "utf8_lossy", "uuid", "uuid_v7", "values", "week", "weekday", "without_prefix", "without_suffix",
+    "words", "xxh3", "year", "zstd",
+];
 /// The parsers of the library that are carried out.
 pub const PARSERS: &[&str] = &["regex"];
 /// The sources that keep the promise `exactly_once`.
@@ -169,7 +193,6 @@ pub fn unsupported_operation(expression: &Expression) -> Option<String> {
         {
             return (!is_constant_map(of)).then(|| operation(of));
         }
-        Operation::Index(of, _) => of.data_type != DataType::Utf8View,
         Operation::Column(_)
         | Operation::Not(_)
         | Operation::And(..)
@@ -185,8 +208,11 @@ pub fn unsupported_operation(expression: &Expression) -> Option<String> {
         | Operation::Filled(_)
         | Operation::Local(_)
         | Operation::Field(..)
-        | Operation::Contains(..) => true,
-        Operation::List(_) | Operation::Table(_) | Operation::Apply { .. } => false,
+        | Operation::Contains(..)
+        | Operation::Index(..)
+        | Operation::List(_)
+        | Operation::Table(_)
+        | Operation::Apply { .. } => true,
     };
     (!is_supported).then(|| operation(expression))
 }
@@ -217,11 +243,30 @@ fn is_computed(operator: Arithmetic, left: &DataType, right: &DataType) -> bool 
         (DataType::Duration(_), DataType::Duration(_)) => matches!(operator, Add | Subtract | Divide),
         (DataType::Duration(_), DataType::Int64) => matches!(operator, Multiply | Divide),
         (DataType::Int64, DataType::Duration(_)) => operator == Multiply,
+        (DataType::Timestamp(..), DataType::Duration(_)) => matches!(operator, Add | Subtract),
+        (DataType::Timestamp(..), DataType::Timestamp(..)) => operator == Subtract,
+        (DataType::UInt64, DataType::UInt64) => matches!(operator, Add | Subtract | Divide),
+        (DataType::UInt64, DataType::Int64) | (DataType::Int64, DataType::UInt64) => operator == Multiply,
+        (DataType::Utf8View, DataType::Utf8View) => operator == Add,
         _ => false,
     }
 }
 
 fn is_constant(value: &Value, data_type: &DataType) -> bool {
+    match (value, data_type) {
+        (Value::List(items), DataType::List(field)) => {
+            return items.iter().all(|item| is_constant(item, field.data_type()));
+        }
+        (Value::Record(entries), DataType::Map(field, _)) => {
+            let DataType::Struct(fields) = field.data_type() else { return false };
+            let is_value = |value: &Value| fields.get(1).is_some_and(|of| is_constant(value, of.data_type()));
+            return entries.values().all(is_value);
+        }
+        (Value::Text(text), DataType::FixedSizeBinary(16)) => {
+            return text.parse::<std::net::IpAddr>().is_ok();
+        }
+        _ => {}
+    }
     matches!(
         (value, data_type),
         (Value::Null, _)
@@ -232,6 +277,7 @@ fn is_constant(value: &Value, data_type: &DataType) -> bool {
             | (Value::Size(_), DataType::UInt64)
             | (Value::Duration(_) | Value::NegativeDuration(_), DataType::Duration(TimeUnit::Microsecond))
             | (Value::Decimal(_), DataType::Decimal128(..))
+            | (Value::Secret(_), DataType::Utf8View)
     )
 }
 

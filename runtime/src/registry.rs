@@ -9,7 +9,7 @@ use weir_plan::{Expression, Settings};
 use crate::channel::Channel;
 use crate::environment::clock::Clock;
 use crate::environment::descriptors::Descriptors;
-use crate::expressions::{Function, Functions, MakeFunction, Unsupported, make_function};
+use crate::expressions::{Function, Functions, MakeFunction, Program, ReadTable, Unsupported, make_function};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::parsers::{MakeParser, Parsers};
@@ -69,7 +69,13 @@ impl Registry {
 
     /// Adds a function.
     pub fn function(mut self, name: &'static str, make: MakeFunction) -> Registry {
-        self.functions.insert(name, make);
+        self.functions.library.insert(name, make);
+        self
+    }
+
+    /// Sets the reader of lookup tables.
+    pub fn table_reader(mut self, read: ReadTable) -> Registry {
+        self.functions.read_table = Some(read);
         self
     }
 
@@ -79,6 +85,20 @@ impl Registry {
     /// When there is no such function, or it does not take these arguments.
     pub fn make_function(&self, name: &str, arguments: &[Expression]) -> Result<Box<dyn Function>, String> {
         make_function(&self.functions, name, arguments).map_err(|Unsupported(what)| what)
+    }
+
+    /// Compiles an expression of a program with these functions, as building an agent does.
+    ///
+    /// # Errors
+    /// When this version does not support a part of the expression, or it can't be prepared.
+    pub fn compile(
+        &self,
+        expression: &Expression,
+        program: &[weir_plan::Function],
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Program, String> {
+        let functions = self.functions.of_program(program, clock);
+        Program::compile(expression, &functions).map_err(|Unsupported(what)| what)
     }
 
     /// The kinds of sources.
@@ -98,7 +118,7 @@ impl Registry {
 
     /// The names of the functions.
     pub fn function_names(&self) -> impl Iterator<Item = &'static str> {
-        self.functions.keys().copied()
+        self.functions.library.keys().copied()
     }
 
     /// Adds a parser.

@@ -35,6 +35,7 @@ pub fn library_sources() -> &'static [(&'static str, &'static str)] {
         ("library/functions/random.flow", include_str!("language/functions/random.flow")),
         ("library/functions/text.flow", include_str!("language/functions/text.flow")),
         ("library/functions/time.flow", include_str!("language/functions/time.flow")),
+        ("library/functions/urls.flow", include_str!("language/functions/urls.flow")),
         ("library/interceptors/host.flow", include_str!("language/interceptors/host.flow")),
         (
             "library/interceptors/regex_extractor.flow",

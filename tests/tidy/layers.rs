@@ -79,7 +79,15 @@ pub(crate) const LAYERED_CRATES: [LayeredCrate; 3] = [
     },
     LayeredCrate {
         folder: "stdlib/src/",
-        layers: &["library", "language", "tools::buffers", "formats", "tools", "components"],
+        layers: &[
+            "library",
+            "language",
+            "tools::buffers",
+            "formats",
+            "tools",
+            "language::functions",
+            "components",
+        ],
         above: &["lib"],
         circles: true,
     },

@@ -346,6 +346,7 @@ impl Checker<'_> {
 fn in_words(wanted: &Type) -> String {
     match wanted {
         Type::Variable(_, Bound::Any) => "value".to_owned(),
+        Type::Variable(_, Bound::Plain) => "value that is no Json".to_owned(),
         Type::Variable(_, Bound::Ordered) => "value that has an order".to_owned(),
         Type::Variable(_, Bound::Number) => "number".to_owned(),
         Type::Variable(_, Bound::Decimal) => "Decimal".to_owned(),

@@ -21,7 +21,8 @@ pub(crate) fn signature_of_extern(
     for parameter in &item.type_parameters {
         let name: Arc<str> = parameter.name.text.as_ref().into();
         let Some(bound) = Bound::of(&parameter.bound.text) else {
-            let near = nearest(&parameter.bound.text, ["Any", "Ordered", "Number"]).map(str::to_owned);
+            let near =
+                nearest(&parameter.bound.text, ["Any", "Plain", "Ordered", "Number"]).map(str::to_owned);
             let (name, span) = (parameter.bound.text.to_string(), parameter.bound.span);
             return Err(Box::new(UnknownName { name, wanted: "bound", near, quote: false, span }.into()));
         };

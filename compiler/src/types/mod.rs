@@ -123,6 +123,8 @@ pub enum FieldFormat {
 pub enum Bound {
     /// Any type.
     Any,
+    /// Any type but Json.
+    Plain,
     /// The types whose values have an order.
     Ordered,
     /// The types of numbers and of quantities.
@@ -146,6 +148,7 @@ impl Bound {
     pub(crate) fn of(name: &str) -> Option<Bound> {
         Some(match name {
             "Any" => Bound::Any,
+            "Plain" => Bound::Plain,
             "Ordered" => Bound::Ordered,
             "Number" => Bound::Number,
             _ => return None,
@@ -156,6 +159,7 @@ impl Bound {
     pub(crate) fn allows(self, value_type: &Type) -> bool {
         match self {
             Bound::Any => true,
+            Bound::Plain => *value_type != Type::Json,
             Bound::Ordered => value_type.is_ordered(),
             Bound::Decimal => matches!(value_type, Type::Decimal(..)),
             Bound::Number => {

@@ -12,8 +12,8 @@ pub(super) struct Scope<'a> {
     pub(super) columns: Columns<'a>,
     /// The types of the locals so far. The type of a parameter is unknown until its first use.
     pub(super) locals: Vec<Option<DataType>>,
-    /// The functions that may be called; in a function, only the functions before it.
-    pub(super) functions: &'a [Signature],
+    /// The functions that may be called; in a function, only those that do not call it.
+    pub(super) functions: &'a [Option<Signature>],
 }
 
 /// The columns that an expression may use.
@@ -37,15 +37,45 @@ pub(super) struct Signature {
 /// The maximum number of a function's parameters. Functions of the compiler have fewer.
 const PARAMETERS_MAX: u32 = 1_000;
 
-/// Checks the functions of a plan, and returns their signatures. Stops at a function with too many parameters.
-pub(super) fn functions(functions: &[Function], faults: &mut Faults) -> Vec<Signature> {
-    let mut signatures = Vec::with_capacity(functions.len());
-    for (index, Function { name, parameters, lets, result }) in functions.iter().enumerate() {
+/// Returns the indices of functions, each behind those that it calls. Functions that call each other in a circle stand in
+/// any order.
+fn called_first(functions: &[Function]) -> Vec<usize> {
+    fn collect(expression: &Expression, called: &mut Vec<usize>) {
+        if let Operation::Apply { function, .. } = expression.operation {
+            called.push(function as usize);
+        }
+        expression.operation.parts().into_iter().for_each(|part| collect(part, called));
+    }
+    let (mut order, mut is_seen) = (Vec::with_capacity(functions.len()), vec![false; functions.len()]);
+    let mut stack: Vec<(usize, bool)> = (0..functions.len()).rev().map(|index| (index, false)).collect();
+    while let Some((index, are_called_done)) = stack.pop() {
+        if are_called_done {
+            order.push(index);
+            continue;
+        }
+        if std::mem::replace(&mut is_seen[index], true) {
+            continue;
+        }
+        stack.push((index, true));
+        let mut called = Vec::new();
+        functions[index].lets.iter().for_each(|value| collect(value, &mut called));
+        collect(&functions[index].result, &mut called);
+        let called = called.into_iter().filter(|other| is_seen.get(*other) == Some(&false));
+        stack.extend(called.map(|other| (other, false)));
+    }
+    order
+}
+
+/// Checks the functions of a plan, and returns their signatures; none for a function with too many parameters.
+pub(super) fn functions(functions: &[Function], faults: &mut Faults) -> Vec<Option<Signature>> {
+    let mut signatures: Vec<Option<Signature>> = functions.iter().map(|_| None).collect();
+    for index in called_first(functions) {
+        let Function { name, parameters, lets, result } = &functions[index];
         let place = Place::new(format!("functions[{index}]"), format!("function {name}"));
         faults.name(&place, name);
         if *parameters > PARAMETERS_MAX {
             faults.add(&place, format!("it has {parameters} parameters, more than {PARAMETERS_MAX}"));
-            break;
+            continue;
         }
         let locals = vec![None; *parameters as usize];
         let mut scope = Scope { columns: Columns::None, locals, functions: &signatures };
@@ -56,7 +86,7 @@ pub(super) fn functions(functions: &[Function], faults: &mut Faults) -> Vec<Sign
         scope.check(&place.part("result"), result, faults);
         let mut locals = scope.locals;
         locals.truncate(*parameters as usize);
-        signatures.push(Signature { parameters: locals, result: result.data_type.clone() });
+        signatures[index] = Some(Signature { parameters: locals, result: result.data_type.clone() });
     }
     signatures
 }
@@ -104,8 +134,9 @@ impl Scope<'_> {
                 }
             },
             Operation::Apply { function, arguments } => {
-                let Some(Signature { parameters, result }) = self.functions.get(*function as usize) else {
-                    return Err(format!("there is no function {function} before this place"));
+                let known = self.functions.get(*function as usize).and_then(Option::as_ref);
+                let Some(Signature { parameters, result }) = known else {
+                    return Err(format!("there is no function {function} that this place may call"));
                 };
                 if parameters.len() != arguments.len() {
                     let (wanted, given) = (parameters.len(), arguments.len());

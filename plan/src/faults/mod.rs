@@ -198,7 +198,7 @@ struct ComponentTypes<'plan> {
     sinks: BTreeMap<&'plan str, &'plan Schema>,
 }
 
-fn flows(plan: &Plan, functions: &[Signature], faults: &mut Faults) {
+fn flows(plan: &Plan, functions: &[Option<Signature>], faults: &mut Faults) {
     let Plan { sources, channels, sinks, .. } = plan;
     let component_types = ComponentTypes {
         sources: by_name(plan, sources),

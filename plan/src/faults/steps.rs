@@ -13,7 +13,7 @@ use crate::{Action, Leg, Origin, Plan, Route, Step};
 pub(super) struct Walk<'a> {
     pub(super) plan: &'a Plan,
     pub(super) component_types: &'a ComponentTypes<'a>,
-    pub(super) functions: &'a [Signature],
+    pub(super) functions: &'a [Option<Signature>],
     pub(super) faults: &'a mut Faults,
     pub(super) from: &'a Origin,
 }

@@ -121,7 +121,7 @@ fn a_step_must_fit_the_events_before_it() {
                 DataType::Boolean,
                 Operation::Apply { function: 0, arguments: Vec::new() },
             )),
-            "there is no function 0 before this place",
+            "there is no function 0 that this place may call",
         ),
         (Action::Unset("user".into()), "there is no column user in the events here"),
         (Action::Unset("body".into()), "the events after it have 1 columns, but it produces 0"),
@@ -160,12 +160,12 @@ fn the_destination_of_a_path_must_take_its_events() {
 }
 
 #[test]
-fn a_function_may_call_only_functions_before_it() {
+fn a_function_may_not_call_itself() {
     let result = expression(DataType::Int64, Operation::Apply { function: 0, arguments: Vec::new() });
     let endless = Function { name: "endless".into(), parameters: 0, lets: Vec::new(), result };
     assert_eq!(
         faults_of(|plan| plan.functions.push(endless)),
-        ["function endless (functions[0].result): there is no function 0 before this place"]
+        ["function endless (functions[0].result): there is no function 0 that this place may call"]
     );
 }
 

@@ -34,7 +34,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     }
     let exactly_once = ExactlyOnce::of(plan);
     let required = required(plan);
-    let (paths, problems) = compile(plan, registry);
+    let (paths, problems) = compile(plan, registry, &clock);
     let mut builder = Builder { plan, paths, registry, clock, exactly_once, required, problems };
     let channels = builder.channels();
     let sources = builder.sources(&channels);

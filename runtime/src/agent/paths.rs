@@ -1,7 +1,10 @@
 //! Compiles the paths of a plan, and collects the parts of the plan that this version does not support.
 
+use std::sync::Arc;
+
 use weir_plan::{Delivery, Flow, Origin, Plan, Route, support};
 
+use crate::environment::clock::Clock;
 use crate::expressions::Unsupported;
 use crate::registry::Registry;
 use crate::routing::CompiledLeg;
@@ -14,12 +17,14 @@ pub(super) struct CompiledPath {
 }
 
 /// Returns the compiled paths, and a sentence for each unsupported part.
-pub(super) fn compile(plan: &Plan, registry: &Registry) -> (Vec<CompiledPath>, Vec<String>) {
-    let tools = StepTools {
-        functions: &registry.functions,
-        parsers: &registry.parsers,
-        event_types: &plan.event_types,
-    };
+pub(super) fn compile(
+    plan: &Plan,
+    registry: &Registry,
+    clock: &Arc<dyn Clock>,
+) -> (Vec<CompiledPath>, Vec<String>) {
+    let functions = registry.functions.of_program(&plan.functions, clock);
+    let tools =
+        StepTools { functions: &functions, parsers: &registry.parsers, event_types: &plan.event_types };
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
         let mut unsupported = promises(flow);

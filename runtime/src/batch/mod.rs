@@ -292,6 +292,45 @@ impl Batch {
         Ok(kept.with_awaited(self.awaited))
     }
 
+    /// Returns one event with these columns, which are constants, for computing an expression once.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub(crate) fn constants(&self, names: &[String]) -> Result<Batch, BatchError> {
+        self.operands(names, 1, |column| Ok(column.clone()))
+    }
+
+    /// Returns these columns of the events for which `keep` is true, for computing an expression. `keep` has no nulls.
+    ///
+    /// # Errors
+    /// When a column is missing, or `keep` has another length than the batch.
+    pub(crate) fn part(&self, names: &[String], keep: &BooleanArray) -> Result<Batch, BatchError> {
+        let predicate = arrow_select::filter::FilterBuilder::new(keep).optimize().build();
+        self.operands(names, keep.true_count(), |column| column.filter(&predicate))
+    }
+
+    /// Makes events of some columns, whose bytes are not counted.
+    fn operands(
+        &self,
+        names: &[String],
+        rows: usize,
+        make: impl Fn(&Column) -> Result<Column, ArrowError>,
+    ) -> Result<Batch, BatchError> {
+        let indices = names.iter().map(|name| self.schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let columns = indices.iter().map(|index| make(&self.columns[*index]));
+        let columns = columns.collect::<Result<Arc<[Column]>, ArrowError>>()?;
+        Ok(Batch {
+            schema: Arc::new(self.schema.project(&indices)?),
+            columns,
+            rows,
+            payload_bytes: 0,
+            charged_bytes: 0,
+            origins: Origins::default(),
+            identities: None,
+            awaited: None,
+        })
+    }
+
     /// Returns the same events under another schema, which may lack columns and may have further nullable columns.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use arrow_select::concat::concat;
 use arrow_select::take::take;
 use weir_plan::Value;
 
+use super::functions::TableRows;
 use super::literal::Literal;
 use super::{Evaluate, Evaluated, unexpected};
 use crate::batch::{Batch, BatchError, Column};
@@ -45,7 +46,7 @@ pub(super) struct ConstantMap {
 
 /// An item of a constant map by its name; null where the map does not have the name.
 pub(super) struct ConstantItem {
-    pub(super) map: ConstantMap,
+    pub(super) map: Arc<ConstantMap>,
     pub(super) name: Box<dyn Evaluate>,
     /// Whether only the existence of the item is asked for.
     pub(super) existence: bool,
@@ -54,9 +55,8 @@ pub(super) struct ConstantItem {
 impl ConstantMap {
     /// Makes a map; none if this version does not support the type of its values.
     pub(super) fn new(value: &Value, data_type: &DataType) -> Option<ConstantMap> {
-        let (Value::Record(entries), DataType::Map(field, _)) = (value, data_type) else { return None };
-        let DataType::Struct(fields) = field.data_type() else { return None };
-        let value_type = fields.get(1)?.data_type();
+        let Value::Record(entries) = value else { return None };
+        let value_type = ConstantMap::value_type(data_type)?;
         let columns: Option<Vec<Column>> =
             entries.values().map(|value| Some(Literal::new(value, value_type)?.into_column())).collect();
         let columns = columns?;
@@ -67,6 +67,27 @@ impl ConstantMap {
         };
         let names = entries.keys().cloned().zip(0..).collect();
         Some(ConstantMap { names, values })
+    }
+
+    /// Makes a map from the keys to the rows of a table.
+    ///
+    /// # Errors
+    /// When two rows have the same key, in words for the user.
+    pub(super) fn of_rows(table: &TableRows) -> Result<ConstantMap, String> {
+        let mut names = HashMap::with_capacity(table.keys.len());
+        for (key, row) in table.keys.iter().flatten().zip(0..) {
+            if names.insert(key.to_owned(), row).is_some() {
+                return Err(format!("two rows have the key \"{key}\""));
+            }
+        }
+        Ok(ConstantMap { names, values: table.rows.clone() })
+    }
+
+    /// Returns the type of a map's values; none for another type.
+    pub(super) fn value_type(data_type: &DataType) -> Option<&DataType> {
+        let DataType::Map(entries, _) = data_type else { return None };
+        let DataType::Struct(fields) = entries.data_type() else { return None };
+        fields.get(1).map(|field| field.data_type())
     }
 }
 

@@ -1,4 +1,5 @@
-//! `+`, `-`, `*`, `/` and `%` of integers, floating-point numbers and durations. Decimal numbers are in `exact.rs`.
+//! `+`, `-`, `*`, `/` and `%` of integers, floating-point numbers and durations. Decimal numbers are in `exact.rs`, times,
+//! sizes and texts in `quantities.rs`.
 //!
 //! Arrow's kernels fail the batch at the first overflow. These kernels record the rows that fail instead.
 
@@ -39,6 +40,9 @@ pub(super) fn compute(operator: Operator, operands: [&DataType; 2]) -> Option<Co
     match operands {
         [DataType::Int64, DataType::Int64] => Some(integers(operator)),
         [DataType::Float64, DataType::Float64] => floats(operator),
+        [DataType::Timestamp(..), _] => super::quantities::times(operator, operands),
+        [DataType::UInt64, _] | [_, DataType::UInt64] => super::quantities::sizes(operator, operands),
+        [DataType::Utf8View, DataType::Utf8View] => super::quantities::texts(operator),
         [DataType::Duration(_), _] | [_, DataType::Duration(_)] => durations(operator, operands),
         _ => super::exact::compute(operator, operands),
     }
@@ -167,8 +171,9 @@ impl Evaluate for Negate {
     }
 }
 
-fn quotient(left: f64, right: f64) -> Result<f64, Reason> {
-    if right == 0.0 { Err(Reason::DivisionByZero) } else { Ok(left / right) }
+/// Returns the quotient. The language has no negative zero.
+pub(super) fn quotient(left: f64, right: f64) -> Result<f64, Reason> {
+    if right == 0.0 { Err(Reason::DivisionByZero) } else { Ok(left / right + 0.0) }
 }
 
 fn integer(
@@ -188,12 +193,15 @@ fn float(
     rows: usize,
     compute: impl Fn(f64, f64) -> f64,
 ) -> Result<(Column, Failures), BatchError> {
-    each::<Float64Type, Float64Type, Float64Type>(left, right, rows, |left, right| Ok(compute(left, right)))
+    each::<Float64Type, Float64Type, Float64Type>(left, right, rows, |left, right| {
+        // The language has no negative zero.
+        Ok(compute(left, right) + 0.0)
+    })
 }
 
 /// Computes each row of two columns of numbers. The result is null in a row where an operand is null or `compute`
 /// fails; the failures have the rows that failed.
-fn each<Left: ArrowPrimitiveType, Right: ArrowPrimitiveType, Output: ArrowPrimitiveType>(
+pub(super) fn each<Left: ArrowPrimitiveType, Right: ArrowPrimitiveType, Output: ArrowPrimitiveType>(
     left: &Evaluated,
     right: &Evaluated,
     rows: usize,
@@ -208,7 +216,10 @@ fn each<Left: ArrowPrimitiveType, Right: ArrowPrimitiveType, Output: ArrowPrimit
     })
 }
 
-fn numbers<Operand: ArrowPrimitiveType>(side: &Evaluated) -> Result<PrimitiveArray<Operand>, BatchError> {
+/// Returns the values of an operand as numbers of this type.
+pub(super) fn numbers<Operand: ArrowPrimitiveType>(
+    side: &Evaluated,
+) -> Result<PrimitiveArray<Operand>, BatchError> {
     let values = side.values.values();
     let mismatch = || unexpected(values.data_type(), &Operand::DATA_TYPE.to_string());
     values.as_primitive_opt::<Operand>().cloned().ok_or_else(mismatch)

@@ -1,13 +1,14 @@
 //! Calls of the library's functions.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Scalar};
 use arrow_schema::DataType;
 use weir_plan::{Expression, Operation, Value};
 
-use super::{Evaluate, Evaluated, Failures, Program, Unsupported, compile};
+use super::{Evaluate, Evaluated, Failures, Functions, Program, Unsupported, compile};
 use crate::batch::{Batch, BatchError, Column};
+use crate::environment::clock::Clock;
 
 /// A function of the library, prepared for one call in a program.
 pub trait Function: Send + Sync {
@@ -22,6 +23,7 @@ pub trait Function: Send + Sync {
 /// The arguments of one call in a program.
 pub struct Call<'p> {
     arguments: &'p [Expression],
+    functions: &'p Functions,
 }
 
 impl Call<'_> {
@@ -40,11 +42,15 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// The time of day, for functions that vary.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.functions.clock()
+    }
+}
+
 /// Prepares a function for a call, or says why the function does not take its arguments.
 pub type MakeFunction = fn(&Call<'_>) -> Result<Box<dyn Function>, String>;
-
-/// The functions of the library by name.
-pub(crate) type Functions = BTreeMap<&'static str, MakeFunction>;
 
 /// Prepares a function for a call with these arguments.
 pub(crate) fn make_function(
@@ -52,8 +58,8 @@ pub(crate) fn make_function(
     name: &str,
     arguments: &[Expression],
 ) -> Result<Box<dyn Function>, Unsupported> {
-    let make = functions.get(name).ok_or_else(|| Unsupported(format!("the function `{name}`")))?;
-    make(&Call { arguments }).map_err(|why| Unsupported(format!("the function `{name}`: {why}")))
+    let make = functions.library.get(name).ok_or_else(|| Unsupported(format!("the function `{name}`")))?;
+    make(&Call { arguments, functions }).map_err(|why| Unsupported(format!("the function `{name}`: {why}")))
 }
 
 /// A call, compiled with its arguments.

@@ -1,35 +1,39 @@
 //! `??`, `else`, `if` and `match`: operations that take each event's value from one of several operands.
 //!
-//! Every operand is computed for the whole batch. A failure of an operand counts only in the rows that take it.
+//! A costly operand is computed only for the rows that take it. A failure counts only in the rows that take the operand.
 
-use arrow_arith::boolean;
+use arrow_arith::boolean::{and, and_not, is_not_null, is_null, or};
 use arrow_array::BooleanArray;
-use arrow_select::zip::zip;
+use arrow_schema::DataType;
 use weir_plan::{Expression, MatchArm, Pattern, Value};
 
+use super::branches::{Branch, all, merged};
 use super::membership::{between, equals_any};
-use super::{Evaluate, Evaluated, Functions, Unsupported, compile, without_nulls};
+use super::{Evaluate, Evaluated, Failures, Functions, Unsupported, compile, without_nulls};
 use crate::batch::{Batch, BatchError, Column};
 
 /// The first operand, or the second where the first is null.
-pub(super) struct Coalesce(pub(super) Box<dyn Evaluate>, pub(super) Box<dyn Evaluate>);
+pub(super) struct Coalesce(pub(super) Box<dyn Evaluate>, pub(super) Branch);
 
 /// The first operand, or the second where computing the first fails.
-pub(super) struct Otherwise(pub(super) Box<dyn Evaluate>, pub(super) Box<dyn Evaluate>);
+pub(super) struct Otherwise(pub(super) Box<dyn Evaluate>, pub(super) Branch);
 
 /// The value of the first case whose condition is true.
 pub(super) struct If {
     /// Conditions and values.
-    pub(super) cases: Vec<(Box<dyn Evaluate>, Box<dyn Evaluate>)>,
+    pub(super) cases: Vec<(Branch, Branch)>,
     /// The value if no condition is true.
-    pub(super) otherwise: Box<dyn Evaluate>,
+    pub(super) otherwise: Branch,
+    /// The type of the values.
+    pub(super) data_type: DataType,
 }
 
 /// The value of the first arm with a pattern that the subject fits.
 pub(super) struct Match {
     subject: Box<dyn Evaluate>,
-    arms: Vec<(Vec<CompiledPattern>, Box<dyn Evaluate>)>,
-    otherwise: Option<Box<dyn Evaluate>>,
+    arms: Vec<(Vec<CompiledPattern>, Branch)>,
+    otherwise: Option<Branch>,
+    data_type: DataType,
 }
 
 enum CompiledPattern {
@@ -38,56 +42,60 @@ enum CompiledPattern {
     Range(Column, Column),
 }
 
-/// The values of `taken` in the rows of the mask, and of `others` in the other rows. The mask has no nulls.
-fn choose(mask: &BooleanArray, taken: Evaluated, others: Evaluated) -> Result<Evaluated, BatchError> {
-    let values = zip(mask, taken.values.datum(), others.values.datum())?;
-    let failures = taken.failures.retain(|row| mask.value(row));
-    let failures = failures.and(others.failures.retain(|row| !mask.value(row)));
-    Ok(Evaluated { values: Column::Array(values), failures })
-}
-
 impl Evaluate for Coalesce {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let first = self.0.evaluate(batch)?;
-        let is_constant = matches!(first.values, Column::Constant(_));
-        if first.values.values().null_count() == 0 || batch.rows() == 0 {
+        let (first, rows) = (self.0.evaluate(batch)?, batch.rows());
+        if first.values.values().null_count() == 0 || rows == 0 {
             return Ok(first);
         }
-        if is_constant && first.failures.is_empty() {
-            return self.1.evaluate(batch);
-        }
-        let rows = first.values.clone().repeated(batch.rows())?;
-        let mut present = boolean::is_not_null(rows.values())?;
+        let values = first.values.repeated(rows)?;
+        let mut present = is_not_null(values.values())?;
         // A row that failed is null, and its failure is not the second operand's to mend.
         if !first.failures.is_empty() {
-            present = boolean::or(&present, &first.failures.mask(batch.rows()))?;
+            present = or(&present, &first.failures.mask(rows))?;
         }
-        choose(&present, Evaluated { values: rows, failures: first.failures }, self.1.evaluate(batch)?)
+        let missing = and_not(&all(true, rows), &present)?;
+        let second = self.1.evaluate(batch, &missing)?;
+        let data_type = values.data_type().clone();
+        let first = Evaluated { values, failures: first.failures };
+        merged(vec![(present, first), (missing, second)], &data_type, rows)
     }
 }
 
 impl Evaluate for Otherwise {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let first = self.0.evaluate(batch)?;
+        let (first, rows) = (self.0.evaluate(batch)?, batch.rows());
         if first.failures.is_empty() {
             return Ok(first);
         }
-        let mended = first.failures.mask(batch.rows());
-        choose(&mended, self.1.evaluate(batch)?, first)
+        let failed = first.failures.mask(rows);
+        let second = self.1.evaluate(batch, &failed)?;
+        let data_type = first.values.data_type().clone();
+        let kept = and_not(&all(true, rows), &failed)?;
+        merged(vec![(kept, first.values.into()), (failed, second)], &data_type, rows)
     }
 }
 
 impl Evaluate for If {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let mut result = self.otherwise.evaluate(batch)?;
-        for (condition, value) in self.cases.iter().rev() {
-            let asked = condition.evaluate(batch)?;
-            let mask = asked.true_rows(batch.rows())?;
-            result = choose(&mask, value.evaluate(batch)?, result)?;
-            // A condition is asked only where no earlier one is true: an earlier case takes its rows from here.
-            result.failures = asked.failures.and(result.failures);
+        let rows = batch.rows();
+        let (mut rest, mut pieces) = (all(true, rows), Vec::with_capacity(self.cases.len() + 1));
+        let mut failures = Failures::default();
+        for (condition, value) in &self.cases {
+            let asked = condition.evaluate(batch, &rest)?;
+            let taken = and(&rest, &asked.true_rows(rows)?)?;
+            let value = value.evaluate(batch, &taken)?;
+            rest = and_not(&rest, &taken)?;
+            if !asked.failures.is_empty() {
+                rest = and_not(&rest, &asked.failures.mask(rows))?;
+                failures = failures.and(asked.failures);
+            }
+            pieces.push((taken, value));
         }
-        Ok(result)
+        let otherwise = self.otherwise.evaluate(batch, &rest)?;
+        pieces.push((rest, otherwise));
+        let result = merged(pieces, &self.data_type, rows)?;
+        Ok(Evaluated { values: result.values, failures: failures.and(result.failures) })
     }
 }
 
@@ -100,6 +108,7 @@ impl Match {
         subject: &Expression,
         arms: &[MatchArm],
         otherwise: Option<&Expression>,
+        data_type: &DataType,
         functions: &Functions,
     ) -> Result<Match, Unsupported> {
         let constant = |value: &Value| {
@@ -118,12 +127,13 @@ impl Match {
         };
         let arm = |arm: &MatchArm| {
             let patterns = arm.patterns.iter().map(pattern).collect::<Result<Vec<_>, Unsupported>>()?;
-            Ok((patterns, compile(&arm.value, functions)?))
+            Ok((patterns, Branch::compile(&arm.value, functions)?))
         };
         Ok(Match {
             subject: compile(subject, functions)?,
             arms: arms.iter().map(arm).collect::<Result<_, Unsupported>>()?,
-            otherwise: otherwise.map(|value| compile(value, functions)).transpose()?,
+            otherwise: otherwise.map(|value| Branch::compile(value, functions)).transpose()?,
+            data_type: data_type.clone(),
         })
     }
 }
@@ -132,7 +142,7 @@ impl CompiledPattern {
     /// The rows of the subject that fit, without nulls.
     fn fits(&self, subject: &Column) -> Result<BooleanArray, BatchError> {
         Ok(match self {
-            CompiledPattern::Null => boolean::is_null(subject.values())?,
+            CompiledPattern::Null => is_null(subject.values())?,
             CompiledPattern::Values(values) => without_nulls(equals_any(subject, values)?),
             CompiledPattern::Range(from, to) => without_nulls(between(subject, from, to)?),
         })
@@ -141,22 +151,29 @@ impl CompiledPattern {
 
 impl Evaluate for Match {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let subject = self.subject.evaluate(batch)?;
-        let each = subject.values.repeated(batch.rows())?;
-        // Without `otherwise` one of the arms fits every event: the last one's value stands for the rest.
-        let (mut result, arms) = match (&self.otherwise, &*self.arms) {
-            (Some(otherwise), arms) => (otherwise.evaluate(batch)?, arms),
-            (None, [arms @ .., (_, last)]) => (last.evaluate(batch)?, arms),
-            (None, []) => return Err(super::unexpected(each.data_type(), "a match with an arm")),
-        };
-        for (patterns, value) in arms.iter().rev() {
-            let mut mask = BooleanArray::from(vec![false; batch.rows()]);
-            for pattern in patterns {
-                mask = boolean::or(&mask, &pattern.fits(&each)?)?;
-            }
-            result = choose(&mask, value.evaluate(batch)?, result)?;
+        let (subject, rows) = (self.subject.evaluate(batch)?, batch.rows());
+        let each = subject.values.repeated(rows)?;
+        let mut rest = all(true, rows);
+        if !subject.failures.is_empty() {
+            rest = and_not(&rest, &subject.failures.mask(rows))?;
         }
-        result.failures = subject.failures.and(result.failures);
-        Ok(result)
+        let mut pieces = Vec::with_capacity(self.arms.len() + 1);
+        for (patterns, value) in &self.arms {
+            let mut taken = all(false, rows);
+            for pattern in patterns {
+                taken = or(&taken, &pattern.fits(&each)?)?;
+            }
+            taken = and(&rest, &taken)?;
+            rest = and_not(&rest, &taken)?;
+            let value = value.evaluate(batch, &taken)?;
+            pieces.push((taken, value));
+        }
+        // Without `otherwise` one of the arms fits every event.
+        if let Some(otherwise) = &self.otherwise {
+            let otherwise = otherwise.evaluate(batch, &rest)?;
+            pieces.push((rest, otherwise));
+        }
+        let result = merged(pieces, &self.data_type, rows)?;
+        Ok(Evaluated { values: result.values, failures: subject.failures.and(result.failures) })
     }
 }

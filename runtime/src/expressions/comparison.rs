@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::{BooleanArray, Datum, Scalar};
 use arrow_ord::cmp;
-use arrow_schema::{ArrowError, DataType};
+use arrow_ord::ord::make_comparator;
+use arrow_schema::{ArrowError, DataType, SortOptions};
 use weir_plan::Comparison;
 
 use super::exact::{CompareExact, are_exact};
@@ -29,13 +30,47 @@ pub(super) fn of(
 impl Evaluate for Compare {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
         let (left, right) = (self.1.evaluate(batch)?, self.2.evaluate(batch)?);
-        let compared = compare(self.0, left.values.datum(), right.values.datum())?;
-        let values = match (&left.values, &right.values) {
-            (Column::Constant(_), Column::Constant(_)) => Column::Constant(Scalar::new(Arc::new(compared))),
-            _ => Column::Array(Arc::new(compared)),
+        let is_constant = |column: &Column| matches!(column, Column::Constant(_));
+        let is_constant = is_constant(&left.values) && is_constant(&right.values);
+        let compared = match left.values.data_type().is_nested() {
+            true => {
+                let rows = if is_constant { 1 } else { batch.rows() };
+                compare_nested(self.0, &left.values, &right.values, rows)?
+            }
+            false => compare(self.0, left.values.datum(), right.values.datum())?,
+        };
+        let values = match is_constant {
+            true => Column::Constant(Scalar::new(Arc::new(compared))),
+            false => Column::Array(Arc::new(compared)),
         };
         Ok(Evaluated { values, failures: left.failures.and(right.failures) })
     }
+}
+
+/// Compares lists, maps and records, for which Arrow has no kernel.
+fn compare_nested(
+    comparison: Comparison,
+    left: &Column,
+    right: &Column,
+    rows: usize,
+) -> Result<BooleanArray, ArrowError> {
+    let ordering = make_comparator(left.values(), right.values(), SortOptions::default())?;
+    let is_null = |column: &Column, row: usize| column.values().is_null(column.index(row));
+    let compared = (0..rows).map(|row| {
+        if is_null(left, row) || is_null(right, row) {
+            return None;
+        }
+        let ordering = ordering(left.index(row), right.index(row));
+        Some(match comparison {
+            Comparison::Equal => ordering.is_eq(),
+            Comparison::NotEqual => ordering.is_ne(),
+            Comparison::Less => ordering.is_lt(),
+            Comparison::LessOrEqual => ordering.is_le(),
+            Comparison::Greater => ordering.is_gt(),
+            Comparison::GreaterOrEqual => ordering.is_ge(),
+        })
+    });
+    Ok(compared.collect())
 }
 
 fn compare(comparison: Comparison, left: &dyn Datum, right: &dyn Datum) -> Result<BooleanArray, ArrowError> {

@@ -133,6 +133,12 @@ impl Failures {
         )
     }
 
+    /// Returns the failures of rows of a part of a batch as failures of the batch, of which these are the part's rows.
+    pub(super) fn of_rows(mut self, rows: &[usize]) -> Failures {
+        self.0.iter_mut().for_each(|(row, _)| *row = rows[*row]);
+        self
+    }
+
     /// Keeps only the failures of rows for which `is_evaluated` is true.
     pub(super) fn retain(mut self, is_evaluated: impl Fn(usize) -> bool) -> Failures {
         self.0.retain(|(row, _)| is_evaluated(*row));

@@ -1,13 +1,17 @@
 //! Constants of the plan.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::{
-    ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, DurationMicrosecondArray, Float64Array,
-    Int64Array, Scalar, StringViewArray, TimestampMicrosecondArray, UInt64Array, new_null_array,
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Decimal128Array, DurationMicrosecondArray,
+    FixedSizeBinaryArray, Float64Array, Int64Array, ListArray, MapArray, Scalar, StringViewArray,
+    StructArray, TimestampMicrosecondArray, UInt64Array, new_empty_array, new_null_array,
 };
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, TimeUnit};
+use arrow_select::concat::concat;
 use weir_plan::Value;
 
 use super::{Evaluate, Evaluated};
@@ -41,7 +45,25 @@ impl Literal {
             (Value::NegativeDuration(duration), DataType::Duration(TimeUnit::Microsecond)) => {
                 Arc::new(DurationMicrosecondArray::from(vec![-microseconds(*duration)]))
             }
-            (Value::Null, data_type) => new_null_array(data_type, 1),
+            (Value::Text(text), DataType::FixedSizeBinary(16)) => {
+                let address = address(text)?;
+                Arc::new(FixedSizeBinaryArray::try_from_iter([address].into_iter()).ok()?)
+            }
+            // Functions read their secrets when they are prepared, and no column has any.
+            (Value::Secret(_), data_type) | (Value::Null, data_type) => new_null_array(data_type, 1),
+            (Value::List(items), DataType::List(field)) => {
+                let values = values(items, field.data_type())?;
+                let offsets = OffsetBuffer::from_lengths([items.len()]);
+                Arc::new(ListArray::try_new(field.clone(), offsets, values, None).ok()?)
+            }
+            (Value::Record(entries), DataType::Map(field, sorted)) => {
+                let DataType::Struct(fields) = field.data_type() else { return None };
+                let names = Arc::new(StringViewArray::from_iter_values(entries.keys()));
+                let items = values(entries.values(), fields.get(1)?.data_type())?;
+                let pairs = StructArray::try_new(fields.clone(), vec![names, items], None).ok()?;
+                let offsets = OffsetBuffer::from_lengths([entries.len()]);
+                Arc::new(MapArray::try_new(field.clone(), offsets, pairs, None, *sorted).ok()?)
+            }
             _ => return None,
         };
         Some(Literal(Column::Constant(Scalar::new(array))))
@@ -51,6 +73,25 @@ impl Literal {
     pub(super) fn into_column(self) -> Column {
         self.0
     }
+}
+
+/// Returns constants of one type as an array.
+fn values<'v>(constants: impl IntoIterator<Item = &'v Value>, data_type: &DataType) -> Option<ArrayRef> {
+    let columns = constants.into_iter().map(|value| Some(Literal::new(value, data_type)?.into_column()));
+    let columns = columns.collect::<Option<Vec<_>>>()?;
+    let arrays: Vec<&dyn Array> = columns.iter().map(Column::values).collect();
+    match arrays.is_empty() {
+        true => Some(new_empty_array(data_type)),
+        false => concat(&arrays).ok(),
+    }
+}
+
+/// Returns the bytes of an address; one of version 4 is mapped into version 6.
+fn address(text: &str) -> Option<[u8; 16]> {
+    Some(match text.parse().ok()? {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    })
 }
 
 fn microseconds(duration: Duration) -> i64 {

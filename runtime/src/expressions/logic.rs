@@ -5,12 +5,13 @@ use std::sync::Arc;
 use arrow_arith::boolean;
 use arrow_array::{Array, BooleanArray, Scalar};
 
+use super::branches::Branch;
 use super::{Evaluate, Evaluated};
 use crate::batch::{Batch, BatchError, Column};
 
 pub(super) struct Not(pub(super) Box<dyn Evaluate>);
-pub(super) struct And(pub(super) Box<dyn Evaluate>, pub(super) Box<dyn Evaluate>);
-pub(super) struct Or(pub(super) Box<dyn Evaluate>, pub(super) Box<dyn Evaluate>);
+pub(super) struct And(pub(super) Box<dyn Evaluate>, pub(super) Branch);
+pub(super) struct Or(pub(super) Box<dyn Evaluate>, pub(super) Branch);
 pub(super) struct IsNull(pub(super) Box<dyn Evaluate>);
 
 fn array(values: BooleanArray) -> Column {
@@ -25,30 +26,40 @@ impl Evaluate for Not {
     }
 }
 
-/// Evaluates both operands for each event. Failures of the right operand count only in rows where the left operand
-/// does not decide the result, that is, where it is not `decided`.
+/// Evaluates both operands, the right one for the events where the left operand does not decide the result, that is,
+/// where it is not `decided`. A right operand that is decided has any value.
 fn both_operands(
-    [left, right]: [&dyn Evaluate; 2],
+    left: &dyn Evaluate,
+    right: &Branch,
     decided: bool,
     batch: &Batch,
 ) -> Result<([BooleanArray; 2], super::Failures), BatchError> {
-    let (left, right) = (left.evaluate(batch)?, right.evaluate(batch)?);
-    let truths = [left.truth_of_each(batch.rows())?, right.truth_of_each(batch.rows())?];
-    let is_undecided = |row: usize| truths[0].is_null(row) || truths[0].value(row) != decided;
-    let failures = left.failures.and(right.failures.retain(is_undecided));
-    Ok((truths, failures))
+    let rows = batch.rows();
+    let left = left.evaluate(batch)?;
+    let truths = left.truth_of_each(rows)?;
+    let mut undecided = if decided { !truths.values() } else { truths.values().clone() };
+    if let Some(nulls) = truths.nulls() {
+        undecided = &undecided | &!nulls.inner();
+    }
+    let mut undecided = BooleanArray::new(undecided, None);
+    if !left.failures.is_empty() {
+        undecided = boolean::and_not(&undecided, &left.failures.mask(rows))?;
+    }
+    let right = right.evaluate(batch, &undecided)?;
+    let failures = left.failures.and(right.failures.clone());
+    Ok(([truths, right.truth_of_each(rows)?], failures))
 }
 
 impl Evaluate for And {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let ([left, right], failures) = both_operands([&*self.0, &*self.1], false, batch)?;
+        let ([left, right], failures) = both_operands(&*self.0, &self.1, false, batch)?;
         Ok(Evaluated { values: array(boolean::and_kleene(&left, &right)?), failures })
     }
 }
 
 impl Evaluate for Or {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let ([left, right], failures) = both_operands([&*self.0, &*self.1], true, batch)?;
+        let ([left, right], failures) = both_operands(&*self.0, &self.1, true, batch)?;
         Ok(Evaluated { values: array(boolean::or_kleene(&left, &right)?), failures })
     }
 }

@@ -5,16 +5,24 @@
 //! fail the batch: the [`Failures`] of the result have the row and the reason.
 
 mod access;
+mod apply;
 mod arithmetic;
+mod branches;
 mod call;
 mod choices;
 mod comparison;
+mod constants;
 mod exact;
 mod failures;
 mod filled;
+mod functions;
+mod lists;
 mod literal;
 mod logic;
 mod membership;
+mod quantities;
+
+use std::sync::Arc;
 
 use arrow_arith::boolean::and_not;
 use arrow_array::cast::AsArray;
@@ -24,14 +32,17 @@ use arrow_select::filter::prep_null_mask_filter;
 use weir_plan::{Expression, Operation, Value};
 
 use crate::batch::{Batch, BatchError, Column};
+use branches::Branch;
 
+pub(crate) use call::make_function;
 pub use call::{Call, Function, MakeFunction};
-pub(crate) use call::{Functions, make_function};
 pub use failures::{Failures, Reason, Unreadable};
 pub use filled::FILL;
+pub(crate) use functions::Functions;
+pub use functions::{ReadTable, TableRows};
 
 /// A compiled expression, which computes a column from batches of one event type.
-pub(crate) struct Program(Box<dyn Evaluate>);
+pub struct Program(Box<dyn Evaluate>);
 
 /// An operation with its operands.
 trait Evaluate: Send + Sync {
@@ -74,21 +85,29 @@ impl Program {
     ///
     /// # Errors
     /// When the batch is not of the event type that the expression was made for.
-    pub(crate) fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+    pub fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
         self.0.evaluate(batch)
     }
 }
 
 fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
+    Ok(constants::kept(expression, compile_operation(expression, functions)?))
+}
+
+fn compile_operation(
+    expression: &Expression,
+    functions: &Functions,
+) -> Result<Box<dyn Evaluate>, Unsupported> {
     let compile = |operand: &Expression| compile(operand, functions);
+    let branch = |operand: &Expression| Branch::compile(operand, functions);
     Ok(match &expression.operation {
         Operation::Literal(value) => {
             Box::new(literal::Literal::new(value, &expression.data_type).ok_or_else(|| part(expression))?)
         }
         Operation::Column(name) => Box::new(Field(name.clone())),
         Operation::Not(operand) => Box::new(logic::Not(compile(operand)?)),
-        Operation::And(left, right) => Box::new(logic::And(compile(left)?, compile(right)?)),
-        Operation::Or(left, right) => Box::new(logic::Or(compile(left)?, compile(right)?)),
+        Operation::And(left, right) => Box::new(logic::And(compile(left)?, branch(right)?)),
+        Operation::Or(left, right) => Box::new(logic::Or(compile(left)?, branch(right)?)),
         Operation::IsNull(operand) => Box::new(logic::IsNull(compile(operand)?)),
         Operation::Compare(comparison, left, right) => {
             comparison::of(*comparison, [&left.data_type, &right.data_type], compile(left)?, compile(right)?)
@@ -121,19 +140,9 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
                 regex::bytes::Regex::new(pattern).map_err(|error| Unsupported(error.to_string()))?;
             Box::new(membership::Matches(compile(operand)?, pattern))
         }
-        Operation::Coalesce(first, second) => Box::new(choices::Coalesce(compile(first)?, compile(second)?)),
-        Operation::Otherwise(first, second) => {
-            Box::new(choices::Otherwise(compile(first)?, compile(second)?))
-        }
-        Operation::If { cases, otherwise } => {
-            let case =
-                |(condition, value): &(Expression, Expression)| Ok((compile(condition)?, compile(value)?));
-            let cases = cases.iter().map(case).collect::<Result<_, Unsupported>>()?;
-            Box::new(choices::If { cases, otherwise: compile(otherwise)? })
-        }
-        Operation::Match { subject, arms, otherwise } => {
-            Box::new(choices::Match::compile(subject, arms, otherwise.as_deref(), functions)?)
-        }
+        Operation::Coalesce(first, second) => Box::new(choices::Coalesce(compile(first)?, branch(second)?)),
+        Operation::Otherwise(first, second) => Box::new(choices::Otherwise(compile(first)?, branch(second)?)),
+        Operation::If { .. } | Operation::Match { .. } => compile_choice(expression, functions)?,
         Operation::Filled(parts) => {
             Box::new(filled::Filled::compile(parts, &expression.data_type, functions)?)
         }
@@ -141,7 +150,35 @@ fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Eva
         Operation::Field(..) | Operation::Index(..) | Operation::Contains(..) => {
             compile_access(expression, functions)?
         }
-        Operation::List(_) | Operation::Table(_) | Operation::Apply { .. } => return Err(part(expression)),
+        Operation::List(items) => {
+            let items = items.iter().map(compile).collect::<Result<_, _>>()?;
+            Box::new(lists::Items { items, data_type: expression.data_type.clone() })
+        }
+        Operation::Apply { function, arguments } => {
+            let arguments = arguments.iter().map(compile).collect::<Result<_, _>>()?;
+            Box::new(apply::Apply { function: functions.of_index(*function)?, arguments })
+        }
+        // A table is only the operand of another operation.
+        Operation::Table(_) => return Err(part(expression)),
+    })
+}
+
+/// Compiles `if` or `match`.
+fn compile_choice(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
+    let branch = |operand: &Expression| Branch::compile(operand, functions);
+    Ok(match &expression.operation {
+        Operation::If { cases, otherwise } => {
+            let case =
+                |(condition, value): &(Expression, Expression)| Ok((branch(condition)?, branch(value)?));
+            let cases = cases.iter().map(case).collect::<Result<_, Unsupported>>()?;
+            let data_type = expression.data_type.clone();
+            Box::new(choices::If { cases, otherwise: branch(otherwise)?, data_type })
+        }
+        Operation::Match { subject, arms, otherwise } => {
+            let (otherwise, data_type) = (otherwise.as_deref(), &expression.data_type);
+            Box::new(choices::Match::compile(subject, arms, otherwise, data_type, functions)?)
+        }
+        _ => return Err(part(expression)),
     })
 }
 
@@ -156,12 +193,21 @@ fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<
             if matches!(of.operation, Operation::Literal(Value::Record(_))) =>
         {
             let Operation::Literal(map) = &of.operation else { return Err(part(expression)) };
-            let map = access::ConstantMap::new(map, &of.data_type).ok_or_else(|| part(of))?;
+            let map = Arc::new(access::ConstantMap::new(map, &of.data_type).ok_or_else(|| part(of))?);
             let existence = matches!(expression.operation, Operation::Contains(..));
             Box::new(access::ConstantItem { map, name: compile(name)?, existence })
         }
-        Operation::Index(of, _) if matches!(of.data_type, DataType::Utf8View) => {
-            return Err(part(expression));
+        Operation::Index(of, name) | Operation::Contains(of, name)
+            if matches!(of.operation, Operation::Table(_)) =>
+        {
+            let Operation::Table(table) = &of.operation else { return Err(part(expression)) };
+            let map = functions.table(table, &of.data_type)?;
+            let existence = matches!(expression.operation, Operation::Contains(..));
+            Box::new(access::ConstantItem { map, name: compile(name)?, existence })
+        }
+        Operation::Index(of, name) if matches!(of.data_type, DataType::Utf8View) => {
+            let arguments = [of.as_ref().clone(), name.as_ref().clone()];
+            Box::new(call::CompiledCall::compile(JSON_ITEM, &arguments, false, functions)?)
         }
         Operation::Index(of, index) => Box::new(access::Item { of: compile(of)?, index: compile(index)? }),
         Operation::Contains(of, item) => {
@@ -170,6 +216,11 @@ fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<
         _ => return Err(part(expression)),
     })
 }
+
+/// The name under which the library has its function that returns an item of a JSON object by its name.
+///
+/// No name of a program has a blank, so that no program can call it.
+pub const JSON_ITEM: &str = "item of json";
 
 /// Names the unsupported operation of an expression as its author knows it.
 fn part(expression: &Expression) -> Unsupported {

@@ -9,6 +9,7 @@ use super::failures::Reason;
 use super::*;
 use crate::batch::Origins;
 
+mod branches;
 mod exact;
 
 fn batch() -> Batch {
@@ -114,7 +115,6 @@ fn an_unsupported_operation_is_named() {
     );
     for (operation, what) in [
         (Operation::Not(Box::new(truth(inner))), "the function `lower`"),
-        (Operation::List(Vec::new()), "a list"),
         (Operation::Filled(Vec::new()), "the function `text with holes`"),
     ] {
         assert_eq!(compiled(&truth(operation)).err(), Some(Unsupported(what.to_owned())));

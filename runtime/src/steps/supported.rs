@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, TimeUnit};
 use weir_plan::{Action, Arithmetic, Expression, MatchArm, OnFailure, Operation, Pattern, Value, support};
 
 use super::{Step, StepTools};
@@ -76,6 +76,7 @@ fn expressions() -> Vec<Expression> {
         }
     }
     let (truth, text) = (&DataType::Boolean, &DataType::Utf8View);
+    let list = DataType::List(Field::new("item", DataType::Int64, false).into());
     let cases = vec![(column(truth), column(text))];
     let operations = [
         O::Local(0),
@@ -93,8 +94,7 @@ fn expressions() -> Vec<Expression> {
         O::If { cases, otherwise: boxed(text) },
         O::List(vec![column(text)]),
         O::Field(boxed(text), "a".into()),
-        O::Index(boxed(text), boxed(text)),
-        O::Apply { function: 0, arguments: Vec::new() },
+        O::Index(boxed(&list), boxed(&DataType::Int64)),
     ];
     found.extend(operations.map(|operation| expression(truth, operation)));
     found

@@ -104,7 +104,7 @@ pub(super) fn write_lines(
 ///
 /// # Errors
 /// When JSON can't represent the type.
-pub(super) fn texts(field: &FieldRef, array: &dyn Array) -> Result<StringViewArray, ArrowError> {
+pub(crate) fn texts(field: &FieldRef, array: &dyn Array) -> Result<StringViewArray, ArrowError> {
     let options = options();
     let mut encoder = arrow_json::writer::make_encoder(field, array, &options)?;
     let mut texts = StringViewBuilder::with_capacity(array.len());

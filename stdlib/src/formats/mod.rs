@@ -11,7 +11,7 @@ mod avro;
 pub(crate) mod codec;
 mod columns;
 mod compressor;
-mod json;
+pub(crate) mod json;
 mod parquet;
 mod sequence_file;
 mod stream;

@@ -52,7 +52,7 @@ pub(crate) fn write_duration(microseconds: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends a time in microseconds; as a number if it is beyond the year 9999, which RFC 3339 can't represent.
-pub(super) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_time(microseconds: i64, out: &mut Vec<u8>) {
     let written = match Timestamp::from_microsecond(microseconds) {
         Ok(time) => PRINTER.print_timestamp(&time, StdIoWrite(&mut *out)).is_ok(),
         Err(_) => false,

@@ -1,5 +1,6 @@
 //! Tests of the complete library, and the harness for tests of single sources.
 
+mod expressions;
 pub(crate) mod harness;
 mod hostile_plans;
 mod support;

@@ -56,6 +56,7 @@ pub(super) fn function(text: &Text, entry: &Entry<'_>) -> String {
     }
     let bounds = item.type_parameters.iter().map(|parameter| {
         let bound = match &*parameter.bound.text {
+            "Plain" => "any type but `Json`",
             "Ordered" => "any type whose values have an order",
             "Number" => "any type of numbers, durations or sizes",
             _ => "any type",

@@ -2,12 +2,13 @@
 
 mod columns;
 mod regex;
+mod tables;
 
 use weir_runtime::Registry;
 
-/// Adds every parser that is carried out.
+/// Adds every parser that is carried out, and the reader of lookup tables.
 pub(crate) fn register(registry: Registry) -> Registry {
-    registry.parser("regex", regex::make)
+    registry.table_reader(tables::read).parser("regex", regex::make)
 }
 
 #[cfg(test)]

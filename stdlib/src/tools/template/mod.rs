@@ -27,7 +27,7 @@ use weir_runtime::batch::{Batch, Column};
 
 use crate::formats::text::{write_duration, write_ip};
 pub(crate) use filled::register;
-use time::{TimePattern, TimeText};
+pub(crate) use time::{TimePattern, TimeText};
 
 /// Why a template can't be used.
 #[derive(Debug, Error)]

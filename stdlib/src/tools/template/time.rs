@@ -15,7 +15,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// A `strftime` pattern in a time zone.
 #[derive(Debug)]
-pub(super) struct TimePattern {
+pub(crate) struct TimePattern {
     pattern: String,
     zone: TimeZone,
     /// All times within one such unit of local time have the same text, in microseconds.
@@ -29,7 +29,7 @@ impl TimePattern {
     ///
     /// # Errors
     /// When the pattern can't be formatted.
-    pub(super) fn new(pattern: &str, zone: &TimeZone) -> Result<TimePattern, TemplateError> {
+    pub(crate) fn new(pattern: &str, zone: &TimeZone) -> Result<TimePattern, TemplateError> {
         let time = TimePattern {
             pattern: pattern.to_string(),
             zone: zone.clone(),
@@ -99,7 +99,7 @@ impl TimePattern {
 
 /// The text of the last time, and the range of times with the same text.
 #[derive(Debug, Default)]
-pub(super) struct TimeText {
+pub(crate) struct TimeText {
     from: i64,
     to: i64,
     text: String,
@@ -109,7 +109,7 @@ impl TimeText {
     /// Returns the text of a time in microseconds since 1970-01-01T00:00:00Z.
     ///
     /// A time that the pattern can't format, beyond the year 9999, is written as the number of microseconds.
-    pub(super) fn at(&mut self, microseconds: i64, pattern: &TimePattern) -> &str {
+    pub(crate) fn at(&mut self, microseconds: i64, pattern: &TimePattern) -> &str {
         if !self.holds(microseconds) {
             self.render(microseconds, pattern);
         }

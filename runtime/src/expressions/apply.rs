@@ -1,0 +1,49 @@
+//! Calls of the program's functions.
+
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema};
+
+use super::{Evaluate, Evaluated, Failures, local_column};
+use crate::batch::{Batch, BatchError, Column, Origins};
+
+/// A function of the program. The parameters are locals 0, 1 and so on; the lets are the following locals.
+pub(super) struct ProgramFunction {
+    pub(super) lets: Vec<Box<dyn Evaluate>>,
+    pub(super) result: Box<dyn Evaluate>,
+}
+
+/// A call of a function of the program.
+pub(super) struct Apply {
+    pub(super) function: Arc<ProgramFunction>,
+    pub(super) arguments: Vec<Box<dyn Evaluate>>,
+}
+
+/// Makes events whose columns are the locals of a function.
+fn locals(columns: &[Column], rows: usize) -> Result<Batch, BatchError> {
+    let field = |(number, column): (usize, &Column)| {
+        Field::new(local_column(number as u32), column.data_type().clone(), true)
+    };
+    let schema = Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>());
+    Batch::new(Arc::new(schema), columns.to_vec(), rows, Origins::default())
+}
+
+impl Evaluate for Apply {
+    fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
+        let rows = batch.rows();
+        let mut failures = Failures::default();
+        let mut columns = Vec::with_capacity(self.arguments.len() + self.function.lets.len());
+        for argument in &self.arguments {
+            let evaluated = argument.evaluate(batch)?;
+            failures = failures.and(evaluated.failures);
+            columns.push(evaluated.values);
+        }
+        for value in &self.function.lets {
+            let evaluated = value.evaluate(&locals(&columns, rows)?)?;
+            failures = failures.and(evaluated.failures);
+            columns.push(evaluated.values);
+        }
+        let result = self.function.result.evaluate(&locals(&columns, rows)?)?;
+        Ok(Evaluated { values: result.values, failures: failures.and(result.failures) })
+    }
+}

@@ -1,0 +1,85 @@
+//! Functions whose results differ from call to call, or from machine to machine.
+
+use weir_runtime::Registry;
+use weir_runtime::batch::Column;
+use weir_runtime::expressions::Call;
+
+use super::arguments::Ints;
+use super::results::{Answer, Made, floats, ints, kernel, texts};
+
+pub(super) fn register(registry: Registry) -> Registry {
+    registry
+        .function("uuid", |_| kernel(|_, rows| identifiers(rows, 4, None)))
+        .function("uuid_v7", uuid_v7)
+        .function("random", |_| {
+            kernel(|_, rows| {
+                let numbers = random_numbers(rows)?;
+                // The 53 bits of a number below 1.
+                Ok(floats(rows, |row| Ok(Some((numbers[row] >> 11) as f64 / (1_u64 << 53) as f64))))
+            })
+        })
+        .function("random_int", |_| kernel(random_int))
+        .function("hostname", |_| {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            kernel(move |_, _| Ok(Column::constant_text(&name).into()))
+        })
+}
+
+/// Returns random bytes from the system.
+fn random_bytes(count: usize) -> Result<Vec<u8>, arrow_schema::ArrowError> {
+    let mut bytes = vec![0; count];
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|error| arrow_schema::ArrowError::ComputeError(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn random_numbers(count: usize) -> Result<Vec<u64>, arrow_schema::ArrowError> {
+    let bytes = random_bytes(8 * count)?;
+    Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect())
+}
+
+fn random_int(arguments: &[Column], rows: usize) -> Answer {
+    let (leasts, mosts) = (Ints::of(arguments, 0)?, Ints::of(arguments, 1)?);
+    let numbers = random_numbers(rows)?;
+    Ok(ints(rows, |row| {
+        let Some((least, most)) = leasts.get(row).zip(mosts.get(row)) else { return Ok(None) };
+        let (least, most) = (least.min(most), least.max(most));
+        let count = u128::from(most.abs_diff(least)) + 1;
+        // The product of a number of 64 bits and the count, of which the upper 64 bits are below the count.
+        let chosen = (u128::from(numbers[row]) * count) >> 64;
+        Ok(Some((i128::from(least) + chosen as i128) as i64))
+    }))
+}
+
+/// Makes `uuid_v7`, which begins with the time of day.
+fn uuid_v7(call: &Call<'_>) -> Made {
+    let clock = call.clock();
+    kernel(move |_, rows| {
+        let milliseconds = u64::try_from(clock.now() / 1_000).unwrap_or(0);
+        identifiers(rows, 7, Some(milliseconds))
+    })
+}
+
+/// Writes random identifiers (RFC 9562), which begin with these milliseconds since 1970.
+fn identifiers(rows: usize, version: u8, milliseconds: Option<u64>) -> Answer {
+    let random = random_bytes(16 * rows)?;
+    let mut ids = random.as_chunks::<16>().0.iter();
+    texts(rows, |_, out| {
+        let Some(mut id) = ids.next().copied() else { return Ok(None) };
+        if let Some(milliseconds) = milliseconds {
+            id[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+        }
+        id[6] = id[6] & 0x0f | version << 4;
+        id[8] = id[8] & 0x3f | 0x80;
+        let mut digits = [0; 32];
+        // There is room for two digits of each byte.
+        let _infallible = hex::encode_to_slice(id, &mut digits);
+        for (index, part) in [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().enumerate() {
+            if index > 0 {
+                out.push(b'-');
+            }
+            out.extend_from_slice(&digits[part]);
+        }
+        Ok(Some(()))
+    })
+}
