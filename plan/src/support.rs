@@ -72,7 +72,6 @@ pub const PARTIAL_SETTINGS: &[PartialSetting] = &[
     partial("sink", "kafka", "headers", &[]),
     partial("sink", "kafka", "retry", &[]),
     partial("sink", "kafka", "security", &["plaintext"]),
-    partial("sink", "stdout", "format", &["text"]),
 ];
 
 const fn partial(

@@ -46,7 +46,7 @@ fn the_lists_name_what_is_registered() {
 type Variants = &'static [(&'static str, &'static str)];
 
 /// The values of settings with variants, and of settings that a component may not read.
-const VALUES: [(&str, &str, &str, Variants); 10] = [
+const VALUES: [(&str, &str, &str, Variants); 9] = [
     ("source", "kafka", "member", &[("", "\"a\"")]),
     (
         "source",
@@ -61,7 +61,6 @@ const VALUES: [(&str, &str, &str, Variants); 10] = [
     ("sink", "kafka", "headers", &[("", "[@timestamp]")]),
     ("sink", "kafka", "retry", &[("", "{}")]),
     ("sink", "kafka", "security", CLIENT),
-    ("sink", "stdout", "format", &[("text", "text"), ("raw", "raw"), ("json", "json"), ("csv", "csv")]),
 ];
 const KERBEROS: &str = "kerberos { principal: \"a\", keytab: \"b\" }";
 const CLIENT: Variants = &[

@@ -4,42 +4,65 @@ mod writing;
 
 use std::io;
 
+use arrow_schema::Schema;
 use async_trait::async_trait;
 use serde::Deserialize;
 use thiserror::Error;
 use weir_plan::Settings;
+use weir_runtime::batch::Batch;
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
 
+use crate::formats::codec::Codec;
+use crate::formats::{Encoder, Format, Formatting};
 use crate::language::types::Allowed;
+use crate::tools::buffers::Buffers;
 use writing::Writer;
 
-/// The only format that this version writes.
+/// The settings of `LineFormat` in `formats.flow`.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+enum LineFormat {
     Text,
+    Raw,
+    Json { headers: Vec<String> },
+    Csv { delimiter: String, headers: Vec<String> },
+}
+
+impl From<LineFormat> for Format {
+    fn from(format: LineFormat) -> Format {
+        match format {
+            LineFormat::Text => Format::Text,
+            LineFormat::Raw => Format::Raw,
+            LineFormat::Json { headers } => Format::Json { headers },
+            // A line of names would be in the middle of the stream after a restart.
+            LineFormat::Csv { delimiter, headers } => Format::Csv { delimiter, names: false, headers },
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct StdoutSettings {
-    format: Format,
+    format: LineFormat,
     allow: Option<Allowed>,
 }
 
-/// Writes bodies to standard output, one line each.
+/// Writes events to standard output.
 struct StdoutSink {
+    formatting: Formatting,
+    encoder: Encoder,
     /// Made when the sink runs for the first time.
     output: Option<Writer>,
-    /// The lines of one batch. The buffer is used again for the next batch.
-    lines: Vec<u8>,
+    buffers: Buffers,
 }
 
 #[derive(Debug, Error)]
 enum StdoutError {
     #[error("standard output was closed by its reader")]
     Closed,
+    #[error("encoding events for standard output")]
+    Encode(#[source] io::Error),
     #[error("beginning to write to standard output")]
     Thread(#[source] io::Error),
     #[error("writing to standard output")]
@@ -58,17 +81,17 @@ impl StdoutError {
 
     fn into_failure(self) -> Failure {
         match self {
-            StdoutError::Closed => Failure::permanent(self),
+            StdoutError::Closed | StdoutError::Encode(_) => Failure::permanent(self),
             _ => Failure::from(self),
         }
     }
 }
 
 /// Makes the sink.
-pub(crate) fn make(settings: &Settings, _context: Context) -> Result<Box<dyn Sink>, Failure> {
-    let StdoutSettings { format: Format::Text, allow: None | Some(Allowed::Sensitive) } =
+pub(crate) fn make(settings: &Settings, context: Context) -> Result<Box<dyn Sink>, Failure> {
+    let StdoutSettings { format, allow: None | Some(Allowed::Sensitive) } =
         settings.read().map_err(Failure::permanent)?;
-    Ok(Box::new(StdoutSink { output: None, lines: Vec::new() }))
+    Ok(Box::new(StdoutSink::new(format, &context.schema)?))
 }
 
 #[async_trait]
@@ -90,17 +113,36 @@ impl Sink for StdoutSink {
 }
 
 impl StdoutSink {
+    fn new(format: LineFormat, schema: &Schema) -> Result<StdoutSink, Failure> {
+        let formatting = Formatting::new(format.into(), Codec::None, schema).map_err(Failure::permanent)?;
+        let encoder = formatting.encoder().map_err(StdoutError::Encode).map_err(StdoutError::into_failure)?;
+        Ok(StdoutSink { formatting, encoder, output: None, buffers: Buffers::default() })
+    }
+
     async fn write(&mut self, delivery: Delivery) -> Result<(), StdoutError> {
-        let Some(output) = &self.output else { return Ok(()) };
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.clear();
-        for body in delivery.batch.bodies().into_iter().flatten().flatten() {
-            lines.extend_from_slice(body);
-            lines.push(b'\n');
+        let batch = &delivery.batch;
+        let rows_at_once = self.formatting.rows_at_once(batch);
+        for first in (0..batch.rows()).step_by(rows_at_once) {
+            let rows = (batch.rows() - first).min(rows_at_once);
+            let lines = self.lines(batch, first, rows).map_err(StdoutError::Encode)?;
+            let Some(output) = &self.output else { return Ok(()) };
+            let written = output.write(lines).await.map_err(StdoutError::writing)?;
+            self.buffers.give_back(written);
         }
-        self.lines = output.write(lines).await.map_err(StdoutError::writing)?;
         delivery.acknowledgement.done();
         Ok(())
+    }
+
+    /// Encodes rows of a batch.
+    fn lines(&mut self, batch: &Batch, first: usize, rows: usize) -> io::Result<Vec<u8>> {
+        let range = u32::try_from(first).map_err(io::Error::other)?
+            ..u32::try_from(first + rows).map_err(io::Error::other)?;
+        let gathered = self.formatting.gather(batch, &[range])?;
+        let mut encoded = 0;
+        while encoded < rows {
+            encoded += self.encoder.append(&gathered, encoded..rows, u64::MAX)?;
+        }
+        self.encoder.take_output(1, &self.buffers)
     }
 }
 

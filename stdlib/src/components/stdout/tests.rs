@@ -3,10 +3,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::BinaryViewArray;
+use arrow_array::{BinaryViewArray, StringViewArray};
 use arrow_schema::{DataType, Field, Schema};
 use tokio::sync::oneshot;
-use weir_runtime::batch::{Batch, Origins};
+use weir_runtime::batch::{Column, Origins};
 use weir_runtime::channel::{Channel, Limits, MemoryChannel};
 use weir_runtime::source::SourcePort;
 
@@ -29,11 +29,12 @@ async fn write_into(output: UnixStream, begun: oneshot::Sender<()>) -> Result<()
     let line = vec![b'x'; LINE_BYTES];
     let bodies = BinaryViewArray::from_iter_values([&line]);
     let schema = Arc::new(Schema::new(vec![Field::new("body", DataType::BinaryView, false)]));
-    let batch = Batch::new(schema, vec![bodies.into()], 1, Origins::default()).unwrap();
+    let batch = Batch::new(schema.clone(), vec![bodies.into()], 1, Origins::default()).unwrap();
     outlet.put(batch).await.unwrap();
     outlet.close();
     channel.close();
-    let mut sink = StdoutSink { output: Some(Writer::start(output).unwrap()), lines: Vec::new() };
+    let mut sink = StdoutSink::new(LineFormat::Text, &schema).unwrap();
+    sink.output = Some(Writer::start(output).unwrap());
     begun.send(()).unwrap();
     sink.run(&mut port).await
 }
@@ -64,4 +65,29 @@ async fn a_reader_that_has_gone_is_a_permanent_failure() {
     let failure = write_into(output, begun).await.unwrap_err();
     assert!(failure.is_permanent());
     assert_eq!(failure.to_string(), "standard output was closed by its reader");
+}
+
+/// Returns what the sink writes of two events with a header, a body and a field.
+fn written(format: LineFormat) -> String {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("@host", DataType::Utf8View, false),
+        Field::new("user", DataType::Utf8View, false),
+    ]));
+    let users = StringViewArray::from_iter_values(["ann", "bob, the second"]);
+    let columns = vec![Column::constant_text("web-1"), Column::Array(Arc::new(users))];
+    let batch = Batch::new(schema.clone(), columns, 2, Origins::default()).unwrap();
+    let mut sink = StdoutSink::new(format, &schema).unwrap();
+    let mut lines = sink.lines(&batch, 0, 1).unwrap();
+    lines.extend(sink.lines(&batch, 1, 1).unwrap());
+    String::from_utf8(lines).unwrap()
+}
+
+#[test]
+fn every_format_is_written() {
+    let json = LineFormat::Json { headers: vec!["@host".to_owned()] };
+    let expected =
+        "{\"host\":\"web-1\",\"user\":\"ann\"}\n{\"host\":\"web-1\",\"user\":\"bob, the second\"}\n";
+    assert_eq!(written(json), expected);
+    let csv = LineFormat::Csv { delimiter: ",".to_owned(), headers: Vec::new() };
+    assert_eq!(written(csv), "ann\n\"bob, the second\"\n");
 }
