@@ -13,6 +13,7 @@ mod files_source;
 mod files_to_files;
 mod kafka;
 mod kafka_to_hdfs;
+mod parsers;
 mod pipeline;
 mod rounds;
 mod tcp_lines;
@@ -59,6 +60,10 @@ enum What {
     FilesToFiles,
     /// tcp_lines -> memory -> null, against a loop that counts line ends on the same socket
     TcpLines,
+    /// The parser `json`, against serde_json and against arrow-json
+    ParseJson,
+    /// The parser `access_log`, against loops with memchr and with a regular expression
+    ParseAccessLog,
     /// Kafka -> memory -> null, against a bare librdkafka consumer; needs KAFKA_BOOTSTRAP
     Kafka,
     /// Kafka -> memory -> HDFS, against a consumer that writes one file; needs KAFKA_BOOTSTRAP and HDFS_URL
@@ -84,6 +89,8 @@ fn main() -> Outcome {
         What::FilesToFiles => files_to_files::measure(rounds, events.unwrap_or(1 << 30)),
         What::TcpLines => tcp_lines::measure(rounds, events.unwrap_or(4_000_000)),
         What::FilesSink { only } => files_sink::measure(rounds, events.unwrap_or(3_000_000), only.as_deref()),
+        What::ParseJson => parsers::measure_json(rounds, events.unwrap_or(2_097_152)),
+        What::ParseAccessLog => parsers::measure_access_log(rounds, events.unwrap_or(5_242_880)),
         What::Kafka => kafka::measure(rounds, events.unwrap_or(2_000_000)),
         What::KafkaToHdfs => kafka_to_hdfs::measure(rounds, events.unwrap_or(2_000_000)),
     }

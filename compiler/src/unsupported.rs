@@ -12,7 +12,6 @@ use crate::analysis::graph::{Component, Destination, Flow, Leg, Step};
 use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
-use crate::types::columns::arrow;
 
 impl Analysis {
     /// Returns a warning for each part of the program that this version does not carry out, in the order of the text.
@@ -120,8 +119,7 @@ impl Search<'_> {
     }
 
     fn step(&mut self, step: &Step) {
-        let fields = |name: &str| step.after.columns.get(name).map(|column| arrow(&column.value_type));
-        let Some(what) = support::unsupported_step(&step.action, step.on_failure, &fields) else {
+        let Some(what) = support::unsupported_step(&step.action, step.on_failure) else {
             return self.expressions(step.span, step.used);
         };
         self.add(self.place(step.span, step.used), what);

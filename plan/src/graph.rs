@@ -326,13 +326,16 @@ pub struct Rule {
 }
 
 /// A field that a parser produces. Its type is the type of its column after the step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParsedField {
     /// The name of the field in the body and of the column.
     pub name: String,
-    /// The format of the value in the body.
+    /// The format of the value in the body; for a list or a map, that of its items.
     #[serde(default, skip_serializing_if = "FieldFormat::is_plain")]
     pub format: FieldFormat,
+    /// The parts of the record that the field is, or that its items are. Parts with the default format are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<ParsedField>,
 }
 
 /// The format of a field's value in a body.
@@ -348,6 +351,8 @@ pub enum FieldFormat {
     Unit(Duration),
     /// A time with a `strptime` pattern, which the checker has validated.
     Pattern(String),
+    /// Any JSON value, of which the field has the text.
+    Json,
 }
 
 impl FieldFormat {

@@ -14,6 +14,7 @@ mod event;
 mod expression;
 mod faults;
 mod graph;
+pub mod grok;
 mod settings;
 pub mod support;
 mod value;

@@ -5,9 +5,7 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::{
-    Action, Arithmetic, Delivery, Expression, FieldFormat, OnFailure, Operation, Order, Pattern, Value,
-};
+use crate::{Action, Arithmetic, Delivery, Expression, OnFailure, Operation, Order, Pattern, Value};
 
 /// The sources that are carried out.
 pub const SOURCES: &[&str] = &["files", "generate", "http", "kafka", "stdin", "syslog", "tcp_lines"];
@@ -42,7 +40,7 @@ pub const FUNCTIONS: &[&str] = &[
     "words", "xxh3", "year", "zstd",
 ];
 /// The parsers of the library that are carried out.
-pub const PARSERS: &[&str] = &["regex"];
+pub const PARSERS: &[&str] = &["access_log", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
 /// The sources that keep the promise `exactly_once`.
 pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate"];
 /// The sinks that keep the promise `exactly_once`.
@@ -105,13 +103,8 @@ pub fn has_kind(role: &str, kind: &str) -> bool {
     kinds.contains(&kind)
 }
 
-/// Returns the part of an action with its handling of failures that is not carried out, without expressions. `fields`
-/// returns the type of a field after the step.
-pub fn unsupported_step(
-    action: &Action,
-    on_failure: Option<OnFailure>,
-    fields: &dyn Fn(&str) -> Option<DataType>,
-) -> Option<String> {
+/// Returns the part of an action with its handling of failures that is not carried out, without expressions.
+pub fn unsupported_step(action: &Action, on_failure: Option<OnFailure>) -> Option<String> {
     let what = match action {
         Action::Keep(_)
         | Action::Drop(_)
@@ -128,37 +121,9 @@ pub fn unsupported_step(
         Action::Parse { parser, .. } if !PARSERS.contains(&parser.as_str()) => {
             Some(format!("the parser `{parser}`"))
         }
-        Action::Parse { parser, strict: true, .. } => Some(format!("`strict` of the parser `{parser}`")),
-        Action::Parse { parser, fields: read, .. } => read.iter().find_map(|field| {
-            let data_type = fields(&field.name)?;
-            let name = || crate::type_name(&data_type);
-            let what = || format!("the parser `{parser}` for `{}`, which is {}", field.name, name());
-            (!reads_text(&data_type, &field.format)).then(what)
-        }),
+        Action::Parse { .. } => None,
     };
     what.or_else(|| (on_failure == Some(OnFailure::Reject)).then(|| "`else reject`".to_owned()))
-}
-
-/// Returns whether a field of this type and format is read from text.
-pub fn reads_text(data_type: &DataType, format: &FieldFormat) -> bool {
-    let is_time = matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, Some(_)));
-    match format {
-        FieldFormat::Plain => {
-            is_time
-                || matches!(
-                    data_type,
-                    DataType::Boolean
-                        | DataType::Int64
-                        | DataType::Float64
-                        | DataType::Decimal128(_, 0..)
-                        | DataType::Utf8View
-                        | DataType::BinaryView
-                )
-        }
-        FieldFormat::Within(..) => *data_type == DataType::Int64,
-        FieldFormat::Pattern(_) => is_time,
-        FieldFormat::Unit(_) => matches!(data_type, DataType::Duration(TimeUnit::Microsecond)),
-    }
 }
 
 /// Returns the operation of an expression if it is not carried out. Its operands are not considered.

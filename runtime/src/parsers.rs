@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow_array::{ArrayRef, BinaryViewArray};
 use arrow_schema::DataType;
-use weir_plan::{FieldFormat, Settings};
+use weir_plan::{FieldFormat, ParsedField, Settings};
 
 use crate::batch::BatchError;
 use crate::expressions::{Failures, Unsupported};
@@ -33,8 +33,10 @@ pub struct Parsed {
 pub struct WantedField {
     /// The name of the field in the body, and of its column.
     pub name: String,
-    /// The format of the field's value in the body.
+    /// The format of the field's value in the body; for a list or a map, that of its items.
     pub format: FieldFormat,
+    /// The parts of the record that the field is, or that its items are, except parts with the default format.
+    pub parts: Vec<ParsedField>,
     /// The type of the column.
     pub data_type: DataType,
     /// Whether the field may be missing from a body.

@@ -12,7 +12,7 @@ use crate::environment::descriptors::Descriptors;
 use crate::expressions::{Function, Functions, MakeFunction, Program, ReadTable, Unsupported, make_function};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
-use crate::parsers::{MakeParser, Parsers};
+use crate::parsers::{MakeParser, Parser, ParserCall, Parsers, make_parser};
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -125,6 +125,14 @@ impl Registry {
     pub fn parser(mut self, name: &'static str, make: MakeParser) -> Registry {
         self.parsers.insert(name, make);
         self
+    }
+
+    /// Prepares the parser of this name for a step.
+    ///
+    /// # Errors
+    /// When there is no such parser, or it does not support the step, in words for the user.
+    pub fn make_parser(&self, name: &str, call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
+        make_parser(&self.parsers, name, call).map_err(|Unsupported(part)| part)
     }
 
     /// The names of the parsers.

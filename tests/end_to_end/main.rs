@@ -16,6 +16,7 @@ mod kafka_to_hdfs;
 mod limits;
 mod local_files;
 mod outages;
+mod parsers;
 mod quickstart;
 mod restored_backups;
 mod stopping;

@@ -24,7 +24,7 @@ pub use account::Account;
 pub use crash_point::{CrashPoint, PipelineFiles};
 pub use hdfs::{Hdfs, StoredFile};
 pub use kafka::{Kafka, Progress};
-pub use readers::read_independently;
+pub use readers::{parse_independently, read_independently};
 pub use scene::{Scene, print_line, repository};
 pub use servers::{Outage, Servers, Session};
 pub use stored::{lines_of, visible_files};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Argument, Call, Expression, ExpressionKind, Name, Path};
-use weir_plan::{FieldFormat as PlannedFormat, Operation, ParsedField, Table, TableFormat, Value};
+use weir_plan::{Operation, Table, TableFormat, Value};
 
 use super::{Merged, Typed, Typer};
 use crate::checker::Expectation;
@@ -12,7 +12,7 @@ use crate::diagnostics::{MalformedText, TABLE_ROW, UnknownName, WrongArguments, 
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::spelling::nearest;
-use crate::types::{FieldFormat, SchemaType, Type};
+use crate::types::{FieldType, SchemaType, Type};
 
 /// The name of the function.
 pub(crate) const LOOKUP: &str = "lookup";
@@ -59,15 +59,7 @@ impl Typer<'_, '_> {
             return None;
         }
         self.checker.notes.uses.note(key.span, field.span);
-        let fields = schema.fields.iter().map(|field| ParsedField {
-            name: field.name.to_string(),
-            format: match &field.format {
-                FieldFormat::Plain => PlannedFormat::Plain,
-                FieldFormat::Within(range) => PlannedFormat::Within(range.least, range.most),
-                FieldFormat::Unit(unit) => PlannedFormat::Unit(*unit),
-                FieldFormat::Pattern(pattern) => PlannedFormat::Pattern(pattern.clone()),
-            },
-        });
+        let fields = schema.fields.iter().map(FieldType::parsed);
         let table = Table { path, format, key: name, fields: fields.collect() };
         let value_type = Type::Map(Box::new(Type::Schema(schema)));
         Some(Merged::default().typed(Operation::Table(table), value_type, false, span))

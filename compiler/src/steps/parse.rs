@@ -1,12 +1,11 @@
 //! Checks `parse`, which turns a body into fields.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Block, Entry, Failure, Name, Parse, Step};
-use weir_plan::{
-    Action, BODY, FieldFormat as PlannedFormat, OnFailure, ParsedField, Settings as PlannedSettings, Value,
-};
+use weir_plan::{Action, BODY, OnFailure, Settings as PlannedSettings, Value};
 
 use super::{State, StepCheck};
 use crate::analysis::graph::Step as CheckedStep;
@@ -68,13 +67,10 @@ impl<'c> StepCheck<'_, 'c> {
         }
         let (settings, on_failure) = (settings?, on_failure?);
         body?;
-        let fields = fields
-            .iter()
-            .map(|field| ParsedField { name: field.name.to_string(), format: planned(&field.format) });
         let action = Action::Parse {
             parser: parser.name.text.to_string(),
             settings: PlannedSettings { values: settings },
-            fields: fields.collect(),
+            fields: fields.iter().map(FieldType::parsed).collect(),
             strict: parse.strict.is_some(),
         };
         self.push(step, action, Some(on_failure), state, to);
@@ -156,11 +152,7 @@ impl<'c> StepCheck<'_, 'c> {
         found
     }
 
-    fn parser_settings(
-        &mut self,
-        parser: &Parser,
-        parse: &Parse,
-    ) -> Option<std::collections::BTreeMap<String, Value>> {
+    fn parser_settings(&mut self, parser: &Parser, parse: &Parse) -> Option<BTreeMap<String, Value>> {
         let span = parse.parser.function.span();
         let mut names = parser.group.settings.iter().map(|setting| &setting.name.text);
         let mut entries = Vec::new();
@@ -193,7 +185,7 @@ impl<'c> StepCheck<'_, 'c> {
         &mut self,
         parser: &Parser,
         parse: &Parse,
-        settings: Option<&std::collections::BTreeMap<String, Value>>,
+        settings: Option<&BTreeMap<String, Value>>,
     ) -> Option<Vec<FieldType>> {
         let (name, declared) = (parser.name.text.to_string(), parser.name.span);
         let place = parse.parser.function.span();
@@ -232,10 +224,9 @@ impl<'c> StepCheck<'_, 'c> {
             }
             ParserClass::Fixed => Some(parser.emits.iter().map(field_of).collect()),
             ParserClass::Groups => {
-                let first = parser.group.settings.first()?;
-                let Value::Text(pattern) = settings?.get(&*first.name.text)? else { return None };
+                let pattern = pattern(parser, settings?)?;
                 let span = parse.parser.arguments.first().map_or(place, |argument| argument.value.span);
-                let groups = regexes::groups(pattern);
+                let groups = regexes::groups(&pattern);
                 if groups.is_empty() {
                     let expected = "pattern with named groups, as in `(?<status>\\d+)`";
                     self.wrong_pattern(expected.to_owned(), "none in it", span, None);
@@ -268,12 +259,11 @@ impl<'c> StepCheck<'_, 'c> {
         &mut self,
         parser: &Parser,
         parse: &Parse,
-        settings: &std::collections::BTreeMap<String, Value>,
+        settings: &BTreeMap<String, Value>,
         fields: &[FieldType],
     ) {
-        let first = parser.group.settings.first().and_then(|first| settings.get(&*first.name.text));
-        let Some(Value::Text(pattern)) = first else { return };
-        let groups = regexes::groups(pattern);
+        let Some(pattern) = pattern(parser, settings) else { return };
+        let groups = regexes::groups(&pattern);
         let fills = |field: &FieldType| groups.iter().find(|group| *group.name == *field.name);
         let lacking =
             fields.iter().find(|field| !field.optional && !fills(field).is_some_and(|group| group.always));
@@ -292,6 +282,16 @@ impl<'c> StepCheck<'_, 'c> {
     fn wrong_pattern(&mut self, expected: String, found: &str, span: Span, declared: Option<(String, Span)>) {
         let found = found.to_owned();
         self.checker.report(WrongType::new(expected, found, span).declared(declared));
+    }
+}
+
+/// Returns the regular expression whose groups are the fields: the first setting of the parser.
+fn pattern(parser: &Parser, settings: &BTreeMap<String, Value>) -> Option<String> {
+    let first = parser.group.settings.first()?;
+    let Value::Text(pattern) = settings.get(&*first.name.text)? else { return None };
+    match first.value_type {
+        Type::Grok => weir_plan::grok::expand(pattern).ok(),
+        _ => Some(pattern.clone()),
     }
 }
 
@@ -324,14 +324,5 @@ fn field_of_group(group: &regexes::Group, span: Span) -> FieldType {
         optional: !group.always,
         sensitive: false,
         format: FieldFormat::Plain,
-    }
-}
-
-fn planned(format: &FieldFormat) -> PlannedFormat {
-    match format {
-        FieldFormat::Plain => PlannedFormat::Plain,
-        FieldFormat::Within(range) => PlannedFormat::Within(range.least, range.most),
-        FieldFormat::Unit(length) => PlannedFormat::Unit(*length),
-        FieldFormat::Pattern(pattern) => PlannedFormat::Pattern(pattern.clone()),
     }
 }

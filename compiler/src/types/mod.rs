@@ -1,6 +1,7 @@
 //! Types of settings, params, headers and fields.
 
 pub(crate) mod columns;
+mod parsed;
 pub(crate) mod ranges;
 
 use std::fmt;
@@ -47,6 +48,8 @@ pub enum Type {
     Percent,
     /// A regular expression.
     Regex,
+    /// A grok pattern: a regular expression with `%{NAME:field}`.
+    Grok,
     /// The format of a time, in the syntax of `strftime`.
     TimePattern,
     /// The format of a time that has all parts of an instant, so that a time can be read with it.
@@ -173,7 +176,7 @@ impl Bound {
 }
 
 /// The built-in types with their names.
-pub(crate) const BUILT_IN: [(&str, Type); 26] = [
+pub(crate) const BUILT_IN: [(&str, Type); 27] = [
     ("Bool", Type::Bool),
     ("Int", Type::Int),
     ("Float", Type::Float),
@@ -191,6 +194,7 @@ pub(crate) const BUILT_IN: [(&str, Type); 26] = [
     ("Template", Type::Template),
     ("Percent", Type::Percent),
     ("Regex", Type::Regex),
+    ("Grok", Type::Grok),
     ("TimePattern", Type::TimePattern),
     ("InstantPattern", Type::InstantPattern),
     ("Network", Type::Network),
@@ -221,6 +225,7 @@ impl Type {
                 | Type::Zone
                 | Type::Template
                 | Type::Regex
+                | Type::Grok
                 | Type::TimePattern
                 | Type::InstantPattern
                 | Type::Network
@@ -267,6 +272,7 @@ impl Type {
                     | Type::Template
                     | Type::Percent
                     | Type::Regex
+                    | Type::Grok
                     | Type::TimePattern
                     | Type::InstantPattern
                     | Type::Network

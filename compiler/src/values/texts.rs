@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 
+use weir_plan::grok::{self, GrokError};
+
 use crate::spelling::nearest;
 use crate::types::Type;
+use crate::values::regexes::syntax_error;
 use crate::values::times::{self, PatternError};
 
 /// The reason why a text does not have the form that its type requires.
@@ -30,6 +33,7 @@ pub(crate) fn check(expected: &Type, text: &str) -> Result<(), TextError> {
         Type::TimePattern => pattern(times::fault_of_pattern(text)),
         Type::InstantPattern => pattern(times::fault_of_instant(text)),
         Type::Network => network(text),
+        Type::Grok => grok(text),
         Type::Pointer => pointer(text),
         _ => Ok(()),
     }
@@ -37,6 +41,27 @@ pub(crate) fn check(expected: &Type, text: &str) -> Result<(), TextError> {
 
 fn error(reason: impl Into<String>, help: &'static str) -> TextError {
     TextError { reason: reason.into(), help, near: None }
+}
+
+fn grok(text: &str) -> Result<(), TextError> {
+    const HELP: &str = "`%{NAME:field}` stands for one of Logstash's `grok-patterns`; the rest has the syntax of the \
+                        `regex` crate: no look-around, no back-references";
+    let expanded = grok::expand(text).map_err(|fault| {
+        let near = match &fault {
+            GrokError::Unknown(name) => nearest(&name.to_uppercase(), grok::names()),
+            _ => None,
+        };
+        // A fix would have to write raw text.
+        let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        error(format!("{fault}{near}"), HELP)
+    })?;
+    match syntax_error(&expanded) {
+        None => Ok(()),
+        // The pattern in the message is the expanded one, so only the kind of the fault helps.
+        Some(regex_syntax::Error::Parse(fault)) => Err(error(fault.kind().to_string(), HELP)),
+        Some(regex_syntax::Error::Translate(fault)) => Err(error(fault.kind().to_string(), HELP)),
+        Some(_) => Err(error("it is no regular expression", HELP)),
+    }
 }
 
 fn address(text: &str) -> Result<(), TextError> {

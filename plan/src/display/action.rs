@@ -148,7 +148,12 @@ fn parse_lines(head: &str, fields: &[ParsedField], strict: &str, before: Option<
 
 fn field_text(field: &ParsedField) -> String {
     match &field.format {
+        _ if !field.parts.is_empty() => {
+            let parts: Vec<String> = field.parts.iter().map(field_text).collect();
+            format!("{} {{ {} }}", field.name, parts.join(", "))
+        }
         FieldFormat::Plain => field.name.clone(),
+        FieldFormat::Json => format!("{} as JSON", field.name),
         FieldFormat::Within(least, i64::MAX) => format!("{} in {}..", field.name, Value::Int(*least)),
         FieldFormat::Within(least, most) => {
             format!("{} in {}..={}", field.name, Value::Int(*least), Value::Int(*most))

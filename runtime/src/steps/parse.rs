@@ -40,6 +40,7 @@ impl Parse {
             Ok(WantedField {
                 name: field.name.clone(),
                 format: field.format.clone(),
+                parts: field.parts.clone(),
                 data_type: column.data_type().clone(),
                 nullable: column.is_nullable(),
             })

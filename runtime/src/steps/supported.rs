@@ -134,7 +134,7 @@ fn exactly_the_listed_steps_are_compiled() {
             let planned =
                 weir_plan::Step { label: "a".into(), action: action.clone(), on_failure, event_type };
             let is_compiled = Step::compile(&planned, &tools, &mut Vec::new()).is_ok();
-            let listed = support::unsupported_step(&action, on_failure, &|_| None);
+            let listed = support::unsupported_step(&action, on_failure);
             assert_eq!(is_compiled, listed.is_none(), "{action:?}, {on_failure:?}");
         }
     }

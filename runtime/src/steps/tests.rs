@@ -192,7 +192,7 @@ fn parse_replaces_the_body_by_fields_and_drops_the_events_that_it_can_not_parse(
     )]);
     let event_types = [weir_plan::EventType::new(Schema::new(vec![int_field("n"), int_field("place")]))];
     let tools = StepTools { event_types: &event_types, parsers: &parsers, ..StepTools::none() };
-    let fields = vec![ParsedField { name: "place".into(), format: Default::default() }];
+    let fields = vec![ParsedField { name: "place".into(), ..ParsedField::default() }];
     let parse = |parser: &str| Action::Parse {
         parser: parser.into(),
         settings: Settings::default(),

@@ -80,7 +80,7 @@ fn options() -> EncoderOptions {
 ///
 /// # Errors
 /// When a column has a type that JSON can't represent.
-pub(super) fn write_lines(
+pub(crate) fn write_lines(
     batch: &RecordBatch,
     rows: std::ops::Range<usize>,
     stop: usize,

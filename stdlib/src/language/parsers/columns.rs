@@ -1,217 +1,313 @@
-//! Columns of fields that stand in a body as text.
+//! The columns of fields that stand in bodies, which are filled body by body.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder};
+use arrow_array::builder::{BooleanBuilder, FixedSizeBinaryBuilder, PrimitiveBuilder};
 use arrow_array::types::{
     ArrowPrimitiveType, Decimal128Type, DurationMicrosecondType, Float64Type, Int64Type,
-    TimestampMicrosecondType,
+    TimestampMicrosecondType, UInt64Type,
 };
-use arrow_array::{ArrayRef, BinaryViewArray, StringViewArray};
-use arrow_buffer::NullBuffer;
-use arrow_data::{ByteView, MAX_INLINE_VIEW_LEN};
-use arrow_schema::{ArrowError, DataType, TimeUnit};
-use jiff::Timestamp;
-use jiff::fmt::strtime::BrokenDownTime;
-use jiff::tz::TimeZone;
-use weir_plan::{Decimal, DecimalType, FieldFormat, type_name};
+use arrow_array::{ArrayRef, BinaryViewArray};
+use arrow_schema::{ArrowError, DataType};
+use weir_plan::{DecimalType, ParsedField, type_name};
 use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::WantedField;
 
-/// A field whose values are read from text.
-pub(super) struct TextField {
-    name: Arc<str>,
-    nullable: bool,
-    form: Form,
+use super::nested::{Lists, Maps, Records};
+use super::scalar::{Scalar, finite, ip, size};
+use super::views::Views;
+
+/// A field, and how its values stand in a body.
+pub(super) struct Field {
+    /// The name in messages: that of a part of a record is `place.city`, that of the items of a list `tags[]`.
+    pub(super) path: Arc<str>,
+    pub(super) nullable: bool,
+    pub(super) kind: Kind,
 }
 
-/// The type of a field, and how text of it is read.
-enum Form {
-    Bool,
-    Int,
-    /// An integer from the first to the second.
-    IntWithin(i64, i64),
-    Float,
-    /// A decimal number, which is never rounded.
-    Decimal(DecimalType),
-    Text,
-    Bytes,
-    /// A time in RFC 3339.
-    Time,
-    /// A time by a `strptime` pattern.
-    TimeBy(String),
-    /// A number that counts this many microseconds.
-    Count(f64),
+/// The type of a field, and the form of its values in a body.
+pub(super) enum Kind {
+    Scalar(Scalar),
+    /// Lists of such items, with the Arrow field of the items.
+    List(arrow_schema::FieldRef, Box<Field>),
+    /// Maps to such values, with the Arrow field of the entries.
+    Map(arrow_schema::FieldRef, Box<Field>),
+    /// Records of such parts, with the names of the parts.
+    Record(arrow_schema::Fields, Vec<Field>),
 }
 
 /// The column of a field, which is filled body by body.
 pub(super) struct FieldColumn<'f> {
-    field: &'f TextField,
-    values: Values,
+    pub(super) field: &'f Field,
+    pub(super) cells: Cells<'f>,
 }
 
-enum Values {
+/// The values of a column.
+pub(super) enum Cells<'f> {
     Bool(BooleanBuilder),
     Int(PrimitiveBuilder<Int64Type>),
     Float(PrimitiveBuilder<Float64Type>),
     Decimal(PrimitiveBuilder<Decimal128Type>),
-    Time(PrimitiveBuilder<TimestampMicrosecondType>),
+    Size(PrimitiveBuilder<UInt64Type>),
+    Ip(FixedSizeBinaryBuilder),
+    Time(PrimitiveBuilder<TimestampMicrosecondType>, Last),
     Duration(PrimitiveBuilder<DurationMicrosecondType>),
-    /// Text or bytes.
+    /// Text, JSON or bytes.
     Views(Views),
+    List(Box<Lists<'f>>),
+    Map(Box<Maps<'f>>),
+    Record(Box<Records<'f>>),
 }
 
-/// Views into the bodies' own buffers, so that a value costs no copy.
-struct Views {
-    views: Vec<u128>,
-    valid: Vec<bool>,
+/// The last time of a column, since many events have the same time.
+#[derive(Default)]
+pub(super) struct Last {
+    text: Vec<u8>,
+    microseconds: i64,
 }
 
-impl TextField {
+/// The bytes of a value: a part of a body, or a copy without its escapes.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'b> {
+    /// The bytes from the first offset of the row's body to the second.
+    Part {
+        row: usize,
+        begin: usize,
+        end: usize,
+    },
+    Copy(&'b [u8]),
+}
+
+impl Field {
     /// Prepares reading a field.
     ///
     /// # Errors
-    /// When a value of its type can't be read from text, in words for the user.
-    pub(super) fn new(field: &WantedField) -> Result<TextField, String> {
-        let form = match (&field.data_type, &field.format) {
-            (DataType::Boolean, FieldFormat::Plain) => Form::Bool,
-            (DataType::Int64, FieldFormat::Plain) => Form::Int,
-            (DataType::Int64, FieldFormat::Within(least, most)) => Form::IntWithin(*least, *most),
-            (DataType::Decimal128(digits, scale @ 0..), FieldFormat::Plain) => {
-                Form::Decimal(DecimalType { digits: *digits, scale: scale.unsigned_abs() })
-            }
-            (DataType::Float64, FieldFormat::Plain) => Form::Float,
-            (DataType::Utf8View, FieldFormat::Plain) => Form::Text,
-            (DataType::BinaryView, FieldFormat::Plain) => Form::Bytes,
-            (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), FieldFormat::Plain) => Form::Time,
-            (DataType::Timestamp(TimeUnit::Microsecond, Some(_)), FieldFormat::Pattern(pattern)) => {
-                Form::TimeBy(pattern.clone())
-            }
-            (DataType::Duration(TimeUnit::Microsecond), FieldFormat::Unit(unit)) => {
-                Form::Count(unit.as_secs_f64() * 1e6)
-            }
-            (data_type, _) => {
-                let name = type_name(data_type);
-                return Err(format!("its field `{}` of {name}, which it can't read from text", field.name));
-            }
-        };
-        Ok(TextField { name: field.name.as_str().into(), nullable: field.nullable, form })
+    /// When a value of its type can't be read, in words for the user.
+    pub(super) fn new(wanted: &WantedField) -> Result<Field, String> {
+        let WantedField { name, format, data_type, nullable, parts } = wanted;
+        let described = ParsedField { name: name.clone(), format: format.clone(), parts: parts.clone() };
+        Ok(Field {
+            path: name.as_str().into(),
+            nullable: *nullable,
+            kind: Kind::new(name, data_type, &described)?,
+        })
+    }
+
+    /// Prepares reading a field with a single value.
+    ///
+    /// # Errors
+    /// As [`Field::new`], and when its type has parts.
+    pub(super) fn single(wanted: &WantedField) -> Result<Field, String> {
+        let field = Field::new(wanted)?;
+        match field.kind {
+            Kind::Scalar(_) => Ok(field),
+            _ => Err(unreadable_type(&wanted.name, &wanted.data_type)),
+        }
     }
 
     /// Makes an empty column with space for `rows` values.
-    pub(super) fn column(&self, rows: usize) -> FieldColumn<'_> {
-        let values = match &self.form {
-            Form::Bool => Values::Bool(BooleanBuilder::with_capacity(rows)),
-            Form::Int | Form::IntWithin(..) => Values::Int(PrimitiveBuilder::with_capacity(rows)),
-            Form::Decimal(DecimalType { digits, scale }) => {
-                let data_type = DataType::Decimal128(*digits, scale.cast_signed());
-                Values::Decimal(PrimitiveBuilder::with_capacity(rows).with_data_type(data_type))
-            }
-            Form::Float => Values::Float(PrimitiveBuilder::with_capacity(rows)),
-            Form::Time | Form::TimeBy(_) => Values::Time(PrimitiveBuilder::with_capacity(rows)),
-            Form::Count(_) => Values::Duration(PrimitiveBuilder::with_capacity(rows)),
-            Form::Text | Form::Bytes => Values::Views(Views::with_capacity(rows)),
+    pub(super) fn column(&self, bodies: &BinaryViewArray, rows: usize) -> FieldColumn<'_> {
+        let cells = match &self.kind {
+            Kind::List(item, items) => Cells::List(Box::new(Lists::new(item, items, bodies, rows))),
+            Kind::Map(entries, values) => Cells::Map(Box::new(Maps::new(entries, values, bodies, rows))),
+            Kind::Record(fields, parts) => Cells::Record(Box::new(Records::new(fields, parts, bodies, rows))),
+            Kind::Scalar(scalar) => match scalar {
+                Scalar::Bool => Cells::Bool(BooleanBuilder::with_capacity(rows)),
+                Scalar::Int | Scalar::IntWithin(..) => Cells::Int(PrimitiveBuilder::with_capacity(rows)),
+                Scalar::Float => Cells::Float(PrimitiveBuilder::with_capacity(rows)),
+                Scalar::Decimal(DecimalType { digits, scale }) => {
+                    let data_type = DataType::Decimal128(*digits, scale.cast_signed());
+                    Cells::Decimal(PrimitiveBuilder::with_capacity(rows).with_data_type(data_type))
+                }
+                Scalar::Size => Cells::Size(PrimitiveBuilder::with_capacity(rows)),
+                Scalar::Ip => Cells::Ip(FixedSizeBinaryBuilder::with_capacity(rows, 16)),
+                Scalar::Time | Scalar::TimeBy(_) => {
+                    Cells::Time(PrimitiveBuilder::with_capacity(rows), Last::default())
+                }
+                Scalar::Duration | Scalar::Count(_) => Cells::Duration(PrimitiveBuilder::with_capacity(rows)),
+                Scalar::Text | Scalar::Json | Scalar::Bytes => Cells::Views(Views::new(bodies, rows)),
+            },
         };
-        FieldColumn { field: self, values }
+        FieldColumn { field: self, cells }
     }
 
-    fn expected(&self) -> &'static str {
-        match &self.form {
-            Form::Bool => "a Bool",
-            Form::Int => "an Int",
-            Form::IntWithin(..) => "an Int in the range of the field",
-            Form::Float => "a Float",
-            Form::Decimal(_) => "a Decimal with the digits of the field",
-            Form::Text => "a Text",
-            Form::Bytes => "Bytes",
-            Form::Time | Form::TimeBy(_) => "a Time",
-            Form::Count(_) => "a Duration",
+    /// What a value of the field is expected to be, with its article.
+    pub(super) fn expected(&self) -> &'static str {
+        match &self.kind {
+            Kind::Scalar(scalar) => scalar.expected(),
+            Kind::List(..) => "a list",
+            Kind::Map(..) => "a map",
+            Kind::Record(..) => "a record",
         }
     }
 
-    /// Reads the microseconds of a time or a duration.
-    fn microseconds(&self, text: &str) -> Option<i64> {
-        match &self.form {
-            Form::Time => Some(text.parse::<Timestamp>().ok()?.as_microsecond()),
-            Form::TimeBy(pattern) => time_by(pattern, text),
-            Form::Count(unit) => counted(text, *unit),
-            Form::Bool
-            | Form::Int
-            | Form::IntWithin(..)
-            | Form::Float
-            | Form::Decimal(_)
-            | Form::Text
-            | Form::Bytes => None,
-        }
+    /// The reason that the bytes at this offset of the body are no value of the field.
+    #[cold]
+    pub(super) fn unreadable(&self, found: &[u8], byte: usize) -> Reason {
+        Reason::unreadable(Some(&self.path), self.expected(), found, byte)
     }
+}
 
-    /// Reads an integer in the field's range.
-    fn integer(&self, text: &str) -> Option<i64> {
-        let number = text.parse().ok()?;
-        match self.form {
-            Form::IntWithin(least, most) => (least..=most).contains(&number).then_some(number),
-            _ => Some(number),
-        }
+impl Kind {
+    fn new(path: &str, data_type: &DataType, described: &ParsedField) -> Result<Kind, String> {
+        let of_items = |path: String, item: &arrow_schema::Field| {
+            let kind = Kind::new(&path, item.data_type(), described)?;
+            Ok::<_, String>(Box::new(Field { path: path.into(), nullable: item.is_nullable(), kind }))
+        };
+        Ok(match data_type {
+            DataType::List(item) => Kind::List(item.clone(), of_items(format!("{path}[]"), item)?),
+            DataType::Map(entries, false) => match entries.data_type() {
+                DataType::Struct(fields)
+                    if fields.len() == 2 && *fields[0].data_type() == DataType::Utf8View =>
+                {
+                    Kind::Map(entries.clone(), of_items(format!("{path}[]"), &fields[1])?)
+                }
+                _ => return Err(unreadable_type(path, data_type)),
+            },
+            DataType::Struct(fields) => {
+                let part = |part: &arrow_schema::FieldRef| {
+                    let path = format!("{path}.{}", part.name());
+                    let plain = ParsedField { name: part.name().clone(), ..ParsedField::default() };
+                    let described = described.parts.iter().find(|described| described.name == *part.name());
+                    let kind = Kind::new(&path, part.data_type(), described.unwrap_or(&plain))?;
+                    Ok::<_, String>(Field { path: path.into(), nullable: part.is_nullable(), kind })
+                };
+                Kind::Record(fields.clone(), fields.iter().map(part).collect::<Result<_, _>>()?)
+            }
+            data_type => match Scalar::new(data_type, &described.format) {
+                Some(scalar) => Kind::Scalar(scalar),
+                None => return Err(unreadable_type(path, data_type)),
+            },
+        })
     }
+}
 
-    /// Reads the digits of a decimal number of the field's type.
-    fn decimal(&self, text: &str) -> Option<i128> {
-        match self.form {
-            Form::Decimal(wanted) => text.parse::<Decimal>().ok()?.of_type(wanted).map(Decimal::digits),
-            _ => None,
+/// Whether values of the type are texts or bytes, which may be empty.
+pub(super) fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8View | DataType::BinaryView)
+}
+
+fn unreadable_type(path: &str, data_type: &DataType) -> String {
+    format!("its field `{path}` of {}, which it can't read", type_name(data_type))
+}
+
+impl Found<'_> {
+    /// The bytes of the value.
+    #[inline]
+    pub(super) fn bytes<'a>(&self, bodies: &'a BinaryViewArray) -> &'a [u8]
+    where
+        Self: 'a,
+    {
+        match *self {
+            Found::Part { row, begin, end } => &bodies.value(row)[begin..end],
+            Found::Copy(bytes) => bytes,
         }
     }
 }
 
 impl FieldColumn<'_> {
-    /// Appends the value at `span` of a body, or none. If the value can't be read, null is appended.
+    /// Appends the text at `span` of a body, which is UTF-8, or none.
     ///
     /// # Errors
-    /// When the text is no value of the field's type, or there is none and the field can't be null.
+    /// When the text is no value of the field's type, or there is none and the field can't be null. Then an undefined
+    /// value is appended.
     pub(super) fn append(
         &mut self,
         bodies: &BinaryViewArray,
         row: usize,
         span: Option<Range<usize>>,
     ) -> Result<(), Reason> {
-        let field = self.field;
-        let Some(span) = span else {
-            self.append_null();
-            return if field.nullable { Ok(()) } else { Err(Reason::MissingField(field.name.clone())) };
-        };
-        let found = &bodies.value(row)[span.clone()];
-        let text = || std::str::from_utf8(found).ok();
-        let read = match &mut self.values {
-            Values::Views(views) => {
-                views.append(bodies, row, span);
-                return Ok(());
-            }
-            Values::Bool(values) => {
-                text().and_then(|text| text.parse().ok()).map(|truth| values.append_value(truth))
-            }
-            Values::Int(values) => append(values, text().and_then(|text| field.integer(text))),
-            Values::Decimal(values) => append(values, text().and_then(|text| field.decimal(text))),
-            Values::Float(values) => append(values, text().and_then(finite)),
-            Values::Time(values) => append(values, text().and_then(|text| field.microseconds(text))),
-            Values::Duration(values) => append(values, text().and_then(|text| field.microseconds(text))),
-        };
-        if read.is_none() {
-            self.append_null();
+        let Some(Range { start: begin, end }) = span else { return self.append_missing() };
+        match self.append_found(bodies, Found::Part { row, begin, end }) {
+            true => Ok(()),
+            false => Err(self.field.unreadable(&bodies.value(row)[begin..end], begin)),
         }
-        read.ok_or_else(|| Reason::unreadable(Some(&field.name), field.expected(), found, span.start))
     }
 
-    /// Appends null for a body that can't be parsed.
+    /// Appends null for a field that a body does not have.
+    ///
+    /// # Errors
+    /// When the field can't be null. Then an undefined value is appended.
+    pub(super) fn append_missing(&mut self) -> Result<(), Reason> {
+        if self.field.nullable {
+            self.append_null();
+            return Ok(());
+        }
+        self.append_undefined();
+        Err(Reason::MissingField(self.field.path.clone()))
+    }
+
+    /// Appends the value that the text is. Returns whether it is one; otherwise an undefined value is appended.
+    #[inline]
+    pub(super) fn append_found(&mut self, bodies: &BinaryViewArray, found: Found<'_>) -> bool {
+        let Kind::Scalar(scalar) = &self.field.kind else {
+            self.append_undefined();
+            return false;
+        };
+        let bytes = found.bytes(bodies);
+        let text = || std::str::from_utf8(bytes).ok();
+        let read = match &mut self.cells {
+            Cells::Views(views) => {
+                match found {
+                    Found::Part { row, begin, end } => views.append(bodies, row, begin..end),
+                    Found::Copy(bytes) => views.append_copy(bytes),
+                }
+                return true;
+            }
+            Cells::Bool(values) => {
+                text().and_then(|text| text.parse().ok()).map(|truth| values.append_value(truth))
+            }
+            Cells::Int(values) => append(values, text().and_then(|text| scalar.integer(text))),
+            Cells::Decimal(values) => append(values, text().and_then(|text| scalar.decimal(text))),
+            Cells::Float(values) => append(values, text().and_then(finite)),
+            Cells::Size(values) => append(values, text().and_then(size)),
+            Cells::Ip(values) => text().and_then(ip).and_then(|address| values.append_value(address).ok()),
+            Cells::Time(values, last) => append(values, last.or_read(bytes, scalar)),
+            Cells::Duration(values) => append(values, text().and_then(|text| scalar.microseconds(text))),
+            Cells::List(_) | Cells::Map(_) | Cells::Record(_) => None,
+        };
+        if read.is_none() {
+            self.append_undefined();
+        }
+        read.is_some()
+    }
+
+    /// Appends null.
     pub(super) fn append_null(&mut self) {
-        match &mut self.values {
-            Values::Bool(values) => values.append_null(),
-            Values::Int(values) => values.append_null(),
-            Values::Decimal(values) => values.append_null(),
-            Values::Float(values) => values.append_null(),
-            Values::Time(values) => values.append_null(),
-            Values::Duration(values) => values.append_null(),
-            Values::Views(views) => views.append_null(),
+        match &mut self.cells {
+            Cells::Bool(values) => values.append_null(),
+            Cells::Int(values) => values.append_null(),
+            Cells::Decimal(values) => values.append_null(),
+            Cells::Float(values) => values.append_null(),
+            Cells::Size(values) => values.append_null(),
+            Cells::Ip(values) => values.append_null(),
+            Cells::Time(values, _) => values.append_null(),
+            Cells::Duration(values) => values.append_null(),
+            Cells::Views(views) => views.append_null(),
+            Cells::List(lists) => lists.append_null(),
+            Cells::Map(maps) => maps.append_null(),
+            Cells::Record(records) => records.append_null(),
+        }
+    }
+
+    /// Appends a value for a body that can't be parsed, which is never read. It is not null, since Arrow refuses nulls
+    /// in parts that can't be null.
+    pub(super) fn append_undefined(&mut self) {
+        match &mut self.cells {
+            Cells::Bool(values) => values.append_value(false),
+            Cells::Int(values) => values.append_value(0),
+            Cells::Decimal(values) => values.append_value(0),
+            Cells::Float(values) => values.append_value(0.0),
+            Cells::Size(values) => values.append_value(0),
+            // The width is right.
+            Cells::Ip(values) => drop(values.append_value([0; 16])),
+            Cells::Time(values, _) => values.append_value(0),
+            Cells::Duration(values) => values.append_value(0),
+            Cells::Views(views) => views.append_copy(&[]),
+            Cells::List(lists) => lists.end_row(),
+            Cells::Map(maps) => maps.end_row(),
+            Cells::Record(records) => records.append_undefined(),
         }
     }
 
@@ -220,17 +316,22 @@ impl FieldColumn<'_> {
     /// # Errors
     /// When Arrow refuses the values.
     pub(super) fn finish(self, bodies: &BinaryViewArray) -> Result<ArrayRef, ArrowError> {
-        Ok(match self.values {
-            Values::Bool(mut values) => Arc::new(values.finish()),
-            Values::Int(mut values) => Arc::new(values.finish()),
-            Values::Decimal(mut values) => Arc::new(values.finish()),
-            Values::Float(mut values) => Arc::new(values.finish()),
-            Values::Time(mut values) => Arc::new(values.finish().with_timezone("UTC")),
-            Values::Duration(mut values) => Arc::new(values.finish()),
-            Values::Views(views) => match &self.field.form {
-                Form::Text => Arc::new(views.texts(bodies)?),
-                _ => Arc::new(views.bytes(bodies)?),
+        Ok(match self.cells {
+            Cells::Bool(mut values) => Arc::new(values.finish()),
+            Cells::Int(mut values) => Arc::new(values.finish()),
+            Cells::Decimal(mut values) => Arc::new(values.finish()),
+            Cells::Float(mut values) => Arc::new(values.finish()),
+            Cells::Size(mut values) => Arc::new(values.finish()),
+            Cells::Ip(mut values) => Arc::new(values.finish()),
+            Cells::Time(mut values, _) => Arc::new(values.finish().with_timezone("UTC")),
+            Cells::Duration(mut values) => Arc::new(values.finish()),
+            Cells::Views(views) => match &self.field.kind {
+                Kind::Scalar(Scalar::Bytes) => Arc::new(views.bytes(bodies)?),
+                _ => Arc::new(views.texts(bodies)?),
             },
+            Cells::List(lists) => lists.finish(bodies)?,
+            Cells::Map(maps) => maps.finish(bodies)?,
+            Cells::Record(records) => records.finish(bodies)?,
         })
     }
 }
@@ -239,70 +340,16 @@ fn append<T: ArrowPrimitiveType>(values: &mut PrimitiveBuilder<T>, value: Option
     value.map(|value| values.append_value(value))
 }
 
-/// A finite number. The language has no others, and no negative zero.
-fn finite(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
-    number.is_finite().then_some(number + 0.0)
-}
-
-/// The microseconds of a number that counts a unit of time.
-fn counted(text: &str, unit: f64) -> Option<i64> {
-    let microseconds = text.parse::<f64>().ok()? * unit;
-    // Beyond 2^63 a number is no i64; one that is not a number is in no range.
-    (microseconds.abs() < 9.2e18).then_some(microseconds.round() as i64)
-}
-
-/// The microseconds since 1970 in UTC of a time by a pattern. A time without a zone is one in UTC.
-fn time_by(pattern: &str, text: &str) -> Option<i64> {
-    let time = BrokenDownTime::parse(pattern, text).ok()?;
-    // The text has the offset or the seconds since 1970, or the name of a time zone, or neither.
-    let timestamp = match time.to_timestamp() {
-        Ok(timestamp) => timestamp,
-        Err(_) if time.iana_time_zone().is_some() => time.to_zoned().ok()?.timestamp(),
-        Err(_) => time.to_datetime().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
-    };
-    Some(timestamp.as_microsecond())
-}
-
-impl Views {
-    fn with_capacity(rows: usize) -> Views {
-        Views { views: Vec::with_capacity(rows), valid: Vec::with_capacity(rows) }
-    }
-
-    fn append_null(&mut self) {
-        self.views.push(0);
-        self.valid.push(false);
-    }
-
-    fn append(&mut self, bodies: &BinaryViewArray, row: usize, span: Range<usize>) {
-        let body = ByteView::from(bodies.views()[row]);
-        let found = &bodies.value(row)[span.clone()];
-        // A body is at most some mebibytes long, and its buffer shorter than 2^32 bytes.
-        let view = match found.len() as u32 {
-            length if length <= MAX_INLINE_VIEW_LEN => {
-                let mut inline = [0; 16];
-                inline[..4].copy_from_slice(&length.to_le_bytes());
-                inline[4..4 + found.len()].copy_from_slice(found);
-                u128::from_le_bytes(inline)
-            }
-            length => ByteView::new(length, &found[..4])
-                .with_buffer_index(body.buffer_index)
-                .with_offset(body.offset + span.start as u32)
-                .as_u128(),
-        };
-        self.views.push(view);
-        self.valid.push(true);
-    }
-
-    fn nulls(valid: Vec<bool>) -> Option<NullBuffer> {
-        Some(NullBuffer::from(valid)).filter(|nulls| nulls.null_count() > 0)
-    }
-
-    fn bytes(self, bodies: &BinaryViewArray) -> Result<BinaryViewArray, ArrowError> {
-        BinaryViewArray::try_new(self.views.into(), bodies.data_buffers().to_vec(), Self::nulls(self.valid))
-    }
-
-    fn texts(self, bodies: &BinaryViewArray) -> Result<StringViewArray, ArrowError> {
-        StringViewArray::try_new(self.views.into(), bodies.data_buffers().to_vec(), Self::nulls(self.valid))
+impl Last {
+    /// The microseconds of a time, read only if the text is not that of the last time.
+    fn or_read(&mut self, bytes: &[u8], scalar: &Scalar) -> Option<i64> {
+        if self.text == bytes && !bytes.is_empty() {
+            return Some(self.microseconds);
+        }
+        let microseconds = scalar.microseconds(std::str::from_utf8(bytes).ok()?)?;
+        self.microseconds = microseconds;
+        self.text.clear();
+        self.text.extend_from_slice(bytes);
+        Some(microseconds)
     }
 }

@@ -1,93 +1,77 @@
 //! The parser `regex`: the named groups of a pattern.
 
-use arrow_array::{Array, BinaryViewArray};
 use regex::{CaptureLocations, Regex};
 use serde::Deserialize;
-use weir_runtime::batch::BatchError;
-use weir_runtime::expressions::{Failures, Reason};
-use weir_runtime::parsers::{Parsed, Parser, ParserCall};
+use weir_runtime::expressions::Reason;
+use weir_runtime::parsers::{Parser, ParserCall};
 
-use super::columns::{FieldColumn, TextField};
+use super::pieces::{Cut, Cutter, Pieces};
 
 #[derive(Deserialize)]
 struct RegexSettings {
     pattern: String,
 }
 
-struct RegexParser {
+/// Cuts a text into the groups of a pattern.
+pub(super) struct Groups {
     pattern: Regex,
-    /// The fields, each with the number of its group; none for a field of the schema that the pattern does not have.
-    fields: Vec<(TextField, Option<usize>)>,
+    /// The group of each field; none for a field of the schema that the pattern does not have.
+    groups: Vec<Option<usize>>,
+    /// The named groups that are no fields, if the step is strict.
+    further: Vec<usize>,
 }
 
 pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
     let RegexSettings { pattern } = call.settings.read().map_err(|error| error.to_string())?;
-    let pattern = Regex::new(&pattern).map_err(|error| format!("its `pattern`: {error}"))?;
-    let mut fields = Vec::new();
-    for field in &call.fields {
-        let group = pattern.capture_names().position(|name| name == Some(&field.name));
-        if group.is_none() && !field.nullable {
-            return Err(format!("its `pattern` has no group `{}`", field.name));
-        }
-        fields.push((TextField::new(field)?, group));
-    }
-    if call.strict {
-        return Err("`strict`, since its groups are all that it reads".to_owned());
-    }
-    Ok(Box::new(RegexParser { pattern, fields }))
+    Cutter::boxed(call, Groups::new(&pattern, call)?)
 }
 
-impl Parser for RegexParser {
-    fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
-        let mut columns: Vec<_> = self.fields.iter().map(|(field, _)| field.column(bodies.len())).collect();
-        let (mut failures, mut groups) = (Failures::default(), self.pattern.capture_locations());
-        for row in 0..bodies.len() {
-            let reason = match self.matched(bodies.value(row), &mut groups) {
-                Ok(()) => self.append(bodies, row, &groups, &mut columns),
-                Err(reason) => {
-                    columns.iter_mut().for_each(FieldColumn::append_null);
-                    Some(reason)
-                }
-            };
-            if let Some(reason) = reason {
-                failures.push(row, reason);
-            }
-        }
-        let columns = columns.into_iter().map(|column| column.finish(bodies));
-        Ok(Parsed { columns: columns.collect::<Result<_, _>>()?, failures })
-    }
-}
-
-impl RegexParser {
-    /// Finds the groups in a body.
+impl Groups {
+    /// Prepares a pattern in the syntax of the crate `regex` for the fields of a step.
     ///
     /// # Errors
-    /// When the body is no text, or does not match.
-    fn matched(&self, body: &[u8], groups: &mut CaptureLocations) -> Result<(), Reason> {
-        let unreadable = |expected: &'static str| Reason::unreadable(None, expected, body, 0);
-        let text = std::str::from_utf8(body).map_err(|_| unreadable("UTF-8"))?;
-        self.pattern
-            .captures_read(groups, text)
-            .map(|_| ())
-            .ok_or_else(|| unreadable("a match of the pattern"))
+    /// When it is no pattern, or lacks the group of a field that can't be null.
+    pub(super) fn new(pattern: &str, call: &ParserCall<'_>) -> Result<Groups, String> {
+        let pattern = Regex::new(pattern).map_err(|error| format!("its `pattern`: {error}"))?;
+        let mut groups = Vec::new();
+        for field in &call.fields {
+            let group = pattern.capture_names().position(|name| name == Some(&field.name));
+            if group.is_none() && !field.nullable {
+                return Err(format!("its `pattern` has no group `{}`", field.name));
+            }
+            groups.push(group);
+        }
+        let is_further = |name: &str| call.strict && !call.fields.iter().any(|field| field.name == name);
+        let names = pattern.capture_names().enumerate();
+        let further =
+            names.filter(|(_, name)| name.is_some_and(is_further)).map(|(group, _)| group).collect();
+        Ok(Groups { pattern, groups, further })
+    }
+}
+
+impl Cut for Groups {
+    type Scratch = CaptureLocations;
+
+    fn scratch(&self) -> CaptureLocations {
+        self.pattern.capture_locations()
     }
 
-    /// Appends the groups of a body to the columns; gives the first reason why one can't be read.
-    fn append(
-        &self,
-        bodies: &BinaryViewArray,
-        row: usize,
-        groups: &CaptureLocations,
-        columns: &mut [FieldColumn<'_>],
-    ) -> Option<Reason> {
-        let mut first = None;
-        for (column, (_, group)) in columns.iter_mut().zip(&self.fields) {
-            let span = group.and_then(|group| groups.get(group)).map(|(begin, end)| begin..end);
-            if let Err(reason) = column.append(bodies, row, span) {
-                first.get_or_insert(reason);
+    #[inline]
+    fn cut(&self, body: &str, found: &mut CaptureLocations, pieces: &mut Pieces) -> Result<(), Reason> {
+        if self.pattern.captures_read(found, body).is_none() {
+            return Err(Reason::unreadable(None, "a match of the pattern", body.as_bytes(), 0));
+        }
+        for (field, group) in self.groups.iter().enumerate() {
+            if let Some((begin, end)) = group.and_then(|group| found.get(group)) {
+                pieces.set(field, begin, end);
             }
         }
-        first
+        match self.further.iter().find_map(|group| found.get(*group)) {
+            Some((begin, end)) => {
+                Err(Reason::unreadable(None, "a field of the schema", &body.as_bytes()[begin..end], begin))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -98,10 +82,11 @@ mod tests {
 
     use arrow_array::cast::AsArray;
     use arrow_array::types::{DurationMicrosecondType, Float64Type, Int64Type, TimestampMicrosecondType};
+    use arrow_array::{Array, BinaryViewArray};
     use arrow_schema::{DataType, TimeUnit};
     use weir_plan::{FieldFormat, Settings, Value};
 
-    use weir_runtime::parsers::WantedField;
+    use weir_runtime::parsers::{Parsed, WantedField};
 
     use super::*;
 
@@ -110,7 +95,7 @@ mod tests {
     }
 
     fn field(name: &str, data_type: DataType, nullable: bool, format: FieldFormat) -> WantedField {
-        WantedField { name: name.to_owned(), format, data_type, nullable }
+        WantedField { name: name.to_owned(), format, parts: Vec::new(), data_type, nullable }
     }
 
     fn plain(name: &str, data_type: DataType, nullable: bool) -> WantedField {
@@ -134,38 +119,6 @@ mod tests {
         assert_eq!(failures.rows().collect::<Vec<_>>(), [1, 3]);
         let (_, reason) = failures.first().unwrap();
         assert_eq!(reason.to_string(), "\"\" at byte 0 is not a match of the pattern");
-    }
-
-    /// The compiler warns of the fields that can't be read.
-    #[test]
-    fn exactly_the_listed_fields_are_read() {
-        let types = [
-            DataType::Boolean,
-            DataType::Int64,
-            DataType::UInt64,
-            DataType::Float64,
-            DataType::Decimal128(10, 2),
-            DataType::Utf8View,
-            DataType::BinaryView,
-            DataType::FixedSizeBinary(16),
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            DataType::Duration(TimeUnit::Microsecond),
-        ];
-        let formats = [
-            FieldFormat::Plain,
-            FieldFormat::Within(0, 9),
-            FieldFormat::Pattern("%Y-%m-%dT%H:%M:%S%z".to_owned()),
-            FieldFormat::Unit(Duration::from_secs(1)),
-        ];
-        for data_type in types {
-            for format in &formats {
-                let fields = vec![field("a", data_type.clone(), false, format.clone())];
-                let settings = settings("(?<a>.*)");
-                let is_read = make(&ParserCall { settings: &settings, fields, strict: false }).is_ok();
-                let listed = weir_plan::support::reads_text(&data_type, format);
-                assert_eq!(is_read, listed, "{data_type:?}, {format:?}");
-            }
-        }
     }
 
     #[test]
@@ -257,7 +210,7 @@ mod tests {
             make(&ParserCall { settings: &settings, fields, strict: false }).err().unwrap()
         };
         let lists = DataType::List(arrow_schema::Field::new("item", DataType::Utf8View, false).into());
-        assert!(refused(vec![plain("a", lists, false)]).starts_with("its field `a` of [Text]"));
+        assert!(refused(vec![plain("a", lists, false)]).starts_with("its field `a` of [Text], which"));
         assert_eq!(refused(vec![plain("b", DataType::Utf8View, false)]), "its `pattern` has no group `b`");
     }
 }

@@ -10,7 +10,7 @@ use weir_plan::{Table, TableFormat};
 use weir_runtime::expressions::TableRows;
 use weir_runtime::parsers::WantedField;
 
-use super::columns::TextField;
+use super::columns::Field;
 
 /// The texts of one field, by row; none where a row has no value.
 type Cells = Vec<Option<Vec<u8>>>;
@@ -32,6 +32,7 @@ pub(crate) fn read(table: &Table, row_type: &DataType) -> Result<TableRows, Stri
         let wanted = WantedField {
             name: field.name.clone(),
             format: field.format.clone(),
+            parts: field.parts.clone(),
             data_type: data_type.data_type().clone(),
             nullable: data_type.is_nullable(),
         };
@@ -45,14 +46,14 @@ pub(crate) fn read(table: &Table, row_type: &DataType) -> Result<TableRows, Stri
 
 /// Reads the values of a field. Rows are counted from 1.
 fn column(wanted: &WantedField, cells: Cells) -> Result<ArrayRef, String> {
-    let field = TextField::new(wanted)?;
+    let field = Field::single(wanted)?;
     // An empty value is null where the field may be, as in the parser `csv`.
     let is_missing = |cell: &Option<Vec<u8>>| match cell {
         Some(text) => wanted.nullable && text.is_empty(),
         None => true,
     };
     let texts: BinaryViewArray = cells.iter().map(|cell| Some(cell.as_deref().unwrap_or_default())).collect();
-    let mut column = field.column(texts.len());
+    let mut column = field.column(&texts, texts.len());
     for (row, cell) in cells.iter().enumerate() {
         let span = (!is_missing(cell)).then(|| 0..texts.value(row).len());
         let appended = column.append(&texts, row, span);
@@ -105,7 +106,7 @@ fn json_cells(text: &[u8], names: &[&str]) -> Result<Vec<Cells>, String> {
 mod tests {
     use arrow_array::types::Int64Type;
     use arrow_schema::Field;
-    use weir_plan::{FieldFormat, ParsedField};
+    use weir_plan::ParsedField;
 
     use super::*;
 
@@ -114,7 +115,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let field = |name: &str| ParsedField { name: name.to_owned(), format: FieldFormat::Plain };
+        let field = |name: &str| ParsedField { name: name.to_owned(), ..ParsedField::default() };
         let format = if name.ends_with("csv") { TableFormat::Csv } else { TableFormat::Json };
         let path = path.to_string_lossy().into_owned();
         let fields = vec![field("code"), field("people")];

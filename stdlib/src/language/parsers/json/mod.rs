@@ -1,0 +1,155 @@
+//! The parser `json`: the members of an object.
+//!
+//! serde_json finds where each member's value begins and ends. Only the values of wanted fields are read, and texts without
+//! escapes become views into the body. `benches/RESULTS.md` compares it with other crates.
+
+mod document;
+mod values;
+
+use std::borrow::Cow;
+
+use arrow_array::{Array, BinaryViewArray};
+use weir_runtime::batch::BatchError;
+use weir_runtime::expressions::{Failures, Reason};
+use weir_runtime::parsers::{Parsed, Parser, ParserCall};
+
+use super::columns::{Field, FieldColumn};
+use super::pieces::text;
+use document::{Receive, Span, Wanted, members, part_of};
+use values::Values;
+
+pub(super) use document::is_document;
+
+struct JsonParser {
+    /// The names of the fields in the body.
+    names: Vec<String>,
+    fields: Vec<Field>,
+    strict: bool,
+}
+
+/// The members of the objects before, by their places. Most objects of a batch have the same members in the same order.
+#[derive(Default)]
+struct Order(Vec<(Vec<u8>, Option<usize>)>);
+
+/// So many members are remembered.
+const REMEMBERED_MAX: usize = 256;
+
+pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
+    let names = call.fields.iter().map(|field| field.name.clone()).collect();
+    let fields = call.fields.iter().map(Field::new).collect::<Result<_, _>>()?;
+    Ok(Box::new(JsonParser { names, fields, strict: call.strict }))
+}
+
+impl Parser for JsonParser {
+    fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
+        let mut columns: Vec<_> =
+            self.fields.iter().map(|field| field.column(bodies, bodies.len())).collect();
+        let mut failures = Failures::default();
+        let mut found = vec![None; self.fields.len()];
+        let (mut order, mut values) = (Order::default(), Values::new(bodies, self.strict));
+        for row in 0..bodies.len() {
+            found.fill(None);
+            let reason = match self.find(bodies.value(row), &mut order, &mut found) {
+                Ok(()) => append(&mut columns, &mut values, row, &found),
+                Err(reason) => {
+                    columns.iter_mut().for_each(FieldColumn::append_undefined);
+                    Some(reason)
+                }
+            };
+            if let Some(reason) = reason {
+                failures.push(row, reason);
+            }
+        }
+        let columns = columns.into_iter().map(|column| column.finish(bodies));
+        Ok(Parsed { columns: columns.collect::<Result<_, _>>()?, failures })
+    }
+}
+
+impl JsonParser {
+    /// Finds the fields' values in a body. Of several members of one name the last counts.
+    ///
+    /// # Errors
+    /// When the body is no JSON object, or has another member and the step is strict.
+    fn find(&self, body: &[u8], order: &mut Order, found: &mut [Option<Span>]) -> Result<(), Reason> {
+        let text = text(body)?;
+        let (names, strict) = (&self.names, self.strict);
+        members(text, 0, &mut Fields { text, names, strict, order, place: 0, field: 0, found })
+    }
+}
+
+/// Receives the fields' values.
+struct Fields<'r, 't> {
+    text: &'t str,
+    names: &'r [String],
+    strict: bool,
+    order: &'r mut Order,
+    /// The number of members before.
+    place: usize,
+    /// The field of the member whose value comes next.
+    field: usize,
+    found: &'r mut [Option<Span>],
+}
+
+impl<'t> Receive<'t> for Fields<'_, 't> {
+    #[inline]
+    fn wants(&mut self, key: &str) -> Wanted {
+        let field = self.order.field(self.place, key, self.names);
+        self.place += 1;
+        match field {
+            Some(field) => {
+                self.field = field;
+                Wanted::Value
+            }
+            None if self.strict => Wanted::Refused,
+            None => Wanted::Nothing,
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, _key: Cow<'t, str>, value: &'t str) {
+        self.found[self.field] = Some(part_of(self.text, 0, value));
+    }
+}
+
+/// Appends the values of a body to the columns; gives the first reason why one can't be read.
+fn append(
+    columns: &mut [FieldColumn<'_>],
+    values: &mut Values<'_>,
+    row: usize,
+    found: &[Option<Span>],
+) -> Option<Reason> {
+    let mut first = None;
+    for (column, span) in columns.iter_mut().zip(found) {
+        let appended = match span {
+            Some(span) => values.append(column, row, *span),
+            None => column.append_missing(),
+        };
+        if let Err(reason) = appended {
+            first.get_or_insert(reason);
+        }
+    }
+    first
+}
+
+impl Order {
+    /// Returns the field of the member with this key at this place of its object.
+    #[inline]
+    fn field(&mut self, place: usize, key: &str, names: &[String]) -> Option<usize> {
+        if let Some((known, field)) = self.0.get(place)
+            && known == key.as_bytes()
+        {
+            return *field;
+        }
+        let field = names.iter().position(|name| name == key);
+        let (entry, known) = ((key.as_bytes().to_vec(), field), self.0.len());
+        match self.0.get_mut(place) {
+            Some(known) => *known = entry,
+            None if place < REMEMBERED_MAX && place == known => self.0.push(entry),
+            None => {}
+        }
+        field
+    }
+}
+
+#[cfg(test)]
+mod tests;
