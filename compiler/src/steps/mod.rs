@@ -94,23 +94,7 @@ impl<'c> StepCheck<'_, 'c> {
             }
             StepKind::RejectAll(_) => self.end_within(step),
             StepKind::Check(path) => self.check(step, path, state, to),
-            StepKind::Let(name, value) => {
-                let typed = self.typer(state).typed(value, None);
-                let Some(typed) = typed else {
-                    state.bindings.names.insert(name.text.clone(), Binding::Broken);
-                    return None;
-                };
-                let Handled { typed, on_failure, whole, is_known } = self.handled(typed, step, state);
-                self.hides_nothing(name, state);
-                if !is_known {
-                    state.bindings.names.insert(name.text.clone(), Binding::Broken);
-                    return None;
-                }
-                let local = state.bindings.local(&name.text, &typed, name.span);
-                self.checker.notes.locals.insert(name.span, name.text.to_string());
-                self.push(step, Action::Let { local, value: typed.planned }, on_failure, state, to);
-                whole.then_some(())
-            }
+            StepKind::Let(name, value) => self.let_step(step, name, value, state, to),
             StepKind::Throttle(rate) => {
                 let rate = self.rate(rate, state)?;
                 self.push(step, Action::Throttle(rate), None, state, to);
@@ -140,6 +124,31 @@ impl<'c> StepCheck<'_, 'c> {
             }
             StepKind::Use(call) => self.interceptor(step, call, state, to),
         }
+    }
+
+    /// Checks `let name = value`.
+    fn let_step(
+        &mut self,
+        step: &Step,
+        name: &Name,
+        value: &Expression,
+        state: &mut State,
+        to: &mut Vec<CheckedStep>,
+    ) -> Option<()> {
+        let Some(typed) = self.typer(state).typed(value, None) else {
+            state.bindings.names.insert(name.text.clone(), Binding::Broken);
+            return None;
+        };
+        let Handled { typed, on_failure, whole, is_known } = self.handled(typed, step, state);
+        self.hides_nothing(name, state);
+        if !is_known {
+            state.bindings.names.insert(name.text.clone(), Binding::Broken);
+            return None;
+        }
+        let local = state.bindings.local(&name.text, &typed, name.span);
+        self.checker.notes.locals.insert(name.span, name.text.to_string());
+        self.push(step, Action::Let { local, value: typed.planned }, on_failure, state, to);
+        whole.then_some(())
     }
 
     /// Reports a `reject` without a condition in an interceptor.
