@@ -1,5 +1,6 @@
 //! The analysis of a program, from its text to the resolved graph.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::spelling::{nearest, role_in_words};
 use crate::steps::StepCheck;
 use crate::typing::{Typing, places};
 use crate::values::params::{self, Outside};
+use crate::values::qualities;
 
 /// Checks the program in a file. Returns an analysis even if the program has errors.
 pub fn analyse(sources: &dyn SourceFiles, entry: &str, library: &Library, options: &Options) -> Analysis {
@@ -266,9 +268,13 @@ impl<'p> Program<'p> {
             words: format!("{} {}", role_in_words(role), signature.name.text),
             span: component.kind.span,
         };
-        let settings = checker.group(&signature.group, &component.settings, &owner);
+        let (block, qualities) = match role {
+            Role::Sink => qualities::taken_from(&component.settings, checker),
+            Role::Source | Role::Channel => (Cow::Borrowed(&component.settings), Vec::new()),
+        };
+        let settings = checker.group(&signature.group, &block, &owner);
         let signature = Some(signature.clone());
-        Component { declared, signature, settings, implicit: false, events: None }
+        Component { declared, signature, settings, qualities, implicit: false, events: None }
     }
 
     /// Returns the settings of `agent { … }`, if the program has this item.

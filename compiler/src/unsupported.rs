@@ -8,7 +8,7 @@ use weir_plan::{Delivery, Value, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
-use crate::analysis::graph::{Component, Destination, Flow, Leg, Step};
+use crate::analysis::graph::{Component, Destination, Edge, Flow, Leg, Step};
 use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
@@ -84,7 +84,9 @@ impl Search<'_> {
         for what in support::unsupported_promises(promised.delivery, &promised.order) {
             self.add(promised.span, what);
         }
-        if promised.delivery != Delivery::ExactlyOnce {
+        let exactly_once = promised.delivery == Delivery::ExactlyOnce;
+        self.rejects(index, exactly_once);
+        if !exactly_once {
             return;
         }
         let graph = &self.analysis.graph;
@@ -113,13 +115,46 @@ impl Search<'_> {
         }
     }
 
+    /// Adds the steps behind channels that reject events into channels which can't take them.
+    fn rejects(&mut self, flow: usize, exactly_once: bool) {
+        let graph = &self.analysis.graph;
+        let role = |index: usize| graph.components[index].declared.role;
+        let of_flow = || graph.edges.iter().filter(move |edge| edge.flow == flow);
+        let from_rejects = |edge: &&Edge| graph.components[edge.from].declared.rejects_of.is_some();
+        let arrivals = of_flow().filter(from_rejects).flat_map(|edge| edge.leg.arrivals());
+        let channels = arrivals.filter_map(|arrival| match role(arrival.to) {
+            Role::Channel => Some(arrival.to),
+            Role::Source | Role::Sink => arrival.channel,
+        });
+        let channels: Vec<usize> = channels.collect();
+        let volatile = channels.iter().find_map(|channel| {
+            let kind = graph.components[*channel].kind()?;
+            (!support::DURABLE_CHANNELS.contains(&kind)).then_some(kind)
+        });
+        for edge in of_flow().filter(|edge| role(edge.from) == Role::Channel) {
+            let Some(step) = first_rejecting(&edge.leg) else { continue };
+            let place = self.place(step.span, step.used);
+            if channels.contains(&edge.from) {
+                self.add(place, "rejects that come back to the channel behind which they are rejected");
+            }
+            if let Some(kind) = volatile.filter(|_| exactly_once) {
+                self.add(
+                    place,
+                    format!(
+                        "rejects behind a channel into the channel `{kind}` with the promise `exactly_once`"
+                    ),
+                );
+            }
+        }
+    }
+
     fn leg(&mut self, leg: &Leg) {
         leg.steps.iter().for_each(|step| self.step(step));
         leg.to.legs().into_iter().for_each(|leg| self.leg(leg));
     }
 
     fn step(&mut self, step: &Step) {
-        let Some(what) = support::unsupported_step(&step.action, step.on_failure) else {
+        let Some(what) = support::unsupported_step(&step.action) else {
             return self.expressions(step.span, step.used);
         };
         self.add(self.place(step.span, step.used), what);
@@ -165,6 +200,12 @@ impl Search<'_> {
 /// Returns whether branches receive events in turn.
 fn has_balance(leg: &Leg) -> bool {
     matches!(leg.to, Destination::Balance { by: None, .. }) || leg.to.legs().into_iter().any(has_balance)
+}
+
+/// Returns the first step of a leg, or of the branches behind it, that rejects events.
+fn first_rejecting(leg: &Leg) -> Option<&Step> {
+    let own = leg.steps.iter().find(|step| step.rejects());
+    own.or_else(|| leg.to.legs().into_iter().find_map(first_rejecting))
 }
 
 /// Returns the last step of a leg, or of the first branch behind it.

@@ -140,6 +140,13 @@ pub struct Leg {
     pub to: Route,
 }
 
+impl Leg {
+    /// Returns whether a step of the leg, or of a leg behind it, rejects events.
+    pub fn rejects(&self) -> bool {
+        self.steps.iter().any(Step::rejects) || self.to.legs().into_iter().any(Leg::rejects)
+    }
+}
+
 /// The destination of events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -222,6 +229,14 @@ pub struct Step {
     pub on_failure: Option<OnFailure>,
     /// The type of the events after the step.
     pub event_type: EventTypeId,
+}
+
+impl Step {
+    /// Returns whether the step rejects events.
+    pub fn rejects(&self) -> bool {
+        self.on_failure == Some(OnFailure::Reject)
+            || matches!(self.action, Action::Reject { .. } | Action::Check { .. })
+    }
 }
 
 /// The handling of an event for which a step fails.

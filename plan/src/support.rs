@@ -5,12 +5,14 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::{Action, Arithmetic, Delivery, Expression, OnFailure, Operation, Order, Pattern, Value};
+use crate::{Action, Arithmetic, Delivery, Expression, Operation, Order, Pattern, Value};
 
 /// The sources that are carried out.
 pub const SOURCES: &[&str] = &["files", "generate", "http", "kafka", "stdin", "syslog", "tcp_lines"];
 /// The channels that are carried out.
 pub const CHANNELS: &[&str] = &["file", "memory"];
+/// The channels whose events outlast the agent.
+pub const DURABLE_CHANNELS: &[&str] = &["file"];
 /// The sinks that are carried out.
 pub const SINKS: &[&str] = &["files", "hdfs", "kafka", "null", "stdout"];
 /// The functions of the library that are carried out.
@@ -103,18 +105,18 @@ pub fn has_kind(role: &str, kind: &str) -> bool {
     kinds.contains(&kind)
 }
 
-/// Returns the part of an action with its handling of failures that is not carried out, without expressions.
-pub fn unsupported_step(action: &Action, on_failure: Option<OnFailure>) -> Option<String> {
-    let what = match action {
+/// Returns the part of an action that is not carried out, without expressions.
+pub fn unsupported_step(action: &Action) -> Option<String> {
+    match action {
         Action::Keep(_)
         | Action::Drop(_)
         | Action::Set { .. }
         | Action::Unset(_)
         | Action::Rename { .. }
         | Action::Select(_)
-        | Action::Let { .. } => None,
-        Action::Reject { .. } => Some("the step `reject`".to_owned()),
-        Action::Check { .. } => Some("the step `check`".to_owned()),
+        | Action::Let { .. }
+        | Action::Reject { .. }
+        | Action::Check { .. } => None,
         Action::Throttle(_) => Some("the step `throttle`".to_owned()),
         Action::Sample(_) => Some("the step `sample`".to_owned()),
         Action::Dedupe { .. } => Some("the step `dedupe`".to_owned()),
@@ -122,8 +124,7 @@ pub fn unsupported_step(action: &Action, on_failure: Option<OnFailure>) -> Optio
             Some(format!("the parser `{parser}`"))
         }
         Action::Parse { .. } => None,
-    };
-    what.or_else(|| (on_failure == Some(OnFailure::Reject)).then(|| "`else reject`".to_owned()))
+    }
 }
 
 /// Returns the operation of an expression if it is not carried out. Its operands are not considered.

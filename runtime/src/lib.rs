@@ -37,8 +37,9 @@ pub use losses::is_put_back;
 pub use observability::log_limit::{LogLimit, Suppressed};
 pub use observability::meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, LatencyHistogram, LatencySnapshot, Meter,
-    Phase, Reading,
+    Phase, Reading, RejectedBySteps, RuleReading, StepReading,
 };
 pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};
 pub use routing::Acknowledgement;
+pub use steps::EventsAsJson;

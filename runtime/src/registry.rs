@@ -15,6 +15,7 @@ use crate::observability::meter::Meter;
 use crate::parsers::{MakeParser, Parser, ParserCall, Parsers, make_parser};
 use crate::sink::Sink;
 use crate::source::Source;
+use crate::steps::EventsAsJson;
 
 /// The surroundings of a component: its program, its event type and the runtime's services.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ pub struct Registry {
     pub(crate) sinks: BTreeMap<&'static str, MakeSink>,
     pub(crate) functions: Functions,
     pub(crate) parsers: Parsers,
+    pub(crate) events_as_json: Option<EventsAsJson>,
 }
 
 impl Registry {
@@ -133,6 +135,12 @@ impl Registry {
     /// When there is no such parser, or it does not support the step, in words for the user.
     pub fn make_parser(&self, name: &str, call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
         make_parser(&self.parsers, name, call).map_err(|Unsupported(part)| part)
+    }
+
+    /// Sets how rejected events that have no body are written as JSON.
+    pub fn events_as_json(mut self, write: EventsAsJson) -> Registry {
+        self.events_as_json = Some(write);
+        self
     }
 
     /// The names of the parsers.

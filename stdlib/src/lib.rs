@@ -26,6 +26,7 @@ use weir_runtime::Registry;
 
 /// Every component of the library, by the kind that a program names it with, every function and every parser.
 pub fn registry() -> Registry {
-    let registry = tools::template::register(components::register(Registry::default()));
+    let registry = Registry::default().events_as_json(formats::json::events);
+    let registry = tools::template::register(components::register(registry));
     language::parsers::register(language::functions::register(registry))
 }

@@ -18,6 +18,7 @@ mod local_files;
 mod outages;
 mod parsers;
 mod quickstart;
+mod rejects;
 mod restored_backups;
 mod stopping;
 mod transfer;

@@ -65,6 +65,9 @@ pub(crate) struct Arguments {
     /// Print only warnings and errors
     #[arg(long, short)]
     quiet: bool,
+    /// At the end, also print what each step did and how long it took
+    #[arg(long)]
+    steps: bool,
     /// The format of the log on standard error
     #[arg(long, value_enum, default_value = "auto")]
     log: LogFormat,
@@ -252,6 +255,10 @@ fn finish(arguments: &Arguments, program: &str, report: &Report, ending: &Ending
     let started = !matches!(ending, Ending::NotStarted { .. });
     if !arguments.quiet && started {
         LOG.write_line(format_args!("\n{}", report.table(progress::width())));
+        let steps = report.steps_table().filter(|_| arguments.steps);
+        for table in report.quality_table().into_iter().chain(steps) {
+            LOG.write_line(format_args!("\n{table}"));
+        }
     }
     let failed = failed_optional(report, ending);
     for component in &failed {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::Role;
+use weir_grammar::tree::{Path, Role};
 use weir_plan::{Action, Delivery, Expression, OnFailure, Order};
 
 use crate::analysis::expressions::UseId;
@@ -49,6 +49,8 @@ pub struct Component {
     pub(crate) signature: Option<Arc<Signature>>,
     /// The component's settings.
     pub settings: Settings,
+    /// The qualities that a sink checks on each arrow into it: its setting `quality`.
+    pub(crate) qualities: Vec<Path>,
     /// Whether the compiler added the component: the channel of a path that names no channel.
     pub implicit: bool,
     /// The columns of the events that leave a source or a channel, or that arrive at a sink. `None` if no flow uses the
@@ -59,7 +61,8 @@ pub struct Component {
 impl Component {
     /// Returns a component without a signature, settings and events.
     pub(crate) fn without_settings(declared: Declared) -> Component {
-        Component { declared, signature: None, settings: Settings::default(), implicit: false, events: None }
+        let (settings, qualities) = (Settings::default(), Vec::new());
+        Component { declared, signature: None, settings, qualities, implicit: false, events: None }
     }
 
     /// Returns the name of the component's kind in the library; `None` if the kind is unknown.
@@ -131,6 +134,14 @@ pub struct Step {
     pub(crate) on_failure: Option<OnFailure>,
     /// The columns of the events that leave the step.
     pub after: Arc<Columns>,
+}
+
+impl Step {
+    /// Returns whether the step rejects events.
+    pub(crate) fn rejects(&self) -> bool {
+        self.on_failure == Some(OnFailure::Reject)
+            || matches!(self.action, Action::Reject { .. } | Action::Check { .. })
+    }
 }
 
 /// The destination of a leg.

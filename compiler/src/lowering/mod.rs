@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow_schema::Fields;
 use weir_grammar::tree::Role;
 use weir_plan::{
-    Branch, Case as PlannedCase, Component as PlannedComponent, EventType, EventTypeId, Flow as PlannedFlow,
-    Leg as PlannedLeg, Origin, PLAN_VERSION, Path, Plan, Route, Settings as PlannedSettings,
-    Step as PlannedStep,
+    Action, Branch, Case as PlannedCase, Component as PlannedComponent, EventType, EventTypeId,
+    Flow as PlannedFlow, Leg as PlannedLeg, Origin, PLAN_VERSION, Path, Plan, Route,
+    Settings as PlannedSettings, Step as PlannedStep,
 };
 
 use crate::analysis::Analysis;
@@ -164,7 +164,13 @@ impl Lowering<'_> {
     fn step(&mut self, step: &Step) -> PlannedStep {
         let (action, on_failure) = (step.action.clone(), step.on_failure);
         let event_type = self.event_types.id(&step.after);
-        PlannedStep { label: label(self.analysis.files.text(step.span)), action, on_failure, event_type }
+        let text = label(self.analysis.files.text(step.span));
+        let label = match &action {
+            // The quality is a setting of the sink.
+            Action::Check { .. } if !text.starts_with("check") => format!("check {text}"),
+            _ => text,
+        };
+        PlannedStep { label, action, on_failure, event_type }
     }
 
     fn route(&mut self, to: &Destination) -> Option<Route> {

@@ -79,7 +79,8 @@ impl Typing<'_, '_> {
         let declared =
             Declared { name: name.into(), role: Role::Channel, span, own: false, rejects_of: None };
         let (signature, events) = (Some(signature.clone()), Some(columns));
-        self.components.push(Component { declared, signature, settings, implicit: true, events });
+        let qualities = Vec::new();
+        self.components.push(Component { declared, signature, settings, qualities, implicit: true, events });
         self.arrivals.push(Vec::new());
         Some(self.components.len() - 1)
     }

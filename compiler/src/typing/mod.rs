@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use weir_grammar::Span;
-use weir_grammar::tree::{Flow, Role};
+use weir_grammar::tree::{Flow, Path, Role, Step, StepKind};
 use weir_plan::ATTACHED_HEADERS;
 
 use crate::analysis::expressions::UseId;
@@ -188,6 +188,11 @@ impl<'a, 'c> Typing<'a, 'c> {
         let mut steps = Vec::new();
         let mut whole = state.is_some();
         let mut rejecting = Vec::new();
+        // A quality of a sink is a step `check` at the end of each arrow into the sink.
+        let qualities = match &written.to {
+            Written::Component(to, _) => self.components[*to].qualities.clone(),
+            _ => Vec::new(),
+        };
         if let Some(state) = &mut state {
             let mut check = StepCheck {
                 checker: self.checker,
@@ -200,6 +205,10 @@ impl<'a, 'c> Typing<'a, 'c> {
             for step in &written.steps {
                 whole &= check.step(step, state, &mut steps).is_some();
             }
+            for quality in &qualities {
+                let (span, kind) = (quality.span(), StepKind::Check(quality.clone()));
+                whole &= check.step(&Step { span, kind, handler: None }, state, &mut steps).is_some();
+            }
             if let Written::End(end) = &written.to {
                 check.end_of_chain(end.rejects, end.because, end.span, state, &mut steps);
             }
@@ -208,16 +217,17 @@ impl<'a, 'c> Typing<'a, 'c> {
             let events = &mut self.checker.notes.events;
             written.steps.iter().for_each(|step| events.at(step.span, UseId::NONE).before = None);
         }
-        self.note_rejecting(rejecting, position);
+        self.note_rejecting(rejecting, &qualities, position);
         let (to, known) = self.destination(&written.to, state, position);
         Leg { steps, to, whole: whole && known }
     }
 
-    fn note_rejecting(&mut self, places: Vec<Span>, position: Position) {
+    fn note_rejecting(&mut self, places: Vec<Span>, qualities: &[Path], position: Position) {
         let declared = &self.components[position.from].declared;
         if declared.rejects_of.is_some() {
             for span in places {
-                self.checker.report(RejectsAgain { span, route: declared.span });
+                let of_sink = qualities.iter().any(|quality| quality.span() == span);
+                self.checker.report(RejectsAgain { span, route: declared.span, of_sink });
             }
         } else {
             self.rejecting.entry(position.flow).or_default().extend(places);

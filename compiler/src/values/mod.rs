@@ -9,6 +9,7 @@ mod number_literals;
 pub(crate) mod numbers;
 pub(crate) mod operators;
 pub(crate) mod params;
+pub(crate) mod qualities;
 pub(crate) mod ranges;
 pub(crate) mod regexes;
 mod replacements;

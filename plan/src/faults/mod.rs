@@ -217,8 +217,16 @@ fn flows(plan: &Plan, functions: &[Option<Signature>], faults: &mut Faults) {
         {
             faults.add(&flow_place.part("order"), "it orders by a column without a name");
         }
+        if !flow.paths.iter().any(|path| path.from == Origin::Rejects(flow.name.clone()))
+            && flow.paths.iter().any(|path| path.leg.rejects())
+        {
+            faults.add(&flow_place, "its steps reject events, and it has no path from `rejects`");
+        }
         for (index, path) in flow.paths.iter().enumerate() {
             let place = flow_place.part(format!("paths[{index}]"));
+            if matches!(path.from, Origin::Rejects(_)) && path.leg.rejects() {
+                faults.add(&place, "a step rejects events that were rejected before");
+            }
             let mut walk =
                 Walk { plan, component_types: &component_types, functions, faults, from: &path.from };
             match event_type_at(plan, &component_types, &path.from) {

@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Component, Origin, Path, Plan, Route};
+use weir_plan::{Component, Delivery, Origin, Path, Plan, Route};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::paths::{CompiledPath, compile};
+use super::rejects::{self, sources_into};
 use super::required::required;
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
@@ -18,10 +19,10 @@ use crate::environment::workers::Workers;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{MeasuredComponent, Metrics};
 use crate::registry::{Context, Make, Registry};
-use crate::routing::{CompiledLeg, CompiledRoute, Leg, Target};
-use crate::sink::{Feed, SinkPort};
+use crate::routing::{CompiledLeg, CompiledRoute, FlowRejects, Leg, RejectRoutes, Target};
+use crate::sink::{Feed, FeedRejects, FeedSteps, RejectedRows, SinkPort};
 use crate::source::Progress;
-use crate::steps::Step;
+use crate::steps::{RejectEvents, Step};
 
 /// Builds all components.
 ///
@@ -37,6 +38,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     let (paths, problems) = compile(plan, registry, &clock);
     let mut builder = Builder { plan, paths, registry, clock, exactly_once, required, problems };
     let channels = builder.channels();
+    builder.problems.extend(rejects::unsupported(plan, &channels));
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels, &sources);
     builder.problems.extend(sources.iter().filter_map(BuiltSource::unsupported_promise));
@@ -191,18 +193,25 @@ impl Builder<'_> {
 
     /// The legs of a source, connected to their channels.
     fn legs(&self, source: &str, channels: &BTreeMap<String, BuiltChannel>) -> Vec<Leg> {
-        let mut target = |name: &str, optional: bool| {
-            let BuiltChannel { schema, channel, meter, .. } = channels.get(name)?;
-            Some(Target {
-                name: name.into(),
-                channel: channel.clone(),
-                meter: meter.clone(),
-                schema: Some(schema.clone()),
-                optional,
-            })
-        };
+        let mut target = |name: &str, optional: bool| target(channels, name, optional);
+        let events = self.reject_events(source);
         let paths = self.paths.iter().filter(|path| path.from == Origin::Source(source.to_string()));
-        paths.filter_map(|path| Leg::connect(&path.leg, false, &mut target)).collect()
+        let legs = paths.filter_map(|path| {
+            let rejects = self.rejects_of(&path.flow).map(|leg| FlowRejects { leg, events: &events });
+            Leg::connect(&path.leg, rejects, &mut target)
+        });
+        legs.collect()
+    }
+
+    /// The route for the events that the steps of a flow reject, if the flow has one.
+    fn rejects_of(&self, flow: &str) -> Option<&CompiledLeg> {
+        let path = self.paths.iter().find(|path| path.from == Origin::Rejects(flow.to_owned()));
+        path.map(|path| &path.leg)
+    }
+
+    /// Makes the events of the rejects of events from these sources.
+    fn reject_events(&self, sources: &str) -> RejectEvents {
+        RejectEvents::new(sources.into(), self.clock.clone(), self.registry.events_as_json)
     }
 
     fn sinks(
@@ -246,33 +255,70 @@ impl Builder<'_> {
         sources: &[BuiltSource],
     ) -> BTreeMap<String, Feeds> {
         let mut feeds: BTreeMap<String, Feeds> = BTreeMap::new();
+        let mut rejected: BTreeMap<(String, String), RejectedRows> = BTreeMap::new();
         for path in &self.paths {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
-            for_each_sink(
-                &path.leg,
-                &SinkPath::default(),
-                &mut |sink, SinkPath { steps, demand, shared }| {
-                    let Feeds { names, readers, required, feeds } =
-                        feeds.entry(sink.to_string()).or_default();
-                    // Readers with the same name share a channel's events, so a second path to this sink needs
-                    // another name.
-                    let before = names.iter().filter(|before| *before == name).count();
-                    let reader = shared.unwrap_or_else(|| sink.to_string());
-                    let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };
-                    names.push(name.clone());
-                    if demand == Demand::Required {
-                        required.insert(name.clone());
-                    }
-                    readers.push((name.clone(), reader.clone()));
-                    let reader = channel.reader(&reader, demand);
-                    let sources = progress_into(name, sources);
-                    feeds.push(Feed { reader, steps: steps.into(), meter: meter.clone(), sources });
-                },
-            );
+            for_each_sink(&path.leg, &SinkPath::default(), &mut |sink, way| {
+                let SinkPath { steps, demand, shared } = way;
+                let Feeds { names, readers, required, feeds } = feeds.entry(sink.to_string()).or_default();
+                // Readers with the same name share a channel's events, so a second path to this sink needs
+                // another name.
+                let before = names.iter().filter(|before| *before == name).count();
+                let reader = shared.unwrap_or_else(|| sink.to_string());
+                let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };
+                names.push(name.clone());
+                if demand == Demand::Required {
+                    required.insert(name.clone());
+                }
+                readers.push((name.clone(), reader.clone()));
+                let rows = rejected.entry((name.clone(), reader.clone())).or_default().clone();
+                let rejects = self.feed_rejects(path, sink, &reader, steps.slots(), rows, channels);
+                let reader = channel.reader(&reader, demand);
+                let sources = progress_into(name, sources);
+                let rejects = rejects.map(Arc::new);
+                feeds.push(Feed { reader, steps: Arc::new(steps), rejects, meter: meter.clone(), sources });
+            });
         }
         feeds
     }
+
+    /// The rejects of the steps of one feed, which reject events in this number of slots; none if they reject none.
+    fn feed_rejects(
+        &self,
+        path: &CompiledPath,
+        sink: &str,
+        reader: &str,
+        slots: usize,
+        rejected: RejectedRows,
+        channels: &BTreeMap<String, BuiltChannel>,
+    ) -> Option<FeedRejects> {
+        if slots == 0 {
+            return None;
+        }
+        let Origin::Channel(channel) = &path.from else { return None };
+        let events = self.reject_events(&sources_into(self.plan, channel));
+        let rejects = FlowRejects { leg: self.rejects_of(&path.flow)?, events: &events };
+        let mut target = |name: &str, optional: bool| target(channels, name, optional);
+        let routes = RejectRoutes::connect(rejects, slots, &mut target)?;
+        let flow = self.plan.flows.iter().find(|flow| flow.name == path.flow);
+        let scope = flow.filter(|flow| flow.delivers == Delivery::ExactlyOnce);
+        let scope = scope.map(|_| format!("{reader}@{channel}!rejects-{:016x}", path.version));
+        Some(FeedRejects::new(sink, routes, scope, rejected))
+    }
+}
+
+/// Returns a channel as the end of a route.
+fn target(channels: &BTreeMap<String, BuiltChannel>, name: &str, optional: bool) -> Option<Target> {
+    let BuiltChannel { schema, channel, meter, .. } = channels.get(name)?;
+    Some(Target {
+        name: name.into(),
+        channel: channel.clone(),
+        meter: meter.clone(),
+        schema: Some(schema.clone()),
+        optional,
+        is_reject: false,
+    })
 }
 
 /// The feeds of one sink.
@@ -296,7 +342,7 @@ fn leads_to(route: &Route, component: &str) -> bool {
 /// The path from a channel to a sink.
 #[derive(Clone)]
 struct SinkPath {
-    steps: Vec<Arc<Step>>,
+    steps: FeedSteps,
     demand: Demand,
     /// The name of the reader that the sinks of a `balance` share; each event goes to one of these sinks.
     shared: Option<String>,
@@ -304,27 +350,42 @@ struct SinkPath {
 
 impl Default for SinkPath {
     fn default() -> SinkPath {
-        SinkPath { steps: Vec::new(), demand: Demand::Required, shared: None }
+        SinkPath { steps: FeedSteps::default(), demand: Demand::Required, shared: None }
     }
 }
 
-/// Calls `visit` with each sink that the leg leads to and the path to it. `path` leads to the leg.
+/// Calls `visit` with each sink that the leg leads to and the path to it. `path` leads to the leg. Of the paths that have
+/// steps in common, one reports the events that these steps reject.
 fn for_each_sink(leg: &CompiledLeg, path: &SinkPath, visit: &mut dyn FnMut(&str, SinkPath)) {
     let mut path = path.clone();
-    path.steps.extend(leg.steps.iter().cloned());
+    path.steps.extend(&leg.steps);
+    let selector = match &leg.to {
+        CompiledRoute::Select(selector, _) => Some(selector),
+        _ => None,
+    };
+    for (index, aside) in leg.to.legs().enumerate() {
+        if !aside.leads_to_a_sink() && aside.ways_to_reject() > 0 {
+            path.steps.add_aside(aside, selector.map(|selector| (selector.clone(), index)));
+        }
+    }
+    let reporting = leg.to.reporting_leg();
+    let path_of = |index: usize| match reporting == Some(index) {
+        true => path.clone(),
+        false => SinkPath { steps: path.steps.unreported(), ..path.clone() },
+    };
     match &leg.to {
         CompiledRoute::Channel(_) | CompiledRoute::End => {}
         CompiledRoute::Sink(name) => visit(name, path),
         CompiledRoute::Copy(branches) => {
-            for (branch, optional) in branches {
+            for (index, (branch, optional)) in branches.iter().enumerate() {
                 let demand = if *optional { Demand::Optional } else { path.demand };
-                for_each_sink(branch, &SinkPath { demand, ..path.clone() }, visit);
+                for_each_sink(branch, &SinkPath { demand, ..path_of(index) }, visit);
             }
         }
         CompiledRoute::Select(selector, legs) => {
             for (index, leg) in legs.iter().enumerate() {
-                let mut path = path.clone();
-                path.steps.push(Arc::new(Step::take(selector.name(), selector.clone(), index)));
+                let mut path = path_of(index);
+                path.steps.push(Step::take(selector.name(), selector.clone(), index));
                 for_each_sink(leg, &path, visit);
             }
         }

@@ -46,6 +46,16 @@ impl ExactlyOnce {
 }
 
 impl BuiltSource {
+    /// The partitions of which durable channels have positions.
+    fn durably_stored(&self) -> BTreeSet<Partition> {
+        let targets = self.legs.iter().flat_map(Leg::targets).zip(scope_names(&self.name, &self.legs));
+        let durable = targets.filter(|(target, _)| target.channel.is_durable() && !target.optional);
+        durable
+            .filter_map(|(target, scope)| target.channel.stored(&scope))
+            .flat_map(BTreeMap::into_keys)
+            .collect()
+    }
+
     /// The required volatile channels that the source puts into. Each has the source's scope in it, and the prefix of
     /// the source's partition names after it.
     fn volatile_targets(&self) -> Vec<(&Target, Arc<str>, String)> {
@@ -102,12 +112,33 @@ impl Agent {
             sinks.push(sink);
         }
         self.sinks = sinks;
+        let rejected: BTreeSet<Partition> =
+            self.sinks.iter().flat_map(|sink| sink.port.rejected_partitions()).collect();
         for source in self.sources.iter().filter(|source| source.progress.is_some()) {
             let mut everywhere: Option<Positions> = None;
-            for (target, scope, prefix) in source.volatile_targets() {
+            let targets = source.volatile_targets().into_iter().map(|(target, scope, prefix)| {
                 let sinks = recovered.iter().filter(|(channels, _)| channels.contains(&*target.name));
                 let stored = sinks.map(|(_, positions)| without_prefix(positions, &prefix));
                 let stored = stored.reduce(|left, right| least_of(left, &right)).unwrap_or_default();
+                (target, scope, prefix, stored)
+            });
+            let mut targets: Vec<_> = targets.collect();
+            // A partition of which a channel was given nothing, such as no rejected event, is known all the same: the source
+            // begins it again under the same name.
+            let known = targets.iter().flat_map(|(.., stored)| stored.keys().cloned());
+            let rejected = targets.iter().flat_map(|(.., prefix, _)| {
+                let names = rejected
+                    .iter()
+                    .filter_map(move |partition| partition.name().strip_prefix(prefix.as_str()));
+                names.map(Partition::new)
+            });
+            let known: BTreeSet<Partition> = known.chain(rejected).chain(source.durably_stored()).collect();
+            for (.., stored) in &mut targets {
+                for partition in &known {
+                    stored.entry(partition.clone()).or_default();
+                }
+            }
+            for (target, scope, prefix, stored) in targets {
                 target.channel.remember(&scope, &prefix, stored.clone());
                 everywhere =
                     Some(everywhere.map_or_else(|| stored.clone(), |before| least_of(before, &stored)));

@@ -8,6 +8,7 @@ mod build;
 mod exactly_once;
 mod paths;
 mod probe;
+mod rejects;
 mod report;
 mod required;
 mod starting;
@@ -229,16 +230,17 @@ impl Agent {
     /// Starts a task for each sink and source, the sinks first.
     fn spawn(self, stop: &Stop, notice: &ShutdownNotice) -> Tasks {
         let mut tasks = Tasks::default();
-        let writers = ChannelWriters::new(&self.sources, &self.channels);
+        let writers = ChannelWriters::new(&self.sources, &self.sinks, &self.channels);
         for mut built in self.sinks {
             built.port.set_workers(&self.workers);
             let BuiltSink { name, sink, meter, channels, optional, .. } = built;
             let owner = TaskOwner { component: name.clone(), optional };
             let task = SinkTask { name, sink, meter, channels, optional };
-            tasks.spawn(owner, task.run(built.port, stop.drain.clone()));
+            let guard = writers.guard(&built.port.reject_targets());
+            tasks.spawn(owner, task.run(built.port, guard, stop.drain.clone()));
         }
         for built in self.sources {
-            let guard = writers.guard(&built.legs);
+            let guard = writers.guard(&targets_of(&built.legs));
             let owner = TaskOwner { component: built.name.clone(), optional: false };
             let meter = built.meter;
             let required = |target: &&Target| !target.optional;
@@ -258,6 +260,11 @@ impl Agent {
         }
         tasks
     }
+}
+
+/// The channels that a source puts into, with repetition.
+fn targets_of(legs: &[Leg]) -> Vec<&Target> {
+    legs.iter().flat_map(Leg::targets).collect()
 }
 
 type NamedChannel = (TaskOwner, Arc<dyn Channel>);

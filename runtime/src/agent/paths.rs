@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use weir_plan::{Delivery, Flow, Origin, Plan, Route, support};
 
+use super::rejects::version_of;
 use crate::environment::clock::Clock;
 use crate::expressions::Unsupported;
 use crate::registry::Registry;
@@ -12,8 +14,12 @@ use crate::steps::StepTools;
 
 /// A path with compiled steps.
 pub(super) struct CompiledPath {
+    /// The flow of the path.
+    pub(super) flow: String,
     pub(super) from: Origin,
     pub(super) leg: CompiledLeg,
+    /// Differs between paths that may reject different events.
+    pub(super) version: u64,
 }
 
 /// Returns the compiled paths, and a sentence for each unsupported part.
@@ -23,14 +29,20 @@ pub(super) fn compile(
     clock: &Arc<dyn Clock>,
 ) -> (Vec<CompiledPath>, Vec<String>) {
     let functions = registry.functions.of_program(&plan.functions, clock);
-    let tools =
-        StepTools { functions: &functions, parsers: &registry.parsers, event_types: &plan.event_types };
+    let tools = StepTools {
+        functions: &functions,
+        parsers: &registry.parsers,
+        event_types: &plan.event_types,
+        as_json: registry.events_as_json,
+    };
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
         let mut unsupported = promises(flow);
         for path in &flow.paths {
-            if let Some(leg) = CompiledLeg::compile(&path.leg, &tools, &mut unsupported) {
-                paths.push(CompiledPath { from: path.from.clone(), leg });
+            let schema = schema_at(plan, &path.from);
+            if let Some(leg) = CompiledLeg::compile(&path.leg, schema, &tools, &mut unsupported) {
+                let (flow, version) = (flow.name.clone(), version_of(path));
+                paths.push(CompiledPath { flow, from: path.from.clone(), leg, version });
             }
             if !leads_anywhere(&path.leg.to) {
                 unsupported.push(Unsupported("a path that drops or rejects all events".to_owned()));
@@ -53,6 +65,17 @@ pub(super) fn compile(
         problems.push("agent: this version can't carry out the bounds of `agent { … }`".to_owned());
     }
     (paths, problems)
+}
+
+/// The type of the events at the beginning of a path; none for rejected events, whose body no step keeps.
+fn schema_at<'p>(plan: &'p Plan, from: &Origin) -> Option<&'p SchemaRef> {
+    let (components, name) = match from {
+        Origin::Source(name) => (&plan.sources, name),
+        Origin::Channel(name) => (&plan.channels, name),
+        Origin::Rejects(_) => return None,
+    };
+    let component = components.iter().find(|component| component.name == *name)?;
+    Some(&plan.event_type(component.event_type).schema)
 }
 
 /// The promises of a flow that this version does not support.

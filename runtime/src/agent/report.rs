@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::observability::meter::{Phase, Reading};
+use crate::observability::meter::{Phase, Reading, RuleReading, StepReading};
 use crate::observability::metrics::{ComponentSnapshot, Metrics};
 use crate::observability::role::Role;
 
@@ -25,6 +25,12 @@ pub struct ComponentReport {
     pub delivered: Reading,
     /// Events that its steps dropped on purpose.
     pub dropped: Reading,
+    /// Events that its steps rejected.
+    pub rejected: Reading,
+    /// Its steps, in the order of the path.
+    pub steps: Vec<StepReading>,
+    /// The rules of qualities that its steps have applied.
+    pub quality: Vec<RuleReading>,
     /// Events that a channel still holds.
     pub held: u64,
     /// The number of restarts after failures.
@@ -46,8 +52,8 @@ pub struct Report {
 
 impl From<ComponentSnapshot> for ComponentReport {
     fn from(snapshot: ComponentSnapshot) -> ComponentReport {
-        let ComponentSnapshot { role, name, kind, received, processed, delivered, dropped, restarts, .. } =
-            snapshot;
+        let ComponentSnapshot { role, name, kind, received, processed, delivered, restarts, .. } = snapshot;
+        let ComponentSnapshot { dropped, rejected, steps, quality, .. } = snapshot;
         let counters = snapshot.counters.iter().map(|(counter, value)| format!("{counter}: {value}"));
         let notes = snapshot.notes.iter().map(|(key, text)| format!("{key}: {text}"));
         let failed = snapshot.phase == Phase::Failed;
@@ -60,6 +66,9 @@ impl From<ComponentSnapshot> for ComponentReport {
             processed,
             delivered,
             dropped,
+            rejected,
+            steps,
+            quality,
             held: snapshot.channel.map_or(0, |channel| channel.events),
             restarts,
             notes: notes.chain(counters).collect(),
@@ -158,6 +167,7 @@ impl Report {
             }),
             column("delivered", 0, false, &|component| Some(grouped(component.delivered.events))),
             column("dropped", 1, true, &|component| nonzero(component.dropped.events)),
+            column("rejected", 1, true, &|component| nonzero(component.rejected.events)),
             column("held", 1, true, &|component| nonzero(component.held)),
             column("restarts", 1, true, &|component| nonzero(component.restarts)),
             column("delivered bytes", 4, false, &|component| {
@@ -172,6 +182,45 @@ impl Report {
         ]
     }
 
+    /// Formats a table of the rules of qualities, with the first event that broke each; none if no rule was applied.
+    pub fn quality_table(&self) -> Option<String> {
+        let rows = self.components.iter().flat_map(|component| {
+            component.quality.iter().map(|rule| {
+                let RuleReading { quality, rule, checked, broken, first_broken } = rule;
+                let name = format!("{quality}: {rule}");
+                let example = first_broken.clone().unwrap_or_default();
+                vec![component.name.to_string(), name, grouped(*checked), grouped(*broken), example]
+            })
+        });
+        aligned(
+            &["component", "rule", "checked", "broken", "first broken"],
+            [false, false, true, true, false],
+            rows,
+        )
+    }
+
+    /// Formats a table of what each step did and how long it took; none if there are no steps.
+    pub fn steps_table(&self) -> Option<String> {
+        let rows = self.components.iter().flat_map(|component| {
+            component.steps.iter().map(|step| {
+                let StepReading { step, received, passed, dropped, rejected, seconds } = step;
+                let nanos = seconds * 1e9 / (*received).max(1) as f64;
+                vec![
+                    component.name.to_string(),
+                    step.to_string(),
+                    grouped(*received),
+                    grouped(*passed),
+                    grouped(*dropped),
+                    grouped(*rejected),
+                    format!("{seconds:.3}"),
+                    format!("{nanos:.0}"),
+                ]
+            })
+        });
+        let heads = ["component", "step", "in", "out", "dropped", "rejected", "seconds", "ns/event"];
+        aligned(&heads, [false, false, true, true, true, true, true, true], rows)
+    }
+
     fn rate(&self, count: u64) -> f64 {
         count as f64 / self.elapsed.as_secs_f64().max(1e-3)
     }
@@ -182,6 +231,29 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.table(usize::MAX))
     }
+}
+
+/// Formats rows as a table; the columns for which `right` is true are aligned to the right. None without rows.
+fn aligned<const COLUMNS: usize>(
+    heads: &[&str; COLUMNS],
+    right: [bool; COLUMNS],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Option<String> {
+    let mut all = vec![heads.map(str::to_owned).to_vec()];
+    all.extend(rows);
+    if all.len() == 1 {
+        return None;
+    }
+    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+    let lines = all.iter().map(|row| {
+        let cells = row.iter().enumerate().map(|(column, cell)| match right[column] {
+            true => format!("{cell:>0$}", widths[column]),
+            false => format!("{cell:<0$}", widths[column]),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Formats a number with a space between groups of three digits.
@@ -232,6 +304,9 @@ mod tests {
             processed: reading(events - 10),
             delivered: reading(events / 2),
             dropped: reading(if role == Role::Sink { 10 } else { 0 }),
+            rejected: Reading::default(),
+            steps: Vec::new(),
+            quality: Vec::new(),
             held: if role == Role::Channel { 1_000 } else { 0 },
             restarts: 0,
             notes: Vec::new(),
@@ -255,6 +330,25 @@ sink     everything = some  1 000 000    999 990    500 000       10            
            wrote: 3 files
 ran for 10.0 s";
         assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn rules_and_steps_have_tables_of_their_own() {
+        let mut report = report();
+        assert_eq!((report.quality_table(), report.steps_table()), (None, None));
+        let (quality, rule) = ("sane".to_owned(), "known".to_owned());
+        let first_broken = Some("{\"status\":7}".to_owned());
+        report.components[2].quality =
+            vec![RuleReading { quality, rule, checked: 1_000, broken: 2, first_broken }];
+        let mut step = StepReading::new(&"parse json".into());
+        (step.received, step.passed, step.rejected, step.seconds) = (1_000, 998, 2, 0.001);
+        report.components[0].steps = vec![step];
+        let expected = "component   rule         checked  broken  first broken
+everything  sane: known    1 000       2  {\"status\":7}";
+        assert_eq!(report.quality_table().as_deref(), Some(expected));
+        let expected = "component  step           in  out  dropped  rejected  seconds  ns/event
+in         parse json  1 000  998        0         2    0.001      1000";
+        assert_eq!(report.steps_table().as_deref(), Some(expected));
     }
 
     #[test]

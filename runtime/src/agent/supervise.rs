@@ -10,35 +10,42 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::{BuiltChannel, BuiltSource};
+use super::{BuiltChannel, BuiltSink, BuiltSource, targets_of};
 use crate::channel::Channel;
 use crate::failure::Failure;
 use crate::observability::meter::{Meter, Phase};
-use crate::routing::Leg;
+use crate::routing::Target;
 use crate::sink::{Retry, Sink, SinkPort};
 use crate::source::{Source, SourcePort, SourceWiring};
 
-/// The writers of all channels: the sources that still put into each. A channel without writers is closed.
+/// The writers of all channels: the sources that still put into each, and the sinks whose steps still reject events into it.
+/// A channel without writers is closed.
 pub(super) struct ChannelWriters {
     channels: BTreeMap<Arc<str>, Writers>,
 }
 
-/// The number of sources that still put into one channel.
+/// The number of components that still put into one channel.
 #[derive(Clone)]
 struct Writers {
     channel: Arc<dyn Channel>,
     count: Arc<AtomicUsize>,
 }
 
-/// Keeps the channels of one source open. Dropping it closes the channels that no other source writes.
+/// Keeps the channels of one component open. Dropping it closes the channels that no other component writes.
 pub(super) struct WriterGuard(Vec<Writers>);
 
 impl ChannelWriters {
-    pub(super) fn new(sources: &[BuiltSource], channels: &BTreeMap<String, BuiltChannel>) -> ChannelWriters {
+    pub(super) fn new(
+        sources: &[BuiltSource],
+        sinks: &[BuiltSink],
+        channels: &BTreeMap<String, BuiltChannel>,
+    ) -> ChannelWriters {
         let channels = channels.iter().map(|(name, built)| {
-            let count = sources.iter().filter(|source| writes(&source.legs, name)).count();
+            let sources = sources.iter().filter(|source| writes(&targets_of(&source.legs), name));
+            let sinks = sinks.iter().filter(|sink| writes(&sink.port.reject_targets(), name));
+            let count = sources.count() + sinks.count();
             if count == 0 {
-                // No source puts into the channel: the agent only drains it.
+                // Nothing puts into the channel: the agent only drains it.
                 built.channel.close();
             }
             let writers =
@@ -48,15 +55,15 @@ impl ChannelWriters {
         ChannelWriters { channels: channels.collect() }
     }
 
-    /// Returns the guard of the source that has these legs. Must be called once for each source.
-    pub(super) fn guard(&self, legs: &[Leg]) -> WriterGuard {
-        let written = self.channels.iter().filter(|(name, _)| writes(legs, name));
+    /// Returns the guard of the component that puts into these channels. Must be called once for each component.
+    pub(super) fn guard(&self, targets: &[&Target]) -> WriterGuard {
+        let written = self.channels.iter().filter(|(name, _)| writes(targets, name));
         WriterGuard(written.map(|(_, writers)| writers.clone()).collect())
     }
 }
 
-fn writes(legs: &[Leg], channel: &str) -> bool {
-    legs.iter().flat_map(Leg::targets).any(|target| &*target.name == channel)
+fn writes(targets: &[&Target], channel: &str) -> bool {
+    targets.iter().any(|target| &*target.name == channel)
 }
 
 impl Drop for WriterGuard {
@@ -147,14 +154,36 @@ struct Unfinished {
     events: usize,
 }
 
+/// A sink that ended before its rejected events had arrived, which are in their channel again.
+#[derive(Debug, Error)]
+#[error("the events that its steps rejected did not arrive")]
+struct RejectsLost;
+
 impl SinkTask {
     /// Runs the sink until its channels have ended, or it fails for good.
-    pub(super) async fn run(mut self, mut port: SinkPort, stop: CancellationToken) -> Result<(), Failure> {
+    ///
+    /// The guard keeps the channels open that take the events which the sink's steps reject.
+    pub(super) async fn run(
+        mut self,
+        mut port: SinkPort,
+        guard: WriterGuard,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
+        port.set_guard(Box::new(guard));
         let mut backoff = Backoff::new(self.sink.retry());
         loop {
             port.reset();
             self.meter.enter(Phase::Running);
-            let result = self.sink.run(&mut port).await;
+            let mut result = self.sink.run(&mut port).await;
+            if result.is_ok() {
+                // No further events come. The last rejected events may arrive only when their channels are closed.
+                port.release_guard();
+                for unsettled in port.unsettled() {
+                    if !unsettled.settled().await {
+                        result = Err(Failure::from(RejectsLost));
+                    }
+                }
+            }
             let events = port.held().events;
             let failure = match result {
                 Ok(()) if events == 0 => {

@@ -14,6 +14,7 @@ mod condition;
 mod ending;
 mod exactly_once;
 mod optional;
+mod rejects;
 mod selection;
 mod starting;
 

@@ -126,6 +126,28 @@ impl Identities {
         })
     }
 
+    /// Merges the identities of parts of one batch, each with its number of rows. Returns the order in which the rows of all parts, one after the other,
+    /// come by partition and position, and the identities in this order. None without parts.
+    pub(crate) fn merged<'a>(
+        parts: impl Iterator<Item = (&'a Identities, usize)>,
+    ) -> Option<(UInt32Array, Identities)> {
+        let (mut rows, mut partitions): (Vec<(u32, u64)>, _) = (Vec::new(), None);
+        for (part, count) in parts {
+            partitions.get_or_insert(&part.partitions);
+            rows.extend((0..count).map(|row| (part.partition_of(row) as u32, part.position_of(row))));
+        }
+        let partitions = partitions?;
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        order.sort_unstable_by_key(|row| rows[*row as usize]);
+        let (of, positions): (Vec<u32>, Vec<u64>) = order.iter().map(|row| rows[*row as usize]).unzip();
+        let identities = Identities {
+            partitions: partitions.clone(),
+            partition_indices: (partitions.len() > 1).then(|| of.into()),
+            positions: Positions::Each(positions.into()),
+        };
+        Some((order.into(), identities))
+    }
+
     /// Returns the same identities with renamed partitions.
     pub(crate) fn renamed(&self, name: impl Fn(&Partition) -> Partition) -> Identities {
         Identities { partitions: self.partitions.iter().map(name).collect(), ..self.clone() }

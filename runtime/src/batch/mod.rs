@@ -24,6 +24,9 @@ const ROW_BYTES: u64 = column::VIEW_BYTES;
 /// A batch retains at most this many times the bytes that it uses; a batch that retains more is copied.
 const RETAINED_TIMES_MAX: u64 = 2;
 
+/// The first character of a column that only the steps of one path have. No column of an event type has such a name.
+pub const LOCAL_SIGIL: char = '$';
+
 /// Events of one type as columns, and the origins that they cover.
 ///
 /// Columns are shared, so a clone copies no event. A batch may be empty: when a step has dropped all events, the
@@ -157,7 +160,7 @@ impl Batch {
             if field.name() != BODY {
                 charged_bytes += column.view_bytes();
             }
-            if !field.name().starts_with(weir_plan::HEADER_SIGIL) {
+            if !field.name().starts_with([weir_plan::HEADER_SIGIL, LOCAL_SIGIL]) {
                 payload_bytes += bytes;
             }
         }

@@ -358,6 +358,8 @@ pub trait Reader: Send {
 /// A leased batch with its acknowledgement.
 #[derive(Debug)]
 pub struct Lease {
+    /// The number of the batch in its channel: the same each time that the batch is leased.
+    pub number: u64,
     /// The events.
     pub batch: Batch,
     /// To be completed when the events have arrived; dropping it rolls the lease back.

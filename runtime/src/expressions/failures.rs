@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::BooleanArray;
 
+use crate::observability::meter::ReasonKind;
+
 /// Why an operation failed for a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -40,7 +42,42 @@ impl Reason {
         let [byte, length] = [byte, found.len()].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         Reason::Unreadable(Unreadable { field: field.cloned(), expected, byte, length, quoted })
     }
+
+    /// The kind of the reason.
+    pub fn kind(&self) -> ReasonKind {
+        match self {
+            Reason::Overflow => ReasonKind::Overflow,
+            Reason::DivisionByZero => ReasonKind::DivisionByZero,
+            Reason::MissingField(_) => ReasonKind::Missing,
+            Reason::Unreadable(Unreadable { field: Some(_), .. }) => ReasonKind::Conversion,
+            Reason::Unreadable(Unreadable { field: None, .. }) => ReasonKind::Parse,
+        }
+    }
+
+    /// The field of the body with which the reason has to do; none if it is the complete body, or a computed value.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Reason::MissingField(field) => Some(field),
+            Reason::Unreadable(Unreadable { field, .. }) => field.as_deref(),
+            Reason::Overflow | Reason::DivisionByZero => None,
+        }
+    }
+
+    /// Returns the reason without the bytes that it quotes, since they are of a sensitive value.
+    #[must_use]
+    pub fn masked(&self) -> Reason {
+        match self {
+            Reason::Unreadable(unreadable) => {
+                let quoted = MASK.as_bytes().into();
+                Reason::Unreadable(Unreadable { quoted, length: MASK.len() as u32, ..unreadable.clone() })
+            }
+            Reason::Overflow | Reason::DivisionByZero | Reason::MissingField(_) => self.clone(),
+        }
+    }
 }
+
+/// The text that stands for a sensitive value.
+pub(crate) const MASK: &str = "***";
 
 impl fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,6 +197,14 @@ mod tests {
         assert_eq!(short.to_string(), "field `status`: \"2xx\" at byte 12 is not an Int");
         let long = Reason::unreadable(None, "UTF-8", &[b'a', 0xff].repeat(50), 0).to_string();
         assert!(long.contains('…') && long.len() < 300, "{long}");
+    }
+
+    #[test]
+    fn a_masked_reason_keeps_the_place_and_quotes_nothing() {
+        let reason = Reason::unreadable(Some(&"age".into()), "an Int", b"secret", 12).masked();
+        assert_eq!(reason.to_string(), "field `age`: \"***\" at byte 12 is not an Int");
+        assert_eq!((reason.kind(), reason.field()), (ReasonKind::Conversion, Some("age")));
+        assert_eq!(Reason::unreadable(None, "UTF-8", b"secret", 0).kind(), ReasonKind::Parse);
     }
 
     #[test]

@@ -31,11 +31,13 @@ use arrow_schema::{ArrowError, DataType};
 use arrow_select::filter::prep_null_mask_filter;
 use weir_plan::{Expression, Operation, Value};
 
-use crate::batch::{Batch, BatchError, Column};
+use crate::batch::{Batch, BatchError, Column, LOCAL_SIGIL};
 use branches::Branch;
 
+pub use crate::observability::meter::ReasonKind;
 pub(crate) use call::make_function;
 pub use call::{Call, Function, MakeFunction};
+pub(crate) use failures::MASK;
 pub use failures::{Failures, Reason, Unreadable};
 pub use filled::FILL;
 pub(crate) use functions::Functions;
@@ -229,7 +231,7 @@ fn part(expression: &Expression) -> Unsupported {
 
 /// The name of the column that has the local of this number. No column of an event type has such a name.
 pub(crate) fn local_column(number: u32) -> String {
-    format!("${number}")
+    format!("{LOCAL_SIGIL}{number}")
 }
 
 /// Reads a column: a header, the body, a field or a local.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_schema::FieldRef;
+use arrow_schema::SchemaRef;
 use weir_plan::{Leg, Route as PlannedRoute};
 
 use crate::expressions::Unsupported;
-use crate::steps::{Selector, Step, StepTools};
+use crate::steps::{Before, Selector, Step, StepTools, keeps_original_body};
 
 /// A leg of the plan with compiled steps, whose destinations are names.
 pub(crate) struct CompiledLeg {
@@ -32,40 +32,79 @@ pub(crate) enum CompiledRoute {
 pub(crate) type Optional = bool;
 
 impl CompiledLeg {
-    /// Compiles a leg. Adds the parts that this version does not support to `unsupported`, and returns none then.
+    /// Compiles a leg for events of a type, if it is known. Adds the parts that this version does not support to
+    /// `unsupported`, and returns none then.
     pub(crate) fn compile(
         leg: &Leg,
+        schema: Option<&SchemaRef>,
         tools: &StepTools<'_>,
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledLeg> {
-        CompiledLeg::compile_after(leg, tools, Vec::new(), unsupported)
+        let before = Before { schema: schema.cloned(), locals: Vec::new() };
+        CompiledLeg::compile_after(leg, tools, before, unsupported)
     }
 
-    /// Compiles a leg after steps that have these locals.
+    /// Whether events come to a sink, through this leg alone.
+    pub(crate) fn leads_to_a_sink(&self) -> bool {
+        matches!(self.to, CompiledRoute::Sink(_)) || self.to.legs().any(CompiledLeg::leads_to_a_sink)
+    }
+
+    /// In how many ways the steps of the leg and of the legs behind it reject events.
+    pub(crate) fn ways_to_reject(&self) -> usize {
+        let own: usize = self.steps.iter().map(|step| step.ways_to_reject()).sum();
+        own + self.to.legs().map(CompiledLeg::ways_to_reject).sum::<usize>()
+    }
+
+    /// Compiles a leg after other steps.
     fn compile_after(
         leg: &Leg,
         tools: &StepTools<'_>,
-        mut locals: Vec<FieldRef>,
+        mut before: Before,
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledLeg> {
-        let before = unsupported.len();
+        let refused = unsupported.len();
         let mut steps = Vec::new();
-        for step in &leg.steps {
-            match Step::compile(step, tools, &mut locals) {
+        for (index, step) in leg.steps.iter().enumerate() {
+            if keeps_original_body(leg, index, &before) {
+                steps.push(Arc::new(Step::keep_original_body(&mut before)));
+            }
+            match Step::compile(step, tools, &mut before) {
                 Ok(step) => steps.push(Arc::new(step)),
                 Err(error) => unsupported.push(error),
             }
         }
-        let to = CompiledRoute::compile(&leg.to, tools, &locals, unsupported)?;
-        (unsupported.len() == before).then_some(CompiledLeg { steps, to })
+        let to = CompiledRoute::compile(&leg.to, tools, &before, unsupported)?;
+        (unsupported.len() == refused).then_some(CompiledLeg { steps, to })
     }
 }
 
 impl CompiledRoute {
+    /// The index of the leg whose sink reports the events that the steps before the route reject: a required one, if
+    /// there is one.
+    pub(crate) fn reporting_leg(&self) -> Option<usize> {
+        let is_required = |index: usize| match self {
+            CompiledRoute::Copy(branches) => branches.get(index).is_some_and(|(_, optional)| !optional),
+            _ => true,
+        };
+        let with_sink = self.legs().enumerate().filter(|(_, leg)| leg.leads_to_a_sink());
+        with_sink.map(|(index, _)| index).min_by_key(|index| (!is_required(*index), *index))
+    }
+
+    /// The legs behind the route.
+    pub(crate) fn legs(&self) -> Box<dyn Iterator<Item = &CompiledLeg> + '_> {
+        match self {
+            CompiledRoute::Channel(_) | CompiledRoute::Sink(_) | CompiledRoute::End => {
+                Box::new(std::iter::empty())
+            }
+            CompiledRoute::Copy(branches) => Box::new(branches.iter().map(|(leg, _)| leg)),
+            CompiledRoute::Balance(legs) | CompiledRoute::Select(_, legs) => Box::new(legs.iter()),
+        }
+    }
+
     fn compile(
         route: &PlannedRoute,
         tools: &StepTools<'_>,
-        locals: &[FieldRef],
+        before: &Before,
         unsupported: &mut Vec<Unsupported>,
     ) -> Option<CompiledRoute> {
         let mut refuse = |what: &str| unsupported.push(Unsupported(what.to_owned()));
@@ -87,7 +126,7 @@ impl CompiledRoute {
         let compiled: Vec<Option<CompiledLeg>> = route
             .legs()
             .into_iter()
-            .map(|leg| CompiledLeg::compile_after(leg, tools, locals.to_vec(), unsupported))
+            .map(|leg| CompiledLeg::compile_after(leg, tools, before.clone(), unsupported))
             .collect();
         let selector = Selector::compile(route, tools.functions);
         let selector = selector.map_err(|error| unsupported.push(error)).ok()?;

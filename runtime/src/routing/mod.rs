@@ -2,6 +2,8 @@
 
 mod acknowledgement;
 mod compiled;
+mod puts;
+mod rejects;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +14,13 @@ use tokio::time::Instant;
 pub use self::acknowledgement::Acknowledgement;
 pub(crate) use self::acknowledgement::Settle;
 pub(crate) use self::compiled::{CompiledLeg, CompiledRoute};
+pub use self::puts::PutError;
+pub(crate) use self::puts::Puts;
+pub(crate) use self::rejects::RejectRoutes;
 use crate::batch::{Batch, BatchError};
 use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
 use crate::observability::meter::Meter;
-use crate::steps::{Selector, Step, StepError, apply_all};
+use crate::steps::{Pass, RejectEvents, Selector, Step, StepError};
 
 /// A channel at the end of a route.
 #[derive(Clone)]
@@ -28,21 +33,43 @@ pub(crate) struct Target {
     pub(crate) schema: Option<SchemaRef>,
     /// Whether a put may fail without failing the event.
     pub(crate) optional: bool,
+    /// Whether the put is of rejected events.
+    pub(crate) is_reject: bool,
+}
+
+/// A path from a source into channels, with the route of the events that its steps reject.
+pub(crate) struct Leg {
+    main: Segment,
+    /// None if no step rejects events.
+    rejects: Option<RejectRoutes>,
+    /// Whether events of one slot are rejected in several ways; they are then put into their order.
+    rejects_in_several_ways: bool,
 }
 
 /// Compiled steps, and the route after them.
-pub(crate) struct Leg {
+pub(crate) struct Segment {
     steps: Vec<Arc<Step>>,
     to: Route,
+    /// The slot of the events that the steps reject.
+    slot: usize,
+}
+
+/// The rejects of a flow, for the legs whose steps reject events.
+#[derive(Clone, Copy)]
+pub(crate) struct FlowRejects<'a> {
+    /// The flow's route for rejected events.
+    pub(crate) leg: &'a CompiledLeg,
+    /// Makes these events.
+    pub(crate) events: &'a RejectEvents,
 }
 
 enum Route {
     Channel(Target),
     /// No channel: the last step dropped all events.
     End,
-    Copy(Vec<Leg>),
-    Balance(Vec<Leg>, RoundRobin),
-    Select(Arc<Selector>, Vec<Leg>),
+    Copy(Vec<Segment>),
+    Balance(Vec<Segment>, RoundRobin),
+    Select(Arc<Selector>, Vec<Segment>),
 }
 
 /// Chooses legs in turn.
@@ -62,67 +89,106 @@ pub(crate) struct Put {
     pub(crate) batch: Batch,
 }
 
+/// Returns the channel of a name; the second argument is whether the branch is optional.
+pub(crate) type FindTarget<'a> = dyn FnMut(&str, bool) -> Option<Target> + 'a;
+
 impl Leg {
-    /// Connects a compiled leg to its channels. `target` returns the channel of a name; its second argument is whether
-    /// the branch is optional. None if a channel does not exist, or the leg leads to a sink.
+    /// Connects a compiled leg to its channels. None if a channel does not exist, the leg leads to a sink, or its steps
+    /// reject events and the flow has no route for them.
     pub(crate) fn connect(
         compiled: &CompiledLeg,
-        optional: bool,
-        target: &mut dyn FnMut(&str, bool) -> Option<Target>,
+        rejects: Option<FlowRejects<'_>>,
+        target: &mut FindTarget<'_>,
     ) -> Option<Leg> {
-        let to = match &compiled.to {
-            CompiledRoute::Channel(name) => Route::Channel(target(name, optional)?),
-            CompiledRoute::Copy(branches) => {
-                let branches = branches
-                    .iter()
-                    .map(|(branch, may_fail)| Leg::connect(branch, optional || *may_fail, target));
-                Route::Copy(branches.collect::<Option<Vec<Leg>>>()?)
-            }
-            CompiledRoute::Balance(legs) => {
-                let legs = legs.iter().map(|leg| Leg::connect(leg, optional, target));
-                Route::Balance(legs.collect::<Option<Vec<Leg>>>()?, RoundRobin::default())
-            }
-            CompiledRoute::End => Route::End,
-            CompiledRoute::Select(selector, legs) => {
-                let legs = legs.iter().map(|leg| Leg::connect(leg, optional, target));
-                Route::Select(selector.clone(), legs.collect::<Option<Vec<Leg>>>()?)
-            }
-            CompiledRoute::Sink(_) => return None,
-        };
-        Some(Leg { steps: compiled.steps.clone(), to })
+        let mut slots = 1;
+        let main = Segment::connect(compiled, false, 0, &mut slots, target)?;
+        let ways = compiled.ways_to_reject();
+        if ways == 0 {
+            return Some(Leg { main, rejects: None, rejects_in_several_ways: false });
+        }
+        let rejects = RejectRoutes::connect(rejects?, slots, target)?;
+        Some(Leg { main, rejects: Some(rejects), rejects_in_several_ways: ways > 1 })
     }
 
     /// Whether a step or a selector computes something for each event.
     pub(crate) fn has_steps(&self) -> bool {
-        !self.steps.is_empty()
-            || match &self.to {
-                Route::Channel(_) | Route::End => false,
-                Route::Select(..) => true,
-                Route::Copy(legs) | Route::Balance(legs, _) => legs.iter().any(Leg::has_steps),
-            }
+        self.main.has_steps()
     }
 
     /// Makes a leg without steps to one channel.
     pub(crate) fn direct(target: Target) -> Leg {
-        Leg { steps: Vec::new(), to: Route::Channel(target) }
+        let main = Segment { steps: Vec::new(), to: Route::Channel(target), slot: 0 };
+        Leg { main, rejects: None, rejects_in_several_ways: false }
     }
 
-    /// The channels at the ends of the leg, with repetition.
+    /// The channels at the ends of the leg, with repetition: first the channels that events reach, then the channels of
+    /// rejected events.
+    pub(crate) fn targets(&self) -> Vec<&Target> {
+        let rejects = self.rejects.iter().flat_map(RejectRoutes::targets);
+        self.main.targets().into_iter().chain(rejects).collect()
+    }
+
+    /// The channels that events reach which no step rejects, with repetition.
+    pub(crate) fn main_targets(&self) -> Vec<&Target> {
+        self.main.targets()
+    }
+}
+
+impl Segment {
+    /// `slot` is the slot of the events that the steps reject; `slots` is the number of slots so far.
+    fn connect(
+        compiled: &CompiledLeg,
+        optional: bool,
+        slot: usize,
+        slots: &mut usize,
+        target: &mut FindTarget<'_>,
+    ) -> Option<Segment> {
+        let mut all = |legs: &[CompiledLeg]| -> Option<Vec<Segment>> {
+            legs.iter().map(|leg| Segment::connect(leg, optional, slot, slots, target)).collect()
+        };
+        let to = match &compiled.to {
+            CompiledRoute::Channel(name) => Route::Channel(target(name, optional)?),
+            CompiledRoute::Copy(branches) => {
+                let branches = branches.iter().enumerate().map(|(index, (branch, may_fail))| {
+                    let mut slot = slot;
+                    if index > 0 && branch.ways_to_reject() > 0 {
+                        slot = *slots;
+                        *slots += 1;
+                    }
+                    Segment::connect(branch, optional || *may_fail, slot, slots, target)
+                });
+                Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
+            }
+            CompiledRoute::Balance(legs) => Route::Balance(all(legs)?, RoundRobin::default()),
+            CompiledRoute::End => Route::End,
+            CompiledRoute::Select(selector, legs) => Route::Select(selector.clone(), all(legs)?),
+            CompiledRoute::Sink(_) => return None,
+        };
+        Some(Segment { steps: compiled.steps.clone(), to, slot })
+    }
+
+    fn has_steps(&self) -> bool {
+        !self.steps.is_empty()
+            || match &self.to {
+                Route::Channel(_) | Route::End => false,
+                Route::Select(..) => true,
+                Route::Copy(legs) | Route::Balance(legs, _) => legs.iter().any(Segment::has_steps),
+            }
+    }
+
     pub(crate) fn targets(&self) -> Vec<&Target> {
         match &self.to {
             Route::Channel(target) => vec![target],
             Route::End => Vec::new(),
             Route::Copy(branches) | Route::Balance(branches, _) | Route::Select(_, branches) => {
-                branches.iter().flat_map(Leg::targets).collect()
+                branches.iter().flat_map(Segment::targets).collect()
             }
         }
     }
 
-    /// Applies the steps and adds a put for each of [`Leg::targets`] in its order, empty puts included.
-    ///
-    /// Events that the steps drop are counted in `meter`, once for each branch.
-    pub(crate) fn apply(&self, batch: &Batch, meter: &Meter, puts: &mut Vec<Put>) -> Result<(), StepError> {
-        let batch = apply_all(&self.steps, batch, meter)?;
+    /// Applies the steps and adds a put for each of the targets, empty puts included.
+    fn apply(&self, batch: &Batch, pass: &mut Pass, puts: &mut Vec<Put>) -> Result<(), StepError> {
+        let batch = pass.through(&self.steps, batch, self.slot)?;
         match &self.to {
             Route::Channel(target) => {
                 let batch = widened(batch, target.schema.as_ref(), &target.name)?;
@@ -131,14 +197,14 @@ impl Leg {
             Route::End => {}
             Route::Copy(branches) => {
                 for branch in branches {
-                    branch.apply(&batch, meter, puts)?;
+                    branch.apply(&batch, pass, puts)?;
                 }
             }
             Route::Balance(legs, round_robin) => {
                 // An empty batch tells the other channels the positions, so that they see no gap.
                 let (chosen, empty) = (round_robin.next(legs.len()), batch.slice(0, 0));
                 for (index, leg) in legs.iter().enumerate() {
-                    leg.apply(if index == chosen { &batch } else { &empty }, meter, puts)?;
+                    leg.apply(if index == chosen { &batch } else { &empty }, pass, puts)?;
                 }
             }
             Route::Select(selector, legs) => {
@@ -149,7 +215,7 @@ impl Leg {
                 };
                 let misfit = |error| StepError { step: selector.name().to_owned(), error };
                 for (leg, batch) in legs.iter().zip(select().map_err(misfit)?) {
-                    leg.apply(&batch, meter, puts)?;
+                    leg.apply(&batch, pass, puts)?;
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! Sinks: components that take events out, and acknowledge events that have arrived.
 
+mod feed_steps;
 mod port;
+mod rejecting;
 
 use std::time::Duration;
 
@@ -9,8 +11,10 @@ use async_trait::async_trait;
 use crate::channel::{Acceptance, Recovered};
 use crate::failure::Failure;
 
+pub(crate) use feed_steps::FeedSteps;
 pub(crate) use port::Feed;
 pub use port::{Delivery, SinkPort};
+pub(crate) use rejecting::{FeedRejects, RejectedRows};
 
 /// A component that takes events out.
 #[async_trait]

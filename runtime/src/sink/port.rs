@@ -1,6 +1,6 @@
 //! The port of a running sink: its channels, and the steps between the channels and the sink.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -12,10 +12,12 @@ use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
 use crate::environment::workers::{QueueId, Workers};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
-use crate::routing::widened;
-use crate::routing::{Acknowledgement, Settle};
+use crate::routing::{Acknowledgement, Settle, Target, widened};
 use crate::source::Progress;
-use crate::steps::{Step, apply_all};
+use crate::steps::{Pass, StepError};
+
+use super::feed_steps::FeedSteps;
+use super::rejecting::{FeedRejects, PutFailed, RejectedBatch, RejectedRows, Returning, Unsettled};
 
 /// A batch of events for a sink.
 #[derive(Debug)]
@@ -29,7 +31,9 @@ pub struct Delivery {
 /// One channel that a sink reads, and the steps between.
 pub(crate) struct Feed {
     pub(crate) reader: Box<dyn Reader>,
-    pub(crate) steps: Arc<[Arc<Step>]>,
+    pub(crate) steps: Arc<FeedSteps>,
+    /// None if the steps reject no events.
+    pub(crate) rejects: Option<Arc<FeedRejects>>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
     /// The progress of the sources that put into a volatile channel, each with the prefix of its partitions' names
@@ -47,13 +51,15 @@ pub struct SinkPort {
     meter: Arc<Meter>,
     /// The threads that apply the steps.
     workers: (Workers, QueueId),
+    /// Keeps the channels open that take the events which the steps reject.
+    guard: Option<Box<dyn Send>>,
 }
 
 impl SinkPort {
     pub(crate) fn new(feeds: Vec<Feed>, schema: Option<SchemaRef>, meter: Arc<Meter>) -> SinkPort {
         let workers = Workers::none();
         let workers = (workers.clone(), workers.add_queue());
-        SinkPort { live: feeds.len(), feeds, schema, meter, workers }
+        SinkPort { live: feeds.len(), feeds, schema, meter, workers, guard: None }
     }
 
     /// Lets these workers apply the steps.
@@ -66,6 +72,7 @@ impl SinkPort {
         let feed = Feed {
             reader: channel.reader("sink", Demand::Required),
             steps: Arc::default(),
+            rejects: None,
             meter: Arc::default(),
             sources: Vec::new(),
         };
@@ -80,7 +87,14 @@ impl SinkPort {
     /// When a step can't be applied: the plan does not fit its events.
     pub async fn take(&mut self) -> Result<Taken<Delivery>, Failure> {
         let begun = Instant::now();
-        while self.live > 0 {
+        loop {
+            self.await_returns_of_durable().await;
+            if self.live == 0 {
+                if !self.await_returning().await {
+                    return Ok(Taken::End);
+                }
+                self.live = self.feeds.len();
+            }
             let takes = self.feeds[..self.live].iter_mut().map(|feed| feed.reader.take());
             let (taken, index) = {
                 let (taken, index, _others) = select_all(takes).await;
@@ -107,42 +121,112 @@ impl SinkPort {
                 }
             }
         }
-        Ok(Taken::End)
     }
 
-    /// Applies the steps between channel and sink to a lease. Events that the steps drop count as delivered.
+    /// Waits until events that the sink has given up are in their channel again, before newer ones are taken. Channels in
+    /// memory have rejected events until their sinks commit, which may be long: there, newer events are taken meanwhile.
+    async fn await_returns_of_durable(&mut self) {
+        for feed in &mut self.feeds {
+            if let Some(rejects) = feed.rejects.clone().filter(|rejects| rejects.unsettled.is_returning())
+                && rejects.are_durable()
+            {
+                rejects.unsettled.returned().await;
+            }
+        }
+    }
+
+    /// Waits for events that the sink has given up, and that come again when the events which were rejected with them have
+    /// arrived. Returns whether there were any. No further events are rejected for the first time then, so the channels of
+    /// the rejects may be closed, which makes their sinks commit.
+    async fn await_returning(&mut self) -> bool {
+        let mut any = false;
+        for unsettled in self.unsettled() {
+            if unsettled.is_returning() {
+                any = true;
+                drop(self.guard.take());
+                unsettled.returned().await;
+            }
+        }
+        any
+    }
+
+    /// Keeps `guard`, which keeps the channels of the rejects open, until no further events are rejected.
+    pub(crate) fn set_guard(&mut self, guard: Box<dyn Send>) {
+        self.guard = Some(guard);
+    }
+
+    /// Lets the channels of the rejects be closed.
+    pub(crate) fn release_guard(&mut self) {
+        self.guard = None;
+    }
+
+    /// Applies the steps between channel and sink to a lease, and puts the events that they reject. Events that the steps
+    /// drop count as delivered.
     async fn deliver(&mut self, feed: usize, lease: Lease) -> Result<Option<Delivery>, Failure> {
-        let Feed { steps, meter: channel, .. } = &self.feeds[feed];
-        let (steps, channel) = (steps.clone(), channel.clone());
-        let (batch, meter) = (lease.batch.clone(), self.meter.clone());
+        let Feed { steps, rejects, meter: channel, .. } = &self.feeds[feed];
+        let (steps, rejects, channel) = (steps.clone(), rejects.clone(), channel.clone());
+        let Lease { number, batch: leased, acknowledgement: lease } = lease;
         let applied = match (steps.is_empty(), &self.workers) {
             // Without steps, a hand-over to the workers costs more than it saves.
-            (true, _) => Ok(batch),
+            (true, _) => Ok((leased.clone(), None, Pass::default())),
             (false, (workers, lane)) => {
-                let apply = move || apply_all(&steps, &batch, &meter);
+                let (leased, rejects) = (leased.clone(), rejects.clone());
+                let apply = move || applied(&steps, rejects.as_deref(), number, &leased);
                 workers.run(*lane, apply).await.map_err(Failure::permanent)?
             }
         };
-        let batch = applied.and_then(|batch| widened(batch, self.schema.as_ref(), "sink"));
-        let batch = batch.map_err(Failure::permanent)?;
+        let (batch, rejected, pass) = applied.map_err(Failure::permanent)?;
+        let batch = widened(batch, self.schema.as_ref(), "sink").map_err(Failure::permanent)?;
         let now = Instant::now();
-        let settle = DeliverySettle {
+        let mut settle = DeliverySettle {
             taken_at: now,
             sink: self.meter.clone(),
             channel,
-            leased: Amount::of(&lease.batch),
+            leased: Amount::of(&leased),
             taken: Amount::of(&batch),
-            lease: lease.acknowledgement,
+            lease,
+            number,
+            rejected: rejects.as_ref().map(|rejects| rejects.rejected.clone()),
+            returning: None,
         };
-        self.meter.received.add(lease.batch.rows(), lease.batch.payload_bytes());
+        let rows = batch.rows() as u64;
+        let (own, acknowledgement) = match (&rejects, rejected) {
+            (Some(rejects), Some(rejected)) => {
+                let returning = rejects.unsettled.lease();
+                settle.returning = Some(returning.clone());
+                let mut lease = Acknowledgement::new(2, Box::new(settle));
+                let main = MainSettle { share: lease.split(1), returning };
+                let main = Acknowledgement::new(1 + rows, Box::new(main));
+                rejects.put(rejected, &mut lease, &self.meter).await.map_err(PutFailed::into_failure)?;
+                lease.done();
+                split_own(main)
+            }
+            _ => split_own(Acknowledgement::new(1 + rows, Box::new(settle))),
+        };
+        self.meter.count_steps(&pass.counts);
+        self.meter.received.add(leased.rows(), leased.payload_bytes());
         self.meter.processed.add(batch.rows(), batch.payload_bytes());
         self.meter.touch(now);
-        if batch.is_empty() {
-            Box::new(settle).settle(true);
-            return Ok(None);
-        }
-        let acknowledgement = Acknowledgement::new(batch.rows() as u64, Box::new(settle));
-        Ok(Some(Delivery { batch, acknowledgement }))
+        own.done();
+        Ok((!batch.is_empty()).then_some(Delivery { batch, acknowledgement }))
+    }
+
+    /// The puts of rejected events that are not settled yet, for each feed.
+    pub(crate) fn unsettled(&self) -> Vec<Unsettled> {
+        let unsettled = self.feeds.iter().filter_map(|feed| Some(feed.rejects.as_ref()?.unsettled.clone()));
+        unsettled.collect()
+    }
+
+    /// The partitions of which events were rejected, as the channels of the rejects know them.
+    pub(crate) fn rejected_partitions(&self) -> BTreeSet<Partition> {
+        let rejects = self.feeds.iter().filter_map(|feed| feed.rejects.as_ref());
+        rejects.flat_map(|rejects| rejects.partitions()).collect()
+    }
+
+    /// The channels into which the port puts rejected events, with repetition.
+    pub(crate) fn reject_targets(&self) -> Vec<&Target> {
+        let rejects = self.feeds.iter().filter_map(|feed| feed.rejects.as_ref());
+        rejects.flat_map(|rejects| rejects.targets()).collect()
     }
 
     /// The events and bytes that the sink has taken and not yet acknowledged.
@@ -189,6 +273,29 @@ impl SinkPort {
     }
 }
 
+type Applied = (Batch, Option<RejectedBatch>, Pass);
+
+/// Applies the steps of a feed to a leased batch.
+fn applied(
+    steps: &FeedSteps,
+    rejects: Option<&FeedRejects>,
+    number: u64,
+    leased: &Batch,
+) -> Result<Applied, StepError> {
+    let mut pass = Pass::default();
+    let Some(rejects) = rejects else {
+        let batch = steps.apply(leased, &mut pass)?;
+        return Ok((batch, None, pass));
+    };
+    let misfit = |error| StepError { step: "-> rejects".to_owned(), error };
+    let numbered = rejects.numbered(leased).map_err(misfit)?;
+    let part = rejects.without_rejected(number, &numbered).map_err(misfit)?;
+    let batch = steps.apply(&part, &mut pass)?;
+    let rejected = rejects.rejected_of(number, &numbered, &part, &mut pass)?;
+    let batch = if leased.identities().is_none() { batch.without_identities() } else { batch };
+    Ok((batch, rejected, pass))
+}
+
 #[derive(Clone, Copy)]
 struct Amount {
     events: usize,
@@ -209,6 +316,32 @@ struct DeliverySettle {
     leased: Amount,
     taken: Amount,
     lease: Acknowledgement,
+    number: u64,
+    /// The rows that the feed's steps have rejected, if they reject events.
+    rejected: Option<RejectedRows>,
+    /// Whether the lease will return to the channel, if events of it were rejected.
+    returning: Option<Returning>,
+}
+
+/// Passes the outcome of the events that the sink has on to the lease, of which other events were rejected.
+struct MainSettle {
+    share: Acknowledgement,
+    returning: Returning,
+}
+
+impl Settle for MainSettle {
+    fn settle(self: Box<Self>, done: bool) {
+        if done {
+            self.share.done();
+        } else {
+            self.returning.begin();
+        }
+    }
+}
+
+/// Splits off one share, to be done when the delivery is complete.
+fn split_own(mut acknowledgement: Acknowledgement) -> (Acknowledgement, Acknowledgement) {
+    (acknowledgement.split(1), acknowledgement)
 }
 
 impl Settle for DeliverySettle {
@@ -219,7 +352,11 @@ impl Settle for DeliverySettle {
             self.sink.commit.record(now.saturating_duration_since(self.taken_at));
             self.sink.touch(now);
             self.channel.delivered.add(self.leased.events, self.leased.bytes);
+            self.rejected.iter().for_each(|rejected| rejected.forget(self.number));
             self.lease.done();
+        } else {
+            drop(self.lease);
         }
+        self.returning.iter().for_each(Returning::end);
     }
 }

@@ -21,8 +21,9 @@ pub(crate) use positions::least_of;
 pub(crate) use progress::Progress;
 pub(crate) use shutdown_notice::{ShutdownNotice, ShutdownSubscription};
 
+pub use crate::routing::PutError;
 pub use downstream::DownstreamChannels;
-pub use outlet::{Outlet, PutError};
+pub use outlet::Outlet;
 pub use positions::{DeliveredThrough, Given, GivenThrough};
 pub use progress::{Delivered, Deliveries};
 pub use shutdown_notice::PendingAnswers;
@@ -104,7 +105,7 @@ impl SourcePort {
         let wants_identities = wiring.wants_identities;
         let progress = wiring.progress.clone();
         let progress = progress.unwrap_or_else(|| Progress::new(wiring.meter.clone()));
-        let given = Given::of(&wiring.component, &wiring.legs);
+        let given = Given::of(&wiring.component, &wiring.legs, wants_identities);
         let delivered = progress.begin_run(&given);
         let outlet = Outlet::new(wiring, progress.clone(), stop.clone());
         let closed = outlet.closed();
@@ -139,7 +140,8 @@ impl SourcePort {
     /// Makes a port into one channel, to run a source without an agent.
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let name = "channel".into();
-        let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
+        let (schema, meter) = (None, Arc::default());
+        let target = Target { name, channel, meter, schema, optional: false, is_reject: false };
         let legs = [Leg::direct(target)].into();
         let wiring = SourceWiring {
             component: "source".into(),

@@ -2,83 +2,22 @@
 
 use std::sync::Arc;
 
-use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use super::SourceWiring;
 use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins};
-use crate::channel::{CommitError, Fill, Limits, Overflow, PutTransaction, ReserveError, Scope};
-use crate::environment::workers::{QueueId, WorkerPanicked, Workers};
-use crate::failure::Failure;
-use crate::observability::meter::{Meter, Reading};
-use crate::routing::Acknowledgement;
-use crate::routing::{Leg, Put};
-use crate::steps::StepError;
-
-/// Why a batch could not be put.
-#[derive(Debug, Error)]
-pub enum PutError {
-    /// A channel refused the put.
-    #[error("channel {channel}: {error}")]
-    Channel {
-        /// The channel's name.
-        channel: String,
-        /// The reason.
-        error: ReserveError,
-    },
-    /// Single events fit into no transaction of a channel, as the source read them or as steps changed them. No event
-    /// of the batch was put. The source puts the batch again without them, and refuses or quarantines them.
-    #[error("channel {channel}: an event of {bytes} bytes fits into no transaction, which holds {bound}")]
-    TooLarge {
-        /// The name of the channel that the first of these events does not fit.
-        channel: String,
-        /// The bytes that the first is charged there, including the columns that the channel's type adds.
-        bytes: u64,
-        /// The most bytes that a transaction may be charged.
-        bound: u64,
-        /// The rows of these events in the batch, in order.
-        rows: Vec<usize>,
-    },
-    /// A channel refused the put, since earlier positions are missing.
-    #[error("channel {channel}: {error}")]
-    Hole {
-        /// The channel's name.
-        channel: String,
-        /// The reason.
-        error: CommitError,
-    },
-    /// A step failed on the batch.
-    #[error(transparent)]
-    Step(StepError),
-    /// A step panicked.
-    #[error(transparent)]
-    Worker(WorkerPanicked),
-}
-
-impl PutError {
-    /// Returns the failure of the source's run. It is transient if the channels are closed, since the agent then ends,
-    /// or if positions are missing, since the source puts them when it runs again. Otherwise it is permanent, since
-    /// another attempt would fail as well.
-    pub fn into_failure(self) -> Failure {
-        match self {
-            PutError::Channel { error: ReserveError::Closed, .. } | PutError::Hole { .. } => {
-                Failure::transient(self)
-            }
-            PutError::Channel { .. }
-            | PutError::TooLarge { .. }
-            | PutError::Step(_)
-            | PutError::Worker(_) => Failure::permanent(self),
-        }
-    }
-}
+use crate::channel::{Limits, Scope};
+use crate::environment::workers::{QueueId, Workers};
+use crate::observability::meter::{Meter, Reading, StepCount};
+use crate::routing::{Acknowledgement, Leg, Put, PutError, Puts, Target};
+use crate::steps::Pass;
 
 /// Puts a source's batches into its channels.
 pub struct Outlet {
-    component: Arc<str>,
     legs: Arc<[Leg]>,
+    puts: Puts,
     /// One scope for each channel at the ends of the legs, in the order of [`Leg::targets`].
     scopes: Vec<Scope>,
     progress: Arc<Progress>,
@@ -91,6 +30,14 @@ pub struct Outlet {
     closed: CancellationToken,
 }
 
+/// A batch after the steps.
+struct Prepared {
+    /// The puts of each part.
+    parts: Vec<Vec<Put>>,
+    /// The events that steps have rejected.
+    rejected: Reading,
+}
+
 impl Outlet {
     /// Makes an outlet into the legs of the wiring.
     ///
@@ -100,11 +47,16 @@ impl Outlet {
         let SourceWiring { component, legs, meter, workers, .. } = wiring;
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.add_queue());
-        let limits = legs.iter().flat_map(Leg::targets).map(|target| target.channel.limits());
-        let limits = limits.reduce(smallest).expect("the compiler refuses a source that leads to no channel");
+        let bounds = |target: &Target| target.channel.limits();
+        let limits = legs.iter().flat_map(Leg::main_targets).map(bounds).reduce(smallest);
+        let all = legs.iter().flat_map(Leg::targets).map(bounds).reduce(smallest);
+        let all = all.expect("the compiler refuses a source that leads to no channel");
+        // Rejected events are few: the channel that takes them does not bound the parts of a batch.
+        let limits = Limits { byte_capacity: all.byte_capacity, ..limits.unwrap_or(all) };
         let closed = CancellationToken::new();
         let scopes = Scope::of_a_run(scope_names(&component, &legs));
-        Outlet { component, legs, scopes, progress, meter, workers, limits, stop, closed }
+        let puts = Puts::new(component, limits.keep_alive);
+        Outlet { legs, puts, scopes, progress, meter, workers, limits, stop, closed }
     }
 
     /// Puts a batch: applies the steps, and puts the result into all channels as one unit.
@@ -121,11 +73,14 @@ impl Outlet {
         let (rows, bytes, begun) = (batch.rows(), batch.payload_bytes(), Instant::now());
         self.meter.touch(begun);
         let origins = batch.origins().clone();
-        let parts = self.prepare(batch).await?;
+        let Prepared { parts, rejected } = self.prepare(batch).await?;
         self.meter.received.add(rows, bytes);
         // This share stays open until all parts are put. Events that steps dropped need no share, so an empty batch is
         // delivered with this share alone.
-        let mut acknowledgement = self.progress.begin(&origins, rows, bytes);
+        // Rejected events never count as delivered.
+        let (events, bytes) =
+            (rows.saturating_sub(rejected.events as usize), bytes.saturating_sub(rejected.bytes));
+        let mut acknowledgement = self.progress.begin(&origins, events, bytes);
         for puts in parts {
             self.put_part(puts, &mut acknowledgement).await?;
         }
@@ -136,16 +91,20 @@ impl Outlet {
 
     /// Splits a batch into parts and applies the steps to each. A part is halved if the steps or a channel's type make
     /// it too large. No part is put before all parts are known to fit.
-    async fn prepare(&self, batch: Batch) -> Result<Vec<Vec<Put>>, PutError> {
+    async fn prepare(&self, batch: Batch) -> Result<Prepared, PutError> {
         let mut parts = Vec::new();
         split(batch.compacted(), self.limits, &mut parts);
         let mut parts = with_origins_of_parts(parts);
         parts.reverse();
-        let (mut prepared, mut first, mut rows, mut row) = (Vec::new(), None, Vec::new(), 0);
+        let (mut first, mut rows, mut row) = (None, Vec::new(), 0);
+        let (mut prepared, mut counts) = (Vec::new(), Vec::new());
         while let Some(part) = parts.pop() {
-            let puts = self.apply_steps(&part).await?;
+            let (puts, counts_of_part) = self.apply_steps(&part).await?;
             match puts.iter().find(|put| !put.target.optional && !put.fits()) {
-                None => prepared.push(puts),
+                None => {
+                    prepared.push(puts);
+                    counts.extend(counts_of_part);
+                }
                 Some(_) if part.rows() > 1 => {
                     let [first, second] = halves(&part);
                     parts.extend([second, first]);
@@ -160,106 +119,43 @@ impl Outlet {
             row += part.rows();
         }
         match first {
-            None => Ok(prepared),
+            None => {
+                self.meter.count_steps(&counts);
+                let mut rejected = Reading::default();
+                counts
+                    .iter()
+                    .flat_map(|count| &count.rejected)
+                    .for_each(|(_, one)| rejected.add_reading(*one));
+                Ok(Prepared { parts: prepared, rejected })
+            }
             Some((channel, bytes, bound)) => Err(PutError::TooLarge { channel, bytes, bound, rows }),
         }
     }
 
     async fn put_part(&mut self, puts: Vec<Put>, batch_share: &mut Acknowledgement) -> Result<(), PutError> {
-        puts.iter().for_each(|put| self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes()));
-        let mut puts: Vec<(Put, &Scope)> = puts.into_iter().zip(&self.scopes).collect();
-        puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
-        puts.sort_by(|(left, _), (right, _)| left.target.name.cmp(&right.target.name));
-        let (optional, required): (Vec<_>, Vec<_>) =
-            puts.into_iter().partition(|(put, _)| put.target.optional);
-        let (waiting, overflowing): (Vec<_>, Vec<_>) =
-            required.into_iter().partition(|(put, _)| put.target.channel.overflow() == Overflow::Wait);
-        let transactions = self.reserve(&waiting).await?;
-        for ((put, scope), transaction) in waiting.into_iter().zip(transactions) {
-            commit(put, transaction, scope, batch_share)?;
-        }
-        for (put, scope) in overflowing {
-            if let Some((put, transaction)) = self.reserve_or_drop(put, scope).await? {
-                commit(put, transaction, scope, batch_share)?;
-            }
-        }
-        optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
-        Ok(())
+        puts.iter().filter(|put| !put.target.is_reject).for_each(|put| {
+            self.meter.processed.add(put.batch.rows(), put.batch.payload_bytes());
+        });
+        self.puts.put(puts.into_iter().zip(&self.scopes).collect(), batch_share, &self.meter).await
     }
 
-    /// Applies the steps to a part, and returns a put for each channel. Steps run on the workers; a part without steps
+    /// Applies the steps to a part, and returns a put for each channel and the counts of the steps. Steps run on the workers; a part without steps
     /// is handled here, which is cheaper than a hand-over to a worker.
-    async fn apply_steps(&self, part: &Batch) -> Result<Vec<Put>, PutError> {
-        let (legs, meter, part) = (self.legs.clone(), self.meter.clone(), part.clone());
+    async fn apply_steps(&self, part: &Batch) -> Result<(Vec<Put>, Vec<StepCount>), PutError> {
+        let (legs, part) = (self.legs.clone(), part.clone());
         let has_steps = legs.iter().any(Leg::has_steps);
         let apply = move || {
-            let mut puts = Vec::new();
+            let (mut puts, mut pass) = (Vec::new(), Pass::default());
             for leg in legs.iter() {
-                leg.apply(&part, &meter, &mut puts)?;
+                leg.apply(&part, &mut pass, &mut puts)?;
             }
-            Ok(puts)
+            Ok((puts, pass.counts))
         };
         let applied = match (has_steps, &self.workers) {
             (true, (workers, lane)) => workers.run(*lane, apply).await.map_err(PutError::Worker)?,
             (false, _) => apply(),
         };
         applied.map_err(PutError::Step)
-    }
-
-    /// Reserves space in a channel that drops events when it is full, either its oldest events or the events of this
-    /// put. If this put is dropped and the channel knows positions, the returned put is empty and has the positions.
-    async fn reserve_or_drop(
-        &self,
-        put: Put,
-        scope: &Scope,
-    ) -> Result<Option<(Put, Box<dyn PutTransaction>)>, PutError> {
-        let Put { target, batch } = &put;
-        let size = Fill::of(batch);
-        let (transaction, dropped) = match target.channel.overflow() {
-            Overflow::DropOldest => target.channel.displace(size),
-            Overflow::DropNewest | Overflow::Wait => (target.channel.try_reserve(size), Reading::default()),
-        };
-        target.meter.drop_events("overflow", dropped.events as usize, dropped.bytes);
-        if let Some(transaction) = transaction {
-            return Ok(Some((put, transaction)));
-        }
-        target.meter.drop_events("overflow", batch.rows(), batch.payload_bytes());
-        if !target.channel.knows_positions() {
-            return Ok(None);
-        }
-        let positions = [(Put { target: target.clone(), batch: batch.slice(0, 0) }, scope)];
-        let transaction = self.reserve(&positions).await?.pop();
-        let [(positions, _)] = positions;
-        Ok(transaction.map(|transaction| (positions, transaction)))
-    }
-
-    /// Reserves space for all puts or for none, in the order of the channels' names, so that two sources never wait for
-    /// each other's reservations.
-    async fn reserve(&self, puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
-        let mut stalled = false;
-        loop {
-            match timeout(self.limits.keep_alive, reserve_all(puts)).await {
-                Ok(transactions) => {
-                    if stalled {
-                        info!(component = %self.component, "there is room again, the source goes on");
-                    }
-                    return transactions;
-                }
-                Err(_elapsed) => {
-                    self.meter.count("put_timeouts", 1);
-                    if !stalled {
-                        let channels =
-                            puts.iter().map(|(put, _)| &*put.target.name).collect::<Vec<_>>().join(", ");
-                        warn!(
-                            component = %self.component,
-                            "no room in {channels} for {:?}: the source waits until the sinks have committed more",
-                            self.limits.keep_alive
-                        );
-                    }
-                    stalled = true;
-                }
-            }
-        }
     }
 
     /// The most bytes that one event may be charged ([`Batch::charged_bytes`] of a batch of this event). A larger event
@@ -288,28 +184,6 @@ impl Drop for Outlet {
         }
         self.progress.close();
     }
-}
-
-fn commit(
-    put: Put,
-    transaction: Box<dyn PutTransaction>,
-    scope: &Scope,
-    batch_share: &mut Acknowledgement,
-) -> Result<(), PutError> {
-    batch_share.add_shares(1);
-    let channel = put.target.name.clone();
-    let committed = put.commit(transaction, scope, batch_share.split(1));
-    committed.map_err(|error| PutError::Hole { channel: channel.to_string(), error })
-}
-
-async fn reserve_all(puts: &[(Put, &Scope)]) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
-    let mut transactions = Vec::with_capacity(puts.len());
-    for (put, _) in puts {
-        let reserved = put.target.channel.reserve(Fill::of(&put.batch)).await;
-        let channel = || put.target.name.to_string();
-        transactions.push(reserved.map_err(|error| PutError::Channel { channel: channel(), error })?);
-    }
-    Ok(transactions)
 }
 
 /// Returns the smaller of each bound.
@@ -377,12 +251,15 @@ fn with_origins_of_parts(parts: Vec<Batch>) -> Vec<Batch> {
 }
 
 /// Returns the scope name of each target, by which channels store the source's positions: the source's name, with a
-/// number if several legs lead into the same channel, since each brings different events of the same positions.
+/// number if several legs lead into the same channel, since each brings different events of the same positions. Rejected
+/// events are numbered apart, so that a step that begins to reject events changes no other scope.
 pub(crate) fn scope_names(component: &str, legs: &[Leg]) -> Vec<Arc<str>> {
     let targets: Vec<_> = legs.iter().flat_map(Leg::targets).collect();
     let names = targets.iter().enumerate().map(|(index, target)| {
-        let before = targets[..index].iter().filter(|other| other.name == target.name).count();
-        if before == 0 { component.into() } else { format!("{component}#{}", before + 1).into() }
+        let same = |other: &&&Target| other.name == target.name && other.is_reject == target.is_reject;
+        let before = targets[..index].iter().filter(same).count();
+        let name = if target.is_reject { format!("{component}!rejects") } else { component.to_owned() };
+        if before == 0 { name.into() } else { format!("{name}#{}", before + 1).into() }
     });
     names.collect()
 }

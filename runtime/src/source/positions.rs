@@ -1,6 +1,6 @@
 //! Two kinds of positions that must never be mixed: positions given to channels, and delivered positions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,13 +62,23 @@ impl Given {
         self.positions.iter().flatten().map(|(partition, through)| (partition, GivenThrough(*through)))
     }
 
-    /// The smallest positions that the required channels of these legs have.
-    pub(super) fn of(component: &str, legs: &[Leg]) -> Given {
+    /// The smallest positions that the required channels of these legs have. With `exactly_once`, a partition that only some
+    /// of them know begins again under its name, so that the others recognise its events.
+    pub(super) fn of(component: &str, legs: &[Leg], exactly_once: bool) -> Given {
         let names = outlet::scope_names(component, legs);
         let targets = legs.iter().flat_map(Leg::targets).zip(names);
         let required = targets.filter(|(target, _)| !target.optional);
-        let all = required.map(|(target, scope)| target.channel.stored(&scope));
-        Given { positions: all.reduce(|one, other| Some(least_of(one?, &other?))).flatten() }
+        let all: Option<Vec<_>> = required.map(|(target, scope)| target.channel.stored(&scope)).collect();
+        let Some(mut all) = all else { return Given::default() };
+        if exactly_once {
+            let known: BTreeSet<Partition> = all.iter().flat_map(|stored| stored.keys().cloned()).collect();
+            for stored in &mut all {
+                for partition in &known {
+                    stored.entry(partition.clone()).or_default();
+                }
+            }
+        }
+        Given { positions: all.into_iter().reduce(|one, other| least_of(one, &other)) }
     }
 
     /// The positions that the channels have before the first put of this process. Earlier processes have delivered

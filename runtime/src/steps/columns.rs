@@ -32,7 +32,7 @@ impl Apply for Set {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let Evaluated { values, failures } = self.value.evaluate(batch)?;
         let changed = batch.with_columns(&self.after, vec![(&self.column, values)])?;
-        Applied::changed(batch, changed, failures)
+        Applied::changed(changed, failures)
     }
 }
 
@@ -40,12 +40,12 @@ impl Apply for Rename {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let renamed = batch.column(&self.from).map(|column| (&*self.to, column.clone()));
         let changed = batch.with_columns(&self.after, renamed.into_iter().collect())?;
-        Applied::changed(batch, changed, Failures::default())
+        Applied::changed(changed, Failures::default())
     }
 }
 
 impl Apply for Narrow {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
-        Applied::changed(batch, batch.project(&self.after)?, Failures::default())
+        Applied::changed(batch.project(&self.after)?, Failures::default())
     }
 }

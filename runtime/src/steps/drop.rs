@@ -14,14 +14,14 @@ impl Apply for Drop {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let (matching, failures) = matching(&self.0, batch)?;
         let rows = match matching {
-            Matching::All => return Ok(Applied::filtered(batch, batch.slice(0, 0), failures)),
-            Matching::None => return Ok(Applied::filtered(batch, batch.clone(), failures)),
+            Matching::All => return Applied::filtered(batch, batch.slice(0, 0), failures),
+            Matching::None => return Applied::filtered(batch, batch.clone(), failures),
             Matching::Rows(rows) => rows,
         };
         let mut rest = BooleanArray::new(!rows.values(), None);
         if !failures.is_empty() {
             rest = and_not(&rest, &failures.mask(batch.rows()))?;
         }
-        Ok(Applied::filtered(batch, batch.filter(&rest)?, failures))
+        Applied::filtered(batch, batch.filter(&rest)?, failures)
     }
 }

@@ -15,6 +15,6 @@ impl Apply for Keep {
             Matching::None => batch.slice(0, 0),
             Matching::Rows(rows) => batch.filter(&rows)?,
         };
-        Ok(Applied::filtered(batch, kept, failures))
+        Applied::filtered(batch, kept, failures)
     }
 }

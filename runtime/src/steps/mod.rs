@@ -3,26 +3,36 @@
 //! [`Step::compile`] refuses the steps that this version does not support; `weir_plan::support` lists them for the compiler,
 //! and a test compares the two.
 
+mod check;
 mod columns;
 mod condition;
 mod drop;
 mod keep;
+mod original_body;
 mod parse;
+mod reject;
+mod rejection;
 mod selector;
 mod take;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::BooleanArray;
-use arrow_schema::{Field, FieldRef, Schema};
+use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
 use thiserror::Error;
-use weir_plan::{Action, EventType, OnFailure, Step as PlannedStep};
+use tokio::time::Instant;
+use weir_plan::{Action, EventType, Expression, OnFailure, Operation, SENSITIVE, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Failures, Functions, Program, Unsupported, local_column};
-use crate::observability::meter::Meter;
+use crate::expressions::{Failures, Functions, Program, ReasonKind, Unsupported, local_column};
+use crate::observability::meter::{Reading, RuleCount, StepCount};
 use crate::parsers::Parsers;
 
+pub(crate) use original_body::keeps_original_body;
+pub use rejection::EventsAsJson;
+use rejection::Reasons;
+pub(crate) use rejection::{ORIGINAL_BODY, RejectEvents, Rejected};
 pub(crate) use selector::Selector;
 
 /// The functions, parsers and event types with which steps are compiled.
@@ -34,6 +44,8 @@ pub(crate) struct StepTools<'p> {
     pub(crate) parsers: &'p Parsers,
     /// The event types of the plan.
     pub(crate) event_types: &'p [EventType],
+    /// Shows events that break a rule; without it, no event is shown.
+    pub(crate) as_json: Option<EventsAsJson>,
 }
 
 #[cfg(test)]
@@ -42,17 +54,65 @@ impl StepTools<'static> {
     pub(crate) fn none() -> StepTools<'static> {
         static FUNCTIONS: Functions = Functions::new();
         static PARSERS: Parsers = Parsers::new();
-        StepTools { functions: &FUNCTIONS, parsers: &PARSERS, event_types: &[] }
+        StepTools { functions: &FUNCTIONS, parsers: &PARSERS, event_types: &[], as_json: None }
     }
+}
+
+/// The columns and locals of the events before a step.
+#[derive(Clone, Default)]
+pub(crate) struct Before {
+    /// The type of the events; none if it is not known, as for rejected events.
+    pub(crate) schema: Option<SchemaRef>,
+    /// The locals of the steps before: further columns of the batches, which a channel or a sink does not take.
+    pub(crate) locals: Vec<FieldRef>,
+}
+
+impl Before {
+    /// Whether an expression reads a sensitive column, so that a reason must not quote a value.
+    fn is_sensitive(&self, expression: &Expression) -> bool {
+        let reads = match &expression.operation {
+            Operation::Column(name) => self.has_sensitive(name),
+            Operation::Local(number) => self.has_sensitive(&local_column(*number)),
+            _ => false,
+        };
+        reads || expression.operation.parts().into_iter().any(|part| self.is_sensitive(part))
+    }
+
+    /// Whether a column or a local is sensitive.
+    fn has_sensitive(&self, name: &str) -> bool {
+        let fields = self.schema.iter().flat_map(|schema| schema.fields().iter()).chain(&self.locals);
+        fields.into_iter().any(|field| field.name() == name && field.metadata().contains_key(SENSITIVE))
+    }
+
+    /// Adds the local of a `let`.
+    fn add_local(&mut self, name: String, value: &Expression) {
+        let field = Field::new(name, value.data_type.clone(), value.nullable);
+        let metadata: HashMap<String, String> =
+            self.is_sensitive(value).then(|| (SENSITIVE.to_owned(), String::new())).into_iter().collect();
+        self.locals.push(Arc::new(field.with_metadata(metadata)));
+    }
+}
+
+/// The values that a reason must not quote.
+enum Masked {
+    Nothing,
+    Everything,
+    /// The fields of these names, and a body that can't be parsed into them.
+    Fields(Vec<String>),
 }
 
 /// A compiled step.
 pub(crate) struct Step {
     /// The step's first words, its name in metrics and messages.
-    label: String,
+    label: Arc<str>,
     action: Box<dyn Apply>,
     /// The fate of events for which the step fails; none if it can't fail.
     on_failure: Option<OnFailure>,
+    masked: Masked,
+    /// Whether the step parses bodies.
+    parses: bool,
+    /// In how many ways the step rejects events.
+    ways_to_reject: usize,
 }
 
 /// The action of a step.
@@ -70,10 +130,19 @@ struct Applied {
     batch: Batch,
     /// The rows of the batch before the step for which it failed.
     failures: Failures,
-    /// The number of dropped events.
-    dropped_events: usize,
-    /// The bytes of the dropped events, as they came to the step.
-    dropped_bytes: u64,
+    /// The number and bytes of the other events that are gone, as they came to the step.
+    dropped: Reading,
+    /// The events that the step rejects although it did not fail for them.
+    rejected: Vec<(Batch, Reasons)>,
+    /// The counts of the rules of a quality.
+    rules: Vec<RuleCount>,
+}
+
+/// The way of one batch through steps: the counts and the rejected events of the steps.
+#[derive(Default)]
+pub(crate) struct Pass {
+    pub(crate) counts: Vec<StepCount>,
+    pub(crate) rejected: Vec<Rejected>,
 }
 
 /// The error of a step on a batch: the plan does not fit the events, which is a defect.
@@ -87,120 +156,268 @@ pub struct StepError {
 }
 
 impl Step {
-    /// Compiles a step of a plan without [faults](weir_plan::Plan::faults), with these tools.
+    /// Compiles a step of a plan without [faults](weir_plan::Plan::faults), with these tools. Changes `before` to the
+    /// columns and locals after the step.
     ///
     /// # Errors
     /// When this version does not support the step, or a part of it.
-    ///
-    /// `locals` are the locals of the steps before, to which a `let` adds its own: further columns of the batches, which
-    /// a channel or a sink does not take.
     pub(crate) fn compile(
         planned: &PlannedStep,
         tools: &StepTools<'_>,
-        locals: &mut Vec<FieldRef>,
+        before: &mut Before,
     ) -> Result<Step, Unsupported> {
         let PlannedStep { label, action, on_failure, .. } = planned;
-        let step_name = || Unsupported(format!("the step `{label}`"));
         let part = |Unsupported(part)| Unsupported(format!("the step `{label}`: {part}"));
-        let program = |expression| Program::compile(expression, tools.functions).map_err(part);
+        let schema = tools.event_types.get(planned.event_type.0 as usize).map(|after| after.schema.clone());
+        let masked = masked(action, before, schema.as_ref());
         if let Action::Let { local, value } = action {
-            let field = Field::new(local_column(*local), value.data_type.clone(), value.nullable);
-            locals.push(Arc::new(field));
+            before.add_local(local_column(*local), value);
         }
         let after = || {
-            let schema = &tools.event_types[planned.event_type.0 as usize].schema;
-            match locals.is_empty() {
-                true => schema.clone(),
-                false => Arc::new(Schema::new([schema.fields().as_ref(), locals.as_slice()].concat())),
+            let schema = schema.clone().unwrap_or_else(|| Arc::new(Schema::empty()));
+            match before.locals.is_empty() {
+                true => schema,
+                false => Arc::new(Schema::new([schema.fields().as_ref(), before.locals.as_slice()].concat())),
             }
         };
-        let action: Box<dyn Apply> = match action {
-            Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
-            Action::Drop(condition) => Box::new(drop::Drop(program(condition)?)),
-            Action::Set { column, value } => {
-                Box::new(columns::Set { column: column.clone(), value: program(value)?, after: after() })
+        let compiled = match action {
+            Action::Check { quality, rules } => {
+                Box::new(check::Check::compile(quality, rules, before, tools).map_err(part)?)
             }
-            Action::Unset(_) | Action::Select(_) => Box::new(columns::Narrow { after: after() }),
-            Action::Rename { from, to } => {
-                Box::new(columns::Rename { from: from.clone(), to: to.clone(), after: after() })
-            }
-            Action::Parse { parser, settings, fields, strict } => {
-                let parse = parse::Parse::compile(parser, settings, fields, *strict, after(), tools);
-                Box::new(parse.map_err(part)?)
-            }
-            Action::Let { local, value } => Box::new(columns::Set {
-                column: local_column(*local),
-                value: program(value)?,
-                after: after(),
-            }),
-            Action::Reject { .. }
-            | Action::Check { .. }
-            | Action::Throttle(_)
-            | Action::Sample(_)
-            | Action::Dedupe { .. } => return Err(step_name()),
+            action => compile_action(action, label, tools, &after).map_err(part)?,
         };
-        match on_failure {
-            None | Some(OnFailure::Drop) => {
-                Ok(Step { label: label.clone(), action, on_failure: *on_failure })
-            }
-            Some(OnFailure::Reject) => Err(part(Unsupported("`else reject`".to_owned()))),
-        }
+        before.schema.clone_from(&schema);
+        let own_ways = match action {
+            Action::Reject { .. } => 1,
+            Action::Check { rules, .. } => rules.len(),
+            _ => 0,
+        };
+        Ok(Step {
+            label: label.as_str().into(),
+            action: compiled,
+            on_failure: *on_failure,
+            masked,
+            parses: matches!(planned.action, Action::Parse { .. }),
+            ways_to_reject: own_ways + usize::from(*on_failure == Some(OnFailure::Reject)),
+        })
+    }
+
+    /// Makes a step that keeps the body as it came in for later steps that reject events.
+    pub(crate) fn keep_original_body(before: &mut Before) -> Step {
+        let field = Field::new(ORIGINAL_BODY, arrow_schema::DataType::BinaryView, false);
+        before.locals.push(Arc::new(field));
+        let fields = before.schema.iter().flat_map(|schema| schema.fields().iter().cloned());
+        let after = Arc::new(Schema::new(fields.chain(before.locals.iter().cloned()).collect::<Vec<_>>()));
+        Step::internal("body", Box::new(original_body::KeepOriginalBody { after }))
     }
 
     /// Makes a step that passes on only the events that take one leg of a route, for a reader that reads all events of a
     /// channel. The other events are no drops: their own readers have them.
     pub(crate) fn take(route: &str, selector: Arc<Selector>, leg: usize) -> Step {
-        Step { label: route.to_owned(), action: Box::new(take::Take { selector, leg }), on_failure: None }
+        Step::internal(route, Box::new(take::Take { selector, leg }))
     }
 
-    /// Applies the step, and counts dropped events in `meter`.
-    fn apply(&self, batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
-        let failed = |error| StepError { step: self.label.clone(), error };
-        let Applied { batch: applied, failures, dropped_events, dropped_bytes } =
-            self.action.apply(batch).map_err(failed)?;
-        match (self.on_failure, failures.first()) {
-            (None, Some((row, reason))) => {
-                let what = format!("it can't fail by the plan, and failed for event {row}: {reason}");
-                return Err(failed(BatchError::Arrow(arrow_schema::ArrowError::ComputeError(what))));
-            }
-            // `applied` is without the failed events, so they are dropped.
-            (Some(OnFailure::Drop | OnFailure::Reject), _) | (None, None) => {}
+    fn internal(label: &str, action: Box<dyn Apply>) -> Step {
+        Step {
+            label: label.into(),
+            action,
+            on_failure: None,
+            masked: Masked::Nothing,
+            parses: false,
+            ways_to_reject: 0,
         }
-        meter.drop_events(&self.label, dropped_events, dropped_bytes);
-        Ok(applied)
+    }
+
+    /// In how many ways the step rejects events; 0 if it rejects none.
+    pub(crate) fn ways_to_reject(&self) -> usize {
+        self.ways_to_reject
+    }
+
+    /// Applies the step. Its counts and the events that it rejects go to `pass`.
+    fn apply(&self, batch: &Batch, slot: usize, pass: &mut Pass) -> Result<Batch, StepError> {
+        let begun = Instant::now();
+        let failed = |error| StepError { step: self.label.to_string(), error };
+        let applied = self.action.apply(batch).map_err(failed)?;
+        let Applied { batch: after, failures, mut dropped, mut rejected, rules } = applied;
+        if !failures.is_empty() {
+            match self.on_failure {
+                None => {
+                    let (row, reason) = failures.iter().next().expect("there is a failure");
+                    let what = format!("it can't fail by the plan, and failed for event {row}: {reason}");
+                    return Err(failed(BatchError::Arrow(arrow_schema::ArrowError::ComputeError(what))));
+                }
+                Some(on_failure) => {
+                    let events = batch.filter(&failures.mask(batch.rows())).map_err(failed)?;
+                    match on_failure {
+                        OnFailure::Drop => dropped.add(events.rows(), events.payload_bytes()),
+                        OnFailure::Reject => rejected.push((events, self.reasons(&failures))),
+                    }
+                }
+            }
+        }
+        let mut count = StepCount {
+            step: self.label.clone(),
+            received: batch.rows(),
+            passed: after.rows(),
+            dropped,
+            rejected: Vec::new(),
+            rules,
+            took: begun.elapsed(),
+        };
+        for (events, reasons) in rejected {
+            count.rejected.extend(reasons.count(&events));
+            pass.rejected.push(Rejected { slot, step: self.label.clone(), events, reasons });
+        }
+        pass.counts.push(count);
+        Ok(after)
+    }
+
+    /// The reasons of failures in words, without sensitive values.
+    fn reasons(&self, failures: &Failures) -> Reasons {
+        let is_masked = |field: Option<&str>| match (&self.masked, field) {
+            (Masked::Nothing, _) => false,
+            (Masked::Everything, _) | (Masked::Fields(_), None) => true,
+            (Masked::Fields(fields), Some(field)) => fields.iter().any(|masked| masked == field),
+        };
+        let reasons = failures.iter().map(|(_, reason)| {
+            let text = match is_masked(reason.field()) {
+                true => reason.masked().to_string(),
+                false => reason.to_string(),
+            };
+            let kind = match reason.kind() {
+                // Only a parser reads the complete body; a function reads a value.
+                ReasonKind::Parse if !self.parses => ReasonKind::Conversion,
+                kind => kind,
+            };
+            (kind, text)
+        });
+        Reasons::Each(reasons.collect())
     }
 }
 
-/// Applies steps in their order, and counts dropped events in `meter`.
-pub(crate) fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
-    let mut batch = batch.clone();
-    for step in steps {
-        batch = step.apply(&batch, meter)?;
+/// Returns the values that the reasons of an action must not quote. `after` is the type of the events after it.
+fn masked(action: &Action, before: &Before, after: Option<&SchemaRef>) -> Masked {
+    let expression = match action {
+        Action::Parse { fields, .. } => {
+            let is_marked = |name: &str| {
+                let field = after.and_then(|after| after.field_with_name(name).ok());
+                field.is_some_and(|field| field.metadata().contains_key(SENSITIVE))
+            };
+            let marked = fields.iter().map(|field| &field.name).filter(|name| is_marked(name));
+            let marked: Vec<String> = marked.cloned().collect();
+            return if marked.is_empty() { Masked::Nothing } else { Masked::Fields(marked) };
+        }
+        Action::Keep(expression) | Action::Drop(expression) => expression,
+        Action::Reject { condition: expression, .. } => expression,
+        Action::Set { value: expression, .. } | Action::Let { value: expression, .. } => expression,
+        Action::Check { .. }
+        | Action::Unset(_)
+        | Action::Rename { .. }
+        | Action::Select(_)
+        | Action::Throttle(_)
+        | Action::Sample(_)
+        | Action::Dedupe { .. } => return Masked::Nothing,
+    };
+    if before.is_sensitive(expression) { Masked::Everything } else { Masked::Nothing }
+}
+
+/// Compiles an action. `after` returns the columns of the events after it, locals included.
+fn compile_action(
+    action: &Action,
+    label: &str,
+    tools: &StepTools<'_>,
+    after: &dyn Fn() -> SchemaRef,
+) -> Result<Box<dyn Apply>, Unsupported> {
+    let program = |expression| Program::compile(expression, tools.functions);
+    Ok(match action {
+        Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
+        Action::Drop(condition) => Box::new(drop::Drop(program(condition)?)),
+        Action::Reject { condition, reason } => {
+            let reason = reason.as_deref().unwrap_or(label).into();
+            Box::new(reject::Reject { condition: program(condition)?, reason })
+        }
+        Action::Set { column, value } => {
+            Box::new(columns::Set { column: column.clone(), value: program(value)?, after: after() })
+        }
+        Action::Unset(_) | Action::Select(_) => Box::new(columns::Narrow { after: after() }),
+        Action::Rename { from, to } => {
+            Box::new(columns::Rename { from: from.clone(), to: to.clone(), after: after() })
+        }
+        Action::Parse { parser, settings, fields, strict } => {
+            Box::new(parse::Parse::compile(parser, settings, fields, *strict, after(), tools)?)
+        }
+        Action::Let { local, value } => {
+            Box::new(columns::Set { column: local_column(*local), value: program(value)?, after: after() })
+        }
+        Action::Check { .. } | Action::Throttle(_) | Action::Sample(_) | Action::Dedupe { .. } => {
+            return Err(Unsupported("all of it".to_owned()));
+        }
+    })
+}
+
+impl Pass {
+    /// Applies a step whose rejected events another reader of the channel reports: they are removed, and nothing else.
+    ///
+    /// # Errors
+    /// When the step does not fit the events.
+    pub(crate) fn through_unreported(&mut self, step: &Step, batch: &Batch) -> Result<Batch, StepError> {
+        let rejected = self.rejected.len();
+        let after = step.apply(batch, 0, self)?;
+        self.rejected.truncate(rejected);
+        if let Some(count) = self.counts.last_mut() {
+            count.rejected.clear();
+            count.rules.clear();
+        }
+        Ok(after)
     }
-    Ok(batch)
+
+    /// Applies steps in their order. Events that they reject are rejected at this slot.
+    ///
+    /// # Errors
+    /// When a step does not fit the events.
+    pub(crate) fn through(
+        &mut self,
+        steps: &[Arc<Step>],
+        batch: &Batch,
+        slot: usize,
+    ) -> Result<Batch, StepError> {
+        let mut batch = batch.clone();
+        for step in steps {
+            batch = step.apply(&batch, slot, self)?;
+        }
+        Ok(batch)
+    }
 }
 
 impl Applied {
     /// The result of a step that drops events and changes none of the others.
-    fn filtered(before: &Batch, batch: Batch, failures: Failures) -> Applied {
-        let dropped_events = before.rows() - batch.rows();
-        let dropped_bytes = before.payload_bytes() - batch.payload_bytes();
-        Applied { batch, failures, dropped_events, dropped_bytes }
+    fn filtered(before: &Batch, batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
+        let mut dropped = Reading::default();
+        dropped.add(before.rows() - batch.rows(), before.payload_bytes() - batch.payload_bytes());
+        if !failures.is_empty() {
+            let failed = before.filter(&failures.mask(before.rows()))?;
+            dropped.events -= failed.rows() as u64;
+            dropped.bytes -= failed.payload_bytes();
+        }
+        Ok(Applied { dropped, ..Applied::rejected(batch, failures, Vec::new()) })
     }
 
     /// The result of a step that changes the columns of all events, without the events for which it failed.
     ///
     /// # Errors
     /// When Arrow's filter refuses the columns.
-    fn changed(before: &Batch, batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
-        if failures.is_empty() {
-            return Ok(Applied { batch, failures, dropped_events: 0, dropped_bytes: 0 });
+    fn changed(batch: Batch, failures: Failures) -> Result<Applied, BatchError> {
+        let mut batch = batch;
+        if !failures.is_empty() {
+            let kept = BooleanArray::new(!failures.mask(batch.rows()).values(), None);
+            batch = batch.filter(&kept)?;
         }
-        let failed = failures.mask(batch.rows());
-        let dropped = before.filter(&failed)?;
-        let (dropped_events, dropped_bytes) = (dropped.rows(), dropped.payload_bytes());
-        let kept = BooleanArray::new(!failed.values(), None);
-        Ok(Applied { batch: batch.filter(&kept)?, failures, dropped_events, dropped_bytes })
+        Ok(Applied::rejected(batch, failures, Vec::new()))
+    }
+
+    /// The result of a step that rejects events, and changes none of the others.
+    fn rejected(batch: Batch, failures: Failures, rejected: Vec<(Batch, Reasons)>) -> Applied {
+        Applied { batch, failures, dropped: Reading::default(), rejected, rules: Vec::new() }
     }
 }
 

@@ -61,6 +61,6 @@ impl Apply for Parse {
         let Parsed { columns, failures } = self.parser.parse(bodies)?;
         let names = self.fields.iter().map(String::as_str);
         let fields = names.zip(columns.into_iter().map(Column::Array)).collect();
-        Applied::changed(batch, batch.with_columns(&self.after, fields)?, failures)
+        Applied::changed(batch.with_columns(&self.after, fields)?, failures)
     }
 }

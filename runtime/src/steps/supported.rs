@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow_schema::{DataType, Field, TimeUnit};
 use weir_plan::{Action, Arithmetic, Expression, MatchArm, OnFailure, Operation, Pattern, Value, support};
 
-use super::{Step, StepTools};
+use super::{Before, Step, StepTools};
 use crate::expressions::{Functions, Program};
 
 fn types() -> Vec<DataType> {
@@ -133,8 +133,8 @@ fn exactly_the_listed_steps_are_compiled() {
             let event_type = weir_plan::EventTypeId(0);
             let planned =
                 weir_plan::Step { label: "a".into(), action: action.clone(), on_failure, event_type };
-            let is_compiled = Step::compile(&planned, &tools, &mut Vec::new()).is_ok();
-            let listed = support::unsupported_step(&action, on_failure);
+            let is_compiled = Step::compile(&planned, &tools, &mut Before::default()).is_ok();
+            let listed = support::unsupported_step(&action);
             assert_eq!(is_compiled, listed.is_none(), "{action:?}, {on_failure:?}");
         }
     }

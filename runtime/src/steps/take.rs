@@ -15,6 +15,6 @@ impl Apply for Take {
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let masks = self.selector.masks(batch)?;
         let batch = batch.filter(&masks[self.leg])?;
-        Ok(Applied { batch, failures: Failures::default(), dropped_events: 0, dropped_bytes: 0 })
+        Ok(Applied::rejected(batch, Failures::default(), Vec::new()))
     }
 }

@@ -4,8 +4,11 @@ use arrow_array::{Array, BinaryViewArray, Int64Array};
 use arrow_schema::{DataType, Field, Schema};
 use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, ParsedField, Settings, Value};
 
+mod rejected;
+
 use super::*;
 use crate::batch::Origins;
+use crate::observability::meter::Meter;
 
 /// Events `a`, `b` and `c` with the numbers 1, null and 3.
 fn batch() -> Batch {
@@ -39,13 +42,22 @@ fn fails_at_1() -> Expression {
     is(Box::new(rest), 0)
 }
 
+/// Applies steps in their order, and counts in `meter`.
+fn apply_all(steps: &[Arc<Step>], batch: &Batch, meter: &Meter) -> Result<Batch, StepError> {
+    let mut pass = Pass::default();
+    let after = pass.through(steps, batch, 0)?;
+    meter.count_steps(&pass.counts);
+    Ok(after)
+}
+
 fn step(action: Action, on_failure: Option<OnFailure>) -> PlannedStep {
     PlannedStep { label: "the step".into(), action, on_failure, event_type: EventTypeId(0) }
 }
 
 /// Applies a step: the bodies of the events after it, and the number of events counted as dropped.
 fn applied(action: Action, on_failure: Option<OnFailure>) -> Result<(Vec<String>, u64), StepError> {
-    let compiled = Step::compile(&step(action, on_failure), &StepTools::none(), &mut Vec::new()).unwrap();
+    let compiled =
+        Step::compile(&step(action, on_failure), &StepTools::none(), &mut Before::default()).unwrap();
     let meter = Meter::default();
     let kept = apply_all(&[Arc::new(compiled)], &batch(), &meter)?;
     let bodies = kept.bodies().unwrap().iter().flatten();
@@ -98,12 +110,11 @@ fn an_unsupported_step_is_named() {
     let call = Operation::Call { function: "lower".into(), arguments: Vec::new(), varies: false };
     let call = Action::Drop(of(DataType::Boolean, call));
     for (action, on_failure, what) in [
-        (Action::Sample(0.5), None, "the step `the step`"),
+        (Action::Sample(0.5), None, "the step `the step`: all of it"),
         (call, None, "the step `the step`: the function `lower`"),
-        (Action::Keep(fails_at_1()), Some(OnFailure::Reject), "the step `the step`: `else reject`"),
     ] {
         assert_eq!(
-            Step::compile(&step(action, on_failure), &StepTools::none(), &mut Vec::new()).err(),
+            Step::compile(&step(action, on_failure), &StepTools::none(), &mut Before::default()).err(),
             Some(Unsupported(what.to_owned()))
         );
     }
@@ -113,7 +124,8 @@ fn an_unsupported_step_is_named() {
 fn reshaped(action: Action, after: Vec<Field>) -> Batch {
     let event_types = [weir_plan::EventType::new(Schema::new(after))];
     let tools = StepTools { event_types: &event_types, ..StepTools::none() };
-    let compiled = Step::compile(&step(action, Some(OnFailure::Drop)), &tools, &mut Vec::new()).unwrap();
+    let compiled =
+        Step::compile(&step(action, Some(OnFailure::Drop)), &tools, &mut Before::default()).unwrap();
     apply_all(&[Arc::new(compiled)], &batch(), &Meter::default()).unwrap()
 }
 
@@ -200,14 +212,16 @@ fn parse_replaces_the_body_by_fields_and_drops_the_events_that_it_can_not_parse(
         strict: false,
     };
     let compiled =
-        Step::compile(&step(parse("letters"), Some(OnFailure::Drop)), &tools, &mut Vec::new()).unwrap();
+        Step::compile(&step(parse("letters"), Some(OnFailure::Drop)), &tools, &mut Before::default())
+            .unwrap();
     let parsed = apply_all(&[Arc::new(compiled)], &batch(), &Meter::default()).unwrap();
     assert_eq!(
         (numbers(&parsed, "place"), numbers(&parsed, "n")),
         (vec![Some(0), Some(2)], vec![Some(1), Some(3)])
     );
     assert!(parsed.bodies().is_none());
-    let missing = Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools, &mut Vec::new()).err();
+    let missing =
+        Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools, &mut Before::default()).err();
     assert_eq!(missing, Some(Unsupported("the step `the step`: the parser `digits`".to_owned())));
 }
 
@@ -242,8 +256,8 @@ fn a_let_is_known_to_later_steps_and_is_no_column_of_a_channel() {
         Action::Drop(is(local(1), 3)),
         Action::Set { column: "n".into(), value: *local(1) },
     ];
-    let mut locals = Vec::new();
-    let compile = |action| Step::compile(&step(action, None), &tools, &mut locals).unwrap();
+    let mut before = Before { schema: Some(schema.clone()), locals: Vec::new() };
+    let compile = |action| Step::compile(&step(action, None), &tools, &mut before).unwrap();
     let steps: Vec<Arc<Step>> = actions.into_iter().map(compile).map(Arc::new).collect();
     let after = apply_all(&steps, &batch(), &Meter::default()).unwrap();
     let numbers = after.column("n").unwrap().values().to_data();

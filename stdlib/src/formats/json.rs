@@ -8,8 +8,11 @@ use arrow_array::types::{DurationMicrosecondType, TimestampMicrosecondType};
 use arrow_array::{Array, BinaryViewArray, RecordBatch, StringViewArray, StructArray};
 use arrow_json::writer::NullableEncoder;
 use arrow_json::{Encoder, EncoderFactory, EncoderOptions};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
+use weir_runtime::batch::{Batch, BatchError, LOCAL_SIGIL};
 
+use super::FormatError;
+use super::columns::{Columns, Style};
 use super::text::{plain_text, write_base64, write_duration, write_ip, write_time};
 
 /// Makes the encoders for types that Weir writes in another form. arrow-json calls it for every column, nested ones
@@ -120,4 +123,22 @@ pub(crate) fn texts(field: &FieldRef, array: &dyn Array) -> Result<StringViewArr
         texts.append_value(text);
     }
     Ok(texts.finish())
+}
+
+/// Returns each event as a JSON object of its fields, for events that are rejected and have no body.
+///
+/// # Errors
+/// When JSON can't represent the type of a field.
+pub(crate) fn events(batch: &Batch) -> Result<BinaryViewArray, BatchError> {
+    let all = batch.schema().fields().iter().filter(|field| !field.name().starts_with(LOCAL_SIGIL));
+    let schema = Schema::new(all.cloned().collect::<Vec<_>>());
+    let written = match Columns::fields(&schema, &[], Style::AsTheyAre) {
+        Ok(columns) => columns.gather(batch, &[0..batch.rows() as u32])?,
+        Err(FormatError::Nothing) => {
+            return Ok(BinaryViewArray::from_iter_values(std::iter::repeat_n("{}", batch.rows())));
+        }
+        Err(error) => return Err(ArrowError::JsonError(error.to_string()).into()),
+    };
+    let field = Arc::new(Field::new_struct("", written.schema().fields().clone(), false));
+    Ok(texts(&field, &StructArray::from(written))?.to_binary_view())
 }

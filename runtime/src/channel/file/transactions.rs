@@ -128,7 +128,7 @@ impl<S: Storage> FileReader<S> {
             fill: item.fill,
         };
         let acknowledgement = Acknowledgement::new(1, Box::new(settle));
-        Taken::Events(Lease { batch, acknowledgement })
+        Taken::Events(Lease { number: item.sequence, batch, acknowledgement })
     }
 
     /// Reads the puts that this reader takes next. Returns a lease if the first one had been rolled back.

@@ -297,7 +297,7 @@ impl Reader for MemoryReader {
                     let (shared, in_flight) = (self.shared.clone(), self.in_flight.clone());
                     let settle = LeaseSettle { shared, reader: self.id, in_flight, sequence, fill };
                     let acknowledgement = Acknowledgement::new(1, Box::new(settle));
-                    return Taken::Events(Lease { batch, acknowledgement });
+                    return Taken::Events(Lease { number: sequence, batch, acknowledgement });
                 }
                 if state.is_closed() {
                     return Taken::End;

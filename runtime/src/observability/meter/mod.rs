@@ -6,6 +6,8 @@
 mod age;
 mod condition;
 mod latency;
+mod reason;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,10 @@ use tokio::time::Instant;
 pub(crate) use age::Age;
 pub use condition::{Condition, LastError, Phase};
 pub use latency::{BUCKET_BOUNDS_SECONDS, LatencyHistogram, LatencySnapshot};
+pub use reason::ReasonKind;
+use steps::Steps;
+pub use steps::{RejectedBySteps, RuleReading, StepReading};
+pub(crate) use steps::{RuleCount, RuleName, StepCount};
 
 /// Events and bytes that passed one measuring point.
 #[derive(Debug, Default)]
@@ -47,9 +53,13 @@ impl Count {
 }
 
 impl Reading {
-    fn add(&mut self, events: usize, bytes: u64) {
-        self.events += events as u64;
-        self.bytes += bytes;
+    pub(crate) fn add(&mut self, events: usize, bytes: u64) {
+        self.add_reading(Reading { events: events as u64, bytes });
+    }
+
+    pub(crate) fn add_reading(&mut self, other: Reading) {
+        self.events += other.events;
+        self.bytes += other.bytes;
     }
 }
 
@@ -82,6 +92,7 @@ pub struct Meter {
     pub commit: LatencyHistogram,
     pub(crate) age: Age,
     dropped: Mutex<BTreeMap<String, Reading>>,
+    steps: Mutex<Steps>,
     /// The number of restarts after failures.
     restarts: AtomicU64,
     condition: Mutex<Condition>,
@@ -108,6 +119,7 @@ impl Default for Meter {
             commit: LatencyHistogram::default(),
             age: Age::default(),
             dropped: Mutex::default(),
+            steps: Mutex::default(),
             restarts: AtomicU64::default(),
             condition: Mutex::default(),
             created: Instant::now(),
@@ -124,6 +136,12 @@ impl Default for Meter {
 /// Locks a mutex. Poison is ignored, since each change under these locks is a single call that can't panic half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sum<'r>(readings: impl Iterator<Item = &'r Reading>) -> Reading {
+    let mut all = Reading::default();
+    readings.for_each(|reading| all.add_reading(*reading));
+    all
 }
 
 impl Meter {
@@ -200,6 +218,33 @@ impl Meter {
         }
     }
 
+    /// Adds the counts of steps.
+    pub(crate) fn count_steps(&self, counts: &[StepCount]) {
+        if counts.is_empty() {
+            return;
+        }
+        let mut steps = lock(&self.steps);
+        for count in counts {
+            self.drop_events(&count.step, count.dropped.events as usize, count.dropped.bytes);
+            steps.add(count);
+        }
+    }
+
+    /// The counts of the steps on the component's path, in its order.
+    pub fn steps(&self) -> Vec<StepReading> {
+        lock(&self.steps).totals()
+    }
+
+    /// The counts of the rules that the steps `check` of the component's path have applied.
+    pub fn rules(&self) -> Vec<RuleReading> {
+        lock(&self.steps).rules()
+    }
+
+    /// The events that the steps of the component's path have rejected.
+    pub fn rejected_by_step(&self) -> RejectedBySteps {
+        lock(&self.steps).rejected()
+    }
+
     /// The events that each step of the component's path has dropped on purpose, by the step's first words.
     pub fn dropped_by_step(&self) -> BTreeMap<String, Reading> {
         lock(&self.dropped).clone()
@@ -208,10 +253,12 @@ impl Meter {
     /// The events that all steps of the component's path have dropped on purpose.
     pub fn dropped(&self) -> Reading {
         let dropped = lock(&self.dropped);
-        dropped.values().fold(Reading::default(), |sum, reading| Reading {
-            events: sum.events + reading.events,
-            bytes: sum.bytes + reading.bytes,
-        })
+        sum(dropped.values())
+    }
+
+    /// The events that all steps of the component's path have rejected.
+    pub fn rejected(&self) -> Reading {
+        sum(self.rejected_by_step().values().flat_map(BTreeMap::values))
     }
 
     /// The number of restarts after failures.

@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::channel::{Channel, Fill};
 use crate::environment::descriptors::{DescriptorCounts, Descriptors};
 use crate::failure::Failure;
-use crate::observability::meter::{LatencySnapshot, Meter, Phase, Reading};
+use crate::observability::meter::{
+    LatencySnapshot, Meter, Phase, Reading, RejectedBySteps, RuleReading, StepReading,
+};
 use crate::observability::role::Role;
 
 pub use server::Server;
@@ -112,6 +114,14 @@ pub struct ComponentSnapshot {
     pub dropped: Reading,
     /// The same events, by the first words of the step.
     pub dropped_by_step: BTreeMap<String, Reading>,
+    /// Events that the steps rejected.
+    pub rejected: Reading,
+    /// The same events, by the first words of the step and the kind of the reason.
+    pub rejected_by_step: RejectedBySteps,
+    /// The steps of the component's path, in its order.
+    pub steps: Vec<StepReading>,
+    /// The rules of qualities that the steps have applied.
+    pub quality: Vec<RuleReading>,
     /// The fill of a channel; none for other components.
     pub channel: Option<ChannelSnapshot>,
     /// How long a source's puts waited for space.
@@ -320,6 +330,10 @@ impl MeasuredComponent {
             delivered: meter.delivered.read(),
             dropped: meter.dropped(),
             dropped_by_step: meter.dropped_by_step(),
+            rejected: meter.rejected(),
+            rejected_by_step: meter.rejected_by_step(),
+            steps: meter.steps(),
+            quality: meter.rules(),
             channel: channel.as_ref().map(|channel| channel_snapshot(&**channel, meter, now)),
             put: meter.put.read(),
             take: meter.take.read(),

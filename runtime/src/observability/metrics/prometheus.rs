@@ -1,6 +1,6 @@
 //! Formats metrics for Prometheus, in the OpenMetrics text format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -11,7 +11,9 @@ use prometheus_client::registry::Registry;
 
 use super::{ComponentSnapshot, Snapshot};
 use crate::environment::descriptors::DescriptorCounts;
-use crate::observability::meter::{BUCKET_BOUNDS_SECONDS, LatencySnapshot, Phase, Reading};
+use crate::observability::meter::{
+    BUCKET_BOUNDS_SECONDS, LatencySnapshot, Phase, Reading, RuleReading, StepReading,
+};
 use crate::observability::role::Role;
 
 /// The content type of the format.
@@ -39,6 +41,9 @@ impl Collector for Measures {
         self.descriptors(&mut encoder)?;
         self.flow(&mut encoder)?;
         self.dropped(&mut encoder)?;
+        self.rejected(&mut encoder)?;
+        self.steps(&mut encoder)?;
+        self.quality(&mut encoder)?;
         self.channels(&mut encoder)?;
         self.latencies(&mut encoder)?;
         self.conditions(&mut encoder)?;
@@ -176,6 +181,85 @@ impl Measures {
                     let mut labels = self.labels(component);
                     labels.push(("step", step.clone()));
                     count(&mut family, &labels, unit(reading))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rejected events by step and kind of reason. The kinds are a closed set, so that no text of an event is a label.
+    fn rejected(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Events that a step rejected";
+        let mut family =
+            encoder.encode_descriptor("weir_rejected_events", help, None, MetricType::Counter)?;
+        for component in &self.0.components {
+            for (step, kinds) in &component.rejected_by_step {
+                for (kind, reading) in kinds {
+                    let mut labels = self.labels(component);
+                    labels.push(("step", step.clone()));
+                    labels.push(("reason", (*kind).to_owned()));
+                    count(&mut family, &labels, reading.events)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each step did, and the time that it took. Steps with the same first words are counted together.
+    fn steps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let sums = |component: &ComponentSnapshot| {
+            let mut sums: BTreeMap<String, StepReading> = BTreeMap::new();
+            for step in &component.steps {
+                let sum = sums.entry(step.step.to_string()).or_insert_with(|| StepReading::new(&step.step));
+                sum.add(step);
+            }
+            sums
+        };
+        let labels = |component: &ComponentSnapshot, step: String| {
+            let mut labels = self.labels(component);
+            labels.push(("step", step));
+            labels
+        };
+        type Events = fn(&StepReading) -> u64;
+        let (received, passed): (Events, Events) = (|step| step.received, |step| step.passed);
+        for (name, help, events) in [
+            ("weir_step_received_events", "Events that came to a step", received),
+            ("weir_step_passed_events", "Events that a step passed on", passed),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for component in &self.0.components {
+                for (step, sum) in sums(component) {
+                    count(&mut family, &labels(component, step), events(&sum))?;
+                }
+            }
+        }
+        let help = "Time that a step took, of one thread";
+        let mut family = encoder.encode_descriptor("weir_step_seconds", help, None, MetricType::Counter)?;
+        for component in &self.0.components {
+            for (step, sum) in sums(component) {
+                let labels = labels(component, step);
+                let mut metric = family.encode_family(&labels)?;
+                metric.encode_counter::<NoLabels, f64, u64>(&sum.seconds, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules of qualities: checked events, and events that broke a rule.
+    fn quality(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Events = fn(&RuleReading) -> u64;
+        let (checked, broken): (Events, Events) = (|rule| rule.checked, |rule| rule.broken);
+        for (name, help, events) in [
+            ("weir_quality_checked", "Events that a rule of a quality checked", checked),
+            ("weir_quality_broken", "Events that broke a rule of a quality", broken),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for component in &self.0.components {
+                for rule in &component.quality {
+                    let mut labels = self.labels(component);
+                    labels.push(("quality", rule.quality.clone()));
+                    labels.push(("rule", rule.rule.clone()));
+                    count(&mut family, &labels, events(rule))?;
                 }
             }
         }

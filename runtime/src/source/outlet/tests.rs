@@ -9,7 +9,7 @@ use weir_plan::{
 
 use super::*;
 use crate::batch::{Identities, Origins, Partition};
-use crate::channel::{Channel, Demand, Lease, MemoryChannel, Reader, Taken};
+use crate::channel::{Channel, Demand, Lease, MemoryChannel, Overflow, Reader, Taken};
 use crate::routing::{CompiledLeg, Target};
 use crate::source::{Deliveries, SourcePort, SourceWiring};
 use crate::steps::StepTools;
@@ -40,6 +40,7 @@ fn outlet_into(
                 meter: channel_meter.clone(),
                 schema: None,
                 optional: false,
+                is_reject: false,
             })
         })
         .collect();
@@ -178,10 +179,11 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
     let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits(10, 90)));
     let mut reader = channel.reader("sink", Demand::Required);
     let name: Arc<str> = "buffer".into();
-    let target = Target { name, channel, meter: Arc::default(), schema: None, optional: false };
+    let target =
+        Target { name, channel, meter: Arc::default(), schema: None, optional: false, is_reject: false };
     let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
-    let compiled = CompiledLeg::compile(&planned, &StepTools::none(), &mut Vec::new()).unwrap();
-    let leg = Leg::connect(&compiled, false, &mut |_, _| Some(target.clone())).unwrap();
+    let compiled = CompiledLeg::compile(&planned, None, &StepTools::none(), &mut Vec::new()).unwrap();
+    let leg = Leg::connect(&compiled, None, &mut |_, _| Some(target.clone())).unwrap();
     let wiring = SourceWiring {
         component: "in".into(),
         legs: [leg].into(),

@@ -52,11 +52,13 @@ impl Arrivals {
     /// Reads output files, each with its path and content, in the order of their names.
     ///
     /// `read_again` says that the channel does not outlive the agent: lines are then read again after a crash, under
-    /// the name that their file has by then, so they may be behind newer lines in that name's directory.
+    /// the name that their file has by then, so they may be behind newer lines in that name's directory. `is_rejected` says
+    /// whether the lines of a file are rejected: all of them, and no others, are in the directory `rejects`.
     pub(super) fn of(
         files: impl Iterator<Item = (String, Vec<u8>)>,
         generations: &[Generation],
         read_again: bool,
+        is_rejected: &dyn Fn(usize) -> bool,
     ) -> Arrivals {
         let mut arrivals = Arrivals::default();
         // The last line number, by directory and generation.
@@ -72,8 +74,15 @@ impl Arrivals {
                     continue;
                 };
                 let known = generations.get(generation);
-                let name_in_use =
-                    *name_in_use.entry(generation).or_insert_with(|| NameInUse::of(directory, known));
+                let in_rejects = directory.ends_with("/rejects") || path.ends_with("/rejects");
+                if in_rejects != is_rejected(generation) {
+                    arrivals.faults.push(format!("{generation} {number} is in {path}"));
+                }
+                let name_in_use = *name_in_use.entry(generation).or_insert_with(|| match in_rejects {
+                    // The lines of all files are in one directory, and may be read again.
+                    true => NameInUse::Later,
+                    false => NameInUse::of(directory, known),
+                });
                 arrivals.note(directory, name_in_use, generation, number, generations);
                 let before = last.insert(generation, number);
                 let may_be_older = read_again && name_in_use != NameInUse::First && known.is_some();

@@ -17,6 +17,7 @@
 mod arrivals;
 mod backup;
 mod refusing_channel;
+mod setup;
 mod workload;
 mod world;
 
@@ -30,7 +31,8 @@ use weir_runtime::agent::{Ending, Stop};
 use weir_runtime::number_from_environment;
 use weir_runtime::storage::{Moment, StepCounts};
 
-use world::{SETUPS, Setup, StopPoint, World, simulate};
+use setup::{REJECTING, Rejects, SETUPS, Setup};
+use world::{StopPoint, World, simulate};
 
 const HISTORIES: u64 = 5_000;
 const MOMENTS: [Moment; 3] = [Moment::Before, Moment::Within, Moment::After];
@@ -102,7 +104,7 @@ async fn stop_often(seed: u64, setup: Setup, stop_point: Option<&StopPoint>) -> 
                 Err(what) => return (world, Err(what)),
             };
         }
-        if world.random.lock().unwrap().one_in(6) {
+        if setup.rejects == Rejects::None && world.random.lock().unwrap().one_in(6) {
             backup = Some(world.back_up());
         }
         for _ in 0..world.random.lock().unwrap().below(6) {
@@ -193,10 +195,10 @@ fn show(coverage: &Coverage) -> String {
     text
 }
 
-#[test]
-fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
+/// Plays short histories of these pipelines, and stops the machine at each step of each.
+fn stop_at_each_step(setups: impl Iterator<Item = Setup>) -> usize {
     let mut points: Vec<(u64, Setup, u64, Moment)> = Vec::new();
-    for (setup, seed) in SETUPS.into_iter().zip(0..) {
+    for (setup, seed) in setups.zip(0..) {
         let (world, outcome) = simulate(stop_once(seed, setup, None));
         assert_eq!(outcome, Ok(false), "{setup:?}");
         let steps = world.machine.changing_steps().into_iter();
@@ -216,7 +218,35 @@ fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
         (world, seed, outcome)
     });
     println!("{} stops\n{}", points.len(), show(&coverage.into_inner().unwrap()));
-    assert!(points.len() > 1_500, "{} stops show little", points.len());
+    points.len()
+}
+
+#[test]
+fn every_line_arrives_once_whatever_step_the_machine_stops_at() {
+    let stops = stop_at_each_step(SETUPS.into_iter());
+    assert!(stops > 1_500, "{stops} stops show little");
+}
+
+#[test]
+fn every_rejected_line_arrives_once_whatever_step_the_machine_stops_at() {
+    let stops = stop_at_each_step(REJECTING.into_iter());
+    assert!(stops > 1_000, "{stops} stops show little");
+}
+
+/// Rejected lines are in their own file exactly once, and the others in theirs.
+#[test]
+fn every_rejected_line_arrives_once_however_often_the_machine_stops() {
+    let histories = number_from_environment("WEIR_HISTORIES");
+    let seeds = number_from_environment("WEIR_SEED").map(|seed| seed..seed + histories.unwrap_or(1));
+    let seeds = seeds.unwrap_or(0..histories.unwrap_or(HISTORIES / 2));
+    let coverage = Mutex::default();
+    play_all(seeds.end - seeds.start, &coverage, |number| {
+        let seed = seeds.start + number;
+        let setup = REJECTING[(seed % REJECTING.len() as u64) as usize];
+        let (world, outcome) = simulate(stop_often(seed, setup, None));
+        (world.clone(), seed, outcome.map_err(|what| describe_failure(&world, seed, setup, &what)))
+    });
+    println!("{}", show(&coverage.into_inner().unwrap()));
 }
 
 /// In these histories a compressed copy was not recognised: a scan had missed it, or reading it failed just when the

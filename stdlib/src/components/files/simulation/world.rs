@@ -4,12 +4,11 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use weir_compiler::{Library, Options, lower};
-use weir_plan::{Plan, Settings, TemplatePart};
+use weir_plan::{Settings, TemplatePart};
 use weir_runtime::agent::{Agent, Ending, Stop};
 use weir_runtime::channel::{Channel, Compression, FileChannel, FileChannelOptions, Limits, Overflow};
 use weir_runtime::source::Source;
@@ -18,7 +17,8 @@ use weir_runtime::{BlockingExecutor, Clock, Context, Failure, Registry, SeededRa
 
 use super::arrivals::{Arrivals, Generation};
 use super::refusing_channel::refusing_channel;
-use super::workload::{FOLDER, Workload};
+use super::setup::{Mode, Rejects, Setup};
+use super::workload::Workload;
 use crate::components::files::source::file_system::simulated::SimulatedFileSystem;
 use crate::tools::file_writer::simulated::Simulated;
 use crate::tools::file_writer::{FileSettings, FileSink};
@@ -34,84 +34,6 @@ const CALLS_FAIL_ONE_IN: u64 = 150;
 /// A place in the code, and the moment at which the machine stops there.
 pub(super) type StopPoint = (String, Moment);
 
-/// The pipeline of a history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Setup {
-    /// Whether the channel is a file channel, or else one in memory.
-    pub(super) durable: bool,
-    /// Whether the source keeps a file of positions. Without it, compressed files are only recognised as copies, since
-    /// the source promises nothing for others.
-    pub(super) positions: bool,
-    /// The mode of the source.
-    pub(super) mode: Mode,
-}
-
-/// The mode of the source, and what happens to delivered files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// Files grow.
-    Follow,
-    /// Files are complete, and are renamed when they are delivered.
-    Rename,
-    /// Files are complete, and are deleted when they are delivered.
-    Delete,
-}
-
-/// The pipelines that are tried.
-pub(super) const SETUPS: [Setup; 8] = [
-    Setup { durable: true, positions: true, mode: Mode::Follow },
-    Setup { durable: false, positions: true, mode: Mode::Follow },
-    Setup { durable: true, positions: false, mode: Mode::Follow },
-    Setup { durable: false, positions: false, mode: Mode::Follow },
-    Setup { durable: true, positions: true, mode: Mode::Rename },
-    Setup { durable: false, positions: true, mode: Mode::Delete },
-    Setup { durable: true, positions: false, mode: Mode::Delete },
-    Setup { durable: false, positions: false, mode: Mode::Rename },
-];
-
-impl Setup {
-    fn program(self) -> String {
-        let decompress = self.positions;
-        let positions = if self.positions { "positions: \"/state/positions.json\"" } else { "" };
-        let channel = match self.durable {
-            true => "file { path: \"/channel\", transaction_capacity: 100 }",
-            false => "memory { capacity: 60, transaction_capacity: 40 }",
-        };
-        let mode = match self.mode {
-            Mode::Follow => "follow",
-            Mode::Rename => "complete { after: rename { suffix: \".done\" } }",
-            Mode::Delete => "complete { after: delete }",
-        };
-        format!(
-            "source logs = files {{\n  paths: [\"{FOLDER}/*.log*\"]\n  mode: {mode}\n  decompress: {decompress}\n  \
-             {positions}\n  poll: 50ms\n  batch: 20\n}}\n\
-             channel buffer = {channel}\n\
-             sink out = files {{\n  path: \"/out/{{@file}}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}\n\
-             flow main delivers exactly_once {{ logs -> buffer -> out }}\n"
-        )
-    }
-
-    fn plan(self) -> Plan {
-        static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
-            Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
-        });
-        static PLANS: LazyLock<[Plan; SETUPS.len()]> = LazyLock::new(|| {
-            SETUPS.map(|setup| {
-                let program = setup.program();
-                let analysis = weir_compiler::analyse(
-                    &("logs.flow", &*program),
-                    "logs.flow",
-                    &LIBRARY,
-                    &Options::default(),
-                );
-                lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics))
-            })
-        });
-        let place = SETUPS.iter().position(|setup| *setup == self).expect("it is one of them");
-        PLANS[place].clone()
-    }
-}
-
 /// The state that outlives an agent. Clones share it.
 #[derive(Clone)]
 pub(super) struct World {
@@ -119,6 +41,8 @@ pub(super) struct World {
     pub(super) machine: Machine,
     pub(super) random: Arc<Mutex<SeededRandom>>,
     pub(super) channel: SimulatedDisk,
+    /// The disk of the channel of rejected lines.
+    rejected: SimulatedDisk,
     pub(super) positions: SimulatedDisk,
     file_system: SimulatedFileSystem,
     pub(super) output: Simulated,
@@ -165,7 +89,9 @@ fn registry() -> Registry {
         )
         .sink("files", |settings, context| {
             let mut settings: FileSettings = settings.read().map_err(Failure::permanent)?;
-            settings.path.parts[0] = TemplatePart::Text(format!("{}/", current_world().root()));
+            if let TemplatePart::Text(path) = &mut settings.path.parts[0] {
+                *path = path.replace("/out/", &format!("{}/", current_world().root()));
+            }
             Ok(Box::new(FileSink::new(settings, current_world().output, "", context)?))
         })
 }
@@ -183,6 +109,10 @@ impl World {
             disk
         };
         let (channel, positions) = (disk(&mut random, "channel"), disk(&mut random, "positions"));
+        let rejected = match setup.rejects {
+            Rejects::None => SimulatedDisk::new(0, u64::MAX),
+            _ => disk(&mut random, "rejected"),
+        };
         let file_system = SimulatedFileSystem::new(&machine, &positions, random.one_in(2));
         let output = Simulated::within(&machine, random.next());
         let capacity = if random.one_in(2) { 120 } else { 10_000 };
@@ -193,6 +123,7 @@ impl World {
             machine,
             random: Arc::new(Mutex::new(random)),
             channel,
+            rejected,
             positions,
             file_system,
             output,
@@ -221,15 +152,19 @@ impl World {
     }
 
     fn file_channel(&self, context: Context) -> Result<FileChannel<SimulatedDisk>, Failure> {
+        let (capacity, transaction_capacity, disk) = match &*context.component {
+            "bad" => (40, 20, &self.rejected),
+            _ => (self.capacity, 100, &self.channel),
+        };
         let limits = Limits {
-            capacity: self.capacity,
-            transaction_capacity: 100,
+            capacity,
+            transaction_capacity,
             byte_capacity: CHANNEL_BYTES,
             keep_alive: Duration::from_secs(3),
         };
         let options = FileChannelOptions {
+            owner: format!("logs/{}", context.component),
             component: context.component,
-            owner: "logs/buffer".into(),
             path: "simulated".into(),
             schema: context.schema,
             limits,
@@ -237,7 +172,7 @@ impl World {
             compression: Compression::None,
             meter: context.meter,
         };
-        let disk = self.channel.clone();
+        let disk = disk.clone();
         FileChannel::on(options, BlockingExecutor::Inline, Box::new(move || Ok(disk.clone())))
             .map_err(Failure::permanent)
     }
@@ -256,7 +191,9 @@ impl World {
     }
 
     fn arrivals_of(&self, generations: &[Generation]) -> Arrivals {
-        Arrivals::of(self.output.contents().into_iter(), generations, !self.setup.durable)
+        let rejects = |generation| self.setup.rejects_lines_of(generation);
+        let read_again = !self.setup.durable || self.setup.rejects == Rejects::Before { durable: false };
+        Arrivals::of(self.output.contents().into_iter(), generations, read_again, &rejects)
     }
 
     fn arrivals(&self) -> Arrivals {
@@ -303,7 +240,7 @@ impl World {
         let power_lost = !self.random.lock().unwrap().one_in(3);
         let how = if power_lost { "its power is lost" } else { "the agent is killed" };
         self.workload.lock().unwrap().note(format!("{how}, {}", self.machine.stopped_at()));
-        for disk in [&self.channel, &self.positions] {
+        for disk in [&self.channel, &self.positions, &self.rejected] {
             if power_lost { disk.reboot() } else { disk.kill() }
         }
         if power_lost {
@@ -411,9 +348,12 @@ impl World {
         if let Some(path) = paths.iter().find(|path| path.ends_with(".tmp")) {
             return Err(format!("{path} was left over"));
         }
-        let entries: Vec<&String> = paths.iter().filter(|path| path.contains("/.weir/")).collect();
-        if entries.len() > 1 {
-            return Err(format!("the ledger is not one entry: {entries:?}"));
+        for sink in ["out", "dead"] {
+            let of_sink = |path: &&String| path.contains(&format!("/.weir/logs.{sink}/"));
+            let entries: Vec<&String> = paths.iter().filter(of_sink).collect();
+            if entries.len() > 1 {
+                return Err(format!("the ledger is not one entry: {entries:?}"));
+            }
         }
         if let Some(path) = self.not_applied() {
             return Err(format!("{} was not renamed or deleted", path.display()));

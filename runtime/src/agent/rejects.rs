@@ -1,0 +1,131 @@
+//! What rejects behind a channel need: where they come from, and that no event can go in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_plan::{Action, Delivery, Expression, Flow, Leg, Operation, Origin, Path, Plan, Route};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::BuiltChannel;
+
+/// The names of the sources that put into a channel, separated by commas.
+pub(super) fn sources_into(plan: &Plan, channel: &str) -> String {
+    let paths = plan.flows.iter().flat_map(|flow| &flow.paths);
+    let sources = paths.filter_map(|path| match &path.from {
+        Origin::Source(name) if channels(&path.leg).contains(channel) => Some(name.as_str()),
+        _ => None,
+    });
+    sources.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a number that differs between paths that may reject different events.
+pub(super) fn version_of(path: &Path) -> u64 {
+    // A plan was read from JSON, or can be written as JSON.
+    let text = serde_json::to_string(path).unwrap_or_default();
+    xxh3_64(format!("{}{text}", env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+/// Returns the rejects of the plan that can't be carried out.
+pub(super) fn unsupported(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for flow in &plan.flows {
+        let into = rejects_of(flow).map(channels).unwrap_or_default();
+        for path in flow.paths.iter().filter(|path| path.leg.rejects()) {
+            let Origin::Channel(from) = &path.from else { continue };
+            arrows.entry(from).or_default().extend(&into);
+            if flow.delivers == Delivery::ExactlyOnce {
+                problems.extend(lacking_for_exactly_once(flow, path, &into, built));
+            }
+        }
+    }
+    for (channel, _) in &arrows {
+        let mut reached = arrows[channel].clone();
+        loop {
+            let next: BTreeSet<&str> =
+                reached.iter().filter_map(|at| arrows.get(at)).flatten().copied().collect();
+            let before = reached.len();
+            reached.extend(next);
+            if reached.len() == before {
+                break;
+            }
+        }
+        if reached.contains(channel) {
+            problems.push(format!(
+                "channel {channel}: events that are rejected behind it come back to it; let `rejects` lead elsewhere"
+            ));
+        }
+    }
+    problems
+}
+
+fn rejects_of(flow: &Flow) -> Option<&Leg> {
+    let path = flow.paths.iter().find(|path| matches!(path.from, Origin::Rejects(_)));
+    path.map(|path| &path.leg)
+}
+
+/// The channels that a leg leads to.
+fn channels(leg: &Leg) -> BTreeSet<&str> {
+    let own = match &leg.to {
+        Route::Channel(name) => Some(name.as_str()),
+        _ => None,
+    };
+    own.into_iter().chain(leg.to.legs().into_iter().flat_map(channels)).collect()
+}
+
+/// Returns what a rejecting path behind a channel lacks for the promise `exactly_once`: a restart applies the steps again
+/// to events that were not acknowledged.
+fn lacking_for_exactly_once(
+    flow: &Flow,
+    path: &Path,
+    into: &BTreeSet<&str>,
+    built: &BTreeMap<String, BuiltChannel>,
+) -> Vec<String> {
+    let mut lacking = Vec::new();
+    let volatile =
+        into.iter().find(|name| built.get(**name).is_some_and(|built| !built.channel.is_durable()));
+    let Flow { name, .. } = flow;
+    if let Some(channel) = volatile {
+        lacking.push(format!(
+            "flow {name}: with the promise `exactly_once`, events that are rejected behind a channel need a durable \
+             channel, and {channel} is none: let `rejects` lead into a channel `file`"
+        ));
+    }
+    if let Some(step) = varying_step(&path.leg) {
+        lacking.push(format!(
+            "flow {name}: this version can't carry out the promise `exactly_once` with the step `{step}` behind a \
+             channel and steps that reject, since it may decide differently after a restart"
+        ));
+    }
+    lacking
+}
+
+/// Returns a step of a leg that may have another result for the same event.
+fn varying_step(leg: &Leg) -> Option<&str> {
+    let own = leg.steps.iter().find(|step| match &step.action {
+        Action::Keep(value)
+        | Action::Drop(value)
+        | Action::Reject { condition: value, .. }
+        | Action::Set { value, .. }
+        | Action::Let { value, .. } => varies(value),
+        Action::Check { rules, .. } => rules.iter().any(|rule| varies(&rule.condition)),
+        Action::Dedupe { .. } => true,
+        Action::Unset(_)
+        | Action::Rename { .. }
+        | Action::Select(_)
+        | Action::Parse { .. }
+        | Action::Throttle(_)
+        | Action::Sample(_) => false,
+    });
+    let own = own.map(|step| step.label.as_str());
+    own.or_else(|| leg.to.legs().into_iter().find_map(varying_step))
+}
+
+fn varies(expression: &Expression) -> bool {
+    let own = match &expression.operation {
+        Operation::Call { varies, .. } => *varies,
+        // The file of the table may change.
+        Operation::Table(_) => true,
+        _ => false,
+    };
+    own || expression.operation.parts().into_iter().any(varies)
+}

@@ -1,0 +1,143 @@
+//! The pipelines that the histories run.
+
+use std::sync::LazyLock;
+
+use weir_compiler::{Library, Options, lower};
+use weir_plan::Plan;
+
+use super::workload::FOLDER;
+
+/// The pipeline of a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Setup {
+    /// Whether the channel is a file channel, or else one in memory.
+    pub(super) durable: bool,
+    /// Whether the source keeps a file of positions. Without it, compressed files are only recognised as copies, since
+    /// the source promises nothing for others.
+    pub(super) positions: bool,
+    /// The mode of the source.
+    pub(super) mode: Mode,
+    /// Whether a step rejects lines.
+    pub(super) rejects: Rejects,
+}
+
+/// Whether and where a step rejects the lines of some files. They go into a file of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rejects {
+    /// No step rejects lines.
+    None,
+    /// A step before the channel; the rejected lines go through a channel in memory or a durable one.
+    Before {
+        /// Whether the channel of the rejected lines is durable.
+        durable: bool,
+    },
+    /// A step behind the channel; the channel of the rejected lines is durable.
+    Behind,
+}
+
+/// The mode of the source, and what happens to delivered files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Files grow.
+    Follow,
+    /// Files are complete, and are renamed when they are delivered.
+    Rename,
+    /// Files are complete, and are deleted when they are delivered.
+    Delete,
+}
+
+/// The pipelines that are tried.
+pub(super) const SETUPS: [Setup; 8] = [
+    Setup { durable: true, positions: true, mode: Mode::Follow, rejects: Rejects::None },
+    Setup { durable: false, positions: true, mode: Mode::Follow, rejects: Rejects::None },
+    Setup { durable: true, positions: false, mode: Mode::Follow, rejects: Rejects::None },
+    Setup { durable: false, positions: false, mode: Mode::Follow, rejects: Rejects::None },
+    Setup { durable: true, positions: true, mode: Mode::Rename, rejects: Rejects::None },
+    Setup { durable: false, positions: true, mode: Mode::Delete, rejects: Rejects::None },
+    Setup { durable: true, positions: false, mode: Mode::Delete, rejects: Rejects::None },
+    Setup { durable: false, positions: false, mode: Mode::Rename, rejects: Rejects::None },
+];
+
+/// The pipelines with steps that reject lines.
+pub(super) const REJECTING: [Setup; 5] = [
+    rejecting(true, Rejects::Before { durable: true }),
+    rejecting(true, Rejects::Before { durable: false }),
+    rejecting(false, Rejects::Before { durable: false }),
+    rejecting(true, Rejects::Behind),
+    rejecting(false, Rejects::Behind),
+];
+
+const fn rejecting(durable: bool, rejects: Rejects) -> Setup {
+    Setup { durable, positions: true, mode: Mode::Follow, rejects }
+}
+
+impl Setup {
+    /// Returns whether the lines of a file are rejected, by the file's number.
+    pub(super) fn rejects_lines_of(self, generation: usize) -> bool {
+        self.rejects != Rejects::None && generation % 2 == 1
+    }
+
+    fn program(self) -> String {
+        let decompress = self.positions;
+        let positions = if self.positions { "positions: \"/state/positions.json\"" } else { "" };
+        let channel = match self.durable {
+            true => "file { path: \"/channel\", transaction_capacity: 100 }",
+            false => "memory { capacity: 60, transaction_capacity: 40 }",
+        };
+        let mode = match self.mode {
+            Mode::Follow => "follow",
+            Mode::Rename => "complete { after: rename { suffix: \".done\" } }",
+            Mode::Delete => "complete { after: delete }",
+        };
+        let step = "reject if body matches r\"^\\d*[13579] \" because \"odd\"";
+        let (before, behind) = match self.rejects {
+            Rejects::None => (String::new(), String::new()),
+            Rejects::Before { .. } => (format!("-> {step} "), String::new()),
+            Rejects::Behind => (String::new(), format!("-> {step} ")),
+        };
+        let bad = match self.rejects {
+            Rejects::None => "",
+            Rejects::Before { durable: false } => {
+                "channel bad = memory { capacity: 25, transaction_capacity: 20 }"
+            }
+            _ => "channel bad = file { path: \"/rejected\", transaction_capacity: 20 }",
+        };
+        let (dead, route) = match self.rejects {
+            Rejects::None => ("", ""),
+            _ => (
+                "sink dead = files {\n  path: \"/out/rejects\"\n  roll: { count: 9, age: 1s }\n}",
+                "rejects -> bad -> dead",
+            ),
+        };
+        format!(
+            "source logs = files {{\n  paths: [\"{FOLDER}/*.log*\"]\n  mode: {mode}\n  decompress: {decompress}\n  \
+             {positions}\n  poll: 50ms\n  batch: 20\n}}\n\
+             channel buffer = {channel}\n\
+             sink out = files {{\n  path: \"/out/{{@file}}\"\n  roll: {{ count: 12, age: 1s }}\n  max_open: 3\n}}\n\
+             {bad}\n{dead}\n\
+             flow main delivers exactly_once {{\n  logs {before}-> buffer {behind}-> out\n  {route}\n}}\n"
+        )
+    }
+
+    pub(super) fn plan(self) -> Plan {
+        static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+            Library::parse(crate::library_sources().iter().copied()).expect("the library is right")
+        });
+        let all = || SETUPS.into_iter().chain(REJECTING);
+        static PLANS: LazyLock<Vec<Plan>> = LazyLock::new(|| {
+            let plans = SETUPS.into_iter().chain(REJECTING).map(|setup| {
+                let program = setup.program();
+                let analysis = weir_compiler::analyse(
+                    &("logs.flow", &*program),
+                    "logs.flow",
+                    &LIBRARY,
+                    &Options::default(),
+                );
+                lower(&analysis).unwrap_or_else(|| panic!("{program}: {:?}", analysis.diagnostics))
+            });
+            plans.collect()
+        });
+        let place = all().position(|setup| setup == self).expect("it is one of them");
+        PLANS[place].clone()
+    }
+}
