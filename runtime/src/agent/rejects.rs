@@ -38,7 +38,7 @@ pub(super) fn unsupported(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -
             }
         }
     }
-    for (channel, _) in &arrows {
+    for channel in arrows.keys() {
         let mut reached = arrows[channel].clone();
         loop {
             let next: BTreeSet<&str> =

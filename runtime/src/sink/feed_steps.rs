@@ -135,7 +135,7 @@ fn apply(steps: &[FeedStep], batch: &Batch, slot: usize, pass: &mut Pass) -> Res
                     Some((selector, leg)) => {
                         let misfit = |error| StepError { step: selector.name().to_owned(), error };
                         let masks = selector.masks(&batch).map_err(misfit)?;
-                        batch.filter(&masks[*leg]).map_err(|error| misfit(error))?
+                        batch.filter(&masks[*leg]).map_err(misfit)?
                     }
                 };
                 apply(steps, &events, *slot, pass)?;

@@ -133,7 +133,7 @@ pub(crate) fn events(batch: &Batch) -> Result<BinaryViewArray, BatchError> {
     let all = batch.schema().fields().iter().filter(|field| !field.name().starts_with(LOCAL_SIGIL));
     let schema = Schema::new(all.cloned().collect::<Vec<_>>());
     let written = match Columns::fields(&schema, &[], Style::AsTheyAre) {
-        Ok(columns) => columns.gather(batch, &[0..batch.rows() as u32])?,
+        Ok(columns) => columns.gather(batch, std::slice::from_ref(&(0..batch.rows() as u32)))?,
         Err(FormatError::Nothing) => {
             return Ok(BinaryViewArray::from_iter_values(std::iter::repeat_n("{}", batch.rows())));
         }

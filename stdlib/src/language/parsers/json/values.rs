@@ -93,7 +93,7 @@ impl<'b> Values<'b> {
             ) => {
                 let inside = &raw[1..raw.len() - 1];
                 let has_escapes = memchr(b'\\', inside).is_some();
-                if !has_escapes && !(*scalar == Scalar::Bytes && inside.starts_with(BASE64_PREFIX.as_bytes()))
+                if !(has_escapes || *scalar == Scalar::Bytes && inside.starts_with(BASE64_PREFIX.as_bytes()))
                 {
                     return column.append_found(self.bodies, part(span.0 + 1, span.1 - 1));
                 }
