@@ -317,9 +317,8 @@ fn constructs_that_this_version_can_not_run_are_refused_before_the_start() {
     };
     let every = refused("every_construct.flow");
     for part in [
-        "the parser `json`\n   ┌─ every_construct.flow:81:8",
-        "the step `check`",
-        "a function of the program",
+        "the step `throttle`\n   ┌─ every_construct.flow:90:8",
+        "the step `dedupe`",
         "the bounds of `agent { … }`",
     ] {
         assert!(every.contains(part), "{every}");

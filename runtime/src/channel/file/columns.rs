@@ -51,16 +51,8 @@ pub(super) struct Encoded {
 
 /// Returns the first field whose values this format can't hold.
 pub(super) fn unsupported(schema: &Schema) -> Option<&str> {
-    schema.fields().iter().find(|field| !is_supported(field.data_type())).map(|field| field.name().as_str())
-}
-
-fn is_supported(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::BinaryView | DataType::Utf8View | DataType::Boolean => true,
-        DataType::Map(..) => key_and_value(data_type)
-            .is_some_and(|(key, value)| is_plain(key.data_type()) && is_plain(value.data_type())),
-        other => width(other).is_some(),
-    }
+    let is_kept = |data_type: &DataType| weir_plan::support::is_kept_in_files(data_type);
+    schema.fields().iter().find(|field| !is_kept(field.data_type())).map(|field| field.name().as_str())
 }
 
 /// Returns the width of a type whose values have a fixed width.
@@ -69,11 +61,6 @@ fn width(data_type: &DataType) -> Option<usize> {
         DataType::FixedSizeBinary(width) => usize::try_from(*width).ok(),
         other => other.primitive_width(),
     }
-}
-
-/// Returns whether a type contains no other type.
-fn is_plain(data_type: &DataType) -> bool {
-    is_supported(data_type) && !matches!(data_type, DataType::Map(..))
 }
 
 /// Returns the fields of a map's entries.
