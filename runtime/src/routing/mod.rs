@@ -127,11 +127,6 @@ impl Leg {
         let rejects = self.rejects.iter().flat_map(RejectRoutes::targets);
         self.main.targets().into_iter().chain(rejects).collect()
     }
-
-    /// The channels that events reach which no step rejects, with repetition.
-    pub(crate) fn main_targets(&self) -> Vec<&Target> {
-        self.main.targets()
-    }
 }
 
 impl Segment {

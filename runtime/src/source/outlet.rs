@@ -47,12 +47,13 @@ impl Outlet {
         let SourceWiring { component, legs, meter, workers, .. } = wiring;
         let (component, legs, meter) = (component.clone(), legs.clone(), meter.clone());
         let workers = (workers.clone(), workers.add_queue());
-        let bounds = |target: &Target| target.channel.limits();
-        let limits = legs.iter().flat_map(Leg::main_targets).map(bounds).reduce(smallest);
-        let all = legs.iter().flat_map(Leg::targets).map(bounds).reduce(smallest);
+        let bounds = |target: &Target| (target.is_reject, target.channel.limits());
+        let bounds: Vec<(bool, Limits)> = legs.iter().flat_map(Leg::targets).map(bounds).collect();
+        let all = bounds.iter().map(|(_, limits)| *limits).reduce(smallest);
         let all = all.expect("the compiler refuses a source that leads to no channel");
         // Rejected events are few: the channel that takes them does not bound the parts of a batch.
-        let limits = Limits { byte_capacity: all.byte_capacity, ..limits.unwrap_or(all) };
+        let main = bounds.iter().filter(|(is_reject, _)| !is_reject).map(|(_, limits)| *limits);
+        let limits = Limits { byte_capacity: all.byte_capacity, ..main.reduce(smallest).unwrap_or(all) };
         let closed = CancellationToken::new();
         let scopes = Scope::of_a_run(scope_names(&component, &legs));
         let puts = Puts::new(component, limits.keep_alive);
