@@ -8,7 +8,7 @@ use weir_grammar::{FileId, parse};
 use weir_stdlib::library_sources;
 
 /// The types of the language itself.
-const TYPES: [&str; 28] = [
+const TYPES: [&str; 29] = [
     "Bool",
     "Int",
     "Float",
@@ -23,6 +23,7 @@ const TYPES: [&str; 28] = [
     "Address",
     "Url",
     "Glob",
+    "Grok",
     "Zone",
     "Template",
     "Regex",
@@ -39,7 +40,7 @@ const TYPES: [&str; 28] = [
     "Decimal",
 ];
 /// The bounds that a type parameter may have.
-const BOUNDS: [&str; 3] = ["Any", "Number", "Ordered"];
+const BOUNDS: [&str; 4] = ["Any", "Number", "Ordered", "Plain"];
 
 /// Parses the library's files, and returns them with their names and texts.
 fn files() -> Vec<(&'static str, &'static str, File)> {
