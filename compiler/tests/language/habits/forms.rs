@@ -71,7 +71,7 @@ fn text<'t>(site: &Site<'t>) -> Option<&'t str> {
     (opens && !site.before().ends_with('r') && !content.contains(['\'', '\\', '{', '}'])).then_some(content)
 }
 
-pub(super) const ALL: [Habit; 54] = [
+pub(super) const ALL: [Habit; 59] = [
     Habit { name: "hash comment", apply: |site| begins_item(site).then(|| format!("# note\n{}", site.line)) },
     Habit {
         name: "dash comment",
@@ -260,6 +260,47 @@ pub(super) const ALL: [Habit; 54] = [
             (declares && word.contains('_')).then(|| site.with(word, &word.replacen('_', "-", 1))).flatten()
         },
     },
+    Habit {
+        name: "header of Flume in a text",
+        apply: |site| {
+            let text = site.rest().strip_prefix('"')?;
+            let text = &text[..text.find('"')?];
+            let hole = &text[text.find("{@")?..];
+            let hole = &hole[..=hole.find('}')?];
+            let is_plain = !hole.contains(':')
+                && site.before().ends_with(" path: ")
+                && site.before().matches('"').count().is_multiple_of(2);
+            let found = format!("\"{text}\"");
+            let written = found.replacen(hole, &format!("%{{{}", &hole[2..]), 1);
+            (is_plain && !site.before().ends_with('r')).then(|| site.with(&found, &written)).flatten()
+        },
+    },
+    Habit {
+        name: "list of YAML",
+        apply: |site| {
+            let (name, list) = site.line.split_once(": [\"")?;
+            let item = list.strip_suffix("\"]")?;
+            let fits =
+                site.at == 0 && name.starts_with("  ") && !item.contains('"') && !name.contains(['{', '"']);
+            fits.then(|| format!("{name}:\n    - \"{item}\""))
+        },
+    },
+    Habit { name: "return", apply: returned },
+    Habit {
+        name: "comma forgotten in a list",
+        apply: |site| site.with(", ", " ").filter(|_| is_in_list(site)),
+    },
+    Habit {
+        name: "else forgotten",
+        apply: |site| {
+            let fits = site.before().contains(" then ")
+                && site.rest().starts_with("else ")
+                && site.line.matches("else").count() == 1;
+            let value = site.rest().strip_prefix("else ")?;
+            let is_last = !value.contains([' ', '}', '(', ')']);
+            (fits && is_last).then(|| site.before().trim_end().to_owned())
+        },
+    },
 ];
 
 /// A number with a unit at the place: the digits and the unit.
@@ -300,6 +341,23 @@ fn thousands<'t>(site: &Site<'t>) -> Option<&'t str> {
     let is_number = word.bytes().all(|letter| letter.is_ascii_digit() || letter == b'_');
     let ends = site.rest()[word.len()..].is_empty();
     (is_grouped && is_number && ends && site.is_word_start()).then_some(word)
+}
+
+/// The last line of a function with `return`.
+fn returned(site: &Site<'_>) -> Option<String> {
+    let (head, body) = site.line.split_once(") -> ")?;
+    let (result, body) = body.split_once(" { ")?;
+    let fits = site.at == 0 && head.starts_with("fn ") && body.ends_with(" }") && !body.starts_with("let ");
+    fits.then(|| format!("{head}) -> {result} {{ return {body}"))
+}
+
+/// Returns whether the place is between two numbers or texts of a list.
+fn is_in_list(site: &Site<'_>) -> bool {
+    let open = site.before().rfind('[');
+    let is_open = open.is_some_and(|open| !site.before()[open..].contains([']', '{', '(']));
+    let is_value =
+        |letter: Option<char>| letter.is_some_and(|letter| letter == '"' || letter.is_ascii_digit());
+    is_open && is_value(site.before().chars().next_back()) && is_value(site.rest().chars().nth(2))
 }
 
 fn is_call(site: &Site<'_>) -> bool {
