@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Role};
+use weir_plan::varying::Varying;
 use weir_plan::{Delivery, Value, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
-use crate::analysis::graph::{Component, Destination, Edge, Flow, Leg, Step};
+use crate::analysis::graph::{Component, Destination, Edge, Flow, Leg, Promised, Step};
 use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
@@ -93,6 +94,7 @@ impl Search<'_> {
         }
         let exactly_once = promised.delivery == Delivery::ExactlyOnce;
         self.rejects(index, exactly_once);
+        self.varying(index, promised);
         if !exactly_once {
             return;
         }
@@ -101,7 +103,7 @@ impl Search<'_> {
             if has_balance(&edge.leg) {
                 self.add(promised.span, "`-> balance` without `by` with the promise `exactly_once`");
             }
-            let arrivals = edge.leg.required_arrivals().into_iter().map(|arrival| arrival.to);
+            let arrivals = edge.leg.arrivals().into_iter().map(|arrival| arrival.to);
             for component in std::iter::once(edge.from).chain(arrivals) {
                 let component = &graph.components[component];
                 let role = role_name(component.declared.role);
@@ -118,6 +120,33 @@ impl Search<'_> {
                 if !keeps.contains(&kind) {
                     self.add(promised.span, format!("the promise `exactly_once` with the {role} `{kind}`"));
                 }
+            }
+        }
+    }
+
+    /// Adds the decisions of a flow that may send an event another way when they are made again.
+    fn varying(&mut self, flow: usize, promised: &Promised) {
+        let graph = &self.analysis.graph;
+        let of_flow = || graph.edges.iter().filter(move |edge| edge.flow == flow);
+        let arrivals = of_flow().flat_map(|edge| edge.leg.arrivals());
+        let channels = arrivals.flat_map(|arrival| [Some(arrival.to), arrival.channel]).flatten();
+        let mut kinds = channels.filter_map(|index| graph.components[index].kind());
+        let is_durable = kinds.any(|kind| support::DURABLE_CHANNELS.contains(&kind));
+        for edge in of_flow() {
+            let is_behind = graph.components[edge.from].declared.role == Role::Channel;
+            if !is_behind && (promised.delivery == Delivery::BestEffort || !is_durable) {
+                continue;
+            }
+            match varying_decision(&edge.leg, Varying::default()) {
+                Some(Some(step)) => {
+                    let what = format!("a step that rejects, {}", support::VARYING_DECISION);
+                    self.add(self.place(step.span, step.used), what);
+                }
+                Some(None) => {
+                    let what = format!("a `match` or `balance by`, {}", support::VARYING_DECISION);
+                    self.add(edge.from_span, what);
+                }
+                None => {}
             }
         }
     }
@@ -219,4 +248,25 @@ fn first_rejecting(leg: &Leg) -> Option<&Step> {
 fn last_step(leg: &Leg) -> Option<&Step> {
     let first = leg.to.legs().into_iter().next();
     first.and_then(last_step).or_else(|| leg.steps.last())
+}
+
+/// Finds a decision of a leg that may differ when it is made again: the step that rejects, or none for the fork at the end.
+fn varying_decision(leg: &Leg, mut before: Varying) -> Option<Option<&Step>> {
+    for step in &leg.steps {
+        if before.rejects(&step.action, step.on_failure) {
+            return Some(Some(step));
+        }
+        before.apply(&step.action);
+    }
+    let decides = match &leg.to {
+        Destination::Match(cases) => {
+            cases.iter().filter_map(|case| case.condition.as_ref()).any(|condition| before.varies(condition))
+        }
+        Destination::Balance { by, .. } => by.as_ref().is_some_and(|by| before.varies(by)),
+        _ => false,
+    };
+    match decides {
+        true => Some(None),
+        false => leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone())),
+    }
 }

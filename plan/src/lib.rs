@@ -18,6 +18,7 @@ pub mod grok;
 mod settings;
 pub mod support;
 mod value;
+pub mod varying;
 
 pub use decimal::{DECIMAL_DIGITS_MAX, Decimal, DecimalType, NoDecimal};
 pub use display::type_name;

@@ -15,6 +15,9 @@ pub const CHANNELS: &[&str] = &["file", "memory"];
 pub const DURABLE_CHANNELS: &[&str] = &["file"];
 /// The sinks that are carried out.
 pub const SINKS: &[&str] = &["files", "hdfs", "kafka", "null", "stdout"];
+/// Why a decision about the way of events must not vary.
+pub const VARYING_DECISION: &str =
+    "which may decide differently when it is made again for the same event, so that the event gets lost";
 /// The functions of the library that are carried out.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[&str] = &[

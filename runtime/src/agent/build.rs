@@ -38,6 +38,7 @@ pub(super) fn build(plan: &Plan, registry: &Registry, clock: Arc<dyn Clock>) -> 
     let (paths, problems) = compile(plan, registry, &clock);
     let mut builder = Builder { plan, paths, registry, clock, exactly_once, required, problems };
     let channels = builder.channels();
+    builder.problems.extend(rejects::varying(plan));
     builder.problems.extend(rejects::unsupported(plan, &channels));
     let sources = builder.sources(&channels);
     let sinks = builder.sinks(&channels, &sources);

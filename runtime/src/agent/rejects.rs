@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_plan::{Action, Delivery, Expression, Flow, Leg, Operation, Origin, Path, Plan, Route};
+use weir_plan::varying::Varying;
+use weir_plan::{Action, Delivery, Expression, Flow, Leg, Operation, Origin, Path, Plan, Route, support};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::BuiltChannel;
@@ -22,6 +23,57 @@ pub(super) fn version_of(path: &Path) -> u64 {
     // A plan was read from JSON, or can be written as JSON.
     let text = serde_json::to_string(path).unwrap_or_default();
     xxh3_64(format!("{}{text}", env!("CARGO_PKG_VERSION")).as_bytes())
+}
+
+/// Returns the decisions of a flow's paths that may send an event another way when they are made again.
+pub(super) fn varying(plan: &Plan) -> Vec<String> {
+    let is_durable = |name: &&str| {
+        let kind = plan.channels.iter().find(|channel| channel.name == **name).map(|channel| &*channel.kind);
+        kind.is_some_and(|kind| support::DURABLE_CHANNELS.contains(&kind))
+    };
+    let mut problems = Vec::new();
+    for flow in &plan.flows {
+        let rejected = rejects_of(flow).map(channels).unwrap_or_default();
+        for path in &flow.paths {
+            let is_behind = matches!(path.from, Origin::Channel(_));
+            let reached = channels(&path.leg).into_iter().chain(rejected.iter().copied());
+            if !is_behind
+                && (flow.delivers == Delivery::BestEffort
+                    || !reached.into_iter().any(|name| is_durable(&name)))
+            {
+                continue;
+            }
+            problems.extend(varying_decision(&path.leg, Varying::default()).map(|what| {
+                format!(
+                    "flow {}: this version can't carry out {what}, {}",
+                    flow.name,
+                    support::VARYING_DECISION
+                )
+            }));
+        }
+    }
+    problems
+}
+
+/// Returns a decision of a leg that may differ when it is made again.
+fn varying_decision(leg: &Leg, mut before: Varying) -> Option<String> {
+    for step in &leg.steps {
+        if before.rejects(&step.action, step.on_failure) {
+            return Some(format!("the step `{}`", step.label));
+        }
+        before.apply(&step.action);
+    }
+    let decides = match &leg.to {
+        Route::Match(cases) => {
+            cases.iter().filter_map(|case| case.condition.as_ref()).any(|c| before.varies(c))
+        }
+        Route::Balance { by, .. } => by.as_ref().is_some_and(|by| before.varies(by)),
+        _ => false,
+    };
+    if decides {
+        return Some("a `match` or `balance by`".to_owned());
+    }
+    leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone()))
 }
 
 /// Returns the rejects of the plan that can't be carried out.

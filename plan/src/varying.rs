@@ -1,0 +1,83 @@
+//! Finds decisions about events that may differ when they are made again.
+//!
+//! The steps behind a channel are applied once for each sink and once for each delivery, the steps before a channel again
+//! after a restart. If the way of an event then differs, the event can get lost: a durable channel has passed its position, or
+//! no sink takes it.
+
+use std::collections::BTreeSet;
+
+use crate::{Action, Expression, OnFailure, Operation};
+
+/// The columns and locals whose values may differ when the same steps are applied to the same event again.
+#[derive(Debug, Clone, Default)]
+pub struct Varying {
+    columns: BTreeSet<String>,
+    locals: BTreeSet<u32>,
+}
+
+impl Varying {
+    /// Applies a step.
+    pub fn apply(&mut self, action: &Action) {
+        match action {
+            Action::Set { column, value } => match self.varies(value) {
+                true => drop(self.columns.insert(column.clone())),
+                false => drop(self.columns.remove(column)),
+            },
+            Action::Let { local, value } => match self.varies(value) {
+                true => drop(self.locals.insert(*local)),
+                false => drop(self.locals.remove(local)),
+            },
+            Action::Unset(column) => drop(self.columns.remove(column)),
+            Action::Rename { from, to } => match self.columns.remove(from) {
+                true => drop(self.columns.insert(to.clone())),
+                false => drop(self.columns.remove(to)),
+            },
+            Action::Parse { fields, .. } => {
+                let body_varies = self.columns.remove(crate::BODY);
+                for field in fields {
+                    match body_varies {
+                        true => drop(self.columns.insert(field.name.clone())),
+                        false => drop(self.columns.remove(&field.name)),
+                    }
+                }
+            }
+            Action::Keep(_)
+            | Action::Drop(_)
+            | Action::Reject { .. }
+            | Action::Check { .. }
+            | Action::Select(_)
+            | Action::Throttle(_)
+            | Action::Sample(_)
+            | Action::Dedupe { .. } => {}
+        }
+    }
+
+    /// Returns whether the value of an expression may differ.
+    pub fn varies(&self, expression: &Expression) -> bool {
+        let own = match &expression.operation {
+            Operation::Call { varies, .. } => *varies,
+            Operation::Column(name) => self.columns.contains(name),
+            Operation::Local(local) => self.locals.contains(local),
+            _ => false,
+        };
+        own || expression.operation.parts().into_iter().any(|part| self.varies(part))
+    }
+
+    /// Returns whether a step may reject an event at one time and not at another.
+    pub fn rejects(&self, action: &Action, on_failure: Option<OnFailure>) -> bool {
+        let fails = || match action {
+            Action::Keep(value)
+            | Action::Drop(value)
+            | Action::Set { value, .. }
+            | Action::Let { value, .. } => self.varies(value),
+            Action::Parse { .. } => self.columns.contains(crate::BODY),
+            _ => false,
+        };
+        let decides = match action {
+            Action::Reject { condition, .. } => self.varies(condition),
+            Action::Check { rules, .. } => rules.iter().any(|rule| self.varies(&rule.condition)),
+            _ => false,
+        };
+        decides || on_failure == Some(OnFailure::Reject) && fails()
+    }
+}
