@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Role};
-use weir_plan::varying::Varying;
+use weir_plan::varying::{Decision, Varying};
 use weir_plan::{Delivery, Value, support};
 
 use crate::analysis::Analysis;
@@ -250,23 +250,13 @@ fn last_step(leg: &Leg) -> Option<&Step> {
     first.and_then(last_step).or_else(|| leg.steps.last())
 }
 
-/// Finds a decision of a leg that may differ when it is made again: the step that rejects, or none for the fork at the end.
+/// Returns a decision of a leg that may differ when it is made again: the step that rejects, or none for the fork at the
+/// end.
 fn varying_decision(leg: &Leg, mut before: Varying) -> Option<Option<&Step>> {
-    for step in &leg.steps {
-        if before.rejects(&step.action, step.on_failure) {
-            return Some(Some(step));
-        }
-        before.apply(&step.action);
-    }
-    let decides = match &leg.to {
-        Destination::Match(cases) => {
-            cases.iter().filter_map(|case| case.condition.as_ref()).any(|condition| before.varies(condition))
-        }
-        Destination::Balance { by, .. } => by.as_ref().is_some_and(|by| before.varies(by)),
-        _ => false,
-    };
-    match decides {
-        true => Some(None),
-        false => leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone())),
+    let steps = leg.steps.iter().map(|step| (&step.action, step.on_failure));
+    match before.decision(steps, leg.to.conditions()) {
+        Some(Decision::Step(index)) => Some(leg.steps.get(index)),
+        Some(Decision::Fork) => Some(None),
+        None => leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone())),
     }
 }

@@ -104,6 +104,19 @@ pub enum Operation {
     },
 }
 
+impl Expression {
+    /// Returns whether the predicate is true for the expression or for one of its parts, at any depth.
+    pub fn any(&self, is: &dyn Fn(&Expression) -> bool) -> bool {
+        is(self) || self.operation.parts().into_iter().any(|part| part.any(is))
+    }
+
+    /// Returns whether the expression is a call of a function that may give another result for the same arguments. Its
+    /// parts do not count.
+    pub fn is_varying_call(&self) -> bool {
+        matches!(self.operation, Operation::Call { varies: true, .. })
+    }
+}
+
 impl Operation {
     /// The expressions that it is made of, in their order.
     pub fn parts(&self) -> Vec<&Expression> {

@@ -184,6 +184,15 @@ impl Route {
         self.legs_if(false)
     }
 
+    /// Returns the conditions of a `match` and the key of a `balance by`, which choose a leg for each event.
+    pub fn conditions(&self) -> Vec<&Expression> {
+        match self {
+            Route::Match(cases) => cases.iter().filter_map(|case| case.condition.as_ref()).collect(),
+            Route::Balance { by, .. } => by.iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn legs_if(&self, optional: bool) -> Vec<&Leg> {
         match self {
             Route::Channel(_) | Route::Sink(_) | Route::End => Vec::new(),

@@ -15,9 +15,34 @@ pub struct Varying {
     locals: BTreeSet<u32>,
 }
 
+/// A decision about the way of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The step with this index rejects events.
+    Step(usize),
+    /// The fork behind the steps chooses a leg.
+    Fork,
+}
+
 impl Varying {
+    /// Applies the steps of a leg. Returns the first of its decisions that may differ, without the decisions of the legs
+    /// behind its fork. `conditions` are the conditions of the fork.
+    pub fn decision<'s>(
+        &mut self,
+        steps: impl Iterator<Item = (&'s Action, Option<OnFailure>)>,
+        conditions: Vec<&Expression>,
+    ) -> Option<Decision> {
+        for (index, (action, on_failure)) in steps.enumerate() {
+            if self.rejects(action, on_failure) {
+                return Some(Decision::Step(index));
+            }
+            self.apply(action);
+        }
+        conditions.into_iter().any(|condition| self.varies(condition)).then_some(Decision::Fork)
+    }
+
     /// Applies a step.
-    pub fn apply(&mut self, action: &Action) {
+    fn apply(&mut self, action: &Action) {
         match action {
             Action::Set { column, value } => match self.varies(value) {
                 true => drop(self.columns.insert(column.clone())),
@@ -53,18 +78,16 @@ impl Varying {
     }
 
     /// Returns whether the value of an expression may differ.
-    pub fn varies(&self, expression: &Expression) -> bool {
-        let own = match &expression.operation {
-            Operation::Call { varies, .. } => *varies,
+    fn varies(&self, expression: &Expression) -> bool {
+        expression.any(&|part| match &part.operation {
             Operation::Column(name) => self.columns.contains(name),
             Operation::Local(local) => self.locals.contains(local),
-            _ => false,
-        };
-        own || expression.operation.parts().into_iter().any(|part| self.varies(part))
+            _ => part.is_varying_call(),
+        })
     }
 
     /// Returns whether a step may reject an event at one time and not at another.
-    pub fn rejects(&self, action: &Action, on_failure: Option<OnFailure>) -> bool {
+    fn rejects(&self, action: &Action, on_failure: Option<OnFailure>) -> bool {
         let fails = || match action {
             Action::Keep(value)
             | Action::Drop(value)

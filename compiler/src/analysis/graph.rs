@@ -216,6 +216,15 @@ impl Destination {
             Destination::Balance { legs, .. } | Destination::Failover { legs, .. } => legs.iter().collect(),
         }
     }
+
+    /// Returns the conditions of a `match` and the key of a `balance by`, which choose a leg for each event.
+    pub(crate) fn conditions(&self) -> Vec<&Expression> {
+        match self {
+            Destination::Match(cases) => cases.iter().filter_map(|case| case.condition.as_ref()).collect(),
+            Destination::Balance { by, .. } => by.iter().collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Edge {

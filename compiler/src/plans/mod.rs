@@ -128,17 +128,8 @@ impl Held<'_> {
             }
         }
         let route = Place::new(format!("flow {flow}"), format!("{path}.to"));
-        match &leg.to {
-            Route::Match(cases) => {
-                let conditions = cases.iter().filter_map(|case| case.condition.as_ref());
-                for condition in conditions {
-                    self.sure(&route, condition);
-                }
-            }
-            Route::Balance { by: Some(by), .. } => {
-                self.sure(&route, by);
-            }
-            _ => {}
+        for condition in leg.to.conditions() {
+            self.sure(&route, condition);
         }
         let part = |(index, leg)| (format!("[{index}]"), leg);
         let (kind, legs): (&str, Vec<(String, &Leg)>) = match &leg.to {

@@ -1,8 +1,8 @@
-//! What rejects behind a channel need: where they come from, and that no event can go in a circle.
+//! Checks the rejects of a plan: the promise that they need, decisions that may differ, and circles of channels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_plan::varying::Varying;
+use weir_plan::varying::{Decision, Varying};
 use weir_plan::{Action, Delivery, Expression, Flow, Leg, Operation, Origin, Path, Plan, Route, support};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -57,23 +57,12 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
 
 /// Returns a decision of a leg that may differ when it is made again.
 fn varying_decision(leg: &Leg, mut before: Varying) -> Option<String> {
-    for step in &leg.steps {
-        if before.rejects(&step.action, step.on_failure) {
-            return Some(format!("the step `{}`", step.label));
-        }
-        before.apply(&step.action);
+    let steps = leg.steps.iter().map(|step| (&step.action, step.on_failure));
+    match before.decision(steps, leg.to.conditions()) {
+        Some(Decision::Step(index)) => Some(format!("the step `{}`", leg.steps[index].label)),
+        Some(Decision::Fork) => Some("a `match` or `balance by`".to_owned()),
+        None => leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone())),
     }
-    let decides = match &leg.to {
-        Route::Match(cases) => {
-            cases.iter().filter_map(|case| case.condition.as_ref()).any(|c| before.varies(c))
-        }
-        Route::Balance { by, .. } => by.as_ref().is_some_and(|by| before.varies(by)),
-        _ => false,
-    };
-    if decides {
-        return Some("a `match` or `balance by`".to_owned());
-    }
-    leg.to.legs().into_iter().find_map(|leg| varying_decision(leg, before.clone()))
 }
 
 /// Returns the rejects of the plan that can't be carried out.
@@ -173,11 +162,6 @@ fn varying_step(leg: &Leg) -> Option<&str> {
 }
 
 fn varies(expression: &Expression) -> bool {
-    let own = match &expression.operation {
-        Operation::Call { varies, .. } => *varies,
-        // The file of the table may change.
-        Operation::Table(_) => true,
-        _ => false,
-    };
-    own || expression.operation.parts().into_iter().any(varies)
+    // The file of a lookup table may change.
+    expression.any(&|part| part.is_varying_call() || matches!(part.operation, Operation::Table(_)))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, Schema};
 
-use super::{Evaluate, Evaluated, Failures, local_column};
+use super::{Evaluate, Evaluated, Several, local_column};
 use crate::batch::{Batch, BatchError, Column, Origins};
 
 /// A function of the program. The parameters are locals 0, 1 and so on; the lets are the following locals.
@@ -31,19 +31,14 @@ fn locals(columns: &[Column], rows: usize) -> Result<Batch, BatchError> {
 impl Evaluate for Apply {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
         let rows = batch.rows();
-        let mut failures = Failures::default();
-        let mut columns = Vec::with_capacity(self.arguments.len() + self.function.lets.len());
+        let mut computed = Several::default();
         for argument in &self.arguments {
-            let evaluated = argument.evaluate(batch)?;
-            failures = failures.and(evaluated.failures);
-            columns.push(evaluated.values);
+            computed.add(argument.evaluate(batch)?);
         }
         for value in &self.function.lets {
-            let evaluated = value.evaluate(&locals(&columns, rows)?)?;
-            failures = failures.and(evaluated.failures);
-            columns.push(evaluated.values);
+            computed.add(value.evaluate(&locals(&computed.columns, rows)?)?);
         }
-        let result = self.function.result.evaluate(&locals(&columns, rows)?)?;
-        Ok(Evaluated { values: result.values, failures: failures.and(result.failures) })
+        let result = self.function.result.evaluate(&locals(&computed.columns, rows)?)?;
+        Ok(Evaluated { values: result.values, failures: computed.failures.and(result.failures) })
     }
 }

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Scalar};
 use arrow_schema::DataType;
 use weir_plan::{Expression, Operation, Value};
 
-use super::{Evaluate, Evaluated, Failures, Functions, Program, Unsupported, compile};
+use super::{Evaluate, Evaluated, Functions, Program, Several, Unsupported, compile};
 use crate::batch::{Batch, BatchError, Column};
 use crate::environment::clock::Clock;
 
@@ -101,13 +101,11 @@ impl CompiledCall {
 
 impl Evaluate for CompiledCall {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let mut failures = Failures::default();
-        let mut arguments = Vec::with_capacity(self.arguments.len());
+        let mut several = Several::default();
         for argument in &self.arguments {
-            let evaluated = argument.evaluate(batch)?;
-            failures = failures.and(evaluated.failures);
-            arguments.push(evaluated.values);
+            several.add(argument.evaluate(batch)?);
         }
+        let Several { columns: arguments, failures } = several;
         let is_constant = |column: &Column| matches!(column, Column::Constant(_));
         if self.varies || !arguments.iter().all(is_constant) {
             let called = self.function.call(&arguments, batch.rows())?;

@@ -32,19 +32,13 @@ pub(super) fn columns_read(expression: &Expression) -> Vec<String> {
     reads.into_iter().collect()
 }
 
-/// Returns whether two computations may have different results.
-fn varies(expression: &Expression) -> bool {
-    matches!(expression.operation, Operation::Call { varies: true, .. })
-        || expression.operation.parts().into_iter().any(varies)
-}
-
 /// Returns a compiled operation that computes a constant from constants.
 pub(super) fn kept(expression: &Expression, operation: Box<dyn Evaluate>) -> Box<dyn Evaluate> {
     let is_value = matches!(
         expression.operation,
         Operation::Literal(_) | Operation::Column(_) | Operation::Local(_) | Operation::Table(_)
     );
-    if is_value || varies(expression) {
+    if is_value || expression.any(&Expression::is_varying_call) {
         return operation;
     }
     let once = OnceForConstants { reads: columns_read(expression), operation };

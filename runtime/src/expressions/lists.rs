@@ -7,7 +7,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, FieldRef};
 use arrow_select::interleave::interleave;
 
-use super::{Evaluate, Evaluated, Failures, unexpected};
+use super::{Evaluate, Evaluated, Several, unexpected};
 use crate::batch::{Batch, BatchError, Column};
 
 /// A list of values of one type.
@@ -49,14 +49,12 @@ fn lists(columns: &[Column], field: &FieldRef, rows: usize) -> Result<ArrayRef, 
 
 impl Evaluate for Items {
     fn evaluate(&self, batch: &Batch) -> Result<Evaluated, BatchError> {
-        let mut failures = Failures::default();
-        let mut columns = Vec::with_capacity(self.items.len());
+        let mut items = Several::default();
         for item in &self.items {
-            let evaluated = item.evaluate(batch)?;
-            failures = failures.and(evaluated.failures);
-            columns.push(evaluated.values);
+            items.add(item.evaluate(batch)?);
         }
         let field = item_field(&self.data_type).ok_or_else(|| unexpected(&self.data_type, "a list"))?;
-        Ok(Evaluated { values: Column::Array(lists(&columns, field, batch.rows())?), failures })
+        let values = Column::Array(lists(&items.columns, field, batch.rows())?);
+        Ok(Evaluated { values, failures: items.failures })
     }
 }

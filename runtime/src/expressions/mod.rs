@@ -64,6 +64,20 @@ pub struct Evaluated {
     pub failures: Failures,
 }
 
+/// The values of several expressions, and the rows for which one of them failed.
+#[derive(Debug, Default)]
+struct Several {
+    columns: Vec<Column>,
+    failures: Failures,
+}
+
+impl Several {
+    fn add(&mut self, evaluated: Evaluated) {
+        self.failures = std::mem::take(&mut self.failures).and(evaluated.failures);
+        self.columns.push(evaluated.values);
+    }
+}
+
 /// A part of a plan that this version does not support, in words: "the function `lower`", "`matches`".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unsupported(pub(crate) String);
