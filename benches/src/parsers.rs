@@ -71,16 +71,8 @@ fn parser(program: &str) -> Result<Box<dyn Parser>, Box<dyn Error>> {
         return Err("the step is no parse".into());
     };
     let after = &plan.event_types[step.event_type.0 as usize].schema;
-    let wanted = |field: &ParsedField| {
-        let column = after.field_with_name(&field.name)?;
-        Ok(WantedField {
-            name: field.name.clone(),
-            format: field.format.clone(),
-            parts: field.parts.clone(),
-            data_type: column.data_type().clone(),
-            nullable: column.is_nullable(),
-        })
-    };
+    let wanted =
+        |field: &ParsedField| after.field_with_name(&field.name).map(|column| WantedField::of(field, column));
     let fields = fields.iter().map(wanted).collect::<Result<_, arrow_schema::ArrowError>>()?;
     let settings: &Settings = settings;
     let call = ParserCall { settings, fields, strict: *strict };

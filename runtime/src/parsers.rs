@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::{ArrayRef, BinaryViewArray};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use weir_plan::{FieldFormat, ParsedField, Settings};
 
 use crate::batch::BatchError;
@@ -41,6 +41,19 @@ pub struct WantedField {
     pub data_type: DataType,
     /// Whether the field may be missing from a body.
     pub nullable: bool,
+}
+
+impl WantedField {
+    /// Returns the field that a plan parses into this column.
+    pub fn of(field: &ParsedField, column: &Field) -> WantedField {
+        WantedField {
+            name: field.name.clone(),
+            format: field.format.clone(),
+            parts: field.parts.clone(),
+            data_type: column.data_type().clone(),
+            nullable: column.is_nullable(),
+        }
+    }
 }
 
 /// The settings and fields of one step `parse`.

@@ -36,14 +36,7 @@ impl Parse {
                     field.name
                 ))
             };
-            let column = after.field_with_name(&field.name).map_err(lacking)?;
-            Ok(WantedField {
-                name: field.name.clone(),
-                format: field.format.clone(),
-                parts: field.parts.clone(),
-                data_type: column.data_type().clone(),
-                nullable: column.is_nullable(),
-            })
+            after.field_with_name(&field.name).map_err(lacking).map(|column| WantedField::of(field, column))
         };
         let wanted = fields.iter().map(wanted).collect::<Result<_, Unsupported>>()?;
         let parser = make_parser(tools.parsers, parser, &ParserCall { settings, fields: wanted, strict })?;

@@ -224,6 +224,24 @@ impl Views {
         }
     }
 
+    /// Appends the value that was made of `value`, whose view is `view`; `begin` is the beginning of the written bytes.
+    /// Returns why the row fails, if it does; then null is appended.
+    fn push_made(&mut self, begin: usize, made: Value<Part>, view: u128, value: &[u8]) -> Option<Reason> {
+        match made {
+            Ok(Some(Part::Of(part))) => {
+                self.written.truncate(begin);
+                self.push_part(view, value, part);
+            }
+            Ok(Some(Part::Written)) => self.push_written(begin),
+            Ok(None) => self.push_null(begin),
+            Err(reason) => {
+                self.push_null(begin);
+                return Some(reason);
+            }
+        }
+        None
+    }
+
     /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         self.views.len()
@@ -299,17 +317,9 @@ pub(super) fn parts(
             views.push_null(begin);
             continue;
         };
-        match make(row, value, &mut views.written) {
-            Ok(Some(Part::Of(part))) => {
-                views.written.truncate(begin);
-                views.push_part(values.view(row), value, part);
-            }
-            Ok(Some(Part::Written)) => views.push_written(begin),
-            Ok(None) => views.push_null(begin),
-            Err(reason) => {
-                failures.push(row, reason);
-                views.push_null(begin);
-            }
+        let made = make(row, value, &mut views.written);
+        if let Some(reason) = views.push_made(begin, made, values.view(row), value) {
+            failures.push(row, reason);
         }
     }
     let values: ArrayRef = match as_text || values.is_text {
@@ -333,17 +343,9 @@ pub(super) fn text_parts(
             views.push_null(begin);
             continue;
         };
-        match make(row, text, &mut views.written) {
-            Ok(Some(Part::Of(part))) => {
-                views.written.truncate(begin);
-                views.push_part(values.view(row), text.as_bytes(), part);
-            }
-            Ok(Some(Part::Written)) => views.push_written(begin),
-            Ok(None) => views.push_null(begin),
-            Err(reason) => {
-                failures.push(row, reason);
-                views.push_null(begin);
-            }
+        let made = make(row, text, &mut views.written);
+        if let Some(reason) = views.push_made(begin, made, values.view(row), text.as_bytes()) {
+            failures.push(row, reason);
         }
     }
     Ok(Evaluated { values: Column::Array(Arc::new(views.texts()?)), failures })

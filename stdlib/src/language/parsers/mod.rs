@@ -3,6 +3,7 @@
 mod access_log;
 mod columns;
 mod csv;
+mod filling;
 mod grok;
 mod json;
 mod kv;

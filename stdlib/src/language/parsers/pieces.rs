@@ -1,11 +1,12 @@
 //! The loop of parsers that cut a text into pieces, one for each field.
 
-use arrow_array::{Array, BinaryViewArray};
+use arrow_array::BinaryViewArray;
 use weir_runtime::batch::BatchError;
-use weir_runtime::expressions::{Failures, Reason};
+use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::{Parsed, Parser, ParserCall, WantedField};
 
 use super::columns::{Field, FieldColumn, Found, Kind};
+use super::filling::{append_each, filled};
 use super::json::is_document;
 use super::scalar::Scalar;
 
@@ -86,27 +87,16 @@ impl<C: Cut + 'static> Cutter<C> {
 
 impl<C: Cut> Parser for Cutter<C> {
     fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
-        let mut columns: Vec<_> =
-            self.fields.iter().map(|field| field.column(bodies, bodies.len())).collect();
-        let (mut failures, mut scratch) = (Failures::default(), self.cut.scratch());
+        let mut scratch = self.cut.scratch();
         let mut pieces = Pieces { found: vec![None; self.fields.len()], copies: Vec::new() };
-        for row in 0..bodies.len() {
+        filled(self.fields.iter(), bodies, |row, columns| {
             pieces.found.fill(None);
             pieces.copies.clear();
-            let cut = text(bodies.value(row)).and_then(|text| self.cut.cut(text, &mut scratch, &mut pieces));
-            let reason = match cut {
-                Ok(()) => append(&mut columns, bodies, row, &pieces),
-                Err(reason) => {
-                    columns.iter_mut().for_each(FieldColumn::append_undefined);
-                    Some(reason)
-                }
-            };
-            if let Some(reason) = reason {
-                failures.push(row, reason);
-            }
-        }
-        let columns = columns.into_iter().map(|column| column.finish(bodies));
-        Ok(Parsed { columns: columns.collect::<Result<_, _>>()?, failures })
+            self.cut.cut(text(bodies.value(row))?, &mut scratch, &mut pieces)?;
+            Ok(append_each(columns, &pieces.found, |column, piece| {
+                append(column, bodies, row, *piece, &pieces.copies)
+            }))
+        })
     }
 }
 
@@ -155,31 +145,21 @@ fn append_text(column: &mut FieldColumn<'_>, bodies: &BinaryViewArray, found: Fo
     column.append_found(bodies, found)
 }
 
-/// Appends the pieces of a body to the columns; gives the first reason why one can't be read.
+/// Appends a piece of a body to a column; null for a field without a piece.
 fn append(
-    columns: &mut [FieldColumn<'_>],
+    column: &mut FieldColumn<'_>,
     bodies: &BinaryViewArray,
     row: usize,
-    pieces: &Pieces,
-) -> Option<Reason> {
-    let mut first = None;
-    for (column, piece) in columns.iter_mut().zip(&pieces.found) {
-        let appended = match piece {
-            None => column.append_missing(),
-            Some(Piece { begin, end, copy }) => {
-                let found = match copy {
-                    None => Found::Part { row, begin: *begin, end: *end },
-                    Some((from, to)) => Found::Copy(&pieces.copies[*from..*to]),
-                };
-                match append_text(column, bodies, found) {
-                    true => Ok(()),
-                    false => Err(column.field.unreadable(&bodies.value(row)[*begin..*end], *begin)),
-                }
-            }
-        };
-        if let Err(reason) = appended {
-            first.get_or_insert(reason);
-        }
+    piece: Option<Piece>,
+    copies: &[u8],
+) -> Result<(), Reason> {
+    let Some(Piece { begin, end, copy }) = piece else { return column.append_missing() };
+    let found = match copy {
+        None => Found::Part { row, begin, end },
+        Some((from, to)) => Found::Copy(&copies[from..to]),
+    };
+    match append_text(column, bodies, found) {
+        true => Ok(()),
+        false => Err(column.field.unreadable(&bodies.value(row)[begin..end], begin)),
     }
-    first
 }

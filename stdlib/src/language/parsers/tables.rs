@@ -29,14 +29,7 @@ pub(crate) fn read(table: &Table, row_type: &DataType) -> Result<TableRows, Stri
     }?;
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(names.len());
     for ((field, data_type), cells) in table.fields.iter().zip(types).zip(cells) {
-        let wanted = WantedField {
-            name: field.name.clone(),
-            format: field.format.clone(),
-            parts: field.parts.clone(),
-            data_type: data_type.data_type().clone(),
-            nullable: data_type.is_nullable(),
-        };
-        columns.push(column(&wanted, cells)?);
+        columns.push(column(&WantedField::of(field, data_type), cells)?);
     }
     let key = names.iter().position(|name| *name == table.key).ok_or("it has no key")?;
     let keys = columns[key].as_string_view_opt().ok_or("its key is no Text")?.clone();

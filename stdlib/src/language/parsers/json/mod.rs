@@ -8,12 +8,13 @@ mod values;
 
 use std::borrow::Cow;
 
-use arrow_array::{Array, BinaryViewArray};
+use arrow_array::BinaryViewArray;
 use weir_runtime::batch::BatchError;
-use weir_runtime::expressions::{Failures, Reason};
+use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::{Parsed, Parser, ParserCall};
 
-use super::columns::{Field, FieldColumn};
+use super::columns::Field;
+use super::filling::{append_each, filled};
 use super::pieces::text;
 use document::{Receive, Span, Wanted, members, part_of};
 use values::Values;
@@ -42,26 +43,16 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
 
 impl Parser for JsonParser {
     fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
-        let mut columns: Vec<_> =
-            self.fields.iter().map(|field| field.column(bodies, bodies.len())).collect();
-        let mut failures = Failures::default();
         let mut found = vec![None; self.fields.len()];
         let (mut order, mut values) = (Order::default(), Values::new(bodies, self.strict));
-        for row in 0..bodies.len() {
+        filled(self.fields.iter(), bodies, |row, columns| {
             found.fill(None);
-            let reason = match self.find(bodies.value(row), &mut order, &mut found) {
-                Ok(()) => append(&mut columns, &mut values, row, &found),
-                Err(reason) => {
-                    columns.iter_mut().for_each(FieldColumn::append_undefined);
-                    Some(reason)
-                }
-            };
-            if let Some(reason) = reason {
-                failures.push(row, reason);
-            }
-        }
-        let columns = columns.into_iter().map(|column| column.finish(bodies));
-        Ok(Parsed { columns: columns.collect::<Result<_, _>>()?, failures })
+            self.find(bodies.value(row), &mut order, &mut found)?;
+            Ok(append_each(columns, &found, |column, span| match span {
+                Some(span) => values.append(column, row, *span),
+                None => column.append_missing(),
+            }))
+        })
     }
 }
 
@@ -109,26 +100,6 @@ impl<'t> Receive<'t> for Fields<'_, 't> {
     fn take(&mut self, _key: Cow<'t, str>, value: &'t str) {
         self.found[self.field] = Some(part_of(self.text, 0, value));
     }
-}
-
-/// Appends the values of a body to the columns; gives the first reason why one can't be read.
-fn append(
-    columns: &mut [FieldColumn<'_>],
-    values: &mut Values<'_>,
-    row: usize,
-    found: &[Option<Span>],
-) -> Option<Reason> {
-    let mut first = None;
-    for (column, span) in columns.iter_mut().zip(found) {
-        let appended = match span {
-            Some(span) => values.append(column, row, *span),
-            None => column.append_missing(),
-        };
-        if let Err(reason) = appended {
-            first.get_or_insert(reason);
-        }
-    }
-    first
 }
 
 impl Order {

@@ -8,15 +8,16 @@
 mod message;
 mod parts;
 
-use arrow_array::{Array, BinaryViewArray};
+use arrow_array::BinaryViewArray;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use weir_runtime::batch::BatchError;
-use weir_runtime::expressions::{Failures, Reason};
+use weir_runtime::expressions::Reason;
 use weir_runtime::parsers::{Parsed, Parser, ParserCall};
 
 use super::columns::{Cells, Field, FieldColumn, Found};
+use super::filling::{append_each, filled};
 use super::pieces::text;
 use message::{Message, Piece};
 
@@ -70,35 +71,16 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
 
 impl Parser for Syslog {
     fn parse(&self, bodies: &BinaryViewArray) -> Result<Parsed, BatchError> {
-        let rows = bodies.len();
-        let mut columns: Vec<_> =
-            self.fields.iter().map(|(part, field)| (*part, field.column(bodies, rows))).collect();
-        let (mut failures, mut values) = (Failures::default(), Vec::new());
+        let mut values = Vec::new();
         // Times without a year get the one that is nearest to this time.
         let now = Timestamp::now().as_microsecond();
-        for row in 0..rows {
+        filled(self.fields.iter().map(|(_, field)| field), bodies, |row, columns| {
             values.clear();
-            let message =
-                text(bodies.value(row)).and_then(|text| Message::read(text, &self.zone, now, &mut values));
-            let appended = match &message {
-                Ok(message) => {
-                    let places = Row { bodies, row, message, values: &values };
-                    columns
-                        .iter_mut()
-                        .map(|(part, column)| places.append(*part, column))
-                        .fold(Ok(()), Result::and)
-                }
-                Err(reason) => {
-                    columns.iter_mut().for_each(|(_, column)| column.append_undefined());
-                    Err(reason.clone())
-                }
-            };
-            if let Err(reason) = appended {
-                failures.push(row, reason);
-            }
-        }
-        let columns = columns.into_iter().map(|(_, column)| column.finish(bodies));
-        Ok(Parsed { columns: columns.collect::<Result<_, _>>()?, failures })
+            let message = Message::read(text(bodies.value(row))?, &self.zone, now, &mut values)?;
+            let places = Row { bodies, row, message: &message, values: &values };
+            let parts = self.fields.iter().map(|(part, _)| *part);
+            Ok(append_each(columns, parts, |column, part| places.append(part, column)))
+        })
     }
 }
 

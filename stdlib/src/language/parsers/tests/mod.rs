@@ -55,13 +55,7 @@ impl ParseStep {
         let after = &plan.event_types[step.event_type.0 as usize].schema;
         let wanted = |field: &ParsedField| {
             let column = after.field_with_name(&field.name).expect("the events have the field");
-            WantedField {
-                name: field.name.clone(),
-                format: field.format.clone(),
-                parts: field.parts.clone(),
-                data_type: column.data_type().clone(),
-                nullable: column.is_nullable(),
-            }
+            WantedField::of(field, column)
         };
         let fields = fields.iter().map(wanted).collect();
         ParseStep { parser: parser.clone(), settings: settings.clone(), fields, strict: *strict }
