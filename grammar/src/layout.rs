@@ -233,8 +233,13 @@ impl Scanner<'_> {
             b'{' | b'(' | b'[' => self.opener(byte),
             b'}' | b')' | b']' => self.closer(byte),
             _ if is_letter(byte) || byte.is_ascii_digit() => {
-                self.position += self.word(self.position).len();
+                let arrow_before = self.text[..self.last_end].ends_with(b"->");
+                let length = self.word(self.position).len();
+                self.position += length;
                 self.last = self.text[self.position - 1];
+                if arrow_before {
+                    self.open_match(length);
+                }
             }
             b'\'' | 0x80.. if self.foreign_token() => {}
             _ => self.position += 1,

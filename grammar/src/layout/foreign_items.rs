@@ -114,6 +114,23 @@ impl Scanner<'_> {
         true
     }
 
+    /// Opens the braces of `-> match` at the end of a line, if its brace is missing. The other forks have names that a
+    /// component may have.
+    pub(super) fn open_match(&mut self, word_length: usize) {
+        let end = self.position;
+        let line_end = self.line_end(end);
+        let is_unbraced = self.text[end - word_length..end] == *b"match"
+            && self.text[end..line_end].trim_ascii().is_empty()
+            && !matches!(self.text[line_end..].trim_ascii_start().first(), None | Some(b'{' | b'}' | b'/'));
+        if is_unbraced {
+            let message = "the branches of `match` stand in braces, and the opening one is missing";
+            self.note(end - word_length..end, message, "write `{` behind it", &[(end..end, " {")]);
+            self.repair(end..end, " {");
+            self.open.push((b'{', end));
+            self.last = b'{';
+        }
+    }
+
     /// Ends the item if another item begins on its last line.
     pub(super) fn begins_second_item(&mut self) -> bool {
         let Some(item) = &self.item else { return false };
