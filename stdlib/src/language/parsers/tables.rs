@@ -22,10 +22,11 @@ type Cells = Vec<Option<Vec<u8>>>;
 pub(crate) fn read(table: &Table, row_type: &DataType) -> Result<TableRows, String> {
     let DataType::Struct(types) = row_type else { return Err("its rows are no records".to_owned()) };
     let text = std::fs::read(&table.path).map_err(|error| format!("it can't be read: {error}"))?;
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let names: Vec<&str> = table.fields.iter().map(|field| field.name.as_str()).collect();
     let cells = match table.format {
-        TableFormat::Csv => csv_cells(&text, &names),
-        TableFormat::Json => json_cells(&text, &names),
+        TableFormat::Csv => csv_cells(text, &names),
+        TableFormat::Json => json_cells(text, &names),
     }?;
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(names.len());
     for ((field, data_type), cells) in table.fields.iter().zip(types).zip(cells) {
@@ -48,6 +49,9 @@ fn column(wanted: &WantedField, cells: Cells) -> Result<ArrayRef, String> {
     let texts: BinaryViewArray = cells.iter().map(|cell| Some(cell.as_deref().unwrap_or_default())).collect();
     let mut column = field.column(&texts, texts.len());
     for (row, cell) in cells.iter().enumerate() {
+        if cell.is_none() && !wanted.nullable {
+            return Err(format!("row {} has no `{}`", row + 1, wanted.name));
+        }
         let span = (!is_missing(cell)).then(|| 0..texts.value(row).len());
         let appended = column.append(&texts, row, span);
         appended.map_err(|reason| format!("row {}: {reason}", row + 1))?;
@@ -57,14 +61,32 @@ fn column(wanted: &WantedField, cells: Cells) -> Result<ArrayRef, String> {
 
 /// Reads the cells of CSV (RFC 4180), whose first line has the names of the columns.
 fn csv_cells(text: &[u8], names: &[&str]) -> Result<Vec<Cells>, String> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
     let header = reader.byte_headers().map_err(|error| error.to_string())?.clone();
+    let columns: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+    if columns.is_empty() {
+        return Err("it is empty: its first line has the names of the columns".to_owned());
+    }
+    if let Some(twice) = names.iter().find(|name| columns.iter().filter(|column| column == name).count() > 1)
+    {
+        return Err(format!("two columns have the name `{twice}`"));
+    }
     let places: Vec<Option<usize>> =
-        names.iter().map(|name| header.iter().position(|column| column == name.as_bytes())).collect();
+        names.iter().map(|name| columns.iter().position(|column| column == name)).collect();
+    if let Some(name) = names.iter().zip(&places).find_map(|(name, place)| place.is_none().then_some(name)) {
+        let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+        return Err(format!("its first line has no column `{name}`: it has {}", columns.join(", ")));
+    }
     let mut cells = vec![Cells::new(); names.len()];
-    for record in reader.byte_records() {
-        let record = record.map_err(|error| error.to_string())?;
+    let (mut record, mut row) = (csv::ByteRecord::new(), 0);
+    while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
+        row += 1;
+        let begin = record.position().map_or(0, csv::Position::byte) as usize;
+        let end = (reader.position().byte() as usize).min(text.len());
+        // The crate takes a quote that is never closed for one that is closed at the end of the file.
+        if text.get(begin..end).unwrap_or_default().iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+            return Err(format!("row {row}: a quote is not closed; a quote within quotes is written twice"));
+        }
         for (cells, place) in cells.iter_mut().zip(&places) {
             cells.push(place.and_then(|place| record.get(place)).map(<[u8]>::to_vec));
         }
@@ -123,9 +145,9 @@ mod tests {
     #[test]
     fn rows_are_read_from_csv_and_json() {
         let files = [
-            ("a.csv", "\u{feff}people,more,code\r\n83,x,\"DE\"\r\n,,FR\r\n"),
+            ("a.csv", "\u{feff}people,more,code\r\n83,x,\"DE\"\r\n,\"a\"\"\r\nb\",FR\r\n"),
             ("a.json", "[{\"code\": \"DE\", \"people\": 83, \"more\": [1]}, {\"code\": \"FR\"}]"),
-            ("a.jsonl", "{\"code\": \"DE\", \"people\": 83}\n{\"code\": \"FR\", \"people\": null}\n"),
+            ("a.jsonl", "\u{feff}{\"code\": \"DE\", \"people\": 83}\n{\"code\": \"FR\", \"people\": null}\n"),
         ];
         for (name, text) in files {
             let TableRows { keys, rows } = table(name, text).unwrap();
@@ -139,7 +161,13 @@ mod tests {
     fn a_value_that_can_not_be_read_is_an_error_with_its_row() {
         let wrong = |name, text| table(name, text).err().unwrap();
         assert!(wrong("a.csv", "code,people\nDE,83\nFR,many\n").starts_with("row 2: field `people`"));
-        assert!(wrong("a.csv", "people\n83\n").contains("row 1: the body has no field `code`"));
+        let columns = wrong("a.csv", "code, people\nDE,83\n");
+        assert_eq!(columns, "its first line has no column `people`: it has `code`, ` people`");
+        assert_eq!(wrong("a.csv", "code,people,code\nDE,83,FR\n"), "two columns have the name `code`");
+        assert!(wrong("a.csv", "").starts_with("it is empty"));
+        let unclosed = "code,people\nDE,83\n\"FR,68\nIT,59\n";
+        assert!(wrong("a.csv", unclosed).starts_with("row 2: a quote is not closed"));
+        assert_eq!(wrong("a.json", "[{\"people\": 3}]"), "row 1 has no `code`");
         assert!(wrong("a.json", "[{\"code\": \"DE\"}, 3]").contains("row 2 is no object"));
         assert!(wrong("a.json", "[{").contains("EOF"));
         assert!(read_missing().contains("it can't be read"));
