@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_grammar::Span;
 use weir_grammar::tree::{ItemKind, Role};
-use weir_plan::varying::{Decision, Varying};
+use weir_plan::circles::places_in_circles;
+use weir_plan::varying::{Decision, Varying, may_differ_after_restart};
 use weir_plan::{Delivery, Value, support};
 
 use crate::analysis::Analysis;
 use crate::analysis::expressions::UseId;
-use crate::analysis::graph::{Component, Destination, Edge, Flow, Leg, Promised, Step};
+use crate::analysis::graph::{Component, Destination, Edge, Flow, Graph, Leg, Promised, Step};
 use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
@@ -24,7 +25,8 @@ impl Analysis {
         }
         let noted = self.notes.unsupported.iter();
         let noted = noted.map(|(span, used, what)| ((*used, *span), what.as_str())).collect();
-        let mut search = Search { analysis: self, noted, found: BTreeSet::new() };
+        let circles = reject_circles(&self.graph);
+        let mut search = Search { analysis: self, noted, circles, found: BTreeSet::new() };
         self.graph.components.iter().for_each(|component| search.component(component));
         for (index, flow) in self.graph.flows.iter().enumerate() {
             search.flow(index, flow);
@@ -48,6 +50,8 @@ struct Search<'a> {
     analysis: &'a Analysis,
     /// The unsupported operations, by the use and the place of their expressions.
     noted: BTreeMap<(UseId, Span), &'a str>,
+    /// The channels behind which events are rejected that come back to them.
+    circles: BTreeSet<usize>,
     found: BTreeSet<(Span, String)>,
 }
 
@@ -151,26 +155,20 @@ impl Search<'_> {
         }
     }
 
-    /// Adds the steps behind channels that reject events into channels which can't take them.
+    /// Adds the steps behind channels that reject events into channels which can't take them, and with the promise
+    /// `exactly_once` the steps that must not vary.
     fn rejects(&mut self, flow: usize, exactly_once: bool) {
         let graph = &self.analysis.graph;
-        let role = |index: usize| graph.components[index].declared.role;
-        let of_flow = || graph.edges.iter().filter(move |edge| edge.flow == flow);
-        let from_rejects = |edge: &&Edge| graph.components[edge.from].declared.rejects_of.is_some();
-        let arrivals = of_flow().filter(from_rejects).flat_map(|edge| edge.leg.arrivals());
-        let channels = arrivals.filter_map(|arrival| match role(arrival.to) {
-            Role::Channel => Some(arrival.to),
-            Role::Source | Role::Sink => arrival.channel,
-        });
-        let channels: Vec<usize> = channels.collect();
-        let volatile = channels.iter().find_map(|channel| {
-            let kind = graph.components[*channel].kind()?;
+        let volatile = reject_channels(graph, flow).into_iter().find_map(|channel| {
+            let kind = graph.components[channel].kind()?;
             (!support::DURABLE_CHANNELS.contains(&kind)).then_some(kind)
         });
-        for edge in of_flow().filter(|edge| role(edge.from) == Role::Channel) {
-            let Some(step) = first_rejecting(&edge.leg) else { continue };
+        for edge in graph.edges.iter().filter(|edge| edge.flow == flow) {
+            let Some(step) = first_rejecting(&edge.leg).filter(|_| is_behind_channel(graph, edge)) else {
+                continue;
+            };
             let place = self.place(step.span, step.used);
-            if channels.contains(&edge.from) {
+            if self.circles.contains(&edge.from) {
                 self.add(place, "rejects that come back to the channel behind which they are rejected");
             }
             if let Some(kind) = volatile.filter(|_| exactly_once) {
@@ -180,6 +178,11 @@ impl Search<'_> {
                         "rejects behind a channel into the channel `{kind}` with the promise `exactly_once`"
                     ),
                 );
+            }
+            if let Some(step) = varying_step(&edge.leg).filter(|_| exactly_once) {
+                let what = "a step that may decide differently after a restart, behind a channel and with steps that \
+                            reject, with the promise `exactly_once`";
+                self.add(self.place(step.span, step.used), what);
             }
         }
     }
@@ -233,6 +236,35 @@ impl Search<'_> {
     }
 }
 
+/// Returns the channels that a flow's rejected events go to.
+fn reject_channels(graph: &Graph, flow: usize) -> BTreeSet<usize> {
+    let from_rejects = graph
+        .edges
+        .iter()
+        .filter(|edge| edge.flow == flow && graph.components[edge.from].declared.rejects_of.is_some());
+    let channels = from_rejects.flat_map(|edge| edge.leg.arrivals()).filter_map(|arrival| {
+        match graph.components[arrival.to].declared.role {
+            Role::Channel => Some(arrival.to),
+            Role::Source | Role::Sink => arrival.channel,
+        }
+    });
+    channels.collect()
+}
+
+fn is_behind_channel(graph: &Graph, edge: &Edge) -> bool {
+    graph.components[edge.from].declared.role == Role::Channel
+}
+
+/// Returns the channels behind which events are rejected that come back to them, also over other flows.
+fn reject_circles(graph: &Graph) -> BTreeSet<usize> {
+    let mut arrows: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let rejecting = |edge: &&Edge| is_behind_channel(graph, edge) && first_rejecting(&edge.leg).is_some();
+    for edge in graph.edges.iter().filter(rejecting) {
+        arrows.entry(edge.from).or_default().extend(reject_channels(graph, edge.flow));
+    }
+    places_in_circles(&arrows).into_iter().collect()
+}
+
 /// Returns whether branches receive events in turn.
 fn has_balance(leg: &Leg) -> bool {
     matches!(leg.to, Destination::Balance { by: None, .. }) || leg.to.legs().into_iter().any(has_balance)
@@ -242,6 +274,12 @@ fn has_balance(leg: &Leg) -> bool {
 fn first_rejecting(leg: &Leg) -> Option<&Step> {
     let own = leg.steps.iter().find(|step| step.rejects());
     own.or_else(|| leg.to.legs().into_iter().find_map(first_rejecting))
+}
+
+/// Returns a step of a leg, or of the branches behind it, that may have another result for the same event.
+fn varying_step(leg: &Leg) -> Option<&Step> {
+    let own = leg.steps.iter().find(|step| may_differ_after_restart(&step.action));
+    own.or_else(|| leg.to.legs().into_iter().find_map(varying_step))
 }
 
 /// Returns the last step of a leg, or of the first branch behind it.

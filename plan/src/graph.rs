@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{EventType, EventTypeId, Expression, Function, Operation, Settings, Value};
 
 /// The version of the plan's format that this crate reads and writes.
-pub const PLAN_VERSION: u32 = 3;
+pub const PLAN_VERSION: u32 = 4;
 
 /// A compiled program.
 ///

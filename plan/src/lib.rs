@@ -7,6 +7,7 @@
 //! This crate must not depend on the language (spans, diagnostics) nor on the
 //! runtime (batches, transactions, components).
 
+pub mod circles;
 mod decimal;
 mod display;
 mod drawing;

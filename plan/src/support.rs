@@ -261,6 +261,7 @@ fn is_constant(value: &Value, data_type: &DataType) -> bool {
             | (Value::Int(_), DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond, Some(_)))
             | (Value::Float(_), DataType::Float64)
             | (Value::Text(_), DataType::Utf8View | DataType::BinaryView)
+            | (Value::Regex(_), DataType::Utf8View)
             | (Value::Size(_), DataType::UInt64)
             | (Value::Duration(_) | Value::NegativeDuration(_), DataType::Duration(TimeUnit::Microsecond))
             | (Value::Decimal(_), DataType::Decimal128(..))

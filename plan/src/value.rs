@@ -21,8 +21,10 @@ pub enum Value {
     Float(f64),
     /// A decimal number. A constant of a decimal type has the scale of that type.
     Decimal(Decimal),
-    /// Text; also an address, a URL or a regex, whose form the checker has validated.
+    /// Text; also an address or a URL, whose form the checker has validated.
     Text(String),
+    /// A regular expression in the syntax of the `regex` crate.
+    Regex(String),
     /// A duration.
     Duration(Duration),
     /// A duration below zero, by its length. Only expressions over events have one, settings never do.

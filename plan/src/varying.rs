@@ -24,6 +24,29 @@ pub enum Decision {
     Fork,
 }
 
+/// Returns whether a step may have another result when a restarted agent applies it to the same event again.
+pub fn may_differ_after_restart(action: &Action) -> bool {
+    // The file of a lookup table may change.
+    let varies = |expression: &Expression| {
+        expression.any(&|part| part.is_varying_call() || matches!(part.operation, Operation::Table(_)))
+    };
+    match action {
+        Action::Keep(value)
+        | Action::Drop(value)
+        | Action::Reject { condition: value, .. }
+        | Action::Set { value, .. }
+        | Action::Let { value, .. } => varies(value),
+        Action::Check { rules, .. } => rules.iter().any(|rule| varies(&rule.condition)),
+        Action::Dedupe { .. } => true,
+        Action::Unset(_)
+        | Action::Rename { .. }
+        | Action::Select(_)
+        | Action::Parse { .. }
+        | Action::Throttle(_)
+        | Action::Sample(_) => false,
+    }
+}
+
 impl Varying {
     /// Applies the steps of a leg. Returns the first of its decisions that may differ, without the decisions of the legs
     /// behind its fork. `conditions` are the conditions of the fork.

@@ -7,7 +7,7 @@ use arrow_schema::{DataType, Field};
 use weir_plan::{FieldFormat, ParsedField, Settings};
 
 use crate::batch::BatchError;
-use crate::expressions::{Failures, Unsupported};
+use crate::expressions::{CompileError, Failures};
 
 /// A parser of the library, prepared for one step of a program.
 pub trait Parser: Send + Sync {
@@ -81,7 +81,7 @@ pub(crate) fn make_parser(
     parsers: &Parsers,
     name: &str,
     call: &ParserCall<'_>,
-) -> Result<Box<dyn Parser>, Unsupported> {
-    let make = parsers.get(name).ok_or_else(|| Unsupported(format!("the parser `{name}`")))?;
-    make(call).map_err(|why| Unsupported(format!("the parser `{name}`: {why}")))
+) -> Result<Box<dyn Parser>, CompileError> {
+    let make = parsers.get(name).ok_or_else(|| CompileError::Unsupported(format!("the parser `{name}`")))?;
+    make(call).map_err(|why| CompileError::Invalid(format!("the parser `{name}`: {why}")))
 }

@@ -9,7 +9,9 @@ use weir_plan::{Expression, Settings};
 use crate::channel::Channel;
 use crate::environment::clock::Clock;
 use crate::environment::descriptors::Descriptors;
-use crate::expressions::{Function, Functions, MakeFunction, Program, ReadTable, Unsupported, make_function};
+use crate::expressions::{
+    CompileError, Function, Functions, MakeFunction, Program, ReadTable, make_function,
+};
 use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::parsers::{MakeParser, Parser, ParserCall, Parsers, make_parser};
@@ -86,7 +88,7 @@ impl Registry {
     /// # Errors
     /// When there is no such function, or it does not take these arguments.
     pub fn make_function(&self, name: &str, arguments: &[Expression]) -> Result<Box<dyn Function>, String> {
-        make_function(&self.functions, name, arguments).map_err(|Unsupported(what)| what)
+        make_function(&self.functions, name, arguments).map_err(CompileError::into_text)
     }
 
     /// Compiles an expression of a program with these functions, as building an agent does.
@@ -100,7 +102,7 @@ impl Registry {
         clock: &Arc<dyn Clock>,
     ) -> Result<Program, String> {
         let functions = self.functions.of_program(program, clock);
-        Program::compile(expression, &functions).map_err(|Unsupported(what)| what)
+        Program::compile(expression, &functions).map_err(CompileError::into_text)
     }
 
     /// The kinds of sources.
@@ -134,7 +136,7 @@ impl Registry {
     /// # Errors
     /// When there is no such parser, or it does not support the step, in words for the user.
     pub fn make_parser(&self, name: &str, call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
-        make_parser(&self.parsers, name, call).map_err(|Unsupported(part)| part)
+        make_parser(&self.parsers, name, call).map_err(CompileError::into_text)
     }
 
     /// Sets how rejected events that have no body are written as JSON.

@@ -79,6 +79,7 @@ mod unmet_need;
 mod unreachable_arm;
 mod unreadable_file;
 mod unused;
+mod unwritable_columns;
 mod used_twice;
 mod within;
 mod wrong_arguments;
@@ -162,6 +163,7 @@ pub use unmet_need::UnmetNeed;
 pub use unreachable_arm::UnreachableArm;
 pub use unreadable_file::UnreadableFile;
 pub use unused::Unused;
+pub use unwritable_columns::UnwritableColumns;
 pub use used_twice::UsedTwice;
 pub use within::Within;
 pub use wrong_arguments::WrongArguments;
@@ -416,6 +418,7 @@ registry! {
     "E0505" Error NeedsSchema
     "E0506" Error NestedField
     "E0508" Error NoBodyToCount
+    "E0509" Error UnwritableColumns
     // E06: the graph
     "E0601" Error Cycle
     "E0602" Error ChannelIntoChannel

@@ -17,8 +17,8 @@ pub struct NestedField {
     pub span: Span,
     /// The place of the field.
     pub field_span: Option<Span>,
-    /// The place of the rule in the library.
-    pub declared: Span,
+    /// The place of the rule in the library, if the library has it.
+    pub declared: Option<Span>,
 }
 
 impl NestedField {
@@ -31,7 +31,11 @@ impl NestedField {
             Some(place) => description.label(*place, format!("`{field}` is {}", with_article(type_name))),
             None => description,
         };
-        let description = description.label(*declared, "the rule is given here");
-        description.help(format!("leave `{field}` out, or use JSON"))
+        match declared {
+            Some(declared) => description
+                .label(*declared, "the rule is given here")
+                .help(format!("leave `{field}` out, or use JSON")),
+            None => description.help(format!("leave `{field}` out of the schema")),
+        }
     }
 }

@@ -262,7 +262,7 @@ impl Typer<'_, '_> {
                 _ => None,
             }
         };
-        let (Some((pattern, Value::Text(text))), Some((number, Value::Int(group)))) =
+        let (Some((pattern, Value::Regex(text))), Some((number, Value::Int(group)))) =
             (of_type(&Type::Regex), of_type(&Type::Group))
         else {
             return Some(());

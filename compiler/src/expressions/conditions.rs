@@ -315,7 +315,7 @@ impl Typer<'_, '_> {
             self.report(WrongType::new(expected, found, span).declared(declared));
             return None;
         }
-        let Value::Text(pattern) = pattern else { return None };
+        let Value::Regex(pattern) = pattern else { return None };
         let merged = Merged::of([&operand]);
         Some(merged.typed(Operation::Matches(Box::new(operand.planned), pattern), Type::Bool, false, span))
     }

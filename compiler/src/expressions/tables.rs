@@ -8,7 +8,7 @@ use weir_plan::{Operation, Table, TableFormat, Value};
 
 use super::{Merged, Typed, Typer};
 use crate::checker::Expectation;
-use crate::diagnostics::{MalformedText, TABLE_ROW, UnknownName, WrongArguments, WrongType};
+use crate::diagnostics::{MalformedText, NestedField, TABLE_ROW, UnknownName, WrongArguments, WrongType};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::spelling::nearest;
@@ -59,6 +59,18 @@ impl Typer<'_, '_> {
             return None;
         }
         self.checker.notes.uses.note(key.span, field.span);
+        if let Some(nested) = schema.fields.iter().find(|field| field.value_type.has_parts()) {
+            self.report(NestedField {
+                field: nested.name.to_string(),
+                type_name: nested.value_type.to_string(),
+                by: "a lookup table".to_owned(),
+                reason: "each field of a row is one value".to_owned(),
+                span,
+                field_span: Some(nested.span),
+                declared: None,
+            });
+            return None;
+        }
         let fields = schema.fields.iter().map(FieldType::parsed);
         let table = Table { path, format, key: name, fields: fields.collect() };
         let value_type = Type::Map(Box::new(Type::Schema(schema)));
@@ -77,6 +89,13 @@ impl Typer<'_, '_> {
         let Value::Text(path) = self.checker.value(given, &Expectation::plain(&Type::Text))? else {
             return None;
         };
+        if path.contains('\0') {
+            let (expected, reason) = ("lookup table".to_owned(), "a path has no NUL".to_owned());
+            let help = "name a file".to_owned();
+            let (near, span) = (None, given.span);
+            self.report(MalformedText { expected, text: path, reason, help, near, span });
+            return None;
+        }
         let format = match path.rsplit_once('.').map(|(_, ending)| ending) {
             Some("csv") => TableFormat::Csv,
             Some("json" | "jsonl" | "ndjson") => TableFormat::Json,

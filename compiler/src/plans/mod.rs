@@ -211,7 +211,10 @@ impl Held<'_> {
                     }
                 }
             }
-            (wanted, Value::Text(text)) if wanted.is_textual() && *wanted != Type::Template => {
+            (Type::Regex, Value::Regex(pattern)) => self.text(place, wanted, pattern),
+            (wanted, Value::Text(text))
+                if wanted.is_textual() && !matches!(wanted, Type::Template | Type::Regex) =>
+            {
                 self.text(place, wanted, text);
             }
             (Type::List(item), Value::List(values)) => {

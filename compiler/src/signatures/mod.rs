@@ -142,7 +142,7 @@ impl Form {
     /// Returns the first text of a value that does not have the form. In a template a hole counts as a letter.
     pub(crate) fn misfit(&self, value: &Value) -> Option<String> {
         let text = match value {
-            Value::Text(text) => text.clone(),
+            Value::Text(text) | Value::Regex(text) => text.clone(),
             Value::Template(template) => {
                 let parts = template.parts.iter().map(|part| match part {
                     TemplatePart::Text(text) => text,

@@ -230,6 +230,7 @@ impl<'c> StepCheck<'_, 'c> {
                 if groups.is_empty() {
                     let expected = "pattern with named groups, as in `(?<status>\\d+)`";
                     self.wrong_pattern(expected.to_owned(), "none in it", span, None);
+                    return None;
                 }
                 Some(groups.iter().map(|group| field_of_group(group, span)).collect())
             }
@@ -239,9 +240,7 @@ impl<'c> StepCheck<'_, 'c> {
     /// Reports a field with parts if the parser reads a single value for each field.
     fn single_values(&mut self, parser: &Parser, span: Span, fields: &[FieldType]) {
         let Some(because) = &parser.flat else { return };
-        let has_parts =
-            |field: &&FieldType| field.value_type.is_nested() || matches!(field.value_type, Type::List(_));
-        if let Some(field) = fields.iter().find(has_parts) {
+        if let Some(field) = fields.iter().find(|field| field.value_type.has_parts()) {
             self.checker.report(NestedField {
                 field: field.name.to_string(),
                 type_name: field.value_type.to_string(),
@@ -249,7 +248,7 @@ impl<'c> StepCheck<'_, 'c> {
                 reason: because.text.clone(),
                 span,
                 field_span: Some(field.span),
-                declared: because.span,
+                declared: Some(because.span),
             });
         }
     }
@@ -288,7 +287,9 @@ impl<'c> StepCheck<'_, 'c> {
 /// Returns the regular expression whose groups are the fields: the first setting of the parser.
 fn pattern(parser: &Parser, settings: &BTreeMap<String, Value>) -> Option<String> {
     let first = parser.group.settings.first()?;
-    let Value::Text(pattern) = settings.get(&*first.name.text)? else { return None };
+    let (Value::Regex(pattern) | Value::Text(pattern)) = settings.get(&*first.name.text)? else {
+        return None;
+    };
     match first.value_type {
         Type::Grok => weir_plan::grok::expand(pattern).ok(),
         _ => Some(pattern.clone()),

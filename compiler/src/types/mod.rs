@@ -235,6 +235,10 @@ impl Type {
     }
 
     /// Returns whether a value of the type has parts with names.
+    pub(crate) fn has_parts(&self) -> bool {
+        self.is_nested() || matches!(self, Type::List(_))
+    }
+
     pub(crate) fn is_nested(&self) -> bool {
         match self {
             Type::List(item) => item.is_nested(),

@@ -11,7 +11,7 @@ use crate::analysis::settings::{OpenHole, Origin};
 use crate::checker::Checker;
 use crate::diagnostics::{
     DateWithoutBraces, ForeignForm, HoleNotAllowed, HoleStep, MalformedHole, NestedField, OptionalHole,
-    UnmetNeed,
+    UnmetNeed, UnwritableColumns,
 };
 use crate::expressions::no_such_column;
 use crate::files::sources::Files;
@@ -19,9 +19,12 @@ use crate::names::scopes::ComponentIndex;
 use crate::signatures::{ColumnSignature, Library};
 use crate::spelling::role_in_words;
 use crate::types::Type;
-use crate::types::columns::Columns;
+use crate::types::columns::{Column, Columns};
 use crate::values::templates::misfit;
 use crate::values::times::{self, PatternError};
+
+/// The setting of a format that names the headers which are written as columns.
+const FORMAT_HEADERS: &str = "format.headers";
 
 impl Typing<'_, '_> {
     /// Returns the columns of the events that arrive at a sink, and reports columns that the sink needs and the events
@@ -56,6 +59,7 @@ impl Typing<'_, '_> {
             self.checker.report(date);
         }
         self.flat(index, &columns);
+        self.written(index, &columns);
         let component = &self.components[index];
         for (header, span) in &component.settings.headers {
             let named = columns.columns.get(header.as_str()).map(|column| column.named.clone());
@@ -88,12 +92,42 @@ impl Typing<'_, '_> {
                         reason: because.text.clone(),
                         span: component.declared.span,
                         field_span: Some(column.declared),
-                        declared: because.span,
+                        declared: Some(because.span),
                     }
                     .into(),
                 );
             }
         }
+    }
+
+    /// Reports a format of fields that has nothing to write, or two columns of one name.
+    fn written(&mut self, index: ComponentIndex, columns: &Columns) {
+        let component = &self.components[index];
+        // Only the formats that write fields have the setting.
+        let Some(Value::List(headers)) =
+            component.settings.get(FORMAT_HEADERS).and_then(|setting| setting.value.as_ref())
+        else {
+            return;
+        };
+        let place = |header: &str| component.settings.headers.iter().find(|(name, _)| name == header);
+        let is_field = |column: &Column| !column.attached;
+        let twice = headers.iter().find_map(|header| {
+            let Value::Text(header) = header else { return None };
+            let name = header.trim_start_matches('@');
+            let field = columns.columns.get(name).filter(|column| is_field(column))?;
+            Some((name.to_owned(), place(header)?.1, field.declared))
+        });
+        let has_fields =
+            columns.columns.iter().any(|(name, column)| !name.starts_with('@') && is_field(column));
+        let unwritable = match twice {
+            Some((name, span, field)) => UnwritableColumns::Twice { name, span, field },
+            None if has_fields || !headers.is_empty() || columns.lost || !columns.broken.is_empty() => return,
+            None => {
+                let sink = component.declared.name.to_string();
+                UnwritableColumns::Nothing { sink, span: component.declared.span, origins: columns.labels() }
+            }
+        };
+        self.checker.report(unwritable);
     }
 
     pub(super) fn holes_without_events(&mut self, index: ComponentIndex) {

@@ -31,8 +31,8 @@ use crate::analysis::expressions::ExpressionType;
 use crate::analysis::settings::Found;
 use crate::checker::{Checker, Expectation, Owner};
 use crate::diagnostics::{
-    MalformedText, NoSettings, PlainSecret, UnfitText, UnknownName, UnknownVariant, WrongArguments,
-    WrongType, with_article,
+    DuplicateEntry, MalformedText, NoSettings, PlainSecret, UnfitText, UnknownName, UnknownVariant,
+    WrongArguments, WrongType, with_article,
 };
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
@@ -148,6 +148,9 @@ impl<'c> Checker<'c> {
                     value
                 };
                 let values: Vec<Option<Value>> = items.iter().enumerate().map(item).collect();
+                if **wanted == Type::Header {
+                    self.headers_differ(items);
+                }
                 values.into_iter().collect::<Option<Vec<Value>>>().map(Value::List)
             }
             (ExpressionKind::Bool(value), Type::Bool) => Some(Value::Bool(*value)),
@@ -257,6 +260,17 @@ impl<'c> Checker<'c> {
                 let usage = "secret env(\"NAME\")`, or as `secret file(\"/path\")".to_owned();
                 self.report(WrongArguments { name, reason, span, usage, declared: None });
                 None
+            }
+        }
+    }
+
+    /// Reports a header that a list names twice.
+    fn headers_differ(&mut self, items: &[Expression]) {
+        let mut first = BTreeMap::new();
+        for item in items {
+            let ExpressionKind::Header(name) = &item.kind else { continue };
+            if let Some(first) = first.insert(name, item.span) {
+                self.report(DuplicateEntry { name: format!("@{name}"), first, second: item.span });
             }
         }
     }
@@ -410,7 +424,7 @@ impl<'c> Checker<'c> {
     /// Checks text against the form that its type requires.
     pub(crate) fn checked_text(&mut self, text: String, wanted: &Type, span: Span) -> Option<Value> {
         if *wanted == Type::Regex {
-            return self.regex(&text, span).map(|()| Value::Text(text));
+            return self.regex(&text, span).map(|()| Value::Regex(text));
         }
         match texts::check(wanted, &text) {
             Ok(()) => Some(Value::Text(text)),

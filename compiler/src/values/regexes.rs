@@ -18,13 +18,23 @@ pub(crate) struct Group {
 impl Checker<'_> {
     /// Checks a regular expression. `span` is the span of the text literal, with its quotes.
     pub(crate) fn regex(&mut self, pattern: &str, span: Span) -> Option<()> {
-        let Some(error) = syntax_error(pattern) else { return Some(()) };
+        let Some(error) = syntax_error(pattern) else { return self.size_of_regex(pattern, span) };
         let (reason, place) = match &error {
             regex_syntax::Error::Parse(error) => (error.kind().to_string(), Some(*error.span())),
             regex_syntax::Error::Translate(error) => (error.kind().to_string(), Some(*error.span())),
             _ => (error.to_string(), None),
         };
         let span = place.and_then(|place| self.place_in_text(pattern, place, span)).unwrap_or(span);
+        self.report(MalformedRegex { reason, span });
+        None
+    }
+
+    /// Checks that the compiled form of a regular expression is not too large for the agent.
+    fn size_of_regex(&mut self, pattern: &str, span: Span) -> Option<()> {
+        if !is_too_large(pattern) {
+            return Some(());
+        }
+        let reason = "its compiled form is larger than 10 MiB: repeat less".to_owned();
         self.report(MalformedRegex { reason, span });
         None
     }
@@ -42,6 +52,12 @@ impl Checker<'_> {
 /// Returns the syntax error of a pattern, if it has one.
 pub(crate) fn syntax_error(pattern: &str) -> Option<regex_syntax::Error> {
     regex_syntax::Parser::new().parse(pattern).err()
+}
+
+/// Returns whether the compiled form of a checked pattern exceeds the limit of the `regex` crate, which the agent keeps.
+pub(crate) fn is_too_large(pattern: &str) -> bool {
+    // Compiling costs far more than parsing, and no short pattern without a counted repetition is large.
+    (pattern.contains('{') || pattern.len() > 256) && regex::bytes::Regex::new(pattern).is_err()
 }
 
 /// Returns the number of groups of a checked pattern, with and without names.

@@ -240,7 +240,7 @@ fn holds<'v>(condition: &Expression, values: &dyn Fn(&Expression) -> Option<Cow<
             Some((*values(&is.operand)? == Value::Null) != is.negated)
         }
         ExpressionKind::Is(is) => match &*values(&is.operand)? {
-            Value::Text(text) => Some(text.is_empty() != is.negated),
+            Value::Text(text) | Value::Regex(text) => Some(text.is_empty() != is.negated),
             Value::List(items) => Some(items.is_empty() != is.negated),
             _ => None,
         },

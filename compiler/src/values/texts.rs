@@ -6,7 +6,7 @@ use weir_plan::grok::{self, GrokError};
 
 use crate::spelling::nearest;
 use crate::types::Type;
-use crate::values::regexes::syntax_error;
+use crate::values::regexes::{is_too_large, syntax_error};
 use crate::values::times::{self, PatternError};
 
 /// The reason why a text does not have the form that its type requires.
@@ -56,6 +56,7 @@ fn grok(text: &str) -> Result<(), TextError> {
         error(format!("{fault}{near}"), HELP)
     })?;
     match syntax_error(&expanded) {
+        None if is_too_large(&expanded) => Err(error("its compiled form is larger than 10 MiB", HELP)),
         None => Ok(()),
         // The pattern in the message is the expanded one, so only the kind of the fault helps.
         Some(regex_syntax::Error::Parse(fault)) => Err(error(fault.kind().to_string(), HELP)),

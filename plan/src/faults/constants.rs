@@ -11,6 +11,7 @@ pub(super) fn fits(value: &Value, data_type: &DataType, nullable: bool) -> bool 
         (Value::Bool(_), DataType::Boolean)
         | (Value::Int(_), DataType::Int64 | DataType::Timestamp(..))
         | (Value::Text(_), DataType::Utf8View | DataType::BinaryView)
+        | (Value::Regex(_), DataType::Utf8View)
         | (Value::Secret(_), DataType::Utf8View)
         | (Value::Size(_), DataType::UInt64) => true,
         (Value::Float(number), DataType::Float64) => number.is_finite(),

@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
                 visitor.visit_f64(*value)
             }
             Value::Decimal(value) => visitor.visit_string(value.to_string()),
-            Value::Text(text) => visitor.visit_str(text),
+            Value::Text(text) | Value::Regex(text) => visitor.visit_str(text),
             Value::Duration(duration) => {
                 let parts = [("secs", duration.as_secs()), ("nanos", u64::from(duration.subsec_nanos()))];
                 visitor.visit_map(MapDeserializer::new(parts.into_iter()))

@@ -7,7 +7,7 @@ use weir_plan::{Delivery, Flow, Origin, Plan, Route, support};
 
 use super::rejects::version_of;
 use crate::environment::clock::Clock;
-use crate::expressions::Unsupported;
+use crate::expressions::CompileError;
 use crate::registry::Registry;
 use crate::routing::CompiledLeg;
 use crate::steps::StepTools;
@@ -37,28 +37,26 @@ pub(super) fn compile(
     };
     let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for flow in &plan.flows {
-        let mut unsupported = promises(flow);
+        let mut errors = promises(flow);
         for path in &flow.paths {
             let schema = schema_at(plan, &path.from);
-            if let Some(leg) = CompiledLeg::compile(&path.leg, schema, &tools, &mut unsupported) {
+            if let Some(leg) = CompiledLeg::compile(&path.leg, schema, &tools, &mut errors) {
                 let (flow, version) = (flow.name.clone(), version_of(path));
                 paths.push(CompiledPath { flow, from: path.from.clone(), leg, version });
             }
             if !leads_anywhere(&path.leg.to) {
-                unsupported.push(Unsupported("a path that drops or rejects all events".to_owned()));
+                errors.push(CompileError::Unsupported("a path that drops or rejects all events".to_owned()));
             }
             if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
-                unsupported.push(Unsupported(
+                errors.push(CompileError::Unsupported(
                     "`-> balance` without `by` with the promise `exactly_once`".to_owned(),
                 ));
             }
         }
-        unsupported.dedup();
+        errors.dedup();
         let name = &flow.name;
-        let sentences = unsupported
-            .into_iter()
-            .map(|Unsupported(what)| format!("flow {name}: this version can't carry out {what}"));
+        let sentences = errors.into_iter().map(|error| format!("flow {name}: {error}"));
         problems.extend(sentences);
     }
     if !plan.agent.values.is_empty() {
@@ -79,8 +77,11 @@ fn schema_at<'p>(plan: &'p Plan, from: &Origin) -> Option<&'p SchemaRef> {
 }
 
 /// The promises of a flow that this version does not support.
-fn promises(flow: &Flow) -> Vec<Unsupported> {
-    support::unsupported_promises(flow.delivers, &flow.order).into_iter().map(Unsupported).collect()
+fn promises(flow: &Flow) -> Vec<CompileError> {
+    support::unsupported_promises(flow.delivers, &flow.order)
+        .into_iter()
+        .map(CompileError::Unsupported)
+        .collect()
 }
 
 /// Whether a route leads to a channel or a sink.

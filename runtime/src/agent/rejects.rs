@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_plan::varying::{Decision, Varying};
-use weir_plan::{Action, Delivery, Expression, Flow, Leg, Operation, Origin, Path, Plan, Route, support};
+use weir_plan::circles::places_in_circles;
+use weir_plan::varying::{Decision, Varying, may_differ_after_restart};
+use weir_plan::{Delivery, Flow, Leg, Origin, Path, Plan, Route, support};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::BuiltChannel;
@@ -79,23 +80,9 @@ pub(super) fn unsupported(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -
             }
         }
     }
-    for channel in arrows.keys() {
-        let mut reached = arrows[channel].clone();
-        loop {
-            let next: BTreeSet<&str> =
-                reached.iter().filter_map(|at| arrows.get(at)).flatten().copied().collect();
-            let before = reached.len();
-            reached.extend(next);
-            if reached.len() == before {
-                break;
-            }
-        }
-        if reached.contains(channel) {
-            problems.push(format!(
-                "channel {channel}: events that are rejected behind it come back to it; let `rejects` lead elsewhere"
-            ));
-        }
-    }
+    problems.extend(places_in_circles(&arrows).into_iter().map(|channel| {
+        format!("channel {channel}: events that are rejected behind it come back to it; let `rejects` lead elsewhere")
+    }));
     problems
 }
 
@@ -140,28 +127,9 @@ fn lacking_for_exactly_once(
     lacking
 }
 
-/// Returns a step of a leg that may have another result for the same event.
+/// Returns the label of a step of a leg that may have another result for the same event.
 fn varying_step(leg: &Leg) -> Option<&str> {
-    let own = leg.steps.iter().find(|step| match &step.action {
-        Action::Keep(value)
-        | Action::Drop(value)
-        | Action::Reject { condition: value, .. }
-        | Action::Set { value, .. }
-        | Action::Let { value, .. } => varies(value),
-        Action::Check { rules, .. } => rules.iter().any(|rule| varies(&rule.condition)),
-        Action::Dedupe { .. } => true,
-        Action::Unset(_)
-        | Action::Rename { .. }
-        | Action::Select(_)
-        | Action::Parse { .. }
-        | Action::Throttle(_)
-        | Action::Sample(_) => false,
-    });
+    let own = leg.steps.iter().find(|step| may_differ_after_restart(&step.action));
     let own = own.map(|step| step.label.as_str());
     own.or_else(|| leg.to.legs().into_iter().find_map(varying_step))
-}
-
-fn varies(expression: &Expression) -> bool {
-    // The file of a lookup table may change.
-    expression.any(&|part| part.is_varying_call() || matches!(part.operation, Operation::Table(_)))
 }

@@ -7,7 +7,7 @@ use arrow_select::zip::zip;
 use weir_plan::{Expression, Operation};
 
 use super::constants::columns_read;
-use super::{Evaluate, Evaluated, Failures, Functions, Unsupported, compile};
+use super::{CompileError, Evaluate, Evaluated, Failures, Functions, compile};
 use crate::batch::{Batch, BatchError, Column};
 
 /// An operand that is computed for some rows of a batch.
@@ -32,7 +32,7 @@ impl Branch {
     ///
     /// # Errors
     /// When this version does not support a part of it.
-    pub(super) fn compile(expression: &Expression, functions: &Functions) -> Result<Branch, Unsupported> {
+    pub(super) fn compile(expression: &Expression, functions: &Functions) -> Result<Branch, CompileError> {
         Ok(Branch {
             operand: compile(expression, functions)?,
             data_type: expression.data_type.clone(),

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Scalar};
 use arrow_schema::DataType;
 use weir_plan::{Expression, Operation, Value};
 
-use super::{Evaluate, Evaluated, Functions, Program, Several, Unsupported, compile};
+use super::{CompileError, Evaluate, Evaluated, Functions, Program, Several, compile};
 use crate::batch::{Batch, BatchError, Column};
 use crate::environment::clock::Clock;
 
@@ -57,9 +57,13 @@ pub(crate) fn make_function(
     functions: &Functions,
     name: &str,
     arguments: &[Expression],
-) -> Result<Box<dyn Function>, Unsupported> {
-    let make = functions.library.get(name).ok_or_else(|| Unsupported(format!("the function `{name}`")))?;
-    make(&Call { arguments, functions }).map_err(|why| Unsupported(format!("the function `{name}`: {why}")))
+) -> Result<Box<dyn Function>, CompileError> {
+    let make = functions
+        .library
+        .get(name)
+        .ok_or_else(|| CompileError::Unsupported(format!("the function `{name}`")))?;
+    make(&Call { arguments, functions })
+        .map_err(|why| CompileError::Invalid(format!("the function `{name}`: {why}")))
 }
 
 /// A call, compiled with its arguments.
@@ -76,7 +80,7 @@ impl CompiledCall {
         arguments: &[Expression],
         varies: bool,
         functions: &Functions,
-    ) -> Result<CompiledCall, Unsupported> {
+    ) -> Result<CompiledCall, CompileError> {
         let function = make_function(functions, name, arguments)?;
         let arguments = arguments.iter().map(|argument| compile(argument, functions).map(Program));
         Ok(CompiledCall { function, arguments: arguments.collect::<Result<_, _>>()?, varies })
@@ -90,7 +94,7 @@ impl CompiledCall {
         template: Expression,
         values: Vec<Expression>,
         functions: &Functions,
-    ) -> Result<CompiledCall, Unsupported> {
+    ) -> Result<CompiledCall, CompileError> {
         let mut arguments = values;
         arguments.insert(0, template);
         let function = make_function(functions, name, &arguments)?;

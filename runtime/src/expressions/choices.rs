@@ -9,7 +9,7 @@ use weir_plan::{Expression, MatchArm, Pattern, Value};
 
 use super::branches::{Branch, all, merged};
 use super::membership::{between, equals_any};
-use super::{Evaluate, Evaluated, Failures, Functions, Unsupported, compile, without_nulls};
+use super::{CompileError, Evaluate, Evaluated, Failures, Functions, compile, without_nulls};
 use crate::batch::{Batch, BatchError, Column};
 
 /// The first operand, or the second where the first is null.
@@ -110,10 +110,12 @@ impl Match {
         otherwise: Option<&Expression>,
         data_type: &DataType,
         functions: &Functions,
-    ) -> Result<Match, Unsupported> {
+    ) -> Result<Match, CompileError> {
         let constant = |value: &Value| {
             let literal = super::literal::Literal::new(value, &subject.data_type);
-            literal.map(super::literal::Literal::into_column).ok_or_else(|| Unsupported("`match`".to_owned()))
+            literal
+                .map(super::literal::Literal::into_column)
+                .ok_or_else(|| CompileError::Unsupported("`match`".to_owned()))
         };
         let pattern = |pattern: &Pattern| {
             Ok(match pattern {
@@ -126,12 +128,12 @@ impl Match {
             })
         };
         let arm = |arm: &MatchArm| {
-            let patterns = arm.patterns.iter().map(pattern).collect::<Result<Vec<_>, Unsupported>>()?;
+            let patterns = arm.patterns.iter().map(pattern).collect::<Result<Vec<_>, CompileError>>()?;
             Ok((patterns, Branch::compile(&arm.value, functions)?))
         };
         Ok(Match {
             subject: compile(subject, functions)?,
-            arms: arms.iter().map(arm).collect::<Result<_, Unsupported>>()?,
+            arms: arms.iter().map(arm).collect::<Result<_, CompileError>>()?,
             otherwise: otherwise.map(|value| Branch::compile(value, functions)).transpose()?,
             data_type: data_type.clone(),
         })

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use weir_plan::{Expression, FilledPart, Hole, Operation, Template, TemplatePart, Value};
 
 use super::call::CompiledCall;
-use super::{Evaluate, Evaluated, Functions, Unsupported, unexpected};
+use super::{CompileError, Evaluate, Evaluated, Functions, unexpected};
 use crate::batch::{Batch, BatchError, Column};
 
 /// The name under which the library has its function that fills holes. Its first argument is a template, a constant. The
@@ -33,7 +33,7 @@ impl Filled {
         parts: &[FilledPart],
         data_type: &DataType,
         functions: &Functions,
-    ) -> Result<Filled, Unsupported> {
+    ) -> Result<Filled, CompileError> {
         let mut template = Template { parts: Vec::with_capacity(parts.len()) };
         let mut values = Vec::new();
         for part in parts {

@@ -10,7 +10,7 @@ use weir_plan::{Function as PlannedFunction, Table};
 use super::access::ConstantMap;
 use super::apply::ProgramFunction;
 use super::call::MakeFunction;
-use super::{Unsupported, compile};
+use super::{CompileError, compile};
 use crate::environment::clock::{Clock, SystemClock};
 
 /// The rows of a lookup table.
@@ -72,12 +72,12 @@ impl Functions {
     ///
     /// # Errors
     /// When this version does not support a part of it, or the program does not have it.
-    pub(super) fn of_index(&self, index: u32) -> Result<Arc<ProgramFunction>, Unsupported> {
+    pub(super) fn of_index(&self, index: u32) -> Result<Arc<ProgramFunction>, CompileError> {
         let known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&index).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let missing = || Unsupported("a function of the program".to_owned());
+        let missing = || CompileError::Unsupported("a function of the program".to_owned());
         let planned = self.program.get(index as usize).ok_or_else(missing)?;
         let lets = planned.lets.iter().map(|value| compile(value, self)).collect::<Result<_, _>>()?;
         let result = compile(&planned.result, self)?;
@@ -91,8 +91,13 @@ impl Functions {
     ///
     /// # Errors
     /// When the file can't be read.
-    pub(super) fn table(&self, table: &Table, data_type: &DataType) -> Result<Arc<ConstantMap>, Unsupported> {
-        let refused = |why: String| Unsupported(format!("the lookup table \"{}\": {why}", table.path));
+    pub(super) fn table(
+        &self,
+        table: &Table,
+        data_type: &DataType,
+    ) -> Result<Arc<ConstantMap>, CompileError> {
+        let refused =
+            |why: String| CompileError::Invalid(format!("the lookup table \"{}\": {why}", table.path));
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = tables.iter().find(|(known, _)| known == table) {
             return Ok(known.clone());

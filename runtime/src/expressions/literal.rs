@@ -36,7 +36,9 @@ impl Literal {
                 Arc::new(array.with_precision_and_scale(*digits, *scale).ok()?)
             }
             (Value::Float(value), DataType::Float64) => Arc::new(Float64Array::from(vec![*value])),
-            (Value::Text(text), DataType::Utf8View) => Arc::new(StringViewArray::from_iter_values([text])),
+            (Value::Text(text) | Value::Regex(text), DataType::Utf8View) => {
+                Arc::new(StringViewArray::from_iter_values([text]))
+            }
             (Value::Text(text), DataType::BinaryView) => Arc::new(BinaryViewArray::from_iter_values([text])),
             (Value::Size(bytes), DataType::UInt64) => Arc::new(UInt64Array::from(vec![*bytes])),
             (Value::Duration(duration), DataType::Duration(TimeUnit::Microsecond)) => {

@@ -78,9 +78,33 @@ impl Several {
     }
 }
 
-/// A part of a plan that this version does not support, in words: "the function `lower`", "`matches`".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unsupported(pub(crate) String);
+/// Why a part of a plan can't be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CompileError {
+    /// This version does not support a part, in words: "the function `lower`", "`matches`".
+    #[error("this version can't carry out {0}")]
+    Unsupported(String),
+    /// A part is wrong, or a file that it needs can't be read.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl CompileError {
+    /// Names the step or the function which has the part.
+    pub(crate) fn within(self, whole: &str) -> CompileError {
+        match self {
+            CompileError::Unsupported(part) => CompileError::Unsupported(format!("{whole}: {part}")),
+            CompileError::Invalid(why) => CompileError::Invalid(format!("{whole}: {why}")),
+        }
+    }
+
+    /// Returns the part, or why it is wrong.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            CompileError::Unsupported(text) | CompileError::Invalid(text) => text,
+        }
+    }
+}
 
 impl From<Column> for Evaluated {
     fn from(values: Column) -> Evaluated {
@@ -93,7 +117,7 @@ impl Program {
     ///
     /// # Errors
     /// When this version does not support a part of the expression.
-    pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, Unsupported> {
+    pub(crate) fn compile(expression: &Expression, functions: &Functions) -> Result<Program, CompileError> {
         compile(expression, functions).map(Program)
     }
 
@@ -106,14 +130,14 @@ impl Program {
     }
 }
 
-fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
+fn compile(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, CompileError> {
     Ok(constants::kept(expression, compile_operation(expression, functions)?))
 }
 
 fn compile_operation(
     expression: &Expression,
     functions: &Functions,
-) -> Result<Box<dyn Evaluate>, Unsupported> {
+) -> Result<Box<dyn Evaluate>, CompileError> {
     let compile = |operand: &Expression| compile(operand, functions);
     let branch = |operand: &Expression| Branch::compile(operand, functions);
     Ok(match &expression.operation {
@@ -152,8 +176,9 @@ fn compile_operation(
             Box::new(membership::Between([compile(operand)?, compile(from)?, compile(to)?]))
         }
         Operation::Matches(operand, pattern) => {
-            let pattern =
-                regex::bytes::Regex::new(pattern).map_err(|error| Unsupported(error.to_string()))?;
+            let pattern = regex::bytes::Regex::new(pattern).map_err(|error| {
+                CompileError::Invalid(format!("the regular expression of `matches`: {error}"))
+            })?;
             Box::new(membership::Matches(compile(operand)?, pattern))
         }
         Operation::Coalesce(first, second) => Box::new(choices::Coalesce(compile(first)?, branch(second)?)),
@@ -180,13 +205,13 @@ fn compile_operation(
 }
 
 /// Compiles `if` or `match`.
-fn compile_choice(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
+fn compile_choice(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, CompileError> {
     let branch = |operand: &Expression| Branch::compile(operand, functions);
     Ok(match &expression.operation {
         Operation::If { cases, otherwise } => {
             let case =
                 |(condition, value): &(Expression, Expression)| Ok((branch(condition)?, branch(value)?));
-            let cases = cases.iter().map(case).collect::<Result<_, Unsupported>>()?;
+            let cases = cases.iter().map(case).collect::<Result<_, CompileError>>()?;
             let data_type = expression.data_type.clone();
             Box::new(choices::If { cases, otherwise: branch(otherwise)?, data_type })
         }
@@ -199,7 +224,7 @@ fn compile_choice(expression: &Expression, functions: &Functions) -> Result<Box<
 }
 
 /// Compiles an operation that takes a part of a value, or asks for one.
-fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, Unsupported> {
+fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<dyn Evaluate>, CompileError> {
     let compile = |operand: &Expression| compile(operand, functions);
     Ok(match &expression.operation {
         Operation::Field(record, field) => {
@@ -239,8 +264,8 @@ fn compile_access(expression: &Expression, functions: &Functions) -> Result<Box<
 pub const JSON_ITEM: &str = "item of json";
 
 /// Names the unsupported operation of an expression as its author knows it.
-fn part(expression: &Expression) -> Unsupported {
-    Unsupported(weir_plan::support::operation(expression))
+fn part(expression: &Expression) -> CompileError {
+    CompileError::Unsupported(weir_plan::support::operation(expression))
 }
 
 /// The name of the column that has the local of this number. No column of an event type has such a name.

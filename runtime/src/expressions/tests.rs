@@ -46,7 +46,7 @@ fn partition(comparison: Comparison, value: i64) -> Expression {
     truth(Operation::Compare(comparison, column, value))
 }
 
-fn compiled(expression: &Expression) -> Result<Program, Unsupported> {
+fn compiled(expression: &Expression) -> Result<Program, CompileError> {
     Program::compile(expression, &Functions::default())
 }
 
@@ -117,7 +117,7 @@ fn an_unsupported_operation_is_named() {
         (Operation::Not(Box::new(truth(inner))), "the function `lower`"),
         (Operation::Filled(Vec::new()), "the function `text with holes`"),
     ] {
-        assert_eq!(compiled(&truth(operation)).err(), Some(Unsupported(what.to_owned())));
+        assert_eq!(compiled(&truth(operation)).err(), Some(CompileError::Unsupported(what.to_owned())));
     }
 }
 

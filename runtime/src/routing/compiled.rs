@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use weir_plan::{Leg, Route as PlannedRoute};
 
-use crate::expressions::Unsupported;
+use crate::expressions::CompileError;
 use crate::steps::{Before, Selector, Step, StepTools, keeps_original_body};
 
 /// A leg of the plan with compiled steps, whose destinations are names.
@@ -33,15 +33,15 @@ pub(crate) type Optional = bool;
 
 impl CompiledLeg {
     /// Compiles a leg for events of a type, if it is known. Adds the parts that this version does not support to
-    /// `unsupported`, and returns none then.
+    /// `errors`, and returns none then.
     pub(crate) fn compile(
         leg: &Leg,
         schema: Option<&SchemaRef>,
         tools: &StepTools<'_>,
-        unsupported: &mut Vec<Unsupported>,
+        errors: &mut Vec<CompileError>,
     ) -> Option<CompiledLeg> {
         let before = Before { schema: schema.cloned(), locals: Vec::new() };
-        CompiledLeg::compile_after(leg, tools, before, unsupported)
+        CompiledLeg::compile_after(leg, tools, before, errors)
     }
 
     /// Whether events come to a sink, through this leg alone.
@@ -60,9 +60,9 @@ impl CompiledLeg {
         leg: &Leg,
         tools: &StepTools<'_>,
         mut before: Before,
-        unsupported: &mut Vec<Unsupported>,
+        errors: &mut Vec<CompileError>,
     ) -> Option<CompiledLeg> {
-        let refused = unsupported.len();
+        let refused = errors.len();
         let mut steps = Vec::new();
         for (index, step) in leg.steps.iter().enumerate() {
             if keeps_original_body(leg, index, &before) {
@@ -70,11 +70,11 @@ impl CompiledLeg {
             }
             match Step::compile(step, tools, &mut before) {
                 Ok(step) => steps.push(Arc::new(step)),
-                Err(error) => unsupported.push(error),
+                Err(error) => errors.push(error),
             }
         }
-        let to = CompiledRoute::compile(&leg.to, tools, &before, unsupported)?;
-        (unsupported.len() == refused).then_some(CompiledLeg { steps, to })
+        let to = CompiledRoute::compile(&leg.to, tools, &before, errors)?;
+        (errors.len() == refused).then_some(CompiledLeg { steps, to })
     }
 }
 
@@ -105,9 +105,9 @@ impl CompiledRoute {
         route: &PlannedRoute,
         tools: &StepTools<'_>,
         before: &Before,
-        unsupported: &mut Vec<Unsupported>,
+        errors: &mut Vec<CompileError>,
     ) -> Option<CompiledRoute> {
-        let mut refuse = |what: &str| unsupported.push(Unsupported(what.to_owned()));
+        let mut refuse = |what: &str| errors.push(CompileError::Unsupported(what.to_owned()));
         match route {
             PlannedRoute::Channel(name) => return Some(CompiledRoute::Channel(name.clone())),
             PlannedRoute::Sink(name) => return Some(CompiledRoute::Sink(name.clone())),
@@ -122,14 +122,14 @@ impl CompiledRoute {
             PlannedRoute::Failover(_) => refuse("`-> failover`"),
             PlannedRoute::Copy(_) | PlannedRoute::Match(_) | PlannedRoute::Balance { by: Some(_), .. } => {}
         }
-        // All legs are compiled before any is refused, so that all unsupported parts are reported at once.
+        // All legs are compiled before any is refused, so that all errors are reported at once.
         let compiled: Vec<Option<CompiledLeg>> = route
             .legs()
             .into_iter()
-            .map(|leg| CompiledLeg::compile_after(leg, tools, before.clone(), unsupported))
+            .map(|leg| CompiledLeg::compile_after(leg, tools, before.clone(), errors))
             .collect();
         let selector = Selector::compile(route, tools.functions);
-        let selector = selector.map_err(|error| unsupported.push(error)).ok()?;
+        let selector = selector.map_err(|error| errors.push(error)).ok()?;
         let compiled: Vec<CompiledLeg> = compiled.into_iter().collect::<Option<_>>()?;
         if let Some(selector) = selector {
             return Some(CompiledRoute::Select(Arc::new(selector), compiled));

@@ -11,7 +11,7 @@ use weir_plan::{Expression, HEADER_SIGIL, Operation, Rule};
 use super::rejection::{EventsAsJson, Reasons};
 use super::{Applied, Apply, Before, StepTools};
 use crate::batch::{Batch, BatchError, Column, Origins};
-use crate::expressions::{Failures, MASK, Program, ReasonKind, Unsupported};
+use crate::expressions::{CompileError, Failures, MASK, Program, ReasonKind};
 use crate::observability::meter::{RuleCount, RuleName};
 
 /// An example has at most this many characters.
@@ -46,7 +46,7 @@ impl Check {
         rules: &[Rule],
         before: &Before,
         tools: &StepTools<'_>,
-    ) -> Result<Check, Unsupported> {
+    ) -> Result<Check, CompileError> {
         let compiled = |rule: &Rule| {
             let reason = match &rule.reason {
                 Some(reason) => format!("{}: {reason}", rule.name),
@@ -59,7 +59,7 @@ impl Check {
                 example: Example::of(&rule.condition, before, tools.as_json),
             })
         };
-        Ok(Check { rules: rules.iter().map(compiled).collect::<Result<_, Unsupported>>()? })
+        Ok(Check { rules: rules.iter().map(compiled).collect::<Result<_, CompileError>>()? })
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use weir_plan::{Action, EventType, Expression, OnFailure, Operation, SENSITIVE, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
-use crate::expressions::{Failures, Functions, Program, ReasonKind, Unsupported, local_column};
+use crate::expressions::{CompileError, Failures, Functions, Program, ReasonKind, local_column};
 use crate::observability::meter::{Reading, RuleCount, StepCount};
 use crate::parsers::Parsers;
 
@@ -165,9 +165,9 @@ impl Step {
         planned: &PlannedStep,
         tools: &StepTools<'_>,
         before: &mut Before,
-    ) -> Result<Step, Unsupported> {
+    ) -> Result<Step, CompileError> {
         let PlannedStep { label, action, on_failure, .. } = planned;
-        let part = |Unsupported(part)| Unsupported(format!("the step `{label}`: {part}"));
+        let part = |error: CompileError| error.within(&format!("the step `{label}`"));
         let schema = tools.event_types.get(planned.event_type.0 as usize).map(|after| after.schema.clone());
         let masked = masked(action, before, schema.as_ref());
         if let Action::Let { local, value } = action {
@@ -327,7 +327,7 @@ fn compile_action(
     label: &str,
     tools: &StepTools<'_>,
     after: &dyn Fn() -> SchemaRef,
-) -> Result<Box<dyn Apply>, Unsupported> {
+) -> Result<Box<dyn Apply>, CompileError> {
     let program = |expression| Program::compile(expression, tools.functions);
     Ok(match action {
         Action::Keep(condition) => Box::new(keep::Keep(program(condition)?)),
@@ -350,7 +350,7 @@ fn compile_action(
             Box::new(columns::Set { column: local_column(*local), value: program(value)?, after: after() })
         }
         Action::Check { .. } | Action::Throttle(_) | Action::Sample(_) | Action::Dedupe { .. } => {
-            return Err(Unsupported("all of it".to_owned()));
+            return Err(CompileError::Unsupported("all of it".to_owned()));
         }
     })
 }

@@ -5,7 +5,7 @@ use weir_plan::{ParsedField, Settings};
 
 use super::{Applied, Apply, StepTools};
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::Unsupported;
+use crate::expressions::CompileError;
 use crate::parsers::{Parsed, Parser, ParserCall, WantedField, make_parser};
 
 pub(super) struct Parse {
@@ -28,17 +28,17 @@ impl Parse {
         strict: bool,
         after: SchemaRef,
         tools: &StepTools<'_>,
-    ) -> Result<Parse, Unsupported> {
+    ) -> Result<Parse, CompileError> {
         let wanted = |field: &ParsedField| {
             let lacking = |_| {
-                Unsupported(format!(
+                CompileError::Unsupported(format!(
                     "the field `{}`, which the events after the step do not have",
                     field.name
                 ))
             };
             after.field_with_name(&field.name).map_err(lacking).map(|column| WantedField::of(field, column))
         };
-        let wanted = fields.iter().map(wanted).collect::<Result<_, Unsupported>>()?;
+        let wanted = fields.iter().map(wanted).collect::<Result<_, CompileError>>()?;
         let parser = make_parser(tools.parsers, parser, &ParserCall { settings, fields: wanted, strict })?;
         Ok(Parse { parser, fields: fields.iter().map(|field| field.name.clone()).collect(), after })
     }

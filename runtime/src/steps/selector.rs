@@ -12,7 +12,7 @@ use weir_plan::{Expression, Route, support};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Batch, BatchError, Column};
-use crate::expressions::{Functions, Program, Unsupported};
+use crate::expressions::{CompileError, Functions, Program};
 
 /// Chooses one of several legs for each event.
 pub(crate) enum Selector {
@@ -33,7 +33,7 @@ impl Selector {
     ///
     /// # Errors
     /// When this version does not support a part of a condition or of the key.
-    pub(crate) fn compile(route: &Route, functions: &Functions) -> Result<Option<Selector>, Unsupported> {
+    pub(crate) fn compile(route: &Route, functions: &Functions) -> Result<Option<Selector>, CompileError> {
         let compile = |expression: &Expression| Program::compile(expression, functions);
         Ok(match route {
             Route::Match(cases) => {
@@ -41,7 +41,7 @@ impl Selector {
                 Some(Selector::Cases(conditions.collect::<Result<_, _>>()?))
             }
             Route::Balance { by: Some(by), legs } => match support::unsupported_key(&by.data_type) {
-                Some(what) => return Err(Unsupported(what)),
+                Some(what) => return Err(CompileError::Unsupported(what)),
                 None => Some(Selector::Key { by: compile(by)?, legs: legs.len() }),
             },
             Route::Channel(_)

@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use weir_plan::{Action, Arithmetic, Expression, MatchArm, OnFailure, Operation, Pattern, Value, support};
 
 use super::{Before, Step, StepTools};
-use crate::expressions::{Functions, Program};
+use crate::expressions::{CompileError, Functions, Program};
 
 fn types() -> Vec<DataType> {
     vec![
@@ -103,7 +103,8 @@ fn expressions() -> Vec<Expression> {
 #[test]
 fn exactly_the_listed_operations_are_compiled() {
     for expression in expressions() {
-        let compiled = Program::compile(&expression, &Functions::new()).map(|_| ()).map_err(|error| error.0);
+        let compiled =
+            Program::compile(&expression, &Functions::new()).map(|_| ()).map_err(CompileError::into_text);
         let listed = support::unsupported_operation(&expression).map_or(Ok(()), Err);
         assert_eq!(compiled, listed, "{expression:?}");
     }

@@ -115,7 +115,7 @@ fn an_unsupported_step_is_named() {
     ] {
         assert_eq!(
             Step::compile(&step(action, on_failure), &StepTools::none(), &mut Before::default()).err(),
-            Some(Unsupported(what.to_owned()))
+            Some(CompileError::Unsupported(what.to_owned()))
         );
     }
 }
@@ -222,7 +222,10 @@ fn parse_replaces_the_body_by_fields_and_drops_the_events_that_it_can_not_parse(
     assert!(parsed.bodies().is_none());
     let missing =
         Step::compile(&step(parse("digits"), Some(OnFailure::Drop)), &tools, &mut Before::default()).err();
-    assert_eq!(missing, Some(Unsupported("the step `the step`: the parser `digits`".to_owned())));
+    assert_eq!(
+        missing,
+        Some(CompileError::Unsupported("the step `the step`: the parser `digits`".to_owned()))
+    );
 }
 
 #[test]

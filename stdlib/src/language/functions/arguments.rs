@@ -205,7 +205,7 @@ pub(super) fn unexpected(column: &Column, expected: &str) -> BatchError {
 /// When the argument is no constant text.
 pub(super) fn constant_text(call: &Call<'_>, index: usize) -> Result<String, String> {
     match call.constant(index) {
-        Some(Value::Text(text)) => Ok(text.clone()),
+        Some(Value::Text(text) | Value::Regex(text)) => Ok(text.clone()),
         _ => Err(format!("its argument {index} is no constant text")),
     }
 }

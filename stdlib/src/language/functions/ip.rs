@@ -108,7 +108,8 @@ fn is_private(address: IpAddr) -> bool {
 fn in_network(call: &Call<'_>) -> Made {
     let network = constant_text(call, 1)?;
     let wrong = || format!("`{network}` is no network");
-    let (address, length) = network.split_once('/').ok_or_else(wrong)?;
+    // An address alone is the network of that address.
+    let (address, length) = network.split_once('/').unwrap_or((&network, "128"));
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
     let length: u32 = length.parse().map_err(|_| wrong())?;
     let is_of_4 = address.is_ipv4();
