@@ -1,6 +1,8 @@
 //! Event types: the columns that exist at one edge of the graph.
 
-use arrow_schema::{Schema, SchemaRef};
+use std::collections::HashMap;
+
+use arrow_schema::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 /// The name of the column that holds an event's body, of type `BinaryView`.
@@ -47,3 +49,8 @@ impl EventType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventTypeId(pub u32);
+
+/// Returns the fields of a schema by name. `Schema::field_with_name` compares the name with that of each field.
+pub(crate) fn fields_by_name(schema: &Schema) -> HashMap<&str, &Field> {
+    schema.fields().iter().map(|field| (field.name().as_str(), field.as_ref())).collect()
+}

@@ -9,7 +9,9 @@ use weir_plan::{DECIMAL_DIGITS_MAX, Expression as Planned, Operation, Value};
 
 use super::{Merged, Typed, Typer, constant};
 use crate::checker::Checker;
-use crate::diagnostics::{ForeignForm, OutOfRange, UnknownName, WrongArguments, WrongType, with_article};
+use crate::diagnostics::{
+    ForeignForm, MalformedText, OutOfRange, UnknownName, WrongArguments, WrongType, with_article,
+};
 use crate::names::scopes::Meaning;
 use crate::names::visit::Mention;
 use crate::signatures::{FunctionSignature, ParameterSignature, ResultSizes};
@@ -17,6 +19,9 @@ use crate::types::ranges::IntRange;
 use crate::types::{Bound, Type};
 use crate::values::numbers::{are_exact, decimal_type, is_number};
 use crate::values::regexes;
+
+/// The parameter for the replacement of the functions that replace the matches of a pattern.
+const REPLACEMENT: &str = "with";
 
 impl Typer<'_, '_> {
     pub(super) fn call(&mut self, call: &Call, span: Span, expected: Option<&Type>) -> Option<Typed> {
@@ -142,6 +147,7 @@ impl Typer<'_, '_> {
                 .any(|(parameter, argument)| argument.optional && !parameter.optional);
         let planned: Vec<Planned> = arguments.into_iter().map(|argument| argument.planned).collect();
         self.group_exists(signature, &matched, &planned)?;
+        self.replacement_fits(signature, &matched, &planned)?;
         if signature.masks {
             merged.sensitive = false;
         }
@@ -245,6 +251,34 @@ impl Typer<'_, '_> {
                 None
             }
         }
+    }
+
+    /// Checks that the pattern of a call has the groups that its replacement names: an unknown one would be empty.
+    fn replacement_fits(
+        &mut self,
+        signature: &FunctionSignature,
+        given: &[Option<&Expression>],
+        planned: &[Planned],
+    ) -> Option<()> {
+        let index = |is: &dyn Fn(&ParameterSignature) -> bool| signature.parameters.iter().position(is);
+        let pattern = index(&|parameter| parameter.types.first() == Some(&Type::Regex));
+        let with = index(&|parameter| &*parameter.name == REPLACEMENT);
+        let (Some(pattern), Some(with)) = (pattern, with) else { return Some(()) };
+        let literal = |index: usize| planned.get(index).map(|planned| &planned.operation);
+        let (Some(Operation::Literal(Value::Regex(pattern))), Some(Operation::Literal(Value::Text(text)))) =
+            (literal(pattern), literal(with))
+        else {
+            return Some(());
+        };
+        let Some(unknown) = regexes::unknown_reference(text, pattern) else { return Some(()) };
+        let reason = format!("its pattern has no group `{unknown}`");
+        let help = "`$1` and `${name}` stand for a group, and `$$` for a `$`; before a letter, a digit or `_`, the braces \
+                    are needed: `${1}a`"
+            .to_owned();
+        let (expected, text, near) = ("replacement".to_owned(), text.clone(), None);
+        let span = given.get(with).copied().flatten()?.span;
+        self.report(MalformedText { expected, text, reason, help, near, span });
+        None
     }
 
     /// Checks that the pattern of a call has the group that another argument numbers.

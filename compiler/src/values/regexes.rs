@@ -66,6 +66,31 @@ pub(crate) fn group_count(pattern: &str) -> usize {
     parsed.map_or(0, |pattern| pattern.properties().explicit_captures_len())
 }
 
+/// Returns the first group that a replacement names and the pattern lacks, in the syntax of the `regex` crate.
+pub(crate) fn unknown_reference<'t>(replacement: &'t str, pattern: &str) -> Option<&'t str> {
+    let (count, named) = (group_count(pattern), groups(pattern));
+    let exists = |name: &str| match name.parse::<usize>() {
+        Ok(number) => number <= count,
+        Err(_) => named.iter().any(|group| group.name == name),
+    };
+    let mut rest = replacement;
+    while let Some((_, after)) = rest.split_once('$') {
+        if let Some(after) = after.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let braced = after.strip_prefix('{').and_then(|inner| Some(&inner[..inner.find('}')?]));
+        let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let bare = &after[..after.find(|letter| !is_of_name(letter)).unwrap_or(after.len())];
+        let name = braced.unwrap_or(bare);
+        if !name.is_empty() && !exists(name) {
+            return Some(name);
+        }
+        rest = after;
+    }
+    None
+}
+
 /// Returns the named groups of a checked pattern, in the order of its text.
 pub(crate) fn groups(pattern: &str) -> Vec<Group> {
     let mut found = Vec::new();
@@ -93,6 +118,19 @@ fn walk(hir: &Hir, always: bool, found: &mut Vec<Group>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replacements_name_groups_of_the_pattern() {
+        let unknown = |replacement| unknown_reference(replacement, r"(\d+)-(?<word>\w+)");
+        for known in ["", "$1", "$0 $2", "${1}a", "$word", "${word}s", "$$1_", "a$", "$-", "{x}"] {
+            assert_eq!(unknown(known), None, "{known}");
+        }
+        for (replacement, name) in
+            [("$3", "3"), ("$1_", "1_"), ("$1a", "1a"), ("${words}", "words"), ("$$$x", "x")]
+        {
+            assert_eq!(unknown(replacement), Some(name), "{replacement}");
+        }
+    }
 
     #[test]
     fn a_group_that_may_be_left_out_is_known() {

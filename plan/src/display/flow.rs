@@ -6,6 +6,7 @@
 use super::action::{Detail, step_lines, wrapped};
 use super::expression::Shown;
 use super::{LINE_MAX, column_text, column_type};
+use crate::event::fields_by_name;
 use crate::{Component, EventTypeId, Expression, Flow, Leg, Order, Origin, Path, Plan, Route, Step};
 
 /// The indentation of a type relative to its step.
@@ -170,12 +171,13 @@ impl Printer<'_> {
     fn change(&mut self, before: Option<EventTypeId>, after: EventTypeId, indent: usize) {
         let Some(before) = before else { return self.in_full(Some(after), indent) };
         let (before, after) = (&self.plan.event_type(before).schema, &self.plan.event_type(after).schema);
-        let new = after.fields().iter().filter(|field| before.field_with_name(field.name()).is_err());
+        let (old_fields, new_fields) = (fields_by_name(before), fields_by_name(after));
+        let new = after.fields().iter().filter(|field| !old_fields.contains_key(field.name().as_str()));
         let new: Vec<String> = new.map(|field| column_text(field)).collect();
-        let gone = before.fields().iter().filter(|field| after.field_with_name(field.name()).is_err());
+        let gone = before.fields().iter().filter(|field| !new_fields.contains_key(field.name().as_str()));
         let gone: Vec<String> = gone.map(|field| field.name().clone()).collect();
         let other = after.fields().iter().filter_map(|field| {
-            let was = column_type(before.field_with_name(field.name()).ok()?);
+            let was = column_type(old_fields.get(field.name().as_str())?);
             (was != column_type(field)).then(|| format!("{}, was {was}", column_text(field)))
         });
         let other: Vec<String> = other.collect();

@@ -7,6 +7,7 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 use super::constants::is_rate;
 use super::expressions::{Columns, Scope, Signature};
 use super::{ComponentTypes, Faults, Place, event_type_of, is_same};
+use crate::event::fields_by_name;
 use crate::{Action, Leg, Origin, Plan, Route, Step};
 
 /// A walk along a path, from its origin to all its destinations.
@@ -167,18 +168,19 @@ impl<'a> Walk<'a> {
 /// Says why a component with events of the type `wanted` can't take events of the type `found`. `wanted` may have further
 /// optional columns.
 fn misfit(found: &Schema, wanted: &Schema) -> Option<String> {
+    let (taken, given) = (fields_by_name(wanted), fields_by_name(found));
     for field in found.fields() {
-        match wanted.field_with_name(field.name()) {
-            Ok(taken) if is_same(taken.data_type(), field.data_type()) => {}
-            Ok(taken) => {
+        match taken.get(field.name().as_str()) {
+            Some(taken) if is_same(taken.data_type(), field.data_type()) => {}
+            Some(taken) => {
                 let (found, taken) =
                     (crate::type_name(field.data_type()), crate::type_name(taken.data_type()));
                 return Some(format!("their column {} is {found}, not {taken}", field.name()));
             }
-            Err(_) => return Some(format!("their column {} is unknown to it", field.name())),
+            None => return Some(format!("their column {} is unknown to it", field.name())),
         }
     }
-    let lacking = |field: &&Arc<Field>| !field.is_nullable() && found.field_with_name(field.name()).is_err();
+    let lacking = |field: &&Arc<Field>| !field.is_nullable() && !given.contains_key(field.name().as_str());
     let lacking = wanted.fields().iter().find(lacking)?;
     Some(format!("they have no column {}", lacking.name()))
 }
@@ -225,17 +227,18 @@ fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String
 
 /// Checks that the step produces each column of the events after it, with the same type.
 fn columns_of_both(made: &Schema, after: &Schema) -> Result<(), String> {
+    let made = fields_by_name(made);
     for field in after.fields() {
         let name = field.name();
-        match made.field_with_name(name) {
-            Ok(made) if is_same(made.data_type(), field.data_type()) => {}
-            Ok(made) => {
+        match made.get(name.as_str()) {
+            Some(made) if is_same(made.data_type(), field.data_type()) => {}
+            Some(made) => {
                 let (made, found) = (crate::type_name(made.data_type()), crate::type_name(field.data_type()));
                 return Err(format!(
                     "the events after it have a column {name} of {found}, but it produces {made}"
                 ));
             }
-            Err(_) => {
+            None => {
                 return Err(format!("the events after it have a column {name}, which it does not produce"));
             }
         }

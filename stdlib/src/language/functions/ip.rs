@@ -158,11 +158,20 @@ impl<'t> Url<'t> {
         Url { scheme: Some(scheme), host, port, path, query, fragment }
     }
 
-    /// Returns the first value of this name in the query, as it stands there.
+    /// Returns the first value of this name in the query, as it stands there. The names in the query are decoded.
     fn query_value(&self, name: &str) -> Option<&'t str> {
+        let mut decoded = Vec::new();
         self.query?.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
+            let is_wanted = match key.contains(['%', '+']) {
+                true => {
+                    decoded.clear();
+                    form_value(key, key, &mut decoded);
+                    decoded == name.as_bytes()
+                }
+                false => key == name,
+            };
+            is_wanted.then_some(value)
         })
     }
 }

@@ -111,6 +111,10 @@ impl<'l> Line<'l> {
     fn user(&mut self) -> Result<(usize, usize), Reason> {
         let bytes = self.text.as_bytes();
         let begin = self.at;
+        // In Apache's `vhost_combined`, a virtual host stands before the client, so that two fields are left here.
+        if bytes[begin..].starts_with(b"- ") && bytes.get(begin + 2) != Some(&b'[') {
+            return Err(self.expected("a user and a time in brackets"));
+        }
         let is_time = |at: &usize| {
             *at > begin && bytes[at - 1] == b' ' && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
         };

@@ -74,6 +74,10 @@ fn odd_users_and_old_requests_are_read() {
 fn a_reason_says_what_is_missing_and_where() {
     let reasons = [
         (&b""[..], "\"\" at byte 0 is not a client"),
+        (
+            b"www.example.org:80 10.0.0.1 - - [10/Oct/2000:13:55:36 +0000] \"GET / HTTP/1.1\" 200 0",
+            "\"- - [10/Oct/2000:13:55:36 +0000] \\\"GET / HTTP/1.1\\\" 200 0\" at byte 28 is not a user and a time in brackets",
+        ),
         (b"a - - 10/Oct/2000", "\"- 10/Oct/2000\" at byte 4 is not a user and a time in brackets"),
         (
             br#"a - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1"#,
