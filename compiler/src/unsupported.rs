@@ -141,7 +141,7 @@ impl Search<'_> {
             if !is_behind && (promised.delivery == Delivery::BestEffort || !is_durable) {
                 continue;
             }
-            match varying_decision(&edge.leg, Varying::default()) {
+            match varying_decision(&edge.leg, Varying::begin(is_behind)) {
                 Some(Some(step)) => {
                     let what = format!("a step that rejects, {}", support::VARYING_DECISION);
                     self.add(self.place(step.span, step.used), what);

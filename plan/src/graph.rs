@@ -319,9 +319,9 @@ pub enum Action {
     },
     /// Limits events to this rate, a [`Value::EventRate`] or a [`Value::ByteRate`].
     Throttle(Value),
-    /// Keeps this fraction of the events, chosen by their origins.
+    /// Keeps this fraction of the events, chosen by their identities.
     Sample(f64),
-    /// Drops an event if an earlier event within this time had the same value.
+    /// Drops an event if an event with the same value has passed within this time.
     Dedupe {
         /// The value.
         by: Expression,
@@ -329,6 +329,11 @@ pub enum Action {
         within: Duration,
     },
 }
+
+/// The most values that a `dedupe` remembers.
+pub const DEDUPE_VALUES_MAX: usize = 1 << 20;
+/// The bytes of memory that each of them takes, of whatever type it is.
+pub const DEDUPE_VALUE_BYTES: usize = 50;
 
 impl Action {
     /// Returns whether the action drops or rejects every event.

@@ -29,8 +29,8 @@ pub use expression::{
     TableFormat,
 };
 pub use graph::{
-    Action, Branch, Case, Component, Delivery, FieldFormat, Flow, Leg, OnFailure, Order, Origin,
-    PLAN_VERSION, ParsedField, Path, Plan, PlanError, Route, Rule, Step,
+    Action, Branch, Case, Component, DEDUPE_VALUE_BYTES, DEDUPE_VALUES_MAX, Delivery, FieldFormat, Flow, Leg,
+    OnFailure, Order, Origin, PLAN_VERSION, ParsedField, Path, Plan, PlanError, Route, Rule, Step,
 };
 pub use settings::{NotCarriedOut, Settings, SettingsError};
 pub use value::{Hole, HoleFormat, SecretReference, Template, TemplatePart, Value};

@@ -138,10 +138,10 @@ pub fn unsupported_step(action: &Action) -> Option<String> {
         | Action::Select(_)
         | Action::Let { .. }
         | Action::Reject { .. }
-        | Action::Check { .. } => None,
-        Action::Throttle(_) => Some("the step `throttle`".to_owned()),
-        Action::Sample(_) => Some("the step `sample`".to_owned()),
-        Action::Dedupe { .. } => Some("the step `dedupe`".to_owned()),
+        | Action::Check { .. }
+        | Action::Throttle(_)
+        | Action::Sample(_)
+        | Action::Dedupe { .. } => None,
         Action::Parse { parser, .. } if !PARSERS.contains(&parser.as_str()) => {
             Some(format!("the parser `{parser}`"))
         }

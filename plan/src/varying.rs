@@ -13,6 +13,10 @@ use crate::{Action, Expression, OnFailure, Operation};
 pub struct Varying {
     columns: BTreeSet<String>,
     locals: BTreeSet<u32>,
+    /// Whether the steps are behind a channel, where each leg of a fork applies them on its own.
+    is_behind_channel: bool,
+    /// Whether a `dedupe` has dropped events; each leg then has its own view of which event was the first.
+    is_deduped: bool,
 }
 
 /// A decision about the way of an event.
@@ -48,6 +52,11 @@ pub fn may_differ_after_restart(action: &Action) -> bool {
 }
 
 impl Varying {
+    /// Begins at a source or at a channel.
+    pub fn begin(is_behind_channel: bool) -> Varying {
+        Varying { is_behind_channel, ..Varying::default() }
+    }
+
     /// Applies the steps of a leg. Returns the first of its decisions that may differ, without the decisions of the legs
     /// behind its fork. `conditions` are the conditions of the fork.
     pub fn decision<'s>(
@@ -61,7 +70,8 @@ impl Varying {
             }
             self.apply(action);
         }
-        conditions.into_iter().any(|condition| self.varies(condition)).then_some(Decision::Fork)
+        let varies = |condition| self.is_deduped || self.varies(condition);
+        conditions.into_iter().any(varies).then_some(Decision::Fork)
     }
 
     /// Applies a step.
@@ -95,8 +105,8 @@ impl Varying {
             | Action::Check { .. }
             | Action::Select(_)
             | Action::Throttle(_)
-            | Action::Sample(_)
-            | Action::Dedupe { .. } => {}
+            | Action::Sample(_) => {}
+            Action::Dedupe { .. } => self.is_deduped |= self.is_behind_channel,
         }
     }
 

@@ -4,7 +4,10 @@ use std::fmt::{self, Display, Formatter};
 
 use super::LINE_MAX;
 use super::expression::Shown;
-use crate::{Action, Expression, FieldFormat, Function, OnFailure, ParsedField, Rule, Settings, Step, Value};
+use crate::{
+    Action, DEDUPE_VALUE_BYTES, DEDUPE_VALUES_MAX, Expression, FieldFormat, Function, OnFailure, ParsedField,
+    Rule, Settings, Step, Value,
+};
 
 /// The level of detail of a step's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +104,20 @@ pub(crate) fn action_lines(
         Action::Sample(share) => line(format!("sample {}%", percent(*share))),
         Action::Dedupe { by, within } => {
             let shown = Shown { expression: by, functions };
-            line(format!("dedupe by {shown} within {}", Value::Duration(*within)))
+            let bound = match before.is_some() && detail == Detail::Whole {
+                true => {
+                    format!(", at most {} values in {}", Value::Int(DEDUPE_VALUES_MAX as i64), dedupe_bytes())
+                }
+                false => String::new(),
+            };
+            line(format!("dedupe by {shown} within {}{bound}", Value::Duration(*within)))
         }
     }
+}
+
+/// The memory of a `dedupe` that remembers as many values as it can.
+fn dedupe_bytes() -> Value {
+    Value::Size((DEDUPE_VALUES_MAX * DEDUPE_VALUE_BYTES) as u64)
 }
 
 /// Converts a fraction to percent, rounded to remove the error of binary fractions.

@@ -1,11 +1,11 @@
 //! Builds the components of a plan and connects them, without starting any.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Component, Delivery, Origin, Path, Plan, Route};
+use weir_plan::{Action, Component, Delivery, Leg as PlannedLeg, Origin, Path, Plan, Route};
 
 use super::exactly_once::{ExactlyOnce, progress_into};
 use super::paths::{CompiledPath, compile};
@@ -20,7 +20,7 @@ use crate::observability::meter::Meter;
 use crate::observability::metrics::{MeasuredComponent, Metrics};
 use crate::registry::{Context, Make, Registry};
 use crate::routing::{CompiledLeg, CompiledRoute, FlowRejects, Leg, RejectRoutes, Target};
-use crate::sink::{Feed, FeedRejects, FeedSteps, RejectedRows, SinkPort};
+use crate::sink::{Feed, FeedRejects, FeedSteps, RejectedRows, SinkPort, StepsOfReader};
 use crate::source::Progress;
 use crate::steps::{RejectEvents, Step};
 
@@ -183,7 +183,8 @@ impl Builder<'_> {
             let exactly_once = self.exactly_once.sources.contains(&component.name);
             let progress = exactly_once.then(|| Progress::through_runs(meter.clone()));
             let kind = component.kind.clone();
-            sources.push(BuiltSource { name, kind, source, legs, meter, progress });
+            let samples = self.planned_paths().any(|path| samples(&path.leg));
+            sources.push(BuiltSource { name, kind, source, legs, meter, progress, samples });
         }
         sources
     }
@@ -257,11 +258,12 @@ impl Builder<'_> {
     ) -> BTreeMap<String, Feeds> {
         let mut feeds: BTreeMap<String, Feeds> = BTreeMap::new();
         let mut rejected: BTreeMap<(String, String), RejectedRows> = BTreeMap::new();
+        let mut states: BTreeMap<(String, String), StepsOfReader> = BTreeMap::new();
         for path in &self.paths {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
             for_each_sink(&path.leg, &SinkPath::default(), &mut |sink, way| {
-                let SinkPath { steps, demand, shared } = way;
+                let SinkPath { mut steps, demand, shared } = way;
                 let Feeds { names, readers, required, feeds } = feeds.entry(sink.to_string()).or_default();
                 // Readers with the same name share a channel's events, so a second path to this sink needs
                 // another name.
@@ -274,11 +276,14 @@ impl Builder<'_> {
                 }
                 readers.push((name.clone(), reader.clone()));
                 let rows = rejected.entry((name.clone(), reader.clone())).or_default().clone();
+                let own = states.entry((name.clone(), reader.clone())).or_default();
+                steps.of_reader(name, &reader, own);
                 let rejects = self.feed_rejects(path, sink, &reader, steps.slots(), rows, channels);
                 let reader = channel.reader(&reader, demand);
                 let sources = progress_into(name, sources);
                 let rejects = rejects.map(Arc::new);
-                feeds.push(Feed { reader, steps: Arc::new(steps), rejects, meter: meter.clone(), sources });
+                let (steps, meter, slowed) = (Arc::new(steps), meter.clone(), VecDeque::new());
+                feeds.push(Feed { reader, steps, rejects, meter, sources, slowed });
             });
         }
         feeds
@@ -338,6 +343,12 @@ struct Feeds {
 fn leads_to(route: &Route, component: &str) -> bool {
     matches!(route, Route::Channel(name) | Route::Sink(name) if name == component)
         || route.legs().into_iter().any(|leg| leads_to(&leg.to, component))
+}
+
+/// Whether a step of the leg, or of a leg behind it, chooses events by their identities.
+fn samples(leg: &PlannedLeg) -> bool {
+    leg.steps.iter().any(|step| matches!(step.action, Action::Sample(_)))
+        || leg.to.legs().into_iter().any(samples)
 }
 
 /// The path from a channel to a sink.

@@ -64,6 +64,8 @@ struct BuiltSource {
     meter: Arc<Meter>,
     /// The progress of all runs, if a flow promises `exactly_once`.
     progress: Option<Arc<Progress>>,
+    /// Whether a step of the program chooses events by their identities.
+    samples: bool,
 }
 
 struct BuiltChannel {
@@ -249,6 +251,7 @@ impl Agent {
             let wiring = SourceWiring {
                 component: built.name,
                 wants_identities: built.progress.is_some(),
+                samples: built.samples,
                 progress: built.progress.or_else(|| durable.then(|| Progress::through_runs(meter.clone()))),
                 legs: built.legs,
                 meter,

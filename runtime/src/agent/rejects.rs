@@ -44,7 +44,7 @@ pub(super) fn varying(plan: &Plan) -> Vec<String> {
             {
                 continue;
             }
-            problems.extend(varying_decision(&path.leg, Varying::default()).map(|what| {
+            problems.extend(varying_decision(&path.leg, Varying::begin(is_behind)).map(|what| {
                 format!(
                     "flow {}: this version can't carry out {what}, {}",
                     flow.name,

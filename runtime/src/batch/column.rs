@@ -110,7 +110,7 @@ impl Column {
     }
 
     /// The bytes of the values, without views and offsets.
-    pub(super) fn bytes_used(&self) -> u64 {
+    pub(crate) fn bytes_used(&self) -> u64 {
         bytes_used(self.values())
     }
 

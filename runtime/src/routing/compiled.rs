@@ -40,7 +40,7 @@ impl CompiledLeg {
         tools: &StepTools<'_>,
         errors: &mut Vec<CompileError>,
     ) -> Option<CompiledLeg> {
-        let before = Before { schema: schema.cloned(), locals: Vec::new() };
+        let before = Before::first_step(schema.cloned());
         CompiledLeg::compile_after(leg, tools, before, errors)
     }
 

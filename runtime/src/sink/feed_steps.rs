@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::batch::Batch;
 use crate::routing::{CompiledLeg, CompiledRoute};
 use crate::steps::{Pass, Selector, Step, StepError};
@@ -37,11 +39,27 @@ pub(crate) struct FeedSteps {
     pub(crate) steps: Vec<FeedStep>,
     /// The number of slots beyond the first, in which an event may be rejected once each.
     more_slots: usize,
+    /// Differs between the readers of channels.
+    reader: u64,
 }
+
+/// The steps with state of one reader, by the steps that they are copies of. Sinks that share a reader share them.
+pub(crate) type StepsOfReader = Vec<(Arc<Step>, Arc<Step>)>;
 
 impl FeedSteps {
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+
+    /// Differs between the readers of channels.
+    pub(crate) fn reader(&self) -> u64 {
+        self.reader
+    }
+
+    /// Gives the steps the state of the reader with this name of a channel.
+    pub(crate) fn of_reader(&mut self, channel: &str, reader: &str, own: &mut StepsOfReader) {
+        self.reader = xxh3_64(format!("{reader}@{channel}").as_bytes());
+        self.steps.iter_mut().for_each(|step| step.take_own_state(own));
     }
 
     /// The number of slots in which the steps reject events; 0 if they reject none.
@@ -66,7 +84,7 @@ impl FeedSteps {
             FeedStep::Apply { step, .. } => Some(FeedStep::Apply { step: step.clone(), reports: false }),
             FeedStep::Aside(_) => None,
         };
-        FeedSteps { steps: self.steps.iter().filter_map(unreported).collect(), more_slots: 0 }
+        FeedSteps { steps: self.steps.iter().filter_map(unreported).collect(), ..FeedSteps::default() }
     }
 
     /// Adds a leg without a sink whose steps reject events. A leg of a `copy` needs a slot of its own.
@@ -113,6 +131,21 @@ impl FeedSteps {
 }
 
 impl FeedStep {
+    /// Replaces steps with state by their copies.
+    fn take_own_state(&mut self, own: &mut StepsOfReader) {
+        match self {
+            FeedStep::Apply { step, .. } => {
+                if let Some((_, copy)) = own.iter().find(|(original, _)| Arc::ptr_eq(original, step)) {
+                    *step = copy.clone();
+                } else if let Some(copy) = step.with_own_state() {
+                    let copy = Arc::new(copy);
+                    own.push((std::mem::replace(step, copy.clone()), copy));
+                }
+            }
+            FeedStep::Aside(aside) => aside.steps.iter_mut().for_each(|step| step.take_own_state(own)),
+        }
+    }
+
     fn rejects(&self) -> bool {
         match self {
             FeedStep::Apply { step, reports } => *reports && step.ways_to_reject() > 0,

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::channel::{Acceptance, Recovered};
 use crate::failure::Failure;
 
-pub(crate) use feed_steps::FeedSteps;
+pub(crate) use feed_steps::{FeedSteps, StepsOfReader};
 pub(crate) use port::Feed;
 pub use port::{Delivery, SinkPort};
 pub(crate) use rejecting::{FeedRejects, RejectedRows};

@@ -1,11 +1,11 @@
 //! The port of a running sink: its channels, and the steps between the channels and the sink.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use futures_util::future::select_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::batch::{Batch, Partition};
 use crate::channel::{Channel, Demand, Fill, Incarnation, Lease, Reader, Taken};
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::observability::meter::Meter;
 use crate::routing::{Acknowledgement, Settle, Target, widened};
 use crate::source::Progress;
-use crate::steps::{Pass, StepError};
+use crate::steps::{Pace, Pass, StepError, Transaction};
 
 use super::feed_steps::FeedSteps;
 use super::rejecting::{FeedRejects, PutFailed, RejectedBatch, RejectedRows, Returning, Unsettled};
@@ -39,6 +39,28 @@ pub(crate) struct Feed {
     /// The progress of the sources that put into a volatile channel, each with the prefix of its partitions' names
     /// after the channel.
     pub(crate) sources: Vec<(String, Arc<Progress>)>,
+    /// Deliveries that a step slows down, each with the time from which the sink may take it.
+    pub(crate) slowed: VecDeque<(Instant, Delivery)>,
+}
+
+/// The next events of a feed.
+enum Next {
+    Taken(Taken<Lease>),
+    /// Events that a step had slowed down.
+    Slowed(Delivery),
+}
+
+impl Feed {
+    /// Waits for the next events. Dropping the future takes nothing.
+    async fn next(&mut self) -> Next {
+        if let Some((begin, _)) = self.slowed.front() {
+            sleep_until(*begin).await;
+            if let Some((_, delivery)) = self.slowed.pop_front() {
+                return Next::Slowed(delivery);
+            }
+        }
+        Next::Taken(self.reader.take().await)
+    }
 }
 
 /// Gives a sink its events.
@@ -75,6 +97,7 @@ impl SinkPort {
             rejects: None,
             meter: Arc::default(),
             sources: Vec::new(),
+            slowed: VecDeque::new(),
         };
         SinkPort::new(vec![feed], None, Arc::default())
     }
@@ -95,10 +118,17 @@ impl SinkPort {
                 }
                 self.live = self.feeds.len();
             }
-            let takes = self.feeds[..self.live].iter_mut().map(|feed| feed.reader.take());
-            let (taken, index) = {
-                let (taken, index, _others) = select_all(takes).await;
-                (taken, index)
+            let takes = self.feeds[..self.live].iter_mut().map(|feed| Box::pin(feed.next()));
+            let (next, index) = {
+                let (next, index, _others) = select_all(takes).await;
+                (next, index)
+            };
+            let taken = match next {
+                Next::Taken(taken) => taken,
+                Next::Slowed(delivery) => {
+                    self.feeds[..self.live].rotate_left(1);
+                    return Ok(Taken::Events(delivery));
+                }
             };
             let skipped = self.feeds[index].reader.take_skipped();
             if skipped > 0 {
@@ -175,7 +205,8 @@ impl SinkPort {
                 workers.run(*lane, apply).await.map_err(Failure::permanent)?
             }
         };
-        let (batch, rejected, pass) = applied.map_err(Failure::permanent)?;
+        let (batch, rejected, Pass { transaction, counts, .. }) = applied.map_err(Failure::permanent)?;
+        let pace = transaction.pace();
         let batch = widened(batch, self.schema.as_ref(), "sink").map_err(Failure::permanent)?;
         let now = Instant::now();
         let mut settle = DeliverySettle {
@@ -188,6 +219,7 @@ impl SinkPort {
             number,
             rejected: rejects.as_ref().map(|rejects| rejects.rejected.clone()),
             returning: None,
+            transaction,
         };
         let rows = batch.rows() as u64;
         let (own, acknowledgement) = match (&rejects, rejected) {
@@ -203,12 +235,20 @@ impl SinkPort {
             }
             _ => split_own(Acknowledgement::new(1 + rows, Box::new(settle))),
         };
-        self.meter.count_steps(&pass.counts);
+        self.meter.count_steps(&counts);
         self.meter.received.add(leased.rows(), leased.payload_bytes());
         self.meter.processed.add(batch.rows(), batch.payload_bytes());
         self.meter.touch(now);
         own.done();
-        Ok((!batch.is_empty()).then_some(Delivery { batch, acknowledgement }))
+        let delivery = Delivery { batch, acknowledgement };
+        match pace {
+            _ if delivery.batch.is_empty() => Ok(None),
+            None => Ok(Some(delivery)),
+            Some(pace) => {
+                self.feeds[feed].slowed.extend(slowed(delivery, pace));
+                Ok(None)
+            }
+        }
     }
 
     /// The puts of rejected events that are not settled yet, for each feed.
@@ -269,8 +309,23 @@ impl SinkPort {
 
     /// Prepares the port for another run of its sink.
     pub(crate) fn reset(&mut self) {
+        self.feeds.iter_mut().for_each(|feed| feed.slowed.clear());
         self.live = self.feeds.len();
     }
+}
+
+/// Divides a delivery into parts that go on one after the other.
+fn slowed(delivery: Delivery, pace: Pace) -> Vec<(Instant, Delivery)> {
+    let Delivery { batch, mut acknowledgement } = delivery;
+    let parts = pace.parts(batch.rows());
+    let bound = |part: usize| batch.rows() * part / parts;
+    let part = |part: usize| {
+        let (begin, rows) = (bound(part), bound(part + 1) - bound(part));
+        let acknowledgement = acknowledgement.split(rows as u64);
+        let at = pace.begin + pace.duration.mul_f64(part as f64 / parts as f64);
+        (at, Delivery { batch: batch.slice(begin, rows), acknowledgement })
+    };
+    (0..parts).map(part).collect()
 }
 
 type Applied = (Batch, Option<RejectedBatch>, Pass);
@@ -282,7 +337,7 @@ fn applied(
     number: u64,
     leased: &Batch,
 ) -> Result<Applied, StepError> {
-    let mut pass = Pass::default();
+    let mut pass = Pass::within(Transaction::of_lease(steps.reader(), number));
     let Some(rejects) = rejects else {
         let batch = steps.apply(leased, &mut pass)?;
         return Ok((batch, None, pass));
@@ -321,6 +376,8 @@ struct DeliverySettle {
     rejected: Option<RejectedRows>,
     /// Whether the lease will return to the channel, if events of it were rejected.
     returning: Option<Returning>,
+    /// The changes to the state of the steps.
+    transaction: Transaction,
 }
 
 /// Passes the outcome of the events that the sink has on to the lease, of which other events were rejected.
@@ -353,6 +410,7 @@ impl Settle for DeliverySettle {
             self.sink.touch(now);
             self.channel.delivered.add(self.leased.events, self.leased.bytes);
             self.rejected.iter().for_each(|rejected| rejected.forget(self.number));
+            self.transaction.commit();
             self.lease.done();
         } else {
             drop(self.lease);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::SourceWiring;
@@ -10,9 +10,9 @@ use super::progress::Progress;
 use crate::batch::{Batch, Interval, Origins};
 use crate::channel::{Limits, Scope};
 use crate::environment::workers::{QueueId, Workers};
-use crate::observability::meter::{Meter, Reading, StepCount};
+use crate::observability::meter::{Meter, Reading};
 use crate::routing::{Acknowledgement, Leg, Put, PutError, Puts, Target};
-use crate::steps::Pass;
+use crate::steps::{Pass, PutNumber, Transaction};
 
 /// Puts a source's batches into its channels.
 pub struct Outlet {
@@ -32,8 +32,8 @@ pub struct Outlet {
 
 /// A batch after the steps.
 struct Prepared {
-    /// The puts of each part.
-    parts: Vec<Vec<Put>>,
+    /// The puts of each part, and the changes to the state of the steps.
+    parts: Vec<(Vec<Put>, Transaction)>,
     /// The events that steps have rejected.
     rejected: Reading,
 }
@@ -82,16 +82,27 @@ impl Outlet {
         let (events, bytes) =
             (rows.saturating_sub(rejected.events as usize), bytes.saturating_sub(rejected.bytes));
         let mut acknowledgement = self.progress.begin(&origins, events, bytes);
-        for puts in parts {
+        for (puts, transaction) in parts {
+            self.await_turn(&transaction).await;
             self.put_part(puts, &mut acknowledgement).await?;
+            transaction.commit();
         }
         self.meter.put.record(begun.elapsed());
         acknowledgement.done();
         Ok(())
     }
 
+    /// Waits until the events may go on. A stop ends the wait: the events that have been read go on.
+    async fn await_turn(&self, transaction: &Transaction) {
+        let Some(pace) = transaction.pace() else { return };
+        tokio::select! {
+            () = sleep_until(pace.begin) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     /// Splits a batch into parts and applies the steps to each. A part is halved if the steps or a channel's type make
-    /// it too large. No part is put before all parts are known to fit.
+    /// it too large, and divided if a step lets its events go on slowly. No part is put before all parts are known to fit.
     async fn prepare(&self, batch: Batch) -> Result<Prepared, PutError> {
         let mut parts = Vec::new();
         split(batch.compacted(), self.limits, &mut parts);
@@ -99,17 +110,22 @@ impl Outlet {
         parts.reverse();
         let (mut first, mut rows, mut row) = (None, Vec::new(), 0);
         let (mut prepared, mut counts) = (Vec::new(), Vec::new());
+        let number = PutNumber::next();
         while let Some(part) = parts.pop() {
-            let (puts, counts_of_part) = self.apply_steps(&part).await?;
-            match puts.iter().find(|put| !put.target.optional && !put.fits()) {
-                None => {
-                    prepared.push(puts);
-                    counts.extend(counts_of_part);
-                }
-                Some(_) if part.rows() > 1 => {
-                    let [first, second] = halves(&part);
-                    parts.extend([second, first]);
+            let (puts, pass) = self.apply_steps(&part, number).await?;
+            let too_large = puts.iter().find(|put| !put.target.optional && !put.fits());
+            // An event that is slow stays whole.
+            let slow = pass.transaction.pace().map_or(1, |pace| pace.parts(part.rows()));
+            let pieces = if too_large.is_some() { slow.max(2).min(part.rows()) } else { slow };
+            match too_large {
+                _ if pieces > 1 => {
+                    drop(pass);
+                    parts.extend(divided(&part, pieces).into_iter().rev());
                     continue;
+                }
+                None => {
+                    prepared.push((puts, pass.transaction));
+                    counts.extend(pass.counts);
                 }
                 Some(put) => {
                     let bound = put.target.channel.limits().byte_capacity;
@@ -140,17 +156,17 @@ impl Outlet {
         self.puts.put(puts.into_iter().zip(&self.scopes).collect(), batch_share, &self.meter).await
     }
 
-    /// Applies the steps to a part, and returns a put for each channel and the counts of the steps. Steps run on the workers; a part without steps
-    /// is handled here, which is cheaper than a hand-over to a worker.
-    async fn apply_steps(&self, part: &Batch) -> Result<(Vec<Put>, Vec<StepCount>), PutError> {
+    /// Applies the steps to a part of the put with this number, and returns a put for each channel. Steps run on the
+    /// workers; a part without steps is handled here, which is cheaper than a hand-over to a worker.
+    async fn apply_steps(&self, part: &Batch, number: PutNumber) -> Result<(Vec<Put>, Pass), PutError> {
         let (legs, part) = (self.legs.clone(), part.clone());
         let has_steps = legs.iter().any(Leg::has_steps);
         let apply = move || {
-            let (mut puts, mut pass) = (Vec::new(), Pass::default());
+            let (mut puts, mut pass) = (Vec::new(), Pass::within(Transaction::of_put(number)));
             for leg in legs.iter() {
                 leg.apply(&part, &mut pass, &mut puts)?;
             }
-            Ok((puts, pass.counts))
+            Ok((puts, pass))
         };
         let applied = match (has_steps, &self.workers) {
             (true, (workers, lane)) => workers.run(*lane, apply).await.map_err(PutError::Worker)?,
@@ -210,12 +226,11 @@ fn split(batch: Batch, limits: Limits, parts: &mut Vec<Batch>) {
     split(batch.slice(half, batch.rows() - half), limits, parts);
 }
 
-/// Returns the two halves of a part, each with its origins.
-fn halves(part: &Batch) -> [Batch; 2] {
-    let half = part.rows() / 2;
-    let halves = vec![part.slice(0, half), part.slice(half, part.rows() - half)];
-    let halves: Result<[Batch; 2], _> = with_origins_of_parts(halves).try_into();
-    halves.expect("two parts stay two")
+/// Divides a part into pieces of nearly the same number of events, each with its origins. There are at least as many events.
+fn divided(part: &Batch, pieces: usize) -> Vec<Batch> {
+    let bound = |piece: usize| part.rows() * piece / pieces;
+    let pieces = (0..pieces).map(|piece| part.slice(bound(piece), bound(piece + 1) - bound(piece)));
+    with_origins_of_parts(pieces.collect())
 }
 
 /// Gives each part of one batch the origins that its rows cover.

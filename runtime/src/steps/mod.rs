@@ -3,37 +3,45 @@
 //! [`Step::compile`] refuses the steps that this version does not support; `weir_plan::support` lists them for the compiler,
 //! and a test compares the two.
 
+mod before;
 mod check;
 mod columns;
 mod condition;
+mod dedupe;
 mod drop;
+mod fingerprint;
 mod keep;
 mod original_body;
 mod parse;
 mod reject;
 mod rejection;
+mod sample;
+mod seen;
 mod selector;
 mod take;
+mod throttle;
+mod transaction;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::BooleanArray;
-use arrow_schema::{Field, FieldRef, Schema, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 use thiserror::Error;
 use tokio::time::Instant;
-use weir_plan::{Action, EventType, Expression, OnFailure, Operation, SENSITIVE, Step as PlannedStep};
+use weir_plan::{Action, EventType, OnFailure, SENSITIVE, Step as PlannedStep};
 
 use crate::batch::{Batch, BatchError};
 use crate::expressions::{CompileError, Failures, Functions, Program, ReasonKind, local_column};
 use crate::observability::meter::{Reading, RuleCount, StepCount};
 use crate::parsers::Parsers;
 
+pub(crate) use before::Before;
 pub(crate) use original_body::keeps_original_body;
 pub use rejection::EventsAsJson;
 use rejection::Reasons;
 pub(crate) use rejection::{ORIGINAL_BODY, RejectEvents, Rejected};
 pub(crate) use selector::Selector;
+pub(crate) use transaction::{Pace, PutNumber, Transaction};
 
 /// The functions, parsers and event types with which steps are compiled.
 #[derive(Clone, Copy)]
@@ -58,41 +66,6 @@ impl StepTools<'static> {
     }
 }
 
-/// The columns and locals of the events before a step.
-#[derive(Clone, Default)]
-pub(crate) struct Before {
-    /// The type of the events; none if it is not known, as for rejected events.
-    pub(crate) schema: Option<SchemaRef>,
-    /// The locals of the steps before: further columns of the batches, which a channel or a sink does not take.
-    pub(crate) locals: Vec<FieldRef>,
-}
-
-impl Before {
-    /// Whether an expression reads a sensitive column, so that a reason must not quote a value.
-    fn is_sensitive(&self, expression: &Expression) -> bool {
-        let reads = match &expression.operation {
-            Operation::Column(name) => self.has_sensitive(name),
-            Operation::Local(number) => self.has_sensitive(&local_column(*number)),
-            _ => false,
-        };
-        reads || expression.operation.parts().into_iter().any(|part| self.is_sensitive(part))
-    }
-
-    /// Whether a column or a local is sensitive.
-    fn has_sensitive(&self, name: &str) -> bool {
-        let fields = self.schema.iter().flat_map(|schema| schema.fields().iter()).chain(&self.locals);
-        fields.into_iter().any(|field| field.name() == name && field.metadata().contains_key(SENSITIVE))
-    }
-
-    /// Adds the local of a `let`.
-    fn add_local(&mut self, name: String, value: &Expression) {
-        let field = Field::new(name, value.data_type.clone(), value.nullable);
-        let metadata: HashMap<String, String> =
-            self.is_sensitive(value).then(|| (SENSITIVE.to_owned(), String::new())).into_iter().collect();
-        self.locals.push(Arc::new(field.with_metadata(metadata)));
-    }
-}
-
 /// The values that a reason must not quote.
 enum Masked {
     Nothing,
@@ -105,7 +78,7 @@ enum Masked {
 pub(crate) struct Step {
     /// The step's first words, its name in metrics and messages.
     label: Arc<str>,
-    action: Box<dyn Apply>,
+    action: StepAction,
     /// The fate of events for which the step fails; none if it can't fail.
     on_failure: Option<OnFailure>,
     masked: Masked,
@@ -116,12 +89,31 @@ pub(crate) struct Step {
 }
 
 /// The action of a step.
+enum StepAction {
+    /// An action whose result depends on nothing but the batch.
+    Pure(Box<dyn Apply>),
+    WithState(Box<dyn ApplyInTransaction>),
+}
+
+/// An action without state.
 trait Apply: Send + Sync {
     /// Applies the step to a batch.
     ///
     /// # Errors
     /// When the batch is not of the event type that the step was compiled for.
     fn apply(&self, batch: &Batch) -> Result<Applied, BatchError>;
+}
+
+/// An action with state, which the transactions of batches change.
+trait ApplyInTransaction: Send + Sync {
+    /// Applies the step to a batch, whose changes to the state the transaction keeps or undoes.
+    ///
+    /// # Errors
+    /// When the batch is not of the event type that the step was compiled for.
+    fn apply(&self, batch: &Batch, transaction: &mut Transaction) -> Result<Applied, BatchError>;
+
+    /// Makes the same action with new state.
+    fn with_own_state(&self) -> Box<dyn ApplyInTransaction>;
 }
 
 /// The result of a step.
@@ -138,9 +130,10 @@ struct Applied {
     rules: Vec<RuleCount>,
 }
 
-/// The way of one batch through steps: the counts and the rejected events of the steps.
+/// The way of one batch through steps: the counts and the rejected events of the steps, and the changes to their state.
 #[derive(Default)]
 pub(crate) struct Pass {
+    pub(crate) transaction: Transaction,
     pub(crate) counts: Vec<StepCount>,
     pub(crate) rejected: Vec<Rejected>,
 }
@@ -181,10 +174,17 @@ impl Step {
             }
         };
         let compiled = match action {
-            Action::Check { quality, rules } => {
-                Box::new(check::Check::compile(quality, rules, before, tools).map_err(part)?)
+            Action::Check { quality, rules } => StepAction::Pure(Box::new(
+                check::Check::compile(quality, rules, before, tools).map_err(part)?,
+            )),
+            Action::Sample(share) => {
+                before.samples += 1;
+                StepAction::Pure(Box::new(sample::Sample::new(*share, before.samples)))
             }
-            action => compile_action(action, label, tools, &after).map_err(part)?,
+            Action::Throttle(_) | Action::Dedupe { .. } => {
+                StepAction::WithState(compile_with_state(action, label, tools).map_err(part)?)
+            }
+            action => StepAction::Pure(compile_action(action, label, tools, &after).map_err(part)?),
         };
         before.schema.clone_from(&schema);
         let own_ways = match action {
@@ -220,12 +220,25 @@ impl Step {
     fn internal(label: &str, action: Box<dyn Apply>) -> Step {
         Step {
             label: label.into(),
-            action,
+            action: StepAction::Pure(action),
             on_failure: None,
             masked: Masked::Nothing,
             parses: false,
             ways_to_reject: 0,
         }
+    }
+
+    /// Returns the same step with new state; none if it has no state.
+    pub(crate) fn with_own_state(&self) -> Option<Step> {
+        let StepAction::WithState(action) = &self.action else { return None };
+        Some(Step {
+            label: self.label.clone(),
+            action: StepAction::WithState(action.with_own_state()),
+            on_failure: self.on_failure,
+            masked: Masked::Nothing,
+            parses: false,
+            ways_to_reject: self.ways_to_reject,
+        })
     }
 
     /// In how many ways the step rejects events; 0 if it rejects none.
@@ -237,7 +250,11 @@ impl Step {
     fn apply(&self, batch: &Batch, slot: usize, pass: &mut Pass) -> Result<Batch, StepError> {
         let begun = Instant::now();
         let failed = |error| StepError { step: self.label.to_string(), error };
-        let applied = self.action.apply(batch).map_err(failed)?;
+        let applied = match &self.action {
+            StepAction::Pure(action) => action.apply(batch),
+            StepAction::WithState(action) => action.apply(batch, &mut pass.transaction),
+        };
+        let applied = applied.map_err(failed)?;
         let Applied { batch: after, failures, mut dropped, mut rejected, rules } = applied;
         if !failures.is_empty() {
             match self.on_failure {
@@ -355,7 +372,27 @@ fn compile_action(
     })
 }
 
+/// Compiles an action with state.
+fn compile_with_state(
+    action: &Action,
+    label: &str,
+    tools: &StepTools<'_>,
+) -> Result<Box<dyn ApplyInTransaction>, CompileError> {
+    Ok(match action {
+        Action::Throttle(rate) => Box::new(throttle::Throttle::compile(rate)?),
+        Action::Dedupe { by, within } => {
+            Box::new(dedupe::Dedupe::new(Program::compile(by, tools.functions)?, *within, label))
+        }
+        _ => return Err(CompileError::Unsupported("all of it".to_owned())),
+    })
+}
+
 impl Pass {
+    /// Begins the way of a batch with this transaction.
+    pub(crate) fn within(transaction: Transaction) -> Pass {
+        Pass { transaction, ..Pass::default() }
+    }
+
     /// Applies a step whose rejected events another reader of the channel reports: they are removed, and nothing else.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use arrow_schema::{DataType, Field, Schema};
 use weir_plan::{Arithmetic, Comparison, EventTypeId, Expression, Operation, ParsedField, Settings, Value};
 
 mod rejected;
+mod with_state;
 
 use super::*;
 use crate::batch::Origins;
@@ -110,7 +111,7 @@ fn an_unsupported_step_is_named() {
     let call = Operation::Call { function: "lower".into(), arguments: Vec::new(), varies: false };
     let call = Action::Drop(of(DataType::Boolean, call));
     for (action, on_failure, what) in [
-        (Action::Sample(0.5), None, "the step `the step`: all of it"),
+        (Action::Throttle(Value::Int(5)), None, "the step `the step`: the rate 5"),
         (call, None, "the step `the step`: the function `lower`"),
     ] {
         assert_eq!(
@@ -259,7 +260,7 @@ fn a_let_is_known_to_later_steps_and_is_no_column_of_a_channel() {
         Action::Drop(is(local(1), 3)),
         Action::Set { column: "n".into(), value: *local(1) },
     ];
-    let mut before = Before { schema: Some(schema.clone()), locals: Vec::new() };
+    let mut before = Before::first_step(Some(schema.clone()));
     let compile = |action| Step::compile(&step(action, None), &tools, &mut before).unwrap();
     let steps: Vec<Arc<Step>> = actions.into_iter().map(compile).map(Arc::new).collect();
     let after = apply_all(&steps, &batch(), &Meter::default()).unwrap();

@@ -1,6 +1,9 @@
 //! Tests of the complete library, and the harness for tests of single sources.
 
+mod agents;
 mod expressions;
 pub(crate) mod harness;
 mod hostile_plans;
+mod interceptors;
+mod steps;
 mod support;

@@ -51,6 +51,7 @@ fn outlet_into(
         meter: meter.clone(),
         progress: None,
         wants_identities: false,
+        samples: false,
         workers: Workers::none(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };
@@ -190,6 +191,7 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
         meter: Arc::default(),
         progress: None,
         wants_identities: false,
+        samples: false,
         workers: Workers::none(),
         shutdown: crate::source::ShutdownNotice::new().subscribe(),
     };

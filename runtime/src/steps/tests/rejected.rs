@@ -1,5 +1,7 @@
 //! Rejected events: their bodies, reasons and counts.
 
+use std::collections::HashMap;
+
 use arrow_array::cast::AsArray;
 use weir_plan::{Leg, Route, Rule};
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 use weir_plan::Settings;
-use weir_runtime::batch::{Batch, BatchError, Column, Origins};
+use weir_runtime::batch::{Batch, BatchError, Column, Identities, Origins, Partition};
 use weir_runtime::source::{Outlet, PutError, Source, SourcePort};
 use weir_runtime::{Clock, Context, Failure, LogLimit, Meter};
 
@@ -51,6 +51,8 @@ struct LinesSource {
     long_lines: LogLimit,
     /// The input. Its thread is started by the first run of the source.
     input: Input,
+    /// The partition of the identities of this process, if events need identities.
+    partition: Option<Partition>,
 }
 
 enum Input {
@@ -91,6 +93,7 @@ impl LinesSource {
             lines: Lines::new(LineRules { line_bytes_max: max_line, long_lines }),
             long_lines: LogLimit::default(),
             input: Input::Unopened(input),
+            partition: None,
         }
     }
 
@@ -105,6 +108,10 @@ impl LinesSource {
 
     /// Puts lines until the input ends or the source is stopped.
     async fn read(&mut self, port: &mut SourcePort) -> Result<(), Failure> {
+        if port.wants_identities() && self.partition.is_none() {
+            // The lines of another process are others, so they need another partition.
+            self.partition = Some(Partition::new(format!("{}/{}", self.component, self.clock.now())));
+        }
         let mut since: Option<Instant> = None;
         loop {
             let Input::Open(input) = &mut self.input else { return Ok(()) };
@@ -197,7 +204,14 @@ impl LinesSource {
             ("@timestamp", Column::constant_time(self.clock.now())),
             (weir_plan::BODY, bodies(buffer, lines)?.into()),
         ];
-        Ok(Batch::assemble(&self.schema, named, lines.len(), Origins::default())?)
+        let batch = Batch::assemble(&self.schema, named, lines.len(), Origins::default())?;
+        Ok(match &self.partition {
+            Some(partition) => {
+                let positions = lines.iter().map(|line| line.number).collect();
+                batch.with_identities(Identities::of_one(partition.clone(), positions))?
+            }
+            None => batch,
+        })
     }
 }
 

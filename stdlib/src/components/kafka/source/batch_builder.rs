@@ -10,7 +10,7 @@ use arrow_array::{BinaryViewArray, BooleanArray, Int64Array, StringViewArray};
 use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
 use arrow_schema::SchemaRef;
 use weir_plan::BODY;
-use weir_runtime::batch::{Batch, BatchError, Column, Interval, Origins, Partition};
+use weir_runtime::batch::{Batch, BatchError, Column, Identities, Interval, Origins, Partition};
 
 use super::headers::{HEADERS, HeaderRows};
 use super::positions::{StartOffset, TopicPartition};
@@ -85,6 +85,8 @@ pub(super) struct BatchBuilder {
     parts: Vec<BatchPart>,
     rows: Rows,
     since: Option<Instant>,
+    /// Whether batches have identities.
+    identities: bool,
 }
 
 /// The read position of an owned partition.
@@ -114,6 +116,8 @@ struct BatchPart {
 struct Rows {
     /// The index of the part to which each row belongs.
     parts: Vec<u32>,
+    /// The position after each row, if batches have identities.
+    positions: Vec<u64>,
     offsets: Vec<i64>,
     times: Vec<i64>,
     bodies: BytesColumn,
@@ -173,7 +177,13 @@ impl BatchBuilder {
             parts: Vec::new(),
             rows: Rows { headers, ..Rows::default() },
             since: None,
+            identities: false,
         })
+    }
+
+    /// Gives the batches identities.
+    pub(super) fn with_identities(self, identities: bool) -> BatchBuilder {
+        BatchBuilder { identities, ..self }
     }
 
     /// Whether the schema has the headers of records.
@@ -245,6 +255,9 @@ impl BatchBuilder {
             }
         };
         self.parts[part as usize].through = offset + 1;
+        if self.identities {
+            self.rows.positions.push(offset + 1);
+        }
         self.since.get_or_insert_with(now);
         self.rows.push(&self.columns, part, record);
         Ok(())
@@ -288,6 +301,7 @@ impl BatchBuilder {
         });
         let origins = Origins::new(origins.collect());
         let row_parts = std::mem::replace(&mut self.rows.parts, Vec::with_capacity(rows));
+        let positions = std::mem::take(&mut self.rows.positions);
         let mut columns = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             columns.push(self.rows.take(*column, &parts, &row_parts)?);
@@ -295,7 +309,12 @@ impl BatchBuilder {
         if origins.intervals().is_empty() {
             return Ok(None);
         }
-        let batch = Batch::new(self.schema.clone(), columns, rows, origins)?;
+        let mut batch = Batch::new(self.schema.clone(), columns, rows, origins)?;
+        if self.identities {
+            let partitions = parts.iter().map(|part| part.partition.clone()).collect();
+            batch =
+                batch.with_identities(Identities::of_several(partitions, row_parts.clone(), positions))?;
+        }
         if parts.iter().any(|part| part.revoked) {
             let kept = row_parts.iter().map(|part| Some(!parts[*part as usize].revoked));
             return batch.filter(&BooleanArray::from_iter(kept)).map(Some);

@@ -124,10 +124,14 @@ impl KafkaSource {
     }
 
     /// Joins the group, and starts the polling thread.
-    fn join(&self, channels: Channels) -> Result<(PollingThread, mpsc::Receiver<Batch>), SourceError> {
+    fn join(
+        &self,
+        channels: Channels,
+        identities: bool,
+    ) -> Result<(PollingThread, mpsc::Receiver<Batch>), SourceError> {
         let component = self.context.component.to_string();
         let member = Member::new(&self.context, &self.settings, channels);
-        let batch_builder = self.batch_builder()?;
+        let batch_builder = self.batch_builder()?.with_identities(identities);
         let no_client = |error| SourceError::Client { component: component.clone(), source: Box::new(error) };
         let config = self.settings.client_config();
         let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(no_client)?;
@@ -201,7 +205,8 @@ impl Drop for PollingThread {
 impl Source for KafkaSource {
     async fn run(&mut self, port: SourcePort) -> Result<(), Failure> {
         let channels = Channels::new(port.downstream().clone(), &crate::tools::listener::host());
-        let (mut polling, batches) = self.join(channels).map_err(SourceError::into_failure)?;
+        let (mut polling, batches) =
+            self.join(channels, port.wants_identities()).map_err(SourceError::into_failure)?;
         let SourcePort { outlet, deliveries, stop, .. } = port;
         let member = polling.member.clone();
         let thread = polling.thread.clone();
