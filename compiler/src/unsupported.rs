@@ -104,8 +104,8 @@ impl Search<'_> {
         }
         let graph = &self.analysis.graph;
         for edge in graph.edges.iter().filter(|edge| edge.flow == index) {
-            if has_balance(&edge.leg) {
-                self.add(promised.span, "`-> balance` without `by` with the promise `exactly_once`");
+            if let Some((word, what)) = loose_fork(&edge.leg) {
+                self.add(word, what);
             }
             let arrivals = edge.leg.arrivals().into_iter().map(|arrival| arrival.to);
             for component in std::iter::once(edge.from).chain(arrivals) {
@@ -188,6 +188,14 @@ impl Search<'_> {
     }
 
     fn leg(&mut self, leg: &Leg) {
+        if let Destination::Failover { legs, .. } = &leg.to {
+            let is_channel = |to: usize| self.analysis.graph.components[to].declared.role == Role::Channel;
+            let before_channels = legs.iter().filter(|leg| leg.arrivals().iter().all(|at| is_channel(at.to)));
+            let steps = before_channels.flat_map(|leg| &leg.steps);
+            for step in steps.filter(|step| support::is_binding(&step.action, step.on_failure)) {
+                self.add(self.place(step.span, step.used), support::BINDING_STEP);
+            }
+        }
         leg.steps.iter().for_each(|step| self.step(step));
         leg.to.legs().into_iter().for_each(|leg| self.leg(leg));
     }
@@ -265,9 +273,13 @@ fn reject_circles(graph: &Graph) -> BTreeSet<usize> {
     places_in_circles(&arrows).into_iter().collect()
 }
 
-/// Returns whether branches receive events in turn.
-fn has_balance(leg: &Leg) -> bool {
-    matches!(leg.to, Destination::Balance { by: None, .. }) || leg.to.legs().into_iter().any(has_balance)
+/// Returns a fork that may send an event another way when it comes again.
+fn loose_fork(leg: &Leg) -> Option<(Span, &'static str)> {
+    match &leg.to {
+        Destination::Balance { by: None, word, .. } => Some((*word, support::LOOSE_BALANCE)),
+        Destination::Failover { word, .. } => Some((*word, support::LOOSE_FAILOVER)),
+        to => to.legs().into_iter().find_map(loose_fork),
+    }
 }
 
 /// Returns the first step of a leg, or of the branches behind it, that rejects events.

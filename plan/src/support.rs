@@ -5,7 +5,9 @@
 
 use arrow_schema::{DataType, TimeUnit};
 
-use crate::{Action, Arithmetic, Delivery, Expression, Operation, Order, Pattern, Value};
+use crate::{
+    Action, Arithmetic, Delivery, Expression, Leg, OnFailure, Operation, Order, Pattern, Route, Value,
+};
 
 /// The sources that are carried out.
 pub const SOURCES: &[&str] = &["files", "generate", "http", "kafka", "stdin", "syslog", "tcp_lines"];
@@ -15,9 +17,20 @@ pub const CHANNELS: &[&str] = &["file", "memory"];
 pub const DURABLE_CHANNELS: &[&str] = &["file"];
 /// The sinks that are carried out.
 pub const SINKS: &[&str] = &["files", "hdfs", "kafka", "null", "stdout"];
+/// The sinks that reject an event which can never be written, to the rejects of the flow.
+pub const REJECTING_SINKS: &[&str] = &["kafka"];
 /// Why a decision about the way of events must not vary.
 pub const VARYING_DECISION: &str =
     "which may decide differently when it is made again for the same event, so that the event gets lost";
+/// A `balance` whose sinks don't know which events the others have.
+pub const LOOSE_BALANCE: &str = "`balance` without `by` with the promise `exactly_once`";
+/// A `failover` whose branches don't know which events the others have.
+pub const LOOSE_FAILOVER: &str = "`failover` with the promise `exactly_once`";
+/// A branch of a `failover` with another fork.
+pub const FORKED_BRANCH: &str = "a `failover` with another fork within it";
+/// A step in a branch of a `failover` that can't be taken back once it was applied.
+pub const BINDING_STEP: &str =
+    "a step that rejects or has state, in a branch of a `failover` before a channel";
 /// The functions of the library that are carried out.
 #[rustfmt::skip]
 pub const FUNCTIONS: &[&str] = &[
@@ -218,6 +231,24 @@ pub fn unsupported_key(data_type: &DataType) -> Option<String> {
             | DataType::Duration(TimeUnit::Microsecond)
     );
     (!is_supported).then(|| format!("`balance by` a value of the type {}", crate::type_name(data_type)))
+}
+
+/// Returns the part of a branch of a `failover` that is not carried out.
+pub fn unsupported_branch(branch: &Leg) -> Option<&'static str> {
+    match branch.to {
+        Route::Sink(_) => None,
+        Route::Channel(_) => {
+            branch.steps.iter().any(|step| is_binding(&step.action, step.on_failure)).then_some(BINDING_STEP)
+        }
+        _ => Some(FORKED_BRANCH),
+    }
+}
+
+/// Returns whether a step can't be taken back once it was applied, since it rejects events or has state.
+pub fn is_binding(action: &Action, on_failure: Option<OnFailure>) -> bool {
+    let has_state = matches!(action, Action::Throttle { .. } | Action::Dedupe { .. });
+    let rejects = matches!(action, Action::Reject { .. } | Action::Check { .. });
+    has_state || rejects || on_failure == Some(OnFailure::Reject)
 }
 
 fn is_computed(operator: Arithmetic, left: &DataType, right: &DataType) -> bool {

@@ -37,7 +37,7 @@ pub use losses::is_put_back;
 pub use observability::log_limit::{LogLimit, Suppressed};
 pub use observability::meter::{
     BUCKET_BOUNDS_SECONDS, Condition, Count, Gauge, LastError, LatencyHistogram, LatencySnapshot, Meter,
-    Phase, Reading, RejectedBySteps, RuleReading, StepReading,
+    Phase, Reading, ReasonKind, RejectedBySteps, RuleReading, StepReading,
 };
 pub use observability::metrics;
 pub use registry::{Context, Make, MakeChannel, MakeSink, MakeSource, Registry};

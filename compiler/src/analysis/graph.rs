@@ -161,9 +161,13 @@ pub enum Destination {
         legs: Vec<Leg>,
         /// The channel that the compiler added before the sinks.
         channel: Option<ComponentIndex>,
+        /// The place of the word `balance`.
+        word: Span,
     },
     /// The first branch that works.
     Failover {
+        /// The place of the word `failover`.
+        word: Span,
         /// The branches.
         legs: Vec<Leg>,
         /// The channel that the compiler added before the sinks.
@@ -254,7 +258,7 @@ fn neighbours(
             (.., Some(channel)) => found.extend([(from, *channel), (*to, *channel)]),
             (.., None) => {}
         },
-        Destination::Balance { legs, channel, .. } | Destination::Failover { legs, channel } => {
+        Destination::Balance { legs, channel, .. } | Destination::Failover { legs, channel, .. } => {
             let first = legs.first().and_then(|leg| leg.arrivals().first().map(|first| first.to));
             if let (Some(channel), Some(first)) = (*channel, first) {
                 found.extend([(from, channel), (first, channel)]);

@@ -188,11 +188,11 @@ impl Lowering<'_> {
                 });
                 cases.collect::<Option<Vec<PlannedCase>>>().map(Route::Match)
             }
-            Destination::Balance { by, legs, channel } => {
+            Destination::Balance { by, legs, channel, .. } => {
                 let legs = self.legs(legs)?;
                 self.behind_channel(*channel, Route::Balance { by: by.clone(), legs })
             }
-            Destination::Failover { legs, channel } => {
+            Destination::Failover { legs, channel, .. } => {
                 let legs = self.legs(legs)?;
                 self.behind_channel(*channel, Route::Failover(legs))
             }

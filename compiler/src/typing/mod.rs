@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use weir_grammar::Span;
 use weir_grammar::tree::{Flow, Path, Role, Step, StepKind};
-use weir_plan::ATTACHED_HEADERS;
+use weir_plan::{ATTACHED_HEADERS, support};
 
 use crate::analysis::expressions::UseId;
 use crate::analysis::graph::{Component, Declared, Edge, Graph, Leg};
 use crate::checker::Checker;
 use crate::diagnostics::{NoRejectRoute, RejectsAgain, Unused};
 use crate::expressions::Bindings;
+use crate::flows::graph::destinations;
 use crate::flows::{Destination as Written, Edge as WrittenEdge, Leg as WrittenLeg, REJECTS};
 use crate::names::scopes::ComponentIndex;
 use crate::signatures::{Named, Signature};
@@ -159,7 +160,16 @@ impl<'a, 'c> Typing<'a, 'c> {
     /// Reports flows that reject events without a route for them, and routes of flows that reject no events.
     fn reject_routes(&mut self, edges: &[WrittenEdge<'_>], flows: &[&Flow]) {
         let mut routes = HashMap::new();
+        let mut with_rejecting_sinks = HashSet::new();
         for edge in edges {
+            let from_rejects = self.components[edge.from].declared.rejects_of.is_some();
+            let mut kinds = destinations(&edge.leg).into_iter().filter_map(|(to, _)| {
+                let component = &self.components[to];
+                component.kind().filter(|_| component.declared.role == Role::Sink)
+            });
+            if !from_rejects && kinds.any(|kind| support::REJECTING_SINKS.contains(&kind)) {
+                with_rejecting_sinks.insert(edge.flow);
+            }
             if let Some(flow) = self.components[edge.from].declared.rejects_of {
                 routes.entry(flow).or_insert(edge);
             }
@@ -174,6 +184,7 @@ impl<'a, 'c> Typing<'a, 'c> {
                         (flow.name.text.to_string(), flow.name.span, others.to_vec());
                     self.checker.report(NoRejectRoute { flow, span: *span, others, flow_span });
                 }
+                (Some(_), None) if with_rejecting_sinks.contains(&index) => {}
                 (Some(route), None) if self.whole && !flow.broken => {
                     let (what, name) = ("route", REJECTS.to_owned());
                     self.checker.report(Unused { what, name, span: route.from_span });

@@ -48,9 +48,9 @@ impl Typing<'_, '_> {
             }
             Written::Match(cases) => self.cases(cases, state, position),
             Written::Balance { by, legs, span } => {
+                let word = Span { end: span.start + "balance".len() as u32, ..*span };
                 if by.is_none() && legs.iter().any(|leg| !matches!(leg.to, Written::Component(..))) {
                     let what = "a `balance` without `by` with another fork within it".to_owned();
-                    let word = Span { end: span.start + "balance".len() as u32, ..*span };
                     self.checker.notes.unsupported_forks.push((word, what));
                 }
                 let key = match (by, &state) {
@@ -66,13 +66,15 @@ impl Typing<'_, '_> {
                 // The events behind a wrong value are unknown, so that nothing is reported that only follows from it.
                 let (by, state) = if is_wrong { (None, None) } else { (key.flatten(), state) };
                 let Ways { legs, channel, whole } = self.ways(legs, ("balance", *span), state, position);
-                (Destination::Balance { by, legs, channel }, whole && !is_wrong)
+                (Destination::Balance { by, legs, channel, word }, whole && !is_wrong)
             }
             Written::Failover { legs, span } => {
                 let word = Span { end: span.start + "failover".len() as u32, ..*span };
-                self.checker.notes.unsupported_forks.push((word, "`failover`".to_owned()));
+                if legs.iter().any(|leg| !matches!(leg.to, Written::Component(..))) {
+                    self.checker.notes.unsupported_forks.push((word, support::FORKED_BRANCH.to_owned()));
+                }
                 let Ways { legs, channel, whole } = self.ways(legs, ("failover", *span), state, position);
-                (Destination::Failover { legs, channel }, whole)
+                (Destination::Failover { legs, channel, word }, whole)
             }
         }
     }
@@ -161,18 +163,18 @@ impl Typing<'_, '_> {
         self.components[position.from].declared.role == Role::Source && to_sinks && !position.held
     }
 
-    /// Reports branches that mix channels and sinks, and channels in a `failover`.
+    /// Reports branches that mix channels and sinks.
     fn of_one_kind(&mut self, legs: &[WrittenLeg<'_>], word: &str) {
         let ends: Vec<_> = legs.iter().flat_map(destinations).collect();
         let Some((first, _)) = ends.first() else { return };
-        let wanted = if word == "failover" { Role::Sink } else { self.components[*first].declared.role };
+        let wanted = self.components[*first].declared.role;
         for (index, span) in ends {
             let declared = &self.components[index].declared;
             if declared.role == wanted {
                 continue;
             }
             let rule = match word {
-                "failover" => "`failover` tries sinks, one after the other".to_owned(),
+                "failover" => "`failover` tries channels, or sinks, not both".to_owned(),
                 word => format!("`{word}` spreads over channels, or over sinks, not over both"),
             };
             let role = if declared.role == Role::Channel { "a channel" } else { "a sink" };

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-
+use crate::failure::GrowingWaits;
 use crate::observability::meter::Meter;
 use crate::sink::Retry;
 
 /// The exponential back-off of one component: its waits grow with each failure, and start again after a delivery.
 pub(super) struct Backoff {
     retry: Retry,
-    waits: ExponentialBackoff,
+    waits: GrowingWaits,
     /// The events that the component had delivered when the waits last started again.
     delivered: u64,
     failures: u64,
@@ -18,9 +17,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(retry: Retry) -> Backoff {
-        let builder = ExponentialBuilder::default().with_min_delay(retry.first).with_max_delay(retry.max);
-        let waits = builder.with_jitter().without_max_times().build();
-        Backoff { retry, waits, delivered: 0, failures: 0 }
+        Backoff { retry, waits: GrowingWaits::new(retry.first, retry.max), delivered: 0, failures: 0 }
     }
 
     /// Returns the wait after one more failure; none if the failures have reached the limit.
@@ -33,8 +30,7 @@ impl Backoff {
         if self.retry.limit.is_some_and(|limit| self.failures >= limit) {
             return None;
         }
-        // The builder's bound does not include the jitter.
-        Some(self.waits.next().unwrap_or(self.retry.max).min(self.retry.max))
+        Some(self.waits.next_wait())
     }
 }
 

@@ -11,6 +11,7 @@ use super::exactly_once::{ExactlyOnce, progress_into};
 use super::paths::{CompiledPath, compile};
 use super::rejects::{self, sources_into};
 use super::required::required;
+use super::sink_paths::{SinkPath, for_each_sink};
 use super::{Agent, BuiltChannel, BuiltSink, BuiltSource, Role, StartError};
 use crate::channel::Demand;
 use crate::environment::clock::Clock;
@@ -19,10 +20,10 @@ use crate::environment::workers::Workers;
 use crate::observability::meter::Meter;
 use crate::observability::metrics::{MeasuredComponent, Metrics};
 use crate::registry::{Context, Make, Registry};
-use crate::routing::{CompiledLeg, CompiledRoute, FlowRejects, Leg, RejectRoutes, Target};
-use crate::sink::{Feed, FeedRejects, FeedSteps, RejectedRows, SinkPort, StepsOfReader};
+use crate::routing::{CompiledLeg, FlowRejects, Leg, RejectRoutes, Target};
+use crate::sink::{FailoverGroup, Feed, FeedRejects, RejectedRows, SinkPort, StepsOfReader};
 use crate::source::Progress;
-use crate::steps::{RejectEvents, Step};
+use crate::steps::RejectEvents;
 
 /// Builds all components.
 ///
@@ -226,13 +227,14 @@ impl Builder<'_> {
         for component in &self.plan.sinks {
             let make = self.registry.sinks.get(component.kind.as_str());
             let Some((sink, meter)) = self.make("sink", component, make) else { continue };
-            let Some(Feeds { names, readers, required, feeds }) = feeds.remove(&component.name) else {
+            let Some(Feeds { names, readers, required, feeds, .. }) = feeds.remove(&component.name) else {
                 let name = component.name.as_str();
                 if !self.planned_paths().any(|path| leads_to(&path.leg.to, name)) {
                     self.problems.push(format!("sink {name}: no path leads to it from a channel"));
                 }
                 continue;
             };
+            feeds.iter().filter_map(|feed| feed.failover.as_ref()).for_each(|member| member.measure(&meter));
             let port = SinkPort::new(feeds, Some(self.schema(component)), meter.clone());
             sinks.push(BuiltSink {
                 name: component.name.as_str().into(),
@@ -259,31 +261,44 @@ impl Builder<'_> {
         let mut feeds: BTreeMap<String, Feeds> = BTreeMap::new();
         let mut rejected: BTreeMap<(String, String), RejectedRows> = BTreeMap::new();
         let mut states: BTreeMap<(String, String), StepsOfReader> = BTreeMap::new();
+        let mut groups: BTreeMap<(String, String), Arc<FailoverGroup>> = BTreeMap::new();
         for path in &self.paths {
             let Origin::Channel(name) = &path.from else { continue };
             let Some(BuiltChannel { channel, meter, .. }) = channels.get(name) else { continue };
             for_each_sink(&path.leg, &SinkPath::default(), &mut |sink, way| {
                 let SinkPath { mut steps, demand, shared } = way;
-                let Feeds { names, readers, required, feeds } = feeds.entry(sink.to_string()).or_default();
-                // Readers with the same name share a channel's events, so a second path to this sink needs
-                // another name.
-                let before = names.iter().filter(|before| *before == name).count();
-                let reader = shared.unwrap_or_else(|| sink.to_string());
-                let reader = if before == 0 { reader } else { format!("{reader}#{}", before + 1) };
+                let Feeds { names, bases, readers, required, feeds } =
+                    feeds.entry(sink.to_string()).or_default();
+                // Readers with the same name share a channel's events, so another path to this sink needs another
+                // name.
+                let base = shared.as_ref().map_or_else(|| sink.to_string(), |shared| shared.sinks.join("|"));
+                let base = (name.clone(), base, shared.as_ref().map_or(0, |shared| shared.index));
+                let before = bases.iter().filter(|before| **before == base).count();
+                let reader = if before == 0 { base.1.clone() } else { format!("{}#{}", base.1, before + 1) };
+                bases.push(base);
                 names.push(name.clone());
                 if demand == Demand::Required {
                     required.insert(name.clone());
                 }
                 readers.push((name.clone(), reader.clone()));
-                let rows = rejected.entry((name.clone(), reader.clone())).or_default().clone();
-                let own = states.entry((name.clone(), reader.clone())).or_default();
+                let key = (name.clone(), reader.clone());
+                let rows = rejected.entry(key.clone()).or_default().clone();
+                let own = states.entry(key.clone()).or_default();
                 steps.of_reader(name, &reader, own);
+                let failover = shared.filter(|shared| shared.is_failover).map(|shared| {
+                    let group = groups.entry(key).or_insert_with(|| FailoverGroup::new(&shared.sinks));
+                    group.membership(shared.index)
+                });
                 let rejects = self.feed_rejects(path, sink, &reader, steps.slots(), rows, channels);
                 let reader = channel.reader(&reader, demand);
+                let reader = match &failover {
+                    Some(failover) => failover.reader(reader),
+                    None => reader,
+                };
                 let sources = progress_into(name, sources);
                 let rejects = rejects.map(Arc::new);
                 let (steps, meter, slowed) = (Arc::new(steps), meter.clone(), VecDeque::new());
-                feeds.push(Feed { reader, steps, rejects, meter, sources, slowed });
+                feeds.push(Feed { reader, steps, rejects, failover, meter, sources, slowed });
             });
         }
         feeds
@@ -299,10 +314,12 @@ impl Builder<'_> {
         rejected: RejectedRows,
         channels: &BTreeMap<String, BuiltChannel>,
     ) -> Option<FeedRejects> {
+        let Origin::Channel(channel) = &path.from else { return None };
+        let by_sink = rejects::takes_from_sink(self.plan, &path.flow, channel, sink).then_some(slots);
+        let slots = slots + usize::from(by_sink.is_some());
         if slots == 0 {
             return None;
         }
-        let Origin::Channel(channel) = &path.from else { return None };
         let events = self.reject_events(&sources_into(self.plan, channel));
         let rejects = FlowRejects { leg: self.rejects_of(&path.flow)?, events: &events };
         let mut target = |name: &str, optional: bool| target(channels, name, optional);
@@ -310,7 +327,7 @@ impl Builder<'_> {
         let flow = self.plan.flows.iter().find(|flow| flow.name == path.flow);
         let scope = flow.filter(|flow| flow.delivers == Delivery::ExactlyOnce);
         let scope = scope.map(|_| format!("{reader}@{channel}!rejects-{:016x}", path.version));
-        Some(FeedRejects::new(sink, routes, scope, rejected))
+        Some(FeedRejects::new(sink, routes, scope, rejected, by_sink))
     }
 }
 
@@ -324,6 +341,7 @@ fn target(channels: &BTreeMap<String, BuiltChannel>, name: &str, optional: bool)
         schema: Some(schema.clone()),
         optional,
         is_reject: false,
+        knows_positions: true,
     })
 }
 
@@ -332,6 +350,9 @@ fn target(channels: &BTreeMap<String, BuiltChannel>, name: &str, optional: bool)
 struct Feeds {
     /// The names of the channels, once for each feed.
     names: Vec<String>,
+    /// The names of the channels, each with the name of the sink's reader there, without a number, and the sink's index in
+    /// its fork.
+    bases: Vec<(String, String, usize)>,
     /// The names of the channels, each with the name of the sink's reader there.
     readers: Vec<(String, String)>,
     /// The channels in which the sink's reader is required.
@@ -349,67 +370,4 @@ fn leads_to(route: &Route, component: &str) -> bool {
 fn samples(leg: &PlannedLeg) -> bool {
     leg.steps.iter().any(|step| matches!(step.action, Action::Sample(_)))
         || leg.to.legs().into_iter().any(samples)
-}
-
-/// The path from a channel to a sink.
-#[derive(Clone)]
-struct SinkPath {
-    steps: FeedSteps,
-    demand: Demand,
-    /// The name of the reader that the sinks of a `balance` share; each event goes to one of these sinks.
-    shared: Option<String>,
-}
-
-impl Default for SinkPath {
-    fn default() -> SinkPath {
-        SinkPath { steps: FeedSteps::default(), demand: Demand::Required, shared: None }
-    }
-}
-
-/// Calls `visit` with each sink that the leg leads to and the path to it. `path` leads to the leg. Of the paths that have
-/// steps in common, one reports the events that these steps reject.
-fn for_each_sink(leg: &CompiledLeg, path: &SinkPath, visit: &mut dyn FnMut(&str, SinkPath)) {
-    let mut path = path.clone();
-    path.steps.extend(&leg.steps);
-    let selector = match &leg.to {
-        CompiledRoute::Select(selector, _) => Some(selector),
-        _ => None,
-    };
-    for (index, aside) in leg.to.legs().enumerate() {
-        if !aside.leads_to_a_sink() && aside.ways_to_reject() > 0 {
-            path.steps.add_aside(aside, selector.map(|selector| (selector.clone(), index)));
-        }
-    }
-    let reporting = leg.to.reporting_leg();
-    let path_of = |index: usize| match reporting == Some(index) {
-        true => path.clone(),
-        false => SinkPath { steps: path.steps.unreported(), ..path.clone() },
-    };
-    match &leg.to {
-        CompiledRoute::Channel(_) | CompiledRoute::End => {}
-        CompiledRoute::Sink(name) => visit(name, path),
-        CompiledRoute::Copy(branches) => {
-            for (index, (branch, optional)) in branches.iter().enumerate() {
-                let demand = if *optional { Demand::Optional } else { path.demand };
-                for_each_sink(branch, &SinkPath { demand, ..path_of(index) }, visit);
-            }
-        }
-        CompiledRoute::Select(selector, legs) => {
-            for (index, leg) in legs.iter().enumerate() {
-                let mut path = path_of(index);
-                path.steps.push(Step::take(selector.name(), selector.clone(), index));
-                for_each_sink(leg, &path, visit);
-            }
-        }
-        CompiledRoute::Balance(legs) => {
-            let sinks = legs.iter().filter_map(|leg| match &leg.to {
-                CompiledRoute::Sink(name) => Some(name.as_str()),
-                _ => None,
-            });
-            let shared = Some(sinks.collect::<Vec<_>>().join("|"));
-            for leg in legs {
-                for_each_sink(leg, &SinkPath { shared: shared.clone(), ..path.clone() }, visit);
-            }
-        }
-    }
 }

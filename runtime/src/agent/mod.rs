@@ -11,6 +11,7 @@ mod probe;
 mod rejects;
 mod report;
 mod required;
+mod sink_paths;
 mod starting;
 mod supervise;
 mod tasks;
@@ -247,7 +248,7 @@ impl Agent {
             let meter = built.meter;
             let required = |target: &&Target| !target.optional;
             let mut targets = built.legs.iter().flat_map(Leg::targets).filter(required);
-            let durable = targets.all(|target| target.channel.is_durable());
+            let durable = targets.all(|target| target.knows_positions && target.channel.is_durable());
             let wiring = SourceWiring {
                 component: built.name,
                 wants_identities: built.progress.is_some(),

@@ -47,11 +47,10 @@ pub(super) fn compile(
             if !leads_anywhere(&path.leg.to) {
                 errors.push(CompileError::Unsupported("a path that drops or rejects all events".to_owned()));
             }
-            if flow.delivers == Delivery::ExactlyOnce && has_balance(&path.leg.to) {
+            if flow.delivers == Delivery::ExactlyOnce {
                 // After a crash an event may go to another leg, whose sink does not know its identity.
-                errors.push(CompileError::Unsupported(
-                    "`-> balance` without `by` with the promise `exactly_once`".to_owned(),
-                ));
+                let loose = loose_fork(&path.leg.to).map(|what| CompileError::Unsupported(what.to_owned()));
+                errors.extend(loose);
             }
         }
         errors.dedup();
@@ -90,8 +89,11 @@ fn leads_anywhere(route: &Route) -> bool {
         || route.legs().into_iter().any(|leg| leads_anywhere(&leg.to))
 }
 
-/// Whether legs of the route receive events in turn.
-fn has_balance(route: &Route) -> bool {
-    matches!(route, Route::Balance { by: None, .. })
-        || route.legs().into_iter().any(|leg| has_balance(&leg.to))
+/// Returns a fork of the route that may send an event another way when it comes again.
+fn loose_fork(route: &Route) -> Option<&'static str> {
+    match route {
+        Route::Balance { by: None, .. } => Some(support::LOOSE_BALANCE),
+        Route::Failover(_) => Some(support::LOOSE_FAILOVER),
+        route => route.legs().into_iter().find_map(|leg| loose_fork(&leg.to)),
+    }
 }

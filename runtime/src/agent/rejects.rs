@@ -66,6 +66,55 @@ fn varying_decision(leg: &Leg, mut before: Varying) -> Option<String> {
     }
 }
 
+/// Whether the rejects of a flow take the events that a sink behind a channel rejects itself. They don't if these events could
+/// come back to the channel: the sink would reject them again and again.
+pub(super) fn takes_from_sink(plan: &Plan, flow: &str, channel: &str, sink: &str) -> bool {
+    let rejects = |name: &str| {
+        let sink = plan.sinks.iter().find(|sink| sink.name == name);
+        sink.is_some_and(|sink| support::REJECTING_SINKS.contains(&sink.kind.as_str()))
+    };
+    let Some(flow) = plan.flows.iter().find(|of| of.name == flow).filter(|_| rejects(sink)) else {
+        return false;
+    };
+    let Some(into) = rejects_of(flow).map(channels) else { return false };
+    let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for flow in &plan.flows {
+        let into = rejects_of(flow).map(channels).unwrap_or_default();
+        for path in &flow.paths {
+            let Origin::Channel(from) = &path.from else { continue };
+            if path.leg.rejects() || sinks(&path.leg).into_iter().any(rejects) {
+                arrows.entry(from).or_default().extend(&into);
+            }
+        }
+    }
+    !reached(&arrows, into).contains(channel)
+}
+
+/// The channels that events of some channels can come to.
+fn reached<'p>(
+    arrows: &BTreeMap<&'p str, BTreeSet<&'p str>>,
+    mut reached: BTreeSet<&'p str>,
+) -> BTreeSet<&'p str> {
+    loop {
+        let next: BTreeSet<&str> =
+            reached.iter().filter_map(|at| arrows.get(at)).flatten().copied().collect();
+        let before = reached.len();
+        reached.extend(next);
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+/// The sinks that a leg leads to.
+fn sinks(leg: &Leg) -> BTreeSet<&str> {
+    let own = match &leg.to {
+        Route::Sink(name) => Some(name.as_str()),
+        _ => None,
+    };
+    own.into_iter().chain(leg.to.legs().into_iter().flat_map(sinks)).collect()
+}
+
 /// Returns the rejects of the plan that can't be carried out.
 pub(super) fn unsupported(plan: &Plan, built: &BTreeMap<String, BuiltChannel>) -> Vec<String> {
     let mut problems = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::{BuiltChannel, BuiltSink, BuiltSource, targets_of};
@@ -193,11 +193,9 @@ impl SinkTask {
                 Ok(()) => Failure::from(Unfinished { events }),
                 Err(failure) => failure,
             };
-            if failure.is_permanent() {
-                self.meter.failed(failure.to_string(), None);
-                return Err(failure);
-            }
-            let Some(wait) = backoff.next(&self.meter) else { return Err(failure) };
+            let next = if failure.is_permanent() { None } else { backoff.next(&self.meter) };
+            let Some(wait) = next else { return self.give_up(failure, &port) };
+            port.fail(&failure);
             let SinkTask { name, channels, .. } = &self;
             warn!(
                 component = %name,
@@ -208,10 +206,25 @@ impl SinkTask {
                 () = sleep(wait) => {}
                 // A stop does not wait for an optional sink that fails.
                 () = stop.cancelled(), if self.optional => return Err(failure),
+                () = port.replaced() => {
+                    self.meter.enter(Phase::Ended);
+                    return Ok(());
+                }
             }
             if !stop.is_cancelled() {
                 info!(component = %self.name, "trying again");
             }
         }
+    }
+
+    /// Ends the sink for good. That is no failure of the agent if other sinks of a `failover` take all its events.
+    fn give_up(&self, failure: Failure, port: &SinkPort) -> Result<(), Failure> {
+        self.meter.failed(failure.to_string(), None);
+        if failure.is_data_loss() || !port.has_substitutes() {
+            return Err(failure);
+        }
+        error!(component = %self.name, "{failure}; the other sinks of its `failover` go on without it");
+        port.leave(&failure);
+        Ok(())
     }
 }

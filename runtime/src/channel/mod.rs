@@ -332,6 +332,11 @@ pub trait Reader: Send {
     /// Dropping the future leases nothing.
     async fn take(&mut self) -> Taken<Lease>;
 
+    /// Waits until [`Reader::take`] would return [`Taken::Pressure`], and reports it in its place. Leases nothing.
+    ///
+    /// Dropping the future reports nothing.
+    async fn pressure(&mut self);
+
     /// Returns the size of the batches that are leased and not yet acknowledged.
     fn held(&self) -> Fill;
 

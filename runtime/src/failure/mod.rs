@@ -1,11 +1,13 @@
 //! Failures of components: the error, and whether another attempt can succeed.
 
 mod system;
+mod waits;
 
 use std::error::Error;
 use std::{fmt, io};
 
 pub use system::{Remedy, SYSTEM_ERRORS, SystemError, is_disk_failure, is_outage, remedy};
+pub(crate) use waits::GrowingWaits;
 
 /// Why a component stopped early.
 ///

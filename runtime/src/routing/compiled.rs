@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
-use weir_plan::{Leg, Route as PlannedRoute};
+use weir_plan::{Leg, Route as PlannedRoute, support};
 
+use super::ActiveLeg;
 use crate::expressions::CompileError;
 use crate::steps::{Before, Selector, Step, StepTools, keeps_original_body};
 
@@ -24,6 +25,8 @@ pub(crate) enum CompiledRoute {
     Copy(Vec<(CompiledLeg, Optional)>),
     /// The legs receive batches in turn.
     Balance(Vec<CompiledLeg>),
+    /// The first leg that works receives the batches.
+    Failover(Vec<CompiledLeg>, Arc<ActiveLeg>),
     /// The selector chooses a leg for each event.
     Select(Arc<Selector>, Vec<CompiledLeg>),
 }
@@ -97,7 +100,9 @@ impl CompiledRoute {
                 Box::new(std::iter::empty())
             }
             CompiledRoute::Copy(branches) => Box::new(branches.iter().map(|(leg, _)| leg)),
-            CompiledRoute::Balance(legs) | CompiledRoute::Select(_, legs) => Box::new(legs.iter()),
+            CompiledRoute::Balance(legs)
+            | CompiledRoute::Failover(legs, _)
+            | CompiledRoute::Select(_, legs) => Box::new(legs.iter()),
         }
     }
 
@@ -119,7 +124,9 @@ impl CompiledRoute {
                     refuse("a `-> balance` with another route within it");
                 }
             }
-            PlannedRoute::Failover(_) => refuse("`-> failover`"),
+            PlannedRoute::Failover(legs) => {
+                legs.iter().filter_map(support::unsupported_branch).for_each(|what| refuse(what));
+            }
             PlannedRoute::Copy(_) | PlannedRoute::Match(_) | PlannedRoute::Balance { by: Some(_), .. } => {}
         }
         // All legs are compiled before any is refused, so that all errors are reported at once.
@@ -140,6 +147,7 @@ impl CompiledRoute {
                 Some(CompiledRoute::Copy(compiled.into_iter().zip(optional).collect()))
             }
             PlannedRoute::Balance { by: None, .. } => Some(CompiledRoute::Balance(compiled)),
+            PlannedRoute::Failover(_) => Some(CompiledRoute::Failover(compiled, Arc::default())),
             _ => None,
         }
     }

@@ -2,9 +2,11 @@
 
 mod acknowledgement;
 mod compiled;
+mod failover;
 mod puts;
 mod rejects;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,10 +16,12 @@ use tokio::time::Instant;
 pub use self::acknowledgement::Acknowledgement;
 pub(crate) use self::acknowledgement::Settle;
 pub(crate) use self::compiled::{CompiledLeg, CompiledRoute};
+pub(crate) use self::failover::ActiveLeg;
+use self::failover::{Alternatives, Failover};
 pub use self::puts::PutError;
 pub(crate) use self::puts::Puts;
 pub(crate) use self::rejects::RejectRoutes;
-use crate::batch::{Batch, BatchError};
+use crate::batch::{Batch, BatchError, Origins, Partition};
 use crate::channel::{Channel, CommitError, Fill, PutTransaction, Scope};
 use crate::observability::meter::Meter;
 use crate::steps::{Pass, RejectEvents, Selector, Step, StepError};
@@ -35,6 +39,21 @@ pub(crate) struct Target {
     pub(crate) optional: bool,
     /// Whether the put is of rejected events.
     pub(crate) is_reject: bool,
+    /// Whether the channel, if it can, recognises events by the positions of their source. It can't where a fork sends an event
+    /// that comes again to another channel: the events of a position may then be missing in a channel that knows later ones.
+    pub(crate) knows_positions: bool,
+}
+
+impl Target {
+    /// Whether the channel recognises events that are put again.
+    pub(crate) fn recognises_events(&self) -> bool {
+        self.knows_positions && self.channel.knows_positions()
+    }
+
+    /// The last positions of a scope that the channel has; none if it does not recognise events.
+    pub(crate) fn stored(&self, scope: &str) -> Option<BTreeMap<Partition, u64>> {
+        self.channel.stored(scope).filter(|_| self.knows_positions)
+    }
 }
 
 /// A path from a source into channels, with the route of the events that its steps reject.
@@ -69,6 +88,7 @@ enum Route {
     End,
     Copy(Vec<Segment>),
     Balance(Vec<Segment>, RoundRobin),
+    Failover(Arc<Failover>),
     Select(Arc<Selector>, Vec<Segment>),
 }
 
@@ -87,6 +107,8 @@ impl RoundRobin {
 pub(crate) struct Put {
     pub(crate) target: Target,
     pub(crate) batch: Batch,
+    /// The other channels of a `failover` that may take the events.
+    others: Option<Alternatives>,
 }
 
 /// Returns the channel of a name; the second argument is whether the branch is optional.
@@ -154,7 +176,18 @@ impl Segment {
                 });
                 Route::Copy(branches.collect::<Option<Vec<Segment>>>()?)
             }
-            CompiledRoute::Balance(legs) => Route::Balance(all(legs)?, RoundRobin::default()),
+            CompiledRoute::Balance(legs) => {
+                let mut target =
+                    |name: &str, optional| Some(Target { knows_positions: false, ..target(name, optional)? });
+                let legs = legs.iter().map(|leg| Segment::connect(leg, optional, slot, slots, &mut target));
+                Route::Balance(legs.collect::<Option<_>>()?, RoundRobin::default())
+            }
+            CompiledRoute::Failover(legs, active) => {
+                let mut target =
+                    |name: &str, optional| Some(Target { knows_positions: false, ..target(name, optional)? });
+                let legs = legs.iter().map(|leg| Segment::connect(leg, optional, slot, slots, &mut target));
+                Route::Failover(Arc::new(Failover::new(legs.collect::<Option<_>>()?, active.clone())))
+            }
             CompiledRoute::End => Route::End,
             CompiledRoute::Select(selector, legs) => Route::Select(selector.clone(), all(legs)?),
             CompiledRoute::Sink(_) => return None,
@@ -168,6 +201,7 @@ impl Segment {
                 Route::Channel(_) | Route::End => false,
                 Route::Select(..) => true,
                 Route::Copy(legs) | Route::Balance(legs, _) => legs.iter().any(Segment::has_steps),
+                Route::Failover(failover) => failover.legs.iter().any(Segment::has_steps),
             }
     }
 
@@ -178,6 +212,7 @@ impl Segment {
             Route::Copy(branches) | Route::Balance(branches, _) | Route::Select(_, branches) => {
                 branches.iter().flat_map(Segment::targets).collect()
             }
+            Route::Failover(failover) => failover.legs.iter().flat_map(Segment::targets).collect(),
         }
     }
 
@@ -187,7 +222,11 @@ impl Segment {
         match &self.to {
             Route::Channel(target) => {
                 let batch = widened(batch, target.schema.as_ref(), &target.name)?;
-                puts.push(Put { target: target.clone(), batch: batch.compacted() });
+                let batch = match target.knows_positions {
+                    true => batch,
+                    false => batch.without_identities().with_origins(Origins::default()),
+                };
+                puts.push(Put { target: target.clone(), batch: batch.compacted(), others: None });
             }
             Route::End => {}
             Route::Copy(branches) => {
@@ -202,6 +241,7 @@ impl Segment {
                     leg.apply(if index == chosen { &batch } else { &empty }, pass, puts)?;
                 }
             }
+            Route::Failover(failover) => failover.apply(&batch, pass, puts)?,
             Route::Select(selector, legs) => {
                 // A leg without events receives an empty batch: it tells the channels the positions.
                 let select = || -> Result<Vec<Batch>, BatchError> {

@@ -95,13 +95,13 @@ impl Puts {
         share: &mut Acknowledgement,
         meter: &Meter,
     ) -> Result<(), PutError> {
-        puts.retain(|(put, _)| !put.batch.is_empty() || put.target.channel.knows_positions());
+        puts.retain(|(put, _)| !put.batch.is_empty() || put.target.recognises_events());
         puts.sort_by(|(left, _), (right, _)| left.target.name.cmp(&right.target.name));
         let (optional, required): (Vec<_>, Vec<_>) =
             puts.into_iter().partition(|(put, _)| put.target.optional);
-        let (waiting, overflowing): (Vec<_>, Vec<_>) =
+        let (mut waiting, overflowing): (Vec<_>, Vec<_>) =
             required.into_iter().partition(|(put, _)| put.target.channel.overflow() == Overflow::Wait);
-        let transactions = self.reserve(&waiting, meter).await?;
+        let transactions = self.reserve(&mut waiting, meter).await?;
         for ((put, scope), transaction) in waiting.into_iter().zip(transactions) {
             commit(put, transaction, scope, share)?;
         }
@@ -110,7 +110,10 @@ impl Puts {
                 commit(put, transaction, scope, share)?;
             }
         }
-        optional.into_iter().for_each(|(put, scope)| put.commit_if_room(scope));
+        for (put, scope) in optional {
+            let elsewhere = put.elsewhere().map_err(PutError::Step)?;
+            elsewhere.unwrap_or(put).commit_if_room(scope);
+        }
         Ok(())
     }
 
@@ -122,7 +125,7 @@ impl Puts {
         scope: &Scope,
         meter: &Meter,
     ) -> Result<Option<(Put, Box<dyn PutTransaction>)>, PutError> {
-        let Put { target, batch } = &put;
+        let Put { target, batch, .. } = &put;
         let size = Fill::of(batch);
         let (transaction, dropped) = match target.channel.overflow() {
             Overflow::DropOldest => target.channel.displace(size),
@@ -133,20 +136,21 @@ impl Puts {
             return Ok(Some((put, transaction)));
         }
         target.meter.drop_events("overflow", batch.rows(), batch.payload_bytes());
-        if !target.channel.knows_positions() {
+        if !target.recognises_events() {
             return Ok(None);
         }
-        let positions = [(Put { target: target.clone(), batch: batch.slice(0, 0) }, scope)];
-        let transaction = self.reserve(&positions, meter).await?.pop();
+        let empty = Put { target: target.clone(), batch: batch.slice(0, 0), others: None };
+        let mut positions = [(empty, scope)];
+        let transaction = self.reserve(&mut positions, meter).await?.pop();
         let [(positions, _)] = positions;
         Ok(transaction.map(|transaction| (positions, transaction)))
     }
 
     /// Reserves space for all puts or for none, in the order of the channels' names, so that two sources never wait for
-    /// each other's reservations.
+    /// each other's reservations. Puts into a full channel of a `failover` are replaced.
     async fn reserve(
         &self,
-        puts: &[(Put, &Scope)],
+        puts: &mut [(Put, &Scope)],
         meter: &Meter,
     ) -> Result<Vec<Box<dyn PutTransaction>>, PutError> {
         let mut stalled = false;
@@ -160,6 +164,9 @@ impl Puts {
                 }
                 Err(_elapsed) => {
                     meter.count("put_timeouts", 1);
+                    if fail_over(puts)? {
+                        continue;
+                    }
                     if !stalled {
                         let channels =
                             puts.iter().map(|(put, _)| &*put.target.name).collect::<Vec<_>>().join(", ");
@@ -174,6 +181,19 @@ impl Puts {
             }
         }
     }
+}
+
+/// Lets other channels of a `failover` take the puts whose channels have no space. Returns whether there are such puts.
+fn fail_over(puts: &mut [(Put, &Scope)]) -> Result<bool, PutError> {
+    let mut replaced = false;
+    for (put, _) in puts.iter_mut() {
+        if let Some(elsewhere) = put.elsewhere().map_err(PutError::Step)? {
+            *put = elsewhere;
+            replaced = true;
+        }
+    }
+    puts.sort_by(|(left, _), (right, _)| left.target.name.cmp(&right.target.name));
+    Ok(replaced)
 }
 
 fn commit(

@@ -1,7 +1,9 @@
 //! Sinks: components that take events out, and acknowledge events that have arrived.
 
+mod failover;
 mod feed_steps;
 mod port;
+mod rejecter;
 mod rejecting;
 
 use std::time::Duration;
@@ -11,9 +13,11 @@ use async_trait::async_trait;
 use crate::channel::{Acceptance, Recovered};
 use crate::failure::Failure;
 
+pub(crate) use failover::FailoverGroup;
 pub(crate) use feed_steps::{FeedSteps, StepsOfReader};
 pub(crate) use port::Feed;
 pub use port::{Delivery, SinkPort};
+pub use rejecter::Rejecter;
 pub(crate) use rejecting::{FeedRejects, RejectedRows};
 
 /// A component that takes events out.

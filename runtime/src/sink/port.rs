@@ -16,7 +16,9 @@ use crate::routing::{Acknowledgement, Settle, Target, widened};
 use crate::source::Progress;
 use crate::steps::{Pace, Pass, StepError, Transaction};
 
+use super::failover::Membership;
 use super::feed_steps::FeedSteps;
+use super::rejecter::{RejectedBySink, Rejecter, Rejecting};
 use super::rejecting::{FeedRejects, PutFailed, RejectedBatch, RejectedRows, Returning, Unsettled};
 
 /// A batch of events for a sink.
@@ -26,6 +28,8 @@ pub struct Delivery {
     pub batch: Batch,
     /// One share for each event, to be done when the event has arrived.
     pub acknowledgement: Acknowledgement,
+    /// Rejects events that can never be written.
+    pub rejecter: Rejecter,
 }
 
 /// One channel that a sink reads, and the steps between.
@@ -34,6 +38,8 @@ pub(crate) struct Feed {
     pub(crate) steps: Arc<FeedSteps>,
     /// None if the steps reject no events.
     pub(crate) rejects: Option<Arc<FeedRejects>>,
+    /// The sink's place in a `failover` that takes the channel's events.
+    pub(crate) failover: Option<Membership>,
     /// The channel's meter.
     pub(crate) meter: Arc<Meter>,
     /// The progress of the sources that put into a volatile channel, each with the prefix of its partitions' names
@@ -95,6 +101,7 @@ impl SinkPort {
             reader: channel.reader("sink", Demand::Required),
             steps: Arc::default(),
             rejects: None,
+            failover: None,
             meter: Arc::default(),
             sources: Vec::new(),
             slowed: VecDeque::new(),
@@ -198,15 +205,28 @@ impl SinkPort {
         let Lease { number, batch: leased, acknowledgement: lease } = lease;
         let applied = match (steps.is_empty(), &self.workers) {
             // Without steps, a hand-over to the workers costs more than it saves.
-            (true, _) => Ok((leased.clone(), None, Pass::default())),
+            (true, _) => applied(&steps, rejects.as_deref(), number, &leased),
             (false, (workers, lane)) => {
                 let (leased, rejects) = (leased.clone(), rejects.clone());
                 let apply = move || applied(&steps, rejects.as_deref(), number, &leased);
                 workers.run(*lane, apply).await.map_err(Failure::permanent)?
             }
         };
-        let (batch, rejected, Pass { transaction, counts, .. }) = applied.map_err(Failure::permanent)?;
+        let Applied { batch, rejected, pass: Pass { transaction, counts, .. }, rejectable } =
+            applied.map_err(Failure::permanent)?;
         let pace = transaction.pace();
+        let rejected_by_sink = RejectedBySink::default();
+        let rejecter = match (&rejects, rejectable) {
+            (Some(rejects), Some((lease, events))) => Rejecter::new(Rejecting {
+                rejects: rejects.clone(),
+                number,
+                lease,
+                events,
+                rejected: rejected_by_sink.clone(),
+                meter: self.meter.clone(),
+            }),
+            _ => Rejecter::default(),
+        };
         let batch = widened(batch, self.schema.as_ref(), "sink").map_err(Failure::permanent)?;
         let now = Instant::now();
         let mut settle = DeliverySettle {
@@ -215,6 +235,7 @@ impl SinkPort {
             channel,
             leased: Amount::of(&leased),
             taken: Amount::of(&batch),
+            rejected_by_sink,
             lease,
             number,
             rejected: rejects.as_ref().map(|rejects| rejects.rejected.clone()),
@@ -240,7 +261,7 @@ impl SinkPort {
         self.meter.processed.add(batch.rows(), batch.payload_bytes());
         self.meter.touch(now);
         own.done();
-        let delivery = Delivery { batch, acknowledgement };
+        let delivery = Delivery { batch, acknowledgement, rejecter };
         match pace {
             _ if delivery.batch.is_empty() => Ok(None),
             None => Ok(Some(delivery)),
@@ -311,24 +332,69 @@ impl SinkPort {
     pub(crate) fn reset(&mut self) {
         self.feeds.iter_mut().for_each(|feed| feed.slowed.clear());
         self.live = self.feeds.len();
+        self.failovers().for_each(Membership::run);
+    }
+
+    fn failovers(&self) -> impl Iterator<Item = &Membership> {
+        self.feeds.iter().filter_map(|feed| feed.failover.as_ref())
+    }
+
+    /// Lets other sinks of a `failover` take the events until the sink runs again.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        self.feeds.iter_mut().for_each(|feed| feed.slowed.clear());
+        let failure = failure.to_string();
+        self.failovers().for_each(|failover| failover.fail(&failure));
+    }
+
+    /// Whether other sinks take all events of the sink when it runs never again.
+    pub(crate) fn has_substitutes(&self) -> bool {
+        self.feeds.iter().all(|feed| feed.failover.as_ref().is_some_and(Membership::has_others))
+    }
+
+    /// Lets other sinks of a `failover` take the events for good.
+    pub(crate) fn leave(&self, failure: &Failure) {
+        let failure = failure.to_string();
+        self.failovers().for_each(|failover| failover.leave(&failure));
+    }
+
+    /// Waits until other sinks have delivered all events of the sink. Never returns if the sink has events of its own.
+    pub(crate) fn replaced(&self) -> impl Future<Output = ()> + use<> {
+        let failovers: Vec<Option<Membership>> =
+            self.feeds.iter().map(|feed| feed.failover.clone()).collect();
+        async move {
+            for failover in failovers {
+                match failover {
+                    Some(failover) => failover.finished().await,
+                    None => std::future::pending().await,
+                }
+            }
+        }
     }
 }
 
 /// Divides a delivery into parts that go on one after the other.
 fn slowed(delivery: Delivery, pace: Pace) -> Vec<(Instant, Delivery)> {
-    let Delivery { batch, mut acknowledgement } = delivery;
+    let Delivery { batch, mut acknowledgement, rejecter } = delivery;
     let parts = pace.parts(batch.rows());
     let bound = |part: usize| batch.rows() * part / parts;
     let part = |part: usize| {
         let (begin, rows) = (bound(part), bound(part + 1) - bound(part));
         let acknowledgement = acknowledgement.split(rows as u64);
         let at = pace.begin + pace.duration.mul_f64(part as f64 / parts as f64);
-        (at, Delivery { batch: batch.slice(begin, rows), acknowledgement })
+        (at, Delivery { batch: batch.slice(begin, rows), acknowledgement, rejecter: rejecter.behind(begin) })
     };
     (0..parts).map(part).collect()
 }
 
-type Applied = (Batch, Option<RejectedBatch>, Pass);
+/// A leased batch after the steps of a feed.
+struct Applied {
+    batch: Batch,
+    /// The events that the steps have rejected.
+    rejected: Option<RejectedBatch>,
+    pass: Pass,
+    /// The leased batch and the events after the steps, with identities, if the sink may reject events.
+    rejectable: Option<(Batch, Batch)>,
+}
 
 /// Applies the steps of a feed to a leased batch.
 fn applied(
@@ -340,15 +406,16 @@ fn applied(
     let mut pass = Pass::within(Transaction::of_lease(steps.reader(), number));
     let Some(rejects) = rejects else {
         let batch = steps.apply(leased, &mut pass)?;
-        return Ok((batch, None, pass));
+        return Ok(Applied { batch, rejected: None, pass, rejectable: None });
     };
     let misfit = |error| StepError { step: "-> rejects".to_owned(), error };
     let numbered = rejects.numbered(leased).map_err(misfit)?;
     let part = rejects.without_rejected(number, &numbered).map_err(misfit)?;
     let batch = steps.apply(&part, &mut pass)?;
     let rejected = rejects.rejected_of(number, &numbered, &part, &mut pass)?;
+    let rejectable = rejects.by_sink.is_some().then(|| (numbered, batch.clone()));
     let batch = if leased.identities().is_none() { batch.without_identities() } else { batch };
-    Ok((batch, rejected, pass))
+    Ok(Applied { batch, rejected, pass, rejectable })
 }
 
 #[derive(Clone, Copy)]
@@ -370,6 +437,8 @@ struct DeliverySettle {
     taken_at: Instant,
     leased: Amount,
     taken: Amount,
+    /// The events of `taken` that the sink has rejected.
+    rejected_by_sink: RejectedBySink,
     lease: Acknowledgement,
     number: u64,
     /// The rows that the feed's steps have rejected, if they reject events.
@@ -405,7 +474,9 @@ impl Settle for DeliverySettle {
     fn settle(self: Box<Self>, done: bool) {
         if done {
             let now = Instant::now();
-            self.sink.delivered.add(self.taken.events, self.taken.bytes);
+            let rejected = self.rejected_by_sink.read();
+            let events = self.taken.events.saturating_sub(rejected.events as usize);
+            self.sink.delivered.add(events, self.taken.bytes.saturating_sub(rejected.bytes));
             self.sink.commit.record(now.saturating_duration_since(self.taken_at));
             self.sink.touch(now);
             self.channel.delivered.add(self.leased.events, self.leased.bytes);

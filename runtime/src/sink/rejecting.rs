@@ -43,6 +43,8 @@ pub(crate) struct FeedRejects {
     keeps_positions: bool,
     pub(super) rejected: RejectedRows,
     pub(super) unsettled: Unsettled,
+    /// The sink's name, and the slot of the events that the sink itself rejects; none if it rejects none.
+    pub(super) by_sink: Option<(Arc<str>, usize)>,
 }
 
 /// The puts of rejected events that are not settled yet.
@@ -165,6 +167,7 @@ impl FeedRejects {
         routes: RejectRoutes,
         scope: Option<String>,
         rejected: RejectedRows,
+        by_sink: Option<usize>,
     ) -> FeedRejects {
         let keep_alive = routes.targets().iter().map(|target| target.channel.limits().keep_alive).min();
         let puts = Puts::new(sink.into(), keep_alive.unwrap_or_default());
@@ -175,7 +178,9 @@ impl FeedRejects {
             Scope::of_a_run(names.collect::<Vec<_>>())
         });
         let scopes = scopes.collect();
-        FeedRejects { routes, scopes, puts, keeps_positions, rejected, unsettled: Unsettled::default() }
+        let by_sink = by_sink.map(|slot| (sink.into(), slot));
+        let unsettled = Unsettled::default();
+        FeedRejects { routes, scopes, puts, keeps_positions, rejected, unsettled, by_sink }
     }
 
     pub(crate) fn targets(&self) -> Vec<&Target> {

@@ -60,7 +60,7 @@ impl DownstreamChannels {
             if target.channel.place().is_none() {
                 continue;
             }
-            let stored = target.channel.stored(&scope).unwrap_or_default();
+            let Some(stored) = target.stored(&scope) else { continue };
             let through = stored.get(partition).copied().unwrap_or(0);
             let known = least.entry(target.name.clone()).or_insert(through);
             *known = through.min(*known);
@@ -82,7 +82,7 @@ impl DownstreamChannels {
         let scopes = scope_names(&self.component, &self.legs);
         let targets = self.legs.iter().flat_map(Leg::targets).zip(scopes);
         let scopes = targets.filter(|(target, _)| !target.optional && &*target.name == channel);
-        let stored = scopes.map(|(target, scope)| target.channel.stored(&scope));
+        let stored = scopes.map(|(target, scope)| target.stored(&scope));
         let most: Option<BTreeMap<Partition, u64>> = stored.fold(None, |most, stored| {
             let mut most = most.unwrap_or_default();
             for (partition, through) in stored? {

@@ -145,7 +145,8 @@ impl SourcePort {
     pub fn into_channel(channel: Arc<dyn Channel>) -> SourcePort {
         let name = "channel".into();
         let (schema, meter) = (None, Arc::default());
-        let target = Target { name, channel, meter, schema, optional: false, is_reject: false };
+        let target =
+            Target { name, channel, meter, schema, optional: false, is_reject: false, knows_positions: true };
         let legs = [Leg::direct(target)].into();
         let wiring = SourceWiring {
             component: "source".into(),

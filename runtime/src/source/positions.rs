@@ -68,7 +68,7 @@ impl Given {
         let names = outlet::scope_names(component, legs);
         let targets = legs.iter().flat_map(Leg::targets).zip(names);
         let required = targets.filter(|(target, _)| !target.optional);
-        let all: Option<Vec<_>> = required.map(|(target, scope)| target.channel.stored(&scope)).collect();
+        let all: Option<Vec<_>> = required.map(|(target, scope)| target.stored(&scope)).collect();
         let Some(mut all) = all else { return Given::default() };
         if exactly_once {
             let known: BTreeSet<Partition> = all.iter().flat_map(|stored| stored.keys().cloned()).collect();

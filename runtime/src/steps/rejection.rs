@@ -38,6 +38,18 @@ pub(super) enum Reasons {
     Each(Vec<(ReasonKind, String)>),
 }
 
+impl Rejected {
+    /// Makes the rejection of events by a component, for one reason.
+    pub(crate) fn by_component(
+        slot: usize,
+        component: Arc<str>,
+        events: Batch,
+        (kind, reason): (ReasonKind, &str),
+    ) -> Rejected {
+        Rejected { slot, step: component, events, reasons: Reasons::Same(kind, reason.into()) }
+    }
+}
+
 impl Reasons {
     /// Counts the events by the kinds of their reasons. The bytes are shared out by events.
     pub(super) fn count(&self, events: &Batch) -> BTreeMap<ReasonKind, Reading> {

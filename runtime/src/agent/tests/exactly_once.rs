@@ -259,7 +259,7 @@ async fn yield_times(count: u64) {
 }
 
 /// Runs in one thread and in virtual time.
-fn simulate(future: impl Future<Output = ()>) {
+pub(super) fn simulate(future: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(future);
 }
@@ -296,7 +296,7 @@ fn every_event_arrives_once_through_memory_when_agents_are_killed_and_components
 }
 
 /// Waits until the machine has crashed.
-async fn crashed(disk: &SimulatedDisk) {
+pub(super) async fn crashed(disk: &SimulatedDisk) {
     while !disk.has_crashed() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

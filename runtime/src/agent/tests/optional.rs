@@ -27,7 +27,7 @@ fn with_optional_sink(count: i64, broken: &[(&str, i64)]) -> Plan {
 }
 
 /// Runs the agent to its end, and returns the failure of the component with this name.
-async fn failure_in(agent: Agent, name: &str) -> Option<String> {
+pub(super) async fn failure_in(agent: Agent, name: &str) -> Option<String> {
     let metrics = agent.metrics();
     let (report, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
     assert!(matches!(ending, Ending::Complete), "{ending:?}");

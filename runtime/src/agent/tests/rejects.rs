@@ -29,7 +29,7 @@ impl Sink for Dead {
                     return Err(Away.into());
                 }
                 Taken::Events(delivery) => {
-                    let Delivery { batch, acknowledgement } = delivery;
+                    let Delivery { batch, acknowledgement, .. } = delivery;
                     let text = |name: &str, row| {
                         let column = batch.column(name).unwrap();
                         column.values().as_string_view().value(column.index(row)).to_owned()
@@ -58,7 +58,11 @@ impl Clock for Noon {
     }
 }
 
-fn dead() -> Vec<String> {
+pub(super) fn forget_dead() {
+    DEAD.with(|kept| kept.lock().unwrap().clear());
+}
+
+pub(super) fn dead() -> Vec<String> {
     DEAD.with(|kept| kept.lock().unwrap().clone())
 }
 
@@ -75,7 +79,7 @@ fn rejected_schema() -> Schema {
 }
 
 /// `reject if body == "…"`
-fn reject(body: &str, reason: Option<&str>) -> Step {
+pub(super) fn reject(body: &str, reason: Option<&str>) -> Step {
     let of = |data_type, operation| Expression { data_type, nullable: false, operation };
     let left = of(DataType::BinaryView, Operation::Column("body".into()));
     let right = of(DataType::BinaryView, Operation::Literal(Value::Text(body.into())));
@@ -92,7 +96,12 @@ fn reject(body: &str, reason: Option<&str>) -> Step {
 }
 
 /// numbers → `source_steps` → buffer → `sink` → store; rejects → bad → dead
-fn plan_with(count: i64, source: PlannedLeg, sink: PlannedLeg, settings: [&[(&str, i64)]; 2]) -> Plan {
+pub(super) fn plan_with(
+    count: i64,
+    source: PlannedLeg,
+    sink: PlannedLeg,
+    settings: [&[(&str, i64)]; 2],
+) -> Plan {
     let mut plan = plan(count, settings[0]);
     plan.event_types.push(EventType::new(rejected_schema()));
     let of_rejects = |component| Component { event_type: EventTypeId(1), ..component };
@@ -116,15 +125,19 @@ fn to_store(steps: Vec<Step>) -> PlannedLeg {
     PlannedLeg { steps, to: Route::Sink("store".into()) }
 }
 
-async fn run(plan: &Plan) -> (Report, Ending, Arc<Meter>) {
-    let registry = registry().sink("dead", |settings, _| {
+/// The components of the tests, with a sink `dead` that keeps rejected events.
+pub(super) fn registry_with_dead() -> Registry {
+    registry().sink("dead", |settings, _| {
         let failures = match settings.values.get("failures") {
             Some(Value::Int(failures)) => *failures as usize,
             _ => 0,
         };
         Ok(Box::new(Dead { kept: DEAD.with(Arc::clone), failures }))
-    });
-    let agent = Agent::build(plan, &registry, Arc::new(Noon)).unwrap();
+    })
+}
+
+async fn run(plan: &Plan) -> (Report, Ending, Arc<Meter>) {
+    let agent = Agent::build(plan, &registry_with_dead(), Arc::new(Noon)).unwrap();
     let (source, sink) = (agent.meters()["in"].clone(), agent.meters()["store"].clone());
     let (report, ending) = agent.run(Stop::default(), Duration::from_secs(30)).await;
     (report, ending, if source.steps().is_empty() { sink } else { source })

@@ -346,7 +346,7 @@ impl State {
             // A failed or unopened channel delivers nothing. Its events are delivered after the next start.
             return if self.closed { Take::End } else { Take::Wait };
         }
-        if in_flight.report_pressure(self.blocks_puts(reader)) {
+        if self.reports_pressure(reader, in_flight) {
             return Take::Pressure;
         }
         if let Some((sequence, held)) = self.cursors[reader].first_returned() {
@@ -424,6 +424,11 @@ impl State {
     pub(super) fn roll_back(&mut self, reader: ReaderId, sequence: u64) {
         let oldest = self.segments.first_key_value().map_or(0, |(_, info)| info.first_sequence);
         self.cursors[reader].roll_back(sequence, oldest);
+    }
+
+    /// Returns true if the leases of a reader prevent puts: once, until one of them is settled.
+    pub(super) fn reports_pressure(&self, reader: ReaderId, in_flight: &InFlight) -> bool {
+        in_flight.report_pressure(self.blocks_puts(reader))
     }
 
     /// Returns whether the leases of the reader's cursor prevent puts.

@@ -180,6 +180,17 @@ impl<S: Storage> Reader for FileReader<S> {
         }
     }
 
+    async fn pressure(&mut self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            let reports = self.shared.lock().reports_pressure(self.id, &self.in_flight);
+            if reports {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn held(&self) -> Fill {
         self.in_flight.fill()
     }

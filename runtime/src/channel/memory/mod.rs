@@ -307,6 +307,17 @@ impl Reader for MemoryReader {
         }
     }
 
+    async fn pressure(&mut self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            let blocks = self.shared.lock().blocks_puts(self.id, &self.shared.limits);
+            if self.in_flight.report_pressure(blocks) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn held(&self) -> Fill {
         self.in_flight.fill()
     }

@@ -10,7 +10,7 @@ mod reason;
 mod steps;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -104,6 +104,8 @@ pub struct Meter {
     notes: Mutex<BTreeMap<&'static str, String>>,
     /// The number of buffers that hold events which will be emitted without further input.
     buffered: AtomicU64,
+    /// Whether another sink of a `failover` takes the events of a sink.
+    is_replaced: AtomicBool,
     /// When a source finished its discovery in the current run.
     discovered: Mutex<Option<Instant>>,
 }
@@ -128,6 +130,7 @@ impl Default for Meter {
             gauges: Mutex::default(),
             notes: Mutex::default(),
             buffered: AtomicU64::default(),
+            is_replaced: AtomicBool::default(),
             discovered: Mutex::default(),
         }
     }
@@ -175,6 +178,16 @@ impl Meter {
     /// Whether a buffer holds events.
     pub(crate) fn has_buffered(&self) -> bool {
         self.buffered.load(Ordering::Relaxed) > 0
+    }
+
+    /// Sets whether another sink of a `failover` takes the events of this sink, so that the agent works without it.
+    pub(crate) fn set_replaced(&self, is_replaced: bool) {
+        self.is_replaced.store(is_replaced, Ordering::Relaxed);
+    }
+
+    /// Whether another sink of a `failover` takes the events of this sink.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.is_replaced.load(Ordering::Relaxed)
     }
 
     /// Reports that a source has discovered its inputs in this run: it has read its directories, knows its assigned

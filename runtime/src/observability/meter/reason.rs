@@ -18,6 +18,10 @@ pub enum ReasonKind {
     Overflow,
     /// A divisor is 0.
     DivisionByZero,
+    /// The event is larger than the system behind a sink takes.
+    TooLarge,
+    /// A value of the event can't be written as the system behind a sink needs it.
+    Unwritable,
 }
 
 impl ReasonKind {
@@ -31,6 +35,8 @@ impl ReasonKind {
             ReasonKind::Missing => "missing",
             ReasonKind::Overflow => "overflow",
             ReasonKind::DivisionByZero => "division_by_zero",
+            ReasonKind::TooLarge => "too_large",
+            ReasonKind::Unwritable => "unwritable",
         }
     }
 }

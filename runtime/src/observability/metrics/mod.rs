@@ -290,9 +290,10 @@ impl Metrics {
 }
 
 impl Inner {
-    /// The components that are not optional.
+    /// The components without which the agent does not work: the others are optional, or sinks whose events another sink of
+    /// a `failover` takes.
     fn required(&self) -> impl Iterator<Item = &MeasuredComponent> {
-        self.components.iter().filter(|measured| !measured.optional)
+        self.components.iter().filter(|measured| !measured.optional && !measured.meter.is_replaced())
     }
 }
 

@@ -41,6 +41,7 @@ fn outlet_into(
                 schema: None,
                 optional: false,
                 is_reject: false,
+                knows_positions: true,
             })
         })
         .collect();
@@ -180,8 +181,15 @@ async fn a_part_that_steps_make_too_large_is_put_in_halves() {
     let channel: Arc<dyn Channel> = Arc::new(MemoryChannel::new(limits(10, 90)));
     let mut reader = channel.reader("sink", Demand::Required);
     let name: Arc<str> = "buffer".into();
-    let target =
-        Target { name, channel, meter: Arc::default(), schema: None, optional: false, is_reject: false };
+    let target = Target {
+        name,
+        channel,
+        meter: Arc::default(),
+        schema: None,
+        optional: false,
+        is_reject: false,
+        knows_positions: true,
+    };
     let planned = PlannedLeg { steps: vec![keep_body("x")], to: Route::Channel("buffer".into()) };
     let compiled = CompiledLeg::compile(&planned, None, &StepTools::none(), &mut Vec::new()).unwrap();
     let leg = Leg::connect(&compiled, None, &mut |_, _| Some(target.clone())).unwrap();

@@ -143,7 +143,7 @@ pub(super) fn by_directory(
     number: u64,
     arrived: Option<&Known>,
 ) -> Result<Sorted, RowsError> {
-    let Delivery { batch, mut acknowledgement } = delivery;
+    let Delivery { batch, mut acknowledgement, .. } = delivery;
     // A transaction has at most a million events, so the number of rows fits.
     let all = std::iter::once(0..batch.rows() as u32);
     let chosen: Vec<Range<u32>> = match arrived {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use thiserror::Error;
-use weir_runtime::Failure;
+use weir_runtime::{Failure, ReasonKind};
 
 use crate::tools::template::TemplateError;
 
@@ -74,6 +74,20 @@ pub(super) enum SinkError {
 }
 
 impl SinkError {
+    /// Returns the reason to reject the event of the record, if the record can never be written whatever the broker's state is.
+    /// The reason quotes no value of the event.
+    pub(super) fn reason_to_reject(&self) -> Option<(ReasonKind, String)> {
+        match self {
+            SinkError::TooLarge { bytes, .. } => {
+                Some((ReasonKind::TooLarge, format!("a record of {bytes} bytes is too large for the topic")))
+            }
+            SinkError::NoTopicName { .. } => {
+                Some((ReasonKind::Unwritable, "the text can't be the name of a topic".to_owned()))
+            }
+            _ => None,
+        }
+    }
+
     /// Classifies the error: a transient failure may pass with another attempt, a permanent one does not.
     pub(super) fn into_failure(self) -> Failure {
         match self {

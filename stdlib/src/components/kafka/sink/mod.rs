@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 use tokio::time::sleep;
-use weir_plan::{Settings, Template};
+use weir_plan::{Settings, Template, TemplatePart};
 use weir_runtime::channel::Taken;
 use weir_runtime::sink::{Delivery, Sink, SinkPort};
 use weir_runtime::{Context, Failure};
@@ -24,7 +24,7 @@ use crate::formats::codec::{Codec, KAFKA_BATCHES, UnsupportedCodec};
 use crate::language::types::Allowed;
 use crate::tools::template::Renderer;
 use error::{ErrorContext, SinkError};
-use producer::{DeliveryReports, Enqueued, ProducerHandle};
+use producer::{BATCH_BYTES_MAX, DeliveryReports, Enqueued, PendingBatch, ProducerHandle, Refused};
 use records::{RecordError, Records};
 
 /// The most records that are enqueued before the task yields to other tasks.
@@ -101,6 +101,7 @@ impl KafkaSinkSettings {
             .set("acks", acks)
             .set("enable.idempotence", idempotent.to_string())
             .set("compression.type", KAFKA_BATCHES.of(self.compress)?)
+            .set("batch.size", BATCH_BYTES_MAX.to_string())
             .set("linger.ms", milliseconds(self.linger))
             .set("delivery.timeout.ms", milliseconds(self.timeout))
             .set("request.timeout.ms", milliseconds(self.timeout.min(REQUEST_TIMEOUT_MAX)))
@@ -126,6 +127,8 @@ struct KafkaSink {
     settings: KafkaSinkSettings,
     client: ClientConfig,
     topic: Renderer,
+    /// Whether the topic differs between events.
+    topic_has_holes: bool,
     key: Option<Renderer>,
 }
 
@@ -144,7 +147,8 @@ pub fn make_sink(settings: &Settings, context: Context) -> Result<Box<dyn Sink>,
     };
     let topic = renderer("topic", &settings.topic)?;
     let key = settings.key.as_ref().map(|key| renderer("key", key)).transpose()?;
-    Ok(Box::new(KafkaSink { context, settings, client, topic, key }))
+    let topic_has_holes = settings.topic.parts.iter().any(|part| matches!(part, TemplatePart::Hole(_)));
+    Ok(Box::new(KafkaSink { context, settings, client, topic, topic_has_holes, key }))
 }
 
 impl KafkaSink {
@@ -167,29 +171,65 @@ impl KafkaSink {
             let taken = tokio::select! {
                 biased;
                 error = reports.failure() => return Err(error.into_failure()),
+                refused = reports.refused() => {
+                    self.reject_refused(refused).await?;
+                    continue;
+                }
                 taken = port.take() => taken?,
             };
             match taken {
-                Taken::Events(delivery) => {
-                    self.send(delivery, producer).await.map_err(SinkError::into_failure)?;
-                }
+                Taken::Events(delivery) => self.send(delivery, producer).await?,
                 // The sink holds no events back: all records are with the producer already.
                 Taken::Pressure => {}
-                Taken::End => return reports.settled().await.map_err(SinkError::into_failure),
+                Taken::End => return self.settle(reports).await,
+            }
+        }
+    }
+
+    /// Waits until all records are written, or their events rejected.
+    async fn settle(&self, reports: &DeliveryReports) -> Result<(), Failure> {
+        loop {
+            let refused = tokio::select! {
+                biased;
+                settled = reports.settled() => return settled.map_err(SinkError::into_failure),
+                refused = reports.refused() => refused,
+            };
+            self.reject_refused(refused).await?;
+        }
+    }
+
+    /// Rejects an event whose record the broker has refused for good.
+    async fn reject_refused(&self, Refused { pending, row, error }: Refused) -> Result<(), Failure> {
+        self.reject(row, error, &pending).await?;
+        pending.rejected();
+        Ok(())
+    }
+
+    /// Rejects the event of a record that can never be written. Every other error is a failure.
+    async fn reject(&self, row: usize, error: SinkError, pending: &PendingBatch) -> Result<(), Failure> {
+        // A topic without holes that has no valid name is no fault of an event.
+        let is_own = self.topic_has_holes || !matches!(error, SinkError::NoTopicName { .. });
+        let Some((kind, reason)) = error.reason_to_reject().filter(|_| is_own) else {
+            return Err(error.into_failure());
+        };
+        match pending.share_of_rejected().filter(|_| pending.rejecter.has_route()) {
+            Some(share) => pending.rejecter.reject(row, share, kind, &reason).await,
+            None => {
+                Err(Failure::permanent(format!("{error}; a chain that begins with `rejects` would take it")))
             }
         }
     }
 
     /// Passes a batch to the producer. The batch is acknowledged when all its records are reported.
-    async fn send(&self, delivery: Delivery, producer: &ProducerHandle) -> Result<(), SinkError> {
-        let Delivery { batch, acknowledgement } = delivery;
-        let pending = producer.reports().track(acknowledgement);
-        let mut records =
-            Records::bind(&self.topic, self.key.as_ref(), &batch).map_err(|error| self.sink_error(error))?;
+    async fn send(&self, delivery: Delivery, producer: &ProducerHandle) -> Result<(), Failure> {
+        let batch = delivery.batch.clone();
+        let pending = producer.reports().track(delivery);
+        let mut records = Records::bind(&self.topic, self.key.as_ref(), &batch)
+            .map_err(|error| self.sink_error(error).into_failure())?;
         let (mut row, mut pause) = (0, QUEUE_FULL_PAUSE_MIN);
         while row < batch.rows() {
             let rows = row..batch.rows().min(row + ROWS_PER_YIELD);
-            match producer.enqueue(&mut records, rows, &pending)? {
+            match producer.enqueue(&mut records, rows, &pending) {
                 Enqueued::All(next) => {
                     row = next;
                     tokio::task::yield_now().await;
@@ -200,9 +240,13 @@ impl KafkaSink {
                     row = next;
                     tokio::select! {
                         biased;
-                        error = producer.reports().failure() => return Err(error),
+                        error = producer.reports().failure() => return Err(error.into_failure()),
                         () = sleep(pause) => {}
                     }
+                }
+                Enqueued::Refused(refused, error) => {
+                    self.reject(refused, error, &pending).await?;
+                    row = refused + 1;
                 }
             }
         }

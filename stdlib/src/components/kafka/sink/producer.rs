@@ -1,5 +1,6 @@
 //! The producer, its polling thread, and the acknowledgement of batches by delivery reports.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,10 +14,15 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use weir_runtime::Acknowledgement;
+use weir_runtime::batch::Batch;
+use weir_runtime::sink::{Delivery, Rejecter};
 
 use super::error::{ErrorContext, SinkError};
 use super::records::Records;
 use crate::components::kafka::connection::Connection;
+
+/// The most bytes of a batch of several records, as librdkafka counts them. A larger record is alone in its batch.
+pub(super) const BATCH_BYTES_MAX: usize = 1_000_000;
 
 /// The longest time of one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -31,15 +37,32 @@ pub(super) struct DeliveryReports {
     /// The number of batches with records that are not reported yet.
     unsettled: AtomicUsize,
     failure: Mutex<Option<SinkError>>,
-    /// Notified when there is a failure, or when all batches are settled.
+    /// The records that the broker has refused for good, and that the sink has not rejected yet.
+    refused: Mutex<Vec<Refused>>,
+    /// Notified when there is a failure or a refused record, or when all batches are settled.
     changed: Notify,
+}
+
+/// A record that the broker has refused for good, and whose event the sink can reject.
+pub(super) struct Refused {
+    pub(super) pending: Arc<PendingBatch>,
+    /// The row of the event.
+    pub(super) row: usize,
+    pub(super) error: SinkError,
 }
 
 /// A batch whose records are with the producer. Each record holds a reference to it. When the last record is reported,
 /// the batch is acknowledged, or returned to the channel if a record has failed.
 pub(super) struct PendingBatch {
     reports: Arc<DeliveryReports>,
-    acknowledgement: Option<Acknowledgement>,
+    /// The events of the records.
+    batch: Batch,
+    pub(super) rejecter: Rejecter,
+    acknowledgement: Mutex<Option<Acknowledgement>>,
+    /// The rows of the events that the broker has refused.
+    refused_rows: Mutex<BTreeSet<usize>>,
+    /// The number of refused events that are not rejected yet.
+    unrejected: AtomicUsize,
     /// Whether the producer has all records, so that the last report settles the batch.
     all_enqueued: AtomicBool,
     failed: AtomicBool,
@@ -50,13 +73,35 @@ impl PendingBatch {
     pub(super) fn all_enqueued(&self) {
         self.all_enqueued.store(true, Ordering::Relaxed);
     }
+
+    /// Takes the share of an event that is rejected.
+    pub(super) fn share_of_rejected(&self) -> Option<Acknowledgement> {
+        let mut acknowledgement = self.acknowledgement.lock().unwrap_or_else(PoisonError::into_inner);
+        acknowledgement.as_mut().map(|acknowledgement| acknowledgement.split(1))
+    }
+
+    /// Notes that an event which the broker had refused is rejected.
+    pub(super) fn rejected(&self) {
+        self.unrejected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Finds the row of a refused record by its body. Of equal bodies, each is found once.
+    fn refused_row(&self, body: &[u8]) -> Option<usize> {
+        let mut refused = self.refused_rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let bodies = self.batch.bodies()?;
+        let row = (0..self.batch.rows()).find(|row| bodies.value(*row) == body && !refused.contains(row))?;
+        refused.insert(row);
+        Some(row)
+    }
 }
 
 impl Drop for PendingBatch {
     fn drop(&mut self) {
         // The reference count of `Arc` orders the stores of other threads before this.
-        let arrived = *self.all_enqueued.get_mut() && !*self.failed.get_mut();
-        if let Some(acknowledgement) = self.acknowledgement.take().filter(|_| arrived) {
+        let arrived =
+            *self.all_enqueued.get_mut() && !*self.failed.get_mut() && *self.unrejected.get_mut() == 0;
+        let acknowledgement = self.acknowledgement.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(acknowledgement) = acknowledgement.take().filter(|_| arrived) {
             acknowledgement.done();
         }
         if self.reports.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -72,16 +117,22 @@ impl DeliveryReports {
             context,
             unsettled: AtomicUsize::new(0),
             failure: Mutex::default(),
+            refused: Mutex::default(),
             changed: Notify::new(),
         })
     }
 
     /// Adds a batch whose records are to be sent.
-    pub(super) fn track(self: &Arc<Self>, acknowledgement: Acknowledgement) -> Arc<PendingBatch> {
+    pub(super) fn track(self: &Arc<Self>, delivery: Delivery) -> Arc<PendingBatch> {
         self.unsettled.fetch_add(1, Ordering::AcqRel);
+        let Delivery { batch, acknowledgement, rejecter } = delivery;
         Arc::new(PendingBatch {
             reports: self.clone(),
-            acknowledgement: Some(acknowledgement),
+            batch,
+            rejecter,
+            acknowledgement: Mutex::new(Some(acknowledgement)),
+            refused_rows: Mutex::default(),
+            unrejected: AtomicUsize::new(0),
             all_enqueued: AtomicBool::new(false),
             failed: AtomicBool::new(false),
         })
@@ -90,6 +141,33 @@ impl DeliveryReports {
     fn fail(&self, error: SinkError) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.changed.notify_waiters();
+    }
+
+    /// Keeps a record that the broker has refused for good, if its event can be rejected. A record that was not alone in its
+    /// batch may have been refused because of the others.
+    fn refuse(&self, pending: &Arc<PendingBatch>, body: &[u8], error: SinkError) -> Result<(), SinkError> {
+        let is_alone = matches!(&error, SinkError::TooLarge { bytes, .. } if *bytes > BATCH_BYTES_MAX);
+        if !is_alone || !pending.rejecter.has_route() {
+            return Err(error);
+        }
+        let Some(row) = pending.refused_row(body) else { return Err(error) };
+        pending.unrejected.fetch_add(1, Ordering::Relaxed);
+        let refused = Refused { pending: pending.clone(), row, error };
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Waits until the broker has refused a record whose event has to be rejected.
+    pub(super) async fn refused(&self) -> Refused {
+        loop {
+            let changed = self.changed.notified();
+            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            if let Some(refused) = refused {
+                return refused;
+            }
+            changed.await;
+        }
     }
 
     fn take_failure(&self) -> Option<SinkError> {
@@ -143,13 +221,18 @@ impl ProducerContext for Callbacks {
 
     fn delivery(&self, report: &DeliveryResult<'_>, pending: Arc<PendingBatch>) {
         let Err((error, message)) = report else { return self.0.connection.answered() };
-        pending.failed.store(true, Ordering::Relaxed);
+        use rdkafka::Message;
         let code = error.rdkafka_error_code();
         // These codes mean that the producer is being dropped, which has another cause.
-        if !matches!(code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)) {
-            use rdkafka::Message;
-            let bytes = message.payload_len() + message.key_len();
-            self.0.fail(self.0.context.record(error.clone(), message.topic(), bytes));
+        if matches!(code, Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)) {
+            pending.failed.store(true, Ordering::Relaxed);
+            return;
+        }
+        let bytes = message.payload_len() + message.key_len();
+        let error = self.0.context.record(error.clone(), message.topic(), bytes);
+        if let Err(error) = self.0.refuse(&pending, message.payload().unwrap_or_default(), error) {
+            pending.failed.store(true, Ordering::Relaxed);
+            self.0.fail(error);
         }
     }
 }
@@ -160,6 +243,8 @@ pub(super) enum Enqueued {
     All(usize),
     /// The rows before this one; then the queue was full.
     Full(usize),
+    /// The rows before this one, whose record can't be written.
+    Refused(usize, SinkError),
 }
 
 /// A producer and its polling thread. Dropping it gives up the records that are not reported.
@@ -206,15 +291,15 @@ impl ProducerHandle {
         records: &mut Records<'_>,
         rows: std::ops::Range<usize>,
         pending: &Arc<PendingBatch>,
-    ) -> Result<Enqueued, SinkError> {
-        let Some(producer) = &self.producer else { return Ok(Enqueued::Full(rows.start)) };
+    ) -> Enqueued {
+        let Some(producer) = &self.producer else { return Enqueued::Full(rows.start) };
         let context = &self.reports.context;
         for row in rows.clone() {
             let record = records.record(row);
             let bytes = record.body.len() + record.key.map_or(0, str::len);
             let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
             if bytes as u64 > context.limit {
-                return Err(context.record(too_large, record.topic, bytes));
+                return Enqueued::Refused(row, context.record(too_large, record.topic, bytes));
             }
             let send = BaseRecord {
                 topic: record.topic,
@@ -228,12 +313,14 @@ impl ProducerHandle {
             match producer.send(send) {
                 Ok(()) => {}
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    return Ok(Enqueued::Full(row));
+                    return Enqueued::Full(row);
                 }
-                Err((error, _)) => return Err(context.record(error, record.topic, bytes)),
+                Err((error, _)) => {
+                    return Enqueued::Refused(row, context.record(error, record.topic, bytes));
+                }
             }
         }
-        Ok(Enqueued::All(rows.end))
+        Enqueued::All(rows.end)
     }
 
     /// Drops the producer and the records that it has not written, and waits until it has ended.

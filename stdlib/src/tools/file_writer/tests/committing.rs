@@ -101,7 +101,7 @@ async fn send_and_run(rig: &mut Rig) -> Result<(), Failure> {
 async fn acknowledged(rig: &mut Rig) -> Vec<u64> {
     // The acknowledgements are held, since a dropped one would have its events redelivered again.
     let (mut left, mut held) = (Vec::new(), Vec::new());
-    while let Ok(Ok(Taken::Events(Delivery { batch, acknowledgement }))) =
+    while let Ok(Ok(Taken::Events(Delivery { batch, acknowledgement, .. }))) =
         timeout(Duration::from_millis(1), rig.port.take()).await
     {
         let bodies = batch.column("body").unwrap().values();

@@ -61,7 +61,7 @@ async fn a_closed_file_that_was_renamed_away_is_read_to_its_end_at_a_stop() {
     file_system.rename(Path::new(LOG), Path::new("/logs/elsewhere"));
     let Harness { stop, mut sink, running, environment: _environment, channel: _channel, .. } = harness;
     stop.cancel();
-    let Taken::Events(Delivery { batch, acknowledgement }) = sink.take().await.unwrap() else {
+    let Taken::Events(Delivery { batch, acknowledgement, .. }) = sink.take().await.unwrap() else {
         panic!("there is a line");
     };
     assert_eq!(batch.bodies().unwrap().iter().flatten().collect::<Vec<_>>(), [b"two"]);

@@ -14,7 +14,7 @@ async fn stopped(harness: Harness) -> Vec<String> {
     };
     let taking = async {
         let mut lines = Vec::new();
-        while let Taken::Events(Delivery { batch, acknowledgement }) = sink.take().await.unwrap() {
+        while let Taken::Events(Delivery { batch, acknowledgement, .. }) = sink.take().await.unwrap() {
             let bodies = batch.bodies().unwrap().iter().flatten();
             lines.extend(bodies.map(|body| String::from_utf8_lossy(body).into_owned()));
             acknowledgement.done();
