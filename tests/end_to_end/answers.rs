@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use weir_tests::{Ending, Scene, Weir};
+use weir_tests::{Ending, Scene, Weir, free_address};
 
 const FLOW: &str = "tests/end_to_end/flows/answering.flow";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,12 +15,6 @@ struct Agent {
     scene: Scene,
     weir: Weir,
     web: SocketAddr,
-}
-
-/// Returns a loopback address with a free port.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it has an address")
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

@@ -2,13 +2,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use weir_tests::{Scene, Weir, lines_of, visible_files, wait_until};
+use weir_tests::{Scene, Weir, free_address, lines_of, visible_files, wait_until};
 
 const FLOW: &str = "tests/end_to_end/flows/flood.flow";
 /// Starts the agent with the usual limit of descriptors, which must be enough for every flood.
@@ -39,12 +39,6 @@ struct Flood {
     metrics: SocketAddr,
     /// The number of lines that the agent has answered with 200.
     sent: usize,
-}
-
-/// Returns a loopback address with a free port.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it has an address")
 }
 
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {

@@ -5,6 +5,7 @@
 mod answers;
 mod durable_channel;
 mod exactly_once;
+mod examples;
 mod flood;
 mod followed_files;
 mod foreign_readers;

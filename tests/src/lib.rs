@@ -9,6 +9,7 @@
 
 mod access_log;
 mod account;
+mod addresses;
 mod crash_point;
 mod hdfs;
 mod kafka;
@@ -21,6 +22,7 @@ mod weir;
 
 pub use access_log::access_log;
 pub use account::Account;
+pub use addresses::free_address;
 pub use crash_point::{CrashPoint, PipelineFiles};
 pub use hdfs::{Hdfs, StoredFile};
 pub use kafka::{Kafka, Progress};

@@ -113,6 +113,7 @@ impl Typing<'_, '_> {
         let is_field = |column: &Column| !column.attached;
         let twice = headers.iter().find_map(|header| {
             let Value::Text(header) = header else { return None };
+            columns.columns.get(header.as_str())?;
             let name = header.trim_start_matches('@');
             let field = columns.columns.get(name).filter(|column| is_field(column))?;
             Some((name.to_owned(), place(header)?.1, field.declared))
