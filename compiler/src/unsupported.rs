@@ -14,7 +14,6 @@ use crate::analysis::graph::{Component, Destination, Edge, Flow, Graph, Leg, Pro
 use crate::analysis::settings::Origin;
 use crate::diagnostics::{Diagnostic, NotCarriedOut};
 use crate::flows::graph::role_name;
-use crate::types::columns::arrow;
 
 impl Analysis {
     /// Returns a warning for each part of the program that this version does not carry out, in the order of the text.
@@ -68,12 +67,6 @@ impl Search<'_> {
         let role = role_name(declared.role);
         if !support::has_kind(role, kind) {
             return self.add(declared.span, format!("the {role} `{kind}`"));
-        }
-        for (name, column) in component.events.iter().flat_map(|events| &events.columns) {
-            if !support::takes_column(role, kind, &arrow(&column.value_type)) {
-                let found = &column.value_type;
-                self.add(declared.span, format!("`{name}` in the {role} `{kind}`, since it is {found}"));
-            }
         }
         let settings = support::PARTIAL_SETTINGS.iter();
         for partial in settings.filter(|setting| setting.role == role && setting.kind == kind) {

@@ -111,25 +111,6 @@ impl PartialSetting {
     }
 }
 
-/// Returns whether a component takes events with a column of this type. The role is `source`, `channel` or `sink`.
-pub fn takes_column(role: &str, kind: &str, data_type: &DataType) -> bool {
-    (role, kind) != ("channel", "file") || is_kept_in_files(data_type)
-}
-
-/// Returns whether the channel `file` keeps values of this type: no lists, and no records.
-pub fn is_kept_in_files(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::BinaryView | DataType::Utf8View | DataType::Boolean | DataType::FixedSizeBinary(_) => true,
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) => fields.iter().all(|field| {
-                !matches!(field.data_type(), DataType::Map(..)) && is_kept_in_files(field.data_type())
-            }),
-            _ => false,
-        },
-        other => other.primitive_width().is_some(),
-    }
-}
-
 /// Returns whether a kind of component is carried out. The role is `source`, `channel` or `sink`.
 pub fn has_kind(role: &str, kind: &str) -> bool {
     let kinds = match role {

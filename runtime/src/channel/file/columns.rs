@@ -8,7 +8,9 @@
 //!            .    the bitmap, a bit for each value
 //!            .    text and bytes: u32 the end of each value, then the values without gaps
 //!                 Bool: a bit for each value
+//!                 lists: u32 the end of each one's items, then all items as a column
 //!                 maps: u32 the end of each one's entries, then all keys and all values as columns
+//!                 records: each part as a column; without parts a bit for each value, 0
 //!                 others: the values in their own width
 //! ```
 //!
@@ -16,19 +18,20 @@
 //! schema. Neither writing nor reading allocates memory for each event: the values that are read are
 //! views into the record's own bytes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::builder::GenericByteViewBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{BinaryViewType, ByteViewType, StringViewType};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, GenericByteViewArray, MapArray, Scalar, StructArray, make_array,
+    Array, ArrayRef, BooleanArray, GenericByteViewArray, ListArray, MapArray, Scalar, StructArray, make_array,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer};
-use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef};
 
 use super::compression::{Columns, Compression, begin_columns, decompress, read_columns};
-use super::fields::{Fields, write_text};
+use super::fields::{Fields as Numbers, write_text};
 use super::record::{BODY_BYTES_MAX, ROWS_MAX};
 use crate::batch::{Batch, Column, Interval, Origins, Partition};
 
@@ -51,8 +54,26 @@ pub(super) struct Encoded {
 
 /// Returns the first field whose values this format can't hold.
 pub(super) fn unsupported(schema: &Schema) -> Option<&str> {
-    let is_kept = |data_type: &DataType| weir_plan::support::is_kept_in_files(data_type);
     schema.fields().iter().find(|field| !is_kept(field.data_type())).map(|field| field.name().as_str())
+}
+
+fn is_kept(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::BinaryView | DataType::Utf8View | DataType::Boolean | DataType::FixedSizeBinary(_) => true,
+        DataType::List(item) => is_kept(item.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| is_kept(field.data_type())),
+        DataType::Map(..) => key_and_value(data_type)
+            .is_some_and(|(key, value)| *key.data_type() == DataType::Utf8View && is_kept(value.data_type())),
+        other => other.primitive_width().is_some(),
+    }
+}
+
+/// Whether columns have lists or records, or maps of maps, which the first versions of this format do not have.
+pub(super) fn has_nested(schema: &Schema) -> bool {
+    schema.fields().iter().any(|field| match field.data_type() {
+        DataType::Map(..) => key_and_value(field.data_type()).is_none_or(|(_, value)| value.data_type().is_nested()),
+        other => other.is_nested(),
+    })
 }
 
 /// Returns the width of a type whose values have a fixed width.
@@ -120,7 +141,23 @@ fn encode_array(values: &dyn Array, constant: u8, out: &mut Vec<u8>) {
         DataType::BinaryView => write_views(values.as_binary_view(), out),
         DataType::Utf8View => write_views(values.as_string_view(), out),
         DataType::Boolean => write_bits(values.as_boolean().values(), out),
-        DataType::Map(..) => write_maps(values.as_map(), out),
+        DataType::List(_) => {
+            let lists = values.as_list::<i32>();
+            let items = write_ends(lists.offsets(), out);
+            encode_array(&lists.values().slice(items.start, items.len()), 0, out);
+        }
+        DataType::Map(..) => {
+            let maps = values.as_map();
+            let entries = write_ends(maps.offsets(), out);
+            encode_array(&maps.keys().slice(entries.start, entries.len()), 0, out);
+            encode_array(&maps.values().slice(entries.start, entries.len()), 0, out);
+        }
+        DataType::Struct(fields) if fields.is_empty() => {
+            write_bits(&BooleanBuffer::new_unset(values.len()), out);
+        }
+        DataType::Struct(_) => {
+            values.as_struct().columns().iter().for_each(|part| encode_array(part, 0, out));
+        }
         other => {
             let width = width(other).expect("the channel refuses other types at its start");
             let data = values.to_data();
@@ -130,16 +167,13 @@ fn encode_array(values: &dyn Array, constant: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes the end of each map's entries, then all keys and all values.
-fn write_maps(maps: &MapArray, out: &mut Vec<u8>) {
-    let offsets = maps.value_offsets();
-    let (begin, end) = (offsets[0], offsets[maps.len()]);
+/// Writes the end of each list's items or of each map's entries, from the first one. Returns where they are.
+fn write_ends(offsets: &OffsetBuffer<i32>, out: &mut Vec<u8>) -> Range<usize> {
+    let (begin, end) = (offsets[0], offsets[offsets.len() - 1]);
     for offset in &offsets[1..] {
         out.extend_from_slice(&((offset - begin) as u32).to_le_bytes());
     }
-    let (begin, length) = (begin as usize, (end - begin) as usize);
-    encode_array(&maps.keys().slice(begin, length), 0, out);
-    encode_array(&maps.values().slice(begin, length), 0, out);
+    begin as usize..end as usize
 }
 
 fn write_bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
@@ -196,7 +230,7 @@ impl Run {
 pub(super) fn decode_origins(bytes: &[u8]) -> Option<(&str, Origins)> {
     /// The bytes of the shortest interval.
     const INTERVAL_BYTES_MIN: usize = 18;
-    let mut fields = Fields::new(bytes);
+    let mut fields = Numbers::new(bytes);
     let scope = fields.text()?;
     let count = fields.u32()? as usize;
     if count > fields.left() / INTERVAL_BYTES_MIN {
@@ -271,7 +305,13 @@ impl ColumnDecoder<'_> {
                 let bits = BooleanBuffer::new(self.bytes(count.div_ceil(8))?, 0, count);
                 Arc::new(BooleanArray::new(bits, nulls))
             }
+            DataType::List(item) => {
+                let (offsets, total) = self.ends(count)?;
+                let items = self.array(item.data_type(), total)?;
+                Arc::new(ListArray::try_new(item.clone(), offsets, items, nulls).ok()?)
+            }
             DataType::Map(..) => self.maps(data_type, count, nulls)?,
+            DataType::Struct(fields) => self.records(fields, count, nulls)?,
             other => self.fixed(other, count, nulls)?,
         })
     }
@@ -279,26 +319,37 @@ impl ColumnDecoder<'_> {
     fn maps(&mut self, data_type: &DataType, count: usize, nulls: Option<NullBuffer>) -> Option<ArrayRef> {
         let DataType::Map(entries, sorted) = data_type else { return None };
         let (key, value) = key_and_value(data_type)?;
+        let (offsets, total) = self.ends(count)?;
+        let keys = self.array(key.data_type(), total)?;
+        let values = self.array(value.data_type(), total)?;
+        let fields = Fields::from(vec![key.clone(), value.clone()]);
+        let pairs = StructArray::try_new(fields, vec![keys, values], None).ok()?;
+        Some(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, *sorted).ok()?))
+    }
+
+    fn records(&mut self, fields: &Fields, count: usize, nulls: Option<NullBuffer>) -> Option<ArrayRef> {
+        if fields.is_empty() {
+            self.bytes(count.div_ceil(8))?;
+        }
+        let parts = fields.iter().map(|part| self.array(part.data_type(), count)).collect::<Option<Vec<_>>>()?;
+        Some(Arc::new(StructArray::try_new_with_length(fields.clone(), parts, nulls, count).ok()?))
+    }
+
+    /// Reads the ends of lists or maps. Returns their offsets and the number of all items.
+    fn ends(&mut self, count: usize) -> Option<(OffsetBuffer<i32>, usize)> {
         let ends = self.bytes(count.checked_mul(4)?)?;
         let mut offsets = vec![0_i32];
         for end in ends.chunks_exact(4) {
-            let end = i32::try_from(Fields::new(end).u32()?).ok()?;
+            let end = i32::try_from(Numbers::new(end).u32()?).ok()?;
             if end < *offsets.last()? {
                 return None;
             }
             offsets.push(end);
         }
         let total = *offsets.last()? as usize;
-        // Each entry takes at least one byte, so a larger total is invalid.
-        if total > self.body.len() {
-            return None;
-        }
-        let keys = self.array(key.data_type(), total)?;
-        let values = self.array(value.data_type(), total)?;
-        let fields = arrow_schema::Fields::from(vec![key.clone(), value.clone()]);
-        let pairs = StructArray::try_new(fields, vec![keys, values], None).ok()?;
-        let offsets = OffsetBuffer::new(offsets.into());
-        Some(Arc::new(MapArray::try_new(entries.clone(), offsets, pairs, nulls, *sorted).ok()?))
+        // Each item takes at least one bit, so a larger total is invalid.
+        let is_possible = total.div_ceil(8) <= self.body.len();
+        is_possible.then(|| (OffsetBuffer::new(offsets.into()), total))
     }
 
     fn views<T: ByteViewType>(
@@ -307,7 +358,7 @@ impl ColumnDecoder<'_> {
         nulls: Option<NullBuffer>,
     ) -> Option<GenericByteViewArray<T>> {
         let ends = self.bytes(count.checked_mul(4)?)?;
-        let ends = ends.chunks_exact(4).map(|end| Fields::new(end).u32());
+        let ends = ends.chunks_exact(4).map(|end| Numbers::new(end).u32());
         let total = ends.clone().next_back().flatten().unwrap_or(0);
         let mut builder = GenericByteViewBuilder::<T>::with_capacity(count);
         let block = builder.append_block(self.bytes(total as usize)?);

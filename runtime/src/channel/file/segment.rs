@@ -7,7 +7,7 @@
 //!   0  8  magic `WEIRSEGM`             56  8  charged bytes put before it since the beginning
 //!   8  2  major version, 2             64  8  the segment before it; all ones for the first
 //!  10  2  minor version, 0             72  8  where the log ends in the segment before it
-//!  12  4  feature bits, 0              80  4  checksum of the last record there
+//!  12  4  feature bits                 80  4  checksum of the last record there
 //!  16 16  UUID of the channel          84  4  length of a wrapped key, 0
 //!  32  8  number of the segment        88  8  length of the file
 //!  40  8  sequence of the first put    96  4  length of this header, a multiple of 4,096
@@ -16,12 +16,15 @@
 //!                                     108  .  the schema of its events as Arrow's JSON, zeros
 //! ```
 //!
+//! The feature bit 1 says that the schema has lists, records, or maps of maps.
+//!
 //! The magic, the version, the length and the checksum stay where they are in every version.
 
 use std::sync::Arc;
 
 use arrow_schema::{Schema, SchemaRef};
 
+use super::columns::has_nested;
 use super::fields::{Fields, checksum};
 
 /// Groups of records, and headers, begin at multiples of this many bytes, so that no write changes a page that was
@@ -31,6 +34,8 @@ pub(super) const PAGE: u64 = 4096;
 pub(super) const MAJOR_VERSION: u16 = 2;
 /// The oldest version that it reads. The next checkpoint converts a directory of an older version.
 pub(super) const OLDEST_VERSION: u16 = 1;
+/// The feature bit of a schema with lists, records, or maps of maps.
+const NESTED: u32 = 1;
 const MAGIC: &[u8; 8] = b"WEIRSEGM";
 const FIXED: usize = 108;
 const CHECKSUM_AT: usize = 104;
@@ -111,6 +116,11 @@ pub(super) fn header_bytes(schema: &Schema) -> u64 {
     page_up((FIXED + schema_text(schema).len()) as u64)
 }
 
+/// Returns the feature bits of a segment with this schema.
+fn features(schema: &Schema) -> u32 {
+    if has_nested(schema) { NESTED } else { 0 }
+}
+
 impl SegmentHeader {
     pub(super) fn encode(&self) -> Vec<u8> {
         let schema = schema_text(&self.schema);
@@ -118,7 +128,8 @@ impl SegmentHeader {
         let mut out = Vec::with_capacity(length as usize);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&MAJOR_VERSION.to_le_bytes());
-        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&features(&self.schema).to_le_bytes());
         out.extend_from_slice(&self.uuid);
         for number in [self.number, self.first_sequence, self.events_before, self.charged_before] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -179,9 +190,9 @@ impl SegmentHeader {
 
     fn fields(bytes: &[u8]) -> Option<Result<SegmentHeader, HeaderFault>> {
         let mut fields = Fields::new(bytes.get(12..)?);
-        let features = fields.u32()?;
-        if features != 0 {
-            return Some(Err(HeaderFault::Features(features)));
+        let used = fields.u32()?;
+        if used & !NESTED != 0 {
+            return Some(Err(HeaderFault::Features(used)));
         }
         let uuid = fields.uuid()?;
         let (number, first_sequence) = (fields.u64()?, fields.u64()?);
@@ -194,6 +205,9 @@ impl SegmentHeader {
         let schema_bytes = fields.u32()? as usize;
         let _checksum = fields.u32()?;
         let schema: Schema = serde_json::from_slice(fields.bytes(schema_bytes)?).ok()?;
+        if features(&schema) != used {
+            return None;
+        }
         let previous = (end.segment != NO_SEGMENT).then_some(Previous { end, chain });
         let schema = Arc::new(schema);
         Some(Ok(SegmentHeader {
@@ -247,14 +261,35 @@ mod tests {
         }
     }
 
+    /// With the checksum of the changed header.
+    fn decoded(mut bytes: Vec<u8>) -> Result<SegmentHeader, HeaderFault> {
+        bytes[CHECKSUM_AT..FIXED].fill(0);
+        let sum = checksum(&[&bytes]);
+        bytes[CHECKSUM_AT..FIXED].copy_from_slice(&sum.to_le_bytes());
+        SegmentHeader::decode(&bytes)
+    }
+
+    #[test]
+    fn the_feature_bit_belongs_to_schemas_with_lists_and_records() {
+        let list = DataType::List(Arc::new(Field::new("item", DataType::Int64, true)));
+        let nested = Arc::new(Schema::new(vec![Field::new("tags", list, true)]));
+        let nested = SegmentHeader { schema: nested, ..example() };
+        let (mut plain, mut bytes) = (example().encode(), nested.encode());
+        assert_eq!((plain[12], bytes[12]), (0, 1));
+        assert_eq!(SegmentHeader::decode(&bytes), Ok(nested));
+        (plain[12], bytes[12]) = (1, 0);
+        for bytes in [plain, bytes.clone()] {
+            assert_eq!(decoded(bytes), Err(HeaderFault::Damaged("the header is invalid")));
+        }
+        bytes[12] = 3;
+        assert_eq!(decoded(bytes), Err(HeaderFault::Features(3)));
+    }
+
     #[test]
     fn another_version_is_distinguished_from_damage() {
         let mut bytes = example().encode();
         bytes[8] = 9;
-        bytes[CHECKSUM_AT..FIXED].fill(0);
-        let sum = checksum(&[&bytes]);
-        bytes[CHECKSUM_AT..FIXED].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), Err(HeaderFault::Version(9)));
+        assert_eq!(decoded(bytes), Err(HeaderFault::Version(9)));
     }
 
     #[test]
