@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::ByteViewType;
 use arrow_array::{
-    Array, ArrayRef, BinaryViewArray, Datum, GenericByteViewArray, Int64Array, MapArray, Scalar,
+    Array, ArrayRef, BinaryViewArray, Datum, GenericByteViewArray, Int64Array, ListArray, MapArray, Scalar,
     StringViewArray, StructArray, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
 use arrow_buffer::OffsetBuffer;
@@ -142,23 +142,14 @@ impl Column {
         match values.data_type() {
             DataType::BinaryView => buffers(values.as_binary_view()),
             DataType::Utf8View => buffers(values.as_string_view()),
-            DataType::Map(..) => values.get_buffer_memory_size() as u64,
+            nested if nested.is_nested() => values.get_buffer_memory_size() as u64,
             _ => self.bytes_used(),
         }
     }
 
     /// Returns the column with its texts and bytes copied into new buffers.
     pub(super) fn compacted(&self) -> Column {
-        let values = self.values();
-        let compacted: ArrayRef = match values.data_type() {
-            DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
-            DataType::Utf8View => Arc::new(values.as_string_view().gc()),
-            DataType::Map(..) => match compacted_maps(values.as_map()) {
-                Some(compacted) => compacted,
-                None => return self.clone(),
-            },
-            _ => return self.clone(),
-        };
+        let Some(compacted) = compacted(self.values()) else { return self.clone() };
         match self {
             Column::Constant(_) => Column::Constant(Scalar::new(compacted)),
             Column::Array(_) => Column::Array(compacted),
@@ -166,34 +157,33 @@ impl Column {
     }
 }
 
-/// The bytes of the views in an array, map entries included.
+/// The bytes of the views in an array, those in lists, maps and records included.
 fn views_bytes(values: &dyn Array) -> u64 {
     match values.data_type() {
         DataType::BinaryView | DataType::Utf8View => values.len() as u64 * VIEW_BYTES,
         DataType::Map(..) => {
-            let maps = values.as_map();
-            let offsets = maps.value_offsets();
-            let entries = (offsets[maps.len()] - offsets[0]) as u64;
-            let is_view =
-                |data_type: &DataType| matches!(data_type, DataType::BinaryView | DataType::Utf8View);
-            let viewed = [maps.keys(), maps.values()].into_iter().filter(|array| is_view(array.data_type()));
-            entries * viewed.count() as u64 * VIEW_BYTES
+            let (keys, items) = entries(values.as_map());
+            views_bytes(&keys) + views_bytes(&items)
         }
+        DataType::List(_) => views_bytes(&items(values.as_list())),
+        DataType::Struct(_) => values.as_struct().columns().iter().map(|column| views_bytes(column)).sum(),
         _ => 0,
     }
 }
 
-/// The bytes of an array's values; the values of a map are its keys, values and offsets.
+/// The bytes of an array's values; those of lists and maps are their items and offsets.
 fn bytes_used(values: &dyn Array) -> u64 {
+    let offsets = 4 * values.len() as u64;
     match values.data_type() {
         DataType::BinaryView => view_bytes(values.as_binary_view()),
         DataType::Utf8View => view_bytes(values.as_string_view()),
         DataType::Boolean => values.len() as u64 / 8,
         DataType::Map(..) => {
-            let maps = values.as_map();
-            let (keys, items) = entries(maps);
-            bytes_used(&keys) + bytes_used(&items) + 4 * maps.len() as u64
+            let (keys, items) = entries(values.as_map());
+            bytes_used(&keys) + bytes_used(&items) + offsets
         }
+        DataType::List(_) => bytes_used(&items(values.as_list())) + offsets,
+        DataType::Struct(_) => values.as_struct().columns().iter().map(|column| bytes_used(column)).sum(),
         DataType::FixedSizeBinary(width) => values.len() as u64 * u64::try_from(*width).unwrap_or(0),
         other => values.len() as u64 * other.primitive_width().unwrap_or(0) as u64,
     }
@@ -206,16 +196,41 @@ fn entries(maps: &MapArray) -> (ArrayRef, ArrayRef) {
     (maps.keys().slice(begin, end - begin), maps.values().slice(begin, end - begin))
 }
 
-/// Returns the maps with their texts in new buffers; none if keys or values are not texts.
-fn compacted_maps(maps: &MapArray) -> Option<ArrayRef> {
-    let (keys, items) = entries(maps);
-    let copied = |array: &ArrayRef| -> Option<ArrayRef> { Some(Arc::new(array.as_string_view_opt()?.gc())) };
-    let DataType::Map(field, sorted) = maps.data_type() else { return None };
-    let DataType::Struct(fields) = field.data_type() else { return None };
-    let pairs = StructArray::try_new(fields.clone(), vec![copied(&keys)?, copied(&items)?], None).ok()?;
-    let lengths = maps.value_offsets().windows(2).map(|pair| (pair[1] - pair[0]) as usize);
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    Some(Arc::new(MapArray::try_new(field.clone(), offsets, pairs, maps.nulls().cloned(), *sorted).ok()?))
+/// The items of the lists in a sliced array.
+fn items(lists: &ListArray) -> ArrayRef {
+    let offsets = lists.value_offsets();
+    let (begin, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
+    lists.values().slice(begin, end - begin)
+}
+
+/// Returns an array with its texts and bytes in new buffers; none if it has neither.
+fn compacted(values: &dyn Array) -> Option<ArrayRef> {
+    let nulls = values.nulls().cloned();
+    let copied = |array: ArrayRef| compacted(&array).unwrap_or(array);
+    let offsets = |offsets: &[i32]| {
+        OffsetBuffer::from_lengths(offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize))
+    };
+    Some(match values.data_type() {
+        DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
+        DataType::Utf8View => Arc::new(values.as_string_view().gc()),
+        DataType::List(item) => {
+            let lists = values.as_list();
+            let offsets = offsets(lists.value_offsets());
+            Arc::new(ListArray::try_new(item.clone(), offsets, copied(items(lists)), nulls).ok()?)
+        }
+        DataType::Struct(fields) => {
+            let columns = values.as_struct().columns().iter().cloned().map(copied).collect();
+            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, values.len()).ok()?)
+        }
+        DataType::Map(field, sorted) => {
+            let DataType::Struct(fields) = field.data_type() else { return None };
+            let (keys, items) = entries(values.as_map());
+            let pairs = StructArray::try_new(fields.clone(), vec![copied(keys), copied(items)], None).ok()?;
+            let offsets = offsets(values.as_map().value_offsets());
+            Arc::new(MapArray::try_new(field.clone(), offsets, pairs, nulls, *sorted).ok()?)
+        }
+        _ => return None,
+    })
 }
 
 impl From<BinaryViewArray> for Column {

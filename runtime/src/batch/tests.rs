@@ -1,5 +1,6 @@
 use arrow_array::builder::{MapBuilder, StringViewBuilder};
-use arrow_array::{ArrayRef, Int64Array, Scalar, StringViewArray};
+use arrow_array::{ArrayRef, Int64Array, ListArray, Scalar, StringViewArray, StructArray};
+use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, Schema};
 
 use super::*;
@@ -89,6 +90,28 @@ fn a_small_rest_of_a_large_buffer_is_copied() {
     let rest = rest.compacted();
     assert_eq!(rest.columns[0].bytes_retained(), 200);
     assert_eq!(rest.bodies().unwrap().value(0), &[7; 100]);
+}
+
+/// A column of records, each with a list of two texts of 100 bytes.
+fn lists(rows: usize) -> ArrayRef {
+    let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..2 * rows).map(|_| "x".repeat(100))));
+    let item = Arc::new(Field::new("item", DataType::Utf8View, false));
+    let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(2, rows));
+    let lists = ListArray::try_new(item.clone(), offsets, texts, None).unwrap();
+    let tags = Field::new("tags", DataType::List(item), false);
+    Arc::new(StructArray::try_new(vec![tags].into(), vec![Arc::new(lists)], None).unwrap())
+}
+
+#[test]
+fn lists_within_records_are_charged_and_copied() {
+    let batch = with_headers(Column::Array(lists(1_000)), 1_000);
+    assert_eq!(batch.charged_bytes(), 1_000 * (2 * (100 + 16) + 4 + 16));
+    let rest = batch.slice(7, 2);
+    assert_eq!(rest.charged_bytes(), 2 * (2 * (100 + 16) + 4 + 16));
+    assert!(rest.columns[0].bytes_retained() >= 200_000);
+    let copied = rest.clone().compacted();
+    assert!(copied.columns[0].bytes_retained() < 1_000, "{}", copied.columns[0].bytes_retained());
+    assert_eq!(copied.columns[0].values().as_struct(), rest.columns[0].values().as_struct());
 }
 
 #[test]
