@@ -19,7 +19,7 @@ use jiff::fmt::strtime::BrokenDownTime;
 use memchr::memchr;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
-use weir_plan::{Action, ParsedField, Settings};
+use weir_plan::{Action, Settings};
 use weir_runtime::parsers::{Parser, ParserCall, WantedField};
 
 use crate::Outcome;
@@ -71,9 +71,7 @@ fn parser(program: &str) -> Result<Box<dyn Parser>, Box<dyn Error>> {
         return Err("the step is no parse".into());
     };
     let after = &plan.event_types[step.event_type.0 as usize].schema;
-    let wanted =
-        |field: &ParsedField| after.field_with_name(&field.name).map(|column| WantedField::of(field, column));
-    let fields = fields.iter().map(wanted).collect::<Result<_, arrow_schema::ArrowError>>()?;
+    let fields = WantedField::read(fields, after)?;
     let settings: &Settings = settings;
     let call = ParserCall { settings, fields, strict: *strict };
     Ok(weir_stdlib::registry().make_parser(parser, &call)?)

@@ -274,7 +274,7 @@ impl<'p> Program<'p> {
         };
         let settings = checker.group(&signature.group, &block, &owner);
         let signature = Some(signature.clone());
-        Component { declared, signature, settings, qualities, implicit: false, events: None }
+        Component { declared, signature, settings, qualities, implicit: false, events: None, reads: None }
     }
 
     /// Returns the settings of `agent { … }`, if the program has this item.

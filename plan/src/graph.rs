@@ -305,7 +305,7 @@ pub enum Action {
         parser: String,
         /// The parser's settings.
         settings: Settings,
-        /// The parsed fields.
+        /// The fields, in the order of the schema.
         fields: Vec<ParsedField>,
         /// Whether further fields in the body fail the step.
         strict: bool,
@@ -354,7 +354,7 @@ pub struct Rule {
     pub reason: Option<String>,
 }
 
-/// A field that a parser produces. Its type is the type of its column after the step.
+/// A field that a parser knows. Its type is the type of its column after the step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParsedField {
     /// The name of the field in the body and of the column.
@@ -365,6 +365,9 @@ pub struct ParsedField {
     /// The parts of the record that the field is, or that its items are. Parts with the default format are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<ParsedField>,
+    /// Whether nothing reads the field: it is not decoded, and the events after the step do not have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
 }
 
 /// The format of a field's value in a body.

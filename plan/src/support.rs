@@ -58,7 +58,8 @@ pub const FUNCTIONS: &[&str] = &[
     "words", "xxh3", "year", "zstd",
 ];
 /// The parsers of the library that are carried out.
-pub const PARSERS: &[&str] = &["access_log", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
+pub const PARSERS: &[&str] =
+    &["access_log", "avro", "csv", "grok", "json", "kv", "logfmt", "regex", "syslog"];
 /// The sources that keep the promise `exactly_once`.
 pub const EXACTLY_ONCE_SOURCES: &[&str] = &["files", "generate"];
 /// The sinks that keep the promise `exactly_once`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::{ArrayRef, BinaryViewArray};
-use arrow_schema::{DataType, Field};
+use arrow_schema::{DataType, Field, Schema};
 use weir_plan::{FieldFormat, ParsedField, Settings};
 
 use crate::batch::BatchError;
@@ -41,10 +41,25 @@ pub struct WantedField {
     pub data_type: DataType,
     /// Whether the field may be missing from a body.
     pub nullable: bool,
+    /// The number of the field among all that the step knows, with those that nothing reads.
+    pub place: usize,
 }
 
 impl WantedField {
-    /// Returns the field that a plan parses into this column.
+    /// Returns the fields that a step reads, whose columns are in the type of the events after it.
+    ///
+    /// # Errors
+    /// The name of a field that the events do not have.
+    pub fn read<'f>(fields: &'f [ParsedField], after: &Schema) -> Result<Vec<WantedField>, &'f str> {
+        let read = fields.iter().enumerate().filter(|(_, field)| !field.unread);
+        let wanted = read.map(|(place, field)| {
+            let column = after.field_with_name(&field.name).map_err(|_| field.name.as_str())?;
+            Ok(WantedField { place, ..WantedField::of(field, column) })
+        });
+        wanted.collect()
+    }
+
+    /// Returns the first field of a step, which a plan parses into this column.
     pub fn of(field: &ParsedField, column: &Field) -> WantedField {
         WantedField {
             name: field.name.clone(),
@@ -52,6 +67,7 @@ impl WantedField {
             parts: field.parts.clone(),
             data_type: column.data_type().clone(),
             nullable: column.is_nullable(),
+            place: 0,
         }
     }
 }
@@ -61,7 +77,7 @@ impl WantedField {
 pub struct ParserCall<'p> {
     /// The parser's settings.
     pub settings: &'p Settings,
-    /// The fields, in the order of their columns.
+    /// The fields that are read, in the order of their columns.
     pub fields: Vec<WantedField>,
     /// Whether a body with further fields fails.
     pub strict: bool,

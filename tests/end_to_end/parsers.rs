@@ -79,3 +79,22 @@ fn csv_is_read_as_python_reads_it() {
         }
     }
 }
+
+/// Fields that nothing reads are not decoded, so that a wrong value in them does not matter; with `strict` it does.
+#[test]
+fn only_fields_that_something_reads_can_be_wrong() {
+    for (name, strict, expected) in [("lenient", "", vec!["two", "four"]), ("strict", "strict", vec!["four"])] {
+        let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &format!("only_read_fields_{name}"));
+        let program = format!(
+            r#"
+            schema Row {{ a: Int, b: Text, c: Int in 0..=9 }}
+            source lines = files {{ paths: ["INPUT"], poll: 100ms, mode: complete {{ after: rename {{}} }} }}
+            sink out = files {{ path: "OUTPUT", format: text, roll: {{ age: 1s }} }}
+            flow main {{ lines -> parse csv as Row {strict} else drop -> set body = bytes(b) -> out }}
+            "#
+        );
+        let rows = rows(&scene, "unread.txt", &program, "text");
+        let bodies: Vec<&str> = rows.iter().filter_map(|row| row["body"].as_str()).collect();
+        assert_eq!(bodies, expected, "{name}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The resolved graph: components, flows, and the edges along which events move.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weir_grammar::Span;
@@ -56,13 +57,23 @@ pub struct Component {
     /// The columns of the events that leave a source or a channel, or that arrive at a sink. `None` if no flow uses the
     /// component, or if the columns are unknown.
     pub events: Option<Arc<Columns>>,
+    /// The columns that a sink reads; `None` if it reads all.
+    pub(crate) reads: Option<BTreeSet<String>>,
 }
 
 impl Component {
     /// Returns a component without a signature, settings and events.
     pub(crate) fn without_settings(declared: Declared) -> Component {
         let (settings, qualities) = (Settings::default(), Vec::new());
-        Component { declared, signature: None, settings, qualities, implicit: false, events: None }
+        Component {
+            declared,
+            signature: None,
+            settings,
+            qualities,
+            implicit: false,
+            events: None,
+            reads: None,
+        }
     }
 
     /// Returns the name of the component's kind in the library; `None` if the kind is unknown.

@@ -1,5 +1,7 @@
 //! Lowers an analysis to a plan. Lowering is a pure function: it checks nothing and reports nothing.
 
+mod unread;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,8 +16,10 @@ use weir_plan::{
 use crate::analysis::Analysis;
 use crate::analysis::graph::{Arrival, Component, Destination, Edge, Leg, Promised, Step};
 use crate::names::scopes::ComponentIndex;
+use crate::signatures::classes::Class;
 use crate::spelling::label;
 use crate::types::columns::Columns;
+use unread::Readers;
 
 /// Returns the plan of a program; `None` if the program has errors.
 pub fn lower(analysis: &Analysis) -> Option<Plan> {
@@ -64,7 +68,20 @@ pub fn lower(analysis: &Analysis) -> Option<Plan> {
     for (edge, paths) in graph.edges.iter().zip(paths) {
         plan.flows.get_mut(edge.flow)?.paths.extend(paths);
     }
+    unread::leave_out(&mut plan, &readers(&graph.components));
     Some(plan)
+}
+
+/// Returns which components do not read all columns.
+fn readers(components: &[Component]) -> Readers {
+    let name = |component: &Component| component.declared.name.to_string();
+    let is_volatile = |component: &&Component| {
+        component.signature.as_ref().is_some_and(|signature| signature.class == Class::Volatile)
+    };
+    Readers {
+        sinks: components.iter().filter_map(|sink| Some((name(sink), sink.reads.clone()?))).collect(),
+        passing: components.iter().filter(is_volatile).map(name).collect(),
+    }
 }
 
 fn planned(component: &Component, event_type: EventTypeId) -> Option<PlannedComponent> {

@@ -21,7 +21,7 @@ impl FieldType {
         };
         let is_special = |part: &ParsedField| part.format != PlannedFormat::Plain || !part.parts.is_empty();
         let parts = fields.iter().map(FieldType::parsed).filter(is_special).collect();
-        ParsedField { name: self.name.to_string(), format, parts }
+        ParsedField { name: self.name.to_string(), format, parts, unread: false }
     }
 }
 

@@ -80,7 +80,15 @@ impl Typing<'_, '_> {
             Declared { name: name.into(), role: Role::Channel, span, own: false, rejects_of: None };
         let (signature, events) = (Some(signature.clone()), Some(columns));
         let qualities = Vec::new();
-        self.components.push(Component { declared, signature, settings, qualities, implicit: true, events });
+        self.components.push(Component {
+            declared,
+            signature,
+            settings,
+            qualities,
+            implicit: true,
+            events,
+            reads: None,
+        });
         self.arrivals.push(Vec::new());
         Some(self.components.len() - 1)
     }

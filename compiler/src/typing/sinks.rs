@@ -1,5 +1,6 @@
 //! Checks that events have the columns and headers that a sink needs, and the columns that its templates use.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weir_grammar::Span;
@@ -70,6 +71,7 @@ impl Typing<'_, '_> {
                 self.checker.report(no_such_column(header.clone(), *span, &columns));
             }
         }
+        self.components[index].reads = reads(&self.components[index], self.checker.library);
         Some(columns)
     }
 
@@ -145,6 +147,21 @@ fn needs<'h>(component: &'h Component, library: &'h Library) -> Vec<&'h ColumnSi
     let always = component.signature.iter().flat_map(|signature| &signature.needs);
     let chosen = component.chosen_variants(library).flat_map(|(variant, _)| &variant.needs);
     always.chain(chosen).collect()
+}
+
+/// Returns the columns that a sink reads; `None` if it reads all, as a format that writes all fields. A sink or variant that
+/// says what it needs reads nothing else, except what templates and lists of headers name.
+fn reads(component: &Component, library: &Library) -> Option<BTreeSet<String>> {
+    let needs = needs(component, library);
+    if needs.is_empty() {
+        return None;
+    }
+    let holes = component.settings.holes.iter().map(|hole| hole.column.as_str());
+    // A hole may name a part of a field.
+    let roots = holes.clone().filter_map(|hole| Some(hole.split_once('.')?.0));
+    let headers = component.settings.headers.iter().map(|(header, _)| header.as_str());
+    let named = needs.iter().map(|need| &*need.name).chain(holes).chain(roots).chain(headers);
+    Some(named.map(str::to_owned).collect())
 }
 
 /// Checks a template hole against the columns of the events.

@@ -143,13 +143,18 @@ fn arguments(settings: &Settings) -> String {
     if given.is_empty() { String::new() } else { format!("({})", given.join(", ")) }
 }
 
-/// Renders a parse step with its fields: on one line if they fit, or else on several lines.
+/// Renders a parse step with the fields that it reads: on one line if they fit, or else on several lines.
 fn parse_lines(head: &str, fields: &[ParsedField], strict: &str, before: Option<usize>) -> Vec<String> {
-    let fields: Vec<String> = fields.iter().map(field_text).collect();
-    let whole = format!("{head} into {{ {} }}{strict}", fields.join(", "));
+    let all = fields.len();
+    let fields: Vec<String> = fields.iter().filter(|field| !field.unread).map(field_text).collect();
+    let head = match fields.len() {
+        read if read == all => format!("{head} into"),
+        read => format!("{head} reads {read} of {all} fields into"),
+    };
+    let whole = format!("{head} {{ {} }}{strict}", fields.join(", "));
     match before {
         Some(before) if before + whole.chars().count() > LINE_MAX => {
-            let mut lines = vec![format!("{head} into {{")];
+            let mut lines = vec![format!("{head} {{")];
             lines.extend(
                 wrapped(&fields, LINE_MAX.saturating_sub(before + 2)).iter().map(|line| format!("  {line}")),
             );

@@ -8,7 +8,7 @@ use super::constants::is_rate;
 use super::expressions::{Columns, Scope, Signature};
 use super::{ComponentTypes, Faults, Place, event_type_of, is_same};
 use crate::event::fields_by_name;
-use crate::{Action, Leg, Origin, Plan, Route, Step};
+use crate::{Action, Leg, Origin, ParsedField, Plan, Route, Step};
 
 /// A walk along a path, from its origin to all its destinations.
 pub(super) struct Walk<'a> {
@@ -210,8 +210,14 @@ fn result(action: &Action, before: &Schema, after: &Schema) -> Result<(), String
             None => return columns_of_both(before, after),
         },
         Action::Parse { fields: parsed, .. } => {
-            return match parsed.iter().find(|field| after.field_with_name(&field.name).is_err()) {
-                Some(field) => Err(format!("the events after it have no column {}", field.name)),
+            let has = |field: &ParsedField| after.field_with_name(&field.name).is_ok();
+            return match parsed.iter().find(|field| has(field) == field.unread) {
+                Some(ParsedField { name, unread: false, .. }) => {
+                    Err(format!("the events after it have no column {name}"))
+                }
+                Some(ParsedField { name, unread: true, .. }) => {
+                    Err(format!("the events after it have a column {name}, which it does not read"))
+                }
                 None => Ok(()),
             };
         }

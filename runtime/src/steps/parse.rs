@@ -29,18 +29,15 @@ impl Parse {
         after: SchemaRef,
         tools: &StepTools<'_>,
     ) -> Result<Parse, CompileError> {
-        let wanted = |field: &ParsedField| {
-            let lacking = |_| {
-                CompileError::Unsupported(format!(
-                    "the field `{}`, which the events after the step do not have",
-                    field.name
-                ))
-            };
-            after.field_with_name(&field.name).map_err(lacking).map(|column| WantedField::of(field, column))
+        let lacking = |name: &str| {
+            CompileError::Unsupported(format!(
+                "the field `{name}`, which the events after the step do not have"
+            ))
         };
-        let wanted = fields.iter().map(wanted).collect::<Result<_, CompileError>>()?;
+        let wanted = WantedField::read(fields, &after).map_err(lacking)?;
+        let fields = wanted.iter().map(|field| field.name.clone()).collect();
         let parser = make_parser(tools.parsers, parser, &ParserCall { settings, fields: wanted, strict })?;
-        Ok(Parse { parser, fields: fields.iter().map(|field| field.name.clone()).collect(), after })
+        Ok(Parse { parser, fields, after })
     }
 }
 

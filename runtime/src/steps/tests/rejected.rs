@@ -71,7 +71,7 @@ fn labelled(label: &str, action: Action, on_failure: Option<OnFailure>) -> Plann
 }
 
 fn parse() -> PlannedStep {
-    let fields = vec![ParsedField { name: "place".into(), format: Default::default(), parts: Vec::new() }];
+    let fields = vec![ParsedField { name: "place".into(), ..ParsedField::default() }];
     let (settings, strict) = (Settings::default(), false);
     let action = Action::Parse { parser: "letters".into(), settings, fields, strict };
     labelled("parse letters", action, Some(OnFailure::Reject))

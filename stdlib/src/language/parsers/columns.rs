@@ -85,8 +85,9 @@ impl Field {
     /// # Errors
     /// When a value of its type can't be read, in words for the user.
     pub(super) fn new(wanted: &WantedField) -> Result<Field, String> {
-        let WantedField { name, format, data_type, nullable, parts } = wanted;
-        let described = ParsedField { name: name.clone(), format: format.clone(), parts: parts.clone() };
+        let WantedField { name, format, data_type, nullable, parts, .. } = wanted;
+        let described =
+            ParsedField { name: name.clone(), format: format.clone(), parts: parts.clone(), unread: false };
         Ok(Field {
             path: name.as_str().into(),
             nullable: *nullable,
@@ -241,10 +242,17 @@ impl FieldColumn<'_> {
     /// Appends the value that the text is. Returns whether it is one; otherwise an undefined value is appended.
     #[inline]
     pub(super) fn append_found(&mut self, bodies: &BinaryViewArray, found: Found<'_>) -> bool {
-        let Kind::Scalar(scalar) = &self.field.kind else {
+        let is_read = self.append_if_read(bodies, found);
+        if !is_read {
             self.append_undefined();
-            return false;
-        };
+        }
+        is_read
+    }
+
+    /// Appends the value that the text is. Returns whether it is one; otherwise nothing is appended.
+    #[inline]
+    pub(super) fn append_if_read(&mut self, bodies: &BinaryViewArray, found: Found<'_>) -> bool {
+        let Kind::Scalar(scalar) = &self.field.kind else { return false };
         let bytes = found.bytes(bodies);
         let text = || std::str::from_utf8(bytes).ok();
         let read = match &mut self.cells {
@@ -267,9 +275,6 @@ impl FieldColumn<'_> {
             Cells::Duration(values) => append(values, text().and_then(|text| scalar.microseconds(text))),
             Cells::List(_) | Cells::Map(_) | Cells::Record(_) => None,
         };
-        if read.is_none() {
-            self.append_undefined();
-        }
         read.is_some()
     }
 

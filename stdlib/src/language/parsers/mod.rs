@@ -1,6 +1,7 @@
 //! The parsers of the library: each file has its signature in the language (`.flow`) beside its Rust.
 
 mod access_log;
+mod avro;
 mod columns;
 mod csv;
 mod filling;
@@ -23,6 +24,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
     registry
         .table_reader(tables::read)
         .parser("access_log", access_log::make)
+        .parser("avro", avro::make)
         .parser("csv", csv::make)
         .parser("grok", grok::make)
         .parser("json", json::make)

@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn field(name: &str, data_type: DataType, nullable: bool, format: FieldFormat) -> WantedField {
-        WantedField { name: name.to_owned(), format, parts: Vec::new(), data_type, nullable }
+        WantedField { name: name.to_owned(), format, parts: Vec::new(), data_type, nullable, place: 0 }
     }
 
     fn plain(name: &str, data_type: DataType, nullable: bool) -> WantedField {

@@ -123,8 +123,13 @@ impl Scalar {
 
     /// Reads the digits of a decimal number of the field's type.
     pub(super) fn decimal(&self, text: &str) -> Option<i128> {
+        self.fitted(decimal(text)?)
+    }
+
+    /// Returns the digits of a decimal number in the field's type, if the type has the number.
+    pub(super) fn fitted(&self, number: Decimal) -> Option<i128> {
         let Scalar::Decimal(wanted) = self else { return None };
-        decimal(text)?.of_type(*wanted).map(Decimal::digits)
+        number.of_type(*wanted).map(Decimal::digits)
     }
 
     /// Reads the microseconds of a time or a duration.
@@ -169,7 +174,12 @@ pub(super) fn finite(text: &str) -> Option<f64> {
 
 /// The microseconds of a number that counts a unit of time.
 fn counted(text: &str, unit: f64) -> Option<i64> {
-    let microseconds = text.parse::<f64>().ok()? * unit;
+    microseconds(text.parse().ok()?, unit)
+}
+
+/// The microseconds of a number that counts units of this many microseconds.
+pub(super) fn microseconds(number: f64, unit: f64) -> Option<i64> {
+    let microseconds = number * unit;
     // Beyond 2^63 a number is no i64; one that is not a number is in no range.
     (microseconds.abs() < 9.2e18).then_some(microseconds.round() as i64)
 }

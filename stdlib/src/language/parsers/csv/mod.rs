@@ -22,11 +22,14 @@ struct Csv {
     absent: Option<String>,
     trim: bool,
     strict: bool,
-    columns: Vec<CsvColumn>,
+    /// The fields of the schema up to the last one that is read; none for those that nothing reads.
+    columns: Vec<Option<CsvColumn>>,
 }
 
-/// A field of the schema.
+/// A field that is read.
 struct CsvColumn {
+    /// Its number among the fields that are read.
+    field: usize,
     is_nullable: bool,
     /// Whether an empty text in quotes is a value.
     is_text: bool,
@@ -47,11 +50,12 @@ pub(super) fn make(call: &ParserCall<'_>) -> Result<Box<dyn Parser>, String> {
     if delimiter.is_empty() || quote.is_empty() {
         return Err("its `delimiter` or its `quote`, which is empty".to_owned());
     }
-    let column = |field: &weir_runtime::parsers::WantedField| CsvColumn {
-        is_nullable: field.nullable,
-        is_text: is_text(&field.data_type),
-    };
-    let columns = call.fields.iter().map(column).collect();
+    let mut columns = Vec::new();
+    for (number, field) in call.fields.iter().enumerate() {
+        columns.resize_with(field.place, || None);
+        let (is_nullable, is_text) = (field.nullable, is_text(&field.data_type));
+        columns.push(Some(CsvColumn { field: number, is_nullable, is_text }));
+    }
     Cutter::boxed(call, Csv { delimiter, quote, absent, trim, strict: call.strict, columns })
 }
 
@@ -68,10 +72,12 @@ impl Cut for Csv {
         let line = body.strip_suffix('\n').unwrap_or(body);
         let line = line.strip_suffix('\r').unwrap_or(line);
         let mut at = Some(0);
-        for (field, column) in self.columns.iter().enumerate() {
+        for column in &self.columns {
             let Some(begin) = at else { break };
             let (value, next) = self.value(line, begin)?;
             at = next;
+            let Some(column) = column else { continue };
+            let field = column.field;
             let text = &line[value.begin..value.end];
             if !value.is_quoted && (text.is_empty() || self.absent.as_deref() == Some(text)) {
                 match text.is_empty() {

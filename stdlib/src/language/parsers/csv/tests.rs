@@ -65,3 +65,15 @@ fn settings_choose_the_characters_the_missing_value_and_blanks() {
     assert_eq!(row(all, "NULL→b→c").expect_err("it is missing"), "the body has no field `a`");
     assert_eq!(value(r#"csv(delimiter: "\t") as Texts"#, "a\tb,c\t"), json!({ "a": "a", "b": "b,c" }));
 }
+
+#[test]
+fn values_of_fields_that_nothing_reads_are_passed_over() {
+    let mut step = ParseStep::compile("parse csv as Order", SCHEMAS);
+    let all: Vec<String> = step.fields.iter().map(|field| field.name.clone()).collect();
+    let third = all[2].clone();
+    step.fields.retain(|field| field.name == third);
+    let read = step.row(r#"no number,"x,y",1.50,"unread"quotes"#).expect("the third value is right");
+    assert_eq!(read, json!({ third.as_str(): 1.5 }));
+    assert!(step.row("7,x,one,n").is_err());
+    assert_eq!(step.row("7,x"), Ok(json!({})), "the field may be null");
+}

@@ -40,7 +40,7 @@ schema Line { name: Text, count: Int, ratio: Float?, flag: Bool?, took: Duration
 "#;
 
 /// Returns the body after a few random edits.
-fn damaged(body: &[u8], random: &mut Rng) -> Vec<u8> {
+pub(in super::super) fn damaged(body: &[u8], random: &mut Rng) -> Vec<u8> {
     const PIECES: [&[u8]; 16] = [
         b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b" ", b"\\u", b"\\ud800", b"1e999", b"\xff",
         b"\x00", b"null", b"=",
