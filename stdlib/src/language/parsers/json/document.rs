@@ -1,16 +1,11 @@
-//! JSON documents (RFC 8259): where the members of objects and the items of arrays are, by serde_json.
-//!
-//! serde_json checks values that nobody wants, and does not call itself for nested ones, so a deep body does not fill the
-//! stack.
+//! JSON documents (RFC 8259): where the members of objects and the items of arrays are.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserializer;
-use serde::de::{Deserialize, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use weir_runtime::expressions::Reason;
+
+use super::syntax::{blank_end, colon_end, string_end, value_end};
 
 /// A value from the first byte of a body to before the second.
 pub(super) type Span = (usize, usize);
@@ -49,16 +44,43 @@ pub(super) fn members<'t>(
     begin: usize,
     receiver: &mut impl Receive<'t>,
 ) -> Result<(), Reason> {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let mut refused = None;
-    let read = reader.deserialize_map(Members { receiver, refused: &mut refused });
-    if let Some((key, value)) = refused {
-        let at = part_of(text, begin, key.as_ref().unwrap_or(&value)).0;
-        let key = key.unwrap_or(value);
-        return Err(Reason::unreadable(receiver.path(), KNOWN, key.as_bytes(), at));
+    let bytes = text.as_bytes();
+    let fault = |at: usize| unreadable(bytes, begin, at, "JSON");
+    let mut at = blank_end(bytes, 0);
+    if bytes.get(at) != Some(&b'{') {
+        return Err(unreadable(bytes, begin, 0, "a JSON object"));
     }
-    read.map_err(|error| no_object(text, begin, &error, "JSON"))?;
-    reader.end().map_err(|error| no_object(text, begin, &error, "the end of the object"))
+    at = blank_end(bytes, at + 1);
+    if bytes.get(at) == Some(&b'}') {
+        at += 1;
+    } else {
+        loop {
+            let (key_end, has_escapes) = string_end(bytes, at).map_err(fault)?;
+            let key = match has_escapes {
+                true => Cow::Owned(serde_json::from_str(&text[at..key_end]).map_err(|_| fault(at))?),
+                false => Cow::Borrowed(&text[at + 1..key_end - 1]),
+            };
+            let value_begin = colon_end(bytes, key_end).map_err(fault)?;
+            let wanted = receiver.wants(&key);
+            let value_end = value_end(bytes, value_begin).map_err(fault)?;
+            match wanted {
+                Wanted::Value => receiver.take(key, &text[value_begin..value_end]),
+                Wanted::Nothing => {}
+                Wanted::Refused => {
+                    let at = begin + at + 1;
+                    return Err(Reason::unreadable(receiver.path(), KNOWN, key.as_bytes(), at));
+                }
+            }
+            at = blank_end(bytes, value_end);
+            match bytes.get(at) {
+                Some(b',') => at = blank_end(bytes, at + 1),
+                Some(b'}') => break at += 1,
+                _ => return Err(fault(at)),
+            }
+        }
+    }
+    at = blank_end(bytes, at);
+    if at < bytes.len() { Err(unreadable(bytes, begin, at, "the end of the object")) } else { Ok(()) }
 }
 
 /// Reads the array that a text is, and calls `visit` for each item. The text is known to be JSON.
@@ -66,16 +88,23 @@ pub(super) fn items<'t>(
     text: &'t str,
     visit: &mut impl FnMut(&'t str) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
-    let mut failed = Ok(());
-    // What fails is in `failed`.
-    let _read =
-        serde_json::Deserializer::from_str(text).deserialize_seq(Items { visit, failed: &mut failed });
-    failed
+    let bytes = text.as_bytes();
+    let mut at = blank_end(bytes, 1);
+    // The end of an empty array is no value.
+    while let Ok(end) = value_end(bytes, at) {
+        visit(&text[at..end])?;
+        at = blank_end(bytes, end);
+        if bytes.get(at) != Some(&b',') {
+            break;
+        }
+        at = blank_end(bytes, at + 1);
+    }
+    Ok(())
 }
 
 /// Returns whether a text is one JSON value, whatever it is.
 pub(in super::super) fn is_document(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    value_end(text, blank_end(text, 0)).is_ok_and(|end| blank_end(text, end) == text.len())
 }
 
 /// Returns where a part of a text that begins at byte `begin` of a body is in the body.
@@ -86,107 +115,7 @@ pub(super) fn part_of(text: &str, begin: usize, part: &str) -> Span {
 }
 
 #[cold]
-fn no_object(text: &str, begin: usize, error: &serde_json::Error, expected: &'static str) -> Reason {
-    if text.trim_ascii_start().as_bytes().first() != Some(&b'{') {
-        return Reason::unreadable(None, "a JSON object", text.as_bytes(), begin);
-    }
-    let at = match error.is_eof() {
-        true => text.len(),
-        false => {
-            let line: usize =
-                text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-            (line + error.column().saturating_sub(1)).min(text.len())
-        }
-    };
-    Reason::unreadable(None, expected, &text.as_bytes()[at..], begin + at)
-}
-
-/// Passes the members of an object to a receiver. The first refused member is kept: its key, if it has no escapes, and
-/// its value.
-struct Members<'r, 't, R> {
-    receiver: &'r mut R,
-    refused: &'r mut Option<(Option<&'t str>, &'t str)>,
-}
-
-impl<'t, R: Receive<'t>> Visitor<'t> for Members<'_, 't, R> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    #[inline]
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Key(key)) = map.next_key()? {
-            match self.receiver.wants(&key) {
-                Wanted::Value => self.receiver.take(key, map.next_value::<&'t RawValue>()?.get()),
-                Wanted::Nothing => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                Wanted::Refused => {
-                    let value = map.next_value::<&'t RawValue>()?.get();
-                    let key = match key {
-                        Cow::Borrowed(key) => Some(key),
-                        Cow::Owned(_) => None,
-                    };
-                    *self.refused = Some((key, value));
-                    return Err(serde::de::Error::custom("refused"));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The key of a member, which is borrowed if it has no escapes.
-struct Key<'t>(Cow<'t, str>);
-
-impl<'de> Deserialize<'de> for Key<'de> {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key<'de>, D::Error> {
-        struct KeyVisitor;
-
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a key")
-            }
-
-            #[inline]
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(KeyVisitor)
-    }
-}
-
-/// Passes the items of an array to a function.
-struct Items<'v, V> {
-    visit: &'v mut V,
-    failed: &'v mut Result<(), Reason>,
-}
-
-impl<'t, V: FnMut(&'t str) -> Result<(), Reason>> Visitor<'t> for Items<'_, V> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'t>>(self, mut array: A) -> Result<(), A::Error> {
-        while let Some(item) = array.next_element::<&'t RawValue>()? {
-            *self.failed = (self.visit)(item.get());
-            if self.failed.is_err() {
-                return Err(serde::de::Error::custom("failed"));
-            }
-        }
-        Ok(())
-    }
+fn unreadable(text: &[u8], begin: usize, at: usize, expected: &'static str) -> Reason {
+    let at = at.min(text.len());
+    Reason::unreadable(None, expected, &text[at..], begin + at)
 }
