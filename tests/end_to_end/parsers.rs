@@ -83,7 +83,8 @@ fn csv_is_read_as_python_reads_it() {
 /// Fields that nothing reads are not decoded, so that a wrong value in them does not matter; with `strict` it does.
 #[test]
 fn only_fields_that_something_reads_can_be_wrong() {
-    for (name, strict, expected) in [("lenient", "", vec!["two", "four"]), ("strict", "strict", vec!["four"])] {
+    for (name, strict, expected) in [("lenient", "", vec!["two", "four"]), ("strict", "strict", vec!["four"])]
+    {
         let scene = Scene::new(env!("CARGO_TARGET_TMPDIR"), &format!("only_read_fields_{name}"));
         let program = format!(
             r#"

@@ -71,7 +71,9 @@ fn is_kept(data_type: &DataType) -> bool {
 /// Whether columns have lists or records, or maps of maps, which the first versions of this format do not have.
 pub(super) fn has_nested(schema: &Schema) -> bool {
     schema.fields().iter().any(|field| match field.data_type() {
-        DataType::Map(..) => key_and_value(field.data_type()).is_none_or(|(_, value)| value.data_type().is_nested()),
+        DataType::Map(..) => {
+            key_and_value(field.data_type()).is_none_or(|(_, value)| value.data_type().is_nested())
+        }
         other => other.is_nested(),
     })
 }
@@ -331,7 +333,8 @@ impl ColumnDecoder<'_> {
         if fields.is_empty() {
             self.bytes(count.div_ceil(8))?;
         }
-        let parts = fields.iter().map(|part| self.array(part.data_type(), count)).collect::<Option<Vec<_>>>()?;
+        let parts =
+            fields.iter().map(|part| self.array(part.data_type(), count)).collect::<Option<Vec<_>>>()?;
         Some(Arc::new(StructArray::try_new_with_length(fields.clone(), parts, nulls, count).ok()?))
     }
 

@@ -198,7 +198,8 @@ fn lists_that_share_a_constant_come_back() {
     let schema = Arc::new(Schema::new(vec![Field::new("stays", stays().data_type().clone(), true)]));
     for row in 0..3 {
         let one: ArrayRef = Arc::new(stays().slice(row, 1));
-        let batch = Batch::new(schema.clone(), vec![Column::Constant(Scalar::new(one))], 9, Origins::default());
+        let batch =
+            Batch::new(schema.clone(), vec![Column::Constant(Scalar::new(one))], 9, Origins::default());
         let batch = batch.unwrap();
         assert_same(&batch, &round_trip(&batch));
     }

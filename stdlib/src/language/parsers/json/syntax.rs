@@ -81,7 +81,8 @@ fn escape_end(text: &[u8], begin: usize) -> Result<usize, Fault> {
 
 #[inline]
 fn single_end(text: &[u8], begin: usize) -> Result<usize, Fault> {
-    let word = |word: &[u8]| if text[begin..].starts_with(word) { Ok(begin + word.len()) } else { Err(begin) };
+    let word =
+        |word: &[u8]| if text[begin..].starts_with(word) { Ok(begin + word.len()) } else { Err(begin) };
     match text.get(begin) {
         Some(b'"') => string_end(text, begin).map(|(end, _)| end),
         Some(b'-' | b'0'..=b'9') => number_end(text, begin),
@@ -220,8 +221,30 @@ mod tests {
     #[test]
     fn the_same_texts_are_json_as_for_another_implementation() {
         const PIECES: [&str; 24] = [
-            "{", "}", "[", "]", ",", ":", "\"a\"", "\"\\n\\u12aF\"", "\"long enough for two words\\\\\"", "1", "-0", "01",
-            "1.5e+3", "2.", "1E", "true", "false", "null", "nul", " ", "\"\\x\"", "\"", "\"\t\"", "\"é\u{7f}\"",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"\\n\\u12aF\"",
+            "\"long enough for two words\\\\\"",
+            "1",
+            "-0",
+            "01",
+            "1.5e+3",
+            "2.",
+            "1E",
+            "true",
+            "false",
+            "null",
+            "nul",
+            " ",
+            "\"\\x\"",
+            "\"",
+            "\"\t\"",
+            "\"é\u{7f}\"",
         ];
         let mut random = Rng::with_seed(1);
         let mut taken = 0;
@@ -240,8 +263,10 @@ mod tests {
         for depth in [1, 63, 64, 65, 127, 128, 129, 1_000] {
             let mut random = Rng::with_seed(depth);
             let kinds: Vec<bool> = (0..depth).map(|_| random.bool()).collect();
-            let opened: String = kinds.iter().map(|is_object| if *is_object { "{\"a\":" } else { "[" }).collect();
-            let closed: String = kinds.iter().rev().map(|is_object| if *is_object { '}' } else { ']' }).collect();
+            let opened: String =
+                kinds.iter().map(|is_object| if *is_object { "{\"a\":" } else { "[" }).collect();
+            let closed: String =
+                kinds.iter().rev().map(|is_object| if *is_object { '}' } else { ']' }).collect();
             let text = format!("{opened}1{closed}");
             assert!(is_json(text.as_bytes()), "{text}");
             for (from, to) in [('}', ']'), (']', '}')] {
